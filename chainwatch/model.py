@@ -1,0 +1,187 @@
+"""The nouns that every part shares: logs and events, batches, signals, configured ABI shapes.
+
+Immutable, without behaviour beyond what their fields say. Times are Unix seconds; chain time where the
+field says so. Hashes are raw bytes here; they become ``0x…`` text only at the edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+ADDRESS_LENGTH = 20
+HASH_LENGTH = 32
+
+# --- severities -------------------------------------------------------------------------------------
+
+SEVERITIES = ("P0", "P1", "P2", "P3")
+"""From the most to the least urgent."""
+
+SEVERITY_NAMES: Mapping[str, str] = {
+    "p0": "P0",
+    "critical": "P0",
+    "p1": "P1",
+    "high": "P1",
+    "p2": "P2",
+    "medium": "P2",
+    "warning": "P2",
+    "p3": "P3",
+    "low": "P3",
+    "info": "P3",
+}
+"""Every accepted spelling, lower case, to the severity it stands for."""
+
+
+# --- ABI ----------------------------------------------------------------------------------------------
+
+
+class AbiParam(msgspec.Struct, frozen=True):
+    """One parameter of an event or a tuple component, as the contract ABI specification has it.
+
+    ``type`` is the ABI type string (``uint256``, ``tuple[]``, …); ``components`` is empty unless it is a tuple.
+    """
+
+    name: str
+    type: str
+    indexed: bool = False
+    components: tuple[AbiParam, ...] = ()
+
+    @property
+    def canonical_type(self) -> str:
+        """The type as it stands in a signature: tuples expanded to ``(a,b)``."""
+        if not self.type.startswith("tuple"):
+            return self.type
+        inner = ",".join(c.canonical_type for c in self.components)
+        return f"({inner}){self.type[len('tuple') :]}"
+
+
+class AbiEvent(msgspec.Struct, frozen=True):
+    """One event of a contract ABI."""
+
+    name: str
+    inputs: tuple[AbiParam, ...]
+    anonymous: bool = False
+
+    @property
+    def signature(self) -> str:
+        """``Name(type,type,…)``, the text whose Keccak-256 is the first topic."""
+        return f"{self.name}({','.join(p.canonical_type for p in self.inputs)})"
+
+
+# --- what the chain says ------------------------------------------------------------------------------
+
+
+class Header(msgspec.Struct, frozen=True):
+    """The part of a block header that chainwatch keeps. ``timestamp`` is chain time in seconds."""
+
+    number: int
+    hash: bytes
+    parent_hash: bytes
+    timestamp: int
+
+
+class RawLog(NamedTuple):
+    """An EVM log as a node gave it, in bytes, with its block's timestamp (seconds)."""
+
+    block_number: int
+    block_hash: bytes
+    timestamp: int
+    log_index: int
+    tx_hash: bytes
+    address: bytes
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
+class Event(NamedTuple):
+    """A decoded log: ``contract`` is the configured contract's name, ``name`` the event's (``XCalled``).
+
+    ``signature`` tells overloads apart. ``args`` holds ints, bools, bytes, text, checksummed addresses, lists, and
+    dicts for tuples.
+    """
+
+    network: str
+    contract: str
+    name: str
+    signature: str
+    args: dict[str, Any]
+    log: RawLog
+
+
+class UndecodedLog(NamedTuple):
+    """A log of a watched contract that does not decode with its ABI, and why."""
+
+    network: str
+    contract: str
+    log: RawLog
+    error: str
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """All matched logs of the blocks ``first``..``last.number`` of one network, in (block, log index) order.
+
+    ``last`` becomes the checkpoint. ``headers`` are appended to the window of recent headers (ascending, they may
+    be empty far behind the head). ``ancestor`` is set when the blocks replace others: everything stored above
+    it stops counting in the same transaction (a reorg).
+    """
+
+    network: str
+    first: int
+    last: Header
+    events: tuple[Event, ...] = ()
+    undecoded: tuple[UndecodedLog, ...] = ()
+    headers: tuple[Header, ...] = ()
+    ancestor: Header | None = None
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The observer stands at the head and has just confirmed it: ``network`` is seen until ``until`` (seconds)."""
+
+    network: str
+    until: int
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """Where a network's reading stands: everything up to ``last`` is stored.
+
+    ``first_block`` and ``first_timestamp`` are of the first block ever watched; ``seen_until`` is chain time (S5).
+    """
+
+    network: str
+    last: Header
+    first_block: int
+    first_timestamp: int
+    seen_until: int
+
+
+# --- what the checkers say ----------------------------------------------------------------------------
+
+
+class Signal(msgspec.Struct, frozen=True):
+    """A condition is now true (``ends_at`` is None) or has stopped being so.
+
+    ``labels`` identify the condition (``alertname`` and ``severity`` among them), ``annotations`` explain it.
+    ``starts_at`` and ``ends_at`` are Unix seconds: chain time for what happens on chain. A signal with an end for a condition
+    never raised before says that it came and went. ``reason`` tells why it ended: ``late``, ``reorg``, ``in time``, ….
+    """
+
+    labels: Mapping[str, str]
+    starts_at: int
+    annotations: Mapping[str, str] = {}
+    ends_at: int | None = None
+    reason: str = ""
+
+
+def event_id(network_id: int, block: int, log_index: int) -> int:
+    """The one-integer position of a log: sorts by network, block, log index and fits a signed 64-bit column.
+
+    11 bits of network, 32 of block number, 20 of log index.
+    """
+    return (network_id << 52) | (block << 20) | log_index
+
+
+def to_hex(value: bytes) -> str:
+    """``0x``-prefixed lower-case hex."""
+    return "0x" + value.hex()
