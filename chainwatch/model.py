@@ -185,3 +185,30 @@ def event_id(network_id: int, block: int, log_index: int) -> int:
 def to_hex(value: bytes) -> str:
     """``0x``-prefixed lower-case hex."""
     return "0x" + value.hex()
+
+
+# --- transfers ----------------------------------------------------------------------------------------
+
+
+class Occurrence(msgspec.Struct, frozen=True, array_like=True):
+    """One event that counts as a step of a transfer, with the facts that its checks and messages need.
+
+    ``facts`` maps a path into the event's args (``params.bridgedAmt``) to its value.
+    """
+
+    step: str
+    network: str
+    block: int
+    log_index: int
+    timestamp: int
+    tx_hash: bytes
+    facts: dict[str, Any]
+
+
+class Deadline(msgspec.Struct, frozen=True, array_like=True):
+    """``step`` of the transfer with the database id ``transfer_id`` is due on ``network`` at chain time ``due_at``."""
+
+    transfer_id: int
+    step: str
+    network: str
+    due_at: int

@@ -1,0 +1,102 @@
+"""The tables of what was read and what follows from it: networks, headers, logs, transfers, deadlines.
+
+Rows are few and narrow on purpose: a log is one row keyed by one integer, a transfer is one row that carries
+its own steps, a deadline is a row only while it is open (DESIGN §7).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite makes only INTEGER primary keys an alias of the row id."""
+
+networks = Table(
+    "networks",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("chain_id", BigInteger, nullable=False),
+    Column("first_block", BigInteger, nullable=False),
+    Column("first_timestamp", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("parent_hash", LargeBinary, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("seen_until", BigInteger, nullable=False),
+    comment="One row per followed network: its first block, its checkpoint and until when it has been seen.",
+)
+
+headers = Table(
+    "headers",
+    metadata,
+    Column("network_id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("parent_hash", LargeBinary, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+    comment="The window of recent headers that proves continuity and finds common ancestors.",
+)
+
+logs = Table(
+    "logs",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=False, comment="model.event_id"),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("contract", Text, nullable=False),
+    Column("tx_hash", LargeBinary, nullable=False),
+    Column("address", LargeBinary, nullable=False),
+    Column("topics", LargeBinary, nullable=False, comment="topics of 32 bytes each, joined"),
+    Column("data", LargeBinary, nullable=False),
+    Column("error", Text, comment="why it does not decode; null when it does"),
+    comment="Every matched log as the node gave it: what all else can be recomputed from.",
+)
+Index("logs_undecoded", logs.c.id, sqlite_where=logs.c.error.isnot(None), postgresql_where=logs.c.error.isnot(None))
+
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary, nullable=False, comment="BLAKE2b-128 of flow and key"),
+    Column("flow", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("origin", Text),
+    Column("destination", Text),
+    Column("opened_at", BigInteger),
+    Column("last_at", BigInteger, nullable=False, comment="chain time of its newest event"),
+    Column("state", LargeBinary, nullable=False, comment="MessagePack of its steps and what was raised"),
+)
+Index("transfers_digest", transfers.c.digest, unique=True)
+Index(
+    "transfers_unfinished",
+    transfers.c.status,
+    sqlite_where=transfers.c.status != "complete",
+    postgresql_where=transfers.c.status != "complete",
+)
+
+deadlines = Table(
+    "deadlines",
+    metadata,
+    Column("transfer_id", BigId, primary_key=True, autoincrement=False),
+    Column("step", Text, primary_key=True),
+    Column("network", Text, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+    comment="The open deadlines; a row goes when its step is seen or its alert is raised.",
+)
+Index("deadlines_due", deadlines.c.network, deadlines.c.due_at)
+Index("deadlines_by_time", deadlines.c.due_at)
