@@ -1,0 +1,1 @@
+"""Two embedded chains and a bridge between them: chainwatch without a node, a key or the internet."""
