@@ -1,0 +1,115 @@
+"""The configuration file: TOML → validated `Settings`, or every problem in it at once.
+
+`load` reads a file; `from_dict` takes the same shape from Python. `read` stops half way: its `Draft` holds what is
+valid so far, and takes further problems (those that only the ABIs can show) before `Draft.settings`.
+``${NAME}`` in any text takes the value of an environment variable; ``$${`` stands for ``${`` itself.
+No error text ever repeats a secret or a value that came from the environment (S9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from chainwatch import toml_lines
+from chainwatch.config_checks import cross_check
+from chainwatch.config_draft import Draft
+from chainwatch.config_errors import ConfigError, Problem
+from chainwatch.durations import format_duration, parse_duration
+from chainwatch.settings import (
+    ConsoleSettings,
+    ContractSettings,
+    DiscordSettings,
+    FlowSettings,
+    LogSettings,
+    NetworkSettings,
+    OpeningSettings,
+    ReceiverSettings,
+    RouteSettings,
+    Settings,
+    StepSettings,
+    StoreSettings,
+    WebhookSettings,
+)
+
+__all__ = [
+    "ConfigError",
+    "ConsoleSettings",
+    "ContractSettings",
+    "DiscordSettings",
+    "Draft",
+    "FlowSettings",
+    "LogSettings",
+    "NetworkSettings",
+    "OpeningSettings",
+    "Problem",
+    "ReceiverSettings",
+    "RouteSettings",
+    "Settings",
+    "StepSettings",
+    "StoreSettings",
+    "WebhookSettings",
+    "format_duration",
+    "from_dict",
+    "load",
+    "parse_duration",
+    "read",
+]
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Settings:
+    """The settings in the file at ``path``, ``${NAME}`` taken from ``environ``.
+
+    Raises `ConfigError` with every problem found.
+    """
+    return read(path, environ).settings()
+
+
+def from_dict(
+    data: Mapping[str, Any], environ: Mapping[str, str] | None = None, folder: Path = Path()
+) -> Settings:
+    """The settings in ``data``, which has the file's shape; relative paths refer to ``folder``.
+
+    Raises `ConfigError` with every problem found.
+    """
+    draft = Draft("config", folder.absolute(), data, environ or {}, {})
+    cross_check(draft)
+    return draft.settings()
+
+
+def read(path: Path, environ: Mapping[str, str]) -> Draft:
+    """What the file at ``path`` says, checked as far as it can be without its ABI files.
+
+    Raises `ConfigError` only when there is nothing to check: no readable file, or not TOML.
+    """
+    text = _text(path)
+    try:
+        data = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        message = f"not valid TOML, column {error.colno}: {_lower_first(error.msg)}"
+        raise ConfigError(str(path), [Problem((), error.lineno, message)]) from None
+    lines = toml_lines.key_lines(text)
+    draft = Draft(str(path), path.absolute().parent, data, environ, lines)
+    cross_check(draft)
+    return draft
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        message, hint = "there is no such file", "`chainwatch init` writes one; --config names another"
+    except IsADirectoryError:
+        message, hint = "this is a directory", "give the path of a TOML file"
+    except UnicodeDecodeError as error:
+        message, hint = f"byte {error.start} is not UTF-8", "save the file as UTF-8"
+    except OSError as error:
+        message, hint = f"cannot be read: {error.strerror}", ""
+    raise ConfigError(str(path), [Problem((), 0, message, hint)])
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,288 @@
+"""A configuration on its way to `Settings`: the parts that are valid, and the problems found so far."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from chainwatch import toml_lines
+from chainwatch.config_errors import ConfigError, Problem, expectation, key_text
+from chainwatch.setting_types import WebLink
+from chainwatch.settings import (
+    RECEIVER_MODELS,
+    SECRET_KEYS,
+    ConsoleSettings,
+    ContractSettings,
+    FlowSettings,
+    LogSettings,
+    NetworkSettings,
+    OpeningSettings,
+    ReceiverSettings,
+    RouteSettings,
+    Settings,
+    StepSettings,
+    StoreSettings,
+)
+from chainwatch.spelling import did_you_mean, nearest
+from chainwatch.toml_lines import Path as KeyPath
+
+_SECTIONS: Mapping[str, TypeAdapter[Any]] = {
+    "networks": TypeAdapter(NetworkSettings),
+    "contracts": TypeAdapter(ContractSettings),
+    "flows": TypeAdapter(FlowSettings),
+    "receivers": TypeAdapter(ReceiverSettings),
+}
+_STORE = TypeAdapter(StoreSettings)
+_LOG = TypeAdapter(LogSettings)
+_ROUTE = TypeAdapter(RouteSettings)
+_LINK: TypeAdapter[str] = TypeAdapter(WebLink)
+_TOP_LEVEL = {"store", "log", "external_url", "routes", *_SECTIONS}
+
+_MODELS: Mapping[str, type[BaseModel]] = {
+    "store": StoreSettings,
+    "log": LogSettings,
+    "networks": NetworkSettings,
+    "contracts": ContractSettings,
+    "flows": FlowSettings,
+    "routes": RouteSettings,
+}
+_NOT_IN_FILE = {"name", "attributes"}
+
+_VARIABLE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)\})?")
+
+
+class Draft:
+    """The configuration as read. ``parts`` is what is valid of it, ``problems`` what is wrong with the rest.
+
+    Each network, contract, flow, receiver and route is validated on its own, so that one mistake hides no other.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        folder: Path,
+        data: Mapping[str, Any],
+        environ: Mapping[str, str],
+        lines: Mapping[KeyPath, int],
+    ) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self._folder = folder
+        self._lines = lines
+        self._environ = environ
+        self._variables: dict[KeyPath, str] = {}
+        self._unset: set[KeyPath] = set()
+        self._data: dict[str, Any] = self._expanded((), dict(data))
+        self.parts = self._valid_parts()
+
+    def settings(self) -> Settings:
+        """The valid settings. Raises `ConfigError` when there are problems, in the file's order."""
+        if self.problems:
+            raise ConfigError(self.file, sorted(self.problems, key=lambda problem: problem.line))
+        return self.parts
+
+    def add(self, path: KeyPath, message: str, hint: str = "") -> None:
+        """Note a problem at ``path``. Use `quote` to name a value of the file: it may be secret."""
+        problem = Problem(path, self.line_of(path), message, hint)
+        if path not in self._unset and problem not in self.problems:
+            self.problems.append(problem)
+
+    def line_of(self, path: KeyPath) -> int:
+        """The line of ``path`` or of what is around it; 0 when the configuration is not from a file."""
+        return toml_lines.line_of(self._lines, path) if self._lines else 0
+
+    def value(self, path: KeyPath) -> Any:
+        """What stands at ``path``, with variables replaced; None when nothing does."""
+        value: Any = self._data
+        for part in path:
+            if not _holds(value, part):
+                return None
+            value = value[part]
+        return value
+
+    def names(self, section: str) -> list[str]:
+        """The names of all tables in ``section`` (``networks``, …), valid or not."""
+        tables = self._data.get(section)
+        return list(tables) if isinstance(tables, dict) else []
+
+    def quote(self, path: KeyPath) -> str:
+        """The value at ``path`` as a message may show it: never a secret, nor what a variable held."""
+        value = self.value(path)
+        if path in self._variables:
+            return f"the {'' if value else 'empty '}value of {self._variables[path]}"
+        if isinstance(value, bool | int | float):
+            return json.dumps(value)
+        if isinstance(value, list):
+            return "a list" if value else "an empty list"
+        if not isinstance(value, str):
+            return "a table" if isinstance(value, dict) else "a date or time"
+        if not value:
+            return "empty text"
+        secret = bool(SECRET_KEYS.intersection(path)) or "://" in value or len(value) > 60
+        return "other text" if secret else json.dumps(value, ensure_ascii=False)
+
+    # --- ${NAME} --------------------------------------------------------------------------------------
+
+    def _expanded(self, path: KeyPath, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._expanded((*path, key), item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._expanded((*path, index), item) for index, item in enumerate(value)]
+        return (
+            _VARIABLE.sub(lambda match: self._variable(path, match), value)
+            if isinstance(value, str)
+            else value
+        )
+
+    def _variable(self, path: KeyPath, match: re.Match[str]) -> str:
+        name = match["name"]
+        if match[0] == "$${":
+            return "${"
+        if name in self._environ:
+            self._variables[path] = match[0]
+            return self._environ[name]
+        if name is None:
+            self.add(
+                path, "expected ${NAME} with the name of an environment variable", "write $${ for ${ itself"
+            )
+        else:
+            self.add(path, f"the environment variable {name} is not set")
+        self._unset.add(path)
+        return match[0]
+
+    # --- validation -----------------------------------------------------------------------------------
+
+    def _valid_parts(self) -> Settings:
+        for key in sorted(self._data.keys() - _TOP_LEVEL):
+            self.add((key,), "unknown key", did_you_mean(key, _TOP_LEVEL))
+        link = self._data.get("external_url")
+        return Settings(
+            folder=self._folder,
+            store=self._valid(_STORE, self._data.get("store", {}), ("store",)) or StoreSettings(),
+            log=self._valid(_LOG, self._data.get("log", {}), ("log",)) or LogSettings(),
+            external_url=None if link is None else self._valid(_LINK, link, ("external_url",)),
+            routes=list(self._valid_routes()),
+            **{section: dict(self._valid_tables(section)) for section in _SECTIONS},
+        )
+
+    def _valid_tables(self, section: str) -> Iterator[tuple[str, Any]]:
+        tables = self._data.get(section, {})
+        if not isinstance(tables, dict):
+            self.add((section,), f"expected tables [{section}.NAME], found {self.quote((section,))}")
+            return
+        for name, table in tables.items():
+            path = (section, name)
+            if not name or re.search(r"\s", name):
+                self.add(path, "expected a name without spaces")
+            if not isinstance(table, dict):
+                self.add(path, f"expected a table, found {self.quote(path)}", f"write [{key_text(path)}]")
+                continue
+            if "name" in table:
+                self.add((*path, "name"), "unknown key", "the table's own key is the name")
+            valid = self._valid(_SECTIONS[section], {**table, "name": name}, path)
+            if valid is not None:
+                yield name, valid
+
+    def _valid_routes(self) -> Iterator[RouteSettings]:
+        routes = self._data.get("routes", [])
+        if not isinstance(routes, list):
+            self.add(("routes",), "expected a list of tables, found a single one", "write [[routes]]")
+            return
+        for index, route in enumerate(routes):
+            valid = self._valid(_ROUTE, route, ("routes", index))
+            if valid is not None:
+                yield valid
+
+    def _valid(self, adapter: TypeAdapter[Any], value: Any, path: KeyPath) -> Any:
+        """``value`` as the adapter's model; None, and the problems noted, when it is not valid."""
+        try:
+            return adapter.validate_python(value, context={"folder": self._folder})
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False)
+        places = [(self._place(path, detail), detail) for detail in details]
+        misspelt = {self._meant(place) for place, detail in places if detail["type"] == "extra_forbidden"}
+        for place, detail in places:
+            if not (detail["type"] == "missing" and place in misspelt):
+                self._note(place, detail)
+        return None
+
+    def _place(self, path: KeyPath, detail: ErrorDetails) -> KeyPath:
+        """Where the error is in the file: pydantic's location without its marks for members of unions."""
+        value = self.value(path)
+        *inner, last = detail["loc"] or (None,)
+        for part in inner:
+            if _holds(value, part):
+                path, value = (*path, part), value[part]
+        if detail["type"].startswith("union_tag"):
+            return (*path, "provider")
+        return (
+            (*path, last)
+            if last is not None and (detail["type"] == "missing" or _holds(value, last))
+            else path
+        )
+
+    def _note(self, place: KeyPath, detail: ErrorDetails) -> None:
+        kind = detail["type"]
+        if kind == "default_factory_not_called":
+            return  # follows from another error, which is noted by itself
+        if kind == "extra_forbidden":
+            self.add(place, "unknown key", did_you_mean(str(place[-1]), self._keys_beside(place)))
+        elif kind in ("missing", "union_tag_not_found"):
+            self.add(
+                place, f"missing: {self._keys_beside(place)[str(place[-1])]}", self._hint_for_missing(place)
+            )
+        else:
+            expected, hint = expectation(detail)
+            self.add(
+                place, f"{expected}, found {self.quote(place)}", hint or self._nearest_choice(place, detail)
+            )
+
+    def _keys_beside(self, place: KeyPath) -> dict[str, str]:
+        """The keys that the table around ``place`` may have, with what each means."""
+        fields = self._model_of(place[:-1]).model_fields.items()
+        return {
+            field.alias or key: field.description or "" for key, field in fields if key not in _NOT_IN_FILE
+        }
+
+    def _model_of(self, table: KeyPath) -> type[BaseModel]:
+        match table:
+            case ("flows", _, "opens"):
+                return OpeningSettings
+            case ("flows", _, "expects", _):
+                return StepSettings
+            case ("receivers", _):
+                return RECEIVER_MODELS.get(self.value((*table, "provider")), ConsoleSettings)
+        return _MODELS[str(table[0])]
+
+    def _meant(self, place: KeyPath) -> KeyPath:
+        """Where the key would be that the unknown key at ``place`` seems to mean."""
+        return (*place[:-1], nearest(str(place[-1]), self._keys_beside(place)) or "")
+
+    def _hint_for_missing(self, place: KeyPath) -> str:
+        """A key beside the missing one that is no known key may have been meant for it."""
+        table = self.value(place[:-1])
+        others = table.keys() - self._keys_beside(place).keys() if isinstance(table, dict) else ()
+        near = nearest(str(place[-1]), others)
+        return f'is "{near}" meant for it?' if near else ""
+
+    def _nearest_choice(self, place: KeyPath, detail: ErrorDetails) -> str:
+        value = self.value(place)
+        if place in self._variables or not isinstance(value, str):
+            return ""
+        context = detail.get("ctx", {})
+        choices = re.findall(r"'([^']+)'", str(context.get("expected") or context.get("expected_tags") or ""))
+        near = nearest(value, choices)
+        return f'did you mean "{near}"?' if near else ""
+
+
+def _holds(value: Any, part: object) -> bool:
+    """Whether ``value`` is a table with the key, or a list with the index, ``part``."""
+    if isinstance(value, dict):
+        return part in value
+    return isinstance(value, list) and isinstance(part, int) and part < len(value)

@@ -1,0 +1,79 @@
+"""What is wrong with a configuration, in words."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NamedTuple
+
+from pydantic_core import ErrorDetails
+
+from chainwatch.setting_types import Expected
+from chainwatch.toml_lines import Path
+
+
+class Problem(NamedTuple):
+    """One thing wrong at ``path``: what was found and expected, and how to mend it.
+
+    ``line`` counts from 1 and is 0 where there is none (the file cannot be read, or there is no file).
+    """
+
+    path: Path
+    line: int
+    message: str
+    hint: str = ""
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used. One line per problem: ``config.toml:12: flows.x.opens.event: …``."""
+
+    def __init__(self, file: str, problems: list[Problem]) -> None:
+        self.file = file
+        self.problems = problems
+        super().__init__("\n".join(map(self._line, problems)))
+
+    def _line(self, problem: Problem) -> str:
+        place = f"{self.file}:{problem.line}" if problem.line else self.file
+        key = f"{key_text(problem.path)}: " if problem.path else ""
+        hint = f" — {problem.hint}" if problem.hint else ""
+        return f"{place}: {key}{problem.message}{hint}"
+
+
+def key_text(path: Path) -> str:
+    """``flows.connext.expects[0].within``; parts that are no bare TOML keys stand in quotes."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += "." if text else ""
+            text += part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part, ensure_ascii=False)
+    return text
+
+
+_KINDS = {
+    "bool_type": "true or false",
+    "dict_type": "a table",
+    "int_type": "an integer",
+    "list_type": "a list",
+    "model_type": "a table",
+    "path_type": "text",
+    "string_too_short": "text that is not empty",
+    "string_type": "text",
+}
+
+
+def expectation(detail: ErrorDetails) -> tuple[str, str]:
+    """What pydantic's error says was expected, and a hint. Never holds the value that was found."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "value_error":
+        error = context["error"]
+        return (f"expected {error}", error.hint) if isinstance(error, Expected) else (str(error), "")
+    if kind in ("literal_error", "union_tag_invalid"):
+        choices = str(context.get("expected") or context.get("expected_tags")).replace("'", '"')
+        return f"expected {choices.replace(', ', ' or ')}".replace(" or  or ", " or "), ""
+    if kind == "greater_than_equal":
+        return f"expected an integer of at least {context['ge']}", ""
+    if kind == "too_short":
+        return f"expected at least {context['min_length']} {context['field_type'].lower()} item", ""
+    return f"expected {_KINDS.get(kind, 'another value')}", ""

@@ -1,0 +1,130 @@
+"""The kinds of values in the configuration, and what is wrong with a value that is not of its kind.
+
+Errors say what was expected and never repeat the value: it may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+
+from chainwatch.durations import EXAMPLES, parse_duration
+from chainwatch.keccak import checksum_address
+from chainwatch.model import SEVERITY_NAMES
+
+_UrlText = TypeVar("_UrlText", str, SecretStr)
+
+
+class Expected(ValueError):
+    """``str(error)`` completes "expected …"; ``hint`` tells how to mend it."""
+
+    def __init__(self, expected: str, hint: str = "") -> None:
+        super().__init__(expected)
+        self.hint = hint
+
+
+def normal_severity(value: object) -> str:
+    """``P0`` … ``P3`` for any accepted spelling, in any case."""
+    severity = SEVERITY_NAMES.get(value.lower()) if isinstance(value, str) else None
+    if severity is None:
+        raise Expected("a severity: P0 (critical), P1 (high), P2 (medium, warning) or P3 (low, info)")
+    return severity
+
+
+def _duration(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise Expected(
+            f"a duration such as {EXAMPLES}", f'a bare number has no unit: write "{value}s" for seconds'
+        )
+    if not isinstance(value, str):
+        raise Expected(f"a duration such as {EXAMPLES}")
+    return parse_duration(value)
+
+
+def _positive(seconds: float) -> float:
+    if seconds <= 0:
+        raise Expected("a duration above zero")
+    return seconds
+
+
+def _address(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch("0x[0-9a-fA-F]{40}", value):
+        raise Expected("an address: 0x and 40 hex digits")
+    if int(value, 16) == 0:
+        raise Expected("an address of a contract, which the zero address is not")
+    right = checksum_address(bytes.fromhex(value[2:]))
+    if value not in (right, "0x" + value[2:].lower(), "0x" + value[2:].upper()):
+        raise Expected(
+            "an address with a right EIP-55 checksum",
+            "a digit or a capital letter is wrong: copy it again, or write it all in lower case",
+        )
+    return right
+
+
+def _attribute(value: object) -> int | str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise Expected("an integer or text, as the value of a free attribute")
+    return value
+
+
+def _one_or_more(value: object) -> Any:
+    return [value] if isinstance(value, str | int) else value
+
+
+def _url(*schemes: str) -> Any:
+    """A check that a text, open or secret, is a URL of one of ``schemes`` with a host."""
+    wanted = f"a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host"
+
+    def check(value: _UrlText) -> _UrlText:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        try:
+            parts = urlsplit(text)
+            good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # an impossible port or IPv6 address; the text itself must not be repeated
+            good = False
+        if not good or re.search(r"\s", text):
+            raise Expected(wanted)
+        return value
+
+    return AfterValidator(check)
+
+
+def _database_url(url: SecretStr, info: ValidationInfo) -> SecretStr:
+    """SQLite files are made absolute against the folder in the validation context."""
+    text = url.get_secret_value()
+    scheme = text.partition("://")[0].partition("+")[0]
+    if scheme == "sqlite" and text.startswith("sqlite:///") and len(text) > len("sqlite:///"):
+        file = text.removeprefix("sqlite:///")
+        return url if file == ":memory:" else SecretStr(f"sqlite:///{_folder(info) / file}")
+    if scheme in ("postgresql", "postgres") and urlsplit(text).path.strip("/"):
+        return url
+    raise Expected("sqlite:///file or postgresql://user:password@host/name")
+
+
+def _abi_path(path: Path, info: ValidationInfo) -> Path:
+    return _folder(info) / path
+
+
+def _folder(info: ValidationInfo) -> Path:
+    context: dict[str, Path] = info.context or {}
+    return context.get("folder", Path()).absolute()
+
+
+Secret = SecretStr
+Text = Annotated[str, Field(min_length=1)]
+Duration = Annotated[float, BeforeValidator(_duration)]
+PositiveDuration = Annotated[float, BeforeValidator(_duration), AfterValidator(_positive)]
+Severity = Annotated[str, BeforeValidator(normal_severity)]
+Address = Annotated[str, BeforeValidator(_address)]
+Addresses = Annotated[list[Address], Field(min_length=1), BeforeValidator(_one_or_more)]
+Attribute = Annotated[int | str, BeforeValidator(_attribute)]
+Names = Annotated[list[Text], Field(min_length=1), BeforeValidator(_one_or_more)]
+AbiPath = Annotated[Path, AfterValidator(_abi_path)]
+RpcUrl = Annotated[SecretStr, _url("ws", "wss", "http", "https")]
+HttpUrl = Annotated[SecretStr, _url("https", "http")]
+WebLink = Annotated[str, _url("https", "http")]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]

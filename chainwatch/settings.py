@@ -1,0 +1,404 @@
+"""The shape of the configuration: one frozen model per table, every key with its meaning, unit and default.
+
+Read them through `chainwatch.config`, which turns a TOML file into `Settings`. Durations are float seconds
+here, severities ``P0``…``P3``, addresses checksummed, paths absolute; secrets show as ``**********``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictInt,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from chainwatch.durations import parse_duration
+from chainwatch.setting_types import (
+    AbiPath,
+    Address,
+    Addresses,
+    Attribute,
+    DatabaseUrl,
+    Duration,
+    HttpUrl,
+    Names,
+    PositiveDuration,
+    RpcUrl,
+    Secret,
+    Severity,
+    Text,
+    WebLink,
+    normal_severity,
+)
+from chainwatch.spelling import nearest
+
+NEAR_MISS = 0.8
+"""A network's key this like a known key is taken for a slip, not for a free attribute."""
+
+SECRET_KEYS = frozenset({"rpc", "url", "secret", "headers"})
+"""Keys whose values are secret, in whichever table."""
+
+
+class Table(BaseModel):
+    """What every table of the file has in common: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
+
+
+# --- store and log ------------------------------------------------------------------------------------
+
+
+class StoreSettings(Table):
+    """Where events, transfers, alerts and the queues are kept."""
+
+    url: DatabaseUrl = Field(
+        default=Secret("sqlite:///chainwatch.db"),
+        description="Database: `sqlite:///file` (relative to the config file's folder) or "
+        "`postgresql://user:password@host/name`.",
+        validate_default=True,
+    )
+    retention: PositiveDuration = Field(
+        default=parse_duration("90d"),
+        description="Age at which stored events of finished transfers and delivered notifications are pruned.",
+    )
+
+
+class LogSettings(Table):
+    """What the process writes about itself to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least important lines to write."
+    )
+    format: Literal["auto", "human", "json"] = Field(
+        default="auto", description="`human` for people, `json` for machines, `auto`: human on a terminal."
+    )
+
+
+# --- networks and contracts ---------------------------------------------------------------------------
+
+
+class NetworkSettings(Table):
+    """One chain. Any further key is a free attribute (an integer or text) that flows may name networks by."""
+
+    name: str = Field(description="The table's key.")
+    chain_id: StrictInt = Field(ge=1, description="EIP-155 chain id; each endpoint is asked for it at start.")
+    rpc: list[RpcUrl] = Field(
+        min_length=1,
+        description="Endpoints. `ws(s)://` wakes at new blocks, `http(s)://` reads; either kind alone works; "
+        "several fail over in this order.",
+    )
+    start_block: StrictInt | None = Field(
+        default=None,
+        ge=0,
+        description="First block to read, on the first run only. Default: the head at that time.",
+    )
+    confirmations: StrictInt = Field(
+        default=0, ge=0, description="Blocks to stay behind the head before acting. Reorgs undo either way."
+    )
+    block_time: PositiveDuration | None = Field(
+        default=None,
+        description="Usual time between blocks. Left out: blocks come on demand and the network never stalls.",
+    )
+    stall_after: PositiveDuration | None = Field(
+        default_factory=lambda given: 20 * given["block_time"] if given["block_time"] else None,
+        description="Age of the head at which the network counts as stalled and its deadlines are held. "
+        "Default: 20 × `block_time`; never without it.",
+    )
+    poll_interval: PositiveDuration = Field(
+        default_factory=lambda given: (
+            min(max(given["block_time"], 0.2), 12.0) if given["block_time"] else 1.0
+        ),
+        description="Time between questions for the head where no WebSocket wakes. "
+        'Default: `block_time`, at least "200ms" and at most "12s"; "1s" without it.',
+    )
+    blind_after: PositiveDuration = Field(
+        default=parse_duration("15s"), description="Time without any answer until `NetworkBlind` is raised."
+    )
+    lagging_after: PositiveDuration = Field(
+        default=parse_duration("5m"),
+        description="How far reading may be behind the head, in chain time, until `NetworkLagging` is raised.",
+    )
+    reorg_window: StrictInt = Field(
+        default=256, ge=1, description="Block headers kept to find the common ancestor of a reorg."
+    )
+    max_block_range: StrictInt | None = Field(
+        default=None,
+        ge=1,
+        description="Most blocks in one `eth_getLogs`. Default: found out from the endpoint's answers.",
+    )
+    request_timeout: PositiveDuration = Field(
+        default=parse_duration("10s"), description="Time to wait for one answer."
+    )
+    attributes: dict[str, Attribute] = Field(
+        default={}, description="The free attributes, such as `domain`: written beside the other keys."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_attributes(cls, table: Any) -> Any:
+        """Unknown keys become attributes, unless they look like a slip of a known key."""
+        if not isinstance(table, dict):
+            return table
+        known = set(cls.model_fields)
+        free = {key for key in table if key not in known and nearest(key, known, NEAR_MISS) is None}
+        rest = {key: value for key, value in table.items() if key not in free}
+        return rest | {"attributes": {key: table[key] for key in free}} if free else rest
+
+    def attribute(self, name: str) -> int | str | None:
+        """The value by which a flow's ``network_by = name`` names this network; None when it has none."""
+        if name == "chain_id":
+            return self.chain_id
+        return self.name if name == "name" else self.attributes.get(name)
+
+
+class ContractSettings(Table):
+    """One contract: its ABI and where it is deployed."""
+
+    name: str = Field(description="The table's key.")
+    abi: AbiPath = Field(description="ABI file (JSON), relative to the config file's folder.")
+    address: Annotated[
+        Annotated[Address, Tag("same")] | Annotated[dict[str, Addresses], Tag("each")],
+        Discriminator(lambda value: "each" if isinstance(value, dict) else "same"),
+    ] = Field(
+        description="One address for all networks, or a table: network → address or list of addresses. "
+        "Mixed case is checked against EIP-55."
+    )
+
+    def addresses_on(self, network: str) -> list[str]:
+        """The checksummed addresses on ``network``; empty when the contract is not there."""
+        return [self.address] if isinstance(self.address, str) else self.address.get(network, [])
+
+
+# --- flows --------------------------------------------------------------------------------------------
+
+Repeat = Literal["alert", "allow"]
+
+_WHERE = "Condition on the event; only events that meet it count. Default: all."
+_AMOUNT = "Path of the amount among the event's arguments, shown in alerts."
+_ASSET = "Path of the asset's address among the event's arguments, shown in alerts."
+_CONTRACT = "Contract that emits the event. Default: the flow's."
+_KEY = "Path, or list of paths, of the key in this event. Default: the flow's."
+_EVENT = "The event's name in the ABI, or its full signature where the name is overloaded."
+_VERIFY = "Built-in checks of the event, by name, such as `connext.transfer_id`."
+
+
+class OpeningSettings(Table):
+    """The step that opens a transfer."""
+
+    step: Text = Field(description="The step's name.")
+    event: Text = Field(description=_EVENT)
+    contract: Text | None = Field(default=None, description=_CONTRACT)
+    key: Names | None = Field(default=None, description=_KEY)
+    origin: Text | None = Field(
+        default=None,
+        description="Network the transfer comes from: a network's name or a path into the arguments, checked "
+        "against where the event was seen. Default: where it was seen.",
+    )
+    destination: Text | None = Field(
+        default=None,
+        description="Network the transfer goes to: a network's name or a path into the arguments.",
+    )
+    amount: Text | None = Field(default=None, description=_AMOUNT)
+    asset: Text | None = Field(default=None, description=_ASSET)
+    where: Text | None = Field(default=None, description=_WHERE)
+    on: Text | None = Field(
+        default=None, description="Count this step on that network only. Default: on all."
+    )
+    verify: list[Text] = Field(default=[], description=_VERIFY)
+
+
+class StepSettings(Table):
+    """A step that must follow the opening one."""
+
+    step: Text = Field(description="The step's name.")
+    event: Text = Field(description=_EVENT)
+    contract: Text | None = Field(default=None, description=_CONTRACT)
+    key: Names | None = Field(default=None, description=_KEY)
+    on: Text = Field(
+        default="destination",
+        description="Where the step is expected: `origin`, `destination` or a network's name.",
+    )
+    origin: Text | None = Field(
+        default=None,
+        description="Where the opening step must have been: a network's name or a path into the arguments. "
+        "Without it an event that has no opening step cannot be told to be an orphan.",
+    )
+    within: PositiveDuration = Field(
+        description="Time allowed from the opening step's block; later is `TransferOverdue`."
+    )
+    severity: Severity = Field(default="P1", description="Severity of `TransferOverdue` for this step.")
+    where: Text | None = Field(default=None, description=_WHERE)
+    assert_: Text | None = Field(
+        default=None,
+        alias="assert",
+        description="Condition that must hold once both events are known (`opening` is the opening event); "
+        "else `TransferMismatch`.",
+    )
+    amount: Text | None = Field(default=None, description=_AMOUNT)
+    asset: Text | None = Field(default=None, description=_ASSET)
+    verify: list[Text] = Field(default=[], description=_VERIFY)
+    repeat: Repeat | None = Field(
+        default=None, description="`alert` or `allow` a second event of this step. Default: the flow's."
+    )
+
+
+class FlowSettings(Table):
+    """A kind of transfer: the key its events share, the opening step, the steps expected after it."""
+
+    name: str = Field(description="The table's key.")
+    contract: Text = Field(description="Contract that emits the events.")
+    key: Names = Field(
+        min_length=1,
+        description="Path among an event's arguments, or list of paths, whose values identify a transfer.",
+    )
+    network_by: Text = Field(
+        default="chain_id",
+        description="Network attribute by which values in events name networks, such as `domain`.",
+    )
+    opens: OpeningSettings = Field(description="The opening step.")
+    expects: list[StepSettings] = Field(min_length=1, description="The steps expected after it.")
+    orphan_grace: Duration = Field(
+        default=parse_duration("10m"),
+        description="How far the origin network must be seen past a step without opening until it is an orphan.",
+    )
+    orphan_severity: Severity = Field(default="P0", description="Severity of `TransferOrphan`.")
+    lookback: Duration = Field(
+        default=parse_duration("7d"),
+        description="How long before the origin's first watched block an opening step is still looked for. "
+        '`"0s"` turns that off.',
+    )
+    repeat: Repeat = Field(
+        default="alert",
+        description="`alert`: a step seen twice raises `TransferRepeated`; `allow`: it does not.",
+    )
+    runbook_url: WebLink | None = Field(default=None, description="Link put into every alert of this flow.")
+    verify: list[Text] = Field(
+        default=[], description="Built-in checks applied to every event that has the needed fields."
+    )
+
+
+# --- receivers and routes -----------------------------------------------------------------------------
+
+
+class _Receiver(Table):
+    """What every receiver has."""
+
+    name: str = Field(description="The table's key.")
+    give_up_after: PositiveDuration = Field(
+        default=parse_duration("24h"), description="Time of failed tries after which a notification is dead."
+    )
+    send_resolved: StrictBool = Field(default=True, description="Whether to tell that an alert has ended.")
+
+
+class ConsoleSettings(_Receiver):
+    """Alerts as readable lines on standard output."""
+
+    provider: Literal["console"] = Field(description="`console`")
+    color: Literal["auto", "always", "never"] = Field(
+        default="auto", description="Colours; `auto`: on a terminal."
+    )
+
+
+class DiscordSettings(_Receiver):
+    """A channel on Discord."""
+
+    provider: Literal["discord"] = Field(description="`discord`")
+    url: HttpUrl = Field(description="The channel's webhook URL (secret).")
+    username: Text | None = Field(default=None, description="Sender's name. Default: as set on Discord.")
+
+
+class WebhookSettings(_Receiver):
+    """Any HTTP server: Alertmanager's webhook body, version 4."""
+
+    provider: Literal["webhook"] = Field(description="`webhook`")
+    url: HttpUrl = Field(description="Where to POST (secret).")
+    secret: Secret | None = Field(
+        default=None, min_length=1, description="Key of the HMAC-SHA256 signature. Default: not signed."
+    )
+    headers: dict[str, Secret] = Field(default={}, description="Further HTTP headers (secret).")
+    allow_private: StrictBool = Field(
+        default=False, description="Allow loopback and private addresses, which are refused otherwise."
+    )
+    timeout: PositiveDuration = Field(
+        default=parse_duration("10s"), description="Time to wait for the answer."
+    )
+
+
+ReceiverSettings = Annotated[
+    ConsoleSettings | DiscordSettings | WebhookSettings, Field(discriminator="provider")
+]
+
+RECEIVER_MODELS: Mapping[str, type[_Receiver]] = {
+    "console": ConsoleSettings,
+    "discord": DiscordSettings,
+    "webhook": WebhookSettings,
+}
+"""Provider → the model of its settings."""
+
+
+class RouteSettings(Table):
+    """Which alerts go to which receivers; the first route that matches takes the alert."""
+
+    match: dict[str, Names] = Field(
+        default={},
+        description="Label → value or list of values, all of which must match; severities by either name. "
+        "Default: every alert.",
+    )
+    receivers: list[Text] = Field(min_length=1, description="Names of receivers.")
+    continue_: StrictBool = Field(
+        default=False, alias="continue", description="Whether to try the following routes too."
+    )
+    group_by: list[Text] = Field(
+        default=["alertname"],
+        description='Labels whose equal values put alerts into one notification; `["..."]`: all labels.',
+    )
+    group_wait: Duration = Field(
+        default=parse_duration("5s"),
+        description="Time to wait for more alerts before a group is first told of.",
+    )
+    group_interval: PositiveDuration = Field(
+        default=parse_duration("15s"), description="Least time between two notifications of a changed group."
+    )
+    repeat_interval: PositiveDuration = Field(
+        default=parse_duration("4h"),
+        description="Time after which an unchanged, still firing group is told again.",
+    )
+    send_resolved: StrictBool | None = Field(
+        default=None, description="Whether to tell that an alert has ended. Default: the receiver's."
+    )
+
+    @field_validator("match")
+    @classmethod
+    def _normal_severities(cls, match: dict[str, list[str]]) -> dict[str, list[str]]:
+        if "severity" not in match:
+            return match
+        return match | {"severity": [normal_severity(value) for value in match["severity"]]}
+
+
+# --- the whole ----------------------------------------------------------------------------------------
+
+
+class Settings(Table):
+    """The whole configuration."""
+
+    folder: Path = Field(description="The config file's folder, to which relative paths refer.")
+    store: StoreSettings
+    networks: dict[str, NetworkSettings]
+    contracts: dict[str, ContractSettings] = {}
+    flows: dict[str, FlowSettings] = {}
+    receivers: dict[str, ReceiverSettings] = {}
+    routes: list[RouteSettings] = []
+    log: LogSettings = LogSettings()
+    external_url: WebLink | None = Field(
+        default=None, description="Address at which people reach this chainwatch, for links in notifications."
+    )
