@@ -1,0 +1,107 @@
+"""The tables of alerts, of the groups in which people hear of them, and of the notifications on their way.
+
+An alert is one row per episode: it fires once and resolves once; a condition that comes back is a new row. What a
+receiver has been told of an alert is a row of ``alert_members`` while it still has something to hear. A notification
+names its alerts by id, so that a storm told again and again costs a few bytes per alert (S10).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, SmallInteger, Table, Text
+
+from chainwatch.store.tables import BigId, metadata
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=False),
+    Column("fingerprint", Text, nullable=False, comment="of the labels, 16 hex digits"),
+    Column("name", Text, nullable=False, comment="the label alertname"),
+    Column("severity", Text, nullable=False, comment="P0 to P3"),
+    Column("state", Text, nullable=False, comment="firing or resolved"),
+    Column("audience", Text, nullable=False, comment="routed, unrouted (no route takes it) or quiet (on purpose)"),
+    Column("labels", Text, nullable=False, comment="JSON object"),
+    Column("annotations", Text, nullable=False, comment="JSON object"),
+    Column("starts_at", BigInteger, nullable=False, comment="chain time"),
+    Column("ends_at", BigInteger, comment="chain time; null while firing"),
+    Column("reason", Text, nullable=False, comment="why it ended"),
+    Column("raised_at", Double, nullable=False, comment="when this process learnt that it fires"),
+    Column("resolved_at", Double, comment="when this process learnt that it ended"),
+    comment="Every alert, firing or resolved.",
+)
+Index("alerts_newest", alerts.c.fingerprint, alerts.c.id)
+Index(
+    "alerts_firing",
+    alerts.c.fingerprint,
+    unique=True,
+    sqlite_where=alerts.c.state == "firing",
+    postgresql_where=alerts.c.state == "firing",
+)
+Index(
+    "alerts_resolved",
+    alerts.c.resolved_at,
+    sqlite_where=alerts.c.state == "resolved",
+    postgresql_where=alerts.c.state == "resolved",
+)
+
+alert_groups = Table(
+    "alert_groups",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=False),
+    Column("key", Text, nullable=False, comment="Alertmanager's groupKey: the route and the group's labels"),
+    Column("receiver", Text, nullable=False),
+    Column("route", Text, nullable=False, comment="the route's own key"),
+    Column("labels", Text, nullable=False, comment="JSON object of the labels that the group has in common"),
+    Column("flush_at", Double, nullable=False, comment="when it is looked at next"),
+    Column("flushed_at", Double, comment="when it was last looked at; the intervals count from here"),
+    Column("sent_at", Double, comment="when its last notification was queued; repeats count from here"),
+    comment="The living groups, one per receiver.",
+)
+Index("alert_groups_key", alert_groups.c.key, alert_groups.c.receiver, unique=True)
+Index("alert_groups_due", alert_groups.c.flush_at)
+
+alert_members = Table(
+    "alert_members",
+    metadata,
+    Column("group_id", BigId, primary_key=True, autoincrement=False),
+    Column("alert_id", BigId, primary_key=True, autoincrement=False),
+    Column("told", SmallInteger, nullable=False, comment="1 once a notification that it fires was queued"),
+    sqlite_with_rowid=False,
+    comment="Who is still to be told what: the row goes when the end of the alert was told.",
+)
+Index("alert_members_alert", alert_members.c.alert_id)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("receiver", Text, nullable=False),
+    Column("key", Text, nullable=False, comment="the group's key: what shares it is delivered in order"),
+    Column("payload", LargeBinary, nullable=False, comment="MessagePack: the group's labels and the alerts' ids"),
+    Column("status", Text, nullable=False, comment="pending, delivered, dead or dropped"),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("queued_at", Double, nullable=False, comment="created_at, or when a person had it tried again"),
+    Column("finished_at", Double, comment="when it was delivered, given up or dropped"),
+    Column("last_error", Text),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    sqlite_autoincrement=True,
+    comment="The queues: one message for one receiver, kept until delivered or visibly dead (S6).",
+)
+Index(
+    "notifications_pending",
+    notifications.c.receiver,
+    notifications.c.key,
+    notifications.c.id,
+    sqlite_where=notifications.c.status == "pending",
+    postgresql_where=notifications.c.status == "pending",
+)
+Index(
+    "notifications_pending_order",
+    notifications.c.receiver,
+    notifications.c.id,
+    sqlite_where=notifications.c.status == "pending",
+    postgresql_where=notifications.c.status == "pending",
+)
+Index("notifications_finished", notifications.c.status, notifications.c.finished_at)
