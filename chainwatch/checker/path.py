@@ -28,15 +28,20 @@ class EvaluationError(ValueError):
 
 @dataclass(frozen=True)
 class Path:
-    """A checked path: its normal ``text``, the ABI ``type`` of what it leads to, the ``steps`` to get there.
+    """A checked path: its normal ``text``, the ABI ``param`` it leads to, the ``steps`` to get there.
 
     ``note`` says what a reader of an error should know about the type, and is mostly empty.
     """
 
     text: str
-    type: str
+    param: AbiParam
     steps: tuple[str | int, ...]
     note: str = ""
+
+    @property
+    def type(self) -> str:
+        """The ABI type of the value; ``bytes32`` for an indexed one of which the log keeps only the hash."""
+        return self.param.type
 
     def get(self, args: Mapping[str, Any]) -> Any:
         """The value in ``args`` (dicts for tuples, lists for arrays); raises `EvaluationError`."""
@@ -114,7 +119,7 @@ def resolve(source: str, steps: Sequence[Step], fields: Sequence[AbiParam], owne
         else:
             mend = "name an element: " + f"{text}[0].{step.key}" if array_of(param.type) else note
             raise ConditionError(f"{text} is {param.type} and has no fields", source, step.column, mend)
-    return Path(text, param.type, tuple(step.key for step in steps), note)
+    return Path(text, param, tuple(step.key for step in steps), note)
 
 
 def _find_field(source: str, step: Step, fields: Sequence[AbiParam], owner: str) -> AbiParam:
