@@ -319,7 +319,7 @@ async def test_mining_never_holds_up_the_event_loop(chain: DemoChain) -> None:
     while not mining.done():
         await asyncio.sleep(0)
         turns += 1
-    assert turns > 20
+    assert turns > 3  # mining on the loop itself would leave it one
 
 
 async def test_a_chain_without_a_bridge_says_what_to_do() -> None:

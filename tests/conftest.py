@@ -1,0 +1,64 @@
+"""Fixtures that several folders of tests share: databases and nodes, real ones."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.anvil import Anvil, AnvilError, find_or_install
+from tests.support.missing import missing
+from tests.support.postgres import PostgresError, PostgresServer
+
+
+@pytest.fixture(scope="session")
+def anvil_binary() -> Path:
+    """The anvil program, installed on first use."""
+    try:
+        return find_or_install()
+    except AnvilError as error:
+        missing("anvil", str(error))
+
+
+@pytest.fixture
+def anvil_factory(anvil_binary: Path) -> Iterator[Callable[..., Anvil]]:
+    """Starts nodes, with the arguments of Anvil but the binary; all of them end with the test."""
+    with ExitStack() as nodes:
+
+        def start(**settings: Any) -> Anvil:
+            return nodes.enter_context(Anvil(anvil_binary, **settings))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server per test session, so one per worker of pytest-xdist."""
+    try:
+        server = PostgresServer()
+        server.__enter__()
+    except PostgresError as error:
+        missing("PostgreSQL", str(error))
+    yield server
+    server.__exit__()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a fresh PostgreSQL database."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of an SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'chainwatch.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a fresh database; a test that asks for it runs once on each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url

@@ -1,0 +1,170 @@
+"""The real parts that other tests stand on do what those tests take for granted."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import aiohttp
+import psycopg
+import pytest
+from eth_utils.crypto import keccak
+
+from tests.support import connext
+from tests.support.anvil import Anvil, AnvilError
+from tests.support.discord import discord, rate_limited
+from tests.support.receiver import Answer, Receiver
+
+AnvilFactory = Callable[..., Anvil]
+
+
+def logs(node: Anvil) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = node.rpc("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest"})
+    return found
+
+
+@pytest.mark.anvil
+def test_two_nodes_carry_a_transfer_of_the_real_contracts(anvil_factory: AnvilFactory) -> None:
+    ethereum, optimism = anvil_factory(chain_id=1), anvil_factory(chain_id=10)
+    assert [node.rpc("eth_chainId") for node in (ethereum, optimism)] == ["0x1", "0xa"]
+    ethereum.set_emitter(connext.ETHEREUM.address)
+    optimism.set_emitter(connext.OPTIMISM.address)
+
+    transfer = connext.transfer(connext.ETHEREUM, connext.OPTIMISM, nonce=7)
+    ethereum.emit(connext.ETHEREUM.address, *connext.xcalled(transfer))
+    with optimism.one_block():
+        optimism.emit(connext.OPTIMISM.address, *connext.executed(transfer, routers=[connext.ROUTER]))
+        optimism.emit(connext.OPTIMISM.address, *connext.reconciled(transfer, routers=[connext.ROUTER]))
+
+    [opened] = logs(ethereum)
+    assert str(opened["address"]).lower() == connext.ETHEREUM.address.lower()
+    assert opened["topics"] == ["0x" + topic.hex() for topic in connext.xcalled(transfer).topics]
+    assert opened["data"] == "0x" + connext.xcalled(transfer).data.hex()
+    assert [log["logIndex"] for log in logs(optimism)] == ["0x0", "0x1"]
+    assert {log["blockNumber"] for log in logs(optimism)} == {"0x1"}
+
+
+@pytest.mark.anvil
+def test_the_emitter_logs_any_number_of_topics(anvil_factory: AnvilFactory) -> None:
+    node = anvil_factory()
+    node.set_emitter(connext.ETHEREUM.address)
+    for count in range(5):
+        topics = [bytes([number]) * 32 for number in range(1, count + 1)]
+        node.emit(connext.ETHEREUM.address, topics, b"data" * count)
+        last = logs(node)[-1]
+        assert last["topics"] == ["0x" + topic.hex() for topic in topics]
+        assert last["data"] == "0x" + (b"data" * count).hex()
+
+
+@pytest.mark.anvil
+def test_a_node_keeps_its_chain_over_a_restart(anvil_factory: AnvilFactory) -> None:
+    node = anvil_factory()
+    node.set_emitter(connext.ETHEREUM.address)
+    node.emit(connext.ETHEREUM.address, [], b"kept")
+    before = node.block()
+    node.stop()
+    with pytest.raises(OSError, match="refused"):
+        node.rpc("eth_chainId")
+    node.start()
+    assert node.block(1)["hash"] == before["hash"]
+    assert [log["data"] for log in logs(node)] == ["0x" + b"kept".hex()]
+
+
+@pytest.mark.anvil
+def test_a_frozen_node_goes_on_where_it_was(anvil_factory: AnvilFactory) -> None:
+    node = anvil_factory()
+    node.freeze()
+    with pytest.raises(TimeoutError):
+        node.rpc("eth_chainId", timeout=0.2)
+    node.thaw()
+    assert node.height == 0
+
+
+@pytest.mark.anvil
+def test_a_nodes_clock_can_be_put_forward(anvil_factory: AnvilFactory) -> None:
+    node = anvil_factory()
+    moment = int(time.time()) + 1000
+    node.set_next_timestamp(moment)
+    node.mine()
+    assert int(node.block()["timestamp"], 16) == moment
+    node.increase_time(500)
+    node.mine()
+    assert int(node.block()["timestamp"], 16) >= moment + 500
+
+
+@pytest.mark.anvil
+def test_a_reorg_changes_hashes_and_drops_logs(anvil_factory: AnvilFactory) -> None:
+    node = anvil_factory()
+    node.set_emitter(connext.ETHEREUM.address)
+    node.mine(2)
+    node.emit(connext.ETHEREUM.address, [], b"gone")
+    before = [node.block(number)["hash"] for number in (1, 2, 3)]
+    node.reorg(2)
+    after = [node.block(number)["hash"] for number in (1, 2, 3)]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, False]
+    assert logs(node) == []
+    with pytest.raises(AnvilError, match="anvil_reorg"):
+        node.reorg(99)
+
+
+def test_connexts_logs_carry_the_hashes_of_what_they_hold() -> None:
+    transfer = connext.transfer(connext.ETHEREUM, connext.OPTIMISM, nonce=7, slippage=1)
+    body = connext.message_body(transfer)
+    assert connext.xcalled(transfer).topics[1] == transfer.id == body[-32:]
+    assert connext.xcalled(transfer).topics[3] == keccak(body)
+    assert transfer.id != connext.transfer(connext.ETHEREUM, connext.OPTIMISM, nonce=8, slippage=1).id
+
+
+@pytest.mark.postgres
+def test_each_test_gets_an_empty_postgres_database(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url) as connection:
+        tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+        assert tables == (0,)
+        connection.execute("CREATE TABLE left_behind (id int)")
+
+
+def test_both_kinds_of_database_are_offered(database_url: str) -> None:
+    assert database_url.startswith(("sqlite:///", "postgresql://"))
+
+
+async def test_a_receiver_records_and_answers_by_its_script() -> None:
+    async with Receiver() as receiver, aiohttp.ClientSession() as session:
+        receiver.script.extend([Answer(503, "busy", {"Retry-After": "1"}), Answer(drop=True)])
+        async with session.post(f"{receiver.url}/hook?a=1", json={"n": 1}, headers={"X-Key": "k"}) as first:
+            assert (first.status, await first.text(), first.headers["Retry-After"]) == (503, "busy", "1")
+        with pytest.raises(aiohttp.ClientPayloadError):
+            async with session.post(receiver.url) as second:
+                await second.read()
+        async with session.post(receiver.url) as third:
+            assert third.status == 200
+        [request, *_] = await receiver.wait_for(3)
+        assert (request.path, request.query["a"], request.headers["x-key"]) == ("/hook", "1", "k")
+        assert request.json() == {"n": 1}
+        assert abs(request.arrived_at - time.time()) < 5
+
+
+async def test_a_stopped_receiver_refuses_and_comes_back_on_its_port() -> None:
+    async with Receiver() as receiver, aiohttp.ClientSession() as session:
+        await receiver.stop()
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.post(receiver.url)
+        await receiver.start()
+        assert (await session.post(receiver.url)).status == 200
+        with pytest.raises(asyncio.TimeoutError):
+            await receiver.wait_for(2, timeout=0.01)
+
+
+async def test_discord_takes_what_is_within_its_limits() -> None:
+    async with Receiver(discord) as receiver, aiohttp.ClientSession() as session:
+        hook = f"{receiver.url}/api/webhooks/1/token"
+        async with session.post(f"{hook}?wait=true", json={"content": "hello"}) as answer:
+            assert (await answer.json())["content"] == "hello"
+        assert (await session.post(hook, json={"content": "hello"})).status == 204
+        assert (await session.post(hook, json={"content": "x" * 2001})).status == 400
+        long = {"fields": [{"name": "n", "value": "v" * 1024}] * 6}
+        assert (await session.post(hook, json={"embeds": [long]})).status == 400
+        assert (await session.post(f"{receiver.url}/elsewhere", json={})).status == 404
+
+        receiver.script.append(rate_limited(0.5))
+        async with session.post(hook, json={"content": "hello"}) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (429, "0.5")
+            assert (await answer.json())["retry_after"] == 0.5
