@@ -124,7 +124,8 @@ class Batch(msgspec.Struct, frozen=True):
 
     ``last`` becomes the checkpoint. ``headers`` are appended to the window of recent headers (ascending, they may
     be empty far behind the head). ``ancestor`` is set when the blocks replace others: everything stored above
-    it stops counting in the same transaction (a reorg).
+    it stops counting in the same transaction (a reorg). ``first_timestamp`` is block ``first``'s time (seconds), given
+    with the first batch of a network.
     """
 
     network: str
@@ -134,6 +135,7 @@ class Batch(msgspec.Struct, frozen=True):
     undecoded: tuple[UndecodedLog, ...] = ()
     headers: tuple[Header, ...] = ()
     ancestor: Header | None = None
+    first_timestamp: int | None = None
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -141,6 +143,14 @@ class Seen(msgspec.Struct, frozen=True):
 
     network: str
     until: int
+
+
+class Searched(msgspec.Struct, frozen=True):
+    """The origin's earlier blocks were looked through for the opening steps of ``keys``; ``events`` were found."""
+
+    flow: str
+    keys: tuple[str, ...]
+    events: tuple[Event, ...]
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -212,3 +222,36 @@ class Deadline(msgspec.Struct, frozen=True, array_like=True):
     step: str
     network: str
     due_at: int
+
+
+class Raised(msgspec.Struct, frozen=True, array_like=True):
+    """An alert that a transfer has raised: what identifies it, and the chain times of its start and end."""
+
+    labels: dict[str, str]
+    starts_at: int
+    ends_at: int | None
+    version: int
+    """How many events its annotations told of."""
+
+
+class Transfer(msgspec.Struct, frozen=True):
+    """One instance of a flow. All but ``id``, ``raised`` and ``deadlines`` follows from ``occurrences``.
+
+    ``id`` is 0 until it is stored. ``searched``: the origin's earlier blocks were looked through for the opening step.
+    ``raised`` are the alerts that stand by what was last saved, by condition; ``deadlines`` the rows open in the database, by step.
+    """
+
+    flow: str
+    key: str
+    id: int = 0
+    status: str = "open"
+    origin: str | None = None
+    destination: str | None = None
+    opened_at: int | None = None
+    occurrences: tuple[Occurrence, ...] = ()
+    searched: bool = False
+    raised: dict[str, Raised] = {}
+    deadlines: dict[str, tuple[str, int]] = {}
+
+
+TRANSFER_STATUSES = ("open", "complete", "overdue", "orphan", "unopened", "untracked")

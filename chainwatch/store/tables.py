@@ -64,7 +64,12 @@ logs = Table(
     Column("error", Text, comment="why it does not decode; null when it does"),
     comment="Every matched log as the node gave it: what all else can be recomputed from.",
 )
-Index("logs_undecoded", logs.c.id, sqlite_where=logs.c.error.isnot(None), postgresql_where=logs.c.error.isnot(None))
+Index(
+    "logs_undecoded",
+    logs.c.id,
+    sqlite_where=logs.c.error.isnot(None),
+    postgresql_where=logs.c.error.isnot(None),
+)
 
 transfers = Table(
     "transfers",

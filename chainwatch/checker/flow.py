@@ -1,0 +1,496 @@
+"""Flows: which events are steps of which transfers. Compiled once from the configuration; pure.
+
+What the events of one transfer mean together is decided in `chainwatch.checker.transfer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from chainwatch.checker.expression import Condition, compile_condition
+from chainwatch.checker.path import EvaluationError, Path, compile_path
+from chainwatch.checker.syntax import ConditionError
+from chainwatch.checker.verify import CHECKS, CheckError, Verify
+from chainwatch.model import AbiEvent, Event, Occurrence, Signal, to_hex
+from chainwatch.settings import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
+from chainwatch.spelling import did_you_mean, nearest
+
+ORIGIN = "@origin"
+DESTINATION = "@destination"
+AMOUNT = "@amount"
+ASSET = "@asset"
+FAILED_CHECK = "@check "
+"""Facts that are not paths: the networks an event names, its amount and asset, and what a built-in check found wrong."""
+
+UNKNOWN_NETWORK = "?"
+"""Marks a value that names no configured network, as in ``?1869640809``."""
+
+EventLookup = Callable[[str, str], AbiEvent]
+"""Contract and event (name or signature) to the ABI's event; raises ``LookupError`` with a message for a person."""
+
+
+@dataclass(frozen=True)
+class FlowProblem:
+    """A mistake in a flow's configuration: where (a path of keys), what, and how to mend it."""
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+
+
+class FlowError(ValueError):
+    """A flow does not compile; ``problems`` has every reason."""
+
+    def __init__(self, problems: Sequence[FlowProblem]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a flow, ready to take events."""
+
+    flow: str
+    name: str
+    contract: str
+    event: AbiEvent
+    key: tuple[Callable[[Event], str], ...]
+    facts: tuple[tuple[str, Callable[[Event], Any]], ...]
+    only_on: str | None = None
+    """Events on other networks do not count."""
+    where: Condition | None = None
+    checks: tuple[tuple[str, Verify], ...] = ()
+    """Built-in checks of this step's events, by the name of the fact that says what one found wrong."""
+    read_later: tuple[Condition, ...] = ()
+    """For the opening step: the assertions that will ask for its values."""
+    expected_on: str = ""
+    """For an expected step: ``origin``, ``destination`` or a network's name."""
+    within: int = 0
+    severity: str = ""
+    assertion: Condition | None = None
+    may_repeat: bool = False
+
+    def occurrence(self, event: Event) -> tuple[str, Occurrence] | None:
+        """The transfer's key and the occurrence of this step that ``event`` is; None when it does not count.
+
+        Raises `EvaluationError` when the event lacks a value that the configuration names.
+        """
+        if self.only_on is not None and event.network != self.only_on:
+            return None
+        if self.where is not None and not self.where.evaluate(event):
+            return None
+        facts: dict[str, Any] = {}
+        for name, get in self.facts:
+            facts[name] = get(event)
+        if self.assertion is not None:
+            facts |= self.assertion.facts(event)
+        for assertion in self.read_later:
+            facts |= assertion.opening_facts(event)
+        for name, verify in self.checks:
+            if wrong := verify(event.args):
+                facts[name] = wrong
+        key = self.key[0](event) if len(self.key) == 1 else "/".join(part(event) for part in self.key)
+        log = event.log
+        return key, Occurrence(
+            self.name, event.network, log.block_number, log.log_index, log.timestamp, log.tx_hash, facts
+        )
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A compiled flow."""
+
+    name: str
+    opening: Step
+    expected: tuple[Step, ...]
+    origins: tuple[str, ...]
+    """The networks on which a transfer can open."""
+    orphan_grace: int
+    orphan_severity: str
+    lookback: int
+    openings_may_repeat: bool
+    runbook_url: str | None
+    search: tuple[Path | None, ...] | None
+    """For each indexed argument of the opening event the key's path that it is, or None; None where no part of
+    the key is indexed, so that a node cannot be asked for one transfer."""
+    steps: Mapping[str, Step] = field(default_factory=dict)
+
+    def search_topics(self, keys: Sequence[str]) -> list[list[bytes] | None]:
+        """The topics after the first by which ``eth_getLogs`` finds the opening events of ``keys`` (and perhaps others).
+
+        Only for a flow with ``search``.
+        """
+        assert self.search is not None
+        topics: list[list[bytes] | None] = []
+        parts = [key.split("/") for key in keys]
+        order = {path.text: i for i, path in enumerate(self._key_paths)}
+        for path in self.search:
+            if path is None:
+                topics.append(None)
+            else:
+                topics.append(sorted({_topic(p[order[path.text]], path.type) for p in parts}))
+        while topics and topics[-1] is None:
+            topics.pop()
+        return topics
+
+    _key_paths: tuple[Path, ...] = ()
+
+
+class Extracted(NamedTuple):
+    """The occurrences found in some events, by flow and key, and the alerts about events that could not be judged."""
+
+    occurrences: dict[tuple[str, str], list[Occurrence]]
+    troubles: list[Signal]
+
+
+def extract(steps: Mapping[tuple[str, str], Sequence[Step]], events: Iterable[Event]) -> Extracted:
+    """Which transfers ``events`` belong to. ``steps`` are those of all flows, as `index_steps` gives them."""
+    found: dict[tuple[str, str], list[Occurrence]] = {}
+    troubles: list[Signal] = []
+    for event in events:
+        for step in steps.get((event.contract, event.signature), ()):
+            try:
+                hit = step.occurrence(event)
+            except EvaluationError as error:
+                troubles.append(_trouble(step, event, error))
+                continue
+            if hit is not None:
+                found.setdefault((step.flow, hit[0]), []).append(hit[1])
+    return Extracted(found, troubles)
+
+
+def index_steps(flows: Iterable[Flow]) -> dict[tuple[str, str], list[Step]]:
+    """All steps of ``flows`` by contract name and event signature."""
+    index: dict[tuple[str, str], list[Step]] = {}
+    for flow in flows:
+        for step in (flow.opening, *flow.expected):
+            index.setdefault((step.contract, step.event.signature), []).append(step)
+    return index
+
+
+def compile_flow(
+    settings: FlowSettings,
+    networks: Mapping[str, NetworkSettings],
+    contract_networks: Callable[[str], Sequence[str]],
+    event: EventLookup,
+) -> Flow:
+    """Compile ``settings``; raises `FlowError` with all problems at once.
+
+    ``contract_networks`` gives the names of the networks that a contract is on.
+    """
+    return _Compiler(settings, networks, contract_networks, event).flow()
+
+
+class _Compiler:
+    """Compiles one flow and gathers every problem on the way."""
+
+    def __init__(
+        self,
+        settings: FlowSettings,
+        networks: Mapping[str, NetworkSettings],
+        contract_networks: Callable[[str], Sequence[str]],
+        event: EventLookup,
+    ) -> None:
+        self.settings = settings
+        self.networks = networks
+        self.contract_networks = contract_networks
+        self.event = event
+        self.problems: list[FlowProblem] = []
+        self.by_value = _networks_by_value(networks, settings.network_by)
+
+    def flow(self) -> Flow:
+        settings = self.settings
+        opening_event = self._event(settings.opens, ("opens",))
+        steps = [(s, ("expects", i), self._event(s, ("expects", i))) for i, s in enumerate(settings.expects)]
+        expected = [
+            self._expected(s, at, event, opening_event) for s, at, event in steps if event is not None
+        ]
+        read_later = tuple(step.assertion for step in expected if step.assertion is not None)
+        opening = (
+            self._opening(settings.opens, opening_event, read_later) if opening_event is not None else None
+        )
+        events = [e for e in (opening_event, *(e for _, _, e in steps)) if e is not None]
+        for index, name in enumerate(settings.verify):
+            if (
+                self._verify(name, events, ("verify", index)) is None
+                and name in CHECKS
+                and len(events) == len(steps) + 1
+            ):
+                self._problem(("verify", index), f"no event of the flow has the fields that {name} needs")
+        if self.problems or opening is None or opening_event is None:
+            raise FlowError(self.problems)
+        key_paths = self._key_paths(settings.opens, opening_event)
+        on = opening.only_on
+        return Flow(
+            name=settings.name,
+            opening=opening,
+            expected=tuple(expected),
+            origins=(on,) if on else tuple(self.contract_networks(opening.contract)),
+            orphan_grace=int(settings.orphan_grace),
+            orphan_severity=settings.orphan_severity,
+            lookback=int(settings.lookback),
+            openings_may_repeat=settings.repeat == "allow",
+            runbook_url=settings.runbook_url,
+            search=_search(key_paths, opening_event),
+            steps={s.name: s for s in (opening, *expected)},
+            _key_paths=tuple(p for p in key_paths if p is not None),
+        )
+
+    def _opening(self, settings: OpeningSettings, event: AbiEvent, read_later: tuple[Condition, ...]) -> Step:
+        at: tuple[str | int, ...] = ("opens",)
+        facts = self._named_facts(settings, event, at)
+        if settings.destination is not None:
+            facts.append((DESTINATION, self._network_of(settings.destination, event, (*at, "destination"))))
+        if settings.on is not None:
+            self._check_network(settings.on, (*at, "on"))
+        return Step(
+            flow=self.settings.name,
+            name=settings.step,
+            contract=settings.contract or self.settings.contract,
+            event=event,
+            key=self._key(settings, event, at),
+            facts=tuple(facts),
+            only_on=settings.on,
+            where=self._condition(settings.where, event, None, (*at, "where")),
+            checks=self._checks(settings.verify, event, at),
+            read_later=read_later,
+        )
+
+    def _expected(
+        self, settings: StepSettings, at: tuple[str | int, ...], event: AbiEvent, opening: AbiEvent | None
+    ) -> Step:
+        assertion = self._condition(settings.assert_, event, opening, (*at, "assert"))
+        facts = self._named_facts(settings, event, at)
+        on = settings.on
+        if on == "destination" and self.settings.opens.destination is None:
+            self._problem(
+                (*at, "on"), "the step is expected on the destination, but `opens` names no destination"
+            )
+        elif on not in ("origin", "destination"):
+            self._check_network(on, (*at, "on"))
+        repeat = settings.repeat or self.settings.repeat
+        return Step(
+            flow=self.settings.name,
+            name=settings.step,
+            contract=settings.contract or self.settings.contract,
+            event=event,
+            key=self._key(settings, event, at),
+            facts=tuple(facts),
+            where=self._condition(settings.where, event, None, (*at, "where")),
+            checks=self._checks(settings.verify, event, at),
+            expected_on=on,
+            within=int(settings.within),
+            severity=settings.severity,
+            assertion=assertion,
+            may_repeat=repeat == "allow",
+        )
+
+    def _named_facts(
+        self, settings: OpeningSettings | StepSettings, event: AbiEvent, at: tuple[str | int, ...]
+    ) -> list[tuple[str, Callable[[Event], Any]]]:
+        facts: list[tuple[str, Callable[[Event], Any]]] = []
+        if settings.origin is not None:
+            facts.append((ORIGIN, self._network_of(settings.origin, event, (*at, "origin"))))
+        for name, key, text in ((AMOUNT, "amount", settings.amount), (ASSET, "asset", settings.asset)):
+            if text is not None and (path := self._path(text, event, (*at, key))) is not None:
+                facts.append((name, _reader(path)))
+        return facts
+
+    def _event(self, settings: OpeningSettings | StepSettings, at: tuple[str | int, ...]) -> AbiEvent | None:
+        try:
+            return self.event(settings.contract or self.settings.contract, settings.event)
+        except LookupError as error:
+            self._problem((*at, "event"), str(error.args[0]))
+            return None
+
+    def _path(self, text: str, event: AbiEvent, at: tuple[str | int, ...]) -> Path | None:
+        try:
+            return compile_path(text, event)
+        except ConditionError as error:
+            self._problem(at, error.message, error.hint)
+            return None
+
+    def _key_paths(self, settings: OpeningSettings | StepSettings, event: AbiEvent) -> list[Path | None]:
+        """The key's parts as paths; None for a part that is an attribute of the network."""
+        texts = settings.key or self.settings.key
+        return [None if _attribute_name(t, event) else compile_path(t, event) for t in texts]
+
+    def _key(
+        self, settings: OpeningSettings | StepSettings, event: AbiEvent, at: tuple[str | int, ...]
+    ) -> tuple[Callable[[Event], str], ...]:
+        at = (*at, "key") if settings.key else ("key",)
+        parts: list[Callable[[Event], str]] = []
+        texts = settings.key or self.settings.key
+        if settings.key and len(settings.key) != len(self.settings.key):
+            self._problem(
+                at, f"the step's key has {len(settings.key)} parts, the flow's has {len(self.settings.key)}"
+            )
+        for index, text in enumerate(texts):
+            where = (*at, index) if len(texts) > 1 else at
+            if attribute := _attribute_name(text, event):
+                parts.append(self._network_attribute(attribute, where))
+            elif (path := self._path(text, event, where)) is not None:
+                if path.type.startswith("tuple") or path.type.endswith("]"):
+                    self._problem(where, f"{text} is {path.type}; a key's part is a single value")
+                parts.append(_key_text(path))
+        return tuple(parts)
+
+    def _network_attribute(self, attribute: str, at: tuple[str | int, ...]) -> Callable[[Event], str]:
+        values = {name: network.attribute(attribute) for name, network in self.networks.items()}
+        if missing := [name for name, value in values.items() if value is None]:
+            self._problem(at, f"network {missing[0]} has no attribute {attribute!r}")
+        texts = {name: str(value) for name, value in values.items()}
+        return lambda event: texts[event.network]
+
+    def _network_of(self, text: str, event: AbiEvent, at: tuple[str | int, ...]) -> Callable[[Event], str]:
+        """Gives the network's name that ``text`` (a name, or a path to a value) stands for in an event."""
+        if text in self.networks:
+            return lambda _event: text
+        path = self._path(text, event, at)
+        if path is None:
+            if near := nearest(text, self.networks):
+                self._problem(at, f"{text!r} is no network's name either", f"did you mean {near}?")
+            return lambda _event: UNKNOWN_NETWORK
+        get, by_value = path.get, self.by_value
+
+        def name(event: Event) -> str:
+            value = get(event.args)
+            value = to_hex(value) if isinstance(value, bytes) else value
+            return by_value.get(value) or by_value.get(str(value)) or f"{UNKNOWN_NETWORK}{value}"
+
+        return name
+
+    def _check_network(self, name: str, at: tuple[str | int, ...]) -> None:
+        if name not in self.networks:
+            near = nearest(name, [*self.networks, "origin", "destination"])
+            self._problem(at, f"there is no network {name!r}", f"did you mean {near}?" if near else "")
+
+    def _condition(
+        self, source: str | None, event: AbiEvent, opening: AbiEvent | None, at: tuple[str | int, ...]
+    ) -> Condition | None:
+        if source is None:
+            return None
+        try:
+            return compile_condition(source, event, opening=opening)
+        except ConditionError as error:
+            self._problem(at, str(error), error.hint)
+            return None
+
+    def _checks(
+        self, names: Sequence[str], event: AbiEvent, at: tuple[str | int, ...]
+    ) -> tuple[tuple[str, Verify], ...]:
+        """The step's own checks, and those of the flow that the event has the fields for."""
+        found: dict[str, Verify] = {}
+        for index, name in enumerate(names):
+            where = (*at, "verify", index)
+            verify = self._verify(name, [event], where)
+            if verify is not None:
+                found[FAILED_CHECK + name] = verify
+            elif name in CHECKS:
+                self._problem(where, _refusal(name, event))
+        for name in self.settings.verify:
+            if name in CHECKS and (verify := self._verify(name, [event], at)) is not None:
+                found[FAILED_CHECK + name] = verify
+        return tuple(found.items())
+
+    def _verify(self, name: str, events: Sequence[AbiEvent], at: tuple[str | int, ...]) -> Verify | None:
+        """The check ``name`` for the first of ``events`` that has its fields; None, with the problem noted, when unknown."""
+        if name not in CHECKS:
+            self._problem(at, f"there is no built-in check {name!r}", did_you_mean(name, CHECKS))
+            return None
+        for event in events:
+            try:
+                return CHECKS[name].bind(event)
+            except CheckError:
+                continue
+        return None
+
+    def _problem(self, at: tuple[str | int, ...], message: str, hint: str = "") -> None:
+        self.problems.append(FlowProblem(("flows", self.settings.name, *at), message, hint))
+
+
+def _refusal(check: str, event: AbiEvent) -> str:
+    try:
+        CHECKS[check].bind(event)
+    except CheckError as error:
+        return str(error)
+    return ""
+
+
+def _networks_by_value(networks: Mapping[str, NetworkSettings], attribute: str) -> dict[Any, str]:
+    by_value: dict[Any, str] = {}
+    for name, network in networks.items():
+        value = network.attribute(attribute)
+        if value is not None:
+            by_value[value] = name
+            by_value[str(value)] = name
+    return by_value
+
+
+def _attribute_name(text: str, event: AbiEvent) -> str | None:
+    """``chain_id`` for ``network.chain_id``: an attribute of the network where the event was seen."""
+    if not text.startswith("network.") or any(p.name == "network" for p in event.inputs):
+        return None
+    return text.removeprefix("network.")
+
+
+def _reader(path: Path) -> Callable[[Event], Any]:
+    get = path.get
+    return lambda event: get(event.args)
+
+
+def _key_text(path: Path) -> Callable[[Event], str]:
+    if len(path.steps) == 1 and path.type.startswith("bytes"):
+        name = path.steps[0]
+        return lambda event: "0x" + event.args[name].hex()  # type: ignore[index]  # the first step is a name
+    get = path.get
+    return lambda event: _text(get(event.args))
+
+
+def _text(value: Any) -> str:
+    """A key's part as text: bytes as 0x-hex, integers in decimal; text with what would break the key escaped."""
+    if isinstance(value, bytes):
+        return to_hex(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and not value.isalnum():
+        return "".join(c if c.isprintable() and c not in "/%" else f"%{ord(c):02x}" for c in value)
+    return str(value)
+
+
+def _search(key_paths: Sequence[Path | None], event: AbiEvent) -> tuple[Path | None, ...] | None:
+    by_name = {p.steps[0]: p for p in key_paths if p is not None and len(p.steps) == 1}
+    search = tuple(
+        by_name.get(p.name) if p.type not in ("string", "bytes") else None for p in event.inputs if p.indexed
+    )
+    return search if any(search) and not event.anonymous else None
+
+
+def _topic(text: str, abi_type: str) -> bytes:
+    """The 32-byte topic of an indexed value given as a key's text (contract ABI specification, "Events")."""
+    if abi_type == "bool":
+        return int(text == "true").to_bytes(32, "big")
+    if text.startswith("0x"):
+        raw = bytes.fromhex(text[2:])
+        return raw.rjust(32, b"\0") if abi_type == "address" else raw.ljust(32, b"\0")
+    return int(text).to_bytes(32, "big", signed=int(text) < 0)
+
+
+def _trouble(step: Step, event: Event, error: EvaluationError) -> Signal:
+    return Signal(
+        labels={
+            "alertname": "RuleFailed",
+            "flow": step.flow,
+            "step": step.name,
+            "network": event.network,
+            "severity": "P2",
+        },
+        starts_at=event.log.timestamp,
+        annotations={
+            "summary": f"{step.flow}: an event of step {step.name} cannot be judged",
+            "description": f"{error}. The event is stored, but counts for no transfer.",
+            "tx_hash": to_hex(event.log.tx_hash),
+        },
+    )

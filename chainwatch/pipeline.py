@@ -1,0 +1,208 @@
+"""The whole trip of a batch, in one transaction (DESIGN §2, S2).
+
+Live and replay both come through here; neither this module nor anything below it knows which of the two it serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.checker import transfer as transfers
+from chainwatch.checker.flow import Flow, Step, extract, index_steps
+from chainwatch.checker.transfer import World
+from chainwatch.model import (
+    Batch,
+    Checkpoint,
+    Event,
+    Occurrence,
+    Searched,
+    Seen,
+    Signal,
+    Transfer,
+    UndecodedLog,
+    to_hex,
+)
+from chainwatch.settings import NetworkSettings
+from chainwatch.store import blocks
+from chainwatch.store import transfers as stored
+from chainwatch.store.blocks import StoredLog
+from chainwatch.store.transfers import DeadlineChanges
+
+DUE_AT_ONCE = 5_000
+"""How many due deadlines are loaded and judged at a time."""
+
+Key = tuple[str, str]
+
+
+class Decoder(Protocol):
+    """Decodes stored logs of a network again."""
+
+    def __call__(self, network: str, log: StoredLog) -> Event | None: ...
+
+
+class Alerts(Protocol):
+    """Takes the signals of a transaction and turns them into alerts and notifications inside it."""
+
+    def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> None: ...
+
+
+class Pipeline:
+    """Takes what observers read and what they have seen through checker, store and alert manager."""
+
+    def __init__(
+        self,
+        flows: Iterable[Flow],
+        networks: Mapping[str, NetworkSettings],
+        decode: Decoder,
+        alerts: Alerts,
+    ) -> None:
+        self.flows = {flow.name: flow for flow in flows}
+        self._steps: dict[tuple[str, str], list[Step]] = index_steps(self.flows.values())
+        self._networks = networks
+        self._decode = decode
+        self._alerts = alerts
+
+    def process(
+        self, connection: sa.Connection, items: Sequence[Batch | Seen | Searched], now: float
+    ) -> DeadlineChanges:
+        """Apply ``items`` inside the transaction of ``connection``; ``now`` is the clock's value (Unix seconds).
+
+        Returns the deadlines that opened and closed: the scheduler is told of them after the commit.
+        """
+        work = _Work(blocks.checkpoints(connection))
+        for item in items:
+            self._take_in(connection, item, work)
+        found = extract(self._steps, work.events)
+        work.signals += found.troubles
+        known = stored.load(connection, {*found.occurrences, *work.dropped, *work.searched})
+        changed: list[tuple[Transfer, Transfer]] = []
+        for key in (*found.occurrences, *(work.dropped - found.occurrences.keys())):
+            before = known.pop(key, None) or Transfer(*key)
+            changed.append((before, self._settle(key, before, found.occurrences.get(key, ()), work)))
+        changed += [
+            (known[k], self._settle(k, known[k], (), work)) for k in work.searched.intersection(known)
+        ]
+        changes = stored.save(connection, changed)
+        for network in work.advanced:
+            self._raise_due(connection, network, work, changes)
+        self._alerts.apply(connection, work.signals, now)
+        return changes
+
+    def _take_in(self, connection: sa.Connection, item: Batch | Seen | Searched, work: _Work) -> None:
+        match item:
+            case Seen():
+                work.see(item.network, item.until)
+                blocks.set_seen(connection, item.network, item.until)
+            case Batch():
+                self._take_in_batch(connection, item, work)
+            case Searched():
+                work.searched |= {(item.flow, key) for key in item.keys}
+                work.events += item.events
+                for event in item.events:
+                    number = blocks.network_id(connection, event.network)
+                    if number is not None:
+                        blocks.save_logs(connection, number, [StoredLog(event.contract, event.log, None)])
+
+    def _take_in_batch(self, connection: sa.Connection, batch: Batch, work: _Work) -> None:
+        settings = self._networks[batch.network]
+        if batch.ancestor is not None:
+            self._drop(connection, batch.network, batch.ancestor.number, work)
+        seen = work.read_to(batch)
+        blocks.save_batch(connection, batch, settings.chain_id, seen, settings.reorg_window)
+        work.events += batch.events
+        work.signals += [_undecodable(log) for log in batch.undecoded]
+
+    def _drop(self, connection: sa.Connection, network: str, block: int, work: _Work) -> None:
+        """Forget what was read after ``block`` and note whose transfers that touches."""
+        events = [self._decode(network, log) for log in blocks.logs_above(connection, network, block)]
+        touched = extract(self._steps, [e for e in events if e is not None]).occurrences
+        work.dropped |= set(touched)
+        work.cut[network] = min(block, work.cut.get(network, block))
+        work.events = [e for e in work.events if e.network != network or e.log.block_number <= block]
+        blocks.drop_above(connection, network, block)
+
+    def _settle(self, key: Key, before: Transfer, added: Iterable[Occurrence], work: _Work) -> Transfer:
+        flow = self.flows.get(key[0])
+        if flow is None:
+            # The flow is no longer configured: what is stored of it stays, but nothing is awaited any more.
+            return msgspec.structs.replace(before, deadlines={})
+        current = before
+        cause = transfers.IN_TIME
+        if key in work.dropped:
+            cause = transfers.REORG
+            for network, block in work.cut.items():
+                current = transfers.without_blocks_above(current, network, block)
+        current = transfers.with_events(current, added)
+        if key in work.searched:
+            current = msgspec.structs.replace(current, searched=True)
+        settled = transfers.settle(flow, current, work.world, work.chain_time, cause)
+        work.signals += settled.signals
+        return settled.transfer
+
+    def _raise_due(
+        self, connection: sa.Connection, network: str, work: _Work, changes: DeadlineChanges
+    ) -> None:
+        """Judge every transfer with a deadline on ``network`` that the network has been seen past (S5)."""
+        while due := stored.due_before(connection, network, work.world.seen[network], DUE_AT_ONCE):
+            before = stored.load_ids(connection, sorted({d.transfer_id for d in due}))
+            changed = [(t, self._settle(key, t, (), work)) for key, t in before.items()]
+            more = stored.save(connection, changed)
+            if not more.opened and not more.closed:
+                stored.discard(connection, due)  # rows that no transfer knows of would come back for ever
+            changes.opened.extend(more.opened)
+            changes.closed.extend(more.closed)
+
+
+class _Work:
+    """What one transaction gathers."""
+
+    def __init__(self, checkpoints: Mapping[str, Checkpoint]) -> None:
+        self._seen = {name: c.seen_until for name, c in checkpoints.items()}
+        self._first = {name: (c.first_block, c.first_timestamp) for name, c in checkpoints.items()}
+        self.world = World(self._seen, self._first)
+        self.events: list[Event] = []
+        self.signals: list[Signal] = []
+        self.dropped: set[Key] = set()
+        self.searched: set[Key] = set()
+        self.cut: dict[str, int] = {}
+        """The block after which a network's events were dropped."""
+        self.advanced: set[str] = set()
+        self.chain_time = 0
+
+    def see(self, network: str, until: int) -> None:
+        self._seen[network] = max(until, self._seen.get(network, 0))
+        self.advanced.add(network)
+        self.chain_time = max(self.chain_time, until)
+
+    def read_to(self, batch: Batch) -> int:
+        """Note how far ``batch`` lets its network be seen; returns that chain time."""
+        network, timestamp = batch.network, batch.last.timestamp
+        if batch.ancestor is not None:
+            # What was seen of the dropped blocks proves nothing about those that replace them.
+            self._seen[network] = timestamp
+        self._first.setdefault(
+            network, (batch.first, timestamp if batch.first_timestamp is None else batch.first_timestamp)
+        )
+        self.see(network, timestamp)
+        return self._seen[network]
+
+
+def _undecodable(undecoded: UndecodedLog) -> Signal:
+    return Signal(
+        labels={
+            "alertname": "LogUndecodable",
+            "network": undecoded.network,
+            "contract": undecoded.contract,
+            "severity": "P2",
+        },
+        starts_at=undecoded.log.timestamp,
+        annotations={
+            "summary": f"a log of {undecoded.contract} on {undecoded.network} does not decode with its ABI",
+            "description": f"{undecoded.error}. It is stored as it is, counts for nothing, and reading goes on.",
+            "tx_hash": to_hex(undecoded.log.tx_hash),
+        },
+    )

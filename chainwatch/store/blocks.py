@@ -1,0 +1,175 @@
+"""What was read from the chains: checkpoints, the windows of headers, the logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from chainwatch.model import HASH_LENGTH, Batch, Checkpoint, Header, RawLog, event_id
+from chainwatch.store import bulk
+from chainwatch.store.errors import StoreError
+from chainwatch.store.tables import headers, logs, networks
+
+_LOG_COLUMNS = ("id", "timestamp", "contract", "tx_hash", "address", "topics", "data", "error")
+_HEADER_COLUMNS = ("network_id", "number", "hash", "parent_hash", "timestamp")
+_NO_HASH = b""
+
+
+class StoredLog(NamedTuple):
+    """A log as stored: the configured contract's name, the log (its block hash is not kept), why it did not decode."""
+
+    contract: str
+    log: RawLog
+    error: str | None
+
+
+def checkpoints(connection: sa.Connection) -> dict[str, Checkpoint]:
+    """Every stored network's checkpoint, by name."""
+    return {
+        row.name: Checkpoint(
+            network=row.name,
+            last=Header(row.number, bytes(row.hash), bytes(row.parent_hash), row.timestamp),
+            first_block=row.first_block,
+            first_timestamp=row.first_timestamp,
+            seen_until=row.seen_until,
+        )
+        for row in connection.execute(sa.select(networks))
+    }
+
+
+def check_chain_ids(connection: sa.Connection, expected: dict[str, int]) -> None:
+    """Raise ``StoreError`` where the database knows a network's name under another chain id than ``expected``."""
+    for name, chain_id in connection.execute(sa.select(networks.c.name, networks.c.chain_id)):
+        if name in expected and expected[name] != chain_id:
+            raise StoreError(
+                f"the database holds network {name!r} with chain_id {chain_id}, the config says {expected[name]}: "
+                "give the network another name, or name another database in [store] url"
+            )
+
+
+def window(connection: sa.Connection, network: str) -> list[Header]:
+    """The stored window of recent headers of ``network``, ascending."""
+    statement = (
+        sa.select(headers.c.number, headers.c.hash, headers.c.parent_hash, headers.c.timestamp)
+        .join(networks, networks.c.id == headers.c.network_id)
+        .where(networks.c.name == network)
+        .order_by(headers.c.number)
+    )
+    return [Header(n, bytes(h), bytes(p), t) for n, h, p, t in connection.execute(statement)]
+
+
+def network_id(connection: sa.Connection, network: str) -> int | None:
+    """The small integer that stands for ``network`` in log ids, or None before its first batch."""
+    return connection.execute(sa.select(networks.c.id).where(networks.c.name == network)).scalar()
+
+
+def save_batch(
+    connection: sa.Connection, batch: Batch, chain_id: int, seen_until: int, keep_headers: int
+) -> None:
+    """Store the logs of ``batch``, append its headers to the window and move the checkpoint to its last block."""
+    number = network_id(connection, batch.network)
+    last = batch.last
+    values: dict[str, Any] = {
+        "number": last.number,
+        "hash": last.hash,
+        "parent_hash": last.parent_hash,
+        "timestamp": last.timestamp,
+        "seen_until": seen_until,
+    }
+    if number is None:
+        number = (
+            connection.execute(sa.select(sa.func.coalesce(sa.func.max(networks.c.id), 0))).scalar_one() + 1
+        )
+        first = last.timestamp if batch.first_timestamp is None else batch.first_timestamp
+        values |= {"chain_id": chain_id, "first_block": batch.first, "first_timestamp": first}
+        connection.execute(sa.insert(networks).values(id=number, name=batch.network, **values))
+    else:
+        connection.execute(sa.update(networks).where(networks.c.id == number).values(**values))
+    save_logs(connection, number, [StoredLog(e.contract, e.log, None) for e in batch.events])
+    save_logs(connection, number, [StoredLog(u.contract, u.log, u.error) for u in batch.undecoded])
+    _append_headers(connection, number, batch.headers, last.number - keep_headers)
+
+
+def save_logs(connection: sa.Connection, number: int, stored: Sequence[StoredLog]) -> None:
+    """Store logs of the network with the id ``number``; those that are there already stay as they are."""
+    rows = [
+        (
+            event_id(number, log.block_number, log.log_index),
+            log.timestamp,
+            contract,
+            log.tx_hash,
+            log.address,
+            b"".join(log.topics),
+            log.data,
+            error,
+        )
+        for contract, log, error in stored
+    ]
+    bulk.insert(connection, logs, _LOG_COLUMNS, rows)
+
+
+def set_seen(connection: sa.Connection, network: str, until: int) -> None:
+    """Note that ``network`` was seen until ``until``; never moves back."""
+    connection.execute(
+        sa.update(networks)
+        .where(networks.c.name == network, networks.c.seen_until < until)
+        .values(seen_until=until)
+    )
+
+
+def logs_above(connection: sa.Connection, network: str, block: int) -> list[StoredLog]:
+    """The stored logs of ``network`` in blocks after ``block``, in order."""
+    number = network_id(connection, network)
+    if number is None:
+        return []
+    between = logs.c.id.between(event_id(number, block + 1, 0), event_id(number + 1, 0, 0) - 1)
+    return list(_stored(connection, between))
+
+
+def drop_above(connection: sa.Connection, network: str, block: int) -> None:
+    """Delete the logs and headers of ``network`` in blocks after ``block``."""
+    number = network_id(connection, network)
+    if number is None:
+        return
+    connection.execute(
+        sa.delete(logs).where(
+            logs.c.id.between(event_id(number, block + 1, 0), event_id(number + 1, 0, 0) - 1)
+        )
+    )
+    connection.execute(sa.delete(headers).where(headers.c.network_id == number, headers.c.number > block))
+
+
+def undecoded_count(connection: sa.Connection) -> int:
+    """How many stored logs do not decode."""
+    return connection.execute(
+        sa.select(sa.func.count()).select_from(logs).where(logs.c.error.isnot(None))
+    ).scalar_one()
+
+
+def _stored(connection: sa.Connection, where: sa.ColumnElement[bool]) -> Iterator[StoredLog]:
+    for row in connection.execute(sa.select(logs).where(where).order_by(logs.c.id)):
+        topics = bytes(row.topics)
+        yield StoredLog(
+            row.contract,
+            RawLog(
+                block_number=(row.id >> 20) & 0xFFFFFFFF,
+                block_hash=_NO_HASH,
+                timestamp=row.timestamp,
+                log_index=row.id & 0xFFFFF,
+                tx_hash=bytes(row.tx_hash),
+                address=bytes(row.address),
+                topics=tuple(topics[i : i + HASH_LENGTH] for i in range(0, len(topics), HASH_LENGTH)),
+                data=bytes(row.data),
+            ),
+            row.error,
+        )
+
+
+def _append_headers(connection: sa.Connection, number: int, new: Sequence[Header], before: int) -> None:
+    if not new:
+        return
+    rows = [(number, h.number, h.hash, h.parent_hash, h.timestamp) for h in new]
+    bulk.upsert(connection, headers, _HEADER_COLUMNS, rows)
+    connection.execute(sa.delete(headers).where(headers.c.network_id == number, headers.c.number <= before))

@@ -1,0 +1,104 @@
+"""Many rows at once, the way each driver does it fastest, inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+COPY_FROM = 50
+"""From so many rows on, PostgreSQL's COPY through a staging table beats executemany."""
+IN_LIST_MAX = 1000
+
+Row = Sequence[Any]
+
+
+def insert(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Insert ``rows`` (values in the order of ``columns``); a row whose primary key is there already is left as it is."""
+    _write(connection, table, columns, rows, "ON CONFLICT DO NOTHING")
+
+
+def upsert(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Insert ``rows``, or replace the given columns where the primary key is there already."""
+    keys = [c.name for c in table.primary_key.columns]
+    assignments = ", ".join(f"{c} = excluded.{c}" for c in columns if c not in keys)
+    action = f"DO UPDATE SET {assignments}" if assignments else "DO NOTHING"
+    _write(connection, table, columns, rows, f"ON CONFLICT ({', '.join(keys)}) {action}")
+
+
+def delete(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Delete the rows whose ``columns`` equal each of ``rows``."""
+    if not rows:
+        return
+    mark = _mark(connection)
+    where = " AND ".join(f"{c} = {mark}" for c in columns)
+    connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE {where}", [tuple(r) for r in rows])  # noqa: S608
+
+
+def select_in(
+    connection: sa.Connection, table: sa.Table, columns: Sequence[str], key: str, values: Sequence[Any]
+) -> Iterator[Any]:
+    """The ``columns`` of the rows whose ``key`` is one of ``values``, as plain tuples."""
+    names = ", ".join(columns)
+    if connection.dialect.name == "postgresql":
+        if values:
+            statement = f"SELECT {names} FROM {table.name} WHERE {key} = ANY(%s)"  # noqa: S608
+            yield from connection.exec_driver_sql(statement, (list(values),))
+        return
+    for start in range(0, len(values), IN_LIST_MAX):
+        some = tuple(values[start : start + IN_LIST_MAX])
+        marks = ",".join("?" * len(some))
+        yield from connection.exec_driver_sql(
+            f"SELECT {names} FROM {table.name} WHERE {key} IN ({marks})",  # noqa: S608
+            some,
+        )
+
+
+def _write(
+    connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row], conflict: str
+) -> None:
+    if not rows:
+        return
+    names = ", ".join(columns)
+    if connection.dialect.name == "postgresql" and len(rows) >= COPY_FROM:
+        _copy(connection, table, names, rows, conflict)
+        return
+    marks = ", ".join([_mark(connection)] * len(columns))
+    statement = f"INSERT INTO {table.name} ({names}) VALUES ({marks}) {conflict}"  # noqa: S608
+    connection.exec_driver_sql(statement, [tuple(r) for r in rows])
+
+
+def _copy(connection: sa.Connection, table: sa.Table, names: str, rows: Sequence[Row], conflict: str) -> None:
+    staging = f"staging_{table.name}"
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE IF NOT EXISTS {staging} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+    )
+    cursor = connection.connection.cursor()
+    try:
+        with cursor.copy(f"COPY {staging} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(_types(table, names))
+            for row in rows:
+                copy.write_row(row)
+    finally:
+        cursor.close()
+    connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {staging} {conflict}")  # noqa: S608
+    connection.exec_driver_sql(f"TRUNCATE {staging}")
+
+
+_POSTGRES_TYPES: dict[type, str] = {
+    sa.BigInteger: "int8",
+    sa.SmallInteger: "int2",
+    sa.Integer: "int4",
+    sa.Float: "float8",
+    sa.Text: "text",
+    sa.LargeBinary: "bytea",
+}
+
+
+def _types(table: sa.Table, names: str) -> list[str]:
+    return [_POSTGRES_TYPES[type(table.c[name].type)] for name in names.split(", ")]
+
+
+def _mark(connection: sa.Connection) -> str:
+    return "%s" if connection.dialect.name == "postgresql" else "?"

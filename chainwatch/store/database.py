@@ -1,0 +1,242 @@
+"""One database behind one writer: transactions for what must commit together, readers that never wait for it.
+
+SQLite (WAL, ``synchronous=FULL``) by default, PostgreSQL by URL. All writes of a process go through one connection;
+``Database.write`` runs them in a thread of its own and commits those that wait together in one go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from chainwatch.store import schema
+from chainwatch.store.errors import StoreError, explain
+
+T = TypeVar("T")
+
+GROUP_COMMIT_MAX = 256
+"""How many waiting writes may share one commit."""
+BUSY_TIMEOUT = 15.0
+"""Seconds that SQLite waits for another process's lock before it gives up."""
+READERS = 4
+
+_log = logging.getLogger(__name__)
+
+
+class Database:
+    """An open database with an up-to-date schema.
+
+    Use ``Database.open``; ``close`` waits for the writes that were handed over. All methods raise ``StoreError``
+    for what the database itself refuses (locked, full, read-only, unreachable), with nothing half written.
+    """
+
+    def __init__(self, url: sa.URL, durable: bool) -> None:
+        self._writer = _engine(url, writer=True, durable=durable)
+        self._reader = _engine(url, writer=False, durable=durable)
+        self._write_lock = threading.Lock()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self.dialect: str = url.get_backend_name()
+
+    @classmethod
+    def open(cls, url: str, *, durable: bool = True) -> Database:
+        """Open (and, where it is missing, create) the database at ``url`` and bring its schema up to date.
+
+        ``durable=False`` trades safety against a power cut for speed: only for databases that can be made again.
+        """
+        parsed = _parse(url)
+        database = cls(parsed, durable)
+        try:
+            with _explained("open the database"):
+                schema.prepare(database._writer)
+        except StoreError:
+            database.close()
+            raise
+        return database
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """A write transaction in the calling thread: committed at the end, rolled back on an exception."""
+        with self._write_lock, _explained("write"), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A consistent read-only view in the calling thread."""
+        with _explained("read"), self._reader.begin() as connection:
+            yield connection
+
+    async def write(self, job: Callable[[sa.Connection], T]) -> T:
+        """Run ``job`` in the writer thread and return its result once it is committed.
+
+        A job that raises is undone alone; those that share its commit are not touched.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="chainwatch-writer", daemon=True)
+            self._thread.start()
+        future: Future[T] = Future()
+        self._jobs.put(_Job(job, future))
+        return await asyncio.wrap_future(future)
+
+    async def read(self, job: Callable[[sa.Connection], T]) -> T:
+        """Run ``job`` on a reader connection in a worker thread."""
+
+        def run() -> T:
+            with self.reading() as connection:
+                return job(connection)
+
+        return await asyncio.to_thread(run)
+
+    def close(self) -> None:
+        """Finish the writes that were handed over, then release every connection."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join()
+            self._thread = None
+        self._writer.dispose()
+        self._reader.dispose()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            jobs = [job]
+            ended = False
+            while len(jobs) < GROUP_COMMIT_MAX:
+                try:
+                    more = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    ended = True
+                    break
+                jobs.append(more)
+            self._commit_together([j for j in jobs if j.future.set_running_or_notify_cancel()])
+            if ended:
+                return
+
+    def _commit_together(self, jobs: list[_Job]) -> None:
+        done: list[tuple[_Job, Any]] = []
+        try:
+            with self.transaction() as connection:
+                for job in jobs:
+                    try:
+                        with connection.begin_nested():
+                            done.append((job, job.run(connection)))
+                    except DBAPIError:
+                        raise  # the database is the trouble, not this job: all of them are told
+                    except Exception as error:  # noqa: BLE001 - handed to the one who waits for it
+                        job.future.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - handed to all who wait for this commit
+            for job in jobs:
+                if not job.future.done():
+                    job.future.set_exception(error)
+            return
+        for job, result in done:
+            job.future.set_result(result)
+
+
+class _Job:
+    __slots__ = ("future", "run")
+
+    def __init__(self, run: Callable[[sa.Connection], Any], future: Future[Any]) -> None:
+        self.run = run
+        self.future = future
+
+
+@contextmanager
+def _explained(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise explain(error, doing) from error
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except SQLAlchemyError as error:
+        raise StoreError(
+            "the database URL is malformed; expected sqlite:///PATH or postgresql://…"
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise StoreError(
+            f"databases of the kind {backend!r} are not supported; use sqlite:///PATH or postgresql://…"
+        )
+    if parsed.database in (None, "", ":memory:"):
+        raise StoreError(
+            "an in-memory SQLite database cannot outlive a restart; name a file: sqlite:///chainwatch.db"
+        )
+    folder = Path(str(parsed.database)).parent
+    if not folder.is_dir():
+        raise StoreError(f"the folder {folder} of the SQLite database does not exist; make it first")
+    return parsed
+
+
+def _engine(url: sa.URL, *, writer: bool, durable: bool) -> sa.Engine:
+    sqlite = url.get_backend_name() == "sqlite"
+    options: dict[str, Any] = {
+        "pool_size": 1 if writer else READERS,
+        "max_overflow": 0,
+        "poolclass": sa.QueuePool,
+    }
+    if sqlite:
+        options["connect_args"] = {
+            "check_same_thread": False,
+            "timeout": BUSY_TIMEOUT,
+            "isolation_level": None,
+        }
+    else:
+        options |= {
+            "pool_pre_ping": True,
+            "connect_args": {"connect_timeout": 10, "application_name": "chainwatch"},
+        }
+    try:
+        engine = sa.create_engine(url, **options)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise StoreError("PostgreSQL needs its driver: install chainwatch[postgres]") from error
+    if sqlite:
+        _set_up_sqlite(engine, writer=writer, durable=durable)
+    elif not durable:
+        event.listen(engine, "connect", _postgres_not_durable)
+    return engine
+
+
+def _set_up_sqlite(engine: sa.Engine, *, writer: bool, durable: bool) -> None:
+    pragmas = ["PRAGMA journal_mode=WAL"] if writer else ["PRAGMA query_only=ON"]
+    pragmas += [
+        f"PRAGMA synchronous={'FULL' if durable else 'OFF'}",
+        f"PRAGMA cache_size={-65536 if writer else -8192}",
+        "PRAGMA temp_store=MEMORY",
+        "PRAGMA wal_autocheckpoint=4000",
+    ]
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # The driver's own BEGIN is off: it would start deferred and fail to upgrade under another process's write.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+
+def _postgres_not_durable(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET synchronous_commit = off")
+    connection.commit()

@@ -1,0 +1,70 @@
+"""The schema's version: a new database is made in one go, an older one is migrated, a newer one is refused.
+
+Alembic is imported only when there is something to migrate.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from chainwatch.store import alert_tables
+from chainwatch.store.errors import NewerSchema, StoreError
+from chainwatch.store.tables import metadata
+
+HEAD = "0001"
+"""The newest migration. A test keeps it equal to Alembic's head and to ``metadata``."""
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+__all__ = ["HEAD", "MIGRATIONS", "alert_tables", "metadata", "prepare"]
+
+
+def prepare(engine: sa.Engine) -> None:
+    """Create or migrate the schema.
+
+    Raises ``NewerSchema`` for a database of a newer chainwatch, ``StoreError`` for somebody else's.
+    """
+    with engine.begin() as connection:
+        version = current_version(connection)
+        if version is None:
+            _create(connection)
+        elif version != HEAD:
+            _upgrade(connection, version)
+
+
+def current_version(connection: sa.Connection) -> str | None:
+    """The schema's version, or None for an empty database."""
+    tables = set(sa.inspect(connection).get_table_names())
+    if "alembic_version" not in tables:
+        if "transfers" in tables:
+            raise StoreError(
+                "the database has tables called like chainwatch's, but no schema version: it belongs to something else"
+            )
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _create(connection: sa.Connection) -> None:
+    metadata.create_all(connection)
+    connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    connection.execute(sa.text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+
+
+def _upgrade(connection: sa.Connection, version: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    try:
+        ScriptDirectory.from_config(config).get_revision(version)
+    except CommandError as error:
+        raise NewerSchema(
+            f"the database has schema version {version}, this chainwatch knows up to {HEAD}: it was written by a newer "
+            "chainwatch; update this one or name another database in [store] url"
+        ) from error
+    command.upgrade(config, "head")

@@ -1,0 +1,231 @@
+"""Transfers and their open deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.model import Deadline, Occurrence, Raised, Transfer
+from chainwatch.store import bulk
+from chainwatch.store.tables import deadlines, transfers
+
+_COLUMNS = ("id", "digest", "flow", "key", "status", "origin", "destination", "opened_at", "last_at", "state")
+_READ = ("id", "flow", "key", "status", "origin", "destination", "opened_at", "state")
+
+
+class DeadlineChanges(NamedTuple):
+    """The deadlines that became open, and those (by transfer id and step) that no longer are."""
+
+    opened: list[Deadline]
+    closed: list[tuple[int, str]]
+
+
+def load(connection: sa.Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Transfer]:
+    """The stored transfers among ``keys`` (flow, key)."""
+    digests = [digest(flow, key) for flow, key in keys]
+    rows = bulk.select_in(connection, transfers, _READ, "digest", digests)
+    return {(row[1], row[2]): _transfer(row) for row in rows}
+
+
+def load_ids(connection: sa.Connection, ids: Sequence[int]) -> dict[tuple[str, str], Transfer]:
+    """The stored transfers with these ids, by (flow, key)."""
+    return {
+        (row[1], row[2]): _transfer(row) for row in bulk.select_in(connection, transfers, _READ, "id", ids)
+    }
+
+
+def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]) -> DeadlineChanges:
+    """Store transfers given as (before, after) with the deadlines that open and close between the two.
+
+    A transfer that lost its last event is deleted. Returns what the scheduler has to know after the commit.
+    """
+    opened: list[Deadline] = []
+    closed: list[tuple[int, str]] = []
+    rows: list[tuple[Any, ...]] = []
+    gone: list[tuple[int]] = []
+    next_id = connection.execute(sa.select(sa.func.coalesce(sa.func.max(transfers.c.id), 0))).scalar_one() + 1
+    encode = msgspec.msgpack.Encoder().encode
+    for before, after in changed:
+        number = before.id
+        if not after.occurrences and not after.raised:
+            if number:
+                gone.append((number,))
+                closed += [(number, step) for step in before.deadlines]
+            continue
+        if not number:
+            number, next_id = next_id, next_id + 1
+        for step, (network, due_at) in after.deadlines.items():
+            if before.deadlines.get(step) != (network, due_at):
+                opened.append(Deadline(number, step, network, due_at))
+        closed += [(number, step) for step in before.deadlines if step not in after.deadlines]
+        rows.append(
+            (
+                number,
+                digest(after.flow, after.key),
+                after.flow,
+                after.key,
+                after.status,
+                after.origin,
+                after.destination,
+                after.opened_at,
+                max((o.timestamp for o in after.occurrences), default=0),
+                encode(_State.of(after)),
+            )
+        )
+    bulk.upsert(connection, transfers, _COLUMNS, rows)
+    bulk.delete(connection, transfers, ("id",), gone)
+    bulk.delete(connection, deadlines, ("transfer_id", "step"), closed)
+    bulk.upsert(
+        connection,
+        deadlines,
+        ("transfer_id", "step", "network", "due_at"),
+        [(d.transfer_id, d.step, d.network, d.due_at) for d in opened],
+    )
+    return DeadlineChanges(opened, closed)
+
+
+def due_before(connection: sa.Connection, network: str, before: int, limit: int) -> list[Deadline]:
+    """Up to ``limit`` open deadlines on ``network`` due strictly before chain time ``before``, earliest first."""
+    statement = (
+        sa.select(deadlines.c.transfer_id, deadlines.c.step, deadlines.c.network, deadlines.c.due_at)
+        .where(deadlines.c.network == network, deadlines.c.due_at < before)
+        .order_by(deadlines.c.due_at)
+        .limit(limit)
+    )
+    return [Deadline(*row) for row in connection.execute(statement)]
+
+
+def due_until(connection: sa.Connection, until: int, limit: int) -> list[Deadline]:
+    """Up to ``limit`` open deadlines due up to chain time ``until`` on any network, earliest first."""
+    statement = (
+        sa.select(deadlines.c.transfer_id, deadlines.c.step, deadlines.c.network, deadlines.c.due_at)
+        .where(deadlines.c.due_at <= until)
+        .order_by(deadlines.c.due_at)
+        .limit(limit)
+    )
+    return [Deadline(*row) for row in connection.execute(statement)]
+
+
+def discard(connection: sa.Connection, rows: Sequence[Deadline]) -> None:
+    """Delete these deadlines."""
+    bulk.delete(connection, deadlines, ("transfer_id", "step"), [(d.transfer_id, d.step) for d in rows])
+
+
+def waiting_on(connection: sa.Connection, network: str, limit: int) -> list[Transfer]:
+    """Up to ``limit`` transfers with an open deadline on ``network``, earliest deadline first."""
+    found = due_before(connection, network, 2**62, limit)
+    return list(load_ids(connection, [d.transfer_id for d in found]).values())
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """Which transfers to list; None or empty means any. Times are chain time in Unix seconds, the end exclusive."""
+
+    flow: str | None = None
+    statuses: tuple[str, ...] = ()
+    key: str | None = None
+    origin: str | None = None
+    destination: str | None = None
+    opened_from: int | None = None
+    opened_before: int | None = None
+
+
+def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) -> Iterator[Transfer]:
+    """The transfers that ``wanted`` describes, newest first."""
+    statement = sa.select(*(transfers.c[name] for name in _READ))
+    conditions = (
+        (wanted.flow, transfers.c.flow == wanted.flow),
+        (wanted.key, transfers.c.key == wanted.key),
+        (wanted.origin, transfers.c.origin == wanted.origin),
+        (wanted.destination, transfers.c.destination == wanted.destination),
+        (wanted.opened_from, transfers.c.opened_at >= (wanted.opened_from or 0)),
+        (wanted.opened_before, transfers.c.opened_at < (wanted.opened_before or 0)),
+        (wanted.statuses or None, transfers.c.status.in_(wanted.statuses)),
+    )
+    for value, condition in conditions:
+        if value is not None:
+            statement = statement.where(condition)
+    statement = statement.order_by(transfers.c.id.desc()).limit(limit)
+    for row in connection.execute(statement.execution_options(yield_per=1000)):
+        yield _transfer(row)
+
+
+def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:
+    """How many transfers there are, by flow and status."""
+    found: dict[str, dict[str, int]] = {}
+    statement = sa.select(transfers.c.flow, transfers.c.status, sa.func.count()).group_by(
+        transfers.c.flow, transfers.c.status
+    )
+    for flow, status, count in connection.execute(statement):
+        found.setdefault(flow, {})[status] = count
+    return found
+
+
+def digest(flow: str, key: str) -> bytes:
+    """The 16 bytes by which a transfer is found."""
+    return blake2b(f"{flow}\0{key}".encode(), digest_size=16).digest()
+
+
+class _State(msgspec.Struct, array_like=True):
+    """What of a transfer is stored as MessagePack."""
+
+    occurrences: tuple[Occurrence, ...]
+    searched: bool
+    raised: dict[str, Raised]
+    deadlines: dict[str, tuple[str, int]]
+
+    @classmethod
+    def of(cls, transfer: Transfer) -> _State:
+        occurrences = tuple(
+            msgspec.structs.replace(o, facts=_packed(o.facts)) if _has_big(o.facts) else o
+            for o in transfer.occurrences
+        )
+        return cls(occurrences, transfer.searched, transfer.raised, transfer.deadlines)
+
+
+_BIG_INT = 1
+_INT64 = 2**63
+
+
+def _has_big(facts: dict[str, Any]) -> bool:
+    return any(type(v) is int and not -_INT64 <= v < _INT64 for v in facts.values())
+
+
+def _packed(facts: dict[str, Any]) -> dict[str, Any]:
+    """``facts`` with the integers that MessagePack cannot hold as extension values: uint256 stays exact."""
+    return {
+        k: msgspec.msgpack.Ext(_BIG_INT, v.to_bytes(33, "big", signed=True))
+        if type(v) is int and not -_INT64 <= v < _INT64
+        else v
+        for k, v in facts.items()
+    }
+
+
+def _unpack(code: int, data: memoryview) -> Any:
+    if code != _BIG_INT:
+        raise ValueError(f"unknown MessagePack extension {code}: the database was written by something else")
+    return int.from_bytes(data, "big", signed=True)
+
+
+_decode = msgspec.msgpack.Decoder(_State, ext_hook=_unpack).decode
+
+
+def _transfer(row: Any) -> Transfer:
+    number, flow, key, status, origin, destination, opened_at, state = row
+    decoded = _decode(bytes(state))
+    return Transfer(
+        flow=flow,
+        key=key,
+        id=number,
+        status=status,
+        origin=origin,
+        destination=destination,
+        opened_at=opened_at,
+        occurrences=decoded.occurrences,
+        searched=decoded.searched,
+        raised=decoded.raised,
+        deadlines=decoded.deadlines,
+    )
