@@ -1,13 +1,14 @@
 """The configuration file: TOML → validated `Settings`, or every problem in it at once.
 
-`load` reads a file; `from_dict` takes the same shape from Python. `read` stops half way: its `Draft` holds what is
-valid so far, and takes further problems (those that only the ABIs can show) before `Draft.settings`.
+`load` reads a file; `from_dict` takes the same shape from Python. `read` stops half way: its `Draft` holds
+what is valid so far, and takes further problems (those that only the ABIs can show) before `Draft.settings`.
 ``${NAME}`` in any text takes the value of an environment variable; ``$${`` stands for ``${`` itself.
 No error text ever repeats a secret or a value that came from the environment (S9).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ __all__ = [
     "read",
 ]
 
+_REPEATED = re.compile("overwrite|twice|[Dd]uplicate|redefine|immutable")
+
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
     """The settings in the file at ``path``, ``${NAME}`` taken from ``environ``.
@@ -75,7 +78,7 @@ def from_dict(
 
     Raises `ConfigError` with every problem found.
     """
-    draft = Draft("config", folder.absolute(), data, environ or {}, {})
+    draft = Draft("config", folder.absolute(), data, environ or {}, None)
     cross_check(draft)
     return draft.settings()
 
@@ -89,8 +92,12 @@ def read(path: Path, environ: Mapping[str, str]) -> Draft:
     try:
         data = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        message = f"not valid TOML, column {error.colno}: {_lower_first(error.msg)}"
-        raise ConfigError(str(path), [Problem((), error.lineno, message)]) from None
+        message = f"not valid TOML, column {error.colno}: {error.msg}"
+        hint = "each key and each table may stand only once" if _REPEATED.search(error.msg) else ""
+        raise ConfigError(str(path), [Problem((), error.lineno, message, hint)]) from None
+    except (ValueError, RecursionError):  # thousands of digits, hundreds of brackets
+        message = "not valid TOML: a number is too long or brackets are nested too deep"
+        raise ConfigError(str(path), [Problem((), 0, message)]) from None
     lines = toml_lines.key_lines(text)
     draft = Draft(str(path), path.absolute().parent, data, environ, lines)
     cross_check(draft)
@@ -109,7 +116,3 @@ def _text(path: Path) -> str:
     except OSError as error:
         message, hint = f"cannot be read: {error.strerror}", ""
     raise ConfigError(str(path), [Problem((), 0, message, hint)])
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]

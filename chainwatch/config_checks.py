@@ -1,12 +1,234 @@
 """What one part of a configuration says about another: names that must exist, values that must differ.
 
-Needs no ABI and no network. Every check notes its problems in the draft and says where they are.
+Needs no ABI and no network. Looks at the file's values as they stand, so that a part which is itself not valid
+is still compared with the others, and names of parts that are not valid still count as known.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from chainwatch.config_draft import Draft
+from chainwatch.config_errors import key_text
+from chainwatch.settings import NetworkSettings
+from chainwatch.spelling import did_you_mean, nearest
+from chainwatch.toml_lines import KeyPath
+
+_PLACES = ("origin", "destination")
 
 
 def cross_check(draft: Draft) -> None:
     """Note in ``draft`` every contradiction between its parts."""
+    _check_networks(draft)
+    _check_contracts(draft)
+    for flow in draft.names("flows"):
+        _check_flow(draft, ("flows", flow))
+    _check_routes(draft)
+    _check_receivers(draft)
+
+
+# --- networks and contracts ---------------------------------------------------------------------------
+
+
+def _check_networks(draft: Draft) -> None:
+    networks = draft.names("networks")
+    if draft.value(("networks",)) in (None, {}):
+        draft.add(("networks",), "no networks: expected at least one table [networks.NAME]")
+    first_with: dict[int, str] = {}
+    for network in networks:
+        if network in _PLACES:
+            draft.add(
+                ("networks", network),
+                f'no network can be called "{network}": `on` has its own meaning for it',
+            )
+        path = ("networks", network, "chain_id")
+        chain_id = draft.value(path)
+        if isinstance(chain_id, int):
+            first = first_with.setdefault(chain_id, network)
+            if first != network:
+                draft.add(path, f'network "{first}" has the chain_id {chain_id} already', "give each its own")
+
+
+def _check_contracts(draft: Draft) -> None:
+    for contract in draft.names("contracts"):
+        path = ("contracts", contract, "address")
+        addresses = draft.value(path)
+        if addresses == {}:
+            draft.add(path, "expected an address on at least one network, found none")
+        elif isinstance(addresses, dict):
+            for network in addresses:
+                _check_known(draft, (*path, network), network, "networks")
+
+
+def _check_known(draft: Draft, path: KeyPath, name: str, section: str) -> bool:
+    """Whether ``section`` has a table called ``name``; a problem at ``path`` when not."""
+    known = draft.names(section)
+    if name not in known:
+        shown = draft.quote(path) if draft.value(path) == name else f'"{name}"'
+        hint = did_you_mean(name, known) or f"write [{section}.NAME] first"
+        draft.add(path, f"no {section[:-1]} is called {shown}", hint)
+    return name in known
+
+
+# --- flows --------------------------------------------------------------------------------------------
+
+
+def _check_flow(draft: Draft, flow: KeyPath) -> None:
+    opening = (*flow, "opens")
+    steps = [(*flow, "expects", index) for index in range(_length(draft, (*flow, "expects")))]
+    for part in (flow, opening, *steps):
+        contract = _text(draft, (*part, "contract"))
+        if contract is not None:
+            _check_known(draft, (*part, "contract"), contract, "contracts")
+    _check_step_names(draft, [opening, *steps])
+    network = _text(draft, (*opening, "on"))
+    if network is not None and _check_known(draft, (*opening, "on"), network, "networks"):
+        _check_deployed(draft, opening, network)
+    for step in steps:
+        _check_on(draft, flow, step)
+    _check_network_by(draft, flow, [opening, *steps])
+
+
+def _check_step_names(draft: Draft, steps: list[KeyPath]) -> None:
+    seen: set[str] = set()
+    for step in steps:
+        name = _text(draft, (*step, "step"))
+        if name in seen:
+            path = (*step, "step")
+            draft.add(
+                path,
+                f"another step of the flow is called {draft.quote(path)} already",
+                "give each its own name",
+            )
+        elif name is not None:
+            seen.add(name)
+
+
+def _check_on(draft: Draft, flow: KeyPath, step: KeyPath) -> None:
+    """The place where ``step`` is expected must be one that can be known, with the contract deployed there."""
+    on = _text(draft, (*step, "on")) or "destination"
+    networks = draft.names("networks")
+    if on in networks:
+        _check_deployed(draft, step, on)
+    elif on not in _PLACES:
+        path = (*step, "on")
+        message = f"expected origin, destination or a network's name, found {draft.quote(path)}"
+        draft.add(path, message, did_you_mean(on, [*_PLACES, *networks]))
+    elif isinstance(draft.value((*flow, "opens")), dict):
+        named = _text(draft, (*flow, "opens", on))
+        if named in networks:
+            _check_deployed(draft, step, named)
+        elif named is None and on == "destination":
+            hint = f"give it in [{key_text((*flow, 'opens'))}], or set `on` to a network's name"
+            draft.add((*step, "on"), "cannot be resolved: the opening step has no `destination`", hint)
+
+
+def _check_deployed(draft: Draft, step: KeyPath, network: str) -> None:
+    contract = _contract_of(draft, step)
+    if contract in draft.names("contracts") and not _is_deployed(draft, contract, network):
+        draft.add(
+            (*step, "on"),
+            f'the step is to be seen on network "{network}", where contract "{contract}" has no address',
+            f'add "{network}" to {key_text(("contracts", contract, "address"))}',
+        )
+
+
+def _check_network_by(draft: Draft, flow: KeyPath, steps: list[KeyPath]) -> None:
+    """Every network on which the flow's events are seen needs the attribute, each another value."""
+    path = (*flow, "network_by")
+    attribute = _text(draft, path) or "chain_id"
+    if attribute in ("chain_id", "name"):
+        return
+    contracts = {_contract_of(draft, step) for step in steps}
+    values = {network: _attribute(draft, network, attribute) for network in draft.names("networks")}
+    if values and not any(value is not None for value in values.values()):
+        known = {"chain_id", "name", *(key for network in values for key in _free_keys(draft, network))}
+        draft.add(path, f"no network has the attribute {draft.quote(path)}", did_you_mean(attribute, known))
+        return
+    first_with: dict[int | str, str] = {}
+    for network, value in values.items():
+        if value is not None:
+            first = first_with.setdefault(value, network)
+            if first != network:
+                message = f'network "{first}" has the same value, and flow "{flow[1]}" tells networks by it'
+                draft.add(("networks", network, attribute), message)
+        elif any(_is_deployed(draft, contract, network) for contract in contracts if contract):
+            near = nearest(attribute, _free_keys(draft, network))
+            message = f'the attribute by which flow "{flow[1]}" names networks ({key_text(path)}) is missing'
+            draft.add(("networks", network), message, f'is "{near}" meant for it?' if near else "")
+
+
+def _attribute(draft: Draft, network: str, name: str) -> int | str | None:
+    value = draft.value(("networks", network, name)) if name in _free_keys(draft, network) else None
+    return value if isinstance(value, int | str) else None
+
+
+def _free_keys(draft: Draft, network: str) -> list[str]:
+    table = draft.value(("networks", network))
+    return (
+        [key for key in table if key not in NetworkSettings.model_fields] if isinstance(table, dict) else []
+    )
+
+
+def _contract_of(draft: Draft, step: KeyPath) -> str | None:
+    """The contract whose event a step of a flow is."""
+    return _text(draft, (*step, "contract")) or _text(draft, (*step[:2], "contract"))
+
+
+def _is_deployed(draft: Draft, contract: str, network: str) -> bool:
+    addresses = draft.value(("contracts", contract, "address"))
+    return network in addresses if isinstance(addresses, dict) else addresses is not None
+
+
+# --- receivers and routes -----------------------------------------------------------------------------
+
+
+def _check_routes(draft: Draft) -> None:
+    catch_all: KeyPath | None = None
+    for index in range(_length(draft, ("routes",))):
+        route = ("routes", index)
+        for path, name in _texts(draft, (*route, "receivers")):
+            _check_known(draft, path, name, "receivers")
+        for path, name in _texts(draft, (*route, "match", "flow")):
+            _check_known(draft, path, name, "flows")
+        if catch_all is not None:
+            message = f"never reached: {key_text(catch_all)} takes every alert before it"
+            draft.add(route, message, "put it before that one, or set `continue = true` there")
+        elif not draft.value((*route, "match")) and draft.value((*route, "continue")) is not True:
+            catch_all = route
+
+
+def _check_receivers(draft: Draft) -> None:
+    reached = {
+        name
+        for index in range(_length(draft, ("routes",)))
+        for _, name in _texts(draft, ("routes", index, "receivers"))
+    }
+    for receiver in draft.names("receivers"):
+        if receiver not in reached:
+            draft.add(
+                ("receivers", receiver), "no route leads to this receiver", "name it in a route, or remove it"
+            )
+
+
+# --- values as they stand -----------------------------------------------------------------------------
+
+
+def _text(draft: Draft, path: KeyPath) -> str | None:
+    value = draft.value(path)
+    return value if isinstance(value, str) else None
+
+
+def _texts(draft: Draft, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """The text at ``path``, or each text of the list there, with its path."""
+    value = draft.value(path)
+    if isinstance(value, str):
+        yield path, value
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(item, str):
+            yield (*path, index), item
+
+
+def _length(draft: Draft, path: KeyPath) -> int:
+    value = draft.value(path)
+    return len(value) if isinstance(value, list) else 0

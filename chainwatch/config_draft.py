@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from chainwatch import toml_lines
-from chainwatch.config_errors import ConfigError, Problem, expectation, key_text
+from chainwatch.config_errors import ConfigError, Problem, expectation
 from chainwatch.setting_types import WebLink
 from chainwatch.settings import (
     RECEIVER_MODELS,
@@ -30,7 +30,7 @@ from chainwatch.settings import (
     StoreSettings,
 )
 from chainwatch.spelling import did_you_mean, nearest
-from chainwatch.toml_lines import Path as KeyPath
+from chainwatch.toml_lines import KeyPath
 
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "networks": TypeAdapter(NetworkSettings),
@@ -60,7 +60,7 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)\})?")
 class Draft:
     """The configuration as read. ``parts`` is what is valid of it, ``problems`` what is wrong with the rest.
 
-    Each network, contract, flow, receiver and route is validated on its own, so that one mistake hides no other.
+    Each network, contract, flow, receiver and route is validated on its own: one mistake hides no other.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Draft:
         folder: Path,
         data: Mapping[str, Any],
         environ: Mapping[str, str],
-        lines: Mapping[KeyPath, int],
+        lines: Mapping[KeyPath, int] | None,
     ) -> None:
         self.file = file
         self.problems: list[Problem] = []
@@ -95,7 +95,7 @@ class Draft:
 
     def line_of(self, path: KeyPath) -> int:
         """The line of ``path`` or of what is around it; 0 when the configuration is not from a file."""
-        return toml_lines.line_of(self._lines, path) if self._lines else 0
+        return toml_lines.line_of(self._lines, path) if self._lines is not None else 0
 
     def value(self, path: KeyPath) -> Any:
         """What stands at ``path``, with variables replaced; None when nothing does."""
@@ -134,11 +134,9 @@ class Draft:
             return {key: self._expanded((*path, key), item) for key, item in value.items()}
         if isinstance(value, list):
             return [self._expanded((*path, index), item) for index, item in enumerate(value)]
-        return (
-            _VARIABLE.sub(lambda match: self._variable(path, match), value)
-            if isinstance(value, str)
-            else value
-        )
+        if isinstance(value, str):
+            return _VARIABLE.sub(lambda match: self._variable(path, match), value)
+        return value
 
     def _variable(self, path: KeyPath, match: re.Match[str]) -> str:
         name = match["name"]
@@ -148,9 +146,7 @@ class Draft:
             self._variables[path] = match[0]
             return self._environ[name]
         if name is None:
-            self.add(
-                path, "expected ${NAME} with the name of an environment variable", "write $${ for ${ itself"
-            )
+            self.add(path, "expected ${NAME}, an environment variable's name", "write $${ for ${ itself")
         else:
             self.add(path, f"the environment variable {name} is not set")
         self._unset.add(path)
@@ -181,7 +177,7 @@ class Draft:
             if not name or re.search(r"\s", name):
                 self.add(path, "expected a name without spaces")
             if not isinstance(table, dict):
-                self.add(path, f"expected a table, found {self.quote(path)}", f"write [{key_text(path)}]")
+                self.add(path, f"expected a table, found {self.quote(path)}", f"write [{section}.NAME]")
                 continue
             if "name" in table:
                 self.add((*path, "name"), "unknown key", "the table's own key is the name")
@@ -221,11 +217,9 @@ class Draft:
                 path, value = (*path, part), value[part]
         if detail["type"].startswith("union_tag"):
             return (*path, "provider")
-        return (
-            (*path, last)
-            if last is not None and (detail["type"] == "missing" or _holds(value, last))
-            else path
-        )
+        if last is not None and (detail["type"] == "missing" or _holds(value, last)):
+            return (*path, last)
+        return path
 
     def _note(self, place: KeyPath, detail: ErrorDetails) -> None:
         kind = detail["type"]
@@ -234,14 +228,14 @@ class Draft:
         if kind == "extra_forbidden":
             self.add(place, "unknown key", did_you_mean(str(place[-1]), self._keys_beside(place)))
         elif kind in ("missing", "union_tag_not_found"):
-            self.add(
-                place, f"missing: {self._keys_beside(place)[str(place[-1])]}", self._hint_for_missing(place)
-            )
+            meaning = self._keys_beside(place)[str(place[-1])]
+            self.add(place, f"missing; expected: {meaning}", self._hint_for_missing(place))
         else:
             expected, hint = expectation(detail)
-            self.add(
-                place, f"{expected}, found {self.quote(place)}", hint or self._nearest_choice(place, detail)
-            )
+            # an error in the middle of a table is told of at the table
+            found = "" if kind == "value_error" and isinstance(self.value(place), dict) else self.quote(place)
+            message = f"{expected}, found {found}" if found else expected
+            self.add(place, message, hint or self._nearest_choice(place, detail))
 
     def _keys_beside(self, place: KeyPath) -> dict[str, str]:
         """The keys that the table around ``place`` may have, with what each means."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydantic_core import ErrorDetails
 
 from chainwatch.setting_types import Expected
-from chainwatch.toml_lines import Path
+from chainwatch.toml_lines import KeyPath
 
 
 class Problem(NamedTuple):
@@ -18,7 +18,7 @@ class Problem(NamedTuple):
     ``line`` counts from 1 and is 0 where there is none (the file cannot be read, or there is no file).
     """
 
-    path: Path
+    path: KeyPath
     line: int
     message: str
     hint: str = ""
@@ -39,7 +39,7 @@ class ConfigError(ValueError):
         return f"{place}: {key}{problem.message}{hint}"
 
 
-def key_text(path: Path) -> str:
+def key_text(path: KeyPath) -> str:
     """``flows.connext.expects[0].within``; parts that are no bare TOML keys stand in quotes."""
     text = ""
     for part in path:
@@ -51,14 +51,14 @@ def key_text(path: Path) -> str:
     return text
 
 
+_NOT_EMPTY = "text that is not empty"
 _KINDS = {
     "bool_type": "true or false",
     "dict_type": "a table",
     "int_type": "an integer",
-    "list_type": "a list",
     "model_type": "a table",
     "path_type": "text",
-    "string_too_short": "text that is not empty",
+    "string_too_short": _NOT_EMPTY,
     "string_type": "text",
 }
 
@@ -74,6 +74,13 @@ def expectation(detail: ErrorDetails) -> tuple[str, str]:
         return f"expected {choices.replace(', ', ' or ')}".replace(" or  or ", " or "), ""
     if kind == "greater_than_equal":
         return f"expected an integer of at least {context['ge']}", ""
+    if kind == "less_than_equal":
+        return f"expected an integer of at most {context['le']}", ""
     if kind == "too_short":
-        return f"expected at least {context['min_length']} {context['field_type'].lower()} item", ""
+        return (
+            f"expected {'a list with at least one item' if context['field_type'] == 'List' else _NOT_EMPTY}",
+            "",
+        )
+    if kind == "list_type":
+        return "expected a list", "put it into [ ]"
     return f"expected {_KINDS.get(kind, 'another value')}", ""

@@ -95,14 +95,13 @@ def _url(*schemes: str) -> Any:
 
 def _database_url(url: SecretStr, info: ValidationInfo) -> SecretStr:
     """SQLite files are made absolute against the folder in the validation context."""
-    text = url.get_secret_value()
-    scheme = text.partition("://")[0].partition("+")[0]
-    if scheme == "sqlite" and text.startswith("sqlite:///") and len(text) > len("sqlite:///"):
-        file = text.removeprefix("sqlite:///")
-        return url if file == ":memory:" else SecretStr(f"sqlite:///{_folder(info) / file}")
-    if scheme in ("postgresql", "postgres") and urlsplit(text).path.strip("/"):
+    scheme, _, rest = url.get_secret_value().partition("://")
+    file = rest.removeprefix("/")
+    if scheme == "sqlite" and rest != file and file not in ("", ":memory:"):
+        return SecretStr(f"sqlite:///{_folder(info) / file}")
+    if scheme in ("postgresql", "postgres", "postgresql+psycopg") and rest:
         return url
-    raise Expected("sqlite:///file or postgresql://user:password@host/name")
+    raise Expected("sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
 
 
 def _abi_path(path: Path, info: ValidationInfo) -> Path:

@@ -69,7 +69,7 @@ class StoreSettings(Table):
     )
     retention: PositiveDuration = Field(
         default=parse_duration("90d"),
-        description="Age at which stored events of finished transfers and delivered notifications are pruned.",
+        description="Age at which events of finished transfers and delivered notifications are pruned.",
     )
 
 
@@ -91,7 +91,9 @@ class NetworkSettings(Table):
     """One chain. Any further key is a free attribute (an integer or text) that flows may name networks by."""
 
     name: str = Field(description="The table's key.")
-    chain_id: StrictInt = Field(ge=1, description="EIP-155 chain id; each endpoint is asked for it at start.")
+    chain_id: StrictInt = Field(
+        ge=1, le=2**63 - 1, description="EIP-155 chain id; each endpoint is asked for it at start."
+    )
     rpc: list[RpcUrl] = Field(
         min_length=1,
         description="Endpoints. `ws(s)://` wakes at new blocks, `http(s)://` reads; either kind alone works; "
@@ -100,6 +102,7 @@ class NetworkSettings(Table):
     start_block: StrictInt | None = Field(
         default=None,
         ge=0,
+        le=2**32 - 1,
         description="First block to read, on the first run only. Default: the head at that time.",
     )
     confirmations: StrictInt = Field(
@@ -107,7 +110,7 @@ class NetworkSettings(Table):
     )
     block_time: PositiveDuration | None = Field(
         default=None,
-        description="Usual time between blocks. Left out: blocks come on demand and the network never stalls.",
+        description="Usual time between blocks. Left out: blocks come on demand, the network never stalls.",
     )
     stall_after: PositiveDuration | None = Field(
         default_factory=lambda given: 20 * given["block_time"] if given["block_time"] else None,
@@ -115,9 +118,7 @@ class NetworkSettings(Table):
         "Default: 20 × `block_time`; never without it.",
     )
     poll_interval: PositiveDuration = Field(
-        default_factory=lambda given: (
-            min(max(given["block_time"], 0.2), 12.0) if given["block_time"] else 1.0
-        ),
+        default_factory=lambda given: min(max(given["block_time"] or 1.0, 0.2), 12.0),
         description="Time between questions for the head where no WebSocket wakes. "
         'Default: `block_time`, at least "200ms" and at most "12s"; "1s" without it.',
     )
@@ -126,7 +127,7 @@ class NetworkSettings(Table):
     )
     lagging_after: PositiveDuration = Field(
         default=parse_duration("5m"),
-        description="How far reading may be behind the head, in chain time, until `NetworkLagging` is raised.",
+        description="How far reading may be behind the head, in chain time, until `NetworkLagging`.",
     )
     reorg_window: StrictInt = Field(
         default=256, ge=1, description="Block headers kept to find the common ancestor of a reorg."
@@ -211,9 +212,7 @@ class OpeningSettings(Table):
     amount: Text | None = Field(default=None, description=_AMOUNT)
     asset: Text | None = Field(default=None, description=_ASSET)
     where: Text | None = Field(default=None, description=_WHERE)
-    on: Text | None = Field(
-        default=None, description="Count this step on that network only. Default: on all."
-    )
+    on: Text | None = Field(default=None, description="Count this step on this network only. Default: all.")
     verify: list[Text] = Field(default=[], description=_VERIFY)
 
 
@@ -269,7 +268,7 @@ class FlowSettings(Table):
     expects: list[StepSettings] = Field(min_length=1, description="The steps expected after it.")
     orphan_grace: Duration = Field(
         default=parse_duration("10m"),
-        description="How far the origin network must be seen past a step without opening until it is an orphan.",
+        description="How far the origin network must be seen past a step without opening: then it is an orphan.",
     )
     orphan_severity: Severity = Field(default="P0", description="Severity of `TransferOrphan`.")
     lookback: Duration = Field(
@@ -290,6 +289,9 @@ class FlowSettings(Table):
 # --- receivers and routes -----------------------------------------------------------------------------
 
 
+_PROVIDER = "The kind of channel: `console`, `discord` or `webhook`."
+
+
 class _Receiver(Table):
     """What every receiver has."""
 
@@ -303,7 +305,7 @@ class _Receiver(Table):
 class ConsoleSettings(_Receiver):
     """Alerts as readable lines on standard output."""
 
-    provider: Literal["console"] = Field(description="`console`")
+    provider: Literal["console"] = Field(description=_PROVIDER)
     color: Literal["auto", "always", "never"] = Field(
         default="auto", description="Colours; `auto`: on a terminal."
     )
@@ -312,7 +314,7 @@ class ConsoleSettings(_Receiver):
 class DiscordSettings(_Receiver):
     """A channel on Discord."""
 
-    provider: Literal["discord"] = Field(description="`discord`")
+    provider: Literal["discord"] = Field(description=_PROVIDER)
     url: HttpUrl = Field(description="The channel's webhook URL (secret).")
     username: Text | None = Field(default=None, description="Sender's name. Default: as set on Discord.")
 
@@ -320,7 +322,7 @@ class DiscordSettings(_Receiver):
 class WebhookSettings(_Receiver):
     """Any HTTP server: Alertmanager's webhook body, version 4."""
 
-    provider: Literal["webhook"] = Field(description="`webhook`")
+    provider: Literal["webhook"] = Field(description=_PROVIDER)
     url: HttpUrl = Field(description="Where to POST (secret).")
     secret: Secret | None = Field(
         default=None, min_length=1, description="Key of the HMAC-SHA256 signature. Default: not signed."
@@ -330,7 +332,7 @@ class WebhookSettings(_Receiver):
         default=False, description="Allow loopback and private addresses, which are refused otherwise."
     )
     timeout: PositiveDuration = Field(
-        default=parse_duration("10s"), description="Time to wait for the answer."
+        default=parse_duration("10s"), description="Time to wait for an answer."
     )
 
 
@@ -364,14 +366,14 @@ class RouteSettings(Table):
     )
     group_wait: Duration = Field(
         default=parse_duration("5s"),
-        description="Time to wait for more alerts before a group is first told of.",
+        description="Time to wait for more alerts before a new group is sent.",
     )
     group_interval: PositiveDuration = Field(
         default=parse_duration("15s"), description="Least time between two notifications of a changed group."
     )
     repeat_interval: PositiveDuration = Field(
         default=parse_duration("4h"),
-        description="Time after which an unchanged, still firing group is told again.",
+        description="Time after which an unchanged, still firing group is sent again.",
     )
     send_resolved: StrictBool | None = Field(
         default=None, description="Whether to tell that an alert has ended. Default: the receiver's."

@@ -11,18 +11,18 @@ from collections.abc import Mapping
 
 import tomli
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """The way to a value: table keys and array indexes (from 0)."""
 
 
-def key_lines(text: str) -> dict[Path, int]:
-    """Path → line (from 1) of each table header, key and array item of ``text``, which must be valid TOML."""
+def key_lines(text: str) -> dict[KeyPath, int]:
+    """KeyPath → line (from 1) of each table header, key and array item of ``text``, which must be valid TOML."""
     scanner = _Scanner(text)
     scanner.scan()
     return scanner.lines
 
 
-def line_of(lines: Mapping[Path, int], path: Path) -> int:
+def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
     """The line of ``path``, or of the innermost table around it that is in the file; 1 when there is none."""
     for length in range(len(path), 0, -1):
         if path[:length] in lines:
@@ -47,11 +47,11 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
-        self.lines: dict[Path, int] = {}
-        self._table_counts: dict[Path, int] = {}
+        self.lines: dict[KeyPath, int] = {}
+        self._table_counts: dict[KeyPath, int] = {}
 
     def scan(self) -> None:
-        table: Path = ()
+        table: KeyPath = ()
         while self._skip_blank():
             if self._take("[["):
                 table = self._header(array=True)
@@ -60,11 +60,11 @@ class _Scanner:
             else:
                 self._key_and_value(table)
 
-    def _header(self, *, array: bool) -> Path:
+    def _header(self, *, array: bool) -> KeyPath:
         line = self._line()
         parts = self._key()
         self._take("]]" if array else "]")
-        path: Path = ()
+        path: KeyPath = ()
         for part in parts[:-1]:
             path = self._inside((*path, part))
             self.lines.setdefault(path, line)
@@ -77,12 +77,12 @@ class _Scanner:
         self.lines[path] = line
         return path
 
-    def _inside(self, path: Path) -> Path:
+    def _inside(self, path: KeyPath) -> KeyPath:
         """Within an array of tables, a header means the array's last table."""
         count = self._table_counts.get(path)
         return path if count is None else (*path, count - 1)
 
-    def _key_and_value(self, table: Path) -> None:
+    def _key_and_value(self, table: KeyPath) -> None:
         line = self._line()
         path = table
         for part in self._key():
@@ -104,7 +104,7 @@ class _Scanner:
             if not self._take("."):
                 return parts
 
-    def _value(self, path: Path) -> None:
+    def _value(self, path: KeyPath) -> None:
         if self._take("["):
             self._array(path)
         elif self._take("{"):
@@ -116,7 +116,7 @@ class _Scanner:
         else:
             self._pass(_SCALAR)
 
-    def _array(self, path: Path) -> None:
+    def _array(self, path: KeyPath) -> None:
         index = 0
         while self._skip_blank() and not self._take("]"):
             if self._take(","):
