@@ -90,7 +90,7 @@ _POSTGRES_TYPES: dict[type, str] = {
     sa.BigInteger: "int8",
     sa.SmallInteger: "int2",
     sa.Integer: "int4",
-    sa.Float: "float8",
+    sa.Double: "float8",
     sa.Text: "text",
     sa.LargeBinary: "bytea",
 }
