@@ -138,8 +138,13 @@ class PostgresServer:
             folder.stat().st_mode & 0o001 for folder in (binaries, *binaries.parents)
         ):
             return binaries
-        shutil.copytree(binaries.parent, self._folder / "install", symlinks=True)
-        return self._folder / "install" / binaries.name
+        install, package = binaries.parent, binaries.parent.parent
+        copy = self._folder / package.name / install.name
+        shutil.copytree(install, copy, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")  # where the wheel's programs look for theirs
+        if libraries.exists():
+            shutil.copytree(libraries, self._folder / libraries.name, symlinks=True)
+        return copy / binaries.name
 
 
 def find_binaries() -> Path:
