@@ -7,7 +7,8 @@ from importlib import resources
 from typing import NamedTuple, Self
 
 from eth_abi.abi import decode, encode
-from eth_utils.crypto import keccak
+
+from chainwatch.keccak import keccak256
 
 __all__ = ["Transfer", "TransferInfo", "creation_code", "emit_log", "execute", "reconcile", "xcall"]
 
@@ -47,7 +48,7 @@ class Transfer:
     @property
     def id(self) -> bytes:
         """`keccak256(abi.encode(params))`, the key that all its events share."""
-        return keccak(encode([TRANSFER_INFO], [self.params]))
+        return keccak256(encode([TRANSFER_INFO], [self.params]))
 
     @classmethod
     def wanted(cls, destination_domain: int, amount: int, to: str, asset: str) -> Self:
@@ -109,4 +110,4 @@ def emit_log(topics: Sequence[bytes], data: bytes) -> bytes:
 
 
 def _call(name: str, types: Sequence[str], values: Sequence[object]) -> bytes:
-    return keccak(f"{name}({','.join(types)})".encode())[:4] + encode(types, values)
+    return keccak256(f"{name}({','.join(types)})".encode())[:4] + encode(types, values)
