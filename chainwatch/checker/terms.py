@@ -159,7 +159,7 @@ class TermBuilder:
             code = right.code
             model = replace(right, type=array[0])
             left = self._fitted(left, model)
-            self._check_same_type(left, model, column)
+            self._check_same_type(left, model, column, f"an element of {self._text(right)}")
         else:
             raise self.error(
                 right.start,
@@ -295,14 +295,15 @@ class TermBuilder:
                 f"`{token.text}` orders integers only, {self._text(left)} is {describe(left.type)}",
             )
 
-    def _check_same_type(self, left: Term, right: Term, column: int) -> None:
+    def _check_same_type(self, left: Term, right: Term, column: int, right_name: str = "") -> None:
         for term in (left, right):
             if term.kind not in ("integer", "boolean", "address", "string", "bytes"):
                 what = f"{self._text(term)} is {describe(term.type)}, which cannot be compared as a whole"
                 raise self.error(term.start, what, "compare one of its fields or elements")
         lengths = {term.type for term in (left, right)} - {"bytes"}
         if left.kind != right.kind or (left.kind == "bytes" and len(lengths) > 1):
-            sides = " and ".join(f"{self._text(term)} is {describe(term.type)}" for term in (left, right))
+            name = right_name or self._text(right)
+            sides = f"{self._text(left)} is {describe(left.type)} and {name} is {describe(right.type)}"
             raise self.error(column, f"{sides}: they cannot be compared", left.note or right.note)
 
     def _fitted(self, term: Term, model: Term) -> Term:
