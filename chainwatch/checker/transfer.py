@@ -559,7 +559,7 @@ def _annotations(flow: Flow, judgement: _Judgement, condition: _Condition) -> di
         facts.setdefault(f"{event.step}_tx", to_hex(event.tx_hash))
     if len(condition.events) > 1 and condition.alertname == "TransferRepeated":
         facts["tx_hashes"] = ", ".join(dict.fromkeys(to_hex(e.tx_hash) for e in condition.events[:20]))
-    if judgement.opened_at is not None:
+    if judgement.opened_at is not None and any(e.step == flow.opening.name for e in condition.events):
         facts["opened_at"] = str(judgement.opened_at)
     if condition.due_at is not None:
         facts["due_at"] = str(condition.due_at)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -37,6 +38,18 @@ networks = Table(
     Column("timestamp", BigInteger, nullable=False),
     Column("seen_until", BigInteger, nullable=False),
     comment="One row per followed network: its first block, its checkpoint and until when it has been seen.",
+)
+
+network_states = Table(
+    "network_states",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("head", BigInteger),
+    Column("head_timestamp", BigInteger),
+    Column("error", Text),
+    Column("updated_at", Double, nullable=False, comment="wall clock"),
+    comment="What the running process last knew of each network, for the commands that look on.",
 )
 
 headers = Table(
