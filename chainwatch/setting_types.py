@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, SecretStr, Tag, ValidationInfo
 
 from chainwatch.durations import EXAMPLES, parse_duration
 from chainwatch.keccak import checksum_address
@@ -120,6 +120,11 @@ PositiveDuration = Annotated[float, BeforeValidator(_duration), AfterValidator(_
 Severity = Annotated[str, BeforeValidator(normal_severity)]
 Address = Annotated[str, BeforeValidator(_address)]
 Addresses = Annotated[list[Address], Field(min_length=1), BeforeValidator(_one_or_more)]
+Deployment = Annotated[
+    Annotated[Address, Tag("same")] | Annotated[dict[str, Addresses], Tag("each")],
+    Discriminator(lambda value: "each" if isinstance(value, dict) else "same"),
+]
+"""One address on every network, or a table: network → its addresses."""
 Attribute = Annotated[int | str, BeforeValidator(_attribute)]
 Names = Annotated[list[Text], Field(min_length=1), BeforeValidator(_one_or_more)]
 AbiPath = Annotated[Path, AfterValidator(_abi_path)]

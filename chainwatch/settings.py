@@ -13,11 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Discriminator,
     Field,
     StrictBool,
     StrictInt,
-    Tag,
     field_validator,
     model_validator,
 )
@@ -25,10 +23,9 @@ from pydantic import (
 from chainwatch.durations import parse_duration
 from chainwatch.setting_types import (
     AbiPath,
-    Address,
-    Addresses,
     Attribute,
     DatabaseUrl,
+    Deployment,
     Duration,
     HttpUrl,
     Names,
@@ -167,10 +164,7 @@ class ContractSettings(Table):
 
     name: str = Field(description="The table's key.")
     abi: AbiPath = Field(description="ABI file (JSON), relative to the config file's folder.")
-    address: Annotated[
-        Annotated[Address, Tag("same")] | Annotated[dict[str, Addresses], Tag("each")],
-        Discriminator(lambda value: "each" if isinstance(value, dict) else "same"),
-    ] = Field(
+    address: Deployment = Field(
         description="One address for all networks, or a table: network → address or list of addresses. "
         "Mixed case is checked against EIP-55."
     )

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Write docs/configuration.md from the models of the configuration; with --check, say whether it is current."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "configuration.md"
+
+sys.path.insert(0, str(ROOT))
+
+from chainwatch import setting_types as types  # noqa: E402  # the checkout's models, not an installed copy's
+from chainwatch.config import format_duration  # noqa: E402
+from chainwatch.settings import (  # noqa: E402
+    RECEIVER_MODELS,
+    ContractSettings,
+    FlowSettings,
+    LogSettings,
+    NetworkSettings,
+    OpeningSettings,
+    RouteSettings,
+    Settings,
+    StepSettings,
+    StoreSettings,
+)
+
+INTRODUCTION = """\
+# Configuration
+
+<!-- Written by scripts/docs.py from the models in chainwatch/settings.py: change those, then run it. -->
+
+One TOML file, `config.toml` by default; the one in the repository is a working example with every key.
+`chainwatch check` tells every problem in a file at once, with its line.
+
+- **Durations** are text with a unit: `"500ms"`, `"90s"`, `"30m"`, `"3h"`, `"7d"`, `"1h30m"`, or ISO 8601 (`"PT5M"`).
+- **Severities** are `P0` (`critical`), `P1` (`high`), `P2` (`medium`, `warning`) and `P3` (`low`, `info`).
+- **`${NAME}`** in any text takes the value of the environment variable `NAME`; `$${` stands for `${` itself.
+- **Paths** into an event's arguments are names joined by dots, such as `params.originDomain`. Wherever a network is
+  named, a configured network's name wins over a path.
+- **Relative paths** of ABI files and of SQLite databases refer to the config file's folder.
+- **Unknown keys** are errors, except in `[networks.NAME]`, where they are free attributes.
+- **Secrets** (`rpc`, `url`, `secret`, `headers`) never appear in logs, errors or the API.
+"""
+
+TABLES: list[tuple[str, type[BaseModel]]] = [
+    ("Top level", Settings),
+    ("[store]", StoreSettings),
+    ("[log]", LogSettings),
+    ("[networks.NAME]", NetworkSettings),
+    ("[contracts.NAME]", ContractSettings),
+    ("[flows.NAME]", FlowSettings),
+    ("[flows.NAME.opens]", OpeningSettings),
+    ("[[flows.NAME.expects]]", StepSettings),
+    *((f'[receivers.NAME] with provider = "{name}"', model) for name, model in RECEIVER_MODELS.items()),
+    ("[[routes]]", RouteSettings),
+]
+NOT_IN_TABLE = {"name", "attributes", "folder"}
+
+WORDS: list[tuple[Any, str]] = [
+    (types.Duration, "duration"),
+    (types.PositiveDuration, "duration"),
+    (types.Severity, "severity"),
+    (types.Deployment, "address, or table: network → address or list of addresses"),
+    (types.Names, "text or list of text"),
+    (types.AbiPath, "path"),
+    (types.RpcUrl, "URL"),
+    (types.HttpUrl, "URL"),
+    (types.WebLink, "URL"),
+    (types.DatabaseUrl, "URL"),
+    (bool, "true or false"),
+    (int, "integer"),
+    (str, "text"),
+    (SecretStr, "text"),
+]
+
+
+def page() -> str:
+    """The whole page in Markdown."""
+    return "\n".join([INTRODUCTION, *(section(title, model) for title, model in TABLES)])
+
+
+def section(title: str, model: type[BaseModel]) -> str:
+    """One table of the file: what it is, then a row for each key."""
+    hints = get_type_hints(model, include_extras=True)
+    rows = [
+        f"| `{field.alias or key}` | {type_words(hints[key])} | {default_words(field)} "
+        f"| {field.description} |"
+        for key, field in model.model_fields.items()
+        if key not in NOT_IN_TABLE and field.description
+    ]
+    heading = title if model is Settings else f"`{title}`"
+    about = "Besides the tables below:" if model is Settings else (model.__doc__ or "").strip()
+    return "\n".join(
+        [f"## {heading}", "", about, "", "| key | type | default | meaning |", "|---|---|---|---|", *rows, ""]
+    )
+
+
+def type_words(hint: Any) -> str:
+    """The type of a key's value in words."""
+    for known, words in WORDS:
+        if hint == known:
+            return words
+    arguments = [argument for argument in get_args(hint) if argument is not NoneType]
+    match get_origin(hint):
+        case origin if origin is Annotated:
+            return type_words(arguments[0])
+        case origin if origin in (Union, UnionType):
+            return " or ".join(map(type_words, arguments))
+        case origin if origin is Literal:
+            return " or ".join(f"`{json.dumps(argument)}`" for argument in arguments)
+        case origin if origin is list:
+            return f"list of {'tables' if is_model(arguments[0]) else type_words(arguments[0])}"
+        case origin if origin is dict:
+            return f"table of {type_words(arguments[1])}"
+    return "table"
+
+
+def is_model(hint: Any) -> bool:
+    """Whether ``hint`` is a table of its own."""
+    return isinstance(hint, type) and issubclass(hint, BaseModel)
+
+
+def default_words(field: FieldInfo) -> str:
+    """A key's default as it would be written; a dash where the meaning tells it."""
+    if field.is_required():
+        return "required"
+    if field.default_factory is not None or field.default is None:
+        return "—"
+    default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+    if isinstance(default, float):
+        default = format_duration(default)
+    return f"`{json.dumps(default)}`"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 when the page is not current"
+    )
+    if not parser.parse_args().check:
+        PAGE.write_text(page(), encoding="utf-8")
+    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
+        print(f"{PAGE.relative_to(ROOT)} is not current: run scripts/docs.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
