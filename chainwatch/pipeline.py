@@ -6,7 +6,7 @@ Live and replay both come through here; neither this module nor anything below i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import sqlalchemy as sa
@@ -47,7 +47,15 @@ class Decoder(Protocol):
 class Alerts(Protocol):
     """Takes the signals of a transaction and turns them into alerts and notifications inside it."""
 
-    def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> None: ...
+    def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
+        """Returns when it next wants to be called (Unix seconds), None for never."""
+
+
+class Outcome(NamedTuple):
+    """What to wake after the commit: the deadlines that opened and closed, and when the alert manager has to act next."""
+
+    deadlines: DeadlineChanges
+    next_flush: float | None
 
 
 class Pipeline:
@@ -68,11 +76,8 @@ class Pipeline:
 
     def process(
         self, connection: sa.Connection, items: Sequence[Batch | Seen | Searched], now: float
-    ) -> DeadlineChanges:
-        """Apply ``items`` inside the transaction of ``connection``; ``now`` is the clock's value (Unix seconds).
-
-        Returns the deadlines that opened and closed: the scheduler is told of them after the commit.
-        """
+    ) -> Outcome:
+        """Apply ``items`` inside the transaction of ``connection``; ``now`` is the clock's value (Unix seconds)."""
         work = _Work(blocks.checkpoints(connection))
         for item in items:
             self._take_in(connection, item, work)
@@ -89,8 +94,7 @@ class Pipeline:
         changes = stored.save(connection, changed)
         for network in work.advanced:
             self._raise_due(connection, network, work, changes)
-        self._alerts.apply(connection, work.signals, now)
-        return changes
+        return Outcome(changes, self._alerts.apply(connection, work.signals, now))
 
     def _take_in(self, connection: sa.Connection, item: Batch | Seen | Searched, work: _Work) -> None:
         match item:

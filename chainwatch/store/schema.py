@@ -5,19 +5,32 @@ Alembic is imported only when there is something to migrate.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from chainwatch.store import alert_tables
+from chainwatch.store import alert_tables, bulk
 from chainwatch.store.errors import NewerSchema, StoreError
-from chainwatch.store.tables import metadata
+from chainwatch.store.tables import metadata, properties
 
 HEAD = "0001"
 """The newest migration. A test keeps it equal to Alembic's head and to ``metadata``."""
+CREATED_AT = "created_at"
+"""The property that holds when the database was made, in Unix seconds."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
-__all__ = ["HEAD", "MIGRATIONS", "alert_tables", "metadata", "prepare"]
+__all__ = [
+    "CREATED_AT",
+    "HEAD",
+    "MIGRATIONS",
+    "alert_tables",
+    "current_version",
+    "get_property",
+    "metadata",
+    "prepare",
+    "set_property",
+]
 
 
 def prepare(engine: sa.Engine) -> None:
@@ -49,6 +62,17 @@ def _create(connection: sa.Connection) -> None:
     metadata.create_all(connection)
     connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
     connection.execute(sa.text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+    set_property(connection, CREATED_AT, str(int(time.time())))
+
+
+def get_property(connection: sa.Connection, name: str) -> str | None:
+    """What the database knows of itself under ``name``."""
+    return connection.execute(sa.select(properties.c.value).where(properties.c.name == name)).scalar()
+
+
+def set_property(connection: sa.Connection, name: str, value: str) -> None:
+    """Note ``value`` under ``name``."""
+    bulk.upsert(connection, properties, ("name", "value"), [(name, value)])
 
 
 def _upgrade(connection: sa.Connection, version: str) -> None:

@@ -40,6 +40,14 @@ networks = Table(
     comment="One row per followed network: its first block, its checkpoint and until when it has been seen.",
 )
 
+properties = Table(
+    "properties",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="What the database knows of itself, such as when it was made.",
+)
+
 network_states = Table(
     "network_states",
     metadata,

@@ -1,0 +1,115 @@
+"""From the configuration to what runs: compiled flows, and what is watched on each network.
+
+All mistakes that only the ABIs can show (unknown events, fields, conditions that do not compile) join those of the file
+itself: one run of ``chainwatch check`` tells everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from chainwatch.chain.abi import Abi, AbiError, load_abi
+from chainwatch.chain.decoder import ContractDecoder, DecodeError
+from chainwatch.chain.watch import NetworkWatch, WatchedContract
+from chainwatch.checker.flow import Flow, FlowError, compile_flow
+from chainwatch.config import Draft, Settings, read
+from chainwatch.model import AbiEvent, Event
+from chainwatch.store.blocks import StoredLog
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration ready to run."""
+
+    settings: Settings
+    flows: tuple[Flow, ...]
+    watches: Mapping[str, NetworkWatch]
+    """What is watched on each network that has something to watch."""
+    decoders: Mapping[str, ContractDecoder]
+
+    def decode(self, network: str, log: StoredLog) -> Event | None:
+        """A stored log as an event again; None when it does not decode or its contract is watched no more."""
+        decoder = self.decoders.get(log.contract)
+        if decoder is None or log.error is not None:
+            return None
+        try:
+            event, args = decoder.decode(log.log.topics, log.log.data)
+        except DecodeError:
+            return None
+        return Event(network, log.contract, event.name, event.signature, args, log.log)
+
+
+def load_plan(path: Path, environ: Mapping[str, str]) -> Plan:
+    """Read and compile the configuration file at ``path``. Raises ``ConfigError`` with every problem."""
+    return make_plan(read(path, environ))
+
+
+def make_plan(draft: Draft) -> Plan:
+    """Compile what ``draft`` holds. Raises ``ConfigError`` with every problem, those of the draft among them."""
+    abis = _load_abis(draft)
+    flows = _compile_flows(draft, abis)
+    settings = draft.settings()
+    decoders = {name: ContractDecoder(events) for name, events in _watched_events(flows, abis).items()}
+    watches = {
+        network: NetworkWatch(network, contracts)
+        for network in settings.networks
+        if (contracts := _watched_contracts(settings, network, decoders))
+    }
+    return Plan(settings, tuple(flows), watches, decoders)
+
+
+def _load_abis(draft: Draft) -> dict[str, Abi]:
+    abis: dict[str, Abi] = {}
+    for name, contract in draft.parts.contracts.items():
+        try:
+            abis[name] = load_abi(Path(contract.abi))
+        except AbiError as error:
+            draft.add(("contracts", name, "abi"), str(error))
+    return abis
+
+
+def _compile_flows(draft: Draft, abis: Mapping[str, Abi]) -> list[Flow]:
+    parts = draft.parts
+
+    def event(contract: str, name: str) -> AbiEvent:
+        try:
+            return abis[contract].event(name)
+        except AbiError as error:
+            raise LookupError(str(error)) from error
+
+    def contract_networks(contract: str) -> list[str]:
+        return [n for n in parts.networks if parts.contracts[contract].addresses_on(n)]
+
+    flows: list[Flow] = []
+    for flow in parts.flows.values():
+        contracts = {flow.contract, *(s.contract for s in (flow.opens, *flow.expects) if s.contract)}
+        if not contracts <= abis.keys():
+            continue  # told already: an unknown contract, or an ABI that cannot be read
+        try:
+            flows.append(compile_flow(flow, parts.networks, contract_networks, event))
+        except FlowError as error:
+            for problem in error.problems:
+                draft.add(problem.path, problem.message, problem.hint)
+    return flows
+
+
+def _watched_events(flows: list[Flow], abis: Mapping[str, Abi]) -> dict[str, list[AbiEvent]]:
+    """By contract the events that some flow counts, in every indexed form the ABI has."""
+    watched: dict[str, dict[AbiEvent, None]] = {}
+    for flow in flows:
+        for step in (flow.opening, *flow.expected):
+            forms = abis[step.contract].forms(step.event.signature)
+            watched.setdefault(step.contract, {}).update(dict.fromkeys(forms))
+    return {contract: list(events) for contract, events in watched.items()}
+
+
+def _watched_contracts(
+    settings: Settings, network: str, decoders: Mapping[str, ContractDecoder]
+) -> list[WatchedContract]:
+    return [
+        WatchedContract(name, bytes.fromhex(address.removeprefix("0x")), decoder)
+        for name, decoder in decoders.items()
+        for address in settings.contracts[name].addresses_on(network)
+    ]

@@ -1,0 +1,105 @@
+"""What people and machines are shown of transfers and networks: plain dicts, ready for JSON or a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from chainwatch.checker.flow import UNKNOWN_NETWORK, Flow
+from chainwatch.checker.transfer import step_views
+from chainwatch.model import Occurrence, Transfer, to_hex
+
+PERCENTILES = (50, 90, 99)
+
+
+def transfer_view(flow: Flow | None, transfer: Transfer, seen: Mapping[str, int]) -> dict[str, Any]:
+    """One transfer with its steps and deadlines. Times are chain time in Unix seconds.
+
+    ``late_by`` is in seconds, 0 for a step in time, None where nothing says when it was due. A deadline's state is ``open``,
+    ``met``, ``late`` or ``overdue``. ``flow`` is None when it is no longer configured.
+    """
+    views = step_views(flow, transfer) if flow else []
+    steps: dict[str, dict[str, Any]] = {}
+    for occurrence in transfer.occurrences:
+        steps.setdefault(
+            occurrence.step,
+            _step(occurrence, 0 if views and flow and occurrence.step == flow.opening.name else None),
+        )
+    deadlines = []
+    for view in views:
+        if view.event is not None:
+            late_by = max(0, view.event.timestamp - view.due_at)
+            steps[view.step.name] = _step(view.event, late_by)
+            state = "late" if late_by else "met"
+        else:
+            state = "overdue" if seen.get(view.network, 0) > view.due_at else "open"
+        deadlines.append({"step": view.step.name, "due_at": view.due_at, "state": state})
+    return {
+        "flow": transfer.flow,
+        "key": transfer.key,
+        "status": transfer.status,
+        "origin": _network(transfer.origin),
+        "destination": _network(transfer.destination),
+        "opened_at": transfer.opened_at,
+        "steps": steps,
+        "deadlines": deadlines,
+    }
+
+
+def latency(
+    flows: Mapping[str, Flow], transfers: Iterable[Transfer], seen: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """Per flow, route and expected step: how long it took from the opening step, in seconds of chain time.
+
+    ``overdue`` counts the steps that are late or missing past their deadline. Sorted by flow, route and step order.
+    """
+    durations: dict[tuple[str, str, str, int, str], list[int]] = {}
+    overdue: dict[tuple[str, str, str, int, str], int] = {}
+    for transfer in transfers:
+        flow = flows.get(transfer.flow)
+        if flow is None or transfer.opened_at is None:
+            continue
+        for index, view in enumerate(step_views(flow, transfer)):
+            route = (transfer.flow, transfer.origin or "", transfer.destination or "", index, view.step.name)
+            took = durations.setdefault(route, [])
+            if view.event is not None:
+                took.append(view.event.timestamp - transfer.opened_at)
+                late = view.event.timestamp > view.due_at
+            else:
+                late = seen.get(view.network, 0) > view.due_at
+            overdue[route] = overdue.get(route, 0) + late
+    return [_latency_row(route, durations[route], overdue[route]) for route in sorted(durations)]
+
+
+def _latency_row(route: tuple[str, str, str, int, str], durations: list[int], overdue: int) -> dict[str, Any]:
+    durations.sort()
+    flow, origin, destination, _, step = route
+    row: dict[str, Any] = {
+        "flow": flow,
+        "origin": origin,
+        "destination": destination,
+        "step": step,
+        "count": len(durations),
+    }
+    for percent in PERCENTILES:
+        row[f"p{percent}"] = _percentile(durations, percent)
+    return row | {"max": durations[-1] if durations else None, "overdue": overdue}
+
+
+def _percentile(ordered: list[int], percent: int) -> int | None:
+    """The nearest-rank percentile of ascending values."""
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else None
+
+
+def _step(occurrence: Occurrence, late_by: int | None) -> dict[str, Any]:
+    return {
+        "network": occurrence.network,
+        "block": occurrence.block,
+        "timestamp": occurrence.timestamp,
+        "tx_hash": to_hex(occurrence.tx_hash),
+        "late_by": late_by,
+    }
+
+
+def _network(name: str | None) -> str | None:
+    return name.removeprefix(UNKNOWN_NETWORK) if name else None
