@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import rlp
-from aiohttp import ClientSession, ClientWebSocketResponse
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
-from chainwatch.demo import bridge
+from chainwatch.demo import bridge, server
 from chainwatch.demo.chain import DemoChain, DemoChainError
 
 CHAIN_ID = 31_337
@@ -276,6 +276,20 @@ async def test_a_socket_answers_requests_and_batches(chain: DemoChain, http: Cli
         assert await socket.receive_json(timeout=5) == [{"jsonrpc": "2.0", "id": 1, "result": "0x1"}]
         await socket.send_json({"jsonrpc": "2.0", "id": 2, "method": "eth_unsubscribe", "params": ["0x1"]})
         assert (await socket.receive_json(timeout=5))["error"]["code"] == -32602
+
+
+async def test_a_reader_too_far_behind_is_dropped(
+    chain: DemoChain, http: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_UNSENT", 3)
+    async with http.ws_connect(chain.ws_url) as socket:
+        await subscribe(socket, "newHeads")
+        await chain.mine(3)
+        assert len(await pushed(socket, 3)) == 3
+        await chain.mine(4)
+        kinds = [(await socket.receive(timeout=5)).type for _ in range(4)]
+        assert WSMsgType.TEXT not in kinds[3:]
+    assert await ask(http, chain, "eth_blockNumber") == "0x8"
 
 
 async def test_a_reorg_replaces_hashes_and_removes_logs(chain: DemoChain, http: ClientSession) -> None:
