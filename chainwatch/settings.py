@@ -110,12 +110,12 @@ class NetworkSettings(Table):
         description="Usual time between blocks. Left out: blocks come on demand, the network never stalls.",
     )
     stall_after: PositiveDuration | None = Field(
-        default_factory=lambda given: 20 * given["block_time"] if given["block_time"] else None,
+        default_factory=lambda given: 20 * given["block_time"] if given.get("block_time") else None,
         description="Age of the head at which the network counts as stalled and its deadlines are held. "
         "Default: 20 × `block_time`; never without it.",
     )
     poll_interval: PositiveDuration = Field(
-        default_factory=lambda given: min(max(given["block_time"] or 1.0, 0.2), 12.0),
+        default_factory=lambda given: min(max(given.get("block_time") or 1.0, 0.2), 12.0),
         description="Time between questions for the head where no WebSocket wakes. "
         'Default: `block_time`, at least "200ms" and at most "12s"; "1s" without it.',
     )

@@ -61,7 +61,9 @@ def test_problems_are_told_in_the_order_of_the_file(path: Path) -> None:
 
 
 def test_a_missing_file_is_told_with_how_to_get_one(tmp_path: Path) -> None:
-    assert re.search(r"nothing\.toml: there is no such file — .*init", str(refusal(tmp_path / "nothing.toml")))
+    assert re.search(
+        r"nothing\.toml: there is no such file — .*init", str(refusal(tmp_path / "nothing.toml"))
+    )
 
 
 def test_a_directory_is_told(tmp_path: Path) -> None:
