@@ -269,6 +269,15 @@ def test_s9_a_wrong_database_url_is_not_told(data: dict[str, Any], url: str) -> 
     assert "S3CR3T" not in told
 
 
+@pytest.mark.parametrize("slip", ["https://user:S3CR3T@host/", "S3CR3T" * 20], ids=["url", "token"])
+def test_s9_a_secret_pasted_into_a_wrong_place_is_not_told(data: dict[str, Any], slip: str) -> None:
+    data["contracts"]["connext"]["address"] = slip
+    data["flows"]["connext"]["contract"] = slip
+    told = problems(data)
+    assert len(told) == 2
+    assert "S3CR3T" not in "".join(told)
+
+
 @pytest.mark.parametrize(
     "url", ["https://[::1", "https://host:99999/", "https://", "https:///x", "https://a b/"]
 )
