@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from binascii import hexlify
+
 from chainwatch.keccak import keccak256
 
 CACHE_SIZE = 65_536
@@ -29,7 +31,7 @@ def checksum(address: bytes) -> str:
     All 40 digits at once: in ASCII a letter has bit 0x40 where a digit has none, and bit 0x20 tells lower from
     upper case. So the letters to raise are those whose bit 0x40, moved to 0x20, meets a hash digit of 8 or more.
     """
-    digits = address.hex().encode()
+    digits = hexlify(address)
     text = int.from_bytes(digits)
-    raised = int.from_bytes(keccak256(digits).hex().encode()[:40].translate(_HIGH_NIBBLES))
+    raised = int.from_bytes(hexlify(keccak256(digits)[:20]).translate(_HIGH_NIBBLES))
     return "0x" + (text ^ (text >> 1 & raised)).to_bytes(40).decode()

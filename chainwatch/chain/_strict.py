@@ -52,7 +52,7 @@ def read_word(leaf: Leaf, word: bytes, path: str) -> Any:
         case "int" | "fixed":
             number -= (number >> 255) << 256
             if not -(1 << leaf.bits - 1) <= number < 1 << leaf.bits - 1:
-                raise Malformed(path, f"not an {leaf.kind} of {leaf.bits} bits: 0x{word.hex()}")
+                raise Malformed(path, f"not {_EXPECTED[leaf.kind].format(leaf.bits)}: 0x{word.hex()}")
         case _:
             if number >> leaf.bits:
                 raise Malformed(path, f"not {_EXPECTED[leaf.kind].format(leaf.bits)}: 0x{word.hex()}")
@@ -74,7 +74,9 @@ def scaled(number: int, places: int) -> Decimal:
 _EXACT = Context(prec=200)
 _EXPECTED = {
     "uint": "a uint of {} bits",
+    "int": "an int of {} bits",
     "ufixed": "a ufixed of {} bits",
+    "fixed": "a fixed of {} bits",
     "address": "an address of 20 bytes",
     "bool": "a bool (0 or 1)",
 }
