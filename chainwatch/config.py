@@ -58,6 +58,7 @@ __all__ = [
     "load",
     "parse_duration",
     "read",
+    "read_dict",
 ]
 
 _REPEATED = re.compile("overwrite|twice|[Dd]uplicate|redefine|immutable")
@@ -78,9 +79,16 @@ def from_dict(
 
     Raises `ConfigError` with every problem found.
     """
+    return read_dict(data, environ, folder).settings()
+
+
+def read_dict(
+    data: Mapping[str, Any], environ: Mapping[str, str] | None = None, folder: Path = Path()
+) -> Draft:
+    """As `read`, for the file's shape in a dict."""
     draft = Draft("config", folder.absolute(), data, environ or {}, None)
     cross_check(draft)
-    return draft.settings()
+    return draft
 
 
 def read(path: Path, environ: Mapping[str, str]) -> Draft:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from chainwatch.model import HASH_LENGTH, Batch, Checkpoint, Header, RawLog, event_id
 from chainwatch.store import bulk
 from chainwatch.store.errors import StoreError
-from chainwatch.store.tables import headers, logs, networks
+from chainwatch.store.tables import headers, logs, network_states, networks
 
 _LOG_COLUMNS = ("id", "timestamp", "contract", "tx_hash", "address", "topics", "data", "error")
 _HEADER_COLUMNS = ("network_id", "number", "hash", "parent_hash", "timestamp")
@@ -139,6 +139,39 @@ def drop_above(connection: sa.Connection, network: str, block: int) -> None:
         )
     )
     connection.execute(sa.delete(headers).where(headers.c.network_id == number, headers.c.number > block))
+
+
+class NetworkState(NamedTuple):
+    """What the running process last knew of a network; ``updated_at`` is the wall clock's."""
+
+    name: str
+    state: str
+    head: int | None
+    head_timestamp: int | None
+    error: str | None
+    updated_at: float
+
+
+def save_states(connection: sa.Connection, states: Sequence[tuple[Any, ...]]) -> None:
+    """Store what is known of networks, in the order of ``NetworkState``."""
+    bulk.upsert(connection, network_states, NetworkState._fields, states)
+
+
+def states(connection: sa.Connection) -> dict[str, NetworkState]:
+    """What was last known of each network."""
+    statement = sa.select(*(network_states.c[f] for f in NetworkState._fields))
+    return {row[0]: NetworkState(*row) for row in connection.execute(statement)}
+
+
+def log_count(connection: sa.Connection, network: str | None = None) -> int:
+    """How many logs that decode are stored, of one network or of all."""
+    statement = sa.select(sa.func.count()).select_from(logs).where(logs.c.error.is_(None))
+    if network is not None:
+        number = network_id(connection, network)
+        if number is None:
+            return 0
+        statement = statement.where(logs.c.id.between(event_id(number, 0, 0), event_id(number + 1, 0, 0) - 1))
+    return connection.execute(statement).scalar_one()
 
 
 def undecoded_count(connection: sa.Connection) -> int:

@@ -1,0 +1,255 @@
+"""The running monitor: builds the parts from the configuration and runs them together, each under supervision.
+
+This is the only place that knows all parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import aiohttp
+import sqlalchemy as sa
+import structlog
+
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.providers import build_provider
+from chainwatch.alerting.queue import ReceiverQueue
+from chainwatch.alerting.scheduler import DeadlineScheduler
+from chainwatch.chain.errors import ChainError, DeepReorg, WrongChain
+from chainwatch.chain.observer import Observer
+from chainwatch.chain.pool import Pool
+from chainwatch.lookback import search_openings
+from chainwatch.model import Batch, Deadline, Searched, Seen, Signal
+from chainwatch.pipeline import Outcome, Pipeline
+from chainwatch.plan import Plan
+from chainwatch.checker.transfer import SEARCH
+from chainwatch.selfwatch import NETWORK_ALERTS, WATCHDOG, Holding, network_signals, watchdog
+from chainwatch.store import alerts, blocks, retention, schema, transfers
+from chainwatch.store.database import Database
+from chainwatch.store.errors import StoreError
+from chainwatch.supervise import Supervisor
+
+SELF_WATCH_EVERY = 1.0
+RETENTION_EVERY = 3600.0
+RETENTION_STEP = 2_000
+"""Rows that one step of pruning may take."""
+LOOKBACK_EVERY = 5.0
+LOOKBACK_AT_ONCE = 500
+"""Transfers whose opening step is looked for at a time."""
+STORE_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
+"""Seconds between tries while the database refuses for a passing reason; the last one repeats."""
+STOP_WITHIN = 4.0
+"""Seconds within which a stop ends everything; what was not done by then is done after the next start."""
+
+T = TypeVar("T")
+
+_OWN_ALERTS = (*NETWORK_ALERTS, WATCHDOG)
+_RECEIVER = "receiver "
+
+_log = structlog.get_logger(__name__)
+
+
+async def run(plan: Plan, database: Database, stop: asyncio.Event) -> None:
+    """Follow every network and deliver every alert until ``stop`` is set. Raises ``StoreError`` for a database of other chains."""
+    async with aiohttp.ClientSession() as session:
+        monitor = Monitor(plan, database, session)
+        await monitor.start()
+        try:
+            await stop.wait()
+        finally:
+            await monitor.stop()
+
+
+class Monitor:
+    """All parts of a live chainwatch on one database."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        database: Database,
+        session: aiohttp.ClientSession,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._plan = plan
+        self._settings = plan.settings
+        self._database = database
+        self._session = session
+        self._clock = clock
+        self._started = clock()
+        self._supervisor = Supervisor(self.raise_signals, clock)
+        self._pools = {name: Pool(self._settings.networks[name], session) for name in plan.watches}
+        self._observers: dict[str, Observer] = {
+            name: Observer(self._settings.networks[name], watch, self._pools[name], clock)
+            for name, watch in plan.watches.items()
+        }
+        self._search_wanted = asyncio.Event()
+        self._scheduler = DeadlineScheduler(self._load_deadlines, self._confirm_heads, clock)
+        self._queues: dict[str, ReceiverQueue] = {}
+        self._alerts: AlertManager
+        self._pipeline: Pipeline
+        self._holding = Holding()
+
+    async def start(self) -> None:
+        """Check the database against the configuration, then start every task."""
+        settings = self._settings
+        await self._database.read(
+            lambda c: blocks.check_chain_ids(c, {n.name: n.chain_id for n in settings.networks.values()})
+        )
+        created = await self._database.read(lambda c: schema.get_property(c, schema.CREATED_AT))
+        self._alerts = AlertManager(
+            settings.routes, {r.name: r.send_resolved for r in settings.receivers.values()}, int(created or 0)
+        )
+        self._pipeline = Pipeline(self._plan.flows, settings.networks, self._plan.decode, self._alerts)
+        await self._database.write(lambda c: self._alerts.reroute(c, self._clock()))
+        firing = await self._database.read(lambda c: [a.labels for a in alerts.firing(c) if a.name in _OWN_ALERTS])
+        self._holding = Holding(firing, int(self._started))
+        for receiver in settings.receivers.values():
+            self._queues[receiver.name] = ReceiverQueue(
+                self._database,
+                receiver.name,
+                build_provider(receiver),
+                self.raise_signals,
+                give_up_after=receiver.give_up_after,
+                external_url=settings.external_url or "",
+            )
+        await self._scheduler.start()
+        start = self._supervisor.start
+        for name, queue in self._queues.items():
+            start(_RECEIVER + name, queue.run)
+        for name in self._observers:
+            start(f"network {name}", partial(self._follow, name))
+        start("self-watch", self._watch_self)
+        start("lookback", self._look_back)
+        start("retention", self._prune)
+        _log.info("running", networks=len(self._observers), flows=len(self._plan.flows), receivers=len(self._queues))
+
+    async def stop(self) -> None:
+        """End every task; what is under way and not committed is done again after the next start."""
+        _log.info("stopping")
+        for queue in self._queues.values():
+            queue.stop()
+        await self._scheduler.stop()
+        await self._supervisor.stop(STOP_WITHIN, first=lambda task: not task.startswith(_RECEIVER))
+
+    async def raise_signals(self, signals: Sequence[Signal]) -> None:
+        """Let signals that are not about transfers take their way to the receivers."""
+        self._wake(await self._write(lambda c: self._alerts.apply(c, signals, self._clock())))
+
+    # --- networks -----------------------------------------------------------------------------------------
+
+    async def _follow(self, name: str) -> None:
+        """Read one network for as long as it can be read."""
+        checkpoint = (await self._database.read(blocks.checkpoints)).get(name)
+        window = await self._database.read(lambda c: blocks.window(c, name))
+        try:
+            async with contextlib.aclosing(self._observers[name].batches(checkpoint, window)) as items:
+                async for item in items:
+                    await self._process([item])
+        except WrongChain as error:
+            _log.error("network not started", network=name, reason=str(error))
+            raise
+        except DeepReorg as error:
+            _log.critical("network halted", network=name, reason=str(error))
+            await self.raise_signals([_deep_reorg(name, error, int(self._clock()))])
+
+    async def _process(self, items: Sequence[Batch | Seen | Searched]) -> None:
+        outcome: Outcome = await self._write(lambda c: self._pipeline.process(c, items, self._clock()))
+        self._scheduler.cancelled(outcome.deadlines.closed)
+        self._scheduler.added(outcome.deadlines.opened)
+        if any(d.network == SEARCH for d in outcome.deadlines.opened):
+            self._search_wanted.set()
+        self._wake(outcome.next_flush)
+
+    async def _look_back(self) -> None:
+        """Look for the opening steps of early steps in the blocks before the first one watched."""
+        while True:
+            waiting = await self._database.read(lambda c: transfers.waiting_on(c, SEARCH, LOOKBACK_AT_ONCE))
+            checkpoints = await self._database.read(blocks.checkpoints)
+            try:
+                async for found in search_openings(self._plan, self._pools, checkpoints, waiting):
+                    await self._process([found])
+            except ChainError as error:
+                _log.warning("earlier blocks cannot be looked through; later again", reason=str(error))
+            self._search_wanted.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._search_wanted.wait(), LOOKBACK_EVERY)
+
+    # --- deadlines ----------------------------------------------------------------------------------------
+
+    async def _load_deadlines(self, until: int, limit: int) -> list[Deadline]:
+        return await self._database.read(lambda c: transfers.due_until(c, until, limit))
+
+    async def _confirm_heads(self, due: Sequence[Deadline]) -> None:
+        """Deadlines have come by the clock: have their networks looked at. What was seen decides (S5)."""
+        for network in {deadline.network for deadline in due}:
+            if (observer := self._observers.get(network)) is not None:
+                observer.wake()
+
+    async def _flush(self) -> None:
+        self._wake(await self._write(lambda c: self._alerts.flush(c, self._clock())))
+
+    # --- itself -------------------------------------------------------------------------------------------
+
+    async def _watch_self(self) -> None:
+        while True:
+            now = self._clock()
+            current = [watchdog(int(now))]
+            for name, observer in self._observers.items():
+                current += network_signals(self._settings.networks[name], observer.status, self._started, now)
+            changes = self._holding.update(current, int(now))
+            states = [
+                (name, s.state, s.head, s.head_timestamp, s.last_error, now)
+                for name, s in ((n, o.status) for n, o in self._observers.items())
+            ]
+
+            def save(connection: sa.Connection) -> float | None:
+                blocks.save_states(connection, states)  # noqa: B023 - written before the next turn
+                return self._alerts.apply(connection, changes, now)  # noqa: B023
+
+            self._wake(await self._write(save))
+            await asyncio.sleep(SELF_WATCH_EVERY)
+
+    async def _prune(self) -> None:
+        while True:
+            now = self._clock()
+            before = now - self._settings.store.retention
+            while await self._write(lambda c: retention.prune(c, int(before), before, RETENTION_STEP)):
+                await asyncio.sleep(0)
+            await asyncio.sleep(RETENTION_EVERY)
+
+    # --- the way to the database and from there ---------------------------------------------------------
+
+    async def _write(self, job: Callable[[sa.Connection], T]) -> T:
+        """Run ``job`` in the writer; wait and try again while the database refuses for a passing reason."""
+        tries = 0
+        while True:
+            try:
+                return await self._database.write(job)
+            except StoreError as error:
+                if not error.transient:
+                    raise
+                pause = STORE_PAUSES[min(tries, len(STORE_PAUSES) - 1)]
+                if tries in (0, 10) or tries % 100 == 0:
+                    _log.error("the database refuses; trying again", reason=str(error), tries=tries)
+                tries += 1
+                await asyncio.sleep(pause)
+
+    def _wake(self, next_flush: float | None) -> None:
+        """After a commit: let the queues look for new notifications and plan the next flush of groups."""
+        for queue in self._queues.values():
+            queue.wake()
+        if next_flush is not None:
+            self._scheduler.at(next_flush, self._flush)
+
+
+def _deep_reorg(network: str, error: DeepReorg, now: int) -> Signal:
+    return Signal(
+        {"alertname": "DeepReorg", "network": network, "severity": "P0"},
+        now,
+        {"summary": f"{network} is halted: a reorg deeper than its window", "description": str(error)},
+    )
