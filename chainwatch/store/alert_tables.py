@@ -19,7 +19,9 @@ alerts = Table(
     Column("name", Text, nullable=False, comment="the label alertname"),
     Column("severity", Text, nullable=False, comment="P0 to P3"),
     Column("state", Text, nullable=False, comment="firing or resolved"),
-    Column("audience", Text, nullable=False, comment="routed, unrouted (no route takes it) or quiet (on purpose)"),
+    Column(
+        "audience", Text, nullable=False, comment="routed, unrouted (no route takes it) or quiet (on purpose)"
+    ),
     Column("labels", Text, nullable=False, comment="JSON object"),
     Column("annotations", Text, nullable=False, comment="JSON object"),
     Column("starts_at", BigInteger, nullable=False, comment="chain time"),
@@ -77,7 +79,9 @@ notifications = Table(
     Column("id", BigId, primary_key=True, autoincrement=True),
     Column("receiver", Text, nullable=False),
     Column("key", Text, nullable=False, comment="the group's key: what shares it is delivered in order"),
-    Column("payload", LargeBinary, nullable=False, comment="MessagePack: the group's labels and the alerts' ids"),
+    Column(
+        "payload", LargeBinary, nullable=False, comment="MessagePack: the group's labels and the alerts' ids"
+    ),
     Column("status", Text, nullable=False, comment="pending, delivered, dead or dropped"),
     Column("attempts", Integer, nullable=False),
     Column("next_attempt_at", Double, nullable=False),

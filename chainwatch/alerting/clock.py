@@ -1,0 +1,33 @@
+"""Time as an argument: what the queues wait with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Now, and waiting, in Unix seconds."""
+
+    def now(self) -> float:
+        """This moment."""
+        ...
+
+    async def wait(self, event: asyncio.Event, until: float) -> None:
+        """Return once ``event`` is set, or ``until`` has come."""
+        ...
+
+
+class SystemClock:
+    """This machine's clock."""
+
+    def now(self) -> float:
+        return time.time()
+
+    async def wait(self, event: asyncio.Event, until: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, until - self.now())):
+                await event.wait()
+        except TimeoutError:
+            return

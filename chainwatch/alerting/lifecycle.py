@@ -1,0 +1,81 @@
+"""An alert's life, firing → resolved, as a pure function of what is known and one signal."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from chainwatch.model import SEVERITIES, SEVERITY_NAMES, Signal
+from chainwatch.store.alerts import Alert
+
+
+def normal_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels with ``severity`` as ``P0`` … ``P3``.
+
+    Raises ``ValueError`` where ``alertname`` is missing or the severity is unknown.
+    """
+    if not labels.get("alertname"):
+        raise ValueError(f"an alert needs the label alertname; it has {sorted(labels)}")
+    severity = SEVERITY_NAMES.get(labels.get("severity", "").lower())
+    if severity is None:
+        raise ValueError(
+            f"alert {labels['alertname']}: severity {labels.get('severity')!r} is none of "
+            f"{', '.join(SEVERITIES)} or {', '.join(SEVERITY_NAMES)}"
+        )
+    return {**labels, "severity": severity}
+
+
+def fingerprint(labels: Mapping[str, str]) -> str:
+    """What identifies a condition: 16 hex digits over its labels, whatever their order."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name in sorted(labels):
+        digest.update(f"{name}\xff{labels[name]}\xff".encode())
+    return digest.hexdigest()
+
+
+def transition(known: Alert | None, signal: Signal, now: float) -> Alert:
+    """The alert as it is after ``signal``, which came at ``now`` (Unix seconds); ``known`` is its newest episode so far.
+
+    The signal's labels are normal ones. Returns ``known`` itself when nothing changes, and an alert with id 0 when an
+    episode begins: the condition fires, or a signal with an end tells of one that came and went unseen.
+    """
+    if known is None or _is_another_episode(known, signal):
+        return _begin(signal, now)
+    after = msgspec.structs.replace(
+        known,
+        annotations=dict(signal.annotations) or known.annotations,
+        starts_at=signal.starts_at,
+        ends_at=signal.ends_at,
+    )
+    if signal.ends_at is not None:
+        after = msgspec.structs.replace(
+            after,
+            state="resolved",
+            reason=signal.reason,
+            resolved_at=now if known.state == "firing" else known.resolved_at,
+        )
+    return known if after == known else after
+
+
+def _is_another_episode(known: Alert, signal: Signal) -> bool:
+    if known.state == "firing":
+        return False
+    return signal.ends_at is None or signal.starts_at != known.starts_at
+
+
+def _begin(signal: Signal, now: float) -> Alert:
+    ended = signal.ends_at is not None
+    return Alert(
+        id=0,
+        fingerprint=fingerprint(signal.labels),
+        labels=dict(signal.labels),
+        annotations=dict(signal.annotations),
+        starts_at=signal.starts_at,
+        raised_at=now,
+        state="resolved" if ended else "firing",
+        ends_at=signal.ends_at,
+        reason=signal.reason if ended else "",
+        resolved_at=now if ended else None,
+    )

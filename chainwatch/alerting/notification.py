@@ -1,0 +1,108 @@
+"""A notification as the providers see it: the alerts of one group with what is said of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.store import alerts as stored
+from chainwatch.store.alerts import Alert, State
+from chainwatch.store.outbox import Queued
+
+
+class NotifiedAlert(msgspec.Struct, frozen=True):
+    """One alert and what is said of it; ``ends_at`` (chain time) is None while it is told as firing."""
+
+    status: State
+    fingerprint: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    starts_at: int
+    ends_at: int | None = None
+    reason: str = ""
+    link: str = ""
+
+    @property
+    def name(self) -> str:
+        """The label ``alertname``."""
+        return self.labels["alertname"]
+
+    @property
+    def severity(self) -> str:
+        """``P0`` … ``P3``."""
+        return self.labels["severity"]
+
+
+class Notification(msgspec.Struct, frozen=True):
+    """One message for one receiver. ``idempotency_key`` stays the same however often it is sent."""
+
+    receiver: str
+    group_key: str
+    group_labels: Mapping[str, str]
+    alerts: tuple[NotifiedAlert, ...]
+    idempotency_key: str
+    external_url: str = ""
+
+    @property
+    def status(self) -> State:
+        """``firing`` while any of its alerts is."""
+        return "firing" if self.firing else "resolved"
+
+    @property
+    def firing(self) -> tuple[NotifiedAlert, ...]:
+        """The alerts told as firing."""
+        return tuple(alert for alert in self.alerts if alert.status == "firing")
+
+    @property
+    def resolved(self) -> tuple[NotifiedAlert, ...]:
+        """The alerts told as resolved."""
+        return tuple(alert for alert in self.alerts if alert.status == "resolved")
+
+    @property
+    def common_labels(self) -> dict[str, str]:
+        """The labels that all alerts share."""
+        return _common(alert.labels for alert in self.alerts)
+
+    @property
+    def common_annotations(self) -> dict[str, str]:
+        """The annotations that all alerts share."""
+        return _common(alert.annotations for alert in self.alerts)
+
+
+def load(connection: sa.Connection, queued: Queued, external_url: str = "") -> Notification:
+    """What ``queued`` says, with its alerts as they are stored now; those that are stored no more are left out."""
+    payload = queued.payload
+    known = stored.by_id(connection, [*payload.firing, *payload.resolved])
+    told = [_told(known[i], "firing", external_url) for i in payload.firing if i in known]
+    told += [_told(known[i], "resolved", external_url) for i in payload.resolved if i in known]
+    return Notification(
+        receiver=queued.receiver,
+        group_key=queued.key,
+        group_labels=payload.labels,
+        alerts=tuple(told),
+        idempotency_key=queued.idempotency_key,
+        external_url=external_url,
+    )
+
+
+def _told(alert: Alert, status: State, external_url: str) -> NotifiedAlert:
+    resolved = status == "resolved"
+    return NotifiedAlert(
+        status=status,
+        fingerprint=alert.fingerprint,
+        labels=alert.labels,
+        annotations=alert.annotations,
+        starts_at=alert.starts_at,
+        ends_at=alert.ends_at if resolved else None,
+        reason=alert.reason if resolved else "",
+        link=f"{external_url.rstrip('/')}/alerts/{alert.id}" if external_url else "",
+    )
+
+
+def _common(all_pairs: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    common: dict[str, str] | None = None
+    for pairs in all_pairs:
+        common = dict(pairs) if common is None else {k: v for k, v in common.items() if pairs.get(k) == v}
+    return common or {}

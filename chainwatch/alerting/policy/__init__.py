@@ -1,0 +1,1 @@
+"""Who is told what, when: pure decisions over alerts, routes and times."""

@@ -1,0 +1,86 @@
+"""What every provider is, and how it says that a delivery failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Protocol
+
+import aiohttp
+
+from chainwatch.alerting.notification import Notification
+
+RETRYABLE = frozenset({408, 425, 429})
+"""Refusals (4xx) that are not meant for good."""
+
+
+class Provider(Protocol):
+    """A channel. ``concurrency``: how many messages may be under way at once.
+
+    ``allow_private``: whether its HTTP connections may go to loopback and private addresses.
+    """
+
+    concurrency: int
+    allow_private: bool
+
+    async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
+        """Return once the receiver has taken ``notification``. Raises ``DeliveryError`` if it has not, or may not have."""
+        ...
+
+
+class DeliveryError(Exception):
+    """The receiver did not take a message. The text names no URL and no secret (S9).
+
+    ``retry_after``: seconds for which it wants to be left alone. ``permanent``: trying again is unlikely to help.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.permanent = permanent
+
+
+def check_status(
+    who: str, status: int, headers: Mapping[str, str], *, detail: str = "", retry_after: float | None = None
+) -> None:
+    """Raise ``DeliveryError`` unless an HTTP answer to a message means that it was taken.
+
+    ``detail`` says what the answer's body tells; ``retry_after`` (seconds) what it asks for beside its headers.
+    """
+    if 200 <= status < 300:
+        return
+    if retry_after is None:
+        retry_after = _retry_after(headers)
+    raise DeliveryError(
+        f"{who} answered {status} {_phrase(status)}".rstrip() + (f": {detail}" if detail else ""),
+        retry_after=retry_after,
+        permanent=300 <= status < 500 and status not in RETRYABLE,
+    )
+
+
+def seconds(text: str | None) -> float | None:
+    """A header's number of seconds, or None where it holds none."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds from a ``Retry-After`` header in either of its forms (RFC 9110 §10.2.3)."""
+    text = headers.get("Retry-After")
+    number = seconds(text)
+    if text is None or number is not None:
+        return number
+    try:
+        date = parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None
+    return max(0.0, date - time.time())
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else ""

@@ -1,0 +1,188 @@
+"""A Discord channel, by webhook, with the discord-webhook package.
+
+The package builds and posts the message; its own retry never ends and its reading of answers fails on 204 and on
+HTML, so answers are read here. Limits: discord.com/developers/docs/resources/message#embed-object-embed-limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import Any
+
+import aiohttp
+import msgspec
+import requests
+from discord_webhook import DiscordEmbed, DiscordWebhook  # type: ignore[import-untyped]  # no stubs
+
+from chainwatch.alerting.notification import Notification, NotifiedAlert
+from chainwatch.alerting.providers import text
+from chainwatch.alerting.providers.base import DeliveryError, check_status, seconds
+from chainwatch.alerting.providers.thread import Threads
+from chainwatch.config import DiscordSettings
+
+CONTENT_MAX, TITLE_MAX, DESCRIPTION_MAX, FIELDS_MAX = 2000, 256, 4096, 25
+FIELD_NAME_MAX, FIELD_VALUE_MAX, FOOTER_MAX = 256, 1024, 2048
+EMBEDS_MAX, TOTAL_MAX = 10, 6000
+SHORT_VALUE = 40
+"""Values up to this length stand side by side."""
+
+SOCKET_TIMEOUT = 10
+"""Seconds without a byte."""
+TOTAL_TIMEOUT = 30.0
+"""Seconds for a whole message."""
+LONGEST_WAIT = 30.0
+"""Seconds that a message waits for the rate limit that an earlier answer told of."""
+
+COLORS = {"P0": 0xB00020, "P1": 0xE53935, "P2": 0xFB8C00, "P3": 0x1E88E5}
+RESOLVED_COLOR = 0x43A047
+
+# urllib3 writes request paths, which hold the webhook's token, into its debug lines and warnings (S9).
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+
+
+class DiscordProvider:
+    """Sends each notification as one message, one at a time."""
+
+    concurrency = 1
+    allow_private = False
+
+    def __init__(self, settings: DiscordSettings) -> None:
+        self._settings = settings
+        self._threads = Threads("Discord", TOTAL_TIMEOUT)
+        self._free_at = 0.0
+
+    async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
+        """Send it and wait until Discord confirms the message. Raises ``DeliveryError``."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(min(LONGEST_WAIT, max(0.0, self._free_at - loop.time())))
+        message = build_message(notification, self._settings)
+        try:
+            answer = await self._threads.run(message.api_post_request)
+        except requests.RequestException as error:
+            raise DeliveryError(f"Discord cannot be reached: {type(error).__name__}") from None
+        self._note_rate_limit(answer, loop.time())
+        _check(answer)
+
+    def _note_rate_limit(self, answer: requests.Response, now: float) -> None:
+        if answer.headers.get("X-RateLimit-Remaining") == "0":
+            self._free_at = now + (seconds(answer.headers.get("X-RateLimit-Reset-After")) or 0.0)
+
+
+def build_message(notification: Notification, settings: DiscordSettings) -> DiscordWebhook:
+    """The message within Discord's limits; alerts that do not fit are counted in its text. Nobody is mentioned."""
+    embeds: list[DiscordEmbed] = []
+    room = TOTAL_MAX
+    alerts = text.by_urgency(notification)
+    for alert in alerts[:EMBEDS_MAX]:
+        embed = _embed(alert, room)
+        if embed is None:
+            break
+        embeds.append(embed)
+        room -= _size(embed)
+    content = f"**{escape(text.headline(notification))}**"
+    if len(embeds) < len(alerts):
+        content += f"\n… and {len(alerts) - len(embeds)} more, not shown here."
+    message = DiscordWebhook(
+        url=settings.url.get_secret_value(),
+        content=fit(content, CONTENT_MAX),
+        username=settings.username,
+        allowed_mentions={"parse": []},
+        timeout=SOCKET_TIMEOUT,
+        wait="true",
+        rate_limit_retry=False,
+    )
+    for embed in embeds:
+        message.add_embed(embed)
+    return message
+
+
+def escape(chain_text: str) -> str:
+    """Text from outside, shown as it is: no markdown, no mentions, no links behind words."""
+    return re.sub(r"([\\*_~`|>#\[\]()<])", r"\\\1", chain_text).replace("@", "@\u200b")
+
+
+def fit(content: str, limit: int) -> str:
+    """``content`` cut to ``limit`` as Discord counts (UTF-16 units), never within an escape."""
+    if _units(content) <= limit:
+        return content
+    kept = content.encode("utf-16-le")[: 2 * (limit - 1)].decode("utf-16-le", "ignore")
+    trailing = len(kept) - len(kept.rstrip("\\"))
+    return kept[: len(kept) - trailing % 2] + "…"
+
+
+def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
+    """One alert in at most ``room`` characters, or None when not even its title fits."""
+    firing = alert.status == "firing"
+    embed = DiscordEmbed(
+        title=fit(f"{alert.severity} {alert.status.upper()}: {escape(alert.name)}", TITLE_MAX),
+        color=COLORS.get(alert.severity, COLORS["P3"]) if firing else RESOLVED_COLOR,
+        fields=[],
+    )
+    embed.set_footer(text=fit(f"{alert.fingerprint}", FOOTER_MAX))
+    embed.set_timestamp(alert.starts_at)
+    room -= _size(embed)
+    if room < 0:
+        return None
+    runbook = alert.annotations.get("runbook_url", "")
+    if runbook.startswith(("https://", "http://")):
+        embed.set_url(runbook)
+    said = fit(_description(alert), min(DESCRIPTION_MAX, max(room, 1)))
+    if said and _units(said) <= room:
+        embed.set_description(said)
+        room -= _units(said)
+    for name, value in text.facts(alert)[:FIELDS_MAX]:
+        name, value = fit(escape(name), FIELD_NAME_MAX), fit(escape(value), FIELD_VALUE_MAX)
+        room -= _units(name) + _units(value)
+        if room < 0:
+            break
+        embed.add_embed_field(name, value, inline=len(value) <= SHORT_VALUE)
+    return embed
+
+
+def _description(alert: NotifiedAlert) -> str:
+    lines = [escape(text.summary(alert))]
+    lines.append(f"Since <t:{alert.starts_at}:f> (<t:{alert.starts_at}:R>)")
+    if alert.ends_at is not None:
+        why = f" ({escape(text.clean(alert.reason))})" if alert.reason else ""
+        lines.append(f"Ended <t:{alert.ends_at}:f>, after {text.span(alert.ends_at - alert.starts_at)}{why}")
+    return "\n".join(line for line in lines if line)
+
+
+def _size(embed: DiscordEmbed) -> int:
+    texts: list[Any] = [embed.title, embed.description, (embed.footer or {}).get("text")]
+    texts += [part for field in embed.fields for part in (field["name"], field["value"])]
+    return sum(_units(part) for part in texts if part)
+
+
+def _units(content: str) -> int:
+    return len(content.encode("utf-16-le")) // 2
+
+
+def _check(answer: requests.Response) -> None:
+    """Raise ``DeliveryError`` unless Discord says that the message is in the channel."""
+    if answer.history:
+        raise DeliveryError(
+            "Discord's URL redirects elsewhere; set the channel's own webhook URL", permanent=True
+        )
+    said = _json_object(answer.content)
+    detail = str(said.get("message", ""))[:200]
+    retry_after = said.get("retry_after")
+    check_status(
+        "Discord",
+        answer.status_code,
+        answer.headers,
+        detail=detail,
+        retry_after=float(retry_after) if isinstance(retry_after, int | float) else None,
+    )
+    if answer.status_code == 200 and "id" not in said:
+        raise DeliveryError("the URL answers, but not as Discord does: is it the channel's webhook URL?")
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        decoded = msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        return {}
+    return decoded if isinstance(decoded, dict) else {}

@@ -1,0 +1,129 @@
+"""Any HTTP server: Alertmanager's webhook body, version 4, with an idempotency key and a signature."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from chainwatch.alerting.notification import Notification, NotifiedAlert
+from chainwatch.alerting.providers.base import DeliveryError, check_status
+from chainwatch.alerting.providers.http import PrivateAddress
+from chainwatch.config import WebhookSettings
+
+DRAIN_TIMEOUT = 1.0
+"""Seconds."""
+DRAIN_MAX = 65_536
+"""Bytes of an answer's body that are read."""
+STILL_FIRING = "0001-01-01T00:00:00Z"
+"""What Alertmanager gives as the end of an alert that has none."""
+
+
+class WebhookProvider:
+    """POSTs each notification to one URL; redirects are not followed."""
+
+    concurrency = 8
+
+    def __init__(self, settings: WebhookSettings) -> None:
+        self.allow_private = settings.allow_private
+        self._settings = settings
+
+    async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
+        """Send it and read the answer's status. Raises ``DeliveryError``."""
+        content = msgspec.json.encode(body(notification))
+        try:
+            async with session.post(
+                self._settings.url.get_secret_value(),
+                data=content,
+                headers=self._headers(notification, content, int(time.time())),
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
+            ) as answer:
+                check_status("the webhook", answer.status, answer.headers)
+                await _drain(answer)
+        except TimeoutError:
+            raise DeliveryError(
+                f"the webhook did not answer within {self._settings.timeout:g} seconds"
+            ) from None
+        except (aiohttp.ClientError, PrivateAddress, ValueError) as error:
+            raise _explained(error) from None
+
+    def _headers(self, notification: Notification, content: bytes, now: int) -> dict[str, str]:
+        headers = {name: value.get_secret_value() for name, value in self._settings.headers.items()}
+        headers |= {
+            "Content-Type": "application/json",
+            "User-Agent": "chainwatch",
+            "Idempotency-Key": notification.idempotency_key,
+        }
+        if self._settings.secret is not None:
+            headers["X-Chainwatch-Timestamp"] = str(now)
+            headers["X-Chainwatch-Signature"] = sign(self._settings.secret.get_secret_value(), now, content)
+        return headers
+
+
+def sign(secret: str, timestamp: int, content: bytes) -> str:
+    """The signature header's value: HMAC-SHA256 over ``timestamp``, a dot and the body."""
+    mac = hmac.new(secret.encode(), f"{timestamp}.".encode() + content, hashlib.sha256)
+    return f"sha256={mac.hexdigest()}"
+
+
+def body(notification: Notification) -> dict[str, Any]:
+    """Alertmanager's webhook message, version 4 (prometheus.io/docs/alerting/latest/configuration, webhook_config)."""
+    return {
+        "version": "4",
+        "groupKey": notification.group_key,
+        "truncatedAlerts": 0,
+        "status": notification.status,
+        "receiver": notification.receiver,
+        "groupLabels": notification.group_labels,
+        "commonLabels": notification.common_labels,
+        "commonAnnotations": notification.common_annotations,
+        "externalURL": notification.external_url,
+        "alerts": [_alert(alert) for alert in notification.alerts],
+    }
+
+
+def _alert(alert: NotifiedAlert) -> dict[str, Any]:
+    return {
+        "status": alert.status,
+        "labels": alert.labels,
+        "annotations": alert.annotations,
+        "startsAt": _rfc3339(alert.starts_at),
+        "endsAt": STILL_FIRING if alert.ends_at is None else _rfc3339(alert.ends_at),
+        "generatorURL": alert.link,
+        "fingerprint": alert.fingerprint,
+    }
+
+
+async def _drain(answer: aiohttp.ClientResponse) -> None:
+    """Read what follows a status that means "taken", so that the connection can serve again; a cut-off rest is no matter."""
+    with suppress(aiohttp.ClientError, TimeoutError):
+        async with asyncio.timeout(DRAIN_TIMEOUT):
+            await answer.content.read(DRAIN_MAX)
+
+
+def _rfc3339(timestamp: int) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _explained(error: Exception) -> DeliveryError:
+    """A connection's error without the URL and the addresses that its own text may hold."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, PrivateAddress):
+            return DeliveryError(
+                "the webhook's address is loopback, private or otherwise not public; "
+                "set allow_private = true if that is meant",
+                permanent=True,
+            )
+        cause = cause.__cause__ or cause.__context__
+    return DeliveryError(
+        f"the webhook cannot be reached: {type(error).__name__}", permanent=isinstance(error, ValueError)
+    )

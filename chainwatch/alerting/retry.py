@@ -1,0 +1,60 @@
+"""When a delivery is tried again, when it is given up, and when a receiver is left alone: pure, in seconds."""
+
+from __future__ import annotations
+
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 300.0
+LONGEST_PAUSE = 3600.0
+"""No receiver's ``Retry-After`` holds its queue for longer at a time."""
+REFUSALS = 5
+"""Attempts at a message that the receiver refuses for good, as a person may be mending its settings right now."""
+OPENS_AFTER = 5
+"""Consecutive failures of a receiver after which its breaker opens."""
+LONGEST_OPEN = 60.0
+"""Between two probes of a receiver that is down."""
+
+
+def backoff(attempts: int, jitter: float) -> float:
+    """Seconds until the next attempt after ``attempts`` failed ones; ``jitter`` in [0, 1) spreads them fully."""
+    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(attempts - 1, 30)) * jitter
+
+
+def is_hopeless(attempts: int, permanent: bool, waited: float, give_up_after: float) -> bool:
+    """Whether a message is dead after ``attempts`` failed ones and ``waited`` seconds in its queue."""
+    return waited >= give_up_after or (permanent and attempts >= REFUSALS)
+
+
+class Breaker:
+    """Leaves a receiver alone that keeps failing: closed → open → one probe → closed or open again.
+
+    While it is open the waiting messages make no attempts. Times are Unix seconds.
+    """
+
+    def __init__(self) -> None:
+        self.failing_since: float | None = None
+        self.probe_at: float | None = None
+        self._failures = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether at most a probe may go out."""
+        return self.probe_at is not None
+
+    def permits(self, running: int, concurrency: int, now: float) -> int:
+        """How many more attempts may start while ``running`` are under way."""
+        if self.probe_at is None:
+            return max(0, concurrency - running)
+        return 1 if now >= self.probe_at and running == 0 else 0
+
+    def succeeded(self) -> None:
+        """The receiver took a message."""
+        self._failures = 0
+        self.failing_since = self.probe_at = None
+
+    def failed(self, now: float) -> None:
+        """The receiver did not take a message."""
+        self._failures += 1
+        if self.failing_since is None:
+            self.failing_since = now
+        if self._failures >= OPENS_AFTER:
+            self.probe_at = now + min(LONGEST_OPEN, FIRST_DELAY * 2.0 ** min(self._failures - 1, 30))

@@ -1,0 +1,170 @@
+"""Groups of alerts as rows, one per route, set of labels and receiver, and what each is still to be told.
+
+All functions work inside the caller's transaction. Times are Unix seconds of this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.store import bulk
+from chainwatch.store.alert_tables import alert_groups, alert_members, alerts
+from chainwatch.store.alerts import State, in_chunks
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Alerts told together to one receiver. ``flush_at`` is when the group is looked at next."""
+
+    id: int
+    key: str
+    receiver: str
+    route: str
+    labels: Mapping[str, str]
+    flush_at: float
+    flushed_at: float | None = None
+    sent_at: float | None = None
+
+
+class Member(msgspec.Struct, frozen=True):
+    """An alert in a group, and whether the group's receiver was told that it fires. ``quiet``: it need not be."""
+
+    alert_id: int
+    fingerprint: str
+    state: State
+    told: bool
+    quiet: bool = False
+
+
+def find(connection: sa.Connection, keys: Sequence[str]) -> dict[tuple[str, str], Group]:
+    """The groups with these keys, by key and receiver."""
+    found: dict[tuple[str, str], Group] = {}
+    for some in in_chunks(keys):
+        for row in connection.execute(sa.select(alert_groups).where(alert_groups.c.key.in_(some))):
+            found[row.key, row.receiver] = _group(row)
+    return found
+
+
+def of_alerts(connection: sa.Connection, alert_ids: Sequence[int]) -> list[Group]:
+    """The groups that these alerts are in."""
+    found: dict[int, Group] = {}
+    for some in in_chunks(alert_ids):
+        inside = sa.select(alert_members.c.group_id).where(alert_members.c.alert_id.in_(some))
+        for row in connection.execute(sa.select(alert_groups).where(alert_groups.c.id.in_(inside))):
+            found[row.id] = _group(row)
+    return list(found.values())
+
+
+def next_id(connection: sa.Connection) -> int:
+    """The id for the next new group."""
+    return (connection.execute(sa.select(sa.func.max(alert_groups.c.id))).scalar() or 0) + 1
+
+
+def insert(connection: sa.Connection, new: Sequence[Group]) -> None:
+    """Store new groups, which carry their ids."""
+    if new:
+        connection.execute(sa.insert(alert_groups), [_row(group) for group in new])
+
+
+def join(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) -> None:
+    """Make alerts members of groups, as (group id, alert id), untold; who is in already stays as it is."""
+    rows = [(group_id, alert_id, 0) for group_id, alert_id in pairs]
+    bulk.insert(connection, alert_members, ("group_id", "alert_id", "told"), rows)
+
+
+def update(connection: sa.Connection, changed: Sequence[Group]) -> None:
+    """Store the times of groups."""
+    if not changed:
+        return
+    times: dict[str, Any] = {name: sa.bindparam(name) for name in ("flush_at", "flushed_at", "sent_at")}
+    connection.execute(
+        sa.update(alert_groups).where(alert_groups.c.id == sa.bindparam("row_id")).values(times),
+        [
+            {"row_id": g.id, "flush_at": g.flush_at, "flushed_at": g.flushed_at, "sent_at": g.sent_at}
+            for g in changed
+        ],
+    )
+
+
+def delete(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Forget groups, which have no members any more."""
+    for some in in_chunks(ids):
+        connection.execute(sa.delete(alert_groups).where(alert_groups.c.id.in_(some)))
+
+
+def due(connection: sa.Connection, now: float, limit: int) -> list[Group]:
+    """Up to ``limit`` groups whose time has come, the longest due first."""
+    query = (
+        sa.select(alert_groups)
+        .where(alert_groups.c.flush_at <= now)
+        .order_by(alert_groups.c.flush_at, alert_groups.c.id)
+        .limit(limit)
+    )
+    return [_group(row) for row in connection.execute(query)]
+
+
+def next_flush(connection: sa.Connection) -> float | None:
+    """When the next group's time comes, if there is any group."""
+    return connection.execute(sa.select(sa.func.min(alert_groups.c.flush_at))).scalar()
+
+
+def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, list[Member]]:
+    """The members of groups, oldest alert first."""
+    found: dict[int, list[Member]] = {}
+    query = (
+        sa.select(
+            alert_members.c.group_id,
+            alerts.c.id,
+            alerts.c.fingerprint,
+            alerts.c.state,
+            alert_members.c.told,
+            alerts.c.audience,
+        )
+        .join(alerts, alerts.c.id == alert_members.c.alert_id)
+        .order_by(alerts.c.id)
+    )
+    for some in in_chunks(group_ids):
+        for group_id, alert_id, fingerprint, state, told, audience in connection.execute(
+            query.where(alert_members.c.group_id.in_(some))
+        ):
+            member = Member(alert_id, fingerprint, state, bool(told), audience == "quiet")
+            found.setdefault(group_id, []).append(member)
+    return found
+
+
+def mark_told(connection: sa.Connection, group_ids: Sequence[int]) -> None:
+    """Everything in these groups has been told: resolved members leave, the others count as told."""
+    for some in in_chunks(group_ids):
+        inside = alert_members.c.group_id.in_(some)
+        ended = (
+            sa.select(alerts.c.id)
+            .where(alerts.c.id == alert_members.c.alert_id, alerts.c.state == sa.literal_column("'resolved'"))
+            .exists()
+        )
+        connection.execute(sa.delete(alert_members).where(inside, ended))
+        connection.execute(sa.update(alert_members).where(inside, alert_members.c.told == 0).values(told=1))
+
+
+def _row(group: Group) -> dict[str, Any]:
+    row = msgspec.structs.asdict(group)
+    row["labels"] = msgspec.json.encode(group.labels).decode()
+    return row
+
+
+def _group(row: Any) -> Group:
+    return Group(
+        id=row.id,
+        key=row.key,
+        receiver=row.receiver,
+        route=row.route,
+        labels=_from_json(row.labels),
+        flush_at=row.flush_at,
+        flushed_at=row.flushed_at,
+        sent_at=row.sent_at,
+    )
+
+
+_from_json = msgspec.json.Decoder(dict[str, str]).decode

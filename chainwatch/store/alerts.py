@@ -1,0 +1,227 @@
+"""Alerts as rows: the newest of each fingerprint, bulk writes, and what the commands show.
+
+All functions work inside the caller's transaction. Times are Unix seconds: chain time in ``starts_at`` and ``ends_at``,
+this machine's in ``raised_at`` and ``resolved_at``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.store.alert_tables import alert_members, alerts, notifications
+from chainwatch.store.bulk import IN_LIST_MAX
+
+State = Literal["firing", "resolved"]
+Audience = Literal["routed", "unrouted", "quiet"]
+
+UNFINISHED_MARGIN = 86_400.0
+"""Seconds before the oldest unfinished notification in which resolved alerts are kept for it."""
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """One episode of a condition. ``id`` is 0 until it is stored; ``reason`` tells why it ended."""
+
+    id: int
+    fingerprint: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    starts_at: int
+    raised_at: float
+    state: State = "firing"
+    audience: Audience = "routed"
+    ends_at: int | None = None
+    reason: str = ""
+    resolved_at: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The label ``alertname``."""
+        return self.labels["alertname"]
+
+    @property
+    def severity(self) -> str:
+        """``P0`` … ``P3``."""
+        return self.labels["severity"]
+
+
+def newest(connection: sa.Connection, fingerprints: Iterable[str]) -> dict[str, Alert]:
+    """The newest alert of each fingerprint that has any; an active one is always the newest."""
+    found: dict[str, Alert] = {}
+    for some in in_chunks(sorted(set(fingerprints))):
+        latest = (
+            sa.select(sa.func.max(alerts.c.id))
+            .where(alerts.c.fingerprint.in_(some))
+            .group_by(alerts.c.fingerprint)
+        )
+        for row in connection.execute(sa.select(alerts).where(alerts.c.id.in_(latest))):
+            found[row.fingerprint] = _alert(row)
+    return found
+
+
+def next_id(connection: sa.Connection) -> int:
+    """The id for the next new alert; there is one writer, which counts on from here."""
+    return (connection.execute(sa.select(sa.func.max(alerts.c.id))).scalar() or 0) + 1
+
+
+def insert(connection: sa.Connection, new: Sequence[Alert]) -> None:
+    """Store new alerts, which carry their ids."""
+    if new:
+        connection.execute(sa.insert(alerts), [_row(alert) for alert in new])
+
+
+def update(connection: sa.Connection, changed: Sequence[Alert]) -> None:
+    """Store what may change of alerts: all but id, labels and when they were raised."""
+    if not changed:
+        return
+    fixed = ("id", "fingerprint", "name", "severity", "labels", "raised_at")
+    values: dict[str, Any] = {c.name: sa.bindparam(c.name) for c in alerts.columns if c.name not in fixed}
+    connection.execute(
+        sa.update(alerts).where(alerts.c.id == sa.bindparam("row_id")).values(values),
+        [{k: v for k, v in _row(a).items() if k in values} | {"row_id": a.id} for a in changed],
+    )
+
+
+def by_id(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Alert]:
+    """The alerts with these ids that are still stored."""
+    found: dict[int, Alert] = {}
+    for some in in_chunks(ids):
+        for row in connection.execute(sa.select(alerts).where(alerts.c.id.in_(some))):
+            found[row.id] = _alert(row)
+    return found
+
+
+def list_alerts(
+    connection: sa.Connection,
+    *,
+    state: State | None = None,
+    name: str | None = None,
+    severities: Sequence[str] = (),
+    since: int | None = None,
+    until: int | None = None,
+    limit: int = 1000,
+) -> list[Alert]:
+    """Alerts by chain time of their start, newest first; ``since`` and ``until`` bound ``starts_at`` on both ends."""
+    query = sa.select(alerts).order_by(alerts.c.starts_at.desc(), alerts.c.id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(alerts.c.state == state)
+    if name is not None:
+        query = query.where(alerts.c.name == name)
+    if severities:
+        query = query.where(alerts.c.severity.in_(severities))
+    if since is not None:
+        query = query.where(alerts.c.starts_at >= since)
+    if until is not None:
+        query = query.where(alerts.c.starts_at <= until)
+    return [_alert(row) for row in connection.execute(query)]
+
+
+def firing(connection: sa.Connection) -> Iterator[Alert]:
+    """Every firing alert, oldest first, read in pages."""
+    after = 0
+    while True:
+        page = connection.execute(
+            sa.select(alerts)
+            .where(alerts.c.state == sa.literal_column("'firing'"), alerts.c.id > after)
+            .order_by(alerts.c.id)
+            .limit(IN_LIST_MAX)
+        ).all()
+        yield from map(_alert, page)
+        if len(page) < IN_LIST_MAX:
+            return
+        after = page[-1].id
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many alerts share a state, a severity and an audience."""
+
+    state: State
+    severity: str
+    audience: Audience
+    number: int
+
+
+def counts(connection: sa.Connection) -> list[Count]:
+    """How many alerts there are of each state, severity and audience."""
+    by = (alerts.c.state, alerts.c.severity, alerts.c.audience)
+    rows = connection.execute(sa.select(*by, sa.func.count()).group_by(*by).order_by(*by))
+    return [Count(*row) for row in rows]
+
+
+def set_audience(connection: sa.Connection, audience: Audience, ids: Sequence[int]) -> None:
+    """Say of alerts that they go somewhere now, or nowhere."""
+    for some in in_chunks(ids):
+        connection.execute(sa.update(alerts).where(alerts.c.id.in_(some)).values(audience=audience))
+
+
+def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
+    """Forget up to ``limit`` alerts resolved before ``before`` (Unix seconds); how many went.
+
+    Kept are those of which somebody is still to be told, and the newest alert, whose id must not be given twice.
+    """
+    oldest_unfinished = connection.execute(
+        sa.select(sa.func.min(notifications.c.created_at)).where(
+            notifications.c.status.in_(["pending", "dead"])
+        )
+    ).scalar()
+    if oldest_unfinished is not None:
+        before = min(before, oldest_unfinished - UNFINISHED_MARGIN)
+    newest_id = sa.select(sa.func.max(alerts.c.id)).scalar_subquery()
+    member = sa.exists().where(alert_members.c.alert_id == alerts.c.id)
+    doomed = (
+        sa.select(alerts.c.id)
+        .where(alerts.c.state == sa.literal_column("'resolved'"), alerts.c.resolved_at < before)
+        .where(alerts.c.id != newest_id, ~member)
+        .limit(limit)
+    )
+    return connection.execute(sa.delete(alerts).where(alerts.c.id.in_(doomed))).rowcount
+
+
+def in_chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """``values`` in slices that fit into one statement's IN list."""
+    for start in range(0, len(values), IN_LIST_MAX):
+        yield values[start : start + IN_LIST_MAX]
+
+
+def _row(alert: Alert) -> dict[str, Any]:
+    return {
+        "id": alert.id,
+        "fingerprint": alert.fingerprint,
+        "name": alert.name,
+        "severity": alert.severity,
+        "state": alert.state,
+        "audience": alert.audience,
+        "labels": _json(alert.labels),
+        "annotations": _json(alert.annotations),
+        "starts_at": alert.starts_at,
+        "ends_at": alert.ends_at,
+        "reason": alert.reason,
+        "raised_at": alert.raised_at,
+        "resolved_at": alert.resolved_at,
+    }
+
+
+def _alert(row: Any) -> Alert:
+    return Alert(
+        id=row.id,
+        fingerprint=row.fingerprint,
+        labels=_from_json(row.labels),
+        annotations=_from_json(row.annotations),
+        starts_at=row.starts_at,
+        raised_at=row.raised_at,
+        state=row.state,
+        audience=row.audience,
+        ends_at=row.ends_at,
+        reason=row.reason,
+        resolved_at=row.resolved_at,
+    )
+
+
+def _json(pairs: Mapping[str, str]) -> str:
+    return msgspec.json.encode(pairs).decode()
+
+
+_from_json = msgspec.json.Decoder(dict[str, str]).decode

@@ -1,0 +1,256 @@
+"""The queues of notifications as rows: claimed oldest first per key, settled, and operated on by people.
+
+All functions work inside the caller's transaction; times are Unix seconds of this machine. A notification is
+``pending`` until it is ``delivered``, ``dead`` (given up, still visible) or ``dropped`` (by a person).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.store.alert_tables import notifications
+from chainwatch.store.alerts import in_chunks
+
+Status = Literal["pending", "delivered", "dead", "dropped"]
+
+PENDING = notifications.c.status == sa.literal_column("'pending'")
+"""As a literal, or the partial indexes would not be used."""
+
+
+class Payload(msgspec.Struct, frozen=True, array_like=True):
+    """What a notification says: the ids of the alerts told as firing and of those told as resolved."""
+
+    labels: Mapping[str, str]
+    firing: tuple[int, ...]
+    resolved: tuple[int, ...]
+
+
+class Queued(msgspec.Struct, frozen=True):
+    """A notification in its queue. ``key`` is its group's; what shares it is delivered in order of ``id``."""
+
+    id: int
+    receiver: str
+    key: str
+    payload: Payload
+    status: Status
+    attempts: int
+    next_attempt_at: float
+    created_at: float
+    queued_at: float
+    idempotency_key: str
+    finished_at: float | None = None
+    last_error: str | None = None
+
+
+class Depth(msgspec.Struct, frozen=True):
+    """How many notifications of a receiver have a status, and when the oldest of them was made."""
+
+    receiver: str
+    status: Status
+    number: int
+    oldest: float
+
+
+def enqueue(connection: sa.Connection, messages: Sequence[tuple[str, str, Payload]], now: float) -> None:
+    """Put messages, as (receiver, key, payload), into their queues, in this order."""
+    if not messages:
+        return
+    rows = [
+        {
+            "receiver": receiver,
+            "key": key,
+            "payload": msgspec.msgpack.encode(payload),
+            "status": "pending",
+            "attempts": 0,
+            "next_attempt_at": now,
+            "created_at": now,
+            "queued_at": now,
+            "idempotency_key": uuid.uuid4().hex,
+        }
+        for receiver, key, payload in messages
+    ]
+    connection.execute(sa.insert(notifications), rows)
+
+
+def claim(
+    connection: sa.Connection, receiver: str, now: float, limit: int, busy: Sequence[str] = ()
+) -> tuple[list[Queued], float | None]:
+    """Up to ``limit`` notifications of ``receiver`` to try now, and when the next one will be ready.
+
+    Each is the oldest pending one of its key; keys in ``busy`` are left out. The second value is None when there is
+    something to try or nothing is pending.
+    """
+    earlier = notifications.alias("earlier")
+    oldest_of_key = (
+        sa.select(sa.func.min(earlier.c.id))
+        .where(earlier.c.receiver == notifications.c.receiver, earlier.c.key == notifications.c.key)
+        .where(earlier.c.status == sa.literal_column("'pending'"))
+        .scalar_subquery()
+    )
+    heads = [PENDING, notifications.c.receiver == receiver, notifications.c.id == oldest_of_key]
+    if busy:
+        heads.append(notifications.c.key.not_in(busy))
+    ready = connection.execute(
+        sa.select(notifications)
+        .where(*heads, notifications.c.next_attempt_at <= now)
+        .order_by(notifications.c.id)
+        .limit(limit)
+    ).all()
+    if ready:
+        return [_queued(row) for row in ready], None
+    return [], connection.execute(
+        sa.select(sa.func.min(notifications.c.next_attempt_at)).where(*heads)
+    ).scalar()
+
+
+def get(connection: sa.Connection, notification_id: int) -> Queued | None:
+    """One notification, or None where there is none with this id."""
+    row = connection.execute(sa.select(notifications).where(notifications.c.id == notification_id)).first()
+    return None if row is None else _queued(row)
+
+
+def mark_delivered(connection: sa.Connection, notification_id: int, now: float) -> None:
+    """The receiver has taken it."""
+    _settle(
+        connection,
+        notification_id,
+        status="delivered",
+        attempts=notifications.c.attempts + 1,
+        finished_at=now,
+        last_error=None,
+    )
+
+
+def mark_failed(connection: sa.Connection, notification_id: int, error: str, next_attempt_at: float) -> None:
+    """It was not taken and will be tried again."""
+    _settle(
+        connection,
+        notification_id,
+        attempts=notifications.c.attempts + 1,
+        next_attempt_at=next_attempt_at,
+        last_error=error,
+    )
+
+
+def mark_dead(connection: sa.Connection, notification_id: int, error: str, now: float) -> None:
+    """It was not taken and will not be tried again, unless a person says so."""
+    _settle(
+        connection,
+        notification_id,
+        status="dead",
+        attempts=notifications.c.attempts + 1,
+        finished_at=now,
+        last_error=error,
+    )
+
+
+def list_notifications(
+    connection: sa.Connection,
+    *,
+    receiver: str | None = None,
+    status: Status | None = None,
+    limit: int = 100,
+    before_id: int | None = None,
+) -> list[Queued]:
+    """Notifications, newest first; ``before_id`` is the last id of the page before."""
+    query = sa.select(notifications).order_by(notifications.c.id.desc()).limit(limit)
+    if receiver is not None:
+        query = query.where(notifications.c.receiver == receiver)
+    if status is not None:
+        query = query.where(notifications.c.status == status)
+    if before_id is not None:
+        query = query.where(notifications.c.id < before_id)
+    return [_queued(row) for row in connection.execute(query)]
+
+
+def depths(connection: sa.Connection) -> list[Depth]:
+    """How many notifications there are of each receiver and status."""
+    by = (notifications.c.receiver, notifications.c.status)
+    query = (
+        sa.select(*by, sa.func.count(), sa.func.min(notifications.c.created_at)).group_by(*by).order_by(*by)
+    )
+    return [Depth(*row) for row in connection.execute(query)]
+
+
+def retry(
+    connection: sa.Connection, now: float, *, ids: Sequence[int] | None = None, receiver: str | None = None
+) -> int:
+    """Have pending and dead notifications, by ``ids`` or all of ``receiver``, tried at once with a new budget; how many.
+
+    Dropped ones come back when named by id.
+    """
+    statuses = ["pending", "dead", "dropped"] if ids is not None else ["pending", "dead"]
+    values = {
+        "status": "pending",
+        "attempts": 0,
+        "next_attempt_at": now,
+        "queued_at": now,
+        "finished_at": None,
+    }
+    return _change(connection, statuses, values, ids, receiver)
+
+
+def drop(
+    connection: sa.Connection, now: float, *, ids: Sequence[int] | None = None, receiver: str | None = None
+) -> int:
+    """Take pending and dead notifications, by ``ids`` or all of ``receiver``, out of the queue; how many."""
+    return _change(connection, ["pending", "dead"], {"status": "dropped", "finished_at": now}, ids, receiver)
+
+
+def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
+    """Forget up to ``limit`` notifications delivered or dropped before ``before``; how many went."""
+    doomed = (
+        sa.select(notifications.c.id)
+        .where(notifications.c.status.in_(["delivered", "dropped"]), notifications.c.finished_at < before)
+        .limit(limit)
+    )
+    return connection.execute(sa.delete(notifications).where(notifications.c.id.in_(doomed))).rowcount
+
+
+def _settle(connection: sa.Connection, notification_id: int, **values: Any) -> None:
+    """Change a notification unless a person has taken it out of the queue meanwhile."""
+    connection.execute(
+        sa.update(notifications).where(notifications.c.id == notification_id, PENDING).values(**values)
+    )
+
+
+def _change(
+    connection: sa.Connection,
+    statuses: Sequence[str],
+    values: Mapping[str, Any],
+    ids: Sequence[int] | None,
+    receiver: str | None,
+) -> int:
+    update = sa.update(notifications).where(notifications.c.status.in_(statuses)).values(**values)
+    if ids is not None:
+        return sum(
+            connection.execute(update.where(notifications.c.id.in_(some))).rowcount for some in in_chunks(ids)
+        )
+    if receiver is not None:
+        return connection.execute(update.where(notifications.c.receiver == receiver)).rowcount
+    raise ValueError("name notifications by ids or by receiver")
+
+
+def _queued(row: Any) -> Queued:
+    return Queued(
+        id=row.id,
+        receiver=row.receiver,
+        key=row.key,
+        payload=_payload(row.payload),
+        status=row.status,
+        attempts=row.attempts,
+        next_attempt_at=row.next_attempt_at,
+        created_at=row.created_at,
+        queued_at=row.queued_at,
+        idempotency_key=row.idempotency_key,
+        finished_at=row.finished_at,
+        last_error=row.last_error,
+    )
+
+
+_payload = msgspec.msgpack.Decoder(Payload).decode
