@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_abi.abi import decode as decode_by_eth_abi
 from eth_abi.abi import encode
 
 from chainwatch.chain._addresses import CACHE_SIZE, Checksums, checksum
@@ -285,6 +286,24 @@ def test_enums_and_contracts_are_the_types_they_are_encoded_as() -> None:
 
 def test_bytes_behind_the_encoding_are_ignored_as_by_eth_abi() -> None:
     assert decode(anonymous(param("uint8")), 7, b"more") == 7
+
+
+@pytest.mark.parametrize(
+    ("field", "type_text", "size"),
+    [
+        (param("tuple", "a", param("uint8", "x"), param("uint8", "y")), "(uint8,uint8)", 2),
+        (param("uint8[2][2]", "a"), "uint8[2][2]", 4),
+    ],
+)
+def test_an_offset_into_the_end_of_a_head_is_read_where_eth_abi_reads_it(
+    field: AbiParam, type_text: str, size: int
+) -> None:
+    offset = 32 * size  # of the word that holds the offset itself, which so becomes the length as well
+    data = word(0) * size + word(offset) + b"x" * offset
+
+    decoded = anonymous(field, param("bytes", "b")).decode_raw([], data)
+
+    assert decoded["b"] == decode_by_eth_abi([type_text, "bytes"], data)[1] == b"x" * offset
 
 
 def test_an_event_that_cannot_be_is_an_error_at_once() -> None:
