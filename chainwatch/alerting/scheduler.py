@@ -1,0 +1,213 @@
+"""Deadlines and timers on APScheduler: a date job per deadline that comes due within the horizon.
+
+The deadlines table is the truth; a job only says that the time has come. What is due is handed over, many at a time, and
+never again: a deadline whose network cannot be seen (S5) stays a row, and its network raises it once it is seen past it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from apscheduler.executors.debug import DebugExecutor
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.schedulers.base import STATE_RUNNING
+
+from chainwatch.alerting.clock import Clock, SystemClock
+from chainwatch.model import Deadline
+
+HORIZON = 60
+"""Seconds ahead for which jobs are held."""
+JOBS_MAX = 20_000
+REFILL_EVERY = 20.0
+"""Seconds between readings of the table."""
+RETRY_AFTER = 2.0
+"""Seconds until deadlines that could not be read or handed over are read again."""
+HOLD_AT_ONCE = 500
+"""Jobs made before others get their turn on the event loop."""
+
+Position = tuple[int, int, str]
+"""Where a deadline stands in the order of handing over: (due_at, transfer_id, step)."""
+Load = Callable[[Position, int, int], Awaitable[Sequence[Deadline]]]
+Due = Callable[[list[Deadline]], Awaitable[None]]
+
+START: Position = (-1, -1, "")
+_LAST_ID = 2**63 - 1
+_LAST_STEP = "\U0010ffff"
+
+_log = structlog.get_logger("chainwatch.scheduler")
+
+
+class DeadlineScheduler:
+    """Hands over every open deadline once its time has come.
+
+    ``load(after, until, limit)`` reads up to ``limit`` open deadlines with (due_at, transfer_id, step) > ``after`` and
+    due_at <= ``until``, in that order. ``due(deadlines)`` is told of many at once; one call at a time. If it raises,
+    its deadlines are handed over again. Some may be handed over that are open no more: the table decides.
+    """
+
+    def __init__(self, load: Load, due: Due, clock: Clock | None = None) -> None:
+        self._load = load
+        self._due = due
+        self._clock = clock or SystemClock()
+        self._scheduler = _new_scheduler()
+        self._held: dict[tuple[int, str], Deadline] = {}
+        self._reached = START
+        self._has_more = False
+        self._refill_at = 0.0
+        self._come: list[Deadline] = []
+        self._work = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._timers: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Take up the open deadlines from the table, those long past among them, and hand over from now on."""
+        self._scheduler.start()
+        self._task = asyncio.create_task(self._run(), name="deadlines")
+
+    async def stop(self) -> None:
+        """Hand nothing over any more; what was being handed over is cut short (it is still in the table)."""
+        tasks = [*self._timers, *([] if self._task is None else [self._task])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    def added(self, deadlines: Iterable[Deadline]) -> None:
+        """Deadlines that were committed. Those beyond what has been read from the table are left to the next refill."""
+        self._hold([deadline for deadline in deadlines if _position(deadline) <= self._reached])
+
+    def cancelled(self, pairs: Iterable[tuple[int, str]]) -> None:
+        """Deadlines, as (transfer id, step), that are open no more."""
+        for pair in pairs:
+            if self._held.pop(pair, None) is not None:
+                self._scheduler.remove_job(_job_id(*pair))
+
+    def at(self, name: str, when: float | None, call: Callable[[], Awaitable[None]]) -> None:
+        """Call ``call`` at ``when`` (Unix seconds), in place of what was to be called under ``name``; None: nothing."""
+        if when is None:
+            if self._scheduler.get_job(name) is not None:
+                self._scheduler.remove_job(name)
+            return
+        self._add_job(name, when, self._ring, (name, call))
+
+    async def _run(self) -> None:
+        while True:
+            self._work.clear()
+            now = self._clock.now()
+            if self._come:
+                await self._hand_over()
+            elif now >= self._refill_at or (self._has_more and len(self._held) < JOBS_MAX // 2):
+                await self._refill(now)
+            else:
+                await self._clock.wait(self._work, self._refill_at)
+
+    async def _refill(self, now: float) -> None:
+        """Read what comes due within the horizon, as far as there is room."""
+        self._refill_at = now + REFILL_EVERY
+        room = JOBS_MAX - len(self._held)
+        if room <= 0:
+            return
+        before, until = self._reached, int(now) + HORIZON
+        self._reached = max(before, (until, _LAST_ID, _LAST_STEP))  # what is added meanwhile is held at once
+        try:
+            found = await self._load(before, until, room)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rows are still there: read again
+            _log.error("deadlines cannot be read", error=str(error))
+            self._rewind(before)
+            return
+        self._has_more = len(found) >= room
+        if self._has_more:
+            self._reached = min(self._reached, _position(found[-1]))
+        for start in range(0, len(found), HOLD_AT_ONCE):
+            self._hold(found[start : start + HOLD_AT_ONCE])
+            await asyncio.sleep(0)
+
+    def _hold(self, deadlines: Sequence[Deadline]) -> None:
+        """Make a job of each; what is due already needs none."""
+        now = self._clock.now()
+        running = self._scheduler.state == STATE_RUNNING
+        if running:
+            self._scheduler.pause()  # one wake-up for all of them
+        for deadline in deadlines:
+            pair = (deadline.transfer_id, deadline.step)
+            if deadline.due_at <= now:
+                self.cancelled([pair])
+                self._come.append(deadline)
+                self._work.set()
+            elif pair in self._held or len(self._held) < JOBS_MAX:
+                if self._held.get(pair) != deadline:
+                    self._held[pair] = deadline
+                    self._add_job(_job_id(*pair), deadline.due_at, self._ripen, (pair,))
+            else:
+                self._reached = min(self._reached, _before(deadline))
+                self._has_more = True
+        if running:
+            self._scheduler.resume()
+
+    async def _hand_over(self) -> None:
+        come, self._come = self._come, []
+        try:
+            await self._due(come)
+        except Exception as error:  # noqa: BLE001 - the rows are still there: they are read and handed over again
+            _log.error("deadlines cannot be handed over", number=len(come), error=str(error))
+            self._rewind(_before(min(come, key=_position)))
+
+    def _rewind(self, position: Position) -> None:
+        """Read again from ``position`` on, after a while."""
+        self._reached = min(self._reached, position)
+        self._refill_at = self._clock.now() + RETRY_AFTER
+
+    def _add_job(self, job_id: str, when: float, call: Callable[..., None], args: tuple[Any, ...]) -> None:
+        self._scheduler.add_job(
+            call,
+            "date",
+            run_date=datetime.fromtimestamp(when, UTC),
+            args=args,
+            id=job_id,
+            replace_existing=True,
+        )
+
+    def _ripen(self, pair: tuple[int, str]) -> None:
+        deadline = self._held.pop(pair, None)
+        if deadline is not None:
+            self._come.append(deadline)
+            self._work.set()
+
+    def _ring(self, name: str, call: Callable[[], Awaitable[None]]) -> None:
+        async def ring() -> None:
+            try:
+                await call()
+            except Exception as error:  # noqa: BLE001 - a timer's failure is told, and never another's
+                _log.error("timer failed", timer=name, error=str(error))
+
+        task = asyncio.get_running_loop().create_task(ring(), name=f"timer {name}")
+        self._timers.add(task)
+        task.add_done_callback(self._timers.discard)
+
+
+def _new_scheduler() -> AsyncIOScheduler:
+    for name in ("apscheduler.scheduler", "apscheduler.executors.default"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # a line or two per job otherwise
+    return AsyncIOScheduler(
+        timezone=UTC,
+        executors={"default": DebugExecutor()},  # jobs only append to a list: no thread, no task for each
+        job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+    )
+
+
+def _position(deadline: Deadline) -> Position:
+    return (deadline.due_at, deadline.transfer_id, deadline.step)
+
+
+def _before(deadline: Deadline) -> Position:
+    return (deadline.due_at, deadline.transfer_id, "")
+
+
+def _job_id(transfer_id: int, step: str) -> str:
+    return f"{transfer_id}/{step}"
