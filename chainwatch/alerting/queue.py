@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -30,8 +29,8 @@ from chainwatch.store.outbox import Queued
 
 POLL = 5.0
 """Seconds after which the queue is looked at without a wake-up: other processes operate on it too."""
-PREFETCH = 32
-"""Notifications held in memory beside those under way."""
+UNDER_WAY_MAX = 64
+"""Notifications being sent, and sent ones whose result is being stored."""
 REPORT_AFTER = 120.0
 """Seconds of failures after which an open breaker raises ``ReceiverFailing``."""
 STORE_PAUSE = 2.0
@@ -73,8 +72,8 @@ class ReceiverQueue:
         self._jitter = jitter
         self._wake = asyncio.Event()
         self._stopping = False
-        self._ready: deque[Queued] = deque()
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._sending = 0
         self._breaker = retry.Breaker()
         self._paused_until = 0.0
         self._failing_since: int | None = None
@@ -99,10 +98,10 @@ class ReceiverQueue:
                     await self._report_long_failure()
                     if not self._stopping:
                         await self._clock.wait(self._wake, self._next_look(next_ready))
-                if self._running:
-                    await asyncio.wait(self._running.values(), timeout=GRACE)
+                if self._under_way:
+                    await asyncio.wait(self._under_way.values(), timeout=GRACE)
             finally:
-                for task in self._running.values():
+                for task in self._under_way.values():
                     task.cancel()
 
     async def _recall(self) -> None:
@@ -117,16 +116,18 @@ class ReceiverQueue:
         now = self._clock.now()
         if now < self._paused_until:
             return self._paused_until
-        for _ in range(self._breaker.permits(len(self._running), self._provider.concurrency, now)):
-            if not self._ready:
-                next_ready = await self._fetch(now)
-                if not self._ready:
-                    return next_ready
-            queued = self._ready.popleft()
-            task = asyncio.create_task(self._deliver(queued, session), name=f"deliver {self.receiver}")
+        free = self._breaker.permits(self._sending, self._provider.concurrency, now)
+        free = min(free, UNDER_WAY_MAX - len(self._under_way))
+        if free <= 0:
+            return None
+        found, next_ready = await self._fetch(now, free)
+        for queued, notification in found:
+            delivery = self._deliver(queued, notification, session)
+            task = asyncio.create_task(delivery, name=f"deliver {self.receiver}")
             task.add_done_callback(self._ended)
-            self._running[queued.key] = task
-        return None
+            self._under_way[queued.key] = task
+            self._sending += 1
+        return next_ready
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A delivery task never fails, unless the database or this code does: then the queue must not spin."""
@@ -135,20 +136,23 @@ class ReceiverQueue:
             _log.error("delivery task failed", receiver=self.receiver, error=type(error).__name__)
             self._paused_until = max(self._paused_until, self._clock.now() + STORE_PAUSE)
 
-    async def _fetch(self, now: float) -> float | None:
-        """Refill from the database. A probe of a receiver that is down takes the oldest, whenever its next attempt is."""
-        busy = list(self._running)
+    async def _fetch(self, now: float, limit: int) -> tuple[list[tuple[Queued, Notification]], float | None]:
+        """Up to ``limit`` notifications to send now, and when the next will be ready.
+
+        A probe of a receiver that is down takes the oldest, whenever its next attempt was to be.
+        """
+        busy = list(self._under_way)
         ready_by = float("inf") if self._breaker.is_open else now
-        limit = 1 if self._breaker.is_open else PREFETCH
+
+        def read(connection: sa.Connection) -> tuple[list[tuple[Queued, Notification]], float | None]:
+            found, next_ready = outbox.claim(connection, self.receiver, ready_by, limit, busy)
+            return [(queued, load(connection, queued, self._external_url)) for queued in found], next_ready
+
         try:
-            found, next_ready = await self._database.read(
-                lambda c: outbox.claim(c, self.receiver, ready_by, limit, busy)
-            )
+            return await self._database.read(read)
         except StoreError as error:
             _log.error("queue cannot be read", receiver=self.receiver, error=str(error))
-            return now + STORE_PAUSE
-        self._ready.extend(found)
-        return next_ready
+            return [], now + STORE_PAUSE
 
     def _next_look(self, next_ready: float | None) -> float:
         """When to look again without being woken; what is already past needs no look of its own."""
@@ -159,43 +163,40 @@ class ReceiverQueue:
         ahead = [time for time in times if time is not None and time > now]
         return min(now + POLL, *ahead, now + POLL if next_ready is None else next_ready)
 
-    async def _deliver(self, queued: Queued, session: aiohttp.ClientSession) -> None:
-        try:
-            notification = await self._load(queued)
-            if notification is not None:
-                await self._attempt(queued, notification, session)
-        finally:
-            del self._running[queued.key]
-            self._wake.set()
-
-    async def _load(self, queued: Queued) -> Notification | None:
-        """The message, unless it was taken out of the queue since it was fetched."""
-
-        def read(connection: sa.Connection) -> Notification | None:
-            current = outbox.get(connection, queued.id)
-            if current is None or current.status != "pending":
-                return None
-            return load(connection, current, self._external_url)
-
-        return await self._settle(lambda: self._database.read(read))
-
-    async def _attempt(
+    async def _deliver(
         self, queued: Queued, notification: Notification, session: aiohttp.ClientSession
     ) -> None:
         try:
+            error = await self._send(notification, session)
+            if error is None:
+                await self._delivered(queued)
+            else:
+                await self._failed(queued, error)
+        finally:
+            del self._under_way[queued.key]
+            self._wake.set()
+
+    async def _send(self, notification: Notification, session: aiohttp.ClientSession) -> DeliveryError | None:
+        """Why the receiver did not take it, or None. Others may go out while the result is stored."""
+        try:
             if not notification.alerts:
-                raise DeliveryError("its alerts are no longer stored", permanent=True)
+                return DeliveryError("its alerts are no longer stored", permanent=True)
             await self._provider.deliver(notification, session)
         except DeliveryError as error:
-            await self._failed(queued, error)
+            self._breaker.failed(self._clock.now())
+            return error
         except Exception as error:  # noqa: BLE001 - a message that breaks its provider must not stop the queue
-            await self._failed(queued, DeliveryError(f"the provider broke: {type(error).__name__}"))
+            self._breaker.failed(self._clock.now())
+            return DeliveryError(f"the provider broke: {type(error).__name__}")
         else:
-            await self._delivered(queued)
+            self._breaker.succeeded()
+            return None
+        finally:
+            self._sending -= 1
+            self._wake.set()
 
     async def _delivered(self, queued: Queued) -> None:
         now = self._clock.now()
-        self._breaker.succeeded()
         await self._settle(lambda: self._database.write(lambda c: outbox.mark_delivered(c, queued.id, now)))
         if self._failing_since is not None:
             starts_at, self._failing_since = self._failing_since, None
@@ -204,8 +205,6 @@ class ReceiverQueue:
 
     async def _failed(self, queued: Queued, error: DeliveryError) -> None:
         now = self._clock.now()
-        self._breaker.failed(now)
-        self._ready.clear()
         if error.retry_after is not None:
             pause = min(error.retry_after, retry.LONGEST_PAUSE)
             self._paused_until = max(self._paused_until, now + pause)
