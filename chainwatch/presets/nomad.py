@@ -1,4 +1,7 @@
-"""Nomad: a Home sends, a Replica for each remote network receives. Source: Home, Replica and the production configuration."""
+"""Nomad: a Home sends, a Replica for each remote network receives.
+
+Source: the contracts Home and Replica, and Nomad's production configuration.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +69,4 @@ def _write(networks: Sequence[str]) -> str:
     return home + "".join(replicas) + "".join(flows)
 
 
-PRESET = Preset(
-    name="nomad", title="Nomad", abis=("nomad",), networks=tuple(HOMES), write=_write, hub=HUB
-)
+PRESET = Preset(name="nomad", title="Nomad", abis=("nomad",), networks=tuple(HOMES), write=_write, hub=HUB)
