@@ -13,12 +13,12 @@ HUB = "ethereum"
 HOMES = {
     "ethereum": "0x92d3404a7E6c91455BbD81475Cd9fAd96ACFF4c8",
     "moonbeam": "0x8F184D6Aa1977fd2F9d9024317D0ea5cF5815b6f",
-    "avalanche": "0x063e871f8DB991CEAd34B557A00b157B360084cc",
+    "avalanche": "0x063e871f8DB991CEAd34B557A00B157B360084cc",
 }
 REPLICAS = {
     ("moonbeam", "ethereum"): "0x049b51e531Fd8f90da6d92EA83dC4125002F20EF",
     ("avalanche", "ethereum"): "0x5D94309E5a0090b165FA4181519701637B6DAEBA",
-    ("ethereum", "moonbeam"): "0x7F58bb8311DB968AB110889F2Dfa04Ab7E8E831B",
+    ("ethereum", "moonbeam"): "0x7F58bb8311DB968AB110889F2Dfa04ab7E8E831B",
     ("ethereum", "avalanche"): "0x6792e656d84476B875D370B25492F9EfC7246376",
 }
 """(from, to) → the contract on the second network that receives what the first one sends."""
