@@ -1,0 +1,123 @@
+"""What can go wrong between chainwatch and a node: one tree of typed errors.
+
+Texts name the endpoint as ``network[index] host`` and never its URL, whose path is often a key (S9).
+"""
+
+from __future__ import annotations
+
+
+class ChainError(Exception):
+    """Reading a network failed."""
+
+
+class RpcError(ChainError):
+    """One question to one endpoint was not answered as it must be. ``endpoint`` is the endpoint's name."""
+
+    def __init__(self, endpoint: str, what: str) -> None:
+        super().__init__(f"{endpoint}: {what}")
+        self.endpoint = endpoint
+        self.what = what
+
+
+class TransportError(RpcError):
+    """No answer: connection refused, reset, closed, no such host."""
+
+
+class RpcTimeout(TransportError):
+    """No whole answer in time."""
+
+
+class HttpStatusError(RpcError):
+    """An answer with an HTTP status that is not 200."""
+
+    def __init__(self, endpoint: str, status: int) -> None:
+        super().__init__(endpoint, f"HTTP status {status}")
+        self.status = status
+
+
+class RateLimited(RpcError):
+    """The endpoint wants fewer questions. ``retry_after`` is in seconds, None when it did not say."""
+
+    def __init__(self, endpoint: str, what: str, retry_after: float | None = None) -> None:
+        super().__init__(endpoint, what)
+        self.retry_after = retry_after
+
+
+class MalformedAnswer(RpcError):
+    """An answer that is not what was asked for: HTML, cut JSON, null, a foreign log, a batch with a hole."""
+
+
+class AnswerTooBig(RpcError):
+    """An answer larger than chainwatch is ready to hold."""
+
+
+class NodeError(RpcError):
+    """The node understood and answered with a JSON-RPC error: ``code``, ``message``, ``data``."""
+
+    def __init__(self, endpoint: str, method: str, code: int, message: str, data: object = None) -> None:
+        super().__init__(endpoint, f"{method} failed with code {code}: {message}")
+        self.method = method
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+class NotThere(RpcError):
+    """The node does not know a block that others have: it lags, is pruned, or is on another fork."""
+
+
+class ForeignChain(RpcError):
+    """The endpoint serves another chain than the configured one."""
+
+
+class RangeTooWide(RpcError):
+    """The node will not search that many blocks for logs at once.
+
+    ``blocks`` is the number of blocks that the answer says would work, None when it names none; ``structural`` is
+    whether that is a limit of the endpoint on every range, whatever the range holds.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        what: str,
+        blocks: int | None = None,
+        structural: bool = False,
+        timed_out: bool = False,
+    ) -> None:
+        super().__init__(endpoint, what)
+        self.blocks = blocks
+        self.structural = structural
+        self.timed_out = timed_out
+
+
+class Unavailable(RpcError):
+    """No endpoint of the network can be asked now. ``what`` holds each one's last error."""
+
+
+class WrongChain(ChainError):
+    """Every endpoint of the network answers for another chain than the configured one."""
+
+    def __init__(self, network: str, expected: int, found: dict[str, int]) -> None:
+        answers = ", ".join(f"{name} is chain {chain_id}" for name, chain_id in found.items())
+        super().__init__(
+            f"network {network}: chain_id {expected} is configured, but {answers}; "
+            f"mend networks.{network}.chain_id or networks.{network}.rpc"
+        )
+        self.network = network
+        self.expected = expected
+        self.found = found
+
+
+class DeepReorg(ChainError):
+    """The chain no longer holds any block of the header window: what is stored cannot be matched with it."""
+
+    def __init__(self, network: str, oldest: int, newest: int) -> None:
+        super().__init__(
+            f"network {network}: none of the blocks {oldest}..{newest} that are kept is in the chain any more; "
+            f"the reorg is deeper than networks.{network}.reorg_window, or the node serves another chain. "
+            f"Reading of {network} is halted until an operator rewinds it"
+        )
+        self.network = network
+        self.oldest = oldest
+        self.newest = newest

@@ -1,0 +1,219 @@
+"""Block ranges → logs, as many blocks at a time as the node and the logs' density allow, read ahead and in order.
+
+Each page of blocks is read from one endpoint: its logs, the header of its last block, and the headers of the blocks
+that have logs where the node gives no timestamps with them. Headers between need not be there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
+
+from chainwatch.chain.errors import MalformedAnswer, NotThere, RangeTooWide
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.watch import NetworkWatch
+from chainwatch.chain.wire import LogFilter
+from chainwatch.model import Batch, Header, RawLog
+
+IN_FLIGHT = 3
+"""Pages read at once."""
+
+FIRST_SPAN = 100
+LARGEST_SPAN = 200_000
+"""Blocks of the first page, and of any."""
+
+GOOD_PAGE = 2_000
+"""Logs that a page should have: more are slow and large, fewer are many questions."""
+
+FORGET_AFTER = 8
+"""Good pages after which a size that was once too much is tried again, unless it is an endpoint's fixed limit."""
+
+PATIENCE = 60.0
+"""Seconds for which a page is asked anew before its error goes to the caller."""
+
+
+async def read_range(
+    pool: Pool, watch: NetworkWatch, first: int, last: int, *, first_ever: bool = False
+) -> AsyncIterator[Batch]:
+    """The blocks ``first``..``last`` as contiguous batches in order. Raises `RpcError` when a page stays unreadable.
+
+    The caller's next question begins after the last batch it got: nothing is remembered here. ``first_ever``: nothing of the
+    network was read before, so the first batch also says when its first block was made.
+    """
+    first_timestamp = (await header_at(pool, first)).timestamp if first_ever else None
+    async for page in _pages(pool, watch.filter, first, last):
+        events, undecoded = watch.decode_all(page.logs)
+        yield Batch(
+            watch.network,
+            page.first,
+            page.last,
+            events,
+            undecoded,
+            headers=(page.last,),
+            first_timestamp=first_timestamp,
+        )
+        first_timestamp = None
+
+
+async def find_logs(
+    pool: Pool, address: bytes, topics: Sequence[tuple[bytes, ...] | None], first: int, last: int
+) -> list[RawLog]:
+    """All logs of ``address`` in the blocks ``first``..``last`` whose topics match: one of a tuple, or any for None.
+
+    Raises `RpcError`.
+    """
+    wanted = LogFilter((address,), tuple(topics))
+    return [
+        log async for page in _pages(pool, wanted, first, last) for log in page.logs if wanted.matches(log)
+    ]
+
+
+async def block_at(pool: Pool, timestamp: int) -> int:
+    """The number of the first block whose timestamp is ``timestamp`` (seconds) or later; head + 1 when there is none yet.
+
+    Raises `RpcError`.
+    """
+    head = await pool.ask(Endpoint.head, PATIENCE)
+    low, high = 0, head.number + 1
+    while low < high:
+        middle = (low + high) // 2
+        header = head if middle == head.number else (await header_at(pool, middle))
+        if header.timestamp >= timestamp:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+async def header_at(pool: Pool, number: int) -> Header:
+    """The header of block ``number``. Raises `RpcError`."""
+    (header,) = await pool.ask(lambda endpoint: endpoint.headers([number]), PATIENCE)
+    return header
+
+
+async def heavy_block_logs(endpoint: Endpoint, wanted: LogFilter, block: int) -> list[RawLog]:
+    """The logs of one block that may be too much for one answer: by topic then, and at last from its receipts."""
+    try:
+        return await endpoint.logs(wanted, block, block)
+    except RangeTooWide as error:
+        if error.timed_out:
+            raise
+    topic0s = wanted.topics[0] if wanted.topics and isinstance(wanted.topics[0], tuple) else ()
+    if len(topic0s) > 1:
+        try:
+            parts = [await endpoint.logs(_only(wanted, topic), block, block) for topic in topic0s]
+        except RangeTooWide as error:
+            if error.timed_out:
+                raise
+        else:
+            return sorted((log for part in parts for log in part), key=lambda log: log.log_index)
+    return await endpoint.receipt_logs(wanted, block)
+
+
+class _Page(NamedTuple):
+    first: int
+    last: Header
+    logs: list[RawLog]
+
+
+async def _pages(pool: Pool, wanted: LogFilter, first: int, last: int) -> AsyncIterator[_Page]:
+    span = _Span(pool.network.max_block_range)
+    reading: deque[tuple[int, int, asyncio.Task[_Page]]] = deque()
+    begin = first
+    try:
+        while reading or begin <= last:
+            while begin <= last and len(reading) < IN_FLIGHT:
+                end = min(begin + span.blocks - 1, last)
+                reading.append((begin, end, asyncio.create_task(_read_page(pool, wanted, begin, end))))
+                begin = end + 1
+            start, end, task = reading[0]
+            try:
+                page = await task
+            except RangeTooWide as error:
+                span.refused(end - start + 1, error)
+                await _cancel(reading)
+                begin = start
+                continue
+            reading.popleft()
+            span.accepted(end - start + 1, len(page.logs))
+            yield page
+    finally:
+        await _cancel(reading)
+
+
+async def _cancel(reading: deque[tuple[int, int, asyncio.Task[_Page]]]) -> None:
+    tasks = [task for _, _, task in reading]
+    reading.clear()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _read_page(pool: Pool, wanted: LogFilter, first: int, last: int) -> _Page:
+    async def read(endpoint: Endpoint) -> _Page:
+        logs = await (
+            heavy_block_logs(endpoint, wanted, first) if first == last else endpoint.logs(wanted, first, last)
+        )
+        untimed = {log.block_number for log in logs if log.timestamp == 0}
+        numbers = sorted(untimed | {last})
+        headers = {header.number: header for header in await endpoint.headers(numbers)}
+        return _Page(first, headers[last], _checked(endpoint, logs, headers))
+
+    return await pool.ask(read, PATIENCE)
+
+
+def _checked(endpoint: Endpoint, logs: list[RawLog], headers: dict[int, Header]) -> list[RawLog]:
+    """``logs`` with the timestamps of their ``headers``, whose hashes must be theirs (a fork race otherwise)."""
+    checked: list[RawLog] = []
+    for log in logs:
+        header = headers.get(log.block_number)
+        if header is None:
+            checked.append(log)
+        elif header.hash != log.block_hash:
+            raise NotThere(
+                endpoint.name, f"block {header.number} was replaced between its logs and its header"
+            )
+        elif log.timestamp not in (0, header.timestamp):
+            raise MalformedAnswer(endpoint.name, f"two timestamps of block {header.number}")
+        else:
+            checked.append(log if log.timestamp else log._replace(timestamp=header.timestamp))
+    return checked
+
+
+class _Span:
+    """How many blocks the next page should have."""
+
+    def __init__(self, configured: int | None) -> None:
+        self._most = configured or LARGEST_SPAN
+        self._ceiling = self._most
+        self._good = 0
+        self.blocks = min(FIRST_SPAN, self._most)
+
+    def accepted(self, blocks: int, logs: int) -> None:
+        """A page was read: doubles while logs are few, shrinks towards `GOOD_PAGE` logs."""
+        self._good += 1
+        if self._good >= FORGET_AFTER:
+            self._good = 0
+            self._ceiling = min(self._ceiling * 2, self._most)
+        fitting = blocks * GOOD_PAGE // logs if logs else self._most
+        # the last page of a range or of a split is short: it is no reason to become smaller
+        largest = 2 * max(blocks, self.blocks)
+        self.blocks = max(1, min(fitting, largest, self._ceiling))
+
+    def refused(self, blocks: int, error: RangeTooWide) -> None:
+        """A page of ``blocks`` was too much. Raises ``error`` when that was one block: it cannot be less."""
+        if blocks == 1:
+            raise error
+        size = max(1, error.blocks if error.blocks is not None and error.blocks < blocks else blocks // 2)
+        if error.structural:
+            self._most = min(self._most, size)
+        self._good = 0
+        self._ceiling = min(self._ceiling, self._most, size)
+        self.blocks = min(self.blocks, size)
+
+
+def _only(wanted: LogFilter, topic0: bytes) -> LogFilter:
+    return LogFilter(wanted.addresses, ((topic0,), *wanted.topics[1:]))

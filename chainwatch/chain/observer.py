@@ -1,0 +1,305 @@
+"""Follows one network: wake-ups in, batches of blocks in order out; a reorg comes as a batch with its ancestor.
+
+What wakes it (a WebSocket, the poll interval, `Observer.wake`) only makes it look. What it then yields follows from the
+headers of the chain alone: each block is the child of the one before, its logs are asked for by its hash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import msgspec
+
+from chainwatch.chain.errors import ChainError, DeepReorg, NotThere, RpcError, WrongChain
+from chainwatch.chain.headers import HeaderWindow
+from chainwatch.chain.history import read_range
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.quiet import QuietLog
+from chainwatch.chain.rpc import BATCH
+from chainwatch.chain.status import NetworkStatus
+from chainwatch.chain.tip import Forked, find_ancestor, headers_before, read_blocks
+from chainwatch.chain.watch import NetworkWatch
+from chainwatch.config import NetworkSettings
+from chainwatch.model import Batch, Checkpoint, Header, Seen
+
+HEAD_TIMEOUT = 5.0
+"""Seconds to wait for the head at most: a node that does not answer is to be noticed soon."""
+
+IDLE_POLL = 5.0
+"""Seconds between questions for the head while a WebSocket wakes, when `poll_interval` is less: it may have gone silent."""
+
+LONGEST_IDLE_POLL = 10.0
+
+SEEN_INTERVAL = 1.0
+"""Seconds between two `Seen`, unless someone asked by `Observer.wake`."""
+
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 5.0
+"""Seconds after an error until the next try, doubling."""
+
+SILENT_TWICE = 2
+"""Blocks found by polling alone, one after the other, until the subscription counts as dead."""
+
+
+class Observer:
+    """Follows ``network`` through ``pool`` (started by its owner). ``clock`` gives wall time in seconds."""
+
+    def __init__(
+        self, network: NetworkSettings, watch: NetworkWatch, pool: Pool, clock: Callable[[], float]
+    ) -> None:
+        self._network = network
+        self._watch = watch
+        self._pool = pool
+        self._clock = clock
+        self._news = asyncio.Event()
+        self._window = HeaderWindow(network.reorg_window)
+        self._last: Header | None = None
+        self._next: int | None = network.start_block
+        self._head: Header | None = None
+        self._begun_at = clock()
+        self._seen_until = 0
+        self._seen_told_at = float("-inf")
+        self._asked = False
+        self._failures = 0
+        self._silent = 0
+        self._last_error: str | None = None
+        self._halted = False
+        self._log = QuietLog(network=network.name)
+        pool.on_news(self._news.set)
+
+    async def batches(
+        self, checkpoint: Checkpoint | None, headers: Sequence[Header]
+    ) -> AsyncIterator[Batch | Seen]:
+        """All blocks after ``checkpoint``, for ever; ``headers`` are the stored ones of the window.
+
+        Each item must be stored before the next is asked for. Without a checkpoint it begins at the network's
+        ``start_block``, else at the head. Trouble in reading is retried for ever; raised are only `DeepReorg`, and
+        `WrongChain` before the first answer.
+        """
+        if checkpoint is not None:
+            self._begin_at(checkpoint, headers)
+        while True:
+            try:
+                async for item in self._look():
+                    self._recovered()
+                    yield item
+                self._recovered()
+            except Forked:
+                continue  # replaced while it was replaced
+            except RpcError as error:
+                await self._trouble(error)
+            except WrongChain as error:
+                if self._head is None:
+                    self._halt(error)
+                    raise
+                await self._trouble(error)
+            except DeepReorg as error:
+                self._halt(error)
+                raise
+            else:
+                await self._wait(self._idle)
+
+    def wake(self) -> None:
+        """Look now, and tell how far the network is seen even if that was told a moment ago."""
+        self._asked = True
+        self._news.set()
+
+    @property
+    def status(self) -> NetworkStatus:
+        """How the network stands now."""
+        return NetworkStatus(
+            name=self._network.name,
+            chain_id=self._network.chain_id,
+            state=self._state(),
+            head=self._head,
+            checkpoint=self._last,
+            seen_until=self._seen_until,
+            lag_blocks=self._lag(),
+            last_answer_at=self._pool.last_answer_at,
+            last_error=self._last_error,
+            transport="websocket" if self._pool.woken else "polling",
+            endpoints=self._pool.endpoints,
+        )
+
+    # --- one look at the chain ------------------------------------------------------------------------
+
+    async def _look(self) -> AsyncIterator[Batch | Seen]:
+        asked_at = self._clock()
+        timeout = min(self._network.request_timeout, HEAD_TIMEOUT)
+        head = await self._pool.ask(lambda endpoint: endpoint.head(timeout))
+        self._notice_silence(head)
+        self._head = head
+        target = head.number - self._network.confirmations
+        if self._next is None:
+            self._next = max(target, 0)
+        if await self._is_replaced(head, target):
+            replacement = await self._replacement(head, target)
+            if replacement is not None:
+                yield self._taken(replacement)
+        try:
+            async for batch in self._catch_up(target):
+                yield batch
+        except Forked:
+            replacement = await self._replacement(head, target)
+            if replacement is None:
+                raise NotThere(self._network.name, f"endpoints disagree on block {self._next}") from None
+            yield self._taken(replacement)
+            self._news.set()  # there may be more above it
+            return
+        seen = self._seen(head, asked_at)
+        if seen is not None:
+            yield seen
+
+    async def _catch_up(self, target: int) -> AsyncIterator[Batch]:
+        assert self._next is not None
+        far = target - self._network.reorg_window
+        if self._next <= far:
+            first_ever = self._last is None
+            async for batch in read_range(self._pool, self._watch, self._next, far, first_ever=first_ever):
+                yield self._taken(batch)
+        while self._next <= target:
+            last = min(target, self._next + BATCH - 1)
+            batch = await read_blocks(self._pool, self._watch, self._last, self._next, last)
+            if self._last is None:
+                batch = msgspec.structs.replace(batch, headers=(*await self._older(batch), *batch.headers))
+            yield self._taken(batch)
+
+    async def _older(self, batch: Batch) -> list[Header]:
+        """The window below the first block ever read, so that a reorg that begins below it has an ancestor."""
+        try:
+            return await headers_before(self._pool, batch.headers[0], self._network.reorg_window - 1)
+        except NotThere:
+            return []  # a node without its past
+
+    async def _is_replaced(self, head: Header, target: int) -> bool:
+        """Whether the last block read is proven not to be in the chain any more; near the tip its child will tell."""
+        last = self._last
+        if last is None:
+            return False
+        if head.number <= last.number:
+            ours = self._window.at(head.number)
+            if ours is None or ours.hash == head.hash:
+                return False  # a shorter chain alone proves nothing: nodes lag
+        elif target - self._network.reorg_window <= last.number:
+            return False
+        try:
+            (now,) = await self._pool.ask(lambda endpoint: endpoint.headers([last.number]))
+        except NotThere:
+            return head.number <= last.number
+        return now.hash != last.hash
+
+    async def _replacement(self, head: Header, target: int) -> Batch | None:
+        """The blocks that stand where others were read; None while there are none, or when there was no reorg."""
+        last = self._last
+        assert last is not None
+        ancestor = await find_ancestor(self._pool, self._window, min(head.number, last.number))
+        first = ancestor.number + 1
+        if ancestor == last or target < first:
+            return None
+        end = min(target, max(last.number, first))
+        return await read_blocks(self._pool, self._watch, ancestor, first, end, ancestor)
+
+    def _taken(self, batch: Batch) -> Batch:
+        if batch.ancestor is not None:
+            self._window.rewind(batch.ancestor)
+        self._window.extend(batch.headers)
+        self._last = batch.last
+        self._next = batch.last.number + 1
+        self._seen_until = max(self._seen_until, batch.last.timestamp)
+        return batch
+
+    def _seen(self, head: Header, asked_at: float) -> Seen | None:
+        """How far the network is seen when it stands at the head; None when there is nothing new to tell."""
+        if (
+            self._network.confirmations
+            or self._last is None
+            or head.hash != self._last.hash
+            or self._stalled()
+        ):
+            return None
+        until = int(asked_at - (self._network.block_time or 0))
+        now = asyncio.get_running_loop().time()
+        if until <= self._seen_until or (now - self._seen_told_at < SEEN_INTERVAL and not self._asked):
+            return None
+        self._seen_until = until
+        self._seen_told_at = now
+        self._asked = False
+        return Seen(self._network.name, until)
+
+    def _begin_at(self, checkpoint: Checkpoint, headers: Sequence[Header]) -> None:
+        below = [header for header in headers if header.number < checkpoint.last.number]
+        self._window.extend([*sorted(below, key=lambda header: header.number), checkpoint.last])
+        self._last = checkpoint.last
+        self._next = checkpoint.last.number + 1
+        self._seen_until = checkpoint.seen_until
+
+    # --- waiting and trouble --------------------------------------------------------------------------
+
+    @property
+    def _idle(self) -> float:
+        if self._pool.woken:
+            return min(max(self._network.poll_interval, IDLE_POLL), LONGEST_IDLE_POLL)
+        return self._network.poll_interval
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            self._silent += self._pool.woken
+        else:
+            self._silent = 0
+        self._news.clear()
+
+    def _notice_silence(self, head: Header) -> None:
+        """A subscription that does not tell of blocks that polling finds is opened anew."""
+        if self._head is None or head.number <= self._head.number:
+            self._silent = 0
+        elif self._silent >= SILENT_TWICE:
+            self._silent = 0
+            self._pool.resubscribe()
+
+    async def _trouble(self, error: ChainError) -> None:
+        self._last_error = str(error)
+        self._log.trouble(self._clock(), "reading failed", error)
+        pause = min(FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
+        self._failures += 1
+        await asyncio.sleep(FIRST_PAUSE)
+        await self._wait(pause * random.uniform(0.5, 1.0))
+
+    def _recovered(self) -> None:
+        if self._last_error is not None:
+            self._last_error = None
+            self._log.over(self._clock(), "reading again")
+        self._failures = 0
+
+    def _halt(self, error: ChainError) -> None:
+        self._halted = True
+        self._last_error = str(error)
+
+    def _state(self) -> str:
+        if self._halted:
+            return "halted"
+        answered_at = self._pool.last_answer_at
+        if self._clock() - (answered_at or self._begun_at) > self._network.blind_after:
+            return "blind"
+        if self._head is None:
+            return "starting"
+        if self._stalled():
+            return "stalled"
+        return "catching up" if self._lag() > BATCH else "live"
+
+    def _stalled(self) -> bool:
+        stall_after = self._network.stall_after
+        return (
+            stall_after is not None
+            and self._head is not None
+            and self._clock() - self._head.timestamp > stall_after
+        )
+
+    def _lag(self) -> int:
+        if self._head is None or self._next is None:
+            return 0
+        return max(0, self._head.number - self._network.confirmations - self._next + 1)

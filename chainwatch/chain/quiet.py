@@ -1,0 +1,32 @@
+"""Log lines about trouble that lasts: once when it begins, then at growing intervals, once when it ends (S10)."""
+
+from __future__ import annotations
+
+import structlog
+
+FIRST_INTERVAL = 60.0
+LONGEST_INTERVAL = 3600.0
+
+
+class QuietLog:
+    """Says each kind of trouble once, and again after 1, 2, 4 … minutes (an hour at most) while it lasts."""
+
+    def __init__(self, **context: str) -> None:
+        self._log = structlog.get_logger("chainwatch.chain").bind(**context)
+        self._next: dict[str, tuple[float, float]] = {}
+        self._held: dict[str, int] = {}
+
+    def trouble(self, now: float, kind: str, error: Exception) -> None:
+        """``error`` has happened at ``now`` (seconds on any one clock); ``kind`` is what makes it the same as before."""
+        at, interval = self._next.get(kind, (now, FIRST_INTERVAL))
+        self._held[kind] = self._held.get(kind, 0) + 1
+        if now >= at:
+            self._log.warning(kind, error=str(error), times=self._held.pop(kind))
+            self._next[kind] = (now + interval, min(interval * 2, LONGEST_INTERVAL))
+
+    def over(self, now: float, what: str) -> None:
+        """The trouble has ended. Intervals start anew only after a minute of peace: what comes and goes is no news."""
+        if self._next and all(at <= now for at, _ in self._next.values()):
+            self._next.clear()
+            self._held.clear()
+            self._log.info(what)

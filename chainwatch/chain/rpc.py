@@ -1,0 +1,277 @@
+"""One endpoint: typed questions over JSON-RPC, answered in `chainwatch.model`'s nouns or with a typed error.
+
+An answer that is not exactly what was asked for is an error and never "nothing there" (S1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from chainwatch.chain import limits, wire
+from chainwatch.chain.errors import (
+    AnswerTooBig,
+    HttpStatusError,
+    MalformedAnswer,
+    NodeError,
+    NotThere,
+    RangeTooWide,
+    RateLimited,
+    RpcError,
+    RpcTimeout,
+    TransportError,
+)
+from chainwatch.chain.transport import Transport
+from chainwatch.chain.wire import Call, LogFilter
+from chainwatch.model import Header, RawLog, to_hex
+
+T = TypeVar("T")
+
+BATCH = 64
+"""Calls in one JSON-RPC batch."""
+
+SINGLES = 16
+"""Calls in flight at once where an endpoint takes no batches."""
+
+BATCHES_AGAIN = 600.0
+"""Seconds after which an endpoint that failed at batches is tried with one again."""
+
+MESSAGE_LENGTH = 300
+"""Characters of a node's error text that are kept."""
+
+HTTP_TOO_LARGE = 413
+
+
+class Endpoint:
+    """One RPC endpoint of a network. Every method raises `RpcError`; times are in seconds."""
+
+    def __init__(self, transport: Transport, timeout: float, secrets: Sequence[str] = ()) -> None:
+        self.name = transport.name
+        self.max_range: int | None = None
+        """Most blocks that one `eth_getLogs` may span here, as far as its answers have told."""
+        self._transport = transport
+        self._timeout = timeout
+        self._secrets = secrets
+        self._ids = itertools.count(1)
+        self._batches_from = 0.0
+        self._by_hash = True
+
+    async def ask(self, call: Call, seconds: float | None = None) -> msgspec.Raw:
+        """The result of one call, unparsed; a null result is `MalformedAnswer`."""
+        id = next(self._ids)
+        body = wire.request_body([(id, call)])
+        data = await self._transport.exchange(body, id, seconds or self._timeout)
+        return self._result(call, self._parse(wire.parse_answer, data))
+
+    async def ask_all(self, calls: Sequence[Call], seconds: float | None = None) -> list[msgspec.Raw]:
+        """The results of ``calls`` in their order, by JSON-RPC batches where the endpoint can do them."""
+        results: list[msgspec.Raw] = []
+        for start in range(0, len(calls), BATCH):
+            results += await self._ask_some(calls[start : start + BATCH], seconds or self._timeout)
+        return results
+
+    async def chain_id(self, seconds: float | None = None) -> int:
+        """The EIP-155 chain id."""
+        return self._parse(_quantity, await self.ask(Call("eth_chainId"), seconds))
+
+    async def head(self, seconds: float | None = None) -> Header:
+        """The header of the newest block."""
+        return self._header(await self.ask(Call("eth_getBlockByNumber", ("latest", False)), seconds))
+
+    async def headers(self, numbers: Sequence[int]) -> list[Header]:
+        """The headers of the blocks ``numbers``, in that order. Raises `NotThere` when one is unknown."""
+        calls = [Call("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
+        headers = [self._header(result) for result in await self.ask_all(calls)]
+        for number, header in zip(numbers, headers, strict=True):
+            if header.number != number:
+                raise MalformedAnswer(
+                    self.name, f"block {header.number} was answered when {number} was asked for"
+                )
+        return headers
+
+    async def logs(self, wanted: LogFilter, first: int, last: int) -> list[RawLog]:
+        """The logs of the blocks ``first``..``last`` in order, timestamp 0 where the node gives none.
+
+        Raises `RangeTooWide` when the endpoint wants fewer blocks, or is known to.
+        """
+        if not wanted.addresses:
+            return []  # a node would take it for "of all addresses"
+        blocks = last - first + 1
+        if self.max_range is not None and blocks > self.max_range:
+            raise RangeTooWide(
+                self.name, f"{blocks} blocks are over the known limit", self.max_range, structural=True
+            )
+        call = Call("eth_getLogs", ({"fromBlock": hex(first), "toBlock": hex(last), **wanted.to_json()},))
+        try:
+            result = await self.ask(call)
+        except (AnswerTooBig, RpcTimeout, HttpStatusError, NodeError) as error:
+            raise self._too_wide(error, blocks) or error from None
+        return self._logs(result, wanted, first, last)
+
+    async def logs_of(self, wanted: LogFilter, blocks: Sequence[Header]) -> list[RawLog]:
+        """The logs of exactly ``blocks`` (ascending, linked by their hashes), with their timestamps.
+
+        Asked by block hash (EIP-234); an endpoint that cannot is asked by range, and the last hash is checked after it.
+        """
+        if not wanted.addresses:
+            return []
+        if self._by_hash:
+            try:
+                return await self._logs_by_hash(wanted, blocks)
+            except NodeError as error:
+                logs = await self._logs_by_range(wanted, blocks)
+                self._by_hash = error.code not in limits.NOT_SUPPORTED
+                return logs
+        return await self._logs_by_range(wanted, blocks)
+
+    async def receipt_logs(self, wanted: LogFilter, block: int) -> list[RawLog]:
+        """The logs of one block out of its receipts, for a block that is too much for `eth_getLogs`."""
+        result = await self.ask(Call("eth_getBlockReceipts", (hex(block),)))
+        addresses = {to_hex(address) for address in wanted.addresses}
+        receipts = self._parse(wire.parse_receipts, result)
+        entries = [log for receipt in receipts for log in receipt.logs if log.address.lower() in addresses]
+        logs = self._parse(lambda some: wire.to_raw_logs(some, block, block, wanted.addresses), entries)
+        return [log for log in logs if wanted.matches(log)]
+
+    async def _logs_by_hash(self, wanted: LogFilter, blocks: Sequence[Header]) -> list[RawLog]:
+        calls = [Call("eth_getLogs", ({"blockHash": to_hex(b.hash), **wanted.to_json()},)) for b in blocks]
+        # a node that does not have the block may answer [] for it: asking it for the block as well tells
+        known = Call("eth_getBlockByHash", (to_hex(blocks[-1].hash), False))
+        *results, proof = await self.ask_all([*calls, known])
+        if self._header(proof).hash != blocks[-1].hash:
+            raise MalformedAnswer(self.name, f"another block was answered than the asked {blocks[-1].number}")
+        logs: list[RawLog] = []
+        for block, result in zip(blocks, results, strict=True):
+            logs += self._stamped(
+                self._logs(result, wanted, block.number, block.number), {block.number: block}
+            )
+        return logs
+
+    async def _logs_by_range(self, wanted: LogFilter, blocks: Sequence[Header]) -> list[RawLog]:
+        logs = await self.logs(wanted, blocks[0].number, blocks[-1].number)
+        (last,) = await self.headers([blocks[-1].number])
+        if last.hash != blocks[-1].hash:
+            raise NotThere(self.name, f"block {last.number} was replaced while its logs were read")
+        return self._stamped(logs, {block.number: block for block in blocks})
+
+    def _stamped(self, logs: list[RawLog], blocks: dict[int, Header]) -> list[RawLog]:
+        for log in logs:
+            if blocks[log.block_number].hash != log.block_hash:
+                raise NotThere(self.name, f"the logs of block {log.block_number} are those of another fork")
+        return [log._replace(timestamp=blocks[log.block_number].timestamp) for log in logs]
+
+    async def _ask_some(self, calls: Sequence[Call], seconds: float) -> list[msgspec.Raw]:
+        if (
+            len(calls) == 1
+            or not self._transport.batches
+            or asyncio.get_running_loop().time() < self._batches_from
+        ):
+            return await self._ask_singly(calls, seconds)
+        try:
+            return await self._ask_batch(calls, seconds)
+        except (MalformedAnswer, HttpStatusError, NodeError, TransportError) as error:
+            if isinstance(error, RpcTimeout):
+                raise
+            results = await self._ask_singly(calls, seconds)
+        self._batches_from = asyncio.get_running_loop().time() + BATCHES_AGAIN
+        return results
+
+    async def _ask_singly(self, calls: Sequence[Call], seconds: float) -> list[msgspec.Raw]:
+        results: list[msgspec.Raw] = []
+        for start in range(0, len(calls), SINGLES):
+            results += await _all_or_error(
+                [self.ask(call, seconds) for call in calls[start : start + SINGLES]]
+            )
+        return results
+
+    async def _ask_batch(self, calls: Sequence[Call], seconds: float) -> list[msgspec.Raw]:
+        asked = {next(self._ids): call for call in calls}
+        data = await self._transport.exchange(wire.request_body(list(asked.items())), min(asked), seconds)
+        answers = self._parse(wire.parse_answers, data)
+        if not isinstance(answers, list):
+            self._result(Call("batch"), answers)
+            raise MalformedAnswer(self.name, "one answer to a batch of calls")
+        by_id = {answer.id: answer for answer in answers}
+        if len(answers) != len(calls) or by_id.keys() != asked.keys():
+            raise MalformedAnswer(self.name, f"{len(by_id)} fitting answers to a batch of {len(calls)} calls")
+        return [self._result(call, by_id[id]) for id, call in asked.items()]
+
+    def _result(self, call: Call, answer: wire.Answer) -> msgspec.Raw:
+        if answer.error is not None:
+            error = (
+                answer.error
+                if isinstance(answer.error, wire.WireError)
+                else wire.WireError(message=answer.error)
+            )
+            message = self._safe(error.message)
+            if limits.unknown_block(message):
+                raise NotThere(self.name, message)
+            if limits.rate_limited(error.code, message) and limits.range_hint(error.code, message) is None:
+                raise RateLimited(self.name, message)
+            raise NodeError(self.name, call.method, error.code, message, error.data)
+        if answer.result is msgspec.UNSET:
+            raise MalformedAnswer(self.name, f"neither a result nor an error to {call.method}")
+        if bytes(answer.result) == b"null":
+            if call.method.startswith("eth_getBlock"):
+                raise NotThere(self.name, f"{call.method}: block {call.params[0]} is not known")
+            raise MalformedAnswer(self.name, f"a null result to {call.method}")
+        return answer.result
+
+    def _too_wide(self, error: RpcError, blocks: int) -> RangeTooWide | None:
+        """The same news as a range refusal, learning a limit that holds for every range; None when it is none."""
+        if isinstance(error, NodeError):
+            hint = limits.range_hint(error.code, error.message)
+            if hint is None:
+                return None
+            smaller = hint.blocks if hint.blocks is not None and hint.blocks < blocks else None
+            if hint.structural and smaller is not None:
+                self.max_range = min(self.max_range or smaller, smaller)
+            return RangeTooWide(self.name, error.what, smaller, hint.structural and smaller is not None)
+        if isinstance(error, HttpStatusError) and error.status != HTTP_TOO_LARGE:
+            return None
+        return RangeTooWide(self.name, error.what, timed_out=isinstance(error, RpcTimeout))
+
+    def _header(self, result: msgspec.Raw) -> Header:
+        return self._parse(lambda raw: wire.to_header(wire.parse_header(raw)), result)
+
+    def _logs(self, result: msgspec.Raw, wanted: LogFilter, first: int, last: int) -> list[RawLog]:
+        return self._parse(
+            lambda raw: wire.to_raw_logs(wire.parse_logs(raw), first, last, wanted.addresses), result
+        )
+
+    def _parse(self, parse: Callable[[Any], T], data: Any) -> T:
+        try:
+            return parse(data)
+        except ValueError as error:
+            raise MalformedAnswer(self.name, f"malformed answer: {self._safe(str(error))}") from None
+
+    def _safe(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text[:MESSAGE_LENGTH]
+
+
+def _quantity(raw: msgspec.Raw) -> int:
+    return wire.quantity(wire.parse_text(raw))
+
+
+async def _all_or_error(questions: Sequence[Any]) -> list[msgspec.Raw]:
+    """The results of all, none left running when one fails."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(question) for question in questions]
+    except* RpcError as errors:
+        raise _first(errors) from None
+    return [task.result() for task in tasks]
+
+
+def _first(errors: BaseExceptionGroup[RpcError]) -> RpcError:
+    error: Any = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, RpcError)
+    return error

@@ -1,0 +1,29 @@
+"""A network as an operator sees it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from chainwatch.chain.pool import EndpointStatus
+from chainwatch.model import Header
+
+
+class NetworkStatus(NamedTuple):
+    """``state``: starting, catching up, live, blind (no answer), stalled (the head is old) or halted.
+
+    ``head`` is the newest block a node told of, ``checkpoint`` the last that was read, ``lag_blocks`` how far it is
+    behind what is to be read. ``last_answer_at`` is wall time and ``seen_until`` chain time, in seconds. ``last_error``
+    is the trouble that lasts, without secrets; None when there is none. ``transport`` is websocket or polling.
+    """
+
+    name: str
+    chain_id: int
+    state: str
+    head: Header | None
+    checkpoint: Header | None
+    seen_until: int
+    lag_blocks: int
+    last_answer_at: float | None
+    last_error: str | None
+    transport: str
+    endpoints: tuple[EndpointStatus, ...]

@@ -1,0 +1,111 @@
+"""The newest blocks of a chain: read one by one by their hashes, linked to what is held, replaced after a reorg."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from chainwatch.chain.errors import AnswerTooBig, DeepReorg, ForeignChain, NotThere, RangeTooWide
+from chainwatch.chain.headers import HeaderWindow, common_ancestor, links
+from chainwatch.chain.history import heavy_block_logs
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.rpc import BATCH, Endpoint
+from chainwatch.chain.watch import NetworkWatch
+from chainwatch.chain.wire import LogFilter
+from chainwatch.model import Batch, Header, RawLog
+
+
+class Forked(Exception):
+    """The block read next is not the child of the one held: a reorg."""
+
+
+async def read_blocks(
+    pool: Pool,
+    watch: NetworkWatch,
+    parent: Header | None,
+    first: int,
+    last: int,
+    ancestor: Header | None = None,
+) -> Batch:
+    """The blocks ``first``..``last``, which must be linked to each other and to ``parent`` (when one is given).
+
+    Raises `Forked` when they do not link to ``parent``, `RpcError`.
+    """
+
+    async def read(endpoint: Endpoint) -> tuple[list[Header], list[RawLog]]:
+        headers = await endpoint.headers(range(first, last + 1))
+        if not links(None, headers):
+            raise NotThere(endpoint.name, f"the blocks {first}..{last} were replaced while they were read")
+        if parent is not None and headers[0].parent_hash != parent.hash:
+            raise Forked
+        return headers, await _logs(endpoint, watch.filter, headers)
+
+    headers, logs = await pool.ask(read)
+    events, undecoded = watch.decode_all(logs)
+    return Batch(watch.network, first, headers[-1], events, undecoded, tuple(headers), ancestor)
+
+
+async def headers_before(pool: Pool, header: Header, count: int) -> list[Header]:
+    """Up to ``count`` headers below ``header``, ascending, linked to it. Raises `RpcError`."""
+    numbers = range(max(0, header.number - count), header.number)
+
+    async def read(endpoint: Endpoint) -> list[Header]:
+        headers = await endpoint.headers(numbers)
+        if not links(None, [*headers, header]):
+            raise NotThere(
+                endpoint.name, f"the blocks below {header.number} were replaced while they were read"
+            )
+        return headers
+
+    return await pool.ask(read)
+
+
+async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
+    """The newest block of ``window`` that is still in the chain, up to number ``below``.
+
+    Raises `DeepReorg` when none is, `RpcError`.
+    """
+    ours = window.newest_first(below)
+
+    async def read(endpoint: Endpoint) -> Header | None:
+        found = await endpoint.chain_id()
+        if found != pool.network.chain_id:
+            raise ForeignChain(endpoint.name, f"serves chain {found} now")
+        start, size = 0, 4
+        while start < len(ours):
+            some = ours[start : start + size]
+            ancestor = common_ancestor(some, await endpoint.headers([header.number for header in some]))
+            if ancestor is not None:
+                return ancestor
+            start, size = start + size, min(size * 2, BATCH)
+        return None
+
+    ancestor = await pool.ask(read)
+    if ancestor is None:
+        raise DeepReorg(pool.network.name, *((ours[-1].number, ours[0].number) if ours else (below, below)))
+    return ancestor
+
+
+async def _logs(endpoint: Endpoint, wanted: LogFilter, blocks: Sequence[Header]) -> list[RawLog]:
+    logs: list[RawLog] = []
+    for start in range(
+        0, len(blocks), BATCH - 1
+    ):  # one place in the batch is for the proof that the block is there
+        some = blocks[start : start + BATCH - 1]
+        try:
+            logs += await endpoint.logs_of(wanted, some)
+        except (RangeTooWide, AnswerTooBig):
+            for block in some:
+                logs += await _heavy(endpoint, wanted, block)
+        await asyncio.sleep(0)
+    return logs
+
+
+async def _heavy(endpoint: Endpoint, wanted: LogFilter, block: Header) -> list[RawLog]:
+    logs = await heavy_block_logs(endpoint, wanted, block.number)
+    if any(log.block_hash != block.hash for log in logs):
+        raise NotThere(endpoint.name, f"block {block.number} was replaced while its logs were read")
+    (now,) = await endpoint.headers([block.number])
+    if now.hash != block.hash:
+        raise NotThere(endpoint.name, f"block {block.number} was replaced while its logs were read")
+    return [log._replace(timestamp=block.timestamp) for log in logs]

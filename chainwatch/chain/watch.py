@@ -1,0 +1,63 @@
+"""What is watched on one network: contracts by address, and their events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from chainwatch.chain.decoder import ContractDecoder, DecodeError
+from chainwatch.chain.wire import LogFilter
+from chainwatch.model import Event, RawLog, UndecodedLog
+
+
+class WatchedContract(NamedTuple):
+    """A configured contract on one network."""
+
+    name: str
+    address: bytes
+    decoder: ContractDecoder
+
+
+class NetworkWatch:
+    """The contracts of one network. One address may stand under several names, each with events of its own."""
+
+    def __init__(self, network: str, contracts: Sequence[WatchedContract]) -> None:
+        self.network = network
+        self.addresses: tuple[bytes, ...] = tuple(dict.fromkeys(contract.address for contract in contracts))
+        topics = [contract.decoder.topic0s for contract in contracts]
+        self.topic0s: tuple[bytes, ...] | None = None
+        """First topics of all events watched; None when any topic may be one."""
+        if None not in topics:
+            self.topic0s = tuple(dict.fromkeys(topic for some in topics for topic in some or ()))
+        self._contracts: dict[bytes, list[tuple[WatchedContract, frozenset[bytes] | None]]] = {}
+        for contract, some in zip(contracts, topics, strict=True):
+            known = None if some is None else frozenset(some)
+            self._contracts.setdefault(contract.address, []).append((contract, known))
+
+    @property
+    def filter(self) -> LogFilter:
+        """All that a node is asked for; no address when there is nothing to ask for."""
+        if self.topic0s == ():
+            return LogFilter(())
+        return LogFilter(self.addresses, () if self.topic0s is None else (self.topic0s,))
+
+    def decode(self, log: RawLog) -> Event | UndecodedLog | None:
+        """The event of ``log``, or why it is none; None for a log that only another contract's events asked for."""
+        topic0 = log.topics[0] if log.topics else None
+        failed: UndecodedLog | None = None
+        for contract, topics in self._contracts.get(log.address, ()):
+            if topics is not None and topic0 not in topics:
+                continue
+            try:
+                event, args = contract.decoder.decode(log.topics, log.data)
+            except DecodeError as error:
+                failed = failed or UndecodedLog(self.network, contract.name, log, str(error))
+            else:
+                return Event(self.network, contract.name, event.name, event.signature, args, log)
+        return failed
+
+    def decode_all(self, logs: Sequence[RawLog]) -> tuple[tuple[Event, ...], tuple[UndecodedLog, ...]]:
+        """All of ``logs`` in their order, those that decode and those that do not."""
+        decoded = [self.decode(log) for log in logs]
+        events = tuple([item for item in decoded if isinstance(item, Event)])
+        return events, tuple([item for item in decoded if isinstance(item, UndecodedLog)])

@@ -1,0 +1,95 @@
+"""A WebSocket to an endpoint: it wakes at new blocks, and carries calls where the network has no HTTP endpoint.
+
+What a subscription tells is never taken as truth: it only says "look now".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+from pydantic import SecretStr
+
+from chainwatch.chain import wire
+from chainwatch.chain.errors import MalformedAnswer, TransportError
+from chainwatch.chain.transport import MAX_ANSWER, client_errors
+
+HEARTBEAT = 8.0
+"""Seconds between pings; a peer that has not answered half of that later counts as gone."""
+
+CONNECT_TIMEOUT = 10.0
+
+
+class WebSocketTransport:
+    """One ws(s):// URL. `connected` opens it; calls can be made inside of that only.
+
+    ``on_news`` is called whenever a subscription says something.
+    """
+
+    def __init__(
+        self, name: str, url: SecretStr, session: aiohttp.ClientSession, on_news: Callable[[], None]
+    ) -> None:
+        self.name = name
+        self.batches = False
+        self._url = url
+        self._session = session
+        self._on_news = on_news
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._waiting: dict[int | str | None, asyncio.Future[bytes]] = {}
+
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator[asyncio.Task[None]]:
+        """Opens the connection and closes it on leaving; the task given ends when the connection does."""
+        with client_errors(self.name):
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                socket = await self._session.ws_connect(
+                    self._url.get_secret_value(), heartbeat=HEARTBEAT, max_msg_size=MAX_ANSWER
+                )
+        self._socket = socket
+        reader = asyncio.create_task(self._read(socket), name=f"{self.name} reader")
+        try:
+            yield reader
+        finally:
+            self._socket = None
+            reader.cancel()
+            self._fail_waiting()
+            await asyncio.gather(reader, return_exceptions=True)
+            with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+                async with asyncio.timeout(1):
+                    await socket.close()
+
+    async def exchange(self, body: bytes, id: int, seconds: float) -> bytes:
+        """See `Transport`."""
+        if self._socket is None or self._socket.closed:
+            raise TransportError(self.name, "the WebSocket is not connected")
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[id] = answer
+        try:
+            with client_errors(self.name):
+                async with asyncio.timeout(seconds):
+                    await self._socket.send_str(body.decode())
+                    return await answer
+        finally:
+            self._waiting.pop(id, None)
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in socket:
+            if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                break
+            data: bytes = message.data.encode() if isinstance(message.data, str) else message.data
+            try:
+                head = wire.parse_notification(data)
+            except ValueError:
+                raise MalformedAnswer(self.name, "a WebSocket message that is not JSON-RPC") from None
+            if head.method is not None:
+                self._on_news()
+            elif (future := self._waiting.get(head.id)) is not None and not future.done():
+                future.set_result(data)
+        self._fail_waiting()
+
+    def _fail_waiting(self) -> None:
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(TransportError(self.name, "the WebSocket was closed"))

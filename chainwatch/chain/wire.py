@@ -1,0 +1,213 @@
+"""JSON-RPC messages as they stand on the wire, and their way into the nouns of `chainwatch.model`.
+
+Answers are parsed by msgspec straight into typed structs: this is the hot path of a replay.
+Shapes: https://ethereum.github.io/execution-apis/ and https://www.jsonrpc.org/specification.
+Every function raises `ValueError` (msgspec's errors are such) with a text that holds nothing of the answer's size.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from chainwatch.model import ADDRESS_LENGTH, HASH_LENGTH, Header, RawLog, to_hex
+
+
+class Call(NamedTuple):
+    """One JSON-RPC request: ``method`` and its positional ``params``."""
+
+    method: str
+    params: tuple[Any, ...] = ()
+
+
+class LogFilter(NamedTuple):
+    """Which logs: of any of ``addresses``; ``topics`` by position: one hash, any of several, or None for all."""
+
+    addresses: tuple[bytes, ...]
+    topics: tuple[bytes | tuple[bytes, ...] | None, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The filter as `eth_getLogs` takes it, without its blocks."""
+        return {
+            "address": [to_hex(a) for a in self.addresses],
+            "topics": [_topic_json(t) for t in self.topics],
+        }
+
+    def matches(self, log: RawLog) -> bool:
+        """Whether a node that is asked with this filter would answer ``log``."""
+        return (
+            log.address in self.addresses
+            and len(log.topics) >= len(self.topics)
+            and all(
+                wanted is None or topic == wanted or (isinstance(wanted, tuple) and topic in wanted)
+                for topic, wanted in zip(log.topics, self.topics, strict=False)
+            )
+        )
+
+
+class WireError(msgspec.Struct):
+    """The error of a JSON-RPC answer."""
+
+    code: int = 0
+    message: str = ""
+    data: Any = None
+
+
+class Answer(msgspec.Struct):
+    """One JSON-RPC answer; ``result`` is not parsed yet."""
+
+    id: int | str | None = None
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: WireError | str | None = None
+
+
+class Notification(msgspec.Struct):
+    """What a WebSocket carries: an answer (``id``), or news of a subscription (``method``)."""
+
+    id: int | str | None = None
+    method: str | None = None
+
+
+class WireLog(msgspec.Struct, rename="camel"):
+    """An entry of an `eth_getLogs` answer. A pending log has nulls here, which msgspec refuses."""
+
+    address: str
+    topics: list[str]
+    data: str
+    block_number: str
+    block_hash: str
+    transaction_hash: str
+    log_index: str
+    block_timestamp: str | None = None
+    removed: bool = False
+
+
+class WireHeader(msgspec.Struct, rename="camel"):
+    """The fields of a block that chainwatch reads."""
+
+    number: str
+    hash: str
+    parent_hash: str
+    timestamp: str
+
+
+class WireReceipt(msgspec.Struct):
+    """The field of a transaction receipt that chainwatch reads."""
+
+    logs: list[WireLog]
+
+
+parse_answer = msgspec.json.Decoder(Answer).decode
+parse_answers = msgspec.json.Decoder(Answer | list[Answer]).decode
+parse_notification = msgspec.json.Decoder(Notification).decode
+parse_logs = msgspec.json.Decoder(list[WireLog]).decode
+parse_header = msgspec.json.Decoder(WireHeader).decode
+parse_receipts = msgspec.json.Decoder(list[WireReceipt]).decode
+parse_text = msgspec.json.Decoder(str).decode
+
+_encode = msgspec.json.encode
+
+
+def request_body(calls: Sequence[tuple[int, Call]]) -> bytes:
+    """The body that asks ``calls``, each with its id: one object, or an array of them when there are several."""
+    messages = [{"jsonrpc": "2.0", "id": id, "method": c.method, "params": c.params} for id, c in calls]
+    return _encode(messages[0] if len(messages) == 1 else messages)
+
+
+def quantity(text: str) -> int:
+    """The integer of a ``0x…`` quantity."""
+    if text[:2] != "0x":
+        raise ValueError("a quantity does not begin with 0x")
+    return int(text, 16)
+
+
+def to_header(wire: WireHeader) -> Header:
+    """A block's header in bytes and integers."""
+    return Header(
+        number=quantity(wire.number),
+        hash=_fixed(wire.hash, HASH_LENGTH),
+        parent_hash=_fixed(wire.parent_hash, HASH_LENGTH),
+        timestamp=quantity(wire.timestamp),
+    )
+
+
+def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, addresses: Sequence[bytes]) -> list[RawLog]:
+    """``wires`` in (block, log index) order; timestamp 0 where the node gave none.
+
+    Refused is what nobody asked for: a log outside ``first``..``last`` or of an address not in ``addresses``,
+    a removed one, two with the same position, two blocks of the same number.
+    """
+    known: dict[str, bytes] = {}
+    wanted = frozenset(addresses)
+    blocks: dict[str, tuple[int, bytes, int]] = {}
+    hashes: dict[int, bytes] = {}
+    logs: list[RawLog] = []
+    from_hex = bytes.fromhex
+    for wire in wires:
+        block = blocks.get(wire.block_hash)
+        if block is None:
+            block = blocks[wire.block_hash] = _block_of(wire)
+            if not first <= block[0] <= last:
+                raise ValueError(f"a log of block {block[0]} was not asked for: {first}..{last} was")
+            if hashes.setdefault(block[0], block[1]) != block[1]:
+                raise ValueError(f"logs of two different blocks {block[0]}")
+        elif quantity(wire.block_number) != block[0]:
+            raise ValueError("one block hash at two block numbers")
+        address = known.get(wire.address)
+        if address is None:
+            address = known[wire.address] = _fixed(wire.address, ADDRESS_LENGTH)
+            if address not in wanted:
+                raise ValueError(f"a log of {to_hex(address)}, which was not asked for")
+        if wire.removed:
+            raise ValueError("a removed log among those of the chain")
+        topics = tuple([from_hex(topic[2:]) for topic in wire.topics])
+        tx_hash = from_hex(wire.transaction_hash[2:])
+        if (
+            len(tx_hash) != HASH_LENGTH
+            or len(topics) > 4
+            or sum(map(len, topics)) != HASH_LENGTH * len(topics)
+        ):
+            raise ValueError("a topic or transaction hash that does not have 32 bytes")
+        logs.append(
+            RawLog(
+                block[0],
+                block[1],
+                block[2],
+                quantity(wire.log_index),
+                tx_hash,
+                address,
+                topics,
+                from_hex(wire.data[2:]),
+            )
+        )
+    return _in_order(logs)
+
+
+def _in_order(logs: list[RawLog]) -> list[RawLog]:
+    positions = [(log.block_number, log.log_index) for log in logs]
+    if all(a < b for a, b in itertools.pairwise(positions)):
+        return logs
+    if len(set(positions)) != len(positions):
+        raise ValueError("two logs with the same index in one block")
+    return sorted(logs, key=lambda log: (log.block_number, log.log_index))
+
+
+def _block_of(wire: WireLog) -> tuple[int, bytes, int]:
+    timestamp = 0 if wire.block_timestamp is None else quantity(wire.block_timestamp)
+    return quantity(wire.block_number), _fixed(wire.block_hash, HASH_LENGTH), timestamp
+
+
+def _fixed(text: str, length: int) -> bytes:
+    value = bytes.fromhex(text[2:])
+    if len(value) != length:
+        raise ValueError(f"{len(value)} bytes where {length} were expected")
+    return value
+
+
+def _topic_json(topic: bytes | tuple[bytes, ...] | None) -> str | list[str] | None:
+    if topic is None:
+        return None
+    return to_hex(topic) if isinstance(topic, bytes) else [to_hex(t) for t in topic]
