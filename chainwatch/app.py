@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 import aiohttp
+import msgspec
 import sqlalchemy as sa
 import structlog
 
@@ -23,13 +24,15 @@ from chainwatch.alerting.scheduler import DeadlineScheduler
 from chainwatch.chain.errors import ChainError, DeepReorg, WrongChain
 from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
+from chainwatch.chain.transport import open_session
+from chainwatch.checker.transfer import SEARCH
 from chainwatch.lookback import search_openings
 from chainwatch.model import Batch, Deadline, Searched, Seen, Signal
 from chainwatch.pipeline import Outcome, Pipeline
 from chainwatch.plan import Plan
-from chainwatch.checker.transfer import SEARCH
 from chainwatch.selfwatch import NETWORK_ALERTS, WATCHDOG, Holding, network_signals, watchdog
 from chainwatch.store import alerts, blocks, retention, schema, transfers
+from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.supervise import Supervisor
@@ -55,8 +58,11 @@ _log = structlog.get_logger(__name__)
 
 
 async def run(plan: Plan, database: Database, stop: asyncio.Event) -> None:
-    """Follow every network and deliver every alert until ``stop`` is set. Raises ``StoreError`` for a database of other chains."""
-    async with aiohttp.ClientSession() as session:
+    """Follow every network and deliver every alert until ``stop`` is set.
+
+    Raises ``StoreError`` for a database of other chains.
+    """
+    async with open_session() as session:
         monitor = Monitor(plan, database, session)
         await monitor.start()
         try:
@@ -88,7 +94,7 @@ class Monitor:
             for name, watch in plan.watches.items()
         }
         self._search_wanted = asyncio.Event()
-        self._scheduler = DeadlineScheduler(self._load_deadlines, self._confirm_heads, clock)
+        self._scheduler = DeadlineScheduler(self._load_deadlines, self._confirm_heads)
         self._queues: dict[str, ReceiverQueue] = {}
         self._alerts: AlertManager
         self._pipeline: Pipeline
@@ -106,7 +112,9 @@ class Monitor:
         )
         self._pipeline = Pipeline(self._plan.flows, settings.networks, self._plan.decode, self._alerts)
         await self._database.write(lambda c: self._alerts.reroute(c, self._clock()))
-        firing = await self._database.read(lambda c: [a.labels for a in alerts.firing(c) if a.name in _OWN_ALERTS])
+        firing = await self._database.read(
+            lambda c: [a.labels for a in alerts.firing(c) if a.name in _OWN_ALERTS]
+        )
         self._holding = Holding(firing, int(self._started))
         for receiver in settings.receivers.values():
             self._queues[receiver.name] = ReceiverQueue(
@@ -126,7 +134,9 @@ class Monitor:
         start("self-watch", self._watch_self)
         start("lookback", self._look_back)
         start("retention", self._prune)
-        _log.info("running", networks=len(self._observers), flows=len(self._plan.flows), receivers=len(self._queues))
+        _log.info(
+            "running", networks=len(self._observers), flows=len(self._plan.flows), receivers=len(self._queues)
+        )
 
     async def stop(self) -> None:
         """End every task; what is under way and not committed is done again after the next start."""
@@ -147,8 +157,8 @@ class Monitor:
         checkpoint = (await self._database.read(blocks.checkpoints)).get(name)
         window = await self._database.read(lambda c: blocks.window(c, name))
         try:
-            async with contextlib.aclosing(self._observers[name].batches(checkpoint, window)) as items:
-                async for item in items:
+            async with self._pools[name]:
+                async for item in self._observers[name].batches(checkpoint, window):
                     await self._process([item])
         except WrongChain as error:
             _log.error("network not started", network=name, reason=str(error))
@@ -160,7 +170,7 @@ class Monitor:
     async def _process(self, items: Sequence[Batch | Seen | Searched]) -> None:
         outcome: Outcome = await self._write(lambda c: self._pipeline.process(c, items, self._clock()))
         self._scheduler.cancelled(outcome.deadlines.closed)
-        self._scheduler.added(outcome.deadlines.opened)
+        self._scheduler.added(map(_when_past, outcome.deadlines.opened))
         if any(d.network == SEARCH for d in outcome.deadlines.opened):
             self._search_wanted.set()
         self._wake(outcome.next_flush)
@@ -181,8 +191,11 @@ class Monitor:
 
     # --- deadlines ----------------------------------------------------------------------------------------
 
-    async def _load_deadlines(self, until: int, limit: int) -> list[Deadline]:
-        return await self._database.read(lambda c: transfers.due_until(c, until, limit))
+    async def _load_deadlines(self, after: tuple[int, int, str], until: int, limit: int) -> list[Deadline]:
+        due_at, transfer_id, step = after
+        position = (due_at - 1, transfer_id, step)
+        found = await self._database.read(lambda c: transfers.due_after(c, position, until - 1, limit))
+        return [_when_past(deadline) for deadline in found]
 
     async def _confirm_heads(self, due: Sequence[Deadline]) -> None:
         """Deadlines have come by the clock: have their networks looked at. What was seen decides (S5)."""
@@ -203,7 +216,14 @@ class Monitor:
                 current += network_signals(self._settings.networks[name], observer.status, self._started, now)
             changes = self._holding.update(current, int(now))
             states = [
-                (name, s.state, s.head, s.head_timestamp, s.last_error, now)
+                NetworkState(
+                    name,
+                    s.state,
+                    s.head.number if s.head else None,
+                    s.head.timestamp if s.head else None,
+                    s.last_error,
+                    now,
+                )
                 for name, s in ((n, o.status) for n, o in self._observers.items())
             ]
 
@@ -216,11 +236,13 @@ class Monitor:
 
     async def _prune(self) -> None:
         while True:
-            now = self._clock()
-            before = now - self._settings.store.retention
-            while await self._write(lambda c: retention.prune(c, int(before), before, RETENTION_STEP)):
-                await asyncio.sleep(0)
+            while await self._write(partial(self._prune_step, now=self._clock())):
+                pass  # a transaction each, so that others write between two steps
             await asyncio.sleep(RETENTION_EVERY)
+
+    def _prune_step(self, connection: sa.Connection, now: float) -> int:
+        before = now - self._settings.store.retention
+        return retention.prune(connection, int(before), before, RETENTION_STEP)
 
     # --- the way to the database and from there ---------------------------------------------------------
 
@@ -243,8 +265,12 @@ class Monitor:
         """After a commit: let the queues look for new notifications and plan the next flush of groups."""
         for queue in self._queues.values():
             queue.wake()
-        if next_flush is not None:
-            self._scheduler.at(next_flush, self._flush)
+        self._scheduler.at("flush", next_flush, self._flush)
+
+
+def _when_past(deadline: Deadline) -> Deadline:
+    """``deadline`` for the scheduler: a network is seen past it from the following second on."""
+    return msgspec.structs.replace(deadline, due_at=deadline.due_at + 1)
 
 
 def _deep_reorg(network: str, error: DeepReorg, now: int) -> Signal:

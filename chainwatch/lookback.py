@@ -39,7 +39,9 @@ async def search_openings(
             some = keys[start : start + KEYS_AT_ONCE]
             try:
                 events = [
-                    event for origin in origins for event in await _search(plan, pools, checkpoints, flow, origin, some)
+                    event
+                    for origin in origins
+                    for event in await _search(plan, pools, checkpoints, flow, origin, some)
                 ]
             except ChainError as error:
                 failed = error
@@ -70,7 +72,7 @@ async def _search(
     for contract in watch.contracts:
         if contract.name != flow.opening.contract:
             continue
-        topics = [list(topic0) if topic0 else None, *flow.search_topics(keys)]
+        topics = [topic0, *flow.search_topics(keys)]
         for log in await find_logs(pool, contract.address, topics, first, last):
             event = watch.decode(log)
             if isinstance(event, Event) and event.signature == flow.opening.event.signature:

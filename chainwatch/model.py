@@ -173,8 +173,8 @@ class Signal(msgspec.Struct, frozen=True):
     """A condition is now true (``ends_at`` is None) or has stopped being so.
 
     ``labels`` identify the condition (``alertname`` and ``severity`` among them), ``annotations`` explain it.
-    ``starts_at`` and ``ends_at`` are Unix seconds: chain time for what happens on chain. A signal with an end for a condition
-    never raised before says that it came and went. ``reason`` tells why it ended: ``late``, ``reorg``, ``in time``, ….
+    ``starts_at`` and ``ends_at`` are Unix seconds: chain time for what happens on chain. A signal with an end for a
+    condition never raised before says that it came and went. ``reason`` tells why it ended: ``late``, ``reorg``, ….
     """
 
     labels: Mapping[str, str]
@@ -238,7 +238,8 @@ class Transfer(msgspec.Struct, frozen=True):
     """One instance of a flow. All but ``id``, ``raised`` and ``deadlines`` follows from ``occurrences``.
 
     ``id`` is 0 until it is stored. ``searched``: the origin's earlier blocks were looked through for the opening step.
-    ``raised`` are the alerts that stand by what was last saved, by condition; ``deadlines`` the rows open in the database, by step.
+    ``raised`` are the alerts that stand by what was last saved, by condition; ``deadlines`` the rows that are open in
+    the database, by step.
     """
 
     flow: str

@@ -84,7 +84,8 @@ def _compile_flows(draft: Draft, abis: Mapping[str, Abi]) -> list[Flow]:
 
     flows: list[Flow] = []
     for flow in parts.flows.values():
-        contracts = {flow.contract, *(s.contract for s in (flow.opens, *flow.expects) if s.contract)}
+        overrides = (flow.opens.contract, *(step.contract for step in flow.expects))
+        contracts = {flow.contract, *(name for name in overrides if name)}
         if not contracts <= abis.keys():
             continue  # told already: an unknown contract, or an ABI that cannot be read
         try:

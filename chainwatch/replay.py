@@ -1,7 +1,7 @@
 """Replay: the blocks of the past through the same pipeline, to test a configuration (S7).
 
-Only two things differ from a live run: batches come from ranges of history, and nothing waits. Where two networks' batches fall
-into the time line does not matter (S3); they are merged by block time so that memory and progress stay even.
+Only two things differ from a live run: batches come from ranges of history, and nothing waits. Where two networks'
+batches fall into the time line does not matter (S3); they are merged by block time so that progress stays even.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,8 +20,9 @@ from chainwatch import views
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.queue import ReceiverQueue
-from chainwatch.chain.history import block_at, head, read_range
+from chainwatch.chain.history import block_at, read_range
 from chainwatch.chain.pool import Pool
+from chainwatch.chain.rpc import Endpoint
 from chainwatch.checker.transfer import IN_TIME, REORG, SEARCH
 from chainwatch.lookback import search_openings
 from chainwatch.model import Batch, Searched, Signal
@@ -29,7 +30,6 @@ from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan
 from chainwatch.store import alerts, blocks, outbox, schema, transfers
 from chainwatch.store.database import Database
-from chainwatch.store.errors import StoreError
 
 EVENTS_A_COMMIT = 10_000
 """Events that one transaction takes; what is open at its end is all that is kept in memory."""
@@ -37,6 +37,8 @@ AHEAD = 2
 """Batches that are fetched ahead per network."""
 FIRST_TIME = 1_000_000_000
 """Integers from here on are Unix seconds, smaller ones block numbers."""
+HEAD_PATIENCE = 30.0
+"""Seconds for which the head is asked for until the replay gives up."""
 ALL = 2**62
 SEARCHES_AT_ONCE = 1_000
 PROPERTY = "replay"
@@ -81,13 +83,14 @@ async def resolve_ranges(
     start: Mapping[str, int | datetime],
     end: Mapping[str, int | datetime],
 ) -> list[Range]:
-    """The block ranges between ``start`` and ``end`` (by network); a network's ``start_block`` and head where one is missing.
+    """The block ranges between ``start`` and ``end``, given by network.
 
+    Where one is missing it is the network's ``start_block``, or its head.
     Raises ``ReplayError`` for a range without blocks or a start that nothing names, ``ChainError`` where nothing answers.
     """
     ranges = []
     for network, pool in pools.items():
-        newest = await head(pool)
+        newest = await pool.ask(Endpoint.head, HEAD_PATIENCE)
         begin: int | datetime | None = start.get(network, plan.settings.networks[network].start_block)
         if begin is None:
             raise ReplayError(
@@ -98,7 +101,9 @@ async def resolve_ranges(
         last = until if isinstance(until, int) else await block_at(pool, int(until.timestamp()) + 1) - 1
         last = min(last, newest.number)
         if first > last:
-            raise ReplayError(f"the range of {network} holds no block: it begins at {first} and ends at {last}")
+            raise ReplayError(
+                f"the range of {network} holds no block: it begins at {first} and ends at {last}"
+            )
         ranges.append(Range(network, first, last))
     return ranges
 
@@ -109,14 +114,20 @@ class Replay:
     ``notify`` sends what the alerts' routes say to the receivers. Use ``begin``, then ``run``, then ``report``.
     """
 
-    def __init__(self, plan: Plan, database: Database, pools: Mapping[str, Pool], *, notify: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, database: Database, pools: Mapping[str, Pool], *, notify: bool = False
+    ) -> None:
         settings = plan.settings
         self._plan = plan
         self._database = database
         self._pools = pools
         self._notify = notify
         # A year's alerts told again every few hours of it would help nobody.
-        routes = [r.model_copy(update={"repeat_interval": float("inf")}) for r in settings.routes] if notify else []
+        routes = (
+            [r.model_copy(update={"repeat_interval": float("inf")}) for r in settings.routes]
+            if notify
+            else []
+        )
         self._alerts = AlertManager(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
         self._pipeline = Pipeline(plan.flows, settings.networks, plan.decode, self._alerts)
         self._ranges: list[Range] = []
@@ -146,7 +157,9 @@ class Replay:
         """Read, check and store the whole range. Raises ``ChainError`` and ``StoreError``; what is committed stays."""
         checkpoints = await self._database.read(blocks.checkpoints)
         left = [
-            r if r.network not in checkpoints else Range(r.network, checkpoints[r.network].last.number + 1, r.last)
+            r
+            if r.network not in checkpoints
+            else Range(r.network, checkpoints[r.network].last.number + 1, r.last)
             for r in self._ranges
         ]
         total = sum(r.last - r.first + 1 for r in self._ranges)
@@ -154,16 +167,15 @@ class Replay:
         events = await self._database.read(blocks.log_count)
         items: list[Batch] = []
         size = 0
-        async with contextlib.aclosing(self._merged([r for r in left if r.first <= r.last])) as batches:
-            async for batch in batches:
-                items.append(batch)
-                size += len(batch.events) + 1
-                if size >= EVENTS_A_COMMIT:
-                    await self._commit(items)
-                    events += sum(len(i.events) for i in items)
-                    done += sum(i.last.number - i.first + 1 for i in items)
-                    progress(Progress(done, total, events))
-                    items, size = [], 0
+        async for batch in self._merged([r for r in left if r.first <= r.last]):
+            items.append(batch)
+            size += len(batch.events) + 1
+            if size >= EVENTS_A_COMMIT:
+                await self._commit(items)
+                events += sum(len(i.events) for i in items)
+                done += sum(i.last.number - i.first + 1 for i in items)
+                progress(Progress(done, total, events))
+                items, size = [], 0
         await self._commit(items)
         events += sum(len(i.events) for i in items)
         await self._look_back()
@@ -198,7 +210,8 @@ class Replay:
                     waiting.append((following.last.timestamp, index, following))
 
     def _read(self, wanted: Range) -> AsyncIterator[Batch]:
-        return read_range(self._pools[wanted.network], self._plan.watches[wanted.network], wanted.first, wanted.last)
+        pool, watch = self._pools[wanted.network], self._plan.watches[wanted.network]
+        return read_range(pool, watch, wanted.first, wanted.last, first_ever=True)
 
     async def _look_back(self) -> None:
         """Look up the opening steps from before the range, until there is none left to look for."""
@@ -232,7 +245,7 @@ class Replay:
         async with asyncio.TaskGroup() as tasks:
             for queue in queues:
                 tasks.create_task(queue.run())
-            while await self._database.read(_pending):
+            while await self._database.read(_pending):  # the queues tell nobody when they are empty
                 await asyncio.sleep(0.2)
             for queue in queues:
                 queue.stop()
@@ -258,10 +271,13 @@ class Replay:
             ],
             "events": blocks.log_count(connection),
             "transfers": {
-                flow: dict(sorted(found.items())) for flow, found in sorted(transfers.counts(connection).items())
+                flow: dict(sorted(found.items()))
+                for flow, found in sorted(transfers.counts(connection).items())
             },
             "alerts": _alerts(connection),
-            "latency": views.latency(self._pipeline.flows, transfers.select(connection, transfers.Filter()), seen),
+            "latency": views.latency(
+                self._pipeline.flows, transfers.select(connection, transfers.Filter()), seen
+            ),
         }
 
 
@@ -286,7 +302,10 @@ def _pending(connection: sa.Connection) -> int:
 
 @contextlib.asynccontextmanager
 async def _ahead(source: AsyncIterator[Batch]) -> AsyncIterator[Callable[[], Any]]:
-    """Pull ``source`` in a task of its own, a few batches ahead. Gives a function that returns the next one, None at the end."""
+    """Pull ``source`` in a task of its own, a few batches ahead.
+
+    Gives a function that returns the next batch, None at the end.
+    """
     queue: asyncio.Queue[Batch | Exception | None] = asyncio.Queue(AHEAD)
 
     async def pull() -> None:

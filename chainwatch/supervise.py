@@ -63,7 +63,9 @@ class Supervisor:
                 return
             except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
                 self.crashes[name] = self.crashes.get(name, 0) + 1
-                _log.error("a task crashed and is restarted", task=name, crashes=self.crashes[name], exc_info=True)
+                _log.error(
+                    "a task crashed and is restarted", task=name, crashes=self.crashes[name], exc_info=True
+                )
                 if self._clock() - started > HEALTHY_AFTER:
                     pause, alerted = FIRST_PAUSE, None
                 if alerted is None:

@@ -26,7 +26,12 @@ def config(alpha: DemoChain, beta: DemoChain, addresses: dict[str, str], databas
     return {
         "store": {"url": f"sqlite:///{database}"},
         "networks": {
-            name: {"chain_id": chain.chain_id, "domain": domain, "rpc": [chain.ws_url, chain.http_url], "start_block": 0}
+            name: {
+                "chain_id": chain.chain_id,
+                "domain": domain,
+                "rpc": [chain.ws_url, chain.http_url],
+                "start_block": 0,
+            }
             for name, (chain, domain) in chains.items()
         },
         "contracts": {
@@ -72,7 +77,7 @@ def config(alpha: DemoChain, beta: DemoChain, addresses: dict[str, str], databas
 
 
 async def play(alpha: DemoChain, beta: DemoChain, tell: Tell) -> None:
-    """Let transfers happen: some complete, one gets stuck and recovers, one payout is nobody's, one reorg undoes a payout."""
+    """Let transfers happen: some complete, one is stuck and recovers, one payout is nobody's, a reorg undoes another."""
     tell("two transfers from alpha to beta, paid out at once")
     for amount in (3, 5):
         await beta.execute(await alpha.xcall(BETA_DOMAIN, amount * ETHER))
@@ -89,7 +94,9 @@ async def play(alpha: DemoChain, beta: DemoChain, tell: Tell) -> None:
     await beta.execute(_never_opened(7 * ETHER))
     await asyncio.sleep(6)
 
-    tell("a transfer of 9, paid out, and then a reorg of beta that undoes the payout: its deadline lives again")
+    tell(
+        "a transfer of 9, paid out, and then a reorg of beta that undoes the payout: its deadline lives again"
+    )
     undone = await alpha.xcall(BETA_DOMAIN, 9 * ETHER)
     await beta.execute(undone)
     await asyncio.sleep(1)

@@ -1,0 +1,406 @@
+"""The commands: they read options, call what does the work, and show what it returns.
+
+Exit codes: 0 fine, 1 failed, 2 bad usage or configuration, 3 ``replay --fail-on`` found alerts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from chainwatch import __version__
+from chainwatch.config import ConfigError, parse_duration
+from chainwatch.model import SEVERITIES, SEVERITY_NAMES, TRANSFER_STATUSES
+
+if TYPE_CHECKING:
+    from chainwatch.looking import Look
+
+FAILED, BAD_USAGE, FOUND_ALERTS = 1, 2, 3
+
+T = TypeVar("T")
+
+
+class _Commands(click.Group):
+    """Turns the errors that a person can mend into one message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from chainwatch.chain.errors import ChainError
+        from chainwatch.replay import ReplayError
+        from chainwatch.store.errors import StoreError
+
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            click.echo(str(error), err=True)
+            sys.exit(BAD_USAGE)
+        except ReplayError as error:
+            click.echo(f"replay: {error}", err=True)
+            sys.exit(BAD_USAGE)
+        except (ChainError, StoreError) as error:
+            click.echo(f"{ctx.invoked_subcommand or 'chainwatch'}: {error}", err=True)
+            sys.exit(FAILED)
+
+
+class _Duration(click.ParamType[Any]):
+    """``60s``, ``5m``, ``PT1H`` → seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return value if isinstance(value, float) else parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Moment(click.ParamType[Any]):
+    """A date, a time, Unix seconds, or a duration back from now (``24h``) → Unix seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        if value.isdigit():
+            return int(value)
+        with contextlib.suppress(ValueError):
+            return int(datetime.now(UTC).timestamp() - parse_duration(value))
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is no date (2023-04-05), time (2023-04-05T08:11Z), Unix time or duration (24h)",
+                param,
+                ctx,
+            )
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+class _Severity(click.ParamType[Any]):
+    """``P0`` or ``critical`` → ``P0``."""
+
+    name = "severity"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        found = SEVERITY_NAMES.get(str(value).lower())
+        if found is None:
+            self.fail(
+                f"{value!r} is no severity; there are {', '.join(SEVERITIES)} and their names", param, ctx
+            )
+        return found
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "-c",
+    "--config",
+    "config",
+    type=click.Path(path_type=Path),
+    default="config.toml",
+    envvar="CHAINWATCH_CONFIG",
+    show_default=True,
+    show_envvar=True,
+    help="The configuration file.",
+)
+@click.version_option(__version__, prog_name="chainwatch")
+@click.pass_context
+def main(context: click.Context, config: Path) -> None:
+    """Watch cross-chain transfers and tell the right people when one is late, lost or wrong."""
+    context.obj = config
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+"""The option that every command with a table has."""
+
+
+@main.command()
+@click.pass_obj
+def run(config: Path) -> None:
+    """Follow every network and deliver alerts until stopped."""
+    from chainwatch import app, logs
+    from chainwatch.plan import load_plan
+    from chainwatch.store.database import Database
+
+    plan = load_plan(config, os.environ)
+    logs.configure(plan.settings.log)
+    with contextlib.closing(Database.open(plan.settings.store.url.get_secret_value())) as database:
+        _run_until_stopped(lambda stop: app.run(plan, database, stop))
+
+
+@main.command()
+@click.option("--online", is_flag=True, help="Also ask every endpoint for its chain id, head and log range.")
+@as_json
+@click.pass_obj
+def check(config: Path, online: bool, as_json: bool) -> None:
+    """Check the configuration: every mistake at once."""
+    from chainwatch import online as endpoints
+    from chainwatch import show
+    from chainwatch.plan import load_plan
+
+    plan = load_plan(config, os.environ)
+    found = _run(endpoints.check(plan)) if online else []
+    show.check(plan, found, as_json)
+    if any(not endpoint["ok"] for endpoint in found):
+        sys.exit(FAILED)
+
+
+@main.command()
+@click.option("--network", "only", multiple=True, metavar="NAME", help="Only this network (repeatable).")
+@click.option(
+    "--from",
+    "start",
+    multiple=True,
+    metavar="[NETWORK=]WHEN",
+    help="Block number, date, ISO time or Unix seconds to begin at. Default: the network's start_block.",
+)
+@click.option(
+    "--to",
+    "end",
+    multiple=True,
+    metavar="[NETWORK=]WHEN",
+    help="Where to end, inclusive; a date means its end. Default: the head.",
+)
+@click.option(
+    "--database", metavar="URL", help="Keep what is found in this fresh database. Default: a temporary one."
+)
+@click.option("--resume", is_flag=True, help="Go on with the interrupted replay in --database.")
+@click.option("--notify", is_flag=True, help="Really send the alerts to their receivers.")
+@click.option(
+    "--fail-on", type=_Severity(), help=f"Exit with {FOUND_ALERTS} when an alert this severe was found."
+)
+@as_json
+@click.pass_obj
+def replay(
+    config: Path,
+    only: tuple[str, ...],
+    start: tuple[str, ...],
+    end: tuple[str, ...],
+    database: str | None,
+    resume: bool,
+    notify: bool,
+    fail_on: str | None,
+    as_json: bool,
+) -> None:
+    """Run the blocks of the past through the configuration and report what would have been raised."""
+    from chainwatch import logs, replay_run, show
+    from chainwatch.plan import load_plan
+
+    plan = load_plan(config, os.environ)
+    logs.configure(plan.settings.log)
+    if resume and database is None:
+        raise click.UsageError("--resume needs the --database of the interrupted replay")
+    wanted = replay_run.Wanted(only, start, end, resume, notify)
+    if database is not None:
+        report = _run(replay_run.replay(plan, wanted, _url(database), durable=True))
+    else:
+        report = _in_temporary_database(lambda url: _run(replay_run.replay(plan, wanted, url, durable=False)))
+    show.replay(report, as_json)
+    severe = SEVERITIES[: SEVERITIES.index(fail_on) + 1] if fail_on else ()
+    if any(alert["labels"]["severity"] in severe for alert in report["alerts"]):
+        sys.exit(FOUND_ALERTS)
+
+
+@main.command()
+@as_json
+@click.pass_obj
+def status(config: Path, as_json: bool) -> None:
+    """Show networks, transfers, alerts and queues."""
+    from chainwatch import looking, show
+
+    with _looking(config) as look:
+        show.status(looking.status(look), as_json)
+
+
+@main.command()
+@click.option("--flow", help="Only transfers of this flow.")
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice(TRANSFER_STATUSES),
+    multiple=True,
+    help="Only these (repeatable).",
+)
+@click.option("--key", help="Only the transfer with this key.")
+@click.option("--origin", help="Only transfers from this network.")
+@click.option("--destination", help="Only transfers to this network.")
+@click.option(
+    "--since", type=_Moment(), help="Opened at this time or later: a date, a time, or 24h ago as 24h."
+)
+@click.option("--until", type=_Moment(), help="Opened before this time.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many, newest first."
+)
+@as_json
+@click.pass_obj
+def transfers(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
+    """List transfers with their steps and deadlines."""
+    from chainwatch import looking, show
+
+    with _looking(config) as look:
+        show.transfers(looking.transfers(look, limit, **wanted), as_json)
+
+
+@main.command()
+@click.option("--firing", is_flag=True, help="Only those that fire now.")
+@click.option("--name", help="Only alerts of this name, such as TransferOverdue.")
+@click.option(
+    "--severity", "severities", type=_Severity(), multiple=True, help="Only this severity (repeatable)."
+)
+@click.option("--since", type=_Moment(), help="Started at this chain time or later.")
+@click.option("--until", type=_Moment(), help="Started by this chain time.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many, newest first."
+)
+@as_json
+@click.pass_obj
+def alerts(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
+    """List alerts, firing and past."""
+    from chainwatch import looking, show
+
+    with _looking(config) as look:
+        show.alerts(looking.alerts(look, limit, **wanted), as_json)
+
+
+@main.group()
+def queue() -> None:
+    """Look at the queues of notifications, try again, or drop."""
+
+
+@queue.command("list")
+@click.option("--receiver", help="Only this receiver's.")
+@click.option("--status", type=click.Choice(["pending", "delivered", "dead", "dropped"]), help="Only these.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many, newest first."
+)
+@as_json
+@click.pass_obj
+def queue_list(config: Path, receiver: str | None, status: Any, limit: int, as_json: bool) -> None:
+    """List notifications with their attempts and last error."""
+    from chainwatch import looking, show
+
+    with _looking(config) as look:
+        show.queue(looking.queue(look, receiver, status, limit), as_json)
+
+
+@queue.command("retry")
+@click.argument("ids", type=int, nargs=-1)
+@click.option("--receiver", help="All dead and waiting notifications of this receiver.")
+@click.pass_obj
+def queue_retry(config: Path, ids: tuple[int, ...], receiver: str | None) -> None:
+    """Try notifications again now: by id, or all of a receiver."""
+    from chainwatch import looking
+
+    if bool(ids) == (receiver is not None):
+        raise click.UsageError("name notification ids, or a receiver with --receiver")
+    with _looking(config) as look:
+        click.echo(f"{looking.retry(look, ids, receiver)} to be tried again")
+
+
+@queue.command("drop")
+@click.argument("ids", type=int, nargs=-1, required=True)
+@click.pass_obj
+def queue_drop(config: Path, ids: tuple[int, ...]) -> None:
+    """Give notifications up for good; they stay visible as dropped."""
+    from chainwatch import looking
+
+    with _looking(config) as look:
+        click.echo(f"{looking.drop(look, ids)} dropped")
+
+
+@main.group()
+def report() -> None:
+    """Statistics over what was seen."""
+
+
+@report.command("latency")
+@click.option("--flow", help="Only transfers of this flow.")
+@click.option("--since", type=_Moment(), help="Opened at this time or later.")
+@click.option("--until", type=_Moment(), help="Opened before this time.")
+@as_json
+@click.pass_obj
+def report_latency(
+    config: Path, flow: str | None, since: int | None, until: int | None, as_json: bool
+) -> None:
+    """How long each step took, per route: count, median, 90th and 99th percentile, longest, overdue."""
+    from chainwatch import looking, show
+
+    with _looking(config) as look:
+        show.latency(looking.latency(look, flow, since, until), as_json)
+
+
+@main.command()
+@click.option("--for", "seconds", type=_Duration(), default="60s", show_default=True, help="How long.")
+def demo(seconds: float) -> None:
+    """Watch two embedded chains on which transfers complete, get stuck, are orphaned and reorganised."""
+    from chainwatch.demo.run import run_demo
+
+    with tempfile.TemporaryDirectory(prefix="chainwatch-demo-") as folder:
+        _run_until_stopped(lambda stop: run_demo(Path(folder), seconds, stop))
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for a shell: eval "$(chainwatch completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(main, {}, "chainwatch", "_CHAINWATCH_COMPLETE").source())
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def _run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Run ``work`` with an event that SIGTERM and Ctrl-C set."""
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await work(stop)
+
+    asyncio.run(run())
+
+
+def _looking(config: Path) -> contextlib.AbstractContextManager[Look]:
+    from chainwatch.looking import look
+
+    return look(config, os.environ)
+
+
+def _in_temporary_database(work: Callable[[str], T]) -> T:
+    """Run ``work`` on a database that goes with it, unless it is interrupted: then it can be gone on with."""
+    folder = Path(tempfile.mkdtemp(prefix="chainwatch-replay-"))
+    file = folder / "replay.db"
+    try:
+        result = work(_url(str(file)))
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; go on with: chainwatch replay --resume --database {file}", err=True)
+        sys.exit(FAILED)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def _url(text: str) -> str:
+    """A database URL, or a file's path as one."""
+    return text if "://" in text else f"sqlite:///{Path(text).absolute()}"

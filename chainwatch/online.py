@@ -1,0 +1,71 @@
+"""``check --online``: every endpoint asked for its chain id, its head and a range of logs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+
+from chainwatch.chain.errors import ChainError, ForeignChain, RangeTooWide
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.transport import open_session
+from chainwatch.config import NetworkSettings
+from chainwatch.plan import Plan
+
+RANGE = 1_000
+"""Blocks of logs that each endpoint is asked for."""
+PATIENCE = 10.0
+"""Seconds for which an endpoint is tried."""
+
+
+async def check(plan: Plan) -> list[dict[str, Any]]:
+    """How each configured endpoint answers.
+
+    As dicts with ``network``, ``endpoint``, ``ok``, ``chain_id``, ``head``, ``log_range`` (blocks) and ``problem``.
+    """
+    async with open_session() as session:
+        questions = [
+            _endpoint(plan, network, index, session)
+            for network in plan.settings.networks.values()
+            for index in range(len(network.rpc))
+        ]
+        return list(await asyncio.gather(*questions))
+
+
+async def _endpoint(
+    plan: Plan, network: NetworkSettings, index: int, session: aiohttp.ClientSession
+) -> dict[str, Any]:
+    """Asks one endpoint alone, through a pool of its own."""
+    pool = Pool(network.model_copy(update={"rpc": [network.rpc[index]]}), session)
+    found: dict[str, Any] = {"chain_id": None, "head": None, "log_range": None, "problem": None}
+    try:
+        async with pool:
+            head = await pool.ask(Endpoint.head, PATIENCE)
+            found |= {"chain_id": network.chain_id, "head": head.number}
+            found["log_range"] = await _log_range(plan, network.name, pool, head.number)
+    except ChainError as error:
+        found["problem"] = str(error)
+        if isinstance(error, ForeignChain):
+            found["chain_id"] = None
+    name = pool.endpoints[0].name.replace("[0]", f"[{index}]", 1)
+    return {"network": network.name, "endpoint": name, "ok": found["problem"] is None, **found}
+
+
+async def _log_range(plan: Plan, network: str, pool: Pool, head: int) -> int | None:
+    """How many blocks of logs the endpoint gives at once, up to ``RANGE``; None when nothing is watched there."""
+    watch = plan.watches.get(network)
+    if watch is None:
+        return None
+    blocks = min(RANGE, head + 1)
+    while True:
+        first = head - blocks + 1
+        try:
+            await pool.ask(lambda endpoint: endpoint.logs(watch.filter, first, head), PATIENCE)  # noqa: B023
+        except RangeTooWide:
+            if blocks == 1:
+                raise
+            blocks //= 2
+        else:
+            return blocks

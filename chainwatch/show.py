@@ -1,0 +1,240 @@
+"""Tables for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from chainwatch.plan import Plan
+
+_STATE_STYLES = {
+    "live": "green",
+    "complete": "green",
+    "met": "green",
+    "delivered": "green",
+    "resolved": "green",
+    "overdue": "bold red",
+    "orphan": "bold red",
+    "firing": "bold red",
+    "dead": "bold red",
+    "halted": "bold red",
+    "blind": "red",
+    "late": "yellow",
+    "stalled": "yellow",
+    "stopped": "yellow",
+    "unopened": "dim",
+    "untracked": "dim",
+}
+
+
+def check(plan: Plan, endpoints: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """That the configuration is fine, and how each endpoint answered where they were asked."""
+    settings = plan.settings
+    summary = {
+        "networks": len(settings.networks),
+        "contracts": len(settings.contracts),
+        "flows": len(settings.flows),
+        "receivers": len(settings.receivers),
+        "routes": len(settings.routes),
+    }
+    if as_json:
+        _json({"ok": all(e["ok"] for e in endpoints), **summary, "endpoints": list(endpoints)})
+        return
+    click.echo(
+        "the configuration is fine: " + ", ".join(f"{count} {name}" for name, count in summary.items())
+    )
+    if endpoints:
+        _table(
+            ("endpoint", "ok", "chain id", "head", "log range", "problem"),
+            (
+                (e["endpoint"], e["ok"], e["chain_id"], e["head"], e["log_range"], e["problem"])
+                for e in endpoints
+            ),
+        )
+
+
+def status(view: dict[str, Any], as_json: bool) -> None:
+    """Networks, transfers, alerts, queues."""
+    if as_json:
+        _json(view)
+        return
+    _table(
+        ("network", "chain id", "state", "checkpoint", "head", "lag", "seen until"),
+        (
+            (
+                n["name"],
+                n["chain_id"],
+                n["state"],
+                n["checkpoint"] and n["checkpoint"]["number"],
+                n["head"],
+                n["lag_blocks"],
+                _time(n["seen_until"]),
+            )
+            for n in view["networks"]
+        ),
+    )
+    _table(("transfers", "count"), view["transfers"].items())
+    _table(("alerts firing", "count"), view["alerts"]["firing"].items())
+    _table(
+        ("queue", "pending", "delivered", "dead", "dropped"),
+        ((q["receiver"], q["pending"], q["delivered"], q["dead"], q["dropped"]) for q in view["queues"]),
+    )
+    for network in view["networks"]:
+        if network["error"]:
+            click.echo(f"{network['name']}: {network['error']}")
+    if view["undecoded_logs"]:
+        click.echo(f"{view['undecoded_logs']} stored logs do not decode with their ABI")
+
+
+def transfers(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """One line a transfer."""
+    if as_json:
+        _json(rows)
+        return
+    _table(
+        ("flow", "transfer", "status", "from", "to", "opened at", "steps"),
+        (
+            (
+                t["flow"],
+                t["key"],
+                t["status"],
+                t["origin"],
+                t["destination"],
+                _time(t["opened_at"]),
+                _steps(t),
+            )
+            for t in rows
+        ),
+    )
+
+
+def alerts(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """One line an alert."""
+    if as_json:
+        _json(rows)
+        return
+    _table(
+        ("id", "severity", "state", "alert", "started", "ended", "summary"),
+        (
+            (
+                a["id"],
+                a["labels"]["severity"],
+                a["state"],
+                a["labels"]["alertname"],
+                _time(a["starts_at"]),
+                _time(a["ends_at"]) + (f" ({a['reason']})" if a["reason"] else ""),
+                a["annotations"].get("summary", ""),
+            )
+            for a in rows
+        ),
+    )
+
+
+def queue(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """One line a notification."""
+    if as_json:
+        _json(rows)
+        return
+    _table(
+        ("id", "receiver", "status", "attempts", "created", "next attempt", "last error"),
+        (
+            (
+                n["id"],
+                n["receiver"],
+                n["status"],
+                n["attempts"],
+                _time(n["created_at"]),
+                _time(n["next_attempt_at"]) if n["status"] == "pending" else "",
+                n["last_error"],
+            )
+            for n in rows
+        ),
+    )
+
+
+def latency(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """One line a route and step; durations in seconds."""
+    if as_json:
+        _json(rows)
+        return
+    columns = ("flow", "origin", "destination", "step", "count", "p50", "p90", "p99", "max", "overdue")
+    _table(columns, ([row[c] for c in columns] for row in rows))
+
+
+def replay(report: dict[str, Any], as_json: bool) -> None:
+    """What a replay found."""
+    if as_json:
+        _json(report)
+        return
+    _table(
+        ("network", "from", "to", "events", "until"),
+        ((n["name"], n["from"], n["to"], n["events"], _time(n["to_timestamp"])) for n in report["networks"]),
+    )
+    _table(
+        ("flow", "status", "transfers"),
+        (
+            (flow, name, count)
+            for flow, counts in report["transfers"].items()
+            for name, count in counts.items()
+        ),
+    )
+    _table(
+        ("severity", "alert", "started", "ended", "summary"),
+        (
+            (
+                a["labels"]["severity"],
+                a["labels"]["alertname"],
+                _time(a["starts_at"]),
+                _time(a["ends_at"]) or "still holds",
+                a["annotations"].get("summary", ""),
+            )
+            for a in report["alerts"]
+        ),
+    )
+    latency(report["latency"], as_json=False)
+    click.echo(f"{report['events']:,} events, {len(report['alerts']):,} alerts")
+
+
+def _steps(transfer: dict[str, Any]) -> str:
+    due = {d["step"]: d["state"] for d in transfer["deadlines"]}
+    seen = [
+        f"{name} late by {step['late_by']} s" if step["late_by"] else name
+        for name, step in transfer["steps"].items()
+    ]
+    return ", ".join(
+        [*seen, *(f"{name} {state}" for name, state in due.items() if name not in transfer["steps"])]
+    )
+
+
+def _json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    text = (
+        {None: "–", True: "yes", False: "no"}.get(value, str(value))
+        if not isinstance(value, int)
+        else str(value)
+    )
+    style = _STATE_STYLES.get(text)
+    escaped = text.replace("[", r"\[")
+    return f"[{style}]{escaped}[/]" if style else escaped
+
+
+def _time(seconds: int | None) -> str:
+    """Unix seconds as UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S") if seconds is not None else ""
