@@ -63,18 +63,25 @@ class AlertManager:
             self._flush_groups(connection, groups, now)
         return alert_groups.next_flush(connection)
 
-    def reroute(self, connection: sa.Connection, now: float) -> None:
+    def reroute(self, connection: sa.Connection, now: float) -> float | None:
         """Let firing alerts follow the configured routes, which may have changed since they were raised: call it at start.
 
-        Groups of routes that are gone stay until they have told what they owe.
+        Groups of routes that are gone stay until they have told what they owe. Alerts about receivers that are gone
+        end. Returns when the next flush is due.
         """
+        gone: list[Signal] = []
         page: list[Alert] = []
         for alert in stored.firing(connection):
             page.append(alert)
             if len(page) == FLUSH_PAGE:
                 self._reroute_page(connection, page, now)
                 page = []
+            if alert.name == "ReceiverFailing" and alert.labels.get("receiver") not in self._send_resolved:
+                gone.append(
+                    Signal(alert.labels, alert.starts_at, ends_at=int(now), reason="receiver removed")
+                )
         self._reroute_page(connection, page, now)
+        return self.apply(connection, gone, now)
 
     def _reroute_page(self, connection: sa.Connection, page: Sequence[Alert], now: float) -> None:
         moved: dict[Audience, list[int]] = {}

@@ -101,8 +101,10 @@ class ReceiverQueue:
                 if self._under_way:
                     await asyncio.wait(self._under_way.values(), timeout=GRACE)
             finally:
-                for task in self._under_way.values():
+                left = list(self._under_way.values())
+                for task in left:
                     task.cancel()
+                await asyncio.gather(*left, return_exceptions=True)
 
     async def _recall(self) -> None:
         """Take up a ``ReceiverFailing`` alert that an earlier process raised."""

@@ -1,0 +1,150 @@
+"""Signals, routes, a clock that stands still, and a way to wait for what other tasks do."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import aiohttp
+import sqlalchemy as sa
+
+from chainwatch.alerting.notification import Notification, NotifiedAlert, load
+from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.config import RouteSettings
+from chainwatch.model import Signal
+from chainwatch.store import outbox
+
+T0 = 1_700_000_000
+
+
+def fires(transfer: str = "0x01", *, at: int = T0, name: str = "TransferOverdue", **labels: str) -> Signal:
+    """A condition that is now true."""
+    return Signal(_labels(name, transfer, labels), at, {"summary": f"{transfer} is late"})
+
+
+def ends(
+    transfer: str = "0x01",
+    *,
+    at: int = T0,
+    until: int = T0 + 60,
+    name: str = "TransferOverdue",
+    reason: str = "late",
+    **labels: str,
+) -> Signal:
+    """A condition that is true no more."""
+    return Signal(_labels(name, transfer, labels), at, {"summary": f"{transfer} was late"}, until, reason)
+
+
+def _labels(name: str, transfer: str, more: dict[str, str]) -> dict[str, str]:
+    return {"alertname": name, "transfer": transfer, "severity": "P1", **more}
+
+
+def route(*receivers: str, **settings: Any) -> RouteSettings:
+    """A route, by default at once and to one group per alert name."""
+    return RouteSettings.model_validate(
+        {"receivers": list(receivers or ("ops",)), "group_wait": "0s", **settings}
+    )
+
+
+def told(connection: sa.Connection, receiver: str = "ops") -> list[list[tuple[str, str]]]:
+    """The (status, transfer) of each notification of a receiver, in the order in which they were queued."""
+    queued = outbox.list_notifications(connection, receiver=receiver, limit=10_000)
+    return [[(a.status, a.labels["transfer"]) for a in load(connection, q).alerts] for q in reversed(queued)]
+
+
+def notification(*alerts: NotifiedAlert, **fields: Any) -> Notification:
+    """A notification with one firing alert unless others are given."""
+    alerts = alerts or (notified(),)
+    return Notification(
+        **{
+            "receiver": "ops",
+            "group_key": '{}/{}:{alertname="TransferOverdue"}',
+            "group_labels": {"alertname": alerts[0].labels["alertname"]},
+            "alerts": alerts,
+            "idempotency_key": "0" * 32,
+            **fields,
+        }
+    )
+
+
+def notified(**fields: Any) -> NotifiedAlert:
+    """An overdue transfer."""
+    return NotifiedAlert(
+        **{
+            "status": "firing",
+            "fingerprint": "00112233aabbccdd",
+            "labels": {"alertname": "TransferOverdue", "transfer": "0x01", "severity": "P1"},
+            "annotations": {"summary": "execute is late", "amount": "12 ETH"},
+            "starts_at": T0,
+            **fields,
+        }
+    )
+
+
+class ManualClock:
+    """Stands still until it is told to go on."""
+
+    def __init__(self, now: float = T0) -> None:
+        self._now = now
+        self._waiting: dict[asyncio.Event, float] = {}
+
+    def now(self) -> float:
+        return self._now
+
+    async def wait(self, event: asyncio.Event, until: float) -> None:
+        come = asyncio.Event()
+        if until <= self._now:
+            come.set()
+        self._waiting[come] = until
+        tasks = [asyncio.create_task(event.wait()), asyncio.create_task(come.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            del self._waiting[come]
+            for task in tasks:
+                task.cancel()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += seconds
+        for come, until in self._waiting.items():
+            if until <= self._now:
+                come.set()
+
+    def next_alarm(self) -> float:
+        """The earliest time that anybody waits for."""
+        return min(self._waiting.values())
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Return once ``condition`` holds; fails after five seconds."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+class ScriptedProvider:
+    """Takes messages, or fails as the script says; ``on_hold`` keeps them under way."""
+
+    allow_private = True
+
+    def __init__(self, script: Sequence[DeliveryError | None] = (), concurrency: int = 4) -> None:
+        self.concurrency = concurrency
+        self.script = list(script)
+        self.usual: DeliveryError | None = None
+        self.attempts: list[Notification] = []
+        self.taken: list[Notification] = []
+        self.on_hold: dict[str, asyncio.Event] = {}
+
+    async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
+        self.attempts.append(notification)
+        gate = self.on_hold.get(notification.alerts[0].labels["transfer"])
+        if gate is not None:
+            await gate.wait()
+        error = self.script.pop(0) if self.script else self.usual
+        if error is not None:
+            raise error
+        self.taken.append(notification)
+
+    @property
+    def taken_transfers(self) -> list[tuple[str, str]]:
+        return [(a.status, a.labels["transfer"]) for n in self.taken for a in n.alerts]

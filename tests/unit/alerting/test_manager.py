@@ -1,0 +1,212 @@
+"""Signals to notifications, over a real database."""
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.config import RouteSettings
+from chainwatch.store import alerts as stored
+from chainwatch.store import outbox
+from chainwatch.store.database import Database
+from tests.unit.alerting.helpers import T0, ends, fires, route, told
+
+NOW = float(T0)
+
+
+@pytest.fixture
+def connection(sqlite_url: str) -> Iterator[sa.Connection]:
+    database = Database.open(sqlite_url, durable=False)
+    with database.transaction() as connection:
+        yield connection
+    database.close()
+
+
+def _manager(*routes: RouteSettings, told_since: int = 0, **send_resolved: bool) -> AlertManager:
+    return AlertManager(routes or (route(),), send_resolved or {"ops": True}, told_since)
+
+
+def test_without_group_wait_an_alert_is_told_in_the_transaction_of_its_signal(
+    connection: sa.Connection,
+) -> None:
+    _manager().apply(connection, [fires()], NOW)
+    assert told(connection) == [[("firing", "0x01")]]
+
+
+def test_a_group_waits_for_more_alerts_before_it_is_first_told(connection: sa.Connection) -> None:
+    manager = _manager(route(group_wait="5s"))
+    assert manager.apply(connection, [fires("a")], NOW) == NOW + 5
+    assert manager.apply(connection, [fires("b")], NOW + 3) == NOW + 5
+    assert told(connection) == []
+    manager.flush(connection, NOW + 5)
+    assert told(connection) == [[("firing", "a"), ("firing", "b")]]
+
+
+def test_later_changes_wait_for_the_group_interval_and_come_with_all_that_fires(
+    connection: sa.Connection,
+) -> None:
+    manager = _manager()
+    manager.apply(connection, [fires("a")], NOW)
+    assert manager.apply(connection, [fires("b")], NOW + 2) == NOW + 15
+    manager.apply(connection, [ends("a")], NOW + 3)
+    manager.flush(connection, NOW + 15)
+    assert told(connection)[1:] == [[("firing", "b"), ("resolved", "a")]]
+
+
+def test_groups_are_told_apart_by_their_labels(connection: sa.Connection) -> None:
+    manager = _manager(route(group_by=["destination"]))
+    signals = [fires("a", destination="x"), fires("b", destination="y"), fires("c", destination="x")]
+    manager.apply(connection, signals, NOW)
+    assert sorted(told(connection)) == [[("firing", "a"), ("firing", "c")], [("firing", "b")]]
+
+
+def test_what_still_fires_is_told_again_after_the_repeat_interval(connection: sa.Connection) -> None:
+    manager = _manager(route(repeat_interval="60s"))
+    assert manager.apply(connection, [fires()], NOW) == NOW + 60
+    assert manager.flush(connection, NOW + 60) == NOW + 120
+    assert told(connection) == [[("firing", "0x01")]] * 2
+
+
+def test_an_alert_that_ends_before_its_group_is_told_is_told_both_firing_and_resolved_s2(
+    connection: sa.Connection,
+) -> None:
+    manager = _manager(route(group_wait="5s"))
+    manager.apply(connection, [fires()], NOW)
+    manager.apply(connection, [ends()], NOW + 1)
+    manager.flush(connection, NOW + 5)
+    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+
+
+def test_an_alert_that_came_and_went_unseen_is_told_both_too(connection: sa.Connection) -> None:
+    _manager().apply(connection, [ends()], NOW)
+    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+
+
+def test_one_batch_may_end_an_episode_and_begin_the_next(connection: sa.Connection) -> None:
+    manager = _manager()
+    manager.apply(connection, [fires()], NOW)
+    manager.apply(connection, [ends(), fires(at=T0 + 90)], NOW + 1)
+    manager.flush(connection, NOW + 15)
+    assert [n for [n] in told(connection)] == [("firing", "0x01"), ("resolved", "0x01"), ("firing", "0x01")]
+    assert [a.state for a in stored.list_alerts(connection)] == ["firing", "resolved"]
+
+
+def test_what_ended_before_the_watching_began_is_recorded_and_told_to_nobody(
+    connection: sa.Connection,
+) -> None:
+    manager = _manager(route(group_wait="5s"), told_since=T0)
+    manager.apply(connection, [ends("a", at=T0 - 90, until=T0), fires("b", at=T0 - 90)], NOW)
+    manager.apply(connection, [ends("b", at=T0 - 90, until=T0 - 9)], NOW + 1)
+    manager.flush(connection, NOW + 5)
+    assert told(connection) == []
+    assert {a.audience for a in stored.list_alerts(connection)} == {"quiet"}
+
+
+def test_whoever_was_told_firing_is_told_resolved_though_it_ended_before_the_watching_began(
+    connection: sa.Connection,
+) -> None:
+    manager = _manager(told_since=T0)
+    manager.apply(connection, [fires(at=T0 - 90)], NOW)
+    manager.apply(connection, [ends(at=T0 - 90, until=T0 - 9)], NOW + 20)
+    manager.flush(connection, NOW + 30)
+    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+
+
+def test_replayed_signals_tell_nobody_anything_new_s3(connection: sa.Connection) -> None:
+    manager = _manager()
+    for _ in range(3):
+        manager.apply(connection, [fires(), fires()], NOW)
+    for _ in range(3):
+        manager.apply(connection, [ends(), ends()], NOW + 20)
+    manager.flush(connection, NOW + 1000)
+    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+
+
+def test_an_alert_without_a_route_is_stored_and_counted(connection: sa.Connection) -> None:
+    _manager(route(match={"severity": "P0"})).apply(connection, [fires()], NOW)
+    assert stored.counts(connection) == [stored.Count("firing", "P1", "unrouted", 1)]
+    assert told(connection) == []
+
+
+def test_a_watchdog_without_a_route_is_no_fault(connection: sa.Connection) -> None:
+    _manager().apply(connection, [fires(name="Watchdog")], NOW)
+    assert stored.counts(connection) == [stored.Count("firing", "P1", "quiet", 1)]
+
+
+def test_a_receiver_may_hear_of_no_ends(connection: sa.Connection) -> None:
+    manager = _manager(route("ops", "pager"), ops=True, pager=False)
+    manager.apply(connection, [fires()], NOW)
+    manager.apply(connection, [ends()], NOW + 1)
+    manager.flush(connection, NOW + 15)
+    assert told(connection, "ops") == [[("firing", "0x01")], [("resolved", "0x01")]]
+    assert told(connection, "pager") == [[("firing", "0x01")]]
+
+
+def test_a_route_may_say_otherwise_than_its_receiver_about_ends(connection: sa.Connection) -> None:
+    manager = _manager(route(send_resolved=False))
+    manager.apply(connection, [fires(), ends()], NOW)
+    assert told(connection) == [[("firing", "0x01")]]
+
+
+def test_nothing_stays_of_a_group_when_all_is_told(connection: sa.Connection) -> None:
+    manager = _manager()
+    manager.apply(connection, [fires(), ends()], NOW)
+    assert manager.flush(connection, NOW + 15) is None
+    for table in ("alert_groups", "alert_members"):
+        assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0
+
+
+def test_after_a_change_of_routes_firing_alerts_reach_their_new_receivers(connection: sa.Connection) -> None:
+    _manager(route("old", match={"severity": "P1"})).apply(connection, [fires()], NOW)
+    changed = _manager(route("new"))
+    changed.reroute(connection, NOW + 1)
+    changed.apply(connection, [ends()], NOW + 20)
+    changed.flush(connection, NOW + 1000)
+    for receiver in ("old", "new"):
+        assert told(connection, receiver) == [[("firing", "0x01")], [("resolved", "0x01")]]
+
+
+def test_a_route_that_is_gone_repeats_nothing(connection: sa.Connection) -> None:
+    _manager(route(match={"severity": "P1"}, repeat_interval="60s")).apply(connection, [fires()], NOW)
+    _manager(route("new")).flush(connection, NOW + 100_000)
+    assert told(connection) == [[("firing", "0x01")]]
+
+
+def test_alerts_that_had_no_route_are_told_once_they_have_one(connection: sa.Connection) -> None:
+    _manager(route(match={"severity": "P0"})).apply(connection, [fires()], NOW)
+    _manager().reroute(connection, NOW + 1)
+    assert told(connection) == [[("firing", "0x01")]]
+    assert stored.counts(connection) == [stored.Count("firing", "P1", "routed", 1)]
+
+
+def test_an_alert_about_a_receiver_that_is_gone_ends(connection: sa.Connection) -> None:
+    failing = fires(name="ReceiverFailing", receiver="gone")
+    _manager().apply(connection, [failing], NOW)
+    _manager().reroute(connection, NOW + 1)
+    (alert,) = stored.list_alerts(connection)
+    assert (alert.state, alert.reason) == ("resolved", "receiver removed")
+
+
+def test_rerouting_changes_nothing_when_the_routes_are_the_same(connection: sa.Connection) -> None:
+    manager = _manager()
+    manager.apply(connection, [fires()], NOW)
+    manager.reroute(connection, NOW + 100)
+    assert told(connection) == [[("firing", "0x01")]]
+
+
+def test_a_storm_of_ten_thousand_is_one_notification_and_a_few_statements(connection: sa.Connection) -> None:
+    statements = []
+    sa.event.listen(connection, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    _manager().apply(connection, [fires(f"{n:#x}") for n in range(10_000)], NOW)
+    assert len(statements) < 50
+    (queued,) = outbox.list_notifications(connection)
+    assert len(queued.payload.firing) == 10_000
+    assert len(msgspec.msgpack.encode(queued.payload)) < 50_000
+
+
+def test_labels_that_cannot_be_routed_are_an_error_that_changes_nothing(connection: sa.Connection) -> None:
+    with pytest.raises(ValueError, match="severity"):
+        _manager().apply(connection, [fires(), fires(severity="urgent")], NOW)
+    assert stored.list_alerts(connection) == []

@@ -1,0 +1,62 @@
+"""When deliveries are tried again, from tables."""
+
+import pytest
+
+from chainwatch.alerting.retry import OPENS_AFTER, Breaker, backoff, is_hopeless
+
+
+@pytest.mark.parametrize(
+    ("attempts", "longest"), [(1, 1), (2, 2), (5, 16), (9, 256), (10, 300), (10_000, 300)]
+)
+def test_the_wait_doubles_up_to_five_minutes_with_full_jitter(attempts: int, longest: float) -> None:
+    assert backoff(attempts, 1.0) == longest
+    assert backoff(attempts, 0.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("attempts", "permanent", "waited", "hopeless"),
+    [
+        (1, False, 10.0, False),
+        (999, False, 99.9, False),
+        (1, False, 100.0, True),
+        (4, True, 10.0, False),
+        (5, True, 10.0, True),
+    ],
+)
+def test_a_message_is_given_up_after_its_time_or_a_handful_of_refusals(
+    attempts: int, permanent: bool, waited: float, hopeless: bool
+) -> None:
+    assert is_hopeless(attempts, permanent, waited, give_up_after=100.0) is hopeless
+
+
+def _failed(times: int, now: float = 100.0) -> Breaker:
+    breaker = Breaker()
+    for _ in range(times):
+        breaker.failed(now)
+    return breaker
+
+
+def test_the_breaker_stays_closed_for_a_few_failures() -> None:
+    breaker = _failed(OPENS_AFTER - 1)
+    assert not breaker.is_open
+    assert breaker.permits(1, 4, 100.0) == 3
+
+
+def test_an_open_breaker_permits_nothing_and_then_one_probe_at_a_time() -> None:
+    breaker = _failed(OPENS_AFTER)
+    assert breaker.probe_at is not None
+    assert breaker.permits(0, 4, breaker.probe_at - 0.1) == 0
+    assert breaker.permits(0, 4, breaker.probe_at) == 1
+    assert breaker.permits(1, 4, breaker.probe_at) == 0
+
+
+def test_probes_come_ever_more_seldom_but_at_least_once_a_minute() -> None:
+    first, tenth = _failed(OPENS_AFTER).probe_at, _failed(OPENS_AFTER + 10).probe_at
+    assert (first, tenth) == (116.0, 160.0)
+
+
+def test_a_success_closes_the_breaker_and_forgets_the_failures() -> None:
+    breaker = _failed(OPENS_AFTER)
+    breaker.succeeded()
+    breaker.failed(200.0)
+    assert (breaker.is_open, breaker.failing_since) == (False, 200.0)
