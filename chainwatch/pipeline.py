@@ -85,38 +85,47 @@ class Pipeline:
         work.signals += found.troubles
         known = stored.load(connection, {*found.occurrences, *work.dropped, *work.searched})
         changed: list[tuple[Transfer, Transfer]] = []
-        for key in (*found.occurrences, *(work.dropped - found.occurrences.keys())):
-            before = known.pop(key, None) or Transfer(*key)
-            changed.append((before, self._settle(key, before, found.occurrences.get(key, ()), work)))
-        changed += [
-            (known[k], self._settle(k, known[k], (), work)) for k in work.searched.intersection(known)
-        ]
+        # New ones in the order of their events, then the others sorted: every run tells the same in the same order (S7).
+        for key in (*found.occurrences, *sorted(known.keys() - found.occurrences.keys())):
+            before = known.get(key) or Transfer(*key)
+            current = self._recompute(key, before, found.occurrences.get(key, ()), work)
+            changed.append((before, self._settle(current, work)))
         changes = stored.save(connection, changed)
-        for network in work.advanced:
+        for network in sorted(work.advanced):
             self._raise_due(connection, network, work, changes)
         return Outcome(changes, self._alerts.apply(connection, work.signals, now))
 
     def _take_in(self, connection: sa.Connection, item: Batch | Seen | Searched, work: _Work) -> None:
         match item:
             case Seen():
-                work.see(item.network, item.until)
-                blocks.set_seen(connection, item.network, item.until)
+                if item.network in work.world.first:  # of a network that was never read, nothing was seen
+                    work.see(item.network, item.until)
+                    blocks.set_seen(connection, item.network, item.until)
             case Batch():
                 self._take_in_batch(connection, item, work)
             case Searched():
-                work.searched |= {(item.flow, key) for key in item.keys}
-                work.events += item.events
-                for event in item.events:
-                    number = blocks.network_id(connection, event.network)
-                    if number is not None:
-                        blocks.save_logs(connection, number, [StoredLog(event.contract, event.log, None)])
+                self._take_in_search(connection, item, work)
+
+    def _take_in_search(self, connection: sa.Connection, item: Searched, work: _Work) -> None:
+        """Note the opening steps that were asked for. A search may find others, whose later steps nobody watched."""
+        asked = {(item.flow, key) for key in item.keys}
+        work.searched |= asked
+        flow = self.flows.get(item.flow)
+        steps = index_steps([flow]) if flow else {}
+        for event in item.events:
+            number = blocks.network_id(connection, event.network)
+            for key, occurrences in extract(steps, [event]).occurrences.items():
+                openings = [o for o in occurrences if flow and o.step == flow.opening.name]
+                if number is not None and openings and key in asked:
+                    work.openings.setdefault(key, []).extend(openings)
+                    blocks.save_logs(connection, number, [StoredLog(event.contract, event.log, None)])
 
     def _take_in_batch(self, connection: sa.Connection, batch: Batch, work: _Work) -> None:
         settings = self._networks[batch.network]
         if batch.ancestor is not None:
             self._drop(connection, batch.network, batch.ancestor.number, work)
-        seen = work.read_to(batch)
-        blocks.save_batch(connection, batch, settings.chain_id, seen, settings.reorg_window)
+        checkpoint = work.read_to(batch)
+        blocks.save_batch(connection, batch, settings.chain_id, checkpoint, settings.reorg_window)
         work.events += batch.events
         work.signals += [_undecodable(log) for log in batch.undecoded]
 
@@ -129,20 +138,24 @@ class Pipeline:
         work.events = [e for e in work.events if e.network != network or e.log.block_number <= block]
         blocks.drop_above(connection, network, block)
 
-    def _settle(self, key: Key, before: Transfer, added: Iterable[Occurrence], work: _Work) -> Transfer:
-        flow = self.flows.get(key[0])
-        if flow is None:
-            # The flow is no longer configured: what is stored of it stays, but nothing is awaited any more.
-            return msgspec.structs.replace(before, deadlines={})
+    def _recompute(self, key: Key, before: Transfer, added: Iterable[Occurrence], work: _Work) -> Transfer:
+        """``before`` without the events that were dropped, with those that were read or found."""
         current = before
-        cause = transfers.IN_TIME
         if key in work.dropped:
-            cause = transfers.REORG
             for network, block in work.cut.items():
                 current = transfers.without_blocks_above(current, network, block)
         current = transfers.with_events(current, added)
-        if key in work.searched:
+        if current.occurrences and key in work.searched:
+            current = transfers.with_events(current, work.openings.get(key, ()))
             current = msgspec.structs.replace(current, searched=True)
+        return current
+
+    def _settle(self, current: Transfer, work: _Work) -> Transfer:
+        flow = self.flows.get(current.flow)
+        if flow is None:
+            # The flow is no longer configured: what is stored of it stays, but nothing is awaited any more.
+            return msgspec.structs.replace(current, deadlines={})
+        cause = transfers.REORG if (current.flow, current.key) in work.dropped else transfers.IN_TIME
         settled = transfers.settle(flow, current, work.world, work.chain_time, cause)
         work.signals += settled.signals
         return settled.transfer
@@ -152,8 +165,8 @@ class Pipeline:
     ) -> None:
         """Judge every transfer with a deadline on ``network`` that the network has been seen past (S5)."""
         while due := stored.due_before(connection, network, work.world.seen[network], DUE_AT_ONCE):
-            before = stored.load_ids(connection, sorted({d.transfer_id for d in due}))
-            changed = [(t, self._settle(key, t, (), work)) for key, t in before.items()]
+            before = stored.load_ids(connection, {d.transfer_id for d in due})
+            changed = [(t, self._settle(t, work)) for t in before]
             more = stored.save(connection, changed)
             if not more.opened and not more.closed:
                 stored.discard(connection, due)  # rows that no transfer knows of would come back for ever
@@ -172,6 +185,8 @@ class _Work:
         self.signals: list[Signal] = []
         self.dropped: set[Key] = set()
         self.searched: set[Key] = set()
+        self.openings: dict[Key, list[Occurrence]] = {}
+        """What was found for the transfers in ``searched``."""
         self.cut: dict[str, int] = {}
         """The block after which a network's events were dropped."""
         self.advanced: set[str] = set()
@@ -182,17 +197,18 @@ class _Work:
         self.advanced.add(network)
         self.chain_time = max(self.chain_time, until)
 
-    def read_to(self, batch: Batch) -> int:
-        """Note how far ``batch`` lets its network be seen; returns that chain time."""
+    def read_to(self, batch: Batch) -> Checkpoint:
+        """Note how far ``batch`` lets its network be seen; the network's checkpoint after it."""
         network, timestamp = batch.network, batch.last.timestamp
         if batch.ancestor is not None:
             # What was seen of the dropped blocks proves nothing about those that replace them.
             self._seen[network] = timestamp
-        self._first.setdefault(
-            network, (batch.first, timestamp if batch.first_timestamp is None else batch.first_timestamp)
-        )
+        first = batch.first_timestamp
+        if first is None:
+            first = next((h.timestamp for h in batch.headers if h.number == batch.first), timestamp)
+        first_block, first_timestamp = self._first.setdefault(network, (batch.first, first))
         self.see(network, timestamp)
-        return self._seen[network]
+        return Checkpoint(network, batch.last, first_block, first_timestamp, self._seen[network])
 
 
 def _undecodable(undecoded: UndecodedLog) -> Signal:

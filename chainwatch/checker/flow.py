@@ -117,25 +117,25 @@ class Flow:
     the key is indexed, so that a node cannot be asked for one transfer."""
     steps: Mapping[str, Step] = field(default_factory=dict)
 
-    def search_topics(self, keys: Sequence[str]) -> list[list[bytes] | None]:
+    def search_topics(self, keys: Sequence[str]) -> list[tuple[bytes, ...] | None]:
         """The topics after the first by which ``eth_getLogs`` finds the opening events of ``keys`` (and perhaps others).
 
         Only for a flow with ``search``.
         """
         assert self.search is not None
-        topics: list[list[bytes] | None] = []
+        topics: list[tuple[bytes, ...] | None] = []
         parts = [key.split("/") for key in keys]
-        order = {path.text: i for i, path in enumerate(self._key_paths)}
+        order = {path.text: i for i, path in enumerate(self._key_paths) if path is not None}
         for path in self.search:
             if path is None:
                 topics.append(None)
             else:
-                topics.append(sorted({_topic(p[order[path.text]], path.type) for p in parts}))
+                topics.append(tuple(sorted({_topic(p[order[path.text]], path.type) for p in parts})))
         while topics and topics[-1] is None:
             topics.pop()
         return topics
 
-    _key_paths: tuple[Path, ...] = ()
+    _key_paths: tuple[Path | None, ...] = ()
 
 
 class Extracted(NamedTuple):
@@ -235,7 +235,7 @@ class _Compiler:
             runbook_url=settings.runbook_url,
             search=_search(key_paths, opening_event),
             steps={s.name: s for s in (opening, *expected)},
-            _key_paths=tuple(p for p in key_paths if p is not None),
+            _key_paths=tuple(key_paths),
         )
 
     def _opening(self, settings: OpeningSettings, event: AbiEvent, read_later: tuple[Condition, ...]) -> Step:
@@ -294,7 +294,7 @@ class _Compiler:
         if settings.origin is not None:
             facts.append((ORIGIN, self._network_of(settings.origin, event, (*at, "origin"))))
         for name, key, text in ((AMOUNT, "amount", settings.amount), (ASSET, "asset", settings.asset)):
-            if text is not None and (path := self._path(text, event, (*at, key))) is not None:
+            if text is not None and (path := self._single(text, event, (*at, key))) is not None:
                 facts.append((name, _reader(path)))
         return facts
 
@@ -311,6 +311,14 @@ class _Compiler:
         except ConditionError as error:
             self._problem(at, error.message, error.hint)
             return None
+
+    def _single(self, text: str, event: AbiEvent, at: tuple[str | int, ...]) -> Path | None:
+        """The path to one value, not to a tuple or an array."""
+        path = self._path(text, event, at)
+        if path is not None and (path.type.startswith("tuple") or path.type.endswith("]")):
+            self._problem(at, f"{text} is {path.type}; a single value is needed")
+            return None
+        return path
 
     def _key_paths(self, settings: OpeningSettings | StepSettings, event: AbiEvent) -> list[Path | None]:
         """The key's parts as paths; None for a part that is an attribute of the network."""
@@ -331,9 +339,7 @@ class _Compiler:
             where = (*at, index) if len(texts) > 1 else at
             if attribute := _attribute_name(text, event):
                 parts.append(self._network_attribute(attribute, where))
-            elif (path := self._path(text, event, where)) is not None:
-                if path.type.startswith("tuple") or path.type.endswith("]"):
-                    self._problem(where, f"{text} is {path.type}; a key's part is a single value")
+            elif (path := self._single(text, event, where)) is not None:
                 parts.append(_key_text(path))
         return tuple(parts)
 
@@ -348,7 +354,7 @@ class _Compiler:
         """Gives the network's name that ``text`` (a name, or a path to a value) stands for in an event."""
         if text in self.networks:
             return lambda _event: text
-        path = self._path(text, event, at)
+        path = self._single(text, event, at)
         if path is None:
             if near := nearest(text, self.networks):
                 self._problem(at, f"{text!r} is no network's name either", f"did you mean {near}?")
@@ -456,8 +462,13 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and not value.isalnum():
-        return "".join(c if c.isprintable() and c not in "/%" else f"%{ord(c):02x}" for c in value)
+        return "".join(c if c.isprintable() and c not in "/%" else _percent_encoded(c) for c in value)
     return str(value)
+
+
+def _percent_encoded(character: str) -> str:
+    """As in a URI (RFC 3986): ``%`` and two digits for each byte of UTF-8, so that no two texts become the same."""
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
 
 
 def _search(key_paths: Sequence[Path | None], event: AbiEvent) -> tuple[Path | None, ...] | None:

@@ -66,27 +66,36 @@ def network_id(connection: sa.Connection, network: str) -> int | None:
 
 
 def save_batch(
-    connection: sa.Connection, batch: Batch, chain_id: int, seen_until: int, keep_headers: int
+    connection: sa.Connection, batch: Batch, chain_id: int, checkpoint: Checkpoint, keep_headers: int
 ) -> None:
-    """Store the logs of ``batch``, append its headers to the window and move the checkpoint to its last block."""
+    """Store the logs of ``batch``, append its headers to the window and move the network to ``checkpoint``.
+
+    A batch that was stored before moves nothing back; only a reorg does.
+    """
     number = network_id(connection, batch.network)
-    last = batch.last
+    last = checkpoint.last
     values: dict[str, Any] = {
         "number": last.number,
         "hash": last.hash,
         "parent_hash": last.parent_hash,
         "timestamp": last.timestamp,
-        "seen_until": seen_until,
+        "seen_until": checkpoint.seen_until,
     }
     if number is None:
         number = (
             connection.execute(sa.select(sa.func.coalesce(sa.func.max(networks.c.id), 0))).scalar_one() + 1
         )
-        first = last.timestamp if batch.first_timestamp is None else batch.first_timestamp
-        values |= {"chain_id": chain_id, "first_block": batch.first, "first_timestamp": first}
+        values |= {
+            "chain_id": chain_id,
+            "first_block": checkpoint.first_block,
+            "first_timestamp": checkpoint.first_timestamp,
+        }
         connection.execute(sa.insert(networks).values(id=number, name=batch.network, **values))
     else:
-        connection.execute(sa.update(networks).where(networks.c.id == number).values(**values))
+        here = networks.c.id == number
+        if batch.ancestor is None:
+            here &= networks.c.number <= last.number
+        connection.execute(sa.update(networks).where(here).values(**values))
     save_logs(connection, number, [StoredLog(e.contract, e.log, None) for e in batch.events])
     save_logs(connection, number, [StoredLog(u.contract, u.log, u.error) for u in batch.undecoded])
     _append_headers(connection, number, batch.headers, last.number - keep_headers)
@@ -152,8 +161,8 @@ class NetworkState(NamedTuple):
     updated_at: float
 
 
-def save_states(connection: sa.Connection, states: Sequence[tuple[Any, ...]]) -> None:
-    """Store what is known of networks, in the order of ``NetworkState``."""
+def save_states(connection: sa.Connection, states: Sequence[NetworkState]) -> None:
+    """Store what is known of networks."""
     bulk.upsert(connection, network_states, NetworkState._fields, states)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 COPY_FROM = 50
 """From so many rows on, PostgreSQL's COPY through a staging table beats executemany."""
@@ -74,14 +76,15 @@ def _copy(connection: sa.Connection, table: sa.Table, names: str, rows: Sequence
     connection.exec_driver_sql(
         f"CREATE TEMPORARY TABLE IF NOT EXISTS {staging} (LIKE {table.name}) ON COMMIT DELETE ROWS"
     )
-    cursor = connection.connection.cursor()
+    copying = f"COPY {staging} ({names}) FROM STDIN (FORMAT BINARY)"
+    driver_error = connection.dialect.loaded_dbapi.Error
     try:
-        with cursor.copy(f"COPY {staging} ({names}) FROM STDIN (FORMAT BINARY)") as copy:
+        with closing(connection.connection.cursor()) as cursor, cursor.copy(copying) as copy:
             copy.set_types(_types(table, names))
             for row in rows:
                 copy.write_row(row)
-    finally:
-        cursor.close()
+    except driver_error as error:  # past SQLAlchemy, which makes its own of every driver's error
+        raise DBAPIError.instance(copying, None, error, driver_error) from error
     connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {staging} {conflict}")  # noqa: S608
     connection.exec_driver_sql(f"TRUNCATE {staging}")
 

@@ -18,7 +18,14 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 
 from chainwatch.store import schema
 from chainwatch.store.errors import StoreError, explain
@@ -30,6 +37,9 @@ GROUP_COMMIT_MAX = 256
 BUSY_TIMEOUT = 15.0
 """Seconds that SQLite waits for another process's lock before it gives up."""
 READERS = 4
+
+_JOBS_OWN_FAULT = (DataError, IntegrityError, ProgrammingError)
+"""What a statement does wrong; anything else that a driver raises is trouble of the database."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +57,7 @@ class Database:
         self._write_lock = threading.Lock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._closed = False
         self.dialect: str = url.get_backend_name()
 
     @classmethod
@@ -82,6 +93,8 @@ class Database:
 
         A job that raises is undone alone; those that share its commit are not touched.
         """
+        if self._closed:
+            raise StoreError("cannot write: the database is closed")
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="chainwatch-writer", daemon=True)
             self._thread.start()
@@ -100,6 +113,7 @@ class Database:
 
     def close(self) -> None:
         """Finish the writes that were handed over, then release every connection."""
+        self._closed = True
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join()
@@ -132,6 +146,8 @@ class Database:
                     try:
                         with connection.begin_nested():
                             done.append((job, job.run(connection)))
+                    except _JOBS_OWN_FAULT as error:
+                        job.future.set_exception(explain(error, "write"))
                     except DBAPIError:
                         raise  # the database is the trouble, not this job: all of them are told
                     except Exception as error:  # noqa: BLE001 - handed to the one who waits for it

@@ -49,12 +49,13 @@ def prepare(engine: sa.Engine) -> None:
 def current_version(connection: sa.Connection) -> str | None:
     """The schema's version, or None for an empty database."""
     tables = set(sa.inspect(connection).get_table_names())
-    if "alembic_version" not in tables:
-        if "transfers" in tables:
-            raise StoreError(
-                "the database has tables called like chainwatch's, but no schema version: it belongs to something else"
-            )
+    if not tables:
         return None
+    if not tables >= {"alembic_version", "networks", "transfers"}:
+        raise StoreError(
+            f"the database holds tables of something else ({', '.join(sorted(tables)[:3])}, …); "
+            "name a database of chainwatch's own in [store] url"
+        )
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 

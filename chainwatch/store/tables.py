@@ -17,6 +17,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 
 metadata = MetaData()
@@ -104,6 +105,7 @@ transfers = Table(
     Column("destination", Text),
     Column("opened_at", BigInteger),
     Column("last_at", BigInteger, nullable=False, comment="chain time of its newest event"),
+    Column("firing", SmallInteger, nullable=False, comment="1 while an alert about it fires"),
     Column("state", LargeBinary, nullable=False, comment="MessagePack of its steps and what was raised"),
 )
 Index("transfers_digest", transfers.c.digest, unique=True)
@@ -113,6 +115,9 @@ Index(
     sqlite_where=transfers.c.status != "complete",
     postgresql_where=transfers.c.status != "complete",
 )
+PRUNABLE = text("status IN ('complete', 'untracked', 'unopened') AND firing = 0")
+"""Transfers that are finished, with no alert about them that fires. As text, or SQLite would not use the index."""
+Index("transfers_prunable", transfers.c.last_at, sqlite_where=PRUNABLE, postgresql_where=PRUNABLE)
 
 deadlines = Table(
     "deadlines",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,7 +14,19 @@ from chainwatch.model import Deadline, Occurrence, Raised, Transfer
 from chainwatch.store import bulk
 from chainwatch.store.tables import deadlines, transfers
 
-_COLUMNS = ("id", "digest", "flow", "key", "status", "origin", "destination", "opened_at", "last_at", "state")
+_COLUMNS = (
+    "id",
+    "digest",
+    "flow",
+    "key",
+    "status",
+    "origin",
+    "destination",
+    "opened_at",
+    "last_at",
+    "firing",
+    "state",
+)
 _READ = ("id", "flow", "key", "status", "origin", "destination", "opened_at", "state")
 
 
@@ -31,11 +44,10 @@ def load(connection: sa.Connection, keys: Iterable[tuple[str, str]]) -> dict[tup
     return {(row[1], row[2]): _transfer(row) for row in rows}
 
 
-def load_ids(connection: sa.Connection, ids: Sequence[int]) -> dict[tuple[str, str], Transfer]:
-    """The stored transfers with these ids, by (flow, key)."""
-    return {
-        (row[1], row[2]): _transfer(row) for row in bulk.select_in(connection, transfers, _READ, "id", ids)
-    }
+def load_ids(connection: sa.Connection, ids: Iterable[int]) -> list[Transfer]:
+    """The stored transfers with these ids, in their order."""
+    rows = bulk.select_in(connection, transfers, _READ, "id", sorted(ids))
+    return [_transfer(row) for row in sorted(rows, key=itemgetter(0))]
 
 
 def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]) -> DeadlineChanges:
@@ -73,6 +85,7 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
                 after.destination,
                 after.opened_at,
                 max((o.timestamp for o in after.occurrences), default=0),
+                int(any(r.ends_at is None for r in after.raised.values())),
                 encode(_State.of(after)),
             )
         )
@@ -93,18 +106,25 @@ def due_before(connection: sa.Connection, network: str, before: int, limit: int)
     statement = (
         sa.select(deadlines.c.transfer_id, deadlines.c.step, deadlines.c.network, deadlines.c.due_at)
         .where(deadlines.c.network == network, deadlines.c.due_at < before)
-        .order_by(deadlines.c.due_at)
+        .order_by(deadlines.c.due_at, deadlines.c.transfer_id, deadlines.c.step)
         .limit(limit)
     )
     return [Deadline(*row) for row in connection.execute(statement)]
 
 
-def due_until(connection: sa.Connection, until: int, limit: int) -> list[Deadline]:
-    """Up to ``limit`` open deadlines due up to chain time ``until`` on any network, earliest first."""
+def due_after(
+    connection: sa.Connection, position: tuple[int, int, str], until: int, limit: int
+) -> list[Deadline]:
+    """Up to ``limit`` open deadlines on any network due up to chain time ``until``.
+
+    In the order of (due_at, transfer_id, step), and in that order after ``position``.
+    """
+    order = (deadlines.c.due_at, deadlines.c.transfer_id, deadlines.c.step)
     statement = (
         sa.select(deadlines.c.transfer_id, deadlines.c.step, deadlines.c.network, deadlines.c.due_at)
-        .where(deadlines.c.due_at <= until)
-        .order_by(deadlines.c.due_at)
+        .where(deadlines.c.due_at >= position[0], deadlines.c.due_at <= until)
+        .where(sa.tuple_(*order) > sa.tuple_(*position))
+        .order_by(*order)
         .limit(limit)
     )
     return [Deadline(*row) for row in connection.execute(statement)]
@@ -116,9 +136,9 @@ def discard(connection: sa.Connection, rows: Sequence[Deadline]) -> None:
 
 
 def waiting_on(connection: sa.Connection, network: str, limit: int) -> list[Transfer]:
-    """Up to ``limit`` transfers with an open deadline on ``network``, earliest deadline first."""
+    """The transfers of the ``limit`` earliest open deadlines on ``network``."""
     found = due_before(connection, network, 2**62, limit)
-    return list(load_ids(connection, [d.transfer_id for d in found]).values())
+    return load_ids(connection, {d.transfer_id for d in found})
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -190,18 +210,21 @@ _BIG_INT = 1
 _INT64 = 2**63
 
 
-def _has_big(facts: dict[str, Any]) -> bool:
-    return any(type(v) is int and not -_INT64 <= v < _INT64 for v in facts.values())
+def _has_big(value: Any) -> bool:
+    if type(value) is int:
+        return not -_INT64 <= value < _INT64
+    if type(value) is dict:
+        return any(map(_has_big, value.values()))
+    return type(value) is list and any(map(_has_big, value))
 
 
-def _packed(facts: dict[str, Any]) -> dict[str, Any]:
-    """``facts`` with the integers that MessagePack cannot hold as extension values: uint256 stays exact."""
-    return {
-        k: msgspec.msgpack.Ext(_BIG_INT, v.to_bytes(33, "big", signed=True))
-        if type(v) is int and not -_INT64 <= v < _INT64
-        else v
-        for k, v in facts.items()
-    }
+def _packed(value: Any) -> Any:
+    """``value`` with the integers that MessagePack cannot hold as extension values: uint256 stays exact."""
+    if type(value) is dict:
+        return {k: _packed(v) for k, v in value.items()}
+    if type(value) is list:
+        return [_packed(v) for v in value]
+    return msgspec.msgpack.Ext(_BIG_INT, value.to_bytes(33, "big", signed=True)) if _has_big(value) else value
 
 
 def _unpack(code: int, data: memoryview) -> Any:

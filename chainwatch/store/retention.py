@@ -1,0 +1,53 @@
+"""Forgetting what is old and done, in steps so small that nobody waits for one."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+import sqlalchemy as sa
+
+from chainwatch.model import event_id
+from chainwatch.store import alerts, outbox
+from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks, transfers
+
+
+def prune(connection: sa.Connection, before: int, wall_before: float, limit: int) -> int:
+    """Delete up to ``limit`` rows of what is over; returns how many went, 0 when there is nothing left to delete.
+
+    Transfers whose last event lies before ``before`` (chain time), unless they are unfinished or an alert about them
+    fires; logs of blocks before it, unless a reorg may still reach them (transfers carry what they need of
+    their logs); notifications finished and alerts resolved before ``wall_before`` (Unix seconds), unless somebody is
+    still to be told of them.
+    """
+    gone = _prune_transfers(connection, before, limit)
+    gone += _prune_logs(connection, before, limit - gone)
+    gone += outbox.prune(connection, wall_before, limit - gone)
+    gone += alerts.prune(connection, wall_before, limit - gone)
+    return gone
+
+
+def _prune_transfers(connection: sa.Connection, before: int, limit: int) -> int:
+    awaited = sa.exists().where(deadlines.c.transfer_id == transfers.c.id)
+    doomed = sa.select(transfers.c.id).where(PRUNABLE, transfers.c.last_at < before, ~awaited).limit(limit)
+    return connection.execute(sa.delete(transfers).where(transfers.c.id.in_(doomed))).rowcount
+
+
+def _prune_logs(connection: sa.Connection, before: int, limit: int) -> int:
+    """A network's logs lie together in the order of their blocks, so the oldest are found without a search."""
+    window = sa.select(sa.func.min(headers.c.number)).where(headers.c.network_id == networks.c.id)
+    gone = 0
+    for number, oldest_header in connection.execute(sa.select(networks.c.id, window.scalar_subquery())).all():
+        first = event_id(number, 0, 0)
+        end = event_id(number + 1, 0, 0) if oldest_header is None else event_id(number, oldest_header + 1, 0)
+        oldest = (
+            sa.select(logs.c.id, logs.c.timestamp)
+            .where(logs.c.id >= first, logs.c.id < end)
+            .order_by(logs.c.id)
+            .limit(limit - gone)
+        )
+        doomed = [row.id for row in takewhile(lambda row: row.timestamp < before, connection.execute(oldest))]
+        if doomed:
+            gone += connection.execute(
+                sa.delete(logs).where(logs.c.id.between(doomed[0], doomed[-1]))
+            ).rowcount
+    return gone

@@ -1,0 +1,135 @@
+"""The schema's versions: made in one go, made by migrations, from somebody else, from the future."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from chainwatch.store import schema
+from chainwatch.store.database import Database
+from chainwatch.store.errors import NewerSchema, StoreError
+
+
+def test_the_head_is_that_of_the_migrations() -> None:
+    assert ScriptDirectory.from_config(_config()).get_current_head() == schema.HEAD
+
+
+def test_migrations_make_the_same_schema_as_the_tables(database_url: str) -> None:
+    engine = sa.create_engine(_driver_url(database_url))
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        migrated = _described(connection)
+    with engine.begin() as connection:
+        schema.metadata.drop_all(connection)
+        schema.metadata.create_all(connection)
+        created = _described(connection)
+    engine.dispose()
+
+    assert migrated == created
+    assert set(migrated) == set(schema.metadata.tables)
+
+
+def test_a_database_made_by_migrations_is_taken_as_up_to_date(database_url: str) -> None:
+    engine = sa.create_engine(_driver_url(database_url))
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    engine.dispose()
+
+    Database.open(database_url).close()
+
+
+def test_a_new_database_is_made_and_found_again(database_url: str) -> None:
+    Database.open(database_url).close()
+    again = Database.open(database_url)
+    with again.reading() as connection:
+        assert schema.current_version(connection) == schema.HEAD
+    again.close()
+
+
+def test_a_database_of_a_newer_version_is_refused_in_clear_words(database_url: str) -> None:
+    database = Database.open(database_url)
+    with database.transaction() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    database.close()
+
+    with pytest.raises(NewerSchema) as refused:
+        Database.open(database_url)
+
+    for words in ("9999", schema.HEAD, "newer chainwatch", "update"):
+        assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE transfers (id INTEGER)"],
+        ["CREATE TABLE users (id INTEGER)"],
+        [
+            "CREATE TABLE users (id INTEGER)",
+            "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)",
+            "INSERT INTO alembic_version VALUES ('abc123')",
+        ],
+    ],
+    ids=["a table of the same name", "another table", "another program's migrations"],
+)
+def test_somebody_elses_database_is_refused_and_left_as_it_is(
+    database_url: str, statements: list[str]
+) -> None:
+    engine = sa.create_engine(_driver_url(database_url))
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+        before = set(sa.inspect(connection).get_table_names())
+
+    with pytest.raises(StoreError, match="something else") as refused:
+        Database.open(database_url)
+
+    assert not isinstance(refused.value, NewerSchema)
+    with engine.begin() as connection:
+        assert set(sa.inspect(connection).get_table_names()) == before
+    engine.dispose()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    return config
+
+
+def _driver_url(url: str) -> str:
+    return url.replace("postgresql://", "postgresql+psycopg://")
+
+
+def _described(connection: sa.Connection) -> dict[str, Any]:
+    """Every table but Alembic's: what the database itself says of its columns, constraints and indexes."""
+    inspector = sa.inspect(connection)
+    described: dict[str, Any] = {}
+    for table in sorted(set(inspector.get_table_names()) - {"alembic_version"}):
+        columns = [
+            (c["name"], str(c["type"]), c["nullable"], c.get("default"), c.get("comment"))
+            for c in inspector.get_columns(table)
+        ]
+        described[table] = (
+            columns,
+            inspector.get_pk_constraint(table)["constrained_columns"],
+            _definitions(connection, table),
+        )
+    return described
+
+
+def _definitions(connection: sa.Connection, table: str) -> list[str]:
+    if connection.dialect.name == "sqlite":
+        statement = "SELECT sql FROM sqlite_master WHERE tbl_name = :name AND sql IS NOT NULL ORDER BY sql"
+    else:
+        statement = "SELECT indexdef FROM pg_indexes WHERE tablename = :name ORDER BY indexdef"
+    rows = connection.execute(sa.text(statement), {"name": table}).scalars()
+    return [" ".join(definition.split()) for definition in rows]
