@@ -13,15 +13,15 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from chainwatch import __version__
-from chainwatch.config import ConfigError, parse_duration
-from chainwatch.model import SEVERITIES, SEVERITY_NAMES, TRANSFER_STATUSES
+from chainwatch.config import ConfigError
+from chainwatch.model import SEVERITIES, TRANSFER_STATUSES
+from chainwatch.options import Duration, Moment, Severity
 
 if TYPE_CHECKING:
     from chainwatch.looking import Look
@@ -50,55 +50,6 @@ class _Commands(click.Group):
         except (ChainError, StoreError) as error:
             click.echo(f"{ctx.invoked_subcommand or 'chainwatch'}: {error}", err=True)
             sys.exit(FAILED)
-
-
-class _Duration(click.ParamType[Any]):
-    """``60s``, ``5m``, ``PT1H`` → seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return value if isinstance(value, float) else parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class _Moment(click.ParamType[Any]):
-    """A date, a time, Unix seconds, or a duration back from now (``24h``) → Unix seconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        if value.isdigit():
-            return int(value)
-        with contextlib.suppress(ValueError):
-            return int(datetime.now(UTC).timestamp() - parse_duration(value))
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(
-                f"{value!r} is no date (2023-04-05), time (2023-04-05T08:11Z), Unix time or duration (24h)",
-                param,
-                ctx,
-            )
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-
-
-class _Severity(click.ParamType[Any]):
-    """``P0`` or ``critical`` → ``P0``."""
-
-    name = "severity"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        found = SEVERITY_NAMES.get(str(value).lower())
-        if found is None:
-            self.fail(
-                f"{value!r} is no severity; there are {', '.join(SEVERITIES)} and their names", param, ctx
-            )
-        return found
 
 
 @click.group(
@@ -179,7 +130,7 @@ def check(config: Path, online: bool, as_json: bool) -> None:
 @click.option("--resume", is_flag=True, help="Go on with the interrupted replay in --database.")
 @click.option("--notify", is_flag=True, help="Really send the alerts to their receivers.")
 @click.option(
-    "--fail-on", type=_Severity(), help=f"Exit with {FOUND_ALERTS} when an alert this severe was found."
+    "--fail-on", type=Severity(), help=f"Exit with {FOUND_ALERTS} when an alert this severe was found."
 )
 @as_json
 @click.pass_obj
@@ -237,9 +188,9 @@ def status(config: Path, as_json: bool) -> None:
 @click.option("--origin", help="Only transfers from this network.")
 @click.option("--destination", help="Only transfers to this network.")
 @click.option(
-    "--since", type=_Moment(), help="Opened at this time or later: a date, a time, or 24h ago as 24h."
+    "--since", type=Moment(), help="Opened at this time or later: a date, a time, or 24h ago as 24h."
 )
-@click.option("--until", type=_Moment(), help="Opened before this time.")
+@click.option("--until", type=Moment(), help="Opened before this time.")
 @click.option(
     "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many, newest first."
 )
@@ -257,10 +208,10 @@ def transfers(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None
 @click.option("--firing", is_flag=True, help="Only those that fire now.")
 @click.option("--name", help="Only alerts of this name, such as TransferOverdue.")
 @click.option(
-    "--severity", "severities", type=_Severity(), multiple=True, help="Only this severity (repeatable)."
+    "--severity", "severities", type=Severity(), multiple=True, help="Only this severity (repeatable)."
 )
-@click.option("--since", type=_Moment(), help="Started at this chain time or later.")
-@click.option("--until", type=_Moment(), help="Started by this chain time.")
+@click.option("--since", type=Moment(), help="Started at this chain time or later.")
+@click.option("--until", type=Moment(), help="Started by this chain time.")
 @click.option(
     "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many, newest first."
 )
@@ -327,8 +278,8 @@ def report() -> None:
 
 @report.command("latency")
 @click.option("--flow", help="Only transfers of this flow.")
-@click.option("--since", type=_Moment(), help="Opened at this time or later.")
-@click.option("--until", type=_Moment(), help="Opened before this time.")
+@click.option("--since", type=Moment(), help="Opened at this time or later.")
+@click.option("--until", type=Moment(), help="Opened before this time.")
 @as_json
 @click.pass_obj
 def report_latency(
@@ -342,13 +293,62 @@ def report_latency(
 
 
 @main.command()
-@click.option("--for", "seconds", type=_Duration(), default="60s", show_default=True, help="How long.")
+@click.option("--for", "seconds", type=Duration(), default="60s", show_default=True, help="How long.")
 def demo(seconds: float) -> None:
     """Watch two embedded chains on which transfers complete, get stuck, are orphaned and reorganised."""
     from chainwatch.demo.run import run_demo
 
     with tempfile.TemporaryDirectory(prefix="chainwatch-demo-") as folder:
         _run_until_stopped(lambda stop: run_demo(Path(folder), seconds, stop))
+
+
+@main.command()
+@click.option("--preset", default="", help="connext, across, op-stack, nomad, or own for another contract.")
+@click.option(
+    "--network", "networks", multiple=True, metavar="NAME[=CHAIN_ID]", help="A network (repeatable)."
+)
+@click.option("--rpc", multiple=True, metavar="NETWORK=URL|VARIABLE", help="An endpoint (repeatable).")
+@click.option(
+    "--receiver",
+    "receivers",
+    multiple=True,
+    metavar="PROVIDER[=URL|VARIABLE]",
+    help="Who is told (repeatable).",
+)
+@click.option("--store", default="", metavar="URL|VARIABLE", help="The database.")
+@click.option("--abi", default="", help="With --preset own: the ABI file.")
+@click.option(
+    "--address",
+    multiple=True,
+    metavar="NETWORK=0x…",
+    help="With --preset own: where the contract is (repeatable).",
+)
+@click.option(
+    "--opens", default="", metavar="EVENT", help="With --preset own: the event that opens a transfer."
+)
+@click.option("--expects", default="", metavar="EVENT", help="With --preset own: the event that must follow.")
+@click.option("--key", default="", help="With --preset own: the argument that both events share.")
+@click.option(
+    "--destination", default="", help="With --preset own: the argument that names the other network."
+)
+@click.option("--within", default="", help="With --preset own: the time the transfer may take, such as 30m.")
+@click.option("--yes", is_flag=True, help="Ask nothing: take the default for what is not given.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@click.pass_obj
+def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
+    """Write a commented configuration from a few answers."""
+    from chainwatch import init as wizard
+
+    try:
+        answers = wizard.ask(wizard.Given(**given), wizard.defaults if yes else _prompt)
+        created = wizard.create(answers, config, force)
+    except wizard.InitError as error:
+        raise click.UsageError(str(error)) from error
+    for file in (created.config, *created.abis_written):
+        click.echo(f"written: {file}")
+    if created.variables:
+        click.echo(f"set before the start: {', '.join(created.variables)}")
+    click.echo(f"then: chainwatch --config {created.config} check --online")
 
 
 @main.command()
@@ -377,6 +377,11 @@ def _run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]
         await work(stop)
 
     asyncio.run(run())
+
+
+def _prompt(question: str, default: str) -> str:
+    answer: str = click.prompt(question, default=default, show_default=bool(default))
+    return answer
 
 
 def _looking(config: Path) -> contextlib.AbstractContextManager[Look]:

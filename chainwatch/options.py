@@ -1,0 +1,61 @@
+"""The kinds of values that options take."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from chainwatch.config import parse_duration
+from chainwatch.model import SEVERITIES, SEVERITY_NAMES
+
+
+class Duration(click.ParamType[Any]):
+    """``60s``, ``5m``, ``PT1H`` → seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return value if isinstance(value, float) else parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Moment(click.ParamType[Any]):
+    """A date, a time, Unix seconds, or a duration back from now (``24h``) → Unix seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        if value.isdigit():
+            return int(value)
+        with contextlib.suppress(ValueError):
+            return int(datetime.now(UTC).timestamp() - parse_duration(value))
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is no date (2023-04-05), time (2023-04-05T08:11Z), Unix time or duration (24h)",
+                param,
+                ctx,
+            )
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+class Severity(click.ParamType[Any]):
+    """``P0`` or ``critical`` → ``P0``."""
+
+    name = "severity"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        found = SEVERITY_NAMES.get(str(value).lower())
+        if found is None:
+            self.fail(
+                f"{value!r} is no severity; there are {', '.join(SEVERITIES)} and their names", param, ctx
+            )
+        return found
