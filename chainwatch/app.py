@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from hashlib import sha256
 from typing import TypeVar
 
 import aiohttp
@@ -44,6 +45,9 @@ RETENTION_STEP = 2_000
 LOOKBACK_EVERY = 5.0
 LOOKBACK_AT_ONCE = 500
 """Transfers whose opening step is looked for at a time."""
+JUDGED_AT_ONCE = 2_000
+FLOWS_PROPERTY = "flows"
+"""The property that tells with which flows the stored transfers were judged."""
 STORE_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Seconds between tries while the database refuses for a passing reason; the last one repeats."""
 STOP_WITHIN = 4.0
@@ -112,6 +116,7 @@ class Monitor:
         )
         self._pipeline = Pipeline(self._plan.flows, settings.networks, self._plan.decode, self._alerts)
         await self._database.write(lambda c: self._alerts.reroute(c, self._clock()))
+        await self._take_up_changed_flows()
         firing = await self._database.read(
             lambda c: [a.labels for a in alerts.firing(c) if a.name in _OWN_ALERTS]
         )
@@ -149,6 +154,22 @@ class Monitor:
     async def raise_signals(self, signals: Sequence[Signal]) -> None:
         """Let signals that are not about transfers take their way to the receivers."""
         self._wake(await self._write(lambda c: self._alerts.apply(c, signals, self._clock())))
+
+    async def _take_up_changed_flows(self) -> None:
+        """Judge what is unfinished again where the flows or networks are not those of the last run."""
+        settings = self._settings
+        current = _fingerprint(
+            [settings.flows, {n: (s.chain_id, s.attributes) for n, s in settings.networks.items()}]
+        )
+        if current == await self._database.read(lambda c: schema.get_property(c, FLOWS_PROPERTY)):
+            return
+        judged: int | None = 0
+        while judged is not None:
+            after = judged
+            judged = await self._write(
+                lambda c: self._pipeline.judge_again(c, after, JUDGED_AT_ONCE, self._clock())  # noqa: B023
+            )
+        await self._write(lambda c: schema.set_property(c, FLOWS_PROPERTY, current))
 
     # --- networks -----------------------------------------------------------------------------------------
 
@@ -266,6 +287,11 @@ class Monitor:
         for queue in self._queues.values():
             queue.wake()
         self._scheduler.at("flush", next_flush, self._flush)
+
+
+def _fingerprint(settings: object) -> str:
+    """The same text for the same settings."""
+    return sha256(msgspec.json.encode(settings, enc_hook=lambda model: model.model_dump())).hexdigest()
 
 
 def _when_past(deadline: Deadline) -> Deadline:

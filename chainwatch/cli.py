@@ -83,11 +83,13 @@ def run(config: Path) -> None:
     """Follow every network and deliver alerts until stopped."""
     from chainwatch import app, logs
     from chainwatch.plan import load_plan
+    from chainwatch.store.claim import claimed
     from chainwatch.store.database import Database
 
     plan = load_plan(config, os.environ)
     logs.configure(plan.settings.log)
-    with contextlib.closing(Database.open(plan.settings.store.url.get_secret_value())) as database:
+    url = plan.settings.store.url.get_secret_value()
+    with claimed(url), contextlib.closing(Database.open(url)) as database:
         _run_until_stopped(lambda stop: app.run(plan, database, stop))
 
 

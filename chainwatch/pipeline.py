@@ -35,6 +35,9 @@ from chainwatch.store.transfers import DeadlineChanges
 DUE_AT_ONCE = 5_000
 """How many due deadlines are loaded and judged at a time."""
 
+CONFIG_CHANGED = "configuration changed"
+"""Why an alert ends that the flow as configured now would not have raised."""
+
 Key = tuple[str, str]
 
 
@@ -95,6 +98,18 @@ class Pipeline:
             self._raise_due(connection, network, work, changes)
         return Outcome(changes, self._alerts.apply(connection, work.signals, now))
 
+    def judge_again(self, connection: sa.Connection, after: int, limit: int, now: float) -> int | None:
+        """Judge up to ``limit`` unfinished transfers with ids above ``after`` by the flows as they are configured now.
+
+        Returns the last id judged, None when there were no more.
+        """
+        work = _Work(blocks.checkpoints(connection))
+        work.chain_time = max(work.world.seen.values(), default=0)
+        unfinished = stored.unfinished(connection, after, limit)
+        stored.save(connection, [(t, self._settle(t, work, CONFIG_CHANGED)) for t in unfinished])
+        self._alerts.apply(connection, work.signals, now)
+        return unfinished[-1].id if unfinished else None
+
     def _take_in(self, connection: sa.Connection, item: Batch | Seen | Searched, work: _Work) -> None:
         match item:
             case Seen():
@@ -150,12 +165,13 @@ class Pipeline:
             current = msgspec.structs.replace(current, searched=True)
         return current
 
-    def _settle(self, current: Transfer, work: _Work) -> Transfer:
+    def _settle(self, current: Transfer, work: _Work, cause: str = transfers.IN_TIME) -> Transfer:
         flow = self.flows.get(current.flow)
         if flow is None:
             # The flow is no longer configured: what is stored of it stays, but nothing is awaited any more.
             return msgspec.structs.replace(current, deadlines={})
-        cause = transfers.REORG if (current.flow, current.key) in work.dropped else transfers.IN_TIME
+        if (current.flow, current.key) in work.dropped:
+            cause = transfers.REORG
         settled = transfers.settle(flow, current, work.world, work.chain_time, cause)
         work.signals += settled.signals
         return settled.transfer

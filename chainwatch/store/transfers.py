@@ -141,6 +141,17 @@ def waiting_on(connection: sa.Connection, network: str, limit: int) -> list[Tran
     return load_ids(connection, {d.transfer_id for d in found})
 
 
+def unfinished(connection: sa.Connection, after: int, limit: int) -> list[Transfer]:
+    """Up to ``limit`` transfers that are not complete, with ids above ``after``, ascending."""
+    statement = (
+        sa.select(*(transfers.c[name] for name in _READ))
+        .where(transfers.c.status != "complete", transfers.c.id > after)
+        .order_by(transfers.c.id)
+        .limit(limit)
+    )
+    return [_transfer(row) for row in connection.execute(statement)]
+
+
 class Filter(msgspec.Struct, frozen=True):
     """Which transfers to list; None or empty means any. Times are chain time in Unix seconds, the end exclusive."""
 
