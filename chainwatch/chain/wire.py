@@ -7,7 +7,7 @@ Every function raises `ValueError` (msgspec's errors are such) with a text that 
 
 from __future__ import annotations
 
-import itertools
+from binascii import unhexlify
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -140,68 +140,60 @@ def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, addresses: Sequ
     Refused is what nobody asked for: a log outside ``first``..``last`` or of an address not in ``addresses``,
     a removed one, two with the same position, two blocks of the same number.
     """
-    known: dict[str, bytes] = {}
-    wanted = frozenset(addresses)
-    blocks: dict[str, tuple[int, bytes, int]] = {}
-    hashes: dict[int, bytes] = {}
+    addresses_by_text: dict[str, bytes] = {}
+    blocks: dict[str, _Block] = {}
+    numbers: set[int] = set()
     logs: list[RawLog] = []
-    from_hex = bytes.fromhex
+    before, in_order = (-1, -1), True
     for wire in wires:
         block = blocks.get(wire.block_hash)
-        if block is None:
-            block = blocks[wire.block_hash] = _block_of(wire)
-            if not first <= block[0] <= last:
-                raise ValueError(f"a log of block {block[0]} was not asked for: {first}..{last} was")
-            if hashes.setdefault(block[0], block[1]) != block[1]:
-                raise ValueError(f"logs of two different blocks {block[0]}")
-        elif quantity(wire.block_number) != block[0]:
-            raise ValueError("one block hash at two block numbers")
-        address = known.get(wire.address)
+        if block is None or block.text != wire.block_number:
+            block = _new_block(wire, first, last)
+            if wire.block_hash in blocks or block.number in numbers:
+                raise ValueError(f"logs of two different blocks {block.number}, or one block hash at two numbers")
+            blocks[wire.block_hash] = block
+            numbers.add(block.number)
+        address = addresses_by_text.get(wire.address)
         if address is None:
-            address = known[wire.address] = _fixed(wire.address, ADDRESS_LENGTH)
-            if address not in wanted:
+            address = addresses_by_text[wire.address] = _fixed(wire.address, ADDRESS_LENGTH)
+            if address not in addresses:
                 raise ValueError(f"a log of {to_hex(address)}, which was not asked for")
-        if wire.removed:
-            raise ValueError("a removed log among those of the chain")
-        topics = tuple([from_hex(topic[2:]) for topic in wire.topics])
-        tx_hash = from_hex(wire.transaction_hash[2:])
-        if (
-            len(tx_hash) != HASH_LENGTH
-            or len(topics) > 4
-            or sum(map(len, topics)) != HASH_LENGTH * len(topics)
-        ):
-            raise ValueError("a topic or transaction hash that does not have 32 bytes")
-        logs.append(
-            RawLog(
-                block[0],
-                block[1],
-                block[2],
-                quantity(wire.log_index),
-                tx_hash,
-                address,
-                topics,
-                from_hex(wire.data[2:]),
-            )
-        )
-    return _in_order(logs)
+        tx_hash = unhexlify(wire.transaction_hash[2:])
+        topics = tuple([unhexlify(topic[2:]) for topic in wire.topics])
+        if wire.removed or len(tx_hash) != HASH_LENGTH or len(b"".join(topics)) != HASH_LENGTH * len(topics):
+            raise ValueError("a removed log, or a topic or transaction hash that does not have 32 bytes")
+        index = quantity(wire.log_index)
+        data = unhexlify(wire.data[2:])
+        logs.append(RawLog(block.number, block.hash, block.timestamp, index, tx_hash, address, topics, data))
+        position = (block.number, index)
+        in_order = in_order and before < position
+        before = position
+    return logs if in_order else _in_order(logs)
+
+
+class _Block(NamedTuple):
+    text: str
+    number: int
+    hash: bytes
+    timestamp: int
+
+
+def _new_block(wire: WireLog, first: int, last: int) -> _Block:
+    number = quantity(wire.block_number)
+    if not first <= number <= last:
+        raise ValueError(f"a log of block {number} was not asked for: {first}..{last} was")
+    timestamp = 0 if wire.block_timestamp is None else quantity(wire.block_timestamp)
+    return _Block(wire.block_number, number, _fixed(wire.block_hash, HASH_LENGTH), timestamp)
 
 
 def _in_order(logs: list[RawLog]) -> list[RawLog]:
-    positions = [(log.block_number, log.log_index) for log in logs]
-    if all(a < b for a, b in itertools.pairwise(positions)):
-        return logs
-    if len(set(positions)) != len(positions):
+    if len({(log.block_number, log.log_index) for log in logs}) != len(logs):
         raise ValueError("two logs with the same index in one block")
     return sorted(logs, key=lambda log: (log.block_number, log.log_index))
 
 
-def _block_of(wire: WireLog) -> tuple[int, bytes, int]:
-    timestamp = 0 if wire.block_timestamp is None else quantity(wire.block_timestamp)
-    return quantity(wire.block_number), _fixed(wire.block_hash, HASH_LENGTH), timestamp
-
-
 def _fixed(text: str, length: int) -> bytes:
-    value = bytes.fromhex(text[2:])
+    value = unhexlify(text[2:])
     if len(value) != length:
         raise ValueError(f"{len(value)} bytes where {length} were expected")
     return value
