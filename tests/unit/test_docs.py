@@ -1,0 +1,147 @@
+"""README and docs/ say what is so: configurations load, links lead somewhere, alerts and commands are all told of."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import tomli
+
+from chainwatch.cli import main
+from chainwatch.plan import load_plan
+from tests.support.pages import PAGES, ROOT, Block, blocks, configurations, prose, variables
+
+ALERTS = ROOT / "docs" / "alerts.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
+README = ROOT / "README.md"
+PACKAGE = ROOT / "chainwatch"
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+ALERT_NAME = re.compile(r"Watchdog|([A-Z][a-z]+){2,}")
+COMMAND = re.compile(r"^(?:scripts/run|\S*chainwatch) +(.+)$", re.MULTILINE)
+
+
+def test_there_are_pages_and_configurations_to_check() -> None:
+    assert {"README.md", "alerts.md", "operations.md", "writing-a-flow.md"} <= {path.name for path in PAGES}
+    assert len(configurations()) >= 3
+
+
+@pytest.mark.parametrize("block", configurations(), ids=lambda block: f"{block.page}: {block.heading}")
+def test_every_configuration_loads(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(block.text.replace('abi = "abi/', f'abi = "{ROOT}/abi/'))
+    plan = load_plan(path, variables(block.text))
+    assert plan.flows
+    assert plan.watches
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_toml_block_is_toml(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "toml":
+            tomli.loads(block.text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(prose(page.read_text())):
+        if target.startswith(("https://", "http://")):
+            continue
+        file, _, anchor = target.partition("#")
+        linked = page.parent / file if file else page
+        assert linked.is_file(), f"{page.name}: {target}"
+        if anchor:
+            assert anchor in anchors(linked), f"{page.name}: {target}"
+
+
+def test_every_alert_of_the_code_has_its_section_and_no_other_has() -> None:
+    written = set(re.findall(r"^### (\w+)$", ALERTS.read_text(), re.MULTILINE))
+    assert written == set(alert_names())
+    assert len(written) >= 14
+
+
+def test_every_alert_about_the_process_has_its_remedy() -> None:
+    about_transfers = {name for name in alert_names() if name.startswith("Transfer")}
+    told = set(re.findall(r"^\| `(\w+)`", OPERATIONS.read_text(), re.MULTILINE))
+    assert set(alert_names()) - about_transfers <= told
+
+
+def test_every_command_is_in_the_readme() -> None:
+    table = README.read_text().partition("## Commands")[2].partition("\n## ")[0]
+    for name, command in main.commands.items():
+        assert f"`chainwatch {name}" in table
+        for inner in getattr(command, "commands", {}):
+            assert inner in table
+
+
+@pytest.mark.parametrize(
+    "page", [README, OPERATIONS, ROOT / "docs" / "writing-a-flow.md"], ids=lambda p: p.name
+)
+def test_every_command_line_in_the_pages_is_understood(page: Path) -> None:
+    lines = list(command_lines(page))
+    assert lines
+    for line in lines:
+        understand(main, line)
+
+
+def test_the_options_of_a_command_line_that_is_not_understood_are_noticed() -> None:
+    with pytest.raises(click.NoSuchOption):
+        understand(main, ["replay", "--sicne", "24h"])
+
+
+# --- what is compared -----------------------------------------------------------------------------------
+
+
+def alert_names() -> set[str]:
+    """Names of alerts: texts in the code that look like one, but for the names that modules export."""
+    found: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        if "demo" in path.parts:
+            continue
+        tree = ast.parse(path.read_text())
+        exported = {
+            id(node) for statement in tree.body if is_export(statement) for node in ast.walk(statement)
+        }
+        found |= {
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and ALERT_NAME.fullmatch(node.value)
+            and id(node) not in exported
+        }
+    return found
+
+
+def is_export(statement: ast.stmt) -> bool:
+    """Whether it is ``__all__ = […]``."""
+    return isinstance(statement, ast.Assign) and [
+        target.id for target in statement.targets if isinstance(target, ast.Name)
+    ] == ["__all__"]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ +(.+?) *$", prose(page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def command_lines(page: Path) -> Iterator[list[str]]:
+    """The arguments of every call of chainwatch in a page's shell blocks."""
+    for block in blocks(page):
+        if block.language == "sh":
+            code = re.sub(r" +#.*$|\\\n\s*", "", block.text, flags=re.MULTILINE)
+            yield from (line.split() for line in COMMAND.findall(code))
+
+
+def understand(command: click.Command, arguments: list[str]) -> None:
+    """Parse a command line as click would, without running it. Raises click's errors, and KeyError for no command."""
+    if isinstance(command, click.Group):
+        while arguments[0].startswith("-"):
+            arguments = arguments[2:]  # an option of the group, with its value
+        understand(command.commands[arguments[0]], arguments[1:])
+    else:
+        command.make_context("chainwatch", list(arguments))
