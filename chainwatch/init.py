@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chainwatch.durations import parse_duration
+from chainwatch.config.durations import parse_duration
 from chainwatch.presets import KNOWN_NETWORKS, PRESETS, abi_text
 from chainwatch.spelling import did_you_mean
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from chainwatch.settings import LogSettings
+from chainwatch.config.settings import LogSettings
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 

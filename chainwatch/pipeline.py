@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from chainwatch.checker import transfer as transfers
 from chainwatch.checker.flow import Flow, Step, extract, index_steps
 from chainwatch.checker.transfer import World
+from chainwatch.config.settings import NetworkSettings
 from chainwatch.model import (
     Batch,
     Checkpoint,
@@ -26,7 +27,6 @@ from chainwatch.model import (
     UndecodedLog,
     to_hex,
 )
-from chainwatch.settings import NetworkSettings
 from chainwatch.store import blocks
 from chainwatch.store import transfers as stored
 from chainwatch.store.blocks import StoredLog

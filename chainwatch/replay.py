@@ -245,7 +245,7 @@ class Replay:
         async with asyncio.TaskGroup() as tasks:
             for queue in queues:
                 tasks.create_task(queue.run())
-            while await self._database.read(_pending):  # the queues tell nobody when they are empty
+            while await self._database.read(_pending):  # noqa: ASYNC110 - queues tell nobody when they are empty
                 await asyncio.sleep(0.2)
             for queue in queues:
                 queue.stop()

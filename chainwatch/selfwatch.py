@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from chainwatch.chain.status import NetworkStatus
+from chainwatch.config.settings import NetworkSettings
 from chainwatch.model import Header, Signal
-from chainwatch.settings import NetworkSettings
 
 NETWORK_ALERTS = ("NetworkBlind", "NetworkStalled", "NetworkLagging", "EndpointDegraded")
 WATCHDOG = "Watchdog"

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from chainwatch import setting_types as types  # noqa: E402  # the checkout's models, not an installed copy's
 from chainwatch.config import format_duration  # noqa: E402
-from chainwatch.settings import (  # noqa: E402
+from chainwatch.config.settings import (  # noqa: E402
     RECEIVER_MODELS,
     ContractSettings,
     FlowSettings,
@@ -36,7 +36,7 @@ from chainwatch.settings import (  # noqa: E402
 INTRODUCTION = """\
 # Configuration
 
-<!-- Written by scripts/docs.py from the models in chainwatch/settings.py: change those, then run it. -->
+<!-- Written by scripts/docs.py from the models in chainwatch/config/settings.py: change those, then run it. -->
 
 One TOML file, `config.toml` by default; the one in the repository is a working example with every key.
 `chainwatch check` tells every problem in a file at once, with its line.

@@ -13,8 +13,8 @@ from chainwatch.checker.expression import Condition, compile_condition
 from chainwatch.checker.path import EvaluationError, Path, compile_path
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
+from chainwatch.config.settings import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.model import AbiEvent, Event, Occurrence, Signal, to_hex
-from chainwatch.settings import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.spelling import did_you_mean, nearest
 
 ORIGIN = "@origin"

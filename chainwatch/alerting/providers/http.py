@@ -52,9 +52,9 @@ def _meant(ip: _Address) -> list[_Address]:
         return [ip]
     if ip.ipv4_mapped is not None:
         return [ip.ipv4_mapped]
-    inside = [ip.sixtofour, *(ip.teredo or ())]
     if ip in _NAT64:
-        inside.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
+        return [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)]
+    inside = [ip.sixtofour, *(ip.teredo or ())]
     return [ip, *(address for address in inside if address is not None)]
 
 

@@ -110,9 +110,10 @@ class ManualClock:
             if until <= self._now:
                 come.set()
 
-    def next_alarm(self) -> float:
-        """The earliest time that anybody waits for."""
-        return min(self._waiting.values())
+    def advance_to_alarm(self) -> None:
+        """Let time pass to the earliest moment that anybody waits for, if anybody does."""
+        if self._waiting:
+            self.advance(max(0.0, min(self._waiting.values()) - self._now))
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

@@ -71,7 +71,7 @@ def test_a_condition_that_comes_back_is_a_new_episode_even_with_the_same_start()
 
 def test_the_fingerprint_does_not_depend_on_the_order_of_labels() -> None:
     labels = fires(flow="connext").labels
-    assert fingerprint(labels) == fingerprint(dict(reversed(labels.items())))
+    assert fingerprint(labels) == fingerprint(dict(reversed(list(labels.items()))))
     assert len(fingerprint(labels)) == 16
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, SecretStr, Tag, ValidationInfo
 
-from chainwatch.durations import EXAMPLES, parse_duration
+from chainwatch.config.durations import EXAMPLES, parse_duration
 from chainwatch.keccak import checksum_address
 from chainwatch.model import SEVERITY_NAMES
 

@@ -11,10 +11,9 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from chainwatch import toml_lines
-from chainwatch.config_errors import ConfigError, Problem, expectation
-from chainwatch.setting_types import WebLink
-from chainwatch.settings import (
+from chainwatch.config import toml_lines
+from chainwatch.config.errors import ConfigError, Problem, expectation
+from chainwatch.config.settings import (
     RECEIVER_MODELS,
     SECRET_KEYS,
     ConsoleSettings,
@@ -29,8 +28,9 @@ from chainwatch.settings import (
     StepSettings,
     StoreSettings,
 )
+from chainwatch.config.toml_lines import KeyPath
+from chainwatch.config.types import WebLink
 from chainwatch.spelling import did_you_mean, nearest
-from chainwatch.toml_lines import KeyPath
 
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "networks": TypeAdapter(NetworkSettings),

@@ -20,8 +20,8 @@ from pydantic import (
     model_validator,
 )
 
-from chainwatch.durations import parse_duration
-from chainwatch.setting_types import (
+from chainwatch.config.durations import parse_duration
+from chainwatch.config.types import (
     AbiPath,
     Attribute,
     DatabaseUrl,

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from chainwatch import settings
 from chainwatch.config import (
     ConfigError,
     ConsoleSettings,
@@ -19,6 +18,7 @@ from chainwatch.config import (
     from_dict,
     load,
     read,
+    settings,
 )
 
 CONNEXT = "0x8898B472C54c31894e3B9bb83cEA802a5d0e63C6"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chainwatch.durations import format_duration, parse_duration
+from chainwatch.config.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

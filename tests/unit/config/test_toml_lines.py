@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomli
 
-from chainwatch.toml_lines import key_lines, line_of
+from chainwatch.config.toml_lines import key_lines, line_of
 
 
 def test_every_kind_of_key_has_its_line() -> None:

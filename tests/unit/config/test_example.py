@@ -14,9 +14,9 @@ import tomli
 from pydantic import BaseModel
 
 from chainwatch.config import Settings, load
-from chainwatch.settings import Table
+from chainwatch.config.settings import Table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "config.toml"
 CHAINS = ROOT / "tests" / "data" / "connext" / "chains.json"
 

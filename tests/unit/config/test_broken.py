@@ -10,7 +10,7 @@ import pytest
 
 from chainwatch.config import ConfigError, load
 
-FOLDER = Path(__file__).parent.parent / "data" / "broken_configs"
+FOLDER = Path(__file__).parents[2] / "data" / "broken_configs"
 FILES = sorted(FOLDER.glob("*.toml"))
 
 ENVIRON = {

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chainwatch.config_draft import Draft
-from chainwatch.config_errors import key_text
-from chainwatch.settings import NetworkSettings
+from chainwatch.config.draft import Draft
+from chainwatch.config.errors import key_text
+from chainwatch.config.settings import NetworkSettings
+from chainwatch.config.toml_lines import KeyPath
 from chainwatch.spelling import did_you_mean, nearest
-from chainwatch.toml_lines import KeyPath
 
 _PLACES = ("origin", "destination")
 

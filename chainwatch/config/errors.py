@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from pydantic_core import ErrorDetails
 
-from chainwatch.setting_types import Expected
-from chainwatch.toml_lines import KeyPath
+from chainwatch.config.toml_lines import KeyPath
+from chainwatch.config.types import Expected
 
 
 class Problem(NamedTuple):

@@ -15,12 +15,12 @@ from typing import Any
 
 import tomli
 
-from chainwatch import toml_lines
-from chainwatch.config_checks import cross_check
-from chainwatch.config_draft import Draft
-from chainwatch.config_errors import ConfigError, Problem
-from chainwatch.durations import format_duration, parse_duration
-from chainwatch.settings import (
+from chainwatch.config import toml_lines
+from chainwatch.config.checks import cross_check
+from chainwatch.config.draft import Draft
+from chainwatch.config.durations import format_duration, parse_duration
+from chainwatch.config.errors import ConfigError, Problem
+from chainwatch.config.settings import (
     ConsoleSettings,
     ContractSettings,
     DiscordSettings,
