@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "configuration.md"
 
 sys.path.insert(0, str(ROOT))
 
-from chainwatch import setting_types as types  # noqa: E402  # the checkout's models, not an installed copy's
+from chainwatch.config import types  # noqa: E402  # the checkout's models, not an installed copy's
 from chainwatch.config import format_duration  # noqa: E402
 from chainwatch.config.settings import (  # noqa: E402
     RECEIVER_MODELS,

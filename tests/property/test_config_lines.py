@@ -9,7 +9,7 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainwatch.toml_lines import KeyPath, key_lines
+from chainwatch.config.toml_lines import KeyPath, key_lines
 
 KEYS = st.text(alphabet="ab.\"' #=[]{}é\\", max_size=4)
 NOTES = st.sampled_from(["", " # note", " # [a] \"b' = {"])
