@@ -36,9 +36,12 @@ from chainwatch.store import alerts, blocks, retention, schema, transfers
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
-from chainwatch.supervise import Supervisor
+from chainwatch.supervise import TASK_FAILED, Supervisor
 
 SELF_WATCH_EVERY = 1.0
+WRONG_CHAIN_PAUSE = 30.0
+"""Seconds until a network whose endpoints all served another chain is tried again."""
+DEEP_REORG = "DeepReorg"
 RETENTION_EVERY = 3600.0
 RETENTION_STEP = 2_000
 """Rows that one step of pruning may take."""
@@ -55,7 +58,7 @@ STOP_WITHIN = 4.0
 
 T = TypeVar("T")
 
-_OWN_ALERTS = (*NETWORK_ALERTS, WATCHDOG)
+_OWN_ALERTS = (*NETWORK_ALERTS, DEEP_REORG, WATCHDOG)
 _RECEIVER = "receiver "
 
 _log = structlog.get_logger(__name__)
@@ -92,11 +95,10 @@ class Monitor:
         self._clock = clock
         self._started = clock()
         self._supervisor = Supervisor(self.raise_signals, clock)
-        self._pools = {name: Pool(self._settings.networks[name], session) for name in plan.watches}
-        self._observers: dict[str, Observer] = {
-            name: Observer(self._settings.networks[name], watch, self._pools[name], clock)
-            for name, watch in plan.watches.items()
-        }
+        self._pools: dict[str, Pool] = {}
+        self._observers: dict[str, Observer] = {}
+        self._halted: dict[str, Signal] = {}
+        """The networks that an operator has to rewind."""
         self._search_wanted = asyncio.Event()
         self._scheduler = DeadlineScheduler(self._load_deadlines, self._confirm_heads)
         self._queues: dict[str, ReceiverQueue] = {}
@@ -118,9 +120,12 @@ class Monitor:
         await self._database.write(lambda c: self._alerts.reroute(c, self._clock()))
         await self._take_up_changed_flows()
         firing = await self._database.read(
-            lambda c: [a.labels for a in alerts.firing(c) if a.name in _OWN_ALERTS]
+            lambda c: [a for a in alerts.firing(c) if a.name in (*_OWN_ALERTS, TASK_FAILED)]
         )
-        self._holding = Holding(firing, int(self._started))
+        self._holding = Holding([a.labels for a in firing if a.name in _OWN_ALERTS], int(self._started))
+        self._supervisor.remember(
+            Signal(a.labels, a.starts_at, a.annotations) for a in firing if a.name == TASK_FAILED
+        )
         for receiver in settings.receivers.values():
             self._queues[receiver.name] = ReceiverQueue(
                 self._database,
@@ -134,13 +139,16 @@ class Monitor:
         start = self._supervisor.start
         for name, queue in self._queues.items():
             start(_RECEIVER + name, queue.run)
-        for name in self._observers:
+        for name in self._plan.watches:
             start(f"network {name}", partial(self._follow, name))
         start("self-watch", self._watch_self)
         start("lookback", self._look_back)
         start("retention", self._prune)
         _log.info(
-            "running", networks=len(self._observers), flows=len(self._plan.flows), receivers=len(self._queues)
+            "running",
+            networks=len(self._plan.watches),
+            flows=len(self._plan.flows),
+            receivers=len(self._queues),
         )
 
     async def stop(self) -> None:
@@ -174,19 +182,27 @@ class Monitor:
     # --- networks -----------------------------------------------------------------------------------------
 
     async def _follow(self, name: str) -> None:
-        """Read one network for as long as it can be read."""
+        """Read one network for as long as it can be read; ends only when an operator is needed."""
+        while True:
+            try:
+                await self._read(name)
+            except WrongChain as error:
+                _log.error("network not started", network=name, reason=str(error))
+                await asyncio.sleep(WRONG_CHAIN_PAUSE)
+            except DeepReorg as error:
+                _log.critical("network halted", network=name, reason=str(error))
+                self._halted[name] = _deep_reorg(name, error, int(self._clock()))
+                return
+
+    async def _read(self, name: str) -> None:
+        settings = self._settings.networks[name]
+        pool = self._pools[name] = Pool(settings, self._session, self._clock)
+        observer = self._observers[name] = Observer(settings, self._plan.watches[name], pool, self._clock)
         checkpoint = (await self._database.read(blocks.checkpoints)).get(name)
         window = await self._database.read(lambda c: blocks.window(c, name))
-        try:
-            async with self._pools[name]:
-                async for item in self._observers[name].batches(checkpoint, window):
-                    await self._process([item])
-        except WrongChain as error:
-            _log.error("network not started", network=name, reason=str(error))
-            raise
-        except DeepReorg as error:
-            _log.critical("network halted", network=name, reason=str(error))
-            await self.raise_signals([_deep_reorg(name, error, int(self._clock()))])
+        async with pool:
+            async for item in observer.batches(checkpoint, window):
+                await self._process([item])
 
     async def _process(self, items: Sequence[Batch | Seen | Searched]) -> None:
         outcome: Outcome = await self._write(lambda c: self._pipeline.process(c, items, self._clock()))
@@ -232,7 +248,7 @@ class Monitor:
     async def _watch_self(self) -> None:
         while True:
             now = self._clock()
-            current = [watchdog(int(now))]
+            current = [watchdog(int(now)), *self._halted.values()]
             for name, observer in self._observers.items():
                 current += network_signals(self._settings.networks[name], observer.status, self._started, now)
             changes = self._holding.update(current, int(now))
@@ -301,7 +317,7 @@ def _when_past(deadline: Deadline) -> Deadline:
 
 def _deep_reorg(network: str, error: DeepReorg, now: int) -> Signal:
     return Signal(
-        {"alertname": "DeepReorg", "network": network, "severity": "P0"},
+        {"alertname": DEEP_REORG, "network": network, "severity": "P0"},
         now,
         {"summary": f"{network} is halted: a reorg deeper than its window", "description": str(error)},
     )

@@ -20,8 +20,9 @@ import click
 
 from chainwatch import __version__
 from chainwatch.config import ConfigError
-from chainwatch.model import SEVERITIES, TRANSFER_STATUSES
+from chainwatch.model import SEVERITIES, TRANSFER_STATUSES, to_hex
 from chainwatch.options import Duration, Moment, Severity
+from chainwatch.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from chainwatch.looking import Look
@@ -91,6 +92,26 @@ def run(config: Path) -> None:
     url = plan.settings.store.url.get_secret_value()
     with claimed(url), contextlib.closing(Database.open(url)) as database:
         _run_until_stopped(lambda stop: app.run(plan, database, stop))
+
+
+@main.command()
+@click.argument("network")
+@click.argument("block", type=click.IntRange(0))
+@click.pass_obj
+def rewind(config: Path, network: str, block: int) -> None:
+    """Forget what was read of NETWORK after BLOCK, so that `run` reads it again from there."""
+    from chainwatch import rewinding
+    from chainwatch.plan import load_plan
+    from chainwatch.store.claim import claimed
+    from chainwatch.store.database import Database
+
+    plan = load_plan(config, os.environ)
+    if network not in plan.watches:
+        raise click.BadParameter(did_you_mean(network, plan.watches), param_hint="NETWORK")
+    url = plan.settings.store.url.get_secret_value()
+    with claimed(url), contextlib.closing(Database.open(url)) as database:
+        header = _run(rewinding.rewind(plan, database, network, block))
+    click.echo(f"{network} goes on after block {header.number}, {to_hex(header.hash)}")
 
 
 @main.command()
@@ -342,12 +363,17 @@ def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
     from chainwatch import init as wizard
 
     try:
-        answers = wizard.ask(wizard.Given(**given), wizard.defaults if yes else _prompt)
+        answers = wizard.ask(
+            wizard.Given(**given),
+            wizard.defaults if yes or given["preset"] or not sys.stdin.isatty() else _prompt,
+        )
         created = wizard.create(answers, config, force)
     except wizard.InitError as error:
         raise click.UsageError(str(error)) from error
     for file in (created.config, *created.abis_written):
         click.echo(f"written: {file}")
+    for file in created.abis_kept:
+        click.echo(f"kept as it was: {file}")
     if created.variables:
         click.echo(f"set before the start: {', '.join(created.variables)}")
     click.echo(f"then: chainwatch --config {created.config} check --online")

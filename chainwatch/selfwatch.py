@@ -10,6 +10,8 @@ from chainwatch.model import Header, Signal
 
 NETWORK_ALERTS = ("NetworkBlind", "NetworkStalled", "NetworkLagging", "EndpointDegraded")
 WATCHDOG = "Watchdog"
+START_GRACE = 20
+"""Seconds after the start until an alert from before is taken to hold no more: first the networks must have been asked."""
 PATIENCE = {"EndpointDegraded": 30.0, "NetworkLagging": 60.0}
 """Seconds that a condition must have held before it is told; the others are told at once."""
 
@@ -22,6 +24,8 @@ class Holding:
     def __init__(self, firing: Iterable[Mapping[str, str]] = (), now: int = 0) -> None:
         """``firing``: the labels of such alerts that fire already, from before this process."""
         self._raised: dict[Labels, Signal] = {_key(labels): Signal(labels, now) for labels in firing}
+        self._inherited = set(self._raised)
+        self._judge_inherited_at = now + START_GRACE
         self._since: dict[Labels, int] = {}
 
     def update(self, current: Iterable[Signal], now: int) -> list[Signal]:
@@ -34,8 +38,11 @@ class Holding:
             if key not in self._raised
             and now - self._since[key] >= PATIENCE.get(signal.labels["alertname"], 0.0)
         }
-        gone = [signal for key, signal in self._raised.items() if key not in holding]
-        self._raised = {key: signal for key, signal in self._raised.items() if key in holding} | new
+        if now >= self._judge_inherited_at:
+            self._inherited.clear()
+        kept = holding.keys() | self._inherited
+        gone = [signal for key, signal in self._raised.items() if key not in kept]
+        self._raised = {key: signal for key, signal in self._raised.items() if key in kept} | new
         ended = [Signal(s.labels, s.starts_at, s.annotations, now, "recovered") for s in gone]
         return [*new.values(), *ended]
 

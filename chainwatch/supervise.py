@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
@@ -15,6 +15,8 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 HEALTHY_AFTER = 120.0
 """Seconds without a crash after which a task counts as recovered."""
+
+TASK_FAILED = "TaskFailed"
 
 Report = Callable[[Sequence[Signal]], Awaitable[None]]
 
@@ -28,7 +30,12 @@ class Supervisor:
         self._report = report
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failing: dict[str, Signal] = {}
         self.crashes: dict[str, int] = {}
+
+    def remember(self, signals: Iterable[Signal]) -> None:
+        """Take up alerts about tasks that fire from before this process."""
+        self._failing |= {signal.labels["task"]: signal for signal in signals}
 
     def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Keep ``run`` going under ``name``; it ends when it returns."""
@@ -54,34 +61,34 @@ class Supervisor:
 
     async def _keep_going(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         pause = FIRST_PAUSE
-        alerted: Signal | None = None
         while True:
-            started = self._clock()
-            recovery = asyncio.create_task(self._recover(alerted)) if alerted else None
+            recovery = asyncio.create_task(self._recover(name))
             try:
                 await run()
                 return
-            except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
-                self.crashes[name] = self.crashes.get(name, 0) + 1
-                _log.error(
-                    "a task crashed and is restarted", task=name, crashes=self.crashes[name], exc_info=True
-                )
-                if self._clock() - started > HEALTHY_AFTER:
-                    pause, alerted = FIRST_PAUSE, None
-                if alerted is None:
-                    alerted = _crashed(name, error, int(self._clock()))
-                    await self._tell(alerted)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+                if name not in self._failing:
+                    pause = FIRST_PAUSE
+                await self._crashed(name, error)
             finally:
-                if recovery is not None:
-                    recovery.cancel()
+                recovery.cancel()
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _recover(self, alerted: Signal) -> None:
+    async def _crashed(self, name: str, error: Exception) -> None:
+        self.crashes[name] = self.crashes.get(name, 0) + 1
+        _log.error("a task crashed and is restarted", task=name, crashes=self.crashes[name], exc_info=error)
+        if name not in self._failing:
+            self._failing[name] = _failed(name, error, int(self._clock()))
+            await self._tell(self._failing[name])
+
+    async def _recover(self, name: str) -> None:
+        """Once the task has run for long enough, end the alert about it."""
         await asyncio.sleep(HEALTHY_AFTER)
-        await self._tell(
-            Signal(alerted.labels, alerted.starts_at, alerted.annotations, int(self._clock()), "runs again")
-        )
+        if (failed := self._failing.pop(name, None)) is not None:
+            await self._tell(
+                Signal(failed.labels, failed.starts_at, failed.annotations, int(self._clock()), "runs again")
+            )
 
     async def _tell(self, signal: Signal) -> None:
         try:
@@ -90,9 +97,9 @@ class Supervisor:
             _log.error("an alert about a crash could not be stored", exc_info=True)
 
 
-def _crashed(name: str, error: BaseException, now: int) -> Signal:
+def _failed(name: str, error: BaseException, now: int) -> Signal:
     return Signal(
-        labels={"alertname": "TaskFailed", "task": name, "severity": "P1"},
+        labels={"alertname": TASK_FAILED, "task": name, "severity": "P1"},
         starts_at=now,
         annotations={
             "summary": f"chainwatch: the task {name} crashed and is being restarted",

@@ -150,6 +150,12 @@ def drop_above(connection: sa.Connection, network: str, block: int) -> None:
     connection.execute(sa.delete(headers).where(headers.c.network_id == number, headers.c.number > block))
 
 
+def forget_window(connection: sa.Connection, network: str, block: int) -> None:
+    """Delete the headers of ``network`` before ``block``: they may be of another fork."""
+    number = network_id(connection, network)
+    connection.execute(sa.delete(headers).where(headers.c.network_id == number, headers.c.number < block))
+
+
 class NetworkState(NamedTuple):
     """What the running process last knew of a network; ``updated_at`` is the wall clock's."""
 

@@ -1,0 +1,45 @@
+"""``chainwatch rewind``: go back to a block that the chain still has, after a reorg deeper than the window."""
+
+from __future__ import annotations
+
+import time
+
+import sqlalchemy as sa
+
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.chain.history import header_at
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.transport import open_session
+from chainwatch.model import Batch, Header
+from chainwatch.pipeline import Pipeline
+from chainwatch.plan import Plan
+from chainwatch.store import blocks
+from chainwatch.store.database import Database
+from chainwatch.store.errors import StoreError
+
+
+async def rewind(plan: Plan, database: Database, network: str, block: int) -> Header:
+    """Drop what is stored of ``network`` after ``block`` and make the chain's present block there the checkpoint.
+
+    What the dropped events told is recomputed as after any reorg. Raises ``ChainError`` when no endpoint gives the block,
+    ``StoreError`` when the network was not read that far.
+    """
+    settings = plan.settings
+    async with open_session() as session, Pool(settings.networks[network], session) as pool:
+        header = await header_at(pool, block)
+    routes = {receiver.name: receiver.send_resolved for receiver in settings.receivers.values()}
+    alerts = AlertManager(settings.routes, routes, 0)
+    pipeline = Pipeline(plan.flows, settings.networks, plan.decode, alerts)
+
+    def go_back(connection: sa.Connection) -> None:
+        checkpoint = blocks.checkpoints(connection).get(network)
+        if checkpoint is None or not checkpoint.first_block <= block <= checkpoint.last.number:
+            read = f"{checkpoint.first_block} to {checkpoint.last.number}" if checkpoint else "none"
+            raise StoreError(f"block {block} of {network} was not read; read are the blocks {read}")
+        batch = Batch(network, block + 1, header, headers=(header,), ancestor=header)
+        pipeline.process(connection, [batch], time.time())
+        blocks.forget_window(connection, network, block)
+
+    with database.transaction() as connection:
+        go_back(connection)
+    return header
