@@ -1,0 +1,174 @@
+"""S2, S3 and S6 for alerting: whatever happens between two transactions, people are told the same, in order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import Literal, NamedTuple
+
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chainwatch.alerting.lifecycle import fingerprint
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.notification import load
+from chainwatch.config import RouteSettings
+from chainwatch.model import Signal
+from chainwatch.store import alerts, outbox
+from chainwatch.store.database import Database
+
+T0 = 1_700_000_000
+GROUP_WAIT, GROUP_INTERVAL = 5, 15
+
+
+class Step(NamedTuple):
+    """After ``wait`` seconds a condition begins or ends."""
+
+    wait: int
+    condition: int
+    change: Literal["fires", "ends"]
+
+
+class Told(NamedTuple):
+    """One thing that a receiver was told."""
+
+    receiver: str
+    condition: str
+    starts_at: int
+    status: str
+
+
+steps = st.lists(
+    st.builds(Step, st.integers(0, 20), st.integers(0, 3), st.sampled_from(["fires", "ends"])),
+    min_size=1,
+    max_size=12,
+)
+
+
+@contextmanager
+def _database() -> Iterator[Database]:
+    with TemporaryDirectory() as folder:
+        database = Database.open(f"sqlite:///{folder}/chainwatch.db", durable=False)
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+def _manager() -> AlertManager:
+    """Two receivers, grouped: a new manager is a restarted process, as all it knows is in the database."""
+    route = {"receivers": ["ops", "pager"], "group_by": ["alertname"]}
+    return AlertManager([RouteSettings.model_validate(route)], {"ops": True, "pager": True}, 0)
+
+
+def _signals(steps: Sequence[Step]) -> list[tuple[int, Signal]]:
+    """What a checker says, as (time, signal): each condition begins and ends in turn, with starts of its own."""
+    now, started, signals = T0, dict[int, int](), []
+    for step in steps:
+        now += step.wait + 1
+        labels = {"alertname": "X", "severity": "P1", "condition": str(step.condition)}
+        if step.change == "fires":
+            signals.append((now, Signal(labels, started.setdefault(step.condition, now))))
+        elif step.condition in started:
+            signals.append((now, Signal(labels, started.pop(step.condition), ends_at=now)))
+    return signals
+
+
+def _told(connection: sa.Connection) -> list[Told]:
+    """All that was queued, in order, repeats of what still fires left out."""
+    told: dict[Told, None] = {}
+    for queued in reversed(outbox.list_notifications(connection, limit=10_000)):
+        for alert in load(connection, queued).alerts:
+            told[Told(queued.receiver, alert.labels["condition"], alert.starts_at, alert.status)] = None
+    return list(told)
+
+
+def _run(database: Database, signals: Sequence[tuple[int, Signal]], delays: Sequence[int]) -> list[Told]:
+    """Live through ``signals``; each is seen ``delay`` seconds late, by a process started anew if it was late."""
+    manager, seen = _manager(), 0
+    for position, (now, signal) in enumerate(signals):
+        late = delays[position % len(delays)]
+        with database.transaction() as connection:
+            if late:
+                manager = _manager()
+                manager.reroute(connection, max(seen, now))
+            seen = max(seen, now + late)
+            manager.apply(connection, [signal], seen)
+    with database.transaction() as connection:
+        manager.flush(connection, seen + 3600)
+        return _told(connection)
+
+
+@given(steps, st.lists(st.sampled_from([0, 0, 3, 30, 300]), min_size=1, max_size=5))
+@settings(max_examples=40, deadline=None)
+def test_people_are_told_the_same_whenever_the_process_was_down_s2(
+    steps: list[Step], delays: list[int]
+) -> None:
+    signals = _signals(steps)
+    with _database() as calm, _database() as restless:
+        assert set(_run(calm, signals, [0])) == set(_run(restless, signals, delays))
+
+
+@given(steps, st.lists(st.sampled_from([0, 7, 60]), min_size=1, max_size=5))
+@settings(max_examples=40, deadline=None)
+def test_whoever_is_told_firing_is_told_resolved_and_in_this_order_s6(
+    steps: list[Step], delays: list[int]
+) -> None:
+    signals = _signals(steps)
+    with _database() as database:
+        told = _run(database, signals, delays)
+        with database.reading() as connection:
+            known = alerts.list_alerts(connection, limit=10_000)
+    statuses = defaultdict(list)
+    for receiver, condition, starts_at, status in told:
+        statuses[receiver, condition, starts_at].append(status)
+    wanted = {
+        (receiver, alert.labels["condition"], alert.starts_at): ["firing", "resolved"]
+        if alert.state == "resolved"
+        else ["firing"]
+        for alert in known
+        for receiver in ("ops", "pager")
+    }
+    assert dict(statuses) == wanted
+
+
+@given(steps, st.integers(1, 3))
+@settings(max_examples=30, deadline=None)
+def test_signals_that_are_given_again_change_nothing_s3(steps: list[Step], times: int) -> None:
+    signals = _signals(steps)
+    with _database() as once, _database() as again:
+        repeated = [pair for pair in signals for _ in range(times)]
+        assert _run(once, signals, [0]) == _run(again, repeated, [0])
+
+
+@given(steps, st.integers(0, 30))
+@settings(max_examples=30, deadline=None)
+def test_a_transaction_that_is_cut_off_leaves_nothing_behind_s2(steps: list[Step], cut: int) -> None:
+    signals = _signals(steps)
+    with _database() as calm, _database() as cut_off:
+        wanted = _run(calm, signals, [0])
+        manager = _manager()
+        for position, (now, signal) in enumerate(signals):
+            if position == cut % max(1, len(signals)):
+                with cut_off.transaction() as connection:
+                    savepoint = connection.begin_nested()
+                    manager.apply(connection, [signal], now)
+                    savepoint.rollback()
+            with cut_off.transaction() as connection:
+                manager.apply(connection, [signal], now)
+        with cut_off.transaction() as connection:
+            manager.flush(connection, T0 + 100_000)
+            assert _told(connection) == wanted
+
+
+label_names = st.text(min_size=1, max_size=5)
+
+
+@given(st.dictionaries(label_names, st.text(max_size=5), max_size=6), st.randoms())
+def test_a_fingerprint_depends_on_the_labels_alone(labels: dict[str, str], random: object) -> None:
+    shuffled = list(labels.items())
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # it is a random.Random
+    assert fingerprint(dict(shuffled)) == fingerprint(labels)

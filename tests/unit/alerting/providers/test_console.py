@@ -1,0 +1,66 @@
+"""Alerts on a terminal."""
+
+import sys
+from io import StringIO
+from typing import cast
+
+import aiohttp
+import pytest
+
+from chainwatch.alerting.providers import build_provider
+from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.console import SHOWN_MAX, ConsoleProvider, render
+from chainwatch.config import ConsoleSettings
+from tests.unit.alerting.helpers import T0, notification, notified
+
+NO_SESSION = cast("aiohttp.ClientSession", None)
+
+
+def _provider(**settings: object) -> ConsoleProvider:
+    built = build_provider(ConsoleSettings.model_validate({"name": "con", "provider": "console", **settings}))
+    assert isinstance(built, ConsoleProvider)
+    return built
+
+
+def test_a_firing_alert_says_what_since_when_and_its_facts() -> None:
+    shown = render(notification()).plain
+    assert shown.splitlines()[0] == " P1  FIRING TransferOverdue  since 2023-11-14 22:13:20 UTC"
+    assert [line.strip() for line in shown.splitlines()[1:]] == [
+        "execute is late",
+        "amount: 12 ETH",
+        "transfer: 0x01",
+    ]
+
+
+def test_a_resolved_alert_says_when_and_why_it_ended() -> None:
+    shown = render(notification(notified(status="resolved", ends_at=T0 + 90, reason="reorg"))).plain
+    assert "RESOLVED" in shown
+    assert "after 1m 30s (reorg)" in shown
+
+
+def test_text_from_the_chain_is_shown_as_it_is() -> None:
+    shown = render(notification(notified(annotations={"summary": "[bold]\x1b[2J[/bold]"}))).plain
+    assert "[bold]\ufffd[2J[/bold]" in shown
+
+
+def test_a_storm_is_counted_rather_than_shown() -> None:
+    shown = render(notification(*[notified()] * (SHOWN_MAX + 7))).plain
+    assert "… and 7 more" in shown
+
+
+async def test_it_is_written_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    await _provider(color="never").deliver(notification(), NO_SESSION)
+    assert capsys.readouterr().out.startswith(" P1  FIRING TransferOverdue")
+
+
+async def test_colours_can_be_forced(capsys: pytest.CaptureFixture[str]) -> None:
+    await _provider(color="always").deliver(notification(), NO_SESSION)
+    assert "\x1b[1;31m" in capsys.readouterr().out
+
+
+async def test_a_closed_standard_output_is_a_failed_delivery(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    with pytest.raises(DeliveryError, match="standard output"):
+        await _provider().deliver(notification(), NO_SESSION)

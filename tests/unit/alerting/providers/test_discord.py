@@ -1,0 +1,230 @@
+"""Discord messages within Discord's limits, and every answer that Discord or something in its place gives."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from chainwatch.alerting.notification import NotifiedAlert
+from chainwatch.alerting.providers import build_provider, discord
+from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.discord import DiscordProvider, build_message, escape, fit
+from chainwatch.config import DiscordSettings
+from tests.support.discord import discord as as_discord
+from tests.support.discord import rate_limited
+from tests.support.receiver import Answer, Receiver
+from tests.unit.alerting.helpers import T0, notification, notified
+
+TOKEN = "s3cr3t-token"
+NO_SESSION = cast("aiohttp.ClientSession", None)
+
+
+def _settings(base: str = "https://discord.com", **more: Any) -> DiscordSettings:
+    url = SecretStr(f"{base}/api/webhooks/123/{TOKEN}")
+    return DiscordSettings(name="ops", provider="discord", url=url, **more)
+
+
+def _json(*alerts: NotifiedAlert, **more: Any) -> dict[str, Any]:
+    message: dict[str, Any] = build_message(notification(*alerts), _settings(**more)).json
+    return message
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Receiver]:
+    async with Receiver(as_discord) as server:
+        yield server
+
+
+@pytest.fixture
+def provider(server: Receiver) -> DiscordProvider:
+    built = build_provider(_settings(server.url))
+    assert isinstance(built, DiscordProvider)
+    return built
+
+
+def test_a_message_has_a_headline_and_an_embed_per_alert() -> None:
+    message = _json(notified(), notified(status="resolved", ends_at=T0 + 60, reason="late"))
+    assert message["content"] == "**FIRING 1, RESOLVED 1: TransferOverdue**"
+    firing, resolved = message["embeds"]
+    assert firing["title"] == "P1 FIRING: TransferOverdue"
+    assert firing["color"] == discord.COLORS["P1"]
+    assert {"name": "amount", "value": "12 ETH", "inline": True} in firing["fields"]
+    assert resolved["color"] == discord.RESOLVED_COLOR
+    assert "after 1m (late)" in resolved["description"].replace("\\", "")
+
+
+def test_nobody_is_mentioned_and_markdown_is_shown_as_it_is() -> None:
+    message = _json(notified(annotations={"summary": "@everyone <@&1> **[x](http://evil)** `y`"}))
+    assert message["allowed_mentions"] == {"parse": []}
+    (embed,) = message["embeds"]
+    assert embed["description"].startswith(
+        "@\u200beveryone \\<@\u200b&1\\> \\*\\*\\[x\\]\\(http://evil\\)\\*\\* \\`y\\`"
+    )
+
+
+def test_a_runbook_is_the_link_of_the_title_only_when_it_is_a_web_address() -> None:
+    assert _json(notified(annotations={"runbook_url": "https://r.example"}))["embeds"][0]["url"]
+    assert not _json(notified(annotations={"runbook_url": "javascript:x"}))["embeds"][0]["url"]
+
+
+def test_alerts_that_do_not_fit_are_counted() -> None:
+    message = _json(*[notified() for _ in range(25)])
+    assert len(message["embeds"]) == 10
+    assert "… and 15 more" in message["content"]
+
+
+long_text = st.text(st.sampled_from("a*\\_@<\U0001f525\n"), max_size=40).flatmap(
+    lambda piece: st.integers(0, 400).map(lambda times: piece * times)
+)
+
+
+@given(
+    st.lists(
+        st.tuples(long_text, long_text, st.dictionaries(long_text.filter(bool), long_text, max_size=30)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_every_message_stays_within_discords_limits(
+    drawn: list[tuple[str, str, dict[str, str]]],
+) -> None:
+    message = _json(
+        *(
+            notified(
+                labels={"alertname": name or "X", "severity": "P0"},
+                annotations={"summary": summary, **facts},
+            )
+            for name, summary, facts in drawn
+        )
+    )
+    assert _units(message["content"]) <= 2000
+    assert 0 < len(message["embeds"]) <= 10
+    total = 0
+    for embed in message["embeds"]:
+        assert 0 < _units(embed["title"]) <= 256
+        assert _units(embed["description"] or "") <= 4096
+        assert len(embed["fields"]) <= 25
+        texts = [embed["title"], embed["description"] or "", embed["footer"]["text"]]
+        for field in embed["fields"]:
+            assert 0 < _units(field["name"]) <= 256
+            assert 0 < _units(field["value"]) <= 1024
+            texts += [field["name"], field["value"]]
+        total += sum(map(_units, texts))
+    assert total <= 6000
+
+
+@given(long_text, st.integers(1, 300))
+def test_a_cut_never_leaves_half_an_escape(text: str, limit: int) -> None:
+    cut = fit(escape(text), limit)
+    assert _units(cut) <= limit
+    before = cut.removesuffix("…")
+    assert (len(before) - len(before.rstrip("\\"))) % 2 == 0
+
+
+async def test_a_message_is_sent_and_confirmed(server: Receiver, provider: DiscordProvider) -> None:
+    await provider.deliver(notification(), NO_SESSION)
+    (request,) = server.requests
+    assert request.query["wait"] == "true"
+    assert request.path.endswith(TOKEN)
+    assert request.json()["embeds"][0]["title"] == "P1 FIRING: TransferOverdue"
+
+
+async def test_an_answer_without_content_means_taken(server: Receiver, provider: DiscordProvider) -> None:
+    server.script.append(Answer(204))
+    await provider.deliver(notification(), NO_SESSION)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "permanent", "retry_after"),
+    [
+        (rate_limited(1.5), "429 Too Many Requests", False, 1.5),
+        (rate_limited(64.0, everywhere=True), "429", False, 64.0),
+        (Answer(429, "<html>", {"Retry-After": "7"}), "429", False, 7.0),
+        (Answer(500, "<html>oops</html>"), "500 Internal Server Error", False, None),
+        (Answer(502, ""), "502 Bad Gateway", False, None),
+        (
+            Answer(404, json.dumps({"message": "Unknown Webhook"})),
+            "404 Not Found: Unknown Webhook",
+            True,
+            None,
+        ),
+        (Answer(401, "{}"), "401", True, None),
+        (Answer(400, json.dumps({"message": "Invalid Form Body"})), "Invalid Form Body", True, None),
+        (Answer(200, "<html>log in</html>"), "not as Discord does", False, None),
+        (Answer(200, "[]"), "not as Discord does", False, None),
+        (Answer(200, drop=True), "cannot be reached", False, None),
+        (Answer(302, headers={"Location": "/elsewhere"}), "redirects", True, None),
+    ],
+)
+async def test_every_other_answer_is_a_failed_delivery_that_names_no_secret_s9(
+    server: Receiver,
+    provider: DiscordProvider,
+    answer: Answer,
+    said: str,
+    permanent: bool,
+    retry_after: float | None,
+) -> None:
+    server.script.append(answer)
+    with pytest.raises(DeliveryError) as caught:
+        await provider.deliver(notification(), NO_SESSION)
+    error = caught.value
+    assert said in str(error)
+    assert (error.permanent, error.retry_after) == (permanent, retry_after)
+    assert TOKEN not in str(error)
+    assert error.__cause__ is None
+
+
+async def test_a_rate_limit_that_is_used_up_is_waited_for(
+    server: Receiver, provider: DiscordProvider
+) -> None:
+    spent = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": "0.2"}
+    server.script.append(Answer(204, headers=spent))
+    await provider.deliver(notification(), NO_SESSION)
+    await provider.deliver(notification(), NO_SESSION)
+    first, second = server.requests
+    assert second.arrived_at - first.arrived_at >= 0.19
+
+
+async def test_a_server_that_hangs_is_a_failed_delivery(
+    server: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discord, "TOTAL_TIMEOUT", 0.05)
+    server.script.append(Answer(delay=0.5))
+    with pytest.raises(DeliveryError, match="did not answer within"):
+        await DiscordProvider(_settings(server.url)).deliver(notification(), NO_SESSION)
+
+
+async def test_a_server_that_is_away_is_a_failed_delivery_that_names_no_secret_s9(server: Receiver) -> None:
+    await server.stop()
+    with pytest.raises(DeliveryError) as caught:
+        await DiscordProvider(_settings(server.url)).deliver(notification(), NO_SESSION)
+    assert str(caught.value) == "Discord cannot be reached: ConnectionError"
+
+
+async def test_no_log_line_holds_the_token_s9(
+    provider: DiscordProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        await provider.deliver(notification(), NO_SESSION)
+    assert TOKEN not in caplog.text
+
+
+async def test_stuck_calls_are_bounded_s10(server: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discord, "TOTAL_TIMEOUT", 0.02)
+    server.usual = lambda _: Answer(delay=1.0)
+    provider = DiscordProvider(_settings(server.url))
+    errors = await asyncio.gather(
+        *(provider.deliver(notification(), NO_SESSION) for _ in range(6)), return_exceptions=True
+    )
+    assert sum("hangs" in str(error) for error in errors) == 2

@@ -1,0 +1,51 @@
+"""What people read, whatever the channel."""
+
+import pytest
+
+from chainwatch.alerting.providers import text
+from tests.unit.alerting.helpers import T0, notification, notified
+
+
+def test_a_headline_counts_and_names_what_it_is_about() -> None:
+    message = notification(
+        notified(),
+        notified(status="resolved", ends_at=T0 + 60),
+        group_labels={"alertname": "TransferOverdue", "destination": "optimism"},
+    )
+    assert text.headline(message) == "FIRING 1, RESOLVED 1: TransferOverdue (destination=optimism)"
+
+
+def test_a_headline_of_a_group_of_several_kinds_says_so() -> None:
+    other = notified(labels={"alertname": "NetworkBlind", "severity": "P0"})
+    assert text.headline(notification(notified(), other, group_labels={})) == "FIRING 2: several alerts"
+
+
+def test_urgent_firing_alerts_come_first() -> None:
+    def with_severity(severity: str, status: str = "firing") -> object:
+        return notified(labels={"alertname": "X", "severity": severity}, status=status)
+
+    message = notification(with_severity("P0", "resolved"), with_severity("P2"), with_severity("P0"))  # type: ignore[arg-type]  # they are alerts
+    assert [(a.status, a.severity) for a in text.by_urgency(message)] == [
+        ("firing", "P0"),
+        ("firing", "P2"),
+        ("resolved", "P0"),
+    ]
+
+
+def test_facts_are_annotations_and_then_labels_each_once() -> None:
+    alert = notified(
+        annotations={"summary": "s", "runbook_url": "u", "amount": "12", "empty": "", "flow": "as told"},
+        labels={"alertname": "X", "severity": "P1", "flow": "connext", "step": "execute"},
+    )
+    assert text.facts(alert) == [("amount", "12"), ("flow", "as told"), ("step", "execute")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(-5, "0s"), (0, "0s"), (61, "1m 1s"), (7500, "2h 5m"), (90_061, "1d 1h")]
+)
+def test_spans_have_their_two_largest_units(seconds: int, said: str) -> None:
+    assert text.span(seconds) == said
+
+
+def test_characters_that_steer_a_terminal_or_turn_text_are_replaced() -> None:
+    assert text.clean("a\x1b[31mb\u202ec\x9bd\re\n") == "a\ufffd[31mb\ufffdc\ufffdd\ufffde\n"

@@ -1,0 +1,214 @@
+"""Alertmanager's webhook body, the signature, and where messages may not go."""
+
+import hashlib
+import hmac
+import json
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+
+from chainwatch.alerting.providers import build_provider
+from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.http import is_public, open_session
+from chainwatch.alerting.providers.webhook import WebhookProvider
+from chainwatch.config import WebhookSettings
+from tests.support.receiver import Answer, Receiver
+from tests.unit.alerting.helpers import T0, notification, notified
+
+
+def _provider(url: str, **settings: Any) -> WebhookProvider:
+    settings = {"name": "hook", "provider": "webhook", "url": url, "allow_private": True, **settings}
+    built = build_provider(WebhookSettings.model_validate(settings))
+    assert isinstance(built, WebhookProvider)
+    return built
+
+
+async def _deliver(provider: WebhookProvider, **fields: Any) -> None:
+    async with open_session(allow_private=provider.allow_private) as session:
+        await provider.deliver(notification(**fields), session)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Receiver]:
+    async with Receiver() as server:
+        yield server
+
+
+async def test_the_body_is_alertmanagers_version_4(server: Receiver) -> None:
+    message = notification(
+        notified(link="http://cw/alerts/1"),
+        notified(
+            status="resolved",
+            labels={"alertname": "TransferOverdue", "transfer": "0x02", "severity": "P1"},
+            annotations={"summary": "other"},
+            ends_at=T0 + 60,
+        ),
+        external_url="http://cw",
+    )
+    async with open_session(allow_private=True) as session:
+        await _provider(server.url).deliver(message, session)
+    assert server.requests[0].json() == {
+        "version": "4",
+        "groupKey": '{}/{}:{alertname="TransferOverdue"}',
+        "truncatedAlerts": 0,
+        "status": "firing",
+        "receiver": "ops",
+        "groupLabels": {"alertname": "TransferOverdue"},
+        "commonLabels": {"alertname": "TransferOverdue", "severity": "P1"},
+        "commonAnnotations": {},
+        "externalURL": "http://cw",
+        "alerts": [
+            {
+                "status": "firing",
+                "labels": {"alertname": "TransferOverdue", "transfer": "0x01", "severity": "P1"},
+                "annotations": {"summary": "execute is late", "amount": "12 ETH"},
+                "startsAt": "2023-11-14T22:13:20Z",
+                "endsAt": "0001-01-01T00:00:00Z",
+                "generatorURL": "http://cw/alerts/1",
+                "fingerprint": "00112233aabbccdd",
+            },
+            {
+                "status": "resolved",
+                "labels": {"alertname": "TransferOverdue", "transfer": "0x02", "severity": "P1"},
+                "annotations": {"summary": "other"},
+                "startsAt": "2023-11-14T22:13:20Z",
+                "endsAt": "2023-11-14T22:14:20Z",
+                "generatorURL": "",
+                "fingerprint": "00112233aabbccdd",
+            },
+        ],
+    }
+
+
+async def test_the_idempotency_key_and_own_headers_are_sent(server: Receiver) -> None:
+    headers = {"Authorization": SecretStr("Bearer x")}
+    await _deliver(_provider(server.url, headers=headers), idempotency_key="abc")
+    sent = server.requests[0].headers
+    assert (sent["Idempotency-Key"], sent["Authorization"]) == ("abc", "Bearer x")
+    assert "X-Chainwatch-Signature" not in sent
+
+
+async def test_the_signature_is_over_timestamp_and_body(server: Receiver) -> None:
+    await _deliver(_provider(server.url, secret="k"))
+    (request,) = server.requests
+    signed = request.headers["X-Chainwatch-Timestamp"].encode() + b"." + request.body
+    wanted = hmac.new(b"k", signed, hashlib.sha256).hexdigest()
+    assert request.headers["X-Chainwatch-Signature"] == f"sha256={wanted}"
+    assert json.loads(request.body)["version"] == "4"
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+async def test_every_2xx_means_taken(server: Receiver, status: int) -> None:
+    server.script.append(Answer(status))
+    await _deliver(_provider(server.url))
+
+
+async def test_an_answer_cut_off_after_its_status_means_taken(server: Receiver) -> None:
+    server.script.append(Answer(200, drop=True))
+    await _deliver(_provider(server.url))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "permanent", "retry_after"),
+    [
+        (Answer(500), "500 Internal Server Error", False, None),
+        (Answer(503, headers={"Retry-After": "12"}), "503", False, 12.0),
+        (Answer(429, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}), "429", False, 0.0),
+        (Answer(429, headers={"Retry-After": "soon"}), "429", False, None),
+        (Answer(408), "408", False, None),
+        (Answer(404), "404 Not Found", True, None),
+        (Answer(413), "413", True, None),
+        (Answer(307, headers={"Location": "/elsewhere"}), "307", True, None),
+    ],
+)
+async def test_every_other_answer_is_a_failed_delivery(
+    server: Receiver, answer: Answer, said: str, permanent: bool, retry_after: float | None
+) -> None:
+    server.script.append(answer)
+    with pytest.raises(DeliveryError, match=said) as caught:
+        await _deliver(_provider(server.url))
+    assert (caught.value.permanent, caught.value.retry_after) == (permanent, retry_after)
+    assert len(server.requests) == 1
+
+
+async def test_a_server_that_hangs_is_a_failed_delivery(server: Receiver) -> None:
+    server.script.append(Answer(delay=1.0))
+    with pytest.raises(DeliveryError, match=r"within 0\.05 seconds"):
+        await _deliver(_provider(server.url, timeout="50ms"))
+
+
+async def test_a_server_that_is_away_is_a_failed_delivery_that_names_no_secret_s9(server: Receiver) -> None:
+    await server.stop()
+    with pytest.raises(DeliveryError) as caught:
+        await _deliver(_provider(f"{server.url}/token"))
+    assert str(caught.value) == "the webhook cannot be reached: ClientConnectorError"
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"])
+async def test_a_private_address_is_refused_by_default(server: Receiver, host: str) -> None:
+    with pytest.raises(DeliveryError, match="allow_private") as caught:
+        await _deliver(_provider(f"http://{host}:{server.port}/", allow_private=False))
+    assert caught.value.permanent
+    assert server.requests == []
+
+
+async def test_the_address_is_checked_where_the_connection_goes_and_not_where_the_name_once_led(
+    server: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def rebound(self: object, host: str, port: int = 0, family: int = 0) -> list[dict[str, Any]]:
+        return [
+            {
+                "hostname": host,
+                "host": "127.0.0.1",
+                "port": port,
+                "family": socket.AF_INET,
+                "proto": 0,
+                "flags": socket.AI_NUMERICHOST,
+            }
+        ]
+
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", rebound)
+    monkeypatch.setattr(aiohttp.DefaultResolver, "resolve", rebound)
+    with pytest.raises(DeliveryError, match="allow_private"):
+        await _deliver(_provider(f"http://public.example:{server.port}/", allow_private=False))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "239.1.1.1",
+        "255.255.255.255",
+        "240.0.0.1",
+        "198.18.0.1",
+        "::",
+        "::1",
+        "fe80::1%eth0",
+        "fc00::1",
+        "fec0::1",
+        "ff02::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+    ],
+)
+def test_addresses_that_are_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+def test_addresses_that_are_public(address: str) -> None:
+    assert is_public(address)
