@@ -88,7 +88,9 @@ class ReceiverQueue:
         self._wake.set()
 
     async def run(self) -> None:
-        """Deliver until ``stop`` is called."""
+        """Deliver until ``stop`` is called. May be run again after it was cancelled or failed."""
+        self._under_way.clear()
+        self._sending = 0
         async with open_session(allow_private=self._provider.allow_private) as session:
             try:
                 await self._settle(self._recall)

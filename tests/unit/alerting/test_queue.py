@@ -335,3 +335,14 @@ async def test_stopping_does_not_wait_for_a_receiver_that_hangs(
     await eventually(lambda: len(bench.provider.attempts) == 1)
     await bench.stop()
     assert bench.statuses() == ["pending"]
+
+
+async def test_a_worker_that_was_cut_off_can_be_run_again(bench: Bench) -> None:
+    queue = bench.start()
+    await bench.apply(*(fires(f"{n}") for n in range(9)))
+    _, task = bench._running.pop()
+    await asyncio.sleep(0.005)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    bench._running.append((queue, asyncio.create_task(queue.run())))
+    await eventually(lambda: bench.statuses() == ["delivered"] * 9)
