@@ -1,0 +1,135 @@
+"""An invented chain: blocks with logs, forks on demand, answers in the shape of Ethereum's execution API."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+GENESIS_TIME = 1_700_000_000
+
+
+class UnknownBlock(Exception):
+    """A question about a block that the chain does not have."""
+
+
+@dataclass(frozen=True)
+class FakeLog:
+    """A log before it is in a block."""
+
+    address: bytes
+    topics: Sequence[bytes] = ()
+    data: bytes = b""
+
+
+@dataclass
+class FakeBlock:
+    number: int
+    hash: str
+    parent_hash: str
+    timestamp: int
+    logs: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "number": hex(self.number),
+            "hash": self.hash,
+            "parentHash": self.parent_hash,
+            "timestamp": hex(self.timestamp),
+            "logsBloom": "0x" + "00" * 256,
+            "transactions": [],
+        }
+
+
+class FakeChain:
+    """Blocks ``0``..`head`; ``block_time`` seconds apart. ``stamped``: whether logs carry `blockTimestamp`."""
+
+    def __init__(self, chain_id: int = 1, block_time: int = 1, stamped: bool = True, start: int = GENESIS_TIME) -> None:
+        self.chain_id = chain_id
+        self.block_time = block_time
+        self.stamped = stamped
+        self._forks = 0
+        self.blocks: list[FakeBlock] = [FakeBlock(0, _hash(chain_id, 0, 0), "0x" + "00" * 32, start)]
+
+    @property
+    def head(self) -> FakeBlock:
+        return self.blocks[-1]
+
+    def mine(self, *logs: FakeLog, count: int = 1) -> FakeBlock:
+        """Appends ``count`` blocks, the last with ``logs``."""
+        for _ in range(count):
+            number = len(self.blocks)
+            parent = self.head
+            name = _hash(self.chain_id, number, self._forks)
+            self.blocks.append(FakeBlock(number, name, parent.hash, parent.timestamp + self.block_time))
+        block = self.head
+        for index, log in enumerate(logs):
+            entry = {
+                "address": "0x" + log.address.hex(),
+                "topics": ["0x" + topic.hex() for topic in log.topics],
+                "data": "0x" + log.data.hex(),
+                "blockNumber": hex(block.number),
+                "blockHash": block.hash,
+                "transactionHash": _hash(block.hash, index),
+                "transactionIndex": hex(index),
+                "logIndex": hex(index),
+                "removed": False,
+            }
+            if self.stamped:
+                entry["blockTimestamp"] = hex(block.timestamp)
+            block.logs.append(entry)
+        return block
+
+    def rewind(self, depth: int) -> None:
+        """Takes the last ``depth`` blocks away; blocks mined from now on have other hashes."""
+        del self.blocks[len(self.blocks) - depth :]
+        self._forks += 1
+
+    def reorg(self, depth: int) -> None:
+        """Replaces the last ``depth`` blocks by as many empty ones."""
+        self.rewind(depth)
+        self.mine(count=depth)
+
+    # --- answers ---
+
+    def block(self, named: str, lag: int = 0) -> dict[str, Any] | None:
+        """`eth_getBlockByNumber` of a node that is ``lag`` blocks behind."""
+        head = len(self.blocks) - 1 - lag
+        number = head if named in ("latest", "pending") else int(named, 16)
+        return self.blocks[number].to_json() if 0 <= number <= head else None
+
+    def block_by_hash(self, name: str, lag: int = 0) -> dict[str, Any] | None:
+        """`eth_getBlockByHash`."""
+        known = self.blocks[: len(self.blocks) - lag]
+        return next((block.to_json() for block in reversed(known) if block.hash == name), None)
+
+    def logs(self, query: dict[str, Any], lag: int = 0) -> list[dict[str, Any]]:
+        """`eth_getLogs`. Raises `UnknownBlock` for a block hash that is not in the chain."""
+        known = self.blocks[: len(self.blocks) - lag]
+        if "blockHash" in query:
+            blocks = [block for block in known if block.hash == query["blockHash"]]
+            if not blocks:
+                raise UnknownBlock(query["blockHash"])
+        else:
+            blocks = known[int(query["fromBlock"], 16) : int(query["toBlock"], 16) + 1]
+        return [log for block in blocks for log in block.logs if _matches(log, query)]
+
+    def receipts(self, named: str) -> list[dict[str, Any]]:
+        """`eth_getBlockReceipts`: one receipt with all logs."""
+        return [{"transactionIndex": "0x0", "logs": self.blocks[int(named, 16)].logs}]
+
+
+def _matches(log: dict[str, Any], query: dict[str, Any]) -> bool:
+    addresses = query.get("address") or [log["address"]]
+    if log["address"] not in ([addresses] if isinstance(addresses, str) else addresses):
+        return False
+    topics = query.get("topics") or []
+    return len(log["topics"]) >= len(topics) and all(
+        wanted is None or topic == wanted or topic in wanted
+        for topic, wanted in zip(log["topics"], topics, strict=False)
+    )
+
+
+def _hash(*parts: object) -> str:
+    return "0x" + hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
