@@ -7,6 +7,7 @@ field says so. Hashes are raw bytes here; they become ``0x…`` text only at the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
@@ -57,14 +58,14 @@ class AbiParam(msgspec.Struct, frozen=True):
         return f"({inner}){self.type[len('tuple') :]}"
 
 
-class AbiEvent(msgspec.Struct, frozen=True):
+class AbiEvent(msgspec.Struct, frozen=True, dict=True):
     """One event of a contract ABI."""
 
     name: str
     inputs: tuple[AbiParam, ...]
     anonymous: bool = False
 
-    @property
+    @cached_property
     def signature(self) -> str:
         """``Name(type,type,…)``, the text whose Keccak-256 is the first topic."""
         return f"{self.name}({','.join(p.canonical_type for p in self.inputs)})"

@@ -363,8 +363,10 @@ class _Compiler:
 
         def name(event: Event) -> str:
             value = get(event.args)
+            if known := by_value.get(value):
+                return known
             value = to_hex(value) if isinstance(value, bytes) else value
-            return by_value.get(value) or by_value.get(str(value)) or f"{UNKNOWN_NETWORK}{value}"
+            return by_value.get(str(value)) or f"{UNKNOWN_NETWORK}{value}"
 
         return name
 
