@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,9 @@ import click
 
 from chainwatch.config import parse_duration
 from chainwatch.model import SEVERITIES, SEVERITY_NAMES
+
+LAST_MOMENT = 253_402_300_799
+"""The last second of the year 9999: more are no Unix seconds (but milliseconds, perhaps)."""
 
 
 class Duration(click.ParamType[Any]):
@@ -32,7 +36,7 @@ class Moment(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        if value.isdigit():
+        if re.fullmatch("[0-9]{1,19}", value) and int(value) <= LAST_MOMENT:
             return int(value)
         with contextlib.suppress(ValueError):
             return int(datetime.now(UTC).timestamp() - parse_duration(value))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from chainwatch.alerting.providers.text import clean, when
 from chainwatch.plan import Plan
+
+PIPED_WIDTH = 100_000
+"""Columns that a table may take where no terminal limits them."""
 
 _STATE_STYLES = {
     "live": "green",
@@ -88,7 +92,7 @@ def status(view: dict[str, Any], as_json: bool) -> None:
     )
     for network in view["networks"]:
         if network["error"]:
-            click.echo(f"{network['name']}: {network['error']}")
+            click.echo(clean(f"{network['name']}: {network['error']}"))
     if view["undecoded_logs"]:
         click.echo(f"{view['undecoded_logs']} stored logs do not decode with their ABI")
 
@@ -218,23 +222,26 @@ def _json(value: Any) -> None:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    """Print a table. On a terminal long cells go on in a next line, in a pipe a row is one line: nothing is cut off."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    Console().print(table)
+        table.add_row(*map(_cell, row))
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    console.print(table)
 
 
-def _cell(value: Any) -> str:
-    text = (
-        {None: "–", True: "yes", False: "no"}.get(value, str(value))
-        if not isinstance(value, int)
-        else str(value)
-    )
-    style = _STATE_STYLES.get(text)
-    escaped = text.replace("[", r"\[")
-    return f"[{style}]{escaped}[/]" if style else escaped
+def _cell(value: Any) -> Text:
+    """``value`` as it stands: what comes from a chain may look like markup or steer a terminal."""
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    text = clean("–" if value is None else " ".join(str(value).splitlines()))
+    return Text(text, _STATE_STYLES.get(text, ""))
 
 
 def _time(seconds: int | None) -> str:
     """Unix seconds as UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S") if seconds is not None else ""
+    return when(seconds).removesuffix(" UTC") if seconds is not None else ""

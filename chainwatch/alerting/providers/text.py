@@ -33,13 +33,13 @@ def by_urgency(notification: Notification) -> list[NotifiedAlert]:
 
 
 def facts(alert: NotifiedAlert) -> list[tuple[str, str]]:
-    """The facts a person wants: annotations first, then the labels that identify the alert."""
+    """The facts a person wants: annotations first, then the labels that identify the alert. Times are written out."""
     pairs = [(k, v) for k, v in alert.annotations.items() if k not in PROSE and v]
     named = {name for name, _ in pairs}
     pairs += [
         (k, v) for k, v in alert.labels.items() if k not in ("alertname", "severity") and k not in named and v
     ]
-    return [(clean(name), clean(value)) for name, value in pairs]
+    return [(clean(name), clean(_readable(name, value))) for name, value in pairs]
 
 
 def summary(alert: NotifiedAlert) -> str:
@@ -49,8 +49,11 @@ def summary(alert: NotifiedAlert) -> str:
 
 
 def when(timestamp: int) -> str:
-    """A time for people: ``2026-01-31 12:00:00 UTC``."""
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """A time for people: ``2026-01-31 12:00:00 UTC``; the number itself where no calendar has it."""
+    try:
+        return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):  # a chain may claim any time
+        return str(timestamp)
 
 
 def span(seconds: int) -> str:
@@ -61,6 +64,15 @@ def span(seconds: int) -> str:
         if number:
             parts.append(f"{number}{unit}")
     return " ".join(parts[:2]) or "0s"
+
+
+def _readable(name: str, value: str) -> str:
+    """Annotations hold times and lengths of time in seconds."""
+    if not re.fullmatch("[0-9]+", value):
+        return value
+    if name.endswith("_at"):
+        return when(int(value))
+    return span(int(value)) if name == "late_by" else value
 
 
 def clean(text: str) -> str:

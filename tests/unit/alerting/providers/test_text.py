@@ -40,6 +40,26 @@ def test_facts_are_annotations_and_then_labels_each_once() -> None:
     assert text.facts(alert) == [("amount", "12"), ("flow", "as told"), ("step", "execute")]
 
 
+def test_facts_that_are_times_are_written_out() -> None:
+    annotations = {
+        "opened_at": "1700000000",
+        "due_at": "1700001800",
+        "late_by": "125",
+        "amount": "1700000000",
+    }
+    assert text.facts(notified(annotations=annotations, labels={"alertname": "X"})) == [
+        ("opened_at", "2023-11-14 22:13:20 UTC"),
+        ("due_at", "2023-11-14 22:43:20 UTC"),
+        ("late_by", "2m 5s"),
+        ("amount", "1700000000"),
+    ]
+
+
+def test_a_time_that_no_calendar_has_is_shown_as_its_number() -> None:
+    assert text.when(2**63) == str(2**63)
+    assert text.when(1_700_000_000_000) == "1700000000000"
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(-5, "0s"), (0, "0s"), (61, "1m 1s"), (7500, "2h 5m"), (90_061, "1d 1h")]
 )

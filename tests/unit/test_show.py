@@ -1,0 +1,140 @@
+"""Tables for people, in a terminal and in a pipe; JSON for machines."""
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chainwatch import show
+
+KEY = "0x" + "ab" * 32 + "/" + "9" * 78
+UINT256 = 2**256 - 1
+
+
+def transfer(**fields: Any) -> dict[str, Any]:
+    return {
+        "flow": "connext",
+        "key": KEY,
+        "status": "overdue",
+        "origin": "ethereum",
+        "destination": "optimism",
+        "opened_at": 1_700_000_000,
+        "steps": {"xcall": {"late_by": 0}},
+        "deadlines": [{"step": "execute", "due_at": 1_700_001_800, "state": "overdue"}],
+        **fields,
+    }
+
+
+def alert(**fields: Any) -> dict[str, Any]:
+    return {
+        "id": 1,
+        "labels": {"alertname": "TransferOverdue", "severity": "P1"},
+        "annotations": {"summary": "late"},
+        "state": "firing",
+        "starts_at": 1_700_000_000,
+        "ends_at": None,
+        "reason": "",
+        **fields,
+    }
+
+
+def test_a_pipe_gets_each_row_as_one_whole_line(capsys: pytest.CaptureFixture[str]) -> None:
+    show.transfers([transfer(), transfer(status="complete")], as_json=False)
+    lines = [line for line in capsys.readouterr().out.splitlines() if KEY in line]
+    assert len(lines) == 2
+    assert "2023-11-14 22:13:20" in lines[0]
+    assert "xcall, execute overdue" in lines[0]
+
+
+def test_a_narrow_terminal_folds_long_keys_and_cuts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    show._table(("key",), [(KEY,)])
+    assert KEY in "".join(line.strip() for line in terminal.getvalue().splitlines())
+    assert "…" not in terminal.getvalue()
+
+
+@pytest.mark.parametrize("text", ["[red]x[/red]", "[/]", "[", "\\[bold]", "tail\\", ":smile:", "[link=x]y"])
+def test_what_looks_like_markup_is_shown_as_it_is(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    show.alerts([alert(annotations={"summary": text})], as_json=False)
+    assert text in capsys.readouterr().out
+
+
+def test_characters_that_steer_a_terminal_do_not_reach_it(capsys: pytest.CaptureFixture[str]) -> None:
+    show.alerts([alert(annotations={"summary": "a\x1b[2Jb\u202ec"})], as_json=False)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+
+
+def test_what_is_unknown_is_a_dash_and_flags_are_words(capsys: pytest.CaptureFixture[str]) -> None:
+    show._table(("a", "b", "c", "d"), [(None, True, False, 1)])
+    assert capsys.readouterr().out.splitlines()[-2].split() == ["–", "yes", "no", "1"]
+
+
+def test_a_time_that_no_calendar_has_breaks_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+    show.transfers([transfer(opened_at=2**63)], as_json=False)
+    assert str(2**63) in capsys.readouterr().out
+
+
+def test_nothing_found_is_an_empty_table_and_an_empty_list(capsys: pytest.CaptureFixture[str]) -> None:
+    show.transfers([], as_json=False)
+    assert "flow" in capsys.readouterr().out
+    show.transfers([], as_json=True)
+    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize("display", [show.transfers, show.alerts, show.queue, show.latency])
+def test_json_keeps_integers_exactly(
+    display: Callable[[Any, bool], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    display([{"value": UINT256, "text": "é[red]"}], True)
+    assert json.loads(capsys.readouterr().out) == [{"value": UINT256, "text": "é[red]"}]
+
+
+def test_a_status_tells_what_is_wrong_with_a_network(capsys: pytest.CaptureFixture[str]) -> None:
+    network = {
+        "name": "ethereum",
+        "chain_id": 1,
+        "state": "blind",
+        "checkpoint": {"number": 17, "hash": "0x00", "timestamp": 5},
+        "head": None,
+        "lag_blocks": None,
+        "seen_until": 5,
+        "error": "ethereum[0] host: \x1b[2Jrefused",
+    }
+    view = {
+        "networks": [network],
+        "transfers": {"open": 3},
+        "alerts": {"firing": {"P0": 0}, "resolved": 1},
+        "queues": [{"receiver": "ops", "pending": 1, "delivered": 2, "dead": 3, "dropped": 4}],
+        "undecoded_logs": 2,
+    }
+    show.status(view, as_json=False)
+    out = capsys.readouterr().out
+    assert "ethereum: ethereum[0] host: \ufffd[2Jrefused" in out
+    assert "2 stored logs do not decode" in out
+    assert [line.split() for line in out.splitlines() if line.startswith(" ops")] == [
+        ["ops", "1", "2", "3", "4"]
+    ]
+
+
+def test_an_alert_that_ended_says_when_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    show.alerts([alert(state="resolved", ends_at=1_700_000_060, reason="reorg")], as_json=False)
+    assert "2023-11-14 22:14:20 (reorg)" in capsys.readouterr().out
+
+
+def test_steps_tell_which_were_late_and_which_are_awaited(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = {"xcall": {"late_by": 0}, "execute": {"late_by": 7}, "reconcile": {"late_by": None}}
+    deadlines = [{"step": "execute", "state": "late"}, {"step": "settle", "state": "open"}]
+    show.transfers([transfer(steps=steps, deadlines=deadlines)], as_json=False)
+    assert "xcall, execute late by 7 s, reconcile, settle open" in capsys.readouterr().out
