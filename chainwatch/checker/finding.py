@@ -126,14 +126,19 @@ def failed_checks(
     transfer: Transfer, step: Step, event: Occurrence, origin: str, destination: str
 ) -> list[Finding]:
     """What the built-in checks found wrong with ``event``."""
-    if not step.checks:
-        return []
+    failed = [name for name in event.facts if name.startswith(FAILED_CHECK)]
     return [
         _mismatch(
-            transfer, step, "P0", name.removeprefix(FAILED_CHECK), str(wrong), origin, destination, (event,)
+            transfer,
+            step,
+            "P0",
+            name.removeprefix(FAILED_CHECK),
+            str(event.facts[name]),
+            origin,
+            destination,
+            (event,),
         )
-        for name, wrong in event.facts.items()
-        if name.startswith(FAILED_CHECK)
+        for name in failed
     ]
 
 
