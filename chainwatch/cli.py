@@ -109,7 +109,7 @@ def rewind(config: Path, network: str, block: int) -> None:
     if network not in plan.watches:
         raise click.BadParameter(did_you_mean(network, plan.watches), param_hint="NETWORK")
     url = plan.settings.store.url.get_secret_value()
-    with claimed(url), contextlib.closing(Database.open(url)) as database:
+    with claimed(url), contextlib.closing(Database.open(url, create=False)) as database:
         header = _run(rewinding.rewind(plan, database, network, block))
     click.echo(f"{network} goes on after block {header.number}, {to_hex(header.hash)}")
 

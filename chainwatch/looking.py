@@ -1,4 +1,4 @@
-"""What the looking commands read from a database, the running process's or a replay's; and the few things they change."""
+"""What the looking commands read from the running process's database, and the few things they change."""
 
 from __future__ import annotations
 
@@ -31,11 +31,10 @@ class Look:
 
 
 @contextmanager
-def look(config: Path, environ: Mapping[str, str], database: str | None = None) -> Iterator[Look]:
-    """Open what ``config`` names, or ``database`` (a URL) instead. Raises ``ConfigError`` and ``StoreError``."""
+def look(config: Path, environ: Mapping[str, str]) -> Iterator[Look]:
+    """Open what ``config`` names; nothing is made where nothing is. Raises ``ConfigError`` and ``StoreError``."""
     plan = load_plan(config, environ)
-    url = database or plan.settings.store.url.get_secret_value()
-    with closing(Database.open(url)) as opened:
+    with closing(Database.open(plan.settings.store.url.get_secret_value(), create=False)) as opened:
         yield Look(plan, opened, time.time())
 
 

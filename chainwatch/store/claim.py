@@ -9,6 +9,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from chainwatch.store.database import parse_url
 from chainwatch.store.errors import StoreError, explain
 
 ADVISORY_LOCK = 0x636861696E77
@@ -18,12 +19,12 @@ ADVISORY_LOCK = 0x636861696E77
 @contextmanager
 def claimed(url: str) -> Iterator[None]:
     """Hold the database at ``url`` for this process. Raises ``StoreError`` when another one does; a dead one never does."""
-    parsed = sa.make_url(url)
+    parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         with _file_lock(Path(f"{parsed.database}.lock")):
             yield
     else:
-        with _advisory_lock(parsed.set(drivername="postgresql+psycopg")):
+        with _advisory_lock(parsed):
             yield
 
 

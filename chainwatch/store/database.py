@@ -28,7 +28,7 @@ from sqlalchemy.exc import (
 )
 
 from chainwatch.store import schema
-from chainwatch.store.errors import StoreError, explain
+from chainwatch.store.errors import NoDatabase, StoreError, explain
 
 T = TypeVar("T")
 
@@ -61,16 +61,18 @@ class Database:
         self.dialect: str = url.get_backend_name()
 
     @classmethod
-    def open(cls, url: str, *, durable: bool = True) -> Database:
-        """Open (and, where it is missing, create) the database at ``url`` and bring its schema up to date.
+    def open(cls, url: str, *, durable: bool = True, create: bool = True) -> Database:
+        """Open the database at ``url`` and bring its schema up to date; where it is missing, ``create`` it or refuse.
 
         ``durable=False`` trades safety against a power cut for speed: only for databases that can be made again.
         """
-        parsed = _parse(url)
+        parsed = parse_url(url)
+        if not create and parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
+            raise NoDatabase(f"there is no file {parsed.database}")
         database = cls(parsed, durable)
         try:
             with _explained("open the database"):
-                schema.prepare(database._writer)
+                schema.prepare(database._writer, create)
         except StoreError:
             database.close()
             raise
@@ -177,13 +179,12 @@ def _explained(doing: str) -> Iterator[None]:
         raise explain(error, doing) from error
 
 
-def _parse(url: str) -> sa.URL:
+def parse_url(url: str) -> sa.URL:
+    """``url`` for SQLAlchemy. Raises ``StoreError`` for one that is malformed or of a kind that does not serve."""
     try:
         parsed = sa.make_url(url)
-    except SQLAlchemyError as error:
-        raise StoreError(
-            "the database URL is malformed; expected sqlite:///PATH or postgresql://…"
-        ) from error
+    except (SQLAlchemyError, ValueError):  # their texts may hold the password
+        raise StoreError("the database URL is malformed; expected sqlite:///PATH or postgresql://…") from None
     backend = parsed.get_backend_name()
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
@@ -207,6 +208,7 @@ def _engine(url: sa.URL, *, writer: bool, durable: bool) -> sa.Engine:
         "pool_size": 1 if writer else READERS,
         "max_overflow": 0,
         "poolclass": sa.QueuePool,
+        "hide_parameters": True,  # a statement's values have no place in errors and logs
     }
     if sqlite:
         options["connect_args"] = {

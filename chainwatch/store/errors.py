@@ -20,6 +20,13 @@ class NewerSchema(StoreError):
     """The database was written by a newer chainwatch."""
 
 
+class NoDatabase(StoreError):
+    """There is nothing to look at, because chainwatch has not run yet."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"no database yet: {why}; `chainwatch run` makes it, or name another in [store] url")
+
+
 _MEANINGS: tuple[tuple[str, str, bool], ...] = (
     ("database is locked", "another process holds the database; stop it or wait", True),
     ("disk is full", "the disk is full; make room, chainwatch goes on by itself", True),

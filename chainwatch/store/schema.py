@@ -11,7 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from chainwatch.store import alert_tables, bulk
-from chainwatch.store.errors import NewerSchema, StoreError
+from chainwatch.store.errors import NewerSchema, NoDatabase, StoreError
 from chainwatch.store.tables import metadata, properties
 
 HEAD = "0001"
@@ -33,14 +33,17 @@ __all__ = [
 ]
 
 
-def prepare(engine: sa.Engine) -> None:
+def prepare(engine: sa.Engine, create: bool = True) -> None:
     """Create or migrate the schema.
 
-    Raises ``NewerSchema`` for a database of a newer chainwatch, ``StoreError`` for somebody else's.
+    Raises ``NewerSchema`` for a database of a newer chainwatch, ``StoreError`` for somebody else's, ``NoDatabase`` for
+    an empty one unless it is to be made (``create``).
     """
     with engine.begin() as connection:
         version = current_version(connection)
         if version is None:
+            if not create:
+                raise NoDatabase("it is empty")
             _create(connection)
         elif version != HEAD:
             _upgrade(connection, version)
