@@ -257,3 +257,5 @@ class Transfer(msgspec.Struct, frozen=True):
 
 
 TRANSFER_STATUSES = ("open", "complete", "overdue", "orphan", "unopened", "untracked")
+EXCLUDED = "excluded"
+"""The status of a transfer that its flow's ``where`` leaves out: remembered, but shown to nobody."""

@@ -24,6 +24,9 @@ ASSET = "@asset"
 FAILED_CHECK = "@check "
 """Facts that are not paths: the networks an event names, its amount and asset, and what a built-in check found wrong."""
 
+EXCLUDED = "@excluded"
+"""The fact of an opening event that its step's ``where`` leaves out: its transfer is not to be watched."""
+
 UNKNOWN_NETWORK = "?"
 """Marks a value that names no configured network, as in ``?1869640809``."""
 
@@ -79,9 +82,11 @@ class Step:
         """
         if self.only_on is not None and event.network != self.only_on:
             return None
-        if self.where is not None and not self.where.evaluate(event):
-            return None
         facts: dict[str, Any] = {}
+        if self.where is not None and not self.where.evaluate(event):
+            if self.expected_on:
+                return None
+            facts[EXCLUDED] = True  # remembered, so that the steps that follow it are no orphans
         for name, get in self.facts:
             facts[name] = get(event)
         if self.assertion is not None:
@@ -150,6 +155,7 @@ def extract(steps: Mapping[tuple[str, str], Sequence[Step]], events: Iterable[Ev
     found: dict[tuple[str, str], list[Occurrence]] = {}
     troubles: list[Signal] = []
     for event in events:
+        hits: list[tuple[Step, str, Occurrence]] = []
         for step in steps.get((event.contract, event.signature), ()):
             try:
                 hit = step.occurrence(event)
@@ -157,7 +163,13 @@ def extract(steps: Mapping[tuple[str, str], Sequence[Step]], events: Iterable[Ev
                 troubles.append(_trouble(step, event, error))
                 continue
             if hit is not None:
-                found.setdefault((step.flow, hit[0]), []).append(hit[1])
+                hits.append((step, *hit))
+        for step, key, occurrence in hits:
+            if EXCLUDED in occurrence.facts and any(
+                h is not step and h.flow == step.flow for h, _, _ in hits
+            ):
+                continue  # one event for both ends, told apart by ``where``: it is the other step
+            found.setdefault((step.flow, key), []).append(occurrence)
     return Extracted(found, troubles)
 
 

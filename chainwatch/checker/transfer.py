@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from chainwatch import model
 from chainwatch.checker import finding
 from chainwatch.checker.finding import LATE, Finding
-from chainwatch.checker.flow import DESTINATION, ORIGIN, UNKNOWN_NETWORK, Flow, Step
+from chainwatch.checker.flow import DESTINATION, EXCLUDED, ORIGIN, UNKNOWN_NETWORK, Flow, Step
 from chainwatch.model import Occurrence, Raised, Signal, Transfer
 
 __all__ = [
@@ -117,7 +118,7 @@ def step_views(flow: Flow, transfer: Transfer) -> list[StepView]:
     A step that is missing and that nobody waits for (it may lie before the first block watched) is left out.
     """
     openings = _openings(flow, transfer)
-    if not openings or _destination(openings[0]).startswith(UNKNOWN_NETWORK):
+    if not openings or transfer.status in ("untracked", model.EXCLUDED):
         return []
     views = []
     for step in flow.expected:
@@ -162,13 +163,14 @@ class _Judge:
     def _judge_opened(self, openings: Sequence[Occurrence]) -> None:
         opening = openings[0]
         destination = _destination(opening)
-        tracked = not destination.startswith(UNKNOWN_NETWORK)
+        excluded = EXCLUDED in opening.facts
+        tracked = not (excluded or destination.startswith(UNKNOWN_NETWORK))
         self.origin, self.destination, self.opened_at = (
             opening.network,
             destination or None,
             opening.timestamp,
         )
-        self.status = "complete" if tracked else "untracked"
+        self.status = "complete" if tracked else model.EXCLUDED if excluded else "untracked"
         for step in self.flow.expected:
             first = None
             for asked, events in _groups(step, self.transfer, openings):
@@ -216,10 +218,8 @@ class _Judge:
         first = events[0]
         origin, place = opening.network, destination
         if opening.timestamp > first.timestamp + self.flow.orphan_grace and not self._unsearchable(first):
-            origin, place = (
-                self._origin_of(first),
-                first.network,
-            )  # it was an orphan until the opening step came
+            # It was an orphan until the opening step came, and keeps the labels that it had then.
+            origin, place = self._origin_of(first), first.network
             self.findings.append(
                 finding.orphan(self.flow, self.transfer, step, first, origin, opening.timestamp)
             )
@@ -262,7 +262,8 @@ class _Judge:
         Returns ``untracked``, ``open`` (held), ``unopened`` or ``orphan``.
         """
         first = events[0]
-        if _claimed(first).startswith(UNKNOWN_NETWORK):
+        claimed, only = _claimed(first), self.flow.opening.only_on
+        if claimed.startswith(UNKNOWN_NETWORK) or (claimed and only and claimed != only):
             return "untracked"
         for event in events:
             self._judge_content(step, event)
@@ -329,8 +330,10 @@ class _Judge:
 
 
 def _openings(flow: Flow, transfer: Transfer) -> list[Occurrence]:
+    """The opening events; those that ``where`` leaves out only when there are no others."""
     name = flow.opening.name
-    return [o for o in transfer.occurrences if o.step == name]
+    found = [o for o in transfer.occurrences if o.step == name]
+    return [o for o in found if EXCLUDED not in o.facts] or found
 
 
 def _groups(

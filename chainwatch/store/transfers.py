@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.model import Deadline, Occurrence, Raised, Transfer
+from chainwatch.model import EXCLUDED, Deadline, Occurrence, Raised, Transfer
 from chainwatch.store import bulk
 from chainwatch.store.tables import deadlines, transfers
 
@@ -166,7 +166,7 @@ class Filter(msgspec.Struct, frozen=True):
 
 def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) -> Iterator[Transfer]:
     """The transfers that ``wanted`` describes, newest first."""
-    statement = sa.select(*(transfers.c[name] for name in _READ))
+    statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.status != EXCLUDED)
     conditions = (
         (wanted.flow, transfers.c.flow == wanted.flow),
         (wanted.key, transfers.c.key == wanted.key),
@@ -187,8 +187,10 @@ def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) 
 def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:
     """How many transfers there are, by flow and status."""
     found: dict[str, dict[str, int]] = {}
-    statement = sa.select(transfers.c.flow, transfers.c.status, sa.func.count()).group_by(
-        transfers.c.flow, transfers.c.status
+    statement = (
+        sa.select(transfers.c.flow, transfers.c.status, sa.func.count())
+        .where(transfers.c.status != EXCLUDED)
+        .group_by(transfers.c.flow, transfers.c.status)
     )
     for flow, status, count in connection.execute(statement):
         found.setdefault(flow, {})[status] = count

@@ -10,6 +10,7 @@ import pytest
 from chainwatch.checker.flow import (
     AMOUNT,
     DESTINATION,
+    EXCLUDED,
     FAILED_CHECK,
     ORIGIN,
     Flow,
@@ -66,10 +67,27 @@ def test_an_event_of_another_contract_or_of_no_flow_is_no_step() -> None:
 
 
 def test_an_event_that_does_not_meet_the_condition_is_no_step() -> None:
+    compiled = flow(fill={"where": "amount >= 10**2"})
+
+    assert found(compiled, event("beta", "Filled", 1, amount=99)) == {}
+    assert found(compiled, event("beta", "Filled", 1, amount=100)) != {}
+
+
+def test_an_opening_that_does_not_meet_the_condition_is_remembered_as_left_out() -> None:
     compiled = flow(opens={"where": "amount >= 10**2"})
 
-    assert found(compiled, event("alpha", "Sent", 1, amount=99)) == {}
-    assert found(compiled, event("alpha", "Sent", 1, amount=100)) != {}
+    ((_, (left_out,)),) = found(compiled, event("alpha", "Sent", 1, amount=99)).items()
+    ((_, (counted,)),) = found(compiled, event("alpha", "Sent", 1, amount=100)).items()
+
+    assert (EXCLUDED in left_out.facts, EXCLUDED in counted.facts) == (True, False)
+
+
+def test_an_event_for_both_ends_is_only_the_step_that_its_condition_chooses() -> None:
+    compiled = flow(opens={"where": "amount < 10"}, fill={"event": "Sent", "where": "amount >= 10"})
+
+    ((_, steps),) = found(compiled, event("beta", "Sent", 1, amount=10)).items()
+
+    assert [(o.step, EXCLUDED in o.facts) for o in steps] == [("fill", False)]
 
 
 def test_an_opening_on_one_network_only_does_not_count_on_others() -> None:

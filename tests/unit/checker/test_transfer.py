@@ -12,8 +12,8 @@ import pytest
 from chainwatch.checker import transfer as transfers
 from chainwatch.checker.flow import FAILED_CHECK, Flow, extract, index_steps
 from chainwatch.checker.transfer import OPENING, REORG, SEARCH, Settled, World, settle, step_views
-from chainwatch.model import AbiEvent, AbiParam, Event, Occurrence, Signal, Transfer
-from tests.support.flows import EVENTS, event, flow
+from chainwatch.model import EXCLUDED, AbiEvent, AbiParam, Event, Occurrence, Signal, Transfer
+from tests.support.flows import CHAIN_IDS, EVENTS, event, flow
 
 FIRST_BLOCK = {"alpha": (0, 0), "beta": (0, 0), "gamma": (0, 0)}
 
@@ -632,3 +632,37 @@ def test_a_key_and_its_parameters_are_named_in_every_alert() -> None:
     assert signal.annotations["asset"] == "0x" + "Ab" * 20
     assert signal.annotations["runbook_url"] == "https://example.org/runbook"
     assert signal.annotations["send_tx"] == "0x" + sent.log.tx_hash.hex()
+
+
+# --- what where and on leave out ------------------------------------------------------------------------
+
+
+def test_a_transfer_that_where_leaves_out_raises_nothing_whatever_its_steps_do() -> None:
+    compiled = flow(opens={"where": "amount >= 1000"})
+    events = [
+        event("alpha", "Sent", 1000, amount=1),
+        event("beta", "Filled", 5000),
+        event("beta", "Filled", 5001),
+    ]
+
+    for order in permutations(events):
+        left_out = judged(compiled, order, world(9000, 9000))
+        assert (left_out.transfer.status, left_out.signals, left_out.transfer.deadlines) == (EXCLUDED, [], {})
+        assert step_views(compiled, left_out.transfer) == []
+
+
+def test_a_counted_opening_wins_over_one_that_where_leaves_out() -> None:
+    compiled = flow(opens={"where": "amount >= 1000"})
+    events = [event("alpha", "Sent", 1000, amount=1), event("alpha", "Sent", 1001, block=9, amount=1000)]
+
+    assert judged(compiled, events, world(1001)).transfer.status == "open"
+
+
+def test_a_payout_for_an_origin_on_which_the_flow_does_not_open_is_untracked() -> None:
+    compiled = flow(opens={"on": "gamma"})
+
+    judgement = judged(
+        compiled, [event("beta", "Filled", 1000, from_=CHAIN_IDS["alpha"])], world(9000, 9000, 9000)
+    )
+
+    assert (judgement.transfer.status, judgement.signals) == ("untracked", [])

@@ -229,7 +229,7 @@ def upgrade() -> None:
         "transfers_prunable",
         "transfers",
         ["last_at"],
-        **_where("status IN ('complete', 'untracked', 'unopened') AND firing = 0"),
+        **_where("status IN ('complete', 'untracked', 'unopened', 'excluded') AND firing = 0"),
     )
     op.create_index("transfers_unfinished", "transfers", ["status"], **_where("status != 'complete'"))
 
