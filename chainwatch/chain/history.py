@@ -25,7 +25,7 @@ FIRST_SPAN = 100
 LARGEST_SPAN = 200_000
 """Blocks of the first page, and of any."""
 
-GOOD_PAGE = 2_000
+GOOD_PAGE = 2_048
 """Logs that a page should have: more are slow and large, fewer are many questions."""
 
 FORGET_AFTER = 8
@@ -101,7 +101,7 @@ async def heavy_block_logs(endpoint: Endpoint, wanted: LogFilter, block: int) ->
     except RangeTooWide as error:
         if error.timed_out:
             raise
-    topic0s = wanted.topics[0] if wanted.topics and isinstance(wanted.topics[0], tuple) else ()
+    topic0s = (wanted.topics[0] if wanted.topics else None) or ()
     if len(topic0s) > 1:
         try:
             parts = [await endpoint.logs(_only(wanted, topic), block, block) for topic in topic0s]

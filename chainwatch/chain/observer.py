@@ -17,7 +17,7 @@ from chainwatch.chain.headers import HeaderWindow
 from chainwatch.chain.history import read_range
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
-from chainwatch.chain.rpc import BATCH
+from chainwatch.chain.rpc import BATCH, Endpoint
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.tip import Forked, find_ancestor, headers_before, read_blocks
 from chainwatch.chain.watch import NetworkWatch
@@ -27,6 +27,9 @@ from chainwatch.model import Batch, Checkpoint, Header, Seen
 HEAD_TIMEOUT = 5.0
 """Seconds to wait for the head at most: a node that does not answer is to be noticed soon."""
 
+HEAD_SLACK = 10.0
+"""Seconds beyond two block times at which a head is so old that another endpoint is asked too."""
+
 IDLE_POLL = 5.0
 """Seconds between questions for the head while a WebSocket wakes, when `poll_interval` is less: it may have gone silent."""
 
@@ -35,12 +38,22 @@ LONGEST_IDLE_POLL = 10.0
 SEEN_INTERVAL = 1.0
 """Seconds between two `Seen`, unless someone asked by `Observer.wake`."""
 
+LOOKS_BEFORE_BLIND = 3
+"""Looks at a quiet network within its `blind_after`, however rarely it would be looked at otherwise."""
+
+SETTLING = 15.0
+"""After an outage as long as it lasted, but no more seconds than these, a head that does not move proves nothing: the
+node may have been away itself and still be catching up."""
+
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 5.0
 """Seconds after an error until the next try, doubling."""
 
+RACES = 3
+"""Blocks not found in a row that are no news: a node may tell of a block before all of it can be read."""
+
 SILENT_TWICE = 2
-"""Blocks found by polling alone, one after the other, until the subscription counts as dead."""
+"""Heads found by polling alone, one after the other, until the subscription counts as dead."""
 
 
 class Observer:
@@ -62,10 +75,14 @@ class Observer:
         self._seen_until = 0
         self._seen_told_at = float("-inf")
         self._asked = False
+        self._dark_since: float | None = self._begun_at
+        self._settled_at = float("-inf")
         self._failures = 0
         self._silent = 0
+        self._told = True
         self._last_error: str | None = None
         self._halted = False
+        self._resting = False
         self._log = QuietLog(network=network.name)
         pool.on_news(self._news.set)
 
@@ -84,10 +101,12 @@ class Observer:
             try:
                 async for item in self._look():
                     self._recovered()
+                    self._resting = True
                     yield item
+                    self._resting = False
                 self._recovered()
             except Forked:
-                continue  # replaced while it was replaced
+                await self._trouble(NotThere(self._network.name, "the chain changed while a reorg was read"))
             except RpcError as error:
                 await self._trouble(error)
             except WrongChain as error:
@@ -99,7 +118,9 @@ class Observer:
                 self._halt(error)
                 raise
             else:
+                self._resting = True
                 await self._wait(self._idle)
+                self._resting = False
 
     def wake(self) -> None:
         """Look now, and tell how far the network is seen even if that was told a moment ago."""
@@ -127,9 +148,10 @@ class Observer:
 
     async def _look(self) -> AsyncIterator[Batch | Seen]:
         asked_at = self._clock()
-        timeout = min(self._network.request_timeout, HEAD_TIMEOUT)
-        head = await self._pool.ask(lambda endpoint: endpoint.head(timeout))
+        answered_at = self._pool.last_answer_at or asked_at
+        head = await self._newest()
         self._notice_silence(head)
+        self._note_outage(answered_at)
         self._head = head
         target = head.number - self._network.confirmations
         if self._next is None:
@@ -151,6 +173,25 @@ class Observer:
         seen = self._seen(head, asked_at)
         if seen is not None:
             yield seen
+
+    async def _newest(self) -> Header:
+        """The head of the first endpoint that is not behind; when all are, of the one that is least."""
+        timeout = min(self._network.request_timeout, HEAD_TIMEOUT)
+        heads: list[Header] = []
+
+        async def read(endpoint: Endpoint) -> Header:
+            head = await endpoint.head(timeout)
+            heads.append(head)
+            if (self._last is not None and head.number < self._last.number) or self._is_old(head):
+                raise NotThere(endpoint.name, f"its head, block {head.number}, is behind")
+            return head
+
+        try:
+            return await self._pool.ask(read)
+        except RpcError:
+            if not heads:
+                raise
+            return max(heads, key=lambda head: head.number)
 
     async def _catch_up(self, target: int) -> AsyncIterator[Batch]:
         assert self._next is not None
@@ -216,6 +257,7 @@ class Observer:
             self._network.confirmations
             or self._last is None
             or head.hash != self._last.hash
+            or asked_at < self._settled_at
             or self._stalled()
         ):
             return None
@@ -239,31 +281,45 @@ class Observer:
 
     @property
     def _idle(self) -> float:
+        idle = self._network.poll_interval
         if self._pool.woken:
-            return min(max(self._network.poll_interval, IDLE_POLL), LONGEST_IDLE_POLL)
-        return self._network.poll_interval
+            idle = min(max(idle, IDLE_POLL), LONGEST_IDLE_POLL)
+        return min(idle, self._network.blind_after / LOOKS_BEFORE_BLIND)
 
     async def _wait(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await self._news.wait()
         except TimeoutError:
-            self._silent += self._pool.woken
+            self._told = False
         else:
-            self._silent = 0
+            self._told = True
         self._news.clear()
 
     def _notice_silence(self, head: Header) -> None:
         """A subscription that does not tell of blocks that polling finds is opened anew."""
         if self._head is None or head.number <= self._head.number:
-            self._silent = 0
-        elif self._silent >= SILENT_TWICE:
+            return
+        self._silent = 0 if self._told or not self._pool.woken else self._silent + 1
+        if self._silent >= SILENT_TWICE:
             self._silent = 0
             self._pool.resubscribe()
 
+    def _note_outage(self, answered_at: float) -> None:
+        """The head was told; ``answered_at`` is when anything was told before."""
+        now = self._clock()
+        if self._dark_since is None and now - answered_at > self._network.blind_after:
+            self._dark_since = answered_at
+        if self._dark_since is not None:
+            self._settled_at = now + min(now - self._dark_since, SETTLING)
+            self._dark_since = None
+
     async def _trouble(self, error: ChainError) -> None:
         self._last_error = str(error)
-        self._log.trouble(self._clock(), "reading failed", error)
+        if self._dark_since is None:
+            self._dark_since = self._pool.last_answer_at
+        if not isinstance(error, NotThere) or self._failures >= RACES:
+            self._log.trouble(self._clock(), "reading failed", error)
         pause = min(FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
         self._failures += 1
         await asyncio.sleep(FIRST_PAUSE)
@@ -282,8 +338,8 @@ class Observer:
     def _state(self) -> str:
         if self._halted:
             return "halted"
-        answered_at = self._pool.last_answer_at
-        if self._clock() - (answered_at or self._begun_at) > self._network.blind_after:
+        answered_at = self._pool.last_answer_at or self._begun_at
+        if not self._resting and self._clock() - answered_at > self._network.blind_after:
             return "blind"
         if self._head is None:
             return "starting"
@@ -298,6 +354,11 @@ class Observer:
             and self._head is not None
             and self._clock() - self._head.timestamp > stall_after
         )
+
+    def _is_old(self, head: Header) -> bool:
+        """Whether ``head`` should have had a child long ago: this endpoint may be the only one without it."""
+        block_time = self._network.block_time
+        return block_time is not None and self._clock() - head.timestamp > 2 * block_time + HEAD_SLACK
 
     def _lag(self) -> int:
         if self._head is None or self._next is None:

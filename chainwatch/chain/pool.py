@@ -264,6 +264,10 @@ class _Member:
             if error.timed_out:
                 self._failed(error)
             raise
+        except NotThere as error:
+            self.last_answer_at = self._clock()
+            self._failed(error)
+            raise
         except RpcError as error:
             self._failed(error)
             raise
@@ -327,9 +331,10 @@ class _Member:
 
     def _note(self, error: RpcError) -> None:
         self._errors += 1
-        self._error_ratio += WEIGHT * (1 - self._error_ratio)
         self.last_error = error.what
-        self._log.trouble(self._clock(), "endpoint failed", error)
+        if not isinstance(error, NotThere):
+            self._error_ratio += WEIGHT * (1 - self._error_ratio)
+            self._log.trouble(self._clock(), "endpoint failed", error)
 
     def _failed(self, error: RpcError) -> None:
         """A question failed: `NotThere` and the like are about the question, all else about the endpoint."""

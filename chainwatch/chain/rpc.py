@@ -40,6 +40,9 @@ SINGLES = 16
 BATCHES_AGAIN = 600.0
 """Seconds after which an endpoint that failed at batches is tried with one again."""
 
+CUT_AT = (100, 1_000, 10_000)
+"""Numbers of logs at which some nodes silently end their answers."""
+
 MESSAGE_LENGTH = 300
 """Characters of a node's error text that are kept."""
 
@@ -110,7 +113,13 @@ class Endpoint:
             result = await self.ask(call)
         except (AnswerTooBig, RpcTimeout, HttpStatusError, NodeError) as error:
             raise self._too_wide(error, blocks) or error from None
-        return self._logs(result, wanted, first, last)
+        logs = self._logs(result, wanted, first, last)
+        if len(logs) in CUT_AT and blocks > 1:
+            # a third less: a regular chain would otherwise come to a round number again
+            raise RangeTooWide(
+                self.name, f"exactly {len(logs)} logs: perhaps cut off", max(1, blocks * 2 // 3)
+            )
+        return logs
 
     async def logs_of(self, wanted: LogFilter, blocks: Sequence[Header]) -> list[RawLog]:
         """The logs of exactly ``blocks`` (ascending, linked by their hashes), with their timestamps.

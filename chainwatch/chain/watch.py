@@ -23,6 +23,7 @@ class NetworkWatch:
 
     def __init__(self, network: str, contracts: Sequence[WatchedContract]) -> None:
         self.network = network
+        self.contracts = tuple(contracts)
         self.addresses: tuple[bytes, ...] = tuple(dict.fromkeys(contract.address for contract in contracts))
         topics = [contract.decoder.topic0s for contract in contracts]
         self.topic0s: tuple[bytes, ...] | None = None

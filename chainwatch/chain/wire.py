@@ -24,16 +24,16 @@ class Call(NamedTuple):
 
 
 class LogFilter(NamedTuple):
-    """Which logs: of any of ``addresses``; ``topics`` by position: one hash, any of several, or None for all."""
+    """Which logs: of any of ``addresses``; ``topics`` by position: any of several hashes, or None for all."""
 
     addresses: tuple[bytes, ...]
-    topics: tuple[bytes | tuple[bytes, ...] | None, ...] = ()
+    topics: tuple[tuple[bytes, ...] | None, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The filter as `eth_getLogs` takes it, without its blocks."""
         return {
             "address": [to_hex(a) for a in self.addresses],
-            "topics": [_topic_json(t) for t in self.topics],
+            "topics": [t if t is None else [to_hex(topic) for topic in t] for t in self.topics],
         }
 
     def matches(self, log: RawLog) -> bool:
@@ -42,7 +42,7 @@ class LogFilter(NamedTuple):
             log.address in self.addresses
             and len(log.topics) >= len(self.topics)
             and all(
-                wanted is None or topic == wanted or (isinstance(wanted, tuple) and topic in wanted)
+                wanted is None or topic in wanted
                 for topic, wanted in zip(log.topics, self.topics, strict=False)
             )
         )
@@ -150,7 +150,9 @@ def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, addresses: Sequ
         if block is None or block.text != wire.block_number:
             block = _new_block(wire, first, last)
             if wire.block_hash in blocks or block.number in numbers:
-                raise ValueError(f"logs of two different blocks {block.number}, or one block hash at two numbers")
+                raise ValueError(
+                    f"logs of two different blocks {block.number}, or one block hash at two numbers"
+                )
             blocks[wire.block_hash] = block
             numbers.add(block.number)
         address = addresses_by_text.get(wire.address)
@@ -197,9 +199,3 @@ def _fixed(text: str, length: int) -> bytes:
     if len(value) != length:
         raise ValueError(f"{len(value)} bytes where {length} were expected")
     return value
-
-
-def _topic_json(topic: bytes | tuple[bytes, ...] | None) -> str | list[str] | None:
-    if topic is None:
-        return None
-    return to_hex(topic) if isinstance(topic, bytes) else [to_hex(t) for t in topic]

@@ -45,7 +45,9 @@ class FakeBlock:
 class FakeChain:
     """Blocks ``0``..`head`; ``block_time`` seconds apart. ``stamped``: whether logs carry `blockTimestamp`."""
 
-    def __init__(self, chain_id: int = 1, block_time: int = 1, stamped: bool = True, start: int = GENESIS_TIME) -> None:
+    def __init__(
+        self, chain_id: int = 1, block_time: int = 1, stamped: bool = True, start: int = GENESIS_TIME
+    ) -> None:
         self.chain_id = chain_id
         self.block_time = block_time
         self.stamped = stamped

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -20,12 +21,13 @@ OF_RESULT = ("null", "error", "result", "shuffle", "drop")
 
 @dataclass
 class Fault:
-    """A failure of the next ``times`` answers to ``method`` (None: for ever; ``*``: any method, ``batch``: any batch).
+    """A failure of the next ``times`` answers to ``method``; for ever when ``times`` is None.
 
-    Kinds of a whole answer: ``status`` (``value``: HTTP status, ``headers``), ``html``, ``{}``, ``cut``, ``close``, ``hang``,
-    ``trickle``, ``big`` (``value``: bytes). Of a result: ``null``, ``error`` (``value``: the error object), ``result``
-    (``value``: instead of the true one), ``range`` (``value``: most blocks, ``message``), ``count`` (``value``: most logs, ``message``).
-    Of a batch: ``shuffle``, ``drop`` (the last answer).
+    ``method`` may be ``*`` for any, ``batch`` for any batch. Kinds that concern a whole answer: ``status`` (``value``: the
+    HTTP status, with ``headers``), ``html``, ``{}``, ``cut``, ``close``, ``hang``, ``trickle``, ``big`` (``value``: bytes).
+    Kinds that concern a result: ``null``, ``error`` (``value``: the error object), ``result`` (``value``: in its place).
+    Limits of `eth_getLogs` that stand, with their ``message``: ``range`` (``value``: blocks), ``count`` (``value``: logs).
+    Of a batch: ``shuffle``, ``drop`` (its last answer).
     """
 
     method: str
@@ -45,7 +47,11 @@ class Fault:
 
 
 class FakeNode:
-    """``async with FakeNode(chain) as node``. ``lag``: blocks it is behind the chain. ``batches``, ``by_hash``: what it can do."""
+    """``async with FakeNode(chain) as node``. It is ``lag`` blocks behind the chain.
+
+    ``batches`` and ``by_hash`` say what it can do, ``silent`` whether its subscriptions tell nothing.
+    ``asked``, ``posts``, ``queries`` and ``connections`` count what it was asked.
+    """
 
     def __init__(self, chain: FakeChain, port: int = 0) -> None:
         self.chain = chain
@@ -95,7 +101,9 @@ class FakeNode:
             await self._runner.cleanup()
             self._runner = None
 
-    def fail(self, method: str, kind: str, value: Any = None, times: int | None = 1, message: str = "") -> Fault:
+    def fail(
+        self, method: str, kind: str, value: Any = None, times: int | None = 1, message: str = ""
+    ) -> Fault:
         """Adds a `Fault`."""
         fault = Fault(method, kind, value, times, message)
         self.faults.append(fault)
@@ -129,7 +137,9 @@ class FakeNode:
         if fault is None and isinstance(asked, list):
             fault = next((f for f in (self._fault(call["method"], whole=True) for call in asked) if f), None)
         if isinstance(asked, list) and not self.batches:
-            return web.json_response({"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}})
+            return web.json_response(
+                {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}}
+            )
         if fault is not None and fault.kind not in ("cut", "trickle"):
             return await self._broken(request, fault)
         body = json.dumps(self._answers(asked)).encode()
@@ -241,7 +251,7 @@ class FakeNode:
         return None
 
     def _result(self, method: str, params: list[Any]) -> Any:
-        answers = {
+        answers: dict[str, Callable[[], Any]] = {
             "eth_chainId": lambda: hex(self.chain.chain_id),
             "eth_blockNumber": lambda: hex(self.chain.head.number - self.lag),
             "eth_getBlockByNumber": lambda: self.chain.block(params[0], self.lag),

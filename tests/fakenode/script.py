@@ -1,22 +1,22 @@
 """A fake node's life as a TOML file.
 
-    port = 8545
-    chain_id = 1
-    blocks = 1000          # there at the start
-    block_time = 2         # seconds, of the chain and of the clock
-    logs_per_block = 1
-    address = "0x…"        # of the logs, with `topics`
-    topics = ["0x…"]
+port = 8545
+chain_id = 1
+blocks = 1000          # there at the start
+block_time = 2         # seconds, of the chain and of the clock
+logs_per_block = 1
+address = "0x…"        # of the logs, with `topics`
+topics = ["0x…"]
 
-    [[at]]                 # what happens, each `after` so many seconds
-    after = 10.0
-    reorg = 3              # or: rewind = 5, mine = 100, lag = 7, chain_id = 2, drop = 1006, silent = true, stop = 5.0 (seconds)
+[[at]]                 # what happens, each `after` so many seconds
+after = 10.0
+reorg = 3              # or: rewind = 5, mine = 100, lag = 7, chain_id = 2, drop = 1006, silent = true, stop = 5.0 (seconds)
 
-    [[fault]]              # see tests.fakenode.node.Fault
-    after = 20.0
-    method = "eth_getLogs"
-    kind = "html"
-    times = 3
+[[fault]]              # see tests.fakenode.node.Fault
+after = 20.0
+method = "eth_getLogs"
+kind = "html"
+times = 3
 """
 
 from __future__ import annotations

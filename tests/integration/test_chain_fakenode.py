@@ -12,7 +12,15 @@ from chainwatch.chain.errors import DeepReorg, WrongChain
 from chainwatch.chain.history import find_logs, read_range
 from chainwatch.model import Seen
 from tests.fakenode import FakeChain, FakeNode
-from tests.support.observing import ADDRESS, PING_TOPIC, Follower, network_settings, open_pool, ping, watch_pings
+from tests.support.observing import (
+    ADDRESS,
+    PING_TOPIC,
+    Follower,
+    network_settings,
+    open_pool,
+    ping,
+    watch_pings,
+)
 
 
 @pytest.fixture
@@ -99,7 +107,9 @@ async def test_without_start_block_it_begins_at_the_head_with_a_checkpoint(node:
     assert [header.number for header in first.headers] == list(range(11))
 
 
-async def test_a_node_without_batches_block_hash_filters_and_log_timestamps_is_read_as_well(chain: FakeChain) -> None:
+async def test_a_node_without_batches_block_hash_filters_and_log_timestamps_is_read_as_well(
+    chain: FakeChain,
+) -> None:
     chain = FakeChain(stamped=False)
     for number in range(1, 400):
         chain.mine(ping(number))
@@ -169,7 +179,9 @@ async def test_a_reorg_is_replaced_from_its_common_ancestor_in_one_batch_S4(
         for _ in range(depth + grows):
             chain.mine(ping(len(chain.blocks) + 100))
         head = 10 + grows
-        await follower.until(lambda: follower.checkpoint is not None and follower.checkpoint.last.hash.hex() in chain.head.hash)
+        await follower.until(
+            lambda: follower.checkpoint is not None and follower.checkpoint.last.hash.hex() in chain.head.hash
+        )
         first = 11 - depth
         assert follower.pings == [n for n in ODD if n < first] + [n + 100 for n in range(first, head + 1)]
         replacements = [batch for batch in follower.batches if batch.ancestor is not None]
@@ -177,7 +189,9 @@ async def test_a_reorg_is_replaced_from_its_common_ancestor_in_one_batch_S4(
         assert replacements[0].last.number == min(head, 10)
 
 
-async def test_a_reorg_while_the_process_was_down_is_found_at_restart_S4(node: FakeNode, chain: FakeChain) -> None:
+async def test_a_reorg_while_the_process_was_down_is_found_at_restart_S4(
+    node: FakeNode, chain: FakeChain
+) -> None:
     settings = network_settings(node.http_url, start_block=0, reorg_window=8)
     async with open_pool(settings) as pool:
         follower = Follower(settings, pool)
@@ -197,7 +211,7 @@ async def test_a_reorg_deeper_than_the_window_halts_the_network_S4(node: FakeNod
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
         await follower.until(lambda: follower.at == 10)
         chain.reorg(6)
-        with pytest.raises(DeepReorg, match="7..10"):
+        with pytest.raises(DeepReorg, match=r"7\.\.10"):
             await follower.until(lambda: False)
         assert follower.observer.status.state == "halted"
         assert follower.pings == ODD, "nothing is dropped"
@@ -212,7 +226,9 @@ async def test_confirmations_keep_it_behind_the_head_and_unseen_S5(node: FakeNod
         assert not [item for item in follower.items if isinstance(item, Seen)]
 
 
-async def test_at_the_head_a_network_on_demand_is_seen_until_the_question_S5(node: FakeNode, chain: FakeChain) -> None:
+async def test_at_the_head_a_network_on_demand_is_seen_until_the_question_S5(
+    node: FakeNode, chain: FakeChain
+) -> None:
     now = [chain.head.timestamp + 100.7]
     settings = network_settings(node.http_url, start_block=0)
     async with open_pool(settings) as pool, Follower(settings, pool, lambda: now[0]).running() as follower:
@@ -263,7 +279,9 @@ async def test_all_endpoints_on_another_chain_are_refused_loudly(node: FakeNode)
     assert "secret-key" not in str(caught.value)
 
 
-async def test_an_endpoint_that_changes_its_chain_is_refused_and_the_next_takes_over(chain: FakeChain) -> None:
+async def test_an_endpoint_that_changes_its_chain_is_refused_and_the_next_takes_over(
+    chain: FakeChain,
+) -> None:
     other = FakeChain(chain_id=2)
     other.mine(ping(666), count=12)
     async with FakeNode(chain) as first, FakeNode(chain) as second:
@@ -307,7 +325,9 @@ async def test_no_secret_of_a_url_is_in_status_or_errors_S9(node: FakeNode) -> N
     settings = network_settings(node.http_url, node.ws_url, start_block=0)
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
         await follower.until(lambda: follower.at == 10)
-        node.fail("*", "error", {"code": -32000, "message": "key secret-key-in-path is not valid"}, times=None)
+        node.fail(
+            "*", "error", {"code": -32000, "message": "key secret-key-in-path is not valid"}, times=None
+        )
         await follower.until(lambda: follower.observer.status.last_error is not None)
         status = repr(follower.observer.status)
         assert "key *** is not valid" in status
@@ -320,7 +340,10 @@ async def test_another_network_goes_on_while_one_hangs_S8(chain: FakeChain) -> N
     dead_chain = FakeChain(chain_id=1)
     async with FakeNode(chain) as node, FakeNode(dead_chain) as dead:
         dead.fail("*", "hang", times=None)
-        settings, dead_settings = network_settings(node.http_url, start_block=0), network_settings(dead.http_url)
+        settings, dead_settings = (
+            network_settings(node.http_url, start_block=0),
+            network_settings(dead.http_url),
+        )
 
         async def follow_dead() -> None:
             async with open_pool(dead_settings) as pool, Follower(dead_settings, pool).running() as follower:
@@ -331,6 +354,44 @@ async def test_another_network_goes_on_while_one_hangs_S8(chain: FakeChain) -> N
             await follower.until(lambda: follower.at == 10, 1)
         hanging.cancel()
         await asyncio.gather(hanging, return_exceptions=True)
+
+
+async def test_a_silent_subscription_is_polled_beside_and_opened_anew(
+    node: FakeNode, chain: FakeChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chainwatch.chain.observer.IDLE_POLL", 0.1)
+    node.silent = True
+    settings = network_settings(node.ws_url, node.http_url, start_block=0)
+    async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+        await follower.until(lambda: follower.at == 10 and pool.woken)
+        for number in range(11, 16):
+            chain.mine(ping(number))
+            await asyncio.sleep(0.22)
+        await follower.until(lambda: follower.at == 15 and node.connections >= 2)
+        assert follower.pings == [*ODD, *range(11, 16)]
+
+
+async def test_another_endpoint_is_asked_when_the_first_stays_behind(chain: FakeChain) -> None:
+    async with FakeNode(chain) as stuck, FakeNode(chain) as good:
+        settings = network_settings(stuck.http_url, good.http_url, start_block=0)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: follower.at == 10)
+            stuck.lag = 4
+            chain.mine(ping(11))
+            stuck.lag = 5
+            await follower.until(lambda: follower.at == 11)
+            assert follower.pings == [*ODD, 11]
+            assert {endpoint.state for endpoint in pool.endpoints} == {"ok"}
+
+
+async def test_a_round_number_of_logs_is_suspected_to_be_cut_off_S1() -> None:
+    chain = FakeChain()
+    chain.mine(*[ping(0)] * 60)
+    chain.mine(*[ping(1)] * 60)
+    chain.mine(count=30)
+    async with FakeNode(chain) as node:
+        node.fail("eth_getLogs", "result", [log for block in chain.blocks[1:] for log in block.logs][:100])
+        assert await pings_in(node, 1, 32) == [0] * 60 + [1] * 60
 
 
 # --- ranges ---------------------------------------------------------------------------------------------
@@ -424,8 +485,6 @@ async def test_a_header_of_another_fork_is_not_believed(long_chain: FakeChain) -
 
 async def test_logs_are_found_by_their_topics(long_chain: FakeChain) -> None:
     async with FakeNode(long_chain) as node, open_pool(network_settings(node.http_url)) as pool:
-        found = await find_logs(pool, ADDRESS, [PING_TOPIC, (70).to_bytes(32, "big")], 0, 3000)
+        found = await find_logs(pool, ADDRESS, [(PING_TOPIC,), ((70).to_bytes(32, "big"),)], 0, 3000)
     assert [(log.block_number, log.log_index) for log in found] == [(70, 0), (70, 1), (70, 2)]
     assert {log.timestamp for log in found} == {long_chain.blocks[70].timestamp}
-
-

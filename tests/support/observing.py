@@ -36,7 +36,8 @@ def watch_pings(network: str = "net") -> NetworkWatch:
 def network_settings(*urls: str, **settings: Any) -> NetworkSettings:
     """A network named ``net`` that is polled often."""
     return NetworkSettings.model_validate(
-        {"name": "net", "chain_id": 1, "rpc": list(urls), "poll_interval": "50ms", "request_timeout": "1s"} | settings
+        {"name": "net", "chain_id": 1, "rpc": list(urls), "poll_interval": "50ms", "request_timeout": "1s"}
+        | settings
     )
 
 
@@ -120,7 +121,9 @@ class Follower:
             return
         if item.ancestor is not None:
             assert item.first == item.ancestor.number + 1
-            self._by_position = {at: n for at, n in self._by_position.items() if at[0] <= item.ancestor.number}
+            self._by_position = {
+                at: n for at, n in self._by_position.items() if at[0] <= item.ancestor.number
+            }
             self.headers = {number: h for number, h in self.headers.items() if number <= item.ancestor.number}
         elif self.checkpoint is not None:
             assert item.first == self.checkpoint.last.number + 1, "no block is skipped (S1)"
