@@ -15,7 +15,7 @@ import msgspec
 from chainwatch.chain.errors import ChainError, DeepReorg, NotThere, RpcError, WrongChain
 from chainwatch.chain.headers import HeaderWindow
 from chainwatch.chain.history import read_range
-from chainwatch.chain.pool import Pool
+from chainwatch.chain.pool import EndpointStatus, Pool
 from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.rpc import BATCH, Endpoint
 from chainwatch.chain.status import NetworkStatus
@@ -139,7 +139,7 @@ class Observer:
             seen_until=self._seen_until,
             lag_blocks=self._lag(),
             last_answer_at=self._pool.last_answer_at,
-            last_error=self._last_error,
+            last_error=self._last_error or _why_none_answers(self._pool.endpoints),
             transport="websocket" if self._pool.woken else "polling",
             endpoints=self._pool.endpoints,
         )
@@ -364,3 +364,10 @@ class Observer:
         if self._head is None or self._next is None:
             return 0
         return max(0, self._head.number - self._network.confirmations - self._next + 1)
+
+
+def _why_none_answers(endpoints: Sequence[EndpointStatus]) -> str | None:
+    """What is wrong with the endpoints; None while one of them can be asked."""
+    if any(endpoint.state in ("ok", "degraded") for endpoint in endpoints):
+        return None
+    return "; ".join(f"{e.name}: {e.last_error}" for e in endpoints if e.last_error) or None

@@ -1,0 +1,5 @@
+"""``python -m chainwatch``: the command ``chainwatch``."""
+
+from chainwatch.cli import main
+
+main(prog_name="chainwatch")

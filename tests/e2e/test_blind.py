@@ -1,0 +1,92 @@
+"""S5: "cannot see" is not "late". A destination that does not answer holds its deadlines."""
+
+import asyncio
+import time
+
+import pytest
+
+from tests.support.gate import Gate
+from tests.support.world import SECRET, World
+
+pytestmark = pytest.mark.anvil
+
+BLIND_AFTER = 3.0
+SOON = 4.0
+"""Seconds within which it must be told after that."""
+SETTLED = 7.0
+"""Seconds of sight after which an overdue step would have been told."""
+
+NETWORK = f'blind_after = "{BLIND_AFTER:g}s"'
+
+
+async def until_blind(world: World, since: float) -> None:
+    [blind] = await world.until_told(1, "NetworkBlind", "firing")
+    assert blind.labels["network"] == "optimism"
+    assert blind.arrived_at - since < BLIND_AFTER + SOON
+
+
+async def assert_only_blindness_was_told(world: World) -> None:
+    await world.until_told(1, "NetworkBlind", "resolved")
+    await asyncio.sleep(SETTLED)  # nothing happens: there is no condition to wait for
+    assert [(t.name, t.status) for t in world.told] == [
+        ("NetworkBlind", "firing"),
+        ("NetworkBlind", "resolved"),
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+async def test_a_step_in_time_that_nobody_could_see_raises_nothing(world: World, scheme: str) -> None:
+    async with Gate(world.optimism.port) as gate:
+        urls = [f"{scheme}://127.0.0.1:{gate.port}/?key={SECRET}"]
+        world.configure(within="4s", network=NETWORK, optimism_rpc=urls).start()
+        await world.until_running()
+        transfer = world.open()
+        shut_at = time.time()
+        gate.shut()
+        world.execute(transfer)
+        world.reconcile(transfer)
+        await until_blind(world, shut_at)
+        await asyncio.sleep(max(0.0, shut_at + 6 - time.time()))
+        gate.open()
+        await assert_only_blindness_was_told(world)
+        [shown] = await world.watch.read("transfers")
+        assert shown["status"] == "complete"
+
+
+@pytest.mark.parametrize("endpoints", [("ws", "http"), ("http",)], ids="+".join)
+async def test_a_frozen_node_whose_next_block_is_in_time_raises_nothing(
+    world: World, endpoints: tuple[str, ...]
+) -> None:
+    world.configure(within="4s", network=NETWORK, endpoints=endpoints).start()
+    await world.until_running()
+    transfer = world.open()
+    opened_at = int(world.ethereum.block()["timestamp"], 16)
+    frozen_at = time.time()
+    world.optimism.freeze()
+    await until_blind(world, frozen_at)
+    await asyncio.sleep(max(0.0, opened_at + 6 - time.time()))
+    world.optimism.thaw()
+    await asyncio.sleep(0.5)
+    world.optimism.set_next_timestamp(opened_at + 3)
+    with world.optimism.one_block():
+        world.execute(transfer)
+        world.reconcile(transfer)
+    await assert_only_blindness_was_told(world)
+
+
+async def test_a_step_that_is_missing_after_the_node_is_back_is_told(world: World) -> None:
+    world.configure(within="2s", network=NETWORK).start()
+    await world.until_running()
+    world.open()
+    world.optimism.freeze()
+    await world.until_told(1, "NetworkBlind", "firing")
+    assert not world.told_of("TransferOverdue")
+    world.optimism.thaw()
+    await world.until_told(2, "TransferOverdue", "firing")
+
+
+async def test_a_quiet_network_is_not_blind(world: World) -> None:
+    world.configure(network='blind_after = "1s"').start()
+    await world.until_running()
+    await asyncio.sleep(5)  # longer than a look at a network that a WebSocket would wake
+    assert world.told == []

@@ -1,0 +1,89 @@
+"""What happens on the chains while the process is down is told after it is up again, once, with the chain's times."""
+
+import signal
+import time
+
+import pytest
+
+from tests.support.receiver import Answer
+from tests.support.told import eventually
+from tests.support.world import World, answer
+
+pytestmark = pytest.mark.anvil
+
+STOP_WITHIN = 5.0
+
+
+async def until_past(moment: float) -> None:
+    await eventually(lambda: time.time() > moment)
+
+
+async def test_deadlines_and_steps_of_the_down_time_are_told_once_with_their_chain_times(
+    world: World,
+) -> None:
+    watch = world.configure(within="4s")
+    watch.start()
+    stuck, late = world.open(), world.open()
+    for transfer in (stuck, late):
+        world.reconcile(transfer)
+    await world.until("transfers", holds=lambda found: [len(t["steps"]) for t in found] == [2, 2])
+    assert await watch.stop() == 0
+    opened_at = int(world.ethereum.block()["timestamp"], 16)
+    await until_past(opened_at + 6)
+    world.execute(late)
+    paid_at = int(world.optimism.block()["timestamp"], 16)
+    assert world.told == []
+
+    watch.start()
+    await world.until_told(2, "TransferOverdue", "firing")
+    [ended] = await world.until_told(1, "TransferOverdue", "resolved")
+    assert ended.labels["transfer"] == "0x" + late.id.hex()
+    assert ended.ends_at == paid_at
+    assert await watch.stop() == 0
+    watch.start()
+    await world.until_running(3)
+    await world.until_all_is_told()
+
+    by_key = {
+        "0x" + t.id.hex(): [a.status for a in world.told if a.labels["transfer"] == "0x" + t.id.hex()]
+        for t in (stuck, late)
+    }
+    assert by_key == {"0x" + stuck.id.hex(): ["firing"], "0x" + late.id.hex(): ["firing", "resolved"]}
+    due = {
+        t["key"]: d["due_at"]
+        for t in await watch.read("transfers")
+        for d in t["deadlines"]
+        if d["step"] == "execute"
+    }
+    assert {alert.labels["transfer"]: alert.starts_at for alert in world.told} == due
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name)
+async def test_it_ends_in_time_while_deliveries_hang_and_loses_nothing(
+    world: World, how: signal.Signals
+) -> None:
+    world.receiver.usual = lambda _: Answer(delay=60)
+    watch = world.configure(within="1s")
+    watch.start()
+    world.open()
+    await eventually(lambda: len(world.receiver.requests) == 2)
+    begun = time.monotonic()
+    assert await watch.stop(how) == 0
+    assert time.monotonic() - begun < STOP_WITHIN
+
+    world.receiver.requests.clear()
+    world.receiver.usual = answer
+    watch.start()
+    alerts = await world.until_told(2, "TransferOverdue", "firing")
+    assert {alert.labels["step"] for alert in alerts} == {"execute", "reconcile"}
+
+
+async def test_it_ends_in_time_while_no_node_answers(world: World) -> None:
+    watch = world.configure()
+    watch.start()
+    await world.until_running()
+    world.ethereum.freeze()
+    world.optimism.freeze()
+    begun = time.monotonic()
+    assert await watch.stop() == 0
+    assert time.monotonic() - begun < STOP_WITHIN
