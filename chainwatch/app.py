@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import TypeVar
@@ -25,6 +25,8 @@ from chainwatch.alerting.scheduler import DeadlineScheduler
 from chainwatch.chain.errors import ChainError, DeepReorg, WrongChain
 from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
+from chainwatch.chain.quiet import QuietLog
+from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.transport import open_session
 from chainwatch.checker.transfer import SEARCH
 from chainwatch.lookback import search_openings
@@ -71,10 +73,17 @@ async def run(plan: Plan, database: Database, stop: asyncio.Event) -> None:
     """
     async with open_session() as session:
         monitor = Monitor(plan, database, session)
-        await monitor.start()
+        starting = asyncio.create_task(monitor.start())
+        stopping = asyncio.create_task(stop.wait())
         try:
-            await stop.wait()
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await stopping
         finally:
+            starting.cancel()  # a database that refuses may have held it up
+            stopping.cancel()
+            await asyncio.gather(starting, stopping, return_exceptions=True)
             await monitor.stop()
 
 
@@ -93,7 +102,8 @@ class Monitor:
         self._database = database
         self._session = session
         self._clock = clock
-        self._started = clock()
+        self._heard_at = dict.fromkeys(plan.watches, clock())
+        """When each network answered last; at first, when this began."""
         self._supervisor = Supervisor(self.raise_signals, clock)
         self._pools: dict[str, Pool] = {}
         self._observers: dict[str, Observer] = {}
@@ -104,28 +114,20 @@ class Monitor:
         self._queues: dict[str, ReceiverQueue] = {}
         self._alerts: AlertManager
         self._pipeline: Pipeline
-        self._holding = Holding()
 
     async def start(self) -> None:
         """Check the database against the configuration, then start every task."""
         settings = self._settings
-        await self._database.read(
+        await self._load(
             lambda c: blocks.check_chain_ids(c, {n.name: n.chain_id for n in settings.networks.values()})
         )
-        created = await self._database.read(lambda c: schema.get_property(c, schema.CREATED_AT))
+        created = await self._load(lambda c: schema.get_property(c, schema.CREATED_AT))
         self._alerts = AlertManager(
             settings.routes, {r.name: r.send_resolved for r in settings.receivers.values()}, int(created or 0)
         )
         self._pipeline = Pipeline(self._plan.flows, settings.networks, self._plan.decode, self._alerts)
-        await self._database.write(lambda c: self._alerts.reroute(c, self._clock()))
+        await self._write(lambda c: self._alerts.reroute(c, self._clock()))
         await self._take_up_changed_flows()
-        firing = await self._database.read(
-            lambda c: [a for a in alerts.firing(c) if a.name in (*_OWN_ALERTS, TASK_FAILED)]
-        )
-        self._holding = Holding([a.labels for a in firing if a.name in _OWN_ALERTS], int(self._started))
-        self._supervisor.remember(
-            Signal(a.labels, a.starts_at, a.annotations) for a in firing if a.name == TASK_FAILED
-        )
         for receiver in settings.receivers.values():
             self._queues[receiver.name] = ReceiverQueue(
                 self._database,
@@ -144,6 +146,7 @@ class Monitor:
         start("self-watch", self._watch_self)
         start("lookback", self._look_back)
         start("retention", self._prune)
+        await self._supervisor.remember(await self._firing(TASK_FAILED))
         _log.info(
             "running",
             networks=len(self._plan.watches),
@@ -154,9 +157,9 @@ class Monitor:
     async def stop(self) -> None:
         """End every task; what is under way and not committed is done again after the next start."""
         _log.info("stopping")
+        await self._scheduler.stop()
         for queue in self._queues.values():
             queue.stop()
-        await self._scheduler.stop()
         await self._supervisor.stop(STOP_WITHIN, first=lambda task: not task.startswith(_RECEIVER))
 
     async def raise_signals(self, signals: Sequence[Signal]) -> None:
@@ -169,7 +172,7 @@ class Monitor:
         current = _fingerprint(
             [settings.flows, {n: (s.chain_id, s.attributes) for n, s in settings.networks.items()}]
         )
-        if current == await self._database.read(lambda c: schema.get_property(c, FLOWS_PROPERTY)):
+        if current == await self._load(lambda c: schema.get_property(c, FLOWS_PROPERTY)):
             return
         judged: int | None = 0
         while judged is not None:
@@ -198,8 +201,8 @@ class Monitor:
         settings = self._settings.networks[name]
         pool = self._pools[name] = Pool(settings, self._session, self._clock)
         observer = self._observers[name] = Observer(settings, self._plan.watches[name], pool, self._clock)
-        checkpoint = (await self._database.read(blocks.checkpoints)).get(name)
-        window = await self._database.read(lambda c: blocks.window(c, name))
+        checkpoint = (await self._load(blocks.checkpoints)).get(name)
+        window = await self._load(lambda c: blocks.window(c, name))
         async with pool:
             async for item in observer.batches(checkpoint, window):
                 await self._process([item])
@@ -214,14 +217,17 @@ class Monitor:
 
     async def _look_back(self) -> None:
         """Look for the opening steps of early steps in the blocks before the first one watched."""
+        log = QuietLog()
         while True:
-            waiting = await self._database.read(lambda c: transfers.waiting_on(c, SEARCH, LOOKBACK_AT_ONCE))
-            checkpoints = await self._database.read(blocks.checkpoints)
+            waiting = await self._load(lambda c: transfers.waiting_on(c, SEARCH, LOOKBACK_AT_ONCE))
+            checkpoints = await self._load(blocks.checkpoints)
             try:
                 async for found in search_openings(self._plan, self._pools, checkpoints, waiting):
                     await self._process([found])
             except ChainError as error:
-                _log.warning("earlier blocks cannot be looked through; later again", reason=str(error))
+                log.trouble(self._clock(), "earlier blocks cannot be looked through; later again", error)
+            else:
+                log.over(self._clock(), "earlier blocks are looked through again")
             self._search_wanted.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._search_wanted.wait(), LOOKBACK_EVERY)
@@ -231,7 +237,7 @@ class Monitor:
     async def _load_deadlines(self, after: tuple[int, int, str], until: int, limit: int) -> list[Deadline]:
         due_at, transfer_id, step = after
         position = (due_at - 1, transfer_id, step)
-        found = await self._database.read(lambda c: transfers.due_after(c, position, until - 1, limit))
+        found = await self._load(lambda c: transfers.due_after(c, position, until - 1, limit))
         return [_when_past(deadline) for deadline in found]
 
     async def _confirm_heads(self, due: Sequence[Deadline]) -> None:
@@ -246,23 +252,18 @@ class Monitor:
     # --- itself -------------------------------------------------------------------------------------------
 
     async def _watch_self(self) -> None:
+        """Tell what is wrong with the networks; begins, after a crash too, with what the database says fires."""
+        holding = Holding(await self._firing(*_OWN_ALERTS), int(self._clock()))
         while True:
             now = self._clock()
             current = [watchdog(int(now)), *self._halted.values()]
-            for name, observer in self._observers.items():
-                current += network_signals(self._settings.networks[name], observer.status, self._started, now)
-            changes = self._holding.update(current, int(now))
-            states = [
-                NetworkState(
-                    name,
-                    s.state,
-                    s.head.number if s.head else None,
-                    s.head.timestamp if s.head else None,
-                    s.last_error,
-                    now,
-                )
-                for name, s in ((n, o.status) for n, o in self._observers.items())
-            ]
+            observed = {name: observer.status for name, observer in self._observers.items()}
+            for name, status in observed.items():
+                self._heard_at[name] = max(self._heard_at[name], status.last_answer_at or 0.0)
+                current += network_signals(self._settings.networks[name], status, self._heard_at[name], now)
+            unheard = {name for name, status in observed.items() if status.head is None}
+            changes = holding.update(current, int(now), unheard)
+            states = [_state(name, status, now) for name, status in observed.items()]
 
             def save(connection: sa.Connection) -> float | None:
                 blocks.save_states(connection, states)  # noqa: B023 - written before the next turn
@@ -284,11 +285,24 @@ class Monitor:
     # --- the way to the database and from there ---------------------------------------------------------
 
     async def _write(self, job: Callable[[sa.Connection], T]) -> T:
-        """Run ``job`` in the writer; wait and try again while the database refuses for a passing reason."""
+        return await self._patiently(self._database.write, job)
+
+    async def _load(self, job: Callable[[sa.Connection], T]) -> T:
+        return await self._patiently(self._database.read, job)
+
+    async def _firing(self, *names: str) -> list[Signal]:
+        """The firing alerts of these names."""
+        found = await self._load(lambda c: [a for a in alerts.firing(c) if a.name in names])
+        return [Signal(a.labels, a.starts_at, a.annotations) for a in found]
+
+    async def _patiently(
+        self, run: Callable[[Callable[[sa.Connection], T]], Awaitable[T]], job: Callable[[sa.Connection], T]
+    ) -> T:
+        """``run`` the ``job``; wait and try again while the database refuses for a passing reason."""
         tries = 0
         while True:
             try:
-                return await self._database.write(job)
+                return await run(job)
             except StoreError as error:
                 if not error.transient:
                     raise
@@ -308,6 +322,11 @@ class Monitor:
 def _fingerprint(settings: object) -> str:
     """The same text for the same settings."""
     return sha256(msgspec.json.encode(settings, enc_hook=lambda model: model.model_dump())).hexdigest()
+
+
+def _state(network: str, status: NetworkStatus, now: float) -> NetworkState:
+    number, timestamp = (status.head.number, status.head.timestamp) if status.head else (None, None)
+    return NetworkState(network, status.state, number, timestamp, status.last_error, now)
 
 
 def _when_past(deadline: Deadline) -> Deadline:

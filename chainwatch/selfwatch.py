@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.config.settings import NetworkSettings
@@ -15,21 +15,30 @@ START_GRACE = 20
 PATIENCE = {"EndpointDegraded": 30.0, "NetworkLagging": 60.0}
 """Seconds that a condition must have held before it is told; the others are told at once."""
 
+PEACE = 5
+"""Seconds that a condition must have been gone before its alert ends: what comes and goes every second is one alert."""
+
 Labels = tuple[tuple[str, str], ...]
 
 
 class Holding:
     """Which self-watch conditions hold; tells what changed since the last look."""
 
-    def __init__(self, firing: Iterable[Mapping[str, str]] = (), now: int = 0) -> None:
-        """``firing``: the labels of such alerts that fire already, from before this process."""
-        self._raised: dict[Labels, Signal] = {_key(labels): Signal(labels, now) for labels in firing}
+    def __init__(self, firing: Iterable[Signal] = (), now: int = 0) -> None:
+        """``firing``: such alerts that fire already, from before this process, which began ``now`` (Unix seconds)."""
+        self._raised = {_key(signal.labels): signal for signal in firing}
         self._inherited = set(self._raised)
         self._judge_inherited_at = now + START_GRACE
         self._since: dict[Labels, int] = {}
+        self._gone_since: dict[Labels, int] = {}
 
-    def update(self, current: Iterable[Signal], now: int) -> list[Signal]:
-        """The signals to raise and to end, given those that hold ``now`` (Unix seconds)."""
+    def update(
+        self, current: Iterable[Signal], now: int, unheard: Container[str | None] = frozenset()
+    ) -> list[Signal]:
+        """The signals to raise and to end, given those that hold ``now`` (Unix seconds).
+
+        ``unheard`` are the networks that have not answered since the start: what fired about them before is kept.
+        """
         holding = {_key(signal.labels): signal for signal in current}
         self._since = {key: self._since.get(key, now) for key in holding}
         new = {
@@ -39,11 +48,15 @@ class Holding:
             and now - self._since[key] >= PATIENCE.get(signal.labels["alertname"], 0.0)
         }
         if now >= self._judge_inherited_at:
-            self._inherited.clear()
-        kept = holding.keys() | self._inherited
-        gone = [signal for key, signal in self._raised.items() if key not in kept]
-        self._raised = {key: signal for key, signal in self._raised.items() if key in kept} | new
-        ended = [Signal(s.labels, s.starts_at, s.annotations, now, "recovered") for s in gone]
+            self._inherited = {k for k in self._inherited if self._raised[k].labels.get("network") in unheard}
+        gone = self._raised.keys() - holding.keys() - self._inherited
+        self._gone_since = {key: self._gone_since.get(key, now) for key in gone}
+        over = [key for key in self._raised if now - self._gone_since.get(key, now) >= PEACE]
+        ended = [
+            Signal(s.labels, s.starts_at, s.annotations, self._gone_since[key], "recovered")
+            for key, s in ((key, self._raised.pop(key)) for key in over)
+        ]
+        self._raised |= new
         return [*new.values(), *ended]
 
 
@@ -60,11 +73,14 @@ def watchdog(now: int) -> Signal:
 
 
 def network_signals(
-    settings: NetworkSettings, status: NetworkStatus, started: float, now: float
+    settings: NetworkSettings, status: NetworkStatus, heard_at: float, now: float
 ) -> list[Signal]:
-    """What is wrong with one network ``now``; ``started`` is when the process began to follow it (Unix seconds)."""
+    """What is wrong with one network ``now``.
+
+    ``heard_at`` is when it answered last as far as is known without ``status``, or when the process began (Unix seconds).
+    """
     signals = _endpoint_signals(settings, status, now)
-    blind_since = max(status.last_answer_at or 0.0, started)
+    blind_since = max(status.last_answer_at or 0.0, heard_at)
     if now - blind_since > settings.blind_after:
         reason = f" ({status.last_error})" if status.last_error else ""
         return [*signals, _blind(settings, int(blind_since + settings.blind_after), reason)]
