@@ -88,7 +88,7 @@ def run(config: Path) -> None:
     from chainwatch.store.database import Database
 
     plan = load_plan(config, os.environ)
-    logs.configure(plan.settings.log)
+    logs.configure(plan.settings.log, logs.secrets_in(plan.settings))
     url = plan.settings.store.url.get_secret_value()
     with claimed(url), contextlib.closing(Database.open(url)) as database:
         _run_until_stopped(lambda stop: app.run(plan, database, stop))
@@ -173,7 +173,7 @@ def replay(
     from chainwatch.plan import load_plan
 
     plan = load_plan(config, os.environ)
-    logs.configure(plan.settings.log)
+    logs.configure(plan.settings.log, logs.secrets_in(plan.settings))
     if resume and database is None:
         raise click.UsageError("--resume needs the --database of the interrupted replay")
     wanted = replay_run.Wanted(only, start, end, resume, notify)
