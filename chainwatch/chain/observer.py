@@ -311,7 +311,8 @@ class Observer:
         if self._dark_since is None and now - answered_at > self._network.blind_after:
             self._dark_since = answered_at
         if self._dark_since is not None:
-            self._settled_at = now + min(now - self._dark_since, SETTLING)
+            # a short outage after a long one must not make the time to settle shorter
+            self._settled_at = max(self._settled_at, now + min(now - self._dark_since, SETTLING))
             self._dark_since = None
 
     async def _trouble(self, error: ChainError) -> None:

@@ -231,7 +231,10 @@ async def test_at_the_head_a_network_on_demand_is_seen_until_the_question_S5(
 ) -> None:
     now = [chain.head.timestamp + 100.7]
     settings = network_settings(node.http_url, start_block=0)
-    async with open_pool(settings) as pool, Follower(settings, pool, lambda: now[0]).running() as follower:
+    async with (
+        open_pool(settings, lambda: now[0]) as pool,
+        Follower(settings, pool, lambda: now[0]).running() as follower,
+    ):
         await follower.until(lambda: isinstance(follower.items[-1], Seen) if follower.items else False)
         assert follower.items[-1] == Seen("net", chain.head.timestamp + 100)
         now[0] += 1
@@ -245,7 +248,10 @@ async def test_with_a_block_time_one_may_be_under_way_and_an_old_head_stalls_S5(
 ) -> None:
     settings = network_settings(node.http_url, start_block=0, block_time="12s")
     clock = chain.head.timestamp + age
-    async with open_pool(settings) as pool, Follower(settings, pool, lambda: clock).running() as follower:
+    async with (
+        open_pool(settings, lambda: clock) as pool,
+        Follower(settings, pool, lambda: clock).running() as follower,
+    ):
         await follower.until(lambda: follower.at == 10)
         before = node.posts
         await follower.until(lambda: node.posts >= before + 3)

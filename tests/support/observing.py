@@ -42,9 +42,9 @@ def network_settings(*urls: str, **settings: Any) -> NetworkSettings:
 
 
 @asynccontextmanager
-async def open_pool(settings: NetworkSettings) -> AsyncIterator[Pool]:
+async def open_pool(settings: NetworkSettings, clock: Callable[[], float] = time.time) -> AsyncIterator[Pool]:
     """A started pool with a session of its own."""
-    async with open_session() as session, Pool(settings, session) as pool:
+    async with open_session() as session, Pool(settings, session, clock) as pool:
         yield pool
 
 

@@ -1,0 +1,103 @@
+"""What an observer tells of its network, and what it does about an outage."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chainwatch.chain.errors import WrongChain
+from chainwatch.chain.observer import Observer
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.transport import open_session
+from chainwatch.model import Seen
+from tests.fakenode import FakeChain, FakeNode
+from tests.support.observing import Follower, network_settings, open_pool, watch_pings
+
+
+async def test_before_the_first_answer_a_network_is_starting_and_then_blind() -> None:
+    now = [1000.0]
+    settings = network_settings("http://127.0.0.1:9", blind_after="15s")
+    async with open_session() as session:
+        observer = Observer(settings, watch_pings(), Pool(settings, session), lambda: now[0])
+        assert observer.status.state == "starting"
+        now[0] += 16
+        assert observer.status.state == "blind"
+        assert (observer.status.head, observer.status.checkpoint, observer.status.lag_blocks) == (
+            None,
+            None,
+            0,
+        )
+
+
+async def test_the_status_tells_head_checkpoint_and_lag() -> None:
+    chain = FakeChain()
+    chain.mine(count=20)
+    async with FakeNode(chain) as node:
+        settings = network_settings(node.http_url, start_block=0)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: follower.at == 20 and follower.observer.status.state == "live")
+            status = follower.observer.status
+            assert (status.name, status.chain_id, status.transport) == ("net", 1, "polling")
+            assert status.head == status.checkpoint
+            assert status.head is not None
+            assert (status.head.number, status.lag_blocks, status.last_error) == (20, 0, None)
+
+
+async def test_errors_of_reading_are_told_and_forgotten_after_recovery() -> None:
+    async with FakeNode(FakeChain()) as node:
+        settings = network_settings(node.http_url, start_block=0)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: follower.at == 0)
+            fault = node.fail("eth_getBlockByNumber", "html", times=None)
+            await follower.until(lambda: follower.observer.status.last_error is not None)
+            assert "malformed" in str(follower.observer.status.last_error) + str(pool.endpoints[0].last_error)
+            fault.times = 0
+            await follower.until(lambda: follower.observer.status.last_error is None)
+
+
+async def test_another_chain_behind_the_url_ends_it_at_the_start_only() -> None:
+    chain = FakeChain()
+    async with FakeNode(chain) as node:
+        settings = network_settings(node.http_url, start_block=0)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: follower.at == 0)
+            node.chain = FakeChain(chain_id=9)
+            await node.stop()
+            await follower.until(lambda: pool.endpoints[0].state == "down")
+            await node.start()
+            await follower.until(lambda: pool.endpoints[0].state == "refused")
+            await follower.until(lambda: "is chain 9" in str(follower.observer.status.last_error))
+            with pytest.raises(WrongChain):
+                async for _ in Observer(settings, watch_pings(), pool, lambda: 0.0).batches(None, []):
+                    pass
+
+
+async def test_after_an_outage_a_head_that_does_not_move_proves_nothing_for_as_long_S5() -> None:
+    chain = FakeChain()
+    now = [chain.head.timestamp + 100.0]
+
+    def clock() -> float:
+        return now[0]
+
+    async with FakeNode(chain) as node:
+        settings = network_settings(node.http_url, start_block=0)
+        async with (
+            open_pool(settings, clock) as pool,
+            Follower(settings, pool, clock).running() as follower,
+        ):
+            await follower.until(lambda: isinstance(follower.items[-1], Seen) if follower.items else False)
+            await node.stop()
+            await follower.until(lambda: follower.observer.status.last_error is not None)
+            now[0] += 8
+            await node.start()
+            await follower.until(lambda: follower.observer.status.last_error is None)
+            count = len(follower.items)
+            now[0] += 7
+            follower.observer.wake()
+            await asyncio.sleep(0.1)
+            assert len(follower.items) == count
+            now[0] += 2
+            follower.observer.wake()
+            await follower.until(lambda: len(follower.items) > count)
+            assert follower.items[-1] == Seen("net", int(now[0]))
