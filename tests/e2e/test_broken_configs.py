@@ -1,8 +1,6 @@
 """Thirty broken configurations, and more: exit code 2, the file and the line, no traceback."""
 
 import re
-import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest

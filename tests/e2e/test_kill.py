@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import connext
+from chainwatch.demo.bridge import Transfer
 from tests.support.process import Chainwatch
 from tests.support.world import World
 
@@ -44,7 +44,7 @@ async def test_killed_at_random_moments_it_ends_as_if_never_killed(world: World)
 
 async def tell_stories(world: World) -> None:
     """Transfers without end: complete ones, late ones, ones whose payout is undone by a reorg, ones left open."""
-    late: list[connext.Transfer] = []
+    late: list[Transfer] = []
     while True:
         fast, slow, undone, left = world.open(), world.open(), world.open(), world.open()
         world.execute(fast, fast=True)
@@ -65,7 +65,7 @@ async def tell_stories(world: World) -> None:
 
 async def last_story(world: World) -> str:
     """The key of one more transfer that stays open."""
-    return "0x" + world.open().id.hex()
+    return f"0x{world.open().id.hex()}"
 
 
 def is_overdue(transfers: list[dict[str, Any]]) -> bool:

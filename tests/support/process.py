@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "chainwatch")
 
-COMMAND_TIMEOUT = 30.0
+COMMAND_TIMEOUT = 90.0
 EXIT_TIMEOUT = 15.0
 
 
@@ -35,8 +35,8 @@ class Chainwatch:
         self.folder = folder
         self.config = folder / "config.toml"
         self.config.write_text(config)
-        self._environ = {**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})}
-        self._environ.pop("CHAINWATCH_CONFIG", None)
+        self.environ = {**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})}
+        self.environ.pop("CHAINWATCH_CONFIG", None)
         self._process: subprocess.Popen[bytes] | None = None
         self._output = folder / "run.out"
         self._commands: list[str] = []
@@ -47,7 +47,7 @@ class Chainwatch:
         """Starts `chainwatch run`."""
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                self._line("run"), cwd=self.folder, env=self._environ, stdout=output, stderr=output
+                self._line("run"), cwd=self.folder, env=self.environ, stdout=output, stderr=output
             )
 
     def kill(self) -> None:
@@ -85,7 +85,7 @@ class Chainwatch:
             subprocess.run,
             self._line(*arguments),
             cwd=self.folder,
-            env=self._environ,
+            env=self.environ,
             capture_output=True,
             text=True,
             timeout=COMMAND_TIMEOUT,

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from chainwatch.demo.bridge import Transfer
 from tests.support import connext
 from tests.support.anvil import Anvil
 from tests.support.discord import discord
@@ -172,23 +173,23 @@ class World:
 
     # --- what happens on the chains ---
 
-    def transfer(self) -> connext.Transfer:
+    def transfer(self) -> Transfer:
         """A transfer from Ethereum to Optimism that nobody has told the chains of."""
         self._nonce += 1
         return connext.transfer(connext.ETHEREUM, connext.OPTIMISM, self._nonce)
 
-    def open(self) -> connext.Transfer:
+    def open(self) -> Transfer:
         """Opens a new transfer."""
         transfer = self.transfer()
         self.ethereum.emit(connext.ETHEREUM.address, *connext.xcalled(transfer))
         return transfer
 
-    def execute(self, transfer: connext.Transfer, *, fast: bool = False) -> None:
+    def execute(self, transfer: Transfer, *, fast: bool = False) -> None:
         """Pays it out; fast is by routers, before it was reconciled."""
         routers = [connext.ROUTER] if fast else []
         self.optimism.emit(connext.OPTIMISM.address, *connext.executed(transfer, routers=routers))
 
-    def reconcile(self, transfer: connext.Transfer, *, fast: bool = False) -> None:
+    def reconcile(self, transfer: Transfer, *, fast: bool = False) -> None:
         """Settles it."""
         routers = [connext.ROUTER] if fast else []
         self.optimism.emit(connext.OPTIMISM.address, *connext.reconciled(transfer, routers=routers))
