@@ -18,8 +18,10 @@ PAGE = ROOT / "docs" / "configuration.md"
 
 sys.path.insert(0, str(ROOT))
 
-from chainwatch.config import types  # noqa: E402  # the checkout's models, not an installed copy's
-from chainwatch.config import format_duration  # noqa: E402
+from chainwatch.config import (
+    format_duration,
+    types,  # the checkout's models, not an installed copy's
+)
 from chainwatch.config.settings import (  # noqa: E402
     RECEIVER_MODELS,
     ContractSettings,
