@@ -26,8 +26,11 @@ from chainwatch.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from chainwatch.looking import Look
+    from chainwatch.plan import Plan
 
 FAILED, BAD_USAGE, FOUND_ALERTS = 1, 2, 3
+
+Id = click.IntRange(1, 2**63 - 1)
 
 T = TypeVar("T")
 
@@ -36,21 +39,28 @@ class _Commands(click.Group):
     """Turns the errors that a person can mend into one message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from chainwatch.chain.errors import ChainError
-        from chainwatch.replay import ReplayError
-        from chainwatch.store.errors import StoreError
-
         try:
             return super().invoke(ctx)
-        except ConfigError as error:
-            click.echo(str(error), err=True)
-            sys.exit(BAD_USAGE)
-        except ReplayError as error:
-            click.echo(f"replay: {error}", err=True)
-            sys.exit(BAD_USAGE)
-        except (ChainError, StoreError) as error:
-            click.echo(f"{ctx.invoked_subcommand or 'chainwatch'}: {error}", err=True)
-            sys.exit(FAILED)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            code = _exit_code(error)
+            if code is None:
+                raise
+            prefix = "" if isinstance(error, ConfigError) else f"{ctx.invoked_subcommand}: "
+            click.echo(f"{prefix}{error}", err=True)
+            sys.exit(code)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """The exit code for what a person can mend, None for a defect. Imports late: most commands have no errors."""
+    from chainwatch.chain.errors import ChainError
+    from chainwatch.replay import ReplayError
+    from chainwatch.store.errors import StoreError
+
+    if isinstance(error, ConfigError | ReplayError):
+        return BAD_USAGE
+    return FAILED if isinstance(error, ChainError | StoreError) else None
 
 
 @click.group(
@@ -77,18 +87,25 @@ def main(context: click.Context, config: Path) -> None:
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 """The option that every command with a table has."""
 
+at_most = click.option(
+    "--limit",
+    type=click.IntRange(1, 10**9),
+    default=100,
+    show_default=True,
+    help="At most so many, newest first.",
+)
+"""The option of those whose table may be long."""
+
 
 @main.command()
 @click.pass_obj
 def run(config: Path) -> None:
     """Follow every network and deliver alerts until stopped."""
-    from chainwatch import app, logs
-    from chainwatch.plan import load_plan
+    from chainwatch import app
     from chainwatch.store.claim import claimed
     from chainwatch.store.database import Database
 
-    plan = load_plan(config, os.environ)
-    logs.configure(plan.settings.log, logs.secrets_in(plan.settings))
+    plan = _plan(config)
     url = plan.settings.store.url.get_secret_value()
     with claimed(url), contextlib.closing(Database.open(url)) as database:
         _run_until_stopped(lambda stop: app.run(plan, database, stop))
@@ -96,16 +113,15 @@ def run(config: Path) -> None:
 
 @main.command()
 @click.argument("network")
-@click.argument("block", type=click.IntRange(0))
+@click.argument("block", type=click.IntRange(0, 2**32 - 1))
 @click.pass_obj
 def rewind(config: Path, network: str, block: int) -> None:
     """Forget what was read of NETWORK after BLOCK, so that `run` reads it again from there."""
     from chainwatch import rewinding
-    from chainwatch.plan import load_plan
     from chainwatch.store.claim import claimed
     from chainwatch.store.database import Database
 
-    plan = load_plan(config, os.environ)
+    plan = _plan(config)
     if network not in plan.watches:
         raise click.BadParameter(did_you_mean(network, plan.watches), param_hint="NETWORK")
     url = plan.settings.store.url.get_secret_value()
@@ -122,9 +138,8 @@ def check(config: Path, online: bool, as_json: bool) -> None:
     """Check the configuration: every mistake at once."""
     from chainwatch import online as endpoints
     from chainwatch import show
-    from chainwatch.plan import load_plan
 
-    plan = load_plan(config, os.environ)
+    plan = _plan(config)
     found = _run(endpoints.check(plan)) if online else []
     show.check(plan, found, as_json)
     if any(not endpoint["ok"] for endpoint in found):
@@ -169,13 +184,11 @@ def replay(
     as_json: bool,
 ) -> None:
     """Run the blocks of the past through the configuration and report what would have been raised."""
-    from chainwatch import logs, replay_run, show
-    from chainwatch.plan import load_plan
+    from chainwatch import replay_run, show
 
-    plan = load_plan(config, os.environ)
-    logs.configure(plan.settings.log, logs.secrets_in(plan.settings))
     if resume and database is None:
         raise click.UsageError("--resume needs the --database of the interrupted replay")
+    plan = _plan(config)
     wanted = replay_run.Wanted(only, start, end, resume, notify)
     if database is not None:
         report = _run(replay_run.replay(plan, wanted, _url(database), durable=True))
@@ -214,9 +227,7 @@ def status(config: Path, as_json: bool) -> None:
     "--since", type=Moment(), help="Opened at this time or later: a date, a time, or 24h ago as 24h."
 )
 @click.option("--until", type=Moment(), help="Opened before this time.")
-@click.option(
-    "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many, newest first."
-)
+@at_most
 @as_json
 @click.pass_obj
 def transfers(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
@@ -235,9 +246,7 @@ def transfers(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None
 )
 @click.option("--since", type=Moment(), help="Started at this chain time or later.")
 @click.option("--until", type=Moment(), help="Started by this chain time.")
-@click.option(
-    "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many, newest first."
-)
+@at_most
 @as_json
 @click.pass_obj
 def alerts(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
@@ -256,9 +265,7 @@ def queue() -> None:
 @queue.command("list")
 @click.option("--receiver", help="Only this receiver's.")
 @click.option("--status", type=click.Choice(["pending", "delivered", "dead", "dropped"]), help="Only these.")
-@click.option(
-    "--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many, newest first."
-)
+@at_most
 @as_json
 @click.pass_obj
 def queue_list(config: Path, receiver: str | None, status: Any, limit: int, as_json: bool) -> None:
@@ -270,7 +277,7 @@ def queue_list(config: Path, receiver: str | None, status: Any, limit: int, as_j
 
 
 @queue.command("retry")
-@click.argument("ids", type=int, nargs=-1)
+@click.argument("ids", type=Id, nargs=-1)
 @click.option("--receiver", help="All dead and waiting notifications of this receiver.")
 @click.pass_obj
 def queue_retry(config: Path, ids: tuple[int, ...], receiver: str | None) -> None:
@@ -284,7 +291,7 @@ def queue_retry(config: Path, ids: tuple[int, ...], receiver: str | None) -> Non
 
 
 @queue.command("drop")
-@click.argument("ids", type=int, nargs=-1, required=True)
+@click.argument("ids", type=Id, nargs=-1, required=True)
 @click.pass_obj
 def queue_drop(config: Path, ids: tuple[int, ...]) -> None:
     """Give notifications up for good; they stay visible as dropped."""
@@ -388,6 +395,16 @@ def completion(shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None
     click.echo(found(main, {}, "chainwatch", "_CHAINWATCH_COMPLETE").source())
+
+
+def _plan(config: Path) -> Plan:
+    """What the configuration plans; log lines go to standard error from now on, as it says."""
+    from chainwatch import logs
+    from chainwatch.plan import load_plan
+
+    plan = load_plan(config, os.environ)
+    logs.configure(plan.settings.log, logs.secrets_in(plan.settings))
+    return plan
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

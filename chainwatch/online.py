@@ -7,10 +7,10 @@ from typing import Any
 
 import aiohttp
 
-from chainwatch.chain.errors import ChainError, ForeignChain, RangeTooWide
+from chainwatch.chain.errors import RangeTooWide, RpcError, Unavailable, WrongChain
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
-from chainwatch.chain.transport import open_session
+from chainwatch.chain.transport import endpoint_name, open_session
 from chainwatch.config import NetworkSettings
 from chainwatch.plan import Plan
 
@@ -38,18 +38,21 @@ async def _endpoint(
     plan: Plan, network: NetworkSettings, index: int, session: aiohttp.ClientSession
 ) -> dict[str, Any]:
     """Asks one endpoint alone, through a pool of its own."""
-    pool = Pool(network.model_copy(update={"rpc": [network.rpc[index]]}), session)
+    url = network.rpc[index]
+    pool = Pool(network.model_copy(update={"rpc": [url]}), session)
     found: dict[str, Any] = {"chain_id": None, "head": None, "log_range": None, "problem": None}
     try:
         async with pool:
             head = await pool.ask(Endpoint.head, PATIENCE)
             found |= {"chain_id": network.chain_id, "head": head.number}
             found["log_range"] = await _log_range(plan, network.name, pool, head.number)
-    except ChainError as error:
-        found["problem"] = str(error)
-        if isinstance(error, ForeignChain):
-            found["chain_id"] = None
-    name = pool.endpoints[0].name.replace("[0]", f"[{index}]", 1)
+    except (WrongChain, Unavailable) as error:
+        found["problem"] = pool.endpoints[0].last_error or str(error)
+        if isinstance(error, WrongChain):
+            found["chain_id"] = next(iter(error.found.values()))
+    except RpcError as error:
+        found["problem"] = error.what
+    name = endpoint_name(network.name, index, url)
     return {"network": network.name, "endpoint": name, "ok": found["problem"] is None, **found}
 
 

@@ -50,6 +50,7 @@ def make_plan(draft: Draft) -> Plan:
     """Compile what ``draft`` holds. Raises ``ConfigError`` with every problem, those of the draft among them."""
     abis = _load_abis(draft)
     flows = _compile_flows(draft, abis)
+    _check_events_of_broken_flows(draft, abis)
     settings = draft.settings()
     decoders = {name: ContractDecoder(events) for name, events in _watched_events(flows, abis).items()}
     watches = {
@@ -94,6 +95,24 @@ def _compile_flows(draft: Draft, abis: Mapping[str, Abi]) -> list[Flow]:
             for problem in error.problems:
                 draft.add(problem.path, problem.message, problem.hint)
     return flows
+
+
+def _check_events_of_broken_flows(draft: Draft, abis: Mapping[str, Abi]) -> None:
+    """Flows that are not valid cannot be compiled, but unknown events in them can be told already."""
+    for name in draft.names("flows"):
+        flow: tuple[str | int, ...] = ("flows", name)
+        if name in draft.parts.flows:
+            continue
+        expects = draft.value((*flow, "expects"))
+        steps = range(len(expects) if isinstance(expects, list) else 0)
+        for step in ((*flow, "opens"), *((*flow, "expects", index) for index in steps)):
+            contract = draft.value((*step, "contract")) or draft.value((*flow, "contract"))
+            event = draft.value((*step, "event"))
+            if isinstance(contract, str) and isinstance(event, str) and contract in abis:
+                try:
+                    abis[contract].event(event)
+                except AbiError as error:
+                    draft.add((*step, "event"), str(error))
 
 
 def _watched_events(flows: list[Flow], abis: Mapping[str, Abi]) -> dict[str, list[AbiEvent]]:

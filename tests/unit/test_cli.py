@@ -1,0 +1,309 @@
+"""The commands: exit codes, what they write where, and that they start quickly."""
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from chainwatch.cli import BAD_USAGE, FAILED, main
+from chainwatch.store import outbox
+from chainwatch.store.database import Database
+from tests.support.ports import free_port
+
+ROOT = Path(__file__).parents[2]
+
+CONFIG = """
+[store]
+url = "sqlite:///chainwatch.db"
+[networks.ethereum]
+chain_id = 1
+domain = 6648936
+rpc = ["http://127.0.0.1:{port}/v3/5ecret-m4rk"]
+[networks.optimism]
+chain_id = 10
+domain = 1869640809
+rpc = ["http://127.0.0.1:{port}/v3/5ecret-m4rk"]
+[contracts.connext]
+abi = "{root}/abi/connext.json"
+address = "0x8898B472C54c31894e3B9bb83cEA802a5d0e63C6"
+[flows.connext]
+contract = "connext"
+key = "transferId"
+network_by = "domain"
+[flows.connext.opens]
+step = "xcall"
+event = "XCalled"
+destination = "params.destinationDomain"
+[[flows.connext.expects]]
+step = "execute"
+event = "Executed"
+within = "30m"
+[receivers.ops]
+provider = "console"
+[[routes]]
+receivers = ["ops"]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "config.toml"
+    file.write_text(CONFIG.format(root=ROOT, port=free_port()))
+    return file
+
+
+@pytest.fixture
+def database(config: Path) -> Path:
+    """An empty database where the configuration has it."""
+    file = config.parent / "chainwatch.db"
+    Database.open(f"sqlite:///{file}", durable=False).close()
+    return file
+
+
+def call(*args: object, config: Path | None = None, **environ: str) -> Result:
+    given = ["--config", str(config)] if config else []
+    result = CliRunner().invoke(main, [*given, *map(str, args)], env=environ, prog_name="chainwatch")
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+# --- finding the configuration ------------------------------------------------------------------------
+
+
+def test_a_good_configuration_is_fine(config: Path) -> None:
+    result = call("check", config=config)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert (
+        "the configuration is fine: 2 networks, 1 contracts, 1 flows, 1 receivers, 1 routes" in result.stdout
+    )
+    assert json.loads(call("check", "--json", config=config).stdout) == {
+        "ok": True,
+        "networks": 2,
+        "contracts": 1,
+        "flows": 1,
+        "receivers": 1,
+        "routes": 1,
+        "endpoints": [],
+    }
+
+
+def test_the_environment_names_the_configuration_and_the_option_wins(config: Path, tmp_path: Path) -> None:
+    assert call("check", CHAINWATCH_CONFIG=str(config)).exit_code == 0
+    missing = tmp_path / "missing.toml"
+    result = call("check", config=missing, CHAINWATCH_CONFIG=str(config))
+    assert result.exit_code == BAD_USAGE
+    assert str(missing) in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run"],
+        ["check"],
+        ["replay"],
+        ["status"],
+        ["transfers"],
+        ["alerts"],
+        ["queue", "list"],
+        ["queue", "retry", "1"],
+        ["queue", "drop", "1"],
+        ["report", "latency"],
+        ["rewind", "ethereum", "1"],
+    ],
+)
+def test_a_missing_configuration_is_bad_usage_for_every_command(command: list[str], tmp_path: Path) -> None:
+    result = call(*command, config=tmp_path / "missing.toml")
+    assert result.exit_code == BAD_USAGE
+    assert "there is no such file — `chainwatch init` writes one; --config names another" in result.stderr
+    assert result.stdout == ""
+
+
+def test_every_mistake_is_told_at_once_with_its_line(config: Path) -> None:
+    config.write_text(config.read_text().replace("XCalled", "XCaled").replace('"30m"', '"soon"'))
+    result = call("check", config=config)
+    assert result.exit_code == BAD_USAGE
+    assert [line.split(": ")[1] for line in result.stderr.splitlines()] == [
+        "flows.connext.opens.event",
+        "flows.connext.expects[0].within",
+    ]
+    assert f"{config}:21:" in result.stderr
+
+
+# --- before the first run -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"],
+        ["transfers"],
+        ["alerts"],
+        ["queue", "list"],
+        ["queue", "retry", "1"],
+        ["queue", "drop", "1"],
+        ["report", "latency"],
+    ],
+)
+def test_looking_before_the_first_run_fails_and_makes_nothing(command: list[str], config: Path) -> None:
+    result = call(*command, config=config)
+    assert result.exit_code == FAILED
+    assert "no database yet" in result.stderr
+    assert "chainwatch run" in result.stderr
+    assert [file.name for file in config.parent.iterdir()] == ["config.toml"]
+
+
+# --- looking ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["transfers"],
+        ["transfers", "--since", "24h", "--until", "2023-04-05", "--status", "overdue", "--key", "0x0"],
+        ["alerts", "--firing", "--severity", "critical", "--severity", "P1"],
+        ["queue", "list", "--status", "dead", "--receiver", "ops"],
+        ["report", "latency", "--since", "0", "--until", "253402300799"],
+    ],
+)
+def test_nothing_found_is_fine(command: list[str], config: Path) -> None:
+    result = call(*command, "--json", config=config)
+    assert (result.exit_code, json.loads(result.stdout), result.stderr) == (0, [], "")
+    assert call(*command, config=config).exit_code == 0
+
+
+@pytest.mark.usefixtures("database")
+def test_a_status_is_json_with_all_that_is_configured(config: Path) -> None:
+    view = json.loads(call("status", "--json", config=config).stdout)
+    assert set(view) >= {"networks", "transfers", "alerts", "queues"}
+    assert [n["state"] for n in view["networks"]] == ["stopped", "stopped"]
+    assert "ethereum" in call("status", config=config).stdout
+
+
+def test_notifications_are_retried_and_dropped_by_id_or_receiver(config: Path, database: Path) -> None:
+    with (
+        closing(Database.open(f"sqlite:///{database}", durable=False)) as opened,
+        opened.transaction() as connection,
+    ):
+        outbox.enqueue(connection, [("ops", "k", outbox.Payload({}, (), ()))] * 2, 0.0)
+    listed = json.loads(call("queue", "list", "--json", config=config).stdout)
+    ids = sorted(n["id"] for n in listed)
+    assert call("queue", "retry", "--receiver", "ops", config=config).stdout == "2 to be tried again\n"
+    assert call("queue", "retry", ids[0], config=config).stdout == "1 to be tried again\n"
+    assert call("queue", "retry", 999, config=config).stdout == "0 to be tried again\n"
+    assert call("queue", "drop", *ids, config=config).stdout == "2 dropped\n"
+    assert call("queue", "drop", *ids, config=config).stdout == "0 dropped\n"
+
+
+# --- bad usage ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["queue", "retry"],
+        ["queue", "retry", "1", "--receiver", "ops"],
+        ["queue", "retry", "99999999999999999999"],
+        ["queue", "drop"],
+        ["queue", "drop", "0"],
+        ["queue", "list", "--status", "lost"],
+        ["queue", "list", "--limit", "0"],
+        ["transfers", "--limit", "99999999999999999999"],
+        ["transfers", "--status", "late"],
+        ["transfers", "--since", "99999999999999999999"],
+        ["alerts", "--severity", "P9"],
+        ["report", "latency", "--since", "yesterday"],
+        ["replay", "--resume"],
+        ["replay", "--fail-on", "P9"],
+        ["rewind", "ethereum", "-1"],
+        ["rewind", "ethereum", "99999999999999999999"],
+        ["rewind", "etherum", "5"],
+        ["demo", "--for", "soon"],
+        ["completion", "powershell"],
+        ["frobnicate"],
+        ["--frobnicate"],
+    ],
+)
+def test_bad_usage_ends_with_2_and_a_sentence(command: list[str], config: Path) -> None:
+    result = call(*command, config=config)
+    assert result.exit_code == BAD_USAGE
+    assert "Error: " in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.usefixtures("database")
+def test_a_network_that_is_nearly_right_is_suggested(config: Path) -> None:
+    assert "ethereum" in call("rewind", "etherum", "5", config=config).stderr
+
+
+# --- endpoints ----------------------------------------------------------------------------------------
+
+
+def test_a_dead_endpoint_fails_the_online_check_without_its_url(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # S9
+    monkeypatch.setattr("chainwatch.online.PATIENCE", 0.1)
+    result = call("check", "--online", "--json", config=config)
+    assert result.exit_code == FAILED
+    told = json.loads(result.stdout)
+    assert told["ok"] is False
+    assert ["cannot connect" in e["problem"] for e in told["endpoints"]] == [True, True]
+    assert "5ecret" not in result.stdout + result.stderr
+
+
+# --- init, completion, help ---------------------------------------------------------------------------
+
+
+def test_init_writes_a_configuration_once(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "config.toml"
+    file.parent.mkdir()
+    assert call("init", "--preset", "connext", "--yes", config=file).exit_code == 0
+    written = file.read_bytes()
+    again = call("init", "--preset", "connext", "--yes", config=file)
+    assert again.exit_code == BAD_USAGE
+    assert "--force" in again.stderr
+    assert file.read_bytes() == written
+    assert call("init", "--preset", "connext", "--yes", "--force", config=file).exit_code == 0
+    assert call("init", "--preset", "nonsense", "--yes", "--force", config=file).exit_code == BAD_USAGE
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_name_the_command(shell: str) -> None:
+    result = call("completion", shell)
+    assert result.exit_code == 0
+    assert "_CHAINWATCH_COMPLETE" in result.stdout
+
+
+def test_every_command_and_option_explains_itself() -> None:
+    def commands(command: click.Command, path: list[str]) -> list[tuple[list[str], click.Command]]:
+        inside = command.commands.items() if isinstance(command, click.Group) else ()
+        return [(path, command), *(found for name, sub in inside for found in commands(sub, [*path, name]))]
+
+    for path, command in commands(main, []):
+        assert command.help, path
+        assert call(*path, "--help").exit_code == 0
+        for parameter in command.params:
+            assert isinstance(parameter, click.Argument) or parameter.help, (path, parameter.name)
+
+
+def test_the_version_is_told() -> None:
+    assert call("--version").stdout.startswith("chainwatch, version ")
+
+
+@pytest.mark.parametrize("command", [["--help"], ["completion", "bash"], ["run", "--help"]])
+def test_what_needs_no_node_and_no_database_imports_neither(command: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from chainwatch.cli import main\n"
+        f"try: main({command!r})\n"
+        "except SystemExit as end: assert not end.code\n"
+        "slow = {'web3', 'eth_abi', 'eth_utils', 'aiohttp', 'sqlalchemy', 'rich.table', 'apscheduler'}\n"
+        "assert not slow & set(sys.modules), slow & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
