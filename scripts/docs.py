@@ -18,10 +18,7 @@ PAGE = ROOT / "docs" / "configuration.md"
 
 sys.path.insert(0, str(ROOT))
 
-from chainwatch.config import (
-    format_duration,
-    types,  # the checkout's models, not an installed copy's
-)
+from chainwatch.config import format_duration, types  # noqa: E402  # the checkout's models
 from chainwatch.config.settings import (  # noqa: E402
     RECEIVER_MODELS,
     ContractSettings,
