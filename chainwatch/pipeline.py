@@ -32,8 +32,8 @@ from chainwatch.store import transfers as stored
 from chainwatch.store.blocks import StoredLog
 from chainwatch.store.transfers import DeadlineChanges
 
-DUE_AT_ONCE = 5_000
-"""How many due deadlines are loaded and judged at a time."""
+AT_ONCE = 5_000
+"""How many transfers are loaded, judged and saved at a time."""
 
 CONFIG_CHANGED = "configuration changed"
 """Why an alert ends that the flow as configured now would not have raised."""
@@ -78,22 +78,16 @@ class Pipeline:
         self._alerts = alerts
 
     def process(
-        self, connection: sa.Connection, items: Sequence[Batch | Seen | Searched], now: float
+        self, connection: sa.Connection, items: Iterable[Batch | Seen | Searched], now: float
     ) -> Outcome:
-        """Apply ``items`` inside the transaction of ``connection``; ``now`` is the clock's value (Unix seconds)."""
+        """Apply ``items`` inside the transaction of ``connection``; ``now`` is the clock's value (Unix seconds).
+
+        Of an item no more is kept than what it says of transfers: the items may be many and come one by one.
+        """
         work = _Work(blocks.checkpoints(connection))
         for item in items:
             self._take_in(connection, item, work)
-        found = extract(self._steps, work.events)
-        work.signals += found.troubles
-        known = stored.load(connection, {*found.occurrences, *work.dropped, *work.searched})
-        changed: list[tuple[Transfer, Transfer]] = []
-        # New ones in the order of their events, then the others sorted: every run tells the same in the same order (S7).
-        for key in (*found.occurrences, *sorted(known.keys() - found.occurrences.keys())):
-            before = known.get(key) or Transfer(*key)
-            current = self._recompute(key, before, found.occurrences.get(key, ()), work)
-            changed.append((before, self._settle(current, work)))
-        changes = stored.save(connection, changed)
+        changes = self._settle_touched(connection, work)
         for network in sorted(work.advanced):
             self._raise_due(connection, network, work, changes)
         return Outcome(changes, self._alerts.apply(connection, work.signals, now))
@@ -109,6 +103,23 @@ class Pipeline:
         stored.save(connection, [(t, self._settle(t, work, CONFIG_CHANGED)) for t in unfinished])
         self._alerts.apply(connection, work.signals, now)
         return unfinished[-1].id if unfinished else None
+
+    def _settle_touched(self, connection: sa.Connection, work: _Work) -> DeadlineChanges:
+        """Judge and save the transfers that the items touched, some at a time."""
+        changes = DeadlineChanges([], [])
+        # New ones in the order of their events, then the others sorted: every run tells the same in the same order (S7).
+        keys = [*work.found, *sorted((work.dropped | work.searched) - work.found.keys())]
+        for start in range(0, len(keys), AT_ONCE):
+            some = keys[start : start + AT_ONCE]
+            known = stored.load(connection, some)
+            changed: list[tuple[Transfer, Transfer]] = []
+            for key in some:
+                if key in known or key in work.found:
+                    before = known.get(key) or Transfer(*key)
+                    current = self._recompute(key, before, work.found.get(key, ()), work)
+                    changed.append((before, self._settle(current, work)))
+            changes.add(stored.save(connection, changed))
+        return changes
 
     def _take_in(self, connection: sa.Connection, item: Batch | Seen | Searched, work: _Work) -> None:
         match item:
@@ -141,7 +152,7 @@ class Pipeline:
             self._drop(connection, batch.network, batch.ancestor.number, work)
         checkpoint = work.read_to(batch)
         blocks.save_batch(connection, batch, settings.chain_id, checkpoint, settings.reorg_window)
-        work.events += batch.events
+        work.signals += extract(self._steps, batch.events, work.found).troubles
         work.signals += [_undecodable(log) for log in batch.undecoded]
 
     def _drop(self, connection: sa.Connection, network: str, block: int, work: _Work) -> None:
@@ -150,7 +161,7 @@ class Pipeline:
         touched = extract(self._steps, [e for e in events if e is not None]).occurrences
         work.dropped |= set(touched)
         work.cut[network] = min(block, work.cut.get(network, block))
-        work.events = [e for e in work.events if e.network != network or e.log.block_number <= block]
+        work.forget_above(network, block)
         blocks.drop_above(connection, network, block)
 
     def _recompute(self, key: Key, before: Transfer, added: Iterable[Occurrence], work: _Work) -> Transfer:
@@ -180,14 +191,13 @@ class Pipeline:
         self, connection: sa.Connection, network: str, work: _Work, changes: DeadlineChanges
     ) -> None:
         """Judge every transfer with a deadline on ``network`` that the network has been seen past (S5)."""
-        while due := stored.due_before(connection, network, work.world.seen[network], DUE_AT_ONCE):
+        while due := stored.due_before(connection, network, work.world.seen[network], AT_ONCE):
             before = stored.load_ids(connection, {d.transfer_id for d in due})
             changed = [(t, self._settle(t, work)) for t in before]
             more = stored.save(connection, changed)
             if not more.opened and not more.closed:
                 stored.discard(connection, due)  # rows that no transfer knows of would come back for ever
-            changes.opened.extend(more.opened)
-            changes.closed.extend(more.closed)
+            changes.add(more)
 
 
 class _Work:
@@ -197,7 +207,7 @@ class _Work:
         self._seen = {name: c.seen_until for name, c in checkpoints.items()}
         self._first = {name: (c.first_block, c.first_timestamp) for name, c in checkpoints.items()}
         self.world = World(self._seen, self._first)
-        self.events: list[Event] = []
+        self.found: dict[Key, list[Occurrence]] = {}
         self.signals: list[Signal] = []
         self.dropped: set[Key] = set()
         self.searched: set[Key] = set()
@@ -212,6 +222,14 @@ class _Work:
         self._seen[network] = max(until, self._seen.get(network, 0))
         self.advanced.add(network)
         self.chain_time = max(self.chain_time, until)
+
+    def forget_above(self, network: str, block: int) -> None:
+        """Drop what was found on ``network`` in blocks after ``block``."""
+        kept = {
+            key: [o for o in occurrences if o.network != network or o.block <= block]
+            for key, occurrences in self.found.items()
+        }
+        self.found = {key: occurrences for key, occurrences in kept.items() if occurrences}
 
     def read_to(self, batch: Batch) -> Checkpoint:
         """Note how far ``batch`` lets its network be seen; the network's checkpoint after it."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
+import queue
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -31,10 +33,10 @@ from chainwatch.plan import Plan
 from chainwatch.store import alerts, blocks, outbox, schema, transfers
 from chainwatch.store.database import Database
 
-EVENTS_A_COMMIT = 10_000
-"""Events that one transaction takes; what is open at its end is all that is kept in memory."""
+EVENTS_A_COMMIT = 40_000
+"""Events that one transaction takes: the more, the fewer transfers are stored before they are complete."""
 AHEAD = 2
-"""Batches that are fetched ahead per network."""
+"""Batches that are fetched ahead per network, and that wait for the database."""
 FIRST_TIME = 1_000_000_000
 """Integers from here on are Unix seconds, smaller ones block numbers."""
 HEAD_PATIENCE = 30.0
@@ -165,19 +167,16 @@ class Replay:
         total = sum(r.last - r.first + 1 for r in self._ranges)
         done = total - sum(r.last - r.first + 1 for r in left)
         events = await self._database.read(blocks.log_count)
-        items: list[Batch] = []
-        size = 0
-        async for batch in self._merged([r for r in left if r.first <= r.last]):
-            items.append(batch)
-            size += len(batch.events) + 1
-            if size >= EVENTS_A_COMMIT:
-                await self._commit(items)
-                events += sum(len(i.events) for i in items)
-                done += sum(i.last.number - i.first + 1 for i in items)
-                progress(Progress(done, total, events))
-                items, size = [], 0
-        await self._commit(items)
-        events += sum(len(i.events) for i in items)
+
+        def tell(batch: Batch) -> None:
+            nonlocal done, events
+            done += batch.last.number - batch.first + 1
+            events += len(batch.events)
+            progress(Progress(done, total, events))
+
+        batches = self._merged([r for r in left if r.first <= r.last])
+        while await self._take_some(batches, tell):
+            pass
         await self._look_back()
         progress(Progress(total, total, events))
         if self._notify:
@@ -189,9 +188,29 @@ class Replay:
 
     # --- the way of the batches -----------------------------------------------------------------------------
 
-    async def _commit(self, items: Sequence[Batch | Searched]) -> None:
-        if items:
-            await self._database.write(lambda c: self._pipeline.process(c, items, time.time()))
+    async def _take_some(self, batches: AsyncIterator[Batch], tell: Callable[[Batch], None]) -> bool:
+        """Take some of ``batches`` through in one transaction while they are being read; whether there may be more."""
+        feed = _Feed()
+        writing = asyncio.create_task(self._write(feed))
+        writing.add_done_callback(lambda _: feed.close())
+        size = 0
+        try:
+            async for batch in batches:
+                await feed.put(batch)
+                tell(batch)
+                size += len(batch.events) + 1
+                if size >= EVENTS_A_COMMIT:
+                    break
+        except BaseException:
+            feed.abort()
+            await asyncio.wait({writing})
+            raise
+        feed.end()
+        await writing
+        return size >= EVENTS_A_COMMIT
+
+    async def _write(self, items: Iterable[Batch | Searched]) -> None:
+        await self._database.write(lambda c: self._pipeline.process(c, items, time.time()))
 
     async def _merged(self, ranges: Sequence[Range]) -> AsyncIterator[Batch]:
         """The batches of all ranges, by the time of their last block."""
@@ -221,7 +240,7 @@ class Replay:
                 return
             checkpoints = await self._database.read(blocks.checkpoints)
             async for found in search_openings(self._plan, self._pools, checkpoints, waiting):
-                await self._commit([found])
+                await self._write([found])
 
     async def _deliver(self) -> None:
         """Flush every group and let the queues empty themselves."""
@@ -298,6 +317,47 @@ def _alerts(connection: sa.Connection) -> list[dict[str, Any]]:
 
 def _pending(connection: sa.Connection) -> int:
     return sum(depth.number for depth in outbox.depths(connection) if depth.status == "pending")
+
+
+class _Feed:
+    """Hands batches from the event loop to a transaction in another thread, few at a time."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Batch | _End] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Semaphore(AHEAD)
+        self._closed = False
+
+    async def put(self, batch: Batch) -> None:
+        """Hand ``batch`` over as soon as there is room."""
+        await self._room.acquire()
+        if not self._closed:
+            self._queue.put(batch)
+
+    def end(self) -> None:
+        """There are no more batches."""
+        self._queue.put(_End.DONE)
+
+    def abort(self) -> None:
+        """What was handed over must not be kept."""
+        self._queue.put(_End.ABORTED)
+
+    def close(self) -> None:
+        """Nobody takes batches any more."""
+        self._closed = True
+        self._room.release()
+
+    def __iter__(self) -> Iterator[Batch]:
+        while not isinstance(batch := self._queue.get(), _End):
+            self._loop.call_soon_threadsafe(self._room.release)
+            yield batch
+        if batch is _End.ABORTED:
+            raise ReplayError("the replay was interrupted")
+
+
+class _End(enum.Enum):
+    DONE = enum.auto()
+    ABORTED = enum.auto()
 
 
 @contextlib.asynccontextmanager

@@ -150,9 +150,16 @@ class Extracted(NamedTuple):
     troubles: list[Signal]
 
 
-def extract(steps: Mapping[tuple[str, str], Sequence[Step]], events: Iterable[Event]) -> Extracted:
-    """Which transfers ``events`` belong to. ``steps`` are those of all flows, as `index_steps` gives them."""
-    found: dict[tuple[str, str], list[Occurrence]] = {}
+def extract(
+    steps: Mapping[tuple[str, str], Sequence[Step]],
+    events: Iterable[Event],
+    found: dict[tuple[str, str], list[Occurrence]] | None = None,
+) -> Extracted:
+    """Which transfers ``events`` belong to, added to those ``found`` before.
+
+    ``steps`` are those of all flows, as `index_steps` gives them.
+    """
+    found = {} if found is None else found
     troubles: list[Signal] = []
     for event in events:
         hits: list[tuple[Step, str, Occurrence]] = []

@@ -36,6 +36,11 @@ class DeadlineChanges(NamedTuple):
     opened: list[Deadline]
     closed: list[tuple[int, str]]
 
+    def add(self, more: DeadlineChanges) -> None:
+        """What changed after these."""
+        self.opened.extend(more.opened)
+        self.closed.extend(more.closed)
+
 
 def load(connection: sa.Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Transfer]:
     """The stored transfers among ``keys`` (flow, key)."""
