@@ -1,0 +1,188 @@
+"""From the configuration to what runs; every mistake that only the ABIs show joins those of the file."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chainwatch.config import ConfigError, read_dict
+from chainwatch.model import RawLog
+from chainwatch.plan import Plan, load_plan, make_plan
+from chainwatch.store.blocks import StoredLog
+from tests.support import connext
+
+ROOT = Path(__file__).parents[2]
+ETHEREUM, OPTIMISM = connext.ETHEREUM.address, connext.OPTIMISM.address
+
+CONFIG: dict[str, Any] = {
+    "networks": {
+        "ethereum": {"chain_id": 1, "domain": 6648936, "rpc": ["http://node"]},
+        "optimism": {"chain_id": 10, "domain": 1869640809, "rpc": ["http://node"]},
+        "idle": {"chain_id": 100, "domain": 1, "rpc": ["http://node"]},
+    },
+    "contracts": {
+        "connext": {
+            "abi": str(ROOT / "abi" / "connext.json"),
+            "address": {"ethereum": ETHEREUM, "optimism": OPTIMISM},
+        }
+    },
+    "flows": {
+        "connext": {
+            "contract": "connext",
+            "key": "transferId",
+            "network_by": "domain",
+            "opens": {
+                "step": "xcall",
+                "event": "XCalled",
+                "origin": "params.originDomain",
+                "destination": "params.destinationDomain",
+                "amount": "params.bridgedAmt",
+                "where": "params.bridgedAmt > 0",
+            },
+            "expects": [
+                {
+                    "step": "execute",
+                    "event": "Executed",
+                    "origin": "args.params.originDomain",
+                    "within": "30m",
+                    "assert": "amount <= opening.params.bridgedAmt",
+                }
+            ],
+        }
+    },
+}
+
+
+def planned(*changes: tuple[str, Any]) -> Plan:
+    """A plan of CONFIG with the value at each dotted path changed."""
+    config = copy.deepcopy(CONFIG)
+    for path, value in changes:
+        *inner, last = (int(part) if part.isdigit() else part for part in path.split("."))
+        table: Any = config
+        for part in inner:
+            table = table[part]
+        table[last] = value
+    return make_plan(read_dict(config))
+
+
+def mistakes(*changes: tuple[str, Any]) -> dict[str, str]:
+    """What is told of CONFIG so changed, by place."""
+    with pytest.raises(ConfigError) as caught:
+        planned(*changes)
+    return {".".join(map(str, p.path)): f"{p.message} {p.hint}" for p in caught.value.problems}
+
+
+OPENS, STEP = "flows.connext.opens", "flows.connext.expects.0"
+
+
+def test_a_plan_watches_each_network_that_has_a_contract_and_only_events_of_flows() -> None:
+    plan = planned()
+    assert list(plan.watches) == ["ethereum", "optimism"]
+    (contract,) = plan.watches["ethereum"].contracts
+    assert contract.address == bytes.fromhex(ETHEREUM[2:])
+    assert len(plan.decoders["connext"].topic0s or ()) == 2
+    assert [flow.name for flow in plan.flows] == ["connext"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        (f"{OPENS}.event", "XCaled", 'did you mean "XCalled"?'),
+        (f"{OPENS}.origin", "params.orginDomain", "no field orginDomain"),
+        (f"{OPENS}.destination", "params.nowhere", "no field nowhere"),
+        (f"{OPENS}.amount", "params", "a single value is needed"),
+        (f"{OPENS}.where", "params.bridgedAmount > 0", "bridgedAmount"),
+        (f"{OPENS}.where", "params.bridgedAmt >", "params.bridgedAmt >"),
+        (f"{STEP}.event", "Exected", 'did you mean "Executed"?'),
+        (f"{STEP}.assert", "amount <= opening.params.bridgedAmount", "bridgedAmount"),
+        (f"{STEP}.verify", ["connext.transferid"], "connext.transfer_id"),
+        ("flows.connext.key", "transferid", "did you mean transferId?"),
+        ("flows.connext.key", "params", "a single value is needed"),
+        ("flows.connext.verify", ["nonsense"], "no built-in check"),
+        ("contracts.connext.abi", "/nowhere/abi.json", "/nowhere/abi.json"),
+        (f"{STEP}.on", "idle", "has no address"),
+    ],
+)
+def test_a_mistake_is_told_where_it_is(path: str, value: Any, told: str) -> None:
+    found = mistakes((path, value))
+    (place,) = [place for place in found if place.startswith(path)]
+    assert told in found[place]
+
+
+def test_an_abi_that_cannot_be_read_is_told_once_and_not_for_each_of_its_events() -> None:
+    assert list(mistakes(("contracts.connext.abi", "/nowhere/abi.json"))) == ["contracts.connext.abi"]
+
+
+def test_mistakes_of_the_file_and_of_the_abi_come_together() -> None:
+    found = mistakes(
+        ("networks.idle.chain_id", "many"),
+        (f"{OPENS}.event", "XCaled"),
+        ("flows.connext.key", "nothing"),
+    )
+    assert {"networks.idle.chain_id", f"{OPENS}.event", "flows.connext.key"} <= found.keys()
+
+
+def test_unknown_events_of_a_flow_that_is_not_valid_are_told_in_the_same_run() -> None:
+    found = mistakes((f"{STEP}.within", "soon"), (f"{OPENS}.event", "XCaled"), (f"{STEP}.event", "Exected"))
+    assert set(found) == {f"{STEP}.within", f"{OPENS}.event", f"{STEP}.event"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ((f"{STEP}.within", 3), (f"{STEP}.event", 3)),
+        ((f"{STEP}.within", 3), (f"{OPENS}.contract", "nobody")),
+        (("flows.connext.expects", "none"),),
+        (("flows.connext.opens", "none"),),
+        (("flows.connext", 5),),
+        (("flows", []),),
+        (("contracts", 5),),
+    ],
+)
+def test_no_shape_of_the_file_breaks_the_checks(changes: tuple[tuple[str, Any], ...]) -> None:
+    assert mistakes(*changes)
+
+
+def test_mistakes_of_a_file_have_its_lines(tmp_path: Path) -> None:
+    abi = tmp_path / "abi.json"
+    abi.write_text(json.dumps([{"type": "event", "name": "Sent", "inputs": [], "anonymous": False}]))
+    file = tmp_path / "config.toml"
+    file.write_text(
+        "[networks.alpha]\nchain_id = 1\nrpc = ['http://node']\n"
+        "[contracts.bridge]\nabi = 'abi.json'\naddress = '0x" + "11" * 20 + "'\n"
+        "[flows.bridge]\ncontract = 'bridge'\nkey = 'id'\n"
+        "opens = { step = 'send', event = 'Sended', destination = 'alpha' }\n"
+        "[[flows.bridge.expects]]\nstep = 'fill'\nevent = 'Sent'\nwithin = '1 fortnight'\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_plan(file, {})
+    assert [problem.line for problem in caught.value.problems] == [10, 14]
+
+
+def test_a_stored_log_is_decoded_again() -> None:
+    plan = planned()
+    transfer = connext.transfer(connext.ETHEREUM, connext.OPTIMISM, 1)
+    topics, data = connext.xcalled(transfer)
+    log = _log(topics, data)
+    event = plan.decode("ethereum", StoredLog("connext", log, None))
+    assert event is not None
+    assert (event.network, event.contract, event.name, event.log) == ("ethereum", "connext", "XCalled", log)
+    assert event.args["params"]["originDomain"] == 6648936
+
+
+def test_a_stored_log_that_means_nothing_any_more_is_no_event() -> None:
+    plan = planned()
+    topics, data = connext.xcalled(connext.transfer(connext.ETHEREUM, connext.OPTIMISM, 1))
+    good, cut = _log(topics, data), _log(topics, data[:10])
+    assert plan.decode("ethereum", StoredLog("gone", good, None)) is None
+    assert plan.decode("ethereum", StoredLog("connext", cut, None)) is None
+    assert plan.decode("ethereum", StoredLog("connext", good, "it did not decode")) is None
+
+
+def _log(topics: Any, data: Any) -> RawLog:
+    def raw(value: Any) -> bytes:
+        return bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else bytes(value)
+
+    return RawLog(7, b"\x01" * 32, 5, 0, b"\x02" * 32, b"\x03" * 20, tuple(map(raw, topics)), raw(data))
