@@ -22,7 +22,7 @@ async def rewind(plan: Plan, database: Database, network: str, block: int) -> He
     """Drop what is stored of ``network`` after ``block`` and make the chain's present block there the checkpoint.
 
     What the dropped events told is recomputed as after any reorg. Raises ``ChainError`` when no endpoint gives the block,
-    ``StoreError`` when the network was not read that far.
+    ``StoreError`` when the network was not read that far, or when another block than that was read there.
     """
     settings = plan.settings
     async with open_session() as session, Pool(settings.networks[network], session) as pool:
@@ -36,6 +36,11 @@ async def rewind(plan: Plan, database: Database, network: str, block: int) -> He
         if checkpoint is None or not checkpoint.first_block <= block <= checkpoint.last.number:
             read = f"{checkpoint.first_block} to {checkpoint.last.number}" if checkpoint else "none"
             raise StoreError(f"block {block} of {network} was not read; read are the blocks {read}")
+        if any(h.number == block and h.hash != header.hash for h in blocks.window(connection, network)):
+            raise StoreError(
+                f"block {block} of {network} is not the one that was read, so those before it may be others too; "
+                "rewind to an earlier block, from before the reorg"
+            )
         batch = Batch(network, block + 1, header, headers=(header,), ancestor=header)
         pipeline.process(connection, [batch], time.time())
         blocks.forget_window(connection, network, block)

@@ -1,0 +1,121 @@
+"""`chainwatch rewind`, on an embedded chain."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from chainwatch.app import Monitor
+from chainwatch.chain.errors import ChainError
+from chainwatch.chain.transport import open_session
+from chainwatch.config import read_dict
+from chainwatch.demo import scenario
+from chainwatch.demo.chain import DemoChain
+from chainwatch.plan import Plan, make_plan
+from chainwatch.rewinding import rewind
+from chainwatch.store import blocks, transfers
+from chainwatch.store.database import Database
+from chainwatch.store.errors import StoreError
+
+
+class Watched(NamedTuple):
+    """A chain with a transfer to itself, and the block in which it was paid out; all of it was read."""
+
+    chain: DemoChain
+    plan: Plan
+    database: Database
+    opened_in: int
+    paid_in: int
+
+    async def read(self) -> None:
+        """Reads to the head and stops."""
+        async with open_session() as session:
+            monitor = Monitor(self.plan, self.database, session)
+            await monitor.start()
+            async with asyncio.timeout(20):
+                while self.last != self.chain.head.number:
+                    await asyncio.sleep(0.02)
+            await monitor.stop()
+
+    @property
+    def last(self) -> int:
+        with self.database.reading() as connection:
+            found = blocks.checkpoints(connection).get("alpha")
+        return found.last.number if found else -1
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        with self.database.reading() as connection:
+            return transfers.counts(connection).get("bridge", {})
+
+
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
+    chain = DemoChain(900_001, "alpha")
+    await chain.start()
+    try:
+        address = await chain.deploy_bridge(scenario.ALPHA_DOMAIN)
+        config = scenario.config(chain, DemoChain(900_002, "beta"), {"alpha": address}, tmp_path / "x.db")
+        del config["networks"]["beta"]
+        plan = make_plan(read_dict(config))
+        sent = await chain.xcall(scenario.ALPHA_DOMAIN, 5)
+        opened_in = chain.head.number
+        await chain.execute(sent)
+        with closing(Database.open(f"sqlite:///{tmp_path / 'x.db'}", durable=False)) as database:
+            watched = Watched(chain, plan, database, opened_in, chain.head.number)
+            await watched.read()
+            assert watched.statuses == {"complete": 1}
+            yield watched
+    finally:
+        await chain.stop()
+
+
+async def test_what_was_read_after_the_block_is_forgotten_and_read_again(watched: Watched) -> None:  # S4
+    header = await rewind(watched.plan, watched.database, "alpha", watched.opened_in)
+    assert header.number == watched.opened_in == watched.last
+    assert watched.statuses == {"open": 1}
+    await watched.read()
+    assert watched.statuses == {"complete": 1}
+
+
+async def test_rewinding_to_where_it_stands_changes_nothing(watched: Watched) -> None:
+    await rewind(watched.plan, watched.database, "alpha", watched.last)
+    assert watched.last == watched.paid_in
+    assert watched.statuses == {"complete": 1}
+
+
+async def test_a_block_that_was_never_read_is_refused(watched: Watched) -> None:
+    await watched.chain.mine()
+    with pytest.raises(StoreError, match=f"read are the blocks 0 to {watched.paid_in}"):
+        await rewind(watched.plan, watched.database, "alpha", watched.chain.head.number)
+    assert watched.last == watched.paid_in
+
+
+async def test_a_block_that_a_reorg_replaced_is_refused(watched: Watched) -> None:  # S4
+    await watched.chain.reorg(2)
+    with pytest.raises(StoreError, match="rewind to an earlier block"):
+        await rewind(watched.plan, watched.database, "alpha", watched.opened_in)
+    assert watched.statuses == {"complete": 1}
+    await rewind(watched.plan, watched.database, "alpha", watched.opened_in - 1)
+    assert watched.statuses == {}
+
+
+async def test_a_node_that_cannot_be_asked_changes_nothing(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chainwatch.chain.history.PATIENCE", 0.1)
+    await watched.chain.stop()
+    with pytest.raises(ChainError):
+        await rewind(watched.plan, watched.database, "alpha", watched.opened_in)
+    assert watched.last == watched.paid_in
+
+
+async def test_a_network_that_was_never_read_is_refused(watched: Watched, tmp_path: Path) -> None:
+    with (
+        closing(Database.open(f"sqlite:///{tmp_path / 'new.db'}", durable=False)) as fresh,
+        pytest.raises(StoreError, match="read are the blocks none"),
+    ):
+        await rewind(watched.plan, fresh, "alpha", 0)
