@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -31,14 +30,8 @@ class Written:
 
 
 @pytest.fixture
-def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
-    """Logging is put back at the end."""
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield Written(capsys)
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+def written(capsys: pytest.CaptureFixture[str]) -> Written:
+    return Written(capsys)
 
 
 def configure(format: str = "json", level: str = "info", secrets: Any = ()) -> None:
