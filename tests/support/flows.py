@@ -132,11 +132,11 @@ def event(
     return Event(network, "bridge", name, abi.signature, values, log)
 
 
-def decode(network: str, stored: StoredLog, events: Mapping[str, AbiEvent] = EVENTS) -> Event:
+def decode(network: str, log: StoredLog) -> Event:
     """The event of a stored log that `event` made."""
-    name, values = msgspec.msgpack.decode(stored.log.data)
+    name, values = msgspec.msgpack.decode(log.log.data)
     args = {k: _value(v) for k, v in values.items()}
-    return Event(network, stored.contract, name, events[name].signature, args, stored.log)
+    return Event(network, log.contract, name, EVENTS[name].signature, args, log.log)
 
 
 def header(number: int, timestamp: int, fork: int = 0) -> Header:

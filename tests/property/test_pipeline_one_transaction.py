@@ -1,0 +1,145 @@
+"""S2 and S7: a transaction is whole or not there at all, and the same blocks leave the same rows everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.config.settings import RouteSettings
+from chainwatch.pipeline import Pipeline
+from chainwatch.store import schema
+from tests.property.worlds import (
+    Item,
+    World,
+    answer_searches,
+    grouped,
+    memory_engine,
+    mixed,
+    reorganised,
+    worlds,
+)
+from tests.support.flows import NETWORKS, decode
+
+FREE = {"notifications": ("id", "idempotency_key")}
+"""Columns that may differ from run to run: a sequence goes on after a rollback."""
+
+
+class Crash(Exception):
+    """What a statement is made to fail with."""
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[World, list[list[Item]]]:
+    """A world and one telling of it, reorgs among it."""
+    world = draw(worlds(max_transfers=2))
+    streams = [draw(reorganised(name, blocks)) for name, blocks in world.chains.items()]
+    return world, draw(grouped(draw(mixed(streams))))
+
+
+def pipeline(world: World) -> Pipeline:
+    """The pipeline with the true alert manager, telling one receiver of everything at once."""
+    route = RouteSettings.model_validate({"receivers": ["ops"], "group_wait": "0s"})
+    return Pipeline([world.flow], NETWORKS, decode, AlertManager([route], {"ops": True}, told_since=0))
+
+
+def dump(connection: sa.Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table, in the order of the primary keys."""
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    for table in schema.metadata.sorted_tables:
+        columns = [c for c in table.columns if c.name not in FREE.get(table.name, ())]
+        found = connection.execute(sa.select(*columns).order_by(*table.primary_key.columns))
+        rows[table.name] = [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in found]
+    return rows
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[sa.Engine]:
+    made = memory_engine()
+    yield made
+    made.dispose()
+
+
+@given(history=histories(), data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_a_transaction_that_fails_at_any_statement_changes_nothing_and_can_be_done_again(
+    engine: sa.Engine, history: tuple[World, list[list[Item]]], data: st.DataObject
+) -> None:
+    """S2."""
+    world, telling = history
+    smooth = run(engine, world, telling, crash_at=[None] * len(telling))
+    crashes = data.draw(
+        st.lists(st.none() | st.integers(0, 30), min_size=len(telling), max_size=len(telling))
+    )
+
+    assert run(engine, world, telling, crashes) == smooth
+
+
+def run(
+    engine: sa.Engine, world: World, telling: list[list[Item]], crash_at: list[int | None]
+) -> dict[str, list[tuple[Any, ...]]]:
+    """Play ``telling``; each part first with a crash at its n-th statement, where one is given, and then again."""
+    flowing = pipeline(world)
+    with engine.connect() as connection, connection.begin() as whole:
+        for now, (items, statement) in enumerate(zip(telling, crash_at, strict=True)):
+            if statement is not None:
+                before = dump(connection)
+                crashed = crash(connection, statement, lambda: flowing.process(connection, items, now))  # noqa: B023
+                if crashed:
+                    assert dump(connection) == before
+                    flowing = pipeline(world)  # as after a restart
+                else:
+                    continue
+            flowing.process(connection, items, float(now))
+        answer_searches(connection, flowing, world)
+        found = dump(connection)
+        whole.rollback()
+    return found
+
+
+def crash(connection: sa.Connection, statement: int, job: Any) -> bool:
+    """Run ``job`` in a savepoint and have its n-th statement fail; False when it has fewer, and stands."""
+    left = statement
+
+    def fail(*_: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Crash
+
+    savepoint = connection.begin_nested()
+    sa.event.listen(connection, "before_cursor_execute", fail)
+    try:
+        job()
+    except Crash:
+        sa.event.remove(connection, "before_cursor_execute", fail)
+        savepoint.rollback()
+        return True
+    sa.event.remove(connection, "before_cursor_execute", fail)
+    savepoint.commit()
+    return False
+
+
+@given(history=histories())
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_same_blocks_leave_the_same_rows_on_sqlite_and_on_postgresql(
+    engine: sa.Engine, postgres_engine: sa.Engine, history: tuple[World, list[list[Item]]]
+) -> None:
+    """S7."""
+    world, telling = history
+    smoothly: list[int | None] = [None] * len(telling)
+
+    assert run(engine, world, telling, smoothly) == run(postgres_engine, world, telling, smoothly)
+
+
+@pytest.fixture
+def postgres_engine(postgres_url: str) -> Iterator[sa.Engine]:
+    made = sa.create_engine(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
+    schema.metadata.create_all(made)
+    yield made
+    made.dispose()
