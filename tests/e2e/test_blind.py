@@ -34,10 +34,9 @@ async def assert_only_blindness_was_told(world: World) -> None:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["http", "ws"])
-async def test_a_step_in_time_that_nobody_could_see_raises_nothing(world: World, scheme: str) -> None:
+async def test_a_step_in_time_that_nobody_could_see_raises_nothing(world: World) -> None:
     async with Gate(world.optimism.port) as gate:
-        urls = [f"{scheme}://127.0.0.1:{gate.port}/?key={SECRET}"]
+        urls = [f"ws://127.0.0.1:{gate.port}/?key={SECRET}"]
         world.configure(within="4s", network=NETWORK, optimism_rpc=urls).start()
         await world.until_running()
         transfer = world.open()
@@ -53,11 +52,8 @@ async def test_a_step_in_time_that_nobody_could_see_raises_nothing(world: World,
         assert shown["status"] == "complete"
 
 
-@pytest.mark.parametrize("endpoints", [("ws", "http"), ("http",)], ids="+".join)
-async def test_a_frozen_node_whose_next_block_is_in_time_raises_nothing(
-    world: World, endpoints: tuple[str, ...]
-) -> None:
-    world.configure(within="4s", network=NETWORK, endpoints=endpoints).start()
+async def test_a_frozen_node_whose_next_block_is_in_time_raises_nothing(world: World) -> None:
+    world.configure(within="4s", network=NETWORK).start()
     await world.until_running()
     transfer = world.open()
     opened_at = int(world.ethereum.block()["timestamp"], 16)

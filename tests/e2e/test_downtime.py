@@ -21,7 +21,7 @@ async def until_past(moment: float) -> None:
 async def test_deadlines_and_steps_of_the_down_time_are_told_once_with_their_chain_times(
     world: World,
 ) -> None:
-    watch = world.configure(within="4s")
+    watch = world.configure(within="6s")
     watch.start()
     stuck, late = world.open(), world.open()
     for transfer in (stuck, late):
@@ -29,7 +29,7 @@ async def test_deadlines_and_steps_of_the_down_time_are_told_once_with_their_cha
     await world.until("transfers", holds=lambda found: [len(t["steps"]) for t in found] == [2, 2])
     assert await watch.stop() == 0
     opened_at = int(world.ethereum.block()["timestamp"], 16)
-    await until_past(opened_at + 6)
+    await until_past(opened_at + 8)
     world.execute(late)
     paid_at = int(world.optimism.block()["timestamp"], 16)
     assert world.told == []

@@ -163,8 +163,12 @@ class Anvil:
         """Puts the node's clock forward."""
         self.rpc("evm_increaseTime", seconds)
 
+    def set_clock(self) -> None:
+        """Puts the node's clock right, which a reorg or a revert has put back to the time of the last block kept."""
+        self.rpc("anvil_setTime", int(time.time()))
+
     def reorg(self, depth: int) -> None:
-        """Replaces the last `depth` blocks by as many empty ones."""
+        """Replaces the last `depth` blocks by as many empty ones; see `set_clock`."""
         self.rpc("anvil_reorg", depth, [])
 
     # --- logs ---
