@@ -23,7 +23,7 @@ from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.queue import ReceiverQueue
 from chainwatch.alerting.scheduler import DeadlineScheduler
 from chainwatch.chain.errors import ChainError, DeepReorg, WrongChain
-from chainwatch.chain.observer import Observer
+from chainwatch.chain.observer import SEEN_MARGIN, Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.status import NetworkStatus
@@ -53,6 +53,8 @@ LOOKBACK_AT_ONCE = 500
 JUDGED_AT_ONCE = 2_000
 FLOWS_PROPERTY = "flows"
 """The property that tells with which flows the stored transfers were judged."""
+PAST = SEEN_MARGIN + 1
+"""Seconds after a deadline from which on the head can prove that the network was seen past it."""
 STORE_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Seconds between tries while the database refuses for a passing reason; the last one repeats."""
 STOP_WITHIN = 4.0
@@ -236,8 +238,8 @@ class Monitor:
 
     async def _load_deadlines(self, after: tuple[int, int, str], until: int, limit: int) -> list[Deadline]:
         due_at, transfer_id, step = after
-        position = (due_at - 1, transfer_id, step)
-        found = await self._load(lambda c: transfers.due_after(c, position, until - 1, limit))
+        position = (due_at - PAST, transfer_id, step)
+        found = await self._load(lambda c: transfers.due_after(c, position, until - PAST, limit))
         return [_when_past(deadline) for deadline in found]
 
     async def _confirm_heads(self, due: Sequence[Deadline]) -> None:
@@ -330,8 +332,8 @@ def _state(network: str, status: NetworkStatus, now: float) -> NetworkState:
 
 
 def _when_past(deadline: Deadline) -> Deadline:
-    """``deadline`` for the scheduler: a network is seen past it from the following second on."""
-    return msgspec.structs.replace(deadline, due_at=deadline.due_at + 1)
+    """``deadline`` for the scheduler: at the time from which on its network can be seen past it."""
+    return msgspec.structs.replace(deadline, due_at=deadline.due_at + PAST)
 
 
 def _deep_reorg(network: str, error: DeepReorg, now: int) -> Signal:

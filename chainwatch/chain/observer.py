@@ -35,6 +35,10 @@ IDLE_POLL = 5.0
 
 LONGEST_IDLE_POLL = 10.0
 
+SEEN_MARGIN = 2
+"""Seconds by which a chain that makes blocks on demand is seen less far than now: a busy node shows a block some time
+after the second that its timestamp names. A chain with a block time is seen that much less far."""
+
 SEEN_INTERVAL = 1.0
 """Seconds between two `Seen`, unless someone asked by `Observer.wake`."""
 
@@ -261,7 +265,7 @@ class Observer:
             or self._stalled()
         ):
             return None
-        until = int(asked_at - (self._network.block_time or 0))
+        until = int(asked_at - (self._network.block_time or SEEN_MARGIN))
         now = asyncio.get_running_loop().time()
         if until <= self._seen_until or (now - self._seen_told_at < SEEN_INTERVAL and not self._asked):
             return None

@@ -226,7 +226,7 @@ async def test_confirmations_keep_it_behind_the_head_and_unseen_S5(node: FakeNod
         assert not [item for item in follower.items if isinstance(item, Seen)]
 
 
-async def test_at_the_head_a_network_on_demand_is_seen_until_the_question_S5(
+async def test_at_the_head_a_network_on_demand_is_seen_until_shortly_before_the_question_S5(
     node: FakeNode, chain: FakeChain
 ) -> None:
     now = [chain.head.timestamp + 100.7]
@@ -236,10 +236,10 @@ async def test_at_the_head_a_network_on_demand_is_seen_until_the_question_S5(
         Follower(settings, pool, lambda: now[0]).running() as follower,
     ):
         await follower.until(lambda: isinstance(follower.items[-1], Seen) if follower.items else False)
-        assert follower.items[-1] == Seen("net", chain.head.timestamp + 100)
+        assert follower.items[-1] == Seen("net", chain.head.timestamp + 98)
         now[0] += 1
         follower.observer.wake()
-        await follower.until(lambda: follower.items[-1] == Seen("net", chain.head.timestamp + 101), 0.5)
+        await follower.until(lambda: follower.items[-1] == Seen("net", chain.head.timestamp + 99), 0.5)
 
 
 @pytest.mark.parametrize(("age", "seen"), [(30.0, 18), (241.0, None)])

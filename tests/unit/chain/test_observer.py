@@ -100,4 +100,4 @@ async def test_after_an_outage_a_head_that_does_not_move_proves_nothing_for_as_l
             now[0] += 2
             follower.observer.wake()
             await follower.until(lambda: len(follower.items) > count)
-            assert follower.items[-1] == Seen("net", int(now[0]))
+            assert follower.items[-1] == Seen("net", int(now[0]) - 2)
