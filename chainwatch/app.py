@@ -111,7 +111,7 @@ class Monitor:
         self._observers: dict[str, Observer] = {}
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
-        self._search_wanted = asyncio.Event()
+        self._search_wanted = {network: asyncio.Event() for network in plan.watches}
         self._scheduler = DeadlineScheduler(self._load_deadlines, self._confirm_heads)
         self._queues: dict[str, ReceiverQueue] = {}
         self._alerts: AlertManager
@@ -145,8 +145,8 @@ class Monitor:
             start(_RECEIVER + name, queue.run)
         for name in self._plan.watches:
             start(f"network {name}", partial(self._follow, name))
+            start(f"lookback {name}", partial(self._look_back, name))
         start("self-watch", self._watch_self)
-        start("lookback", self._look_back)
         start("retention", self._prune)
         await self._supervisor.remember(await self._firing(TASK_FAILED))
         _log.info(
@@ -213,15 +213,16 @@ class Monitor:
         outcome: Outcome = await self._write(lambda c: self._pipeline.process(c, items, self._clock()))
         self._scheduler.cancelled(outcome.deadlines.closed)
         self._scheduler.added(map(_when_past, outcome.deadlines.opened))
-        if any(d.network == SEARCH for d in outcome.deadlines.opened):
-            self._search_wanted.set()
+        for network in {d.network for d in outcome.deadlines.opened if d.network.startswith(SEARCH)}:
+            self._search_wanted[network.removeprefix(SEARCH)].set()
         self._wake(outcome.next_flush)
 
-    async def _look_back(self) -> None:
-        """Look for the opening steps of early steps in the blocks before the first one watched."""
-        log = QuietLog()
+    async def _look_back(self, origin: str) -> None:
+        """Look for the opening steps of early steps in the blocks of ``origin`` before the first one watched."""
+        log = QuietLog(network=origin)
+        wanted = self._search_wanted[origin]
         while True:
-            waiting = await self._load(lambda c: transfers.waiting_on(c, SEARCH, LOOKBACK_AT_ONCE))
+            waiting = await self._load(lambda c: transfers.waiting_on(c, SEARCH + origin, LOOKBACK_AT_ONCE))
             checkpoints = await self._load(blocks.checkpoints)
             try:
                 async for found in search_openings(self._plan, self._pools, checkpoints, waiting):
@@ -230,9 +231,9 @@ class Monitor:
                 log.trouble(self._clock(), "earlier blocks cannot be looked through; later again", error)
             else:
                 log.over(self._clock(), "earlier blocks are looked through again")
-            self._search_wanted.clear()
+            wanted.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._search_wanted.wait(), LOOKBACK_EVERY)
+                await asyncio.wait_for(wanted.wait(), LOOKBACK_EVERY)
 
     # --- deadlines ----------------------------------------------------------------------------------------
 

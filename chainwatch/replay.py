@@ -27,7 +27,7 @@ from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.checker.transfer import IN_TIME, REORG, SEARCH
 from chainwatch.lookback import search_openings
-from chainwatch.model import Batch, Searched, Signal
+from chainwatch.model import Batch, Searched, Signal, Transfer
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan
 from chainwatch.store import alerts, blocks, outbox, schema, transfers
@@ -234,13 +234,16 @@ class Replay:
 
     async def _look_back(self) -> None:
         """Look up the opening steps from before the range, until there is none left to look for."""
-        while True:
-            waiting = await self._database.read(lambda c: transfers.waiting_on(c, SEARCH, SEARCHES_AT_ONCE))
-            if not waiting:
-                return
-            checkpoints = await self._database.read(blocks.checkpoints)
+        checkpoints = await self._database.read(blocks.checkpoints)
+        while waiting := await self._database.read(self._unsearched):
             async for found in search_openings(self._plan, self._pools, checkpoints, waiting):
                 await self._write([found])
+
+    def _unsearched(self, connection: sa.Connection) -> list[Transfer]:
+        for origin in self._pools:
+            if waiting := transfers.waiting_on(connection, SEARCH + origin, SEARCHES_AT_ONCE):
+                return waiting
+        return []
 
     async def _deliver(self) -> None:
         """Flush every group and let the queues empty themselves."""

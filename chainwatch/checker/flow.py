@@ -280,7 +280,9 @@ class _Compiler:
     def _expected(
         self, settings: StepSettings, at: tuple[str | int, ...], event: AbiEvent, opening: AbiEvent | None
     ) -> Step:
-        assertion = self._condition(settings.assert_, event, opening, (*at, "assert"))
+        # Without its opening event an assertion cannot be checked: that event is the mistake to mend first.
+        asserted = settings.assert_ if opening is not None else None
+        assertion = self._condition(asserted, event, opening, (*at, "assert"))
         facts = self._named_facts(settings, event, at)
         on = settings.on
         if on == "destination" and self.settings.opens.destination is None:
@@ -402,7 +404,7 @@ class _Compiler:
         try:
             return compile_condition(source, event, opening=opening)
         except ConditionError as error:
-            self._problem(at, str(error), error.hint)
+            self._problem(at, str(error))
             return None
 
     def _checks(

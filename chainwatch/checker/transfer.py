@@ -36,8 +36,8 @@ __all__ = [
 OPENING = "!opening"
 """The deadline by which the opening step of an early step must be seen on the origin network."""
 
-SEARCH = ""
-"""Stands for the network of that deadline while the origin's earlier blocks are to be looked through."""
+SEARCH = "search "
+"""With the origin's name behind it, the network of that deadline while the origin's earlier blocks are looked through."""
 
 REORG = "reorg"
 IN_TIME = "in time"
@@ -275,7 +275,7 @@ class _Judge:
         if self._unsearchable(first):
             return "unopened"
         if self._may_open_before(first) and not self.transfer.searched:
-            self._keep_earliest(SEARCH, due_at)
+            self._keep_earliest(SEARCH + self._origins_of(first)[0], due_at)
             return "open"
         origin = self._origin_of(first)
         self.findings.append(finding.orphan(self.flow, self.transfer, step, first, origin, None))

@@ -72,7 +72,7 @@ def test_one_transfer_judged_after_every_block_takes_nothing_back_and_ends_as_ju
         current = with_events(current, occurrences(world, block.events))
         current, told = settle(world.flow, current, Seen(seen, known), block.header.timestamp)
         signals += told
-        if current.deadlines.get(OPENING, (None, 0))[0] == SEARCH:
+        if current.deadlines.get(OPENING, ("", 0))[0].startswith(SEARCH):
             searched = with_events(current, occurrences(world, world.earlier))
             searched = msgspec.structs.replace(searched, searched=True)
             current, told = settle(world.flow, searched, Seen(seen, known), block.header.timestamp)

@@ -334,7 +334,7 @@ def play(connection: sa.Connection, world: World, telling: Sequence[Sequence[Ite
 
 def answer_searches(connection: sa.Connection, pipeline: Pipeline, world: World) -> None:
     """Answer every search for an opening, with all that there is before the first watched blocks."""
-    while waiting := transfers.waiting_on(connection, SEARCH, 100):
+    while waiting := [t for n in NETWORKS for t in transfers.waiting_on(connection, SEARCH + n, 100)]:
         keys = tuple(t.key for t in waiting)
         pipeline.process(connection, [Searched(world.flow.name, keys, world.earlier)], 0.0)
 

@@ -362,7 +362,7 @@ def searching(connection: sa.Connection) -> Run:
     run = Run(connection, flow(lookback="1h"), flow(name="second", lookback="1h"))
     run(batch("beta", 1010, FILLED, first=990))
     run(batch("alpha", 1021, first=990))
-    assert {t.key for t in transfers.waiting_on(connection, SEARCH, 10)} == {"7"}
+    assert {t.key for t in transfers.waiting_on(connection, SEARCH + "alpha", 10)} == {"7"}
     assert run.alerts.signals == []
     return run
 

@@ -278,7 +278,7 @@ def test_a_step_whose_opening_may_lie_before_the_first_block_is_looked_up_first(
     held = judged(compiled, [event("beta", "Filled", 1005)], world(1016, 1016, first=WATCHED_FROM))
 
     assert (held.transfer.status, held.signals) == ("open", [])
-    assert held.transfer.deadlines == {OPENING: (SEARCH, 1015)}
+    assert held.transfer.deadlines == {OPENING: (SEARCH + "alpha", 1015)}
 
 
 def test_a_step_whose_opening_was_looked_for_in_vain_is_an_orphan() -> None:
