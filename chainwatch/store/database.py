@@ -145,19 +145,30 @@ class Database:
         try:
             with self.transaction() as connection:
                 for job in jobs:
+                    savepoint = connection.begin_nested()
                     try:
-                        with connection.begin_nested():
-                            done.append((job, job.run(connection)))
+                        result = job.run(connection)
                     except _JOBS_OWN_FAULT as error:
+                        savepoint.rollback()
                         job.future.set_exception(explain(error, "write"))
                     except DBAPIError:
-                        raise  # the database is the trouble, not this job: all of them are told
+                        # The database is the trouble, not this job: all are told. The savepoint is not touched: SQLite
+                        # may have rolled back everything, and to miss it would hide what is wrong.
+                        raise
                     except Exception as error:  # noqa: BLE001 - handed to the one who waits for it
+                        savepoint.rollback()
                         job.future.set_exception(error)
+                    else:
+                        savepoint.commit()
+                        done.append((job, result))
         except Exception as error:  # noqa: BLE001 - handed to all who wait for this commit
-            for job in jobs:
-                if not job.future.done():
-                    job.future.set_exception(error)
+            waiting = [job for job in jobs if not job.future.done()]
+            if len(jobs) > 1 and not (isinstance(error, StoreError) and error.transient):
+                for job in waiting:  # one of them may be at fault
+                    self._commit_together([job])
+                return
+            for job in waiting:
+                job.future.set_exception(error)
             return
         for job, result in done:
             job.future.set_result(result)
@@ -221,6 +232,9 @@ def _engine(url: sa.URL, *, writer: bool, durable: bool) -> sa.Engine:
             "pool_pre_ping": True,
             "connect_args": {"connect_timeout": 10, "application_name": "chainwatch"},
         }
+        if not writer:
+            options["isolation_level"] = "REPEATABLE READ"
+            options["connect_args"]["options"] = "-c default_transaction_read_only=on"
     try:
         engine = sa.create_engine(url, **options)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
