@@ -150,7 +150,9 @@ class Database:
                         result = job.run(connection)
                     except _JOBS_OWN_FAULT as error:
                         savepoint.rollback()
-                        job.future.set_exception(explain(error, "write"))
+                        refusal = explain(error, "write")
+                        refusal.__cause__ = error
+                        job.future.set_exception(refusal)
                     except DBAPIError:
                         # The database is the trouble, not this job: all are told. The savepoint is not touched: SQLite
                         # may have rolled back everything, and to miss it would hide what is wrong.
