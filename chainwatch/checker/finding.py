@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from chainwatch.checker.flow import AMOUNT, ASSET, FAILED_CHECK, UNKNOWN_NETWORK, Flow, Step
+from chainwatch.checker.flow import AMOUNT, ASSET, FAILED_CHECKS, UNKNOWN_NETWORK, Flow, Step
 from chainwatch.checker.path import EvaluationError
 from chainwatch.model import Occurrence, Raised, Signal, Transfer, to_hex
 
@@ -126,19 +126,11 @@ def failed_checks(
     transfer: Transfer, step: Step, event: Occurrence, origin: str, destination: str
 ) -> list[Finding]:
     """What the built-in checks found wrong with ``event``."""
-    failed = [name for name in event.facts if name.startswith(FAILED_CHECK)]
+    if FAILED_CHECKS not in event.facts:
+        return []
     return [
-        _mismatch(
-            transfer,
-            step,
-            "P0",
-            name.removeprefix(FAILED_CHECK),
-            str(event.facts[name]),
-            origin,
-            destination,
-            (event,),
-        )
-        for name in failed
+        _mismatch(transfer, step, "P0", name, wrong, origin, destination, (event,))
+        for name, wrong in event.facts[FAILED_CHECKS].items()
     ]
 
 

@@ -21,8 +21,8 @@ ORIGIN = "@origin"
 DESTINATION = "@destination"
 AMOUNT = "@amount"
 ASSET = "@asset"
-FAILED_CHECK = "@check "
-"""Facts that are not paths: the networks an event names, its amount and asset, and what a built-in check found wrong."""
+FAILED_CHECKS = "@failed"
+"""Facts that are not paths: the networks an event names, its amount and asset, what built-in checks found wrong by name."""
 
 EXCLUDED = "@excluded"
 """The fact of an opening event that its step's ``where`` leaves out: its transfer is not to be watched."""
@@ -65,7 +65,7 @@ class Step:
     """Events on other networks do not count."""
     where: Condition | None = None
     checks: tuple[tuple[str, Verify], ...] = ()
-    """Built-in checks of this step's events, by the name of the fact that says what one found wrong."""
+    """Built-in checks of this step's events, by name."""
     read_later: tuple[Condition, ...] = ()
     """For the opening step: the assertions that will ask for its values."""
     expected_on: str = ""
@@ -93,9 +93,10 @@ class Step:
             facts |= self.assertion.facts(event)
         for assertion in self.read_later:
             facts |= assertion.opening_facts(event)
-        for name, verify in self.checks:
-            if wrong := verify(event.args):
-                facts[name] = wrong
+        if self.checks:
+            failed = {name: wrong for name, verify in self.checks if (wrong := verify(event.args))}
+            if failed:
+                facts[FAILED_CHECKS] = failed
         key = self.key[0](event) if len(self.key) == 1 else "/".join(part(event) for part in self.key)
         log = event.log
         return key, Occurrence(
@@ -416,12 +417,12 @@ class _Compiler:
             where = (*at, "verify", index)
             verify = self._verify(name, [event], where)
             if verify is not None:
-                found[FAILED_CHECK + name] = verify
+                found[name] = verify
             elif name in CHECKS:
                 self._problem(where, _refusal(name, event))
         for name in self.settings.verify:
             if name in CHECKS and (verify := self._verify(name, [event], at)) is not None:
-                found[FAILED_CHECK + name] = verify
+                found[name] = verify
         return tuple(found.items())
 
     def _verify(self, name: str, events: Sequence[AbiEvent], at: tuple[str | int, ...]) -> Verify | None:

@@ -60,14 +60,15 @@ class Settled(NamedTuple):
 def with_events(transfer: Transfer, added: Iterable[Occurrence]) -> Transfer:
     """``transfer`` with more events; those it has already are not counted twice."""
     occurrences = {_position(o): o for o in transfer.occurrences}
+    before = len(occurrences)
     for occurrence in added:
         occurrences.setdefault(_position(occurrence), occurrence)
+    if len(occurrences) == before:
+        return transfer
     ordered = (
-        tuple(sorted(occurrences.values(), key=_order))
-        if len(occurrences) > 1
-        else tuple(occurrences.values())
+        sorted(occurrences.values(), key=_order) if before or len(occurrences) > 1 else occurrences.values()
     )
-    return msgspec.structs.replace(transfer, occurrences=ordered)
+    return msgspec.structs.replace(transfer, occurrences=tuple(ordered))
 
 
 def without_blocks_above(transfer: Transfer, network: str, block: int) -> Transfer:
@@ -343,10 +344,12 @@ def _groups(
 
     Ordered by their first events, whose networks report in order: what is first among them stays first (S3).
     """
+    events = [o for o in transfer.occurrences if o.step == step.name]
+    if not events:
+        return
     groups: dict[tuple[str, str], list[Occurrence]] = {}
-    for event in transfer.occurrences:
-        if event.step == step.name:
-            groups.setdefault((event.network, _claimed(event)), []).append(event)
+    for event in events:
+        groups.setdefault((event.network, _claimed(event)), []).append(event)
     for events in groups.values():
         yield next((o for o in openings if _asks_for(o, step, events[0])), None), events
 

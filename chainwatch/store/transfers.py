@@ -65,7 +65,6 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
     rows: list[tuple[Any, ...]] = []
     gone: list[tuple[int]] = []
     next_id = connection.execute(sa.select(sa.func.coalesce(sa.func.max(transfers.c.id), 0))).scalar_one() + 1
-    encode = msgspec.msgpack.Encoder().encode
     for before, after in changed:
         number = before.id
         if not after.occurrences and not after.raised:
@@ -90,8 +89,8 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
                 after.destination,
                 after.opened_at,
                 max((o.timestamp for o in after.occurrences), default=0),
-                int(any(r.ends_at is None for r in after.raised.values())),
-                encode(_State.of(after)),
+                int(any(r.ends_at is None for r in after.raised.values())) if after.raised else 0,
+                _State.encoded(after),
             )
         )
     bulk.upsert(connection, transfers, _COLUMNS, rows)
@@ -216,24 +215,20 @@ class _State(msgspec.Struct, array_like=True):
     deadlines: dict[str, tuple[str, int]]
 
     @classmethod
-    def of(cls, transfer: Transfer) -> _State:
-        occurrences = tuple(
-            msgspec.structs.replace(o, facts=_packed(o.facts)) if _has_big(o.facts) else o
-            for o in transfer.occurrences
-        )
-        return cls(occurrences, transfer.searched, transfer.raised, transfer.deadlines)
+    def encoded(cls, transfer: Transfer) -> bytes:
+        """The state of ``transfer``."""
+        state = cls(transfer.occurrences, transfer.searched, transfer.raised, transfer.deadlines)
+        try:
+            return _encode(state)
+        except OverflowError:  # only a few have integers that MessagePack cannot hold
+            state.occurrences = tuple(
+                msgspec.structs.replace(o, facts=_packed(o.facts)) for o in transfer.occurrences
+            )
+            return _encode(state)
 
 
 _BIG_INT = 1
-_INT64 = 2**63
-
-
-def _has_big(value: Any) -> bool:
-    if type(value) is int:
-        return not -_INT64 <= value < _INT64
-    if type(value) is dict:
-        return any(map(_has_big, value.values()))
-    return type(value) is list and any(map(_has_big, value))
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def _packed(value: Any) -> Any:
@@ -242,7 +237,9 @@ def _packed(value: Any) -> Any:
         return {k: _packed(v) for k, v in value.items()}
     if type(value) is list:
         return [_packed(v) for v in value]
-    return msgspec.msgpack.Ext(_BIG_INT, value.to_bytes(33, "big", signed=True)) if _has_big(value) else value
+    if type(value) is int and not -(2**63) <= value < 2**64:
+        return msgspec.msgpack.Ext(_BIG_INT, value.to_bytes(33, "big", signed=True))
+    return value
 
 
 def _unpack(code: int, data: memoryview) -> Any:

@@ -11,7 +11,7 @@ from chainwatch.checker.flow import (
     AMOUNT,
     DESTINATION,
     EXCLUDED,
-    FAILED_CHECK,
+    FAILED_CHECKS,
     ORIGIN,
     Flow,
     FlowError,
@@ -193,7 +193,7 @@ def test_a_built_in_check_leaves_what_it_found_wrong_with_the_event() -> None:
 
     ((_, (occurrence,)),) = found(compiled, fill).items()
 
-    assert "messageHash" in occurrence.facts[FAILED_CHECK + "connext.message_hash"]
+    assert "messageHash" in occurrence.facts[FAILED_CHECKS]["connext.message_hash"]
 
 
 # --- keys ---------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from chainwatch.checker import transfer as transfers
-from chainwatch.checker.flow import FAILED_CHECK, Flow, extract, index_steps
+from chainwatch.checker.flow import FAILED_CHECKS, Flow, extract, index_steps
 from chainwatch.checker.transfer import OPENING, REORG, SEARCH, Settled, World, settle, step_views
 from chainwatch.model import EXCLUDED, AbiEvent, AbiParam, Event, Occurrence, Signal, Transfer
 from tests.support.flows import CHAIN_IDS, EVENTS, event, flow
@@ -517,7 +517,7 @@ def test_a_failed_built_in_check_is_a_p0_mismatch_with_the_same_labels_before_an
     compiled = flow(fill={"origin": None})
     fill = occurrences(compiled, [event("beta", "Filled", 1010)])[0]
     bad = msgspec.structs.replace(
-        fill, facts=fill.facts | {FAILED_CHECK + "connext.transfer_id": "it is not"}
+        fill, facts=fill.facts | {FAILED_CHECKS: {"connext.transfer_id": "it is not"}}
     )
     seen = world(1000, 1010, 900)
 
