@@ -40,7 +40,8 @@ class Holding:
         ``unheard`` are the networks that have not answered since the start: what fired about them before is kept.
         """
         holding = {_key(signal.labels): signal for signal in current}
-        self._since = {key: self._since.get(key, now) for key in holding}
+        explained = _explained_by_blindness(holding)
+        self._since = {key: now if key in explained else self._since.get(key, now) for key in holding}
         new = {
             key: signal
             for key, signal in holding.items()
@@ -58,6 +59,16 @@ class Holding:
         ]
         self._raised |= new
         return [*new.values(), *ended]
+
+
+def _explained_by_blindness(holding: Mapping[Labels, Signal]) -> set[Labels]:
+    """What is wrong with endpoints of networks that cannot be read at all: `NetworkBlind` tells of it already."""
+    blind = {s.labels["network"] for s in holding.values() if s.labels["alertname"] == "NetworkBlind"}
+    return {
+        key
+        for key, signal in holding.items()
+        if signal.labels["alertname"] == "EndpointDegraded" and signal.labels["network"] in blind
+    }
 
 
 def watchdog(now: int) -> Signal:

@@ -333,7 +333,8 @@ class _Member:
         self._errors += 1
         self.last_error = error.what
         if not isinstance(error, NotThere):
-            self._error_ratio += WEIGHT * (1 - self._error_ratio)
+            if self.usable:  # an outage is one error, however long
+                self._error_ratio += WEIGHT * (1 - self._error_ratio)
             self._log.trouble(self._clock(), "endpoint failed", error)
 
     def _failed(self, error: RpcError) -> None:

@@ -21,10 +21,21 @@ pytestmark = pytest.mark.anvil
 HEX_HASH = 2 + 64
 
 
-@pytest.fixture
-async def told_world(world: World) -> World:
-    """A world in which one transfer is complete, one late, one overdue, one an orphan, and chainwatch still runs."""
-    world.configure(within="2s").start()
+async def test_looking_at_a_run_shows_what_is_promised(world: World) -> None:
+    watch = world.configure(within="2s")
+    watch.start()
+    await leave_one_of_each(world)
+    assert_status(await watch.read("status"))
+    assert_transfers(await watch.read("transfers"))
+    assert_alerts(await watch.read("alerts"))
+    assert_queue(await watch.read("queue", "list"))
+    assert_latency(await watch.read("report", "latency"))
+    await assert_tables_are_for_people(watch)
+    await assert_filters_narrow_what_is_listed(watch)
+
+
+async def leave_one_of_each(world: World) -> None:
+    """One transfer is complete, one late, one overdue, one an orphan, and all is told."""
     done, late, _, nobodys = world.open(), world.open(), world.open(), world.transfer()
     world.execute(done)
     world.reconcile(done)
@@ -36,16 +47,6 @@ async def told_world(world: World) -> World:
     await world.until_told(2, "TransferOverdue", "resolved")
     await world.until_told(1, "TransferOrphan", "firing")
     await world.until_all_is_told()
-    return world
-
-
-async def test_json_has_the_promised_shapes(told_world: World) -> None:
-    watch = told_world.watch
-    assert_status(await watch.read("status"))
-    assert_transfers(await watch.read("transfers"))
-    assert_alerts(await watch.read("alerts"))
-    assert_queue(await watch.read("queue", "list"))
-    assert_latency(await watch.read("report", "latency"))
 
 
 def assert_status(status: dict[str, Any]) -> None:
@@ -127,15 +128,14 @@ def assert_latency(rows: list[dict[str, Any]]) -> None:
         assert row["p50"] <= row["p90"] <= row["p99"] <= row["max"]
 
 
-async def test_tables_are_for_people(told_world: World) -> None:
+async def assert_tables_are_for_people(watch: Chainwatch) -> None:
     for command in (["status"], ["transfers"], ["alerts"], ["queue", "list"], ["report", "latency"]):
-        done = await told_world.watch.command(*command)
+        done = await watch.command(*command)
         assert (done.code, done.err) == (0, "")
         assert not done.out.lstrip().startswith(("{", "["))
 
 
-async def test_filters_narrow_what_is_listed(told_world: World) -> None:
-    watch = told_world.watch
+async def assert_filters_narrow_what_is_listed(watch: Chainwatch) -> None:
     assert [t["status"] for t in await watch.read("transfers", "--status", "orphan")] == ["orphan"]
     [key] = [t["key"] for t in await watch.read("transfers", "--status", "overdue")]
     assert [t["key"] for t in await watch.read("transfers", "--key", key)] == [key]

@@ -277,6 +277,17 @@ async def test_the_next_endpoint_takes_over_and_the_first_is_used_again_later_S8
         assert follower.pings == [*ODD, 11]
 
 
+async def test_an_endpoint_that_is_back_from_an_outage_is_well(node: FakeNode) -> None:
+    settings = network_settings(node.http_url, start_block=0)
+    async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+        await follower.until(lambda: follower.at == 10)
+        await node.stop()
+        await follower.until(lambda: pool.endpoints[0].errors >= 4)
+        await node.start()
+        await follower.until(lambda: pool.endpoints[0].state != "down")
+        assert pool.endpoints[0].state == "ok"
+
+
 async def test_all_endpoints_on_another_chain_are_refused_loudly(node: FakeNode) -> None:
     settings = network_settings(node.http_url, node.ws_url, chain_id=5)
     with pytest.raises(WrongChain, match=r"chain_id 5 is configured, but net\[0\] .* is chain 1") as caught:

@@ -165,6 +165,17 @@ def test_some_conditions_must_hold_for_a_while(name: str) -> None:
     assert holding.update([lasting], T0 + 10 + patience) == [lasting]
 
 
+def test_endpoints_of_a_blind_network_are_told_of_only_when_they_stay_behind_after_it() -> None:
+    holding, patience = Holding(), int(PATIENCE["EndpointDegraded"])
+    endpoint_down = signal("EndpointDegraded")
+    blind = signal("NetworkBlind")
+    assert holding.update([endpoint_down, blind], T0) == [blind]
+    assert holding.update([endpoint_down, blind], T0 + 3 * patience) == []
+    assert holding.update([endpoint_down], T0 + 4 * patience - 1) == []
+    told = holding.update([endpoint_down], T0 + 4 * patience)
+    assert [s for s in told if s.ends_at is None] == [endpoint_down]
+
+
 def test_conditions_of_several_networks_do_not_touch_each_other() -> None:
     holding = Holding()
     alpha, beta = signal(), signal(network="beta")
