@@ -8,11 +8,11 @@ from chainwatch.chain.status import NetworkStatus
 from chainwatch.config.settings import NetworkSettings
 from chainwatch.model import Header, Signal
 
-NETWORK_ALERTS = ("NetworkBlind", "NetworkStalled", "NetworkLagging", "EndpointDegraded")
+NETWORK_ALERTS = ("NetworkBlind", "NetworkStalled", "NetworkLagging", "LogsDisputed", "EndpointDegraded")
 WATCHDOG = "Watchdog"
 START_GRACE = 20
 """Seconds after the start until an alert from before is taken to hold no more: first the networks must have been asked."""
-PATIENCE = {"EndpointDegraded": 30.0, "NetworkLagging": 60.0}
+PATIENCE = {"EndpointDegraded": 30.0, "LogsDisputed": 30.0, "NetworkLagging": 60.0}
 """Seconds that a condition must have held before it is told; the others are told at once."""
 
 PEACE = 5
@@ -95,6 +95,8 @@ def network_signals(
     if now - blind_since > settings.blind_after:
         reason = f" ({status.last_error})" if status.last_error else ""
         return [*signals, _blind(settings, int(blind_since + settings.blind_after), reason)]
+    if status.disputed is not None:
+        signals.append(_disputed(settings, int(now), status.disputed))
     if status.head is None:
         return signals
     age = now - status.head.timestamp
@@ -140,6 +142,17 @@ def _lagging(settings: NetworkSettings, starts_at: int, head: Header, behind: in
         f"reading {settings.name} is behind its head",
         f"What is read is {behind} s of chain time behind the head, block {head.number}. "
         "Deadlines there are held until it has caught up.",
+    )
+
+
+def _disputed(settings: NetworkSettings, starts_at: int, reason: str) -> Signal:
+    return _network_signal(
+        "LogsDisputed",
+        "P1",
+        settings.name,
+        starts_at,
+        f"reading {settings.name} is held: what is said of a block's logs cannot be believed",
+        f"{reason}. The block and those after it are read when that is settled; deadlines there are held until then.",
     )
 
 

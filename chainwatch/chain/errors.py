@@ -66,6 +66,10 @@ class NotThere(RpcError):
     """The node does not know a block that others have: it lags, is pruned, or is on another fork."""
 
 
+class Disputed(NotThere):
+    """What was said of a block's logs is contradicted by its bloom or by another endpoint, and nothing has settled it."""
+
+
 class ForeignChain(RpcError):
     """The endpoint serves another chain than the configured one."""
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
-from chainwatch.chain.errors import ChainError, DeepReorg, NotThere, RpcError, WrongChain
+from chainwatch.chain.errors import ChainError, DeepReorg, Disputed, NotThere, RpcError, WrongChain
 from chainwatch.chain.headers import HeaderWindow
 from chainwatch.chain.history import read_range
 from chainwatch.chain.pool import EndpointStatus, Pool
@@ -85,6 +85,7 @@ class Observer:
         self._silent = 0
         self._told = True
         self._last_error: str | None = None
+        self._disputed: str | None = None
         self._halted = False
         self._resting = False
         self._log = QuietLog(network=network.name)
@@ -143,6 +144,7 @@ class Observer:
             seen_until=self._seen_until,
             lag_blocks=self._lag(),
             last_answer_at=self._pool.last_answer_at,
+            disputed=self._disputed,
             last_error=self._last_error or _why_none_answers(self._pool.endpoints),
             transport="websocket" if self._pool.woken else "polling",
             endpoints=self._pool.endpoints,
@@ -321,6 +323,8 @@ class Observer:
 
     async def _trouble(self, error: ChainError) -> None:
         self._last_error = str(error)
+        if isinstance(error, Disputed):
+            self._disputed = error.what
         if self._dark_since is None:
             self._dark_since = self._pool.last_answer_at
         if not isinstance(error, NotThere) or self._failures >= RACES:
@@ -331,6 +335,7 @@ class Observer:
         await self._wait(pause * random.uniform(0.5, 1.0))
 
     def _recovered(self) -> None:
+        self._disputed = None
         if self._last_error is not None:
             self._last_error = None
             self._log.over(self._clock(), "reading again")

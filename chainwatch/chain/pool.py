@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 
 from chainwatch.chain.errors import (
     AnswerTooBig,
+    Disputed,
     ForeignChain,
     HttpStatusError,
     NodeError,
@@ -129,13 +130,15 @@ class Pool:
 
         Raises the last `RpcError`; `RangeTooWide` at once, since a smaller question may do; `WrongChain`.
         """
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda e: isinstance(e, RpcError) and not isinstance(e, RangeTooWide)),
-            stop=stop_after_delay(patience),
-            wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
-            reraise=True,
-        )
-        return await retrying(self._ask_each, read)
+        return await _patient(patience)(self._ask_each, read)
+
+    async def agree(self, read: Callable[[Endpoint], Awaitable[T]], patience: float = 0.0) -> T:
+        """The same, but as many endpoints as the network's ``agreement`` says must have given that answer.
+
+        Raises also `Disputed` when they did not.
+        """
+        ask = self._ask_each if self.network.agreement == 1 else self._ask_several
+        return await _patient(patience)(ask, read)
 
     def on_news(self, listener: Callable[[], None]) -> None:
         """``listener`` is called when a WebSocket tells of a new block, and when an endpoint comes back."""
@@ -181,17 +184,49 @@ class Pool:
             except RangeTooWide:
                 raise
             except RpcError as error:
+                failure = failure if isinstance(failure, Disputed) else error
+        raise failure or self._unavailable()
+
+    async def _ask_several(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
+        answers: list[T] = []
+        failure: RpcError | None = None
+        for member in [m for m in self._members if m.usable]:
+            try:
+                answers.append(await member.measure(read))
+            except RangeTooWide:
+                raise
+            except RpcError as error:
                 failure = error
-        if failure is not None:
-            raise failure
+            else:
+                if answers.count(answers[-1]) == self.network.agreement:
+                    return answers[-1]
+        if not answers:
+            raise failure or self._unavailable()
+        reason = f"; {failure}" if failure else ""
+        raise Disputed(
+            self.network.name,
+            f"{self.network.agreement} endpoints must agree, but of {len(answers)} answers "
+            f"{max(answers.count(answer) for answer in answers)} are the same{reason}",
+        )
+
+    def _unavailable(self) -> Unavailable:
         self._refuse_wrong_chain()
         troubles = "; ".join(f"{m.name}: {m.last_error or 'not verified yet'}" for m in self._members)
-        raise Unavailable(self.network.name, f"no endpoint can be asked now ({troubles})")
+        return Unavailable(self.network.name, f"no endpoint can be asked now ({troubles})")
 
     def _refuse_wrong_chain(self) -> None:
         found = {m.name: m.found for m in self._members if m.state == "refused" and m.found is not None}
         if len(found) == len(self._members):
             raise WrongChain(self.network.name, self.network.chain_id, found)
+
+
+def _patient(seconds: float) -> AsyncRetrying:
+    return AsyncRetrying(
+        retry=retry_if_exception(lambda e: isinstance(e, RpcError) and not isinstance(e, RangeTooWide)),
+        stop=stop_after_delay(seconds),
+        wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
+        reraise=True,
+    )
 
 
 class _Member:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -49,6 +49,13 @@ MESSAGE_LENGTH = 300
 HTTP_TOO_LARGE = 413
 
 
+class Block(NamedTuple):
+    """A block's header and the bloom of its logs; None where the node gives none."""
+
+    header: Header
+    bloom: int | None
+
+
 class Endpoint:
     """One RPC endpoint of a network. Every method raises `RpcError`; times are in seconds."""
 
@@ -56,6 +63,8 @@ class Endpoint:
         self.name = transport.name
         self.max_range: int | None = None
         """Most blocks that one `eth_getLogs` may span here, as far as its answers have told."""
+        self.foreign_blooms = False
+        """Whether a block here had a log that its bloom excludes: its blooms tell nothing."""
         self._transport = transport
         self._timeout = timeout
         self._secrets = secrets
@@ -87,14 +96,18 @@ class Endpoint:
 
     async def headers(self, numbers: Sequence[int]) -> list[Header]:
         """The headers of the blocks ``numbers``, in that order. Raises `NotThere` when one is unknown."""
+        return [block.header for block in await self.blocks(numbers)]
+
+    async def blocks(self, numbers: Sequence[int]) -> list[Block]:
+        """The same with their blooms."""
         calls = [Call("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
-        headers = [self._header(result) for result in await self.ask_all(calls)]
-        for number, header in zip(numbers, headers, strict=True):
-            if header.number != number:
+        blocks = [self._parse(_block, result) for result in await self.ask_all(calls)]
+        for number, block in zip(numbers, blocks, strict=True):
+            if block.header.number != number:
                 raise MalformedAnswer(
-                    self.name, f"block {header.number} was answered when {number} was asked for"
+                    self.name, f"block {block.header.number} was answered when {number} was asked for"
                 )
-        return headers
+        return blocks
 
     async def logs(self, wanted: LogFilter, first: int, last: int) -> list[RawLog]:
         """The logs of the blocks ``first``..``last`` in order, timestamp 0 where the node gives none.
@@ -145,6 +158,19 @@ class Endpoint:
         entries = [log for receipt in receipts for log in receipt.logs if log.address.lower() in addresses]
         logs = self._parse(lambda some: wire.to_raw_logs(some, block, block, wanted.addresses), entries)
         return [log for log in logs if wanted.matches(log)]
+
+    async def all_logs(self, block: Header) -> list[RawLog]:
+        """Every log of ``block``, out of its receipts, or by its hash where the node has no receipts by block."""
+        try:
+            receipts = self._parse(
+                wire.parse_receipts, await self.ask(Call("eth_getBlockReceipts", (hex(block.number),)))
+            )
+            entries = [log for receipt in receipts for log in receipt.logs]
+        except NodeError:
+            call = Call("eth_getLogs", ({"blockHash": to_hex(block.hash)},))
+            entries = self._parse(wire.parse_logs, await self.ask(call))
+        logs = self._parse(lambda some: wire.to_raw_logs(some, block.number, block.number, None), entries)
+        return self._stamped(logs, {block.number: block})
 
     async def _logs_by_hash(self, wanted: LogFilter, blocks: Sequence[Header]) -> list[RawLog]:
         calls = [Call("eth_getLogs", ({"blockHash": to_hex(b.hash), **wanted.to_json()},)) for b in blocks]
@@ -262,6 +288,11 @@ class Endpoint:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text[:MESSAGE_LENGTH]
+
+
+def _block(raw: msgspec.Raw) -> Block:
+    found = wire.parse_header(raw)
+    return Block(wire.to_header(found), wire.to_bloom(found))
 
 
 def _quantity(raw: msgspec.Raw) -> int:

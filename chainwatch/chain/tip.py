@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 
-from chainwatch.chain.errors import AnswerTooBig, DeepReorg, ForeignChain, NotThere, RangeTooWide
+from chainwatch.chain import bloom
+from chainwatch.chain.errors import (
+    AnswerTooBig,
+    DeepReorg,
+    Disputed,
+    ForeignChain,
+    MalformedAnswer,
+    NotThere,
+    RangeTooWide,
+)
 from chainwatch.chain.headers import HeaderWindow, common_ancestor, links
 from chainwatch.chain.history import heavy_block_logs
 from chainwatch.chain.pool import Pool
-from chainwatch.chain.rpc import BATCH, Endpoint
+from chainwatch.chain.proof import proven_logs
+from chainwatch.chain.rpc import BATCH, Block, Endpoint
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.chain.wire import LogFilter
 from chainwatch.model import Batch, Header, RawLog
@@ -29,18 +40,30 @@ async def read_blocks(
 ) -> Batch:
     """The blocks ``first``..``last``, which must be linked to each other and to ``parent`` (when one is given).
 
+    An empty answer against a block's bloom is believed when another endpoint says the same.
     Raises `Forked` when they do not link to ``parent``, `RpcError`.
     """
+    doubted: dict[str, tuple[list[Header], list[RawLog]]] = {}
 
     async def read(endpoint: Endpoint) -> tuple[list[Header], list[RawLog]]:
-        headers = await endpoint.headers(range(first, last + 1))
+        blocks = await endpoint.blocks(range(first, last + 1))
+        headers = [block.header for block in blocks]
         if not links(None, headers):
             raise NotThere(endpoint.name, f"the blocks {first}..{last} were replaced while they were read")
         if parent is not None and headers[0].parent_hash != parent.hash:
             raise Forked
-        return headers, await _logs(endpoint, watch.filter, headers)
+        _check_times(endpoint, [parent, *headers] if parent else headers)
+        logs = await _logs(endpoint, watch.filter, _to_ask(blocks, watch.filter, pool.network.trust_bloom))
+        try:
+            return headers, await proven_logs(endpoint, watch.filter, blocks, logs)
+        except Disputed:
+            found = (headers, logs)
+            if any(found == other for name, other in doubted.items() if name != endpoint.name):
+                return found
+            doubted[endpoint.name] = found
+            raise
 
-    headers, logs = await pool.ask(read)
+    headers, logs = await pool.agree(read)
     events, undecoded = watch.decode_all(logs)
     return Batch(watch.network, first, headers[-1], events, undecoded, tuple(headers), ancestor)
 
@@ -86,16 +109,33 @@ async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
     return ancestor
 
 
-async def _logs(endpoint: Endpoint, wanted: LogFilter, blocks: Sequence[Header]) -> list[RawLog]:
+def _check_times(endpoint: Endpoint, headers: Sequence[Header]) -> None:
+    for before, header in itertools.pairwise(headers):
+        if header.timestamp < before.timestamp:
+            raise MalformedAnswer(
+                endpoint.name,
+                f"block {header.number} was made at {header.timestamp}, before its parent at {before.timestamp}",
+            )
+
+
+def _to_ask(blocks: Sequence[Block], wanted: LogFilter, trusted: bool) -> list[list[Header]]:
+    """Runs of the blocks whose logs have to be asked for: all, unless the network's blooms are trusted."""
+    asked = [b.header for b in blocks if not trusted or b.bloom is None or bloom.admits(b.bloom, wanted)]
+    runs: list[list[Header]] = []
+    for header in asked:
+        if not runs or len(runs[-1]) == BATCH - 1 or runs[-1][-1].number + 1 != header.number:
+            runs.append([])  # one place in a batch is for the proof that the block is there
+        runs[-1].append(header)
+    return runs
+
+
+async def _logs(endpoint: Endpoint, wanted: LogFilter, runs: Sequence[Sequence[Header]]) -> list[RawLog]:
     logs: list[RawLog] = []
-    for start in range(
-        0, len(blocks), BATCH - 1
-    ):  # one place in the batch is for the proof that the block is there
-        some = blocks[start : start + BATCH - 1]
+    for run in runs:
         try:
-            logs += await endpoint.logs_of(wanted, some)
+            logs += await endpoint.logs_of(wanted, run)
         except (RangeTooWide, AnswerTooBig):
-            for block in some:
+            for block in run:
                 logs += await _heavy(endpoint, wanted, block)
         await asyncio.sleep(0)
     return logs

@@ -15,6 +15,12 @@ import msgspec
 
 from chainwatch.model import ADDRESS_LENGTH, HASH_LENGTH, Header, RawLog, to_hex
 
+BLOOM_TEXT = 2 + 2 * 256
+"""Characters of a bloom: 0x and 256 bytes."""
+
+MILLISECONDS_FROM = 10**11
+"""A timestamp from here on (the year 5138) is in milliseconds, as some chains tell it."""
+
 
 class Call(NamedTuple):
     """One JSON-RPC request: ``method`` and its positional ``params``."""
@@ -92,6 +98,7 @@ class WireHeader(msgspec.Struct, rename="camel"):
     hash: str
     parent_hash: str
     timestamp: str
+    logs_bloom: str | None = None
 
 
 class WireReceipt(msgspec.Struct):
@@ -124,20 +131,37 @@ def quantity(text: str) -> int:
     return int(text, 16)
 
 
+def _seconds(text: str) -> int:
+    """The time of a ``0x…`` quantity in seconds, also where a node tells milliseconds."""
+    timestamp = quantity(text)
+    return timestamp if timestamp < MILLISECONDS_FROM else timestamp // 1000
+
+
 def to_header(wire: WireHeader) -> Header:
-    """A block's header in bytes and integers."""
+    """A block's header in bytes and integers. Refused is a block other than the first that was made at time 0."""
+    number, timestamp = quantity(wire.number), _seconds(wire.timestamp)
+    if timestamp == 0 and number > 0:
+        raise ValueError(f"block {number} has the timestamp 0")
     return Header(
-        number=quantity(wire.number),
+        number=number,
         hash=_fixed(wire.hash, HASH_LENGTH),
         parent_hash=_fixed(wire.parent_hash, HASH_LENGTH),
-        timestamp=quantity(wire.timestamp),
+        timestamp=timestamp,
     )
 
 
-def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, addresses: Sequence[bytes]) -> list[RawLog]:
+def to_bloom(wire: WireHeader) -> int | None:
+    """The bloom of a block's logs as one number; None where the node gives none."""
+    text = wire.logs_bloom
+    return int(text, 16) if text is not None and len(text) == BLOOM_TEXT else None
+
+
+def to_raw_logs(
+    wires: Sequence[WireLog], first: int, last: int, addresses: Sequence[bytes] | None
+) -> list[RawLog]:
     """``wires`` in (block, log index) order; timestamp 0 where the node gave none.
 
-    Refused is what nobody asked for: a log outside ``first``..``last`` or of an address not in ``addresses``,
+    Refused is what nobody asked for: a log outside ``first``..``last`` or of an address not in ``addresses`` (None: any),
     a removed one, two with the same position, two blocks of the same number.
     """
     addresses_by_text: dict[str, bytes] = {}
@@ -158,7 +182,7 @@ def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, addresses: Sequ
         address = addresses_by_text.get(wire.address)
         if address is None:
             address = addresses_by_text[wire.address] = _fixed(wire.address, ADDRESS_LENGTH)
-            if address not in addresses:
+            if addresses is not None and address not in addresses:
                 raise ValueError(f"a log of {to_hex(address)}, which was not asked for")
         tx_hash = unhexlify(wire.transaction_hash[2:])
         topics = tuple([unhexlify(topic[2:]) for topic in wire.topics])
@@ -184,7 +208,7 @@ def _new_block(wire: WireLog, first: int, last: int) -> _Block:
     number = quantity(wire.block_number)
     if not first <= number <= last:
         raise ValueError(f"a log of block {number} was not asked for: {first}..{last} was")
-    timestamp = 0 if wire.block_timestamp is None else quantity(wire.block_timestamp)
+    timestamp = 0 if wire.block_timestamp is None else _seconds(wire.block_timestamp)
     return _Block(wire.block_number, number, _fixed(wire.block_hash, HASH_LENGTH), timestamp)
 
 

@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     StrictBool,
     StrictInt,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -137,6 +138,21 @@ class NetworkSettings(Table):
     request_timeout: PositiveDuration = Field(
         default=parse_duration("10s"), description="Time to wait for one answer."
     )
+    max_rps: float | None = Field(
+        default=None,
+        gt=0,
+        le=10_000,
+        description="Most requests a second to each endpoint; fewer are sent after it answered 429. Default: no limit.",
+    )
+    agreement: StrictInt = Field(
+        default=1,
+        ge=1,
+        description="Endpoints that must give the same logs of a block before it counts; at most as many as in `rpc`.",
+    )
+    trust_bloom: bool = Field(
+        default=False,
+        description="Whether blocks whose bloom excludes all that is watched are not asked for logs.",
+    )
     attributes: dict[str, Attribute] = Field(
         default={}, description="The free attributes, such as `domain`: written beside the other keys."
     )
@@ -151,6 +167,14 @@ class NetworkSettings(Table):
         free = {key for key in table if key not in known and nearest(key, known, NEAR_MISS) is None}
         rest = {key: value for key, value in table.items() if key not in free}
         return rest | {"attributes": {key: table[key] for key in free}} if free else rest
+
+    @field_validator("agreement")
+    @classmethod
+    def _check_agreement(cls, agreement: int, given: ValidationInfo) -> int:
+        endpoints = len(given.data.get("rpc") or ())
+        if endpoints and agreement > endpoints:
+            raise ValueError(f"{agreement} endpoints cannot agree where `rpc` names {endpoints}")
+        return agreement
 
     def attribute(self, name: str) -> int | str | None:
         """The value by which a flow's ``network_by = name`` names this network; None when it has none."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from chainwatch.keccak import keccak256
 
 GENESIS_TIME = 1_700_000_000
 
@@ -30,6 +33,8 @@ class FakeBlock:
     parent_hash: str
     timestamp: int
     logs: list[dict[str, Any]] = field(default_factory=list)
+    bloom: str | None = None
+    """In place of the one that its logs make."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -37,8 +42,8 @@ class FakeBlock:
             "hash": self.hash,
             "parentHash": self.parent_hash,
             "timestamp": hex(self.timestamp),
-            "logsBloom": "0x" + "00" * 256,
-            "transactions": [],
+            "logsBloom": self.bloom or _bloom(self.logs),
+            "transactions": [log["transactionHash"] for log in self.logs],
         }
 
 
@@ -93,6 +98,10 @@ class FakeChain:
         self.rewind(depth)
         self.mine(count=depth)
 
+    def clone(self) -> FakeChain:
+        """The same chain as another node has it, to be changed by itself."""
+        return copy.deepcopy(self)
+
     # --- answers ---
 
     def block(self, named: str, lag: int = 0) -> dict[str, Any] | None:
@@ -131,6 +140,16 @@ def _matches(log: dict[str, Any], query: dict[str, Any]) -> bool:
         wanted is None or topic == wanted or topic in wanted
         for topic, wanted in zip(log["topics"], topics, strict=False)
     )
+
+
+def _bloom(logs: list[dict[str, Any]]) -> str:
+    """The bloom of ``logs`` (Yellow Paper, 4.4.1)."""
+    bloom = 0
+    for value in {value for log in logs for value in (log["address"], *log["topics"])}:
+        digest = keccak256(bytes.fromhex(value[2:]))
+        for index in (0, 2, 4):
+            bloom |= 1 << (int.from_bytes(digest[index : index + 2], "big") % 2048)
+    return f"0x{bloom:0512x}"
 
 
 def _hash(*parts: object) -> str:

@@ -43,6 +43,7 @@ def status(**fields: Any) -> NetworkStatus:
         "lag_blocks": 0,
         "last_answer_at": float(T0),
         "last_error": None,
+        "disputed": None,
         "transport": "polling",
         "endpoints": (endpoint(),),
     }
@@ -70,6 +71,12 @@ def test_a_network_is_blind_once_nothing_has_answered_for_long_enough() -> None:
     assert signal.labels == {"alertname": "NetworkBlind", "network": "alpha", "severity": "P1"}
     assert signal.starts_at == T0 + 15
     assert "alpha[0] node: cannot connect" in signal.annotations["description"]
+
+
+def test_a_block_whose_logs_are_in_dispute_is_told() -> None:
+    (signal,) = wrong(disputed="net[0] node: no logs of block 7, against its bloom")
+    assert signal.labels == {"alertname": "LogsDisputed", "network": "alpha", "severity": "P1"}
+    assert "no logs of block 7, against its bloom" in signal.annotations["description"]
 
 
 def test_a_network_that_never_answered_is_blind_so_long_after_the_start() -> None:

@@ -1,0 +1,205 @@
+"""How nodes fail, row by row of what chainwatch must survive; rows that are tested elsewhere are not repeated.
+
+No row may lose an event, invent one, or stop another network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.fakenode import FakeChain, FakeNode
+from tests.support.observing import Follower, network_settings, open_pool, ping
+
+UNSUPPORTED = {"code": -32601, "message": "the method does not exist"}
+FULL_BLOOM = "0x" + "ff" * 256
+ZERO_BLOOM = "0x" + "00" * 256
+
+
+@pytest.fixture
+def chain() -> FakeChain:
+    """Ten blocks, the odd ones with a ping of their number."""
+    chain = FakeChain()
+    for number in range(1, 11):
+        chain.mine(*([ping(number)] if number % 2 else []))
+    return chain
+
+
+@pytest.fixture
+async def node(chain: FakeChain) -> AsyncIterator[FakeNode]:
+    async with FakeNode(chain) as node:
+        yield node
+
+
+ODD = [1, 3, 5, 7, 9]
+
+
+def with_blooms(chain: FakeChain, bloom: str | None) -> None:
+    """Gives every block a bloom of another kind of chain."""
+    for block in chain.blocks:
+        block.bloom = bloom
+
+
+# --- 3, 4: blooms -----------------------------------------------------------------------------------------
+
+
+async def test_row_03_a_false_empty_answer_is_filled_from_the_receipts_S1(node: FakeNode) -> None:
+    node.fail("eth_getLogs", "result", [], times=None)
+    settings = network_settings(node.http_url, start_block=0)
+    async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+        await follower.until(lambda: follower.at == 10)
+    assert follower.pings == ODD
+
+
+async def test_row_03_a_false_empty_answer_is_asked_again_elsewhere_S1(
+    node: FakeNode, chain: FakeChain
+) -> None:
+    node.fail("eth_getLogs", "result", [], times=None)
+    node.fail("eth_getBlockReceipts", "error", UNSUPPORTED, times=None)
+    async with FakeNode(chain) as other:
+        settings = network_settings(node.http_url, other.http_url, start_block=0)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: follower.at == 10)
+    assert follower.pings == ODD
+
+
+async def test_row_03_a_false_empty_answer_that_nothing_settles_is_held_and_reported_S1(
+    node: FakeNode,
+) -> None:
+    lie = node.fail("eth_getLogs", "result", [], times=None)
+    node.fail("eth_getBlockReceipts", "error", UNSUPPORTED, times=None)
+    settings = network_settings(node.http_url, start_block=0)
+    async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+        await follower.until(lambda: follower.observer.status.disputed is not None)
+        assert "no logs of block 1, though its bloom says" in str(follower.observer.status.disputed)
+        assert follower.at == -1
+        lie.times = 0
+        await follower.until(lambda: follower.at == 10)
+        assert follower.observer.status.disputed is None
+    assert follower.pings == ODD
+
+
+async def test_row_03_a_bloom_that_hits_by_chance_is_no_dispute_when_all_logs_are_there(
+    node: FakeNode, chain: FakeChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chainwatch.chain.bloom.admits", lambda bloom, wanted: True)
+    other = ping(1)
+    chain.mine(type(other)(bytes.fromhex("bb" * 20), other.topics))  # of a contract that is not watched
+    settings = network_settings(node.http_url, start_block=0)
+    async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+        await follower.until(lambda: follower.at == 11)
+    assert follower.pings == ODD
+
+
+async def test_row_03_two_endpoints_that_both_find_nothing_are_believed(chain: FakeChain) -> None:
+    chain.blocks[4].bloom = chain.blocks[3].to_json()["logsBloom"]
+    async with FakeNode(chain) as one, FakeNode(chain) as two:
+        settings = network_settings(one.http_url, two.http_url, start_block=0)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: follower.at == 10)
+    assert follower.pings == ODD
+
+
+FOREIGN = "0x" + "00" * 255 + "01"
+
+
+@pytest.mark.parametrize("bloom", [ZERO_BLOOM, FULL_BLOOM, FOREIGN, "0x"])
+async def test_row_04_a_zero_full_foreign_or_missing_bloom_is_never_used_to_skip_S1(
+    node: FakeNode, chain: FakeChain, bloom: str
+) -> None:
+    with_blooms(chain, bloom)
+    settings = network_settings(node.http_url, start_block=0)
+    async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+        await follower.until(lambda: follower.at == 10)
+    assert follower.pings == ODD
+
+
+async def test_row_04_trusted_blooms_spare_the_questions_that_they_answer(
+    node: FakeNode, chain: FakeChain
+) -> None:
+    settings = network_settings(node.http_url, start_block=0, trust_bloom=True)
+    async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+        await follower.until(lambda: follower.at == 10)
+        assert follower.pings == ODD
+        asked = {query["blockHash"] for query in node.queries}
+        assert asked == {chain.blocks[number].hash for number in ODD}
+        with_blooms(chain, "0x")  # a block without a bloom is asked for all the same
+        chain.mine(ping(11))
+        await follower.until(lambda: follower.at == 11)
+    assert follower.pings == [*ODD, 11]
+
+
+# --- 21: time ---------------------------------------------------------------------------------------------
+
+
+async def test_row_21_a_block_at_time_0_is_refused_and_another_endpoint_asked(chain: FakeChain) -> None:
+    clone = chain.clone()
+    clone.blocks[10].timestamp = 0
+    async with FakeNode(clone) as wrong, FakeNode(chain) as right:
+        settings = network_settings(wrong.http_url, right.http_url, start_block=0)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: follower.at == 10)
+            assert "timestamp 0" in str(pool.endpoints[0].last_error)
+    assert follower.pings == ODD
+    assert follower.checkpoint is not None
+    assert follower.checkpoint.last.timestamp == chain.head.timestamp
+
+
+async def test_row_21_milliseconds_become_seconds() -> None:
+    in_seconds = FakeChain()
+    in_milliseconds = FakeChain(block_time=1000, start=in_seconds.head.timestamp * 1000)
+    for chain in (in_seconds, in_milliseconds):
+        chain.mine(ping(1))
+        chain.mine()
+    async with FakeNode(in_milliseconds) as node:
+        settings = network_settings(node.http_url, start_block=0)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: follower.at == 2)
+    assert [h.timestamp for h in follower.headers.values()] == [b.timestamp for b in in_seconds.blocks]
+    assert [e.log.timestamp for b in follower.batches for e in b.events] == [in_seconds.blocks[1].timestamp]
+
+
+async def test_row_21_time_that_goes_back_is_refused_and_another_endpoint_asked_S5(chain: FakeChain) -> None:
+    clone = chain.clone()
+    clone.blocks[10].timestamp = clone.blocks[8].timestamp
+    async with FakeNode(clone) as wrong, FakeNode(chain) as right:
+        settings = network_settings(wrong.http_url, right.http_url, start_block=0)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: follower.at == 10)
+            assert "before its parent" in str(pool.endpoints[0].last_error)
+    assert follower.pings == ODD
+
+
+# --- 23: agreement ----------------------------------------------------------------------------------------
+
+
+async def test_row_23_a_block_is_held_until_two_endpoints_agree_S1(chain: FakeChain) -> None:
+    async with FakeNode(chain) as one, FakeNode(chain) as two:
+        lie = one.fail("eth_getLogs", "result", [], times=None)
+        one.fail("eth_getBlockReceipts", "result", [], times=None)
+        with_blooms(chain, ZERO_BLOOM)
+        settings = network_settings(one.http_url, two.http_url, start_block=0, agreement=2)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: follower.observer.status.disputed is not None)
+            assert "2 endpoints must agree" in str(follower.observer.status.disputed)
+            assert follower.at == -1
+            lie.times = 0
+            await follower.until(lambda: follower.at == 10)
+            assert follower.observer.status.disputed is None
+    assert follower.pings == ODD
+
+
+async def test_row_23_the_third_endpoint_settles_it_S1(chain: FakeChain) -> None:
+    with_blooms(chain, ZERO_BLOOM)
+    async with FakeNode(chain) as one, FakeNode(chain) as two, FakeNode(chain) as three:
+        one.fail("eth_getLogs", "result", [], times=None)
+        settings = network_settings(one.http_url, two.http_url, three.http_url, start_block=0, agreement=2)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: follower.at == 10)
+    assert follower.pings == ODD
+
+
+def test_row_23_more_cannot_agree_than_there_are() -> None:
+    with pytest.raises(ValueError, match="2 endpoints cannot agree where `rpc` names 1"):
+        network_settings("http://127.0.0.1:1", agreement=2)
