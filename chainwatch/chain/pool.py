@@ -156,6 +156,11 @@ class Pool:
         return any(member.kind == "websocket" and member.usable for member in self._members)
 
     @property
+    def alone(self) -> bool:
+        """Whether no more than one endpoint can be asked now."""
+        return sum(member.usable for member in self._members) <= 1
+
+    @property
     def last_answer_at(self) -> float | None:
         """The clock's value at the last good answer of any endpoint."""
         return max((m.last_answer_at for m in self._members if m.last_answer_at is not None), default=None)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Sequence
+
+import msgspec
 
 from chainwatch.chain import bloom
 from chainwatch.chain.errors import (
@@ -46,13 +47,12 @@ async def read_blocks(
     doubted: dict[str, tuple[list[Header], list[RawLog]]] = {}
 
     async def read(endpoint: Endpoint) -> tuple[list[Header], list[RawLog]]:
-        blocks = await endpoint.blocks(range(first, last + 1))
-        headers = [block.header for block in blocks]
+        told = await endpoint.blocks(range(first, last + 1))
+        blocks, headers = _in_time(pool, endpoint, parent, told)
         if not links(None, headers):
             raise NotThere(endpoint.name, f"the blocks {first}..{last} were replaced while they were read")
         if parent is not None and headers[0].parent_hash != parent.hash:
             raise Forked
-        _check_times(endpoint, [parent, *headers] if parent else headers)
         logs = await _logs(endpoint, watch.filter, _to_ask(blocks, watch.filter, pool.network.trust_bloom))
         try:
             return headers, await proven_logs(endpoint, watch.filter, blocks, logs)
@@ -109,13 +109,25 @@ async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
     return ancestor
 
 
-def _check_times(endpoint: Endpoint, headers: Sequence[Header]) -> None:
-    for before, header in itertools.pairwise(headers):
-        if header.timestamp < before.timestamp:
-            raise MalformedAnswer(
-                endpoint.name,
-                f"block {header.number} was made at {header.timestamp}, before its parent at {before.timestamp}",
-            )
+def _in_time(
+    pool: Pool, endpoint: Endpoint, parent: Header | None, blocks: Sequence[Block]
+) -> tuple[list[Block], list[Header]]:
+    """``blocks`` and their headers with times that never go back.
+
+    A block made before its parent is refused while another endpoint can be asked; else it counts as made with its parent.
+    """
+    passed: list[Block] = []
+    before = parent
+    for block in blocks:
+        header = block.header
+        if before is not None and header.timestamp < before.timestamp:
+            if not pool.alone:
+                times = f"made at {header.timestamp}, before its parent at {before.timestamp}"
+                raise MalformedAnswer(endpoint.name, f"block {header.number} was {times}")
+            header = msgspec.structs.replace(header, timestamp=before.timestamp)
+        passed.append(Block(header, block.bloom))
+        before = header
+    return passed, [block.header for block in passed]
 
 
 def _to_ask(blocks: Sequence[Block], wanted: LogFilter, trusted: bool) -> list[list[Header]]:

@@ -171,6 +171,21 @@ async def test_row_21_time_that_goes_back_is_refused_and_another_endpoint_asked_
     assert follower.pings == ODD
 
 
+async def test_row_21_time_that_goes_back_on_the_only_endpoint_stands_still_instead_S5(
+    node: FakeNode, chain: FakeChain
+) -> None:
+    chain.mine(ping(11))
+    chain.blocks[11].timestamp = chain.blocks[8].timestamp
+    chain.blocks[11].logs[0]["blockTimestamp"] = hex(chain.blocks[8].timestamp)
+    chain.mine(ping(12))
+    settings = network_settings(node.http_url, start_block=0)
+    async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+        await follower.until(lambda: follower.at == 12)
+    assert follower.pings == [*ODD, 11, 12]
+    times = [follower.headers[number].timestamp for number in range(13)]
+    assert times == sorted(times)
+
+
 # --- 23: agreement ----------------------------------------------------------------------------------------
 
 
