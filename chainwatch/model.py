@@ -232,7 +232,7 @@ class Raised(msgspec.Struct, frozen=True, array_like=True):
     starts_at: int
     ends_at: int | None
     version: int
-    """How many events its annotations told of."""
+    """Tells the events that its annotations told of from others."""
 
 
 class Transfer(msgspec.Struct, frozen=True):

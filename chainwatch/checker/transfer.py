@@ -347,9 +347,11 @@ def _groups(
     events = [o for o in transfer.occurrences if o.step == step.name]
     if not events:
         return
-    groups: dict[tuple[str, str], list[Occurrence]] = {}
-    for event in events:
-        groups.setdefault((event.network, _claimed(event)), []).append(event)
+    groups = {("", ""): events}
+    if len(events) > 1:
+        groups = {}
+        for event in events:
+            groups.setdefault((event.network, _claimed(event)), []).append(event)
     for events in groups.values():
         yield next((o for o in openings if _asks_for(o, step, events[0])), None), events
 
@@ -368,12 +370,14 @@ def _expected_network(step: Step, opening: Occurrence) -> str:
 
 
 def _destination(opening: Occurrence) -> str:
-    return str(opening.facts.get(DESTINATION, ""))
+    destination: str = opening.facts.get(DESTINATION, "")
+    return destination
 
 
 def _claimed(event: Occurrence) -> str:
     """The network from which ``event`` says that it comes; empty when it does not say."""
-    return str(event.facts.get(ORIGIN, ""))
+    claimed: str = event.facts.get(ORIGIN, "")
+    return claimed
 
 
 def _position(o: Occurrence) -> tuple[str, str, int, int]:

@@ -391,6 +391,7 @@ def test_openings_that_were_not_asked_for_do_not_count(searching: Run) -> None:
 
     known = {(t.flow, t.key): t.opened_at for t in transfers.select(searching.connection, transfers.Filter())}
     assert known == {("bridge", "7"): 985, ("second", "7"): None}
+    assert [s.log.log_index for s in blocks.logs_above(searching.connection, "alpha", 0)] == [1]
 
 
 def test_a_search_for_a_transfer_that_a_reorg_has_taken_meanwhile_finds_nothing(searching: Run) -> None:

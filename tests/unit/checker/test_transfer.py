@@ -211,6 +211,24 @@ def test_an_opening_later_than_the_grace_ends_the_orphan_in_either_order() -> No
     assert opened.transfer == at_once.transfer
 
 
+def test_an_opening_at_the_end_of_the_grace_itself_makes_no_orphan() -> None:
+    events = [event("alpha", "Sent", 1015), event("beta", "Filled", 1005)]
+
+    assert judged(flow(), events, world(alpha=1016, beta=1005)).signals == []
+
+
+def test_steps_that_name_different_origins_are_no_repetition_of_each_other() -> None:
+    events = [
+        event("alpha", "Sent", 1000),
+        event("beta", "Filled", 1010),
+        event("beta", "Filled", 1011, from_=3),
+    ]
+
+    strayed = judged(flow(), events, world(alpha=1030, beta=1011, gamma=1030))
+
+    assert names(strayed) == ["TransferOrphan"]
+
+
 def test_an_orphan_that_does_not_name_its_origin_keeps_its_labels_when_it_is_opened_late() -> None:
     """S3: who sees the opening first must know the same alert."""
     compiled = flow(fill={"origin": None})
