@@ -278,20 +278,21 @@ class Replay:
         checkpoints = blocks.checkpoints(connection)
         seen = {name: c.seen_until for name, c in checkpoints.items()}
         settings = self._plan.settings.networks
+        networks = [
+            {
+                "name": r.network,
+                "chain_id": settings[r.network].chain_id,
+                "from": r.first,
+                "to": r.last,
+                "from_timestamp": checkpoints[r.network].first_timestamp,
+                "to_timestamp": checkpoints[r.network].last.timestamp,
+                "events": blocks.log_count(connection, r.network, r.first),
+            }
+            for r in sorted(self._ranges, key=lambda r: r.network)
+        ]
         return {
-            "networks": [
-                {
-                    "name": r.network,
-                    "chain_id": settings[r.network].chain_id,
-                    "from": r.first,
-                    "to": r.last,
-                    "from_timestamp": checkpoints[r.network].first_timestamp,
-                    "to_timestamp": checkpoints[r.network].last.timestamp,
-                    "events": blocks.log_count(connection, r.network),
-                }
-                for r in sorted(self._ranges, key=lambda r: r.network)
-            ],
-            "events": blocks.log_count(connection),
+            "networks": networks,
+            "events": sum(n["events"] for n in networks),
             "transfers": {
                 flow: dict(sorted(found.items()))
                 for flow, found in sorted(transfers.counts(connection).items())

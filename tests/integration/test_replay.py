@@ -1,0 +1,331 @@
+"""A year of another bridge, replayed from a recorded node: everything that is to be found, and nothing else."""
+
+import json
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from chainwatch import replay, replay_run
+from chainwatch.chain.errors import ChainError
+from chainwatch.plan import Plan, load_plan
+from chainwatch.replay import Progress, ReplayError
+from chainwatch.replay_run import Wanted
+from scripts.bench.recorded_node import Faults, RecordedNode, Recording, serve
+from tests.support import bridge
+from tests.support.bridge import ALPHA, BETA, DAY, NETWORKS, Action, Network
+
+Report = dict[str, Any]
+WHOLE = Wanted((), (), ())
+YEAR = 365 * DAY
+BARE = frozenset({"eth_chainId", "eth_blockNumber", "eth_getLogs", "eth_getBlockByNumber"})
+
+
+@pytest.fixture(scope="module")
+def year() -> list[Action]:
+    return bridge.history(seed=7, transfers=1_500)
+
+
+@pytest.fixture(scope="module")
+def chains(year: list[Action]) -> dict[str, Recording]:
+    return bridge.recordings(year)
+
+
+class Bridge:
+    """The recorded nodes of a bridge and a configuration that watches it."""
+
+    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
+        self.folder = folder
+        self.nodes: dict[str, RecordedNode] = {}
+        self._stack = stack
+
+    async def serve(self, chains: Mapping[str, Recording], faults: Faults | None = None) -> None:
+        self.nodes = {name: RecordedNode(chain, faults) for name, chain in chains.items()}
+        server = TestServer(serve({f"/{name}": node for name, node in self.nodes.items()}))
+        await self._stack.enter_async_context(server)
+        self._urls = {name: str(server.make_url(f"/{name}")) for name in self.nodes}
+
+    def plan(self, *, searchable: bool = True, **config: str) -> Plan:
+        bridge.write_abi(self.folder, searchable=searchable)
+        path = self.folder / "config.toml"
+        path.write_text(bridge.config(self._urls, **config))
+        return load_plan(path, {})
+
+    async def replay(self, url: str | None = None, wanted: Wanted = WHOLE, **config: Any) -> Report:
+        url = url or f"sqlite:///{self.folder / f'replay-{random.random()}.db'}"
+        plan = self.plan(**config)
+        return await replay_run.replay(plan, wanted, url, durable=False, show_progress=False)
+
+
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[Bridge]:
+    async with AsyncExitStack() as stack:
+        yield Bridge(tmp_path, stack)
+
+
+def whole(length: int = YEAR) -> dict[Network, tuple[int, int]]:
+    """The first and last block of each network in a whole replay."""
+    return {n: (n.start, n.block_at(bridge.BEGIN + length)) for n in NETWORKS}
+
+
+async def test_a_year_of_history_is_judged_as_by_hand(
+    year: list[Action], chains: dict[str, Recording], watched: Bridge, database_url: str
+) -> None:
+    await watched.serve(chains)
+
+    report = await watched.replay(database_url)
+
+    expected = bridge.expect(year, whole())
+    assert bridge.found(report) == expected
+    assert min(len(expected.late), len(expected.never), len(expected.orphans), len(expected.repeated)) > 10
+    inside = [a for a in year if a.at >= bridge.BEGIN]
+    assert report["networks"] == [
+        {
+            "name": n.name,
+            "chain_id": n.chain_id,
+            "from": n.start,
+            "to": whole()[n][1],
+            "from_timestamp": bridge.BEGIN,
+            "to_timestamp": n.timestamp(whole()[n][1]),
+            "events": sum(a.network is n for a in inside),
+        }
+        for n in NETWORKS
+    ]
+
+
+async def test_s7_the_report_has_the_same_bytes_on_either_database_and_in_every_interleaving(
+    chains: dict[str, Recording],
+    watched: Bridge,
+    sqlite_url: str,
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await watched.serve(chains)
+    reports = [json.dumps(await watched.replay(url)) for url in (sqlite_url, postgres_url)]
+    for seed, pages, commits in ((1, 200_000, 700), (2, 90_000, 40_000), (3, 150_000, 100)):
+        chance = random.Random(seed)
+        monkeypatch.setattr(replay, "EVENTS_A_COMMIT", commits)
+        await watched.serve(chains, Faults(delay=partial(chance.choice, (0.0, 0.0, 0.02))))
+        reports.append(json.dumps(await watched.replay(network=f"max_block_range = {pages}")))
+
+    assert len(set(reports)) == 1
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        Faults(methods=BARE, batches=False, linked=False, log_timestamps=False),
+        Faults(methods=BARE, batches=False),
+        Faults(max_range=50_000),
+        Faults(log_timestamps=False),
+    ],
+    ids=["bare", "no batches", "small ranges", "no timestamps"],
+)
+async def test_what_a_node_lacks_changes_nothing(
+    year: list[Action], chains: dict[str, Recording], watched: Bridge, faults: Faults
+) -> None:
+    await watched.serve(chains, faults)
+
+    assert bridge.found(await watched.replay()) == bridge.expect(year, whole())
+    for node in watched.nodes.values():
+        assert node.refused < 10, "the limit of the range was not remembered"
+
+
+@pytest.mark.parametrize(
+    ("lookback", "searchable"), [("0s", True), ("7d", True), ("1h", True), ("7d", False), ("0s", False)]
+)
+async def test_a_fill_without_deposit_in_the_range_is_looked_up_or_not_as_configured(
+    year: list[Action], chains: dict[str, Recording], watched: Bridge, lookback: str, searchable: bool
+) -> None:
+    as_emitted = {
+        name: c._replace(logs=bridge.with_searchable_numbers(c.logs, searchable=searchable))
+        for name, c in chains.items()
+    }
+    await watched.serve(as_emitted)
+    seconds = {"0s": 0, "7d": 7 * DAY, "1h": 3600}[lookback]
+
+    report = await watched.replay(flow=f'lookback = "{lookback}"', searchable=searchable)
+
+    expected = bridge.expect(year, whole(), seconds, searchable=searchable)
+    assert bridge.found(report) == expected
+    assert bool(expected.statuses["unopened"]) == (not searchable and seconds > 0)
+
+
+async def test_repeats_that_are_allowed_raise_nothing(
+    year: list[Action], chains: dict[str, Recording], watched: Bridge
+) -> None:
+    await watched.serve(chains)
+
+    report = await watched.replay(flow='repeat = "allow"')
+
+    assert bridge.found(report) == bridge.expect(year, whole(), repeat=False)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "first", "last"),
+    [
+        (("2023-06-01",), ("2023-06-30",), 1_685_577_600, 1_688_169_599),
+        (("2023-06-01T12:30",), ("2023-06-30T06:00:01+02:00",), 1_685_622_600, 1_688_097_601),
+        (("1685577600",), ("1688169599",), 1_685_577_600, 1_688_169_599),
+        (("2023-06-01", "beta=2023-06-02"), ("2023-07-03",), (1_685_577_600, 1_685_664_000), 1_688_428_799),
+    ],
+    ids=["dates", "times", "Unix seconds", "by network"],
+)
+async def test_a_range_is_given_in_any_way(
+    year: list[Action],
+    chains: dict[str, Recording],
+    watched: Bridge,
+    start: tuple[str, ...],
+    end: tuple[str, ...],
+    first: int | tuple[int, int],
+    last: int,
+) -> None:
+    """The first block is the first made at or after the beginning, the last one the last made by the end."""
+    await watched.serve(chains)
+    begins = first if isinstance(first, tuple) else (first, first)
+
+    report = await watched.replay(wanted=Wanted((), start, end))
+
+    ranges = {n: (n.block_at(b), n.block_at(last + 1) - 1) for n, b in zip(NETWORKS, begins, strict=True)}
+    assert [(n["from"], n["to"]) for n in report["networks"]] == list(ranges.values())
+    assert bridge.found(report) == bridge.expect(year, ranges)
+
+
+async def test_a_range_is_given_by_block_for_one_network(
+    chains: dict[str, Recording], watched: Bridge
+) -> None:
+    await watched.serve(chains)
+
+    report = await watched.replay(wanted=Wanted(("alpha",), ("17100000",), ("alpha=17200000",)))
+
+    assert [(n["name"], n["from"], n["to"]) for n in report["networks"]] == [
+        ("alpha", 17_100_000, 17_200_000)
+    ]
+
+
+async def test_an_end_beyond_the_head_is_the_head(chains: dict[str, Recording], watched: Bridge) -> None:
+    await watched.serve(chains)
+
+    report = await watched.replay(wanted=Wanted(("beta",), ("2024-03-20",), ("2030-01-01",)))
+
+    assert report["networks"][0]["to"] == whole()[BETA][1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (Wanted(("gamma",), (), ()), "no contract of any flow is on a network 'gamma'"),
+        (Wanted((), ("gamma=1",), ()), "--from gamma=1: there is no network 'gamma'"),
+        (Wanted((), ("soon",), ()), "--from soon: expected a block number, a date"),
+        (Wanted((), (), ("2023-13-01",)), "--to 2023-13-01: expected"),
+        (Wanted((), ("2024-01-02",), ("2024-01-01",)), "the range of alpha holds no block"),
+        (Wanted((), ("2031-01-02",), ()), "the range of alpha holds no block"),
+    ],
+)
+async def test_a_range_that_makes_no_sense_is_refused(
+    chains: dict[str, Recording], watched: Bridge, wanted: Wanted, said: str
+) -> None:
+    await watched.serve(chains)
+
+    with pytest.raises(ReplayError, match=said):
+        await watched.replay(wanted=wanted)
+
+
+async def test_a_network_without_start_block_needs_a_beginning(
+    chains: dict[str, Recording], watched: Bridge
+) -> None:
+    await watched.serve(chains)
+    plan = watched.plan()
+    networks = {n: s.model_copy(update={"start_block": None}) for n, s in plan.settings.networks.items()}
+    settings = plan.settings.model_copy(update={"networks": networks})
+    without = Plan(settings, plan.flows, plan.watches, plan.decoders)
+
+    with pytest.raises(ReplayError, match="nothing says where to begin on alpha: give --from"):
+        await replay_run.replay(
+            without, WHOLE, f"sqlite:///{watched.folder / 'a.db'}", durable=False, show_progress=False
+        )
+
+
+# --- interrupted --------------------------------------------------------------------------------------
+
+
+class Interrupt(BaseException):
+    """Stands for Ctrl-C."""
+
+
+def interrupting(events: int, _show: bool) -> AbstractContextManager[Callable[[Progress], None]]:
+    """A progress bar that interrupts the replay after so many events."""
+
+    def progress(now: Progress) -> None:
+        if now.events > events:
+            raise Interrupt
+
+    return nullcontext(progress)
+
+
+async def test_s7_an_interrupted_replay_goes_on_to_the_same_bytes(
+    chains: dict[str, Recording], watched: Bridge, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await watched.serve(chains)
+    uninterrupted = json.dumps(await watched.replay())
+    monkeypatch.setattr(replay, "EVENTS_A_COMMIT", 200)
+    for events, resume in ((300, False), (900, True), (1_500, True)):
+        with monkeypatch.context() as patched:
+            patched.setattr(replay_run, "_bar", partial(interrupting, events))
+            with pytest.raises(Interrupt):
+                await watched.replay(database_url, Wanted((), (), (), resume=resume))
+
+    report = await watched.replay(database_url, Wanted((), (), (), resume=True))
+
+    assert json.dumps(report) == uninterrupted
+
+
+async def test_s7_a_replay_that_was_finished_is_told_again_by_resuming(
+    chains: dict[str, Recording], watched: Bridge, sqlite_url: str
+) -> None:
+    await watched.serve(chains)
+    first = await watched.replay(sqlite_url)
+
+    assert await watched.replay(sqlite_url, Wanted((), (), (), resume=True)) == first
+
+
+async def test_a_replay_refuses_a_database_that_is_in_use(
+    chains: dict[str, Recording], watched: Bridge, database_url: str
+) -> None:
+    await watched.serve(chains)
+    before = await watched.replay(database_url, Wanted(("alpha",), (), ("17001000",)))
+
+    with pytest.raises(ReplayError, match="a replay never touches a live database"):
+        await watched.replay(database_url)
+    assert await watched.replay(database_url, Wanted(("alpha",), (), (), resume=True)) == before
+
+
+async def test_there_is_nothing_to_resume_in_a_fresh_database(
+    chains: dict[str, Recording], watched: Bridge, sqlite_url: str
+) -> None:
+    await watched.serve(chains)
+
+    with pytest.raises(ReplayError, match="holds no replay to go on with"):
+        await watched.replay(sqlite_url, Wanted((), (), (), resume=True))
+
+
+async def test_a_replay_of_networks_that_are_not_asked_for_is_not_resumed(
+    chains: dict[str, Recording], watched: Bridge, sqlite_url: str
+) -> None:
+    await watched.serve(chains)
+    await watched.replay(sqlite_url, Wanted((), (), ("2023-04-01",)))
+
+    with pytest.raises(ReplayError, match="networks that the config has not: beta"):
+        await watched.replay(sqlite_url, Wanted(("alpha",), (), (), resume=True))
+
+
+async def test_a_wrong_chain_ends_the_replay(chains: dict[str, Recording], watched: Bridge) -> None:
+    await watched.serve({ALPHA.name: chains["alpha"], BETA.name: chains["beta"]._replace(chain_id=5)})
+
+    with pytest.raises(ChainError, match="chain 5"):
+        await watched.replay()
