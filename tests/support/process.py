@@ -73,6 +73,11 @@ class Chainwatch:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._running.pid
+
+    @property
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "chainwatch was not started"
         return self._process
