@@ -13,7 +13,8 @@ from pathlib import Path
 from chainwatch.chain.abi import Abi, AbiError, load_abi
 from chainwatch.chain.decoder import ContractDecoder, DecodeError
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
-from chainwatch.checker.flow import Flow, FlowError, compile_flow
+from chainwatch.checker.compiler import FlowError, compile_flow
+from chainwatch.checker.flow import Flow
 from chainwatch.config import Draft, Settings, read
 from chainwatch.model import AbiEvent, Event
 from chainwatch.store.blocks import StoredLog

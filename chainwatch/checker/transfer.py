@@ -77,6 +77,12 @@ def without_blocks_above(transfer: Transfer, network: str, block: int) -> Transf
     return msgspec.structs.replace(transfer, occurrences=kept)
 
 
+def without_events_at(transfer: Transfer, positions: Container[tuple[str, int, int]]) -> Transfer:
+    """``transfer`` without the events at ``positions``: network, block, log index."""
+    kept = tuple(o for o in transfer.occurrences if _position(o) not in positions)
+    return msgspec.structs.replace(transfer, occurrences=kept)
+
+
 def settle(flow: Flow, transfer: Transfer, world: World, now: int, cause: str = IN_TIME) -> Settled:
     """Judge ``transfer`` by its events and by what was seen; tell how that differs from what was raised before.
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.checker.flow import Flow, compile_flow
+from chainwatch.checker.compiler import compile_flow
+from chainwatch.checker.flow import Flow
 from chainwatch.config.settings import FlowSettings, NetworkSettings
 from chainwatch.model import AbiEvent, AbiParam, Event, Header, RawLog, Signal
 from chainwatch.store.blocks import StoredLog

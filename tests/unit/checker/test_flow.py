@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from chainwatch.checker.compiler import FlowError
 from chainwatch.checker.flow import (
     AMOUNT,
     DESTINATION,
@@ -14,7 +15,6 @@ from chainwatch.checker.flow import (
     FAILED_CHECKS,
     ORIGIN,
     Flow,
-    FlowError,
     extract,
     index_steps,
 )
