@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.history import block_at, find_logs
 from chainwatch.chain.pool import Pool
+from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker.flow import ORIGIN, UNKNOWN_NETWORK, Flow
 from chainwatch.model import Checkpoint, Event, Searched, Transfer
 from chainwatch.plan import Plan
@@ -35,49 +37,54 @@ async def search_openings(
             groups.setdefault((transfer.flow, origins), []).append(transfer.key)
     for (flow_name, origins), keys in groups.items():
         flow = flows[flow_name]
-        for start in range(0, len(keys), KEYS_AT_ONCE):
-            some = keys[start : start + KEYS_AT_ONCE]
-            try:
-                events = [
-                    event
-                    for origin in origins
-                    for event in await _search(plan, pools, checkpoints, flow, origin, some)
-                ]
-            except ChainError as error:
-                failed = error
-                continue
-            yield Searched(flow_name, tuple(some), tuple(events))
+        try:
+            places = [await _place(plan, pools, checkpoints, flow, origin) for origin in origins]
+            for start in range(0, len(keys), KEYS_AT_ONCE):
+                some = keys[start : start + KEYS_AT_ONCE]
+                events = [event for place in places if place for event in await place.search(some)]
+                yield Searched(flow_name, tuple(some), tuple(events))
+        except ChainError as error:
+            failed = error
     if failed is not None:
         raise failed
 
 
-async def _search(
-    plan: Plan,
-    pools: Mapping[str, Pool],
-    checkpoints: Mapping[str, Checkpoint],
-    flow: Flow,
-    origin: str,
-    keys: Sequence[str],
-) -> list[Event]:
+class _Place(NamedTuple):
+    """Where opening steps of ``flow`` are looked for: the blocks ``first``..``last`` of one network."""
+
+    flow: Flow
+    topic0s: tuple[bytes, ...] | None
+    pool: Pool
+    watch: NetworkWatch
+    first: int
+    last: int
+
+    async def search(self, keys: Sequence[str]) -> list[Event]:
+        """The opening events of ``keys``, and perhaps others."""
+        opening = self.flow.opening
+        topics = [self.topic0s, *self.flow.search_topics(keys)]
+        found: list[Event] = []
+        for contract in self.watch.contracts:
+            if contract.name != opening.contract:
+                continue
+            for log in await find_logs(self.pool, contract.address, topics, self.first, self.last):
+                event = self.watch.decode(log)
+                if isinstance(event, Event) and event.signature == opening.event.signature:
+                    found.append(event)
+        return found
+
+
+async def _place(
+    plan: Plan, pools: Mapping[str, Pool], checkpoints: Mapping[str, Checkpoint], flow: Flow, origin: str
+) -> _Place | None:
+    """Where on ``origin``; None where there is nothing before the first block watched."""
     checkpoint, watch = checkpoints.get(origin), plan.watches.get(origin)
     if checkpoint is None or watch is None or checkpoint.first_block == 0:
-        return []
-    pool = pools[origin]
-    first = await block_at(pool, max(0, checkpoint.first_timestamp - flow.lookback))
+        return None
+    first = await block_at(pools[origin], max(0, checkpoint.first_timestamp - flow.lookback))
     last = checkpoint.first_block - 1
-    if first > last:
-        return []
-    found: list[Event] = []
-    topic0 = plan.decoders[flow.opening.contract].topic0s
-    for contract in watch.contracts:
-        if contract.name != flow.opening.contract:
-            continue
-        topics = [topic0, *flow.search_topics(keys)]
-        for log in await find_logs(pool, contract.address, topics, first, last):
-            event = watch.decode(log)
-            if isinstance(event, Event) and event.signature == flow.opening.event.signature:
-                found.append(event)
-    return found
+    topic0s = plan.decoders[flow.opening.contract].topic0s
+    return _Place(flow, topic0s, pools[origin], watch, first, last) if first <= last else None
 
 
 def _origins(flow: Flow, transfer: Transfer) -> tuple[str, ...]:

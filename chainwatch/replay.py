@@ -17,11 +17,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 
 from chainwatch import views
-from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.manager import NEVER, AlertManager
 from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.queue import ReceiverQueue
+from chainwatch.chain.errors import NotThere
 from chainwatch.chain.history import block_at, read_range
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
@@ -45,6 +47,8 @@ ALL = 2**62
 SEARCHES_AT_ONCE = 1_000
 PROPERTY = "replay"
 """The property that marks a database as a replay's and holds its range."""
+
+_log = structlog.get_logger("chainwatch.replay")
 
 
 class ReplayError(Exception):
@@ -74,7 +78,10 @@ def parse_when(text: str) -> int | datetime:
     """
     if text.isdigit():
         number = int(text)
-        return number if number < FIRST_TIME else datetime.fromtimestamp(number, UTC)
+        try:
+            return number if number < FIRST_TIME else datetime.fromtimestamp(number, UTC)
+        except (OverflowError, OSError) as error:
+            raise ValueError(f"{text} seconds is no time") from error
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -125,11 +132,7 @@ class Replay:
         self._pools = pools
         self._notify = notify
         # A year's alerts told again every few hours of it would help nobody.
-        routes = (
-            [r.model_copy(update={"repeat_interval": float("inf")}) for r in settings.routes]
-            if notify
-            else []
-        )
+        routes = [r.model_copy(update={"repeat_interval": NEVER}) for r in settings.routes] if notify else []
         self._alerts = AlertManager(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
         self._pipeline = Pipeline(plan.flows, settings.networks, plan.decode, self._alerts)
         self._ranges: list[Range] = []
@@ -233,17 +236,22 @@ class Replay:
         return read_range(pool, watch, wanted.first, wanted.last, first_ever=True)
 
     async def _look_back(self) -> None:
-        """Look up the opening steps from before the range, until there is none left to look for."""
-        checkpoints = await self._database.read(blocks.checkpoints)
-        while waiting := await self._database.read(self._unsearched):
-            async for found in search_openings(self._plan, self._pools, checkpoints, waiting):
-                await self._write([found])
+        """Look up the opening steps from before the range, until there is none left to look for.
 
-    def _unsearched(self, connection: sa.Connection) -> list[Transfer]:
-        for origin in self._pools:
-            if waiting := transfers.waiting_on(connection, SEARCH + origin, SEARCHES_AT_ONCE):
-                return waiting
-        return []
+        Those that the node does not have any more stay looked for, as in a live run: their transfers stay open.
+        """
+        checkpoints = await self._database.read(blocks.checkpoints)
+        origins = set(self._pools)
+        while found := await self._database.read(lambda c: _unsearched(c, origins)):
+            origin, waiting = found
+            try:
+                async for searched in search_openings(self._plan, self._pools, checkpoints, waiting):
+                    await self._write([searched])
+            except NotThere as error:
+                origins.discard(origin)
+                _log.warning(
+                    "blocks before the range cannot be looked through", network=origin, error=str(error)
+                )
 
     async def _deliver(self) -> None:
         """Flush every group and let the queues empty themselves."""
@@ -302,6 +310,14 @@ class Replay:
                 self._pipeline.flows, transfers.select(connection, transfers.Filter()), seen
             ),
         }
+
+
+def _unsearched(connection: sa.Connection, origins: Iterable[str]) -> tuple[str, list[Transfer]] | None:
+    """One of ``origins``, and transfers whose opening step is to be looked for there; None when there are no more."""
+    for origin in sorted(origins):
+        if waiting := transfers.waiting_on(connection, SEARCH + origin, SEARCHES_AT_ONCE):
+            return origin, waiting
+    return None
 
 
 def _alerts(connection: sa.Connection) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
-from chainwatch import replay, replay_run
+from chainwatch import lookback, replay, replay_run
+from chainwatch.chain import history
 from chainwatch.chain.errors import ChainError
 from chainwatch.plan import Plan, load_plan
 from chainwatch.replay import Progress, ReplayError
@@ -137,23 +138,52 @@ async def test_what_a_node_lacks_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("lookback", "searchable"), [("0s", True), ("7d", True), ("1h", True), ("7d", False), ("0s", False)]
+    ("back", "searchable"), [("0s", True), ("7d", True), ("1h", True), ("7d", False), ("0s", False)]
 )
 async def test_a_fill_without_deposit_in_the_range_is_looked_up_or_not_as_configured(
-    year: list[Action], chains: dict[str, Recording], watched: Bridge, lookback: str, searchable: bool
+    year: list[Action], chains: dict[str, Recording], watched: Bridge, back: str, searchable: bool
 ) -> None:
     as_emitted = {
         name: c._replace(logs=bridge.with_searchable_numbers(c.logs, searchable=searchable))
         for name, c in chains.items()
     }
     await watched.serve(as_emitted)
-    seconds = {"0s": 0, "7d": 7 * DAY, "1h": 3600}[lookback]
+    seconds = {"0s": 0, "7d": 7 * DAY, "1h": 3600}[back]
 
-    report = await watched.replay(flow=f'lookback = "{lookback}"', searchable=searchable)
+    report = await watched.replay(flow=f'lookback = "{back}"', searchable=searchable)
 
     expected = bridge.expect(year, whole(), seconds, searchable=searchable)
     assert bridge.found(report) == expected
     assert bool(expected.statuses["unopened"]) == (not searchable and seconds > 0)
+
+
+async def test_a_fill_whose_deposit_lies_in_blocks_that_the_node_has_no_more_stays_open(
+    year: list[Action], chains: dict[str, Recording], watched: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "PATIENCE", 0.05)
+    await watched.serve(chains)
+    for network in NETWORKS:
+        watched.nodes[network.name].faults = Faults(first_block=network.start)
+
+    report = await watched.replay()
+
+    plain = bridge.expect(year, whole(), 0)
+    not_found = plain.orphans - bridge.expect(year, whole(), searchable=False).orphans
+    found = bridge.found(report)
+    assert found.statuses["open"] == plain.statuses["open"] + len(not_found)
+    assert found.orphans == plain.orphans - not_found
+
+
+async def test_blocks_before_the_range_are_looked_for_once_for_many_transfers(
+    chains: dict[str, Recording], watched: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookback, "KEYS_AT_ONCE", 2)
+    await watched.serve(chains)
+
+    await watched.replay()
+
+    for node in watched.nodes.values():
+        assert node.questions["eth_getBlockByNumber"] < 130
 
 
 async def test_repeats_that_are_allowed_raise_nothing(
