@@ -134,6 +134,8 @@ class Replay:
         # A year's alerts told again every few hours of it would help nobody.
         routes = [r.model_copy(update={"repeat_interval": NEVER}) for r in settings.routes] if notify else []
         self._alerts = AlertManager(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
+        self._longest_wait = max((r.group_wait + r.group_interval for r in routes), default=0.0)
+        """Alerts are raised as long ago as a group may wait, so that at the end none has to be waited for."""
         self._pipeline = Pipeline(plan.flows, settings.networks, plan.decode, self._alerts)
         self._ranges: list[Range] = []
 
@@ -213,7 +215,8 @@ class Replay:
         return size >= EVENTS_A_COMMIT
 
     async def _write(self, items: Iterable[Batch | Searched]) -> None:
-        await self._database.write(lambda c: self._pipeline.process(c, items, time.time()))
+        now = time.time() - self._longest_wait
+        await self._database.write(lambda c: self._pipeline.process(c, items, now))
 
     async def _merged(self, ranges: Sequence[Range]) -> AsyncIterator[Batch]:
         """The batches of all ranges, by the time of their last block."""
@@ -255,8 +258,7 @@ class Replay:
 
     async def _deliver(self) -> None:
         """Flush every group and let the queues empty themselves."""
-        longest_wait = max((r.group_wait + r.group_interval for r in self._plan.settings.routes), default=0.0)
-        await self._database.write(lambda c: self._alerts.flush(c, time.time() + longest_wait))
+        await self._database.write(lambda c: self._alerts.flush(c, time.time()))
 
         async def troubled(signals: Sequence[Signal]) -> None:
             await self._database.write(lambda c: self._alerts.apply(c, signals, time.time()))
