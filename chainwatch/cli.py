@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FAILED, BAD_USAGE, FOUND_ALERTS = 1, 2, 3
 
 Id = click.IntRange(1, 2**63 - 1)
+Block = click.IntRange(0, 2**32 - 1)
 
 T = TypeVar("T")
 
@@ -113,7 +114,7 @@ def run(config: Path) -> None:
 
 @main.command()
 @click.argument("network")
-@click.argument("block", type=click.IntRange(0, 2**32 - 1))
+@click.argument("block", type=Block)
 @click.pass_obj
 def rewind(config: Path, network: str, block: int) -> None:
     """Forget what was read of NETWORK after BLOCK, so that `run` reads it again from there."""
@@ -128,6 +129,37 @@ def rewind(config: Path, network: str, block: int) -> None:
     with claimed(url), contextlib.closing(Database.open(url, create=False)) as database:
         header = _run(rewinding.rewind(plan, database, network, block))
     click.echo(f"{network} goes on after block {header.number}, {to_hex(header.hash)}")
+
+
+@main.command()
+@click.argument("network")
+@click.option("--from", "first", type=Block, help="The first block. Default: the first that was read.")
+@click.option("--to", "last", type=Block, help="The last block. Default: the last that was read.")
+@click.option("--repair", is_flag=True, help="Put right what differs, with all that follows from it.")
+@as_json
+@click.pass_obj
+def audit(
+    config: Path, network: str, first: int | None, last: int | None, repair: bool, as_json: bool
+) -> None:
+    """Read blocks of NETWORK again, through another endpoint if there is one, and compare with what is stored."""
+    from chainwatch import auditing, show
+    from chainwatch.store.claim import claimed
+    from chainwatch.store.database import Database
+
+    plan = _plan(config)
+    if network not in plan.watches:
+        raise click.BadParameter(did_you_mean(network, plan.watches), param_hint="NETWORK")
+    url = plan.settings.store.url.get_secret_value()
+    with (
+        claimed(url) if repair else contextlib.nullcontext(),
+        contextlib.closing(Database.open(url, create=False)) as database,
+    ):
+        found = _run(auditing.audit(plan, database, network, first, last))
+        if repair and found.differences:
+            auditing.repair(plan, database, found)
+    show.audit(found, repair, as_json)
+    if found.differences:
+        sys.exit(FAILED)
 
 
 @main.command()

@@ -30,10 +30,14 @@ from chainwatch.model import (
 from chainwatch.store import blocks
 from chainwatch.store import transfers as stored
 from chainwatch.store.blocks import StoredLog
+from chainwatch.store.errors import StoreError
 from chainwatch.store.transfers import DeadlineChanges
 
 AT_ONCE = 5_000
 """How many transfers are loaded, judged and saved at a time."""
+
+REPAIRED = "repaired"
+"""Why an alert ends whose events were found not to be in the chain."""
 
 CONFIG_CHANGED = "configuration changed"
 """Why an alert ends that the flow as configured now would not have raised."""
@@ -90,6 +94,35 @@ class Pipeline:
         changes = self._settle_touched(connection, work)
         for network in sorted(work.advanced):
             self._raise_due(connection, network, work, changes)
+        return Outcome(changes, self._alerts.apply(connection, work.signals, now))
+
+    def put_right(
+        self,
+        connection: sa.Connection,
+        network: str,
+        wrong: Sequence[StoredLog],
+        right: Sequence[Event | UndecodedLog],
+        now: float,
+    ) -> Outcome:
+        """Forget the stored logs ``wrong`` of ``network``, take in ``right``, and judge the transfers that they touch."""
+        work = _Work(blocks.checkpoints(connection))
+        work.chain_time = max(work.world.seen.values(), default=0)
+        number = blocks.network_id(connection, network)
+        if number is None:
+            raise StoreError(f"nothing of {network} was read yet")
+        work.removed = {(network, s.log.block_number, s.log.log_index) for s in wrong}
+        events = [event for s in wrong if (event := self._decode(network, s)) is not None]
+        work.dropped |= set(extract(self._steps, events).occurrences)
+        blocks.drop_logs(connection, number, [s.log for s in wrong])
+        found = [one for one in right if isinstance(one, Event)]
+        undecoded = [one for one in right if isinstance(one, UndecodedLog)]
+        blocks.save_logs(connection, number, [StoredLog(e.contract, e.log, None) for e in found])
+        blocks.save_logs(connection, number, [StoredLog(u.contract, u.log, u.error) for u in undecoded])
+        work.signals += extract(self._steps, found, work.found).troubles
+        work.signals += [_undecodable(log) for log in undecoded]
+        changes = self._settle_touched(connection, work)
+        for name in sorted(work.world.seen):
+            self._raise_due(connection, name, work, changes)
         return Outcome(changes, self._alerts.apply(connection, work.signals, now))
 
     def judge_again(self, connection: sa.Connection, after: int, limit: int, now: float) -> int | None:
@@ -170,6 +203,8 @@ class Pipeline:
         if key in work.dropped:
             for network, block in work.cut.items():
                 current = transfers.without_blocks_above(current, network, block)
+            if work.removed:
+                current = transfers.without_events_at(current, work.removed)
         current = transfers.with_events(current, added)
         if current.occurrences and key in work.searched:
             current = transfers.with_events(current, work.openings.get(key, ()))
@@ -182,7 +217,7 @@ class Pipeline:
             # The flow is no longer configured: what is stored of it stays, but nothing is awaited any more.
             return msgspec.structs.replace(current, deadlines={})
         if (current.flow, current.key) in work.dropped:
-            cause = transfers.REORG
+            cause = REPAIRED if work.removed else transfers.REORG
         settled = transfers.settle(flow, current, work.world, work.chain_time, cause)
         work.signals += settled.signals
         return settled.transfer
@@ -215,6 +250,8 @@ class _Work:
         """What was found for the transfers in ``searched``."""
         self.cut: dict[str, int] = {}
         """The block after which a network's events were dropped."""
+        self.removed: set[tuple[str, int, int]] = set()
+        """Network, block and log index of the events that were never in the chain."""
         self.advanced: set[str] = set()
         self.chain_time = 0
 

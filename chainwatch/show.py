@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from chainwatch.alerting.providers.text import clean, when
+from chainwatch.auditing import Audit
+from chainwatch.model import to_hex
 from chainwatch.plan import Plan
 
 PIPED_WIDTH = 100_000
@@ -36,6 +38,34 @@ _STATE_STYLES = {
     "unopened": "dim",
     "untracked": "dim",
 }
+
+
+def audit(found: Audit, repaired: bool, as_json: bool) -> None:
+    """How what is stored differs from what was read again."""
+    rows = [
+        {
+            "kind": difference.kind,
+            "block": difference.log.block_number,
+            "log_index": difference.log.log_index,
+            "tx_hash": to_hex(difference.log.tx_hash),
+        }
+        for difference in found.differences
+    ]
+    if as_json:
+        blocks = {"network": found.network, "from": found.first, "to": found.last, "logs": found.logs}
+        endpoints = {"endpoints": list(found.endpoints), "repaired": repaired and bool(rows)}
+        _json({**blocks, **endpoints, "differences": rows})
+        return
+    where = (
+        f"{found.network}, blocks {found.first} to {found.last}, read through {', '.join(found.endpoints)}"
+    )
+    if not rows:
+        click.echo(f"{where}: all {found.logs} logs are stored as they are")
+        return
+    _table(("kind", "block", "log", "transaction"), [tuple(map(str, row.values())) for row in rows])
+    click.echo(
+        f"{where}: {len(rows)} differences{', put right' if repaired else '; put right with --repair'}"
+    )
 
 
 def check(plan: Plan, endpoints: Sequence[dict[str, Any]], as_json: bool) -> None:

@@ -84,14 +84,21 @@ class Pool:
     """
 
     def __init__(
-        self, network: NetworkSettings, session: aiohttp.ClientSession, clock: Callable[[], float] = time.time
+        self,
+        network: NetworkSettings,
+        session: aiohttp.ClientSession,
+        clock: Callable[[], float] = time.time,
+        last_first: bool = False,
     ) -> None:
+        """``last_first``: asked in the reverse of the configured order, as a second opinion."""
         self.network = network
         self._clock = clock
         self._listeners: list[Callable[[], None]] = []
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         members = [self._member(index, session) for index in range(len(network.rpc))]
+        if last_first:
+            members.reverse()
         self._members = sorted(members, key=lambda member: member.kind == "websocket")
 
     async def start(self) -> None:
@@ -104,6 +111,12 @@ class Pool:
             self._changed.clear()
             await self._changed.wait()
         self._refuse_wrong_chain()
+
+    async def all_tried(self) -> None:
+        """Returns when every endpoint has been verified or has failed once."""
+        while any(m.state == "new" for m in self._members):
+            self._changed.clear()
+            await self._changed.wait()
 
     async def close(self) -> None:
         """Closes all connections; safe to call twice."""

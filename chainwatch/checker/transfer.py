@@ -7,7 +7,7 @@ events (S4).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -79,7 +79,7 @@ def without_blocks_above(transfer: Transfer, network: str, block: int) -> Transf
 
 def without_events_at(transfer: Transfer, positions: Container[tuple[str, int, int]]) -> Transfer:
     """``transfer`` without the events at ``positions``: network, block, log index."""
-    kept = tuple(o for o in transfer.occurrences if _position(o) not in positions)
+    kept = tuple(o for o in transfer.occurrences if (o.network, o.block, o.log_index) not in positions)
     return msgspec.structs.replace(transfer, occurrences=kept)
 
 

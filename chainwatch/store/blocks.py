@@ -137,6 +137,21 @@ def logs_above(connection: sa.Connection, network: str, block: int) -> list[Stor
     return list(_stored(connection, between))
 
 
+def logs_between(connection: sa.Connection, network: str, first: int, last: int) -> list[StoredLog]:
+    """The stored logs of ``network`` in the blocks ``first``..``last``, in order."""
+    number = network_id(connection, network)
+    if number is None:
+        return []
+    between = logs.c.id.between(event_id(number, first, 0), event_id(number, last + 1, 0) - 1)
+    return list(_stored(connection, between))
+
+
+def drop_logs(connection: sa.Connection, number: int, dropped: Sequence[RawLog]) -> None:
+    """Delete the logs at the positions of ``dropped`` of the network with the id ``number``."""
+    rows = [(event_id(number, log.block_number, log.log_index),) for log in dropped]
+    bulk.delete(connection, logs, ("id",), rows)
+
+
 def drop_above(connection: sa.Connection, network: str, block: int) -> None:
     """Delete the logs and headers of ``network`` in blocks after ``block``."""
     number = network_id(connection, network)

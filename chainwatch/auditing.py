@@ -1,0 +1,123 @@
+"""``chainwatch audit``: what is stored of a network, compared with what another endpoint says of the same blocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.chain.history import read_range
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.transport import open_session
+from chainwatch.model import Batch, Event, RawLog, UndecodedLog
+from chainwatch.pipeline import Pipeline
+from chainwatch.plan import Plan
+from chainwatch.store import blocks
+from chainwatch.store.blocks import StoredLog
+from chainwatch.store.database import Database
+from chainwatch.store.errors import StoreError
+
+MISSING, FOREIGN, DIFFERENT = "missing", "foreign", "different"
+
+
+class Difference(NamedTuple):
+    """A log that is not stored as it is in the chain.
+
+    ``kind``: missing (in the chain only), foreign (stored only), different (another log at the same position).
+    """
+
+    kind: str
+    stored: StoredLog | None
+    found: Event | UndecodedLog | None
+
+    @property
+    def log(self) -> RawLog:
+        """The log in the chain; the stored one where there is none."""
+        one = self.found or self.stored
+        assert one is not None
+        return one.log
+
+
+class Audit(NamedTuple):
+    """``differences`` in the blocks ``first``..``last`` of ``network`` among ``logs`` logs read through ``endpoints``."""
+
+    network: str
+    first: int
+    last: int
+    logs: int
+    endpoints: tuple[str, ...]
+    differences: tuple[Difference, ...]
+
+
+async def audit(
+    plan: Plan, database: Database, network: str, first: int | None = None, last: int | None = None
+) -> Audit:
+    """Read the blocks ``first``..``last`` again, through the endpoint configured last where it answers, and compare.
+
+    Without bounds: all blocks that were read. What is older than the store's retention may be missing. Raises
+    ``ChainError`` when the blocks cannot be read, ``StoreError`` when the network was not read that far.
+    """
+    with database.reading() as connection:
+        checkpoint = blocks.checkpoints(connection).get(network)
+    if checkpoint is None:
+        raise StoreError(f"nothing of {network} was read yet")
+    first = checkpoint.first_block if first is None else first
+    last = checkpoint.last.number if last is None else last
+    if not checkpoint.first_block <= first <= last <= checkpoint.last.number:
+        read = f"{checkpoint.first_block} to {checkpoint.last.number}"
+        raise StoreError(
+            f"blocks {first} to {last} of {network} were not all read; read are the blocks {read}"
+        )
+    differences: list[Difference] = []
+    logs = 0
+    pruned_before = time.time() - plan.settings.store.retention
+    settings = plan.settings.networks[network]
+    async with open_session() as session, Pool(settings, session, last_first=True) as pool:
+        await pool.all_tried()
+        async for batch in read_range(pool, plan.watches[network], first, last):
+            with database.reading() as connection:
+                stored = blocks.logs_between(connection, network, batch.first, batch.last.number)
+            logs += len(batch.events) + len(batch.undecoded)
+            differences += _compare(batch, stored, pruned_before)
+        asked = tuple(endpoint.name for endpoint in pool.endpoints if endpoint.questions)
+    return Audit(network, first, last, logs, asked, tuple(differences))
+
+
+def repair(plan: Plan, database: Database, found: Audit) -> None:
+    """Put right what ``found`` says, with all that follows from it, in one transaction."""
+    settings = plan.settings
+    receivers = {receiver.name: receiver.send_resolved for receiver in settings.receivers.values()}
+    pipeline = Pipeline(
+        plan.flows, settings.networks, plan.decode, AlertManager(settings.routes, receivers, 0)
+    )
+    wrong = [d.stored for d in found.differences if d.stored is not None]
+    right = [d.found for d in found.differences if d.found is not None]
+
+    with database.transaction() as connection:
+        pipeline.put_right(connection, found.network, wrong, right, time.time())
+
+
+def _compare(batch: Batch, stored: Sequence[StoredLog], pruned_before: float) -> Iterable[Difference]:
+    """How ``stored`` differs from the logs of ``batch``, in the order of their positions."""
+    logs: list[Event | UndecodedLog] = [*batch.events, *batch.undecoded]
+    in_chain = {_position(one.log): one for one in logs}
+    in_store = {_position(one.log): one for one in stored}
+    for position in sorted(in_chain.keys() | in_store.keys()):
+        found, kept = in_chain.get(position), in_store.get(position)
+        if found is None:
+            yield Difference(FOREIGN, kept, None)
+        elif kept is None:
+            if found.log.timestamp >= pruned_before:
+                yield Difference(MISSING, None, found)
+        elif _content(found.log) != _content(kept.log):
+            yield Difference(DIFFERENT, kept, found)
+
+
+def _position(log: RawLog) -> tuple[int, int]:
+    return log.block_number, log.log_index
+
+
+def _content(log: RawLog) -> RawLog:
+    """``log`` without its block's hash, which is not stored."""
+    return log._replace(block_hash=b"")

@@ -1,0 +1,143 @@
+"""`chainwatch audit`, on an embedded chain."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.app import Monitor
+from chainwatch.auditing import audit, repair
+from chainwatch.chain.transport import open_session
+from chainwatch.config import read_dict
+from chainwatch.demo import scenario
+from chainwatch.demo.chain import DemoChain
+from chainwatch.model import Event
+from chainwatch.pipeline import Pipeline
+from chainwatch.plan import Plan, make_plan
+from chainwatch.store import alerts, blocks, transfers
+from chainwatch.store.blocks import StoredLog
+from chainwatch.store.database import Database
+from chainwatch.store.errors import StoreError
+
+
+class Watched(NamedTuple):
+    """A chain with a transfer to itself that was paid out; all of it was read."""
+
+    plan: Plan
+    database: Database
+
+    @property
+    def stored(self) -> list[StoredLog]:
+        with self.database.reading() as connection:
+            return blocks.logs_above(connection, "alpha", -1)
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        with self.database.reading() as connection:
+            return transfers.counts(connection).get("bridge", {})
+
+    @property
+    def raised(self) -> list[tuple[str, str, str]]:
+        with self.database.reading() as connection:
+            return [(a.name, a.state, a.reason) for a in alerts.list_alerts(connection) if "flow" in a.labels]
+
+    def spoil(self, wrong: list[StoredLog], right: list[Event]) -> None:
+        """Changes what is stored, with all that follows, as if the endpoint had told it so."""
+        settings = self.plan.settings
+        pipeline = Pipeline(
+            self.plan.flows,
+            settings.networks,
+            self.plan.decode,
+            AlertManager(settings.routes, dict.fromkeys(settings.receivers, True), 0),
+        )
+        with self.database.transaction() as connection:
+            pipeline.put_right(connection, "alpha", wrong, right, 0.0)
+
+    async def kinds(self) -> list[str]:
+        return [d.kind for d in (await audit(self.plan, self.database, "alpha")).differences]
+
+
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
+    chain = DemoChain(900_001, "alpha")
+    await chain.start()
+    try:
+        address = await chain.deploy_bridge(scenario.ALPHA_DOMAIN)
+        config = scenario.config(chain, DemoChain(900_002, "beta"), {"alpha": address}, tmp_path / "x.db")
+        del config["networks"]["beta"]
+        plan = make_plan(read_dict(config))
+        await chain.execute(await chain.xcall(scenario.ALPHA_DOMAIN, 5))
+        with closing(Database.open(f"sqlite:///{tmp_path / 'x.db'}", durable=False)) as database:
+            watched = Watched(plan, database)
+            async with open_session() as session:
+                monitor = Monitor(plan, database, session)
+                await monitor.start()
+                async with asyncio.timeout(20):
+                    while watched.statuses != {"complete": 1}:
+                        await asyncio.sleep(0.02)
+                await monitor.stop()
+            yield watched
+    finally:
+        await chain.stop()
+
+
+async def test_what_is_stored_as_it_is_in_the_chain_is_proven_S1(watched: Watched) -> None:
+    found = await audit(watched.plan, watched.database, "alpha")
+    assert (found.logs, found.differences) == (len(watched.stored), ())
+    assert found.logs >= 2
+    assert len(found.endpoints) == 1
+
+
+async def test_a_missing_log_is_found_and_put_in_with_its_transfer_S1(watched: Watched) -> None:
+    whole = watched.stored
+    watched.spoil(whole[-1:], [])
+    assert watched.statuses == {"open": 1}
+    found = await audit(watched.plan, watched.database, "alpha")
+    assert [d.kind for d in found.differences] == ["missing"]
+    repair(watched.plan, watched.database, found)
+    assert watched.stored == whole
+    assert watched.statuses == {"complete": 1}
+    assert await watched.kinds() == []
+
+
+async def test_a_foreign_log_is_found_and_dropped_and_its_alert_ends(watched: Watched) -> None:
+    whole = watched.stored
+    event = watched.plan.decode("alpha", whole[-1])
+    assert event is not None
+    watched.spoil([], [event._replace(log=event.log._replace(log_index=9))])
+    assert watched.raised == [("TransferRepeated", "firing", "")]
+    found = await audit(watched.plan, watched.database, "alpha")
+    assert [d.kind for d in found.differences] == ["foreign"]
+    repair(watched.plan, watched.database, found)
+    assert watched.stored == whole
+    assert watched.raised == [("TransferRepeated", "resolved", "repaired")]
+    assert await watched.kinds() == []
+
+
+async def test_a_log_that_differs_is_replaced(watched: Watched) -> None:
+    whole = watched.stored
+    event = watched.plan.decode("alpha", whole[0])
+    assert event is not None
+    watched.spoil(whole[:1], [event._replace(log=event.log._replace(tx_hash=bytes(32)))])
+    found = await audit(watched.plan, watched.database, "alpha")
+    assert [d.kind for d in found.differences] == ["different"]
+    repair(watched.plan, watched.database, found)
+    assert watched.stored == whole
+    assert watched.statuses == {"complete": 1}
+
+
+async def test_what_was_pruned_is_not_missed(watched: Watched) -> None:
+    watched.spoil(watched.stored[-1:], [])
+    store = watched.plan.settings.store.model_copy(update={"retention": -1000.0})
+    settings = watched.plan.settings.model_copy(update={"store": store})
+    object.__setattr__(watched.plan, "settings", settings)
+    assert await watched.kinds() == []
+
+
+async def test_blocks_that_were_not_read_cannot_be_audited(watched: Watched) -> None:
+    with pytest.raises(StoreError, match="were not all read; read are the blocks 0 to"):
+        await audit(watched.plan, watched.database, "alpha", 0, 10**6)
