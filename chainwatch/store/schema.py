@@ -14,7 +14,7 @@ from chainwatch.store import alert_tables, bulk
 from chainwatch.store.errors import NewerSchema, NoDatabase, StoreError
 from chainwatch.store.tables import metadata, properties
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration. A test keeps it equal to Alembic's head and to ``metadata``."""
 CREATED_AT = "created_at"
 """The property that holds when the database was made, in Unix seconds."""
