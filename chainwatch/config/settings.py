@@ -10,15 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, StrictBool, StrictInt, field_validator, model_validator
 
 from chainwatch.config.durations import parse_duration
 from chainwatch.config.types import (
@@ -33,6 +25,7 @@ from chainwatch.config.types import (
     RpcUrl,
     Secret,
     Severity,
+    Table,
     Text,
     WebLink,
     normal_severity,
@@ -44,12 +37,6 @@ NEAR_MISS = 0.8
 
 SECRET_KEYS = frozenset({"rpc", "url", "secret", "headers"})
 """Keys whose values are secret, in whichever table."""
-
-
-class Table(BaseModel):
-    """What every table of the file has in common: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
 
 
 # --- store and log ------------------------------------------------------------------------------------
@@ -390,10 +377,10 @@ class Settings(Table):
     folder: Path = Field(description="The config file's folder, to which relative paths refer.")
     store: StoreSettings
     networks: dict[str, NetworkSettings]
-    contracts: dict[str, ContractSettings] = {}
-    flows: dict[str, FlowSettings] = {}
-    receivers: dict[str, ReceiverSettings] = {}
-    routes: list[RouteSettings] = []
+    contracts: dict[str, ContractSettings] = Field(default={})
+    flows: dict[str, FlowSettings] = Field(default={})
+    receivers: dict[str, ReceiverSettings] = Field(default={})
+    routes: list[RouteSettings] = Field(default=[])
     log: LogSettings = LogSettings()
     external_url: WebLink | None = Field(
         default=None, description="Address at which people reach this chainwatch, for links in notifications."

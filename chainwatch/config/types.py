@@ -10,13 +10,29 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, SecretStr, Tag, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    ValidationInfo,
+)
 
 from chainwatch.config.durations import EXAMPLES, parse_duration
 from chainwatch.keccak import checksum_address
 from chainwatch.model import SEVERITY_NAMES
 
 _UrlText = TypeVar("_UrlText", str, SecretStr)
+
+
+class Table(BaseModel):
+    """What every table of the file has in common: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
 
 
 class Expected(ValueError):

@@ -14,7 +14,7 @@ import tomli
 from pydantic import BaseModel
 
 from chainwatch.config import Settings, load
-from chainwatch.config.settings import Table
+from chainwatch.config.types import Table
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "config.toml"
