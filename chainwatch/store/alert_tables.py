@@ -226,3 +226,16 @@ rate_windows = Table(
     Column("sent", Integer, nullable=False),
     comment="How many notifications a receiver got in the running minute.",
 )
+
+# --- what other programs sent -----------------------------------------------------------------------------
+
+alert_expiries = Table(
+    "alert_expiries",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("expires_at", Double, nullable=False),
+    Column("timeout", SmallInteger, nullable=False, comment="1: its sender named no end"),
+    sqlite_with_rowid=False,
+    comment="Alerts that end by themselves unless they are sent again.",
+)
+Index("alert_expiries_due", alert_expiries.c.expires_at)
