@@ -12,8 +12,12 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.store import bulk
-from chainwatch.store.alert_tables import alert_groups, alert_members, alerts
+from chainwatch.store.alert_tables import alert_groups, alert_holds, alert_members, alerts
 from chainwatch.store.alerts import State, in_chunks
+
+
+TELL_AGAIN = 2
+"""In place of 1 in ``told``: it was told, and is to be told once more."""
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -30,13 +34,20 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """An alert in a group, and whether the group's receiver was told that it fires. ``quiet``: it need not be."""
+    """An alert in a group, and whether the group's receiver was told that it fires. ``quiet``: it need not be.
+
+    ``held``: a policy keeps it from being told for now. ``released``: one did until now. ``again``: it is to be told once
+    more though it was told.
+    """
 
     alert_id: int
     fingerprint: str
     state: State
     told: bool
     quiet: bool = False
+    held: bool = False
+    released: bool = False
+    again: bool = False
 
 
 def find(connection: sa.Connection, keys: Sequence[str]) -> dict[tuple[str, str], Group]:
@@ -130,22 +141,67 @@ def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, li
         for group_id, alert_id, fingerprint, state, told, audience in connection.execute(
             query.where(alert_members.c.group_id.in_(some))
         ):
-            member = Member(alert_id, fingerprint, state, bool(told), audience == "quiet")
+            member = Member(
+                alert_id, fingerprint, state, told > 0, audience == "quiet", again=told == TELL_AGAIN
+            )
             found.setdefault(group_id, []).append(member)
     return found
 
 
 def mark_told(connection: sa.Connection, group_ids: Sequence[int]) -> None:
-    """Everything in these groups has been told: resolved members leave, the others count as told."""
+    """Everything in these groups but what is held has been told: resolved members leave, the others count as told."""
+    held = (
+        sa.select(alert_holds.c.alert_id)
+        .where(
+            alert_holds.c.group_id == alert_members.c.group_id,
+            alert_holds.c.alert_id == alert_members.c.alert_id,
+        )
+        .exists()
+    )
     for some in in_chunks(group_ids):
-        inside = alert_members.c.group_id.in_(some)
+        inside = alert_members.c.group_id.in_(some) & ~held
         ended = (
             sa.select(alerts.c.id)
             .where(alerts.c.id == alert_members.c.alert_id, alerts.c.state == sa.literal_column("'resolved'"))
             .exists()
         )
         connection.execute(sa.delete(alert_members).where(inside, ended))
-        connection.execute(sa.update(alert_members).where(inside, alert_members.c.told == 0).values(told=1))
+        connection.execute(sa.update(alert_members).where(inside, alert_members.c.told != 1).values(told=1))
+
+
+def tell_again(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
+    """Have whoever was told of these alerts told once more."""
+    for some in in_chunks(alert_ids):
+        connection.execute(
+            sa.update(alert_members)
+            .where(alert_members.c.alert_id.in_(some), alert_members.c.told == 1)
+            .values(told=TELL_AGAIN)
+        )
+
+
+def move(connection: sa.Connection, group_id: int, target_id: int, alert_ids: Sequence[int]) -> None:
+    """Let members of one group become untold members of another."""
+    leave(connection, [(group_id, alert_id) for alert_id in alert_ids])
+    join(connection, [(target_id, alert_id) for alert_id in alert_ids])
+
+
+def leave(connection: sa.Connection, places: Sequence[tuple[int, int]]) -> None:
+    """Take alerts out of groups, as (group id, alert id)."""
+    bulk.delete(connection, alert_members, ("group_id", "alert_id"), places)
+
+
+def hasten_untold(connection: sa.Connection, now: float) -> None:
+    """Have the groups that have something to tell looked at by ``now``, whatever their intervals."""
+    untold = (
+        sa.select(alert_members.c.group_id)
+        .join(alerts, alerts.c.id == alert_members.c.alert_id)
+        .where((alert_members.c.told == 0) | (alerts.c.state == sa.literal_column("'resolved'")))
+    )
+    connection.execute(
+        sa.update(alert_groups)
+        .where(alert_groups.c.flush_at > now, alert_groups.c.id.in_(untold))
+        .values(flush_at=now)
+    )
 
 
 def _row(group: Group) -> dict[str, Any]:

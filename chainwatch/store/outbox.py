@@ -177,6 +177,12 @@ def depths(connection: sa.Connection) -> list[Depth]:
     return [Depth(*row) for row in connection.execute(query)]
 
 
+def has_pending(connection: sa.Connection, receivers: Sequence[str]) -> bool:
+    """Whether any of ``receivers`` has something in its queue."""
+    query = sa.select(notifications.c.id).where(PENDING, notifications.c.receiver.in_(receivers)).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def retry(
     connection: sa.Connection, now: float, *, ids: Sequence[int] | None = None, receiver: str | None = None
 ) -> int:
