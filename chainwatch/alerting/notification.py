@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -73,8 +73,20 @@ class Notification(msgspec.Struct, frozen=True):
 
 def load(connection: sa.Connection, queued: Queued, external_url: str = "") -> Notification:
     """What ``queued`` says, with its alerts as they are stored now; those that are stored no more are left out."""
+    return load_all(connection, [queued], external_url)[0]
+
+
+def load_all(
+    connection: sa.Connection, queued: Sequence[Queued], external_url: str = ""
+) -> list[Notification]:
+    """What each of ``queued`` says, as ``load`` has it."""
+    ids = {i for one in queued for i in (*one.payload.firing, *one.payload.resolved)}
+    known = stored.by_id(connection, sorted(ids))
+    return [_notification(one, known, external_url) for one in queued]
+
+
+def _notification(queued: Queued, known: Mapping[int, Alert], external_url: str) -> Notification:
     payload = queued.payload
-    known = stored.by_id(connection, [*payload.firing, *payload.resolved])
     told = [_told(known[i], "firing", external_url) for i in payload.firing if i in known]
     told += [_told(known[i], "resolved", external_url) for i in payload.resolved if i in known]
     return Notification(

@@ -38,6 +38,14 @@ def delete(connection: sa.Connection, table: sa.Table, columns: Sequence[str], r
     connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE {where}", [tuple(r) for r in rows])  # noqa: S608
 
 
+def change(connection: sa.Connection, statement: str, rows: Sequence[Row]) -> None:
+    """Run one of our own statements, with a ``?`` for each value, for each of ``rows``."""
+    if rows:
+        if connection.dialect.name == "postgresql":
+            statement = statement.replace("?", "%s")
+        connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+
+
 def select_in(
     connection: sa.Connection, table: sa.Table, columns: Sequence[str], key: str, values: Sequence[Any]
 ) -> Iterator[Any]:
