@@ -47,20 +47,25 @@ def change(connection: sa.Connection, statement: str, rows: Sequence[Row]) -> No
 
 
 def select_in(
-    connection: sa.Connection, table: sa.Table, columns: Sequence[str], key: str, values: Sequence[Any]
+    connection: sa.Connection,
+    table: sa.Table,
+    columns: Sequence[str],
+    key: str,
+    values: Sequence[Any],
+    tail: str = "",
 ) -> Iterator[Any]:
-    """The ``columns`` of the rows whose ``key`` is one of ``values``, as plain tuples."""
+    """The ``columns`` of the rows whose ``key`` is one of ``values``, as plain tuples; ``tail`` ends the statement."""
     names = ", ".join(columns)
     if connection.dialect.name == "postgresql":
         if values:
-            statement = f"SELECT {names} FROM {table.name} WHERE {key} = ANY(%s)"  # noqa: S608
+            statement = f"SELECT {names} FROM {table.name} WHERE {key} = ANY(%s){tail}"  # noqa: S608
             yield from connection.exec_driver_sql(statement, (list(values),))
         return
     for start in range(0, len(values), IN_LIST_MAX):
         some = tuple(values[start : start + IN_LIST_MAX])
         marks = ",".join("?" * len(some))
         yield from connection.exec_driver_sql(
-            f"SELECT {names} FROM {table.name} WHERE {key} IN ({marks})",  # noqa: S608
+            f"SELECT {names} FROM {table.name} WHERE {key} IN ({marks}){tail}",  # noqa: S608
             some,
         )
 

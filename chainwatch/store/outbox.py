@@ -80,23 +80,11 @@ class Depth(msgspec.Struct, frozen=True):
 
 def enqueue(connection: sa.Connection, messages: Sequence[tuple[str, str, Payload]], now: float) -> None:
     """Put messages, as (receiver, key, payload), into their queues, in this order."""
-    if not messages:
-        return
     rows = [
-        {
-            "receiver": receiver,
-            "key": key,
-            "payload": msgspec.msgpack.encode(payload),
-            "status": "pending",
-            "attempts": 0,
-            "next_attempt_at": now,
-            "created_at": now,
-            "queued_at": now,
-            "idempotency_key": uuid.uuid4().hex,
-        }
+        (receiver, key, _encode(payload), now, now, now, uuid.uuid4().hex)
         for receiver, key, payload in messages
     ]
-    connection.execute(sa.insert(notifications), rows)
+    bulk.change(connection, _ENQUEUE, rows)
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -190,6 +178,18 @@ def list_notifications(
     return [_queued(row) for row in connection.execute(query)]
 
 
+def about(
+    connection: sa.Connection, alert_ids: Sequence[int], since: float, until: float | None
+) -> list[Queued]:
+    """The notifications that tell of any of these alerts, queued from ``since`` to ``until``, oldest first."""
+    wanted = set(alert_ids)
+    query = sa.select(notifications).where(notifications.c.created_at >= since).order_by(notifications.c.id)
+    if until is not None:
+        query = query.where(notifications.c.created_at <= until)
+    found = map(_queued, connection.execute(query))
+    return [one for one in found if wanted.intersection((*one.payload.firing, *one.payload.resolved))]
+
+
 def depths(connection: sa.Connection) -> list[Depth]:
     """How many notifications there are of each receiver and status."""
     by = (notifications.c.receiver, notifications.c.status)
@@ -281,4 +281,9 @@ def _queued(row: Any) -> Queued:
     )
 
 
+_ENQUEUE = (
+    "INSERT INTO notifications (receiver, key, payload, status, attempts, next_attempt_at, created_at, queued_at, "
+    "idempotency_key) VALUES (?, ?, ?, 'pending', 0, ?, ?, ?, ?)"
+)
+_encode = msgspec.msgpack.Encoder().encode
 _payload = msgspec.msgpack.Decoder(Payload).decode
