@@ -55,7 +55,7 @@ def check(plan: Plan, endpoints: Sequence[dict[str, Any]], as_json: bool) -> Non
         "the configuration is fine: " + ", ".join(f"{count} {name}" for name, count in summary.items())
     )
     if endpoints:
-        _table(
+        table(
             ("endpoint", "ok", "chain id", "head", "log range", "problem"),
             (
                 (e["endpoint"], e["ok"], e["chain_id"], e["head"], e["log_range"], e["problem"])
@@ -69,7 +69,7 @@ def status(view: dict[str, Any], as_json: bool) -> None:
     if as_json:
         _json(view)
         return
-    _table(
+    table(
         ("network", "chain id", "state", "checkpoint", "head", "lag", "seen until"),
         (
             (
@@ -84,9 +84,9 @@ def status(view: dict[str, Any], as_json: bool) -> None:
             for n in view["networks"]
         ),
     )
-    _table(("transfers", "count"), view["transfers"].items())
-    _table(("alerts firing", "count"), view["alerts"]["firing"].items())
-    _table(
+    table(("transfers", "count"), view["transfers"].items())
+    table(("alerts firing", "count"), view["alerts"]["firing"].items())
+    table(
         ("queue", "pending", "delivered", "dead", "dropped"),
         ((q["receiver"], q["pending"], q["delivered"], q["dead"], q["dropped"]) for q in view["queues"]),
     )
@@ -102,7 +102,7 @@ def transfers(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         _json(rows)
         return
-    _table(
+    table(
         ("flow", "transfer", "status", "from", "to", "opened at", "steps"),
         (
             (
@@ -124,7 +124,7 @@ def alerts(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         _json(rows)
         return
-    _table(
+    table(
         ("id", "severity", "state", "alert", "started", "ended", "summary"),
         (
             (
@@ -146,7 +146,7 @@ def queue(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         _json(rows)
         return
-    _table(
+    table(
         ("id", "receiver", "status", "attempts", "created", "next attempt", "last error"),
         (
             (
@@ -169,7 +169,7 @@ def latency(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
         _json(rows)
         return
     columns = ("flow", "origin", "destination", "step", "count", "p50", "p90", "p99", "max", "overdue")
-    _table(columns, ([row[c] for c in columns] for row in rows))
+    table(columns, ([row[c] for c in columns] for row in rows))
 
 
 def replay(report: dict[str, Any], as_json: bool) -> None:
@@ -177,11 +177,11 @@ def replay(report: dict[str, Any], as_json: bool) -> None:
     if as_json:
         _json(report)
         return
-    _table(
+    table(
         ("network", "from", "to", "events", "until"),
         ((n["name"], n["from"], n["to"], n["events"], _time(n["to_timestamp"])) for n in report["networks"]),
     )
-    _table(
+    table(
         ("flow", "status", "transfers"),
         (
             (flow, name, count)
@@ -189,7 +189,7 @@ def replay(report: dict[str, Any], as_json: bool) -> None:
             for name, count in counts.items()
         ),
     )
-    _table(
+    table(
         ("severity", "alert", "started", "ended", "summary"),
         (
             (
@@ -221,17 +221,17 @@ def _json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table. On a terminal long cells go on in a next line, in a pipe a row is one line: nothing is cut off."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        shown.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(_cell, row))
+        shown.add_row(*map(_cell, row))
     console = Console()
     if not console.is_terminal:
         console.width = PIPED_WIDTH
-    console.print(table)
+    console.print(shown)
 
 
 def _cell(value: Any) -> Text:

@@ -28,6 +28,7 @@ Index(
     sqlite_where=incidents.c.ended_at.is_(None),
     postgresql_where=incidents.c.ended_at.is_(None),
 )
+Index("incidents_key", incidents.c.key, incidents.c.opened_at)
 Index("incidents_ended", incidents.c.ended_at)
 
 incident_alerts = Table(

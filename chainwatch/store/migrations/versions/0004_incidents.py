@@ -48,6 +48,7 @@ def _incidents() -> None:
         sqlite_where=sa.text("ended_at IS NULL"),
         postgresql_where=sa.text("ended_at IS NULL"),
     )
+    op.create_index("incidents_key", "incidents", ["key", "opened_at"])
     op.create_index("incidents_ended", "incidents", ["ended_at"])
     op.create_table(
         "incident_alerts",
