@@ -17,9 +17,9 @@ from chainwatch.spelling import did_you_mean, nearest
 _PLACES = ("origin", "destination")
 
 
-def cross_check(draft: Draft) -> None:
-    """Note in ``draft`` every contradiction between its parts."""
-    _check_networks(draft)
+def cross_check(draft: Draft, *, watches: bool) -> None:
+    """Note in ``draft`` every contradiction between its parts; what ``watches`` needs networks."""
+    _check_networks(draft, watches)
     _check_contracts(draft)
     for flow in draft.names("flows"):
         _check_flow(draft, ("flows", flow))
@@ -30,9 +30,9 @@ def cross_check(draft: Draft) -> None:
 # --- networks and contracts ---------------------------------------------------------------------------
 
 
-def _check_networks(draft: Draft) -> None:
+def _check_networks(draft: Draft, watches: bool) -> None:
     networks = draft.names("networks")
-    if draft.value(("networks",)) in (None, {}):
+    if watches and draft.value(("networks",)) in (None, {}):
         draft.add(("networks",), "no networks: expected at least one table [networks.NAME]")
     first_with: dict[int, str] = {}
     for network in networks:
