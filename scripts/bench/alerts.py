@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import quantiles
 from typing import Any, NamedTuple
+
+import structlog
 
 from chainwatch import AlertManager
 from chainwatch.alerting.scheduler import DeadlineScheduler
@@ -56,6 +59,7 @@ def main() -> None:
     if arguments.child:
         CHILDREN[arguments.child[0]](*arguments.child[1:])
         return
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     print("| | Alertmanager here (memory only) | chainwatch (committed to disk) | wanted |")
     print("| --- | --- | --- | --- |")
     for name in arguments.rows or ROWS:
@@ -120,7 +124,9 @@ def accept(folder: Path) -> Row:
     with hooks.running() as hook:
         theirs = "–"
         if peer.is_installed():
-            with peer.running(folder / "am", hook.url, group_by="alertname", group_wait=NEVER) as alertmanager:
+            with peer.running(
+                folder / "am", hook.url, group_by="alertname", group_wait=NEVER
+            ) as alertmanager:
                 theirs = rate(alertmanager.submit)
         manager = library(folder, hook.url, group_by=["alertname"], group_wait=NEVER)
         ours = rate(manager.submit)
@@ -295,13 +301,18 @@ async def _measure_deadlines(folder: Path) -> None:
     columns = ("transfer_id", "step", "network", "due_at")
     with database.transaction() as connection:
         for first in range(0, DEADLINES, 10_000):
-            rows = [(n, "execute", "optimism", start + 3600 + n % 10_000) for n in range(first, first + 10_000)]
+            rows = [
+                (n, "execute", "optimism", start + 3600 + n % 10_000) for n in range(first, first + 10_000)
+            ]
             bulk.insert(connection, tables.deadlines, columns, rows)
-    come: list[tuple[int, float]] = []
+    come: dict[int, float] = {}
+    all_come = asyncio.Event()
 
     async def due(found: list[Deadline]) -> None:
-        come.extend((deadline.transfer_id, time.time()) for deadline in found)
         await database.write(lambda c: transfers.discard(c, found))
+        come.update((deadline.transfer_id, time.time()) for deadline in found)
+        if len(come) == DUE:
+            all_come.set()
 
     async def load(after: tuple[int, int, str], until: int, limit: int) -> list[Deadline]:
         return await database.read(lambda c: transfers.due_after(c, after, until, limit))
@@ -323,9 +334,8 @@ async def _measure_deadlines(folder: Path) -> None:
     rows = [(d.transfer_id, d.step, d.network, d.due_at) for d in some]
     await database.write(lambda c: bulk.insert(c, tables.deadlines, columns, rows))
     scheduler.added(some)
-    while len({number for number, _ in come}) < DUE:
-        await asyncio.sleep(0.05)
-    late = max(at for _, at in come) - due_at
+    await all_come.wait()
+    late = max(come.values()) - due_at
     gc.collect()
     grown = peer.resident(os.getpid()) - before
     print(f"{rate:,.0f}/s, {grown:,.0f} MiB, {DUE:,} due at once within {late:.2f} s")

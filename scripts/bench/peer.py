@@ -80,7 +80,8 @@ def running(folder: Path, url: str, *, group_by: str, group_wait: str) -> Iterat
             f"--web.listen-address=127.0.0.1:{port}",
             "--cluster.listen-address=",
             "--log.level=error",
-        ]
+        ],
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield Peer(_ready(port), process)
