@@ -24,6 +24,7 @@ from chainwatch.chain.history import block_at, read_range
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.checker.transfer import IN_TIME, REORG, SEARCH
+from chainwatch.config import RouteSettings
 from chainwatch.lookback import search_openings
 from chainwatch.model import Batch, Searched, Signal
 from chainwatch.pipeline import Pipeline
@@ -122,12 +123,7 @@ class Replay:
         self._database = database
         self._pools = pools
         self._notify = notify
-        # A year's alerts told again every few hours of it would help nobody.
-        routes = (
-            [r.model_copy(update={"repeat_interval": float("inf")}) for r in settings.routes]
-            if notify
-            else []
-        )
+        routes = [_told_once(route) for route in settings.routes] if notify else []
         self._alerts = AlertManager(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
         self._pipeline = Pipeline(plan.flows, settings.networks, plan.decode, self._alerts)
         self._ranges: list[Range] = []
@@ -329,3 +325,9 @@ async def _ahead(source: AsyncIterator[Batch]) -> AsyncIterator[Callable[[], Any
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _told_once(route: RouteSettings) -> RouteSettings:
+    """``route`` for a replay: a year's alerts told again every few hours, or at night's end, would help nobody."""
+    here = {"repeat_interval": float("inf"), "mute_times": [], "active_times": [], "digest": None}
+    return route.model_copy(update={**here, "routes": [_told_once(inner) for inner in route.routes]})

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -22,8 +23,14 @@ from chainwatch.config import types  # noqa: E402  # the checkout's models, not 
 from chainwatch.config import format_duration  # noqa: E402
 from chainwatch.config.settings import (  # noqa: E402
     RECEIVER_MODELS,
+    AcknowledgeSettings,
+    AlertSettings,
     ContractSettings,
+    CooldownSettings,
     FlowSettings,
+    InhibitSettings,
+    IntervalSettings,
+    LifecycleSettings,
     LogSettings,
     NetworkSettings,
     OpeningSettings,
@@ -62,6 +69,12 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[[flows.NAME.expects]]", StepSettings),
     *((f'[receivers.NAME] with provider = "{name}"', model) for name, model in RECEIVER_MODELS.items()),
     ("[[routes]]", RouteSettings),
+    ("[intervals.NAME]", IntervalSettings),
+    ("[[inhibit]]", InhibitSettings),
+    ("[[lifecycle]]", LifecycleSettings),
+    ("[[cooldowns]]", CooldownSettings),
+    ("[[acknowledge]]", AcknowledgeSettings),
+    ("[alerts]", AlertSettings),
 ]
 NOT_IN_TABLE = {"name", "attributes", "folder"}
 
@@ -71,6 +84,14 @@ WORDS: list[tuple[Any, str]] = [
     (types.Severity, "severity"),
     (types.Deployment, "address, or table: network → address or list of addresses"),
     (types.Names, "text or list of text"),
+    (types.Match, "table: label → text or list of text"),
+    (types.Digest, "text"),
+    (types.Zone, "text"),
+    (types.Clocks, "text or list of text"),
+    (types.Weekdays, "text or list of text"),
+    (types.Days, "text or list of text"),
+    (types.Months, "text or list of text"),
+    (types.Years, "text or list of text"),
     (types.AbiPath, "path"),
     (types.RpcUrl, "URL"),
     (types.HttpUrl, "URL"),
@@ -98,7 +119,7 @@ def section(title: str, model: type[BaseModel]) -> str:
         if key not in NOT_IN_TABLE and field.description
     ]
     heading = title if model is Settings else f"`{title}`"
-    about = "Besides the tables below:" if model is Settings else (model.__doc__ or "").strip()
+    about = "Besides the tables below:" if model is Settings else inspect.cleandoc(model.__doc__ or "")
     return "\n".join(
         [f"## {heading}", "", about, "", "| key | type | default | meaning |", "|---|---|---|---|", *rows, ""]
     )

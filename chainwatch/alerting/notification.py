@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from chainwatch.store import alerts as stored
 from chainwatch.store.alerts import Alert, State
-from chainwatch.store.outbox import Queued
+from chainwatch.store.outbox import Kind, Queued
 
 
 class NotifiedAlert(msgspec.Struct, frozen=True):
@@ -36,7 +36,10 @@ class NotifiedAlert(msgspec.Struct, frozen=True):
 
 
 class Notification(msgspec.Struct, frozen=True):
-    """One message for one receiver. ``idempotency_key`` stays the same however often it is sent."""
+    """One message for one receiver. ``idempotency_key`` stays the same however often it is sent.
+
+    ``note``: a line to be put first.
+    """
 
     receiver: str
     group_key: str
@@ -44,6 +47,8 @@ class Notification(msgspec.Struct, frozen=True):
     alerts: tuple[NotifiedAlert, ...]
     idempotency_key: str
     external_url: str = ""
+    kind: Kind = ""
+    note: str = ""
 
     @property
     def status(self) -> State:
@@ -96,6 +101,8 @@ def _notification(queued: Queued, known: Mapping[int, Alert], external_url: str)
         alerts=tuple(told),
         idempotency_key=queued.idempotency_key,
         external_url=external_url,
+        kind=payload.kind,
+        note=payload.note,
     )
 
 

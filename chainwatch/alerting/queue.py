@@ -209,7 +209,7 @@ class ReceiverQueue:
     async def _send(self, notification: Notification, session: aiohttp.ClientSession) -> DeliveryError | None:
         """Why the receiver did not take it, or None. Others may go out while the result is stored."""
         try:
-            if not notification.alerts:
+            if not notification.alerts and notification.kind != "digest":
                 return DeliveryError("its alerts are no longer stored", permanent=True)
             await self._provider.deliver(notification, session)
         except DeliveryError as error:

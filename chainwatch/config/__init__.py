@@ -21,10 +21,16 @@ from chainwatch.config.draft import Draft
 from chainwatch.config.durations import format_duration, parse_duration
 from chainwatch.config.errors import ConfigError, Problem
 from chainwatch.config.settings import (
+    AcknowledgeSettings,
+    AlertSettings,
     ConsoleSettings,
     ContractSettings,
+    CooldownSettings,
     DiscordSettings,
     FlowSettings,
+    InhibitSettings,
+    IntervalSettings,
+    LifecycleSettings,
     LogSettings,
     NetworkSettings,
     OpeningSettings,
@@ -37,12 +43,18 @@ from chainwatch.config.settings import (
 )
 
 __all__ = [
+    "AcknowledgeSettings",
+    "AlertSettings",
     "ConfigError",
     "ConsoleSettings",
     "ContractSettings",
+    "CooldownSettings",
     "DiscordSettings",
     "Draft",
     "FlowSettings",
+    "InhibitSettings",
+    "IntervalSettings",
+    "LifecycleSettings",
     "LogSettings",
     "NetworkSettings",
     "OpeningSettings",

@@ -15,7 +15,6 @@ from chainwatch.store import bulk
 from chainwatch.store.alert_tables import alert_groups, alert_holds, alert_members, alerts
 from chainwatch.store.alerts import State, in_chunks
 
-
 TELL_AGAIN = 2
 """In place of 1 in ``told``: it was told, and is to be told once more."""
 
@@ -48,6 +47,13 @@ class Member(msgspec.Struct, frozen=True):
     held: bool = False
     released: bool = False
     again: bool = False
+    severity: str = ""
+    labels_text: str = "{}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The alert's labels, decoded when asked for."""
+        return _from_json(self.labels_text)
 
 
 def find(connection: sa.Connection, keys: Sequence[str]) -> dict[tuple[str, str], Group]:
@@ -133,16 +139,25 @@ def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, li
             alerts.c.state,
             alert_members.c.told,
             alerts.c.audience,
+            alerts.c.severity,
+            alerts.c.labels,
         )
         .join(alerts, alerts.c.id == alert_members.c.alert_id)
         .order_by(alerts.c.id)
     )
     for some in in_chunks(group_ids):
-        for group_id, alert_id, fingerprint, state, told, audience in connection.execute(
+        for group_id, alert_id, fingerprint, state, told, audience, severity, labels in connection.execute(
             query.where(alert_members.c.group_id.in_(some))
         ):
             member = Member(
-                alert_id, fingerprint, state, told > 0, audience == "quiet", again=told == TELL_AGAIN
+                alert_id,
+                fingerprint,
+                state,
+                told > 0,
+                audience == "quiet",
+                again=told == TELL_AGAIN,
+                severity=severity,
+                labels_text=labels,
             )
             found.setdefault(group_id, []).append(member)
     return found
@@ -177,12 +192,6 @@ def tell_again(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
             .where(alert_members.c.alert_id.in_(some), alert_members.c.told == 1)
             .values(told=TELL_AGAIN)
         )
-
-
-def move(connection: sa.Connection, group_id: int, target_id: int, alert_ids: Sequence[int]) -> None:
-    """Let members of one group become untold members of another."""
-    leave(connection, [(group_id, alert_id) for alert_id in alert_ids])
-    join(connection, [(target_id, alert_id) for alert_id in alert_ids])
 
 
 def leave(connection: sa.Connection, places: Sequence[tuple[int, int]]) -> None:

@@ -40,6 +40,12 @@ Index(
     postgresql_where=alerts.c.state == "firing",
 )
 Index(
+    "alerts_firing_name",
+    alerts.c.name,
+    sqlite_where=alerts.c.state == "firing",
+    postgresql_where=alerts.c.state == "firing",
+)
+Index(
     "alerts_resolved",
     alerts.c.resolved_at,
     sqlite_where=alerts.c.state == "resolved",

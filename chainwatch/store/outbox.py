@@ -17,6 +17,8 @@ from chainwatch.store import bulk
 from chainwatch.store.alert_tables import notifications
 from chainwatch.store.alerts import in_chunks
 
+Kind = Literal["", "digest", "limited"]
+"""A digest, which may be empty; what was over a rate limit; or a notification as usual."""
 Status = Literal["pending", "delivered", "dead", "dropped"]
 
 PENDING = notifications.c.status == sa.literal_column("'pending'")
@@ -45,11 +47,16 @@ _PENDING_OF = (
 
 
 class Payload(msgspec.Struct, frozen=True, array_like=True):
-    """What a notification says: the ids of the alerts told as firing and of those told as resolved."""
+    """What a notification says: the ids of the alerts told as firing and of those told as resolved.
+
+    ``note``: a line to be put first.
+    """
 
     labels: Mapping[str, str]
     firing: tuple[int, ...]
     resolved: tuple[int, ...]
+    kind: Kind = ""
+    note: str = ""
 
 
 class Queued(msgspec.Struct, frozen=True):

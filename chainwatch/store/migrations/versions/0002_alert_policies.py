@@ -16,6 +16,8 @@ BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Add the tables of acknowledgements, silences, cooldowns and limits, and of what became of alerts."""
+    firing = sa.text("state = 'firing'")
+    op.create_index("alerts_firing_name", "alerts", ["name"], sqlite_where=firing, postgresql_where=firing)
     _history()
     _people()
     _limits()
