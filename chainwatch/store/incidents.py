@@ -54,7 +54,13 @@ class Standing(msgspec.Struct, frozen=True):
     """A firing alert of an incident that nobody has acknowledged, and how severe it counts as."""
 
     alert_id: int
-    severity: str
+    labels: Mapping[str, str]
+    """With ``severity`` as what it counts as."""
+
+    @property
+    def severity(self) -> str:
+        """``P0`` … ``P3``."""
+        return self.labels["severity"]
 
 
 def open_with(connection: sa.Connection, keys: Sequence[str]) -> dict[str, Incident]:
@@ -109,7 +115,15 @@ def alert_ids(connection: sa.Connection, incident_id: int) -> list[int]:
     return sorted(connection.execute(query).scalars())
 
 
-def over(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
+def end(connection: sa.Connection, ended_alerts: Sequence[int], now: float) -> None:
+    """These alerts have ended, and with the last of an incident it and its escalation end."""
+    over = _over(connection, ended_alerts)
+    for some in in_chunks(over):
+        connection.execute(sa.update(incidents).where(incidents.c.id.in_(some)).values(ended_at=now))
+        connection.execute(sa.delete(escalations).where(escalations.c.incident_id.in_(some)))
+
+
+def _over(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
     """The open incidents of these alerts in which nothing fires any more."""
     found: set[int] = set()
     member = incident_alerts.alias()
@@ -129,24 +143,21 @@ def over(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
     return sorted(found)
 
 
-def close(connection: sa.Connection, incident_ids: Sequence[int], now: float) -> None:
-    """These incidents are over, and their escalations with them."""
-    for some in in_chunks(incident_ids):
-        connection.execute(sa.update(incidents).where(incidents.c.id.in_(some)).values(ended_at=now))
-        connection.execute(sa.delete(escalations).where(escalations.c.incident_id.in_(some)))
-
-
 def standing(connection: sa.Connection, incident_id: int) -> list[Standing]:
     """What fires in an incident and is nobody's, oldest first."""
     query = (
-        sa.select(alerts.c.id, sa.func.coalesce(alert_rises.c.escalated_to, alerts.c.severity))
+        sa.select(alerts.c.id, alerts.c.labels, alert_rises.c.escalated_to)
         .join(incident_alerts, incident_alerts.c.alert_id == alerts.c.id)
         .outerjoin(alert_rises, alert_rises.c.alert_id == alerts.c.id)
         .where(incident_alerts.c.incident_id == incident_id, FIRING)
         .where(~sa.exists().where(acknowledgements.c.alert_id == alerts.c.id))
         .order_by(alerts.c.id)
     )
-    return [Standing(*row) for row in connection.execute(query)]
+    found = []
+    for alert_id, text, escalated_to in connection.execute(query):
+        labels = _from_json(text)
+        found.append(Standing(alert_id, labels | {"severity": escalated_to} if escalated_to else labels))
+    return found
 
 
 def add_entries(connection: sa.Connection, entries: Sequence[Entry]) -> None:
