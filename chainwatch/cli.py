@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from chainwatch import __version__
+from chainwatch import __version__, people_commands
 from chainwatch.config import ConfigError
 from chainwatch.model import SEVERITIES, TRANSFER_STATUSES, to_hex
 from chainwatch.options import Duration, Moment, Severity
@@ -388,6 +388,9 @@ def completion(shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None
     click.echo(found(main, {}, "chainwatch", "_CHAINWATCH_COMPLETE").source())
+
+
+people_commands.register(main)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -7,6 +7,7 @@ import argparse
 import inspect
 import json
 import sys
+from datetime import date
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -19,8 +20,15 @@ PAGE = ROOT / "docs" / "configuration.md"
 
 sys.path.insert(0, str(ROOT))
 
-from chainwatch.config import types  # noqa: E402  # the checkout's models, not an installed copy's
-from chainwatch.config import format_duration  # noqa: E402
+from chainwatch.config import format_duration, types  # noqa: E402  # the checkout's models, not an installed copy's
+from chainwatch.config.people import (  # noqa: E402
+    EscalationSettings,
+    EscalationStepSettings,
+    LayerSettings,
+    OnCallSettings,
+    PersonSettings,
+    RiseSettings,
+)
 from chainwatch.config.settings import (  # noqa: E402
     RECEIVER_MODELS,
     AcknowledgeSettings,
@@ -69,6 +77,12 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[[flows.NAME.expects]]", StepSettings),
     *((f'[receivers.NAME] with provider = "{name}"', model) for name, model in RECEIVER_MODELS.items()),
     ("[[routes]]", RouteSettings),
+    ("[people.NAME]", PersonSettings),
+    ("[oncall.NAME]", OnCallSettings),
+    ("[[oncall.NAME.layers]]", LayerSettings),
+    ("[escalations.NAME]", EscalationSettings),
+    ("[[escalations.NAME.steps]]", EscalationStepSettings),
+    ("[escalate_after]", RiseSettings),
     ("[intervals.NAME]", IntervalSettings),
     ("[[inhibit]]", InhibitSettings),
     ("[[lifecycle]]", LifecycleSettings),
@@ -97,6 +111,7 @@ WORDS: list[tuple[Any, str]] = [
     (types.HttpUrl, "URL"),
     (types.WebLink, "URL"),
     (types.DatabaseUrl, "URL"),
+    (date, "date"),
     (bool, "true or false"),
     (int, "integer"),
     (str, "text"),
@@ -159,7 +174,7 @@ def default_words(field: FieldInfo) -> str:
     default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
     if isinstance(default, float):
         default = format_duration(default)
-    return f"`{json.dumps(default)}`"
+    return f"`{json.dumps(default, default=str)}`"
 
 
 def main() -> int:

@@ -50,11 +50,11 @@ def raised(connection: sa.Connection, since: float, until: float) -> Iterator[Al
 def count_raised(connection: sa.Connection, since: float, until: float) -> dict[str, int]:
     """How many alerts of each severity were raised in the window."""
     query = (
-        sa.select(alerts.c.severity, sa.func.count())
+        sa.select(alerts.c.severity, sa.func.count().label("number"))
         .where(alerts.c.raised_at >= since, alerts.c.raised_at < until)
         .group_by(alerts.c.severity)
     )
-    return dict(connection.execute(query))
+    return {row.severity: row.number for row in connection.execute(query)}
 
 
 def acknowledged_at(connection: sa.Connection, alert_ids: list[int]) -> dict[int, float]:
@@ -62,11 +62,11 @@ def acknowledged_at(connection: sa.Connection, alert_ids: list[int]) -> dict[int
     found: dict[int, float] = {}
     for some in in_chunks(alert_ids):
         query = (
-            sa.select(alert_transitions.c.alert_id, sa.func.min(alert_transitions.c.at))
+            sa.select(alert_transitions.c.alert_id, sa.func.min(alert_transitions.c.at).label("first_at"))
             .where(alert_transitions.c.alert_id.in_(some), alert_transitions.c.kind == ACKNOWLEDGED)
             .group_by(alert_transitions.c.alert_id)
         )
-        found |= dict(connection.execute(query))
+        found |= {row.alert_id: row.first_at for row in connection.execute(query)}
     return found
 
 
