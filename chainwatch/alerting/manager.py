@@ -19,7 +19,7 @@ from chainwatch.alerting.telling import Seats, Teller, seat, take_seat
 from chainwatch.alerting.waiting import Waiting
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
-from chainwatch.store import alert_groups, history
+from chainwatch.store import alert_groups, history, standing
 from chainwatch.store import alerts as stored
 from chainwatch.store.alerts import Alert, Audience
 
@@ -63,16 +63,17 @@ class AlertManager:
 
         Returns when the next flush is due, None for never.
         """
-        self._tend(connection, now)
-        next_step = self._incidents.advance(connection, now)
-        while groups := alert_groups.due(connection, now, FLUSH_PAGE):
+        moves = standing.is_anything(connection, now - tending.LOOK_BACK)
+        times: list[float | None] = []
+        if moves:
+            self._tend(connection, now)
+            times.append(self._incidents.advance(connection, now))
+        while (next_flush := alert_groups.next_flush(connection)) is not None and next_flush <= now:
+            groups = alert_groups.due(connection, now, FLUSH_PAGE)
             self.teller.flush(connection, groups, now)
-        times = (
-            alert_groups.next_flush(connection),
-            tending.next_time(connection, self.policies, now),
-            next_step,
-        )
-        return min((time for time in times if time is not None), default=None)
+        if moves:
+            times.append(tending.next_time(connection, self.policies, now))
+        return min((time for time in (*times, next_flush) if time is not None), default=None)
 
     def reroute(self, connection: sa.Connection, now: float) -> float | None:
         """Let firing alerts follow the configured routes, which may have changed since they were raised: call it at start.

@@ -24,7 +24,16 @@ from chainwatch.alerting.policy.holding import (
 )
 from chainwatch.alerting.policy.routing import Route, every, group_key
 from chainwatch.config import matching
-from chainwatch.store import acknowledgements, alert_groups, alerts, history, holds, outbox, silences
+from chainwatch.store import (
+    acknowledgements,
+    alert_groups,
+    alerts,
+    history,
+    holds,
+    outbox,
+    silences,
+    standing,
+)
 from chainwatch.store.alert_groups import Group, Member
 from chainwatch.store.history import Transition
 from chainwatch.store.holds import Held, Place, Stream, Window
@@ -149,15 +158,15 @@ class Teller:
         ]
         return [*stored, *self._policies.cooldowns]
 
-    def may_hold(self, connection: sa.Connection, now: float) -> bool:
-        """Whether any policy could hold anything back now."""
+    def may_hold(self, connection: sa.Connection, now: float, moves: bool = True) -> bool:
+        """Whether any policy could hold anything back now; ``moves``: whether anything stands in the database."""
         return bool(
             self._mutes
             or self._policies.inhibitions
             or self._policies.cooldowns
-            or silences.active(connection, now)
-            or acknowledgements.every(connection)
-            or holds.stored_cooldowns(connection)
+            or (moves and silences.active(connection, now))
+            or (moves and acknowledgements.every(connection))
+            or (moves and holds.stored_cooldowns(connection))
         )
 
     def route_of(self, group: Group) -> Route:
@@ -197,10 +206,11 @@ class _Flush:
         self._now = now
         self._ids = [group.id for group in groups]
         self._members = alert_groups.members(connection, self._ids)
-        self._held_before = holds.of_groups(connection, self._ids)
+        moves = standing.is_anything(connection, now)
+        self._held_before = holds.of_groups(connection, self._ids) if moves else {}
         self._verdicts: dict[Place, Held] = {}
         self._known: Known | None = None
-        if self._held_before or teller.may_hold(connection, now):
+        if self._held_before or teller.may_hold(connection, now, moves):
             self._judge(groups)
         self._queue: list[tuple[str, str, outbox.Payload]] = []
         self._living: list[Group] = []

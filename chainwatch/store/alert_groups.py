@@ -58,32 +58,26 @@ class Member(msgspec.Struct, frozen=True):
 
 def find(connection: sa.Connection, keys: Sequence[str]) -> dict[tuple[str, str], Group]:
     """The groups with these keys, by key and receiver."""
-    found: dict[tuple[str, str], Group] = {}
-    for some in in_chunks(keys):
-        for row in connection.execute(sa.select(alert_groups).where(alert_groups.c.key.in_(some))):
-            found[row.key, row.receiver] = _group(row)
-    return found
+    groups = map(_group, bulk.select_in(connection, alert_groups, _COLUMNS, "key", keys))
+    return {(group.key, group.receiver): group for group in groups}
 
 
 def of_alerts(connection: sa.Connection, alert_ids: Sequence[int]) -> list[Group]:
     """The groups that these alerts are in."""
-    found: dict[int, Group] = {}
-    for some in in_chunks(alert_ids):
-        inside = sa.select(alert_members.c.group_id).where(alert_members.c.alert_id.in_(some))
-        for row in connection.execute(sa.select(alert_groups).where(alert_groups.c.id.in_(inside))):
-            found[row.id] = _group(row)
-    return list(found.values())
+    found = {
+        row[0] for row in bulk.select_in(connection, alert_members, ("group_id",), "alert_id", alert_ids)
+    }
+    return [_group(row) for row in bulk.select_in(connection, alert_groups, _COLUMNS, "id", sorted(found))]
 
 
 def next_id(connection: sa.Connection) -> int:
     """The id for the next new group."""
-    return (connection.execute(sa.select(sa.func.max(alert_groups.c.id))).scalar() or 0) + 1
+    return (bulk.scalar(connection, "SELECT max(id) FROM alert_groups") or 0) + 1
 
 
 def insert(connection: sa.Connection, new: Sequence[Group]) -> None:
     """Store new groups, which carry their ids."""
-    if new:
-        connection.execute(sa.insert(alert_groups), [_row(group) for group in new])
+    bulk.change(connection, _INSERT, [_row(group) for group in new])
 
 
 def join(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) -> None:
@@ -94,15 +88,9 @@ def join(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) -> None:
 
 def update(connection: sa.Connection, changed: Sequence[Group]) -> None:
     """Store the times of groups."""
-    if not changed:
-        return
-    times: dict[str, Any] = {name: sa.bindparam(name) for name in ("flush_at", "flushed_at", "sent_at")}
-    connection.execute(
-        sa.update(alert_groups).where(alert_groups.c.id == sa.bindparam("row_id")).values(times),
-        [
-            {"row_id": g.id, "flush_at": g.flush_at, "flushed_at": g.flushed_at, "sent_at": g.sent_at}
-            for g in changed
-        ],
+    rows = [(group.flush_at, group.flushed_at, group.sent_at, group.id) for group in changed]
+    bulk.change(
+        connection, "UPDATE alert_groups SET flush_at = ?, flushed_at = ?, sent_at = ? WHERE id = ?", rows
     )
 
 
@@ -114,52 +102,31 @@ def delete(connection: sa.Connection, ids: Sequence[int]) -> None:
 
 def due(connection: sa.Connection, now: float, limit: int) -> list[Group]:
     """Up to ``limit`` groups whose time has come, the longest due first."""
-    query = (
-        sa.select(alert_groups)
-        .where(alert_groups.c.flush_at <= now)
-        .order_by(alert_groups.c.flush_at, alert_groups.c.id)
-        .limit(limit)
-    )
-    return [_group(row) for row in connection.execute(query)]
+    return [_group(row) for row in bulk.select(connection, _DUE, (now, limit))]
 
 
 def next_flush(connection: sa.Connection) -> float | None:
     """When the next group's time comes, if there is any group."""
-    return connection.execute(sa.select(sa.func.min(alert_groups.c.flush_at))).scalar()
+    found: float | None = bulk.scalar(connection, "SELECT min(flush_at) FROM alert_groups")
+    return found
 
 
 def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, list[Member]]:
     """The members of groups, oldest alert first."""
     found: dict[int, list[Member]] = {}
-    query = (
-        sa.select(
-            alert_members.c.group_id,
-            alerts.c.id,
-            alerts.c.fingerprint,
-            alerts.c.state,
-            alert_members.c.told,
-            alerts.c.audience,
-            alerts.c.severity,
-            alerts.c.labels,
+    rows = bulk.select_in(connection, _JOINED, _MEMBER, "group_id", group_ids, " ORDER BY alerts.id")
+    for group_id, alert_id, fingerprint, state, told, audience, severity, labels in rows:
+        member = Member(
+            alert_id,
+            fingerprint,
+            state,
+            told > 0,
+            audience == "quiet",
+            again=told == TELL_AGAIN,
+            severity=severity,
+            labels_text=labels,
         )
-        .join(alerts, alerts.c.id == alert_members.c.alert_id)
-        .order_by(alerts.c.id)
-    )
-    for some in in_chunks(group_ids):
-        for group_id, alert_id, fingerprint, state, told, audience, severity, labels in connection.execute(
-            query.where(alert_members.c.group_id.in_(some))
-        ):
-            member = Member(
-                alert_id,
-                fingerprint,
-                state,
-                told > 0,
-                audience == "quiet",
-                again=told == TELL_AGAIN,
-                severity=severity,
-                labels_text=labels,
-            )
-            found.setdefault(group_id, []).append(member)
+        found.setdefault(group_id, []).append(member)
     return found
 
 
@@ -213,23 +180,24 @@ def hasten_untold(connection: sa.Connection, now: float) -> None:
     )
 
 
-def _row(group: Group) -> dict[str, Any]:
-    row = msgspec.structs.asdict(group)
-    row["labels"] = msgspec.json.encode(group.labels).decode()
-    return row
+_COLUMNS = ("id", "key", "receiver", "route", "labels", "flush_at", "flushed_at", "sent_at")
+_INSERT = f"INSERT INTO alert_groups ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_DUE = f"SELECT {', '.join(_COLUMNS)} FROM alert_groups WHERE flush_at <= ? ORDER BY flush_at, id LIMIT ?"  # noqa: S608
+_JOINED = "alert_members JOIN alerts ON alerts.id = alert_members.alert_id"
+_MEMBER = ("group_id", "alerts.id", "fingerprint", "state", "told", "audience", "severity", "labels")
+
+
+def _row(group: Group) -> tuple[Any, ...]:
+    """In the order of the columns."""
+    labels = msgspec.json.encode(group.labels).decode()
+    times = (group.flush_at, group.flushed_at, group.sent_at)
+    return (group.id, group.key, group.receiver, group.route, labels, *times)
 
 
 def _group(row: Any) -> Group:
-    return Group(
-        id=row.id,
-        key=row.key,
-        receiver=row.receiver,
-        route=row.route,
-        labels=_from_json(row.labels),
-        flush_at=row.flush_at,
-        flushed_at=row.flushed_at,
-        sent_at=row.sent_at,
-    )
+    """From a row with the columns in their order."""
+    number, key, receiver, route, labels, flush_at, flushed_at, sent_at = row
+    return Group(number, key, receiver, route, _from_json(labels), flush_at, flushed_at, sent_at)
 
 
 _from_json = msgspec.json.Decoder(dict[str, str]).decode

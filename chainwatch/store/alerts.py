@@ -62,7 +62,7 @@ def newest(connection: sa.Connection, fingerprints: Iterable[str]) -> dict[str, 
 
 def next_id(connection: sa.Connection) -> int:
     """The id for the next new alert; there is one writer, which counts on from here."""
-    return (connection.execute(sa.select(sa.func.max(alerts.c.id))).scalar() or 0) + 1
+    return (bulk.scalar(connection, "SELECT max(id) FROM alerts") or 0) + 1
 
 
 def insert(connection: sa.Connection, new: Sequence[Alert]) -> None:

@@ -143,9 +143,23 @@ class Database:
                     ended = True
                     break
                 jobs.append(more)
-            self._commit_together([j for j in jobs if j.future.set_running_or_notify_cancel()])
+            jobs = [j for j in jobs if j.future.set_running_or_notify_cancel()]
+            if len(jobs) == 1:
+                self._commit(jobs[0])
+            else:
+                self._commit_together(jobs)
             if ended:
                 return
+
+    def _commit(self, job: _Job) -> None:
+        """A job that is alone needs no savepoint."""
+        try:
+            with self.transaction() as connection:
+                result = job.run(connection)
+        except Exception as error:  # noqa: BLE001 - handed to the one who waits for it
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(result)
 
     def _commit_together(self, jobs: list[_Job]) -> None:
         done: list[tuple[_Job, Any]] = []

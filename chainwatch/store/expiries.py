@@ -54,4 +54,5 @@ def due(connection: sa.Connection, now: float, limit: int) -> list[Expiry]:
 
 def next_due(connection: sa.Connection) -> float | None:
     """When the next alert ends by itself, if there is any."""
-    return connection.execute(sa.select(sa.func.min(alert_expiries.c.expires_at))).scalar()
+    found: float | None = bulk.scalar(connection, "SELECT min(expires_at) FROM alert_expiries")
+    return found

@@ -95,7 +95,7 @@ def list_incidents(
 
 def next_id(connection: sa.Connection) -> int:
     """The id for the next new incident."""
-    return (connection.execute(sa.select(sa.func.max(incidents.c.id))).scalar() or 0) + 1
+    return (bulk.scalar(connection, "SELECT max(id) FROM incidents") or 0) + 1
 
 
 def insert(connection: sa.Connection, new: Sequence[Incident]) -> None:
