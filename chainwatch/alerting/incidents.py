@@ -166,7 +166,8 @@ class Incidents:
         found, missed = escalation.targets(step, policy, severity, on_call)
         missed += [f"{t.receiver}: no such receiver" for t in found if t.receiver not in people.receivers]
         found = [target for target in found if target.receiver in people.receivers]
-        self._tell(connection, incident, found, [one.alert_id for one in standing], now)
+        note = f"Escalation {policy.name}, {about}: nobody has acknowledged this."
+        self._tell(connection, incident, found, [one.alert_id for one in standing], note, now)
         entries = [_entry(incident, now, "skipped", f"{about}: {why}") for why in missed]
         entries += [
             _entry(incident, now, "step", f"{about}: {target.who or target.receiver}", target.receiver)
@@ -180,6 +181,7 @@ class Incidents:
         incident: Incident,
         targets: Sequence[Target],
         firing: Sequence[int],
+        note: str,
         now: float,
     ) -> None:
         """Queue one notification for each, and let its receiver be a group, which is owed the ends and repeats."""
@@ -204,7 +206,8 @@ class Incidents:
             else:
                 alert_groups.update(connection, [msgspec.structs.replace(group, sent_at=now)])
             escalations.mark_told(connection, group.id, firing)
-            queue.append((target.receiver, incident.key, outbox.Payload(incident.labels, tuple(firing), ())))
+            payload = outbox.Payload(incident.labels, tuple(firing), (), note=note)
+            queue.append((target.receiver, incident.key, payload))
         outbox.enqueue(connection, queue, now)
 
     def _rise(self, connection: sa.Connection, known: Mapping[str, Incident], now: float) -> dict[int, str]:

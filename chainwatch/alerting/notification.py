@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.store import alerts as stored
+from chainwatch.store import incidents
 from chainwatch.store.alerts import Alert, State
 from chainwatch.store.outbox import Kind, Queued
 
@@ -87,6 +88,10 @@ def load_all(
     """What each of ``queued`` says, as ``load`` has it."""
     ids = {i for one in queued for i in (*one.payload.firing, *one.payload.resolved)}
     known = stored.by_id(connection, sorted(ids))
+    for alert_id, escalated_to in incidents.rises(connection, list(known)).items():
+        alert = known[alert_id]
+        annotations = {**alert.annotations, "escalated_to": escalated_to}
+        known[alert_id] = msgspec.structs.replace(alert, annotations=annotations)
     return [_notification(one, known, external_url) for one in queued]
 
 

@@ -65,12 +65,9 @@ class Standing(msgspec.Struct, frozen=True):
 
 def open_with(connection: sa.Connection, keys: Sequence[str]) -> dict[str, Incident]:
     """The open incidents with these keys."""
-    found: dict[str, Incident] = {}
-    for some in in_chunks(keys):
-        query = sa.select(incidents).where(incidents.c.key.in_(some), incidents.c.ended_at.is_(None))
-        for row in connection.execute(query):
-            found[row.key] = _incident(row)
-    return found
+    columns = ("id", "key", "route", "labels", "opened_at", "ended_at")
+    rows = bulk.select_in(connection, incidents, columns, "key", keys, " AND ended_at IS NULL")
+    return {row.key: _incident(row) for row in rows}
 
 
 def get(connection: sa.Connection, incident_id: int) -> Incident | None:
@@ -214,12 +211,8 @@ def raise_to(
 
 def rises(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, str]:
     """Alert id → the severity that it counts as, for those that rose."""
-    found: dict[int, str] = {}
-    for some in in_chunks(alert_ids):
-        query = sa.select(alert_rises.c.alert_id, alert_rises.c.escalated_to)
-        rows = connection.execute(query.where(alert_rises.c.alert_id.in_(some))).all()
-        found |= {row.alert_id: row.escalated_to for row in rows}
-    return found
+    columns = ("alert_id", "escalated_to")
+    return dict(bulk.select_in(connection, alert_rises, columns, "alert_id", alert_ids))
 
 
 # --- forgetting -------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.notification import load
 from chainwatch.alerting.policies import Policies
 from chainwatch.config import from_dict
 from chainwatch.store import acknowledgements, incidents, outbox, silences
@@ -60,7 +61,8 @@ def test_a_storm_wakes_each_person_once_and_everybody_hears_of_the_end(connectio
     for later in (300, 310, 600, 610):
         alerts.flush(connection, NOW + later)
     assert told(connection, "anna-phone") == [(1000, 0)]
-    assert told(connection, "bob-phone") == [(1000, 0)]
+    (woken,) = outbox.list_notifications(connection, receiver="bob-phone")
+    assert woken.payload.note == "Escalation night, step 2: nobody has acknowledged this."
     assert told(connection, "ops") == [(1000, 0), (1000, 0)]
     alerts.apply(connection, [ends(f"0x{i:x}") for i in range(1000)], NOW + 700)
     alerts.flush(connection, NOW + 720)
@@ -110,6 +112,9 @@ def test_frequent_alerts_reach_the_channels_of_the_next_severity_and_keep_their_
     alerts.flush(connection, NOW + 70)
     assert told(connection, "bob-phone") == [(2, 0)]
     assert told(connection, "ops") == [(1, 0), (2, 0)]
+    (queued,) = outbox.list_notifications(connection, receiver="bob-phone")
+    (first, _) = load(connection, queued).alerts
+    assert (first.labels["severity"], first.annotations["escalated_to"]) == ("P1", "P0")
     alerts.apply(connection, [ends("0x01"), ends("0x02")], NOW + 80)
     alerts.flush(connection, NOW + 120)
     assert told(connection, "bob-phone")[-1] == (0, 2)
