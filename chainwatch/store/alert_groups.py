@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.store import bulk
-from chainwatch.store.alert_tables import alert_groups, alert_holds, alert_members, alerts
+from chainwatch.store.alert_tables import alert_groups, alert_members, alerts
 from chainwatch.store.alerts import State, in_chunks
 
 TELL_AGAIN = 2
@@ -132,23 +132,8 @@ def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, li
 
 def mark_told(connection: sa.Connection, group_ids: Sequence[int]) -> None:
     """Everything in these groups but what is held has been told: resolved members leave, the others count as told."""
-    held = (
-        sa.select(alert_holds.c.alert_id)
-        .where(
-            alert_holds.c.group_id == alert_members.c.group_id,
-            alert_holds.c.alert_id == alert_members.c.alert_id,
-        )
-        .exists()
-    )
-    for some in in_chunks(group_ids):
-        inside = alert_members.c.group_id.in_(some) & ~held
-        ended = (
-            sa.select(alerts.c.id)
-            .where(alerts.c.id == alert_members.c.alert_id, alerts.c.state == sa.literal_column("'resolved'"))
-            .exists()
-        )
-        connection.execute(sa.delete(alert_members).where(inside, ended))
-        connection.execute(sa.update(alert_members).where(inside, alert_members.c.told != 1).values(told=1))
+    bulk.change_in(connection, _FORGET_ENDED, group_ids)
+    bulk.change_in(connection, _MARK_TOLD, group_ids)
 
 
 def tell_again(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
@@ -183,6 +168,13 @@ def hasten_untold(connection: sa.Connection, now: float) -> None:
 _COLUMNS = ("id", "key", "receiver", "route", "labels", "flush_at", "flushed_at", "sent_at")
 _INSERT = f"INSERT INTO alert_groups ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _DUE = f"SELECT {', '.join(_COLUMNS)} FROM alert_groups WHERE flush_at <= ? ORDER BY flush_at, id LIMIT ?"  # noqa: S608
+_NOT_HELD = (
+    "group_id IN ? AND NOT EXISTS (SELECT 1 FROM alert_holds "
+    "WHERE alert_holds.group_id = alert_members.group_id AND alert_holds.alert_id = alert_members.alert_id)"
+)
+_HAS_ENDED = "EXISTS (SELECT 1 FROM alerts WHERE alerts.id = alert_members.alert_id AND state = 'resolved')"
+_FORGET_ENDED = f"DELETE FROM alert_members WHERE {_NOT_HELD} AND {_HAS_ENDED}"  # noqa: S608
+_MARK_TOLD = f"UPDATE alert_members SET told = 1 WHERE {_NOT_HELD} AND told <> 1"  # noqa: S608
 _JOINED = "alert_members JOIN alerts ON alerts.id = alert_members.alert_id"
 _MEMBER = ("group_id", "alerts.id", "fingerprint", "state", "told", "audience", "severity", "labels")
 

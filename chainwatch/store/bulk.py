@@ -44,6 +44,17 @@ def change(connection: sa.Connection, statement: str, rows: Sequence[Row]) -> No
         connection.exec_driver_sql(_marked(connection, statement), [tuple(row) for row in rows])
 
 
+def change_in(connection: sa.Connection, statement: str, values: Sequence[Any]) -> None:
+    """Run one of our own statements, with one ``IN ?``, for ``values``."""
+    if connection.dialect.name == "postgresql":
+        if values:
+            connection.exec_driver_sql(statement.replace("IN ?", "= ANY(%s)"), (list(values),))
+        return
+    for start in range(0, len(values), IN_LIST_MAX):
+        some = tuple(values[start : start + IN_LIST_MAX])
+        connection.exec_driver_sql(statement.replace("IN ?", f"IN ({','.join('?' * len(some))})"), some)
+
+
 def select(connection: sa.Connection, statement: str, values: Row = ()) -> Sequence[Any]:
     """The rows of one of our own statements, with a ``?`` for each of ``values``; for those asked again and again."""
     return connection.exec_driver_sql(_marked(connection, statement), tuple(values)).all()

@@ -95,7 +95,7 @@ def is_watchdog(labels: Mapping[str, str]) -> bool:
 
 def group_key(route: Route, group_labels: Mapping[str, str]) -> str:
     """Alertmanager's groupKey: the route and the labels of the group."""
-    pairs = ",".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in sorted(group_labels.items()))
+    pairs = ",".join(f"{k}={_quoted(v)}" for k, v in sorted(group_labels.items()))
     return f"{{}}/{route.key}:{{{pairs}}}"
 
 
@@ -145,3 +145,6 @@ def _one(
 
 def _is_about(labels: Mapping[str, str], receiver: str) -> bool:
     return labels["alertname"] == "ReceiverFailing" and labels.get("receiver") == receiver
+
+
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
