@@ -13,6 +13,7 @@ from chainwatch.looking import Look
 from chainwatch.spelling import did_you_mean
 from chainwatch.store import escalations
 from chainwatch.store.escalations import StoredOverride
+from chainwatch.store.peek import peek
 
 GAPS_WITHIN = 30 * 86_400.0
 """Seconds ahead in which ``check`` looks for gaps."""
@@ -93,11 +94,12 @@ def overrides(look: Look) -> list[dict[str, Any]]:
     ]
 
 
-def gaps(
-    settings: Settings, stored: Mapping[str, Sequence[StoredOverride]], at: float
-) -> list[dict[str, Any]]:
-    """When nobody is on call within the 30 days after ``at``, by schedule."""
-    rota = Rota(settings, stored)
+def gaps_ahead(settings: Settings, at: float) -> list[dict[str, Any]]:
+    """When nobody is on call within the 30 days after ``at``, by schedule; overrides count where there is a database."""
+    if not settings.oncall:
+        return []
+    stored = peek(settings.store.url.get_secret_value(), lambda c: escalations.overrides(c, at))
+    rota = Rota(settings, stored or {})
     return [
         _shift(name, shift)
         for name in rota.schedules

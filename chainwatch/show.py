@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chainwatch.alerting.providers.text import clean, when
+from chainwatch.alerting.providers.text import clean, span, when
 from chainwatch.plan import Plan
 
 PIPED_WIDTH = 100_000
@@ -38,8 +38,10 @@ _STATE_STYLES = {
 }
 
 
-def check(plan: Plan, endpoints: Sequence[dict[str, Any]], as_json: bool) -> None:
-    """That the configuration is fine, and how each endpoint answered where they were asked."""
+def check(
+    plan: Plan, endpoints: Sequence[dict[str, Any]], gaps: Sequence[dict[str, Any]], as_json: bool
+) -> None:
+    """That the configuration is fine, how each endpoint answered where they were asked, and when nobody is on call."""
     settings = plan.settings
     summary = {
         "networks": len(settings.networks),
@@ -49,7 +51,14 @@ def check(plan: Plan, endpoints: Sequence[dict[str, Any]], as_json: bool) -> Non
         "routes": len(settings.routes),
     }
     if as_json:
-        _json({"ok": all(e["ok"] for e in endpoints), **summary, "endpoints": list(endpoints)})
+        _json(
+            {
+                "ok": all(e["ok"] for e in endpoints),
+                **summary,
+                "endpoints": list(endpoints),
+                "gaps": list(gaps),
+            }
+        )
         return
     click.echo(
         "the configuration is fine: " + ", ".join(f"{count} {name}" for name, count in summary.items())
@@ -61,6 +70,11 @@ def check(plan: Plan, endpoints: Sequence[dict[str, Any]], as_json: bool) -> Non
                 (e["endpoint"], e["ok"], e["chain_id"], e["head"], e["log_range"], e["problem"])
                 for e in endpoints
             ),
+        )
+    for gap in gaps:
+        click.echo(
+            f"warning: {gap['schedule']} has nobody on call from {when(gap['from'])} to {when(gap['until'])}"
+            f" ({span(gap['until'] - gap['from'])})"
         )
 
 

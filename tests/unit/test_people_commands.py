@@ -166,6 +166,22 @@ def test_what_is_named_wrongly_is_told_with_a_hint(
     assert said in result.output
 
 
+def test_check_warns_of_gaps_within_thirty_days_and_an_override_fills_them(
+    shell: Shell, database: Database
+) -> None:
+    gaps = shell.json("check")["gaps"]
+    assert {gap["schedule"] for gap in gaps} == {"office"}
+    assert "warning: office has nobody on call from " in shell.run("check").output
+    shell.run("oncall", "override", "add", "office", "anna", "--for", "31d")
+    assert shell.json("check")["gaps"] == []
+
+
+def test_check_needs_no_database(shell: Shell) -> None:
+    result = shell.run("check")
+    assert result.exit_code == 0
+    assert "nobody on call" in result.output
+
+
 # --- incidents and statistics -----------------------------------------------------------------------------
 
 
