@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from chainwatch.alerting import submission
+from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.providers.call import Call, CallProvider
 from chainwatch.alerting.service import AlertService, Receiver
@@ -216,7 +217,7 @@ class AlertManager:
         )
         settings = draft.settings()
         if callable(receiver):
-            new = Receiver(name, CallProvider(receiver), give_up_after=GIVE_UP_AFTER, send_resolved=True)
+            new = Receiver(name, CallProvider(receiver), give_up_after=GIVE_UP_AFTER)
         else:
             new = _receiver(settings.receivers[name])
         self._call(self._service.register(new, settings.routes[0]))
@@ -296,6 +297,7 @@ async def _start(
         database,
         settings.routes,
         [_receiver(receiver) for receiver in settings.receivers.values()],
+        Policies.of(settings),
         told_since=created,
         resolve_timeout=resolve_timeout,
         keep_for=retention,
@@ -334,6 +336,7 @@ def _receiver(settings: ReceiverSettings) -> Receiver:
         build_provider(settings),
         give_up_after=settings.give_up_after,
         send_resolved=settings.send_resolved,
+        rate_limit=settings.rate_limit,
     )
 
 

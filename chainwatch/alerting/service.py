@@ -8,12 +8,15 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
 import sqlalchemy as sa
 import structlog
 
 from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.providers import Provider
 from chainwatch.alerting.queue import ReceiverQueue
 from chainwatch.alerting.submission import NOT_SENT_AGAIN, Submission, signal_of
@@ -38,14 +41,18 @@ T = TypeVar("T")
 _log = structlog.get_logger("chainwatch.service")
 
 
+@dataclass(frozen=True)
 class Receiver:
-    """A receiver as the service runs it. ``give_up_after`` is in seconds."""
+    """A receiver as the service runs it.
 
-    def __init__(self, name: str, provider: Provider, *, give_up_after: float, send_resolved: bool) -> None:
-        self.name = name
-        self.provider = provider
-        self.give_up_after = give_up_after
-        self.send_resolved = send_resolved
+    ``give_up_after`` is in seconds; ``rate_limit``: severity → notifications a minute.
+    """
+
+    name: str
+    provider: Provider
+    give_up_after: float
+    send_resolved: bool = True
+    rate_limit: Mapping[str, int] = field(default_factory=dict)
 
 
 class AlertService:
@@ -59,6 +66,7 @@ class AlertService:
         database: Database,
         routes: Sequence[RouteSettings],
         receivers: Sequence[Receiver],
+        policies: Policies,
         *,
         told_since: int,
         resolve_timeout: float,
@@ -69,6 +77,7 @@ class AlertService:
         self._database = database
         self._routes = list(routes)
         self._receivers = {receiver.name: receiver for receiver in receivers}
+        self._policies = policies
         self._told_since = told_since
         self._resolve_timeout = resolve_timeout
         self._keep_for = keep_for
@@ -214,7 +223,11 @@ class AlertService:
 
     def _make_manager(self) -> AlertManager:
         tells_ends = {receiver.name: receiver.send_resolved for receiver in self._receivers.values()}
-        return AlertManager(self._routes, tells_ends, self._told_since)
+        limits = {
+            name: receiver.rate_limit for name, receiver in self._receivers.items() if receiver.rate_limit
+        }
+        policies = msgspec.structs.replace(self._policies, rate_limits=limits)
+        return AlertManager(self._routes, tells_ends, self._told_since, policies)
 
     def _start_queue(self, receiver: Receiver) -> None:
         async def raise_signals(signals: list[Signal]) -> None:
