@@ -13,7 +13,7 @@ __all__ = ["AlertManager", "Severity", "__version__"]
 
 def __getattr__(name: str) -> object:
     """The library is imported once it is used: commands do without it."""
-    if name in ("AlertManager", "Severity"):
+    if name in __all__:
         from chainwatch import library
 
         return getattr(library, name)
