@@ -70,15 +70,14 @@ def of(connection: sa.Connection, alert: Alert) -> list[Transition]:
 def prune(connection: sa.Connection, limit: int) -> int:
     """Forget up to ``limit`` rows of alerts that are stored no more; how many went."""
     gone = 0
-    oldest = sa.select(sa.func.min(alerts.c.id)).scalar_subquery()
     for table, key in (
         (alert_transitions, alert_transitions.c.id),
         (alert_repeats, alert_repeats.c.alert_id),
     ):
-        old = sa.select(key).where(
-            table.c.alert_id < oldest, ~sa.exists().where(alerts.c.id == table.c.alert_id)
+        orphans = (
+            sa.select(key).where(~sa.exists().where(alerts.c.id == table.c.alert_id)).limit(limit - gone)
         )
-        gone += connection.execute(sa.delete(table).where(key.in_(old.limit(limit)))).rowcount
+        gone += connection.execute(sa.delete(table).where(key.in_(orphans))).rowcount
     return gone
 
 
