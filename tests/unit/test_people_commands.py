@@ -1,5 +1,6 @@
 """The commands about people, run as a person runs them, on a database as the running process leaves it."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,9 +13,12 @@ from click.testing import CliRunner, Result
 from chainwatch import cli
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.policies import Policies
+from chainwatch.alerting.providers import build_provider
+from chainwatch.alerting.queue import ReceiverQueue
 from chainwatch.config import Settings, load
 from chainwatch.model import Signal
 from chainwatch.store import alerts, history, outbox
+from chainwatch.store.claim import claimed
 from chainwatch.store.database import Database
 from chainwatch.store.history import Transition
 from tests.support.receiver import Answer, Receiver
@@ -257,8 +261,6 @@ def rows_left(database: Database) -> int:
 async def test_a_sample_goes_to_the_receiver_marked_as_one_and_leaves_no_alert(
     shell: Shell, database: Database
 ) -> None:
-    import asyncio
-
     async with Receiver() as hook:
         shell.set_hook(hook.url)
         outcome = await asyncio.to_thread(shell.json, "receivers", "test", "ops")
@@ -273,8 +275,6 @@ async def test_a_sample_goes_to_the_receiver_marked_as_one_and_leaves_no_alert(
 async def test_a_receiver_that_refuses_a_sample_is_told_with_its_answer(
     shell: Shell, database: Database
 ) -> None:
-    import asyncio
-
     async with Receiver(lambda _: Answer(status=403)) as hook:
         shell.set_hook(hook.url)
         result = await asyncio.to_thread(shell.run, "receivers", "test", "ops")
@@ -283,3 +283,27 @@ async def test_a_receiver_that_refuses_a_sample_is_told_with_its_answer(
     assert rows_left(database) == 0
     with database.reading() as connection:
         assert [one.status for one in outbox.list_notifications(connection)] == ["dropped"]
+
+
+async def test_where_chainwatch_runs_the_sample_goes_through_its_queue(
+    shell: Shell, database: Database
+) -> None:
+    async def ignore(signals: list[Signal]) -> None:
+        return
+
+    async with Receiver() as hook:
+        shell.set_hook(hook.url)
+        provider = build_provider(shell.settings.receivers["ops"])
+        queue = ReceiverQueue(database, "ops", provider, ignore, give_up_after=60)
+        running = asyncio.create_task(queue.run())
+        with claimed(shell.environ["STORE"]):
+            command = asyncio.create_task(asyncio.to_thread(shell.json, "receivers", "test", "ops"))
+            while not command.done():
+                queue.wake()
+                await asyncio.sleep(0.02)
+        outcome = await command
+        queue.stop()
+        await running
+        assert len(hook.requests) == 1
+    assert (outcome["delivered"], outcome["by"]) == (True, "the running process")
+    assert rows_left(database) == 0
