@@ -39,6 +39,8 @@ REPORT_AFTER = 120.0
 """Seconds of failures after which an open breaker raises ``ReceiverFailing``."""
 STORE_PAUSE = 2.0
 """Seconds between attempts to write a result into a database that refuses."""
+GATHER = 0.02
+"""Seconds between two commits of what was delivered."""
 GRACE = 3.0
 """Seconds that deliveries under way have to end when the worker is stopped."""
 
@@ -347,3 +349,4 @@ class _Marks:
                     noted.set_result(None)
                 else:
                     noted.set_exception(error)
+            await asyncio.sleep(GATHER)

@@ -49,7 +49,7 @@ def build(match: Mapping[str, Sequence[str]]) -> Matchers:
 
 def takes(matchers: Matchers, labels: Mapping[str, str]) -> bool:
     """Whether all tests pass."""
-    return all(matcher.takes(labels) for matcher in matchers)
+    return not matchers or all(matcher.takes(labels) for matcher in matchers)
 
 
 def written(matchers: Matchers) -> str:
