@@ -113,6 +113,7 @@ WORDS: list[tuple[Any, str]] = [
     (types.DatabaseUrl, "URL"),
     (date, "date"),
     (bool, "true or false"),
+    (types.AtLeastOne, "integer"),
     (int, "integer"),
     (str, "text"),
     (SecretStr, "text"),

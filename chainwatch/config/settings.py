@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, StrictBool, StrictInt, model_validator
+from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from chainwatch.config.durations import parse_duration
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
 from chainwatch.config.types import (
     AbiPath,
+    AtLeastOne,
     Attribute,
     Clocks,
     DatabaseUrl,
@@ -289,7 +290,7 @@ class _Receiver(Table):
         default=parse_duration("24h"), description="Time of failed tries after which a notification is dead."
     )
     send_resolved: StrictBool = Field(default=True, description="Whether to tell that an alert has ended.")
-    rate_limit: dict[Severity, PositiveInt] = Field(
+    rate_limit: dict[Severity, AtLeastOne] = Field(
         default={},
         description="Severity → notifications about new alerts a minute, for each source of alerts. What is over comes "
         "as one summary at the end of the minute.",
@@ -311,7 +312,7 @@ class DiscordSettings(_Receiver):
     provider: Literal["discord"] = Field(description=_PROVIDER)
     url: HttpUrl = Field(description="The channel's webhook URL (secret).")
     username: Text | None = Field(default=None, description="Sender's name. Default: as set on Discord.")
-    rate_limit: dict[Severity, PositiveInt] = Field(
+    rate_limit: dict[Severity, AtLeastOne] = Field(
         default={"P0": 10, "P1": 5, "P2": 3, "P3": 1},
         description="Severity → notifications about new alerts a minute, for each source of alerts. What is over comes "
         "as one summary at the end of the minute.",
@@ -480,7 +481,7 @@ class AcknowledgeSettings(Table):
 class AlertSettings(Table):
     """What holds for all alerts."""
 
-    flapping_changes: PositiveInt = Field(
+    flapping_changes: AtLeastOne = Field(
         default=8,
         description="Starts and ends within `flapping_within` from which an alert counts as flapping: it is then held as "
         "firing until it has been steady for that time. Alerts about transfers never do.",

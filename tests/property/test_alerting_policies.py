@@ -92,8 +92,8 @@ def test_ends_follow_what_was_told_and_nothing_that_fires_stays_untold_s6(given_
                 queued = outbox.list_notifications(connection, limit=10_000)
                 said: dict[tuple[str, int], list[str]] = defaultdict(list)
                 for one in reversed(queued):
-                    for alert in load(connection, one).alerts:
-                        said[alert.fingerprint, alert.starts_at].append(alert.status)
+                    for told in load(connection, one).alerts:
+                        said[told.fingerprint, told.starts_at].append(told.status)
                 known = alerts.list_alerts(connection, limit=10_000)
         finally:
             database.close()
