@@ -17,7 +17,7 @@ from chainwatch import AlertManager, Severity
 from chainwatch.alerting.notification import Notification
 from chainwatch.config import ConfigError
 from chainwatch.store.errors import StoreError
-from tests.support.process import ROOT
+from tests.support.pages import ROOT, blocks
 from tests.support.receiver import Receiver
 from tests.support.told import told
 
@@ -238,3 +238,14 @@ def test_what_ended_is_forgotten_after_its_retention(tmp_path: Path) -> None:
     time.sleep(0.15)
     with AlertManager.from_config(settings) as alerts:
         until(lambda: [alert.name for alert in alerts.get_recent_alerts(5)] == ["New"])
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_the_examples_of_the_documentation_run(number: int) -> None:
+    examples = [b.text for b in blocks(ROOT / "docs" / "library.md") if b.language == "python"]
+    assert len(examples) == 2
+    done = subprocess.run(
+        [sys.executable, "-c", examples[number]], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    assert ["QueueStuck resolved", "firing ['Down']"][number] in done.stdout
