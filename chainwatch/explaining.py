@@ -13,7 +13,7 @@ from chainwatch.alerting.policy.holding import Candidate, held_back
 from chainwatch.alerting.policy.routing import Route, destinations, group_key, is_watchdog, ways
 from chainwatch.config import format_duration, matching
 from chainwatch.looking import Look, alert_view
-from chainwatch.store import acknowledgements, alert_groups, alerts, history, outbox
+from chainwatch.store import acknowledgements, alert_groups, alerts, history, incidents, outbox
 from chainwatch.store.alerts import Alert
 
 
@@ -53,13 +53,30 @@ def explain(look: Look, alert_id: int) -> dict[str, Any] | None:
             for place in taking
         ]
         happened = _happened(connection, alert)
+        steps = {step.receiver: step.text for step in incidents.steps_about(connection, alert_id)}
+        counts_as = incidents.rises(connection, [alert_id]).get(alert_id)
     reached = {receiver for _, receiver in taking}
-    others = [
-        {"receiver": name, "route": None, "told": False, "why": _why_not_routed(alert, manager.routes, name)}
-        for name in look.plan.settings.receivers
-        if name not in reached
-    ]
+    others: list[dict[str, Any]] = []
+    for name in look.plan.settings.receivers:
+        by_escalation = [n for n in sent if n.receiver == name]
+        if by_escalation and name not in reached:
+            way = f"escalation, {steps[name]}" if name in steps else f"it counts as {counts_as}"
+            others.append(_told_besides(alert, name, way, by_escalation))
+        elif name not in reached:
+            why = _why_not_routed(alert, manager.routes, name)
+            others.append({"receiver": name, "route": None, "told": False, "why": why})
     return {"alert": alert_view(alert), "receivers": [*told, *others], "history": happened}
+
+
+def _told_besides(alert: Alert, receiver: str, way: str, sent: Sequence[outbox.Queued]) -> dict[str, Any]:
+    """A receiver that was told though no route of the alert's own names it."""
+    return {
+        "receiver": receiver,
+        "route": None,
+        "told": any(n.status == "delivered" for n in sent),
+        "why": f"{way}: {_delivery(sent[-1])}",
+        "notifications": [_notification(n, alert.id) for n in sent],
+    }
 
 
 def routes(look: Look, labels: Mapping[str, str]) -> dict[str, Any]:

@@ -21,15 +21,7 @@ incidents = Table(
     Column("ended_at", Double, comment="null while one of its alerts fires"),
     comment="Groups of alerts, each from its first start to its last end.",
 )
-Index(
-    "incidents_open",
-    incidents.c.key,
-    unique=True,
-    sqlite_where=incidents.c.ended_at.is_(None),
-    postgresql_where=incidents.c.ended_at.is_(None),
-)
-Index("incidents_key", incidents.c.key, incidents.c.opened_at)
-Index("incidents_ended", incidents.c.ended_at)
+Index("incidents_key", incidents.c.key)
 
 incident_alerts = Table(
     "incident_alerts",

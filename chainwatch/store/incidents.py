@@ -170,6 +170,17 @@ def entries(connection: sa.Connection, incident_id: int) -> list[Entry]:
     return [Entry(*row) for row in connection.execute(query.order_by(incident_entries.c.id))]
 
 
+def steps_about(connection: sa.Connection, alert_id: int) -> list[Entry]:
+    """The steps of escalations that told somebody of the incident of an alert, in order."""
+    columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
+    query = (
+        sa.select(*columns)
+        .join(incident_alerts, incident_alerts.c.incident_id == incident_entries.c.incident_id)
+        .where(incident_alerts.c.alert_id == alert_id, incident_entries.c.receiver.is_not(None))
+    )
+    return [Entry(*row) for row in connection.execute(query.order_by(incident_entries.c.id))]
+
+
 # --- how severe alerts count as ---------------------------------------------------------------------------
 
 
@@ -227,7 +238,7 @@ def prune(connection: sa.Connection, before: float, limit: int) -> int:
         return 0
     newest = connection.execute(sa.select(sa.func.max(incidents.c.id))).scalar()
     query = sa.select(incidents.c.id).where(incidents.c.ended_at < before, incidents.c.id != newest)
-    doomed = connection.execute(query.order_by(incidents.c.ended_at).limit(limit)).scalars().all()
+    doomed = connection.execute(query.order_by(incidents.c.id).limit(limit)).scalars().all()
     for some in in_chunks(doomed):
         inside = sa.select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id.in_(some))
         connection.execute(sa.delete(alert_rises).where(alert_rises.c.alert_id.in_(inside)))

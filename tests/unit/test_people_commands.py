@@ -250,6 +250,18 @@ def test_statistics_count_times_noise_deliveries_and_the_window_before(
     assert "+200%" in shown
 
 
+def test_explain_tells_which_step_told_a_receiver_that_no_route_names(
+    shell: Shell, database: Database
+) -> None:
+    manager = shell.manager()
+    with database.transaction() as connection:
+        manager.apply(connection, [signal("0x01")], T0)
+        manager.flush(connection, T0 + 300)
+    found = {one["receiver"]: one for one in shell.json("alerts", "explain", "1")["receivers"]}
+    assert found["phone"]["why"] == "escalation, step 1: oncall:primary (anna): it is in the queue"
+    assert [n["says"] for n in found["phone"]["notifications"]] == ["firing"]
+
+
 # --- receivers --------------------------------------------------------------------------------------------
 
 

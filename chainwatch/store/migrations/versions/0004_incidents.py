@@ -40,16 +40,7 @@ def _incidents() -> None:
         sa.PrimaryKeyConstraint("id"),
         comment="Groups of alerts, each from its first start to its last end.",
     )
-    op.create_index(
-        "incidents_open",
-        "incidents",
-        ["key"],
-        unique=True,
-        sqlite_where=sa.text("ended_at IS NULL"),
-        postgresql_where=sa.text("ended_at IS NULL"),
-    )
-    op.create_index("incidents_key", "incidents", ["key", "opened_at"])
-    op.create_index("incidents_ended", "incidents", ["ended_at"])
+    op.create_index("incidents_key", "incidents", ["key"])
     op.create_table(
         "incident_alerts",
         sa.Column("incident_id", BIG_ID, autoincrement=False, nullable=False),
