@@ -1,6 +1,9 @@
 """Escalation from the configuration to the queues: through the manager, over a real database."""
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,10 +12,14 @@ import sqlalchemy as sa
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.notification import load
 from chainwatch.alerting.policies import Policies
-from chainwatch.config import from_dict
-from chainwatch.store import acknowledgements, incidents, outbox, silences
+from chainwatch.app import Monitor
+from chainwatch.chain.transport import open_session
+from chainwatch.config import from_dict, read_dict
+from chainwatch.plan import make_plan
+from chainwatch.store import acknowledgements, escalations, incidents, outbox, silences
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.database import Database
+from tests.support.receiver import Receiver
 from tests.unit.alerting.helpers import T0, ends, fires
 
 NOW = float(T0)
@@ -125,3 +132,31 @@ def test_a_restart_between_two_steps_changes_nothing_s2(connection: sa.Connectio
     manager().reroute(connection, NOW + 100)
     manager().flush(connection, NOW + 300)
     assert told(connection, "anna-phone") == [(1, 0)]
+
+
+async def test_a_running_process_takes_a_step_on_time_and_follows_an_override_at_once(tmp_path: Path) -> None:
+    async with Receiver() as hook:
+        webhook = {"provider": "webhook", "allow_private": True}
+        receivers = {
+            name: {**webhook, "url": f"{hook.url}/{name}"} for name in ("ops", "anna-phone", "bob-phone")
+        }
+        wake = {"steps": [{"notify": "oncall:primary", "wait": "300ms"}] * 2}
+        config = {**CONFIG, "receivers": receivers, "escalations": {"night": wake}}
+        plan = make_plan(read_dict({**config, "store": {"url": f"sqlite:///{tmp_path / 'm.db'}"}}))
+        with closing(Database.open(f"sqlite:///{tmp_path / 'm.db'}", durable=False)) as database:
+            async with open_session() as session:
+                monitor = Monitor(plan, database, session)
+                await monitor.start()
+                try:
+                    began = time.time()
+                    await monitor.raise_signals([fires()])
+                    await hook.wait_for(2)
+                    with database.transaction() as connection:
+                        now = int(time.time())
+                        escalations.add_override(connection, "primary", "bob", now - 1, now + 60, "x", now)
+                    requests = await hook.wait_for(3)
+                finally:
+                    await monitor.stop()
+    told = {request.path: request.arrived_at - began for request in requests if "alerts" in request.json()}
+    assert list(told) == ["/ops", "/anna-phone", "/bob-phone"]
+    assert 0.3 <= told["/anna-phone"] < 0.6 <= told["/bob-phone"]
