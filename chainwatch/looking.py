@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from chainwatch import views
+from chainwatch.config import read
 from chainwatch.model import SEVERITIES, TRANSFER_STATUSES, to_hex
-from chainwatch.plan import Plan, load_plan
+from chainwatch.plan import Plan, make_plan
 from chainwatch.store import alerts as stored_alerts
 from chainwatch.store import blocks, outbox
 from chainwatch.store import transfers as stored_transfers
@@ -32,8 +33,11 @@ class Look:
 
 @contextmanager
 def look(config: Path, environ: Mapping[str, str]) -> Iterator[Look]:
-    """Open what ``config`` names; nothing is made where nothing is. Raises ``ConfigError`` and ``StoreError``."""
-    plan = load_plan(config, environ)
+    """Open what ``config`` names; nothing is made where nothing is. Raises ``ConfigError`` and ``StoreError``.
+
+    A configuration without networks serves too: alerts may come from elsewhere.
+    """
+    plan = make_plan(read(config, environ, watches=False))
     with closing(Database.open(plan.settings.store.url.get_secret_value(), create=False)) as opened:
         yield Look(plan, opened, time.time())
 

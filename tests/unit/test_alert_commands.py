@@ -205,3 +205,10 @@ def test_the_tree_is_drawn_with_the_way_taken(world: World) -> None:
     view = world.read("routes", "test", "severity=P3")
     assert view["receivers"] == []
     assert not any(route["takes"] for route in view["routes"])
+
+
+def test_the_commands_serve_a_configuration_without_networks(world: World) -> None:
+    world.raise_alert()
+    text = world.config.read_text()
+    world.config.write_text(text[: text.index("[networks.n]")] + text[text.index("[receivers.ops]") :])
+    assert [alert["id"] for alert in world.read("alerts")] == [1]
