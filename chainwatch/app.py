@@ -19,6 +19,7 @@ import sqlalchemy as sa
 import structlog
 
 from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.queue import ReceiverQueue
 from chainwatch.alerting.scheduler import DeadlineScheduler
@@ -125,7 +126,10 @@ class Monitor:
         )
         created = await self._load(lambda c: schema.get_property(c, schema.CREATED_AT))
         self._alerts = AlertManager(
-            settings.routes, {r.name: r.send_resolved for r in settings.receivers.values()}, int(created or 0)
+            settings.routes,
+            {r.name: r.send_resolved for r in settings.receivers.values()},
+            int(created or 0),
+            Policies.of(settings),
         )
         self._pipeline = Pipeline(self._plan.flows, settings.networks, self._plan.decode, self._alerts)
         await self._write(lambda c: self._alerts.reroute(c, self._clock()))

@@ -12,13 +12,14 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from chainwatch import __version__
+from chainwatch import __version__, alert_commands, people_commands
 from chainwatch.config import ConfigError
 from chainwatch.model import SEVERITIES, TRANSFER_STATUSES, to_hex
 from chainwatch.options import Duration, Moment, Severity
@@ -169,11 +170,11 @@ def audit(
 def check(config: Path, online: bool, as_json: bool) -> None:
     """Check the configuration: every mistake at once."""
     from chainwatch import online as endpoints
-    from chainwatch import show
+    from chainwatch import rota, show
 
     plan = _plan(config)
     found = _run(endpoints.check(plan)) if online else []
-    show.check(plan, found, as_json)
+    show.check(plan, found, rota.gaps_ahead(plan.settings, time.time()), as_json)
     if any(not endpoint["ok"] for endpoint in found):
         sys.exit(FAILED)
 
@@ -268,25 +269,6 @@ def transfers(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None
 
     with _looking(config) as look:
         show.transfers(looking.transfers(look, limit, **wanted), as_json)
-
-
-@main.command()
-@click.option("--firing", is_flag=True, help="Only those that fire now.")
-@click.option("--name", help="Only alerts of this name, such as TransferOverdue.")
-@click.option(
-    "--severity", "severities", type=Severity(), multiple=True, help="Only this severity (repeatable)."
-)
-@click.option("--since", type=Moment(), help="Started at this chain time or later.")
-@click.option("--until", type=Moment(), help="Started by this chain time.")
-@at_most
-@as_json
-@click.pass_obj
-def alerts(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
-    """List alerts, firing and past."""
-    from chainwatch import looking, show
-
-    with _looking(config) as look:
-        show.alerts(looking.alerts(look, limit, **wanted), as_json)
 
 
 @main.group()
@@ -486,3 +468,7 @@ def _in_temporary_database(work: Callable[[str], T]) -> T:
 def _url(text: str) -> str:
     """A database URL, or a file's path as one."""
     return text if "://" in text else f"sqlite:///{Path(text).absolute()}"
+
+
+alert_commands.register(main)
+people_commands.register(main)

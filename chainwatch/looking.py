@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from chainwatch import views
+from chainwatch.config import read
 from chainwatch.model import SEVERITIES, TRANSFER_STATUSES, to_hex
-from chainwatch.plan import Plan, load_plan
+from chainwatch.plan import Plan, make_plan
 from chainwatch.store import alerts as stored_alerts
 from chainwatch.store import blocks, outbox
 from chainwatch.store import transfers as stored_transfers
@@ -32,8 +33,11 @@ class Look:
 
 @contextmanager
 def look(config: Path, environ: Mapping[str, str]) -> Iterator[Look]:
-    """Open what ``config`` names; nothing is made where nothing is. Raises ``ConfigError`` and ``StoreError``."""
-    plan = load_plan(config, environ)
+    """Open what ``config`` names; nothing is made where nothing is. Raises ``ConfigError`` and ``StoreError``.
+
+    A configuration without networks serves too: alerts may come from elsewhere.
+    """
+    plan = make_plan(read(config, environ, watches=False))
     with closing(Database.open(plan.settings.store.url.get_secret_value(), create=False)) as opened:
         yield Look(plan, opened, time.time())
 
@@ -52,7 +56,7 @@ def status(look: Look) -> dict[str, Any]:
         for alerts in stored_alerts.counts(connection):
             if alerts.state == "firing":
                 firing[alerts.severity] += alerts.number
-            else:
+            elif alerts.state == "resolved":
                 resolved += alerts.number
         depths = outbox.depths(connection)
         undecoded = blocks.undecoded_count(connection)
@@ -121,22 +125,24 @@ def alerts(
             until=until,
             limit=limit,
         )
-    return [
-        {
-            "id": a.id,
-            "fingerprint": a.fingerprint,
-            "state": a.state,
-            "labels": dict(a.labels),
-            "annotations": dict(a.annotations),
-            "starts_at": a.starts_at,
-            "ends_at": a.ends_at,
-            "reason": a.reason,
-            "raised_at": int(a.raised_at),
-            "resolved_at": None if a.resolved_at is None else int(a.resolved_at),
-            "audience": a.audience,
-        }
-        for a in found
-    ]
+    return [alert_view(alert) for alert in found]
+
+
+def alert_view(alert: stored_alerts.Alert) -> dict[str, Any]:
+    """One alert for machines; times in Unix seconds."""
+    return {
+        "id": alert.id,
+        "fingerprint": alert.fingerprint,
+        "state": alert.state,
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "starts_at": alert.starts_at,
+        "ends_at": alert.ends_at,
+        "reason": alert.reason,
+        "raised_at": int(alert.raised_at),
+        "resolved_at": None if alert.resolved_at is None else int(alert.resolved_at),
+        "audience": alert.audience,
+    }
 
 
 def queue(look: Look, receiver: str | None, status: outbox.Status | None, limit: int) -> list[dict[str, Any]]:

@@ -20,14 +20,16 @@ import sqlalchemy as sa
 import structlog
 
 from chainwatch import views
-from chainwatch.alerting.manager import NEVER, AlertManager
+from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.queue import ReceiverQueue
+from chainwatch.alerting.telling import NEVER
 from chainwatch.chain.errors import NotThere
 from chainwatch.chain.history import block_at, read_range
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.checker.transfer import IN_TIME, REORG, SEARCH
+from chainwatch.config import RouteSettings
 from chainwatch.lookback import search_openings
 from chainwatch.model import Batch, Searched, Signal, Transfer
 from chainwatch.pipeline import Pipeline
@@ -131,8 +133,7 @@ class Replay:
         self._database = database
         self._pools = pools
         self._notify = notify
-        # A year's alerts told again every few hours of it would help nobody.
-        routes = [r.model_copy(update={"repeat_interval": NEVER}) for r in settings.routes] if notify else []
+        routes = [_told_once(route) for route in settings.routes] if notify else []
         self._alerts = AlertManager(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
         self._longest_wait = max((r.group_wait + r.group_interval for r in routes), default=0.0)
         """Alerts are raised as long ago as a group may wait, so that at the end none has to be waited for."""
@@ -411,3 +412,9 @@ async def _ahead(source: AsyncIterator[Batch]) -> AsyncIterator[Callable[[], Any
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _told_once(route: RouteSettings) -> RouteSettings:
+    """``route`` for a replay: a year's alerts told again every few hours, or at night's end, would help nobody."""
+    here = {"repeat_interval": NEVER, "mute_times": [], "active_times": [], "digest": None}
+    return route.model_copy(update={**here, "routes": [_told_once(inner) for inner in route.routes]})

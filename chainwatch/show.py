@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chainwatch.alerting.providers.text import clean, when
+from chainwatch.alerting.providers.text import clean, span, when
 from chainwatch.auditing import Audit
 from chainwatch.model import to_hex
 from chainwatch.plan import Plan
@@ -62,14 +62,16 @@ def audit(found: Audit, repaired: bool, as_json: bool) -> None:
     if not rows:
         click.echo(f"{where}: all {found.logs} logs are stored as they are")
         return
-    _table(("kind", "block", "log", "transaction"), [tuple(map(str, row.values())) for row in rows])
+    table(("kind", "block", "log", "transaction"), [tuple(map(str, row.values())) for row in rows])
     click.echo(
         f"{where}: {len(rows)} differences{', put right' if repaired else '; put right with --repair'}"
     )
 
 
-def check(plan: Plan, endpoints: Sequence[dict[str, Any]], as_json: bool) -> None:
-    """That the configuration is fine, and how each endpoint answered where they were asked."""
+def check(
+    plan: Plan, endpoints: Sequence[dict[str, Any]], gaps: Sequence[dict[str, Any]], as_json: bool
+) -> None:
+    """That the configuration is fine, how each endpoint answered where they were asked, and when nobody is on call."""
     settings = plan.settings
     summary = {
         "networks": len(settings.networks),
@@ -79,18 +81,30 @@ def check(plan: Plan, endpoints: Sequence[dict[str, Any]], as_json: bool) -> Non
         "routes": len(settings.routes),
     }
     if as_json:
-        _json({"ok": all(e["ok"] for e in endpoints), **summary, "endpoints": list(endpoints)})
+        _json(
+            {
+                "ok": all(e["ok"] for e in endpoints),
+                **summary,
+                "endpoints": list(endpoints),
+                "gaps": list(gaps),
+            }
+        )
         return
     click.echo(
         "the configuration is fine: " + ", ".join(f"{count} {name}" for name, count in summary.items())
     )
     if endpoints:
-        _table(
+        table(
             ("endpoint", "ok", "chain id", "head", "log range", "problem"),
             (
                 (e["endpoint"], e["ok"], e["chain_id"], e["head"], e["log_range"], e["problem"])
                 for e in endpoints
             ),
+        )
+    for gap in gaps:
+        click.echo(
+            f"warning: {gap['schedule']} has nobody on call from {when(gap['from'])} to {when(gap['until'])}"
+            f" ({span(gap['until'] - gap['from'])})"
         )
 
 
@@ -99,7 +113,7 @@ def status(view: dict[str, Any], as_json: bool) -> None:
     if as_json:
         _json(view)
         return
-    _table(
+    table(
         ("network", "chain id", "state", "checkpoint", "head", "lag", "seen until"),
         (
             (
@@ -114,9 +128,9 @@ def status(view: dict[str, Any], as_json: bool) -> None:
             for n in view["networks"]
         ),
     )
-    _table(("transfers", "count"), view["transfers"].items())
-    _table(("alerts firing", "count"), view["alerts"]["firing"].items())
-    _table(
+    table(("transfers", "count"), view["transfers"].items())
+    table(("alerts firing", "count"), view["alerts"]["firing"].items())
+    table(
         ("queue", "pending", "delivered", "dead", "dropped"),
         ((q["receiver"], q["pending"], q["delivered"], q["dead"], q["dropped"]) for q in view["queues"]),
     )
@@ -132,7 +146,7 @@ def transfers(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         _json(rows)
         return
-    _table(
+    table(
         ("flow", "transfer", "status", "from", "to", "opened at", "steps"),
         (
             (
@@ -154,7 +168,7 @@ def alerts(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         _json(rows)
         return
-    _table(
+    table(
         ("id", "severity", "state", "alert", "started", "ended", "summary"),
         (
             (
@@ -176,7 +190,7 @@ def queue(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         _json(rows)
         return
-    _table(
+    table(
         ("id", "receiver", "status", "attempts", "created", "next attempt", "last error"),
         (
             (
@@ -199,7 +213,7 @@ def latency(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
         _json(rows)
         return
     columns = ("flow", "origin", "destination", "step", "count", "p50", "p90", "p99", "max", "overdue")
-    _table(columns, ([row[c] for c in columns] for row in rows))
+    table(columns, ([row[c] for c in columns] for row in rows))
 
 
 def replay(report: dict[str, Any], as_json: bool) -> None:
@@ -207,11 +221,11 @@ def replay(report: dict[str, Any], as_json: bool) -> None:
     if as_json:
         _json(report)
         return
-    _table(
+    table(
         ("network", "from", "to", "events", "until"),
         ((n["name"], n["from"], n["to"], n["events"], _time(n["to_timestamp"])) for n in report["networks"]),
     )
-    _table(
+    table(
         ("flow", "status", "transfers"),
         (
             (flow, name, count)
@@ -219,7 +233,7 @@ def replay(report: dict[str, Any], as_json: bool) -> None:
             for name, count in counts.items()
         ),
     )
-    _table(
+    table(
         ("severity", "alert", "started", "ended", "summary"),
         (
             (
@@ -251,17 +265,17 @@ def _json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a table. On a terminal long cells go on in a next line, in a pipe a row is one line: nothing is cut off."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        shown.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(_cell, row))
+        shown.add_row(*map(_cell, row))
     console = Console()
     if not console.is_terminal:
         console.width = PIPED_WIDTH
-    console.print(table)
+    console.print(shown)
 
 
 def _cell(value: Any) -> Text:

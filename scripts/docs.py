@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import sys
+from datetime import date
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -19,10 +21,24 @@ PAGE = ROOT / "docs" / "configuration.md"
 sys.path.insert(0, str(ROOT))
 
 from chainwatch.config import format_duration, types  # noqa: E402  # the checkout's models
+from chainwatch.config.people import (  # noqa: E402
+    EscalationSettings,
+    EscalationStepSettings,
+    LayerSettings,
+    OnCallSettings,
+    PersonSettings,
+    RiseSettings,
+)
 from chainwatch.config.settings import (  # noqa: E402
     RECEIVER_MODELS,
+    AcknowledgeSettings,
+    AlertSettings,
     ContractSettings,
+    CooldownSettings,
     FlowSettings,
+    InhibitSettings,
+    IntervalSettings,
+    LifecycleSettings,
     LogSettings,
     NetworkSettings,
     OpeningSettings,
@@ -61,6 +77,18 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[[flows.NAME.expects]]", StepSettings),
     *((f'[receivers.NAME] with provider = "{name}"', model) for name, model in RECEIVER_MODELS.items()),
     ("[[routes]]", RouteSettings),
+    ("[people.NAME]", PersonSettings),
+    ("[oncall.NAME]", OnCallSettings),
+    ("[[oncall.NAME.layers]]", LayerSettings),
+    ("[escalations.NAME]", EscalationSettings),
+    ("[[escalations.NAME.steps]]", EscalationStepSettings),
+    ("[escalate_after]", RiseSettings),
+    ("[intervals.NAME]", IntervalSettings),
+    ("[[inhibit]]", InhibitSettings),
+    ("[[lifecycle]]", LifecycleSettings),
+    ("[[cooldowns]]", CooldownSettings),
+    ("[[acknowledge]]", AcknowledgeSettings),
+    ("[alerts]", AlertSettings),
 ]
 NOT_IN_TABLE = {"name", "attributes", "folder"}
 
@@ -70,12 +98,22 @@ WORDS: list[tuple[Any, str]] = [
     (types.Severity, "severity"),
     (types.Deployment, "address, or table: network → address or list of addresses"),
     (types.Names, "text or list of text"),
+    (types.Match, "table: label → text or list of text"),
+    (types.Digest, "text"),
+    (types.Zone, "text"),
+    (types.Clocks, "text or list of text"),
+    (types.Weekdays, "text or list of text"),
+    (types.Days, "text or list of text"),
+    (types.Months, "text or list of text"),
+    (types.Years, "text or list of text"),
     (types.AbiPath, "path"),
     (types.RpcUrl, "URL"),
     (types.HttpUrl, "URL"),
     (types.WebLink, "URL"),
     (types.DatabaseUrl, "URL"),
+    (date, "date"),
     (bool, "true or false"),
+    (types.AtLeastOne, "integer"),
     (int, "integer"),
     (str, "text"),
     (SecretStr, "text"),
@@ -97,7 +135,7 @@ def section(title: str, model: type[BaseModel]) -> str:
         if key not in NOT_IN_TABLE and field.description
     ]
     heading = title if model is Settings else f"`{title}`"
-    about = "Besides the tables below:" if model is Settings else (model.__doc__ or "").strip()
+    about = "Besides the tables below:" if model is Settings else inspect.cleandoc(model.__doc__ or "")
     return "\n".join(
         [f"## {heading}", "", about, "", "| key | type | default | meaning |", "|---|---|---|---|", *rows, ""]
     )
@@ -137,7 +175,7 @@ def default_words(field: FieldInfo) -> str:
     default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
     if isinstance(default, float):
         default = format_duration(default)
-    return f"`{json.dumps(default)}`"
+    return f"`{json.dumps(default, default=str)}`"
 
 
 def main() -> int:

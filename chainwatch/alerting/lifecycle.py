@@ -1,4 +1,4 @@
-"""An alert's life, firing → resolved, as a pure function of what is known and one signal."""
+"""An alert's life, pending → firing → resolved, as a pure function of what is known and one signal."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def transition(known: Alert | None, signal: Signal, now: float) -> Alert:
             after,
             state="resolved",
             reason=signal.reason,
-            resolved_at=now if known.state == "firing" else known.resolved_at,
+            resolved_at=now if known.state != "resolved" else known.resolved_at,
         )
     return known if after == known else after
 
 
 def _is_another_episode(known: Alert, signal: Signal) -> bool:
-    if known.state == "firing":
+    if known.state != "resolved":
         return False
     return signal.ends_at is None or signal.starts_at != known.starts_at
 

@@ -10,22 +10,21 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alerting import tending
+from chainwatch.alerting.incidents import Incidents, Place
 from chainwatch.alerting.lifecycle import fingerprint, normal_labels, transition
-from chainwatch.alerting.policy import grouping
-from chainwatch.alerting.policy.routing import Route, build_routes, destinations, group_key, is_watchdog
+from chainwatch.alerting.policies import Policies
+from chainwatch.alerting.policy.routing import build_routes, destinations, group_key, is_watchdog, ways
+from chainwatch.alerting.telling import Seats, Teller, seat, take_seat
+from chainwatch.alerting.waiting import Waiting
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
-from chainwatch.store import alert_groups, outbox
+from chainwatch.store import alert_groups, history, standing
 from chainwatch.store import alerts as stored
-from chainwatch.store.alert_groups import Group
 from chainwatch.store.alerts import Alert, Audience
 
 FLUSH_PAGE = 500
 """How many groups are flushed at a time."""
-NEVER = 10 * 365 * 86_400.0
-"""Seconds between repeats of a group whose route is gone from the config: it only tells what is still owed."""
-
-_GONE = Route(key="", match={}, receivers=(), repeat_interval=NEVER)
 
 
 class AlertManager:
@@ -33,15 +32,22 @@ class AlertManager:
 
     ``routes`` in the config's order. ``send_resolved``: receiver → whether it hears of ends; a route may say
     otherwise, and what is queued for a receiver that is gone from the config holds them too. Alerts that ended by
-    ``told_since`` (Unix seconds: when this database was made) are recorded and told to nobody.
+    ``told_since`` (Unix seconds: when this database was made) are recorded and told to nobody. ``policies``: everything
+    else that is configured.
     """
 
     def __init__(
-        self, routes: Sequence[RouteSettings], send_resolved: Mapping[str, bool], told_since: int
+        self,
+        routes: Sequence[RouteSettings],
+        send_resolved: Mapping[str, bool],
+        told_since: int,
+        policies: Policies | None = None,
     ) -> None:
-        self._routes = build_routes(routes)
-        self._by_key = {route.key: route for route in self._routes}
-        self._send_resolved = dict(send_resolved)
+        self.routes = build_routes(routes)
+        self.policies = policies or Policies()
+        self.teller = Teller(self.routes, send_resolved, self.policies)
+        self._incidents = Incidents(self.policies.people, self.teller)
+        self._receivers = frozenset(send_resolved)
         self._told_since = told_since
 
     def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
@@ -49,19 +55,25 @@ class AlertManager:
 
         ``now`` is Unix seconds. Raises ``ValueError`` for labels without ``alertname`` or with an unknown severity.
         """
-        if signals:
-            new, changed, ended = self._transitions(connection, signals, now)
-            stored.update(connection, changed)  # first: one episode ends before the next of its kind begins
-            stored.insert(connection, new)
-            self._wake_groups_of(connection, ended, now)
-            self._join_groups(connection, new, now)
+        self._take_in(connection, signals, now)
         return self.flush(connection, now)
 
     def flush(self, connection: sa.Connection, now: float) -> float | None:
-        """Queue the notifications of every group that is due at ``now``; when the next flush is due, None for never."""
-        while groups := alert_groups.due(connection, now, FLUSH_PAGE):
-            self._flush_groups(connection, groups, now)
-        return alert_groups.next_flush(connection)
+        """Let alerts change by themselves whose time has come, and queue the notifications of every group that is due.
+
+        Returns when the next flush is due, None for never.
+        """
+        moves = standing.is_anything(connection, now - tending.LOOK_BACK)
+        times: list[float | None] = []
+        if moves:
+            self._tend(connection, now)
+            times.append(self._incidents.advance(connection, now))
+        while (next_flush := alert_groups.next_flush(connection)) is not None and next_flush <= now:
+            groups = alert_groups.due(connection, now, FLUSH_PAGE)
+            self.teller.flush(connection, groups, now)
+        if moves:
+            times.append(tending.next_time(connection, self.policies, now))
+        return min((time for time in (*times, next_flush) if time is not None), default=None)
 
     def reroute(self, connection: sa.Connection, now: float) -> float | None:
         """Let firing alerts follow the configured routes, which may have changed since they were raised: call it at start.
@@ -76,40 +88,60 @@ class AlertManager:
             if len(page) == FLUSH_PAGE:
                 self._reroute_page(connection, page, now)
                 page = []
-            if alert.name == "ReceiverFailing" and alert.labels.get("receiver") not in self._send_resolved:
+            if alert.name == "ReceiverFailing" and alert.labels.get("receiver") not in self._receivers:
                 gone.append(
                     Signal(alert.labels, alert.starts_at, ends_at=int(now), reason="receiver removed")
                 )
         self._reroute_page(connection, page, now)
+        self.teller.expect_digests(connection, now)
         return self.apply(connection, gone, now)
+
+    def audience(self, alert: Alert) -> Audience:
+        """Who is to hear of ``alert``."""
+        if alert.state == "pending" or (alert.ends_at is not None and alert.ends_at <= self._told_since):
+            return "quiet"
+        if destinations(self.routes, alert.labels):
+            return "routed"
+        return "quiet" if is_watchdog(alert.labels) else "unrouted"
 
     def _reroute_page(self, connection: sa.Connection, page: Sequence[Alert], now: float) -> None:
         moved: dict[Audience, list[int]] = {}
         for alert in page:
-            audience = self._audience(alert)
+            audience = self.audience(alert)
             if audience != alert.audience:
                 moved.setdefault(audience, []).append(alert.id)
         for audience, ids in moved.items():
             stored.set_audience(connection, audience, ids)
         self._join_groups(connection, page, now)
 
-    def _transitions(
-        self, connection: sa.Connection, signals: Sequence[Signal], now: float
-    ) -> tuple[list[Alert], list[Alert], list[int]]:
-        """The new alerts, the changed ones, and the ids of those that have ended."""
+    def _tend(self, connection: sa.Connection, now: float) -> None:
+        """What time alone changes: alerts that fire or end, acknowledgements, silences about to end."""
+        tending.keep_acknowledgements(connection, self.teller, self.policies, now)
+        while timers := history.due_timers(connection, now, FLUSH_PAGE):
+            changed = tending.changed_by(connection, timers, now)
+            changed = [msgspec.structs.replace(a, audience=self.audience(a)) for a in changed]
+            stored.update(connection, changed)
+            tending.ended(connection, [a.id for a in changed if a.state == "resolved"], self.teller, now)
+            self._begun(connection, [a for a in changed if a.state == "firing"], now)
+        self._take_in(connection, tending.silence_warnings(connection, now), now)
+
+    def _take_in(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> None:
+        if not signals:
+            return
         normal = [msgspec.structs.replace(s, labels=normal_labels(s.labels)) for s in signals]
         prints = [fingerprint(signal.labels) for signal in normal]
         known = stored.newest(connection, prints)
+        waiting = Waiting(connection, self.policies, known, normal, prints, now)
         next_id = stored.next_id(connection)
         new: dict[int, Alert] = {}
         changed: dict[int, Alert] = {}
         ended: list[int] = []
         for signal, print_ in zip(normal, prints, strict=True):
             before = known.get(print_)
-            after = transition(before, signal, now)
+            after = waiting.settle(before, signal, transition(before, signal, now))
             if after is before:
                 continue
-            after = msgspec.structs.replace(after, audience=self._audience(after))
+            after = msgspec.structs.replace(after, audience=self._audience_after(before, after))
             if after.id == 0:
                 after = msgspec.structs.replace(after, id=next_id)
                 next_id += 1
@@ -121,85 +153,48 @@ class AlertManager:
                     ended.append(after.id)
                 changed[after.id] = after
             known[print_] = after
-        return list(new.values()), list(changed.values()), ended
+        stored.update(
+            connection, list(changed.values())
+        )  # first: one episode ends before the next of its kind begins
+        stored.insert(connection, list(new.values()))
+        waiting.save(known)
+        tending.ended(connection, ended, self.teller, now)
+        self._begun(connection, [a for a in new.values() if a.state != "pending"], now)
 
-    def _audience(self, alert: Alert) -> Audience:
-        if alert.ends_at is not None and alert.ends_at <= self._told_since:
+    def _audience_after(self, before: Alert | None, after: Alert) -> Audience:
+        """What ends while it is pending was never anybody's."""
+        if before is not None and before.id == after.id and before.state == "pending":
             return "quiet"
-        if destinations(self._routes, alert.labels):
-            return "routed"
-        return "quiet" if is_watchdog(alert.labels) else "unrouted"
+        return self.audience(after)
 
-    def _wake_groups_of(self, connection: sa.Connection, ended: Sequence[int], now: float) -> None:
-        groups = alert_groups.of_alerts(connection, ended)
-        alert_groups.update(connection, [self._woken(group, now) for group in groups])
+    def _begun(self, connection: sa.Connection, alerts: Iterable[Alert], now: float) -> None:
+        """Let alerts that fire from now on, or came and went, be told."""
+        alerts = list(alerts)
+        tending.acknowledge_standing(connection, self.policies, alerts, now)
+        self._join_groups(connection, alerts, now)
+        self._open_incidents(connection, alerts, now)
 
-    def _woken(self, group: Group, now: float) -> Group:
-        route = self._by_key.get(group.route, _GONE)
-        flush_at = grouping.flush_at_change(group, route.group_interval, now)
-        return msgspec.structs.replace(group, flush_at=flush_at)
+    def _open_incidents(self, connection: sa.Connection, alerts: Iterable[Alert], now: float) -> None:
+        """Make routed alerts that fire parts of incidents; what rises by that joins the groups of its new severity too."""
+        routed = [a for a in alerts if a.state == "firing" and a.audience == "routed"]
+        placed = [(a.id, self._place(a)) for a in routed if not is_watchdog(a.labels)]
+        rises = self._incidents.opened(connection, placed, now)
+        if rises:
+            found = stored.by_id(connection, list(rises)).values()
+            risen = [msgspec.structs.replace(a, labels={**a.labels, "severity": rises[a.id]}) for a in found]
+            self._join_groups(connection, risen, now)
 
-    def _join_groups(self, connection: sa.Connection, new: Iterable[Alert], now: float) -> None:
-        """Put alerts into their groups, which are made where they are missing and flushed in time."""
-        wanted: dict[tuple[str, str], tuple[Route, dict[str, str], list[int]]] = {}
-        for alert in new:
-            if alert.audience == "quiet":
-                continue
-            for route, receiver in destinations(self._routes, alert.labels):
-                labels = route.group_labels(alert.labels)
-                place = (group_key(route, labels), receiver)
-                wanted.setdefault(place, (route, labels, []))[2].append(alert.id)
-        if not wanted:
-            return
-        known = alert_groups.find(connection, sorted({key for key, _ in wanted}))
-        next_id = alert_groups.next_id(connection)
-        made, woken, joining = [], [], []
-        for place, (route, labels, alert_ids) in wanted.items():
-            group = known.get(place)
-            if group is None:
-                group = Group(next_id, *place, route.key, labels, flush_at=now + route.group_wait)
-                next_id += 1
-                made.append(group)
-            else:
-                woken.append(self._woken(group, now))
-            joining += [(group.id, alert_id) for alert_id in alert_ids]
-        alert_groups.insert(connection, made)
-        alert_groups.update(connection, woken)
-        alert_groups.join(connection, joining)
+    def _place(self, alert: Alert) -> Place:
+        """By the first of its routes that has an escalation, or the first of all."""
+        taking = ways(self.routes, alert.labels)
+        route = next((one for one in taking if one.escalation is not None), taking[0])
+        labels = route.group_labels(alert.labels)
+        return Place(group_key(route, labels), route.key, labels, route.escalation)
 
-    def _flush_groups(self, connection: sa.Connection, groups: Sequence[Group], now: float) -> None:
-        ids = [group.id for group in groups]
-        members = alert_groups.members(connection, ids)
-        queue, living, over = [], [], []
-        for group in groups:
-            inside = members.get(group.id, [])
-            route = self._by_key.get(group.route, _GONE)
-            told = grouping.messages(
-                inside,
-                send_resolved=self._tells_ends(route, group.receiver),
-                repeat=grouping.is_repeat_due(group, route.repeat_interval, now),
-            )
-            for message in told:
-                payload = outbox.Payload(group.labels, message.firing, message.resolved)
-                queue.append((group.receiver, group.key, payload))
-            after = grouping.after_flush(
-                group,
-                group_interval=route.group_interval,
-                repeat_interval=route.repeat_interval,
-                told=bool(told),
-                firing=any(member.state == "firing" for member in inside),
-                now=now,
-            )
-            if after is None:
-                over.append(group.id)
-            else:
-                living.append(after)
-        outbox.enqueue(connection, queue, now)
-        alert_groups.mark_told(connection, ids)
-        alert_groups.update(connection, living)
-        alert_groups.delete(connection, over)
-
-    def _tells_ends(self, route: Route, receiver: str) -> bool:
-        if route.send_resolved is not None:
-            return route.send_resolved
-        return self._send_resolved.get(receiver, True)
+    def _join_groups(self, connection: sa.Connection, alerts: Iterable[Alert], now: float) -> None:
+        seats: Seats = {}
+        for alert in alerts:
+            if alert.audience != "quiet":
+                for route, receiver in destinations(self.routes, alert.labels):
+                    take_seat(seats, seat(route, receiver, alert.labels, now), (alert.id,))
+        self.teller.join(connection, seats, now)

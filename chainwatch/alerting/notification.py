@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
 from chainwatch.store import alerts as stored
+from chainwatch.store import incidents
 from chainwatch.store.alerts import Alert, State
-from chainwatch.store.outbox import Queued
+from chainwatch.store.outbox import Kind, Queued
 
 
 class NotifiedAlert(msgspec.Struct, frozen=True):
@@ -36,7 +37,10 @@ class NotifiedAlert(msgspec.Struct, frozen=True):
 
 
 class Notification(msgspec.Struct, frozen=True):
-    """One message for one receiver. ``idempotency_key`` stays the same however often it is sent."""
+    """One message for one receiver. ``idempotency_key`` stays the same however often it is sent.
+
+    ``note``: a line to be put first.
+    """
 
     receiver: str
     group_key: str
@@ -44,6 +48,8 @@ class Notification(msgspec.Struct, frozen=True):
     alerts: tuple[NotifiedAlert, ...]
     idempotency_key: str
     external_url: str = ""
+    kind: Kind = ""
+    note: str = ""
 
     @property
     def status(self) -> State:
@@ -73,8 +79,24 @@ class Notification(msgspec.Struct, frozen=True):
 
 def load(connection: sa.Connection, queued: Queued, external_url: str = "") -> Notification:
     """What ``queued`` says, with its alerts as they are stored now; those that are stored no more are left out."""
+    return load_all(connection, [queued], external_url)[0]
+
+
+def load_all(
+    connection: sa.Connection, queued: Sequence[Queued], external_url: str = ""
+) -> list[Notification]:
+    """What each of ``queued`` says, as ``load`` has it."""
+    ids = {i for one in queued for i in (*one.payload.firing, *one.payload.resolved)}
+    known = stored.by_id(connection, sorted(ids))
+    for alert_id, escalated_to in incidents.rises(connection, list(known)).items():
+        alert = known[alert_id]
+        annotations = {**alert.annotations, "escalated_to": escalated_to}
+        known[alert_id] = msgspec.structs.replace(alert, annotations=annotations)
+    return [_notification(one, known, external_url) for one in queued]
+
+
+def _notification(queued: Queued, known: Mapping[int, Alert], external_url: str) -> Notification:
     payload = queued.payload
-    known = stored.by_id(connection, [*payload.firing, *payload.resolved])
     told = [_told(known[i], "firing", external_url) for i in payload.firing if i in known]
     told += [_told(known[i], "resolved", external_url) for i in payload.resolved if i in known]
     return Notification(
@@ -84,6 +106,8 @@ def load(connection: sa.Connection, queued: Queued, external_url: str = "") -> N
         alerts=tuple(told),
         idempotency_key=queued.idempotency_key,
         external_url=external_url,
+        kind=payload.kind,
+        note=payload.note,
     )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 import aiohttp
@@ -18,7 +20,7 @@ import structlog
 from chainwatch.alerting import retry
 from chainwatch.alerting.clock import Clock, SystemClock
 from chainwatch.alerting.lifecycle import fingerprint
-from chainwatch.alerting.notification import Notification, load
+from chainwatch.alerting.notification import Notification, load_all
 from chainwatch.alerting.providers import DeliveryError, Provider
 from chainwatch.alerting.providers.http import open_session
 from chainwatch.model import Signal
@@ -29,12 +31,16 @@ from chainwatch.store.outbox import Queued
 
 POLL = 5.0
 """Seconds after which the queue is looked at without a wake-up: other processes operate on it too."""
-UNDER_WAY_MAX = 64
+FETCHED_MAX = 128
+"""Notifications read from the database at a time."""
+UNDER_WAY_MAX = 512
 """Notifications being sent, and sent ones whose result is being stored."""
 REPORT_AFTER = 120.0
 """Seconds of failures after which an open breaker raises ``ReceiverFailing``."""
 STORE_PAUSE = 2.0
 """Seconds between attempts to write a result into a database that refuses."""
+GATHER = 0.02
+"""Seconds between two commits of what was delivered."""
 GRACE = 3.0
 """Seconds that deliveries under way have to end when the worker is stopped."""
 
@@ -72,14 +78,22 @@ class ReceiverQueue:
         self._jitter = jitter
         self._wake = asyncio.Event()
         self._stopping = False
+        self._look_at = 0.0
+        """When the database is to be looked at again; until then what was fetched is all there is."""
+        self._fetched: deque[tuple[Queued, Notification]] = deque()
+        self._has_more = False
+        self._has_recovered = False
+        """Whether what waits for its next attempt is to be sent at once."""
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._sending = 0
+        self._marks = _Marks(database, self._settle)
         self._breaker = retry.Breaker()
         self._paused_until = 0.0
         self._failing_since: int | None = None
 
     def wake(self) -> None:
         """There may be something new in the queue."""
+        self._look_at = 0.0
         self._wake.set()
 
     def stop(self) -> None:
@@ -89,17 +103,19 @@ class ReceiverQueue:
 
     async def run(self) -> None:
         """Deliver until ``stop`` is called. May be run again after it was cancelled or failed."""
+        self._fetched.clear()
         self._under_way.clear()
         self._sending = 0
+        self._look_at = 0.0
         async with open_session(allow_private=self._provider.allow_private) as session:
             try:
                 await self._settle(self._recall)
                 while not self._stopping:
                     self._wake.clear()
-                    next_ready = await self._start_deliveries(session)
+                    await self._start_deliveries(session)
                     await self._report_long_failure()
                     if not self._stopping:
-                        await self._clock.wait(self._wake, self._next_look(next_ready))
+                        await self._clock.wait(self._wake, self._next_look())
                 if self._under_way:
                     await asyncio.wait(self._under_way.values(), timeout=GRACE)
             finally:
@@ -115,23 +131,28 @@ class ReceiverQueue:
         if known is not None and known.state == "firing":
             self._failing_since = known.starts_at
 
-    async def _start_deliveries(self, session: aiohttp.ClientSession) -> float | None:
-        """Start as many as may run; when the next pending notification will be ready, if that is known."""
+    async def _start_deliveries(self, session: aiohttp.ClientSession) -> None:
+        """Start as many as may run."""
+        while self._free() > 0:
+            if self._fetched:
+                queued, notification = self._fetched.popleft()
+                delivery = self._deliver(queued, notification, session)
+                task = asyncio.create_task(delivery, name=f"deliver {self.receiver}")
+                task.add_done_callback(self._ended)
+                self._under_way[queued.key] = task
+                self._sending += 1
+            elif self._clock.now() >= self._look_at:
+                await self._fetch()
+            else:
+                return
+
+    def _free(self) -> int:
+        """How many more may be sent now."""
         now = self._clock.now()
-        if now < self._paused_until:
-            return self._paused_until
+        if now < self._paused_until or self._stopping:
+            return 0
         free = self._breaker.permits(self._sending, self._provider.concurrency, now)
-        free = min(free, UNDER_WAY_MAX - len(self._under_way))
-        if free <= 0:
-            return None
-        found, next_ready = await self._fetch(now, free)
-        for queued, notification in found:
-            delivery = self._deliver(queued, notification, session)
-            task = asyncio.create_task(delivery, name=f"deliver {self.receiver}")
-            task.add_done_callback(self._ended)
-            self._under_way[queued.key] = task
-            self._sending += 1
-        return next_ready
+        return min(free, UNDER_WAY_MAX - len(self._under_way))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A delivery task never fails, unless the database or this code does: then the queue must not spin."""
@@ -140,32 +161,37 @@ class ReceiverQueue:
             _log.error("delivery task failed", receiver=self.receiver, error=type(error).__name__)
             self._paused_until = max(self._paused_until, self._clock.now() + STORE_PAUSE)
 
-    async def _fetch(self, now: float, limit: int) -> tuple[list[tuple[Queued, Notification]], float | None]:
-        """Up to ``limit`` notifications to send now, and when the next will be ready.
-
-        A probe of a receiver that is down takes the oldest, whenever its next attempt was to be.
-        """
+    async def _fetch(self) -> None:
+        """Read what can be sent now; of a receiver that was down, whenever it was to be tried again. A probe is one."""
+        now = self._clock.now()
+        self._look_at = now + POLL  # before the reading: a wake-up meanwhile is not to be missed
         busy = list(self._under_way)
-        ready_by = float("inf") if self._breaker.is_open else now
+        limit = 1 if self._breaker.is_open else FETCHED_MAX
+        ready_by = float("inf") if self._breaker.is_open or self._has_recovered else now
 
-        def read(connection: sa.Connection) -> tuple[list[tuple[Queued, Notification]], float | None]:
-            found, next_ready = outbox.claim(connection, self.receiver, ready_by, limit, busy)
-            return [(queued, load(connection, queued, self._external_url)) for queued in found], next_ready
+        def read(connection: sa.Connection) -> tuple[outbox.Claim, list[Notification]]:
+            claim = outbox.claim(connection, self.receiver, ready_by, limit, busy)
+            return claim, load_all(connection, claim.found, self._external_url)
 
         try:
-            return await self._database.read(read)
+            claim, loaded = await self._database.read(read)
         except StoreError as error:
             _log.error("queue cannot be read", receiver=self.receiver, error=str(error))
-            return [], now + STORE_PAUSE
+            self._look_at = now + STORE_PAUSE
+            return
+        self._fetched.extend(zip(claim.found, loaded, strict=True))
+        self._has_more = claim.has_more
+        self._has_recovered = self._has_recovered and len(claim.found) == limit
+        if claim.next_ready is not None:
+            self._look_at = min(self._look_at, claim.next_ready)
 
-    def _next_look(self, next_ready: float | None) -> float:
-        """When to look again without being woken; what is already past needs no look of its own."""
+    def _next_look(self) -> float:
+        """When to go on without being woken; what is already past needs no look of its own."""
         now = self._clock.now()
-        times = [self._breaker.probe_at]
+        times = [self._breaker.probe_at, self._paused_until, self._look_at]
         if self._breaker.failing_since is not None:
             times.append(self._breaker.failing_since + REPORT_AFTER)
-        ahead = [time for time in times if time is not None and time > now]
-        return min(now + POLL, *ahead, now + POLL if next_ready is None else next_ready)
+        return min(time for time in (*times, now + POLL) if time is not None and time > now)
 
     async def _deliver(
         self, queued: Queued, notification: Notification, session: aiohttp.ClientSession
@@ -179,29 +205,42 @@ class ReceiverQueue:
         finally:
             del self._under_way[queued.key]
             self._wake.set()
+            if self._has_more and not self._fetched:
+                self.wake()  # what waited for this one may go now
 
     async def _send(self, notification: Notification, session: aiohttp.ClientSession) -> DeliveryError | None:
         """Why the receiver did not take it, or None. Others may go out while the result is stored."""
         try:
-            if not notification.alerts:
+            if not notification.alerts and notification.kind != "digest":
                 return DeliveryError("its alerts are no longer stored", permanent=True)
             await self._provider.deliver(notification, session)
         except DeliveryError as error:
-            self._breaker.failed(self._clock.now())
+            self._breaker_failed()
             return error
         except Exception as error:  # noqa: BLE001 - a message that breaks its provider must not stop the queue
-            self._breaker.failed(self._clock.now())
+            self._breaker_failed()
             return DeliveryError(f"the provider broke: {type(error).__name__}")
         else:
+            if self._breaker.is_open:
+                self._has_recovered = True
+                self._look_at = 0.0
             self._breaker.succeeded()
             return None
         finally:
             self._sending -= 1
             self._wake.set()
 
+    def _breaker_failed(self) -> None:
+        """Once the receiver counts as down, what was fetched waits in the database."""
+        self._breaker.failed(self._clock.now())
+        self._has_recovered = False
+        if self._breaker.is_open:
+            self._fetched.clear()
+            self._look_at = 0.0
+
     async def _delivered(self, queued: Queued) -> None:
         now = self._clock.now()
-        await self._settle(lambda: self._database.write(lambda c: outbox.mark_delivered(c, queued.id, now)))
+        await self._marks.delivered(queued.id, now)
         if self._failing_since is not None:
             starts_at, self._failing_since = self._failing_since, None
             ended = self._failing_signal(starts_at, "", ends_at=max(starts_at, int(now)))
@@ -231,6 +270,7 @@ class ReceiverQueue:
             await self._settle(
                 lambda: self._database.write(lambda c: outbox.mark_failed(c, queued.id, reason, next_at))
             )
+            self._look_at = min(self._look_at, next_at)
 
     async def _report_long_failure(self) -> None:
         since = self._breaker.failing_since
@@ -270,3 +310,43 @@ class ReceiverQueue:
                     raise
                 _log.error("result cannot be stored yet", receiver=self.receiver, error=str(error))
                 await self._clock.wait(asyncio.Event(), self._clock.now() + STORE_PAUSE)
+
+
+class _Marks:
+    """Notes what was delivered: all that waits for the same commit in one statement."""
+
+    def __init__(
+        self, database: Database, settle: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+    ) -> None:
+        self._database = database
+        self._settle = settle
+        self._waiting: list[tuple[int, float, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def delivered(self, notification_id: int, at: float) -> None:
+        """Return once it is noted. Raises ``StoreError`` when the database refuses while the queue is being stopped."""
+        noted = asyncio.get_running_loop().create_future()
+        self._waiting.append((notification_id, at, noted))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        await noted
+
+    async def _write(self) -> None:
+        while self._waiting:
+            some, self._waiting = self._waiting, []
+            rows = [(notification_id, at) for notification_id, at, _ in some]
+            error: StoreError | None = None
+            try:
+                await self._settle(
+                    partial(self._database.write, partial(outbox.mark_delivered, delivered=rows))
+                )
+            except StoreError as refused:
+                error = refused
+            for _, _, noted in some:
+                if noted.done():
+                    continue  # the delivery was cancelled
+                if error is None:
+                    noted.set_result(None)
+                else:
+                    noted.set_exception(error)
+            await asyncio.sleep(GATHER)

@@ -10,6 +10,8 @@ REFUSALS = 5
 """Attempts at a message that the receiver refuses for good, as a person may be mending its settings right now."""
 OPENS_AFTER = 5
 """Consecutive failures of a receiver after which its breaker opens."""
+FIRST_PROBE = 5.0
+"""Seconds until a receiver that is down is tried first; each next time is twice as long."""
 LONGEST_OPEN = 60.0
 """Between two probes of a receiver that is down."""
 
@@ -34,6 +36,8 @@ class Breaker:
         self.failing_since: float | None = None
         self.probe_at: float | None = None
         self._failures = 0
+        self._probes = 0
+        self._is_proven = False
 
     @property
     def is_open(self) -> bool:
@@ -41,20 +45,29 @@ class Breaker:
         return self.probe_at is not None
 
     def permits(self, running: int, concurrency: int, now: float) -> int:
-        """How many more attempts may start while ``running`` are under way."""
-        if self.probe_at is None:
-            return max(0, concurrency - running)
-        return 1 if now >= self.probe_at and running == 0 else 0
+        """How many more attempts may start while ``running`` are under way.
+
+        No more than would open it, until the receiver has taken something.
+        """
+        if self.probe_at is not None:
+            return 1 if now >= self.probe_at and running == 0 else 0
+        if not self._is_proven:
+            concurrency = min(concurrency, OPENS_AFTER - self._failures)
+        return max(0, concurrency - running)
 
     def succeeded(self) -> None:
         """The receiver took a message."""
-        self._failures = 0
+        self._failures = self._probes = 0
+        self._is_proven = True
         self.failing_since = self.probe_at = None
 
     def failed(self, now: float) -> None:
         """The receiver did not take a message."""
         self._failures += 1
+        self._is_proven = False
         if self.failing_since is None:
             self.failing_since = now
-        if self._failures >= OPENS_AFTER:
-            self.probe_at = now + min(LONGEST_OPEN, FIRST_DELAY * 2.0 ** min(self._failures - 1, 30))
+        if self._failures < OPENS_AFTER or (self.probe_at is not None and now < self.probe_at):
+            return  # the latter set out before it opened
+        self.probe_at = now + min(LONGEST_OPEN, FIRST_PROBE * 2.0 ** min(self._probes, 30))
+        self._probes += 1

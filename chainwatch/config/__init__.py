@@ -21,10 +21,16 @@ from chainwatch.config.draft import Draft
 from chainwatch.config.durations import format_duration, parse_duration
 from chainwatch.config.errors import ConfigError, Problem
 from chainwatch.config.settings import (
+    AcknowledgeSettings,
+    AlertSettings,
     ConsoleSettings,
     ContractSettings,
+    CooldownSettings,
     DiscordSettings,
     FlowSettings,
+    InhibitSettings,
+    IntervalSettings,
+    LifecycleSettings,
     LogSettings,
     NetworkSettings,
     OpeningSettings,
@@ -37,12 +43,18 @@ from chainwatch.config.settings import (
 )
 
 __all__ = [
+    "AcknowledgeSettings",
+    "AlertSettings",
     "ConfigError",
     "ConsoleSettings",
     "ContractSettings",
+    "CooldownSettings",
     "DiscordSettings",
     "Draft",
     "FlowSettings",
+    "InhibitSettings",
+    "IntervalSettings",
+    "LifecycleSettings",
     "LogSettings",
     "NetworkSettings",
     "OpeningSettings",
@@ -83,17 +95,22 @@ def from_dict(
 
 
 def read_dict(
-    data: Mapping[str, Any], environ: Mapping[str, str] | None = None, folder: Path = Path()
+    data: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    folder: Path = Path(),
+    *,
+    watches: bool = True,
 ) -> Draft:
     """As `read`, for the file's shape in a dict."""
     draft = Draft("config", folder.absolute(), data, environ or {}, None)
-    cross_check(draft)
+    cross_check(draft, watches=watches)
     return draft
 
 
-def read(path: Path, environ: Mapping[str, str]) -> Draft:
+def read(path: Path, environ: Mapping[str, str], *, watches: bool = True) -> Draft:
     """What the file at ``path`` says, checked as far as it can be without its ABI files.
 
+    ``watches=False``: for what only tells alerts and needs no networks.
     Raises `ConfigError` only when there is nothing to check: no readable file, or not TOML.
     """
     text = _text(path)
@@ -108,7 +125,7 @@ def read(path: Path, environ: Mapping[str, str]) -> Draft:
         raise ConfigError(str(path), [Problem((), 0, message)]) from None
     lines = toml_lines.key_lines(text)
     draft = Draft(str(path), path.absolute().parent, data, environ, lines)
-    cross_check(draft)
+    cross_check(draft, watches=watches)
     return draft
 
 

@@ -10,29 +10,34 @@ from collections.abc import Iterator
 
 from chainwatch.config.draft import Draft
 from chainwatch.config.errors import key_text
+from chainwatch.config.matching import OPERATORS
+from chainwatch.config.people import PERSON, SCHEDULE
 from chainwatch.config.settings import NetworkSettings
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.spelling import did_you_mean, nearest
 
 _PLACES = ("origin", "destination")
+_NOUNS = {"people": "person", "oncall": "on-call schedule"}
 
 
-def cross_check(draft: Draft) -> None:
-    """Note in ``draft`` every contradiction between its parts."""
-    _check_networks(draft)
+def cross_check(draft: Draft, *, watches: bool) -> None:
+    """Note in ``draft`` every contradiction between its parts; what ``watches`` needs networks."""
+    _check_networks(draft, watches)
     _check_contracts(draft)
     for flow in draft.names("flows"):
         _check_flow(draft, ("flows", flow))
     _check_routes(draft)
+    _check_acknowledge(draft)
+    _check_people(draft)
     _check_receivers(draft)
 
 
 # --- networks and contracts ---------------------------------------------------------------------------
 
 
-def _check_networks(draft: Draft) -> None:
+def _check_networks(draft: Draft, watches: bool) -> None:
     networks = draft.names("networks")
-    if draft.value(("networks",)) in (None, {}):
+    if watches and draft.value(("networks",)) in (None, {}):
         draft.add(("networks",), "no networks: expected at least one table [networks.NAME]")
     first_with: dict[int, str] = {}
     for network in networks:
@@ -66,7 +71,7 @@ def _check_known(draft: Draft, path: KeyPath, name: str, section: str) -> bool:
     if name not in known:
         shown = draft.quote(path) if draft.value(path) == name else f'"{name}"'
         hint = did_you_mean(name, known) or f"write [{section}.NAME] first"
-        draft.add(path, f"no {section[:-1]} is called {shown}", hint)
+        draft.add(path, f"no {_NOUNS.get(section, section[:-1])} is called {shown}", hint)
     return name in known
 
 
@@ -183,32 +188,94 @@ def _is_deployed(draft: Draft, contract: str, network: str) -> bool:
 # --- receivers and routes -----------------------------------------------------------------------------
 
 
-def _check_routes(draft: Draft) -> None:
+def _check_routes(draft: Draft, parent: KeyPath = ()) -> None:
     catch_all: KeyPath | None = None
-    for index in range(_length(draft, ("routes",))):
-        route = ("routes", index)
+    for route in _tables(draft, (*parent, "routes")):
         for path, name in _texts(draft, (*route, "receivers")):
             _check_known(draft, path, name, "receivers")
+        if not parent and isinstance(draft.value(route), dict) and draft.value((*route, "receivers")) is None:
+            draft.add((*route, "receivers"), "missing; expected: Names of receivers.")
+        for key in ("mute_times", "active_times"):
+            for path, name in _texts(draft, (*route, key)):
+                _check_known(draft, path, name, "intervals")
         for path, name in _texts(draft, (*route, "match", "flow")):
-            _check_known(draft, path, name, "flows")
+            if not name.startswith(OPERATORS):
+                _check_known(draft, path, name, "flows")
         if catch_all is not None:
             message = f"never reached: {key_text(catch_all)} takes every alert before it"
             draft.add(route, message, "put it before that one, or set `continue = true` there")
         elif not draft.value((*route, "match")) and draft.value((*route, "continue")) is not True:
             catch_all = route
+        escalation = _text(draft, (*route, "escalation"))
+        if escalation is not None:
+            _check_known(draft, (*route, "escalation"), escalation, "escalations")
+        _check_routes(draft, route)
+
+
+def _check_acknowledge(draft: Draft) -> None:
+    for rule in _tables(draft, ("acknowledge",)):
+        for path, name in _texts(draft, (*rule, "during")):
+            _check_known(draft, path, name, "intervals")
 
 
 def _check_receivers(draft: Draft) -> None:
-    reached = {
-        name
-        for index in range(_length(draft, ("routes",)))
-        for _, name in _texts(draft, ("routes", index, "receivers"))
-    }
+    reached = {*_reached(draft, ()), *_reached_by_escalation(draft)}
     for receiver in draft.names("receivers"):
         if receiver not in reached:
             draft.add(
                 ("receivers", receiver), "no route leads to this receiver", "name it in a route, or remove it"
             )
+
+
+def _reached_by_escalation(draft: Draft) -> Iterator[str]:
+    for policy in draft.names("escalations"):
+        for step in _tables(draft, ("escalations", policy, "steps")):
+            yield from (name for _, name in _texts(draft, (*step, "notify")))
+    for person in draft.names("people"):
+        yield from (name for _, name in _contacts(draft, person))
+
+
+def _reached(draft: Draft, parent: KeyPath) -> Iterator[str]:
+    for route in _tables(draft, (*parent, "routes")):
+        yield from (name for _, name in _texts(draft, (*route, "receivers")))
+        yield from _reached(draft, route)
+
+
+# --- people -------------------------------------------------------------------------------------------
+
+
+def _check_people(draft: Draft) -> None:
+    for person in draft.names("people"):
+        for path, name in _contacts(draft, person):
+            _check_known(draft, path, name, "receivers")
+    for schedule in draft.names("oncall"):
+        for layer in _tables(draft, ("oncall", schedule, "layers")):
+            for path, name in _texts(draft, (*layer, "people")):
+                _check_known(draft, path, name, "people")
+            for path, name in _texts(draft, (*layer, "during")):
+                _check_known(draft, path, name, "intervals")
+    for policy in draft.names("escalations"):
+        for step in _tables(draft, ("escalations", policy, "steps")):
+            for path, name in _texts(draft, (*step, "notify")):
+                _check_notified(draft, path, name)
+            for path, name in _texts(draft, (*step, "if_time")):
+                _check_known(draft, path, name, "intervals")
+
+
+def _check_notified(draft: Draft, path: KeyPath, name: str) -> None:
+    """``name`` is a receiver, or a schedule or person behind its mark."""
+    for mark, section in ((SCHEDULE, "oncall"), (PERSON, "people"), ("", "receivers")):
+        if name.startswith(mark):
+            _check_known(draft, path, name.removeprefix(mark), section)
+            return
+
+
+def _contacts(draft: Draft, person: str) -> Iterator[tuple[KeyPath, str]]:
+    """The receivers that reach a person, with where each is named."""
+    yield from _texts(draft, ("people", person, "receivers"))
+    by_severity = draft.value(("people", person, "by_severity"))
+    for severity in by_severity if isinstance(by_severity, dict) else ():
+        yield from _texts(draft, ("people", person, "by_severity", severity))
 
 
 # --- values as they stand -----------------------------------------------------------------------------
@@ -227,6 +294,11 @@ def _texts(draft: Draft, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     for index, item in enumerate(value if isinstance(value, list) else ()):
         if isinstance(item, str):
             yield (*path, index), item
+
+
+def _tables(draft: Draft, path: KeyPath) -> list[KeyPath]:
+    """The paths of the tables in the list at ``path``."""
+    return [(*path, index) for index in range(_length(draft, path))]
 
 
 def _length(draft: Draft, path: KeyPath) -> int:

@@ -13,12 +13,26 @@ from pydantic_core import ErrorDetails
 
 from chainwatch.config import toml_lines
 from chainwatch.config.errors import ConfigError, Problem, expectation
+from chainwatch.config.people import (
+    EscalationSettings,
+    EscalationStepSettings,
+    LayerSettings,
+    OnCallSettings,
+    PersonSettings,
+    RiseSettings,
+)
 from chainwatch.config.settings import (
     RECEIVER_MODELS,
     SECRET_KEYS,
+    AcknowledgeSettings,
+    AlertSettings,
     ConsoleSettings,
     ContractSettings,
+    CooldownSettings,
     FlowSettings,
+    InhibitSettings,
+    IntervalSettings,
+    LifecycleSettings,
     LogSettings,
     NetworkSettings,
     OpeningSettings,
@@ -37,12 +51,24 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "contracts": TypeAdapter(ContractSettings),
     "flows": TypeAdapter(FlowSettings),
     "receivers": TypeAdapter(ReceiverSettings),
+    "intervals": TypeAdapter(IntervalSettings),
+    "people": TypeAdapter(PersonSettings),
+    "oncall": TypeAdapter(OnCallSettings),
+    "escalations": TypeAdapter(EscalationSettings),
+}
+_LISTS: Mapping[str, TypeAdapter[Any]] = {
+    "routes": TypeAdapter(RouteSettings),
+    "inhibit": TypeAdapter(InhibitSettings),
+    "lifecycle": TypeAdapter(LifecycleSettings),
+    "cooldowns": TypeAdapter(CooldownSettings),
+    "acknowledge": TypeAdapter(AcknowledgeSettings),
 }
 _STORE = TypeAdapter(StoreSettings)
 _LOG = TypeAdapter(LogSettings)
-_ROUTE = TypeAdapter(RouteSettings)
+_ALERTS = TypeAdapter(AlertSettings)
+_RISE = TypeAdapter(RiseSettings)
 _LINK: TypeAdapter[str] = TypeAdapter(WebLink)
-_TOP_LEVEL = {"store", "log", "external_url", "routes", *_SECTIONS}
+_TOP_LEVEL = {"store", "log", "alerts", "escalate_after", "external_url", *_LISTS, *_SECTIONS}
 
 _MODELS: Mapping[str, type[BaseModel]] = {
     "store": StoreSettings,
@@ -51,6 +77,16 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "contracts": ContractSettings,
     "flows": FlowSettings,
     "routes": RouteSettings,
+    "intervals": IntervalSettings,
+    "people": PersonSettings,
+    "oncall": OnCallSettings,
+    "escalations": EscalationSettings,
+    "escalate_after": RiseSettings,
+    "inhibit": InhibitSettings,
+    "lifecycle": LifecycleSettings,
+    "cooldowns": CooldownSettings,
+    "acknowledge": AcknowledgeSettings,
+    "alerts": AlertSettings,
 }
 _NOT_IN_FILE = {"name", "attributes"}
 
@@ -158,12 +194,15 @@ class Draft:
         for key in sorted(self._data.keys() - _TOP_LEVEL):
             self.add((key,), "unknown key", did_you_mean(key, _TOP_LEVEL))
         link = self._data.get("external_url")
+        rise = self._data.get("escalate_after")
         return Settings(
             folder=self._folder,
             store=self._valid(_STORE, self._data.get("store", {}), ("store",)) or StoreSettings(),
             log=self._valid(_LOG, self._data.get("log", {}), ("log",)) or LogSettings(),
             external_url=None if link is None else self._valid(_LINK, link, ("external_url",)),
-            routes=list(self._valid_routes()),
+            alerts=self._valid(_ALERTS, self._data.get("alerts", {}), ("alerts",)) or AlertSettings(),
+            escalate_after=None if rise is None else self._valid(_RISE, rise, ("escalate_after",)),
+            **{section: list(self._valid_list(section)) for section in _LISTS},
             **{section: dict(self._valid_tables(section)) for section in _SECTIONS},
         )
 
@@ -185,13 +224,13 @@ class Draft:
             if valid is not None:
                 yield name, valid
 
-    def _valid_routes(self) -> Iterator[RouteSettings]:
-        routes = self._data.get("routes", [])
-        if not isinstance(routes, list):
-            self.add(("routes",), "expected a list of tables, found a single one", "write [[routes]]")
+    def _valid_list(self, section: str) -> Iterator[Any]:
+        tables = self._data.get(section, [])
+        if not isinstance(tables, list):
+            self.add((section,), "expected a list of tables, found a single one", f"write [[{section}]]")
             return
-        for index, route in enumerate(routes):
-            valid = self._valid(_ROUTE, route, ("routes", index))
+        for index, table in enumerate(tables):
+            valid = self._valid(_LISTS[section], table, (section, index))
             if valid is not None:
                 yield valid
 
@@ -250,6 +289,10 @@ class Draft:
                 return OpeningSettings
             case ("flows", _, "expects", _):
                 return StepSettings
+            case ("oncall", _, "layers", _):
+                return LayerSettings
+            case ("escalations", _, "steps", _):
+                return EscalationStepSettings
             case ("receivers", _):
                 return RECEIVER_MODELS.get(self.value((*table, "provider")), ConsoleSettings)
         return _MODELS[str(table[0])]

@@ -10,33 +10,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, StrictBool, StrictInt, ValidationInfo, field_validator, model_validator
 
 from chainwatch.config.durations import parse_duration
+from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
 from chainwatch.config.types import (
     AbiPath,
+    AtLeastOne,
     Attribute,
+    Clocks,
     DatabaseUrl,
+    Days,
     Deployment,
+    Digest,
     Duration,
     HttpUrl,
+    Match,
+    Months,
     Names,
     PositiveDuration,
     RpcUrl,
     Secret,
     Severity,
+    Table,
     Text,
     WebLink,
-    normal_severity,
+    Weekdays,
+    Years,
+    Zone,
 )
 from chainwatch.spelling import nearest
 
@@ -45,12 +46,6 @@ NEAR_MISS = 0.8
 
 SECRET_KEYS = frozenset({"rpc", "url", "secret", "headers"})
 """Keys whose values are secret, in whichever table."""
-
-
-class Table(BaseModel):
-    """What every table of the file has in common: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
 
 
 # --- store and log ------------------------------------------------------------------------------------
@@ -318,6 +313,11 @@ class _Receiver(Table):
         default=parse_duration("24h"), description="Time of failed tries after which a notification is dead."
     )
     send_resolved: StrictBool = Field(default=True, description="Whether to tell that an alert has ended.")
+    rate_limit: dict[Severity, AtLeastOne] = Field(
+        default={},
+        description="Severity → notifications about new alerts a minute, for each source of alerts. What is over comes "
+        "as one summary at the end of the minute.",
+    )
 
 
 class ConsoleSettings(_Receiver):
@@ -335,6 +335,11 @@ class DiscordSettings(_Receiver):
     provider: Literal["discord"] = Field(description=_PROVIDER)
     url: HttpUrl = Field(description="The channel's webhook URL (secret).")
     username: Text | None = Field(default=None, description="Sender's name. Default: as set on Discord.")
+    rate_limit: dict[Severity, AtLeastOne] = Field(
+        default={"P0": 10, "P1": 5, "P2": 3, "P3": 1},
+        description="Severity → notifications about new alerts a minute, for each source of alerts. What is over comes "
+        "as one summary at the end of the minute.",
+    )
 
 
 class WebhookSettings(_Receiver):
@@ -366,15 +371,23 @@ RECEIVER_MODELS: Mapping[str, type[_Receiver]] = {
 """Provider → the model of its settings."""
 
 
-class RouteSettings(Table):
-    """Which alerts go to which receivers; the first route that matches takes the alert."""
+_MATCH = (
+    "Label → value or list of values, all of which must match; severities by either name. A value may begin with `!=`, `=~` "
+    "(regular expression) or `!~`."
+)
 
-    match: dict[str, Names] = Field(
-        default={},
-        description="Label → value or list of values, all of which must match; severities by either name. "
-        "Default: every alert.",
+
+class RouteSettings(Table):
+    """Which alerts go to which receivers; the first route that matches takes the alert, its routes before itself.
+
+    A route inside another one, `[[routes.routes]]`, has the same keys; those left out are the outer route's, but for
+    `match`, `continue`, `digest`, `digest_empty` and `routes`.
+    """
+
+    match: Match = Field(default={}, description=f"{_MATCH} Default: every alert.")
+    receivers: list[Text] = Field(
+        default=[], min_length=1, description="Names of receivers; required unless the outer route has them."
     )
-    receivers: list[Text] = Field(min_length=1, description="Names of receivers.")
     continue_: StrictBool = Field(
         default=False, alias="continue", description="Whether to try the following routes too."
     )
@@ -396,13 +409,111 @@ class RouteSettings(Table):
     send_resolved: StrictBool | None = Field(
         default=None, description="Whether to tell that an alert has ended. Default: the receiver's."
     )
+    mute_times: list[Text] = Field(
+        default=[], description="Names of intervals in which nothing is sent; what still fires is sent after."
+    )
+    active_times: list[Text] = Field(
+        default=[], description="Names of intervals outside of which nothing is sent. Default: always."
+    )
+    mute_critical: StrictBool = Field(
+        default=False, description="Whether `mute_times` and `active_times` hold back `P0` too."
+    )
+    digest: Digest | None = Field(
+        default=None,
+        description='Collect everything into one notification: `"daily 09:00 Europe/Berlin"` or `"monday 09:00 UTC"`. '
+        "Default: no digest.",
+    )
+    escalation: Text | None = Field(
+        default=None,
+        description="Name of the escalation that runs while a group fires and is nobody's. Default: none.",
+    )
+    digest_empty: StrictBool = Field(
+        default=False, description="Whether to send a digest that has nothing to tell."
+    )
+    routes: list[RouteSettings] = Field(
+        default=[], description="Routes tried first for what this route takes."
+    )
 
-    @field_validator("match")
-    @classmethod
-    def _normal_severities(cls, match: dict[str, list[str]]) -> dict[str, list[str]]:
-        if "severity" not in match:
-            return match
-        return match | {"severity": [normal_severity(value) for value in match["severity"]]}
+
+class IntervalSettings(Table):
+    """A part of the week, month or year, for quiet hours; all keys that are given must fit."""
+
+    name: str = Field(description="The table's key.")
+    zone: Zone = Field(default="UTC", description="IANA time zone.")
+    times: Clocks = Field(
+        default=[],
+        description='Times of day, such as `["22:00-07:00"]`; over midnight they belong to the day on which they begin. '
+        "Default: the whole day.",
+    )
+    weekdays: Weekdays = Field(default=[], description='Such as `["monday-friday"]`. Default: all.')
+    days: Days = Field(
+        default=[], description='Days of the month, such as `["1-7", "-1"]` (the last). Default: all.'
+    )
+    months: Months = Field(default=[], description='Such as `["december", "1-3"]`. Default: all.')
+    years: Years = Field(default=[], description='Such as `["2026-2028"]`. Default: all.')
+
+
+class InhibitSettings(Table):
+    """While an alert that `source` matches fires, those that `target` matches are told to nobody."""
+
+    source: Match = Field(min_length=1, description=_MATCH)
+    target: Match = Field(min_length=1, description="Likewise.")
+    equal: list[Text] = Field(
+        default=[],
+        description="Labels that both must have equal; `\"network=destination\"`: the source's `network` and the target's "
+        "`destination`. Default: none.",
+    )
+
+
+class LifecycleSettings(Table):
+    """How long a condition must hold, or must be gone, until its alert follows; the first table that matches counts."""
+
+    match: Match = Field(default={}, description=f"{_MATCH} Default: every alert.")
+    for_: Duration = Field(
+        default=0.0, alias="for", description="Time that the condition must hold until its alert fires."
+    )
+    keep_firing_for: Duration = Field(
+        default=0.0, description="Time that the condition must be gone until its alert ends."
+    )
+
+
+class CooldownSettings(Table):
+    """Time in which a receiver is not told again of the same condition; the first table that matches counts."""
+
+    match: Match = Field(default={}, description=f"{_MATCH} Default: every alert.")
+    by: list[Text] = Field(
+        default=["..."], description='Labels that make a condition the same; `["..."]`: all of them.'
+    )
+    within: PositiveDuration = Field(description="The time, from the last notification of it.")
+
+
+class AcknowledgeSettings(Table):
+    """Alerts that count as acknowledged from the start: they are recorded and shown, and wake nobody."""
+
+    match: Match = Field(min_length=1, description=_MATCH)
+    by: Text = Field(description="Whose they are.")
+    during: list[Text] = Field(
+        default=[],
+        description="Names of intervals in which this holds, such as a maintenance. Default: always.",
+    )
+    lasts: PositiveDuration | None = Field(
+        default=None, description="Time after which the acknowledgement lapses. Default: with the alert."
+    )
+
+
+class AlertSettings(Table):
+    """What holds for all alerts."""
+
+    flapping_changes: AtLeastOne = Field(
+        default=8,
+        description="Starts and ends within `flapping_within` from which an alert counts as flapping: it is then held as "
+        "firing until it has been steady for that time. Alerts about transfers never do.",
+    )
+    flapping_within: PositiveDuration = Field(default=parse_duration("10m"), description="See above.")
+    remind_after: PositiveDuration = Field(
+        default=parse_duration("4h"),
+        description="Time after which an acknowledged alert that still fires is told of again.",
+    )
 
 
 # --- the whole ----------------------------------------------------------------------------------------
@@ -414,11 +525,21 @@ class Settings(Table):
     folder: Path = Field(description="The config file's folder, to which relative paths refer.")
     store: StoreSettings
     networks: dict[str, NetworkSettings]
-    contracts: dict[str, ContractSettings] = {}
-    flows: dict[str, FlowSettings] = {}
-    receivers: dict[str, ReceiverSettings] = {}
-    routes: list[RouteSettings] = []
+    contracts: dict[str, ContractSettings] = Field(default={})
+    flows: dict[str, FlowSettings] = Field(default={})
+    receivers: dict[str, ReceiverSettings] = Field(default={})
+    routes: list[RouteSettings] = Field(default=[])
+    intervals: dict[str, IntervalSettings] = Field(default={})
+    inhibit: list[InhibitSettings] = Field(default=[])
+    lifecycle: list[LifecycleSettings] = Field(default=[])
+    cooldowns: list[CooldownSettings] = Field(default=[])
+    acknowledge: list[AcknowledgeSettings] = Field(default=[])
+    alerts: AlertSettings = AlertSettings()
     log: LogSettings = LogSettings()
+    people: dict[str, PersonSettings] = Field(default={})
+    oncall: dict[str, OnCallSettings] = Field(default={})
+    escalations: dict[str, EscalationSettings] = Field(default={})
+    escalate_after: RiseSettings | None = None
     external_url: WebLink | None = Field(
         default=None, description="Address at which people reach this chainwatch, for links in notifications."
     )

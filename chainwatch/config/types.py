@@ -6,17 +6,36 @@ Errors say what was expected and never repeat the value: it may be a secret.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, SecretStr, Tag, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    ValidationInfo,
+)
 
+from chainwatch.config import calendars, matching
 from chainwatch.config.durations import EXAMPLES, parse_duration
 from chainwatch.keccak import checksum_address
 from chainwatch.model import SEVERITY_NAMES
 
 _UrlText = TypeVar("_UrlText", str, SecretStr)
+_Checked = TypeVar("_Checked")
+
+
+class Table(BaseModel):
+    """What every table of the file has in common: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
 
 
 class Expected(ValueError):
@@ -73,6 +92,35 @@ def _attribute(value: object) -> int | str:
 
 def _one_or_more(value: object) -> Any:
     return [value] if isinstance(value, str | int) else value
+
+
+def _match(match: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Severities by their short names; every pattern is one."""
+    if "severity" in match:
+        match = match | {"severity": [_severity_test(value) for value in match["severity"]]}
+    return match
+
+
+def _severity_test(value: str) -> str:
+    operator = next((o for o in matching.OPERATORS if value.startswith(o)), "")
+    if operator in ("=~", "!~"):
+        return value
+    return operator + normal_severity(value[len(operator) :])
+
+
+def _checked(parse: Callable[[Any], object]) -> Any:
+    """A check that ``parse`` takes a value, which stays as it is."""
+
+    def check(value: _Checked) -> _Checked:
+        try:
+            parse(value)
+        except Expected:
+            raise
+        except ValueError as error:
+            raise Expected(str(error)) from None
+        return value
+
+    return AfterValidator(check)
 
 
 def _url(*schemes: str) -> Any:
@@ -132,3 +180,13 @@ RpcUrl = Annotated[SecretStr, _url("ws", "wss", "http", "https")]
 HttpUrl = Annotated[SecretStr, _url("https", "http")]
 WebLink = Annotated[str, _url("https", "http")]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+Match = Annotated[dict[str, Names], AfterValidator(_match), _checked(matching.build)]
+Texts = Annotated[list[Text], BeforeValidator(_one_or_more)]
+Zone = Annotated[str, _checked(calendars.check_zone)]
+Clocks = Annotated[Texts, _checked(calendars.parse_times)]
+Weekdays = Annotated[Texts, _checked(lambda texts: calendars.parse_names(texts, calendars.WEEKDAYS, 0))]
+Days = Annotated[Texts, _checked(calendars.parse_days)]
+Months = Annotated[Texts, _checked(lambda texts: calendars.parse_names(texts, calendars.MONTHS, 1))]
+Years = Annotated[Texts, _checked(calendars.parse_years)]
+Digest = Annotated[str, _checked(calendars.parse_schedule)]
+AtLeastOne = Annotated[int, Field(ge=1, strict=True)]

@@ -15,6 +15,9 @@ from chainwatch.store import bulk
 from chainwatch.store.alert_tables import alert_groups, alert_members, alerts
 from chainwatch.store.alerts import State, in_chunks
 
+TELL_AGAIN = 2
+"""In place of 1 in ``told``: it was told, and is to be told once more."""
+
 
 class Group(msgspec.Struct, frozen=True):
     """Alerts told together to one receiver. ``flush_at`` is when the group is looked at next."""
@@ -30,43 +33,51 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """An alert in a group, and whether the group's receiver was told that it fires. ``quiet``: it need not be."""
+    """An alert in a group, and whether the group's receiver was told that it fires. ``quiet``: it need not be.
+
+    ``held``: a policy keeps it from being told for now. ``released``: one did until now. ``again``: it is to be told once
+    more though it was told.
+    """
 
     alert_id: int
     fingerprint: str
     state: State
     told: bool
     quiet: bool = False
+    held: bool = False
+    released: bool = False
+    again: bool = False
+    severity: str = ""
+    labels_text: str = "{}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The alert's labels, decoded when asked for."""
+        return _from_json(self.labels_text)
 
 
 def find(connection: sa.Connection, keys: Sequence[str]) -> dict[tuple[str, str], Group]:
     """The groups with these keys, by key and receiver."""
-    found: dict[tuple[str, str], Group] = {}
-    for some in in_chunks(keys):
-        for row in connection.execute(sa.select(alert_groups).where(alert_groups.c.key.in_(some))):
-            found[row.key, row.receiver] = _group(row)
-    return found
+    groups = map(_group, bulk.select_in(connection, alert_groups, _COLUMNS, "key", keys))
+    return {(group.key, group.receiver): group for group in groups}
 
 
 def of_alerts(connection: sa.Connection, alert_ids: Sequence[int]) -> list[Group]:
     """The groups that these alerts are in."""
-    found: dict[int, Group] = {}
-    for some in in_chunks(alert_ids):
-        inside = sa.select(alert_members.c.group_id).where(alert_members.c.alert_id.in_(some))
-        for row in connection.execute(sa.select(alert_groups).where(alert_groups.c.id.in_(inside))):
-            found[row.id] = _group(row)
-    return list(found.values())
+    found = {
+        row[0] for row in bulk.select_in(connection, alert_members, ("group_id",), "alert_id", alert_ids)
+    }
+    return [_group(row) for row in bulk.select_in(connection, alert_groups, _COLUMNS, "id", sorted(found))]
 
 
 def next_id(connection: sa.Connection) -> int:
     """The id for the next new group."""
-    return (connection.execute(sa.select(sa.func.max(alert_groups.c.id))).scalar() or 0) + 1
+    return (bulk.scalar(connection, "SELECT max(id) FROM alert_groups") or 0) + 1
 
 
 def insert(connection: sa.Connection, new: Sequence[Group]) -> None:
     """Store new groups, which carry their ids."""
-    if new:
-        connection.execute(sa.insert(alert_groups), [_row(group) for group in new])
+    bulk.change(connection, _INSERT, [_row(group) for group in new])
 
 
 def join(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) -> None:
@@ -77,15 +88,9 @@ def join(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) -> None:
 
 def update(connection: sa.Connection, changed: Sequence[Group]) -> None:
     """Store the times of groups."""
-    if not changed:
-        return
-    times: dict[str, Any] = {name: sa.bindparam(name) for name in ("flush_at", "flushed_at", "sent_at")}
-    connection.execute(
-        sa.update(alert_groups).where(alert_groups.c.id == sa.bindparam("row_id")).values(times),
-        [
-            {"row_id": g.id, "flush_at": g.flush_at, "flushed_at": g.flushed_at, "sent_at": g.sent_at}
-            for g in changed
-        ],
+    rows = [(group.flush_at, group.flushed_at, group.sent_at, group.id) for group in changed]
+    bulk.change(
+        connection, "UPDATE alert_groups SET flush_at = ?, flushed_at = ?, sent_at = ? WHERE id = ?", rows
     )
 
 
@@ -97,74 +102,94 @@ def delete(connection: sa.Connection, ids: Sequence[int]) -> None:
 
 def due(connection: sa.Connection, now: float, limit: int) -> list[Group]:
     """Up to ``limit`` groups whose time has come, the longest due first."""
-    query = (
-        sa.select(alert_groups)
-        .where(alert_groups.c.flush_at <= now)
-        .order_by(alert_groups.c.flush_at, alert_groups.c.id)
-        .limit(limit)
-    )
-    return [_group(row) for row in connection.execute(query)]
+    return [_group(row) for row in bulk.select(connection, _DUE, (now, limit))]
 
 
 def next_flush(connection: sa.Connection) -> float | None:
     """When the next group's time comes, if there is any group."""
-    return connection.execute(sa.select(sa.func.min(alert_groups.c.flush_at))).scalar()
+    found: float | None = bulk.scalar(connection, "SELECT min(flush_at) FROM alert_groups")
+    return found
 
 
 def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, list[Member]]:
     """The members of groups, oldest alert first."""
     found: dict[int, list[Member]] = {}
-    query = (
-        sa.select(
-            alert_members.c.group_id,
-            alerts.c.id,
-            alerts.c.fingerprint,
-            alerts.c.state,
-            alert_members.c.told,
-            alerts.c.audience,
+    rows = bulk.select_in(connection, _JOINED, _MEMBER, "group_id", group_ids, " ORDER BY alerts.id")
+    for group_id, alert_id, fingerprint, state, told, audience, severity, labels in rows:
+        member = Member(
+            alert_id,
+            fingerprint,
+            state,
+            told > 0,
+            audience == "quiet",
+            again=told == TELL_AGAIN,
+            severity=severity,
+            labels_text=labels,
         )
-        .join(alerts, alerts.c.id == alert_members.c.alert_id)
-        .order_by(alerts.c.id)
-    )
-    for some in in_chunks(group_ids):
-        for group_id, alert_id, fingerprint, state, told, audience in connection.execute(
-            query.where(alert_members.c.group_id.in_(some))
-        ):
-            member = Member(alert_id, fingerprint, state, bool(told), audience == "quiet")
-            found.setdefault(group_id, []).append(member)
+        found.setdefault(group_id, []).append(member)
     return found
 
 
 def mark_told(connection: sa.Connection, group_ids: Sequence[int]) -> None:
-    """Everything in these groups has been told: resolved members leave, the others count as told."""
-    for some in in_chunks(group_ids):
-        inside = alert_members.c.group_id.in_(some)
-        ended = (
-            sa.select(alerts.c.id)
-            .where(alerts.c.id == alert_members.c.alert_id, alerts.c.state == sa.literal_column("'resolved'"))
-            .exists()
+    """Everything in these groups but what is held has been told: resolved members leave, the others count as told."""
+    bulk.change_in(connection, _FORGET_ENDED, group_ids)
+    bulk.change_in(connection, _MARK_TOLD, group_ids)
+
+
+def tell_again(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
+    """Have whoever was told of these alerts told once more."""
+    for some in in_chunks(alert_ids):
+        connection.execute(
+            sa.update(alert_members)
+            .where(alert_members.c.alert_id.in_(some), alert_members.c.told == 1)
+            .values(told=TELL_AGAIN)
         )
-        connection.execute(sa.delete(alert_members).where(inside, ended))
-        connection.execute(sa.update(alert_members).where(inside, alert_members.c.told == 0).values(told=1))
 
 
-def _row(group: Group) -> dict[str, Any]:
-    row = msgspec.structs.asdict(group)
-    row["labels"] = msgspec.json.encode(group.labels).decode()
-    return row
+def leave(connection: sa.Connection, places: Sequence[tuple[int, int]]) -> None:
+    """Take alerts out of groups, as (group id, alert id)."""
+    bulk.delete(connection, alert_members, ("group_id", "alert_id"), places)
+
+
+def hasten_untold(connection: sa.Connection, now: float) -> None:
+    """Have the groups that have something to tell looked at by ``now``, whatever their intervals."""
+    untold = (
+        sa.select(alert_members.c.group_id)
+        .join(alerts, alerts.c.id == alert_members.c.alert_id)
+        .where((alert_members.c.told == 0) | (alerts.c.state == sa.literal_column("'resolved'")))
+    )
+    connection.execute(
+        sa.update(alert_groups)
+        .where(alert_groups.c.flush_at > now, alert_groups.c.id.in_(untold))
+        .values(flush_at=now)
+    )
+
+
+_COLUMNS = ("id", "key", "receiver", "route", "labels", "flush_at", "flushed_at", "sent_at")
+_INSERT = f"INSERT INTO alert_groups ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_DUE = f"SELECT {', '.join(_COLUMNS)} FROM alert_groups WHERE flush_at <= ? ORDER BY flush_at, id LIMIT ?"  # noqa: S608
+_NOT_HELD = (
+    "group_id IN ? AND NOT EXISTS (SELECT 1 FROM alert_holds "
+    "WHERE alert_holds.group_id = alert_members.group_id AND alert_holds.alert_id = alert_members.alert_id)"
+)
+_HAS_ENDED = "EXISTS (SELECT 1 FROM alerts WHERE alerts.id = alert_members.alert_id AND state = 'resolved')"
+_FORGET_ENDED = f"DELETE FROM alert_members WHERE {_NOT_HELD} AND {_HAS_ENDED}"  # noqa: S608
+_MARK_TOLD = f"UPDATE alert_members SET told = 1 WHERE {_NOT_HELD} AND told <> 1"  # noqa: S608
+_JOINED = "alert_members JOIN alerts ON alerts.id = alert_members.alert_id"
+_MEMBER = ("group_id", "alerts.id", "fingerprint", "state", "told", "audience", "severity", "labels")
+
+
+def _row(group: Group) -> tuple[Any, ...]:
+    """In the order of the columns."""
+    labels = msgspec.json.encode(group.labels).decode()
+    times = (group.flush_at, group.flushed_at, group.sent_at)
+    return (group.id, group.key, group.receiver, group.route, labels, *times)
 
 
 def _group(row: Any) -> Group:
-    return Group(
-        id=row.id,
-        key=row.key,
-        receiver=row.receiver,
-        route=row.route,
-        labels=_from_json(row.labels),
-        flush_at=row.flush_at,
-        flushed_at=row.flushed_at,
-        sent_at=row.sent_at,
-    )
+    """From a row with the columns in their order."""
+    number, key, receiver, route, labels, flush_at, flushed_at, sent_at = row
+    return Group(number, key, receiver, route, _from_json(labels), flush_at, flushed_at, sent_at)
 
 
 _from_json = msgspec.json.Decoder(dict[str, str]).decode

@@ -40,6 +40,12 @@ Index(
     postgresql_where=alerts.c.state == "firing",
 )
 Index(
+    "alerts_firing_name",
+    alerts.c.name,
+    sqlite_where=alerts.c.state == "firing",
+    postgresql_where=alerts.c.state == "firing",
+)
+Index(
     "alerts_resolved",
     alerts.c.resolved_at,
     sqlite_where=alerts.c.state == "resolved",
@@ -109,3 +115,133 @@ Index(
     postgresql_where=notifications.c.status == "pending",
 )
 Index("notifications_finished", notifications.c.status, notifications.c.finished_at)
+
+# --- what people and policies did to alerts ---------------------------------------------------------------
+
+alert_transitions = Table(
+    "alert_transitions",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("alert_id", BigId, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("kind", Text, nullable=False, comment="pending, acknowledged, held, released, resolved, …"),
+    Column("cause", Text, nullable=False, comment="the policy or command behind it"),
+    Column("actor", Text, nullable=False, comment="who did it; chainwatch for what a policy did"),
+    Column("note", Text, nullable=False),
+    Column("receiver", Text, comment="for what concerns one receiver only"),
+    sqlite_autoincrement=True,
+    comment="What happened to alerts beside their start and their end, which stand in their rows.",
+)
+Index("alert_transitions_alert", alert_transitions.c.alert_id, alert_transitions.c.id)
+
+alert_timers = Table(
+    "alert_timers",
+    metadata,
+    Column("alert_id", BigId, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False, comment="fire (a pending alert) or end (one that is kept firing)"),
+    Column("due_at", Double, nullable=False),
+    Column("ends_at", BigInteger, comment="of an end: the end to be noted"),
+    Column("reason", Text, nullable=False, comment="of an end: the reason to be noted"),
+    comment="Alerts that change by themselves when their time comes.",
+)
+Index("alert_timers_due", alert_timers.c.due_at)
+
+alert_repeats = Table(
+    "alert_repeats",
+    metadata,
+    Column("alert_id", BigId, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False, comment="how often it was raised again while it fired"),
+    Column("last_at", Double, nullable=False),
+    comment="Alerts that were raised again while they fired.",
+)
+
+acknowledgements = Table(
+    "acknowledgements",
+    metadata,
+    Column("alert_id", BigId, primary_key=True, autoincrement=False),
+    Column("actor", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("until", Double, comment="when it lapses; null: with the alert"),
+    Column("severity", Text, nullable=False, comment="of the alert at that time"),
+    Column("reminded_at", Double, nullable=False, comment="the last reminder, at first when it was made"),
+    comment="Alerts that are somebody's: the row goes when it lapses or is taken back.",
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("matchers", Text, nullable=False, comment="JSON: label → values"),
+    Column("starts_at", Double, nullable=False),
+    Column("ends_at", Double, nullable=False),
+    Column("during", Text, nullable=False, comment="JSON: names of intervals; empty: all the time"),
+    Column("author", Text, nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("warn_before", Double, nullable=False, comment="seconds before its end; 0: no warning"),
+    sqlite_autoincrement=True,
+    comment="What is recorded and told to nobody.",
+)
+Index("silences_end", silences.c.ends_at)
+
+alert_holds = Table(
+    "alert_holds",
+    metadata,
+    Column("group_id", BigId, primary_key=True, autoincrement=False),
+    Column("alert_id", BigId, primary_key=True, autoincrement=False),
+    Column("why", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("since", Double, nullable=False),
+    sqlite_with_rowid=False,
+    comment="Members of groups that are not told for now, and why.",
+)
+
+cooldowns = Table(
+    "cooldowns",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("matchers", Text, nullable=False, comment="JSON: label → values"),
+    Column("by", Text, nullable=False, comment="JSON: the labels that make a condition the same"),
+    Column("seconds", Double, nullable=False, comment="0 lifts a configured cooldown"),
+    Column("author", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    sqlite_autoincrement=True,
+    comment="Cooldowns set while running; they come before the configured ones.",
+)
+
+tellings = Table(
+    "tellings",
+    metadata,
+    Column("receiver", Text, primary_key=True),
+    Column(
+        "condition", Text, primary_key=True, comment="fingerprint of the labels that a cooldown counts by"
+    ),
+    Column("at", Double, nullable=False),
+    comment="When a receiver was last told of a condition that has a cooldown.",
+)
+Index("tellings_at", tellings.c.at)
+
+rate_windows = Table(
+    "rate_windows",
+    metadata,
+    Column("receiver", Text, primary_key=True),
+    Column("severity", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("started_at", Double, nullable=False),
+    Column("sent", Integer, nullable=False),
+    comment="How many notifications a receiver got in the running minute.",
+)
+
+# --- what other programs sent -----------------------------------------------------------------------------
+
+alert_expiries = Table(
+    "alert_expiries",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("expires_at", Double, nullable=False),
+    Column("timeout", SmallInteger, nullable=False, comment="1: its sender named no end"),
+    sqlite_with_rowid=False,
+    comment="Alerts that end by themselves unless they are sent again.",
+)
+Index("alert_expiries_due", alert_expiries.c.expires_at)

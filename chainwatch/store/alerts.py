@@ -12,10 +12,11 @@ from typing import Any, Literal
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.store import bulk
 from chainwatch.store.alert_tables import alert_members, alerts, notifications
 from chainwatch.store.bulk import IN_LIST_MAX
 
-State = Literal["firing", "resolved"]
+State = Literal["pending", "firing", "resolved"]
 Audience = Literal["routed", "unrouted", "quiet"]
 
 UNFINISHED_MARGIN = 86_400.0
@@ -51,46 +52,35 @@ class Alert(msgspec.Struct, frozen=True):
 def newest(connection: sa.Connection, fingerprints: Iterable[str]) -> dict[str, Alert]:
     """The newest alert of each fingerprint that has any; an active one is always the newest."""
     found: dict[str, Alert] = {}
-    for some in in_chunks(sorted(set(fingerprints))):
-        latest = (
-            sa.select(sa.func.max(alerts.c.id))
-            .where(alerts.c.fingerprint.in_(some))
-            .group_by(alerts.c.fingerprint)
-        )
-        for row in connection.execute(sa.select(alerts).where(alerts.c.id.in_(latest))):
-            found[row.fingerprint] = _alert(row)
+    prints = list(dict.fromkeys(fingerprints))
+    latest = [row[1] for row in bulk.select_in(connection, alerts, _LATEST, "fingerprint", prints, _BY_PRINT)]
+    for row in bulk.select_in(connection, alerts, _COLUMNS, "id", latest):
+        alert = _alert(row)
+        found[alert.fingerprint] = alert
     return found
 
 
 def next_id(connection: sa.Connection) -> int:
     """The id for the next new alert; there is one writer, which counts on from here."""
-    return (connection.execute(sa.select(sa.func.max(alerts.c.id))).scalar() or 0) + 1
+    return (bulk.scalar(connection, "SELECT max(id) FROM alerts") or 0) + 1
 
 
 def insert(connection: sa.Connection, new: Sequence[Alert]) -> None:
     """Store new alerts, which carry their ids."""
-    if new:
-        connection.execute(sa.insert(alerts), [_row(alert) for alert in new])
+    bulk.change(connection, _INSERT, [_row(alert) for alert in new])
 
 
 def update(connection: sa.Connection, changed: Sequence[Alert]) -> None:
     """Store what may change of alerts: all but id, labels and when they were raised."""
-    if not changed:
-        return
-    fixed = ("id", "fingerprint", "name", "severity", "labels", "raised_at")
-    values: dict[str, Any] = {c.name: sa.bindparam(c.name) for c in alerts.columns if c.name not in fixed}
-    connection.execute(
-        sa.update(alerts).where(alerts.c.id == sa.bindparam("row_id")).values(values),
-        [{k: v for k, v in _row(a).items() if k in values} | {"row_id": a.id} for a in changed],
-    )
+    rows = [dict(zip(_COLUMNS, _row(alert), strict=True)) for alert in changed]
+    bulk.change(connection, _UPDATE, [tuple(row[name] for name in (*_CHANGING, "id")) for row in rows])
 
 
 def by_id(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Alert]:
     """The alerts with these ids that are still stored."""
     found: dict[int, Alert] = {}
-    for some in in_chunks(ids):
-        for row in connection.execute(sa.select(alerts).where(alerts.c.id.in_(some))):
-            found[row.id] = _alert(row)
+    for row in bulk.select_in(connection, alerts, _COLUMNS, "id", ids):
+        found[row[0]] = _alert(row)
     return found
 
 
@@ -133,6 +123,14 @@ def firing(connection: sa.Connection) -> Iterator[Alert]:
         if len(page) < IN_LIST_MAX:
             return
         after = page[-1].id
+
+
+def firing_labels(connection: sa.Connection, names: Sequence[str] | None) -> list[dict[str, str]]:
+    """The labels of the firing alerts with these names; of all where ``names`` is None."""
+    query = sa.select(alerts.c.labels).where(alerts.c.state == sa.literal_column("'firing'"))
+    if names is not None:
+        query = query.where(alerts.c.name.in_(names))
+    return [_from_json(text) for text in connection.execute(query.order_by(alerts.c.id)).scalars()]
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -186,37 +184,66 @@ def in_chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield values[start : start + IN_LIST_MAX]
 
 
-def _row(alert: Alert) -> dict[str, Any]:
-    return {
-        "id": alert.id,
-        "fingerprint": alert.fingerprint,
-        "name": alert.name,
-        "severity": alert.severity,
-        "state": alert.state,
-        "audience": alert.audience,
-        "labels": _json(alert.labels),
-        "annotations": _json(alert.annotations),
-        "starts_at": alert.starts_at,
-        "ends_at": alert.ends_at,
-        "reason": alert.reason,
-        "raised_at": alert.raised_at,
-        "resolved_at": alert.resolved_at,
-    }
+_COLUMNS = (
+    *("id", "fingerprint", "name", "severity", "state", "audience", "labels", "annotations"),
+    *("starts_at", "ends_at", "reason", "raised_at", "resolved_at"),
+)
+_FIXED = ("id", "fingerprint", "name", "severity", "labels", "raised_at")
+_CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
+_UPDATE = f"UPDATE alerts SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE id = ?"  # noqa: S608
+_INSERT = f"INSERT INTO alerts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_LATEST = ("fingerprint", "max(id)")
+_BY_PRINT = " GROUP BY fingerprint"
+
+
+def _row(alert: Alert) -> tuple[Any, ...]:
+    """In the order of the columns."""
+    return (
+        alert.id,
+        alert.fingerprint,
+        alert.name,
+        alert.severity,
+        alert.state,
+        alert.audience,
+        _json(alert.labels),
+        _json(alert.annotations),
+        alert.starts_at,
+        alert.ends_at,
+        alert.reason,
+        alert.raised_at,
+        alert.resolved_at,
+    )
 
 
 def _alert(row: Any) -> Alert:
+    """From a row with the columns in their order."""
+    (
+        number,
+        print_,
+        _,
+        _,
+        state,
+        audience,
+        labels,
+        annotations,
+        starts_at,
+        ends_at,
+        reason,
+        raised_at,
+        resolved_at,
+    ) = row
     return Alert(
-        id=row.id,
-        fingerprint=row.fingerprint,
-        labels=_from_json(row.labels),
-        annotations=_from_json(row.annotations),
-        starts_at=row.starts_at,
-        raised_at=row.raised_at,
-        state=row.state,
-        audience=row.audience,
-        ends_at=row.ends_at,
-        reason=row.reason,
-        resolved_at=row.resolved_at,
+        id=number,
+        fingerprint=print_,
+        labels=_from_json(labels),
+        annotations=_from_json(annotations),
+        starts_at=starts_at,
+        raised_at=raised_at,
+        state=state,
+        audience=audience,
+        ends_at=ends_at,
+        reason=reason,
+        resolved_at=resolved_at,
     )
 
 

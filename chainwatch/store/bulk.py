@@ -38,21 +38,57 @@ def delete(connection: sa.Connection, table: sa.Table, columns: Sequence[str], r
     connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE {where}", [tuple(r) for r in rows])  # noqa: S608
 
 
+def change(connection: sa.Connection, statement: str, rows: Sequence[Row]) -> None:
+    """Run one of our own statements, with a ``?`` for each value, for each of ``rows``."""
+    if rows:
+        connection.exec_driver_sql(_marked(connection, statement), [tuple(row) for row in rows])
+
+
+def change_in(connection: sa.Connection, statement: str, values: Sequence[Any]) -> None:
+    """Run one of our own statements, with one ``IN ?``, for ``values``."""
+    if connection.dialect.name == "postgresql":
+        if values:
+            connection.exec_driver_sql(statement.replace("IN ?", "= ANY(%s)"), (list(values),))
+        return
+    for start in range(0, len(values), IN_LIST_MAX):
+        some = tuple(values[start : start + IN_LIST_MAX])
+        connection.exec_driver_sql(statement.replace("IN ?", f"IN ({','.join('?' * len(some))})"), some)
+
+
+def select(connection: sa.Connection, statement: str, values: Row = ()) -> Sequence[Any]:
+    """The rows of one of our own statements, with a ``?`` for each of ``values``; for those asked again and again."""
+    return connection.exec_driver_sql(_marked(connection, statement), tuple(values)).all()
+
+
+def scalar(connection: sa.Connection, statement: str, values: Row = ()) -> Any:
+    """The first value of the only row, as ``select`` has it."""
+    return select(connection, statement, values)[0][0]
+
+
 def select_in(
-    connection: sa.Connection, table: sa.Table, columns: Sequence[str], key: str, values: Sequence[Any]
+    connection: sa.Connection,
+    table: sa.Table | str,
+    columns: Sequence[str],
+    key: str,
+    values: Sequence[Any],
+    tail: str = "",
 ) -> Iterator[Any]:
-    """The ``columns`` of the rows whose ``key`` is one of ``values``, as plain tuples."""
+    """The ``columns`` of the rows whose ``key`` is one of ``values``, as plain tuples.
+
+    ``table`` may be a join; ``tail`` ends the statement, which is run for at most ``IN_LIST_MAX`` values at a time.
+    """
+    source = table if isinstance(table, str) else table.name
     names = ", ".join(columns)
     if connection.dialect.name == "postgresql":
         if values:
-            statement = f"SELECT {names} FROM {table.name} WHERE {key} = ANY(%s)"  # noqa: S608
+            statement = f"SELECT {names} FROM {source} WHERE {key} = ANY(%s){tail}"  # noqa: S608
             yield from connection.exec_driver_sql(statement, (list(values),))
         return
     for start in range(0, len(values), IN_LIST_MAX):
         some = tuple(values[start : start + IN_LIST_MAX])
         marks = ",".join("?" * len(some))
         yield from connection.exec_driver_sql(
-            f"SELECT {names} FROM {table.name} WHERE {key} IN ({marks})",  # noqa: S608
+            f"SELECT {names} FROM {source} WHERE {key} IN ({marks}){tail}",  # noqa: S608
             some,
         )
 
@@ -101,6 +137,10 @@ _POSTGRES_TYPES: dict[type, str] = {
 
 def _types(table: sa.Table, names: str) -> list[str]:
     return [_POSTGRES_TYPES[type(table.c[name].type)] for name in names.split(", ")]
+
+
+def _marked(connection: sa.Connection, statement: str) -> str:
+    return statement.replace("?", "%s") if connection.dialect.name == "postgresql" else statement
 
 
 def _mark(connection: sa.Connection) -> str:

@@ -57,6 +57,7 @@ class Database:
         self._write_lock = threading.Lock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._hand_over_lock = threading.Lock()
         self._closed = False
         self.dialect: str = url.get_backend_name()
 
@@ -95,14 +96,19 @@ class Database:
 
         A job that raises is undone alone; those that share its commit are not touched.
         """
-        if self._closed:
-            raise StoreError("cannot write: the database is closed")
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="chainwatch-writer", daemon=True)
-            self._thread.start()
+        return await asyncio.wrap_future(self.hand_over(job))
+
+    def hand_over(self, job: Callable[[sa.Connection], T]) -> Future[T]:
+        """As `write`, from any thread: what is handed over first is written first."""
         future: Future[T] = Future()
-        self._jobs.put(_Job(job, future))
-        return await asyncio.wrap_future(future)
+        with self._hand_over_lock:
+            if self._closed:
+                raise StoreError("cannot write: the database is closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="chainwatch-writer", daemon=True)
+                self._thread.start()
+            self._jobs.put(_Job(job, future))
+        return future
 
     async def read(self, job: Callable[[sa.Connection], T]) -> T:
         """Run ``job`` on a reader connection in a worker thread."""
@@ -115,7 +121,8 @@ class Database:
 
     def close(self) -> None:
         """Finish the writes that were handed over, then release every connection."""
-        self._closed = True
+        with self._hand_over_lock:
+            self._closed = True
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join()
@@ -136,9 +143,23 @@ class Database:
                     ended = True
                     break
                 jobs.append(more)
-            self._commit_together([j for j in jobs if j.future.set_running_or_notify_cancel()])
+            jobs = [j for j in jobs if j.future.set_running_or_notify_cancel()]
+            if len(jobs) == 1:
+                self._commit(jobs[0])
+            else:
+                self._commit_together(jobs)
             if ended:
                 return
+
+    def _commit(self, job: _Job) -> None:
+        """A job that is alone needs no savepoint."""
+        try:
+            with self.transaction() as connection:
+                result = job.run(connection)
+        except Exception as error:  # noqa: BLE001 - handed to the one who waits for it
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(result)
 
     def _commit_together(self, jobs: list[_Job]) -> None:
         done: list[tuple[_Job, Any]] = []

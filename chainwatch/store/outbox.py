@@ -7,27 +7,56 @@ All functions work inside the caller's transaction; times are Unix seconds of th
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.store import bulk
 from chainwatch.store.alert_tables import notifications
 from chainwatch.store.alerts import in_chunks
 
+Kind = Literal["", "digest", "limited"]
+"""A digest, which may be empty; what was over a rate limit; or a notification as usual."""
 Status = Literal["pending", "delivered", "dead", "dropped"]
 
 PENDING = notifications.c.status == sa.literal_column("'pending'")
 """As a literal, or the partial indexes would not be used."""
 
+_earlier = notifications.alias("earlier")
+_IS_OLDEST_OF_KEY = (
+    notifications.c.id
+    == sa.select(sa.func.min(_earlier.c.id))
+    .where(_earlier.c.receiver == notifications.c.receiver, _earlier.c.key == notifications.c.key)
+    .where(_earlier.c.status == sa.literal_column("'pending'"))
+    .scalar_subquery()
+)
+_READY = (
+    sa.select(notifications)
+    .where(PENDING, notifications.c.receiver == sa.bindparam("receiver"), _IS_OLDEST_OF_KEY)
+    .where(notifications.c.next_attempt_at <= sa.bindparam("now"))
+    .order_by(notifications.c.id)
+    .limit(sa.bindparam("limit"))
+)
+_PENDING_OF = (
+    sa.select(notifications.c.id)
+    .where(PENDING, notifications.c.receiver == sa.bindparam("receiver"))
+    .limit(sa.bindparam("limit"))
+)
+
 
 class Payload(msgspec.Struct, frozen=True, array_like=True):
-    """What a notification says: the ids of the alerts told as firing and of those told as resolved."""
+    """What a notification says: the ids of the alerts told as firing and of those told as resolved.
+
+    ``note``: a line to be put first.
+    """
 
     labels: Mapping[str, str]
     firing: tuple[int, ...]
     resolved: tuple[int, ...]
+    kind: Kind = ""
+    note: str = ""
 
 
 class Queued(msgspec.Struct, frozen=True):
@@ -58,54 +87,44 @@ class Depth(msgspec.Struct, frozen=True):
 
 def enqueue(connection: sa.Connection, messages: Sequence[tuple[str, str, Payload]], now: float) -> None:
     """Put messages, as (receiver, key, payload), into their queues, in this order."""
-    if not messages:
-        return
     rows = [
-        {
-            "receiver": receiver,
-            "key": key,
-            "payload": msgspec.msgpack.encode(payload),
-            "status": "pending",
-            "attempts": 0,
-            "next_attempt_at": now,
-            "created_at": now,
-            "queued_at": now,
-            "idempotency_key": uuid.uuid4().hex,
-        }
+        (receiver, key, _encode(payload), now, now, now, uuid.uuid4().hex)
         for receiver, key, payload in messages
     ]
-    connection.execute(sa.insert(notifications), rows)
+    bulk.change(connection, _ENQUEUE, rows)
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What of a queue can be tried now; ``next_ready``: when the next one can, where none can and any is pending.
+
+    ``has_more``: others are pending, which wait for those that were found, for busy ones, or for their time.
+    """
+
+    found: list[Queued]
+    next_ready: float | None
+    has_more: bool
 
 
 def claim(
-    connection: sa.Connection, receiver: str, now: float, limit: int, busy: Sequence[str] = ()
-) -> tuple[list[Queued], float | None]:
-    """Up to ``limit`` notifications of ``receiver`` to try now, and when the next one will be ready.
+    connection: sa.Connection, receiver: str, now: float, limit: int, busy: Collection[str] = ()
+) -> Claim:
+    """Up to ``limit`` notifications of ``receiver`` to try now, the oldest first.
 
-    Each is the oldest pending one of its key; keys in ``busy`` are left out. The second value is None when there is
-    something to try or nothing is pending.
+    Each is the oldest pending one of its key; keys in ``busy`` are left out.
     """
-    earlier = notifications.alias("earlier")
-    oldest_of_key = (
-        sa.select(sa.func.min(earlier.c.id))
-        .where(earlier.c.receiver == notifications.c.receiver, earlier.c.key == notifications.c.key)
-        .where(earlier.c.status == sa.literal_column("'pending'"))
-        .scalar_subquery()
-    )
-    heads = [PENDING, notifications.c.receiver == receiver, notifications.c.id == oldest_of_key]
+    ready = _READY
+    heads = [PENDING, notifications.c.receiver == sa.bindparam("receiver"), _IS_OLDEST_OF_KEY]
     if busy:
-        heads.append(notifications.c.key.not_in(busy))
-    ready = connection.execute(
-        sa.select(notifications)
-        .where(*heads, notifications.c.next_attempt_at <= now)
-        .order_by(notifications.c.id)
-        .limit(limit)
-    ).all()
-    if ready:
-        return [_queued(row) for row in ready], None
-    return [], connection.execute(
-        sa.select(sa.func.min(notifications.c.next_attempt_at)).where(*heads)
-    ).scalar()
+        heads.append(notifications.c.key.not_in(sorted(busy)))
+        ready = ready.where(notifications.c.key.not_in(sorted(busy)))
+    rows = connection.execute(ready, {"receiver": receiver, "now": now, "limit": limit}).all()
+    next_ready = None
+    if not rows:
+        earliest = sa.select(sa.func.min(notifications.c.next_attempt_at)).where(*heads)
+        next_ready = connection.execute(earliest, {"receiver": receiver}).scalar()
+    known = len(rows) + len(busy)
+    pending = connection.execute(_PENDING_OF, {"receiver": receiver, "limit": known + 1}).all()
+    return Claim([_queued(row) for row in rows], next_ready, len(pending) > known)
 
 
 def get(connection: sa.Connection, notification_id: int) -> Queued | None:
@@ -114,15 +133,13 @@ def get(connection: sa.Connection, notification_id: int) -> Queued | None:
     return None if row is None else _queued(row)
 
 
-def mark_delivered(connection: sa.Connection, notification_id: int, now: float) -> None:
-    """The receiver has taken it."""
-    _settle(
+def mark_delivered(connection: sa.Connection, delivered: Sequence[tuple[int, float]]) -> None:
+    """The receiver has taken these, as (notification id, when), unless a person has taken them out of the queue."""
+    bulk.change(
         connection,
-        notification_id,
-        status="delivered",
-        attempts=notifications.c.attempts + 1,
-        finished_at=now,
-        last_error=None,
+        "UPDATE notifications SET status = 'delivered', attempts = attempts + 1, finished_at = ?, last_error = NULL "
+        "WHERE id = ? AND status = 'pending'",
+        [(at, notification_id) for notification_id, at in delivered],
     )
 
 
@@ -168,6 +185,18 @@ def list_notifications(
     return [_queued(row) for row in connection.execute(query)]
 
 
+def about(
+    connection: sa.Connection, alert_ids: Sequence[int], since: float, until: float | None
+) -> list[Queued]:
+    """The notifications that tell of any of these alerts, queued from ``since`` to ``until``, oldest first."""
+    wanted = set(alert_ids)
+    query = sa.select(notifications).where(notifications.c.created_at >= since).order_by(notifications.c.id)
+    if until is not None:
+        query = query.where(notifications.c.created_at <= until)
+    found = map(_queued, connection.execute(query))
+    return [one for one in found if wanted.intersection((*one.payload.firing, *one.payload.resolved))]
+
+
 def depths(connection: sa.Connection) -> list[Depth]:
     """How many notifications there are of each receiver and status."""
     by = (notifications.c.receiver, notifications.c.status)
@@ -175,6 +204,12 @@ def depths(connection: sa.Connection) -> list[Depth]:
         sa.select(*by, sa.func.count(), sa.func.min(notifications.c.created_at)).group_by(*by).order_by(*by)
     )
     return [Depth(*row) for row in connection.execute(query)]
+
+
+def has_pending(connection: sa.Connection, receivers: Sequence[str]) -> bool:
+    """Whether any of ``receivers`` has something in its queue."""
+    query = sa.select(notifications.c.id).where(PENDING, notifications.c.receiver.in_(receivers)).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def retry(
@@ -253,4 +288,9 @@ def _queued(row: Any) -> Queued:
     )
 
 
+_ENQUEUE = (
+    "INSERT INTO notifications (receiver, key, payload, status, attempts, next_attempt_at, created_at, queued_at, "
+    "idempotency_key) VALUES (?, ?, ?, 'pending', 0, ?, ?, ?, ?)"
+)
+_encode = msgspec.msgpack.Encoder().encode
 _payload = msgspec.msgpack.Decoder(Payload).decode

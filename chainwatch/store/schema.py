@@ -10,11 +10,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from chainwatch.store import alert_tables, bulk
+from chainwatch.store import alert_tables, bulk, escalation_tables
 from chainwatch.store.errors import NewerSchema, NoDatabase, StoreError
 from chainwatch.store.tables import metadata, properties
 
-HEAD = "0001"
+HEAD = "0004"
 """The newest migration. A test keeps it equal to Alembic's head and to ``metadata``."""
 CREATED_AT = "created_at"
 """The property that holds when the database was made, in Unix seconds."""
@@ -26,6 +26,7 @@ __all__ = [
     "MIGRATIONS",
     "alert_tables",
     "current_version",
+    "escalation_tables",
     "get_property",
     "metadata",
     "prepare",

@@ -58,7 +58,7 @@ def test_a_narrow_terminal_folds_long_keys_and_cuts_nothing(monkeypatch: pytest.
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    show._table(("key",), [(KEY,)])
+    show.table(("key",), [(KEY,)])
     assert KEY in "".join(line.strip() for line in terminal.getvalue().splitlines())
     assert "…" not in terminal.getvalue()
 
@@ -77,7 +77,7 @@ def test_characters_that_steer_a_terminal_do_not_reach_it(capsys: pytest.Capture
 
 
 def test_what_is_unknown_is_a_dash_and_flags_are_words(capsys: pytest.CaptureFixture[str]) -> None:
-    show._table(("a", "b", "c", "d"), [(None, True, False, 1)])
+    show.table(("a", "b", "c", "d"), [(None, True, False, 1)])
     assert capsys.readouterr().out.splitlines()[-2].split() == ["–", "yes", "no", "1"]
 
 

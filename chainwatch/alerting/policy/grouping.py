@@ -49,7 +49,7 @@ def messages(members: Sequence[Member], *, send_resolved: bool, repeat: bool) ->
     firing of the next, takes one message for each. ``repeat``: tell of firing alerts though nothing changed.
     """
     pending = _untold(members)
-    standing = {member.alert_id: None for member in members if member.told}
+    standing = {member.alert_id: None for member in members if member.told and not member.held}
     told = []
     while pending:
         fires, ends = [], []
@@ -63,11 +63,23 @@ def messages(members: Sequence[Member], *, send_resolved: bool, repeat: bool) ->
         for alert_id in ends:
             standing.pop(alert_id, None)
         if fires or send_resolved:
-            told.append(Message((*fires, *standing), tuple(ends) if send_resolved else ()))
-        standing.update(dict.fromkeys(fires))
+            firing = dict.fromkeys(fires) | standing
+            told.append(Message(tuple(firing), tuple(ends) if send_resolved else ()))
+        standing |= dict.fromkeys(fires)
     if not told and repeat and standing:
         told.append(Message(tuple(standing)))
     return told
+
+
+def digest(members: Sequence[Member], *, send_resolved: bool, empty: bool) -> list[Message]:
+    """Everything that fires and everything that has ended since the last digest, in one message; none where that is nothing.
+
+    ``empty``: a message even then.
+    """
+    known = [member for member in members if not member.held and (member.told or not member.quiet)]
+    fires = tuple(member.alert_id for member in known if member.state == "firing")
+    ends = tuple(member.alert_id for member in known if member.state == "resolved") if send_resolved else ()
+    return [Message(fires, ends)] if fires or ends or empty else []
 
 
 def is_repeat_due(group: Group, repeat_interval: float, now: float) -> bool:
@@ -76,11 +88,19 @@ def is_repeat_due(group: Group, repeat_interval: float, now: float) -> bool:
 
 
 def after_flush(
-    group: Group, *, group_interval: float, repeat_interval: float, told: bool, firing: bool, now: float
+    group: Group,
+    *,
+    group_interval: float,
+    repeat_interval: float,
+    told: bool,
+    firing: bool,
+    now: float,
+    held: bool = False,
 ) -> Group | None:
     """The group after its flush at ``now``; None when it is over.
 
-    An emptied group lives on for one interval, so that what comes next is not told earlier than that.
+    A group that holds something back is looked at on every tick. An emptied group lives on for one interval, so that
+    what comes next is not told earlier than that.
     """
     flushed_at = group.flush_at if now - group.flush_at < SCHEDULING_SLACK else now
     sent_at = flushed_at if told else group.sent_at
@@ -89,16 +109,29 @@ def after_flush(
         flush_at = next_tick(flushed_at, group_interval, repeat_at)
     elif told:
         flush_at = flushed_at + group_interval
+    elif held:
+        flush_at = next_tick(flushed_at, group_interval, now)
     else:
         return None
+    if held:
+        flush_at = min(flush_at, next_tick(flushed_at, group_interval, now))
     return msgspec.structs.replace(group, flush_at=flush_at, flushed_at=flushed_at, sent_at=sent_at)
+
+
+def is_to_fire(member: Member) -> bool:
+    """What was held is told when that is over if it still fires; of what ended meanwhile the end is enough."""
+    if member.released or member.again:
+        return member.state == "firing"
+    return not member.told and not member.quiet
 
 
 def _untold(members: Sequence[Member]) -> dict[str, list[tuple[int, bool]]]:
     """For each fingerprint the (alert id, fires) still to be told, in order."""
     changes: dict[str, list[tuple[int, bool]]] = defaultdict(list)
     for member in members:
-        if not member.told and not member.quiet:
+        if member.held:
+            continue
+        if is_to_fire(member):
             changes[member.fingerprint].append((member.alert_id, True))
         if member.state == "resolved" and (member.told or not member.quiet):
             changes[member.fingerprint].append((member.alert_id, False))

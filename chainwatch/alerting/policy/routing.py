@@ -1,24 +1,31 @@
-"""Which receivers an alert goes to, and in which groups: the configured routes, in order, first match wins."""
+"""Which receivers an alert goes to, and in which groups: a tree of routes, in order, first match wins."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from chainwatch.config import RouteSettings
+from chainwatch.config import RouteSettings, matching
+from chainwatch.config.calendars import Schedule, parse_schedule
+from chainwatch.config.matching import Matchers
 
 ALL_LABELS = "..."
 """As the only entry of ``group_by``: every label counts, so every alert is its own group."""
+NOT_INHERITED = {"match", "continue_", "digest", "digest_empty", "routes"}
 
 
 class Route(msgspec.Struct, frozen=True):
-    """A configured route with a ``key`` that names it in groups, stable while its ``match`` is. Times in seconds."""
+    """A configured route with a ``key`` that names it in groups, stable while its ``match`` is. Times in seconds.
+
+    ``routes`` are tried before the route itself. ``names_alerts``: it or an outer one looks at ``alertname``.
+    """
 
     key: str
-    match: Mapping[str, frozenset[str]]
+    match: Matchers
     receivers: tuple[str, ...]
     group_by: tuple[str, ...] = ("alertname",)
     goes_on: bool = False
@@ -26,10 +33,14 @@ class Route(msgspec.Struct, frozen=True):
     group_interval: float = 15.0
     repeat_interval: float = 14_400.0
     send_resolved: bool | None = None
-
-    def takes(self, labels: Mapping[str, str]) -> bool:
-        """Whether every label that the route names has one of its values; a label that is missing counts as empty."""
-        return all(labels.get(name, "") in values for name, values in self.match.items())
+    mute_times: tuple[str, ...] = ()
+    active_times: tuple[str, ...] = ()
+    mute_critical: bool = False
+    digest: Schedule | None = None
+    digest_empty: bool = False
+    names_alerts: bool = False
+    escalation: str | None = None
+    routes: tuple[Route, ...] = ()
 
     def group_labels(self, labels: Mapping[str, str]) -> dict[str, str]:
         """The labels that an alert shares with all others of its group."""
@@ -38,42 +49,43 @@ class Route(msgspec.Struct, frozen=True):
 
 
 def build_routes(settings: Sequence[RouteSettings]) -> tuple[Route, ...]:
-    """The routes as configured; those with equal ``match`` are told apart by a number in their key."""
-    routes = []
-    seen: Counter[str] = Counter()
-    for route in settings:
-        match = {name: frozenset(values) for name, values in route.match.items()}
-        key = _matchers(match)
-        seen[key] += 1
-        routes.append(
-            Route(
-                key=key if seen[key] == 1 else f"{key}#{seen[key]}",
-                match=match,
-                receivers=tuple(dict.fromkeys(route.receivers)),
-                group_by=tuple(route.group_by),
-                goes_on=route.continue_,
-                group_wait=route.group_wait,
-                group_interval=route.group_interval,
-                repeat_interval=route.repeat_interval,
-                send_resolved=route.send_resolved,
-            )
-        )
-    return tuple(routes)
+    """The routes as configured; those with equal ``match`` side by side are told apart by a number in their key."""
+    return _built(settings, "", {}, False)
+
+
+def every(routes: Sequence[Route]) -> Iterator[Route]:
+    """All routes of the tree, the outer ones first."""
+    for route in routes:
+        yield route
+        yield from every(route.routes)
+
+
+def ways(routes: Sequence[Route], labels: Mapping[str, str]) -> list[Route]:
+    """The routes that take an alert with ``labels``: of each branch the innermost.
+
+    ``Watchdog`` goes only where a route names it.
+    """
+    found: list[Route] = []
+    for route in routes:
+        if not matching.takes(route.match, labels):
+            continue
+        taking = ways(route.routes, labels)
+        if not taking and (route.names_alerts or not is_watchdog(labels)):
+            taking = [route]
+        found += taking
+        if taking and not route.goes_on:
+            break
+    return found
 
 
 def destinations(routes: Sequence[Route], labels: Mapping[str, str]) -> list[tuple[Route, str]]:
-    """Every (route, receiver) that an alert with ``labels`` goes to.
-
-    ``Watchdog`` goes only where a route names it; an alert about a failing receiver never to that receiver.
-    """
-    found = []
-    for route in routes:
-        if not route.takes(labels) or (is_watchdog(labels) and "alertname" not in route.match):
-            continue
-        found += [(route, receiver) for receiver in route.receivers if not _is_about(labels, receiver)]
-        if not route.goes_on:
-            break
-    return found
+    """Every (route, receiver) that an alert with ``labels`` goes to; one about a failing receiver never to that receiver."""
+    return [
+        (route, receiver)
+        for route in ways(routes, labels)
+        for receiver in route.receivers
+        if not _is_about(labels, receiver)
+    ]
 
 
 def is_watchdog(labels: Mapping[str, str]) -> bool:
@@ -83,25 +95,56 @@ def is_watchdog(labels: Mapping[str, str]) -> bool:
 
 def group_key(route: Route, group_labels: Mapping[str, str]) -> str:
     """Alertmanager's groupKey: the route and the labels of the group."""
-    return f"{{}}/{route.key}:{_braced(f'{k}={_quoted(v)}' for k, v in sorted(group_labels.items()))}"
+    pairs = ",".join(f"{k}={_quoted(v)}" for k, v in sorted(group_labels.items()))
+    return f"{{}}/{route.key}:{{{pairs}}}"
+
+
+def _built(
+    settings: Sequence[RouteSettings], outer_key: str, inherited: Mapping[str, Any], names_alerts: bool
+) -> tuple[Route, ...]:
+    routes = []
+    seen: Counter[str] = Counter()
+    for route in settings:
+        values = {**inherited, **{name: getattr(route, name) for name in route.model_fields_set}}
+        key = matching.written(matching.build(route.match))
+        seen[key] += 1
+        key = outer_key + (key if seen[key] == 1 else f"{key}#{seen[key]}")
+        names = names_alerts or "alertname" in route.match
+        handed_on = {name: value for name, value in values.items() if name not in NOT_INHERITED}
+        routes.append(_one(key, route, values, names, _built(route.routes, key + "/", handed_on, names)))
+    return tuple(routes)
+
+
+def _one(
+    key: str, route: RouteSettings, values: Mapping[str, Any], names: bool, inner: tuple[Route, ...]
+) -> Route:
+    whole = route.model_copy(update=dict(values))
+    grouped = "group_by" in values or whole.digest is None
+    return Route(
+        key=key,
+        match=matching.build(route.match),
+        receivers=tuple(dict.fromkeys(whole.receivers)),
+        group_by=tuple(whole.group_by)
+        if grouped
+        else (),  # a digest is one notification unless told otherwise
+        goes_on=route.continue_,
+        group_wait=whole.group_wait,
+        group_interval=whole.group_interval,
+        repeat_interval=whole.repeat_interval,
+        send_resolved=whole.send_resolved,
+        mute_times=tuple(whole.mute_times),
+        active_times=tuple(whole.active_times),
+        mute_critical=whole.mute_critical,
+        digest=None if whole.digest is None else parse_schedule(whole.digest),
+        digest_empty=whole.digest_empty,
+        names_alerts=names,
+        escalation=whole.escalation,
+        routes=inner,
+    )
 
 
 def _is_about(labels: Mapping[str, str], receiver: str) -> bool:
     return labels["alertname"] == "ReceiverFailing" and labels.get("receiver") == receiver
 
 
-def _matchers(match: Mapping[str, frozenset[str]]) -> str:
-    return _braced(
-        f"{name}={_quoted(next(iter(values)))}"
-        if len(values) == 1
-        else f"{name}=~{_quoted('|'.join(sorted(values)))}"
-        for name, values in sorted(match.items())
-    )
-
-
-def _braced(parts: Iterable[str]) -> str:
-    return "{" + ",".join(parts) + "}"
-
-
-def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_quoted = json.JSONEncoder(ensure_ascii=False).encode

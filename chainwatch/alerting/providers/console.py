@@ -52,6 +52,10 @@ def render(notification: Notification) -> Text:
     """The notification as coloured text."""
     alerts = text.by_urgency(notification)
     message = Text()
+    if notification.kind == "digest" and not alerts:
+        message.append(f" {text.headline(notification)}\n", "bold")
+    for sentence in text.overview(notification):
+        message.append(f" {sentence}\n")
     for alert in alerts[:SHOWN_MAX]:
         message.append_text(_alert(alert))
     if len(alerts) > SHOWN_MAX:

@@ -81,7 +81,9 @@ def build_message(notification: Notification, settings: DiscordSettings) -> Disc
             break
         embeds.append(embed)
         room -= _size(embed)
-    content = f"**{escape(text.headline(notification))}**"
+    content = "\n".join(
+        [f"**{escape(text.headline(notification))}**", *map(escape, text.overview(notification))]
+    )
     if len(embeds) < len(alerts):
         content += f"\n… and {len(alerts) - len(embeds)} more, not shown here."
     message = DiscordWebhook(

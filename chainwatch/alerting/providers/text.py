@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from chainwatch.alerting.notification import Notification, NotifiedAlert
 
 PROSE = ("summary", "description", "runbook_url")
 """Annotations that are not facts of their own."""
+
+STORM = 20
+"""Alerts of one notification up to which each is told by itself."""
+WAYS_SHOWN = 8
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters and those that turn the direction of text; what comes from a chain may hold any."""
@@ -24,7 +30,56 @@ def headline(notification: Notification) -> str:
     labels = dict(notification.group_labels)
     name = labels.pop("alertname", None) or notification.common_labels.get("alertname", "several alerts")
     about = ", ".join(f"{k}={v}" for k, v in labels.items())
-    return clean(f"{', '.join(counts)}: {name}{f' ({about})' if about else ''}")
+    kind = {"digest": "DIGEST ", "limited": "SUMMARY ", "": ""}[notification.kind]
+    return clean(f"{kind}{', '.join(counts) or 'nothing'}: {name}{f' ({about})' if about else ''}")
+
+
+def overview(notification: Notification) -> list[str]:
+    """Lines to be put first: its note, and of a storm or a summary the counts, the oldest and the largest alert.
+
+    A storm is a notification of more than ``STORM`` alerts.
+    """
+    lines = [notification.note] if notification.note else []
+    if notification.kind == "digest" and not notification.alerts:
+        lines.append("Nothing to tell since the last digest.")
+    if notification.kind == "limited":
+        lines.append(f"And {len(notification.alerts)} more, which were over the rate limit.")
+    if len(notification.alerts) > STORM:
+        lines += _storm(notification)
+    return [clean(line) for line in lines]
+
+
+def _storm(notification: Notification) -> list[str]:
+    alerts = notification.firing or notification.resolved
+    oldest = min(alerts, key=lambda alert: alert.starts_at)
+    lines = [
+        f"By severity: {_counted(alert.severity for alert in alerts)}",
+        f"By route: {_counted(_way(alert) for alert in alerts)}",
+        f"Oldest: {_short(oldest)}, since {when(oldest.starts_at)}",
+    ]
+    amounts = [a for a in alerts if re.fullmatch("[0-9]{1,78}", a.annotations.get("amount", ""))]
+    if amounts:
+        largest = max(amounts, key=lambda alert: int(alert.annotations["amount"]))
+        lines.append(f"Largest amount: {largest.annotations['amount']}, {_short(largest)}")
+    where = f" or {notification.external_url}" if notification.external_url else ""
+    return [*lines, f"All of them: chainwatch alerts --limit {len(notification.alerts)}{where}"]
+
+
+def _counted(values: Iterable[str]) -> str:
+    """``ethereum → optimism 4,000, …``: the most frequent first, the rest summed up."""
+    counts = Counter(values).most_common()
+    shown = [f"{value} {number:,}" for value, number in counts[:WAYS_SHOWN]]
+    rest = sum(number for _, number in counts[WAYS_SHOWN:])
+    return ", ".join([*shown, *([f"others {rest:,}"] if rest else [])])
+
+
+def _way(alert: NotifiedAlert) -> str:
+    ends = [alert.labels[name] for name in ("origin", "destination") if alert.labels.get(name)]
+    return " → ".join(ends) or alert.labels.get("network") or alert.name
+
+
+def _short(alert: NotifiedAlert) -> str:
+    return alert.annotations.get("summary") or alert.name
 
 
 def by_urgency(notification: Notification) -> list[NotifiedAlert]:

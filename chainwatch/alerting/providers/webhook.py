@@ -8,6 +8,7 @@ import hmac
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -34,6 +35,8 @@ class WebhookProvider:
     def __init__(self, settings: WebhookSettings) -> None:
         self.allow_private = settings.allow_private
         self._settings = settings
+        self._timeout = aiohttp.ClientTimeout(total=settings.timeout)
+        self._fixed_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
 
     async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
         """Send it and read the answer's status. Raises ``DeliveryError``."""
@@ -44,7 +47,7 @@ class WebhookProvider:
                 data=content,
                 headers=self._headers(notification, content, int(time.time())),
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
+                timeout=self._timeout,
             ) as answer:
                 check_status("the webhook", answer.status, answer.headers)
                 await _drain(answer)
@@ -56,8 +59,8 @@ class WebhookProvider:
             raise _explained(error) from None
 
     def _headers(self, notification: Notification, content: bytes, now: int) -> dict[str, str]:
-        headers = {name: value.get_secret_value() for name, value in self._settings.headers.items()}
-        headers |= {
+        headers = {
+            **self._fixed_headers,
             "Content-Type": "application/json",
             "User-Agent": "chainwatch",
             "Idempotency-Key": notification.idempotency_key,
@@ -104,11 +107,14 @@ def _alert(alert: NotifiedAlert) -> dict[str, Any]:
 
 async def _drain(answer: aiohttp.ClientResponse) -> None:
     """Read what follows a status that means "taken", so that the connection can serve again; a cut-off rest is no matter."""
+    if answer.content.at_eof():
+        return
     with suppress(aiohttp.ClientError, TimeoutError):
         async with asyncio.timeout(DRAIN_TIMEOUT):
             await answer.content.read(DRAIN_MAX)
 
 
+@lru_cache(maxsize=1024)
 def _rfc3339(timestamp: int) -> str:
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -36,10 +36,19 @@ def _failed(times: int, now: float = 100.0) -> Breaker:
     return breaker
 
 
-def test_the_breaker_stays_closed_for_a_few_failures() -> None:
-    breaker = _failed(OPENS_AFTER - 1)
+def test_the_breaker_stays_closed_for_a_few_failures_and_permits_no_more_than_would_open_it() -> None:
+    breaker = _failed(OPENS_AFTER - 2)
     assert not breaker.is_open
-    assert breaker.permits(1, 4, 100.0) == 3
+    assert breaker.permits(0, 8, 100.0) == 2
+    assert breaker.permits(1, 8, 100.0) == 1
+    assert breaker.permits(7, 8, 100.0) == 0
+
+
+def test_a_receiver_that_took_something_is_sent_as_much_at_a_time_as_it_may_be() -> None:
+    breaker = Breaker()
+    assert breaker.permits(0, 8, 100.0) == OPENS_AFTER
+    breaker.succeeded()
+    assert breaker.permits(0, 8, 100.0) == 8
 
 
 def test_an_open_breaker_permits_nothing_and_then_one_probe_at_a_time() -> None:
@@ -51,8 +60,18 @@ def test_an_open_breaker_permits_nothing_and_then_one_probe_at_a_time() -> None:
 
 
 def test_probes_come_ever_more_seldom_but_at_least_once_a_minute() -> None:
-    first, tenth = _failed(OPENS_AFTER).probe_at, _failed(OPENS_AFTER + 10).probe_at
-    assert (first, tenth) == (116.0, 160.0)
+    breaker, pauses = _failed(OPENS_AFTER), []
+    now = 100.0
+    for _ in range(6):
+        assert breaker.probe_at is not None
+        pauses.append(breaker.probe_at - now)
+        now = breaker.probe_at
+        breaker.failed(now)
+    assert pauses == [5, 10, 20, 40, 60, 60]
+
+
+def test_attempts_that_set_out_before_it_opened_do_not_put_the_probe_off() -> None:
+    assert _failed(OPENS_AFTER + 7).probe_at == _failed(OPENS_AFTER).probe_at
 
 
 def test_a_success_closes_the_breaker_and_forgets_the_failures() -> None:

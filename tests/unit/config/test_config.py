@@ -19,6 +19,7 @@ from chainwatch.config import (
     load,
     read,
     settings,
+    types,
 )
 
 CONNEXT = "0x8898B472C54c31894e3B9bb83cEA802a5d0e63C6"
@@ -185,7 +186,7 @@ def test_s9_the_secret_keys_are_those_whose_models_hold_secrets() -> None:
     tables = [
         model
         for model in vars(settings).values()
-        if isinstance(model, type) and issubclass(model, settings.Table)
+        if isinstance(model, type) and issubclass(model, types.Table)
     ]
     secret = {
         key for model in tables for key, field in model.model_fields.items() if "SecretStr" in repr(field)

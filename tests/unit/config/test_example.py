@@ -14,7 +14,7 @@ import tomli
 from pydantic import BaseModel
 
 from chainwatch.config import Settings, load
-from chainwatch.config.settings import Table
+from chainwatch.config.types import Table
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "config.toml"
@@ -66,7 +66,7 @@ def test_the_example_has_every_key_of_every_table(with_every_key: Settings) -> N
         kind = type(model).__name__
         unwritten[kind] = unwritten.get(kind, keys) - table.keys()
     assert {kind: keys for kind, keys in unwritten.items() if keys} == {}
-    assert len(unwritten) == 12, "a kind of table has no example"
+    assert len(unwritten) >= 18, "a kind of table has no example"
 
 
 def tables(model: Any, written: Any) -> list[tuple[Table, dict[str, Any]]]:

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.store import alert_groups, alerts, outbox
-from chainwatch.store.alert_groups import Group, Member
+from chainwatch.store.alert_groups import Group
 from chainwatch.store.alerts import Alert
 from chainwatch.store.database import Database
 
@@ -142,11 +142,11 @@ def test_members_that_ended_leave_when_told_and_the_others_count_as_told(connect
     alerts.insert(connection, [_alert(1), _alert(2, ended=150), _alert(3)])
     alert_groups.insert(connection, [_group(1), _group(2)])
     alert_groups.join(connection, [(1, 1), (1, 2), (2, 3)])
-    assert alert_groups.members(connection, [1]) == {
-        1: [Member(1, "f1", "firing", told=False), Member(2, "f2", "resolved", told=False)]
-    }
+    assert _told(connection, [1]) == {1: [(1, "f1", "firing", False), (2, "f2", "resolved", False)]}
     alert_groups.mark_told(connection, [1])
-    assert alert_groups.members(connection, [1, 2]) == {
-        1: [Member(1, "f1", "firing", told=True)],
-        2: [Member(3, "f3", "firing", told=False)],
-    }
+    assert _told(connection, [1, 2]) == {1: [(1, "f1", "firing", True)], 2: [(3, "f3", "firing", False)]}
+
+
+def _told(connection: sa.Connection, ids: list[int]) -> dict[int, list[tuple[int, str, str, bool]]]:
+    found = alert_groups.members(connection, ids)
+    return {i: [(m.alert_id, m.fingerprint, m.state, m.told) for m in inside] for i, inside in found.items()}

@@ -29,7 +29,7 @@ def _enqueue(connection: sa.Connection, *places: str, now: float = NOW) -> list[
 
 
 def _claimed(connection: sa.Connection, *busy: str, now: float = NOW, limit: int = 10) -> list[int]:
-    return [q.id for q in outbox.claim(connection, "ops", now, limit, busy)[0]]
+    return [q.id for q in outbox.claim(connection, "ops", now, limit, busy).found]
 
 
 def test_a_notification_waits_in_its_queue_as_it_was_put_there(connection: sa.Connection) -> None:
@@ -52,14 +52,14 @@ def test_the_oldest_of_each_key_is_claimed_s6(connection: sa.Connection) -> None
     assert _claimed(connection) == [a1, b1]
     assert _claimed(connection, limit=1) == [a1]
     assert _claimed(connection, "a") == [b1]
-    outbox.mark_delivered(connection, a1, NOW)
+    outbox.mark_delivered(connection, [(a1, NOW)])
     assert _claimed(connection) == [a2, b1]
 
 
 def test_a_failed_one_keeps_its_place_and_holds_back_those_behind_it_s6(connection: sa.Connection) -> None:
     a1, _a2 = _enqueue(connection, "ops/a", "ops/a")
     outbox.mark_failed(connection, a1, "503", NOW + 4)
-    assert outbox.claim(connection, "ops", NOW, 10) == ([], NOW + 4)
+    assert outbox.claim(connection, "ops", NOW, 10).next_ready == NOW + 4
     assert _claimed(connection, now=NOW + 4) == [a1]
     queued = outbox.get(connection, a1)
     assert queued is not None
@@ -75,13 +75,13 @@ def test_a_dead_one_is_kept_and_makes_way(connection: sa.Connection) -> None:
 
 
 def test_nothing_is_claimed_from_an_empty_queue(connection: sa.Connection) -> None:
-    assert outbox.claim(connection, "ops", NOW, 10) == ([], None)
+    assert outbox.claim(connection, "ops", NOW, 10).next_ready is None
 
 
 def test_what_a_person_took_out_stays_out_whatever_its_delivery_came_to(connection: sa.Connection) -> None:
     (only,) = _enqueue(connection, "ops/a")
     assert outbox.drop(connection, NOW, ids=[only]) == 1
-    outbox.mark_delivered(connection, only, NOW)
+    outbox.mark_delivered(connection, [(only, NOW)])
     (queued,) = outbox.list_notifications(connection)
     assert queued.status == "dropped"
 
@@ -99,7 +99,7 @@ def test_retrying_gives_a_new_budget(connection: sa.Connection) -> None:
 
 def test_delivered_ones_are_neither_retried_nor_dropped(connection: sa.Connection) -> None:
     (only,) = _enqueue(connection, "ops/a")
-    outbox.mark_delivered(connection, only, NOW)
+    outbox.mark_delivered(connection, [(only, NOW)])
     assert outbox.retry(connection, NOW, ids=[only]) == outbox.drop(connection, NOW, ids=[only]) == 0
 
 
@@ -117,7 +117,7 @@ def test_operations_need_ids_or_a_receiver(connection: sa.Connection) -> None:
 
 def test_queues_of_receivers_that_are_gone_are_listed_too(connection: sa.Connection) -> None:
     first, *_ = _enqueue(connection, "gone/a", "ops/a", "ops/b")
-    outbox.mark_delivered(connection, first + 1, NOW)
+    outbox.mark_delivered(connection, [(first + 1, NOW)])
     assert outbox.depths(connection) == [
         Depth("gone", "pending", 1, NOW),
         Depth("ops", "delivered", 1, NOW),
@@ -137,10 +137,10 @@ def test_old_delivered_and_dropped_ones_are_forgotten_in_steps_and_dead_ones_nev
     connection: sa.Connection,
 ) -> None:
     delivered, dropped, dead, _pending, fresh = _enqueue(connection, *[f"ops/{key}" for key in "abcde"])
-    outbox.mark_delivered(connection, delivered, NOW)
+    outbox.mark_delivered(connection, [(delivered, NOW)])
     outbox.drop(connection, NOW, ids=[dropped])
     outbox.mark_dead(connection, dead, "404", NOW)
-    outbox.mark_delivered(connection, fresh, NOW + 50)
+    outbox.mark_delivered(connection, [(fresh, NOW + 50)])
     assert outbox.prune(connection, before=NOW + 10, limit=1) == 1
     assert outbox.prune(connection, before=NOW + 10) == 1
     assert len(outbox.list_notifications(connection)) == 3

@@ -125,7 +125,7 @@ def notify(connection: sa.Connection, status: str, count: int = 1, at: float = 1
     outbox.enqueue(connection, [("ops", key, Payload({}, (1,), ()))] * count, at)
     for queued in outbox.list_notifications(connection, status="pending", limit=count):
         if status == "delivered":
-            outbox.mark_delivered(connection, queued.id, at)
+            outbox.mark_delivered(connection, [(queued.id, at)])
         elif status == "dead":
             outbox.mark_dead(connection, queued.id, "gone", at)
         elif status == "dropped":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chainwatch.alerting.policy.routing import build_routes, destinations, group_key
+from chainwatch.alerting.policy.routing import build_routes, destinations, group_key, ways
 from tests.unit.alerting.helpers import route
 
 LABELS = {"alertname": "TransferOverdue", "severity": "P1", "destination": "optimism"}
@@ -67,3 +67,37 @@ def test_a_group_key_names_the_route_and_the_labels() -> None:
 def test_routes_with_equal_matches_keep_groups_of_their_own() -> None:
     one, other = build_routes([route("a", **{"continue": True}), route("b")])
     assert group_key(one, {}) != group_key(other, {})
+
+
+def test_an_inner_route_is_tried_first_and_lends_what_it_leaves_out() -> None:
+    tree = [
+        route(
+            "a",
+            match={"severity": "P1"},
+            group_by=["flow"],
+            repeat_interval="1h",
+            routes=[{"match": {"destination": "optimism"}, "receivers": ["b"], "group_wait": "9s"}],
+        ),
+        route("c"),
+    ]
+    (found,) = ways(build_routes(tree), LABELS)
+    assert found.receivers == ("b",)
+    assert (found.group_by, found.repeat_interval, found.group_wait) == (("flow",), 3600.0, 9.0)
+    assert found.key == '{severity="P1"}/{destination="optimism"}'
+
+
+def test_the_outer_route_takes_what_no_inner_one_does() -> None:
+    inner = [{"match": {"destination": "base"}, "receivers": ["b"]}]
+    assert _receivers(LABELS, route("a", routes=inner), route("c")) == ["a"]
+
+
+def test_continue_goes_on_among_the_inner_routes_too() -> None:
+    inner = [{"receivers": ["b"], "continue": True}, {"receivers": ["c"]}, {"receivers": ["d"]}]
+    assert _receivers(LABELS, route("a", routes=inner), route("e")) == ["b", "c"]
+
+
+def test_a_digest_is_not_inherited_and_is_one_group() -> None:
+    (outer,) = build_routes([route("a", digest="daily 09:00 UTC", routes=[{"match": {"x": "y"}}])])
+    assert outer.digest is not None
+    assert outer.group_by == ()
+    assert outer.routes[0].digest is None

@@ -2,6 +2,7 @@
 
 import pytest
 
+from chainwatch.alerting.notification import Notification
 from chainwatch.alerting.providers import text
 from tests.unit.alerting.helpers import T0, notification, notified
 
@@ -69,3 +70,45 @@ def test_spans_have_their_two_largest_units(seconds: int, said: str) -> None:
 
 def test_characters_that_steer_a_terminal_or_turn_text_are_replaced() -> None:
     assert text.clean("a\x1b[31mb\u202ec\x9bd\re\n") == "a\ufffd[31mb\ufffdc\ufffdd\ufffde\n"
+
+
+def test_a_storm_begins_with_its_counts_its_oldest_and_its_largest() -> None:
+    alerts = [
+        notified(
+            labels={
+                "alertname": "TransferOverdue",
+                "transfer": f"{n:#x}",
+                "severity": "P1" if n % 4 else "P0",
+                "origin": "ethereum",
+                "destination": "optimism" if n % 2 else "base",
+            },
+            annotations={"summary": f"transfer {n} is late", "amount": str(n * 10**18)},
+            starts_at=T0 + 100 - n,
+        )
+        for n in range(100)
+    ]
+    lines = text.overview(notification(*alerts))
+    assert lines == [
+        "By severity: P1 75, P0 25",
+        "By route: ethereum → base 50, ethereum → optimism 50",
+        "Oldest: transfer 99 is late, since 2023-11-14 22:13:21 UTC",
+        f"Largest amount: {99 * 10**18}, transfer 99 is late",
+        "All of them: chainwatch alerts --limit 100",
+    ]
+
+
+def test_a_few_alerts_need_no_overview() -> None:
+    assert text.overview(notification()) == []
+
+
+def test_an_empty_digest_says_that_there_is_nothing() -> None:
+    empty = Notification("ops", "{}", {}, (), "0", kind="digest")
+    assert text.overview(empty) == ["Nothing to tell since the last digest."]
+    assert text.headline(empty) == "DIGEST nothing: several alerts"
+
+
+def test_a_summary_of_what_was_over_a_limit_and_a_reminder_say_so() -> None:
+    assert text.overview(notification(kind="limited")) == ["And 1 more, which were over the rate limit."]
+    assert text.overview(notification(note="Reminder: acknowledged by ann.")) == [
+        "Reminder: acknowledged by ann."
+    ]

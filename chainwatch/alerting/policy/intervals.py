@@ -1,0 +1,74 @@
+"""Quiet hours and working hours: whether a moment lies in a configured interval, by the wall clock of its zone.
+
+An interval that runs over midnight belongs to the day on which it began: ``friday`` with ``22:00-07:00`` ends on Saturday
+at seven. What the wall clock shows counts, so an hour that is lived twice in autumn is in both times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from chainwatch.config import IntervalSettings, calendars
+from chainwatch.config.calendars import DAY, Range
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """Minutes of the days that meet all of ``weekdays``, ``days``, ``months`` and ``years``; an empty one is met by all."""
+
+    zone: str
+    times: tuple[Range, ...] = ()
+    weekdays: tuple[Range, ...] = ()
+    days: tuple[Range, ...] = ()
+    months: tuple[Range, ...] = ()
+    years: tuple[Range, ...] = ()
+
+    def contains(self, now: float) -> bool:
+        """Whether ``now`` (Unix seconds) lies in it."""
+        local = datetime.fromtimestamp(now, ZoneInfo(self.zone))
+        minute, today = local.hour * 60 + local.minute, local.date()
+        for first, end in self.times or ((0, DAY),):
+            if first < end:
+                if first <= minute < end and self._has(today):
+                    return True
+            elif (minute >= first and self._has(today)) or (
+                minute < end and self._has(today - timedelta(days=1))
+            ):
+                return True
+        return False
+
+    def _has(self, day: date) -> bool:
+        return (
+            _is_in(self.weekdays, day.weekday())
+            and (not self.days or calendars.is_day_in(self.days, day))
+            and _is_in(self.months, day.month)
+            and (not self.years or any(a <= day.year <= b for a, b in self.years))
+        )
+
+
+def build_intervals(settings: Mapping[str, IntervalSettings]) -> dict[str, Interval]:
+    """The intervals as configured, by name."""
+    return {
+        name: Interval(
+            zone=one.zone,
+            times=calendars.parse_times(one.times),
+            weekdays=calendars.parse_names(one.weekdays, calendars.WEEKDAYS, 0),
+            days=calendars.parse_days(one.days),
+            months=calendars.parse_names(one.months, calendars.MONTHS, 1),
+            years=calendars.parse_years(one.years),
+        )
+        for name, one in settings.items()
+    }
+
+
+def inside(intervals: Mapping[str, Interval], names: Iterable[str], now: float) -> str | None:
+    """The first of the named intervals that contains ``now``; one that is not configured contains nothing."""
+    return next((n for n in names if n in intervals and intervals[n].contains(now)), None)
+
+
+def _is_in(ranges: tuple[Range, ...], value: int) -> bool:
+    """Ranges of weekdays and months may go over the end: ``saturday-monday``."""
+    return not ranges or any(a <= value <= b if a <= b else value >= a or value <= b for a, b in ranges)

@@ -1,0 +1,169 @@
+"""What time alone does to alerts: they fire or end after a wait, acknowledgements lapse, silences come to their end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.alerting.lifecycle import fingerprint, normal_labels
+from chainwatch.alerting.policies import Policies
+from chainwatch.alerting.policy.intervals import inside
+from chainwatch.alerting.telling import Teller
+from chainwatch.config import matching
+from chainwatch.model import SEVERITIES, Signal
+from chainwatch.store import acknowledgements, alert_groups, history, holds, incidents, silences
+from chainwatch.store import alerts as stored
+from chainwatch.store.acknowledgements import Acknowledgement
+from chainwatch.store.alerts import Alert
+from chainwatch.store.history import Timer, Transition
+from chainwatch.store.silences import Silence
+
+SILENCE_EXPIRING = "SilenceExpiring"
+LOOK_BACK = 86_400.0
+"""Seconds for which an ended silence is looked at, so that its warning ends too."""
+
+
+def changed_by(connection: sa.Connection, timers: Sequence[Timer], now: float) -> list[Alert]:
+    """The alerts as they are after ``timers``, which are due and go."""
+    known = stored.by_id(connection, [timer.alert_id for timer in timers])
+    history.stop_timers(connection, [timer.alert_id for timer in timers])
+    changed: list[Alert] = []
+    happened: list[Transition] = []
+    for timer in timers:
+        alert = known.get(timer.alert_id)
+        if alert is None or alert.state != ("pending" if timer.kind == "fire" else "firing"):
+            continue
+        if timer.kind == "fire":
+            changed.append(msgspec.structs.replace(alert, state="firing"))
+            happened.append(Transition(alert.id, now, "firing", "the condition has held"))
+        else:
+            changed.append(
+                msgspec.structs.replace(
+                    alert, state="resolved", ends_at=timer.ends_at, reason=timer.reason, resolved_at=now
+                )
+            )
+    history.record(connection, happened)
+    return changed
+
+
+def ended(connection: sa.Connection, alert_ids: Sequence[int], teller: Teller, now: float) -> None:
+    """Alerts have ended: let their groups tell it; they are nobody's any more."""
+    if alert_ids:
+        acknowledgements.remove(connection, alert_ids)
+        incidents.end(connection, alert_ids, now)
+        teller.wake(connection, alert_ids, now)
+
+
+def acknowledge_standing(
+    connection: sa.Connection, policies: Policies, alerts: Sequence[Alert], now: float
+) -> None:
+    """Acknowledge alerts that fire from now on for those whose they are by configuration."""
+    if not policies.standing:
+        return
+    taken: list[Acknowledgement] = []
+    for alert in alerts:
+        for rule in policies.standing:
+            on = not rule.during or inside(policies.intervals, rule.during, now) is not None
+            if alert.state == "firing" and on and matching.takes(rule.match, alert.labels):
+                until = None if rule.lasts is None else now + rule.lasts
+                taken.append(Acknowledgement(alert.id, rule.by, now, "", until, alert.severity, now))
+                break
+    acknowledgements.save(connection, taken)
+    history.record(
+        connection, [Transition(t.alert_id, now, "acknowledged", "by configuration", t.actor) for t in taken]
+    )
+
+
+def keep_acknowledgements(connection: sa.Connection, teller: Teller, policies: Policies, now: float) -> None:
+    """Let acknowledgements lapse whose time has passed or whose alert got worse; remind of the old ones."""
+    taken = acknowledgements.every(connection)
+    if not taken:
+        return
+    alerts = stored.by_id(connection, [one.alert_id for one in taken])
+    lapsed = {one.alert_id: why for one in taken if (why := _lapsed(one, alerts.get(one.alert_id), now))}
+    due = [
+        one.alert_id
+        for one in taken
+        if one.alert_id not in lapsed and now >= one.reminded_at + policies.remind_after
+    ]
+    give_back(connection, teller, lapsed, history.ITSELF, now)
+    acknowledgements.set_reminded(connection, due, now)
+    _tell_again(connection, teller, due, now)
+
+
+def give_back(
+    connection: sa.Connection, teller: Teller, lapsed: dict[int, str], actor: str, now: float
+) -> None:
+    """These alerts (id → why) are nobody's any more: who was told of them is told again."""
+    if not lapsed:
+        return
+    acknowledgements.remove(connection, list(lapsed))
+    history.record(
+        connection, [Transition(i, now, "unacknowledged", why, actor) for i, why in lapsed.items()]
+    )
+    _tell_again(connection, teller, list(lapsed), now)
+
+
+def silence_warnings(connection: sa.Connection, now: float) -> list[Signal]:
+    """Signals about silences that end soon and hide something, and about those of them that have ended."""
+    watched = [s for s in silences.select(connection, now - LOOK_BACK) if s.warn_before > 0]
+    watched = [s for s in watched if s.starts_at <= now and s.ends_at - s.warn_before <= now]
+    if not watched:
+        return []
+    known = stored.newest(connection, [fingerprint(_warning(s, now).labels) for s in watched])
+    signals = []
+    for silence in watched:
+        signal = _warning(silence, now)
+        alert = known.get(fingerprint(signal.labels))
+        fires = alert is not None and alert.state == "firing"
+        if silence.is_active(now):
+            if alert is None and holds.hides_something(connection, silence.id):
+                signals.append(signal)
+        elif fires and alert is not None:
+            signals.append(
+                Signal(
+                    alert.labels, alert.starts_at, alert.annotations, int(silence.ends_at), "silence ended"
+                )
+            )
+    return signals
+
+
+def next_time(connection: sa.Connection, policies: Policies, now: float) -> float | None:
+    """When there is something to do next, None for never."""
+    times = [history.next_timer(connection)]
+    for one in acknowledgements.every(connection):
+        times += [one.until, one.reminded_at + policies.remind_after]
+    for silence in silences.active(connection, now):
+        if silence.warn_before > 0:
+            times += [silence.ends_at - silence.warn_before, silence.ends_at]
+    return min((time for time in times if time is not None and time > now), default=None)
+
+
+def _lapsed(one: Acknowledgement, alert: Alert | None, now: float) -> str:
+    """Why an acknowledgement holds no more; empty while it does."""
+    if one.until is not None and now >= one.until:
+        return "its time has passed"
+    if alert is not None and SEVERITIES.index(alert.severity) < SEVERITIES.index(one.severity):
+        return f"severity rose from {one.severity} to {alert.severity}"
+    return ""
+
+
+def _tell_again(connection: sa.Connection, teller: Teller, alert_ids: Sequence[int], now: float) -> None:
+    if alert_ids:
+        alert_groups.tell_again(connection, alert_ids)
+        teller.wake(connection, alert_ids, now)
+
+
+def _warning(silence: Silence, now: float) -> Signal:
+    labels = {"alertname": SILENCE_EXPIRING, "silence": str(silence.id), "severity": "P3"}
+    return Signal(
+        normal_labels(labels),
+        int(now),
+        {
+            "summary": f"silence {silence.id} of {silence.author} ends soon and hides alerts that fire",
+            "description": f"{silence.comment}\nWhat it hides is told once it has ended: mend it, or add a silence.".strip(),
+            "ends_at": str(int(silence.ends_at)),
+        },
+    )

@@ -1,0 +1,175 @@
+"""What people do about alerts: take them on, give them back, end them, silence them, and set cooldowns.
+
+Written into the running process's database, which takes notice by itself within a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.alerting import tending
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.policies import Policies
+from chainwatch.config import matching
+from chainwatch.looking import Look, alert_view
+from chainwatch.store import acknowledgements, alerts, history, holds, silences
+from chainwatch.store.acknowledgements import Acknowledgement
+from chainwatch.store.alerts import Alert
+from chainwatch.store.history import Transition
+from chainwatch.store.holds import StoredCooldown
+from chainwatch.store.silences import Silence
+
+BY_HAND = "by hand"
+ENDED_SHOWN_FOR = 7 * 86_400.0
+"""Seconds for which ended silences are listed on request."""
+
+
+def manager(look: Look) -> AlertManager:
+    """The alert manager as the configuration has it."""
+    settings = look.plan.settings
+    tells_ends = {r.name: r.send_resolved for r in settings.receivers.values()}
+    return AlertManager(settings.routes, tells_ends, 0, Policies.of(settings))
+
+
+def acknowledge(look: Look, ids: Sequence[int], actor: str, note: str, until: float | None) -> list[int]:
+    """Let firing alerts be ``actor``'s; the ids of those that were not firing."""
+    with look.database.transaction() as connection:
+        found = _firing(connection, ids)
+        taken = [Acknowledgement(a.id, actor, look.now, note, until, a.severity, look.now) for a in found]
+        acknowledgements.save(connection, taken)
+        _record(connection, look, [a.id for a in found], "acknowledged", actor, note)
+    return sorted(set(ids) - {a.id for a in found})
+
+
+def give_back(look: Look, ids: Sequence[int], actor: str) -> list[int]:
+    """Let alerts be nobody's again; the ids of those that were nobody's."""
+    with look.database.transaction() as connection:
+        taken = acknowledgements.of(connection, ids)
+        tending.give_back(connection, manager(look).teller, dict.fromkeys(taken, BY_HAND), actor, look.now)
+    return sorted(set(ids) - taken.keys())
+
+
+def resolve(look: Look, ids: Sequence[int], actor: str, note: str) -> list[int]:
+    """End alerts by hand; the ids of those that were not firing."""
+    with look.database.transaction() as connection:
+        found = _firing(connection, ids)
+        ended = [
+            msgspec.structs.replace(
+                a,
+                state="resolved",
+                ends_at=max(a.starts_at, int(look.now)),
+                reason=f"{BY_HAND}: {note}" if note else BY_HAND,
+                resolved_at=look.now,
+            )
+            for a in found
+        ]
+        alerts.update(connection, ended)
+        history.stop_timers(connection, [a.id for a in found])
+        _record(connection, look, [a.id for a in found], "resolved", actor, note)
+        tending.ended(connection, [a.id for a in found], manager(look).teller, look.now)
+    return sorted(set(ids) - {a.id for a in found})
+
+
+# --- silences -------------------------------------------------------------------------------------------
+
+
+def add_silence(look: Look, silence: Silence) -> int:
+    """Add a silence; its id."""
+    with look.database.transaction() as connection:
+        return silences.add(connection, silence)
+
+
+def list_silences(look: Look, ended: bool) -> list[dict[str, Any]]:
+    """The silences that have not ended, newest first; with ``ended`` those of the last week too."""
+    with look.database.reading() as connection:
+        found = silences.select(connection, look.now - (ENDED_SHOWN_FOR if ended else 0.0))
+        hidden = {s.id: len(_hidden(connection, s.match)) for s in found if s.is_active(look.now)}
+    return [
+        {
+            "id": s.id,
+            "state": "pending" if look.now < s.starts_at else "active" if s.is_active(look.now) else "ended",
+            "matchers": matching.written(matching.build(s.match)),
+            "starts_at": int(s.starts_at),
+            "ends_at": int(s.ends_at),
+            "during": list(s.during),
+            "author": s.author,
+            "comment": s.comment,
+            "hides": hidden.get(s.id, 0),
+        }
+        for s in found
+    ]
+
+
+def expire_silences(look: Look, ids: Sequence[int]) -> int:
+    """End silences now; how many had not ended."""
+    with look.database.transaction() as connection:
+        return silences.expire(connection, ids, look.now)
+
+
+def preview(look: Look, match: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """The firing alerts that a silence with these matchers would hide."""
+    with look.database.reading() as connection:
+        return [alert_view(alert) for alert in _hidden(connection, match)]
+
+
+# --- cooldowns ------------------------------------------------------------------------------------------
+
+
+def set_cooldown(
+    look: Look, match: Mapping[str, Sequence[str]], by: Sequence[str], seconds: float, author: str
+) -> int:
+    """Set a cooldown, which comes before all others; its id. 0 ``seconds`` lifts those after it."""
+    with look.database.transaction() as connection:
+        return holds.add_cooldown(connection, StoredCooldown(0, match, tuple(by), seconds, author, look.now))
+
+
+def remove_cooldowns(look: Look, ids: Sequence[int]) -> int:
+    """Take cooldowns back; how many there were."""
+    with look.database.transaction() as connection:
+        return holds.remove_cooldowns(connection, ids)
+
+
+def list_cooldowns(look: Look) -> list[dict[str, Any]]:
+    """Those set while running, then the configured ones, in the order in which they count."""
+    with look.database.reading() as connection:
+        stored = holds.stored_cooldowns(connection)
+    rows: list[dict[str, Any]] = [
+        {
+            "id": one.id,
+            "matchers": matching.written(matching.build(one.match)),
+            "by": list(one.by),
+            "within": one.seconds,
+            "author": one.author,
+        }
+        for one in stored
+    ]
+    rows += [
+        {
+            "id": None,
+            "matchers": matching.written(matching.build(one.match)),
+            "by": list(one.by),
+            "within": one.within,
+            "author": "the configuration",
+        }
+        for one in look.plan.settings.cooldowns
+    ]
+    return rows
+
+
+def _firing(connection: sa.Connection, ids: Sequence[int]) -> list[Alert]:
+    return [a for a in alerts.by_id(connection, sorted(set(ids))).values() if a.state == "firing"]
+
+
+def _hidden(connection: sa.Connection, match: Mapping[str, Sequence[str]]) -> list[Alert]:
+    matchers = matching.build(match)
+    return [alert for alert in alerts.firing(connection) if matching.takes(matchers, alert.labels)]
+
+
+def _record(
+    connection: sa.Connection, look: Look, ids: Sequence[int], kind: str, actor: str, note: str
+) -> None:
+    history.record(connection, [Transition(i, look.now, kind, BY_HAND, actor, note) for i in ids])

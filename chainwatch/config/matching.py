@@ -1,0 +1,117 @@
+"""Which alerts are meant: tests of labels as the configuration and the commands write them.
+
+A value is taken as it stands; ``!=`` before it turns the test round, ``=~`` makes it a regular expression for the whole
+value, ``!~`` both; ``=`` before it says that what follows is to be taken as it stands. Of several values for one label one
+must apply, and none of those turned round may.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from chainwatch.model import SEVERITY_NAMES
+
+OPERATORS = ("=~", "!~", "!=", "=")
+_WRITTEN = re.compile(r"([^=!~\s]+)(=~|!~|!=|=)(.*)", re.DOTALL)
+
+
+class Matcher(msgspec.Struct, frozen=True):
+    """The test of one label; one that an alert does not have counts as empty."""
+
+    name: str
+    values: frozenset[str]
+    patterns: tuple[str, ...] = ()
+    not_values: frozenset[str] = frozenset()
+    not_patterns: tuple[str, ...] = ()
+
+    def takes(self, labels: Mapping[str, str]) -> bool:
+        """Whether the label's value passes."""
+        value = labels.get(self.name, "")
+        if value in self.not_values or any(_is_whole(p, value) for p in self.not_patterns):
+            return False
+        if not self.values and not self.patterns:
+            return True
+        return value in self.values or any(_is_whole(p, value) for p in self.patterns)
+
+
+Matchers = tuple[Matcher, ...]
+
+
+def build(match: Mapping[str, Sequence[str]]) -> Matchers:
+    """The tests written as label → values. Raises ``ValueError`` for a pattern that is none."""
+    return tuple(_matcher(name, values) for name, values in sorted(match.items()))
+
+
+def takes(matchers: Matchers, labels: Mapping[str, str]) -> bool:
+    """Whether all tests pass."""
+    return not matchers or all(matcher.takes(labels) for matcher in matchers)
+
+
+def written(matchers: Matchers) -> str:
+    """The tests as Alertmanager writes them: ``{severity=~"P0|P1"}``."""
+    return "{" + ",".join(part for matcher in matchers for part in _parts(matcher)) + "}"
+
+
+def parse(words: Iterable[str]) -> dict[str, list[str]]:
+    """``LABEL=VALUE``, ``LABEL!=VALUE``, ``LABEL=~REGEX``, ``LABEL!~REGEX`` → label → values as in the configuration.
+
+    Raises ``ValueError`` for anything else.
+    """
+    match: dict[str, list[str]] = {}
+    for word in words:
+        found = _WRITTEN.fullmatch(word)
+        if found is None:
+            raise ValueError(f"{word!r} is none of LABEL=VALUE, LABEL!=VALUE, LABEL=~REGEX, LABEL!~REGEX")
+        name, operator, value = found.groups()
+        plain = operator == "=" and not value.startswith(OPERATORS)
+        match.setdefault(name, []).append(value if plain else operator + value)
+    build(match)
+    return match
+
+
+def _matcher(name: str, values: Sequence[str]) -> Matcher:
+    tests: dict[str, list[str]] = {operator: [] for operator in OPERATORS}
+    for text in values:
+        operator = next((o for o in OPERATORS if text.startswith(o)), "")
+        value = text[len(operator) :]
+        if operator in ("=~", "!~"):
+            _compiled(value)
+        elif name == "severity":
+            value = SEVERITY_NAMES.get(value.lower(), value)
+        tests[operator or "="].append(value)
+    return Matcher(
+        name, frozenset(tests["="]), tuple(tests["=~"]), frozenset(tests["!="]), tuple(tests["!~"])
+    )
+
+
+def _parts(matcher: Matcher) -> Iterator[str]:
+    values = sorted(matcher.values)
+    if matcher.patterns:
+        yield f"{matcher.name}=~{_quoted('|'.join([*map(re.escape, values), *matcher.patterns]))}"
+    elif len(values) == 1:
+        yield f"{matcher.name}={_quoted(values[0])}"
+    elif values:
+        yield f"{matcher.name}=~{_quoted('|'.join(values))}"
+    yield from (f"{matcher.name}!={_quoted(value)}" for value in sorted(matcher.not_values))
+    yield from (f"{matcher.name}!~{_quoted(pattern)}" for pattern in matcher.not_patterns)
+
+
+def _is_whole(pattern: str, value: str) -> bool:
+    return _compiled(pattern).fullmatch(value) is not None
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)

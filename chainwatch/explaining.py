@@ -1,0 +1,193 @@
+"""Who was told of an alert, who was not, and why: from what is recorded, and from what the policies say now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from chainwatch import attending
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.policy.holding import Candidate, held_back
+from chainwatch.alerting.policy.routing import Route, destinations, group_key, is_watchdog, ways
+from chainwatch.config import format_duration, matching
+from chainwatch.looking import Look, alert_view
+from chainwatch.store import acknowledgements, alert_groups, alerts, history, incidents, outbox
+from chainwatch.store.alerts import Alert
+
+
+def show(look: Look, alert_id: int) -> dict[str, Any] | None:
+    """One alert with its repeats and whose it is; None where there is none with this id."""
+    with look.database.reading() as connection:
+        alert = alerts.by_id(connection, [alert_id]).get(alert_id)
+        if alert is None:
+            return None
+        taken = acknowledgements.of(connection, [alert_id]).get(alert_id)
+        repeats = history.repeats(connection, [alert_id]).get(alert_id, 0)
+    whose = None
+    if taken is not None:
+        until = None if taken.until is None else int(taken.until)
+        whose = {"by": taken.actor, "at": int(taken.at), "note": taken.note, "until": until}
+    return {**alert_view(alert), "repeats": repeats, "acknowledged": whose}
+
+
+def history_of(look: Look, alert_id: int) -> list[dict[str, Any]] | None:
+    """Everything that happened to an alert, oldest first; None where there is none with this id."""
+    with look.database.reading() as connection:
+        alert = alerts.by_id(connection, [alert_id]).get(alert_id)
+        return None if alert is None else _happened(connection, alert)
+
+
+def explain(look: Look, alert_id: int) -> dict[str, Any] | None:
+    """For every receiver: whether it was told of the alert, and why or why not; None where there is no such alert."""
+    manager = attending.manager(look)
+    with look.database.reading() as connection:
+        alert = alerts.by_id(connection, [alert_id]).get(alert_id)
+        if alert is None:
+            return None
+        taking = destinations(manager.routes, alert.labels)
+        sent = outbox.about(connection, [alert_id], alert.raised_at, None)
+        told = [
+            _told(connection, manager, alert, place, [n for n in sent if n.receiver == place[1]], look.now)
+            for place in taking
+        ]
+        happened = _happened(connection, alert)
+        steps = {step.receiver: step.text for step in incidents.steps_about(connection, alert_id)}
+        counts_as = incidents.rises(connection, [alert_id]).get(alert_id)
+    reached = {receiver for _, receiver in taking}
+    others: list[dict[str, Any]] = []
+    for name in look.plan.settings.receivers:
+        by_escalation = [n for n in sent if n.receiver == name]
+        if by_escalation and name not in reached:
+            way = f"escalation, {steps[name]}" if name in steps else f"it counts as {counts_as}"
+            others.append(_told_besides(alert, name, way, by_escalation))
+        elif name not in reached:
+            why = _why_not_routed(alert, manager.routes, name)
+            others.append({"receiver": name, "route": None, "told": False, "why": why})
+    return {"alert": alert_view(alert), "receivers": [*told, *others], "history": happened}
+
+
+def _told_besides(alert: Alert, receiver: str, way: str, sent: Sequence[outbox.Queued]) -> dict[str, Any]:
+    """A receiver that was told though no route of the alert's own names it."""
+    return {
+        "receiver": receiver,
+        "route": None,
+        "told": any(n.status == "delivered" for n in sent),
+        "why": f"{way}: {_delivery(sent[-1])}",
+        "notifications": [_notification(n, alert.id) for n in sent],
+    }
+
+
+def routes(look: Look, labels: Mapping[str, str]) -> dict[str, Any]:
+    """The tree of routes, which of them take an alert with ``labels``, and the receivers that it goes to."""
+    manager = attending.manager(look)
+    taking = {route.key for route in ways(manager.routes, labels)} if labels else set()
+    return {
+        "routes": list(_tree(manager.routes, labels, taking, 0)),
+        "receivers": list(dict.fromkeys(r for _, r in destinations(manager.routes, labels)))
+        if labels
+        else [],
+    }
+
+
+def _tree(
+    routes: Sequence[Route], labels: Mapping[str, str], taking: set[str], depth: int
+) -> Iterator[dict[str, Any]]:
+    for route in routes:
+        yield {
+            "depth": depth,
+            "match": matching.written(route.match),
+            "receivers": list(route.receivers),
+            "continue": route.goes_on,
+            "matches": bool(labels) and matching.takes(route.match, labels),
+            "takes": route.key in taking,
+            "group": group_key(route, route.group_labels(labels)) if route.key in taking else None,
+        }
+        yield from _tree(route.routes, labels, taking, depth + 1)
+
+
+def _told(
+    connection: sa.Connection,
+    manager: AlertManager,
+    alert: Alert,
+    place: tuple[Route, str],
+    sent: Sequence[outbox.Queued],
+    now: float,
+) -> dict[str, Any]:
+    route, receiver = place
+    key = group_key(route, route.group_labels(alert.labels))
+    candidate = Candidate(alert.id, alert.labels, route, receiver)
+    held = held_back(candidate, manager.teller.known(connection, [candidate], now))
+    group = next((g for g in alert_groups.of_alerts(connection, [alert.id]) if g.receiver == receiver), None)
+    row: dict[str, Any] = {
+        "receiver": receiver,
+        "route": route.key,
+        "group": key if group is None else group.key,
+        "told": any(n.status == "delivered" for n in sent),
+        "notifications": [_notification(n, alert.id) for n in sent],
+        "next_look_at": None if group is None else int(group.flush_at),
+    }
+    if sent:
+        row["why"] = _delivery(sent[-1])
+    elif alert.state == "pending":
+        row["why"] = "pending: the condition must hold for a while first"
+    elif alert.audience == "quiet":
+        row["why"] = "it was over before anybody could be told"
+    elif held is not None and alert.state == "firing":
+        row["why"] = f"{held.why}: {held.detail}"
+    elif group is not None:
+        row["why"] = f"its group is looked at in {format_duration(max(0.0, round(group.flush_at - now)))}"
+    else:
+        row["why"] = "nothing was sent: see the history"
+    row["held_now"] = None if held is None else {"why": held.why, "detail": held.detail}
+    return row
+
+
+def _delivery(last: outbox.Queued) -> str:
+    if last.status == "pending" and last.attempts:
+        return f"{last.attempts} attempts failed, it is tried again: {last.last_error}"
+    words = {
+        "pending": "it is in the queue",
+        "delivered": "it was delivered",
+        "dead": f"given up after {last.attempts} attempts: {last.last_error}",
+        "dropped": "a person dropped the notification",
+    }
+    return words[last.status]
+
+
+def _notification(queued: outbox.Queued, alert_id: int) -> dict[str, Any]:
+    return {
+        "id": queued.id,
+        "says": "firing" if alert_id in queued.payload.firing else "resolved",
+        "status": queued.status,
+        "created_at": int(queued.created_at),
+        "finished_at": None if queued.finished_at is None else int(queued.finished_at),
+        "attempts": queued.attempts,
+        "last_error": queued.last_error,
+    }
+
+
+def _why_not_routed(alert: Alert, routes: Sequence[Route], receiver: str) -> str:
+    if is_watchdog(alert.labels):
+        return "Watchdog goes only where a route names it"
+    taking = ways(routes, alert.labels)
+    if any(receiver in route.receivers for route in taking):
+        return "an alert about a receiver that fails is not sent to it"
+    if not taking:
+        return "no route takes it"
+    return f"the route that takes it, {taking[0].key}, does not name this receiver"
+
+
+def _happened(connection: sa.Connection, alert: Alert) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": int(one.at),
+            "kind": one.kind,
+            "cause": one.cause,
+            "actor": one.actor,
+            "note": one.note,
+            "receiver": one.receiver,
+        }
+        for one in history.of(connection, alert)
+    ]

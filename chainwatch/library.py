@@ -1,0 +1,372 @@
+"""chainwatch's alerting for any Python program, without watching a chain: ``from chainwatch import AlertManager``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from time import time
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from chainwatch.alerting import submission
+from chainwatch.alerting.policies import Policies
+from chainwatch.alerting.providers import build_provider
+from chainwatch.alerting.providers.call import Call, CallProvider
+from chainwatch.alerting.service import AlertService, Receiver
+from chainwatch.config import (
+    Draft,
+    ReceiverSettings,
+    Settings,
+    parse_duration,
+    read,
+    read_dict,
+)
+from chainwatch.model import SEVERITY_NAMES
+from chainwatch.store import alerts, outbox, schema
+from chainwatch.store.alerts import Alert
+from chainwatch.store.claim import claimed
+from chainwatch.store.database import Database
+
+RETENTION = 7 * 86_400.0
+"""Seconds for which what is over is kept, where the configuration does not say."""
+RESOLVE_TIMEOUT = 300.0
+"""Seconds after which an alert without an end, that is not sent again, ends by itself; as in Alertmanager."""
+GIVE_UP_AFTER = 86_400.0
+"""Seconds of failed tries after which a notification for a function is dead."""
+DRAIN_TIMEOUT = 10.0
+UNWRITTEN_MAX = 1_000
+"""Submissions kept in memory that may wait to be taken up; the next one waits itself (S10)."""
+
+T = TypeVar("T")
+
+
+class Severity(StrEnum):
+    """How urgent an alert is, from the most to the least."""
+
+    P0 = "P0"
+    P1 = "P1"
+    P2 = "P2"
+    P3 = "P3"
+    CRITICAL = P0
+    HIGH = P1
+    MEDIUM = P2
+    LOW = P3
+
+
+class AlertManager:
+    """Takes alerts, keeps them, and tells receivers of them as the routes say. Make one with ``from_config``.
+
+    Works in a thread of its own; every method may be called from any thread. Those that end in ``_async`` are for
+    coroutines. With a database, a method that sends returns once what was sent is committed: it outlives a crash. In
+    memory, it returns at once. Use it as a context manager, or ``close`` it.
+    """
+
+    def __init__(
+        self, settings: Settings, *, in_memory: bool, retention: float, resolve_timeout: float
+    ) -> None:
+        self._in_memory = in_memory
+        self._slots = threading.BoundedSemaphore(UNWRITTEN_MAX)
+        self._ending = ExitStack()
+        with ExitStack() as opened:
+            self._database = _open(settings, in_memory, opened)
+            created = _created_at(self._database)
+            self._loop = asyncio.new_event_loop()
+            opened.callback(self._loop.close)
+            self._thread = threading.Thread(target=self._run, name="chainwatch-alerts", daemon=True)
+            self._thread.start()
+            opened.callback(self._end_loop)
+            self._service = self._call(_start(self._database, settings, created, resolve_timeout, retention))
+            self._ending = opened.pop_all()
+        self._closing = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Path | str | Mapping[str, Any],
+        *,
+        environ: Mapping[str, str] | None = None,
+        resolve_timeout: float | str = RESOLVE_TIMEOUT,
+    ) -> Self:
+        """A running alert manager from a configuration file's path, or from its contents as a dict.
+
+        The keys are the file's; networks, contracts and flows may be there and are not looked at. Without ``[store]
+        url`` alerts are kept in memory until ``close``; ``[store] retention`` is seven days unless it is given.
+        ``${NAME}`` is taken from ``environ`` (default: the process's). ``resolve_timeout``: seconds or text such as
+        ``"5m"``. Raises ``ConfigError`` with every problem found, ``StoreError`` for a database that does not serve.
+        """
+        variables = os.environ if environ is None else environ
+        if isinstance(config, Mapping):
+            draft = read_dict(config, variables, watches=False)
+        else:
+            draft = read(Path(config), variables, watches=False)
+        settings = draft.settings()
+        return cls(
+            settings,
+            in_memory=not _says(draft, "url"),
+            retention=settings.store.retention if _says(draft, "retention") else RETENTION,
+            resolve_timeout=parse_duration(resolve_timeout)
+            if isinstance(resolve_timeout, str)
+            else resolve_timeout,
+        )
+
+    # --- sending ------------------------------------------------------------------------------------------
+
+    def submit(self, alerts: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Take alerts as Alertmanager's ``POST /api/v2/alerts`` does; their fingerprints.
+
+        Each has ``labels`` (``alertname`` among them; ``severity`` is P2 where it is missing) and may have
+        ``annotations``, ``starts_at`` and ``ends_at`` (RFC 3339, ``datetime`` or Unix seconds; also ``startsAt``,
+        ``endsAt``). An end in the past ends the alert. Raises ``ValueError``, with nothing taken, when one is wrong.
+        """
+        prints, future = self._send(alerts)
+        if future is not None:
+            future.result()
+        return prints
+
+    async def submit_async(self, alerts: Sequence[Mapping[str, Any]]) -> list[str]:
+        """As ``submit``."""
+        prints, future = self._send(alerts)
+        if future is not None:
+            await asyncio.wrap_future(future)
+        return prints
+
+    def send_alert(
+        self,
+        severity: Severity | str,
+        source: str,
+        title: str,
+        message: str = "",
+        metadata: Mapping[str, object] | None = None,
+    ) -> str:
+        """Raise one alert, or say again that it fires; its fingerprint.
+
+        ``title``, ``source`` and ``severity`` identify it (labels ``alertname``, ``source``, ``severity``); ``message``
+        and ``metadata`` explain it. It ends by ``resolve``, or ``resolve_timeout`` after it was sent last.
+        """
+        return self.submit([_alert(severity, source, title, message, metadata)])[0]
+
+    async def send_alert_async(
+        self,
+        severity: Severity | str,
+        source: str,
+        title: str,
+        message: str = "",
+        metadata: Mapping[str, object] | None = None,
+    ) -> str:
+        """As ``send_alert``."""
+        return (await self.submit_async([_alert(severity, source, title, message, metadata)]))[0]
+
+    def resolve(self, fingerprint: str, note: str = "resolved") -> bool:
+        """End a firing alert now, for the reason ``note``; False where none with this fingerprint fires."""
+        return self._service.end(fingerprint, note).result()
+
+    async def resolve_async(self, fingerprint: str, note: str = "resolved") -> bool:
+        """As ``resolve``."""
+        return await asyncio.wrap_future(self._service.end(fingerprint, note))
+
+    # --- looking ------------------------------------------------------------------------------------------
+
+    def get_recent_alerts(
+        self, minutes: float = 60, severity: Severity | str | None = None, limit: int = 1_000
+    ) -> list[Alert]:
+        """The alerts that started in the last ``minutes``, newest first, firing or not."""
+        severities = [] if severity is None else [_severity(severity)]
+        since = int(time() - minutes * 60)
+        return self._read(lambda c: alerts.list_alerts(c, since=since, severities=severities, limit=limit))
+
+    def get_alert_stats(self) -> dict[str, Any]:
+        """How many alerts are kept: ``total``, ``by_state``, ``by_severity``; how many notifications ``by_status``."""
+        counts = self._read(alerts.counts)
+        depths = self._read(outbox.depths)
+        return {
+            "total": sum(count.number for count in counts),
+            "by_state": _sums((count.state, count.number) for count in counts),
+            "by_severity": _sums((count.severity, count.number) for count in counts),
+            "notifications": _sums((depth.status, depth.number) for depth in depths),
+        }
+
+    # --- receivers ----------------------------------------------------------------------------------------
+
+    def register_receiver(
+        self,
+        name: str,
+        receiver: Call | Mapping[str, Any],
+        *,
+        environ: Mapping[str, str] | None = None,
+        **route: Any,
+    ) -> None:
+        """Let ``receiver`` hear of alerts too, beside whom the configuration names.
+
+        It is a function of one ``Notification``, plain or ``async``, called again later when it raises; or settings as
+        in a ``[receivers.NAME]`` table. ``route`` are keys of a ``[[routes]]`` table (``match``, ``group_by``,
+        ``group_wait``, …), by default as there: all alerts, by name. Raises ``ConfigError`` or ``ValueError``.
+        """
+        made: dict[str, Any] = {"routes": [{**route, "receivers": [name], "continue": True}]}
+        given = receiver if isinstance(receiver, Mapping) else {"provider": "console"}
+        draft = read_dict(
+            {**made, "receivers": {name: given}}, os.environ if environ is None else environ, watches=False
+        )
+        settings = draft.settings()
+        if callable(receiver):
+            new = Receiver(name, CallProvider(receiver), give_up_after=GIVE_UP_AFTER)
+        else:
+            new = _receiver(settings.receivers[name])
+        self._call(self._service.register(new, settings.routes[0]))
+
+    # --- ending -------------------------------------------------------------------------------------------
+
+    def close(self, within: float = DRAIN_TIMEOUT) -> bool:
+        """Tell what is still to be told, for at most ``within`` seconds, then end; whether everything was told.
+
+        What was not is told after the next start on the same database, and lost with memory.
+        """
+        with self._closing:
+            if self._closed:
+                return True
+            self._closed = True
+            with self._ending:
+                try:
+                    return self._call(self._service.drain(within))
+                finally:
+                    self._call(self._service.stop())
+
+    async def close_async(self, within: float = DRAIN_TIMEOUT) -> bool:
+        """As ``close``."""
+        return await asyncio.to_thread(self.close, within)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close_async()
+
+    # --- threads ------------------------------------------------------------------------------------------
+
+    def _send(self, alerts: Sequence[Mapping[str, Any]]) -> tuple[list[str], Future[None] | None]:
+        """The fingerprints, and what to wait for."""
+        sent = submission.parse(alerts)
+        prints = [one.fingerprint for one in sent]
+        if not self._in_memory:
+            return prints, self._service.accept(sent)
+        self._slots.acquire()
+        try:
+            future = self._service.accept(sent)
+        except BaseException:
+            self._slots.release()
+            raise
+        future.add_done_callback(lambda _: self._slots.release())
+        return prints, None
+
+    def _read(self, look: Callable[[Any], T]) -> T:
+        if self._in_memory:
+            self._database.hand_over(lambda _: None).result()  # what was sent before is there
+        with self._database.reading() as connection:
+            return look(connection)
+
+    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def _end_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+
+async def _start(
+    database: Database, settings: Settings, created: int, resolve_timeout: float, retention: float
+) -> AlertService:
+    service = AlertService(
+        database,
+        settings.routes,
+        [_receiver(receiver) for receiver in settings.receivers.values()],
+        Policies.of(settings),
+        told_since=created,
+        resolve_timeout=resolve_timeout,
+        keep_for=retention,
+        external_url=settings.external_url or "",
+    )
+    await service.start()
+    return service
+
+
+def _open(settings: Settings, in_memory: bool, opened: ExitStack) -> Database:
+    if in_memory:
+        folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="chainwatch-", dir=_memory()))
+        url = f"sqlite:///{folder}/alerts.db"
+    else:
+        url = settings.store.url.get_secret_value()
+        opened.enter_context(claimed(url))
+    database = Database.open(url, durable=not in_memory)
+    opened.callback(database.close)
+    return database
+
+
+def _memory() -> str | None:
+    """A file system that lives in memory, where there is one."""
+    shared = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
+    return shared if os.access(shared, os.W_OK) else None
+
+
+def _created_at(database: Database) -> int:
+    with database.reading() as connection:
+        return int(schema.get_property(connection, schema.CREATED_AT) or 0)
+
+
+def _receiver(settings: ReceiverSettings) -> Receiver:
+    return Receiver(
+        settings.name,
+        build_provider(settings),
+        give_up_after=settings.give_up_after,
+        send_resolved=settings.send_resolved,
+        rate_limit=settings.rate_limit,
+    )
+
+
+def _says(draft: Draft, key: str) -> bool:
+    return draft.value(("store", key)) is not None
+
+
+def _alert(
+    severity: Severity | str, source: str, title: str, message: str, metadata: Mapping[str, object] | None
+) -> dict[str, Any]:
+    more = {key: value if isinstance(value, str) else _json(value) for key, value in (metadata or {}).items()}
+    return {
+        "labels": {"alertname": title, "severity": str(severity), "source": source},
+        "annotations": {"summary": title, "description": message, **more},
+    }
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value, enc_hook=str).decode()
+
+
+def _severity(name: Severity | str) -> str:
+    try:
+        return SEVERITY_NAMES[str(name).lower()]
+    except KeyError:
+        raise ValueError(f"severity {name!r} is none of {', '.join(SEVERITY_NAMES)}") from None
+
+
+def _sums(pairs: Any) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for key, number in pairs:
+        sums[key] = sums.get(key, 0) + number
+    return sums

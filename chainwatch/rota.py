@@ -1,0 +1,145 @@
+"""Who is on call, as the commands show and change it: now, next, instead of whom, and when nobody is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from chainwatch.alerting.policy import oncall
+from chainwatch.alerting.policy.intervals import Interval, build_intervals
+from chainwatch.alerting.policy.oncall import Override, Schedule, Shift, build_schedules
+from chainwatch.config import Settings
+from chainwatch.looking import Look
+from chainwatch.spelling import did_you_mean
+from chainwatch.store import escalations
+from chainwatch.store.escalations import StoredOverride
+from chainwatch.store.peek import peek
+
+GAPS_WITHIN = 30 * 86_400.0
+"""Seconds ahead in which ``check`` looks for gaps."""
+HANDOFFS_WITHIN = 400 * 86_400.0
+"""Seconds ahead in which handoffs are looked for."""
+
+
+class NoSuchName(LookupError):
+    """There is no schedule, person or override as named."""
+
+
+class Rota:
+    """The schedules of a configuration with the overrides that are stored."""
+
+    def __init__(self, settings: Settings, overrides: Mapping[str, Sequence[StoredOverride]]) -> None:
+        self.schedules: dict[str, Schedule] = build_schedules(settings.oncall)
+        self._intervals: dict[str, Interval] = build_intervals(settings.intervals)
+        self._overrides = {
+            name: [Override(o.person, o.starts_at, o.ends_at, o.id, o.author) for o in found]
+            for name, found in overrides.items()
+        }
+
+    def shifts(self, name: str, start: float, end: float) -> list[Shift]:
+        """Who is on call by the schedule ``name`` from ``start`` until ``end``."""
+        overrides = self._overrides.get(name, ())
+        return oncall.shifts(self.schedules[name], self._intervals, overrides, start, end)
+
+
+def now(look: Look, names: Sequence[str], at: float) -> list[dict[str, Any]]:
+    """Who is on call at ``at``, by schedule: all of them, or those named; ``until`` is when that changes."""
+    rota = _rota(look, at)
+    return [_shift(name, shift) for name in _chosen(rota, names) for shift in _next(rota, name, at, 1)]
+
+
+def upcoming(look: Look, names: Sequence[str], at: float, number: int) -> list[dict[str, Any]]:
+    """The next ``number`` handoffs of each schedule after ``at``."""
+    rota = _rota(look, at)
+    return [
+        _shift(name, shift)
+        for name in _chosen(rota, names)
+        for shift in _next(rota, name, at, number + 1)[1:]
+    ]
+
+
+def override(look: Look, schedule: str, person: str, starts_at: int, ends_at: int, author: str) -> int:
+    """Put ``person`` on call from ``starts_at`` until ``ends_at``; the override's id. Raises ``NoSuchName``."""
+    settings = look.plan.settings
+    _known(schedule, settings.oncall, "schedule")
+    _known(person, settings.people, "person")
+    if ends_at <= starts_at:
+        raise NoSuchName("an override ends after it begins")
+    with look.database.transaction() as connection:
+        return escalations.add_override(connection, schedule, person, starts_at, ends_at, author, look.now)
+
+
+def remove(look: Look, override_id: int) -> None:
+    """Take an override back. Raises ``NoSuchName``."""
+    with look.database.transaction() as connection:
+        if not escalations.remove_override(connection, override_id):
+            raise NoSuchName(f"there is no override {override_id}")
+
+
+def overrides(look: Look) -> list[dict[str, Any]]:
+    """The overrides that have not ended."""
+    with look.database.reading() as connection:
+        found = escalations.overrides(connection, look.now)
+    return [
+        {
+            "id": o.id,
+            "schedule": o.schedule,
+            "person": o.person,
+            "from": o.starts_at,
+            "until": o.ends_at,
+            "author": o.author,
+        }
+        for stored in found.values()
+        for o in stored
+    ]
+
+
+def gaps_ahead(settings: Settings, at: float) -> list[dict[str, Any]]:
+    """When nobody is on call within the 30 days after ``at``, by schedule; overrides count where there is a database."""
+    if not settings.oncall:
+        return []
+    stored = peek(settings.store.url.get_secret_value(), lambda c: escalations.overrides(c, at))
+    rota = Rota(settings, stored or {})
+    return [
+        _shift(name, shift)
+        for name in rota.schedules
+        for shift in rota.shifts(name, at, at + GAPS_WITHIN)
+        if shift.duty.person is None
+    ]
+
+
+def _rota(look: Look, at: float) -> Rota:
+    with look.database.reading() as connection:
+        return Rota(look.plan.settings, escalations.overrides(connection, at))
+
+
+def _next(rota: Rota, name: str, at: float, number: int) -> list[Shift]:
+    """The shift at ``at`` and those after it, ``number`` in all; the last one may be cut off at the horizon."""
+    days = 16.0
+    while True:
+        found = rota.shifts(name, at, at + days * 86_400)
+        if len(found) > number or days * 86_400 > HANDOFFS_WITHIN:
+            return found[:number]
+        days *= 4
+
+
+def _chosen(rota: Rota, names: Sequence[str]) -> Iterable[str]:
+    for name in names:
+        _known(name, rota.schedules, "schedule")
+    return names or rota.schedules
+
+
+def _known(name: str, known: Iterable[str], what: str) -> None:
+    names = list(known)
+    if name not in names:
+        raise NoSuchName(f"no {what} is called {name!r}; {did_you_mean(name, names) or 'none is configured'}")
+
+
+def _shift(schedule: str, shift: Shift) -> dict[str, Any]:
+    return {
+        "schedule": schedule,
+        "person": shift.duty.person,
+        "by": shift.duty.source,
+        "from": int(shift.starts_at),
+        "until": int(shift.ends_at),
+    }

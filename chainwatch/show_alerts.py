@@ -1,0 +1,138 @@
+"""One alert, its history, why it was told or not, silences, cooldowns and routes: for people, and JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from chainwatch.alerting.providers.text import clean, when
+from chainwatch.config import format_duration
+from chainwatch.show import table
+
+
+def alert(view: Mapping[str, Any], as_json: bool) -> None:
+    """Everything about one alert."""
+    if as_json:
+        _json(view)
+        return
+    rows = [("id", view["id"]), ("state", view["state"]), ("fingerprint", view["fingerprint"])]
+    rows += [(name, value) for name, value in view["labels"].items()]
+    rows += [(name, value) for name, value in view["annotations"].items()]
+    rows.append(("started", _when(view["starts_at"])))
+    if view["ends_at"] is not None:
+        rows.append(("ended", f"{_when(view['ends_at'])} ({view['reason']})"))
+    rows.append(("raised again", f"{view['repeats']} times"))
+    if view["acknowledged"]:
+        taken = view["acknowledged"]
+        until = f", until {_when(taken['until'])}" if taken["until"] is not None else ""
+        rows.append(
+            ("acknowledged", f"by {taken['by']} {_when(taken['at'])}{until} {taken['note']}".rstrip())
+        )
+    table(("alert", ""), rows)
+
+
+def history(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """One line for each thing that happened."""
+    if as_json:
+        _json(rows)
+        return
+    columns = ("at", "what", "cause", "by", "receiver", "note")
+    table(
+        columns,
+        ((_when(r["at"]), r["kind"], r["cause"], r["actor"], r["receiver"] or "", r["note"]) for r in rows),
+    )
+
+
+def explanation(view: Mapping[str, Any], as_json: bool) -> None:
+    """For each receiver whether it was told, and why; then the history."""
+    if as_json:
+        _json(view)
+        return
+    labels = view["alert"]["labels"]
+    click.echo(clean(f"{labels['severity']} {labels['alertname']}, {view['alert']['state']}"))
+    table(
+        ("receiver", "told", "why", "route"),
+        ((r["receiver"], r["told"], r["why"], r["route"] or "") for r in view["receivers"]),
+    )
+    sent = [(r["receiver"], n) for r in view["receivers"] for n in r.get("notifications", ())]
+    if sent:
+        table(
+            ("notification", "receiver", "says", "status", "attempts", "queued", "finished"),
+            (
+                (
+                    n["id"],
+                    name,
+                    n["says"],
+                    n["status"],
+                    n["attempts"],
+                    _when(n["created_at"]),
+                    _when(n["finished_at"]),
+                )
+                for name, n in sent
+            ),
+        )
+    history(view["history"], as_json=False)
+
+
+def silences(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """One line a silence."""
+    if as_json:
+        _json(rows)
+        return
+    table(
+        ("id", "state", "matchers", "from", "until", "during", "hides", "author", "comment"),
+        (
+            (
+                r["id"],
+                r["state"],
+                r["matchers"],
+                _when(r["starts_at"]),
+                _when(r["ends_at"]),
+                ", ".join(r["during"]),
+                r["hides"],
+                r["author"],
+                r["comment"],
+            )
+            for r in rows
+        ),
+    )
+
+
+def cooldowns(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """One line a cooldown."""
+    if as_json:
+        _json(rows)
+        return
+    table(
+        ("id", "matchers", "by", "within", "author"),
+        (
+            (r["id"], r["matchers"], ", ".join(r["by"]), format_duration(r["within"]), r["author"])
+            for r in rows
+        ),
+    )
+
+
+def routes(view: Mapping[str, Any], as_json: bool) -> None:
+    """The tree, with an arrow at the routes that take the alert."""
+    if as_json:
+        _json(view)
+        return
+    for route in view["routes"]:
+        mark = "→" if route["takes"] else "·" if route["matches"] else " "
+        goes_on = "  (continue)" if route["continue"] else ""
+        receivers = ", ".join(route["receivers"])
+        click.echo(clean(f"{mark} {'  ' * route['depth']}{route['match']} → {receivers}{goes_on}"))
+        if route["group"]:
+            click.echo(clean(f"  {'  ' * route['depth']}  group {route['group']}"))
+    click.echo(f"goes to: {', '.join(view['receivers']) or 'nobody'}")
+
+
+def _when(seconds: int | None) -> str:
+    return "" if seconds is None else when(seconds).removesuffix(" UTC")
+
+
+def _json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

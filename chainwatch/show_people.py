@@ -1,0 +1,203 @@
+"""Tables and Markdown about on-call schedules, incidents and statistics; JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from chainwatch.alerting.providers.text import clean, span, when
+from chainwatch.show import table
+
+SHOWN_ALERTS = 100
+"""Alerts of an incident that are written out; the others are counted."""
+
+
+def shifts(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """One line a shift."""
+    if as_json:
+        _json(rows)
+        return
+    table(
+        ("schedule", "on call", "by", "from", "until"),
+        ((r["schedule"], r["person"] or "nobody", r["by"], when(r["from"]), when(r["until"])) for r in rows),
+    )
+
+
+def overrides(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """One line an override."""
+    if as_json:
+        _json(rows)
+        return
+    table(
+        ("id", "schedule", "person", "from", "until", "author"),
+        ((r["id"], r["schedule"], r["person"], when(r["from"]), when(r["until"]), r["author"]) for r in rows),
+    )
+
+
+def incidents(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """One line an incident."""
+    if as_json:
+        _json(rows)
+        return
+    table(
+        ("id", "severity", "group", "alerts", "firing", "opened", "ended", "lasted"),
+        (
+            (
+                r["id"],
+                r["severity"],
+                _labels(r["labels"]),
+                r["alert_count"],
+                r["firing"],
+                when(int(r["opened_at"])),
+                "" if r["ended_at"] is None else when(int(r["ended_at"])),
+                "" if r["ended_at"] is None else span(int(r["ended_at"] - r["opened_at"])),
+            )
+            for r in rows
+        ),
+    )
+
+
+def incident(view: Mapping[str, Any], as_json: bool) -> None:
+    """One incident in Markdown, for a review after it."""
+    if as_json:
+        _json(view)
+    else:
+        click.echo("\n".join(_markdown(view)))
+
+
+def statistics(view: Mapping[str, Any], as_json: bool) -> None:
+    """Totals, times and deliveries of a window."""
+    if as_json:
+        _json(view)
+        return
+    before = view["before"]
+    click.echo(f"{when(view['since'])} to {when(view['until'])}")
+    table(
+        ("severity", "alerts", "window before", "trend", "firing now"),
+        (
+            (s, n, before["by_severity"][s], _trend(n, before["by_severity"][s]), view["active"][s])
+            for s, n in view["by_severity"].items()
+        ),
+    )
+    table(
+        ("", ""),
+        (
+            ("alerts", f"{view['alerts']} ({_trend(view['alerts'], before['alerts'])})"),
+            ("acknowledged", view["acknowledged"]),
+            ("mean time to acknowledge", _span(view["mean_time_to_acknowledge"])),
+            ("resolved", view["resolved"]),
+            ("mean time to resolve", _span(view["mean_time_to_resolve"])),
+            ("noise: over within a minute, nobody's", _share(view["noise"], view["alerts"])),
+        ),
+    )
+    table(("alert", "number"), view["by_name"].items())
+    table(("source", "number"), view["by_source"].items())
+    table(
+        (
+            "receiver",
+            "sent",
+            "delivered",
+            "pending",
+            "dead",
+            "failed tries",
+            "p50 s",
+            "p90 s",
+            "p99 s",
+            "max s",
+        ),
+        (
+            (
+                r["receiver"],
+                r["notifications"],
+                r["delivered"],
+                r["pending"],
+                r["dead"],
+                r["failed_attempts"],
+                *(r["latency"][name] for name in ("p50", "p90", "p99", "max")),
+            )
+            for r in view["receivers"]
+        ),
+    )
+
+
+def sample(outcome: Mapping[str, Any], as_json: bool) -> None:
+    """What became of a receiver's test."""
+    if as_json:
+        _json(outcome)
+    elif outcome["delivered"]:
+        click.echo(
+            f"{outcome['receiver']} has taken the sample after {outcome['seconds']} s, sent by {outcome['by']}"
+        )
+    else:
+        click.echo(clean(f"{outcome['receiver']} has not taken the sample: {outcome['error']}"), err=True)
+
+
+def _markdown(view: Mapping[str, Any]) -> Iterable[str]:
+    ended = view["ended_at"]
+    yield f"# Incident {view['id']}: {_md(_labels(view['labels']))}"
+    yield ""
+    yield f"- **severity**: {view['severity'] or 'unknown'}"
+    yield f"- **opened**: {when(int(view['opened_at']))}"
+    if ended is None:
+        yield f"- **ended**: not yet, {view['firing']} of {view['alert_count']} alerts fire"
+    else:
+        yield f"- **ended**: {when(int(ended))}, after {span(int(ended - view['opened_at']))}"
+    yield f"- **group**: `{clean(view['group'])}`"
+    yield ""
+    yield f"## Alerts ({view['alert_count']})"
+    yield ""
+    yield "| id | severity | alert | state | started (chain time) | ended | what |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for alert in view["alerts"][:SHOWN_ALERTS]:
+        end = "" if alert["ends_at"] is None else f"{when(alert['ends_at'])} ({alert['reason']})"
+        labels = alert["labels"]
+        cells = [str(alert["id"]), labels["severity"], labels["alertname"], alert["state"]]
+        yield f"| {' | '.join([*cells, when(alert['starts_at']), _md(end), _md(alert['summary'])])} |"
+    if view["alert_count"] > SHOWN_ALERTS:
+        yield ""
+        yield f"… and {view['alert_count'] - SHOWN_ALERTS} more."
+    yield ""
+    yield "## Timeline"
+    yield ""
+    for line in view["timeline"]:
+        actor = line.get("actor")
+        by = f" — {_md(actor)}" if actor and actor != "chainwatch" else ""
+        yield f"- {when(int(line['at']))} **{line['kind']}** {_md(line['text'])}{by}"
+
+
+def _md(text: str) -> str:
+    """``text`` on one line, with what Markdown would take for its own made harmless."""
+    line = " ".join(clean(text).split())
+    for sign in "\\`*_[]<>|#":
+        line = line.replace(sign, "\\" + sign)
+    return line
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    rest = {name: value for name, value in labels.items() if name != "alertname"}
+    about = ", ".join(f"{name}={value}" for name, value in rest.items())
+    return (
+        " ".join(part for part in (labels.get("alertname", ""), f"({about})" if about else "") if part)
+        or "all"
+    )
+
+
+def _trend(number: int, before: int) -> str:
+    if before == 0:
+        return "–" if number == 0 else "new"
+    return f"{(number - before) / before:+.0%}"
+
+
+def _share(number: int, of: int) -> str:
+    return f"{number} ({number / of:.0%})" if of else "0"
+
+
+def _span(seconds: float | None) -> str:
+    return "–" if seconds is None else span(round(seconds))
+
+
+def _json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,34 @@
+"""A glance at a database that may not be there: nothing is made, migrated or waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from chainwatch.store import schema
+from chainwatch.store.database import parse_url
+from chainwatch.store.errors import StoreError
+
+T = TypeVar("T")
+
+
+def peek(url: str, read: Callable[[sa.Connection], T]) -> T | None:
+    """What ``read`` finds; None where there is no database, or one of another version, or it cannot be read."""
+    try:
+        parsed = parse_url(url)
+    except StoreError:
+        return None
+    if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
+        return None
+    engine = sa.create_engine(parsed, poolclass=sa.NullPool, hide_parameters=True)
+    try:
+        with engine.connect() as connection:
+            return read(connection) if schema.current_version(connection) == schema.HEAD else None
+    except (SQLAlchemyError, StoreError):
+        return None
+    finally:
+        engine.dispose()

@@ -1,0 +1,24 @@
+"""Whether anything stands that time or a policy moves by itself: where nothing does, most alerts are told at once."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from chainwatch.store import bulk
+
+_ANYTHING = """
+SELECT EXISTS (SELECT 1 FROM acknowledgements)
+    OR EXISTS (SELECT 1 FROM alert_timers)
+    OR EXISTS (SELECT 1 FROM alert_holds)
+    OR EXISTS (SELECT 1 FROM cooldowns)
+    OR EXISTS (SELECT 1 FROM escalations WHERE due_at IS NOT NULL)
+    OR EXISTS (SELECT 1 FROM silences WHERE ends_at >= ?)
+"""
+
+
+def is_anything(connection: sa.Connection, since: float) -> bool:
+    """Whether there is an acknowledgement, timer, held alert, cooldown, running escalation, or silence.
+
+    Silences count until they ended before ``since``.
+    """
+    return bool(bulk.scalar(connection, _ANYTHING, (since,)))

@@ -1,0 +1,251 @@
+"""chainwatch's alerting as a library, on real databases and a real webhook."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chainwatch import AlertManager, Severity
+from chainwatch.alerting.notification import Notification
+from chainwatch.config import ConfigError
+from chainwatch.store.errors import StoreError
+from tests.support.pages import ROOT, blocks
+from tests.support.receiver import Receiver
+from tests.support.told import told
+
+AT_ONCE: dict[str, Any] = {"group_by": ["..."], "group_wait": "0s", "group_interval": "50ms"}
+
+
+def config(hook: Receiver, url: str | None = None, **route: Any) -> dict[str, Any]:
+    """A webhook that hears of everything at once."""
+    return {
+        "store": {} if url is None else {"url": url},
+        "receivers": {"hook": {"provider": "webhook", "url": hook.url, "allow_private": True}},
+        "routes": [{"receivers": ["hook"], **AT_ONCE, **route}],
+    }
+
+
+def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.01)
+
+
+def names(heard: list[Notification]) -> list[tuple[str, str]]:
+    return [(alert.status, alert.name) for notification in heard for alert in notification.alerts]
+
+
+def test_importing_the_package_imports_no_part_of_it() -> None:
+    code = "import sys, chainwatch; print([m for m in sys.modules if m.startswith('chainwatch.')])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_library_needs_no_web3() -> None:
+    code = "import sys; from chainwatch import AlertManager; print('web3' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+async def test_an_alert_fires_and_resolves_on_the_webhook(database_url: str) -> None:
+    async with Receiver() as hook, AlertManager.from_config(config(hook, database_url)) as alerts:
+        print_ = await alerts.send_alert_async(
+            Severity.HIGH, "payments", "QueueStuck", "no progress", {"depth": 12}
+        )
+        await hook.wait_for(1)
+        assert await alerts.resolve_async(print_, "restarted")
+        await hook.wait_for(2)
+        assert not await alerts.resolve_async(print_)
+        first, second = told(hook.requests)
+    assert (first.status, second.status) == ("firing", "resolved")
+    assert first.labels == {"alertname": "QueueStuck", "source": "payments", "severity": "P1"}
+    assert first.annotations == {"summary": "QueueStuck", "description": "no progress", "depth": "12"}
+
+
+def test_in_memory_a_send_returns_at_once_and_is_seen_by_the_next_look() -> None:
+    with AlertManager.from_config({}) as alerts:
+        taken = []
+        for number in range(200):
+            begun = time.perf_counter()
+            alerts.send_alert("low", "test", f"Alert{number}")
+            taken.append(time.perf_counter() - begun)
+        assert len(alerts.get_recent_alerts(5)) == 200
+    assert sorted(taken)[100] < 0.001
+
+
+def test_recent_alerts_and_counts_are_told_by_severity() -> None:
+    with AlertManager.from_config({}) as alerts:
+        alerts.send_alert(Severity.CRITICAL, "test", "Down")
+        print_ = alerts.send_alert("warning", "test", "Slow")
+        alerts.resolve(print_)
+        assert [alert.name for alert in alerts.get_recent_alerts(5, "critical")] == ["Down"]
+        stats = alerts.get_alert_stats()
+    assert stats["total"] == 2
+    assert stats["by_state"] == {"firing": 1, "resolved": 1}
+    assert stats["by_severity"] == {"P0": 1, "P2": 1}
+
+
+def test_an_alert_that_is_not_sent_again_ends_by_itself() -> None:
+    heard: list[Notification] = []
+    with AlertManager.from_config({}, resolve_timeout=0.2) as alerts:
+        alerts.register_receiver("me", heard.append, **AT_ONCE)
+        alerts.submit([{"labels": {"alertname": "Down"}}])
+        until(lambda: names(heard) == [("firing", "Down"), ("resolved", "Down")])
+        (alert,) = alerts.get_recent_alerts(5)
+    assert (alert.state, alert.reason) == ("resolved", "not sent again")
+
+
+def test_an_alert_that_is_sent_again_goes_on() -> None:
+    with AlertManager.from_config({}, resolve_timeout=0.4) as alerts:
+        for _ in range(8):
+            alerts.submit([{"labels": {"alertname": "Down"}}])
+            time.sleep(0.1)
+        assert [alert.state for alert in alerts.get_recent_alerts(5)] == ["firing"]
+
+
+def test_the_same_alert_twice_in_one_batch_is_one_alert() -> None:
+    now = time.time()
+    labels = {"alertname": "Down"}
+    with AlertManager.from_config({}) as alerts:
+        alerts.submit([{"labels": labels, "startsAt": now - 60}, {"labels": labels, "endsAt": now - 1}])
+        (alert,) = alerts.get_recent_alerts(5)
+    assert (alert.state, alert.starts_at, alert.ends_at) == ("resolved", int(now - 60), int(now - 1))
+
+
+def test_a_batch_with_a_wrong_alert_is_refused_whole() -> None:
+    with AlertManager.from_config({}) as alerts:
+        with pytest.raises(ValueError, match="alert 1"):
+            alerts.submit([{"labels": {"alertname": "Down"}}, {"labels": {}}])
+        assert alerts.get_alert_stats()["total"] == 0
+
+
+def test_functions_plain_and_async_hear_of_what_their_routes_take() -> None:
+    heard: list[Notification] = []
+    heard_async: list[Notification] = []
+
+    async def hear(notification: Notification) -> None:
+        await asyncio.sleep(0)
+        heard_async.append(notification)
+
+    with AlertManager.from_config({}) as alerts:
+        alerts.register_receiver("all", heard.append, **AT_ONCE)
+        alerts.register_receiver("worst", hear, match={"severity": "critical"}, **AT_ONCE)
+        alerts.send_alert("critical", "test", "Down")
+        alerts.send_alert("low", "test", "Slow")
+    assert sorted(names(heard)) == [("firing", "Down"), ("firing", "Slow")]
+    assert names(heard_async) == [("firing", "Down")]
+
+
+def test_a_function_that_raises_is_called_again() -> None:
+    calls = []
+
+    def hear(notification: Notification) -> None:
+        calls.append(notification.idempotency_key)
+        if len(calls) == 1:
+            raise RuntimeError
+
+    with AlertManager.from_config({}) as alerts:
+        alerts.register_receiver("me", hear, **AT_ONCE)
+        alerts.send_alert("high", "test", "Down")
+    assert len(calls) == 2
+    assert len(set(calls)) == 1
+
+
+def test_a_name_in_use_and_wrong_settings_are_refused() -> None:
+    with AlertManager.from_config({}) as alerts:
+        alerts.register_receiver("me", print)
+        with pytest.raises(ValueError, match="already"):
+            alerts.register_receiver("me", print)
+        with pytest.raises(ConfigError, match="provider"):
+            alerts.register_receiver("you", {"url": "https://example.org"})
+        with pytest.raises(ConfigError, match="group_weight"):
+            alerts.register_receiver("him", print, group_weight="5s")
+
+
+def test_a_function_may_send_alerts_itself() -> None:
+    heard: list[Notification] = []
+    with AlertManager.from_config({}) as alerts:
+
+        async def hear(notification: Notification) -> None:
+            if not heard:
+                alerts.send_alert("low", "receiver", "Heard")
+            heard.append(notification)
+
+        alerts.register_receiver("me", hear, **AT_ONCE)
+        alerts.send_alert("high", "test", "Down")
+        until(lambda: names(heard) == [("firing", "Down"), ("firing", "Heard")])
+
+
+def test_close_tells_what_waits_for_its_group() -> None:
+    heard: list[Notification] = []
+    alerts = AlertManager.from_config({})
+    alerts.register_receiver("me", heard.append, group_wait="1h")
+    alerts.send_alert("high", "test", "Down")
+    assert alerts.close()
+    assert names(heard) == [("firing", "Down")]
+
+
+def test_many_threads_may_send() -> None:
+    with AlertManager.from_config({}) as alerts:
+
+        def send(thread: int) -> None:
+            for number in range(50):
+                alerts.send_alert("low", f"thread-{thread}", f"Alert{number}")
+
+        threads = [threading.Thread(target=send, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert alerts.get_alert_stats()["total"] == 400
+
+
+def test_a_database_serves_one_at_a_time_and_outlives_both(tmp_path: Path) -> None:
+    settings = {"store": {"url": f"sqlite:///{tmp_path}/alerts.db"}}
+    with AlertManager.from_config(settings) as alerts:
+        alerts.send_alert("high", "test", "Down")
+        with pytest.raises(StoreError, match="another chainwatch"):
+            AlertManager.from_config(settings)
+    with AlertManager.from_config(settings) as alerts:
+        assert [alert.name for alert in alerts.get_recent_alerts(5)] == ["Down"]
+
+
+def test_a_file_with_networks_serves_too_and_memory_leaves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(
+        '[networks.ethereum]\nchain_id = 1\nrpc = ["https://example.org"]\n'
+        '[receivers.out]\nprovider = "console"\n[[routes]]\nreceivers = ["out"]\n'
+    )
+    with AlertManager.from_config(file) as alerts:
+        alerts.send_alert("high", "test", "Down")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.toml"]
+
+
+def test_what_ended_is_forgotten_after_its_retention(tmp_path: Path) -> None:
+    settings = {"store": {"url": f"sqlite:///{tmp_path}/alerts.db", "retention": "100ms"}}
+    with AlertManager.from_config(settings) as alerts:
+        alerts.resolve(alerts.send_alert("high", "test", "Old"))
+        alerts.send_alert("high", "test", "New")  # the newest is kept, for its number
+    time.sleep(0.15)
+    with AlertManager.from_config(settings) as alerts:
+        until(lambda: [alert.name for alert in alerts.get_recent_alerts(5)] == ["New"])
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_the_examples_of_the_documentation_run(number: int) -> None:
+    examples = [b.text for b in blocks(ROOT / "docs" / "library.md") if b.language == "python"]
+    assert len(examples) == 2
+    done = subprocess.run(
+        [sys.executable, "-c", examples[number]], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    assert ["QueueStuck resolved", "firing ['Down']"][number] in done.stdout

@@ -1,0 +1,335 @@
+"""What keeps alerts from being told, over a real database: what is told when, and what is recorded."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.policies import Policies
+from chainwatch.config import RouteSettings, from_dict
+from chainwatch.model import Signal
+from chainwatch.store import acknowledgements, alerts, history, outbox, silences
+from chainwatch.store.acknowledgements import Acknowledgement
+from chainwatch.store.database import Database
+from chainwatch.store.silences import Silence
+from tests.unit.alerting.helpers import T0, ends, fires, route, told
+
+NOW = float(T0)
+TICK = 15.0
+
+
+@pytest.fixture
+def connection(sqlite_url: str) -> Iterator[sa.Connection]:
+    database = Database.open(sqlite_url, durable=False)
+    with database.transaction() as connection:
+        yield connection
+    database.close()
+
+
+def manager(*routes: RouteSettings, **config: Any) -> AlertManager:
+    settings = from_dict(
+        {
+            "networks": {"n": {"chain_id": 1, "rpc": ["http://127.0.0.1:1"]}},
+            "receivers": {"ops": {"provider": "console", **config.pop("receiver", {})}},
+            "routes": [{"receivers": ["ops"]}],
+            **config,
+        }
+    )
+    return AlertManager(routes or (route(),), {"ops": True}, 0, Policies.of(settings))
+
+
+def silence(connection: sa.Connection, start: float, end: float, **more: Any) -> int:
+    match = more.pop("match", {"alertname": ["TransferOverdue"]})
+    return silences.add(connection, Silence(match, NOW + start, NOW + end, "ann", "testing", NOW, **more))
+
+
+def kinds(connection: sa.Connection) -> list[str]:
+    (alert,) = alerts.list_alerts(connection)
+    return [one.kind for one in history.of(connection, alert)]
+
+
+# --- silences -------------------------------------------------------------------------------------------
+
+
+def test_what_is_silenced_is_told_on_the_first_tick_after_it_if_it_still_fires(
+    connection: sa.Connection,
+) -> None:
+    m = manager()
+    silence(connection, 0, 20)
+    assert m.apply(connection, [fires()], NOW) == NOW + TICK
+    m.flush(connection, NOW + TICK)
+    assert told(connection) == []
+    m.flush(connection, NOW + 2 * TICK)
+    assert told(connection) == [[("firing", "0x01")]]
+    assert kinds(connection) == ["firing", "held", "released"]
+
+
+def test_what_ended_while_it_was_silenced_is_told_to_nobody(connection: sa.Connection) -> None:
+    m = manager()
+    silence(connection, 0, 100)
+    m.apply(connection, [fires()], NOW)
+    m.apply(connection, [ends()], NOW + 1)
+    m.flush(connection, NOW + TICK)
+    m.flush(connection, NOW + 1000)
+    assert told(connection) == []
+    assert "not told" in kinds(connection)
+
+
+def test_the_end_of_what_was_told_is_told_though_it_is_silenced_meanwhile(connection: sa.Connection) -> None:
+    m = manager()
+    m.apply(connection, [fires()], NOW)
+    silence(connection, 1, 1000)
+    m.apply(connection, [ends()], NOW + 5)
+    m.flush(connection, NOW + TICK)
+    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+
+
+def test_a_silenced_alert_is_left_out_of_repeats_and_back_when_the_silence_is_over(
+    connection: sa.Connection,
+) -> None:
+    m = manager(route(group_interval="1s", repeat_interval="1s"))
+    m.apply(connection, [fires("a"), fires("b")], NOW)
+    silence(connection, 0.5, 2.5, match={"transfer": ["a"]})
+    for second in (1, 2, 3):
+        m.flush(connection, NOW + second)
+    both, only_b = [("firing", "a"), ("firing", "b")], [("firing", "b")]
+    assert told(connection) == [both, only_b, only_b, both]
+
+
+def test_a_recurring_silence_hides_within_its_interval_only(connection: sa.Connection) -> None:
+    at = T0 - T0 % 86_400  # midnight UTC
+    m = manager(intervals={"night": {"times": ["00:00-01:00"]}})
+    match = {"alertname": ["TransferOverdue"]}
+    silences.add(connection, Silence(match, at, at + 10 * 86_400, "ann", "", at, ("night",)))
+    m.apply(connection, [fires("a", destination="x")], at + 1800)
+    assert told(connection) == []
+    m.flush(connection, at + 3600 + TICK)
+    assert told(connection) == [[("firing", "a")]]
+
+
+def test_a_warning_is_raised_before_a_silence_ends_that_hides_something(connection: sa.Connection) -> None:
+    m = manager(route(group_by=["alertname"]))
+    silence(connection, 0, 100, warn_before=30.0)
+    m.apply(connection, [fires()], NOW)
+    m.flush(connection, NOW + 69)
+    names = [a.name for a in alerts.list_alerts(connection)]
+    assert names == ["TransferOverdue"]
+    m.flush(connection, NOW + 70)
+    m.flush(connection, NOW + 101)
+    (warning,) = alerts.list_alerts(connection, name="SilenceExpiring")
+    assert (warning.state, warning.reason) == ("resolved", "silence ended")
+
+
+# --- inhibition -----------------------------------------------------------------------------------------
+
+BLIND = {
+    "inhibit": [
+        {
+            "source": {"alertname": "NetworkBlind"},
+            "target": {"alertname": "TransferOverdue"},
+            "equal": ["network=destination"],
+        }
+    ]
+}
+
+
+def blind(network: str, until: int | None = None) -> Signal:
+    labels = {"alertname": "NetworkBlind", "network": network, "severity": "P1", "transfer": network}
+    return Signal(labels, T0, {}, until, "recovered")
+
+
+def test_a_blind_network_inhibits_what_is_overdue_towards_it_alone(connection: sa.Connection) -> None:
+    m = manager(**BLIND)
+    m.apply(connection, [blind("x"), fires("a", destination="x"), fires("b", destination="y")], NOW)
+    assert sorted(told(connection)) == [[("firing", "b")], [("firing", "x")]]
+    m.apply(connection, [blind("x", T0 + 5)], NOW + 5)
+    m.flush(connection, NOW + TICK)
+    assert [("firing", "a"), ("firing", "b")] in told(connection)
+
+
+def test_of_what_ended_with_its_inhibitor_the_end_is_told(connection: sa.Connection) -> None:
+    m = manager(route(group_by=[]), **BLIND)
+    m.apply(connection, [fires("a", destination="x"), blind("x")], NOW)
+    m.apply(connection, [blind("x", T0 + 5), ends("a", destination="x")], NOW + 5)
+    m.flush(connection, NOW + TICK)
+    assert told(connection) == [[("firing", "x")], [("resolved", "a"), ("resolved", "x")]]
+
+
+# --- quiet hours ----------------------------------------------------------------------------------------
+
+
+def test_in_quiet_hours_nothing_is_sent_but_p0_and_the_rest_comes_after(connection: sa.Connection) -> None:
+    midnight = T0 - T0 % 86_400
+    m = manager(
+        route(group_by=["severity"], mute_times=["night"]), intervals={"night": {"times": ["22:00-07:00"]}}
+    )
+    m.apply(connection, [fires("a"), fires("b", severity="P0")], midnight)
+    assert told(connection) == [[("firing", "b")]]
+    m.apply(connection, [ends("b", severity="P0")], midnight + 60)
+    m.flush(connection, midnight + 3600)
+    m.flush(connection, midnight + 7 * 3600 + TICK)
+    assert sorted(told(connection)[1:]) == [[("firing", "a")], [("resolved", "b")]]
+
+
+def test_the_end_of_what_was_told_waits_for_the_end_of_the_quiet_hours(connection: sa.Connection) -> None:
+    midnight = T0 - T0 % 86_400
+    m = manager(route(mute_times=["night"]), intervals={"night": {"times": ["22:00-07:00"]}})
+    m.apply(connection, [fires()], midnight - 3 * 3600)
+    m.apply(connection, [ends()], midnight)
+    m.flush(connection, midnight + 3600)
+    assert told(connection) == [[("firing", "0x01")]]
+    m.flush(connection, midnight + 7 * 3600 + TICK)
+    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+
+
+# --- acknowledgements -----------------------------------------------------------------------------------
+
+
+def acknowledge(connection: sa.Connection, at: float, until: float | None = None) -> None:
+    (alert,) = alerts.list_alerts(connection)
+    taken = Acknowledgement(alert.id, "ann", at, "mine", until, alert.severity, at)
+    acknowledgements.save(connection, [taken])
+
+
+def test_an_acknowledged_alert_is_not_repeated_until_the_acknowledgement_lapses(
+    connection: sa.Connection,
+) -> None:
+    m = manager(route(repeat_interval="60s"))
+    m.apply(connection, [fires()], NOW)
+    acknowledge(connection, NOW + 1, until=NOW + 100)
+    m.flush(connection, NOW + 60)
+    assert len(told(connection)) == 1
+    m.flush(connection, NOW + 120)
+    assert told(connection) == [[("firing", "0x01")]] * 2
+    assert "unacknowledged" in kinds(connection)
+
+
+def test_people_are_reminded_of_what_they_acknowledged_and_still_fires(connection: sa.Connection) -> None:
+    m = manager(route(repeat_interval="60s"), alerts={"remind_after": "10m"})
+    m.apply(connection, [fires()], NOW)
+    acknowledge(connection, NOW + 1)
+    m.flush(connection, NOW + 599)
+    assert len(told(connection)) == 1
+    m.flush(connection, NOW + 601)
+    m.flush(connection, NOW + 601 + TICK)
+    m.flush(connection, NOW + 900)
+    assert len(told(connection)) == 2
+    newest = outbox.list_notifications(connection)[0]
+    assert newest.payload.note == "Reminder: acknowledged by ann, and still firing."
+
+
+def test_what_is_somebody_s_by_configuration_wakes_nobody(connection: sa.Connection) -> None:
+    m = manager(acknowledge=[{"match": {"alertname": "TransferOverdue"}, "by": "bob", "lasts": "20s"}])
+    m.apply(connection, [fires()], NOW)
+    assert told(connection) == []
+    m.flush(connection, NOW + 20)
+    m.flush(connection, NOW + 2 * TICK)
+    assert told(connection) == [[("firing", "0x01")]]
+
+
+# --- cooldowns and rates --------------------------------------------------------------------------------
+
+
+def test_within_its_cooldown_a_condition_is_recorded_and_not_told_again(connection: sa.Connection) -> None:
+    m = manager(cooldowns=[{"match": {"alertname": "TransferOverdue"}, "within": "10m"}])
+    m.apply(connection, [fires()], NOW)
+    m.apply(connection, [ends(until=T0 + 30)], NOW + 30)
+    m.apply(connection, [fires(at=T0 + 60)], NOW + 60)
+    m.apply(connection, [ends(at=T0 + 60, until=T0 + 90)], NOW + 90)
+    m.apply(connection, [fires(at=T0 + 500)], NOW + 500)
+    m.flush(connection, NOW + 620)
+    assert len(alerts.list_alerts(connection)) == 3
+    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")], [("firing", "0x01")]]
+
+
+def test_what_is_over_the_rate_limit_comes_as_one_summary_and_its_ends_too(connection: sa.Connection) -> None:
+    m = manager(route(group_by=["..."]), receiver={"rate_limit": {"P1": 2}})
+    m.apply(connection, [fires(f"{n}", flow="f") for n in range(6)], NOW)
+    assert len(told(connection)) == 2
+    m.flush(connection, NOW + 60)
+    assert len(told(connection)) == 3
+    assert len(told(connection)[2]) == 4
+    newest = outbox.list_notifications(connection)[0]
+    assert newest.payload.kind == "limited"
+    m.apply(connection, [ends(f"{n}", flow="f") for n in range(6)], NOW + 100)
+    m.flush(connection, NOW + 200)
+    assert sorted(len(one) for one in told(connection)[3:]) == [1, 1, 4]
+
+
+# --- lifecycle ------------------------------------------------------------------------------------------
+
+
+def test_a_condition_must_hold_for_its_time_before_it_is_told(connection: sa.Connection) -> None:
+    m = manager(lifecycle=[{"match": {"alertname": "TransferOverdue"}, "for": "60s"}])
+    assert m.apply(connection, [fires()], NOW) == NOW + 60
+    assert [a.state for a in alerts.list_alerts(connection)] == ["pending"]
+    m.flush(connection, NOW + 60)
+    assert told(connection) == [[("firing", "0x01")]]
+    assert kinds(connection) == ["pending", "firing"]
+
+
+def test_a_condition_that_did_not_hold_for_its_time_is_told_to_nobody(connection: sa.Connection) -> None:
+    m = manager(lifecycle=[{"match": {"alertname": "TransferOverdue"}, "for": "60s"}])
+    m.apply(connection, [fires()], NOW)
+    m.apply(connection, [ends(until=T0 + 30)], NOW + 30)
+    m.flush(connection, NOW + 100)
+    assert told(connection) == []
+    assert [a.state for a in alerts.list_alerts(connection)] == ["resolved"]
+
+
+def test_an_alert_is_kept_firing_until_its_condition_has_been_gone_for_a_while(
+    connection: sa.Connection,
+) -> None:
+    m = manager(lifecycle=[{"match": {"alertname": "TransferOverdue"}, "keep_firing_for": "60s"}])
+    m.apply(connection, [fires()], NOW)
+    m.apply(connection, [ends(until=T0 + 30)], NOW + 30)
+    m.apply(connection, [fires()], NOW + 40)
+    m.apply(connection, [ends(until=T0 + 50)], NOW + 50)
+    m.flush(connection, NOW + 109)
+    assert told(connection) == [[("firing", "0x01")]]
+    m.flush(connection, NOW + 110)
+    m.flush(connection, NOW + 125)
+    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+    (alert,) = alerts.list_alerts(connection)
+    assert (alert.ends_at, alert.reason) == (T0 + 50, "late")
+    assert history.repeats(connection, [alert.id]) == {alert.id: 1}
+
+
+def test_an_alert_that_flaps_is_held_as_firing_until_it_is_steady(connection: sa.Connection) -> None:
+    m = manager(alerts={"flapping_changes": 4, "flapping_within": "10m"})
+    one = {"alertname": "DiskFull", "severity": "P1"}
+    for turn in range(4):
+        m.apply(connection, [Signal(one, T0 + 20 * turn)], NOW + 20 * turn)
+        m.apply(
+            connection, [Signal(one, T0 + 20 * turn, {}, T0 + 20 * turn + 10, "gone")], NOW + 20 * turn + 10
+        )
+    newest, first = alerts.list_alerts(connection)
+    assert (first.state, newest.state) == ("resolved", "firing")
+    assert "4 changes within 10m" in newest.annotations["flapping"]
+    m.flush(connection, NOW + 70 + 600)
+    assert alerts.list_alerts(connection)[0].reason == "steady again"
+
+
+# --- digests and trees ----------------------------------------------------------------------------------
+
+
+def test_a_digest_tells_everything_once_a_day(connection: sa.Connection) -> None:
+    midnight = T0 - T0 % 86_400
+    m = manager(route(digest="daily 09:00 UTC"))
+    assert m.apply(connection, [fires("a"), fires("b", name="Other")], midnight) == midnight + 9 * 3600
+    m.apply(connection, [ends("b", name="Other")], midnight + 60)
+    m.flush(connection, midnight + 9 * 3600)
+    assert told(connection) == [[("firing", "a"), ("resolved", "b")]]
+    m.flush(connection, midnight + 33 * 3600)
+    assert told(connection)[1:] == [[("firing", "a")]]
+
+
+def test_a_digest_is_sent_empty_when_that_is_asked_for(connection: sa.Connection) -> None:
+    midnight = T0 - T0 % 86_400
+    m = manager(route(digest="daily 09:00 UTC", digest_empty=True))
+    assert m.reroute(connection, midnight) == midnight + 9 * 3600
+    m.flush(connection, midnight + 9 * 3600)
+    assert told(connection) == [[]]
+    assert outbox.list_notifications(connection)[0].payload.kind == "digest"
