@@ -16,7 +16,8 @@ PATIENCE = {"EndpointDegraded": 30.0, "LogsDisputed": 30.0, "NetworkLagging": 60
 """Seconds that a condition must have held before it is told; the others are told at once."""
 
 PEACE = 5
-"""Seconds that a condition must have been gone before its alert ends: what comes and goes every second is one alert."""
+COOLDOWN = {"EndpointDegraded": 60}
+"""Seconds that a condition must have been gone before its alert ends, those of some alerts: what comes and goes is one."""
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -52,7 +53,7 @@ class Holding:
             self._inherited = {k for k in self._inherited if self._raised[k].labels.get("network") in unheard}
         gone = self._raised.keys() - holding.keys() - self._inherited
         self._gone_since = {key: self._gone_since.get(key, now) for key in gone}
-        over = [key for key in self._raised if now - self._gone_since.get(key, now) >= PEACE]
+        over = [key for key in self._raised if now - self._gone_since.get(key, now) >= _peace(key)]
         ended = [
             Signal(s.labels, s.starts_at, s.annotations, self._gone_since[key], "recovered")
             for key, s in ((key, self._raised.pop(key)) for key in over)
@@ -185,6 +186,10 @@ def _network_signal(
         starts_at,
         {"summary": summary, "description": description},
     )
+
+
+def _peace(key: Labels) -> int:
+    return COOLDOWN.get(dict(key)["alertname"], PEACE)
 
 
 def _key(labels: Mapping[str, str]) -> Labels:

@@ -15,7 +15,7 @@ import msgspec
 from chainwatch.chain.errors import ChainError, DeepReorg, Disputed, NotThere, RpcError, WrongChain
 from chainwatch.chain.headers import HeaderWindow
 from chainwatch.chain.history import read_range
-from chainwatch.chain.pool import EndpointStatus, Pool
+from chainwatch.chain.pool import HEAD_SLACK, EndpointStatus, Pool
 from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.rpc import BATCH, Endpoint
 from chainwatch.chain.status import NetworkStatus
@@ -26,9 +26,6 @@ from chainwatch.model import Batch, Checkpoint, Header, Seen
 
 HEAD_TIMEOUT = 5.0
 """Seconds to wait for the head at most: a node that does not answer is to be noticed soon."""
-
-HEAD_SLACK = 10.0
-"""Seconds beyond two block times at which a head is so old that another endpoint is asked too."""
 
 IDLE_POLL = 5.0
 """Seconds between questions for the head while a WebSocket wakes, when `poll_interval` is less: it may have gone silent."""
@@ -378,6 +375,6 @@ class Observer:
 
 def _why_none_answers(endpoints: Sequence[EndpointStatus]) -> str | None:
     """What is wrong with the endpoints; None while one of them can be asked."""
-    if any(endpoint.state in ("ok", "degraded") for endpoint in endpoints):
+    if any(endpoint.state in ("ok", "degraded", "frozen") for endpoint in endpoints):
         return None
     return "; ".join(f"{e.name}: {e.last_error}" for e in endpoints if e.last_error) or None

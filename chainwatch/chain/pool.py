@@ -8,6 +8,7 @@ it answers rightly: only then is it used again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -31,6 +32,7 @@ from chainwatch.chain.errors import (
     Unavailable,
     WrongChain,
 )
+from chainwatch.chain.pace import PacedTransport
 from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.transport import HttpTransport, endpoint_name, is_websocket, secret_parts
@@ -55,13 +57,25 @@ WEIGHT = 0.1
 
 DEGRADED_RATIO = 0.1
 
+FROZEN_LATENCY = 2.0
+HEAD_SLACK = 10.0
+"""Seconds that an answer may take on average, and that a head may be older than two block times, until it is frozen."""
+
+DOWN_AFTER = 300.0
+"""Seconds after which an endpoint that is still frozen counts as down."""
+
+PROBE_EVERY = 10.0
+"""Seconds between two questions for the head of a frozen endpoint."""
+
 PEACE = 10.0
 """Seconds that a WebSocket must last for its next reconnection to be prompt again."""
 
 
 class EndpointStatus(NamedTuple):
-    """An endpoint as an operator sees it. ``state``: ok, degraded (over 10 % errors), down, or refused (another chain).
+    """An endpoint as an operator sees it.
 
+    ``state``: ok, degraded (over 10 % errors), frozen (slow, or its head is old: asked last), down (frozen for five
+    minutes, or it does not answer and is not asked), or refused (another chain). ``max_rps`` is the rate that is kept to.
     ``latency`` and ``last_answer_at`` are in seconds; the texts hold no secrets.
     """
 
@@ -75,6 +89,7 @@ class EndpointStatus(NamedTuple):
     last_answer_at: float | None
     last_error: str | None
     max_block_range: int | None
+    max_rps: float | None = None
 
 
 class Pool:
@@ -196,7 +211,7 @@ class Pool:
 
     async def _ask_each(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
         failure: RpcError | None = None
-        for member in [m for m in self._members if m.usable]:
+        for member in self._usable():
             try:
                 return await member.measure(read)
             except RangeTooWide:
@@ -208,7 +223,7 @@ class Pool:
     async def _ask_several(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
         answers: list[T] = []
         failure: RpcError | None = None
-        for member in [m for m in self._members if m.usable]:
+        for member in self._usable():
             try:
                 answers.append(await member.measure(read))
             except RangeTooWide:
@@ -226,6 +241,10 @@ class Pool:
             f"{self.network.agreement} endpoints must agree, but of {len(answers)} answers "
             f"{max(answers.count(answer) for answer in answers)} are the same{reason}",
         )
+
+    def _usable(self) -> list[_Member]:
+        """Those that can be asked in their order, frozen ones last."""
+        return sorted([m for m in self._members if m.usable], key=lambda member: member.frozen)
 
     def _unavailable(self) -> Unavailable:
         self._refuse_wrong_chain()
@@ -272,7 +291,10 @@ class _Member:
             if self.kind == "websocket"
             else HttpTransport(self.name, url, session)
         )
-        self.endpoint = Endpoint(self._transport, network.request_timeout, secret_parts(url))
+        self._paced = PacedTransport(self._transport, network.max_rps)
+        self.endpoint = Endpoint(self._paced, network.request_timeout, secret_parts(url))
+        self._oldest_head = None if network.block_time is None else 2 * network.block_time + HEAD_SLACK
+        self._frozen_since: float | None = None
         self._expected = network.chain_id
         self._timeout = min(network.request_timeout, VERIFY_TIMEOUT)
         self._clock = clock
@@ -291,12 +313,32 @@ class _Member:
         return self.state == "ok"
 
     @property
+    def frozen(self) -> bool:
+        """Whether its answers take too long, or its head should have had a child long ago."""
+        head, now = self.endpoint.last_head, self._clock()
+        slow = self._paced.took is not None and self._paced.took > FROZEN_LATENCY and self._is_slow()
+        old = head is not None and self._oldest_head is not None and now - head.timestamp > self._oldest_head
+        if not slow and not old:
+            self._frozen_since = None
+        elif self._frozen_since is None:
+            self._frozen_since = now
+        return self._frozen_since is not None
+
+    def _is_slow(self) -> bool:
+        return self._latency is not None and self._latency > FROZEN_LATENCY
+
+    def _health(self) -> str:
+        if self.state != "ok":
+            return "down" if self.state == "new" else self.state
+        if self.frozen and self._frozen_since is not None:
+            return "down" if self._clock() - self._frozen_since >= DOWN_AFTER else "frozen"
+        return "degraded" if self._error_ratio > DEGRADED_RATIO else "ok"
+
+    @property
     def status(self) -> EndpointStatus:
-        degraded = self.state == "ok" and self._error_ratio > DEGRADED_RATIO
-        state = "degraded" if degraded else "down" if self.state == "new" else self.state
         return EndpointStatus(
             name=self.name,
-            state=state,
+            state=self._health(),
             kind=self.kind,
             questions=self._questions,
             errors=self._errors,
@@ -305,6 +347,7 @@ class _Member:
             last_answer_at=self.last_answer_at,
             last_error=self.last_error,
             max_block_range=self.endpoint.max_range,
+            max_rps=self._paced.rate,
         )
 
     async def measure(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
@@ -357,7 +400,12 @@ class _Member:
     async def _use(self) -> None:
         if isinstance(self._transport, HttpTransport):
             await self._verify()
-            await self._aside.wait()
+            while not self._aside.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PROBE_EVERY):
+                        await self._aside.wait()
+                if self.usable and self.frozen:
+                    await self._probe()
             return
         async with self._transport.connected() as closed:
             await self.endpoint.ask(Call("eth_subscribe", ("newHeads",)), self._timeout)
@@ -370,6 +418,12 @@ class _Member:
             aside.cancel()
             if closed.done():
                 raise TransportError(self.name, "the WebSocket was closed")
+
+    async def _probe(self) -> None:
+        """A frozen endpoint is asked last, so it has to be asked otherwise whether it is still frozen."""
+        with contextlib.suppress(RpcError):  # kept in the books by `measure`
+            await self.measure(lambda endpoint: endpoint.head(self._timeout))
+        self._on_change()
 
     async def _verify(self) -> None:
         self._aside.clear()
@@ -385,6 +439,8 @@ class _Member:
     def _note(self, error: RpcError) -> None:
         self._errors += 1
         self.last_error = error.what
+        if isinstance(error, RateLimited):
+            self._paced.too_often()
         if not isinstance(error, NotThere):
             if self.usable:  # an outage is one error, however long
                 self._error_ratio += WEIGHT * (1 - self._error_ratio)

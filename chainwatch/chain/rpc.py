@@ -63,6 +63,7 @@ class Endpoint:
         self.name = transport.name
         self.max_range: int | None = None
         """Most blocks that one `eth_getLogs` may span here, as far as its answers have told."""
+        self.last_head: Header | None = None
         self.foreign_blooms = False
         """Whether a block here had a log that its bloom excludes: its blooms tell nothing."""
         self._transport = transport
@@ -92,7 +93,10 @@ class Endpoint:
 
     async def head(self, seconds: float | None = None) -> Header:
         """The header of the newest block."""
-        return self._header(await self.ask(Call("eth_getBlockByNumber", ("latest", False)), seconds))
+        self.last_head = self._header(
+            await self.ask(Call("eth_getBlockByNumber", ("latest", False)), seconds)
+        )
+        return self.last_head
 
     async def headers(self, numbers: Sequence[int]) -> list[Header]:
         """The headers of the blocks ``numbers``, in that order. Raises `NotThere` when one is unknown."""

@@ -15,7 +15,7 @@ from tests.fakenode.chain import FakeChain, UnknownBlock
 
 HTML = "<html><body>502 Bad Gateway</body></html>"
 
-WHOLE = ("status", "html", "{}", "cut", "close", "hang", "trickle", "big")
+WHOLE = ("status", "html", "{}", "cut", "close", "hang", "late", "trickle", "big")
 OF_RESULT = ("null", "error", "result", "shuffle", "drop")
 
 
@@ -24,7 +24,8 @@ class Fault:
     """A failure of the next ``times`` answers to ``method``; for ever when ``times`` is None.
 
     ``method`` may be ``*`` for any, ``batch`` for any batch. Kinds that concern a whole answer: ``status`` (``value``: the
-    HTTP status, with ``headers``), ``html``, ``{}``, ``cut``, ``close``, ``hang``, ``trickle``, ``big`` (``value``: bytes).
+    HTTP status, with ``headers``), ``html``, ``{}``, ``cut``, ``close``, ``hang``, ``late`` (``value``: seconds), ``trickle``, ``big``
+    (``value``: bytes).
     Kinds that concern a result: ``null``, ``error`` (``value``: the error object), ``result`` (``value``: in its place).
     Limits of `eth_getLogs` that stand, with their ``message``: ``range`` (``value``: blocks), ``count`` (``value``: logs).
     Of a batch: ``shuffle``, ``drop`` (its last answer).
@@ -140,7 +141,9 @@ class FakeNode:
             return web.json_response(
                 {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}}
             )
-        if fault is not None and fault.kind not in ("cut", "trickle"):
+        if fault is not None and fault.kind == "late":
+            await asyncio.sleep(fault.value)
+        elif fault is not None and fault.kind not in ("cut", "trickle"):
             return await self._broken(request, fault)
         body = json.dumps(self._answers(asked)).encode()
         if fault is not None and fault.kind == "cut":

@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from chainwatch.chain import pool as pool_module
 from chainwatch.chain.errors import MalformedAnswer, NodeError, NotThere, RangeTooWide, RpcError, Unavailable
+from chainwatch.chain.pace import LEAST
 from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.wire import Call
 from tests.fakenode import FakeChain, FakeNode
 from tests.support.observing import network_settings, open_pool
 
@@ -117,3 +120,45 @@ async def test_news_comes_from_a_websocket_at_a_new_block(nodes: list[FakeNode])
         await nodes[0].announce()
         await asyncio.wait_for(heard.wait(), 2)
         assert pool.woken
+
+
+async def test_an_endpoint_with_an_old_head_is_frozen_asked_last_and_down_after_five_minutes(
+    nodes: list[FakeNode],
+) -> None:
+    now = float(nodes[0].chain.head.timestamp)
+    nodes[1].chain.mine(count=400)
+    settings = network_settings(*[node.http_url for node in nodes], block_time="1s")
+    async with open_pool(settings, lambda: now) as pool:
+        await pool.all_tried()
+        assert (await pool.ask(Endpoint.head)).number == 0
+        now += 13
+        assert (await pool.ask(Endpoint.head)).number == 400
+        assert [endpoint.state for endpoint in pool.endpoints] == ["frozen", "ok"]
+        now += 300
+        assert [endpoint.state for endpoint in pool.endpoints] == ["down", "ok"]
+
+
+async def test_a_slow_endpoint_is_frozen_and_probed_until_it_is_quick_again(
+    nodes: list[FakeNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "FROZEN_LATENCY", 0.15)
+    monkeypatch.setattr(pool_module, "PROBE_EVERY", 0.05)
+    nodes[0].fail("eth_getBlockByNumber", "late", 0.3, times=1)
+    async with open_pool(network_settings(*[node.http_url for node in nodes])) as pool:
+        await pool.all_tried()
+        await pool.ask(Endpoint.head)
+        assert [endpoint.state for endpoint in pool.endpoints] == ["frozen", "ok"]
+        assert (await pool.ask(name_of)).startswith("net[1] ")
+        async with asyncio.timeout(5):
+            while pool.endpoints[0].state == "frozen":
+                await asyncio.sleep(0.02)
+        assert (await pool.ask(name_of)).startswith("net[0] ")
+
+
+async def test_an_endpoint_that_says_429_is_asked_less_often(nodes: list[FakeNode]) -> None:
+    nodes[0].fail("eth_blockNumber", "status", 429)
+    async with open_pool(network_settings(nodes[0].http_url, max_rps=50)) as pool:
+        assert pool.endpoints[0].max_rps == 50
+        with pytest.raises(RpcError):
+            await pool.ask(lambda endpoint: endpoint.ask(Call("eth_blockNumber")))
+        assert pool.endpoints[0].max_rps == LEAST

@@ -1,0 +1,75 @@
+"""How often an endpoint is asked: as configured at most, and less once it has said that it is too often."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from aiolimiter import AsyncLimiter
+
+from chainwatch.chain.transport import Transport
+
+LEAST = 2.0
+"""Requests a second below which nothing is learned: an endpoint that wants fewer is set aside for a while each time."""
+
+FASTER_AFTER = 30.0
+FASTER_BY = 1.5
+"""Seconds without a complaint after which a learned rate is raised, and the factor."""
+
+WINDOW = 1.0
+
+
+class PacedTransport:
+    """``transport`` with at most ``most`` requests a second (None: as many as there are), fewer after `too_often`."""
+
+    def __init__(self, transport: Transport, most: float | None) -> None:
+        self.name = transport.name
+        self.batches = transport.batches
+        self.rate = most
+        """Requests a second that are allowed now; None for any number."""
+        self.took: float | None = None
+        """Seconds that the last answer took, without the wait before it was asked for."""
+        self._transport = transport
+        self._most = most
+        self._limiter = _limiter(most)
+        self._recent: deque[float] = deque(maxlen=10_000)
+        self._complained_at = 0.0
+
+    async def exchange(self, body: bytes, id: int, seconds: float) -> bytes:
+        """See `Transport`."""
+        self._go_faster()
+        if self._limiter is not None:
+            await self._limiter.acquire()
+        begun = time.monotonic()
+        self._recent.append(begun)
+        answer = await self._transport.exchange(body, id, seconds)
+        self.took = time.monotonic() - begun
+        return answer
+
+    def too_often(self) -> None:
+        """The endpoint wants fewer requests: half of those that it got in the last second."""
+        now = time.monotonic()
+        sent = sum(1 for at in self._recent if now - at <= WINDOW) / WINDOW
+        least = LEAST if self._most is None else min(LEAST, self._most)
+        self._set_rate(max(least, min(sent, self.rate or sent) / 2))
+        self._complained_at = now
+
+    def _go_faster(self) -> None:
+        now = time.monotonic()
+        if self.rate is None or self.rate == self._most or now - self._complained_at < FASTER_AFTER:
+            return
+        self._complained_at = now
+        faster = self.rate * FASTER_BY
+        self._set_rate(faster if self._most is None else min(faster, self._most))
+
+    def _set_rate(self, rate: float) -> None:
+        self.rate = rate
+        self._limiter = _limiter(rate)
+
+
+def _limiter(rate: float | None) -> AsyncLimiter | None:
+    """Lets ``rate`` requests through each second, in bursts of a second's worth."""
+    if rate is None:
+        return None
+    burst = max(1.0, rate)
+    return AsyncLimiter(burst, burst / rate)

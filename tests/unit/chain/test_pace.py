@@ -1,0 +1,63 @@
+"""How often an endpoint is asked."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from chainwatch.chain import pace
+from chainwatch.chain.pace import PacedTransport
+
+
+class Quick:
+    """A transport that answers at once."""
+
+    name = "quick"
+    batches = True
+
+    async def exchange(self, body: bytes, id: int, seconds: float) -> bytes:
+        return body
+
+
+async def test_without_a_limit_nothing_waits() -> None:
+    transport = PacedTransport(Quick(), None)
+    begun = time.monotonic()
+    for _ in range(200):
+        assert await transport.exchange(b"x", 1, 1.0) == b"x"
+    assert time.monotonic() - begun < 0.5
+    assert transport.rate is None
+
+
+async def test_no_more_requests_a_second_are_sent_than_configured() -> None:
+    transport = PacedTransport(Quick(), 20.0)
+    begun = time.monotonic()
+    for _ in range(30):  # a second's worth at once, the rest at the rate
+        await transport.exchange(b"x", 1, 1.0)
+    assert 0.4 < time.monotonic() - begun < 1.5
+
+
+async def test_a_complaint_halves_the_rate_and_peace_raises_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = PacedTransport(Quick(), None)
+    for _ in range(40):
+        await transport.exchange(b"x", 1, 1.0)
+    transport.too_often()
+    assert transport.rate == 20.0
+    transport.too_often()
+    assert transport.rate == 10.0
+    monkeypatch.setattr(pace, "FASTER_AFTER", 0.0)
+    await transport.exchange(b"x", 1, 1.0)
+    assert transport.rate == 15.0
+
+
+async def test_the_learned_rate_stays_between_the_least_and_the_configured_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transport = PacedTransport(Quick(), 5.0)
+    for _ in range(4):
+        transport.too_often()
+    assert transport.rate == pace.LEAST
+    monkeypatch.setattr(pace, "FASTER_AFTER", 0.0)
+    for _ in range(6):
+        await transport.exchange(b"x", 1, 1.0)
+    assert transport.rate == 5.0
