@@ -123,6 +123,7 @@ class ReceiverQueue:
                 for task in left:
                     task.cancel()
                 await asyncio.gather(*left, return_exceptions=True)
+                await self._marks.stop()
 
     async def _recall(self) -> None:
         """Take up a ``ReceiverFailing`` alert that an earlier process raised."""
@@ -330,6 +331,12 @@ class _Marks:
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
         await noted
+
+    async def stop(self) -> None:
+        """Wait for nothing any more."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
 
     async def _write(self) -> None:
         while self._waiting:
