@@ -178,7 +178,7 @@ class Draft:
         name = match["name"]
         if match[0] == "$${":
             return "${"
-        if name in self._environ:
+        if name is not None and name in self._environ:
             self._variables[path] = match[0]
             return self._environ[name]
         if name is None:
