@@ -364,4 +364,4 @@ def _myself() -> str:
 def _looking(config: Path) -> AbstractContextManager[Look]:
     from chainwatch.looking import look
 
-    return look(config, os.environ)
+    return look(config, os.environ, watches=False)

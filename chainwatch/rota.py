@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from chainwatch.alerting.policy import oncall
 from chainwatch.alerting.policy.intervals import Interval, build_intervals
@@ -114,13 +117,15 @@ def _rota(look: Look, at: float) -> Rota:
 
 
 def _next(rota: Rota, name: str, at: float, number: int) -> list[Shift]:
-    """The shift at ``at`` and those after it, ``number`` in all; the last one may be cut off at the horizon."""
-    days = 16.0
+    """The shift at ``at`` and those after it, ``number`` in all; where no end is in sight the last one never ends."""
+    ahead = 16 * 86_400.0
     while True:
-        found = rota.shifts(name, at, at + days * 86_400)
-        if len(found) > number or days * 86_400 > HANDOFFS_WITHIN:
+        found = rota.shifts(name, at, at + ahead)
+        if len(found) > number:
             return found[:number]
-        days *= 4
+        if ahead > HANDOFFS_WITHIN:
+            return [*found[:-1], msgspec.structs.replace(found[-1], ends_at=math.inf)]
+        ahead *= 4
 
 
 def _chosen(rota: Rota, names: Sequence[str]) -> Iterable[str]:
@@ -141,5 +146,5 @@ def _shift(schedule: str, shift: Shift) -> dict[str, Any]:
         "person": shift.duty.person,
         "by": shift.duty.source,
         "from": int(shift.starts_at),
-        "until": int(shift.ends_at),
+        "until": None if shift.ends_at == math.inf else int(shift.ends_at),
     }

@@ -22,7 +22,16 @@ def shifts(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         return
     table(
         ("schedule", "on call", "by", "from", "until"),
-        ((r["schedule"], r["person"] or "nobody", r["by"], when(r["from"]), when(r["until"])) for r in rows),
+        (
+            (
+                r["schedule"],
+                r["person"] or "nobody",
+                r["by"],
+                when(r["from"]),
+                "" if r["until"] is None else when(r["until"]),
+            )
+            for r in rows
+        ),
     )
 
 

@@ -25,6 +25,8 @@ from chainwatch.store.escalations import Escalation
 from chainwatch.store.incidents import Entry, Incident, Kind, Standing
 
 DUE_AT_ONCE = 200
+PAGES = 5
+"""Pages of so many steps that one transaction takes; the others are due at once again, and other writes come between."""
 LOOK_AGAIN_AFTER = 30.0
 """Seconds after which an escalation that was stopped is looked at again: an acknowledgement may have lapsed."""
 ACTOR = "chainwatch"
@@ -68,7 +70,10 @@ class Incidents:
 
     def advance(self, connection: sa.Connection, now: float) -> float | None:
         """Take the steps that are due at ``now``; when the next one is, None for never."""
-        while running := escalations.due(connection, now, DUE_AT_ONCE):
+        for _ in range(PAGES):
+            running = escalations.due(connection, now, DUE_AT_ONCE)
+            if not running:
+                break
             known = stored.by_id(connection, [one.incident_id for one in running])
             standing_in = escalations.overrides(connection, now)
             changed = [self._advance(connection, known[r.incident_id], r, standing_in, now) for r in running]

@@ -29,10 +29,8 @@ def normal_labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 def fingerprint(labels: Mapping[str, str]) -> str:
     """What identifies a condition: 16 hex digits over its labels, whatever their order."""
-    digest = hashlib.blake2b(digest_size=8)
-    for name in sorted(labels):
-        digest.update(f"{name}\xff{labels[name]}\xff".encode())
-    return digest.hexdigest()
+    text = "".join([f"{name}\xff{labels[name]}\xff" for name in sorted(labels)])
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def transition(known: Alert | None, signal: Signal, now: float) -> Alert:

@@ -82,8 +82,6 @@ class ReceiverQueue:
         """When the database is to be looked at again; until then what was fetched is all there is."""
         self._fetched: deque[tuple[Queued, Notification]] = deque()
         self._has_more = False
-        self._has_recovered = False
-        """Whether what waits for its next attempt is to be sent at once."""
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._sending = 0
         self._marks = _Marks(database, self._settle)
@@ -123,6 +121,7 @@ class ReceiverQueue:
                 for task in left:
                     task.cancel()
                 await asyncio.gather(*left, return_exceptions=True)
+                await self._marks.stop()
 
     async def _recall(self) -> None:
         """Take up a ``ReceiverFailing`` alert that an earlier process raised."""
@@ -162,12 +161,11 @@ class ReceiverQueue:
             self._paused_until = max(self._paused_until, self._clock.now() + STORE_PAUSE)
 
     async def _fetch(self) -> None:
-        """Read what can be sent now; of a receiver that was down, whenever it was to be tried again. A probe is one."""
+        """Read what can be sent now. A probe of a receiver that is down takes the oldest, whenever it was to be tried."""
         now = self._clock.now()
         self._look_at = now + POLL  # before the reading: a wake-up meanwhile is not to be missed
         busy = list(self._under_way)
-        limit = 1 if self._breaker.is_open else FETCHED_MAX
-        ready_by = float("inf") if self._breaker.is_open or self._has_recovered else now
+        ready_by, limit = (float("inf"), 1) if self._breaker.is_open else (now, FETCHED_MAX)
 
         def read(connection: sa.Connection) -> tuple[outbox.Claim, list[Notification]]:
             claim = outbox.claim(connection, self.receiver, ready_by, limit, busy)
@@ -181,7 +179,6 @@ class ReceiverQueue:
             return
         self._fetched.extend(zip(claim.found, loaded, strict=True))
         self._has_more = claim.has_more
-        self._has_recovered = self._has_recovered and len(claim.found) == limit
         if claim.next_ready is not None:
             self._look_at = min(self._look_at, claim.next_ready)
 
@@ -222,8 +219,7 @@ class ReceiverQueue:
             return DeliveryError(f"the provider broke: {type(error).__name__}")
         else:
             if self._breaker.is_open:
-                self._has_recovered = True
-                self._look_at = 0.0
+                self._look_at = 0.0  # a probe looks at one only
             self._breaker.succeeded()
             return None
         finally:
@@ -233,7 +229,6 @@ class ReceiverQueue:
     def _breaker_failed(self) -> None:
         """Once the receiver counts as down, what was fetched waits in the database."""
         self._breaker.failed(self._clock.now())
-        self._has_recovered = False
         if self._breaker.is_open:
             self._fetched.clear()
             self._look_at = 0.0
@@ -330,6 +325,12 @@ class _Marks:
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
         await noted
+
+    async def stop(self) -> None:
+        """Wait for nothing any more."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
 
     async def _write(self) -> None:
         while self._waiting:

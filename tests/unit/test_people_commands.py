@@ -135,6 +135,14 @@ def test_the_next_handoffs_are_told_and_gaps_among_them(shell: Shell, database: 
     assert "nobody" in shell.run("oncall", "next", "office").output
 
 
+def test_of_one_who_is_always_on_call_no_end_is_told(shell: Shell, database: Database) -> None:
+    shell.file.write_text(CONFIG.replace('people = ["anna", "ben"]', 'people = ["anna"]'))
+    (found,) = shell.json("oncall", "now", "primary")
+    assert (found["person"], found["until"]) == ("anna", None)
+    assert shell.json("oncall", "next", "primary") == []
+    assert "anna" in shell.run("oncall", "now", "primary").output
+
+
 def test_an_override_puts_another_on_call_until_it_is_taken_back(shell: Shell, database: Database) -> None:
     added = shell.run("oncall", "override", "add", "primary", "ben", "--for", "8h", "--author", "anna")
     assert added.output == "override 1: ben is on call by primary\n"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alerting import incidents as engine_module
 from chainwatch.alerting.incidents import LOOK_AGAIN_AFTER, Incidents, Place
 from chainwatch.alerting.lifecycle import fingerprint
 from chainwatch.alerting.people import People
@@ -124,6 +125,21 @@ def test_steps_that_came_due_while_the_process_was_down_are_all_taken_after_it_s
     opened(connection, engine, 1)
     assert engine.advance(connection, NOW + 450) == NOW + 600
     assert [receiver for receiver, _ in told(connection)] == ["ops", "anna-phone"]
+
+
+def test_a_transaction_takes_so_many_steps_and_asks_to_be_called_for_the_others_at_once_s10(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "PAGES", 1)
+    monkeypatch.setattr(engine_module, "DUE_AT_ONCE", 2)
+    engine = engine_of(people([{"notify": "ops"}]))
+    fire(connection, 1, 2, 3)
+    places = [(i, Place(f"key {i}", "{}", {"alertname": "x"}, "night")) for i in (1, 2, 3)]
+    engine.opened(connection, places, NOW)
+    assert engine.advance(connection, NOW) == NOW
+    assert len(told(connection)) == 2
+    assert engine.advance(connection, NOW) is None
+    assert len(told(connection)) == 3
 
 
 def test_a_repeated_policy_tells_again(connection: sa.Connection) -> None:

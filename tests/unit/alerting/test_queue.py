@@ -11,7 +11,7 @@ from chainwatch.alerting import queue as queues
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.queue import ReceiverQueue
-from chainwatch.alerting.retry import OPENS_AFTER, REFUSALS
+from chainwatch.alerting.retry import LONGEST_OPEN, OPENS_AFTER, REFUSALS
 from chainwatch.model import Signal
 from chainwatch.store import outbox
 from chainwatch.store.database import Database
@@ -346,3 +346,16 @@ async def test_a_worker_that_was_cut_off_can_be_run_again(bench: Bench) -> None:
     await asyncio.gather(task, return_exceptions=True)
     bench._running.append((queue, asyncio.create_task(queue.run())))
     await eventually(lambda: bench.statuses() == ["delivered"] * 9)
+
+
+async def test_a_receiver_that_is_back_gets_at_once_all_that_waited_for_it(bench: Bench) -> None:
+    bench.provider.usual = DOWN
+    bench.start()
+    await bench.apply(*[fires(str(n)) for n in range(10)])
+    began = bench.clock.now()
+    await bench.until(lambda: bench.clock.now() >= began + 900)
+    assert not bench.provider.taken
+    bench.provider.usual = None
+    began = bench.clock.now()
+    await bench.until(lambda: len(bench.provider.taken) == 10)
+    assert bench.clock.now() - began <= LONGEST_OPEN + 1
