@@ -13,7 +13,13 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.store import bulk
-from chainwatch.store.alert_tables import alert_members, alerts, notifications
+from chainwatch.store.alert_tables import (
+    alert_members,
+    alert_repeats,
+    alert_transitions,
+    alerts,
+    notifications,
+)
 from chainwatch.store.bulk import IN_LIST_MAX
 
 State = Literal["pending", "firing", "resolved"]
@@ -156,7 +162,7 @@ def set_audience(connection: sa.Connection, audience: Audience, ids: Sequence[in
 
 
 def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
-    """Forget up to ``limit`` alerts resolved before ``before`` (Unix seconds); how many went.
+    """Forget up to ``limit`` alerts resolved before ``before`` (Unix seconds) with their histories; how many went.
 
     Kept are those of which somebody is still to be told, and the newest alert, whose id must not be given twice.
     """
@@ -175,7 +181,11 @@ def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
         .where(alerts.c.id != newest_id, ~member)
         .limit(limit)
     )
-    return connection.execute(sa.delete(alerts).where(alerts.c.id.in_(doomed))).rowcount
+    ids = connection.execute(doomed).scalars().all()
+    for some in in_chunks(ids):
+        for column in (alert_transitions.c.alert_id, alert_repeats.c.alert_id, alerts.c.id):
+            connection.execute(sa.delete(column.table).where(column.in_(some)))
+    return len(ids)
 
 
 def in_chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -22,6 +22,7 @@ incidents = Table(
     comment="Groups of alerts, each from its first start to its last end.",
 )
 Index("incidents_key", incidents.c.key)
+Index("incidents_ended", incidents.c.ended_at)
 
 incident_alerts = Table(
     "incident_alerts",

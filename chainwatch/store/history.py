@@ -67,20 +67,6 @@ def of(connection: sa.Connection, alert: Alert) -> list[Transition]:
     return sorted(happened, key=lambda one: one.at)
 
 
-def prune(connection: sa.Connection, limit: int) -> int:
-    """Forget up to ``limit`` rows of alerts that are stored no more; how many went."""
-    gone = 0
-    for table, key in (
-        (alert_transitions, alert_transitions.c.id),
-        (alert_repeats, alert_repeats.c.alert_id),
-    ):
-        orphans = (
-            sa.select(key).where(~sa.exists().where(alerts.c.id == table.c.alert_id)).limit(limit - gone)
-        )
-        gone += connection.execute(sa.delete(table).where(key.in_(orphans))).rowcount
-    return gone
-
-
 def count_repeats(connection: sa.Connection, numbers: Mapping[int, int], now: float) -> None:
     """Note that alerts were raised again so many times."""
     if not numbers:

@@ -238,7 +238,7 @@ def prune(connection: sa.Connection, before: float, limit: int) -> int:
         return 0
     newest = connection.execute(sa.select(sa.func.max(incidents.c.id))).scalar()
     query = sa.select(incidents.c.id).where(incidents.c.ended_at < before, incidents.c.id != newest)
-    doomed = connection.execute(query.order_by(incidents.c.id).limit(limit)).scalars().all()
+    doomed = connection.execute(query.order_by(incidents.c.ended_at).limit(limit)).scalars().all()
     for some in in_chunks(doomed):
         inside = sa.select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id.in_(some))
         connection.execute(sa.delete(alert_rises).where(alert_rises.c.alert_id.in_(inside)))

@@ -7,7 +7,7 @@ from itertools import takewhile
 import sqlalchemy as sa
 
 from chainwatch.model import event_id
-from chainwatch.store import alerts, history, holds, incidents, outbox, silences
+from chainwatch.store import alerts, holds, incidents, outbox, silences
 from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks, transfers
 
 
@@ -17,14 +17,13 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
     Transfers whose last event lies before ``before`` (chain time), unless they are unfinished or an alert about them
     fires; logs of blocks before it, unless a reorg may still reach them (transfers carry what they need of
     their logs); notifications finished, incidents over and alerts resolved before ``wall_before`` (Unix seconds), unless
-    somebody is still to be told of them; the histories of alerts that are gone; silences that ended before then.
+    somebody is still to be told of them; silences that ended before then.
     """
     gone = _prune_transfers(connection, before, limit)
     gone += _prune_logs(connection, before, limit - gone)
     gone += outbox.prune(connection, wall_before, limit - gone)
     gone += incidents.prune(connection, wall_before, limit - gone)
     gone += alerts.prune(connection, wall_before, limit - gone)
-    gone += history.prune(connection, limit - gone)
     gone += silences.prune(connection, wall_before, limit - gone)
     gone += holds.prune_told(connection, wall_before, limit - gone)
     return gone

@@ -89,6 +89,7 @@ def test_a_good_configuration_is_fine(config: Path) -> None:
         "receivers": 1,
         "routes": 1,
         "endpoints": [],
+        "gaps": [],
     }
 
 

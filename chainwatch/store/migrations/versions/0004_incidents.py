@@ -41,6 +41,7 @@ def _incidents() -> None:
         comment="Groups of alerts, each from its first start to its last end.",
     )
     op.create_index("incidents_key", "incidents", ["key"])
+    op.create_index("incidents_ended", "incidents", ["ended_at"])
     op.create_table(
         "incident_alerts",
         sa.Column("incident_id", BIG_ID, autoincrement=False, nullable=False),
