@@ -168,6 +168,21 @@ class Pool:
         ask = self._ask_each if self.network.agreement == 1 else self._ask_several
         return await _patient(patience)(ask, read)
 
+    async def second(self, read: Callable[[Endpoint], Awaitable[T]], than: Endpoint) -> T | None:
+        """What ``read`` gets from an endpoint other than ``than``; None when none can be asked or answers.
+
+        Raises `RangeTooWide`: the other may answer a smaller question.
+        """
+        for member in self._usable():
+            if member.endpoint is not than:
+                try:
+                    return await member.measure(read)
+                except RangeTooWide:
+                    raise
+                except RpcError:
+                    continue  # kept in the books by `measure`
+        return None
+
     def on_news(self, listener: Callable[[], None]) -> None:
         """``listener`` is called when a WebSocket tells of a new block, and when an endpoint comes back."""
         self._listeners.append(listener)

@@ -24,8 +24,8 @@ class Fault:
     """A failure of the next ``times`` answers to ``method``; for ever when ``times`` is None.
 
     ``method`` may be ``*`` for any, ``batch`` for any batch. Kinds that concern a whole answer: ``status`` (``value``: the
-    HTTP status, with ``headers``), ``html``, ``{}``, ``cut``, ``close``, ``hang``, ``late`` (``value``: seconds), ``trickle``, ``big``
-    (``value``: bytes).
+    HTTP status, with ``headers``), ``html``, ``{}``, ``cut``, ``close``, ``hang``, ``late`` (``value``: seconds),
+    ``trickle``, ``big`` (``value``: bytes).
     Kinds that concern a result: ``null``, ``error`` (``value``: the error object), ``result`` (``value``: in its place).
     Limits of `eth_getLogs` that stand, with their ``message``: ``range`` (``value``: blocks), ``count`` (``value``: logs).
     Of a batch: ``shuffle``, ``drop`` (its last answer).

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from chainwatch.chain.history import read_range
 from tests.fakenode import FakeChain, FakeNode
-from tests.support.observing import Follower, network_settings, open_pool, ping
+from tests.support.observing import Follower, network_settings, open_pool, ping, watch_pings
 
 UNSUPPORTED = {"code": -32601, "message": "the method does not exist"}
 FULL_BLOOM = "0x" + "ff" * 256
@@ -128,6 +129,62 @@ async def test_row_04_trusted_blooms_spare_the_questions_that_they_answer(
         chain.mine(ping(11))
         await follower.until(lambda: follower.at == 11)
     assert follower.pings == [*ODD, 11]
+
+
+# --- 13: pruned nodes -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def long_chain() -> FakeChain:
+    """A thousand blocks with a ping each."""
+    chain = FakeChain()
+    for number in range(1, 1001):
+        chain.mine(ping(number))
+    return chain
+
+
+@pytest.mark.parametrize("pruned_before", [50, 1001])
+async def test_row_13_a_pruned_node_that_tells_less_is_refused_for_the_range_and_it_is_said_S1(
+    long_chain: FakeChain, pruned_before: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pruned = long_chain.clone()
+    for block in pruned.blocks[:pruned_before]:
+        block.logs.clear()
+    async with (
+        FakeNode(pruned) as one,
+        FakeNode(long_chain) as two,
+        open_pool(network_settings(one.http_url, two.http_url)) as pool,
+    ):
+        await pool.all_tried()
+        found = [e.args["n"] async for b in read_range(pool, watch_pings(), 1, 1000) for e in b.events]
+    assert found == list(range(1, 1001))
+    assert "refused for old blocks" in capsys.readouterr().out
+    assert [query for query in one.queries if int(query["fromBlock"], 16) > 500] == []
+
+
+@pytest.mark.parametrize("message", ["missing trie node", "pruned history unavailable"])
+async def test_row_13_a_pruned_node_that_says_so_is_passed_over_S1(
+    long_chain: FakeChain, message: str
+) -> None:
+    async with FakeNode(long_chain) as one, FakeNode(long_chain) as two:
+        one.fail("eth_getLogs", "error", {"code": -32000, "message": message}, times=None)
+        async with open_pool(network_settings(one.http_url, two.http_url)) as pool:
+            await pool.all_tried()
+            found = [e.args["n"] async for b in read_range(pool, watch_pings(), 1, 1000) for e in b.events]
+            assert message in str(pool.endpoints[0].last_error)
+            assert pool.endpoints[0].state == "ok"  # for newer blocks it may be asked
+    assert found == list(range(1, 1001))
+
+
+async def test_row_23_old_blocks_count_when_two_endpoints_agree_S1(long_chain: FakeChain) -> None:
+    liar = long_chain.clone()
+    liar.blocks[700].logs.clear()
+    async with FakeNode(liar) as one, FakeNode(long_chain) as two, FakeNode(long_chain) as three:
+        settings = network_settings(one.http_url, two.http_url, three.http_url, agreement=2)
+        async with open_pool(settings) as pool:
+            await pool.all_tried()
+            found = [e.args["n"] async for b in read_range(pool, watch_pings(), 1, 1000) for e in b.events]
+    assert found == list(range(1, 1001))
 
 
 # --- 21: time ---------------------------------------------------------------------------------------------
