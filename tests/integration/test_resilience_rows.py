@@ -5,11 +5,20 @@ No row may lose an event, invent one, or stop another network.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chainwatch.app import Monitor
 from chainwatch.chain.history import read_range
+from chainwatch.chain.transport import open_session
+from chainwatch.config import read_dict
+from chainwatch.plan import make_plan
+from chainwatch.store.database import Database
 from tests.fakenode import FakeChain, FakeNode
 from tests.support.observing import Follower, network_settings, open_pool, ping, watch_pings
 
@@ -275,3 +284,42 @@ async def test_row_23_the_third_endpoint_settles_it_S1(chain: FakeChain) -> None
 def test_row_23_more_cannot_agree_than_there_are() -> None:
     with pytest.raises(ValueError, match="2 endpoints cannot agree where `rpc` names 1"):
         network_settings("http://127.0.0.1:1", agreement=2)
+
+
+# --- 17: limits on the range ------------------------------------------------------------------------------
+
+
+async def test_row_17_a_structural_limit_is_remembered_by_the_next_run(
+    node: FakeNode, tmp_path: Path
+) -> None:
+    abi = Path(__file__).parents[2] / "abi" / "connext.json"
+    config: dict[str, Any] = {
+        "networks": {"net": {"chain_id": 1, "rpc": [node.http_url], "start_block": 0, "reorg_window": 2}},
+        "contracts": {"connext": {"abi": str(abi), "address": "0x" + "aa" * 20}},
+        "flows": {
+            "connext": {
+                "contract": "connext",
+                "key": "transferId",
+                "opens": {"step": "xcall", "event": "XCalled"},
+                "expects": [{"step": "execute", "event": "Executed", "on": "net", "within": "1h"}],
+            }
+        },
+        "receivers": {"ops": {"provider": "console"}},
+        "routes": [{"receivers": ["ops"]}],
+    }
+    node.fail("eth_getLogs", "range", 3, times=None, message="block range is limited to 3 blocks")
+    plan = make_plan(read_dict(config))
+    found: list[int | None] = []
+    with closing(Database.open(f"sqlite:///{tmp_path / 'x.db'}", durable=False)) as database:
+        for _ in range(2):
+            async with open_session() as session:
+                monitor = Monitor(plan, database, session)
+                await monitor.start()
+                async with asyncio.timeout(10):
+                    while not (observer := monitor._observers.get("net")) or not observer.status.checkpoint:
+                        await asyncio.sleep(0.02)
+                found.append(observer.status.endpoints[0].max_block_range)
+                await asyncio.sleep(1.2)  # what the network is like is stored once a second
+                await monitor.stop()
+            node.faults.clear()
+    assert found == [3, 3]
