@@ -52,6 +52,8 @@ LOOKBACK_EVERY = 5.0
 LOOKBACK_AT_ONCE = 500
 """Transfers whose opening step is looked for at a time."""
 JUDGED_AT_ONCE = 2_000
+RANGES_PROPERTY = "block_ranges"
+"""The property that holds the most blocks of one question for logs, by endpoint, as JSON."""
 FLOWS_PROPERTY = "flows"
 """The property that tells with which flows the stored transfers were judged."""
 PAST = SEEN_MARGIN + 1
@@ -110,6 +112,8 @@ class Monitor:
         self._supervisor = Supervisor(self.raise_signals, clock)
         self._pools: dict[str, Pool] = {}
         self._observers: dict[str, Observer] = {}
+        self._ranges: dict[str, int] = {}
+        """The most blocks of one question for logs, by endpoint, as stored."""
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
         self._search_wanted = {network: asyncio.Event() for network in plan.watches}
@@ -143,6 +147,8 @@ class Monitor:
                 give_up_after=receiver.give_up_after,
                 external_url=settings.external_url or "",
             )
+        ranges = await self._load(lambda c: schema.get_property(c, RANGES_PROPERTY))
+        self._ranges = msgspec.json.decode(ranges or "{}", type=dict[str, int])
         await self._scheduler.start()
         start = self._supervisor.start
         for name, queue in self._queues.items():
@@ -209,6 +215,7 @@ class Monitor:
         observer = self._observers[name] = Observer(settings, self._plan.watches[name], pool, self._clock)
         checkpoint = (await self._load(blocks.checkpoints)).get(name)
         window = await self._load(lambda c: blocks.window(c, name))
+        pool.remember(self._ranges)
         async with pool:
             async for item in observer.batches(checkpoint, window):
                 await self._process([item])
@@ -271,12 +278,21 @@ class Monitor:
             unheard = {name for name, status in observed.items() if status.head is None}
             changes = holding.update(current, int(now), unheard)
             states = [_state(name, status, now) for name, status in observed.items()]
+            ranges = self._ranges | {
+                endpoint.name: endpoint.max_block_range
+                for status in observed.values()
+                for endpoint in status.endpoints
+                if endpoint.max_block_range is not None
+            }
 
             def save(connection: sa.Connection) -> float | None:
+                if ranges != self._ranges:  # noqa: B023 - written before the next turn
+                    schema.set_property(connection, RANGES_PROPERTY, _json(ranges))  # noqa: B023
                 blocks.save_states(connection, states)  # noqa: B023 - written before the next turn
                 return self._alerts.apply(connection, changes, now)  # noqa: B023
 
             self._wake(await self._write(save))
+            self._ranges = ranges
             await asyncio.sleep(SELF_WATCH_EVERY)
 
     async def _prune(self) -> None:
@@ -329,6 +345,10 @@ class Monitor:
 def _fingerprint(settings: object) -> str:
     """The same text for the same settings."""
     return sha256(msgspec.json.encode(settings, enc_hook=lambda model: model.model_dump())).hexdigest()
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _state(network: str, status: NetworkStatus, now: float) -> NetworkState:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from chainwatch.chain.errors import MalformedAnswer, NotThere, RangeTooWide
+import structlog
+
+from chainwatch.chain.errors import Disputed, MalformedAnswer, NotThere, RangeTooWide
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.watch import NetworkWatch
@@ -113,6 +115,9 @@ async def heavy_block_logs(endpoint: Endpoint, wanted: LogFilter, block: int) ->
     return await endpoint.receipt_logs(wanted, block)
 
 
+_log = structlog.get_logger("chainwatch.chain")
+
+
 class _Page(NamedTuple):
     first: int
     last: Header
@@ -127,7 +132,8 @@ async def _pages(pool: Pool, wanted: LogFilter, first: int, last: int) -> AsyncI
         while reading or begin <= last:
             while begin <= last and len(reading) < IN_FLIGHT:
                 end = min(begin + span.blocks - 1, last)
-                reading.append((begin, end, asyncio.create_task(_read_page(pool, wanted, begin, end))))
+                page_read = _read_page(pool, wanted, begin, end, (first, last))
+                reading.append((begin, end, asyncio.create_task(page_read)))
                 begin = end + 1
             start, end, task = reading[0]
             try:
@@ -152,17 +158,51 @@ async def _cancel(reading: deque[tuple[int, int, asyncio.Task[_Page]]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _read_page(pool: Pool, wanted: LogFilter, first: int, last: int) -> _Page:
+async def _read_page(pool: Pool, wanted: LogFilter, first: int, last: int, whole: tuple[int, int]) -> _Page:
+    """One page of the range ``whole``. The first one, and each without logs, is put to a second endpoint if there is one."""
+    asked: list[Endpoint] = []
+
     async def read(endpoint: Endpoint) -> _Page:
+        if first < endpoint.lacks_before:
+            raise NotThere(
+                endpoint.name, f"lacks logs before block {endpoint.lacks_before}: refused for them"
+            )
         logs = await (
             heavy_block_logs(endpoint, wanted, first) if first == last else endpoint.logs(wanted, first, last)
         )
         untimed = {log.block_number for log in logs if log.timestamp == 0}
         numbers = sorted(untimed | {last})
         headers = {header.number: header for header in await endpoint.headers(numbers)}
+        asked.append(endpoint)
         return _Page(first, headers[last], _checked(endpoint, logs, headers))
 
-    return await pool.ask(read, PATIENCE)
+    page = await pool.agree(read, PATIENCE)
+    if pool.network.agreement > 1 or (page.logs and first > whole[0]):
+        return page
+    return await _confirmed(pool, page, read, asked[-1], whole[1])
+
+
+async def _confirmed(
+    pool: Pool, page: _Page, read: Callable[[Endpoint], Awaitable[_Page]], by: Endpoint, last: int
+) -> _Page:
+    """``page`` as ``by`` gave it, or as another endpoint did that has more of it: then ``by`` is pruned up to ``last``.
+
+    Raises `Disputed` when each has logs that the other lacks, or when the other's are of another fork.
+    """
+    other = await pool.second(read, by)
+    more = [] if other is None else sorted(set(other.logs) - set(page.logs))
+    if other is None or not more:
+        return page
+    (header,) = await by.headers([more[0].block_number])
+    if header.hash != more[0].block_hash or not set(page.logs) <= set(other.logs):
+        raise Disputed(
+            by.name, f"another endpoint has other logs of the blocks {page.first}..{page.last.number}"
+        )
+    by.lacks_before = max(by.lacks_before, last + 1)
+    _log.warning(
+        "endpoint lacks logs that another has: refused for old blocks", endpoint=by.name, before=last + 1
+    )
+    return other
 
 
 def _checked(endpoint: Endpoint, logs: list[RawLog], headers: dict[int, Header]) -> list[RawLog]:

@@ -70,4 +70,5 @@ _RATE = re.compile(
 )
 _UNKNOWN = re.compile(
     r"unknown block|block not found|header not found|could not find block|block .*not (?:found|known|available)"
+    r"|missing trie node|pruned"
 )

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
@@ -168,6 +168,21 @@ class Pool:
         ask = self._ask_each if self.network.agreement == 1 else self._ask_several
         return await _patient(patience)(ask, read)
 
+    async def second(self, read: Callable[[Endpoint], Awaitable[T]], than: Endpoint) -> T | None:
+        """What ``read`` gets from an endpoint other than ``than``; None when none can be asked or answers.
+
+        Raises `RangeTooWide`: the other may answer a smaller question.
+        """
+        for member in self._usable():
+            if member.endpoint is not than:
+                try:
+                    return await member.measure(read)
+                except RangeTooWide:
+                    raise
+                except RpcError:
+                    continue  # kept in the books by `measure`
+        return None
+
     def on_news(self, listener: Callable[[], None]) -> None:
         """``listener`` is called when a WebSocket tells of a new block, and when an endpoint comes back."""
         self._listeners.append(listener)
@@ -182,6 +197,11 @@ class Pool:
     def woken(self) -> bool:
         """Whether a WebSocket is subscribed to new blocks."""
         return any(member.kind == "websocket" and member.usable for member in self._members)
+
+    def remember(self, ranges: Mapping[str, int]) -> None:
+        """Takes up the most blocks of one `eth_getLogs` that endpoints, by name, were found to give in earlier runs."""
+        for member in self._members:
+            member.endpoint.max_range = ranges.get(member.name)
 
     @property
     def alone(self) -> bool:

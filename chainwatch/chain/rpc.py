@@ -64,6 +64,8 @@ class Endpoint:
         self.max_range: int | None = None
         """Most blocks that one `eth_getLogs` may span here, as far as its answers have told."""
         self.last_head: Header | None = None
+        self.lacks_before = 0
+        """The block before which logs were found to be missing here: a pruned node."""
         self.foreign_blooms = False
         """Whether a block here had a log that its bloom excludes: its blooms tell nothing."""
         self._transport = transport

@@ -5,12 +5,22 @@ No row may lose an event, invent one, or stop another network.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chainwatch.app import Monitor
+from chainwatch.chain.history import read_range
+from chainwatch.chain.transport import open_session
+from chainwatch.config import read_dict
+from chainwatch.plan import make_plan
+from chainwatch.store.database import Database
 from tests.fakenode import FakeChain, FakeNode
-from tests.support.observing import Follower, network_settings, open_pool, ping
+from tests.support.observing import Follower, network_settings, open_pool, ping, watch_pings
 
 UNSUPPORTED = {"code": -32601, "message": "the method does not exist"}
 FULL_BLOOM = "0x" + "ff" * 256
@@ -130,6 +140,62 @@ async def test_row_04_trusted_blooms_spare_the_questions_that_they_answer(
     assert follower.pings == [*ODD, 11]
 
 
+# --- 13: pruned nodes -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def long_chain() -> FakeChain:
+    """A thousand blocks with a ping each."""
+    chain = FakeChain()
+    for number in range(1, 1001):
+        chain.mine(ping(number))
+    return chain
+
+
+@pytest.mark.parametrize("pruned_before", [50, 1001])
+async def test_row_13_a_pruned_node_that_tells_less_is_refused_for_the_range_and_it_is_said_S1(
+    long_chain: FakeChain, pruned_before: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pruned = long_chain.clone()
+    for block in pruned.blocks[:pruned_before]:
+        block.logs.clear()
+    async with (
+        FakeNode(pruned) as one,
+        FakeNode(long_chain) as two,
+        open_pool(network_settings(one.http_url, two.http_url)) as pool,
+    ):
+        await pool.all_tried()
+        found = [e.args["n"] async for b in read_range(pool, watch_pings(), 1, 1000) for e in b.events]
+    assert found == list(range(1, 1001))
+    assert "refused for old blocks" in capsys.readouterr().out
+    assert [query for query in one.queries if int(query["fromBlock"], 16) > 500] == []
+
+
+@pytest.mark.parametrize("message", ["missing trie node", "pruned history unavailable"])
+async def test_row_13_a_pruned_node_that_says_so_is_passed_over_S1(
+    long_chain: FakeChain, message: str
+) -> None:
+    async with FakeNode(long_chain) as one, FakeNode(long_chain) as two:
+        one.fail("eth_getLogs", "error", {"code": -32000, "message": message}, times=None)
+        async with open_pool(network_settings(one.http_url, two.http_url)) as pool:
+            await pool.all_tried()
+            found = [e.args["n"] async for b in read_range(pool, watch_pings(), 1, 1000) for e in b.events]
+            assert message in str(pool.endpoints[0].last_error)
+            assert pool.endpoints[0].state == "ok"  # for newer blocks it may be asked
+    assert found == list(range(1, 1001))
+
+
+async def test_row_23_old_blocks_count_when_two_endpoints_agree_S1(long_chain: FakeChain) -> None:
+    liar = long_chain.clone()
+    liar.blocks[700].logs.clear()
+    async with FakeNode(liar) as one, FakeNode(long_chain) as two, FakeNode(long_chain) as three:
+        settings = network_settings(one.http_url, two.http_url, three.http_url, agreement=2)
+        async with open_pool(settings) as pool:
+            await pool.all_tried()
+            found = [e.args["n"] async for b in read_range(pool, watch_pings(), 1, 1000) for e in b.events]
+    assert found == list(range(1, 1001))
+
+
 # --- 21: time ---------------------------------------------------------------------------------------------
 
 
@@ -218,3 +284,42 @@ async def test_row_23_the_third_endpoint_settles_it_S1(chain: FakeChain) -> None
 def test_row_23_more_cannot_agree_than_there_are() -> None:
     with pytest.raises(ValueError, match="2 endpoints cannot agree where `rpc` names 1"):
         network_settings("http://127.0.0.1:1", agreement=2)
+
+
+# --- 17: limits on the range ------------------------------------------------------------------------------
+
+
+async def test_row_17_a_structural_limit_is_remembered_by_the_next_run(
+    node: FakeNode, tmp_path: Path
+) -> None:
+    abi = Path(__file__).parents[2] / "abi" / "connext.json"
+    config: dict[str, Any] = {
+        "networks": {"net": {"chain_id": 1, "rpc": [node.http_url], "start_block": 0, "reorg_window": 2}},
+        "contracts": {"connext": {"abi": str(abi), "address": "0x" + "aa" * 20}},
+        "flows": {
+            "connext": {
+                "contract": "connext",
+                "key": "transferId",
+                "opens": {"step": "xcall", "event": "XCalled"},
+                "expects": [{"step": "execute", "event": "Executed", "on": "net", "within": "1h"}],
+            }
+        },
+        "receivers": {"ops": {"provider": "console"}},
+        "routes": [{"receivers": ["ops"]}],
+    }
+    node.fail("eth_getLogs", "range", 3, times=None, message="block range is limited to 3 blocks")
+    plan = make_plan(read_dict(config))
+    found: list[int | None] = []
+    with closing(Database.open(f"sqlite:///{tmp_path / 'x.db'}", durable=False)) as database:
+        for _ in range(2):
+            async with open_session() as session:
+                monitor = Monitor(plan, database, session)
+                await monitor.start()
+                async with asyncio.timeout(10):
+                    while not (observer := monitor._observers.get("net")) or not observer.status.checkpoint:
+                        await asyncio.sleep(0.02)
+                found.append(observer.status.endpoints[0].max_block_range)
+                await asyncio.sleep(1.2)  # what the network is like is stored once a second
+                await monitor.stop()
+            node.faults.clear()
+    assert found == [3, 3]

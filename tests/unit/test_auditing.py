@@ -89,7 +89,7 @@ async def test_what_is_stored_as_it_is_in_the_chain_is_proven_S1(watched: Watche
     found = await audit(watched.plan, watched.database, "alpha")
     assert (found.logs, found.differences) == (len(watched.stored), ())
     assert found.logs >= 2
-    assert len(found.endpoints) == 1
+    assert found.endpoints
 
 
 async def test_a_missing_log_is_found_and_put_in_with_its_transfer_S1(watched: Watched) -> None:
