@@ -46,15 +46,16 @@ async def read_range(
     network was read before, so the first batch also says when its first block was made.
     """
     first_timestamp = (await header_at(pool, first)).timestamp if first_ever else None
-    async for page in _pages(pool, watch.filter, first, last):
+    async for page in _pages(pool, watch.filter, first, last, ends=True):
+        assert page.end is not None
         events, undecoded = watch.decode_all(page.logs)
         yield Batch(
             watch.network,
             page.first,
-            page.last,
+            page.end,
             events,
             undecoded,
-            headers=(page.last,),
+            headers=(page.end,),
             first_timestamp=first_timestamp,
         )
         first_timestamp = None
@@ -69,7 +70,10 @@ async def find_logs(
     """
     wanted = LogFilter((address,), tuple(topics))
     return [
-        log async for page in _pages(pool, wanted, first, last) for log in page.logs if wanted.matches(log)
+        log
+        async for page in _pages(pool, wanted, first, last, ends=False)
+        for log in page.logs
+        if wanted.matches(log)
     ]
 
 
@@ -120,11 +124,13 @@ _log = structlog.get_logger("chainwatch.chain")
 
 class _Page(NamedTuple):
     first: int
-    last: Header
+    last: int
+    end: Header | None
+    """The header of its last block, where that was asked for."""
     logs: list[RawLog]
 
 
-async def _pages(pool: Pool, wanted: LogFilter, first: int, last: int) -> AsyncIterator[_Page]:
+async def _pages(pool: Pool, wanted: LogFilter, first: int, last: int, *, ends: bool) -> AsyncIterator[_Page]:
     span = _Span(pool.network.max_block_range)
     reading: deque[tuple[int, int, asyncio.Task[_Page]]] = deque()
     begin = first
@@ -132,7 +138,7 @@ async def _pages(pool: Pool, wanted: LogFilter, first: int, last: int) -> AsyncI
         while reading or begin <= last:
             while begin <= last and len(reading) < IN_FLIGHT:
                 end = min(begin + span.blocks - 1, last)
-                page_read = _read_page(pool, wanted, begin, end, (first, last))
+                page_read = _read_page(pool, wanted, begin, end, (first, last), ends)
                 reading.append((begin, end, asyncio.create_task(page_read)))
                 begin = end + 1
             start, end, task = reading[0]
@@ -158,7 +164,9 @@ async def _cancel(reading: deque[tuple[int, int, asyncio.Task[_Page]]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _read_page(pool: Pool, wanted: LogFilter, first: int, last: int, whole: tuple[int, int]) -> _Page:
+async def _read_page(
+    pool: Pool, wanted: LogFilter, first: int, last: int, whole: tuple[int, int], ends: bool
+) -> _Page:
     """One page of the range ``whole``. The first one, and each without logs, is put to a second endpoint if there is one."""
     asked: list[Endpoint] = []
 
@@ -170,11 +178,11 @@ async def _read_page(pool: Pool, wanted: LogFilter, first: int, last: int, whole
         logs = await (
             heavy_block_logs(endpoint, wanted, first) if first == last else endpoint.logs(wanted, first, last)
         )
-        untimed = {log.block_number for log in logs if log.timestamp == 0}
-        numbers = sorted(untimed | {last})
-        headers = {header.number: header for header in await endpoint.headers(numbers)}
+        numbers = {log.block_number for log in logs if log.timestamp == 0} | ({last} if ends else set())
+        found = await endpoint.headers(sorted(numbers)) if numbers else []
+        headers = {header.number: header for header in found}
         asked.append(endpoint)
-        return _Page(first, headers[last], _checked(endpoint, logs, headers))
+        return _Page(first, last, headers.get(last), _checked(endpoint, logs, headers))
 
     page = await pool.agree(read, PATIENCE)
     if pool.network.agreement > 1 or (page.logs and first > whole[0]):
@@ -195,9 +203,7 @@ async def _confirmed(
         return page
     (header,) = await by.headers([more[0].block_number])
     if header.hash != more[0].block_hash or not set(page.logs) <= set(other.logs):
-        raise Disputed(
-            by.name, f"another endpoint has other logs of the blocks {page.first}..{page.last.number}"
-        )
+        raise Disputed(by.name, f"another endpoint has other logs of the blocks {page.first}..{page.last}")
     by.lacks_before = max(by.lacks_before, last + 1)
     _log.warning(
         "endpoint lacks logs that another has: refused for old blocks", endpoint=by.name, before=last + 1
