@@ -108,8 +108,15 @@ class Anvil:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stops the process without ending it (SIGSTOP): connections stay open and nothing answers."""
+        """Stops the process without ending it (SIGSTOP): connections stay open and nothing answers.
+
+        Returns once every thread has stopped: on a busy machine one may still answer for a moment.
+        """
         self._running.send_signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self._running.pid}/task")
+        until = time.monotonic() + 5
+        while time.monotonic() < until and not all(_has_stopped(thread) for thread in threads.glob("*")):
+            time.sleep(0.01)
 
     def thaw(self) -> None:
         """Lets a frozen node go on (SIGCONT)."""
@@ -241,3 +248,11 @@ def _install(folder: Path) -> None:
             raise AnvilError(f"npm could not install anvil: {done.stderr.strip()[-500:]}")
         Path(unfinished).rename(folder)
         Path(unfinished).mkdir()  # for TemporaryDirectory to remove
+
+
+def _has_stopped(thread: Path) -> bool:
+    """Whether a thread's state in /proc is "stopped"; true where there is no /proc."""
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    except OSError:
+        return True
