@@ -23,7 +23,10 @@ async def test_an_audit_tells_what_is_missing_by_its_exit_code_and_repairs_it(wo
     assert "all 2 logs are stored as they are" in fine.out
     await watch.stop()
     with closing(sqlite3.connect(watch.folder / "chainwatch.db")) as database, database:
-        database.execute("DELETE FROM logs WHERE id = (SELECT max(id) FROM logs)")
+        database.execute(
+            "DELETE FROM logs WHERE id = (SELECT max(logs.id) FROM logs, networks "
+            "WHERE networks.name = 'optimism' AND logs.id >> 52 = networks.id)"
+        )
 
     told = await watch.command("audit", "optimism", "--json")
     assert told.code == 1
