@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from chainwatch.checker import transfer as transfers
 from chainwatch.checker.flow import Flow, Step, extract, index_steps
 from chainwatch.checker.transfer import World
-from chainwatch.config.settings import NetworkSettings
+from chainwatch.config import NetworkSettings
 from chainwatch.model import (
     Batch,
     Checkpoint,

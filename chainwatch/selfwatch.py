@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 
 from chainwatch.chain.status import NetworkStatus
-from chainwatch.config.settings import NetworkSettings
+from chainwatch.config import NetworkSettings
 from chainwatch.model import Header, Signal
 
 NETWORK_ALERTS = ("NetworkBlind", "NetworkStalled", "NetworkLagging", "LogsDisputed", "EndpointDegraded")

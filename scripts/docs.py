@@ -20,17 +20,7 @@ PAGE = ROOT / "docs" / "configuration.md"
 
 sys.path.insert(0, str(ROOT))
 
-from chainwatch.config import format_duration, types  # noqa: E402  # the checkout's models
-from chainwatch.config.people import (  # noqa: E402
-    EscalationSettings,
-    EscalationStepSettings,
-    LayerSettings,
-    OnCallSettings,
-    PersonSettings,
-    RiseSettings,
-)
-from chainwatch.config.settings import (  # noqa: E402
-    RECEIVER_MODELS,
+from chainwatch.config import (  # noqa: E402  # the checkout's models
     AcknowledgeSettings,
     AlertSettings,
     ContractSettings,
@@ -46,12 +36,23 @@ from chainwatch.config.settings import (  # noqa: E402
     Settings,
     StepSettings,
     StoreSettings,
+    format_duration,
+    types,
 )
+from chainwatch.config.people import (  # noqa: E402
+    EscalationSettings,
+    EscalationStepSettings,
+    LayerSettings,
+    OnCallSettings,
+    PersonSettings,
+    RiseSettings,
+)
+from chainwatch.config.receivers import RECEIVER_MODELS  # noqa: E402
 
 INTRODUCTION = """\
 # Configuration
 
-<!-- Written by scripts/docs.py from the models in chainwatch/config/settings.py: change those, then run it. -->
+<!-- Written by scripts/docs.py from the models in chainwatch/config: change those, then run it. -->
 
 One TOML file, `config.toml` by default; the one in the repository is a working example with every key.
 `chainwatch check` tells every problem in a file at once, with its line.

@@ -22,7 +22,7 @@ from chainwatch.checker.flow import (
 from chainwatch.checker.path import Path, compile_path
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
-from chainwatch.config.settings import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
+from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.model import AbiEvent, Event, to_hex
 from chainwatch.spelling import did_you_mean, nearest
 

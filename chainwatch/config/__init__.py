@@ -16,31 +16,23 @@ from typing import Any
 import tomli
 
 from chainwatch.config import toml_lines
+from chainwatch.config.alerting import (
+    AcknowledgeSettings,
+    AlertSettings,
+    CooldownSettings,
+    InhibitSettings,
+    IntervalSettings,
+    LifecycleSettings,
+    RouteSettings,
+)
 from chainwatch.config.checks import cross_check
 from chainwatch.config.draft import Draft
 from chainwatch.config.durations import format_duration, parse_duration
 from chainwatch.config.errors import ConfigError, Problem
-from chainwatch.config.settings import (
-    AcknowledgeSettings,
-    AlertSettings,
-    ConsoleSettings,
-    ContractSettings,
-    CooldownSettings,
-    DiscordSettings,
-    FlowSettings,
-    InhibitSettings,
-    IntervalSettings,
-    LifecycleSettings,
-    LogSettings,
-    NetworkSettings,
-    OpeningSettings,
-    ReceiverSettings,
-    RouteSettings,
-    Settings,
-    StepSettings,
-    StoreSettings,
-    WebhookSettings,
-)
+from chainwatch.config.flows import FlowSettings, OpeningSettings, StepSettings
+from chainwatch.config.networks import ContractSettings, NetworkSettings
+from chainwatch.config.receivers import ConsoleSettings, DiscordSettings, ReceiverSettings, WebhookSettings
+from chainwatch.config.settings import LogSettings, Settings, StoreSettings
 
 __all__ = [
     "AcknowledgeSettings",

@@ -12,7 +12,18 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from chainwatch.config import toml_lines
+from chainwatch.config.alerting import (
+    AcknowledgeSettings,
+    AlertSettings,
+    CooldownSettings,
+    InhibitSettings,
+    IntervalSettings,
+    LifecycleSettings,
+    RouteSettings,
+)
 from chainwatch.config.errors import ConfigError, Problem, expectation
+from chainwatch.config.flows import FlowSettings, OpeningSettings, StepSettings
+from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import (
     EscalationSettings,
     EscalationStepSettings,
@@ -21,27 +32,8 @@ from chainwatch.config.people import (
     PersonSettings,
     RiseSettings,
 )
-from chainwatch.config.settings import (
-    RECEIVER_MODELS,
-    SECRET_KEYS,
-    AcknowledgeSettings,
-    AlertSettings,
-    ConsoleSettings,
-    ContractSettings,
-    CooldownSettings,
-    FlowSettings,
-    InhibitSettings,
-    IntervalSettings,
-    LifecycleSettings,
-    LogSettings,
-    NetworkSettings,
-    OpeningSettings,
-    ReceiverSettings,
-    RouteSettings,
-    Settings,
-    StepSettings,
-    StoreSettings,
-)
+from chainwatch.config.receivers import RECEIVER_MODELS, ConsoleSettings, ReceiverSettings
+from chainwatch.config.settings import SECRET_KEYS, LogSettings, Settings, StoreSettings
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.config.types import WebLink
 from chainwatch.spelling import did_you_mean, nearest

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chainwatch.alerting.manager import AlertManager
-from chainwatch.config.settings import RouteSettings
+from chainwatch.config import RouteSettings
 from chainwatch.pipeline import Pipeline
 from chainwatch.store import schema
 from tests.property.worlds import (

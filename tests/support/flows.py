@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from chainwatch.checker.compiler import compile_flow
 from chainwatch.checker.flow import Flow
-from chainwatch.config.settings import FlowSettings, NetworkSettings
+from chainwatch.config import FlowSettings, NetworkSettings
 from chainwatch.model import AbiEvent, AbiParam, Event, Header, RawLog, Signal
 from chainwatch.store.blocks import StoredLog
 

@@ -18,7 +18,7 @@ from chainwatch.checker.flow import (
     extract,
     index_steps,
 )
-from chainwatch.config.settings import NetworkSettings
+from chainwatch.config import NetworkSettings
 from chainwatch.model import AbiEvent, AbiParam, Event, Occurrence
 from tests.support.flows import EVENTS, NETWORKS, event, flow
 

@@ -1,0 +1,121 @@
+"""The kinds of transfers: what opens one, and which steps must follow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from chainwatch.config.durations import parse_duration
+from chainwatch.config.types import (
+    Duration,
+    Names,
+    PositiveDuration,
+    Severity,
+    Table,
+    Text,
+    WebLink,
+)
+
+Repeat = Literal["alert", "allow"]
+
+_WHERE = "Condition on the event; only events that meet it count. Default: all."
+_AMOUNT = "Path of the amount among the event's arguments, shown in alerts."
+_ASSET = "Path of the asset's address among the event's arguments, shown in alerts."
+_CONTRACT = "Contract that emits the event. Default: the flow's."
+_KEY = "Path, or list of paths, of the key in this event. Default: the flow's."
+_EVENT = "The event's name in the ABI, or its full signature where the name is overloaded."
+_VERIFY = "Built-in checks of the event, by name, such as `connext.transfer_id`."
+
+
+class OpeningSettings(Table):
+    """The step that opens a transfer."""
+
+    step: Text = Field(description="The step's name.")
+    event: Text = Field(description=_EVENT)
+    contract: Text | None = Field(default=None, description=_CONTRACT)
+    key: Names | None = Field(default=None, description=_KEY)
+    origin: Text | None = Field(
+        default=None,
+        description="Network the transfer comes from: a network's name or a path into the arguments, checked "
+        "against where the event was seen. Default: where it was seen.",
+    )
+    destination: Text | None = Field(
+        default=None,
+        description="Network the transfer goes to: a network's name or a path into the arguments.",
+    )
+    amount: Text | None = Field(default=None, description=_AMOUNT)
+    asset: Text | None = Field(default=None, description=_ASSET)
+    where: Text | None = Field(default=None, description=_WHERE)
+    on: Text | None = Field(default=None, description="Count this step on this network only. Default: all.")
+    verify: list[Text] = Field(default=[], description=_VERIFY)
+
+
+class StepSettings(Table):
+    """A step that must follow the opening one."""
+
+    step: Text = Field(description="The step's name.")
+    event: Text = Field(description=_EVENT)
+    contract: Text | None = Field(default=None, description=_CONTRACT)
+    key: Names | None = Field(default=None, description=_KEY)
+    on: Text = Field(
+        default="destination",
+        description="Where the step is expected: `origin`, `destination` or a network's name.",
+    )
+    origin: Text | None = Field(
+        default=None,
+        description="Where the opening step must have been: a network's name or a path into the arguments. "
+        "Without it an event that has no opening step cannot be told to be an orphan.",
+    )
+    within: PositiveDuration = Field(
+        description="Time allowed from the opening step's block; later is `TransferOverdue`."
+    )
+    severity: Severity = Field(default="P1", description="Severity of `TransferOverdue` for this step.")
+    where: Text | None = Field(default=None, description=_WHERE)
+    assert_: Text | None = Field(
+        default=None,
+        alias="assert",
+        description="Condition that must hold once both events are known (`opening` is the opening event); "
+        "else `TransferMismatch`.",
+    )
+    amount: Text | None = Field(default=None, description=_AMOUNT)
+    asset: Text | None = Field(default=None, description=_ASSET)
+    verify: list[Text] = Field(default=[], description=_VERIFY)
+    repeat: Repeat | None = Field(
+        default=None, description="`alert` or `allow` a second event of this step. Default: the flow's."
+    )
+
+
+class FlowSettings(Table):
+    """A kind of transfer: the key its events share, the opening step, the steps expected after it."""
+
+    name: str = Field(description="The table's key.")
+    contract: Text = Field(description="Contract that emits the events.")
+    key: Names = Field(
+        min_length=1,
+        description="Path among an event's arguments, or list of paths, whose values identify a transfer.",
+    )
+    network_by: Text = Field(
+        default="chain_id",
+        description="Network attribute by which values in events name networks, such as `domain`.",
+    )
+    opens: OpeningSettings = Field(description="The opening step.")
+    expects: list[StepSettings] = Field(min_length=1, description="The steps expected after it.")
+    orphan_grace: Duration = Field(
+        default=parse_duration("10m"),
+        description="How far the origin network must be seen past a step without opening: then it is an orphan.",
+    )
+    orphan_severity: Severity = Field(default="P0", description="Severity of `TransferOrphan`.")
+    lookback: Duration = Field(
+        default=parse_duration("7d"),
+        description="How long before the origin's first watched block an opening step is still looked for. "
+        '`"0s"` turns that off.',
+    )
+    repeat: Repeat = Field(
+        default="alert",
+        description="`alert`: a step seen twice raises `TransferRepeated`; `allow`: it does not.",
+    )
+    runbook_url: WebLink | None = Field(default=None, description="Link put into every alert of this flow.")
+    verify: list[Text] = Field(
+        default=[], description="Built-in checks applied to every event that has the needed fields."
+    )

@@ -1,0 +1,87 @@
+"""Where notifications go: one model per provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictBool
+
+from chainwatch.config.durations import parse_duration
+from chainwatch.config.types import (
+    AtLeastOne,
+    HttpUrl,
+    PositiveDuration,
+    Secret,
+    Severity,
+    Table,
+    Text,
+)
+
+_PROVIDER = "The kind of channel: `console`, `discord` or `webhook`."
+
+
+class _Receiver(Table):
+    """What every receiver has."""
+
+    name: str = Field(description="The table's key.")
+    give_up_after: PositiveDuration = Field(
+        default=parse_duration("24h"), description="Time of failed tries after which a notification is dead."
+    )
+    send_resolved: StrictBool = Field(default=True, description="Whether to tell that an alert has ended.")
+    rate_limit: dict[Severity, AtLeastOne] = Field(
+        default={},
+        description="Severity → notifications about new alerts a minute, for each source of alerts. What is over comes "
+        "as one summary at the end of the minute.",
+    )
+
+
+class ConsoleSettings(_Receiver):
+    """Alerts as readable lines on standard output."""
+
+    provider: Literal["console"] = Field(description=_PROVIDER)
+    color: Literal["auto", "always", "never"] = Field(
+        default="auto", description="Colours; `auto`: on a terminal."
+    )
+
+
+class DiscordSettings(_Receiver):
+    """A channel on Discord."""
+
+    provider: Literal["discord"] = Field(description=_PROVIDER)
+    url: HttpUrl = Field(description="The channel's webhook URL (secret).")
+    username: Text | None = Field(default=None, description="Sender's name. Default: as set on Discord.")
+    rate_limit: dict[Severity, AtLeastOne] = Field(
+        default={"P0": 10, "P1": 5, "P2": 3, "P3": 1},
+        description="Severity → notifications about new alerts a minute, for each source of alerts. What is over comes "
+        "as one summary at the end of the minute.",
+    )
+
+
+class WebhookSettings(_Receiver):
+    """Any HTTP server: Alertmanager's webhook body, version 4."""
+
+    provider: Literal["webhook"] = Field(description=_PROVIDER)
+    url: HttpUrl = Field(description="Where to POST (secret).")
+    secret: Secret | None = Field(
+        default=None, min_length=1, description="Key of the HMAC-SHA256 signature. Default: not signed."
+    )
+    headers: dict[str, Secret] = Field(default={}, description="Further HTTP headers (secret).")
+    allow_private: StrictBool = Field(
+        default=False, description="Allow loopback and private addresses, which are refused otherwise."
+    )
+    timeout: PositiveDuration = Field(
+        default=parse_duration("10s"), description="Time to wait for an answer."
+    )
+
+
+ReceiverSettings = Annotated[
+    ConsoleSettings | DiscordSettings | WebhookSettings, Field(discriminator="provider")
+]
+
+RECEIVER_MODELS: Mapping[str, type[_Receiver]] = {
+    "console": ConsoleSettings,
+    "discord": DiscordSettings,
+    "webhook": WebhookSettings,
+}
+"""Provider → the model of its settings."""
