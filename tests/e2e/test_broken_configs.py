@@ -13,8 +13,16 @@ FOLDER = Path(__file__).parents[1] / "data" / "broken_configs"
 BROKEN = sorted(FOLDER.glob("*.toml"))
 
 
-@pytest.mark.parametrize("command", ["check", "run", "status"])
-@pytest.mark.parametrize("file", BROKEN, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        pytest.param(file, command, id=f"{file.stem}-{command}")
+        for file in BROKEN
+        for command in ("check", "run", "status")
+        if (file.stem, command)
+        != ("no-networks", "status")  # the alerts that it shows may come from elsewhere
+    ],
+)
 def test_a_broken_configuration_is_bad_usage(file: Path, command: str) -> None:
     done = CliRunner().invoke(main, ["--config", str(file), command])
     assert done.exit_code == 2

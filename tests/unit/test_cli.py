@@ -10,7 +10,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from chainwatch.cli import BAD_USAGE, FAILED, main
+from chainwatch.cli import main
+from chainwatch.commands.common import BAD_USAGE, FAILED
 from chainwatch.store import outbox
 from chainwatch.store.database import Database
 from tests.support.ports import free_port
@@ -249,7 +250,7 @@ def test_a_network_that_is_nearly_right_is_suggested(config: Path) -> None:
 def test_a_dead_endpoint_fails_the_online_check_without_its_url(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S9
-    monkeypatch.setattr("chainwatch.online.PATIENCE", 0.1)
+    monkeypatch.setattr("chainwatch.operations.online.PATIENCE", 0.1)
     result = call("check", "--online", "--json", config=config)
     assert result.exit_code == FAILED
     told = json.loads(result.stdout)

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from chainwatch.chain.abi import load_abi
-from chainwatch.init import Given, ask, create
 from chainwatch.keccak import keccak256
+from chainwatch.operations.init import Given, ask, create
 from chainwatch.plan import Plan, load_plan
 from chainwatch.presets import PRESETS
 from tests.support.pages import ROOT, blocks, variables

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from chainwatch.alerting.policy.limits import source_of
-from chainwatch.looking import Look
 from chainwatch.model import SEVERITIES
+from chainwatch.operations.looking import Look
 from chainwatch.store import alerts as stored_alerts
 from chainwatch.store import history, incidents, outbox, statistics
 from chainwatch.store.alerts import Alert

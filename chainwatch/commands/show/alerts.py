@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from chainwatch.alerting.providers.text import clean, when
+from chainwatch.commands.show.terminal import print_json, table
 from chainwatch.config import format_duration
-from chainwatch.show import table
 
 
 def alert(view: Mapping[str, Any], as_json: bool) -> None:
     """Everything about one alert."""
     if as_json:
-        _json(view)
+        print_json(view)
         return
     rows = [("id", view["id"]), ("state", view["state"]), ("fingerprint", view["fingerprint"])]
     rows += [(name, value) for name, value in view["labels"].items()]
@@ -37,7 +36,7 @@ def alert(view: Mapping[str, Any], as_json: bool) -> None:
 def history(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     """One line for each thing that happened."""
     if as_json:
-        _json(rows)
+        print_json(rows)
         return
     columns = ("at", "what", "cause", "by", "receiver", "note")
     table(
@@ -49,7 +48,7 @@ def history(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 def explanation(view: Mapping[str, Any], as_json: bool) -> None:
     """For each receiver whether it was told, and why; then the history."""
     if as_json:
-        _json(view)
+        print_json(view)
         return
     labels = view["alert"]["labels"]
     click.echo(clean(f"{labels['severity']} {labels['alertname']}, {view['alert']['state']}"))
@@ -80,7 +79,7 @@ def explanation(view: Mapping[str, Any], as_json: bool) -> None:
 def silences(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     """One line a silence."""
     if as_json:
-        _json(rows)
+        print_json(rows)
         return
     table(
         ("id", "state", "matchers", "from", "until", "during", "hides", "author", "comment"),
@@ -104,7 +103,7 @@ def silences(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 def cooldowns(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     """One line a cooldown."""
     if as_json:
-        _json(rows)
+        print_json(rows)
         return
     table(
         ("id", "matchers", "by", "within", "author"),
@@ -118,7 +117,7 @@ def cooldowns(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 def routes(view: Mapping[str, Any], as_json: bool) -> None:
     """The tree, with an arrow at the routes that take the alert."""
     if as_json:
-        _json(view)
+        print_json(view)
         return
     for route in view["routes"]:
         mark = "→" if route["takes"] else "·" if route["matches"] else " "
@@ -132,7 +131,3 @@ def routes(view: Mapping[str, Any], as_json: bool) -> None:
 
 def _when(seconds: int | None) -> str:
     return "" if seconds is None else when(seconds).removesuffix(" UTC")
-
-
-def _json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -14,8 +14,8 @@ from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.demo import scenario
 from chainwatch.demo.chain import DemoChain
+from chainwatch.operations.rewinding import rewind
 from chainwatch.plan import Plan, make_plan
-from chainwatch.rewinding import rewind
 from chainwatch.store import blocks, transfers
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError

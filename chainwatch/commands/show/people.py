@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 
 from chainwatch.alerting.providers.text import clean, span, when
-from chainwatch.show import table
+from chainwatch.commands.show.terminal import print_json, table
 
 SHOWN_ALERTS = 100
 """Alerts of an incident that are written out; the others are counted."""
@@ -18,7 +17,7 @@ SHOWN_ALERTS = 100
 def shifts(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     """One line a shift."""
     if as_json:
-        _json(rows)
+        print_json(rows)
         return
     table(
         ("schedule", "on call", "by", "from", "until"),
@@ -38,7 +37,7 @@ def shifts(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 def overrides(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     """One line an override."""
     if as_json:
-        _json(rows)
+        print_json(rows)
         return
     table(
         ("id", "schedule", "person", "from", "until", "author"),
@@ -49,7 +48,7 @@ def overrides(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 def incidents(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     """One line an incident."""
     if as_json:
-        _json(rows)
+        print_json(rows)
         return
     table(
         ("id", "severity", "group", "alerts", "firing", "opened", "ended", "lasted"),
@@ -72,7 +71,7 @@ def incidents(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 def incident(view: Mapping[str, Any], as_json: bool) -> None:
     """One incident in Markdown, for a review after it."""
     if as_json:
-        _json(view)
+        print_json(view)
     else:
         click.echo("\n".join(_markdown(view)))
 
@@ -80,7 +79,7 @@ def incident(view: Mapping[str, Any], as_json: bool) -> None:
 def statistics(view: Mapping[str, Any], as_json: bool) -> None:
     """Totals, times and deliveries of a window."""
     if as_json:
-        _json(view)
+        print_json(view)
         return
     before = view["before"]
     click.echo(f"{when(view['since'])} to {when(view['until'])}")
@@ -135,7 +134,7 @@ def statistics(view: Mapping[str, Any], as_json: bool) -> None:
 def sample(outcome: Mapping[str, Any], as_json: bool) -> None:
     """What became of a receiver's test."""
     if as_json:
-        _json(outcome)
+        print_json(outcome)
     elif outcome["delivered"]:
         click.echo(
             f"{outcome['receiver']} has taken the sample after {outcome['seconds']} s, sent by {outcome['by']}"
@@ -206,7 +205,3 @@ def _share(number: int, of: int) -> str:
 
 def _span(seconds: float | None) -> str:
     return "–" if seconds is None else span(round(seconds))
-
-
-def _json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from chainwatch.init import (
+from chainwatch.keccak import checksum_address
+from chainwatch.operations.init import (
     CHOICES,
     OWN,
     Answers,
@@ -20,11 +21,10 @@ from chainwatch.init import (
     create,
     write_config,
 )
-from chainwatch.keccak import checksum_address
 from chainwatch.plan import Plan, load_plan
 from chainwatch.presets import PRESETS, abi_text
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SPOKE_POOL = "0x5c7BCd6E7De5423a257D81B442095A1a6ced35C5"
 OWN_FLOW = Given(
     preset=OWN,

@@ -13,7 +13,7 @@ from chainwatch.alerting.notification import load
 from chainwatch.alerting.providers import DeliveryError, build_provider
 from chainwatch.alerting.providers.http import open_session
 from chainwatch.config import ReceiverSettings
-from chainwatch.looking import Look
+from chainwatch.operations.looking import Look
 from chainwatch.store import alerts, outbox
 from chainwatch.store.alert_tables import alerts as table
 from chainwatch.store.alerts import Alert

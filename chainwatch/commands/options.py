@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from chainwatch.commands.common import myself
 from chainwatch.config import parse_duration
 from chainwatch.model import SEVERITIES, SEVERITY_NAMES
 
@@ -63,3 +64,28 @@ class Severity(click.ParamType[Any]):
                 f"{value!r} is no severity; there are {', '.join(SEVERITIES)} and their names", param, ctx
             )
         return found
+
+
+Id = click.IntRange(1, 2**63 - 1)
+"""The ID of a row in the database."""
+
+Block = click.IntRange(0, 2**32 - 1)
+"""A block's number."""
+
+ids = click.argument("ids", type=Id, nargs=-1, required=True, metavar="ID…")
+"""The argument of those that do something to rows."""
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+"""The option that every command with a table has."""
+
+at_most = click.option(
+    "--limit",
+    type=click.IntRange(1, 10**9),
+    default=100,
+    show_default=True,
+    help="At most so many, newest first.",
+)
+"""The option of those whose table may be long."""
+
+by = click.option("--by", "actor", default=myself, show_default="you", help="Who does it.")
+"""The option of those that are recorded with who did it."""

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainwatch.cli import BAD_USAGE
-from chainwatch.options import Duration, Moment, Severity
+from chainwatch.commands.common import BAD_USAGE
+from chainwatch.commands.options import Duration, Moment, Severity
 
 APRIL_5 = 1_680_652_800
 

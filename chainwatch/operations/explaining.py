@@ -7,12 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from chainwatch import attending
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.policy.holding import Candidate, held_back
 from chainwatch.alerting.policy.routing import Route, destinations, group_key, is_watchdog, ways
 from chainwatch.config import format_duration, matching
-from chainwatch.looking import Look, alert_view
+from chainwatch.operations import attending
+from chainwatch.operations.looking import Look, alert_view
 from chainwatch.store import acknowledgements, alert_groups, alerts, history, incidents, outbox
 from chainwatch.store.alerts import Alert
 

@@ -10,12 +10,12 @@ import pytest
 
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.app import Monitor
-from chainwatch.auditing import audit, repair
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.demo import scenario
 from chainwatch.demo.chain import DemoChain
 from chainwatch.model import Event
+from chainwatch.operations.auditing import audit, repair
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import alerts, blocks, transfers

@@ -15,7 +15,7 @@ from chainwatch.alerting import tending
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.policies import Policies
 from chainwatch.config import matching
-from chainwatch.looking import Look, alert_view
+from chainwatch.operations.looking import Look, alert_view
 from chainwatch.store import acknowledgements, alerts, history, holds, silences
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.alerts import Alert

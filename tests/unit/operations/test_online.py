@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from chainwatch import online
 from chainwatch.chain.errors import RangeTooWide
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.config import read_dict
 from chainwatch.demo import scenario
 from chainwatch.demo.chain import DemoChain
+from chainwatch.operations import online
 from chainwatch.plan import Plan, make_plan
 from tests.support.ports import free_port
 

@@ -12,7 +12,7 @@ from chainwatch.alerting.policy import oncall
 from chainwatch.alerting.policy.intervals import Interval, build_intervals
 from chainwatch.alerting.policy.oncall import Override, Schedule, Shift, build_schedules
 from chainwatch.config import Settings
-from chainwatch.looking import Look
+from chainwatch.operations.looking import Look
 from chainwatch.spelling import did_you_mean
 from chainwatch.store import escalations
 from chainwatch.store.escalations import StoredOverride

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chainwatch import looking
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.config import RouteSettings
-from chainwatch.looking import STOPPED_AFTER, Look
 from chainwatch.model import SEVERITIES, TRANSFER_STATUSES, Batch, Checkpoint, Signal
+from chainwatch.operations import looking
+from chainwatch.operations.looking import STOPPED_AFTER, Look
 from chainwatch.plan import Plan, load_plan
 from chainwatch.store import blocks, outbox
 from chainwatch.store.blocks import NetworkState

@@ -1,13 +1,12 @@
 """Tables for people, in a terminal and in a pipe; JSON for machines."""
 
-import io
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from chainwatch import show
+from chainwatch.commands.show import watching as show
 
 KEY = "0x" + "ab" * 32 + "/" + "9" * 78
 UINT256 = 2**256 - 1
@@ -48,21 +47,6 @@ def test_a_pipe_gets_each_row_as_one_whole_line(capsys: pytest.CaptureFixture[st
     assert "xcall, execute overdue" in lines[0]
 
 
-def test_a_narrow_terminal_folds_long_keys_and_cuts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stdout", terminal)
-    monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setenv("TERM", "dumb")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    show.table(("key",), [(KEY,)])
-    assert KEY in "".join(line.strip() for line in terminal.getvalue().splitlines())
-    assert "…" not in terminal.getvalue()
-
-
 @pytest.mark.parametrize("text", ["[red]x[/red]", "[/]", "[", "\\[bold]", "tail\\", ":smile:", "[link=x]y"])
 def test_what_looks_like_markup_is_shown_as_it_is(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     show.alerts([alert(annotations={"summary": text})], as_json=False)
@@ -74,11 +58,6 @@ def test_characters_that_steer_a_terminal_do_not_reach_it(capsys: pytest.Capture
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "\u202e" not in out
-
-
-def test_what_is_unknown_is_a_dash_and_flags_are_words(capsys: pytest.CaptureFixture[str]) -> None:
-    show.table(("a", "b", "c", "d"), [(None, True, False, 1)])
-    assert capsys.readouterr().out.splitlines()[-2].split() == ["–", "yes", "no", "1"]
 
 
 def test_a_time_that_no_calendar_has_breaks_no_table(capsys: pytest.CaptureFixture[str]) -> None:

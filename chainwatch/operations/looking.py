@@ -32,12 +32,12 @@ class Look:
 
 
 @contextmanager
-def look(config: Path, environ: Mapping[str, str], *, watches: bool = True) -> Iterator[Look]:
+def look(config: Path, environ: Mapping[str, str]) -> Iterator[Look]:
     """Open what ``config`` names; nothing is made where nothing is. Raises ``ConfigError`` and ``StoreError``.
 
-    ``watches=False``: a configuration without networks serves too, as alerts may come from elsewhere.
+    A configuration without networks serves too, as alerts may come from elsewhere.
     """
-    plan = make_plan(read(config, environ, watches=watches))
+    plan = make_plan(read(config, environ, watches=False))
     with closing(Database.open(plan.settings.store.url.get_secret_value(), create=False)) as opened:
         yield Look(plan, opened, time.time())
 

@@ -1,43 +1,17 @@
-"""Tables for people, JSON for machines."""
+"""What was seen of the networks: their state, transfers, alerts, queues, and the past run again."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from chainwatch.alerting.providers.text import clean, span, when
-from chainwatch.auditing import Audit
+from chainwatch.commands.show.terminal import print_json, table, time_of
 from chainwatch.model import to_hex
+from chainwatch.operations.auditing import Audit
 from chainwatch.plan import Plan
-
-PIPED_WIDTH = 100_000
-"""Columns that a table may take where no terminal limits them."""
-
-_STATE_STYLES = {
-    "live": "green",
-    "complete": "green",
-    "met": "green",
-    "delivered": "green",
-    "resolved": "green",
-    "overdue": "bold red",
-    "orphan": "bold red",
-    "firing": "bold red",
-    "dead": "bold red",
-    "halted": "bold red",
-    "blind": "red",
-    "late": "yellow",
-    "stalled": "yellow",
-    "stopped": "yellow",
-    "unopened": "dim",
-    "untracked": "dim",
-}
 
 
 def audit(found: Audit, repaired: bool, as_json: bool) -> None:
@@ -54,7 +28,7 @@ def audit(found: Audit, repaired: bool, as_json: bool) -> None:
     if as_json:
         blocks = {"network": found.network, "from": found.first, "to": found.last, "logs": found.logs}
         endpoints = {"endpoints": list(found.endpoints), "repaired": repaired and bool(rows)}
-        _json({**blocks, **endpoints, "differences": rows})
+        print_json({**blocks, **endpoints, "differences": rows})
         return
     where = (
         f"{found.network}, blocks {found.first} to {found.last}, read through {', '.join(found.endpoints)}"
@@ -81,7 +55,7 @@ def check(
         "routes": len(settings.routes),
     }
     if as_json:
-        _json(
+        print_json(
             {
                 "ok": all(e["ok"] for e in endpoints),
                 **summary,
@@ -111,7 +85,7 @@ def check(
 def status(view: dict[str, Any], as_json: bool) -> None:
     """Networks, transfers, alerts, queues."""
     if as_json:
-        _json(view)
+        print_json(view)
         return
     table(
         ("network", "chain id", "state", "checkpoint", "head", "lag", "seen until"),
@@ -123,7 +97,7 @@ def status(view: dict[str, Any], as_json: bool) -> None:
                 n["checkpoint"] and n["checkpoint"]["number"],
                 n["head"],
                 n["lag_blocks"],
-                _time(n["seen_until"]),
+                time_of(n["seen_until"]),
             )
             for n in view["networks"]
         ),
@@ -144,7 +118,7 @@ def status(view: dict[str, Any], as_json: bool) -> None:
 def transfers(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     """One line a transfer."""
     if as_json:
-        _json(rows)
+        print_json(rows)
         return
     table(
         ("flow", "transfer", "status", "from", "to", "opened at", "steps"),
@@ -155,7 +129,7 @@ def transfers(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
                 t["status"],
                 t["origin"],
                 t["destination"],
-                _time(t["opened_at"]),
+                time_of(t["opened_at"]),
                 _steps(t),
             )
             for t in rows
@@ -166,7 +140,7 @@ def transfers(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
 def alerts(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     """One line an alert."""
     if as_json:
-        _json(rows)
+        print_json(rows)
         return
     table(
         ("id", "severity", "state", "alert", "started", "ended", "summary"),
@@ -176,8 +150,8 @@ def alerts(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
                 a["labels"]["severity"],
                 a["state"],
                 a["labels"]["alertname"],
-                _time(a["starts_at"]),
-                _time(a["ends_at"]) + (f" ({a['reason']})" if a["reason"] else ""),
+                time_of(a["starts_at"]),
+                time_of(a["ends_at"]) + (f" ({a['reason']})" if a["reason"] else ""),
                 a["annotations"].get("summary", ""),
             )
             for a in rows
@@ -188,7 +162,7 @@ def alerts(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
 def queue(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     """One line a notification."""
     if as_json:
-        _json(rows)
+        print_json(rows)
         return
     table(
         ("id", "receiver", "status", "attempts", "created", "next attempt", "last error"),
@@ -198,8 +172,8 @@ def queue(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
                 n["receiver"],
                 n["status"],
                 n["attempts"],
-                _time(n["created_at"]),
-                _time(n["next_attempt_at"]) if n["status"] == "pending" else "",
+                time_of(n["created_at"]),
+                time_of(n["next_attempt_at"]) if n["status"] == "pending" else "",
                 n["last_error"],
             )
             for n in rows
@@ -210,7 +184,7 @@ def queue(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
 def latency(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     """One line a route and step; durations in seconds."""
     if as_json:
-        _json(rows)
+        print_json(rows)
         return
     columns = ("flow", "origin", "destination", "step", "count", "p50", "p90", "p99", "max", "overdue")
     table(columns, ([row[c] for c in columns] for row in rows))
@@ -219,11 +193,14 @@ def latency(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
 def replay(report: dict[str, Any], as_json: bool) -> None:
     """What a replay found."""
     if as_json:
-        _json(report)
+        print_json(report)
         return
     table(
         ("network", "from", "to", "events", "until"),
-        ((n["name"], n["from"], n["to"], n["events"], _time(n["to_timestamp"])) for n in report["networks"]),
+        (
+            (n["name"], n["from"], n["to"], n["events"], time_of(n["to_timestamp"]))
+            for n in report["networks"]
+        ),
     )
     table(
         ("flow", "status", "transfers"),
@@ -239,8 +216,8 @@ def replay(report: dict[str, Any], as_json: bool) -> None:
             (
                 a["labels"]["severity"],
                 a["labels"]["alertname"],
-                _time(a["starts_at"]),
-                _time(a["ends_at"]) or "still holds",
+                time_of(a["starts_at"]),
+                time_of(a["ends_at"]) or "still holds",
                 a["annotations"].get("summary", ""),
             )
             for a in report["alerts"]
@@ -259,33 +236,3 @@ def _steps(transfer: dict[str, Any]) -> str:
     return ", ".join(
         [*seen, *(f"{name} {state}" for name, state in due.items() if name not in transfer["steps"])]
     )
-
-
-def _json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table. On a terminal long cells go on in a next line, in a pipe a row is one line: nothing is cut off."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    for row in rows:
-        shown.add_row(*map(_cell, row))
-    console = Console()
-    if not console.is_terminal:
-        console.width = PIPED_WIDTH
-    console.print(shown)
-
-
-def _cell(value: Any) -> Text:
-    """``value`` as it stands: what comes from a chain may look like markup or steer a terminal."""
-    if isinstance(value, bool):
-        return Text("yes" if value else "no")
-    text = clean("–" if value is None else " ".join(str(value).splitlines()))
-    return Text(text, _STATE_STYLES.get(text, ""))
-
-
-def _time(seconds: int | None) -> str:
-    """Unix seconds as UTC."""
-    return when(seconds).removesuffix(" UTC") if seconds is not None else ""

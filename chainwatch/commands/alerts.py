@@ -1,0 +1,161 @@
+"""The commands about alerts: see them, take them on, end them, and learn who was told and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chainwatch.commands.common import FAILED, looking_at
+from chainwatch.commands.options import Duration, Id, Moment, Severity, as_json, at_most, by, ids
+
+note = click.option("--note", default="", help="Why, for those who read it later.")
+
+
+def _wanted(command: Any) -> Any:
+    """The options by which alerts are chosen."""
+    for option in reversed(
+        [
+            click.option("--firing", is_flag=True, help="Only those that fire now."),
+            click.option("--name", help="Only alerts of this name, such as TransferOverdue."),
+            click.option(
+                "--severity",
+                "severities",
+                type=Severity(),
+                multiple=True,
+                help="Only this severity (repeatable).",
+            ),
+            click.option("--since", type=Moment(), help="Started at this chain time or later."),
+            click.option("--until", type=Moment(), help="Started by this chain time."),
+            at_most,
+            as_json,
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(invoke_without_command=True)
+@_wanted
+@click.pass_context
+def alerts(context: click.Context, /, **wanted: Any) -> None:
+    """Alerts, firing and past: list them (as without a command), take them on, end them, have them explained."""
+    if context.invoked_subcommand is None:
+        _list(context.obj, **wanted)
+
+
+@alerts.command("list")
+@_wanted
+@click.pass_obj
+def alerts_list(config: Path, /, **wanted: Any) -> None:
+    """List alerts, firing and past."""
+    _list(config, **wanted)
+
+
+def _list(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
+    from chainwatch.commands.show import watching as show
+    from chainwatch.operations import looking
+
+    with looking_at(config) as look:
+        show.alerts(looking.alerts(look, limit, **wanted), as_json)
+
+
+@alerts.command("show")
+@click.argument("alert_id", metavar="ID", type=Id)
+@as_json
+@click.pass_obj
+def alerts_show(config: Path, alert_id: int, as_json: bool) -> None:
+    """Show everything about one alert."""
+    from chainwatch.commands.show import alerts as show
+    from chainwatch.operations import explaining
+
+    with looking_at(config) as look:
+        show.alert(_known(explaining.show(look, alert_id), alert_id), as_json)
+
+
+@alerts.command("history")
+@click.argument("alert_id", metavar="ID", type=Id)
+@as_json
+@click.pass_obj
+def alerts_history(config: Path, alert_id: int, as_json: bool) -> None:
+    """Show what happened to an alert: when, why, and who did it."""
+    from chainwatch.commands.show import alerts as show
+    from chainwatch.operations import explaining
+
+    with looking_at(config) as look:
+        show.history(_known(explaining.history_of(look, alert_id), alert_id), as_json)
+
+
+@alerts.command("explain")
+@click.argument("alert_id", metavar="ID", type=Id)
+@as_json
+@click.pass_obj
+def alerts_explain(config: Path, alert_id: int, as_json: bool) -> None:
+    """Show for every receiver whether it was told of an alert, and why or why not."""
+    from chainwatch.commands.show import alerts as show
+    from chainwatch.operations import explaining
+
+    with looking_at(config) as look:
+        show.explanation(_known(explaining.explain(look, alert_id), alert_id), as_json)
+
+
+@alerts.command("ack")
+@ids
+@by
+@note
+@click.option("--for", "seconds", type=Duration(), help="It lapses after this time. Default: with the alert.")
+@click.pass_obj
+def alerts_ack(config: Path, ids: tuple[int, ...], actor: str, note: str, seconds: float | None) -> None:
+    """Take alerts on: they are not told again, and escalate no further."""
+    from chainwatch.operations import attending
+
+    with looking_at(config) as look:
+        until = None if seconds is None else look.now + seconds
+        left = attending.acknowledge(look, ids, actor, note, until)
+    _report("acknowledged", ids, left, "not firing")
+
+
+@alerts.command("unack")
+@ids
+@by
+@click.pass_obj
+def alerts_unack(config: Path, ids: tuple[int, ...], actor: str) -> None:
+    """Give alerts back: they are told again."""
+    from chainwatch.operations import attending
+
+    with looking_at(config) as look:
+        left = attending.give_back(look, ids, actor)
+    _report("given back", ids, left, "not acknowledged")
+
+
+@alerts.command("resolve")
+@ids
+@by
+@note
+@click.pass_obj
+def alerts_resolve(config: Path, ids: tuple[int, ...], actor: str, note: str) -> None:
+    """End alerts by hand; a condition that begins anew raises them anew."""
+    from chainwatch.operations import attending
+
+    with looking_at(config) as look:
+        left = attending.resolve(look, ids, actor, note)
+    _report("resolved", ids, left, "not firing")
+
+
+def _known(found: Any, alert_id: int) -> Any:
+    if found is None:
+        click.echo(f"no alert has the id {alert_id}; `chainwatch alerts` lists them", err=True)
+        sys.exit(FAILED)
+    return found
+
+
+def _report(done: str, ids: Sequence[int], left: Sequence[int], why: str) -> None:
+    """Say how many it was done to; exit code 1 where it was done to none."""
+    click.echo(f"{len(set(ids)) - len(left)} {done}")
+    if left:
+        click.echo(f"{why}: {', '.join(map(str, left))}", err=True)
+    if len(left) == len(set(ids)):
+        sys.exit(FAILED)

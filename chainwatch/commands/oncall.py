@@ -1,0 +1,99 @@
+"""The commands about who is on call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from chainwatch.commands.common import looking_at, myself
+from chainwatch.commands.options import Duration, Id, Moment, as_json
+
+
+@click.group()
+def oncall() -> None:
+    """Who is on call, now and next, and who stands in."""
+
+
+@oncall.command("now")
+@click.argument("schedules", nargs=-1)
+@click.option("--at", type=Moment(), help="Then instead: a date, a time, or Unix seconds.")
+@as_json
+@click.pass_obj
+def oncall_now(config: Path, schedules: tuple[str, ...], at: int | None, as_json: bool) -> None:
+    """Show who is on call, by schedule."""
+    from chainwatch.commands.show import people as show
+    from chainwatch.operations import rota
+
+    with looking_at(config) as look:
+        show.shifts(rota.now(look, schedules, look.now if at is None else at), as_json)
+
+
+@oncall.command("next")
+@click.argument("schedules", nargs=-1)
+@click.option("--number", type=click.IntRange(1, 100), default=5, show_default=True, help="So many handoffs.")
+@click.option("--at", type=Moment(), help="After this time instead of now.")
+@as_json
+@click.pass_obj
+def oncall_next(config: Path, schedules: tuple[str, ...], number: int, at: int | None, as_json: bool) -> None:
+    """Show the next handoffs, and the gaps between them."""
+    from chainwatch.commands.show import people as show
+    from chainwatch.operations import rota
+
+    with looking_at(config) as look:
+        show.shifts(rota.upcoming(look, schedules, look.now if at is None else at, number), as_json)
+
+
+@oncall.group("override", invoke_without_command=True)
+@as_json
+@click.pass_context
+def oncall_override(context: click.Context, as_json: bool) -> None:
+    """List who stands in for whom; `add` and `remove` change it."""
+    from chainwatch.commands.show import people as show
+    from chainwatch.operations import rota
+
+    if context.invoked_subcommand is None:
+        with looking_at(context.obj) as look:
+            show.overrides(rota.overrides(look), as_json)
+
+
+@oncall_override.command("add")
+@click.argument("schedule")
+@click.argument("person")
+@click.option("--from", "start", type=Moment(), help="Default: now.")
+@click.option("--until", type=Moment(), help="The end; or give --for.")
+@click.option("--for", "seconds", type=Duration(), help="How long, such as 8h.")
+@click.option("--author", help="Who says so. Default: the user's name.")
+@click.pass_obj
+def override_add(
+    config: Path,
+    schedule: str,
+    person: str,
+    start: int | None,
+    until: int | None,
+    seconds: float | None,
+    author: str | None,
+) -> None:
+    """Put PERSON on call by SCHEDULE for a time, whatever the layers say."""
+    from chainwatch.operations import rota
+
+    if (until is None) == (seconds is None):
+        raise click.UsageError("give the end with --until, or the length with --for")
+    with looking_at(config) as look:
+        begins = int(look.now) if start is None else start
+        ends = begins + int(seconds) if seconds is not None else until
+        assert ends is not None
+        added = rota.override(look, schedule, person, begins, ends, author or myself())
+    click.echo(f"override {added}: {person} is on call by {schedule}")
+
+
+@oncall_override.command("remove")
+@click.argument("override_id", metavar="ID", type=Id)
+@click.pass_obj
+def override_remove(config: Path, override_id: int) -> None:
+    """Take an override back."""
+    from chainwatch.operations import rota
+
+    with looking_at(config) as look:
+        rota.remove(look, override_id)
+    click.echo(f"override {override_id} is taken back")

@@ -1,0 +1,97 @@
+"""The command that runs the past again."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from chainwatch.commands.common import FAILED, FOUND_ALERTS, plan_of
+from chainwatch.commands.options import Severity, as_json
+from chainwatch.model import SEVERITIES
+
+T = TypeVar("T")
+
+
+@click.command()
+@click.option("--network", "only", multiple=True, metavar="NAME", help="Only this network (repeatable).")
+@click.option(
+    "--from",
+    "start",
+    multiple=True,
+    metavar="[NETWORK=]WHEN",
+    help="Block number, date, ISO time or Unix seconds to begin at. Default: the network's start_block.",
+)
+@click.option(
+    "--to",
+    "end",
+    multiple=True,
+    metavar="[NETWORK=]WHEN",
+    help="Where to end, inclusive; a date means its end. Default: the head.",
+)
+@click.option(
+    "--database", metavar="URL", help="Keep what is found in this fresh database. Default: a temporary one."
+)
+@click.option("--resume", is_flag=True, help="Go on with the interrupted replay in --database.")
+@click.option("--notify", is_flag=True, help="Really send the alerts to their receivers.")
+@click.option(
+    "--fail-on", type=Severity(), help=f"Exit with {FOUND_ALERTS} when an alert this severe was found."
+)
+@as_json
+@click.pass_obj
+def replay(
+    config: Path,
+    only: tuple[str, ...],
+    start: tuple[str, ...],
+    end: tuple[str, ...],
+    database: str | None,
+    resume: bool,
+    notify: bool,
+    fail_on: str | None,
+    as_json: bool,
+) -> None:
+    """Run the blocks of the past through the configuration and report what would have been raised."""
+    from chainwatch import replay_run
+    from chainwatch.commands.show import watching as show
+
+    if resume and database is None:
+        raise click.UsageError("--resume needs the --database of the interrupted replay")
+    plan = plan_of(config)
+    wanted = replay_run.Wanted(only, start, end, resume, notify)
+    if database is not None:
+        report = asyncio.run(replay_run.replay(plan, wanted, _url(database), durable=True))
+    else:
+        report = _in_temporary_database(
+            lambda url: asyncio.run(replay_run.replay(plan, wanted, url, durable=False))
+        )
+    show.replay(report, as_json)
+    severe = SEVERITIES[: SEVERITIES.index(fail_on) + 1] if fail_on else ()
+    if any(alert["labels"]["severity"] in severe for alert in report["alerts"]):
+        sys.exit(FOUND_ALERTS)
+
+
+def _in_temporary_database(work: Callable[[str], T]) -> T:
+    """Run ``work`` on a database that goes with it, unless it is interrupted: then it can be gone on with."""
+    folder = Path(tempfile.mkdtemp(prefix="chainwatch-replay-"))
+    file = folder / "replay.db"
+    try:
+        result = work(_url(str(file)))
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; go on with: chainwatch replay --resume --database {file}", err=True)
+        sys.exit(FAILED)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def _url(text: str) -> str:
+    """A database URL, or a file's path as one."""
+    return text if "://" in text else f"sqlite:///{Path(text).absolute()}"

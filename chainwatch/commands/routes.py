@@ -1,0 +1,62 @@
+"""The commands that try the ways of alerts: which routes they take, and whether receivers can be reached."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from chainwatch.commands.common import FAILED, looking_at
+from chainwatch.commands.options import Duration, as_json
+from chainwatch.spelling import did_you_mean
+
+
+@click.group()
+def routes() -> None:
+    """Routes: which alerts go where."""
+
+
+@routes.command("test")
+@click.argument("labels", nargs=-1, metavar="LABEL=VALUE…")
+@as_json
+@click.pass_obj
+def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
+    """Draw the tree of routes and the way that an alert with these labels takes."""
+    from chainwatch.alerting.lifecycle import normal_labels
+    from chainwatch.commands.show import alerts as show
+    from chainwatch.operations import explaining
+
+    given = dict(word.partition("=")[::2] for word in labels)
+    try:
+        wanted = normal_labels({"severity": "P2", "alertname": "Test", **given}) if given else {}
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    with looking_at(config) as look:
+        show.routes(explaining.routes(look, wanted), as_json)
+
+
+@click.group()
+def receivers() -> None:
+    """The receivers of notifications."""
+
+
+@receivers.command("test")
+@click.argument("name")
+@click.option("--within", type=Duration(), default="30s", show_default=True, help="How long to wait for it.")
+@as_json
+@click.pass_obj
+def receivers_test(config: Path, name: str, within: float, as_json: bool) -> None:
+    """Send a sample that is marked as one through the real queue, and tell whether it was taken."""
+    from chainwatch.commands.show import people as show
+    from chainwatch.operations import sampling
+
+    with looking_at(config) as look:
+        known = look.plan.settings.receivers
+        if name not in known:
+            raise click.BadParameter(did_you_mean(name, known), param_hint="NAME")
+        outcome = asyncio.run(sampling.send_sample(look, name, within))
+    show.sample(outcome, as_json)
+    if not outcome["delivered"]:
+        sys.exit(FAILED)

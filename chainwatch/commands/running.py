@@ -1,0 +1,36 @@
+"""The commands that run until they are stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+import click
+
+from chainwatch.commands.common import plan_of, run_until_stopped
+from chainwatch.commands.options import Duration
+
+
+@click.command()
+@click.pass_obj
+def run(config: Path) -> None:
+    """Follow every network and deliver alerts until stopped."""
+    from chainwatch import app
+    from chainwatch.store.claim import claimed
+    from chainwatch.store.database import Database
+
+    plan = plan_of(config)
+    url = plan.settings.store.url.get_secret_value()
+    with claimed(url), contextlib.closing(Database.open(url)) as database:
+        run_until_stopped(lambda stop: app.run(plan, database, stop))
+
+
+@click.command()
+@click.option("--for", "seconds", type=Duration(), default="60s", show_default=True, help="How long.")
+def demo(seconds: float) -> None:
+    """Watch two embedded chains on which transfers complete, get stuck, are orphaned and reorganised."""
+    from chainwatch.demo.run import run_demo
+
+    with tempfile.TemporaryDirectory(prefix="chainwatch-demo-") as folder:
+        run_until_stopped(lambda stop: run_demo(Path(folder), seconds, stop))

@@ -1,0 +1,102 @@
+"""The commands before the first run: write a configuration, check it, complete words in a shell."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chainwatch.commands.common import FAILED, plan_of
+from chainwatch.commands.options import as_json
+
+
+@click.command()
+@click.option("--preset", default="", help="connext, across, op-stack, nomad, or own for another contract.")
+@click.option(
+    "--network", "networks", multiple=True, metavar="NAME[=CHAIN_ID]", help="A network (repeatable)."
+)
+@click.option("--rpc", multiple=True, metavar="NETWORK=URL|VARIABLE", help="An endpoint (repeatable).")
+@click.option(
+    "--receiver",
+    "receivers",
+    multiple=True,
+    metavar="PROVIDER[=URL|VARIABLE]",
+    help="Who is told (repeatable).",
+)
+@click.option("--store", default="", metavar="URL|VARIABLE", help="The database.")
+@click.option("--abi", default="", help="With --preset own: the ABI file.")
+@click.option(
+    "--address",
+    multiple=True,
+    metavar="NETWORK=0x…",
+    help="With --preset own: where the contract is (repeatable).",
+)
+@click.option(
+    "--opens", default="", metavar="EVENT", help="With --preset own: the event that opens a transfer."
+)
+@click.option("--expects", default="", metavar="EVENT", help="With --preset own: the event that must follow.")
+@click.option("--key", default="", help="With --preset own: the argument that both events share.")
+@click.option(
+    "--destination", default="", help="With --preset own: the argument that names the other network."
+)
+@click.option("--within", default="", help="With --preset own: the time the transfer may take, such as 30m.")
+@click.option("--yes", is_flag=True, help="Ask nothing: take the default for what is not given.")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@click.pass_obj
+def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
+    """Write a commented configuration from a few answers."""
+    from chainwatch.operations import init as wizard
+
+    try:
+        answers = wizard.ask(
+            wizard.Given(**given),
+            wizard.defaults if yes or given["preset"] or not sys.stdin.isatty() else _prompt,
+        )
+        created = wizard.create(answers, config, force)
+    except wizard.InitError as error:
+        raise click.UsageError(str(error)) from error
+    for file in (created.config, *created.abis_written):
+        click.echo(f"written: {file}")
+    for file in created.abis_kept:
+        click.echo(f"kept as it was: {file}")
+    if created.variables:
+        click.echo(f"set before the start: {', '.join(created.variables)}")
+    click.echo(f"then: chainwatch --config {created.config} check --online")
+
+
+@click.command()
+@click.option("--online", is_flag=True, help="Also ask every endpoint for its chain id, head and log range.")
+@as_json
+@click.pass_obj
+def check(config: Path, online: bool, as_json: bool) -> None:
+    """Check the configuration: every mistake at once."""
+    from chainwatch.commands.show import watching as show
+    from chainwatch.operations import online as endpoints
+    from chainwatch.operations import rota
+
+    plan = plan_of(config)
+    found = asyncio.run(endpoints.check(plan)) if online else []
+    show.check(plan, found, rota.gaps_ahead(plan.settings, time.time()), as_json)
+    if any(not endpoint["ok"] for endpoint in found):
+        sys.exit(FAILED)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for a shell: eval "$(chainwatch completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    main = click.get_current_context().find_root().command
+    click.echo(found(main, {}, "chainwatch", "_CHAINWATCH_COMPLETE").source())
+
+
+def _prompt(question: str, default: str) -> str:
+    answer: str = click.prompt(question, default=default, show_default=bool(default))
+    return answer

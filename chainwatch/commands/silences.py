@@ -1,0 +1,158 @@
+"""The commands about what is told to nobody for a while: silences and cooldowns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from chainwatch.commands.common import looking_at
+from chainwatch.commands.options import Duration, Moment, as_json, by, ids
+from chainwatch.config import matching
+
+matchers = click.argument("matchers", nargs=-1, required=True, metavar="LABEL=VALUE…")
+
+
+@click.group()
+def silences() -> None:
+    """Silences: what is recorded and told to nobody for a while."""
+
+
+@silences.command("add")
+@matchers
+@click.option("--for", "seconds", type=Duration(), help="How long. Default: 2h, unless --until is given.")
+@click.option("--start", type=Moment(), help="From then on. Default: now.")
+@click.option("--until", type=Moment(), help="Until then.")
+@click.option("--during", multiple=True, metavar="NAME", help="Only within this interval (repeatable).")
+@click.option(
+    "--warn",
+    type=Duration(),
+    default="10m",
+    show_default=True,
+    help="Warn so long before its end; 0s: never.",
+)
+@click.option("--comment", default="", help="Why.")
+@by
+@click.pass_obj
+def silences_add(
+    config: Path,
+    matchers: tuple[str, ...],
+    seconds: float | None,
+    start: int | None,
+    until: int | None,
+    during: tuple[str, ...],
+    warn: float,
+    comment: str,
+    actor: str,
+) -> None:
+    """Tell nobody of alerts that all of LABEL=VALUE, !=, =~ and !~ match."""
+    from chainwatch.operations import attending
+    from chainwatch.store.silences import Silence
+
+    if seconds is not None and until is not None:
+        raise click.UsageError("give --for or --until, not both")
+    match = _match(matchers)
+    with looking_at(config) as look:
+        unknown = [name for name in during if name not in look.plan.settings.intervals]
+        if unknown:
+            raise click.BadParameter(f"no interval is called {unknown[0]!r}", param_hint="--during")
+        begin = look.now if start is None else float(start)
+        end = float(until) if until is not None else begin + (seconds or 7200.0)
+        if end <= max(begin, look.now):
+            raise click.UsageError("a silence must end after its start, and not in the past")
+        silence = Silence(match, begin, end, actor, comment, look.now, during, warn)
+        click.echo(
+            f"silence {attending.add_silence(look, silence)} hides {len(attending.preview(look, match))} alerts"
+        )
+
+
+@silences.command("list")
+@click.option("--ended", is_flag=True, help="Also those that ended within the last week.")
+@as_json
+@click.pass_obj
+def silences_list(config: Path, ended: bool, as_json: bool) -> None:
+    """List silences, and how many firing alerts each matches."""
+    from chainwatch.commands.show import alerts as show
+    from chainwatch.operations import attending
+
+    with looking_at(config) as look:
+        show.silences(attending.list_silences(look, ended), as_json)
+
+
+@silences.command("expire")
+@ids
+@click.pass_obj
+def silences_expire(config: Path, ids: tuple[int, ...]) -> None:
+    """End silences now; what they hid and still fires is told."""
+    from chainwatch.operations import attending
+
+    with looking_at(config) as look:
+        click.echo(f"{attending.expire_silences(look, ids)} expired")
+
+
+@silences.command("preview")
+@matchers
+@as_json
+@click.pass_obj
+def silences_preview(config: Path, matchers: tuple[str, ...], as_json: bool) -> None:
+    """Show the firing alerts that a silence would hide."""
+    from chainwatch.commands.show import watching as show
+    from chainwatch.operations import attending
+
+    with looking_at(config) as look:
+        show.alerts(attending.preview(look, _match(matchers)), as_json)
+
+
+@click.group()
+def cooldowns() -> None:
+    """Cooldowns: how long a condition is not told again."""
+
+
+@cooldowns.command("list")
+@as_json
+@click.pass_obj
+def cooldowns_list(config: Path, as_json: bool) -> None:
+    """List cooldowns in the order in which they count."""
+    from chainwatch.commands.show import alerts as show
+    from chainwatch.operations import attending
+
+    with looking_at(config) as look:
+        show.cooldowns(attending.list_cooldowns(look), as_json)
+
+
+@cooldowns.command("set")
+@matchers
+@click.option("--within", type=Duration(), required=True, help="The time; 0s lifts configured cooldowns.")
+@click.option(
+    "--label", "labels", multiple=True, help="A label that makes conditions the same. Default: all labels."
+)
+@by
+@click.pass_obj
+def cooldowns_set(
+    config: Path, matchers: tuple[str, ...], within: float, labels: tuple[str, ...], actor: str
+) -> None:
+    """Set a cooldown, which counts before all others, without a restart."""
+    from chainwatch.operations import attending
+
+    with looking_at(config) as look:
+        made = attending.set_cooldown(look, _match(matchers), labels or ("...",), within, actor)
+        click.echo(f"cooldown {made} set")
+
+
+@cooldowns.command("remove")
+@ids
+@click.pass_obj
+def cooldowns_remove(config: Path, ids: tuple[int, ...]) -> None:
+    """Take cooldowns back that were set while running."""
+    from chainwatch.operations import attending
+
+    with looking_at(config) as look:
+        click.echo(f"{attending.remove_cooldowns(look, ids)} removed")
+
+
+def _match(words: Sequence[str]) -> dict[str, list[str]]:
+    try:
+        return matching.parse(words)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None

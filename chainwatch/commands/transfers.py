@@ -1,0 +1,74 @@
+"""The commands that show what was seen: networks, transfers, and how long they took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chainwatch.commands.common import looking_at
+from chainwatch.commands.options import Moment, as_json, at_most
+from chainwatch.model import TRANSFER_STATUSES
+
+
+@click.command()
+@as_json
+@click.pass_obj
+def status(config: Path, as_json: bool) -> None:
+    """Show networks, transfers, alerts and queues."""
+    from chainwatch.commands.show import watching as show
+    from chainwatch.operations import looking
+
+    with looking_at(config) as look:
+        show.status(looking.status(look), as_json)
+
+
+@click.command()
+@click.option("--flow", help="Only transfers of this flow.")
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice(TRANSFER_STATUSES),
+    multiple=True,
+    help="Only these (repeatable).",
+)
+@click.option("--key", help="Only the transfer with this key.")
+@click.option("--origin", help="Only transfers from this network.")
+@click.option("--destination", help="Only transfers to this network.")
+@click.option(
+    "--since", type=Moment(), help="Opened at this time or later: a date, a time, or 24h ago as 24h."
+)
+@click.option("--until", type=Moment(), help="Opened before this time.")
+@at_most
+@as_json
+@click.pass_obj
+def transfers(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
+    """List transfers with their steps and deadlines."""
+    from chainwatch.commands.show import watching as show
+    from chainwatch.operations import looking
+
+    with looking_at(config) as look:
+        show.transfers(looking.transfers(look, limit, **wanted), as_json)
+
+
+@click.group()
+def report() -> None:
+    """Statistics over what was seen."""
+
+
+@report.command("latency")
+@click.option("--flow", help="Only transfers of this flow.")
+@click.option("--since", type=Moment(), help="Opened at this time or later.")
+@click.option("--until", type=Moment(), help="Opened before this time.")
+@as_json
+@click.pass_obj
+def report_latency(
+    config: Path, flow: str | None, since: int | None, until: int | None, as_json: bool
+) -> None:
+    """How long each step took, per route: count, median, 90th and 99th percentile, longest, overdue."""
+    from chainwatch.commands.show import watching as show
+    from chainwatch.operations import looking
+
+    with looking_at(config) as look:
+        show.latency(looking.latency(look, flow, since, until), as_json)
