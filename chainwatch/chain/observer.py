@@ -15,11 +15,13 @@ import msgspec
 from chainwatch.chain.errors import ChainError, DeepReorg, Disputed, NotThere, RpcError, WrongChain
 from chainwatch.chain.headers import HeaderWindow
 from chainwatch.chain.history import read_range
-from chainwatch.chain.pool import HEAD_SLACK, EndpointStatus, Pool
+from chainwatch.chain.member import HEAD_SLACK, EndpointStatus
+from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
-from chainwatch.chain.rpc import BATCH, Endpoint
+from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.tip import Forked, find_ancestor, headers_before, read_blocks
+from chainwatch.chain.transport import BATCH
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.config import NetworkSettings
 from chainwatch.model import Batch, Checkpoint, Header, Seen

@@ -9,8 +9,8 @@ from aiolimiter import AsyncLimiter
 
 from chainwatch.chain.transport import Transport
 
-LEAST = 2.0
-"""Requests a second below which nothing is learned: an endpoint that wants fewer is set aside for a while each time."""
+LEAST = 5.0
+"""Calls a second below which nothing is learned: an endpoint that wants fewer is set aside for a while each time."""
 
 FASTER_AFTER = 30.0
 FASTER_BY = 1.5
@@ -20,36 +20,44 @@ WINDOW = 1.0
 
 
 class PacedTransport:
-    """``transport`` with at most ``most`` requests a second (None: as many as there are), fewer after `too_often`."""
+    """``transport`` with at most ``most`` calls a second (None: as many as there are), fewer after `too_often`.
+
+    Each call of a batch counts, as it does for those who sell them.
+    """
 
     def __init__(self, transport: Transport, most: float | None) -> None:
         self.name = transport.name
-        self.batches = transport.batches
         self.rate = most
-        """Requests a second that are allowed now; None for any number."""
+        """Calls a second that are allowed now; None for any number."""
         self.took: float | None = None
         """Seconds that the last answer took, without the wait before it was asked for."""
         self._transport = transport
         self._most = most
         self._limiter = _limiter(most)
-        self._recent: deque[float] = deque(maxlen=10_000)
+        self._recent: deque[tuple[float, int]] = deque(maxlen=10_000)
         self._complained_at = 0.0
 
-    async def exchange(self, body: bytes, id: int, seconds: float) -> bytes:
+    @property
+    def largest_batch(self) -> int:
+        """Calls of one batch: no more than may be made in a second."""
+        most = self._transport.largest_batch
+        return most if self.rate is None else max(1, min(most, int(self.rate)))
+
+    async def exchange(self, body: bytes, id: int, seconds: float, calls: int = 1) -> bytes:
         """See `Transport`."""
         self._go_faster()
         if self._limiter is not None:
-            await self._limiter.acquire()
+            await self._limiter.acquire(min(calls, self._limiter.max_rate))
         begun = time.monotonic()
-        self._recent.append(begun)
-        answer = await self._transport.exchange(body, id, seconds)
+        self._recent.append((begun, calls))
+        answer = await self._transport.exchange(body, id, seconds, calls)
         self.took = time.monotonic() - begun
         return answer
 
     def too_often(self) -> None:
-        """The endpoint wants fewer requests: half of those that it got in the last second."""
+        """The endpoint wants fewer calls: half of those that it got in the last second."""
         now = time.monotonic()
-        sent = sum(1 for at in self._recent if now - at <= WINDOW) / WINDOW
+        sent = sum(calls for at, calls in self._recent if now - at <= WINDOW) / WINDOW
         least = LEAST if self._most is None else min(LEAST, self._most)
         self._set_rate(max(least, min(sent, self.rate or sent) / 2))
         self._complained_at = now
@@ -68,7 +76,7 @@ class PacedTransport:
 
 
 def _limiter(rate: float | None) -> AsyncLimiter | None:
-    """Lets ``rate`` requests through each second, in bursts of a second's worth."""
+    """Lets ``rate`` calls through each second, in bursts of a second's worth."""
     if rate is None:
         return None
     burst = max(1.0, rate)

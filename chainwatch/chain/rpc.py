@@ -25,14 +25,11 @@ from chainwatch.chain.errors import (
     RpcTimeout,
     TransportError,
 )
-from chainwatch.chain.transport import Transport
+from chainwatch.chain.transport import BATCH, Transport
 from chainwatch.chain.wire import Call, LogFilter
 from chainwatch.model import Header, RawLog, to_hex
 
 T = TypeVar("T")
-
-BATCH = 64
-"""Calls in one JSON-RPC batch."""
 
 SINGLES = 16
 """Calls in flight at once where an endpoint takes no batches."""
@@ -85,9 +82,14 @@ class Endpoint:
     async def ask_all(self, calls: Sequence[Call], seconds: float | None = None) -> list[msgspec.Raw]:
         """The results of ``calls`` in their order, by JSON-RPC batches where the endpoint can do them."""
         results: list[msgspec.Raw] = []
-        for start in range(0, len(calls), BATCH):
-            results += await self._ask_some(calls[start : start + BATCH], seconds or self._timeout)
+        while len(results) < len(calls):
+            results += await self._ask_some(calls[len(results) :][: self.batch], seconds or self._timeout)
         return results
+
+    @property
+    def batch(self) -> int:
+        """Calls that are asked together now, whether as a batch or side by side."""
+        return self._transport.largest_batch if self._batching else BATCH
 
     async def chain_id(self, seconds: float | None = None) -> int:
         """The EIP-155 chain id."""
@@ -205,12 +207,13 @@ class Endpoint:
                 raise NotThere(self.name, f"the logs of block {log.block_number} are those of another fork")
         return [log._replace(timestamp=blocks[log.block_number].timestamp) for log in logs]
 
+    @property
+    def _batching(self) -> bool:
+        able = asyncio.get_running_loop().time() >= self._batches_from
+        return able and self._transport.largest_batch > 1
+
     async def _ask_some(self, calls: Sequence[Call], seconds: float) -> list[msgspec.Raw]:
-        if (
-            len(calls) == 1
-            or not self._transport.batches
-            or asyncio.get_running_loop().time() < self._batches_from
-        ):
+        if len(calls) == 1 or not self._batching:
             return await self._ask_singly(calls, seconds)
         try:
             return await self._ask_batch(calls, seconds)
@@ -231,7 +234,8 @@ class Endpoint:
 
     async def _ask_batch(self, calls: Sequence[Call], seconds: float) -> list[msgspec.Raw]:
         asked = {next(self._ids): call for call in calls}
-        data = await self._transport.exchange(wire.request_body(list(asked.items())), min(asked), seconds)
+        body = wire.request_body(list(asked.items()))
+        data = await self._transport.exchange(body, min(asked), seconds, len(asked))
         answers = self._parse(wire.parse_answers, data)
         if not isinstance(answers, list):
             self._result(Call("batch"), answers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from chainwatch.chain.pool import EndpointStatus
+from chainwatch.chain.member import EndpointStatus
 from chainwatch.model import Header
 
 

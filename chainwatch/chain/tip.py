@@ -21,7 +21,8 @@ from chainwatch.chain.headers import HeaderWindow, common_ancestor, links
 from chainwatch.chain.history import heavy_block_logs
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.proof import proven_logs
-from chainwatch.chain.rpc import BATCH, Block, Endpoint
+from chainwatch.chain.rpc import Block, Endpoint
+from chainwatch.chain.transport import BATCH
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.chain.wire import LogFilter
 from chainwatch.model import Batch, Header, RawLog
@@ -53,7 +54,8 @@ async def read_blocks(
             raise NotThere(endpoint.name, f"the blocks {first}..{last} were replaced while they were read")
         if parent is not None and headers[0].parent_hash != parent.hash:
             raise Forked
-        logs = await _logs(endpoint, watch.filter, _to_ask(blocks, watch.filter, pool.network.trust_bloom))
+        asked = _to_ask(blocks, watch.filter, pool.network.trust_bloom)
+        logs = await _logs(endpoint, watch.filter, _runs(asked, endpoint.batch))
         try:
             return headers, await proven_logs(endpoint, watch.filter, blocks, logs)
         except Disputed:
@@ -130,13 +132,17 @@ def _in_time(
     return passed, [block.header for block in passed]
 
 
-def _to_ask(blocks: Sequence[Block], wanted: LogFilter, trusted: bool) -> list[list[Header]]:
-    """Runs of the blocks whose logs have to be asked for: all, unless the network's blooms are trusted."""
-    asked = [b.header for b in blocks if not trusted or b.bloom is None or bloom.admits(b.bloom, wanted)]
+def _to_ask(blocks: Sequence[Block], wanted: LogFilter, trusted: bool) -> list[Header]:
+    """The blocks whose logs have to be asked for: all, unless the network's blooms are trusted."""
+    return [b.header for b in blocks if not trusted or b.bloom is None or bloom.admits(b.bloom, wanted)]
+
+
+def _runs(headers: Sequence[Header], batch: int) -> list[list[Header]]:
+    """Unbroken runs of ``headers``, so short that a batch has place for the proof that the last block is there."""
     runs: list[list[Header]] = []
-    for header in asked:
-        if not runs or len(runs[-1]) == BATCH - 1 or runs[-1][-1].number + 1 != header.number:
-            runs.append([])  # one place in a batch is for the proof that the block is there
+    for header in headers:
+        if not runs or len(runs[-1]) >= max(1, batch - 1) or runs[-1][-1].number + 1 != header.number:
+            runs.append([])
         runs[-1].append(header)
     return runs
 

@@ -18,18 +18,25 @@ from chainwatch.chain.errors import AnswerTooBig, HttpStatusError, RateLimited, 
 MAX_ANSWER = 32 * 1024 * 1024
 """Bytes of one answer after decompression; more is refused while it is being read."""
 
+BATCH = 64
+"""Calls in one JSON-RPC batch."""
+
 HTTP_TOO_MANY = 429
 HTTP_OK = 200
 
 
 class Transport(Protocol):
-    """A way to an endpoint. ``batches``: whether an array of calls may be tried."""
+    """A way to an endpoint."""
 
     name: str
-    batches: bool
 
-    async def exchange(self, body: bytes, id: int, seconds: float) -> bytes:
-        """The answer to ``body``, which is a single call with ``id`` or a batch; ``seconds`` may pass.
+    @property
+    def largest_batch(self) -> int:
+        """The most calls that one array of them may have; 1 where none may be tried."""
+        ...
+
+    async def exchange(self, body: bytes, id: int, seconds: float, calls: int = 1) -> bytes:
+        """The answer to ``body``, which is a single call with ``id`` or a batch of ``calls``; ``seconds`` may pass.
 
         Raises `TransportError`, `RpcTimeout`, `HttpStatusError`, `RateLimited`, `AnswerTooBig`.
         """
@@ -94,11 +101,11 @@ class HttpTransport:
 
     def __init__(self, name: str, url: SecretStr, session: aiohttp.ClientSession) -> None:
         self.name = name
-        self.batches = True
+        self.largest_batch = BATCH
         self._url = url
         self._session = session
 
-    async def exchange(self, body: bytes, id: int, seconds: float) -> bytes:
+    async def exchange(self, body: bytes, id: int, seconds: float, calls: int = 1) -> bytes:
         """See `Transport`."""
         with client_errors(self.name):
             async with (

@@ -32,7 +32,7 @@ class WebSocketTransport:
         self, name: str, url: SecretStr, session: aiohttp.ClientSession, on_news: Callable[[], None]
     ) -> None:
         self.name = name
-        self.batches = False
+        self.largest_batch = 1
         self._url = url
         self._session = session
         self._on_news = on_news
@@ -60,7 +60,7 @@ class WebSocketTransport:
                 async with asyncio.timeout(1):
                     await socket.close()
 
-    async def exchange(self, body: bytes, id: int, seconds: float) -> bytes:
+    async def exchange(self, body: bytes, id: int, seconds: float, calls: int = 1) -> bytes:
         """See `Transport`."""
         if self._socket is None or self._socket.closed:
             raise TransportError(self.name, "the WebSocket is not connected")

@@ -78,7 +78,8 @@ class NetworkSettings(Table):
         default=None,
         gt=0,
         le=10_000,
-        description="Most requests a second to each endpoint; fewer are sent after it answered 429. Default: no limit.",
+        description="Most calls a second to each endpoint, each of a batch counted; fewer after it answered 429. "
+        "Default: no limit.",
     )
     agreement: StrictInt = Field(
         default=1,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chainwatch.chain.pool import EndpointStatus
+from chainwatch.chain.member import EndpointStatus
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.config import NetworkSettings
 from chainwatch.model import Header, Signal

@@ -14,9 +14,9 @@ class Quick:
     """A transport that answers at once."""
 
     name = "quick"
-    batches = True
+    largest_batch = 64
 
-    async def exchange(self, body: bytes, id: int, seconds: float) -> bytes:
+    async def exchange(self, body: bytes, id: int, seconds: float, calls: int = 1) -> bytes:
         return body
 
 
@@ -37,6 +37,26 @@ async def test_no_more_requests_a_second_are_sent_than_configured() -> None:
     assert 0.4 < time.monotonic() - begun < 1.5
 
 
+async def test_each_call_of_a_batch_counts_and_a_batch_is_no_larger_than_a_second_allows() -> None:
+    transport = PacedTransport(Quick(), 20.0)
+    assert transport.largest_batch == 20
+    begun = time.monotonic()
+    for _ in range(3):
+        await transport.exchange(b"x", 1, 1.0, calls=10)
+    assert 0.4 < time.monotonic() - begun < 1.5
+    assert PacedTransport(Quick(), 0.5).largest_batch == 1
+    assert PacedTransport(Quick(), 1000.0).largest_batch == Quick.largest_batch
+
+
+async def test_the_rate_that_a_complaint_halves_is_that_of_calls() -> None:
+    transport = PacedTransport(Quick(), None)
+    await transport.exchange(b"x", 1, 1.0, calls=60)
+    transport.too_often()
+    assert transport.rate == 30.0
+    assert transport.largest_batch == 30
+    await transport.exchange(b"x", 1, 1.0, calls=64)  # made up before the complaint: sent all the same
+
+
 async def test_a_complaint_halves_the_rate_and_peace_raises_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     transport = PacedTransport(Quick(), None)
     for _ in range(40):
@@ -53,11 +73,11 @@ async def test_a_complaint_halves_the_rate_and_peace_raises_it_again(monkeypatch
 async def test_the_learned_rate_stays_between_the_least_and_the_configured_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    transport = PacedTransport(Quick(), 5.0)
+    transport = PacedTransport(Quick(), 8.0)
     for _ in range(4):
         transport.too_often()
     assert transport.rate == pace.LEAST
     monkeypatch.setattr(pace, "FASTER_AFTER", 0.0)
     for _ in range(6):
         await transport.exchange(b"x", 1, 1.0)
-    assert transport.rate == 5.0
+    assert transport.rate == 8.0

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chainwatch.chain import pool as pool_module
+from chainwatch.chain import member
 from chainwatch.chain.errors import MalformedAnswer, NodeError, NotThere, RangeTooWide, RpcError, Unavailable
 from chainwatch.chain.pace import LEAST
 from chainwatch.chain.rpc import Endpoint
@@ -141,8 +141,8 @@ async def test_an_endpoint_with_an_old_head_is_frozen_asked_last_and_down_after_
 async def test_a_slow_endpoint_is_frozen_and_probed_until_it_is_quick_again(
     nodes: list[FakeNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "FROZEN_LATENCY", 0.15)
-    monkeypatch.setattr(pool_module, "PROBE_EVERY", 0.05)
+    monkeypatch.setattr(member, "FROZEN_LATENCY", 0.15)
+    monkeypatch.setattr(member, "PROBE_EVERY", 0.05)
     nodes[0].fail("eth_getBlockByNumber", "late", 0.3, times=1)
     async with open_pool(network_settings(*[node.http_url for node in nodes])) as pool:
         await pool.all_tried()
@@ -162,3 +162,14 @@ async def test_an_endpoint_that_says_429_is_asked_less_often(nodes: list[FakeNod
         with pytest.raises(RpcError):
             await pool.ask(lambda endpoint: endpoint.ask(Call("eth_blockNumber")))
         assert pool.endpoints[0].max_rps == LEAST
+
+
+async def test_an_endpoint_gets_no_more_calls_a_second_than_configured_however_they_are_batched(
+    nodes: list[FakeNode],
+) -> None:
+    nodes[0].chain.mine(count=30)
+    async with open_pool(network_settings(nodes[0].http_url, max_rps=10)) as pool:
+        posts, begun = nodes[0].posts, asyncio.get_running_loop().time()
+        assert len(await pool.ask(lambda endpoint: endpoint.headers(range(15)))) == 15
+        assert asyncio.get_running_loop().time() - begun > 0.4
+        assert nodes[0].posts - posts == 2

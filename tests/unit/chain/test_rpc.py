@@ -11,6 +11,7 @@ import pytest
 
 from chainwatch.chain import errors
 from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.transport import BATCH
 from chainwatch.chain.wire import Call, LogFilter
 from tests.fakenode import FakeChain, FakeLog
 
@@ -26,11 +27,11 @@ class ScriptedTransport:
     name = "net[0] node.example"
 
     def __init__(self, *answers: Answer, batches: bool = True) -> None:
-        self.batches = batches
+        self.largest_batch = BATCH if batches else 1
         self.sent: list[Any] = []
         self._answers = list(answers)
 
-    async def exchange(self, body: bytes, id: int, seconds: float) -> bytes:
+    async def exchange(self, body: bytes, id: int, seconds: float, calls: int = 1) -> bytes:
         asked = msgspec.json.decode(body)
         self.sent.append(asked)
         answer = (self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])(asked)
