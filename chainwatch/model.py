@@ -174,14 +174,15 @@ class Signal(msgspec.Struct, frozen=True):
     """A condition is now true (``ends_at`` is None) or has stopped being so.
 
     ``labels`` identify the condition (``alertname`` and ``severity`` among them), ``annotations`` explain it.
-    ``starts_at`` and ``ends_at`` are Unix seconds: chain time for what happens on chain. A signal with an end for a
-    condition never raised before says that it came and went. ``reason`` tells why it ended: ``late``, ``reorg``, ….
+    ``starts_at`` and ``ends_at`` are Unix seconds, kept to the millisecond: chain time for what happens on chain. A
+    signal with an end for a condition never raised before says that it came and went. ``reason`` tells why it ended:
+    ``late``, ``reorg``, ….
     """
 
     labels: Mapping[str, str]
-    starts_at: int
+    starts_at: float
     annotations: Mapping[str, str] = {}
-    ends_at: int | None = None
+    ends_at: float | None = None
     reason: str = ""
 
 

@@ -20,8 +20,8 @@ class NotifiedAlert(msgspec.Struct, frozen=True):
     fingerprint: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
-    starts_at: int
-    ends_at: int | None = None
+    starts_at: float
+    ends_at: float | None = None
     reason: str = ""
     link: str = ""
 

@@ -87,7 +87,7 @@ class ReceiverQueue:
         self._marks = _Marks(database, self._settle)
         self._breaker = retry.Breaker()
         self._paused_until = 0.0
-        self._failing_since: int | None = None
+        self._failing_since: float | None = None
 
     def wake(self) -> None:
         """There may be something new in the queue."""
@@ -282,7 +282,7 @@ class ReceiverQueue:
         signal = self._failing_signal(self._failing_since, why)
         await self._settle(lambda: self._on_signals([signal]))
 
-    def _failing_signal(self, starts_at: int, why: str, ends_at: int | None = None) -> Signal:
+    def _failing_signal(self, starts_at: float, why: str, ends_at: float | None = None) -> Signal:
         annotations = {"summary": f"Receiver {self.receiver} is failing", "description": why} if why else {}
         return Signal(
             labels=self._failing_labels(),

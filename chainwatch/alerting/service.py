@@ -291,4 +291,4 @@ class AlertService:
 
 
 def _ending(alert: Alert, at: float, reason: str) -> Signal:
-    return Signal(alert.labels, alert.starts_at, ends_at=max(alert.starts_at, int(at)), reason=reason)
+    return Signal(alert.labels, alert.starts_at, ends_at=max(alert.starts_at, round(at, 3)), reason=reason)

@@ -76,7 +76,7 @@ def signal_of(
     timeout = sent.ends_at is None
     if overlaps and expiry is not None and expiry.expires_at > end and not expiry.timeout:
         end = expiry.expires_at
-    signal = Signal(sent.labels, int(start), sent.annotations)
+    signal = Signal(sent.labels, round(start, 3), sent.annotations)
     return signal, Expiry(sent.fingerprint, end, timeout)
 
 
@@ -84,11 +84,15 @@ def _ended(sent: Submission, known: Alert | None, start: float, end: float, over
     """The end of an alert that was never sent as firing is nobody's news."""
     if known is None:
         return None
-    if known.state == "resolved" and (not overlaps or int(end) <= (known.ends_at or 0)):
+    if known.state == "resolved" and (not overlaps or end <= (known.ends_at or 0)):
         return None
-    starts_at = known.starts_at if known.state == "resolved" else min(known.starts_at, int(start))
+    starts_at = known.starts_at if known.state == "resolved" else min(known.starts_at, start)
     return Signal(
-        sent.labels, starts_at, sent.annotations, max(int(end), starts_at), "resolved by its sender"
+        sent.labels,
+        round(starts_at, 3),
+        sent.annotations,
+        round(max(end, starts_at), 3),
+        "resolved by its sender",
     )
 
 

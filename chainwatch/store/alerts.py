@@ -1,7 +1,7 @@
 """Alerts as rows: the newest of each fingerprint, bulk writes, and what the commands show.
 
 All functions work inside the caller's transaction. Times are Unix seconds: chain time in ``starts_at`` and ``ends_at``,
-this machine's in ``raised_at`` and ``resolved_at``.
+which are stored in milliseconds, this machine's in ``raised_at`` and ``resolved_at``.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Alert(msgspec.Struct, frozen=True):
     fingerprint: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
-    starts_at: int
+    starts_at: float
     raised_at: float
     state: State = "firing"
     audience: Audience = "routed"
-    ends_at: int | None = None
+    ends_at: float | None = None
     reason: str = ""
     resolved_at: float | None = None
 
@@ -96,8 +96,8 @@ def list_alerts(
     state: State | None = None,
     name: str | None = None,
     severities: Sequence[str] = (),
-    since: int | None = None,
-    until: int | None = None,
+    since: float | None = None,
+    until: float | None = None,
     limit: int = 1000,
 ) -> list[Alert]:
     """Alerts by chain time of their start, newest first; ``since`` and ``until`` bound ``starts_at`` on both ends."""
@@ -109,9 +109,9 @@ def list_alerts(
     if severities:
         query = query.where(alerts.c.severity.in_(severities))
     if since is not None:
-        query = query.where(alerts.c.starts_at >= since)
+        query = query.where(alerts.c.starts_at >= milliseconds(since))
     if until is not None:
-        query = query.where(alerts.c.starts_at <= until)
+        query = query.where(alerts.c.starts_at <= milliseconds(until))
     return [_alert(row) for row in connection.execute(query)]
 
 
@@ -188,6 +188,16 @@ def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
     return len(ids)
 
 
+def milliseconds(at: float) -> int:
+    """Unix seconds as they are stored."""
+    return round(at * 1000)
+
+
+def seconds(stored: int) -> float:
+    """What was stored as Unix seconds, whole ones as ``int``."""
+    return stored / 1000 if stored % 1000 else stored // 1000
+
+
 def in_chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """``values`` in slices that fit into one statement's IN list."""
     for start in range(0, len(values), IN_LIST_MAX):
@@ -217,8 +227,8 @@ def _row(alert: Alert) -> tuple[Any, ...]:
         alert.audience,
         _json(alert.labels),
         _json(alert.annotations),
-        alert.starts_at,
-        alert.ends_at,
+        milliseconds(alert.starts_at),
+        None if alert.ends_at is None else milliseconds(alert.ends_at),
         alert.reason,
         alert.raised_at,
         alert.resolved_at,
@@ -247,11 +257,11 @@ def _alert(row: Any) -> Alert:
         fingerprint=print_,
         labels=_from_json(labels),
         annotations=_from_json(annotations),
-        starts_at=starts_at,
+        starts_at=seconds(starts_at),
         raised_at=raised_at,
         state=state,
         audience=audience,
-        ends_at=ends_at,
+        ends_at=None if ends_at is None else seconds(ends_at),
         reason=reason,
         resolved_at=resolved_at,
     )

@@ -6,14 +6,14 @@ All functions work inside the caller's transaction; times are Unix seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import sqlalchemy as sa
 
 from chainwatch.store import bulk
 from chainwatch.store.alert_tables import alert_repeats, alert_timers, alert_transitions, alerts
-from chainwatch.store.alerts import Alert, in_chunks
+from chainwatch.store.alerts import Alert, in_chunks, milliseconds, seconds
 
 ITSELF = "chainwatch"
 """The actor of what a policy did."""
@@ -37,7 +37,7 @@ class Timer(msgspec.Struct, frozen=True):
     alert_id: int
     kind: Literal["fire", "end"]
     due_at: float
-    ends_at: int | None = None
+    ends_at: float | None = None
     reason: str = ""
 
 
@@ -105,7 +105,7 @@ def changes_since(connection: sa.Connection, fingerprints: Sequence[str], since:
 
 def set_timers(connection: sa.Connection, timers: Sequence[Timer]) -> None:
     """Let alerts change by themselves; an alert has one timer."""
-    bulk.upsert(connection, alert_timers, _TIMER, [msgspec.structs.astuple(one) for one in timers])
+    bulk.upsert(connection, alert_timers, _TIMER, [_timer_row(one) for one in timers])
 
 
 def stop_timers(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
@@ -120,7 +120,7 @@ def timers_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, 
     for some in in_chunks(alert_ids):
         query = sa.select(*(alert_timers.c[name] for name in _TIMER))
         for row in connection.execute(query.where(alert_timers.c.alert_id.in_(some))):
-            found[row.alert_id] = Timer(*row)
+            found[row.alert_id] = _timer(row)
     return found
 
 
@@ -132,9 +132,21 @@ def due_timers(connection: sa.Connection, now: float, limit: int) -> list[Timer]
         .order_by(alert_timers.c.due_at, alert_timers.c.alert_id)
         .limit(limit)
     )
-    return [Timer(*row) for row in connection.execute(query)]
+    return [_timer(row) for row in connection.execute(query)]
 
 
 def next_timer(connection: sa.Connection) -> float | None:
     """When the next timer's time comes, if there is any."""
     return connection.execute(sa.select(sa.func.min(alert_timers.c.due_at))).scalar()
+
+
+def _timer_row(timer: Timer) -> tuple[Any, ...]:
+    """In the order of the columns."""
+    ends_at = None if timer.ends_at is None else milliseconds(timer.ends_at)
+    return msgspec.structs.astuple(msgspec.structs.replace(timer, ends_at=ends_at))
+
+
+def _timer(row: Any) -> Timer:
+    timer = Timer(*row)
+    ends_at = None if timer.ends_at is None else seconds(int(timer.ends_at))
+    return msgspec.structs.replace(timer, ends_at=ends_at)

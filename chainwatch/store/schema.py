@@ -14,7 +14,7 @@ from chainwatch.store import alert_tables, bulk, escalation_tables
 from chainwatch.store.errors import NewerSchema, NoDatabase, StoreError
 from chainwatch.store.tables import metadata, properties
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration. A test keeps it equal to Alembic's head and to ``metadata``."""
 CREATED_AT = "created_at"
 """The property that holds when the database was made, in Unix seconds."""

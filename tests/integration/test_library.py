@@ -114,11 +114,12 @@ def test_an_alert_that_is_sent_again_goes_on() -> None:
 
 def test_the_same_alert_twice_in_one_batch_is_one_alert() -> None:
     now = time.time()
+    started, ended = round(now - 60.25, 3), round(now - 1.5, 3)
     labels = {"alertname": "Down"}
     with AlertManager.from_config({}) as alerts:
-        alerts.submit([{"labels": labels, "startsAt": now - 60}, {"labels": labels, "endsAt": now - 1}])
+        alerts.submit([{"labels": labels, "startsAt": started}, {"labels": labels, "endsAt": ended}])
         (alert,) = alerts.get_recent_alerts(5)
-    assert (alert.state, alert.starts_at, alert.ends_at) == ("resolved", int(now - 60), int(now - 1))
+    assert (alert.state, alert.starts_at, alert.ends_at) == ("resolved", started, ended)
 
 
 def test_a_batch_with_a_wrong_alert_is_refused_whole() -> None:

@@ -23,7 +23,7 @@ from tests.support import bridge
 from tests.support.bridge import BEGIN, DAY, NETWORKS, Network
 
 LENGTH = 20 * DAY
-Told = list[tuple[dict[str, str], dict[str, str], int, int | None]]
+Told = list[tuple[dict[str, str], dict[str, str], float, float | None]]
 
 
 @pytest.mark.parametrize("seed", range(4))

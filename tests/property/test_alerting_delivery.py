@@ -37,7 +37,7 @@ class Told(NamedTuple):
 
     receiver: str
     condition: str
-    starts_at: int
+    starts_at: float
     status: str
 
 

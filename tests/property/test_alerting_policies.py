@@ -90,7 +90,7 @@ def test_ends_follow_what_was_told_and_nothing_that_fires_stays_untold_s6(given_
             with database.transaction() as connection:
                 _run(connection, given_acts)
                 queued = outbox.list_notifications(connection, limit=10_000)
-                said: dict[tuple[str, int], list[str]] = defaultdict(list)
+                said: dict[tuple[str, float], list[str]] = defaultdict(list)
                 for one in reversed(queued):
                     for told in load(connection, one).alerts:
                         said[told.fingerprint, told.starts_at].append(told.status)

@@ -148,8 +148,8 @@ def header(number: int, timestamp: int, fork: int = 0) -> Header:
 class Shown(NamedTuple):
     """The last that was said of an alert."""
 
-    starts_at: int
-    ends_at: int | None
+    starts_at: float
+    ends_at: float | None
     reason: str
 
 

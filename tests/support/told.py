@@ -1,9 +1,9 @@
 """What a generic webhook was told, alert by alert."""
 
 import asyncio
-import calendar
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from tests.support.receiver import Received
@@ -20,8 +20,8 @@ class Told(NamedTuple):
     fingerprint: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
-    starts_at: int
-    ends_at: int | None
+    starts_at: float
+    ends_at: float | None
     arrived_at: float
 
     @property
@@ -51,8 +51,8 @@ def _alerts(request: Received) -> Iterator[Told]:
         )
 
 
-def _seconds(rfc3339: str) -> int:
-    return calendar.timegm(time.strptime(rfc3339, "%Y-%m-%dT%H:%M:%SZ"))
+def _seconds(rfc3339: str) -> float:
+    return datetime.fromisoformat(rfc3339).timestamp()
 
 
 async def eventually(look: Callable[[], T], timeout: float = 15.0) -> T:

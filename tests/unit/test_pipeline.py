@@ -43,7 +43,7 @@ class Run:
         return found
 
     @property
-    def raised(self) -> list[tuple[str, str, int | None, str]]:
+    def raised(self) -> list[tuple[str, str, float | None, str]]:
         """Name, step, end and reason of every signal so far."""
         return [
             (s.labels["alertname"], s.labels.get("step", ""), s.ends_at, s.reason)

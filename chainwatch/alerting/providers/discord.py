@@ -145,10 +145,13 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
 
 def _description(alert: NotifiedAlert) -> str:
     lines = [escape(text.summary(alert))]
-    lines.append(f"Since <t:{alert.starts_at}:f> (<t:{alert.starts_at}:R>)")
+    since = int(alert.starts_at)
+    lines.append(f"Since <t:{since}:f> (<t:{since}:R>)")
     if alert.ends_at is not None:
         why = f" ({escape(text.clean(alert.reason))})" if alert.reason else ""
-        lines.append(f"Ended <t:{alert.ends_at}:f>, after {text.span(alert.ends_at - alert.starts_at)}{why}")
+        lines.append(
+            f"Ended <t:{int(alert.ends_at)}:f>, after {text.span(alert.ends_at - alert.starts_at)}{why}"
+        )
     return "\n".join(line for line in lines if line)
 
 

@@ -103,7 +103,7 @@ def summary(alert: NotifiedAlert) -> str:
     return clean("\n".join(part for part in parts if part))
 
 
-def when(timestamp: int) -> str:
+def when(timestamp: float) -> str:
     """A time for people: ``2026-01-31 12:00:00 UTC``; the number itself where no calendar has it."""
     try:
         return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -111,11 +111,12 @@ def when(timestamp: int) -> str:
         return str(timestamp)
 
 
-def span(seconds: int) -> str:
+def span(seconds: float) -> str:
     """A length of time in its two largest units: ``2h 5m``."""
     parts = []
+    seconds = int(max(0.0, seconds))
     for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
-        number, seconds = divmod(max(0, seconds), size)
+        number, seconds = divmod(seconds, size)
         if number:
             parts.append(f"{number}{unit}")
     return " ".join(parts[:2]) or "0s"

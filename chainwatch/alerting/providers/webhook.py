@@ -115,8 +115,10 @@ async def _drain(answer: aiohttp.ClientResponse) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _rfc3339(timestamp: int) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _rfc3339(timestamp: float) -> str:
+    """Whole seconds without a fraction."""
+    parts = "seconds" if timestamp == int(timestamp) else "milliseconds"
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec=parts).replace("+00:00", "Z")
 
 
 def _explained(error: Exception) -> DeliveryError:

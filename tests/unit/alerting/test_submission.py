@@ -20,7 +20,7 @@ def sent(starts_at: float | None = None, ends_at: float | None = None) -> Submis
     return Submission("f", {"alertname": "Down", "severity": "P1"}, {}, starts_at, ends_at)
 
 
-def known(starts_at: int, ends_at: int | None = None) -> Alert:
+def known(starts_at: float, ends_at: float | None = None) -> Alert:
     state = "firing" if ends_at is None else "resolved"
     labels = {"alertname": "Down", "severity": "P1"}
     return Alert(1, "f", labels, {}, starts_at, NOW, state=state, ends_at=ends_at)  # type: ignore[arg-type]
@@ -32,7 +32,7 @@ def ending(expires_at: float, *, timeout: bool = True) -> Expiry:
 
 def after(
     one: Submission, before: Alert | None = None, expiry: Expiry | None = None
-) -> tuple[int | None, int | None, float | None]:
+) -> tuple[float | None, float | None, float | None]:
     """When it starts, when it has ended, when it ends by itself."""
     signal, ends = signal_of(one, before, expiry, NOW, TIMEOUT)
     return (
@@ -140,6 +140,11 @@ def test_what_is_wrong_is_named_with_its_place(alert: Any, message: str) -> None
     with pytest.raises(ValueError, match="alert 1: ") as raised:
         parse([{"labels": {"alertname": "Up"}}, alert])
     assert message in str(raised.value)
+
+
+def test_starts_and_ends_are_kept_to_the_millisecond() -> None:
+    assert after(sent(NOW - 1.75049, NOW - 0.25), known(NOW - 1))[:2] == (NOW - 1.750, NOW - 0.25)
+    assert after(sent(NOW - 0.4996))[0] == NOW - 0.5
 
 
 def test_a_resolved_signal_never_ends_before_it_starts() -> None:

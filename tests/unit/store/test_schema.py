@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from chainwatch.store import schema
+from chainwatch.store import alerts, history, schema
 from chainwatch.store.database import Database
 from chainwatch.store.errors import NewerSchema, StoreError
 
@@ -45,6 +46,28 @@ def test_a_database_made_by_migrations_is_taken_as_up_to_date(database_url: str)
     engine.dispose()
 
     Database.open(database_url).close()
+
+
+def test_the_times_of_alerts_are_milliseconds_from_version_0005_on(database_url: str) -> None:
+    engine = sa.create_engine(_driver_url(database_url))
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        connection.execute(
+            sa.text(
+                "INSERT INTO alerts (id, fingerprint, name, severity, state, audience, labels, annotations, starts_at, "
+                "ends_at, reason, raised_at, resolved_at) VALUES (1, 'f', 'X', 'P1', 'resolved', 'routed', "
+                "'{\"alertname\": \"X\"}', '{}', 1700000000, 1700000060, 'late', 1700000001.5, 1700000061.5)"
+            )
+        )
+        connection.execute(sa.text("INSERT INTO alert_timers VALUES (1, 'end', 1.5, 1700000060, 'late')"))
+    engine.dispose()
+
+    with closing(Database.open(database_url)) as database, database.reading() as connection:
+        (alert,) = alerts.by_id(connection, [1]).values()
+        assert (alert.starts_at, alert.ends_at) == (1_700_000_000, 1_700_000_060)
+        assert history.timers_of(connection, [1])[1].ends_at == 1_700_000_060
 
 
 def test_a_new_database_is_made_and_found_again(database_url: str) -> None:

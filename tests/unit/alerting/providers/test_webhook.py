@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.providers.http import is_public, open_session
-from chainwatch.alerting.providers.webhook import WebhookProvider
+from chainwatch.alerting.providers.webhook import WebhookProvider, body
 from chainwatch.config import WebhookSettings
 from tests.support.receiver import Answer, Receiver
 from tests.unit.alerting.helpers import T0, notification, notified
@@ -82,6 +82,11 @@ async def test_the_body_is_alertmanagers_version_4(server: Receiver) -> None:
             },
         ],
     }
+
+
+def test_times_have_a_fraction_where_they_are_no_whole_seconds() -> None:
+    (alert,) = body(notification(notified(status="resolved", starts_at=T0 + 0.25, ends_at=T0 + 1)))["alerts"]
+    assert (alert["startsAt"], alert["endsAt"]) == ("2023-11-14T22:13:20.250Z", "2023-11-14T22:13:21Z")
 
 
 async def test_the_idempotency_key_and_own_headers_are_sent(server: Receiver) -> None:
