@@ -14,7 +14,7 @@ from chainwatch.alerting import tending
 from chainwatch.alerting.incidents import Incidents, Place
 from chainwatch.alerting.lifecycle import fingerprint, normal_labels, transition
 from chainwatch.alerting.policies import Policies
-from chainwatch.alerting.policy.routing import build_routes, destinations, group_key, is_watchdog, ways
+from chainwatch.alerting.policy.routing import Route, build_routes, destinations, group_key, is_watchdog, ways
 from chainwatch.alerting.telling import Seats, Teller, seat, take_seat
 from chainwatch.alerting.waiting import Waiting
 from chainwatch.config import RouteSettings
@@ -25,6 +25,9 @@ from chainwatch.store.alerts import Alert, Audience
 
 FLUSH_PAGE = 500
 """How many groups are flushed at a time."""
+
+Taking = Mapping[int, Sequence[Route]]
+"""Alert id → the routes that take it."""
 
 
 class AlertManager:
@@ -50,12 +53,19 @@ class AlertManager:
         self._receivers = frozenset(send_resolved)
         self._told_since = told_since
 
-    def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
+    def apply(
+        self,
+        connection: sa.Connection,
+        signals: Sequence[Signal],
+        now: float,
+        known: Mapping[str, Alert] | None = None,
+    ) -> float | None:
         """Let ``signals`` change alerts, and flush the groups that are due; when the next flush is due.
 
-        ``now`` is Unix seconds. Raises ``ValueError`` for labels without ``alertname`` or with an unknown severity.
+        ``now`` is Unix seconds. ``known``: the newest alerts of the signals' fingerprints, where the caller has read
+        them already. Raises ``ValueError`` for labels without ``alertname`` or with an unknown severity.
         """
-        self._take_in(connection, signals, now)
+        self._take_in(connection, signals, now, known)
         return self.flush(connection, now)
 
     def flush(self, connection: sa.Connection, now: float) -> float | None:
@@ -96,57 +106,69 @@ class AlertManager:
         self.teller.expect_digests(connection, now)
         return self.apply(connection, gone, now)
 
-    def audience(self, alert: Alert) -> Audience:
-        """Who is to hear of ``alert``."""
+    def _audience(self, alert: Alert, taking: Sequence[Route]) -> Audience:
+        """Who is to hear of ``alert``, which the routes ``taking`` take."""
         if alert.state == "pending" or (alert.ends_at is not None and alert.ends_at <= self._told_since):
             return "quiet"
-        if destinations(self.routes, alert.labels):
+        if destinations(taking, alert.labels):
             return "routed"
         return "quiet" if is_watchdog(alert.labels) else "unrouted"
 
     def _reroute_page(self, connection: sa.Connection, page: Sequence[Alert], now: float) -> None:
         moved: dict[Audience, list[int]] = {}
+        taking = {alert.id: ways(self.routes, alert.labels) for alert in page}
         for alert in page:
-            audience = self.audience(alert)
+            audience = self._audience(alert, taking[alert.id])
             if audience != alert.audience:
                 moved.setdefault(audience, []).append(alert.id)
         for audience, ids in moved.items():
             stored.set_audience(connection, audience, ids)
-        self._join_groups(connection, page, now)
+        self._join_groups(connection, page, taking, now)
 
     def _tend(self, connection: sa.Connection, now: float) -> None:
         """What time alone changes: alerts that fire or end, acknowledgements, silences about to end."""
         tending.keep_acknowledgements(connection, self.teller, self.policies, now)
         while timers := history.due_timers(connection, now, FLUSH_PAGE):
             changed = tending.changed_by(connection, timers, now)
-            changed = [msgspec.structs.replace(a, audience=self.audience(a)) for a in changed]
+            taking = {alert.id: ways(self.routes, alert.labels) for alert in changed}
+            changed = [msgspec.structs.replace(a, audience=self._audience(a, taking[a.id])) for a in changed]
             stored.update(connection, changed)
             tending.ended(connection, [a.id for a in changed if a.state == "resolved"], self.teller, now)
-            self._begun(connection, [a for a in changed if a.state == "firing"], now)
+            self._begun(connection, [a for a in changed if a.state == "firing"], taking, now)
         self._take_in(connection, tending.silence_warnings(connection, now), now)
 
-    def _take_in(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> None:
+    def _take_in(
+        self,
+        connection: sa.Connection,
+        signals: Sequence[Signal],
+        now: float,
+        known: Mapping[str, Alert] | None = None,
+    ) -> None:
         if not signals:
             return
         normal = [msgspec.structs.replace(s, labels=normal_labels(s.labels)) for s in signals]
         prints = [fingerprint(signal.labels) for signal in normal]
-        known = stored.newest(connection, prints)
+        known = stored.newest(connection, prints) if known is None else dict(known)
         waiting = Waiting(connection, self.policies, known, normal, prints, now)
         next_id = stored.next_id(connection)
         new: dict[int, Alert] = {}
         changed: dict[int, Alert] = {}
         ended: list[int] = []
+        taking: dict[int, list[Route]] = {}
         for signal, print_ in zip(normal, prints, strict=True):
             before = known.get(print_)
             after = waiting.settle(before, signal, transition(before, signal, now))
             if after is before:
                 continue
-            after = msgspec.structs.replace(after, audience=self._audience_after(before, after))
+            routes = ways(self.routes, after.labels)
+            audience = self._audience_after(before, after, routes)
             if after.id == 0:
-                after = msgspec.structs.replace(after, id=next_id)
+                after = msgspec.structs.replace(after, id=next_id, audience=audience)
                 next_id += 1
-                new[after.id] = after
-            elif after.id in new:
+                taking[after.id] = routes
+            else:
+                after = msgspec.structs.replace(after, audience=audience)
+            if after.id in taking:
                 new[after.id] = after
             else:
                 if before is not None and before.state != after.state:
@@ -159,42 +181,45 @@ class AlertManager:
         stored.insert(connection, list(new.values()))
         waiting.save(known)
         tending.ended(connection, ended, self.teller, now)
-        self._begun(connection, [a for a in new.values() if a.state != "pending"], now)
+        self._begun(connection, [a for a in new.values() if a.state != "pending"], taking, now)
 
-    def _audience_after(self, before: Alert | None, after: Alert) -> Audience:
+    def _audience_after(self, before: Alert | None, after: Alert, taking: Sequence[Route]) -> Audience:
         """What ends while it is pending was never anybody's."""
         if before is not None and before.id == after.id and before.state == "pending":
             return "quiet"
-        return self.audience(after)
+        return self._audience(after, taking)
 
-    def _begun(self, connection: sa.Connection, alerts: Iterable[Alert], now: float) -> None:
+    def _begun(self, connection: sa.Connection, alerts: Sequence[Alert], taking: Taking, now: float) -> None:
         """Let alerts that fire from now on, or came and went, be told."""
-        alerts = list(alerts)
         tending.acknowledge_standing(connection, self.policies, alerts, now)
-        self._join_groups(connection, alerts, now)
-        self._open_incidents(connection, alerts, now)
+        self._join_groups(connection, alerts, taking, now)
+        self._open_incidents(connection, alerts, taking, now)
 
-    def _open_incidents(self, connection: sa.Connection, alerts: Iterable[Alert], now: float) -> None:
+    def _open_incidents(
+        self, connection: sa.Connection, alerts: Iterable[Alert], taking: Taking, now: float
+    ) -> None:
         """Make routed alerts that fire parts of incidents; what rises by that joins the groups of its new severity too."""
         routed = [a for a in alerts if a.state == "firing" and a.audience == "routed"]
-        placed = [(a.id, self._place(a)) for a in routed if not is_watchdog(a.labels)]
+        placed = [(a.id, _place(a, taking[a.id])) for a in routed if not is_watchdog(a.labels)]
         rises = self._incidents.opened(connection, placed, now)
         if rises:
             found = stored.by_id(connection, list(rises)).values()
             risen = [msgspec.structs.replace(a, labels={**a.labels, "severity": rises[a.id]}) for a in found]
-            self._join_groups(connection, risen, now)
+            self._join_groups(connection, risen, {a.id: ways(self.routes, a.labels) for a in risen}, now)
 
-    def _place(self, alert: Alert) -> Place:
-        """By the first of its routes that has an escalation, or the first of all."""
-        taking = ways(self.routes, alert.labels)
-        route = next((one for one in taking if one.escalation is not None), taking[0])
-        labels = route.group_labels(alert.labels)
-        return Place(group_key(route, labels), route.key, labels, route.escalation)
-
-    def _join_groups(self, connection: sa.Connection, alerts: Iterable[Alert], now: float) -> None:
+    def _join_groups(
+        self, connection: sa.Connection, alerts: Iterable[Alert], taking: Taking, now: float
+    ) -> None:
         seats: Seats = {}
         for alert in alerts:
             if alert.audience != "quiet":
-                for route, receiver in destinations(self.routes, alert.labels):
+                for route, receiver in destinations(taking[alert.id], alert.labels):
                     take_seat(seats, seat(route, receiver, alert.labels, now), (alert.id,))
         self.teller.join(connection, seats, now)
+
+
+def _place(alert: Alert, taking: Sequence[Route]) -> Place:
+    """By the first of its routes that has an escalation, or the first of all."""
+    route = next((one for one in taking if one.escalation is not None), taking[0])
+    labels = route.group_labels(alert.labels)
+    return Place(group_key(route, labels), route.key, labels, route.escalation)

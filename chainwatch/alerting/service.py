@@ -15,21 +15,19 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
+from chainwatch.alerting import intake
+from chainwatch.alerting.intake import Taken
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.providers import Provider
 from chainwatch.alerting.queue import ReceiverQueue
-from chainwatch.alerting.submission import NOT_SENT_AGAIN, Submission, signal_of
+from chainwatch.alerting.submission import Submission
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
-from chainwatch.store import alert_groups, alerts, expiries, outbox, retention
-from chainwatch.store.alerts import Alert
+from chainwatch.store import alert_groups, expiries, outbox, retention
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
-from chainwatch.store.expiries import Expiry
 
-EXPIRED_AT_ONCE = 1_000
-"""Alerts that end by themselves in one transaction."""
 RETENTION_EVERY = 3600.0
 RETENTION_STEP = 2_000
 STORE_PAUSE = 1.0
@@ -155,64 +153,30 @@ class AlertService:
         return future
 
     def _submit(self, connection: sa.Connection, sent: Sequence[Submission], now: float) -> None:
-        waiting = list(sent)
-        while waiting:  # what is there twice is taken one after the other
-            first: dict[str, Submission] = {}
-            for one in waiting:
-                first.setdefault(one.fingerprint, one)
-            self._submit_different(connection, first, now)
-            waiting = [one for one in waiting if first[one.fingerprint] is not one]
-
-    def _submit_different(
-        self, connection: sa.Connection, sent: Mapping[str, Submission], now: float
-    ) -> None:
-        known = alerts.newest(connection, sent)
-        ending = expiries.find(connection, list(known))
-        signals: list[Signal] = []
-        kept: list[Expiry] = []
-        over: list[str] = []
-        for print_, submission in sent.items():
-            signal, expiry = signal_of(
-                submission, known.get(print_), ending.get(print_), now, self._resolve_timeout
-            )
-            if signal is not None:
-                signals.append(signal)
-            if expiry is not None:
-                kept.append(expiry)
-            elif print_ in ending:
-                over.append(print_)
-        expiries.save(connection, kept)
-        expiries.delete(connection, over)
-        self._apply(connection, signals, now)
+        for different in intake.rounds(sent):
+            self._apply(connection, intake.take(connection, different, now, self._resolve_timeout), now)
 
     def _end(self, connection: sa.Connection, print_: str, reason: str, now: float) -> bool:
-        alert = alerts.newest(connection, [print_]).get(print_)
-        if alert is None or alert.state == "resolved":
-            return False
-        expiries.delete(connection, [print_])
-        self._apply(connection, [_ending(alert, now, reason)], now)
-        return True
+        taken = intake.end(connection, print_, reason, now)
+        if taken is not None:
+            self._apply(connection, taken, now)
+        return taken is not None
 
     def _tick(self, connection: sa.Connection, now: float) -> None:
         """End what was not sent again, and flush what is due."""
-        due = expiries.due(connection, now, EXPIRED_AT_ONCE)
-        known = alerts.newest(connection, [expiry.fingerprint for expiry in due])
-        expiries.delete(connection, [expiry.fingerprint for expiry in due])
-        ended = [
-            _ending(known[e.fingerprint], e.expires_at, NOT_SENT_AGAIN)
-            for e in due
-            if e.fingerprint in known and known[e.fingerprint].state != "resolved"
-        ]
-        self._apply(connection, ended, now)
+        self._apply(connection, intake.expired(connection, now), now)
 
     def _flush_untold(self, connection: sa.Connection, now: float) -> None:
         alert_groups.hasten_untold(connection, now)
-        self._apply(connection, [], now)
+        self._note_due(connection, self._manager.flush(connection, now))
 
     def _reroute(self, connection: sa.Connection, now: float) -> None:
         self._note_due(connection, self._manager.reroute(connection, now))
 
-    def _apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> None:
+    def _apply(self, connection: sa.Connection, taken: Taken, now: float) -> None:
+        self._note_due(connection, self._manager.apply(connection, taken.signals, now, taken.known))
+
+    def _raise(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> None:
         self._note_due(connection, self._manager.apply(connection, signals, now))
 
     def _note_due(self, connection: sa.Connection, next_flush: float | None) -> None:
@@ -231,7 +195,7 @@ class AlertService:
 
     def _start_queue(self, receiver: Receiver) -> None:
         async def raise_signals(signals: list[Signal]) -> None:
-            await asyncio.wrap_future(self._write(lambda c, now: self._apply(c, signals, now)))
+            await asyncio.wrap_future(self._write(lambda c, now: self._raise(c, signals, now)))
 
         queue = self._queues[receiver.name] = ReceiverQueue(
             self._database,
@@ -288,7 +252,3 @@ class AlertService:
     def _prune_step(self, connection: sa.Connection) -> int:
         before = self._clock() - self._keep_for
         return retention.prune(connection, int(before), before, RETENTION_STEP)
-
-
-def _ending(alert: Alert, at: float, reason: str) -> Signal:
-    return Signal(alert.labels, alert.starts_at, ends_at=max(alert.starts_at, round(at, 3)), reason=reason)

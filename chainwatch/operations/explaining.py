@@ -46,7 +46,7 @@ def explain(look: Look, alert_id: int) -> dict[str, Any] | None:
         alert = alerts.by_id(connection, [alert_id]).get(alert_id)
         if alert is None:
             return None
-        taking = destinations(manager.routes, alert.labels)
+        taking = destinations(ways(manager.routes, alert.labels), alert.labels)
         sent = outbox.about(connection, [alert_id], alert.raised_at, None)
         told = [
             _told(connection, manager, alert, place, [n for n in sent if n.receiver == place[1]], look.now)
@@ -85,7 +85,7 @@ def routes(look: Look, labels: Mapping[str, str]) -> dict[str, Any]:
     taking = {route.key for route in ways(manager.routes, labels)} if labels else set()
     return {
         "routes": list(_tree(manager.routes, labels, taking, 0)),
-        "receivers": list(dict.fromkeys(r for _, r in destinations(manager.routes, labels)))
+        "receivers": list(dict.fromkeys(r for _, r in destinations(ways(manager.routes, labels), labels)))
         if labels
         else [],
     }

@@ -78,11 +78,14 @@ def ways(routes: Sequence[Route], labels: Mapping[str, str]) -> list[Route]:
     return found
 
 
-def destinations(routes: Sequence[Route], labels: Mapping[str, str]) -> list[tuple[Route, str]]:
-    """Every (route, receiver) that an alert with ``labels`` goes to; one about a failing receiver never to that receiver."""
+def destinations(taking: Sequence[Route], labels: Mapping[str, str]) -> list[tuple[Route, str]]:
+    """Every (route, receiver) that an alert with ``labels``, which the routes ``taking`` take, goes to.
+
+    One about a failing receiver never goes to that receiver.
+    """
     return [
         (route, receiver)
-        for route in ways(routes, labels)
+        for route in taking
         for receiver in route.receivers
         if not _is_about(labels, receiver)
     ]

@@ -9,7 +9,8 @@ LABELS = {"alertname": "TransferOverdue", "severity": "P1", "destination": "opti
 
 
 def _receivers(labels: dict[str, str], *routes: object) -> list[str]:
-    return [receiver for _, receiver in destinations(build_routes(routes), labels)]  # type: ignore[arg-type]  # routes are
+    taking = ways(build_routes(routes), labels)  # type: ignore[arg-type]  # routes are
+    return [receiver for _, receiver in destinations(taking, labels)]
 
 
 def test_the_first_route_that_matches_takes_the_alert() -> None:

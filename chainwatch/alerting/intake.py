@@ -1,0 +1,86 @@
+"""What was sent to the alert manager, as signals: inside the caller's transaction, with the clock's value given.
+
+Alerts that others send end by themselves; when is a row beside each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.alerting.submission import NOT_SENT_AGAIN, Submission, signal_of
+from chainwatch.model import Signal
+from chainwatch.store import alerts, expiries
+from chainwatch.store.alerts import Alert
+from chainwatch.store.expiries import Expiry
+
+EXPIRED_AT_ONCE = 1_000
+"""Alerts that end by themselves in one transaction."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Signals, and the newest alerts of their fingerprints before them."""
+
+    signals: Sequence[Signal]
+    known: Mapping[str, Alert]
+
+
+def rounds(sent: Sequence[Submission]) -> Iterator[dict[str, Submission]]:
+    """What was sent, by fingerprint: what is there twice is taken one after the other."""
+    waiting = list(sent)
+    while waiting:
+        first: dict[str, Submission] = {}
+        for one in waiting:
+            first.setdefault(one.fingerprint, one)
+        yield first
+        waiting = [one for one in waiting if first[one.fingerprint] is not one]
+
+
+def take(
+    connection: sa.Connection, sent: Mapping[str, Submission], now: float, resolve_timeout: float
+) -> Taken:
+    """What was sent at ``now``, by fingerprint, as signals; notes when it ends by itself."""
+    known = alerts.newest(connection, sent)
+    ending = expiries.find(connection, list(known))
+    signals: list[Signal] = []
+    kept: list[Expiry] = []
+    over: list[str] = []
+    for print_, submission in sent.items():
+        signal, expiry = signal_of(submission, known.get(print_), ending.get(print_), now, resolve_timeout)
+        if signal is not None:
+            signals.append(signal)
+        if expiry is not None:
+            kept.append(expiry)
+        elif print_ in ending:
+            over.append(print_)
+    expiries.save(connection, kept)
+    expiries.delete(connection, over)
+    return Taken(signals, known)
+
+
+def end(connection: sa.Connection, print_: str, reason: str, now: float) -> Taken | None:
+    """The end of the alert with this fingerprint at ``now``; None where none fires."""
+    known = alerts.newest(connection, [print_])
+    if print_ not in known or known[print_].state == "resolved":
+        return None
+    expiries.delete(connection, [print_])
+    return Taken([_ending(known[print_], now, reason)], known)
+
+
+def expired(connection: sa.Connection, now: float) -> Taken:
+    """The ends of what was not sent again by ``now``; others may be due still."""
+    due = expiries.due(connection, now, EXPIRED_AT_ONCE)
+    known = alerts.newest(connection, [expiry.fingerprint for expiry in due])
+    expiries.delete(connection, [expiry.fingerprint for expiry in due])
+    ended = [
+        _ending(known[e.fingerprint], e.expires_at, NOT_SENT_AGAIN)
+        for e in due
+        if e.fingerprint in known and known[e.fingerprint].state != "resolved"
+    ]
+    return Taken(ended, known)
+
+
+def _ending(alert: Alert, at: float, reason: str) -> Signal:
+    return Signal(alert.labels, alert.starts_at, ends_at=max(alert.starts_at, round(at, 3)), reason=reason)
