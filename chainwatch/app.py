@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import TypeVar
@@ -18,10 +18,8 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
+from chainwatch.alerting.dispatch import Dispatch, Receiver, firing
 from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.policies import Policies
-from chainwatch.alerting.providers import build_provider
-from chainwatch.alerting.queue import ReceiverQueue
 from chainwatch.alerting.scheduler import DeadlineScheduler
 from chainwatch.chain.errors import ChainError, DeepReorg, WrongChain
 from chainwatch.chain.observer import SEEN_MARGIN, Observer
@@ -35,19 +33,18 @@ from chainwatch.model import Batch, Deadline, Searched, Seen, Signal
 from chainwatch.pipeline import Outcome, Pipeline
 from chainwatch.plan import Plan
 from chainwatch.selfwatch import NETWORK_ALERTS, WATCHDOG, Holding, network_signals, watchdog
-from chainwatch.store import alerts, blocks, retention, schema, transfers
+from chainwatch.store import blocks, schema, transfers
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
-from chainwatch.supervise import TASK_FAILED, Supervisor
+from chainwatch.supervise import Supervisor
 
 SELF_WATCH_EVERY = 1.0
+STATES_EVERY = 5.0
+"""Seconds after which the state of a network is stored again though it has not changed."""
 WRONG_CHAIN_PAUSE = 30.0
 """Seconds until a network whose endpoints all served another chain is tried again."""
 DEEP_REORG = "DeepReorg"
-RETENTION_EVERY = 3600.0
-RETENTION_STEP = 2_000
-"""Rows that one step of pruning may take."""
 LOOKBACK_EVERY = 5.0
 LOOKBACK_AT_ONCE = 500
 """Transfers whose opening step is looked for at a time."""
@@ -60,13 +57,10 @@ PAST = SEEN_MARGIN + 1
 """Seconds after a deadline from which on the head can prove that the network was seen past it."""
 STORE_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Seconds between tries while the database refuses for a passing reason; the last one repeats."""
-STOP_WITHIN = 4.0
-"""Seconds within which a stop ends everything; what was not done by then is done after the next start."""
 
 T = TypeVar("T")
 
 _OWN_ALERTS = (*NETWORK_ALERTS, DEEP_REORG, WATCHDOG)
-_RECEIVER = "receiver "
 
 _log = structlog.get_logger(__name__)
 
@@ -110,15 +104,22 @@ class Monitor:
         self._heard_at = dict.fromkeys(plan.watches, clock())
         """When each network answered last; at first, when this began."""
         self._supervisor = Supervisor(self.raise_signals, clock)
+        self._dispatch = Dispatch(
+            database,
+            self._supervisor,
+            keep_for=plan.settings.store.retention,
+            external_url=plan.settings.external_url or "",
+            clock=clock,
+        )
         self._pools: dict[str, Pool] = {}
         self._observers: dict[str, Observer] = {}
         self._ranges: dict[str, int] = {}
         """The most blocks of one question for logs, by endpoint, as stored."""
+        self._stored_states: dict[str, NetworkState] = {}
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
         self._search_wanted = {network: asyncio.Event() for network in plan.watches}
         self._scheduler = DeadlineScheduler(self._load_deadlines, self._confirm_heads)
-        self._queues: dict[str, ReceiverQueue] = {}
         self._alerts: AlertManager
         self._pipeline: Pipeline
 
@@ -128,55 +129,35 @@ class Monitor:
         await self._load(
             lambda c: blocks.check_chain_ids(c, {n.name: n.chain_id for n in settings.networks.values()})
         )
-        created = await self._load(lambda c: schema.get_property(c, schema.CREATED_AT))
-        self._alerts = AlertManager(
-            settings.routes,
-            {r.name: r.send_resolved for r in settings.receivers.values()},
-            int(created or 0),
-            Policies.of(settings),
-        )
+        self._alerts = AlertManager.of(settings, await self._load(schema.created_at))
         self._pipeline = Pipeline(self._plan.flows, settings.networks, self._plan.decode, self._alerts)
-        await self._write(lambda c: self._alerts.reroute(c, self._clock()))
+        await self._tell(lambda c, now: (None, self._alerts.reroute(c, now)))
         await self._take_up_changed_flows()
-        for receiver in settings.receivers.values():
-            self._queues[receiver.name] = ReceiverQueue(
-                self._database,
-                receiver.name,
-                build_provider(receiver),
-                self.raise_signals,
-                give_up_after=receiver.give_up_after,
-                external_url=settings.external_url or "",
-            )
         ranges = await self._load(lambda c: schema.get_property(c, RANGES_PROPERTY))
         self._ranges = msgspec.json.decode(ranges or "{}", type=dict[str, int])
         await self._scheduler.start()
         start = self._supervisor.start
-        for name, queue in self._queues.items():
-            start(_RECEIVER + name, queue.run)
         for name in self._plan.watches:
             start(f"network {name}", partial(self._follow, name))
             start(f"lookback {name}", partial(self._look_back, name))
         start("self-watch", self._watch_self)
-        start("retention", self._prune)
-        await self._supervisor.remember(await self._firing(TASK_FAILED))
+        await self._dispatch.start(self._alerts, map(Receiver.of, settings.receivers.values()))
         _log.info(
             "running",
             networks=len(self._plan.watches),
             flows=len(self._plan.flows),
-            receivers=len(self._queues),
+            receivers=len(settings.receivers),
         )
 
     async def stop(self) -> None:
         """End every task; what is under way and not committed is done again after the next start."""
         _log.info("stopping")
         await self._scheduler.stop()
-        for queue in self._queues.values():
-            queue.stop()
-        await self._supervisor.stop(STOP_WITHIN, first=lambda task: not task.startswith(_RECEIVER))
+        await self._dispatch.stop()
 
     async def raise_signals(self, signals: Sequence[Signal]) -> None:
         """Let signals that are not about transfers take their way to the receivers."""
-        self._wake(await self._write(lambda c: self._alerts.apply(c, signals, self._clock())))
+        await self._tell(lambda c, now: (None, self._alerts.apply(c, signals, now)))
 
     async def _take_up_changed_flows(self) -> None:
         """Judge what is unfinished again where the flows or networks are not those of the last run."""
@@ -188,11 +169,13 @@ class Monitor:
             return
         judged: int | None = 0
         while judged is not None:
-            after = judged
-            judged = await self._write(
-                lambda c: self._pipeline.judge_again(c, after, JUDGED_AT_ONCE, self._clock())  # noqa: B023
-            )
+            judged = await self._tell(partial(self._judge_again, after=judged))
         await self._write(lambda c: schema.set_property(c, FLOWS_PROPERTY, current))
+
+    def _judge_again(
+        self, connection: sa.Connection, now: float, after: int
+    ) -> tuple[int | None, float | None]:
+        return self._pipeline.judge_again(connection, after, JUDGED_AT_ONCE, now), now
 
     # --- networks -----------------------------------------------------------------------------------------
 
@@ -221,12 +204,15 @@ class Monitor:
                 await self._process([item])
 
     async def _process(self, items: Sequence[Batch | Seen | Searched]) -> None:
-        outcome: Outcome = await self._write(lambda c: self._pipeline.process(c, items, self._clock()))
+        def process(connection: sa.Connection, now: float) -> tuple[Outcome, float | None]:
+            outcome = self._pipeline.process(connection, items, now)
+            return outcome, outcome.next_flush
+
+        outcome = await self._tell(process)
         self._scheduler.cancelled(outcome.deadlines.closed)
         self._scheduler.added(map(_when_past, outcome.deadlines.opened))
         for network in {d.network for d in outcome.deadlines.opened if d.network.startswith(SEARCH)}:
             self._search_wanted[network.removeprefix(SEARCH)].set()
-        self._wake(outcome.next_flush)
 
     async def _look_back(self, origin: str) -> None:
         """Look for the opening steps of early steps in the blocks of ``origin`` before the first one watched."""
@@ -260,14 +246,12 @@ class Monitor:
             if (observer := self._observers.get(network)) is not None:
                 observer.wake()
 
-    async def _flush(self) -> None:
-        self._wake(await self._write(lambda c: self._alerts.flush(c, self._clock())))
-
     # --- itself -------------------------------------------------------------------------------------------
 
     async def _watch_self(self) -> None:
         """Tell what is wrong with the networks; begins, after a crash too, with what the database says fires."""
-        holding = Holding(await self._firing(*_OWN_ALERTS), int(self._clock()))
+        fired = await self._load(lambda c: firing(c, _OWN_ALERTS))
+        holding = Holding(fired, int(self._clock()))
         while True:
             now = self._clock()
             current = [watchdog(int(now)), *self._halted.values()]
@@ -276,70 +260,57 @@ class Monitor:
                 self._heard_at[name] = max(self._heard_at[name], status.last_answer_at or 0.0)
                 current += network_signals(self._settings.networks[name], status, self._heard_at[name], now)
             unheard = {name for name, status in observed.items() if status.head is None}
-            changes = holding.update(current, int(now), unheard)
-            states = [_state(name, status, now) for name, status in observed.items()]
-            ranges = self._ranges | {
-                endpoint.name: endpoint.max_block_range
-                for status in observed.values()
-                for endpoint in status.endpoints
-                if endpoint.max_block_range is not None
-            }
-
-            def save(connection: sa.Connection) -> float | None:
-                if ranges != self._ranges:  # noqa: B023 - written before the next turn
-                    schema.set_property(connection, RANGES_PROPERTY, _json(ranges))  # noqa: B023
-                blocks.save_states(connection, states)  # noqa: B023 - written before the next turn
-                return self._alerts.apply(connection, changes, now)  # noqa: B023
-
-            self._wake(await self._write(save))
-            self._ranges = ranges
+            if changes := holding.update(current, int(now), unheard):
+                await self.raise_signals(changes)
+            await self._save_states([_state(name, status, now) for name, status in observed.items()])
+            await self._save_ranges(observed.values())
             await asyncio.sleep(SELF_WATCH_EVERY)
 
-    async def _prune(self) -> None:
-        while True:
-            while await self._write(partial(self._prune_step, now=self._clock())):
-                pass  # a transaction each, so that others write between two steps
-            await asyncio.sleep(RETENTION_EVERY)
+    async def _save_states(self, states: Sequence[NetworkState]) -> None:
+        """Store what has changed, and from time to time that nothing has: who looks takes silence for a stop."""
+        changed = [state for state in states if _is_news(state, self._stored_states.get(state.name))]
+        if changed:
+            await self._write(lambda c: blocks.save_states(c, changed))
+            self._stored_states |= {state.name: state for state in changed}
 
-    def _prune_step(self, connection: sa.Connection, now: float) -> int:
-        before = now - self._settings.store.retention
-        return retention.prune(connection, int(before), before, RETENTION_STEP)
+    async def _save_ranges(self, observed: Iterable[NetworkStatus]) -> None:
+        ranges = self._ranges | {
+            endpoint.name: endpoint.max_block_range
+            for status in observed
+            for endpoint in status.endpoints
+            if endpoint.max_block_range is not None
+        }
+        if ranges != self._ranges:
+            await self._write(lambda c: schema.set_property(c, RANGES_PROPERTY, _json(ranges)))
+            self._ranges = ranges
 
     # --- the way to the database and from there ---------------------------------------------------------
 
+    async def _tell(self, job: Callable[[sa.Connection, float], tuple[T, float | None]]) -> T:
+        """Write what people may have to hear of: as `Dispatch.write`."""
+        return await _patiently(lambda: asyncio.wrap_future(self._dispatch.write(job)))
+
     async def _write(self, job: Callable[[sa.Connection], T]) -> T:
-        return await self._patiently(self._database.write, job)
+        return await _patiently(lambda: self._database.write(job))
 
     async def _load(self, job: Callable[[sa.Connection], T]) -> T:
-        return await self._patiently(self._database.read, job)
+        return await _patiently(lambda: self._database.read(job))
 
-    async def _firing(self, *names: str) -> list[Signal]:
-        """The firing alerts of these names."""
-        found = await self._load(lambda c: [a for a in alerts.firing(c) if a.name in names])
-        return [Signal(a.labels, a.starts_at, a.annotations) for a in found]
 
-    async def _patiently(
-        self, run: Callable[[Callable[[sa.Connection], T]], Awaitable[T]], job: Callable[[sa.Connection], T]
-    ) -> T:
-        """``run`` the ``job``; wait and try again while the database refuses for a passing reason."""
-        tries = 0
-        while True:
-            try:
-                return await run(job)
-            except StoreError as error:
-                if not error.transient:
-                    raise
-                pause = STORE_PAUSES[min(tries, len(STORE_PAUSES) - 1)]
-                if tries in (0, 10) or tries % 100 == 0:
-                    _log.error("the database refuses; trying again", reason=str(error), tries=tries)
-                tries += 1
-                await asyncio.sleep(pause)
-
-    def _wake(self, next_flush: float | None) -> None:
-        """After a commit: let the queues look for new notifications and plan the next flush of groups."""
-        for queue in self._queues.values():
-            queue.wake()
-        self._scheduler.at("flush", next_flush, self._flush)
+async def _patiently(run: Callable[[], Awaitable[T]]) -> T:
+    """``run``; wait and try again while the database refuses for a passing reason."""
+    tries = 0
+    while True:
+        try:
+            return await run()
+        except StoreError as error:
+            if not error.transient:
+                raise
+            pause = STORE_PAUSES[min(tries, len(STORE_PAUSES) - 1)]
+            if tries in (0, 10) or tries % 100 == 0:
+                _log.error("the database refuses; trying again", reason=str(error), tries=tries)
+            tries += 1
+            await asyncio.sleep(pause)
 
 
 def _fingerprint(settings: object) -> str:
@@ -354,6 +325,14 @@ def _json(value: object) -> str:
 def _state(network: str, status: NetworkStatus, now: float) -> NetworkState:
     number, timestamp = (status.head.number, status.head.timestamp) if status.head else (None, None)
     return NetworkState(network, status.state, number, timestamp, status.last_error, now)
+
+
+def _is_news(state: NetworkState, stored: NetworkState | None) -> bool:
+    return (
+        stored is None
+        or state.updated_at - stored.updated_at >= STATES_EVERY
+        or state._replace(updated_at=0.0) != stored._replace(updated_at=0.0)
+    )
 
 
 def _when_past(deadline: Deadline) -> Deadline:

@@ -17,13 +17,12 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from chainwatch.alerting import submission
+from chainwatch.alerting.dispatch import Receiver
 from chainwatch.alerting.policies import Policies
-from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.providers.call import Call, CallProvider
-from chainwatch.alerting.service import AlertService, Receiver
+from chainwatch.alerting.service import AlertService
 from chainwatch.config import (
     Draft,
-    ReceiverSettings,
     Settings,
     parse_duration,
     read,
@@ -77,7 +76,8 @@ class AlertManager:
         self._ending = ExitStack()
         with ExitStack() as opened:
             self._database = _open(settings, in_memory, opened)
-            created = _created_at(self._database)
+            with self._database.reading() as connection:
+                created = schema.created_at(connection)
             self._loop = asyncio.new_event_loop()
             opened.callback(self._loop.close)
             self._thread = threading.Thread(target=self._run, name="chainwatch-alerts", daemon=True)
@@ -219,7 +219,7 @@ class AlertManager:
         if callable(receiver):
             new = Receiver(name, CallProvider(receiver), give_up_after=GIVE_UP_AFTER)
         else:
-            new = _receiver(settings.receivers[name])
+            new = Receiver.of(settings.receivers[name])
         self._call(self._service.register(new, settings.routes[0]))
 
     # --- ending -------------------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ async def _start(
     service = AlertService(
         database,
         settings.routes,
-        [_receiver(receiver) for receiver in settings.receivers.values()],
+        [Receiver.of(receiver) for receiver in settings.receivers.values()],
         Policies.of(settings),
         told_since=created,
         resolve_timeout=resolve_timeout,
@@ -323,21 +323,6 @@ def _memory() -> str | None:
     """A file system that lives in memory, where there is one."""
     shared = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
     return shared if os.access(shared, os.W_OK) else None
-
-
-def _created_at(database: Database) -> int:
-    with database.reading() as connection:
-        return int(schema.get_property(connection, schema.CREATED_AT) or 0)
-
-
-def _receiver(settings: ReceiverSettings) -> Receiver:
-    return Receiver(
-        settings.name,
-        build_provider(settings),
-        give_up_after=settings.give_up_after,
-        send_resolved=settings.send_resolved,
-        rate_limit=settings.rate_limit,
-    )
 
 
 def _says(draft: Draft, key: str) -> bool:

@@ -6,6 +6,7 @@ The manager keeps nothing: alerts, groups, and what each receiver was told are r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
 
 import msgspec
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.policy.routing import Route, build_routes, destinations, group_key, is_watchdog, ways
 from chainwatch.alerting.telling import Seats, Teller, seat, take_seat
 from chainwatch.alerting.waiting import Waiting
-from chainwatch.config import RouteSettings
+from chainwatch.config import RouteSettings, Settings
 from chainwatch.model import Signal
 from chainwatch.store import alert_groups, history, standing
 from chainwatch.store import alerts as stored
@@ -52,6 +53,12 @@ class AlertManager:
         self._incidents = Incidents(self.policies.people, self.teller)
         self._receivers = frozenset(send_resolved)
         self._told_since = told_since
+
+    @classmethod
+    def of(cls, settings: Settings, told_since: int) -> Self:
+        """The one that is configured."""
+        tells_ends = {receiver.name: receiver.send_resolved for receiver in settings.receivers.values()}
+        return cls(settings.routes, tells_ends, told_since, Policies.of(settings))
 
     def apply(
         self,

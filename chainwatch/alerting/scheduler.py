@@ -1,4 +1,4 @@
-"""Deadlines and timers on APScheduler: a date job per deadline that comes due within the horizon.
+"""Deadlines on APScheduler: a date job per deadline that comes due within the horizon.
 
 The deadlines table is the truth; a job only says that the time has come. What is due is handed over, many at a time, and
 never again: a deadline whose network cannot be seen (S5) stays a row, and its network raises it once it is seen past it.
@@ -62,7 +62,6 @@ class DeadlineScheduler:
         self._come: list[Deadline] = []
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._timers: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Take up the open deadlines from the table, those long past among them, and hand over from now on."""
@@ -71,10 +70,9 @@ class DeadlineScheduler:
 
     async def stop(self) -> None:
         """Hand nothing over any more; what was being handed over is cut short (it is still in the table)."""
-        tasks = [*self._timers, *([] if self._task is None else [self._task])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 
@@ -87,14 +85,6 @@ class DeadlineScheduler:
         for pair in pairs:
             if self._held.pop(pair, None) is not None:
                 self._scheduler.remove_job(_job_id(*pair))
-
-    def at(self, name: str, when: float | None, call: Callable[[], Awaitable[None]]) -> None:
-        """Call ``call`` at ``when`` (Unix seconds), in place of what was to be called under ``name``; None: nothing."""
-        if when is None:
-            if self._scheduler.get_job(name) is not None:
-                self._scheduler.remove_job(name)
-            return
-        self._add_job(name, when, self._ring, (name, call))
 
     async def _run(self) -> None:
         while True:
@@ -178,17 +168,6 @@ class DeadlineScheduler:
         if deadline is not None:
             self._come.append(deadline)
             self._work.set()
-
-    def _ring(self, name: str, call: Callable[[], Awaitable[None]]) -> None:
-        async def ring() -> None:
-            try:
-                await call()
-            except Exception as error:  # noqa: BLE001 - a timer's failure is told, and never another's
-                _log.error("timer failed", timer=name, error=str(error))
-
-        task = asyncio.get_running_loop().create_task(ring(), name=f"timer {name}")
-        self._timers.add(task)
-        task.add_done_callback(self._timers.discard)
 
 
 def _new_scheduler() -> AsyncIOScheduler:

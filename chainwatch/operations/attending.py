@@ -12,8 +12,6 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alerting import tending
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.policies import Policies
 from chainwatch.config import matching
 from chainwatch.operations.looking import Look, alert_view
 from chainwatch.store import acknowledgements, alerts, history, holds, silences
@@ -26,13 +24,6 @@ from chainwatch.store.silences import Silence
 BY_HAND = "by hand"
 ENDED_SHOWN_FOR = 7 * 86_400.0
 """Seconds for which ended silences are listed on request."""
-
-
-def manager(look: Look) -> AlertManager:
-    """The alert manager as the configuration has it."""
-    settings = look.plan.settings
-    tells_ends = {r.name: r.send_resolved for r in settings.receivers.values()}
-    return AlertManager(settings.routes, tells_ends, 0, Policies.of(settings))
 
 
 def acknowledge(look: Look, ids: Sequence[int], actor: str, note: str, until: float | None) -> list[int]:
@@ -49,7 +40,7 @@ def give_back(look: Look, ids: Sequence[int], actor: str) -> list[int]:
     """Let alerts be nobody's again; the ids of those that were nobody's."""
     with look.database.transaction() as connection:
         taken = acknowledgements.of(connection, ids)
-        tending.give_back(connection, manager(look).teller, dict.fromkeys(taken, BY_HAND), actor, look.now)
+        tending.give_back(connection, look.manager.teller, dict.fromkeys(taken, BY_HAND), actor, look.now)
     return sorted(set(ids) - taken.keys())
 
 
@@ -70,7 +61,7 @@ def resolve(look: Look, ids: Sequence[int], actor: str, note: str) -> list[int]:
         alerts.update(connection, ended)
         history.stop_timers(connection, [a.id for a in found])
         _record(connection, look, [a.id for a in found], "resolved", actor, note)
-        tending.ended(connection, [a.id for a in found], manager(look).teller, look.now)
+        tending.ended(connection, [a.id for a in found], look.manager.teller, look.now)
     return sorted(set(ids) - {a.id for a in found})
 
 

@@ -13,7 +13,7 @@ from chainwatch.chain.transport import open_session
 from chainwatch.model import Batch, Event, RawLog, UndecodedLog
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan
-from chainwatch.store import blocks
+from chainwatch.store import blocks, schema
 from chainwatch.store.blocks import StoredLog
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -87,14 +87,12 @@ async def audit(
 def repair(plan: Plan, database: Database, found: Audit) -> None:
     """Put right what ``found`` says, with all that follows from it, in one transaction."""
     settings = plan.settings
-    receivers = {receiver.name: receiver.send_resolved for receiver in settings.receivers.values()}
-    pipeline = Pipeline(
-        plan.flows, settings.networks, plan.decode, AlertManager(settings.routes, receivers, 0)
-    )
     wrong = [d.stored for d in found.differences if d.stored is not None]
     right = [d.found for d in found.differences if d.found is not None]
 
     with database.transaction() as connection:
+        alerts = AlertManager.of(settings, schema.created_at(connection))
+        pipeline = Pipeline(plan.flows, settings.networks, plan.decode, alerts)
         pipeline.put_right(connection, found.network, wrong, right, time.time())
 
 

@@ -11,7 +11,6 @@ from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.policy.holding import Candidate, held_back
 from chainwatch.alerting.policy.routing import Route, destinations, group_key, is_watchdog, ways
 from chainwatch.config import format_duration, matching
-from chainwatch.operations import attending
 from chainwatch.operations.looking import Look, alert_view
 from chainwatch.store import acknowledgements, alert_groups, alerts, history, incidents, outbox
 from chainwatch.store.alerts import Alert
@@ -41,7 +40,7 @@ def history_of(look: Look, alert_id: int) -> list[dict[str, Any]] | None:
 
 def explain(look: Look, alert_id: int) -> dict[str, Any] | None:
     """For every receiver: whether it was told of the alert, and why or why not; None where there is no such alert."""
-    manager = attending.manager(look)
+    manager = look.manager
     with look.database.reading() as connection:
         alert = alerts.by_id(connection, [alert_id]).get(alert_id)
         if alert is None:
@@ -81,7 +80,7 @@ def _told_besides(alert: Alert, receiver: str, way: str, sent: Sequence[outbox.Q
 
 def routes(look: Look, labels: Mapping[str, str]) -> dict[str, Any]:
     """The tree of routes, which of them take an alert with ``labels``, and the receivers that it goes to."""
-    manager = attending.manager(look)
+    manager = look.manager
     taking = {route.key for route in ways(manager.routes, labels)} if labels else set()
     return {
         "routes": list(_tree(manager.routes, labels, taking, 0)),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from chainwatch import views
+from chainwatch.alerting.manager import AlertManager
 from chainwatch.config import read
 from chainwatch.model import SEVERITIES, TRANSFER_STATUSES, to_hex
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import alerts as stored_alerts
-from chainwatch.store import blocks, outbox
+from chainwatch.store import blocks, outbox, schema
 from chainwatch.store import transfers as stored_transfers
 from chainwatch.store.database import Database
 
@@ -29,6 +31,12 @@ class Look:
         self.database = database
         self.now = now
         self.flows = {flow.name: flow for flow in plan.flows}
+
+    @cached_property
+    def manager(self) -> AlertManager:
+        """The alert manager as it is configured."""
+        with self.database.reading() as connection:
+            return AlertManager.of(self.plan.settings, schema.created_at(connection))
 
 
 @contextmanager

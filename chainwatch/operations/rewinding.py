@@ -13,7 +13,7 @@ from chainwatch.chain.transport import open_session
 from chainwatch.model import Batch, Header
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan
-from chainwatch.store import blocks
+from chainwatch.store import blocks, schema
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 
@@ -27,9 +27,6 @@ async def rewind(plan: Plan, database: Database, network: str, block: int) -> He
     settings = plan.settings
     async with open_session() as session, Pool(settings.networks[network], session) as pool:
         header = await header_at(pool, block)
-    routes = {receiver.name: receiver.send_resolved for receiver in settings.receivers.values()}
-    alerts = AlertManager(settings.routes, routes, 0)
-    pipeline = Pipeline(plan.flows, settings.networks, plan.decode, alerts)
 
     def go_back(connection: sa.Connection) -> None:
         checkpoint = blocks.checkpoints(connection).get(network)
@@ -41,6 +38,8 @@ async def rewind(plan: Plan, database: Database, network: str, block: int) -> He
                 f"block {block} of {network} is not the one that was read, so those before it may be others too; "
                 "rewind to an earlier block, from before the reorg"
             )
+        alerts = AlertManager.of(settings, schema.created_at(connection))
+        pipeline = Pipeline(plan.flows, settings.networks, plan.decode, alerts)
         batch = Batch(network, block + 1, header, headers=(header,), ancestor=header)
         pipeline.process(connection, [batch], time.time())
         blocks.forget_window(connection, network, block)

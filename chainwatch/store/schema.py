@@ -25,6 +25,7 @@ __all__ = [
     "HEAD",
     "MIGRATIONS",
     "alert_tables",
+    "created_at",
     "current_version",
     "escalation_tables",
     "get_property",
@@ -68,6 +69,11 @@ def _create(connection: sa.Connection) -> None:
     connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
     connection.execute(sa.text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
     set_property(connection, CREATED_AT, str(int(time.time())))
+
+
+def created_at(connection: sa.Connection) -> int:
+    """When the database was made, in Unix seconds."""
+    return int(get_property(connection, CREATED_AT) or 0)
 
 
 def get_property(connection: sa.Connection, name: str) -> str | None:

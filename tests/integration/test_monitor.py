@@ -12,6 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch import app, supervise
+from chainwatch.alerting import dispatch
+from chainwatch.alerting.manager import AlertManager
 from chainwatch.app import Monitor
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
@@ -132,16 +134,27 @@ async def test_a_database_that_refuses_for_a_while_loses_nothing(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S2
     monkeypatch.setattr(app, "STORE_PAUSES", (0.02,))
-    write, read = Database.write, Database.read
+    monkeypatch.setattr(dispatch, "STORE_PAUSE", 0.02)
+    hand_over, read = Database.hand_over, Database.read
     refusing = False
 
-    async def refuse(self: Database, job: Any, real: Any) -> Any:
+    def refuse() -> None:
         if refusing:
             raise StoreError("cannot write: the disk is full", transient=True)
-        return await real(self, job)
 
-    monkeypatch.setattr(Database, "write", lambda self, job: refuse(self, job, write))
-    monkeypatch.setattr(Database, "read", lambda self, job: refuse(self, job, read))
+    def hand_over_or_refuse(self: Database, job: Any) -> Any:
+        def run(connection: sa.Connection) -> Any:
+            refuse()
+            return job(connection)
+
+        return hand_over(self, run)
+
+    async def read_or_refuse(self: Database, job: Any) -> Any:
+        refuse()
+        return await read(self, job)
+
+    monkeypatch.setattr(Database, "hand_over", hand_over_or_refuse)
+    monkeypatch.setattr(Database, "read", read_or_refuse)
     async with chains() as (alpha, beta, addresses):
         plan = plan_for(alpha, beta, addresses, file)
         with closing(Database.open(f"sqlite:///{file}", durable=False)) as database:
@@ -161,15 +174,15 @@ async def test_a_self_watch_alert_that_could_not_be_stored_is_stored_later(
 ) -> None:
     monkeypatch.setattr(supervise, "FIRST_PAUSE", 0.05)
     refused: list[StoreError] = []
-    save = blocks.save_states
+    apply = AlertManager.apply
 
-    def refuse_once(connection: sa.Connection, states: Any) -> None:
-        if not refused:
+    def refuse_once(self: AlertManager, connection: sa.Connection, signals: Any, now: float) -> float | None:
+        if not refused and any(signal.labels["alertname"] == "Watchdog" for signal in signals):
             refused.append(StoreError("cannot write: something odd"))
             raise refused[0]
-        save(connection, states)
+        return apply(self, connection, signals, now)
 
-    monkeypatch.setattr(blocks, "save_states", refuse_once)
+    monkeypatch.setattr(AlertManager, "apply", refuse_once)
     async with chains() as (alpha, beta, addresses):
         plan = plan_for(alpha, beta, addresses, file)
         with closing(Database.open(f"sqlite:///{file}", durable=False)) as database:

@@ -11,12 +11,14 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from chainwatch import app
-from chainwatch.app import Monitor, _fingerprint
+from chainwatch.app import Monitor, _fingerprint, _is_news
 from chainwatch.chain.errors import DeepReorg, TransportError, WrongChain
 from chainwatch.chain.transport import open_session
 from chainwatch.config import FlowSettings, read_dict
+from chainwatch.operations.looking import STOPPED_AFTER
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import alerts
+from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.supervise import TASK_FAILED
@@ -156,3 +158,13 @@ def test_a_fingerprint_follows_every_setting_of_a_flow() -> None:
     assert _fingerprint([{"a": flow}]) == _fingerprint([{"a": same}])
     other = flow.model_copy(update={"orphan_grace": 1.0})
     assert _fingerprint([{"a": flow}]) != _fingerprint([{"a": other}])
+
+
+def test_the_state_of_a_network_is_stored_when_it_changes_and_now_and_then() -> None:
+    stored = NetworkState("alpha", "live", 7, 1_000, None, 2_000.0)
+    assert _is_news(stored, None)
+    assert not _is_news(stored._replace(updated_at=2_004.0), stored)
+    assert _is_news(stored._replace(updated_at=2_000.0 + app.STATES_EVERY), stored)
+    for change in ({"state": "late"}, {"head": 8}, {"head_timestamp": 1_012}, {"error": "refused"}):
+        assert _is_news(stored._replace(updated_at=2_001.0, **change), stored)
+    assert app.STATES_EVERY < STOPPED_AFTER / 2  # who looks takes silence for a stop

@@ -164,39 +164,3 @@ async def test_a_deadline_is_handed_over_again_only_when_it_was_armed_again(
     await eventually(lambda: table.handed == [deadline])
     scheduler.added([deadline])
     await eventually(lambda: table.handed == [deadline, deadline])
-
-
-async def test_a_timer_is_replaced_by_the_next_of_its_name_and_removed_by_none(
-    scheduler: DeadlineScheduler,
-) -> None:
-    rung: list[str] = []
-
-    def ring(name: str) -> Callable[[], object]:
-        async def call() -> None:
-            rung.append(name)
-
-        return call
-
-    await scheduler.start()
-    now = time.time()
-    for name, when, called in [
-        ("flush", now + 60, "late"),
-        ("flush", now + 0.05, "soon"),
-        ("x", now + 0.05, "x"),
-    ]:
-        scheduler.at(name, when, ring(called))  # type: ignore[arg-type]  # it is an async function
-    scheduler.at("x", None, ring("never"))  # type: ignore[arg-type]  # it is an async function
-    await eventually(lambda: bool(rung))
-    await asyncio.sleep(0.05)
-    assert rung == ["soon"]
-
-
-async def test_a_timer_that_is_long_past_rings_at_once(scheduler: DeadlineScheduler) -> None:
-    rung = asyncio.Event()
-
-    async def ring() -> None:
-        rung.set()
-
-    await scheduler.start()
-    scheduler.at("flush", time.time() - 3600, ring)
-    await asyncio.wait_for(rung.wait(), 2)
