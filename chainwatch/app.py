@@ -32,7 +32,7 @@ from chainwatch.lookback import search_openings
 from chainwatch.model import Batch, Deadline, Searched, Seen, Signal
 from chainwatch.pipeline import Outcome, Pipeline
 from chainwatch.plan import Plan
-from chainwatch.selfwatch import NETWORK_ALERTS, WATCHDOG, Holding, network_signals, watchdog
+from chainwatch.selfwatch import DEEP_REORG, NETWORK_ALERTS, WATCHDOG, Holding, network_signals, watchdog
 from chainwatch.store import blocks, schema, transfers
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
@@ -44,7 +44,6 @@ STATES_EVERY = 5.0
 """Seconds after which the state of a network is stored again though it has not changed."""
 WRONG_CHAIN_PAUSE = 30.0
 """Seconds until a network whose endpoints all served another chain is tried again."""
-DEEP_REORG = "DeepReorg"
 LOOKBACK_EVERY = 5.0
 LOOKBACK_AT_ONCE = 500
 """Transfers whose opening step is looked for at a time."""

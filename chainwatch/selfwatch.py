@@ -9,6 +9,10 @@ from chainwatch.config import NetworkSettings
 from chainwatch.model import Header, Signal
 
 NETWORK_ALERTS = ("NetworkBlind", "NetworkStalled", "NetworkLagging", "LogsDisputed", "EndpointDegraded")
+DEEP_REORG = "DeepReorg"
+DARK = ("NetworkBlind", DEEP_REORG)
+HIDDEN_IN_THE_DARK = frozenset(NETWORK_ALERTS) - {"NetworkBlind"}
+"""The alerts that say that a network is not looked at, and those that cannot be judged meanwhile."""
 WATCHDOG = "Watchdog"
 START_GRACE = 20
 """Seconds after the start until an alert from before is taken to hold no more: first the networks must have been asked."""
@@ -51,7 +55,7 @@ class Holding:
         }
         if now >= self._judge_inherited_at:
             self._inherited = {k for k in self._inherited if self._raised[k].labels.get("network") in unheard}
-        gone = self._raised.keys() - holding.keys() - self._inherited
+        gone = self._raised.keys() - holding.keys() - self._inherited - _hidden(self._raised, holding)
         self._gone_since = {key: self._gone_since.get(key, now) for key in gone}
         over = [key for key in self._raised if now - self._gone_since.get(key, now) >= _peace(key)]
         ended = [
@@ -69,6 +73,16 @@ def _explained_by_blindness(holding: Mapping[Labels, Signal]) -> set[Labels]:
         key
         for key, signal in holding.items()
         if signal.labels["alertname"] == "EndpointDegraded" and signal.labels["network"] in blind
+    }
+
+
+def _hidden(raised: Mapping[Labels, Signal], holding: Mapping[Labels, Signal]) -> set[Labels]:
+    """What was told of networks that nobody looks at now: that it is not seen does not mean that it is over."""
+    dark = {s.labels["network"] for s in holding.values() if s.labels["alertname"] in DARK}
+    return {
+        key
+        for key, signal in raised.items()
+        if signal.labels["alertname"] in HIDDEN_IN_THE_DARK and signal.labels["network"] in dark
     }
 
 
@@ -90,7 +104,10 @@ def network_signals(
     """What is wrong with one network ``now``.
 
     ``heard_at`` is when it answered last as far as is known without ``status``, or when the process began (Unix seconds).
+    A network that is halted is not looked at: `DeepReorg` says why.
     """
+    if status.state == "halted" and status.head is not None:
+        return []
     signals = _endpoint_signals(settings, status, now)
     blind_since = max(status.last_answer_at or 0.0, heard_at)
     if now - blind_since > settings.blind_after:
@@ -100,7 +117,7 @@ def network_signals(
         signals.append(_disputed(settings, int(now), status.disputed))
     if status.head is None:
         return signals
-    age = now - status.head.timestamp
+    age = (status.last_answer_at or now) - status.head.timestamp  # since then nobody has looked
     if settings.stall_after is not None and age > settings.stall_after:
         signals.append(
             _stalled(settings, int(status.head.timestamp + settings.stall_after), status.head, int(age))

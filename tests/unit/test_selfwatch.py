@@ -96,6 +96,17 @@ def test_a_network_stalls_with_the_age_of_its_head() -> None:
     assert signal.starts_at == T0 - 5 + 240
 
 
+def test_a_network_that_does_not_answer_is_not_told_to_stand_still() -> None:
+    assert names(wrong(now=T0 + 600, last_answer_at=T0 + 599.0)) == ["NetworkStalled"]
+    assert wrong(now=T0 + 244, last_answer_at=T0 + 230.0) == [], "nobody has looked since"
+
+
+def test_of_a_halted_network_only_the_reason_is_told() -> None:
+    assert wrong(now=T0 + 1000, state="halted", endpoints=(endpoint("down"),)) == []
+    never_read: dict[str, Any] = {"state": "halted", "head": None, "last_answer_at": None}
+    assert names(wrong(now=T0 + 1000, heard_at=T0, **never_read)) == ["NetworkBlind"]
+
+
 def test_a_network_without_block_time_never_stalls() -> None:
     settings = SETTINGS.model_copy(update={"block_time": None, "stall_after": None})
     late = status(last_answer_at=T0 + 1e6)
@@ -181,6 +192,21 @@ def test_endpoints_of_a_blind_network_are_told_of_only_when_they_stay_behind_aft
     assert holding.update([endpoint_down], T0 + 4 * patience - 1) == []
     told = holding.update([endpoint_down], T0 + 4 * patience)
     assert [s for s in told if s.ends_at is None] == [endpoint_down]
+
+
+@pytest.mark.parametrize("dark", ["NetworkBlind", "DeepReorg"])
+@pytest.mark.parametrize("name", ["NetworkStalled", "NetworkLagging", "LogsDisputed", "EndpointDegraded"])
+def test_what_cannot_be_seen_any_more_has_not_recovered_S5(dark: str, name: str) -> None:
+    holding, patience = Holding(), int(PATIENCE.get(name, 0))
+    wrong = signal(name)
+    holding.update([wrong], T0)
+    holding.update([wrong], T0 + patience)
+    unseen = T0 + patience + 1
+    assert holding.update([signal(dark)], unseen) == [signal(dark)]
+    assert holding.update([signal(dark)], unseen + 1000) == []
+    holding.update([wrong], unseen + 2000)
+    ended = holding.update([wrong], unseen + 2000 + PEACE)
+    assert [(s.labels["alertname"], s.reason) for s in ended] == [(dark, "recovered")]
 
 
 def test_conditions_of_several_networks_do_not_touch_each_other() -> None:
