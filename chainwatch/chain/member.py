@@ -44,6 +44,7 @@ REFUSED_PAUSE = 30.0
 and when it served another chain."""
 
 VERIFY_TIMEOUT = 5.0
+UNAVAILABLE = 503
 
 WEIGHT = 0.1
 """Weight of the newest question in the averages of latency and error ratio."""
@@ -61,7 +62,7 @@ PROBE_EVERY = 10.0
 """Seconds between two questions for the head of a frozen endpoint."""
 
 PEACE = 10.0
-"""Seconds that a WebSocket must last for its next reconnection to be prompt again."""
+"""Seconds that a WebSocket must last, or that an endpoint must not complain of too much, for the next pause to be short."""
 
 
 class EndpointStatus(NamedTuple):
@@ -122,6 +123,8 @@ class Member:
         self._aside = asyncio.Event()
         self._pause = 0.0
         self._failures = 0
+        self._complaints = 0
+        self._complained_at = float("-inf")
         self._questions = 0
         self._errors = 0
         self._error_ratio = 0.0
@@ -260,6 +263,10 @@ class Member:
         self.last_error = error.what
         if isinstance(error, RateLimited):
             self._paced.too_often()
+        if _is_overloaded(error):
+            now = asyncio.get_running_loop().time()
+            self._complaints = self._complaints + 1 if now - self._complained_at < self._pause + PEACE else 1
+            self._complained_at = now
         if not isinstance(error, NotThere):
             if self.usable:  # an outage is one error, however long
                 self._error_ratio += WEIGHT * (1 - self._error_ratio)
@@ -273,13 +280,21 @@ class Member:
             self.set_aside(error.what, self._pause_after(error))
 
     def _pause_after(self, error: RpcError) -> float:
-        if isinstance(error, RateLimited) and error.retry_after is not None:
-            return min(error.retry_after, LONGEST_RETRY_AFTER)
+        """Grows with the failures since the last answer; with complaints even where other questions are answered."""
         if isinstance(error, ForeignChain):
             return REFUSED_PAUSE if self.state == "refused" else 0.0
-        overloaded = isinstance(error, RateLimited) or (
-            isinstance(error, HttpStatusError) and error.status == 503
-        )
-        longest = LONGEST_PAUSE_LIMITED if overloaded else LONGEST_PAUSE
-        exponential: float = min(FIRST_PAUSE * 2 ** min(self._failures, 12), longest)
-        return exponential * random.uniform(0.5, 1.0)
+        if not _is_overloaded(error):
+            return _growing(self._failures, LONGEST_PAUSE)
+        said = error.retry_after if isinstance(error, RateLimited) and error.retry_after is not None else 0.0
+        return max(min(said, LONGEST_RETRY_AFTER), _growing(self._complaints, LONGEST_PAUSE_LIMITED))
+
+
+def _is_overloaded(error: RpcError) -> bool:
+    return isinstance(error, RateLimited) or (
+        isinstance(error, HttpStatusError) and error.status == UNAVAILABLE
+    )
+
+
+def _growing(times: int, longest: float) -> float:
+    exponential: float = min(FIRST_PAUSE * 2 ** min(times, 12), longest)
+    return exponential * random.uniform(0.5, 1.0)

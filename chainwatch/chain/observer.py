@@ -12,7 +12,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
-from chainwatch.chain.errors import ChainError, DeepReorg, Disputed, NotThere, RpcError, WrongChain
+from chainwatch.chain.errors import (
+    ChainError,
+    DeepReorg,
+    Disputed,
+    NotThere,
+    RpcError,
+    Unavailable,
+    WrongChain,
+)
 from chainwatch.chain.headers import HeaderWindow
 from chainwatch.chain.history import read_range
 from chainwatch.chain.member import HEAD_SLACK, EndpointStatus
@@ -206,7 +214,8 @@ class Observer:
             async for batch in read_range(self._pool, self._watch, self._next, far, first_ever=first_ever):
                 yield self._taken(batch)
         while self._next <= target:
-            last = min(target, self._next + BATCH - 1)
+            few = max(1, BATCH >> self._failures)  # what fails is not to be asked in bulk again and again
+            last = min(target, self._next + few - 1)
             batch = await read_blocks(self._pool, self._watch, self._last, self._next, last)
             if self._last is None:
                 batch = msgspec.structs.replace(batch, headers=(*await self._older(batch), *batch.headers))
@@ -331,7 +340,10 @@ class Observer:
         pause = min(FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
         self._failures += 1
         await asyncio.sleep(FIRST_PAUSE)
-        await self._wait(pause * random.uniform(0.5, 1.0))
+        if isinstance(error, Unavailable):
+            await self._wait(pause * random.uniform(0.5, 1.0))  # until an endpoint is back
+        else:
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
     def _recovered(self) -> None:
         self._disputed = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections import deque
 
 from aiolimiter import AsyncLimiter
@@ -48,22 +48,22 @@ class PacedTransport:
         self._go_faster()
         if self._limiter is not None:
             await self._limiter.acquire(min(calls, self._limiter.max_rate))
-        begun = time.monotonic()
+        begun = asyncio.get_running_loop().time()
         self._recent.append((begun, calls))
         answer = await self._transport.exchange(body, id, seconds, calls)
-        self.took = time.monotonic() - begun
+        self.took = asyncio.get_running_loop().time() - begun
         return answer
 
     def too_often(self) -> None:
         """The endpoint wants fewer calls: half of those that it got in the last second."""
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         sent = sum(calls for at, calls in self._recent if now - at <= WINDOW) / WINDOW
         least = LEAST if self._most is None else min(LEAST, self._most)
         self._set_rate(max(least, min(sent, self.rate or sent) / 2))
         self._complained_at = now
 
     def _go_faster(self) -> None:
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         if self.rate is None or self.rate == self._most or now - self._complained_at < FASTER_AFTER:
             return
         self._complained_at = now

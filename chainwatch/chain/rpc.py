@@ -44,6 +44,8 @@ MESSAGE_LENGTH = 300
 """Characters of a node's error text that are kept."""
 
 HTTP_TOO_LARGE = 413
+AWAY = (502, 503, 504)
+"""HTTP statuses of a node that cannot answer anything now."""
 
 
 class Block(NamedTuple):
@@ -218,9 +220,10 @@ class Endpoint:
         try:
             return await self._ask_batch(calls, seconds)
         except (MalformedAnswer, HttpStatusError, NodeError, TransportError) as error:
-            if isinstance(error, RpcTimeout):
+            if isinstance(error, RpcTimeout) or (isinstance(error, HttpStatusError) and error.status in AWAY):
                 raise
-            results = await self._ask_singly(calls, seconds)
+            results = await self._ask_singly(calls[:1], seconds)  # before all: is it there at all?
+            results += await self._ask_singly(calls[1:], seconds)
         self._batches_from = asyncio.get_running_loop().time() + BATCHES_AGAIN
         return results
 
