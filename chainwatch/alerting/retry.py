@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-FIRST_DELAY = 1.0
+QUICK_DELAY = 0.5
+"""Most trouble is over in a second or two."""
+QUICK_TRIES = 4
 LONGEST_DELAY = 300.0
 LONGEST_PAUSE = 3600.0
 """No receiver's ``Retry-After`` holds its queue for longer at a time."""
 REFUSALS = 5
 """Attempts at a message that the receiver refuses for good, as a person may be mending its settings right now."""
+REFUSED_FOR = 5.0
+"""Such a message is tried for so long at least."""
 OPENS_AFTER = 5
 """Consecutive failures of a receiver after which its breaker opens."""
-FIRST_PROBE = 5.0
-"""Seconds until a receiver that is down is tried first; each next time is twice as long."""
+FIRST_PROBE = 0.8
+PROBES_GROW = 3.0
+"""Seconds until a receiver that is down is tried first, and how many times as long it takes each next time."""
 LONGEST_OPEN = 60.0
 """Between two probes of a receiver that is down."""
 
 
 def backoff(attempts: int, jitter: float) -> float:
-    """Seconds until the next attempt after ``attempts`` failed ones; ``jitter`` in [0, 1) spreads them fully."""
-    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(attempts - 1, 30)) * jitter
+    """Seconds until the next attempt after ``attempts`` failed ones: soon a few times, then ever later.
+
+    ``jitter`` in [0, 1) spreads the later ones fully.
+    """
+    if attempts <= QUICK_TRIES:
+        return QUICK_DELAY * (0.9 + 0.1 * jitter)
+    return min(LONGEST_DELAY, QUICK_DELAY * 2.0 ** min(attempts - QUICK_TRIES, 30)) * jitter
 
 
 def is_hopeless(attempts: int, permanent: bool, waited: float, give_up_after: float) -> bool:
     """Whether a message is dead after ``attempts`` failed ones and ``waited`` seconds in its queue."""
-    return waited >= give_up_after or (permanent and attempts >= REFUSALS)
+    return waited >= give_up_after or (permanent and attempts >= REFUSALS and waited >= REFUSED_FOR)
 
 
 class Breaker:
@@ -69,5 +79,5 @@ class Breaker:
             self.failing_since = now
         if self._failures < OPENS_AFTER or (self.probe_at is not None and now < self.probe_at):
             return  # the latter set out before it opened
-        self.probe_at = now + min(LONGEST_OPEN, FIRST_PROBE * 2.0 ** min(self._probes, 30))
+        self.probe_at = now + min(LONGEST_OPEN, FIRST_PROBE * PROBES_GROW ** min(self._probes, 30))
         self._probes += 1

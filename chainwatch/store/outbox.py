@@ -17,6 +17,9 @@ from chainwatch.store import bulk
 from chainwatch.store.alert_tables import notifications
 from chainwatch.store.alerts import in_chunks
 
+LATE = 1.0
+"""Seconds in its queue after which a notification counts as delivered late."""
+
 Kind = Literal["", "digest", "limited"]
 """A digest, which may be empty; what was over a rate limit; or a notification as usual."""
 Status = Literal["pending", "delivered", "dead", "dropped"]
@@ -134,7 +137,14 @@ def get(connection: sa.Connection, notification_id: int) -> Queued | None:
 
 
 def mark_delivered(connection: sa.Connection, delivered: Sequence[tuple[int, float]]) -> None:
-    """The receiver has taken these, as (notification id, when), unless a person has taken them out of the queue."""
+    """The receiver has taken these, as (notification id, when), unless a person has taken them out of the queue.
+
+    The repeats of a group count from when its receiver heard of it, so one that heard late is not told twice in a row.
+    """
+    heard_at = dict(delivered)
+    queued = bulk.select_in(connection, notifications, ("id", "created_at"), "id", list(heard_at))
+    late = [(heard_at[row[0]], row[0]) for row in queued if heard_at[row[0]] > row[1] + LATE]
+    bulk.change(connection, _HEARD_LATE, late)
     bulk.change(
         connection,
         "UPDATE notifications SET status = 'delivered', attempts = attempts + 1, finished_at = ?, last_error = NULL "
@@ -288,6 +298,10 @@ def _queued(row: Any) -> Queued:
     )
 
 
+_HEARD_LATE = (
+    "UPDATE alert_groups SET sent_at = ? WHERE sent_at IS NOT NULL AND (key, receiver) IN "
+    "(SELECT key, receiver FROM notifications WHERE id = ?)"
+)
 _ENQUEUE = (
     "INSERT INTO notifications (receiver, key, payload, status, attempts, next_attempt_at, created_at, queued_at, "
     "idempotency_key) VALUES (?, ?, ?, 'pending', 0, ?, ?, ?, ?)"

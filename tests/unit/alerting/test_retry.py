@@ -6,11 +6,25 @@ from chainwatch.alerting.retry import OPENS_AFTER, Breaker, backoff, is_hopeless
 
 
 @pytest.mark.parametrize(
-    ("attempts", "longest"), [(1, 1), (2, 2), (5, 16), (9, 256), (10, 300), (10_000, 300)]
+    ("attempts", "longest"), [(5, 1), (6, 2), (9, 16), (13, 256), (14, 300), (10_000, 300)]
 )
 def test_the_wait_doubles_up_to_five_minutes_with_full_jitter(attempts: int, longest: float) -> None:
     assert backoff(attempts, 1.0) == longest
     assert backoff(attempts, 0.0) == 0.0
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3, 4])
+def test_the_first_waits_are_half_a_second(attempts: int) -> None:
+    assert 0.45 <= backoff(attempts, 0.0) < backoff(attempts, 1.0) <= 0.5
+
+
+def test_a_receiver_that_refuses_everything_for_half_a_minute_is_asked_ten_times_at_most() -> None:
+    breaker, now, attempts = Breaker(), 0.0, 0
+    while now < 30.0:
+        attempts += 1
+        breaker.failed(now)
+        now = breaker.probe_at or now + backoff(attempts, 0.0)
+    assert attempts <= 10
 
 
 @pytest.mark.parametrize(
@@ -21,6 +35,7 @@ def test_the_wait_doubles_up_to_five_minutes_with_full_jitter(attempts: int, lon
         (1, False, 100.0, True),
         (4, True, 10.0, False),
         (5, True, 10.0, True),
+        (9, True, 4.9, False),
     ],
 )
 def test_a_message_is_given_up_after_its_time_or_a_handful_of_refusals(
@@ -67,7 +82,7 @@ def test_probes_come_ever_more_seldom_but_at_least_once_a_minute() -> None:
         pauses.append(breaker.probe_at - now)
         now = breaker.probe_at
         breaker.failed(now)
-    assert pauses == [5, 10, 20, 40, 60, 60]
+    assert pauses == pytest.approx([0.8, 2.4, 7.2, 21.6, 60, 60])
 
 
 def test_attempts_that_set_out_before_it_opened_do_not_put_the_probe_off() -> None:
