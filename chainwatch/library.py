@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
@@ -18,24 +17,20 @@ import msgspec
 
 from chainwatch.alerting import submission
 from chainwatch.alerting.dispatch import Receiver
-from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.providers.call import Call, CallProvider
 from chainwatch.alerting.service import AlertService
+from chainwatch.alerting.setup import Setup, open_database, read_setup
 from chainwatch.config import (
-    Draft,
-    Settings,
+    matching,
     parse_duration,
-    read,
     read_dict,
 )
 from chainwatch.model import SEVERITY_NAMES
-from chainwatch.store import alerts, outbox, schema
+from chainwatch.store import alerts, outbox, schema, silences
 from chainwatch.store.alerts import Alert
-from chainwatch.store.claim import claimed
 from chainwatch.store.database import Database
+from chainwatch.store.silences import Silence
 
-RETENTION = 7 * 86_400.0
-"""Seconds for which what is over is kept, where the configuration does not say."""
 RESOLVE_TIMEOUT = 300.0
 """Seconds after which an alert without an end, that is not sent again, ends by itself; as in Alertmanager."""
 GIVE_UP_AFTER = 86_400.0
@@ -68,14 +63,13 @@ class AlertManager:
     memory, it returns at once. Use it as a context manager, or ``close`` it.
     """
 
-    def __init__(
-        self, settings: Settings, *, in_memory: bool, retention: float, resolve_timeout: float
-    ) -> None:
-        self._in_memory = in_memory
+    def __init__(self, setup: Setup, *, resolve_timeout: float) -> None:
+        self._setup = setup
+        self._in_memory = setup.in_memory
         self._slots = threading.BoundedSemaphore(UNWRITTEN_MAX)
         self._ending = ExitStack()
         with ExitStack() as opened:
-            self._database = _open(settings, in_memory, opened)
+            self._database = open_database(setup, opened)
             with self._database.reading() as connection:
                 created = schema.created_at(connection)
             self._loop = asyncio.new_event_loop()
@@ -83,8 +77,9 @@ class AlertManager:
             self._thread = threading.Thread(target=self._run, name="chainwatch-alerts", daemon=True)
             self._thread.start()
             opened.callback(self._end_loop)
-            self._service = self._call(_start(self._database, settings, created, resolve_timeout, retention))
+            self._service = self._call(_start(self._database, setup, created, resolve_timeout))
             self._ending = opened.pop_all()
+        self._reloading = threading.Lock()
         self._closing = threading.Lock()
         self._closed = False
 
@@ -103,20 +98,36 @@ class AlertManager:
         ``${NAME}`` is taken from ``environ`` (default: the process's). ``resolve_timeout``: seconds or text such as
         ``"5m"``. Raises ``ConfigError`` with every problem found, ``StoreError`` for a database that does not serve.
         """
-        variables = os.environ if environ is None else environ
-        if isinstance(config, Mapping):
-            draft = read_dict(config, variables, watches=False)
-        else:
-            draft = read(Path(config), variables, watches=False)
-        settings = draft.settings()
-        return cls(
-            settings,
-            in_memory=not _says(draft, "url"),
-            retention=settings.store.retention if _says(draft, "retention") else RETENTION,
-            resolve_timeout=parse_duration(resolve_timeout)
-            if isinstance(resolve_timeout, str)
-            else resolve_timeout,
-        )
+        seconds = parse_duration(resolve_timeout) if isinstance(resolve_timeout, str) else resolve_timeout
+        return cls(read_setup(config, environ), resolve_timeout=seconds)
+
+    def reload(
+        self, config: Path | str | Mapping[str, Any], *, environ: Mapping[str, str] | None = None
+    ) -> None:
+        """Go on with another configuration: routes, receivers and everything else that decides who is told what.
+
+        Alerts, groups, their timers and what was told stay, so nothing is told twice; what fires follows the new routes.
+        Receivers that were registered stay too. Raises ``ConfigError`` or ``ValueError`` for one that cannot be used or
+        that names another database; then everything is as it was before.
+        """
+        setup = read_setup(config, environ)
+        with self._reloading:
+            before = self._setup
+            if setup.where != before.where:
+                raise ValueError(
+                    "[store] url cannot change while running: close the alert manager and make a new one"
+                )
+            kept = [name for name, one in setup.settings.receivers.items() if one == before.receiver(name)]
+            if setup.settings.external_url != before.settings.external_url:
+                kept = []  # it stands in every message
+            self._call(self._service.reload(setup.service(), kept))
+            self._setup = setup
+
+    async def reload_async(
+        self, config: Path | str | Mapping[str, Any], *, environ: Mapping[str, str] | None = None
+    ) -> None:
+        """As ``reload``."""
+        await asyncio.to_thread(self.reload, config, environ=environ)
 
     # --- sending ------------------------------------------------------------------------------------------
 
@@ -194,6 +205,36 @@ class AlertManager:
             "notifications": _sums((depth.status, depth.number) for depth in depths),
         }
 
+    # --- silences -----------------------------------------------------------------------------------------
+
+    def add_silence(
+        self,
+        match: Mapping[str, str | Sequence[str]],
+        ends_at: float,
+        *,
+        starts_at: float | None = None,
+        author: str = "",
+        comment: str = "",
+    ) -> int:
+        """Tell nobody of what ``match`` takes (as in a route) from ``starts_at`` (now) until ``ends_at``, in Unix seconds.
+
+        Returns the silence's number. What is silenced and still fires is told when the silence ends. Raises
+        ``ValueError`` for a pattern that is none, or an end that is not after the start.
+        """
+        now = time()
+        begins = now if starts_at is None else starts_at
+        if ends_at <= begins:
+            raise ValueError("a silence ends after it starts")
+        tests = {name: [value] if isinstance(value, str) else list(value) for name, value in match.items()}
+        matching.build(tests)
+        silence = Silence(tests, begins, ends_at, author, comment, created_at=now)
+        return self._database.hand_over(lambda connection: silences.add(connection, silence)).result()
+
+    def end_silence(self, number: int) -> bool:
+        """End a silence now; False where it has ended before."""
+        now = time()
+        return self._database.hand_over(lambda c: silences.expire(c, [number], now)).result() > 0
+
     # --- receivers ----------------------------------------------------------------------------------------
 
     def register_receiver(
@@ -227,7 +268,8 @@ class AlertManager:
     def close(self, within: float = DRAIN_TIMEOUT) -> bool:
         """Tell what is still to be told, for at most ``within`` seconds, then end; whether everything was told.
 
-        What was not is told after the next start on the same database, and lost with memory.
+        What was not is told after the next start on the same database, and lost with memory. With ``within=0`` nothing is
+        hastened: groups go on waiting after the next start as if there had been none.
         """
         with self._closing:
             if self._closed:
@@ -290,43 +332,10 @@ class AlertManager:
         self._thread.join()
 
 
-async def _start(
-    database: Database, settings: Settings, created: int, resolve_timeout: float, retention: float
-) -> AlertService:
-    service = AlertService(
-        database,
-        settings.routes,
-        [Receiver.of(receiver) for receiver in settings.receivers.values()],
-        Policies.of(settings),
-        told_since=created,
-        resolve_timeout=resolve_timeout,
-        keep_for=retention,
-        external_url=settings.external_url or "",
-    )
+async def _start(database: Database, setup: Setup, created: int, resolve_timeout: float) -> AlertService:
+    service = AlertService(database, setup.service(), told_since=created, resolve_timeout=resolve_timeout)
     await service.start()
     return service
-
-
-def _open(settings: Settings, in_memory: bool, opened: ExitStack) -> Database:
-    if in_memory:
-        folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="chainwatch-", dir=_memory()))
-        url = f"sqlite:///{folder}/alerts.db"
-    else:
-        url = settings.store.url.get_secret_value()
-        opened.enter_context(claimed(url))
-    database = Database.open(url, durable=not in_memory)
-    opened.callback(database.close)
-    return database
-
-
-def _memory() -> str | None:
-    """A file system that lives in memory, where there is one."""
-    shared = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
-    return shared if os.access(shared, os.W_OK) else None
-
-
-def _says(draft: Draft, key: str) -> bool:
-    return draft.value(("store", key)) is not None
 
 
 def _alert(

@@ -51,6 +51,14 @@ class Supervisor:
         """Keep ``run`` going under ``name``; it ends when it returns."""
         self._tasks[name] = asyncio.create_task(self._keep_going(name, run), name=name)
 
+    async def finish(self, name: str, within: float) -> None:
+        """Wait for at most ``within`` seconds for a task that has been asked to end; then it is cancelled."""
+        task = self._tasks.pop(name)
+        _, late = await asyncio.wait([task], timeout=within)
+        if late:
+            task.cancel()
+            await asyncio.wait([task])
+
     async def stop(self, within: float, first: Callable[[str], bool]) -> None:
         """End every task in at most ``within`` seconds.
 

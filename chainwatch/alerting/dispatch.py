@@ -120,6 +120,18 @@ class Dispatch:
         )
         self._supervisor.start(_QUEUE + receiver.name, queue.run)
 
+    async def reload(
+        self, gone: Iterable[str], new: Iterable[Receiver], *, keep_for: float, external_url: str
+    ) -> None:
+        """End the queues of ``gone``, then run those of ``new``; what was queued for a receiver stays in the database."""
+        self._keep_for, self._external_url = keep_for, external_url
+        ending = {name: self._queues.pop(name) for name in gone}
+        for queue in ending.values():
+            queue.stop()
+        await asyncio.gather(*(self._supervisor.finish(_QUEUE + name, STOP_WITHIN) for name in ending))
+        for receiver in new:
+            self.add(receiver)
+
     async def stop(self) -> None:
         """End every task of the supervisor; what was not delivered stays in the database."""
         for queue in self._queues.values():

@@ -131,6 +131,7 @@ class AlertManager:
         for audience, ids in moved.items():
             stored.set_audience(connection, audience, ids)
         self._join_groups(connection, page, taking, now)
+        self.teller.hand_over(connection, [alert.id for alert in page], now)
 
     def _tend(self, connection: sa.Connection, now: float) -> None:
         """What time alone changes: alerts that fire or end, acknowledgements, silences about to end."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 import msgspec
 import sqlalchemy as sa
@@ -25,6 +26,17 @@ from chainwatch.supervise import Supervisor
 DRAIN_POLL = 0.02
 
 
+@dataclass(frozen=True)
+class Configured:
+    """What decides who is told what. ``keep_for``: seconds that what is over is kept."""
+
+    routes: Sequence[RouteSettings]
+    receivers: Sequence[Receiver]
+    policies: Policies
+    keep_for: float
+    external_url: str
+
+
 class AlertService:
     """The running alert manager on one database. ``accept`` may be called from any thread, the rest on its loop.
 
@@ -34,44 +46,53 @@ class AlertService:
     def __init__(
         self,
         database: Database,
-        routes: Sequence[RouteSettings],
-        receivers: Sequence[Receiver],
-        policies: Policies,
+        configured: Configured,
         *,
         told_since: int,
         resolve_timeout: float,
-        keep_for: float,
-        external_url: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
-        self._routes = list(routes)
-        self._receivers = {receiver.name: receiver for receiver in receivers}
-        self._policies = policies
+        self._configured = configured
+        self._registered: list[tuple[Receiver, RouteSettings]] = []
         self._told_since = told_since
         self._resolve_timeout = resolve_timeout
-        self._manager = self._make_manager()
+        self._manager = self._made(configured, [])
         self._dispatch = Dispatch(
             database,
             Supervisor(self._raise_signals, clock),
-            keep_for=keep_for,
-            external_url=external_url,
+            keep_for=configured.keep_for,
+            external_url=configured.external_url,
             clock=clock,
         )
 
     async def start(self) -> None:
         """Take up what an earlier run left, then run every queue and timer."""
         await asyncio.wrap_future(self._dispatch.write(self._reroute))
-        await self._dispatch.start(self, self._receivers.values())
+        await self._dispatch.start(self, self._configured.receivers)
 
     async def register(self, receiver: Receiver, route: RouteSettings) -> None:
         """Let ``receiver`` hear of what ``route`` takes, beside all others. Raises ``ValueError`` for a name in use."""
-        if receiver.name in self._receivers:
-            raise ValueError(f"there is a receiver called {receiver.name!r} already")
-        self._receivers[receiver.name] = receiver
-        self._routes.insert(0, route)
-        self._manager = self._make_manager()
+        registered = [(receiver, route), *self._registered]
+        self._manager = self._made(self._configured, registered)
+        self._registered = registered
         self._dispatch.add(receiver)
+        await asyncio.wrap_future(self._dispatch.write(self._reroute))
+
+    async def reload(self, configured: Configured, kept: Collection[str]) -> None:
+        """Go on by ``configured``; the queues of the receivers ``kept`` are not touched, nor registered receivers.
+
+        Raises ``ValueError`` where a registered receiver has the name of one that is new; then nothing has changed.
+        """
+        manager = self._made(configured, self._registered)
+        gone = {receiver.name for receiver in self._configured.receivers} - set(kept)
+        self._configured, self._manager = configured, manager
+        await self._dispatch.reload(
+            gone,
+            [receiver for receiver in configured.receivers if receiver.name not in kept],
+            keep_for=configured.keep_for,
+            external_url=configured.external_url,
+        )
         await asyncio.wrap_future(self._dispatch.write(self._reroute))
 
     def accept(self, sent: Sequence[Submission]) -> Future[None]:
@@ -83,11 +104,15 @@ class AlertService:
         return self._dispatch.write(lambda connection, now: self._end(connection, fingerprint, reason, now))
 
     async def drain(self, within: float) -> bool:
-        """Tell everything that is still to be told, without waiting for groups to fill; whether that was done in time."""
+        """Tell everything that is still to be told, without waiting for groups to fill; whether that was done in time.
+
+        Without any time, nothing is hastened.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + within
-        await asyncio.wrap_future(self._dispatch.write(self._flush_untold))
-        while await self._database.read(lambda c: outbox.has_pending(c, list(self._receivers))):
+        if within > 0:
+            await asyncio.wrap_future(self._dispatch.write(self._flush_untold))
+        while await self._database.read(lambda c: outbox.has_pending(c, self._names())):
             if loop.time() > until:
                 return False
             await asyncio.sleep(DRAIN_POLL)
@@ -133,13 +158,24 @@ class AlertService:
     async def _raise_signals(self, signals: Sequence[Signal]) -> None:
         await self._dispatch.raise_signals(signals)
 
-    def _make_manager(self) -> AlertManager:
-        tells_ends = {receiver.name: receiver.send_resolved for receiver in self._receivers.values()}
-        limits = {
-            name: receiver.rate_limit for name, receiver in self._receivers.items() if receiver.rate_limit
-        }
-        policies = msgspec.structs.replace(self._policies, rate_limits=limits)
-        return AlertManager(self._routes, tells_ends, self._told_since, policies)
+    def _names(self) -> list[str]:
+        return [
+            receiver.name for receiver in (*self._configured.receivers, *(r for r, _ in self._registered))
+        ]
+
+    def _made(
+        self, configured: Configured, registered: Sequence[tuple[Receiver, RouteSettings]]
+    ) -> AlertManager:
+        receivers: dict[str, Receiver] = {}
+        for receiver in (*configured.receivers, *(receiver for receiver, _ in registered)):
+            if receiver.name in receivers:
+                raise ValueError(f"there is a receiver called {receiver.name!r} already")
+            receivers[receiver.name] = receiver
+        tells_ends = {name: receiver.send_resolved for name, receiver in receivers.items()}
+        limits = {name: receiver.rate_limit for name, receiver in receivers.items() if receiver.rate_limit}
+        policies = msgspec.structs.replace(configured.policies, rate_limits=limits)
+        routes = [*(route for _, route in registered), *configured.routes]
+        return AlertManager(routes, tells_ends, self._told_since, policies)
 
 
 def _sooner(connection: sa.Connection, next_flush: float | None) -> float | None:

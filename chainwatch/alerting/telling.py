@@ -109,6 +109,27 @@ class Teller:
         alert_groups.update(connection, woken)
         alert_groups.join(connection, joining)
 
+    def hand_over(self, connection: sa.Connection, alert_ids: Sequence[int], now: float) -> None:
+        """Let groups whose route is gone hand what they told to the groups of the same receivers that have these alerts now.
+
+        So nothing is told again, and repeats go on counting.
+        """
+        places = alert_groups.places(connection, alert_ids)
+        heirs = {(i, g.receiver): g for i, _, g in places if self.route_of(g) is not GONE}
+        left: list[Place] = []
+        taken: list[Place] = []
+        changed: dict[int, Group] = {}
+        for alert_id, told, group in places:
+            heir = heirs.get((alert_id, group.receiver))
+            if told and heir is not None and self.route_of(group) is GONE:
+                left.append((group.id, alert_id))
+                taken.append((heir.id, alert_id))
+                changed[heir.id] = self._heir(changed.get(heir.id, heir), group, now)
+        holds.release(connection, left)
+        alert_groups.leave(connection, left)
+        alert_groups.inherit(connection, taken)
+        alert_groups.update(connection, list(changed.values()))
+
     def wake(self, connection: sa.Connection, alert_ids: Sequence[int], now: float) -> None:
         """Have the groups of alerts that changed looked at on their next tick."""
         groups = alert_groups.of_alerts(connection, alert_ids)
@@ -186,6 +207,18 @@ class Teller:
         if route.send_resolved is not None:
             return route.send_resolved
         return self._send_resolved.get(receiver, True)
+
+    def _heir(self, heir: Group, group: Group, now: float) -> Group:
+        """``heir`` on the ticks of ``group``."""
+        route = self.route_of(heir)
+        flushed_at = max(heir.flushed_at or 0.0, group.flushed_at or now)
+        flush_at = grouping.next_tick(flushed_at, route.group_interval, now)
+        return msgspec.structs.replace(
+            heir,
+            flush_at=heir.flush_at if route.digest is not None else flush_at,
+            flushed_at=flushed_at,
+            sent_at=max(heir.sent_at or 0.0, group.sent_at or now),
+        )
 
     def _woken(self, group: Group, now: float) -> Group:
         route = self.route_of(group)

@@ -70,6 +70,16 @@ def of_alerts(connection: sa.Connection, alert_ids: Sequence[int]) -> list[Group
     return [_group(row) for row in bulk.select_in(connection, alert_groups, _COLUMNS, "id", sorted(found))]
 
 
+def places(connection: sa.Connection, alert_ids: Sequence[int]) -> list[tuple[int, bool, Group]]:
+    """Where these alerts are, as (alert id, whether the group's receiver was told that it fires, group)."""
+    rows = list(
+        bulk.select_in(connection, alert_members, ("alert_id", "told", "group_id"), "alert_id", alert_ids)
+    )
+    ids = sorted({group_id for _, _, group_id in rows})
+    groups = {row[0]: _group(row) for row in bulk.select_in(connection, alert_groups, _COLUMNS, "id", ids)}
+    return [(alert_id, told > 0, groups[group_id]) for alert_id, told, group_id in rows]
+
+
 def next_id(connection: sa.Connection) -> int:
     """The id for the next new group."""
     return (bulk.scalar(connection, "SELECT max(id) FROM alert_groups") or 0) + 1
@@ -134,6 +144,15 @@ def mark_told(connection: sa.Connection, group_ids: Sequence[int]) -> None:
     """Everything in these groups but what is held has been told: resolved members leave, the others count as told."""
     bulk.change_in(connection, _FORGET_ENDED, group_ids)
     bulk.change_in(connection, _MARK_TOLD, group_ids)
+
+
+def inherit(connection: sa.Connection, members: Sequence[tuple[int, int]]) -> None:
+    """These alerts, as (group id, alert id), count as told."""
+    bulk.change(
+        connection,
+        "UPDATE alert_members SET told = 1 WHERE group_id = ? AND alert_id = ? AND told = 0",
+        members,
+    )
 
 
 def tell_again(connection: sa.Connection, alert_ids: Sequence[int]) -> None:

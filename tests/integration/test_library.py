@@ -195,6 +195,96 @@ def test_close_tells_what_waits_for_its_group() -> None:
     assert names(heard) == [("firing", "Down")]
 
 
+def test_close_without_time_hastens_nothing(tmp_path: Path) -> None:
+    settings = {"store": {"url": f"sqlite:///{tmp_path}/alerts.db"}}
+    heard: list[Notification] = []
+    alerts = AlertManager.from_config(settings)
+    alerts.register_receiver("me", heard.append, group_wait="1h")
+    alerts.send_alert("high", "test", "Down")
+    assert alerts.close(0)
+    assert not heard
+
+
+def test_a_reload_takes_new_receivers_and_routes_and_keeps_what_is_registered() -> None:
+    heard: dict[str, list[Notification]] = {"me": [], "you": []}
+    with AlertManager.from_config({}) as alerts:
+        alerts.register_receiver("me", heard["me"].append, **AT_ONCE)
+        alerts.send_alert("high", "test", "Down")
+        until(lambda: names(heard["me"]) == [("firing", "Down")])
+        alerts.reload({"intervals": {"night": {"times": ["22:00-07:00"]}}})
+        alerts.send_alert("high", "test", "Slow")
+        until(lambda: names(heard["me"]) == [("firing", "Down"), ("firing", "Slow")])
+
+
+async def test_a_reload_moves_what_fires_to_a_new_receiver_and_ends_the_old_queue() -> None:
+    async with Receiver() as old, Receiver() as new, AlertManager.from_config(config(old)) as alerts:
+        await alerts.send_alert_async("high", "test", "Down")
+        await old.wait_for(1)
+        await alerts.reload_async(config(new))
+        print_ = await alerts.send_alert_async("high", "test", "Slow")
+        await new.wait_for(1)
+        await alerts.resolve_async(print_)
+        await new.wait_for(2)
+        assert [(a.status, a.name) for a in told(new.requests)] == [("firing", "Slow"), ("resolved", "Slow")]
+        assert [(a.status, a.name) for a in told(old.requests)] == [("firing", "Down")]
+
+
+async def test_a_reload_tells_a_receiver_that_is_new_of_what_fires() -> None:
+    async with Receiver() as hook, AlertManager.from_config({}) as alerts:
+        await alerts.send_alert_async("high", "test", "Down")
+        await alerts.reload_async(config(hook))
+        await hook.wait_for(1)
+        assert [(a.status, a.name) for a in told(hook.requests)] == [("firing", "Down")]
+
+
+async def test_a_configuration_that_cannot_be_used_is_refused_and_the_old_one_goes_on(tmp_path: Path) -> None:
+    async with Receiver() as hook, AlertManager.from_config(config(hook)) as alerts:
+        with pytest.raises(ConfigError, match="group_weight"):
+            await alerts.reload_async(
+                {**config(hook), "routes": [{"receivers": ["hook"], "group_weight": "1s"}]}
+            )
+        with pytest.raises(ConfigError, match="nobody"):
+            await alerts.reload_async({**config(hook), "routes": [{"receivers": ["nobody"]}]})
+        with pytest.raises(ValueError, match="url cannot change"):
+            await alerts.reload_async(config(hook, f"sqlite:///{tmp_path}/other.db"))
+        alerts.register_receiver("me", print)
+        with pytest.raises(ValueError, match="already"):
+            await alerts.reload_async(
+                {"receivers": {"me": {"provider": "console"}}, "routes": [{"receivers": ["me"]}]}
+            )
+        await alerts.send_alert_async("high", "test", "Down")
+        await hook.wait_for(1)
+        assert [(a.status, a.name) for a in told(hook.requests)] == [("firing", "Down")]
+
+
+def test_a_file_is_read_again_by_its_path(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("")
+    with AlertManager.from_config(file) as alerts:
+        file.write_text('[receivers.out]\nprovider = "consol"\n')
+        with pytest.raises(ConfigError, match=r"config\.toml:2"):
+            alerts.reload(file)
+        file.write_text('[[cooldowns]]\nwithin = "1h"\n')
+        alerts.reload(file)
+
+
+def test_a_silence_hides_what_it_matches_until_it_is_ended() -> None:
+    heard: list[Notification] = []
+    with AlertManager.from_config({}) as alerts:
+        alerts.register_receiver("me", heard.append, **AT_ONCE)
+        number = alerts.add_silence(
+            {"alertname": "=~Do.*"}, time.time() + 60, author="anna", comment="upgrade"
+        )
+        alerts.send_alert("high", "test", "Down")
+        alerts.send_alert("high", "test", "Slow")
+        until(lambda: names(heard) == [("firing", "Slow")])
+        assert alerts.end_silence(number)
+        assert not alerts.end_silence(number)
+        until(lambda: ("firing", "Down") in names(heard))
+        with pytest.raises(ValueError, match="after it starts"):
+            alerts.add_silence({"alertname": "X"}, 1.0)
+
+
 def test_many_threads_may_send() -> None:
     with AlertManager.from_config({}) as alerts:
 

@@ -34,10 +34,11 @@ def told(requests: Iterable[Received]) -> list[Told]:
     once: dict[str, Received] = {}
     for request in requests:
         once.setdefault(request.headers["Idempotency-Key"], request)
-    return [alert for request in once.values() for alert in _alerts(request)]
+    return [alert for request in once.values() for alert in alerts_of(request)]
 
 
-def _alerts(request: Received) -> Iterator[Told]:
+def alerts_of(request: Received) -> Iterator[Told]:
+    """Every alert of one delivery."""
     for alert in request.json()["alerts"]:
         firing = alert["status"] == "firing"
         yield Told(

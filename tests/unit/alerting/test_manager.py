@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.config import RouteSettings
+from chainwatch.store import alert_groups, outbox
 from chainwatch.store import alerts as stored
-from chainwatch.store import outbox
 from chainwatch.store.database import Database
 from tests.unit.alerting.helpers import T0, ends, fires, route, told
 
@@ -166,6 +166,28 @@ def test_after_a_change_of_routes_firing_alerts_reach_their_new_receivers(connec
     changed.flush(connection, NOW + 1000)
     for receiver in ("old", "new"):
         assert told(connection, receiver) == [[("firing", "0x01")], [("resolved", "0x01")]]
+
+
+@pytest.mark.parametrize("group_by", [["alertname"], ["..."]])
+def test_a_route_that_changes_its_match_tells_its_receiver_nothing_twice(
+    connection: sa.Connection, group_by: list[str]
+) -> None:
+    first = _manager(route(match={"severity": "P1"}, group_interval="10s", repeat_interval="60s"))
+    first.apply(connection, [fires("0x01"), fires("0x02")], NOW)
+    changed = _manager(route(group_by=group_by, group_interval="10s", repeat_interval="60s"))
+    changed.reroute(connection, NOW + 1)
+    for tick in range(10, 60, 10):
+        changed.flush(connection, NOW + tick)
+    assert told(connection) == [[("firing", "0x01"), ("firing", "0x02")]]
+    changed.flush(connection, NOW + 60)  # the repeat counts from what was told
+    repeats = [alert for message in told(connection)[1:] for alert in message]
+    assert repeats == [("firing", "0x01"), ("firing", "0x02")]
+    changed.apply(connection, [ends("0x01"), ends("0x02")], NOW + 61)
+    changed.flush(connection, NOW + 80)
+    over = [alert for message in told(connection) for alert in message if alert[0] == "resolved"]
+    assert over == [("resolved", "0x01"), ("resolved", "0x02")]
+    changed.flush(connection, NOW + 1000)
+    assert alert_groups.next_flush(connection) is None
 
 
 def test_a_route_that_is_gone_repeats_nothing(connection: sa.Connection) -> None:
