@@ -33,7 +33,7 @@ from chainwatch.model import Batch, Deadline, Searched, Seen, Signal
 from chainwatch.pipeline import Outcome, Pipeline
 from chainwatch.plan import Plan
 from chainwatch.selfwatch import DEEP_REORG, NETWORK_ALERTS, WATCHDOG, Holding, network_signals, watchdog
-from chainwatch.store import blocks, schema, transfers
+from chainwatch.store import blocks, outbox, schema, transfers
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -64,25 +64,43 @@ _OWN_ALERTS = (*NETWORK_ALERTS, DEEP_REORG, WATCHDOG)
 _log = structlog.get_logger(__name__)
 
 
-async def run(plan: Plan, database: Database, stop: asyncio.Event) -> None:
-    """Follow every network and deliver every alert until ``stop`` is set.
+async def _never() -> Plan:
+    await asyncio.Event().wait()
+    raise AssertionError("nobody sets this event")
+
+
+async def run(
+    plan: Plan, database: Database, stop: asyncio.Event, next_plan: Callable[[], Awaitable[Plan]] = _never
+) -> None:
+    """Follow every network and deliver every alert until ``stop`` is set; ``next_plan`` returns what is to be run instead.
 
     Raises ``StoreError`` for a database of other chains.
     """
+    current: Plan | None = plan
     async with open_session() as session:
-        monitor = Monitor(plan, database, session)
-        starting = asyncio.create_task(monitor.start())
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if starting.done():
-                starting.result()
-                await stopping
-        finally:
-            starting.cancel()  # a database that refuses may have held it up
-            stopping.cancel()
-            await asyncio.gather(starting, stopping, return_exceptions=True)
-            await monitor.stop()
+        while current is not None:
+            current = await _run(Monitor(current, database, session), stop, next_plan)
+
+
+async def _run(
+    monitor: Monitor, stop: asyncio.Event, next_plan: Callable[[], Awaitable[Plan]]
+) -> Plan | None:
+    """The next plan, once there is one and ``monitor`` has stopped; None once ``stop`` is set."""
+    starting = asyncio.create_task(monitor.start())
+    stopping = asyncio.create_task(stop.wait())
+    changing = asyncio.ensure_future(next_plan())
+    tasks = (starting, stopping, changing)
+    try:
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            await asyncio.wait((stopping, changing), return_when=asyncio.FIRST_COMPLETED)
+        return changing.result() if changing.done() and not stopping.done() else None
+    finally:
+        for task in tasks:
+            task.cancel()  # a database that refuses may have held the start up
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await monitor.stop()
 
 
 class Monitor:
@@ -141,6 +159,13 @@ class Monitor:
             start(f"lookback {name}", partial(self._look_back, name))
         start("self-watch", self._watch_self)
         await self._dispatch.start(self._alerts, map(Receiver.of, settings.receivers.values()))
+        for depth in await self._load(outbox.depths):
+            if depth.status == "pending" and depth.receiver not in settings.receivers:
+                _log.warning(
+                    "notifications wait for a receiver that is not configured (any more)",
+                    receiver=depth.receiver,
+                    waiting=depth.number,
+                )
         _log.info(
             "running",
             networks=len(self._plan.watches),

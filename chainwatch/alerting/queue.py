@@ -35,6 +35,8 @@ FETCHED_MAX = 128
 """Notifications read from the database at a time."""
 UNDER_WAY_MAX = 512
 """Notifications being sent, and sent ones whose result is being stored."""
+MIND_EVERY = 0.2
+"""Seconds between two looks, while the receiver is left alone, whether a person wants it tried."""
 REPORT_AFTER = 120.0
 """Seconds of failures after which an open breaker raises ``ReceiverFailing``."""
 STORE_PAUSE = 2.0
@@ -88,6 +90,9 @@ class ReceiverQueue:
         self._breaker = retry.Breaker()
         self._paused_until = 0.0
         self._failing_since: float | None = None
+        self._retried_at = self._clock.now()
+        """When a person last had something tried again, as far as that was minded."""
+        self._mind_at = 0.0
 
     def wake(self) -> None:
         """There may be something new in the queue."""
@@ -110,6 +115,7 @@ class ReceiverQueue:
                 await self._settle(self._recall)
                 while not self._stopping:
                     self._wake.clear()
+                    await self._mind_people()
                     await self._start_deliveries(session)
                     await self._report_long_failure()
                     if not self._stopping:
@@ -129,6 +135,24 @@ class ReceiverQueue:
         known = (await self._database.read(lambda c: alerts.newest(c, [print_]))).get(print_)
         if known is not None and known.state == "firing":
             self._failing_since = known.starts_at
+
+    async def _mind_people(self) -> None:
+        """A person who has something tried again knows better: the receiver is left alone no more."""
+        now = self._clock.now()
+        if now < self._mind_at or not (self._breaker.is_open or now < self._paused_until):
+            return
+        self._mind_at = now + MIND_EVERY
+        try:
+            asked_at = await self._database.read(
+                lambda c: outbox.retried_at(c, self.receiver, self._retried_at)
+            )
+        except StoreError as error:
+            _log.error("queue cannot be read", receiver=self.receiver, error=str(error))
+            return
+        if asked_at is not None:
+            self._retried_at = asked_at
+            self._breaker = retry.Breaker()
+            self._paused_until = self._look_at = 0.0
 
     async def _start_deliveries(self, session: aiohttp.ClientSession) -> None:
         """Start as many as may run."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -15,15 +18,23 @@ from chainwatch.commands.options import Duration
 @click.command()
 @click.pass_obj
 def run(config: Path) -> None:
-    """Follow every network and deliver alerts until stopped."""
+    """Follow every network and deliver alerts until stopped. SIGHUP has the configuration read again."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by default it would end what is still starting
     from chainwatch import app
+    from chainwatch.operations.reloading import Reloads
     from chainwatch.store.claim import claimed
     from chainwatch.store.database import Database
 
     plan = plan_of(config)
     url = plan.settings.store.url.get_secret_value()
     with claimed(url), contextlib.closing(Database.open(url)) as database:
-        run_until_stopped(lambda stop: app.run(plan, database, stop))
+
+        async def work(stop: asyncio.Event) -> None:
+            reloads = Reloads(config, os.environ, database, plan)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloads.ask)
+            await app.run(plan, database, stop, reloads.next)
+
+        run_until_stopped(work)
 
 
 @click.command()

@@ -240,6 +240,16 @@ def retry(
     return _change(connection, statuses, values, ids, receiver)
 
 
+def retried_at(connection: sa.Connection, receiver: str, since: float) -> float | None:
+    """When a person last had pending notifications of ``receiver`` tried again after ``since``; None: not since then."""
+    asked = notifications.c.queued_at
+    return connection.execute(
+        sa.select(sa.func.max(asked)).where(
+            PENDING, notifications.c.receiver == receiver, asked > notifications.c.created_at, asked > since
+        )
+    ).scalar()
+
+
 def drop(
     connection: sa.Connection, now: float, *, ids: Sequence[int] | None = None, receiver: str | None = None
 ) -> int:

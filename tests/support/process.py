@@ -57,9 +57,13 @@ class Chainwatch:
             self._process.wait(EXIT_TIMEOUT)
             self._process = None
 
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        self._running.send_signal(number)
+
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Asks it to end; its exit code."""
-        self._running.send_signal(how)
+        self.send(how)
         return await self.ended()
 
     async def ended(self) -> int:

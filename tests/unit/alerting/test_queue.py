@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from chainwatch.alerting import queue as queues
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.providers.base import DeliveryError
-from chainwatch.alerting.queue import ReceiverQueue
+from chainwatch.alerting.queue import MIND_EVERY, ReceiverQueue
 from chainwatch.alerting.retry import LONGEST_OPEN, OPENS_AFTER, REFUSALS
 from chainwatch.model import Signal
 from chainwatch.store import outbox
@@ -84,6 +84,10 @@ class Bench:
 
     def statuses(self) -> list[str]:
         return [queued.status for queued in self.queued()]
+
+    def all_is_noted(self) -> bool:
+        """Whether the outcome of every attempt is stored."""
+        return sum(queued.attempts for queued in self.queued()) == len(self.provider.attempts)
 
     def _counted(self, call: Any) -> Any:
         async def counted(job: Callable[[sa.Connection], object]) -> object:
@@ -359,3 +363,66 @@ async def test_a_receiver_that_is_back_gets_at_once_all_that_waited_for_it(bench
     began = bench.clock.now()
     await bench.until(lambda: len(bench.provider.taken) == 10)
     assert bench.clock.now() - began <= LONGEST_OPEN + 1
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+async def test_a_retry_by_a_person_is_tried_at_once_though_the_receiver_counts_as_down(
+    bench: Bench, by_id: bool
+) -> None:
+    bench.provider.usual = DOWN
+    queue = bench.start()
+    await bench.apply(*[fires(str(n)) for n in range(10)])
+    await bench.until(lambda: len(bench.provider.attempts) >= 10)  # by now it is tried once a minute
+    await eventually(bench.all_is_noted)
+    bench.provider.usual = None
+    asked = bench.clock.now() + 1.0
+    bench.clock.advance(1.0)
+    with bench.database.transaction() as connection:
+        ids = [queued.id for queued in outbox.list_notifications(connection)] if by_id else None
+        outbox.retry(connection, asked, ids=ids, receiver=None if by_id else "ops")
+    queue.wake()
+    await eventually(lambda: len(bench.provider.taken) == 10)
+    assert bench.clock.now() == asked
+
+
+async def test_a_retry_by_a_person_ends_the_pause_that_a_receiver_asked_for(bench: Bench) -> None:
+    bench.provider.script = [DeliveryError("busy", retry_after=600.0)]
+    queue = bench.start()
+    await bench.apply(fires("a"))
+    await eventually(lambda: [q.attempts for q in bench.queued()] == [1])
+    await bench.apply(fires("b"))
+    bench.clock.advance(1.0)
+    with bench.database.transaction() as connection:
+        assert outbox.retry(connection, bench.clock.now(), receiver="ops") == 2
+    queue.wake()
+    await eventually(lambda: len(bench.provider.taken) == 2)
+
+
+async def test_one_retry_lifts_one_time_only(bench: Bench) -> None:
+    bench.provider.usual = DOWN
+    queue = bench.start()
+    await bench.apply(*[fires(str(n)) for n in range(10)])
+    await bench.until(lambda: len(bench.provider.attempts) >= 10)
+    await eventually(bench.all_is_noted)
+    bench.clock.advance(1.0)
+    with bench.database.transaction() as connection:
+        outbox.retry(connection, bench.clock.now(), receiver="ops")
+    before = len(bench.provider.attempts)
+    queue.wake()
+    await eventually(lambda: len(bench.provider.attempts) == before + OPENS_AFTER)
+    for _ in range(10):
+        bench.clock.advance(MIND_EVERY)
+        queue.wake()
+        await asyncio.sleep(0.01)
+    assert len(bench.provider.attempts) == before + OPENS_AFTER
+
+
+async def test_a_dead_notification_comes_back_by_retry(bench: Bench) -> None:
+    bench.provider.usual = DeliveryError("no such channel", permanent=True)
+    bench.start()
+    await bench.apply(fires())
+    await bench.until(lambda: bench.statuses()[:1] == ["dead"])
+    bench.provider.usual = None
+    with bench.database.transaction() as connection:
+        assert outbox.retry(connection, bench.clock.now(), ids=[1]) == 1
+    await bench.until(lambda: bench.statuses()[:1] == ["delivered"])

@@ -1,0 +1,118 @@
+"""Commands take effect on the running process within a second: each typed in a process of its own."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.live import Live, fires
+from tests.support.receiver import Receiver
+from tests.support.told import Told, eventually
+
+AT_ONCE = {"group_wait": "0s", "group_interval": "200ms"}
+PAGE = {"steps": [{"wait": "6s", "notify": "oncall:primary"}]}
+SOON = 1.0
+"""Seconds within which a command has taken effect, from its end on."""
+
+CONFIG: dict[str, Any] = {
+    "receivers": {"ops": {}, "anna": {}, "bob": {}},
+    "people": {"anna": {"receivers": "anna"}, "bob": {"receivers": "bob"}},
+    "oncall": {"primary": {"layers": [{"people": ["anna"]}]}},
+    "escalations": {"page": PAGE},
+    "routes": [
+        {
+            "match": {"alertname": ["Acked", "Open"]},
+            "receivers": ["ops"],
+            "group_by": ["alertname"],
+            "repeat_interval": "6s",
+            "escalation": "page",
+            **AT_ONCE,
+        },
+        {"match": {"alertname": "Paged"}, "receivers": ["ops"], "escalation": "page", **AT_ONCE},
+        {"receivers": ["ops"], **AT_ONCE},
+    ],
+}
+
+
+@pytest.fixture
+async def live(tmp_path: Path) -> Any:
+    async with Receiver() as receiver:
+        live = Live(tmp_path, receiver, CONFIG)
+        try:
+            await live.start()
+            yield live
+        finally:
+            live.watch.kill()
+
+
+async def test_every_command_takes_effect_on_the_running_process_within_a_second(live: Live) -> None:
+    """Four stories side by side in one process, as each waits most of the time."""
+    began = time.time()
+    live.raise_signals([fires(name, began) for name in ("Acked", "Open", "Paged", "Ended")], began)
+    firing = {alert["labels"]["alertname"]: str(alert["id"]) for alert in await live.watch.read("alerts")}
+    _, *delays = await asyncio.gather(
+        overridden(live),
+        acknowledged(live, firing["Acked"]),
+        resolved(live, firing["Ended"]),
+        silenced(live),
+    )
+    print(f"seconds until unack, resolve and expire took effect: {delays}")
+    assert all(delay < SOON for delay in delays), delays
+    assert [t.status for t in live.told("ops", "Ended")] == ["firing", "resolved"]
+    # Until now nobody took these on: they were repeated, and woke whom the override named.
+    assert len(live.told("ops", "Open")) >= 2
+    assert live.told("bob", "Open")
+    assert live.told("anna", "Open") == live.told("anna", "Acked") == []
+
+
+async def command(live: Live, *words: str) -> float:
+    """Type a command; when it ended."""
+    done = await live.watch.command(*words)
+    assert done.code == 0, done.err
+    return time.time()
+
+
+async def arrival(look: Callable[[], list[Told]], after: float) -> float:
+    """Seconds from ``after`` to the first of what there is."""
+    return (await eventually(look))[0].arrived_at - after
+
+
+async def acknowledged(live: Live, alert_id: str) -> float:
+    """It is repeated no more and wakes nobody, unlike its twin; given back, it is told again."""
+    await eventually(lambda: live.told("ops", "Acked"))
+    await command(live, "alerts", "ack", alert_id, "--by", "anna")
+    await eventually(lambda: len(live.told("ops", "Open")) >= 2 and live.told("bob", "Open"))
+    assert len(live.told("ops", "Acked")) == 1
+    assert live.told("bob", "Acked") == []
+    given_back = await command(live, "alerts", "unack", alert_id)
+    return await arrival(lambda: live.told("ops", "Acked")[1:], given_back)
+
+
+async def overridden(live: Live) -> None:
+    """The next page goes to who stands in."""
+    words = ("oncall", "override", "add", "primary", "bob", "--for", "1h")
+    await command(live, *words)
+    await eventually(lambda: live.told("bob", "Paged"))
+    assert live.told("anna", "Paged") == []
+
+
+async def resolved(live: Live, alert_id: str) -> float:
+    """Who was told of it is told that it has ended."""
+    await eventually(lambda: live.told("ops", "Ended"))
+    ended = await command(live, "alerts", "resolve", alert_id, "--note", "mended")
+    return await arrival(lambda: live.told("ops", "Ended")[1:], ended)
+
+
+async def silenced(live: Live) -> float:
+    """What begins in a silence is told when it is ended."""
+    await command(live, "silences", "add", "alertname=Muted", "--for", "1h")
+    now = time.time()
+    live.raise_signals([fires("Muted", now), fires("Loud", now)], now)
+    await eventually(lambda: live.told("ops", "Loud"))
+    await asyncio.sleep(SOON)
+    assert live.told("ops", "Muted") == []
+    expired = await command(live, "silences", "expire", "1")
+    return await arrival(lambda: live.told("ops", "Muted"), expired)

@@ -1,0 +1,160 @@
+"""SIGHUP: `chainwatch run` reads its configuration again; nothing is lost, and nothing told twice."""
+
+import signal
+import time
+from collections.abc import AsyncIterator
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chainwatch.demo import scenario
+from chainwatch.demo.chain import DemoChain
+from tests.support.live import Live, fires
+from tests.support.receiver import Receiver
+from tests.support.told import eventually
+
+AT_ONCE = {"group_wait": "0s", "group_interval": "200ms"}
+CONFIG: dict[str, Any] = {
+    "receivers": {"ops": {}, "gone": {}},
+    "escalations": {"later": {"steps": [{"wait": "4s", "notify": "ops"}]}},
+    "routes": [
+        {"match": {"alertname": "Slow"}, "receivers": ["ops"], "group_wait": "4s"},
+        {"match": {"alertname": "Waiting"}, "receivers": ["gone"], "escalation": "later", **AT_ONCE},
+        {"receivers": ["ops"], **AT_ONCE},
+    ],
+}
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as receiver:
+        yield receiver
+
+
+async def reloaded(live: Live, config: dict[str, Any]) -> None:
+    """Write ``config`` and have it read."""
+    runs = live.watch.log.count('"running"')
+    live.configure(config)
+    live.watch.send(signal.SIGHUP)
+    await eventually(lambda: live.watch.log.count('"running"') > runs)
+
+
+def refusals(live: Live, number: int) -> bool:
+    return live.watch.log.count("the configuration is refused") == number
+
+
+async def test_receivers_and_routes_change_and_what_was_waiting_is_told_on_time_once(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    live = Live(tmp_path, receiver, CONFIG)
+    try:
+        await live.start()
+        began = time.time()
+        live.raise_signals([fires(name, began) for name in ("Plain", "Slow", "Waiting")], began)
+        await eventually(lambda: live.told("ops", "Plain") and live.told("gone", "Waiting"))
+
+        changed = deepcopy(CONFIG)
+        changed["receivers"] = {"ops": {}, "new": {}}
+        changed["routes"][1]["receivers"] = ["ops"]
+        changed["routes"][2]["receivers"] = ["new"]
+        await reloaded(live, changed)
+        await eventually(lambda: live.told("new", "Plain"))  # who is added hears of what fires
+        (slow,) = await eventually(lambda: live.told("ops", "Slow"))
+        assert 3.9 < slow.arrived_at - began < 6.0  # its group waited on over the reload
+        await eventually(lambda: len(live.told("ops", "Waiting")) == 2)  # by its route, and by the escalation
+        live.raise_signals([fires("Fresh", began)], time.time())
+        await eventually(lambda: live.told("new", "Fresh"))
+        assert [len(live.told("ops", name)) for name in ("Plain", "Slow", "Fresh")] == [1, 1, 0]
+        assert len(live.told("gone", "Waiting")) == 1
+        assert live.watch.is_running
+        assert "Traceback" not in live.watch.log
+    finally:
+        live.watch.kill()
+
+
+async def test_a_broken_configuration_is_refused_and_the_one_before_goes_on(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    live = Live(tmp_path, receiver, CONFIG)
+    try:
+        await live.start()
+        good = live.watch.config.read_text()
+        elsewhere = good.replace("live.db", "other.db")
+        for refused, bad in enumerate((good + "routes = 7\n", good + "[nonsense]\n", elsewhere), start=1):
+            live.watch.config.write_text(bad)
+            live.watch.send(signal.SIGHUP)
+            await eventually(partial(refusals, live, refused))
+        assert "unknown" in live.watch.log  # what is wrong is told
+        assert "that takes a restart" in live.watch.log
+        live.raise_signals([fires("Plain", time.time())], time.time())
+        await eventually(lambda: live.told("ops", "Plain"))
+        assert live.watch.log.count('"running"') == 1
+        assert await live.watch.stop() == 0
+    finally:
+        live.watch.kill()
+
+
+async def test_what_waits_for_a_receiver_that_is_gone_is_kept_visible_and_sent_when_it_is_back(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    live = Live(tmp_path, receiver, CONFIG)
+    try:
+        await live.start()
+        await receiver.stop()
+        began = time.time()
+        live.raise_signals([fires("Waiting", began)], began)
+        await eventually(lambda: [q.attempts > 0 for q in live.queued("gone")] == [True])
+        without = deepcopy(CONFIG)
+        del without["receivers"]["gone"]
+        without["routes"][1]["receivers"] = ["ops"]
+        await reloaded(live, without)
+        assert '"receiver": "gone"' in live.watch.log
+        assert [q["status"] for q in await live.watch.read("queue", "list", "--receiver", "gone")] == [
+            "pending"
+        ]
+        await receiver.start()
+        await eventually(lambda: live.told("ops", "Waiting"))
+        assert live.told("gone", "Waiting") == []
+        await reloaded(live, CONFIG)
+        await eventually(lambda: live.told("gone", "Waiting"))
+        assert [q.status for q in live.queued("gone")] == ["delivered"]
+    finally:
+        live.watch.kill()
+
+
+async def test_a_changed_deadline_holds_for_transfers_that_are_under_way(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    alpha, beta = DemoChain(900_001, "alpha"), DemoChain(900_002, "beta")
+    await alpha.start()
+    await beta.start()
+    addresses = {
+        "alpha": await alpha.deploy_bridge(scenario.ALPHA_DOMAIN),
+        "beta": await beta.deploy_bridge(scenario.BETA_DOMAIN),
+    }
+    patient = scenario.config(alpha, beta, addresses, tmp_path / "live.db")
+    patient["receivers"] = {"ops": {}}
+    patient["routes"][0]["receivers"] = ["ops"]
+    patient["flows"]["bridge"]["expects"][0]["within"] = "1h"
+    live = Live(tmp_path, receiver, patient)
+    try:
+        await live.start()
+        await alpha.xcall(scenario.BETA_DOMAIN, 7)
+        while not await live.watch.read("transfers"):
+            pass
+        assert live.told("ops", "TransferOverdue") == []
+        hasty = deepcopy(patient)
+        hasty["flows"]["bridge"]["expects"][0]["within"] = "1s"
+        await reloaded(live, hasty)
+        (late,) = await eventually(lambda: live.told("ops", "TransferOverdue"))
+        assert late.status == "firing"
+        await reloaded(live, patient)
+        await eventually(lambda: len(live.told("ops", "TransferOverdue")) == 2)
+        assert [t.status for t in live.told("ops", "TransferOverdue")] == ["firing", "resolved"]
+    finally:
+        live.watch.kill()
+        await alpha.stop()
+        await beta.stop()

@@ -1,0 +1,87 @@
+"""A `chainwatch run` in a process of its own that watches nothing: its alerts come through its database."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.config import Settings, from_dict
+from chainwatch.model import Signal
+from chainwatch.store import outbox
+from chainwatch.store.database import Database
+from tests.support.ports import free_port
+from tests.support.process import Chainwatch
+from tests.support.receiver import Receiver
+from tests.support.told import Told, eventually, told
+
+
+class Live:
+    """Its receivers are webhooks of ``receiver``, each on the path of its name. The network is one that nobody serves."""
+
+    def __init__(self, folder: Path, receiver: Receiver, config: Mapping[str, Any]) -> None:
+        self.receiver = receiver
+        self.url = f"sqlite:///{folder / 'live.db'}"
+        self.watch = Chainwatch(folder, "")
+        self.configure(config)
+
+    def configure(self, config: Mapping[str, Any]) -> None:
+        """Write this configuration, whose ``receivers`` are names with further keys."""
+        hooks = {
+            name: {
+                "provider": "webhook",
+                "url": f"{self.receiver.url}/{name}",
+                "allow_private": True,
+                **keys,
+            }
+            for name, keys in config["receivers"].items()
+        }
+        nobody = {"chain_id": 1, "rpc": [f"http://127.0.0.1:{free_port()}"], "blind_after": "1h"}
+        whole = {
+            "store": {"url": self.url},
+            "networks": {"nowhere": nobody},
+            **config,
+            "receivers": hooks,
+        }
+        self.settings: Settings = from_dict(whole)
+        self.watch.config.write_text(to_toml(whole))
+
+    async def start(self) -> None:
+        """Start it, again too, and wait until it runs."""
+        starts = self.watch.log.count('"running"')
+        self.watch.start()
+        await eventually(lambda: self.watch.log.count('"running"') > starts)
+
+    def raise_signals(self, signals: Sequence[Signal], now: float) -> None:
+        """Let alerts begin and end ``now``, as another process on the same database may."""
+        with closing(Database.open(self.url)) as database, database.transaction() as connection:
+            AlertManager.of(self.settings, 0).apply(connection, signals, now)
+
+    def queued(self, receiver: str) -> list[outbox.Queued]:
+        """The notifications of a receiver, oldest first."""
+        with closing(Database.open(self.url)) as database, database.reading() as connection:
+            return list(reversed(outbox.list_notifications(connection, receiver=receiver)))
+
+    def told(self, receiver: str, name: str) -> list[Told]:
+        """What a receiver was told of the alerts of this name; a delivery that was repeated counts once."""
+        requests = [request for request in self.receiver.requests if request.path == f"/{receiver}"]
+        return [alert for alert in told(requests) if alert.name == name]
+
+
+def fires(name: str, at: float, **labels: str) -> Signal:
+    """A condition that is true from ``at`` on."""
+    return Signal({"alertname": name, "severity": "P1", **labels}, int(at), {"summary": name})
+
+
+def to_toml(config: Mapping[str, Any]) -> str:
+    """``config`` as TOML, a line for each of its keys."""
+    return "".join(f"{key} = {_value(value)}\n" for key, value in config.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return json.dumps(value)
