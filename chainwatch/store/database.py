@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
     NoSuchModuleError,
+    OperationalError,
     ProgrammingError,
     SQLAlchemyError,
 )
@@ -36,6 +39,8 @@ GROUP_COMMIT_MAX = 256
 """How many waiting writes may share one commit."""
 BUSY_TIMEOUT = 15.0
 """Seconds that SQLite waits for another process's lock before it gives up."""
+BUSY_STEP = 0.5
+"""Seconds of it that pass before it is looked whether the database is being closed: then nobody waits any longer."""
 READERS = 4
 
 _JOBS_OWN_FAULT = (DataError, IntegrityError, ProgrammingError)
@@ -54,6 +59,9 @@ class Database:
     def __init__(self, url: sa.URL, durable: bool) -> None:
         self._writer = _engine(url, writer=True, durable=durable)
         self._reader = _engine(url, writer=False, durable=durable)
+        if url.get_backend_name() == "sqlite":
+            _begin_patiently(self._writer, lambda: self._closed)
+            event.listen(self._reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
         self._write_lock = threading.Lock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -63,7 +71,9 @@ class Database:
 
     @classmethod
     def open(cls, url: str, *, durable: bool = True, create: bool = True) -> Database:
-        """Open the database at ``url`` and bring its schema up to date; where it is missing, ``create`` it or refuse.
+        """Open the database at ``url``; ``create`` it where it is missing, or bring its schema up to date.
+
+        Without ``create`` nothing is changed: what is missing or of another version is refused.
 
         ``durable=False`` trades safety against a power cut for speed: only for databases that can be made again.
         """
@@ -73,7 +83,10 @@ class Database:
         database = cls(parsed, durable)
         try:
             with _explained("open the database"):
-                schema.prepare(database._writer, create)
+                if create:
+                    schema.prepare(database._writer)
+                else:
+                    schema.check(database._reader)
         except StoreError:
             database.close()
             raise
@@ -120,7 +133,10 @@ class Database:
         return await asyncio.to_thread(run)
 
     def close(self) -> None:
-        """Finish the writes that were handed over, then release every connection."""
+        """Finish the writes that were handed over, then release every connection.
+
+        Those that wait for another process's lock are refused within ``BUSY_STEP`` seconds.
+        """
         with self._hand_over_lock:
             self._closed = True
         if self._thread is not None:
@@ -277,6 +293,8 @@ def _set_up_sqlite(engine: sa.Engine, *, writer: bool, durable: bool) -> None:
         "PRAGMA temp_store=MEMORY",
         "PRAGMA wal_autocheckpoint=4000",
     ]
+    if writer:
+        pragmas.append(f"PRAGMA busy_timeout={int(BUSY_STEP * 1000)}")
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
@@ -285,10 +303,23 @@ def _set_up_sqlite(engine: sa.Engine, *, writer: bool, durable: bool) -> None:
             cursor.execute(pragma)
         cursor.close()
 
+
+def _begin_patiently(engine: sa.Engine, is_closing: Callable[[], bool]) -> None:
+    """Let transactions of the writer wait for another process's lock, in steps, as nothing can break one off."""
+
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        # The driver's own BEGIN is off: it would start deferred and fail to upgrade under another process's write.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+        until = time.monotonic() + BUSY_TIMEOUT
+        while True:
+            try:
+                # The driver's own BEGIN is off: it would start deferred and fail to upgrade under another process's write.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except OperationalError as error:
+                is_locked = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+                if not is_locked or is_closing() or time.monotonic() >= until:
+                    raise
+            else:
+                return
 
 
 def _postgres_not_durable(connection: Any, _record: Any) -> None:

@@ -20,6 +20,10 @@ class NewerSchema(StoreError):
     """The database was written by a newer chainwatch."""
 
 
+class OlderSchema(StoreError):
+    """The database was written by an older chainwatch, and is not to be changed now."""
+
+
 class NoDatabase(StoreError):
     """There is nothing to look at, because chainwatch has not run yet."""
 

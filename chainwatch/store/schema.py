@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from chainwatch.store import alert_tables, bulk, escalation_tables
-from chainwatch.store.errors import NewerSchema, NoDatabase, StoreError
+from chainwatch.store.errors import NewerSchema, NoDatabase, OlderSchema, StoreError
 from chainwatch.store.tables import metadata, properties
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 HEAD = "0005"
 """The newest migration. A test keeps it equal to Alembic's head and to ``metadata``."""
@@ -35,20 +39,35 @@ __all__ = [
 ]
 
 
-def prepare(engine: sa.Engine, create: bool = True) -> None:
+def prepare(engine: sa.Engine) -> None:
     """Create or migrate the schema.
 
-    Raises ``NewerSchema`` for a database of a newer chainwatch, ``StoreError`` for somebody else's, ``NoDatabase`` for
-    an empty one unless it is to be made (``create``).
+    Raises ``NewerSchema`` for a database of a newer chainwatch, ``StoreError`` for somebody else's.
     """
     with engine.begin() as connection:
         version = current_version(connection)
         if version is None:
-            if not create:
-                raise NoDatabase("it is empty")
             _create(connection)
         elif version != HEAD:
             _upgrade(connection, version)
+
+
+def check(engine: sa.Engine) -> None:
+    """Make sure that the schema is this version's, without writing.
+
+    Raises ``NoDatabase`` for an empty database, ``OlderSchema`` and ``NewerSchema`` for another version's, ``StoreError``
+    for somebody else's.
+    """
+    with engine.begin() as connection:
+        version = current_version(connection)
+    if version is None:
+        raise NoDatabase("it is empty")
+    if version != HEAD:
+        _check_known(version)
+        raise OlderSchema(
+            f"the database has schema version {version}, this chainwatch needs {HEAD}: only `chainwatch run` brings it up "
+            "to date, so start that first (after a backup)"
+        )
 
 
 def current_version(connection: sa.Connection) -> str | None:
@@ -88,18 +107,29 @@ def set_property(connection: sa.Connection, name: str, value: str) -> None:
 
 def _upgrade(connection: sa.Connection, version: str) -> None:
     from alembic import command
-    from alembic.config import Config
+
+    _check_known(version)
+    config = _migrations()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _check_known(version: str) -> None:
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
     try:
-        ScriptDirectory.from_config(config).get_revision(version)
+        ScriptDirectory.from_config(_migrations()).get_revision(version)
     except CommandError as error:
         raise NewerSchema(
             f"the database has schema version {version}, this chainwatch knows up to {HEAD}: it was written by a newer "
             "chainwatch; update this one or name another database in [store] url"
         ) from error
-    command.upgrade(config, "head")
+
+
+def _migrations() -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config

@@ -208,9 +208,8 @@ async def test_a_stop_with_a_hanging_receiver_takes_less_than_five_seconds(file:
 
 
 async def test_a_stop_while_the_database_holds_up_the_start_is_a_stop(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path,
 ) -> None:
-    monkeypatch.setattr("chainwatch.store.database.BUSY_TIMEOUT", 0.2)
     config = scenario.config(DemoChain(ALPHA, "alpha"), DemoChain(BETA, "beta"), {}, file)
     config["networks"] = {
         name: network | {"rpc": [f"http://127.0.0.1:{free_port()}"]}
@@ -230,6 +229,7 @@ async def test_a_stop_while_the_database_holds_up_the_start_is_a_stop(
         begun = time.monotonic()
         stop.set()
         await monitoring
+        database.close()
         assert time.monotonic() - begun < 5.0
 
 

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -252,6 +253,21 @@ def test_a_locked_database_is_told_as_such_and_loses_nothing(
         assert numbers(connection) == [1, 3]
     other.close()
     database.close()
+
+
+async def test_closing_waits_no_longer_for_the_lock_of_another_process(sqlite_url: str) -> None:
+    database = Database.open(sqlite_url)
+    other = sqlite3.connect(str(sa.make_url(sqlite_url).database), isolation_level=None)
+    with contextlib.closing(other):
+        other.execute("BEGIN IMMEDIATE")
+        writes = [database.hand_over(lambda _: None) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        begun = time.monotonic()
+        await asyncio.to_thread(database.close)
+        assert time.monotonic() - begun < 3 * module.BUSY_STEP
+    for write in writes:
+        with pytest.raises(StoreError, match="locked"):
+            write.result()
 
 
 def test_a_full_disk_is_told_as_such_and_what_was_written_stays(sqlite: Database) -> None:

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 
 from chainwatch.store import alerts, history, schema
 from chainwatch.store.database import Database
-from chainwatch.store.errors import NewerSchema, StoreError
+from chainwatch.store.errors import NewerSchema, OlderSchema, StoreError
 
 
 def test_the_head_is_that_of_the_migrations() -> None:
@@ -68,6 +68,19 @@ def test_the_times_of_alerts_are_milliseconds_from_version_0005_on(database_url:
         (alert,) = alerts.by_id(connection, [1]).values()
         assert (alert.starts_at, alert.ends_at) == (1_700_000_000, 1_700_000_060)
         assert history.timers_of(connection, [1])[1].ends_at == 1_700_000_060
+
+
+def test_a_database_of_an_older_version_is_left_as_it_is_by_whoever_only_looks(database_url: str) -> None:
+    engine = sa.create_engine(_driver_url(database_url))
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+    with pytest.raises(OlderSchema, match=r"0003.*chainwatch run"):
+        Database.open(database_url, create=False)
+    with engine.begin() as connection:
+        assert schema.current_version(connection) == "0003"
+    engine.dispose()
 
 
 def test_a_new_database_is_made_and_found_again(database_url: str) -> None:
