@@ -169,7 +169,7 @@ def _disputed(settings: NetworkSettings, starts_at: int, reason: str) -> Signal:
         "P1",
         settings.name,
         starts_at,
-        f"reading {settings.name} is held: what is said of a block's logs cannot be believed",
+        f"reading {settings.name} is held: a block or its logs are not to be had, or cannot be believed",
         f"{reason}. The block and those after it are read when that is settled; deadlines there are held until then.",
     )
 

@@ -28,6 +28,15 @@ def tells(bloom: int | None) -> bool:
     return bloom is not None and 0 < bloom.bit_count() <= MOST_BITS
 
 
+def chance(bloom: int, wanted: LogFilter) -> float:
+    """How likely a ``bloom`` with so many bits admits ``wanted`` though no log of it is there (0 to 1)."""
+    one = (bloom.bit_count() / BITS) ** 3
+    product = 1.0
+    for values in _bits_of(wanted):
+        product *= min(1.0, len(values) * one)
+    return product
+
+
 def bloom_of(logs: Iterable[RawLog]) -> int:
     """The bloom of a block with exactly ``logs``."""
     values = {value for log in logs for value in (log.address, *log.topics)}

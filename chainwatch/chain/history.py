@@ -15,6 +15,7 @@ import structlog
 
 from chainwatch.chain.errors import Disputed, MalformedAnswer, NotThere, RangeTooWide
 from chainwatch.chain.pool import Pool
+from chainwatch.chain.proof import Doubts, proven_page, to_prove
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.chain.wire import LogFilter
@@ -169,6 +170,8 @@ async def _read_page(
 ) -> _Page:
     """One page of the range ``whole``. The first one, and each without logs, is put to a second endpoint if there is one."""
     asked: list[Endpoint] = []
+    short: list[Endpoint] = []
+    doubts: Doubts[_Page] = Doubts()
 
     async def read(endpoint: Endpoint) -> _Page:
         if first < endpoint.lacks_before:
@@ -179,12 +182,20 @@ async def _read_page(
             heavy_block_logs(endpoint, wanted, first) if first == last else endpoint.logs(wanted, first, last)
         )
         numbers = {log.block_number for log in logs if log.timestamp == 0} | ({last} if ends else set())
-        found = await endpoint.headers(sorted(numbers)) if numbers else []
-        headers = {header.number: header for header in found}
+        numbers.update(to_prove(endpoint, first, last, whole[1], logs))
+        blocks = await endpoint.blocks(sorted(numbers)) if numbers else []
+        headers = {block.header.number: block.header for block in blocks}
+        logs = _checked(endpoint, logs, headers)
         asked.append(endpoint)
-        return _Page(first, last, headers.get(last), _checked(endpoint, logs, headers))
+        try:
+            return _Page(first, last, headers.get(last), await proven_page(endpoint, wanted, blocks, logs))
+        except Disputed as error:
+            short.append(endpoint)
+            return doubts.settle(endpoint, _Page(first, last, headers.get(last), logs), error)
 
     page = await pool.agree(read, PATIENCE)
+    for endpoint in {by.name: by for by in short if page.logs and by is not asked[-1]}.values():
+        _refuse(endpoint, last)
     if pool.network.agreement > 1 or (page.logs and first > whole[0]):
         return page
     return await _confirmed(pool, page, read, asked[-1], whole[1])
@@ -204,11 +215,18 @@ async def _confirmed(
     (header,) = await by.headers([more[0].block_number])
     if header.hash != more[0].block_hash or not set(page.logs) <= set(other.logs):
         raise Disputed(by.name, f"another endpoint has other logs of the blocks {page.first}..{page.last}")
-    by.lacks_before = max(by.lacks_before, last + 1)
-    _log.warning(
-        "endpoint lacks logs that another has: refused for old blocks", endpoint=by.name, before=last + 1
-    )
+    _refuse(by, last)
     return other
+
+
+def _refuse(endpoint: Endpoint, last: int) -> None:
+    """``endpoint`` lacks logs of the blocks up to ``last`` that another has: it is not asked for them any more."""
+    endpoint.lacks_before = max(endpoint.lacks_before, last + 1)
+    _log.warning(
+        "endpoint lacks logs that another has: refused for old blocks",
+        endpoint=endpoint.name,
+        before=last + 1,
+    )
 
 
 def _checked(endpoint: Endpoint, logs: list[RawLog], headers: dict[int, Header]) -> list[RawLog]:

@@ -60,6 +60,9 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 5.0
 """Seconds after an error until the next try, doubling."""
 
+HELD_AFTER = 15.0
+"""Seconds after which blocks that are still not to be had are as good as in dispute."""
+
 RACES = 3
 """Blocks not found in a row that are no news: a node may tell of a block before all of it can be read."""
 
@@ -93,6 +96,7 @@ class Observer:
         self._told = True
         self._last_error: str | None = None
         self._disputed: str | None = None
+        self._failing_since: float | None = None
         self._halted = False
         self._resting = False
         self._log = QuietLog(network=network.name)
@@ -331,7 +335,9 @@ class Observer:
 
     async def _trouble(self, error: ChainError) -> None:
         self._last_error = str(error)
-        if isinstance(error, Disputed):
+        self._failing_since = self._clock() if self._failing_since is None else self._failing_since
+        lasts = self._clock() - self._failing_since >= HELD_AFTER
+        if isinstance(error, Disputed) or (isinstance(error, NotThere) and lasts):
             self._disputed = error.what
         if self._dark_since is None:
             self._dark_since = self._pool.last_answer_at
@@ -346,7 +352,7 @@ class Observer:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
     def _recovered(self) -> None:
-        self._disputed = None
+        self._disputed = self._failing_since = None
         if self._last_error is not None:
             self._last_error = None
             self._log.over(self._clock(), "reading again")

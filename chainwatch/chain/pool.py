@@ -13,14 +13,17 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
-from chainwatch.chain.errors import Disputed, RangeTooWide, RpcError, Unavailable, WrongChain
+from chainwatch.chain.errors import Disputed, NotThere, RangeTooWide, RpcError, Unavailable, WrongChain
 from chainwatch.chain.member import FIRST_PAUSE, LONGEST_PAUSE, EndpointStatus, Member
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.config import NetworkSettings
 
 T = TypeVar("T")
+
+HELD_PATIENCE = 10.0
+"""Seconds for which a question about blocks that are not there, or whose logs are in dispute, is asked anew at most."""
 
 
 class Pool:
@@ -209,9 +212,14 @@ class Pool:
 
 
 def _patient(seconds: float) -> AsyncRetrying:
+    def over(state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome is not None else None
+        patience = min(seconds, HELD_PATIENCE) if isinstance(error, NotThere) else seconds
+        return (state.seconds_since_start or 0.0) >= patience
+
     return AsyncRetrying(
         retry=retry_if_exception(lambda e: isinstance(e, RpcError) and not isinstance(e, RangeTooWide)),
-        stop=stop_after_delay(seconds),
+        stop=over,
         wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
         reraise=True,
     )

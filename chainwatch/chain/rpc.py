@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -48,6 +49,16 @@ AWAY = (502, 503, 504)
 """HTTP statuses of a node that cannot answer anything now."""
 
 
+class _Transactions(msgspec.Struct):
+    """The field of a block that names its transactions."""
+
+    transactions: list[str]
+
+
+_parse_transactions = msgspec.json.Decoder(_Transactions).decode
+_parse_receipt = msgspec.json.Decoder(wire.WireReceipt).decode
+
+
 class Block(NamedTuple):
     """A block's header and the bloom of its logs; None where the node gives none."""
 
@@ -65,8 +76,10 @@ class Endpoint:
         self.last_head: Header | None = None
         self.lacks_before = 0
         """The block before which logs were found to be missing here: a pruned node."""
+        self.holds_from = math.inf
+        """The oldest block of which logs were had here."""
         self.foreign_blooms = False
-        """Whether a block here had a log that its bloom excludes: its blooms tell nothing."""
+        """Whether a block here had a log that its bloom, or the lack of one, excludes: its blooms tell nothing."""
         self._transport = transport
         self._timeout = timeout
         self._secrets = secrets
@@ -169,16 +182,27 @@ class Endpoint:
         logs = self._parse(lambda some: wire.to_raw_logs(some, block, block, wanted.addresses), entries)
         return [log for log in logs if wanted.matches(log)]
 
-    async def all_logs(self, block: Header) -> list[RawLog]:
-        """Every log of ``block``, out of its receipts, or by its hash where the node has no receipts by block."""
-        try:
-            receipts = self._parse(
-                wire.parse_receipts, await self.ask(Call("eth_getBlockReceipts", (hex(block.number),)))
-            )
-            entries = [log for receipt in receipts for log in receipt.logs]
-        except NodeError:
-            call = Call("eth_getLogs", ({"blockHash": to_hex(block.hash)},))
-            entries = self._parse(wire.parse_logs, await self.ask(call))
+    async def logs_of_receipts(self, block: Header) -> list[RawLog]:
+        """Every log of ``block``, out of its receipts."""
+        result = await self.ask(Call("eth_getBlockReceipts", (hex(block.number),)))
+        return self._of_block(
+            [log for r in self._parse(wire.parse_receipts, result) for log in r.logs], block
+        )
+
+    async def logs_of_everyone(self, block: Header) -> list[RawLog]:
+        """The same by `eth_getLogs` without a filter."""
+        result = await self.ask(Call("eth_getLogs", ({"blockHash": to_hex(block.hash)},)))
+        return self._of_block(self._parse(wire.parse_logs, result), block)
+
+    async def logs_of_each_receipt(self, block: Header) -> list[RawLog]:
+        """The same, out of the receipt of each of its transactions."""
+        told = await self.ask(Call("eth_getBlockByHash", (to_hex(block.hash), False)))
+        hashes = self._parse(_parse_transactions, told).transactions
+        receipts = await self.ask_all([Call("eth_getTransactionReceipt", (name,)) for name in hashes])
+        parsed = [self._parse(_parse_receipt, receipt) for receipt in receipts]
+        return self._of_block([log for receipt in parsed for log in receipt.logs], block)
+
+    def _of_block(self, entries: Sequence[wire.WireLog], block: Header) -> list[RawLog]:
         logs = self._parse(lambda some: wire.to_raw_logs(some, block.number, block.number, None), entries)
         return self._stamped(logs, {block.number: block})
 

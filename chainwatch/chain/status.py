@@ -13,8 +13,8 @@ class NetworkStatus(NamedTuple):
 
     ``head`` is the newest block a node told of, ``checkpoint`` the last that was read, ``lag_blocks`` how far it is
     behind what is to be read. ``last_answer_at`` is wall time and ``seen_until`` chain time, in seconds. ``last_error``
-    is the trouble that lasts, without secrets; None when there is none. ``disputed`` says why a block is held whose logs are
-    in dispute, None when none is. ``transport`` is websocket or polling.
+    is the trouble that lasts, without secrets; None when there is none. ``disputed`` says why a block is held that is
+    not to be had, or whose logs are in dispute; None when none is. ``transport`` is websocket or polling.
     """
 
     name: str

@@ -20,7 +20,7 @@ from chainwatch.chain.errors import (
 from chainwatch.chain.headers import HeaderWindow, common_ancestor, links
 from chainwatch.chain.history import heavy_block_logs
 from chainwatch.chain.pool import Pool
-from chainwatch.chain.proof import proven_logs
+from chainwatch.chain.proof import Doubts, proven_logs
 from chainwatch.chain.rpc import Block, Endpoint
 from chainwatch.chain.transport import BATCH
 from chainwatch.chain.watch import NetworkWatch
@@ -45,7 +45,7 @@ async def read_blocks(
     An empty answer against a block's bloom is believed when another endpoint says the same.
     Raises `Forked` when they do not link to ``parent``, `RpcError`.
     """
-    doubted: dict[str, tuple[list[Header], list[RawLog]]] = {}
+    doubts: Doubts[tuple[list[Header], list[RawLog]]] = Doubts()
 
     async def read(endpoint: Endpoint) -> tuple[list[Header], list[RawLog]]:
         told = await endpoint.blocks(range(first, last + 1))
@@ -58,12 +58,8 @@ async def read_blocks(
         logs = await _logs(endpoint, watch.filter, _runs(asked, endpoint.batch))
         try:
             return headers, await proven_logs(endpoint, watch.filter, blocks, logs)
-        except Disputed:
-            found = (headers, logs)
-            if any(found == other for name, other in doubted.items() if name != endpoint.name):
-                return found
-            doubted[endpoint.name] = found
-            raise
+        except Disputed as error:
+            return doubts.settle(endpoint, (headers, logs), error)
 
     headers, logs = await pool.agree(read)
     events, undecoded = watch.decode_all(logs)

@@ -126,6 +126,11 @@ class FakeChain:
             blocks = known[int(query["fromBlock"], 16) : int(query["toBlock"], 16) + 1]
         return [log for block in blocks for log in block.logs if _matches(log, query)]
 
+    def receipt(self, transaction: str) -> dict[str, Any] | None:
+        """`eth_getTransactionReceipt`."""
+        logs = [log for block in self.blocks for log in block.logs if log["transactionHash"] == transaction]
+        return {"transactionIndex": "0x0", "logs": logs} if logs else None
+
     def receipts(self, named: str) -> list[dict[str, Any]]:
         """`eth_getBlockReceipts`: one receipt with all logs."""
         return [{"transactionIndex": "0x0", "logs": self.blocks[int(named, 16)].logs}]

@@ -261,6 +261,7 @@ class FakeNode:
             "eth_getBlockByHash": lambda: self.chain.block_by_hash(params[0], self.lag),
             "eth_getLogs": lambda: self.chain.logs(params[0], self.lag),
             "eth_getBlockReceipts": lambda: self.chain.receipts(params[0]),
+            "eth_getTransactionReceipt": lambda: self.chain.receipt(params[0]),
             "eth_subscribe": lambda: "0x1",
         }
         return answers[method]()

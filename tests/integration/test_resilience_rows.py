@@ -66,7 +66,8 @@ async def test_row_03_a_false_empty_answer_is_asked_again_elsewhere_S1(
     node: FakeNode, chain: FakeChain
 ) -> None:
     node.fail("eth_getLogs", "result", [], times=None)
-    node.fail("eth_getBlockReceipts", "error", UNSUPPORTED, times=None)
+    for method in ("eth_getBlockReceipts", "eth_getTransactionReceipt"):
+        node.fail(method, "error", UNSUPPORTED, times=None)
     async with FakeNode(chain) as other:
         settings = network_settings(node.http_url, other.http_url, start_block=0)
         async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
@@ -78,7 +79,8 @@ async def test_row_03_a_false_empty_answer_that_nothing_settles_is_held_and_repo
     node: FakeNode,
 ) -> None:
     lie = node.fail("eth_getLogs", "result", [], times=None)
-    node.fail("eth_getBlockReceipts", "error", UNSUPPORTED, times=None)
+    for method in ("eth_getBlockReceipts", "eth_getTransactionReceipt"):
+        node.fail(method, "error", UNSUPPORTED, times=None)
     settings = network_settings(node.http_url, start_block=0)
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
         await follower.until(lambda: follower.observer.status.disputed is not None)
