@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from chainwatch.commands.common import FAILED, looking_at
 from chainwatch.commands.options import Duration, Id, Moment, Severity, as_json, at_most, by, ids
+
+if TYPE_CHECKING:
+    from chainwatch.operations.looking import Look
 
 note = click.option("--note", default="", help="Why, for those who read it later.")
 
@@ -64,7 +67,7 @@ def _list(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
 
 
 @alerts.command("show")
-@click.argument("alert_id", metavar="ID", type=Id)
+@click.argument("alert_id", metavar="ID", type=Id())
 @as_json
 @click.pass_obj
 def alerts_show(config: Path, alert_id: int, as_json: bool) -> None:
@@ -77,7 +80,7 @@ def alerts_show(config: Path, alert_id: int, as_json: bool) -> None:
 
 
 @alerts.command("history")
-@click.argument("alert_id", metavar="ID", type=Id)
+@click.argument("alert_id", metavar="ID", type=Id())
 @as_json
 @click.pass_obj
 def alerts_history(config: Path, alert_id: int, as_json: bool) -> None:
@@ -90,7 +93,7 @@ def alerts_history(config: Path, alert_id: int, as_json: bool) -> None:
 
 
 @alerts.command("explain")
-@click.argument("alert_id", metavar="ID", type=Id)
+@click.argument("alert_id", metavar="ID", type=Id())
 @as_json
 @click.pass_obj
 def alerts_explain(config: Path, alert_id: int, as_json: bool) -> None:
@@ -115,7 +118,7 @@ def alerts_ack(config: Path, ids: tuple[int, ...], actor: str, note: str, second
     with looking_at(config) as look:
         until = None if seconds is None else look.now + seconds
         left = attending.acknowledge(look, ids, actor, note, until)
-    _report("acknowledged", ids, left, "not firing")
+        _report(look, "acknowledged", ids, left, "not firing")
 
 
 @alerts.command("unack")
@@ -128,7 +131,7 @@ def alerts_unack(config: Path, ids: tuple[int, ...], actor: str) -> None:
 
     with looking_at(config) as look:
         left = attending.give_back(look, ids, actor)
-    _report("given back", ids, left, "not acknowledged")
+        _report(look, "given back", ids, left, "not acknowledged")
 
 
 @alerts.command("resolve")
@@ -142,20 +145,27 @@ def alerts_resolve(config: Path, ids: tuple[int, ...], actor: str, note: str) ->
 
     with looking_at(config) as look:
         left = attending.resolve(look, ids, actor, note)
-    _report("resolved", ids, left, "not firing")
+        _report(look, "resolved", ids, left, "not firing")
 
 
 def _known(found: Any, alert_id: int) -> Any:
     if found is None:
-        click.echo(f"no alert has the id {alert_id}; `chainwatch alerts` lists them", err=True)
+        click.echo(f"no alert has the ID {alert_id}; `chainwatch alerts` lists them", err=True)
         sys.exit(FAILED)
     return found
 
 
-def _report(done: str, ids: Sequence[int], left: Sequence[int], why: str) -> None:
-    """Say how many it was done to; exit code 1 where it was done to none."""
+def _report(look: Look, done: str, ids: Sequence[int], left: Sequence[int], why: str) -> None:
+    """Say how many it was done to, and why not to those that are ``left``; exit code 1 where it was done to none."""
+    from chainwatch.operations import attending
+
+    unknown = attending.unknown(look, left)
+    others = [one for one in left if one not in unknown]
+    reasons = [f"{why}: {', '.join(map(str, others))}"] if others else []
+    if unknown:
+        reasons.append(f"no alert has the ID {', '.join(map(str, unknown))}; `chainwatch alerts` lists them")
     click.echo(f"{len(set(ids)) - len(left)} {done}")
     if left:
-        click.echo(f"{why}: {', '.join(map(str, left))}", err=True)
+        click.echo("; ".join(reasons), err=True)
     if len(left) == len(set(ids)):
         sys.exit(FAILED)

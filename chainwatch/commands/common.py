@@ -6,12 +6,15 @@ import asyncio
 import getpass
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from chainwatch.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from chainwatch.operations.looking import Look
@@ -42,6 +45,33 @@ def looking_at(config: Path) -> Iterator[Look]:
             yield opened
         except (NoIncident, NoSuchName) as error:
             raise click.UsageError(str(error)) from error
+
+
+def known_as(what: str, name: str, known: Iterable[str]) -> None:
+    """Raise ``click.UsageError``, with what it may be instead, where ``name`` is none of the ``known``."""
+    names = list(known)
+    if name not in names:
+        raise click.UsageError(no_such(what, name, names))
+
+
+def doubt(what: str, name: str | None, known: Iterable[str]) -> None:
+    """Say that the configuration does not know ``name``: what is stored may be from another one, so look all the same."""
+    names = list(known)
+    if name is not None and name not in names:
+        click.echo(no_such(what, name, names), err=True)
+
+
+def no_such(what: str, name: str, known: Iterable[str]) -> str:
+    """What to say of a ``name`` that is not there."""
+    return f"no {what} is called {name!r}; {did_you_mean(name, known) or 'none is configured'}"
+
+
+def tell_done(number: int, done: str, otherwise: str) -> None:
+    """Say to how many it was done; where to none, ``otherwise`` and exit code 1."""
+    click.echo(f"{number} {done}")
+    if number == 0:
+        click.echo(otherwise, err=True)
+        sys.exit(FAILED)
 
 
 def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:

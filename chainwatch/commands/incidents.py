@@ -33,7 +33,7 @@ def incidents(
 
 
 @click.command()
-@click.argument("incident_id", metavar="ID", type=Id)
+@click.argument("incident_id", metavar="ID", type=Id())
 @click.option("--note", help="Put this note into its timeline.")
 @click.option("--author", help="Whose note. Default: the user's name.")
 @as_json
@@ -62,5 +62,5 @@ def stats(config: Path, since: int, until: int | None, as_json: bool) -> None:
     with looking_at(config) as look:
         end = int(time.time()) if until is None else until
         if end <= since:
-            raise click.UsageError("the window ends before it begins")
+            raise click.UsageError("the window ends before it begins: --until must be later than --since")
         show.statistics(reviewing.statistics_of(look, since, end), as_json)

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import click
 
-from chainwatch.commands.common import FAILED, plan_of
+from chainwatch.commands.common import FAILED, known_as, plan_of
 from chainwatch.commands.options import Block, as_json
 from chainwatch.model import to_hex
-from chainwatch.spelling import did_you_mean
 
 
 @click.command()
@@ -26,8 +25,7 @@ def rewind(config: Path, network: str, block: int) -> None:
     from chainwatch.store.database import Database
 
     plan = plan_of(config)
-    if network not in plan.watches:
-        raise click.BadParameter(did_you_mean(network, plan.watches), param_hint="NETWORK")
+    known_as("network that is watched", network, plan.watches)
     url = plan.settings.store.url.get_secret_value()
     with claimed(url), contextlib.closing(Database.open(url, create=False)) as database:
         header = asyncio.run(rewinding.rewind(plan, database, network, block))
@@ -51,8 +49,7 @@ def audit(
     from chainwatch.store.database import Database
 
     plan = plan_of(config)
-    if network not in plan.watches:
-        raise click.BadParameter(did_you_mean(network, plan.watches), param_hint="NETWORK")
+    known_as("network that is watched", network, plan.watches)
     url = plan.settings.store.url.get_secret_value()
     with (
         claimed(url) if repair else contextlib.nullcontext(),

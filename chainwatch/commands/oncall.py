@@ -12,7 +12,7 @@ from chainwatch.commands.options import Duration, Id, Moment, as_json
 
 @click.group()
 def oncall() -> None:
-    """Who is on call, now and next, and who stands in."""
+    """Who is on call by the schedules of the configuration, now and next, and who stands in."""
 
 
 @oncall.command("now")
@@ -88,7 +88,7 @@ def override_add(
 
 
 @oncall_override.command("remove")
-@click.argument("override_id", metavar="ID", type=Id)
+@click.argument("override_id", metavar="ID", type=Id())
 @click.pass_obj
 def override_remove(config: Path, override_id: int) -> None:
     """Take an override back."""

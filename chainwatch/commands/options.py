@@ -66,13 +66,21 @@ class Severity(click.ParamType[Any]):
         return found
 
 
-Id = click.IntRange(1, 2**63 - 1)
-"""The ID of a row in the database."""
+class Id(click.ParamType[Any]):
+    """The ID of a row in the database."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if not re.fullmatch("0*[1-9][0-9]{0,17}", str(value)):
+            self.fail(f"{value!r} is no ID; the lists show them: whole numbers from 1 on", param, ctx)
+        return int(value)
+
 
 Block = click.IntRange(0, 2**32 - 1)
 """A block's number."""
 
-ids = click.argument("ids", type=Id, nargs=-1, required=True, metavar="ID…")
+ids = click.argument("ids", type=Id(), nargs=-1, required=True, metavar="ID…")
 """The argument of those that do something to rows."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")

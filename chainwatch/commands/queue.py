@@ -7,13 +7,19 @@ from typing import Any
 
 import click
 
-from chainwatch.commands.common import looking_at
+from chainwatch.commands.common import doubt, looking_at, tell_done
 from chainwatch.commands.options import Id, as_json, at_most, ids
+
+NONE = "no such notification is waiting or dead; `chainwatch queue list` lists them"
 
 
 @click.group()
 def queue() -> None:
-    """Look at the queues of notifications, try again, or drop."""
+    """The queues of notifications, one for each receiver: look at them, have some tried again, or give them up.
+
+    A notification is pending until it is delivered, dead (given up after its time or by a final refusal) or dropped by a
+    person.
+    """
 
 
 @queue.command("list")
@@ -28,11 +34,12 @@ def queue_list(config: Path, receiver: str | None, status: Any, limit: int, as_j
     from chainwatch.operations import looking
 
     with looking_at(config) as look:
+        doubt("receiver", receiver, look.plan.settings.receivers)
         show.queue(looking.queue(look, receiver, status, limit), as_json)
 
 
 @queue.command("retry")
-@click.argument("ids", type=Id, nargs=-1)
+@click.argument("ids", type=Id(), nargs=-1)
 @click.option("--receiver", help="All dead and waiting notifications of this receiver.")
 @click.pass_obj
 def queue_retry(config: Path, ids: tuple[int, ...], receiver: str | None) -> None:
@@ -42,7 +49,8 @@ def queue_retry(config: Path, ids: tuple[int, ...], receiver: str | None) -> Non
     if bool(ids) == (receiver is not None):
         raise click.UsageError("name notification ids, or a receiver with --receiver")
     with looking_at(config) as look:
-        click.echo(f"{looking.retry(look, ids, receiver)} to be tried again")
+        doubt("receiver", receiver, look.plan.settings.receivers)
+        tell_done(looking.retry(look, ids, receiver), "to be tried again", NONE)
 
 
 @queue.command("drop")
@@ -53,4 +61,4 @@ def queue_drop(config: Path, ids: tuple[int, ...]) -> None:
     from chainwatch.operations import looking
 
     with looking_at(config) as look:
-        click.echo(f"{looking.drop(look, ids)} dropped")
+        tell_done(looking.drop(look, ids), "dropped", NONE)

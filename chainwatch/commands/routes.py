@@ -8,14 +8,13 @@ from pathlib import Path
 
 import click
 
-from chainwatch.commands.common import FAILED, looking_at
+from chainwatch.commands.common import FAILED, known_as, looking_at
 from chainwatch.commands.options import Duration, as_json
-from chainwatch.spelling import did_you_mean
 
 
 @click.group()
 def routes() -> None:
-    """Routes: which alerts go where."""
+    """Routes: which alerts go where, as the configuration has it."""
 
 
 @routes.command("test")
@@ -28,6 +27,9 @@ def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
     from chainwatch.commands.show import alerts as show
     from chainwatch.operations import explaining
 
+    wrong = [word for word in labels if not word.partition("=")[1]]
+    if wrong:
+        raise click.UsageError(f"{wrong[0]!r} is not LABEL=VALUE")
     given = dict(word.partition("=")[::2] for word in labels)
     try:
         wanted = normal_labels({"severity": "P2", "alertname": "Test", **given}) if given else {}
@@ -39,7 +41,7 @@ def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
 
 @click.group()
 def receivers() -> None:
-    """The receivers of notifications."""
+    """The receivers of notifications: whether they can be reached."""
 
 
 @receivers.command("test")
@@ -53,9 +55,7 @@ def receivers_test(config: Path, name: str, within: float, as_json: bool) -> Non
     from chainwatch.operations import sampling
 
     with looking_at(config) as look:
-        known = look.plan.settings.receivers
-        if name not in known:
-            raise click.BadParameter(did_you_mean(name, known), param_hint="NAME")
+        known_as("receiver", name, look.plan.settings.receivers)
         outcome = asyncio.run(sampling.send_sample(look, name, within))
     show.sample(outcome, as_json)
     if not outcome["delivered"]:

@@ -86,7 +86,7 @@ def check(config: Path, online: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="SHELL", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script for a shell: eval "$(chainwatch completion bash)"."""
     from click.shell_completion import get_completion_class

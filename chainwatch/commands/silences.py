@@ -7,16 +7,22 @@ from pathlib import Path
 
 import click
 
-from chainwatch.commands.common import looking_at
+from chainwatch.commands.common import known_as, looking_at, tell_done
 from chainwatch.commands.options import Duration, Moment, as_json, by, ids
 from chainwatch.config import matching
+
+USUAL = 7200.0
+"""Seconds that a silence lasts unless something else is said."""
 
 matchers = click.argument("matchers", nargs=-1, required=True, metavar="LABEL=VALUE…")
 
 
 @click.group()
 def silences() -> None:
-    """Silences: what is recorded and told to nobody for a while."""
+    """Silences: what is recorded and told to nobody for a while.
+
+    What was hidden and still fires when a silence ends is told then.
+    """
 
 
 @silences.command("add")
@@ -54,13 +60,14 @@ def silences_add(
         raise click.UsageError("give --for or --until, not both")
     match = _match(matchers)
     with looking_at(config) as look:
-        unknown = [name for name in during if name not in look.plan.settings.intervals]
-        if unknown:
-            raise click.BadParameter(f"no interval is called {unknown[0]!r}", param_hint="--during")
+        for name in during:
+            known_as("interval", name, look.plan.settings.intervals)
         begin = look.now if start is None else float(start)
-        end = float(until) if until is not None else begin + (seconds or 7200.0)
+        end = float(until) if until is not None else begin + (USUAL if seconds is None else seconds)
         if end <= max(begin, look.now):
-            raise click.UsageError("a silence must end after its start, and not in the past")
+            raise click.UsageError(
+                "a silence must end after its start, and not in the past: see --for and --until"
+            )
         silence = Silence(match, begin, end, actor, comment, look.now, during, warn)
         click.echo(
             f"silence {attending.add_silence(look, silence)} hides {len(attending.preview(look, match))} alerts"
@@ -88,7 +95,11 @@ def silences_expire(config: Path, ids: tuple[int, ...]) -> None:
     from chainwatch.operations import attending
 
     with looking_at(config) as look:
-        click.echo(f"{attending.expire_silences(look, ids)} expired")
+        tell_done(
+            attending.expire_silences(look, ids),
+            "expired",
+            "no silence with such an ID has still to end; `chainwatch silences list` lists them",
+        )
 
 
 @silences.command("preview")
@@ -106,7 +117,10 @@ def silences_preview(config: Path, matchers: tuple[str, ...], as_json: bool) -> 
 
 @click.group()
 def cooldowns() -> None:
-    """Cooldowns: how long a condition is not told again."""
+    """Cooldowns: how long a receiver is not told again of the same condition.
+
+    Those set while running come before the configured ones, and outlive a restart.
+    """
 
 
 @cooldowns.command("list")
@@ -148,7 +162,11 @@ def cooldowns_remove(config: Path, ids: tuple[int, ...]) -> None:
     from chainwatch.operations import attending
 
     with looking_at(config) as look:
-        click.echo(f"{attending.remove_cooldowns(look, ids)} removed")
+        tell_done(
+            attending.remove_cooldowns(look, ids),
+            "removed",
+            "no cooldown that was set while running has such an ID; `chainwatch cooldowns list` lists them",
+        )
 
 
 def _match(words: Sequence[str]) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from chainwatch.commands.common import looking_at
+from chainwatch.commands.common import doubt, looking_at
 from chainwatch.commands.options import Moment, as_json, at_most
 from chainwatch.model import TRANSFER_STATUSES
 
@@ -49,12 +49,16 @@ def transfers(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None
     from chainwatch.operations import looking
 
     with looking_at(config) as look:
+        settings = look.plan.settings
+        doubt("flow", wanted["flow"], settings.flows)
+        doubt("network", wanted["origin"], settings.networks)
+        doubt("network", wanted["destination"], settings.networks)
         show.transfers(looking.transfers(look, limit, **wanted), as_json)
 
 
 @click.group()
 def report() -> None:
-    """Statistics over what was seen."""
+    """Statistics over the transfers that were seen."""
 
 
 @report.command("latency")
@@ -71,4 +75,5 @@ def report_latency(
     from chainwatch.operations import looking
 
     with looking_at(config) as look:
+        doubt("flow", flow, look.plan.settings.flows)
         show.latency(looking.latency(look, flow, since, until), as_json)

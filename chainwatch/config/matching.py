@@ -69,8 +69,12 @@ def parse(words: Iterable[str]) -> dict[str, list[str]]:
             raise ValueError(f"{word!r} is none of LABEL=VALUE, LABEL!=VALUE, LABEL=~REGEX, LABEL!~REGEX")
         name, operator, value = found.groups()
         plain = operator == "=" and not value.startswith(OPERATORS)
-        match.setdefault(name, []).append(value if plain else operator + value)
-    build(match)
+        tested = value if plain else operator + value
+        try:
+            build({name: [tested]})
+        except ValueError as error:
+            raise ValueError(f"{word!r}: {error}") from None
+        match.setdefault(name, []).append(tested)
     return match
 
 

@@ -26,6 +26,12 @@ ENDED_SHOWN_FOR = 7 * 86_400.0
 """Seconds for which ended silences are listed on request."""
 
 
+def unknown(look: Look, ids: Sequence[int]) -> list[int]:
+    """Those of ``ids`` that no alert has."""
+    with look.database.reading() as connection:
+        return sorted(set(ids) - alerts.by_id(connection, ids).keys())
+
+
 def acknowledge(look: Look, ids: Sequence[int], actor: str, note: str, until: float | None) -> list[int]:
     """Let firing alerts be ``actor``'s; the ids of those that were not firing."""
     with look.database.transaction() as connection:

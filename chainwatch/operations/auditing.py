@@ -61,7 +61,7 @@ async def audit(
     with database.reading() as connection:
         checkpoint = blocks.checkpoints(connection).get(network)
     if checkpoint is None:
-        raise StoreError(f"nothing of {network} was read yet")
+        raise StoreError(f"nothing of {network} was read yet: `chainwatch run` reads it")
     first = checkpoint.first_block if first is None else first
     last = checkpoint.last.number if last is None else last
     if not checkpoint.first_block <= first <= last <= checkpoint.last.number:

@@ -67,7 +67,7 @@ def override(look: Look, schedule: str, person: str, starts_at: int, ends_at: in
     _known(schedule, settings.oncall, "schedule")
     _known(person, settings.people, "person")
     if ends_at <= starts_at:
-        raise NoSuchName("an override ends after it begins")
+        raise NoSuchName("an override must end after it begins: see --from, --until and --for")
     with look.database.transaction() as connection:
         return escalations.add_override(connection, schedule, person, starts_at, ends_at, author, look.now)
 
@@ -76,7 +76,7 @@ def remove(look: Look, override_id: int) -> None:
     """Take an override back. Raises ``NoSuchName``."""
     with look.database.transaction() as connection:
         if not escalations.remove_override(connection, override_id):
-            raise NoSuchName(f"there is no override {override_id}")
+            raise NoSuchName(f"there is no override {override_id}; `chainwatch oncall override` lists them")
 
 
 def overrides(look: Look) -> list[dict[str, Any]]:

@@ -240,6 +240,45 @@ def test_bad_usage_ends_with_2_and_a_sentence(command: list[str], config: Path) 
 
 
 @pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        (
+            ["rewind", "etherum", "5"],
+            BAD_USAGE,
+            "no network that is watched is called 'etherum'; did you mean",
+        ),
+        (["receivers", "test", "opz"], BAD_USAGE, "no receiver is called 'opz'; did you mean \"ops\"?"),
+        (
+            ["silences", "add", "a=b", "--during", "night"],
+            BAD_USAGE,
+            "no interval is called 'night'; none is",
+        ),
+        (["routes", "test", "foo"], BAD_USAGE, "'foo' is not LABEL=VALUE"),
+        (["alerts", "show", "x"], BAD_USAGE, "'x' is no ID"),
+        (["alerts", "ack", "7"], FAILED, "no alert has the ID 7; `chainwatch alerts` lists them"),
+        (["silences", "expire", "7"], FAILED, "`chainwatch silences list` lists them"),
+        (["cooldowns", "remove", "7"], FAILED, "`chainwatch cooldowns list` lists them"),
+        (["queue", "retry", "7"], FAILED, "`chainwatch queue list` lists them"),
+        (["queue", "drop", "7"], FAILED, "`chainwatch queue list` lists them"),
+        (["queue", "retry", "--receiver", "opz"], FAILED, "no receiver is called 'opz'"),
+        (["queue", "list", "--receiver", "opz"], 0, "no receiver is called 'opz'"),
+        (["transfers", "--flow", "conext"], 0, "no flow is called 'conext'"),
+        (["transfers", "--origin", "etherum"], 0, "no network is called 'etherum'"),
+        (["report", "latency", "--flow", "conext"], 0, "no flow is called 'conext'"),
+        (["audit", "ethereum"], FAILED, "nothing of ethereum was read yet: `chainwatch run` reads it"),
+        (["incident", "7"], BAD_USAGE, "`chainwatch incidents` lists them"),
+        (["oncall", "override", "remove", "7"], BAD_USAGE, "`chainwatch oncall override` lists them"),
+    ],
+)
+def test_what_is_not_there_is_named_with_where_to_find_what_is(
+    command: list[str], code: int, said: str, config: Path
+) -> None:
+    result = call(*command, config=config)
+    assert (result.exit_code, said in result.stderr) == (code, True), result.stderr
+
+
+@pytest.mark.usefixtures("database")
 def test_a_network_that_is_nearly_right_is_suggested(config: Path) -> None:
     assert "ethereum" in call("rewind", "etherum", "5", config=config).stderr
 

@@ -126,7 +126,7 @@ def test_what_is_not_firing_cannot_be_taken_on(world: World) -> None:
     world.run("alerts", "resolve", "1")
     result = world.run("alerts", "ack", "1", "7")
     assert (result.exit_code, result.stdout) == (1, "0 acknowledged\n")
-    assert "not firing: 1, 7" in result.stderr
+    assert "not firing: 1; no alert has the ID 7" in result.stderr
 
 
 def test_a_silence_is_previewed_added_listed_and_expired(world: World) -> None:
@@ -150,7 +150,8 @@ def test_a_silence_is_previewed_added_listed_and_expired(world: World) -> None:
     ("words", "said"),
     [
         (["severity"], "LABEL=VALUE"),
-        (["severity=~("], "regular expression"),
+        (["severity=~("], "'severity=~(': not a regular expression"),
+        (["severity=P1", "--for", "0s"], "end after its start"),
         (["severity=P1", "--during", "nights"], "no interval"),
         (["severity=P1", "--until", "2020-01-01"], "not in the past"),
         (["severity=P1", "--until", "2099-01-01", "--for", "1h"], "not both"),
@@ -184,7 +185,7 @@ def test_explain_and_show_of_what_is_not_there_fail(world: World) -> None:
     for word in ("show", "explain", "history"):
         result = world.run("alerts", word, "5")
         assert result.exit_code == 1
-        assert "no alert has the id 5" in result.stderr
+        assert "no alert has the ID 5" in result.stderr
 
 
 def test_a_cooldown_set_while_running_comes_before_the_configured_ones(world: World) -> None:

@@ -163,7 +163,7 @@ def test_an_override_puts_another_on_call_until_it_is_taken_back(shell: Shell, d
         (("oncall", "override", "add", "primary", "ben"), "--until"),
         (
             ("oncall", "override", "add", "primary", "ben", "--from", "2000000000", "--until", "1"),
-            "ends after",
+            "end after",
         ),
         (("incident", "7"), "there is no incident 7"),
         (("receivers", "test", "opss"), 'did you mean "ops"?'),
