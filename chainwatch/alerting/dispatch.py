@@ -150,7 +150,7 @@ class Dispatch:
             return result
 
         def committed(done: Future[T]) -> None:
-            if done.exception() is not None:
+            if done.cancelled() or done.exception() is not None:
                 self._due_at = 0.0  # it may tell of what was undone: look again
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._wake)

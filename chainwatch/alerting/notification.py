@@ -14,7 +14,10 @@ from chainwatch.store.outbox import Kind, Queued
 
 
 class NotifiedAlert(msgspec.Struct, frozen=True):
-    """One alert and what is said of it; ``ends_at`` (chain time) is None while it is told as firing."""
+    """One alert and what is said of it; ``ends_at`` (chain time) is None while it is told as firing.
+
+    ``is_over``: it is told as firing, and the same message tells its end.
+    """
 
     status: State
     fingerprint: str
@@ -24,6 +27,7 @@ class NotifiedAlert(msgspec.Struct, frozen=True):
     ends_at: float | None = None
     reason: str = ""
     link: str = ""
+    is_over: bool = False
 
     @property
     def name(self) -> str:
@@ -58,8 +62,8 @@ class Notification(msgspec.Struct, frozen=True):
 
     @property
     def firing(self) -> tuple[NotifiedAlert, ...]:
-        """The alerts told as firing."""
-        return tuple(alert for alert in self.alerts if alert.status == "firing")
+        """The alerts that fire, by what this message tells."""
+        return tuple(alert for alert in self.alerts if alert.status == "firing" and not alert.is_over)
 
     @property
     def resolved(self) -> tuple[NotifiedAlert, ...]:
@@ -97,8 +101,16 @@ def load_all(
 
 def _notification(queued: Queued, known: Mapping[int, Alert], external_url: str) -> Notification:
     payload = queued.payload
-    told = [_told(known[i], "firing", external_url) for i in payload.firing if i in known]
-    told += [_told(known[i], "resolved", external_url) for i in payload.resolved if i in known]
+    ended = set(payload.resolved)
+    lines: list[tuple[int, State]] = [(i, "firing") for i in payload.firing]
+    lines += [(i, "resolved") for i in payload.resolved]
+    if payload.folded:
+        lines.sort()  # as it happened: later episodes of a condition have higher ids
+    told = [
+        _told(known[i], status, external_url, is_over=status == "firing" and i in ended)
+        for i, status in lines
+        if i in known
+    ]
     return Notification(
         receiver=queued.receiver,
         group_key=queued.key,
@@ -111,7 +123,7 @@ def _notification(queued: Queued, known: Mapping[int, Alert], external_url: str)
     )
 
 
-def _told(alert: Alert, status: State, external_url: str) -> NotifiedAlert:
+def _told(alert: Alert, status: State, external_url: str, is_over: bool) -> NotifiedAlert:
     resolved = status == "resolved"
     return NotifiedAlert(
         status=status,
@@ -122,6 +134,7 @@ def _told(alert: Alert, status: State, external_url: str) -> NotifiedAlert:
         ends_at=alert.ends_at if resolved else None,
         reason=alert.reason if resolved else "",
         link=f"{external_url.rstrip('/')}/alerts/{alert.id}" if external_url else "",
+        is_over=is_over,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -24,7 +24,7 @@ from chainwatch.alerting.notification import Notification, load_all
 from chainwatch.alerting.providers import DeliveryError, Provider
 from chainwatch.alerting.providers.http import open_session
 from chainwatch.model import Signal
-from chainwatch.store import alerts, outbox
+from chainwatch.store import alerts, folding, outbox
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.store.outbox import Queued
@@ -90,6 +90,10 @@ class ReceiverQueue:
         self._breaker = retry.Breaker()
         self._paused_until = 0.0
         self._failing_since: float | None = None
+        self._began_at = 0.0
+        """What was queued before may have been sent by an earlier run that was cut off."""
+        self._unsure: set[int] = set()
+        """Notifications that the receiver may have taken without saying so."""
         self._retried_at = self._clock.now()
         """When a person last had something tried again, as far as that was minded."""
         self._mind_at = 0.0
@@ -110,6 +114,7 @@ class ReceiverQueue:
         self._under_way.clear()
         self._sending = 0
         self._look_at = 0.0
+        self._began_at = self._clock.now()
         async with open_session(allow_private=self._provider.allow_private) as session:
             try:
                 await self._settle(self._recall)
@@ -191,12 +196,17 @@ class ReceiverQueue:
         busy = list(self._under_way)
         ready_by, limit = (float("inf"), 1) if self._breaker.is_open else (now, FETCHED_MAX)
 
-        def read(connection: sa.Connection) -> tuple[outbox.Claim, list[Notification]]:
+        def read(connection: sa.Connection) -> tuple[outbox.Claim, list[Notification], list[str]]:
             claim = outbox.claim(connection, self.receiver, ready_by, limit, busy)
-            return claim, load_all(connection, claim.found, self._external_url)
+            keys = folding.foldable(connection, self.receiver, claim.found, self._seen(claim.found), now)
+            return claim, load_all(connection, claim.found, self._external_url), keys
 
         try:
-            claim, loaded = await self._database.read(read)
+            claim, loaded, keys = await self._database.read(read)
+            if keys:
+                seen = self._seen(claim.found)
+                await self._database.write(lambda c: folding.fold(c, self.receiver, keys, seen))
+                claim, loaded, _ = await self._database.read(read)
         except StoreError as error:
             _log.error("queue cannot be read", receiver=self.receiver, error=str(error))
             self._look_at = now + STORE_PAUSE
@@ -205,6 +215,10 @@ class ReceiverQueue:
         self._has_more = claim.has_more
         if claim.next_ready is not None:
             self._look_at = min(self._look_at, claim.next_ready)
+
+    def _seen(self, heads: Sequence[Queued]) -> set[int]:
+        """The ids of what the receiver may know already."""
+        return self._unsure | {one.id for one in heads if one.created_at < self._began_at}
 
     def _next_look(self) -> float:
         """When to go on without being woken; what is already past needs no look of its own."""
@@ -260,6 +274,7 @@ class ReceiverQueue:
     async def _delivered(self, queued: Queued) -> None:
         now = self._clock.now()
         await self._marks.delivered(queued.id, now)
+        self._unsure.discard(queued.id)
         if self._failing_since is not None:
             starts_at, self._failing_since = self._failing_since, None
             ended = self._failing_signal(starts_at, "", ends_at=max(starts_at, int(now)))
@@ -270,6 +285,8 @@ class ReceiverQueue:
         if error.retry_after is not None:
             pause = min(error.retry_after, retry.LONGEST_PAUSE)
             self._paused_until = max(self._paused_until, now + pause)
+        if not error.refused:
+            self._unsure.add(queued.id)
         attempts = queued.attempts + 1
         reason = str(error)
         _log.warning(

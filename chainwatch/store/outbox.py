@@ -52,7 +52,7 @@ _PENDING_OF = (
 class Payload(msgspec.Struct, frozen=True, array_like=True):
     """What a notification says: the ids of the alerts told as firing and of those told as resolved.
 
-    ``note``: a line to be put first.
+    ``note``: a line to be put first. ``folded``: it was several; an alert may be told as both.
     """
 
     labels: Mapping[str, str]
@@ -60,6 +60,7 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     resolved: tuple[int, ...]
     kind: Kind = ""
     note: str = ""
+    folded: bool = False
 
 
 class Queued(msgspec.Struct, frozen=True):
@@ -91,7 +92,7 @@ class Depth(msgspec.Struct, frozen=True):
 def enqueue(connection: sa.Connection, messages: Sequence[tuple[str, str, Payload]], now: float) -> None:
     """Put messages, as (receiver, key, payload), into their queues, in this order."""
     rows = [
-        (receiver, key, _encode(payload), now, now, now, uuid.uuid4().hex)
+        (receiver, key, encode_payload(payload), now, now, now, uuid.uuid4().hex)
         for receiver, key, payload in messages
     ]
     bulk.change(connection, _ENQUEUE, rows)
@@ -296,7 +297,7 @@ def _queued(row: Any) -> Queued:
         id=row.id,
         receiver=row.receiver,
         key=row.key,
-        payload=_payload(row.payload),
+        payload=payload_of(row.payload),
         status=row.status,
         attempts=row.attempts,
         next_attempt_at=row.next_attempt_at,
@@ -316,5 +317,5 @@ _ENQUEUE = (
     "INSERT INTO notifications (receiver, key, payload, status, attempts, next_attempt_at, created_at, queued_at, "
     "idempotency_key) VALUES (?, ?, ?, 'pending', 0, ?, ?, ?, ?)"
 )
-_encode = msgspec.msgpack.Encoder().encode
-_payload = msgspec.msgpack.Decoder(Payload).decode
+encode_payload = msgspec.msgpack.Encoder().encode
+payload_of = msgspec.msgpack.Decoder(Payload).decode

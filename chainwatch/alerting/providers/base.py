@@ -34,12 +34,21 @@ class DeliveryError(Exception):
     """The receiver did not take a message. The text names no URL and no secret (S9).
 
     ``retry_after``: seconds for which it wants to be left alone. ``permanent``: trying again is unlikely to help.
+    ``refused``: it has not taken it for sure; else it may have, and the answer is what was lost.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None, permanent: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        permanent: bool = False,
+        refused: bool = False,
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.permanent = permanent
+        self.refused = refused
 
 
 def check_status(
@@ -57,6 +66,7 @@ def check_status(
         f"{who} answered {status} {_phrase(status)}".rstrip() + (f": {detail}" if detail else ""),
         retry_after=retry_after,
         permanent=300 <= status < 500 and status not in RETRYABLE,
+        refused=status < 500 or status == HTTPStatus.SERVICE_UNAVAILABLE,
     )
 
 

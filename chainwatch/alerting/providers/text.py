@@ -43,7 +43,10 @@ def overview(notification: Notification) -> list[str]:
     if notification.kind == "digest" and not notification.alerts:
         lines.append("Nothing to tell since the last digest.")
     if notification.kind == "limited":
-        lines.append(f"And {len(notification.alerts)} more, which were over the rate limit.")
+        number = len(notification.firing) + len(notification.resolved)
+        lines.append(f"And {number} more, which were over the rate limit.")
+    if over := sum(alert.is_over for alert in notification.alerts):
+        lines.append(f"{over} of these began and ended before it could be told.")
     if len(notification.alerts) > STORM:
         lines += _storm(notification)
     return [clean(line) for line in lines]
@@ -84,7 +87,9 @@ def _short(alert: NotifiedAlert) -> str:
 
 def by_urgency(notification: Notification) -> list[NotifiedAlert]:
     """The alerts as they should be read: firing before resolved, urgent before less urgent, else as they came."""
-    return sorted(notification.alerts, key=lambda alert: (alert.status != "firing", alert.severity))
+    return sorted(
+        notification.alerts, key=lambda alert: (alert.status != "firing" or alert.is_over, alert.severity)
+    )
 
 
 def facts(alert: NotifiedAlert) -> list[tuple[str, str]]:

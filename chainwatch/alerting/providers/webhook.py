@@ -130,8 +130,11 @@ def _explained(error: Exception) -> DeliveryError:
                 "the webhook's address is loopback, private or otherwise not public; "
                 "set allow_private = true if that is meant",
                 permanent=True,
+                refused=True,
             )
         cause = cause.__cause__ or cause.__context__
     return DeliveryError(
-        f"the webhook cannot be reached: {type(error).__name__}", permanent=isinstance(error, ValueError)
+        f"the webhook cannot be reached: {type(error).__name__}",
+        permanent=isinstance(error, ValueError),
+        refused=isinstance(error, aiohttp.ClientConnectorError | ValueError),
     )

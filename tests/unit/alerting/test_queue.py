@@ -55,6 +55,13 @@ class Bench:
             await task
         self._running.clear()
 
+    async def crash(self) -> None:
+        """End without any of the care that stopping takes."""
+        for _, task in self._running:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in self._running), return_exceptions=True)
+        self._running.clear()
+
     async def apply(self, *signals: Signal) -> None:
         now = self.clock.now()
 
@@ -362,7 +369,8 @@ async def test_a_receiver_that_is_back_gets_at_once_all_that_waited_for_it(bench
     bench.provider.usual = None
     began = bench.clock.now()
     await bench.until(lambda: len(bench.provider.taken) == 10)
-    assert bench.clock.now() - began <= LONGEST_OPEN + 1
+    slack = 4 * queues.POLL  # the clock may go on while a result is being stored
+    assert bench.clock.now() - began <= LONGEST_OPEN + slack
 
 
 @pytest.mark.parametrize("by_id", [True, False])

@@ -112,3 +112,21 @@ def test_a_summary_of_what_was_over_a_limit_and_a_reminder_say_so() -> None:
     assert text.overview(notification(note="Reminder: acknowledged by ann.")) == [
         "Reminder: acknowledged by ann."
     ]
+
+
+def test_what_came_and_went_has_a_line_for_its_firing_and_one_for_its_end() -> None:
+    went = {"fingerprint": "a" * 16, "labels": {"alertname": "Went", "severity": "P0"}}
+    message = notification(
+        notified(status="firing", is_over=True, **went),
+        notified(status="resolved", ends_at=T0 + 60, **went),
+        notified(labels={"alertname": "Stays", "severity": "P2"}),
+    )
+    assert text.headline(message).startswith("FIRING 1, RESOLVED 1: ")
+    assert text.overview(message) == ["1 of these began and ended before it could be told."]
+    assert [(a.name, a.status) for a in text.by_urgency(message)] == [
+        ("Stays", "firing"),
+        ("Went", "firing"),
+        ("Went", "resolved"),
+    ]
+    assert message.status == "firing"
+    assert notification(*message.alerts[:2]).status == "resolved"
