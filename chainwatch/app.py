@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
@@ -28,9 +29,10 @@ from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.transport import open_session
 from chainwatch.checker.transfer import SEARCH
+from chainwatch.config import Settings
 from chainwatch.lookback import search_openings
 from chainwatch.model import Batch, Deadline, Searched, Seen, Signal
-from chainwatch.pipeline import Outcome, Pipeline
+from chainwatch.pipeline import CONFIG_CHANGED, Outcome, Pipeline
 from chainwatch.plan import Plan
 from chainwatch.selfwatch import DEEP_REORG, NETWORK_ALERTS, WATCHDOG, Holding, network_signals, watchdog
 from chainwatch.store import blocks, outbox, schema, transfers
@@ -59,6 +61,8 @@ STORE_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 T = TypeVar("T")
 
+_PUZZLED = ("LogUndecodable", "RuleFailed")
+"""Alerts about what the configuration could make no sense of."""
 _OWN_ALERTS = (*NETWORK_ALERTS, DEEP_REORG, WATCHDOG)
 
 _log = structlog.get_logger(__name__)
@@ -184,13 +188,15 @@ class Monitor:
         await self._tell(lambda c, now: (None, self._alerts.apply(c, signals, now)))
 
     async def _take_up_changed_flows(self) -> None:
-        """Judge what is unfinished again where the flows or networks are not those of the last run."""
-        settings = self._settings
-        current = _fingerprint(
-            [settings.flows, {n: (s.chain_id, s.attributes) for n, s in settings.networks.items()}]
-        )
+        """Judge what is unfinished again where flows, contracts or networks are not those of the last run.
+
+        What those could not make sense of is told anew if it comes again.
+        """
+        current = _fingerprint(_judging(self._settings))
         if current == await self._load(lambda c: schema.get_property(c, FLOWS_PROPERTY)):
             return
+        puzzled = await self._load(lambda c: firing(c, _PUZZLED))
+        await self.raise_signals([_over(signal, self._clock(), CONFIG_CHANGED) for signal in puzzled])
         judged: int | None = 0
         while judged is not None:
             judged = await self._tell(partial(self._judge_again, after=judged))
@@ -335,6 +341,17 @@ async def _patiently(run: Callable[[], Awaitable[T]]) -> T:
                 _log.error("the database refuses; trying again", reason=str(error), tries=tries)
             tries += 1
             await asyncio.sleep(pause)
+
+
+def _judging(settings: Settings) -> object:
+    """What of ``settings``, and of the ABI files that they name, says how events are judged."""
+    contracts = {n: (c.address, Path(c.abi).read_bytes()) for n, c in settings.contracts.items()}
+    networks = {name: (network.chain_id, network.attributes) for name, network in settings.networks.items()}
+    return [settings.flows, contracts, networks]
+
+
+def _over(signal: Signal, at: float, reason: str) -> Signal:
+    return msgspec.structs.replace(signal, ends_at=max(signal.starts_at, int(at)), reason=reason)
 
 
 def _fingerprint(settings: object) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from chainwatch.app import Monitor, _fingerprint, _is_news
 from chainwatch.chain.errors import DeepReorg, TransportError, WrongChain
 from chainwatch.chain.transport import open_session
 from chainwatch.config import FlowSettings, read_dict
+from chainwatch.model import Signal
 from chainwatch.operations.looking import STOPPED_AFTER
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import alerts
@@ -158,6 +160,24 @@ def test_a_fingerprint_follows_every_setting_of_a_flow() -> None:
     assert _fingerprint([{"a": flow}]) == _fingerprint([{"a": same}])
     other = flow.model_copy(update={"orphan_grace": 1.0})
     assert _fingerprint([{"a": flow}]) != _fingerprint([{"a": other}])
+
+
+async def test_what_a_configuration_made_no_sense_of_ends_with_that_configuration(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Monitor, "_follow", lambda _monitor, _name: asyncio.Event().wait())
+    puzzled = ("LogUndecodable", "RuleFailed")
+    async with running(plan, tmp_path / "x.db") as (monitor, database):
+        labels = [{"alertname": name, "severity": "P2"} for name in (*puzzled, "TransferRepeated")]
+        await monitor.raise_signals([Signal(one, 1_700_000_000) for one in labels])
+    async with running(plan, tmp_path / "x.db") as (_, database):
+        assert {name for name, _ in firing(database)} >= {*puzzled, "TransferRepeated"}
+    flows = {name: flow.model_copy(update={"lookback": 1.0}) for name, flow in plan.settings.flows.items()}
+    changed = replace(plan, settings=plan.settings.model_copy(update={"flows": flows}))
+    async with running(changed, tmp_path / "x.db") as (_, database):
+        names = {name for name, _ in firing(database)}
+    assert names.isdisjoint(puzzled)
+    assert "TransferRepeated" in names
 
 
 def test_the_state_of_a_network_is_stored_when_it_changes_and_now_and_then() -> None:
