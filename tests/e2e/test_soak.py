@@ -24,3 +24,4 @@ async def test_after_reorgs_freezes_spoilt_answers_and_kills_the_store_is_the_ch
     assert counts.logs > 50
     assert counts.kills > 0
     assert counts.spoilt > 0
+    assert counts.alerts > 0

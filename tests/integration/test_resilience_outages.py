@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from chainwatch.chain import member
+from chainwatch.config import NetworkSettings
+from chainwatch.selfwatch import network_signals
 from tests.fakenode import FakeChain
 from tests.support.observing import Follower, network_settings, open_pool, ping
-from tests.support.timeless import Wire, error, run_timeless, status
+from tests.support.timeless import SILENCE, Wire, error, run_timeless, status
 
 FIVE_MINUTES = 300.0
 
@@ -87,6 +89,51 @@ def test_row_11_while_a_node_has_enough_the_next_one_serves(
     (first, second), follower = run_timeless(outage(wire, urls, TROUBLE[says], "*"))
     assert follower.pings == list(range(1, 161))
     assert first <= 40 < second
+
+
+def test_row_06_a_node_that_takes_questions_and_never_answers_is_told_in_15_s_and_delays_no_other_S8(
+    chain: FakeChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = chain.clone()
+    wire = Wire(frozen=chain, well=other)
+    monkeypatch.setattr(member, "HttpTransport", wire.transport)
+
+    async def freeze() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        settings, well = (
+            NetworkSettings.model_validate(
+                {"name": "net", "chain_id": 1, "rpc": [url], "start_block": 0, "block_time": "12s"}
+            )
+            for url in ("http://frozen", "http://well")
+        )
+        begun = loop.time()
+        async with open_pool(settings, loop.time) as pool, open_pool(well, loop.time) as second:
+            frozen, going_on = Follower(settings, pool, loop.time), Follower(well, second, loop.time)
+            async with frozen.running(), going_on.running():
+                await frozen.until(lambda: frozen.at == going_on.at == 10, 30.0)
+                wire.trouble["frozen"] = lambda method: SILENCE
+                frozen_at = loop.time()
+                chain.mine(ping(11))
+                other.mine(ping(11))
+                while "NetworkBlind" not in names(settings, frozen, begun):
+                    await asyncio.sleep(0.1)
+                told_at = loop.time()
+                assert frozen.observer.status.state == "blind"
+                assert (going_on.at, names(well, going_on, begun)) == (11, [])
+                wire.mend()
+                mended_at = loop.time()
+                await frozen.until(lambda: frozen.at == 11, 60.0)
+                assert names(settings, frozen, begun) == []
+                return told_at - frozen_at, loop.time() - mended_at
+
+    def names(settings: NetworkSettings, follower: Follower, begun: float) -> list[str]:
+        now = asyncio.get_running_loop().time()
+        signals = network_signals(settings, follower.observer.status, begun, now)
+        return [signal.labels["alertname"] for signal in signals if "endpoint" not in signal.labels]
+
+    until_told, until_read = run_timeless(freeze())
+    assert until_told <= 15.2
+    assert until_read <= 16.0
 
 
 def test_row_11_an_endpoint_that_is_well_again_is_asked_as_before(

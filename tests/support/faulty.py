@@ -10,7 +10,21 @@ from aiohttp import web
 
 from tests.support.ports import free_port
 
-FAULTS = ("status 500", "status 503", "status 429", "html", "{}", "cut", "null", "error", "close", "late")
+FAULTS = (
+    "status 500",
+    "status 503",
+    "status 429",
+    "html",
+    "{}",
+    "cut",
+    "null",
+    "error",
+    "close",
+    "late",
+    "empty",
+)
+EMPTY = 0.3
+"""The share of false "none" among the spoilt answers about logs."""
 LATE = 1.5
 """Seconds by which a late answer is."""
 
@@ -22,6 +36,8 @@ class FaultyProxy:
         self.faulty = faulty
         self.answers = 0
         self.spoilt = 0
+        self.emptied = 0
+        """Answers about logs that were told to be none."""
         self._url = url
         self._dice = dice
         self._port = free_port()
@@ -54,11 +70,18 @@ class FaultyProxy:
         self.answers += 1
         if self._dice.random() < self.faulty:
             self.spoilt += 1
-            return await self._spoil(request, answer, self._dice.choice(FAULTS))
+            about_logs = b"eth_getLogs" in body
+            fault = "empty" if about_logs and self._dice.random() < EMPTY else self._dice.choice(FAULTS)
+            self.emptied += about_logs and fault == "empty"
+            return await self._spoil(request, body, answer, fault)
         return web.Response(body=answer, content_type="application/json")
 
-    async def _spoil(self, request: web.Request, answer: bytes, fault: str) -> web.StreamResponse:
+    async def _spoil(
+        self, request: web.Request, body: bytes, answer: bytes, fault: str
+    ) -> web.StreamResponse:
         match fault.split():
+            case ["empty"]:
+                return web.Response(body=_without_logs(body, answer), content_type="application/json")
             case ["status", code]:
                 return web.Response(status=int(code), headers={"Retry-After": "1"} if code == "429" else {})
             case ["html"]:
@@ -78,6 +101,17 @@ class FaultyProxy:
             case _:
                 await asyncio.sleep(LATE)
                 return web.Response(body=answer, content_type="application/json")
+
+
+def _without_logs(body: bytes, answer: bytes) -> bytes:
+    """``answer`` with no logs in what was asked of them: a lie that looks like the truth."""
+    asked, told = json.loads(body), json.loads(answer)
+    calls, answers = (asked, told) if isinstance(asked, list) else ([asked], [told])
+    about_logs = {call["id"] for call in calls if call["method"] == "eth_getLogs"}
+    for one in answers:
+        if one.get("id") in about_logs and "result" in one:
+            one["result"] = []
+    return json.dumps(told).encode()
 
 
 def _first_id(answer: bytes) -> object:

@@ -1,6 +1,7 @@
 """The soak: two nodes that reorganise, restart and freeze, spoilt answers, and a chainwatch that is killed again and again.
 
-At the end what is stored must be what the chains hold, exactly.
+At the end what is stored must be what the chains hold, exactly, and the alerts that fire, and that were told last, must be
+those that the chains imply.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from random import Random
@@ -44,7 +45,9 @@ poll_interval = "200ms"
 request_timeout = "2s"
 """
 CATCH_UP = 60.0
-"""Seconds in which all must be read once there is peace."""
+"""Seconds in which all must be read, and all alerts be told, once there is peace."""
+WITHIN = 10
+"""Seconds of chain time that each step may take."""
 
 
 class Counts(NamedTuple):
@@ -60,6 +63,8 @@ class Counts(NamedTuple):
     kills: int
     answers: int
     spoilt: int
+    emptied: int
+    alerts: int
 
 
 class Stories:
@@ -152,12 +157,12 @@ async def soak(folder: Path, binary: Path, seconds: float, seed: int) -> Counts:
             for node in (ethereum, optimism)
         ]
         watch = world.configure(
-            within="1000h",
+            within=f"{WITHIN}s",
             ethereum_rpc=[*world.urls(ethereum, ["ws"]), proxies[0].url],
             optimism_rpc=[*world.urls(optimism, ["ws"]), proxies[1].url],
             network=NETWORK,
         )
-        plain = world.configure(store="sqlite:///replay.db", within="1000h")
+        plain = world.configure(store="sqlite:///replay.db", within=f"{WITHIN}s")
         stories = Stories(world, more_dice())
         chains = [
             Chain(ethereum, connext.ETHEREUM.address, stories.on_ethereum, more_dice()),
@@ -176,6 +181,7 @@ async def soak(folder: Path, binary: Path, seconds: float, seed: int) -> Counts:
             node.set_next_timestamp(latest)
             node.mine()
         logs = await _until_true(watch, {"ethereum": ethereum, "optimism": optimism})
+        alerts = await _until_told(world, _implied(_logs_of(ethereum), _logs_of(optimism)))
         transfers = await _compare_with_a_replay(watch, plain)
         return Counts(
             seed,
@@ -188,6 +194,8 @@ async def soak(folder: Path, binary: Path, seconds: float, seed: int) -> Counts:
             kills,
             sum(proxy.answers for proxy in proxies),
             sum(proxy.spoilt for proxy in proxies),
+            sum(proxy.emptied for proxy in proxies),
+            alerts,
         )
 
 
@@ -245,6 +253,48 @@ def _logs_of(node: Anvil) -> set[tuple[Any, ...]]:
         )
         for log in logs
     }
+
+
+Alert = tuple[str, str | None, str]
+"""An alert's name, its step where it names one, its transfer."""
+
+
+def _implied(ethereum: set[tuple[Any, ...]], optimism: set[tuple[Any, ...]]) -> set[Alert]:
+    """The alerts that these logs imply once both chains are far beyond them."""
+    opened, executed, reconciled = (
+        {"0x" + log[5][64:128] for log in logs if log[5][:64] == topic.hex()}
+        for topic, logs in (
+            (connext.XCALLED, ethereum),
+            (connext.EXECUTED, optimism),
+            (connext.RECONCILED, optimism),
+        )
+    )
+    late = [("execute", opened - executed), ("reconcile", opened - reconciled)]
+    overdue = {("TransferOverdue", step, key) for step, keys in late for key in keys}
+    early = [("execute", executed - opened), ("reconcile", reconciled - opened)]
+    return overdue | {("TransferOrphan", step, key) for step, keys in early for key in keys}
+
+
+async def _until_told(world: World, implied: set[Alert]) -> int:
+    """Waits until exactly these alerts fire and were told last; how many they are."""
+    end = time.monotonic() + CATCH_UP
+    while True:
+        shown = await world.watch.read("alerts", "list", "--firing", "--limit", "1000000")
+        firing = {_alert(alert["labels"]) for alert in shown if "transfer" in alert["labels"]}
+        last = {alert.fingerprint: alert for alert in world.told if "transfer" in alert.labels}
+        told = {_alert(alert.labels) for alert in last.values() if alert.status == "firing"}
+        if firing == told == implied:
+            return len(implied)
+        assert time.monotonic() < end, (
+            f"not within {CATCH_UP} s: firing, but not implied {list(firing - implied)[:3]}, "
+            f"implied, but not firing {list(implied - firing)[:3]}, "
+            f"told, but not firing {list(told - firing)[:3]}, not told {list(firing - told)[:3]}"
+        )
+        await asyncio.sleep(1.0)
+
+
+def _alert(labels: Mapping[str, str]) -> Alert:
+    return labels["alertname"], labels.get("step"), labels["transfer"]
 
 
 def _stored(connection: sa.Connection, network: str) -> set[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from pydantic import SecretStr
 
-from chainwatch.chain.errors import HttpStatusError, RateLimited
+from chainwatch.chain.errors import HttpStatusError, RateLimited, RpcTimeout
 from chainwatch.chain.transport import BATCH, HTTP_TOO_MANY
 from tests.fakenode import FakeChain, FakeNode
 
@@ -88,12 +88,18 @@ class _Transport:
         await asyncio.sleep(ANSWER_TIME)
         for call in asked if isinstance(asked, list) else [asked]:
             spoilt = self.wire.trouble[self._host](call["method"])
+            if spoilt is SILENCE:
+                await asyncio.sleep(seconds)
             if isinstance(spoilt, Exception):
                 raise spoilt
             if spoilt is not None:
                 return spoilt
         answers: object = self.wire.nodes[self._host]._answers(asked)
         return json.dumps(answers).encode()
+
+
+SILENCE = RpcTimeout("node", "no whole answer in time")
+"""The trouble of a node that is connected to, takes every question, and never answers."""
 
 
 def _no_trouble(method: str) -> None:
