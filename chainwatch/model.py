@@ -120,6 +120,14 @@ class UndecodedLog(NamedTuple):
     error: str
 
 
+class StoredLog(NamedTuple):
+    """A log as stored: the configured contract's name, the log (its block hash is not kept), why it did not decode."""
+
+    contract: str
+    log: RawLog
+    error: str | None
+
+
 class Batch(msgspec.Struct, frozen=True):
     """All matched logs of the blocks ``first``..``last.number`` of one network, in (block, log index) order.
 
@@ -137,6 +145,18 @@ class Batch(msgspec.Struct, frozen=True):
     headers: tuple[Header, ...] = ()
     ancestor: Header | None = None
     first_timestamp: int | None = None
+
+
+class SiftedBatch(msgspec.Struct, frozen=True):
+    """A batch after it was found out to which transfers its events belong: ``batch`` itself holds none any more.
+
+    ``logs`` are to be stored, ``occurrences`` are by flow and key, ``troubles`` tell of what could not be judged.
+    """
+
+    batch: Batch
+    logs: list[StoredLog]
+    occurrences: dict[tuple[str, str], list[Occurrence]]
+    troubles: list[Signal]
 
 
 class Seen(msgspec.Struct, frozen=True):

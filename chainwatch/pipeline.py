@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.checker import transfer as transfers
-from chainwatch.checker.flow import Flow, Step, extract, index_steps
+from chainwatch.checker.flow import Flow, Step, extract, index_steps, sift, stored_logs, undecodable
 from chainwatch.checker.transfer import World
 from chainwatch.config import NetworkSettings
 from chainwatch.model import (
@@ -22,14 +22,14 @@ from chainwatch.model import (
     Occurrence,
     Searched,
     Seen,
+    SiftedBatch,
     Signal,
+    StoredLog,
     Transfer,
     UndecodedLog,
-    to_hex,
 )
 from chainwatch.store import blocks
 from chainwatch.store import transfers as stored
-from chainwatch.store.blocks import StoredLog
 from chainwatch.store.errors import StoreError
 from chainwatch.store.transfers import DeadlineChanges
 
@@ -82,7 +82,7 @@ class Pipeline:
         self._alerts = alerts
 
     def process(
-        self, connection: sa.Connection, items: Iterable[Batch | Seen | Searched], now: float
+        self, connection: sa.Connection, items: Iterable[Batch | SiftedBatch | Seen | Searched], now: float
     ) -> Outcome:
         """Apply ``items`` inside the transaction of ``connection``; ``now`` is the clock's value (Unix seconds).
 
@@ -116,10 +116,10 @@ class Pipeline:
         blocks.drop_logs(connection, number, [s.log for s in wrong])
         found = [one for one in right if isinstance(one, Event)]
         undecoded = [one for one in right if isinstance(one, UndecodedLog)]
-        blocks.save_logs(connection, number, [StoredLog(e.contract, e.log, None) for e in found])
-        blocks.save_logs(connection, number, [StoredLog(u.contract, u.log, u.error) for u in undecoded])
-        work.signals += extract(self._steps, found, work.found).troubles
-        work.signals += [_undecodable(log) for log in undecoded]
+        blocks.save_logs(connection, number, stored_logs(found, undecoded))
+        occurrences, troubles = extract(self._steps, found)
+        work.find(occurrences)
+        work.signals += [*troubles, *map(undecodable, undecoded)]
         changes = self._settle_touched(connection, work)
         for name in sorted(work.world.seen):
             self._raise_due(connection, name, work, changes)
@@ -154,13 +154,17 @@ class Pipeline:
             changes.add(stored.save(connection, changed))
         return changes
 
-    def _take_in(self, connection: sa.Connection, item: Batch | Seen | Searched, work: _Work) -> None:
+    def _take_in(
+        self, connection: sa.Connection, item: Batch | SiftedBatch | Seen | Searched, work: _Work
+    ) -> None:
         match item:
             case Seen():
                 if item.network in work.world.first:  # of a network that was never read, nothing was seen
                     work.see(item.network, item.until)
                     blocks.set_seen(connection, item.network, item.until)
             case Batch():
+                self._take_in_batch(connection, sift(self._steps, item), work)
+            case SiftedBatch():
                 self._take_in_batch(connection, item, work)
             case Searched():
                 self._take_in_search(connection, item, work)
@@ -177,16 +181,19 @@ class Pipeline:
                 openings = [o for o in occurrences if flow and o.step == flow.opening.name]
                 if number is not None and openings and key in asked:
                     work.openings.setdefault(key, []).extend(openings)
-                    blocks.save_logs(connection, number, [StoredLog(event.contract, event.log, None)])
+                    blocks.save_logs(connection, number, stored_logs([event], []))
 
-    def _take_in_batch(self, connection: sa.Connection, batch: Batch, work: _Work) -> None:
+    def _take_in_batch(self, connection: sa.Connection, sifted: SiftedBatch, work: _Work) -> None:
+        batch = sifted.batch
         settings = self._networks[batch.network]
         if batch.ancestor is not None:
             self._drop(connection, batch.network, batch.ancestor.number, work)
         checkpoint = work.read_to(batch)
-        blocks.save_batch(connection, batch, settings.chain_id, checkpoint, settings.reorg_window)
-        work.signals += extract(self._steps, batch.events, work.found).troubles
-        work.signals += [_undecodable(log) for log in batch.undecoded]
+        blocks.save_batch(
+            connection, batch, sifted.logs, settings.chain_id, checkpoint, settings.reorg_window
+        )
+        work.find(sifted.occurrences)
+        work.signals += sifted.troubles
 
     def _drop(self, connection: sa.Connection, network: str, block: int, work: _Work) -> None:
         """Forget what was read after ``block`` and note whose transfers that touches."""
@@ -260,6 +267,14 @@ class _Work:
         self.advanced.add(network)
         self.chain_time = max(self.chain_time, until)
 
+    def find(self, occurrences: Mapping[Key, list[Occurrence]]) -> None:
+        """Note ``occurrences`` after those that were found before."""
+        for key, some in occurrences.items():
+            if (known := self.found.get(key)) is None:
+                self.found[key] = some
+            else:
+                known.extend(some)
+
     def forget_above(self, network: str, block: int) -> None:
         """Drop what was found on ``network`` in blocks after ``block``."""
         kept = {
@@ -280,20 +295,3 @@ class _Work:
         first_block, first_timestamp = self._first.setdefault(network, (batch.first, first))
         self.see(network, timestamp)
         return Checkpoint(network, batch.last, first_block, first_timestamp, self._seen[network])
-
-
-def _undecodable(undecoded: UndecodedLog) -> Signal:
-    return Signal(
-        labels={
-            "alertname": "LogUndecodable",
-            "network": undecoded.network,
-            "contract": undecoded.contract,
-            "severity": "P2",
-        },
-        starts_at=undecoded.log.timestamp,
-        annotations={
-            "summary": f"a log of {undecoded.contract} on {undecoded.network} does not decode with its ABI",
-            "description": f"{undecoded.error}. It is stored as it is, counts for nothing, and reading goes on.",
-            "tx_hash": to_hex(undecoded.log.tx_hash),
-        },
-    )

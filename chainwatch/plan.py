@@ -6,7 +6,7 @@ itself: one run of ``chainwatch check`` tells everything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.checker.compiler import FlowError, compile_flow
 from chainwatch.checker.flow import Flow
 from chainwatch.config import Draft, Settings, read
-from chainwatch.model import AbiEvent, Event
-from chainwatch.store.blocks import StoredLog
+from chainwatch.config.errors import ConfigError, Problem
+from chainwatch.config.toml_lines import KeyPath
+from chainwatch.model import AbiEvent, Event, StoredLog
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,31 @@ def load_plan(path: Path, environ: Mapping[str, str]) -> Plan:
 
 def make_plan(draft: Draft) -> Plan:
     """Compile what ``draft`` holds. Raises ``ConfigError`` with every problem, those of the draft among them."""
-    abis = _load_abis(draft)
-    flows = _compile_flows(draft, abis)
+    abis = _load_abis(draft.parts, draft.add)
+    flows = _compile_flows(draft.parts, abis, draft.add)
     _check_events_of_broken_flows(draft, abis)
-    settings = draft.settings()
+    return _assemble(draft.settings(), flows, abis)
+
+
+def plan_again(settings: Settings) -> Plan:
+    """The plan of ``settings`` that another process compiled before. Raises ``ConfigError`` if an ABI has changed."""
+    problems: list[Problem] = []
+
+    def add(path: KeyPath, message: str, hint: str = "") -> None:
+        problems.append(Problem(path, 0, message, hint))
+
+    abis = _load_abis(settings, add)
+    flows = _compile_flows(settings, abis, add)
+    if problems:
+        raise ConfigError("the configuration", problems)
+    return _assemble(settings, flows, abis)
+
+
+_Add = Callable[..., None]
+"""Notes a problem: its path, message and hint."""
+
+
+def _assemble(settings: Settings, flows: list[Flow], abis: Mapping[str, Abi]) -> Plan:
     decoders = {name: ContractDecoder(events) for name, events in _watched_events(flows, abis).items()}
     watches = {
         network: NetworkWatch(network, contracts)
@@ -62,19 +84,17 @@ def make_plan(draft: Draft) -> Plan:
     return Plan(settings, tuple(flows), watches, decoders)
 
 
-def _load_abis(draft: Draft) -> dict[str, Abi]:
+def _load_abis(parts: Settings, add: _Add) -> dict[str, Abi]:
     abis: dict[str, Abi] = {}
-    for name, contract in draft.parts.contracts.items():
+    for name, contract in parts.contracts.items():
         try:
             abis[name] = load_abi(Path(contract.abi))
         except AbiError as error:
-            draft.add(("contracts", name, "abi"), str(error))
+            add(("contracts", name, "abi"), str(error))
     return abis
 
 
-def _compile_flows(draft: Draft, abis: Mapping[str, Abi]) -> list[Flow]:
-    parts = draft.parts
-
+def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add) -> list[Flow]:
     def event(contract: str, name: str) -> AbiEvent:
         try:
             return abis[contract].event(name)
@@ -94,7 +114,7 @@ def _compile_flows(draft: Draft, abis: Mapping[str, Abi]) -> list[Flow]:
             flows.append(compile_flow(flow, parts.networks, contract_networks, event))
         except FlowError as error:
             for problem in error.problems:
-                draft.add(problem.path, problem.message, problem.hint)
+                add(problem.path, problem.message, problem.hint)
     return flows
 
 

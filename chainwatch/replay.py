@@ -19,28 +19,29 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
-from chainwatch import views
+from chainwatch import reader, views
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.queue import ReceiverQueue
 from chainwatch.alerting.telling import NEVER
 from chainwatch.chain.errors import NotThere
-from chainwatch.chain.history import block_at, read_range
+from chainwatch.chain.history import block_at
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.checker.transfer import IN_TIME, REORG, SEARCH
 from chainwatch.config import RouteSettings
 from chainwatch.lookback import search_openings
-from chainwatch.model import Batch, Searched, Signal, Transfer
+from chainwatch.model import Searched, SiftedBatch, Signal, Transfer
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan
+from chainwatch.reading import Range, read_ranges
 from chainwatch.store import alerts, blocks, outbox, schema, transfers
 from chainwatch.store.database import Database
 
 EVENTS_A_COMMIT = 40_000
 """Events that one transaction takes: the more, the fewer transfers are stored before they are complete."""
 AHEAD = 2
-"""Batches that are fetched ahead per network, and that wait for the database."""
+"""Batches that wait for the database."""
 FIRST_TIME = 1_000_000_000
 """Integers from here on are Unix seconds, smaller ones block numbers."""
 HEAD_PATIENCE = 30.0
@@ -55,14 +56,6 @@ _log = structlog.get_logger("chainwatch.replay")
 
 class ReplayError(Exception):
     """The replay cannot be done; the message says why and how to mend it."""
-
-
-class Range(msgspec.Struct, frozen=True):
-    """Blocks ``first``..``last`` of ``network``, both inclusive."""
-
-    network: str
-    first: int
-    last: int
 
 
 class Progress(NamedTuple):
@@ -174,15 +167,15 @@ class Replay:
         done = total - sum(r.last - r.first + 1 for r in left)
         events = await self._database.read(blocks.log_count)
 
-        def tell(batch: Batch) -> None:
+        def tell(sifted: SiftedBatch) -> None:
             nonlocal done, events
-            done += batch.last.number - batch.first + 1
-            events += len(batch.events)
+            done += sifted.batch.last.number - sifted.batch.first + 1
+            events += len(sifted.logs)
             progress(Progress(done, total, events))
 
-        batches = self._merged([r for r in left if r.first <= r.last])
-        while await self._take_some(batches, tell):
-            pass
+        async with self._reading([r for r in left if r.first <= r.last]) as batches:
+            while await self._take_some(batches, tell):
+                pass
         await self._look_back()
         progress(Progress(total, total, events))
         if self._notify:
@@ -192,9 +185,19 @@ class Replay:
         """What the replay found, ready for JSON. The same blocks and configuration give the same bytes."""
         return await self._database.read(self._report)
 
+    @contextlib.asynccontextmanager
+    async def _reading(self, ranges: Sequence[Range]) -> AsyncIterator[AsyncIterator[SiftedBatch]]:
+        if reader.is_worthwhile(ranges):
+            async with reader.reader(self._plan, ranges) as batches:
+                yield batches
+        else:
+            yield read_ranges(self._plan, self._pools, ranges)
+
     # --- the way of the batches -----------------------------------------------------------------------------
 
-    async def _take_some(self, batches: AsyncIterator[Batch], tell: Callable[[Batch], None]) -> bool:
+    async def _take_some(
+        self, batches: AsyncIterator[SiftedBatch], tell: Callable[[SiftedBatch], None]
+    ) -> bool:
         """Take some of ``batches`` through in one transaction while they are being read; whether there may be more."""
         feed = _Feed()
         writing = asyncio.create_task(self._write(feed))
@@ -204,7 +207,7 @@ class Replay:
             async for batch in batches:
                 await feed.put(batch)
                 tell(batch)
-                size += len(batch.events) + 1
+                size += len(batch.logs) + 1
                 if size >= EVENTS_A_COMMIT:
                     break
         except BaseException:
@@ -215,29 +218,9 @@ class Replay:
         await writing
         return size >= EVENTS_A_COMMIT
 
-    async def _write(self, items: Iterable[Batch | Searched]) -> None:
+    async def _write(self, items: Iterable[SiftedBatch | Searched]) -> None:
         now = time.time() - self._longest_wait
         await self._database.write(lambda c: self._pipeline.process(c, items, now))
-
-    async def _merged(self, ranges: Sequence[Range]) -> AsyncIterator[Batch]:
-        """The batches of all ranges, by the time of their last block."""
-        async with contextlib.AsyncExitStack() as stack:
-            sources = [await stack.enter_async_context(_ahead(self._read(r))) for r in ranges]
-            waiting: list[tuple[int, int, Batch]] = []
-            for index, source in enumerate(sources):
-                if (batch := await source()) is not None:
-                    waiting.append((batch.last.timestamp, index, batch))
-            while waiting:
-                nearest = min(waiting, key=lambda entry: entry[:2])
-                waiting.remove(nearest)
-                _, index, batch = nearest
-                yield batch
-                if (following := await sources[index]()) is not None:
-                    waiting.append((following.last.timestamp, index, following))
-
-    def _read(self, wanted: Range) -> AsyncIterator[Batch]:
-        pool, watch = self._pools[wanted.network], self._plan.watches[wanted.network]
-        return read_range(pool, watch, wanted.first, wanted.last, first_ever=True)
 
     async def _look_back(self) -> None:
         """Look up the opening steps from before the range, until there is none left to look for.
@@ -346,12 +329,12 @@ class _Feed:
     """Hands batches from the event loop to a transaction in another thread, few at a time."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Batch | _End] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[SiftedBatch | _End] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Semaphore(AHEAD)
         self._closed = False
 
-    async def put(self, batch: Batch) -> None:
+    async def put(self, batch: SiftedBatch) -> None:
         """Hand ``batch`` over as soon as there is room."""
         await self._room.acquire()
         if not self._closed:
@@ -370,7 +353,7 @@ class _Feed:
         self._closed = True
         self._room.release()
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[SiftedBatch]:
         while not isinstance(batch := self._queue.get(), _End):
             self._loop.call_soon_threadsafe(self._room.release)
             yield batch
@@ -381,37 +364,6 @@ class _Feed:
 class _End(enum.Enum):
     DONE = enum.auto()
     ABORTED = enum.auto()
-
-
-@contextlib.asynccontextmanager
-async def _ahead(source: AsyncIterator[Batch]) -> AsyncIterator[Callable[[], Any]]:
-    """Pull ``source`` in a task of its own, a few batches ahead.
-
-    Gives a function that returns the next batch, None at the end.
-    """
-    queue: asyncio.Queue[Batch | Exception | None] = asyncio.Queue(AHEAD)
-
-    async def pull() -> None:
-        try:
-            async for batch in source:
-                await queue.put(batch)
-            await queue.put(None)
-        except Exception as error:  # noqa: BLE001 - raised where the batch is waited for
-            await queue.put(error)
-
-    async def following() -> Batch | None:
-        found = await queue.get()
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    task = asyncio.create_task(pull())
-    try:
-        yield following
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 def _told_once(route: RouteSettings) -> RouteSettings:

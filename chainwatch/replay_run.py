@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
@@ -16,6 +15,7 @@ from rich.progress import Progress as Bar
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.plan import Plan
+from chainwatch.reading import few_collections
 from chainwatch.replay import Progress, Replay, ReplayError, parse_when, resolve_ranges
 from chainwatch.spelling import did_you_mean
 from chainwatch.store.database import Database
@@ -53,7 +53,7 @@ async def replay(
             work.resume()
         else:
             work.begin(await resolve_ranges(plan, pools, start, end))
-        with _bar(show_progress) as progress, _few_collections():
+        with _bar(show_progress) as progress, few_collections():
             await work.run(progress)
             return await work.report()
 
@@ -100,19 +100,6 @@ def _is_date(text: str) -> bool:
     except ValueError:
         return False
     return not text.isdigit()
-
-
-@contextlib.contextmanager
-def _few_collections() -> Iterator[None]:
-    """Events hold no cycles: looking for them all the time would take a third of the replay."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -21,14 +21,14 @@ from chainwatch.chain.watch import NetworkWatch
 from chainwatch.chain.wire import LogFilter
 from chainwatch.model import Batch, Header, RawLog
 
-IN_FLIGHT = 3
+IN_FLIGHT = 4
 """Pages read at once."""
 
-FIRST_SPAN = 100
+FIRST_SPAN = 32
 LARGEST_SPAN = 200_000
 """Blocks of the first page, and of any."""
 
-GOOD_PAGE = 2_048
+GOOD_PAGE = 1_024
 """Logs that a page should have: more are slow and large, fewer are many questions."""
 
 FORGET_AFTER = 8
@@ -40,7 +40,7 @@ PATIENCE = 60.0
 
 async def read_range(
     pool: Pool, watch: NetworkWatch, first: int, last: int, *, first_ever: bool = False
-) -> AsyncIterator[Batch]:
+) -> AsyncGenerator[Batch]:
     """The blocks ``first``..``last`` as contiguous batches in order. Raises `RpcError` when a page stays unreadable.
 
     The caller's next question begins after the last batch it got: nothing is remembered here. ``first_ever``: nothing of the
@@ -137,7 +137,7 @@ async def _pages(pool: Pool, wanted: LogFilter, first: int, last: int, *, ends: 
     begin = first
     try:
         while reading or begin <= last:
-            while begin <= last and len(reading) < IN_FLIGHT:
+            while begin <= last and len(reading) < span.pages:
                 end = min(begin + span.blocks - 1, last)
                 page_read = _read_page(pool, wanted, begin, end, (first, last), ends)
                 reading.append((begin, end, asyncio.create_task(page_read)))
@@ -248,16 +248,18 @@ def _checked(endpoint: Endpoint, logs: list[RawLog], headers: dict[int, Header])
 
 
 class _Span:
-    """How many blocks the next page should have."""
+    """How many blocks the next page should have, and how many pages to read at once."""
 
     def __init__(self, configured: int | None) -> None:
         self._most = configured or LARGEST_SPAN
         self._ceiling = self._most
         self._good = 0
         self.blocks = min(FIRST_SPAN, self._most)
+        self.pages = 1  # until it is known how dense the logs are
 
     def accepted(self, blocks: int, logs: int) -> None:
         """A page was read: doubles while logs are few, shrinks towards `GOOD_PAGE` logs."""
+        self.pages = IN_FLIGHT
         self._good += 1
         if self._good >= FORGET_AFTER:
             self._good = 0

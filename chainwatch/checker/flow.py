@@ -9,10 +9,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import msgspec
+
 from chainwatch.checker.expression import Condition
 from chainwatch.checker.path import EvaluationError, Path
 from chainwatch.checker.verify import Verify
-from chainwatch.model import AbiEvent, Event, Occurrence, Signal, to_hex
+from chainwatch.model import (
+    AbiEvent,
+    Batch,
+    Event,
+    Occurrence,
+    SiftedBatch,
+    Signal,
+    StoredLog,
+    UndecodedLog,
+    to_hex,
+)
 
 ORIGIN = "@origin"
 DESTINATION = "@destination"
@@ -131,13 +143,9 @@ class Extracted(NamedTuple):
 def extract(
     steps: Mapping[tuple[str, str], Sequence[Step]],
     events: Iterable[Event],
-    found: dict[tuple[str, str], list[Occurrence]] | None = None,
 ) -> Extracted:
-    """Which transfers ``events`` belong to, added to those ``found`` before.
-
-    ``steps`` are those of all flows, as `index_steps` gives them.
-    """
-    found = {} if found is None else found
+    """Which transfers ``events`` belong to. ``steps`` are those of all flows, as `index_steps` gives them."""
+    found: dict[tuple[str, str], list[Occurrence]] = {}
     troubles: list[Signal] = []
     for event in events:
         hits: list[tuple[Step, str, Occurrence]] = []
@@ -156,6 +164,38 @@ def extract(
                 continue  # one event for both ends, told apart by ``where``: it is the other step
             found.setdefault((step.flow, key), []).append(occurrence)
     return Extracted(found, troubles)
+
+
+def sift(steps: Mapping[tuple[str, str], Sequence[Step]], batch: Batch) -> SiftedBatch:
+    """What the events of ``batch`` are to the flows whose ``steps`` `index_steps` gave."""
+    occurrences, troubles = extract(steps, batch.events)
+    troubles += [undecodable(log) for log in batch.undecoded]
+    logs = stored_logs(batch.events, batch.undecoded)
+    return SiftedBatch(msgspec.structs.replace(batch, events=(), undecoded=()), logs, occurrences, troubles)
+
+
+def stored_logs(events: Iterable[Event], undecoded: Iterable[UndecodedLog]) -> list[StoredLog]:
+    """What is stored of ``events`` and ``undecoded``: the logs alone."""
+    logs = [StoredLog(event.contract, event.log, None) for event in events]
+    return logs + [StoredLog(one.contract, one.log, one.error) for one in undecoded]
+
+
+def undecodable(undecoded: UndecodedLog) -> Signal:
+    """The alert about a log that does not decode."""
+    return Signal(
+        labels={
+            "alertname": "LogUndecodable",
+            "network": undecoded.network,
+            "contract": undecoded.contract,
+            "severity": "P2",
+        },
+        starts_at=undecoded.log.timestamp,
+        annotations={
+            "summary": f"a log of {undecoded.contract} on {undecoded.network} does not decode with its ABI",
+            "description": f"{undecoded.error}. It is stored as it is, counts for nothing, and reading goes on.",
+            "tx_hash": to_hex(undecoded.log.tx_hash),
+        },
+    )
 
 
 def index_steps(flows: Iterable[Flow]) -> dict[tuple[str, str], list[Step]]:

@@ -10,11 +10,10 @@ from chainwatch.alerting.manager import AlertManager
 from chainwatch.chain.history import read_range
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
-from chainwatch.model import Batch, Event, RawLog, UndecodedLog
+from chainwatch.model import Batch, Event, RawLog, StoredLog, UndecodedLog
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan
 from chainwatch.store import blocks, schema
-from chainwatch.store.blocks import StoredLog
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from chainwatch.model import HASH_LENGTH, Batch, Checkpoint, Header, RawLog, event_id
+from chainwatch.model import HASH_LENGTH, Batch, Checkpoint, Header, RawLog, StoredLog, event_id
 from chainwatch.store import bulk
 from chainwatch.store.errors import StoreError
 from chainwatch.store.tables import headers, logs, network_states, networks
@@ -15,14 +15,6 @@ from chainwatch.store.tables import headers, logs, network_states, networks
 _LOG_COLUMNS = ("id", "timestamp", "contract", "tx_hash", "address", "topics", "data", "error")
 _HEADER_COLUMNS = ("network_id", "number", "hash", "parent_hash", "timestamp")
 _NO_HASH = b""
-
-
-class StoredLog(NamedTuple):
-    """A log as stored: the configured contract's name, the log (its block hash is not kept), why it did not decode."""
-
-    contract: str
-    log: RawLog
-    error: str | None
 
 
 def checkpoints(connection: sa.Connection) -> dict[str, Checkpoint]:
@@ -66,7 +58,12 @@ def network_id(connection: sa.Connection, network: str) -> int | None:
 
 
 def save_batch(
-    connection: sa.Connection, batch: Batch, chain_id: int, checkpoint: Checkpoint, keep_headers: int
+    connection: sa.Connection,
+    batch: Batch,
+    stored: Sequence[StoredLog],
+    chain_id: int,
+    checkpoint: Checkpoint,
+    keep_headers: int,
 ) -> None:
     """Store the logs of ``batch``, append its headers to the window and move the network to ``checkpoint``.
 
@@ -96,8 +93,7 @@ def save_batch(
         if batch.ancestor is None:
             here &= networks.c.number <= last.number
         connection.execute(sa.update(networks).where(here).values(**values))
-    save_logs(connection, number, [StoredLog(e.contract, e.log, None) for e in batch.events])
-    save_logs(connection, number, [StoredLog(u.contract, u.log, u.error) for u in batch.undecoded])
+    save_logs(connection, number, stored)
     _append_headers(connection, number, batch.headers, last.number - keep_headers)
 
 

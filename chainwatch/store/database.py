@@ -289,7 +289,7 @@ def _set_up_sqlite(engine: sa.Engine, *, writer: bool, durable: bool) -> None:
     pragmas = ["PRAGMA journal_mode=WAL"] if writer else ["PRAGMA query_only=ON"]
     pragmas += [
         f"PRAGMA synchronous={'FULL' if durable else 'OFF'}",
-        f"PRAGMA cache_size={-65536 if writer else -8192}",
+        f"PRAGMA cache_size={-32768 if writer else -8192}",
         "PRAGMA temp_store=MEMORY",
         "PRAGMA wal_autocheckpoint=4000",
     ]

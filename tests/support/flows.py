@@ -16,8 +16,7 @@ import sqlalchemy as sa
 from chainwatch.checker.compiler import compile_flow
 from chainwatch.checker.flow import Flow
 from chainwatch.config import FlowSettings, NetworkSettings
-from chainwatch.model import AbiEvent, AbiParam, Event, Header, RawLog, Signal
-from chainwatch.store.blocks import StoredLog
+from chainwatch.model import AbiEvent, AbiParam, Event, Header, RawLog, Signal, StoredLog
 
 NAMES = ("alpha", "beta", "gamma")
 CHAIN_IDS = {name: index + 1 for index, name in enumerate(NAMES)}

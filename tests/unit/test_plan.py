@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from chainwatch.config import ConfigError, read_dict
-from chainwatch.model import RawLog
+from chainwatch.model import RawLog, StoredLog
 from chainwatch.plan import Plan, load_plan, make_plan
-from chainwatch.store.blocks import StoredLog
 from tests.support import connext
 
 ROOT = Path(__file__).parents[2]

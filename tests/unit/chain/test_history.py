@@ -53,7 +53,7 @@ async def test_few_pages_are_read_ahead_of_a_slow_consumer_S10() -> None:
             async for batch in pages:
                 if batch.last.number >= 100:
                     break
-            await pages.aclose()  # type: ignore[attr-defined]  # a generator
+            await pages.aclose()
         assert len(node.queries) <= 10 + history.IN_FLIGHT
 
 

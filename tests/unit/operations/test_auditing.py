@@ -14,12 +14,11 @@ from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.demo import scenario
 from chainwatch.demo.chain import DemoChain
-from chainwatch.model import Event
+from chainwatch.model import Event, StoredLog
 from chainwatch.operations.auditing import audit, repair
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import alerts, blocks, transfers
-from chainwatch.store.blocks import StoredLog
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 

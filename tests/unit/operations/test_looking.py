@@ -65,7 +65,7 @@ def _read_to(database: Database, network: str, number: int) -> None:
     last = header(number, T0 - 10)
     with database.transaction() as connection:
         batch = Batch(network, number, last, headers=(last,))
-        blocks.save_batch(connection, batch, 1, Checkpoint(network, last, 5, T0 - 100, T0 - 3), 256)
+        blocks.save_batch(connection, batch, [], 1, Checkpoint(network, last, 5, T0 - 100, T0 - 3), 256)
 
 
 def _state(database: Database, state: str, head: int | None, updated_at: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.checker.flow import stored_logs
 from chainwatch.model import Batch, Checkpoint, Event, Header, RawLog, UndecodedLog
 from chainwatch.store import blocks
 from chainwatch.store.errors import StoreError
@@ -13,7 +14,8 @@ from tests.support.flows import event, header
 
 def save(connection: sa.Connection, batch: Batch, *, seen: int = 0, keep: int = 100, first: int = 0) -> None:
     checkpoint = Checkpoint(batch.network, batch.last, first, first, max(seen, batch.last.timestamp))
-    blocks.save_batch(connection, batch, 1, checkpoint, keep)
+    logs = stored_logs(batch.events, batch.undecoded)
+    blocks.save_batch(connection, batch, logs, 1, checkpoint, keep)
 
 
 def batch(network: str, first: int, last: int, *events: Event, ancestor: Header | None = None) -> Batch:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainwatch.checker.flow import stored_logs
 from chainwatch.model import Batch, Checkpoint, Occurrence, Raised, Transfer
 from chainwatch.store import alert_groups, alerts, blocks, outbox, schema, tables, transfers
 from chainwatch.store.alerts import Alert
@@ -78,7 +79,9 @@ def saved_logs(
     last = header(max(times), max(times))
     made = tuple(event(network, "Sent", at) for at in times)
     batch = Batch(network, 1, last, made, headers=tuple(header(n, n) for n in window))
-    blocks.save_batch(connection, batch, 1, Checkpoint(network, last, 1, 1, last.timestamp), 10_000)
+    blocks.save_batch(
+        connection, batch, stored_logs(made, []), 1, Checkpoint(network, last, 1, 1, last.timestamp), 10_000
+    )
 
 
 def left(connection: sa.Connection, network: str) -> list[int]:

@@ -1,0 +1,60 @@
+"""History to replay: ranges of several networks as one stream of batches, in the order of time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+
+import msgspec
+
+from chainwatch.chain.history import read_range
+from chainwatch.chain.pool import Pool
+from chainwatch.checker.flow import index_steps, sift
+from chainwatch.model import Batch, SiftedBatch
+from chainwatch.plan import Plan
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Blocks ``first``..``last`` of ``network``, both inclusive."""
+
+    network: str
+    first: int
+    last: int
+
+
+async def read_ranges(
+    plan: Plan, pools: Mapping[str, Pool], ranges: Sequence[Range]
+) -> AsyncIterator[SiftedBatch]:
+    """The batches of all ``ranges``, by the time of their last block. Raises ``ChainError``."""
+    steps = index_steps(plan.flows)
+    sources: dict[str, AsyncGenerator[Batch]] = {}
+    waiting: dict[str, Batch] = {}
+
+    async def pull(network: str) -> None:
+        if (batch := await anext(sources[network], None)) is not None:
+            waiting[network] = batch
+
+    async with contextlib.AsyncExitStack() as stack:
+        for r in ranges:
+            batches = read_range(pools[r.network], plan.watches[r.network], r.first, r.last, first_ever=True)
+            sources[r.network] = await stack.enter_async_context(contextlib.aclosing(batches))
+        await asyncio.gather(*map(pull, sources))
+        while waiting:
+            network = min(waiting, key=lambda name: waiting[name].last.timestamp)
+            yield sift(steps, waiting.pop(network))
+            await pull(network)
+
+
+@contextlib.contextmanager
+def few_collections() -> Iterator[None]:
+    """Events hold no cycles: looking for them all the time would take a third of a replay."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
