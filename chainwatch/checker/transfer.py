@@ -7,7 +7,7 @@ events (S4).
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from chainwatch import model
 from chainwatch.checker import finding
 from chainwatch.checker.finding import LATE, Finding
-from chainwatch.checker.flow import DESTINATION, EXCLUDED, ORIGIN, UNKNOWN_NETWORK, Flow, Step
+from chainwatch.checker.flow import DESTINATION, EXCLUDED, FAILED_CHECKS, ORIGIN, UNKNOWN_NETWORK, Flow, Step
 from chainwatch.model import Occurrence, Raised, Signal, Transfer
 
 __all__ = [
@@ -65,10 +65,7 @@ def with_events(transfer: Transfer, added: Iterable[Occurrence]) -> Transfer:
         occurrences.setdefault(_position(occurrence), occurrence)
     if len(occurrences) == before:
         return transfer
-    ordered = (
-        sorted(occurrences.values(), key=_order) if before or len(occurrences) > 1 else occurrences.values()
-    )
-    return msgspec.structs.replace(transfer, occurrences=tuple(ordered))
+    return msgspec.structs.replace(transfer, occurrences=tuple(sorted(occurrences.values(), key=_order)))
 
 
 def without_blocks_above(transfer: Transfer, network: str, block: int) -> Transfer:
@@ -128,11 +125,12 @@ def step_views(flow: Flow, transfer: Transfer) -> list[StepView]:
     if not openings or transfer.status in ("untracked", model.EXCLUDED):
         return []
     views = []
+    events = _by_step(transfer)
     for step in flow.expected:
         network = _expected_network(step, openings[0])
         due_at = openings[0].timestamp + step.within
-        answers = (events[0] for asked, events in _groups(step, transfer, openings) if asked is not None)
-        event = next(answers, None)
+        answers = [some[0] for asked, some in _groups(step, events, openings) if asked is not None]
+        event = answers[0] if answers else None
         if event is not None or _awaited(step, transfer):
             views.append(StepView(step, network, due_at, event))
     return views
@@ -153,6 +151,7 @@ class _Judge:
         self.flow = flow
         self.transfer = transfer
         self.world = world
+        self.events = _by_step(transfer)
         self.status = "open"
         self.origin: str | None = None
         self.destination: str | None = None
@@ -180,7 +179,7 @@ class _Judge:
         self.status = "complete" if tracked else model.EXCLUDED if excluded else "untracked"
         for step in self.flow.expected:
             first = None
-            for asked, events in _groups(step, self.transfer, openings):
+            for asked, events in _groups(step, self.events, openings):
                 if asked is None:
                     self._judge_unasked(step, events)
                 elif tracked:
@@ -259,7 +258,7 @@ class _Judge:
         verdicts = {
             self._judge_unasked(step, events)
             for step in self.flow.expected
-            for _, events in _groups(step, self.transfer, ())
+            for _, events in _groups(step, self.events, ())
         }
         self.status = next((v for v in ("orphan", "open", "unopened") if v in verdicts), "untracked")
 
@@ -292,6 +291,8 @@ class _Judge:
 
     def _judge_content(self, step: Step, event: Occurrence) -> None:
         """What is wrong with the event by itself, whatever else is known."""
+        if FAILED_CHECKS not in event.facts:
+            return
         origin = self._origin_of(event)
         self.findings += finding.failed_checks(self.transfer, step, event, origin, event.network)
 
@@ -343,30 +344,37 @@ def _openings(flow: Flow, transfer: Transfer) -> list[Occurrence]:
     return [o for o in found if EXCLUDED not in o.facts] or found
 
 
+def _by_step(transfer: Transfer) -> dict[str, list[Occurrence]]:
+    """The events of each step, in order."""
+    events: dict[str, list[Occurrence]] = {}
+    for occurrence in transfer.occurrences:
+        events.setdefault(occurrence.step, []).append(occurrence)
+    return events
+
+
 def _groups(
-    step: Step, transfer: Transfer, openings: Sequence[Occurrence]
-) -> Iterator[tuple[Occurrence | None, list[Occurrence]]]:
+    step: Step, by_step: Mapping[str, list[Occurrence]], openings: Sequence[Occurrence]
+) -> list[tuple[Occurrence | None, list[Occurrence]]]:
     """The events of ``step``, those of one network and one claimed origin together, with the opening that asks for them.
 
     Ordered by their first events, whose networks report in order: what is first among them stays first (S3).
     """
-    events = [o for o in transfer.occurrences if o.step == step.name]
-    if not events:
-        return
-    groups = {("", ""): events}
-    if len(events) > 1:
-        groups = {}
-        for event in events:
-            groups.setdefault((event.network, _claimed(event)), []).append(event)
-    for events in groups.values():
-        yield next((o for o in openings if _asks_for(o, step, events[0])), None), events
+    events = by_step.get(step.name, [])
+    if len(events) <= 1:
+        return [(_asking(openings, step, event), events) for event in events]
+    groups: dict[tuple[str, str], list[Occurrence]] = {}
+    for event in events:
+        groups.setdefault((event.network, _claimed(event)), []).append(event)
+    return [(_asking(openings, step, some[0]), some) for some in groups.values()]
 
 
-def _asks_for(opening: Occurrence, step: Step, event: Occurrence) -> bool:
-    return (
-        event.network == _expected_network(step, opening)
-        and (_claimed(event) or opening.network) == opening.network
-    )
+def _asking(openings: Sequence[Occurrence], step: Step, event: Occurrence) -> Occurrence | None:
+    """The first of ``openings`` that asks for ``event`` to be its ``step``."""
+    claimed = _claimed(event)
+    for opening in openings:
+        if event.network == _expected_network(step, opening) and claimed in ("", opening.network):
+            return opening
+    return None
 
 
 def _expected_network(step: Step, opening: Occurrence) -> str:

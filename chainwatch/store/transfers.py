@@ -88,7 +88,7 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
                 after.origin,
                 after.destination,
                 after.opened_at,
-                max((o.timestamp for o in after.occurrences), default=0),
+                after.occurrences[-1].timestamp if after.occurrences else 0,
                 int(any(r.ends_at is None for r in after.raised.values())) if after.raised else 0,
                 _State.encoded(after),
             )
@@ -233,12 +233,14 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def _packed(value: Any) -> Any:
     """``value`` with the integers that MessagePack cannot hold as extension values: uint256 stays exact."""
-    if type(value) is dict:
-        return {k: _packed(v) for k, v in value.items()}
-    if type(value) is list:
+    kind = type(value)
+    if kind is int:
+        fits = -(2**63) <= value < 2**64
+        return value if fits else msgspec.msgpack.Ext(_BIG_INT, value.to_bytes(33, "big", signed=True))
+    if kind is dict:
+        return {k: v if type(v) is str else _packed(v) for k, v in value.items()}
+    if kind is list:
         return [_packed(v) for v in value]
-    if type(value) is int and not -(2**63) <= value < 2**64:
-        return msgspec.msgpack.Ext(_BIG_INT, value.to_bytes(33, "big", signed=True))
     return value
 
 
