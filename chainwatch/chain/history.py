@@ -21,7 +21,7 @@ from chainwatch.chain.watch import NetworkWatch
 from chainwatch.chain.wire import LogFilter
 from chainwatch.model import Batch, Header, RawLog
 
-IN_FLIGHT = 4
+IN_FLIGHT = 3
 """Pages read at once."""
 
 FIRST_SPAN = 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -201,6 +202,7 @@ def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:
     return found
 
 
+@lru_cache(maxsize=16_384)  # what was just looked for is saved next
 def digest(flow: str, key: str) -> bytes:
     """The 16 bytes by which a transfer is found."""
     return blake2b(f"{flow}\0{key}".encode(), digest_size=16).digest()
@@ -217,28 +219,31 @@ class _State(msgspec.Struct, array_like=True):
     @classmethod
     def encoded(cls, transfer: Transfer) -> bytes:
         """The state of ``transfer``."""
-        state = cls(transfer.occurrences, transfer.searched, transfer.raised, transfer.deadlines)
-        try:
-            return _encode(state)
-        except OverflowError:  # only a few have integers that MessagePack cannot hold
-            state.occurrences = tuple(
-                msgspec.structs.replace(o, facts=_packed(o.facts)) for o in transfer.occurrences
-            )
-            return _encode(state)
+        occurrences = tuple(map(_packed_occurrence, transfer.occurrences))
+        return _encode(cls(occurrences, transfer.searched, transfer.raised, transfer.deadlines))
 
 
 _BIG_INT = 1
+_INT_MIN, _INT_END = -(2**63), 2**64
+"""The integers that MessagePack holds are from the first of these to before the second."""
 _encode = msgspec.msgpack.Encoder().encode
+
+
+def _packed_occurrence(occurrence: Occurrence) -> Occurrence:
+    for value in occurrence.facts.values():
+        kind = type(value)
+        if kind is not str and (kind is not int or not _INT_MIN <= value < _INT_END):
+            return msgspec.structs.replace(occurrence, facts=_packed(occurrence.facts))
+    return occurrence
 
 
 def _packed(value: Any) -> Any:
     """``value`` with the integers that MessagePack cannot hold as extension values: uint256 stays exact."""
     kind = type(value)
-    if kind is int:
-        fits = -(2**63) <= value < 2**64
-        return value if fits else msgspec.msgpack.Ext(_BIG_INT, value.to_bytes(33, "big", signed=True))
+    if kind is int and not _INT_MIN <= value < _INT_END:
+        return msgspec.msgpack.Ext(_BIG_INT, value.to_bytes(33, "big", signed=True))
     if kind is dict:
-        return {k: v if type(v) is str else _packed(v) for k, v in value.items()}
+        return {k: v if type(v) is str else _packed(v) for k, v in value.items()}  # most are names
     if kind is list:
         return [_packed(v) for v in value]
     return value
