@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 COPY_FROM = 50
 """From so many rows on, PostgreSQL's COPY through a staging table beats executemany."""
@@ -18,7 +18,17 @@ Row = Sequence[Any]
 
 def insert(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Insert ``rows`` (values in the order of ``columns``); a row whose primary key is there already is left as it is."""
-    _write(connection, table, columns, rows, "ON CONFLICT DO NOTHING")
+    names = ", ".join(columns)
+    if connection.dialect.name == "postgresql" and len(rows) >= COPY_FROM:
+        try:
+            with connection.begin_nested():
+                _copy(connection, table, table.name, names, rows)
+        except IntegrityError:  # some are there already, which is rare
+            pass
+        else:
+            return
+    keys = ", ".join(c.name for c in table.primary_key.columns)
+    _write(connection, table, columns, rows, f"ON CONFLICT ({keys}) DO NOTHING")
 
 
 def upsert(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
@@ -100,19 +110,28 @@ def _write(
         return
     names = ", ".join(columns)
     if connection.dialect.name == "postgresql" and len(rows) >= COPY_FROM:
-        _copy(connection, table, names, rows, conflict)
+        _copy_and_merge(connection, table, names, rows, conflict)
         return
     marks = ", ".join([_mark(connection)] * len(columns))
     statement = f"INSERT INTO {table.name} ({names}) VALUES ({marks}) {conflict}"  # noqa: S608
     connection.exec_driver_sql(statement, [tuple(r) for r in rows])
 
 
-def _copy(connection: sa.Connection, table: sa.Table, names: str, rows: Sequence[Row], conflict: str) -> None:
+def _copy_and_merge(
+    connection: sa.Connection, table: sa.Table, names: str, rows: Sequence[Row], conflict: str
+) -> None:
     staging = f"staging_{table.name}"
     connection.exec_driver_sql(
         f"CREATE TEMPORARY TABLE IF NOT EXISTS {staging} (LIKE {table.name}) ON COMMIT DELETE ROWS"
     )
-    copying = f"COPY {staging} ({names}) FROM STDIN (FORMAT BINARY)"
+    _copy(connection, table, staging, names, rows)
+    connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {staging} {conflict}")  # noqa: S608
+    connection.exec_driver_sql(f"TRUNCATE {staging}")
+
+
+def _copy(connection: sa.Connection, table: sa.Table, into: str, names: str, rows: Sequence[Row]) -> None:
+    """Copy ``rows`` ``into`` ``table`` or one like it."""
+    copying = f"COPY {into} ({names}) FROM STDIN (FORMAT BINARY)"
     driver_error = connection.dialect.loaded_dbapi.Error
     try:
         with closing(connection.connection.cursor()) as cursor, cursor.copy(copying) as copy:
@@ -121,8 +140,6 @@ def _copy(connection: sa.Connection, table: sa.Table, names: str, rows: Sequence
                 copy.write_row(row)
     except driver_error as error:  # past SQLAlchemy, which makes its own of every driver's error
         raise DBAPIError.instance(copying, None, error, driver_error) from error
-    connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {staging} {conflict}")  # noqa: S608
-    connection.exec_driver_sql(f"TRUNCATE {staging}")
 
 
 _POSTGRES_TYPES: dict[type, str] = {

@@ -291,7 +291,7 @@ def _set_up_sqlite(engine: sa.Engine, *, writer: bool, durable: bool) -> None:
         f"PRAGMA synchronous={'FULL' if durable else 'OFF'}",
         f"PRAGMA cache_size={-32768 if writer else -8192}",
         "PRAGMA temp_store=MEMORY",
-        "PRAGMA wal_autocheckpoint=4000",
+        f"PRAGMA wal_autocheckpoint={4_000 if durable else 40_000}",
     ]
     if writer:
         pragmas.append(f"PRAGMA busy_timeout={int(BUSY_STEP * 1000)}")

@@ -63,7 +63,8 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
     """
     opened: list[Deadline] = []
     closed: list[tuple[int, str]] = []
-    rows: list[tuple[Any, ...]] = []
+    new: list[tuple[Any, ...]] = []
+    known: list[tuple[Any, ...]] = []
     gone: list[tuple[int]] = []
     next_id = connection.execute(sa.select(sa.func.coalesce(sa.func.max(transfers.c.id), 0))).scalar_one() + 1
     for before, after in changed:
@@ -73,6 +74,7 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
                 gone.append((number,))
                 closed += [(number, step) for step in before.deadlines]
             continue
+        rows = known if number else new
         if not number:
             number, next_id = next_id, next_id + 1
         for step, (network, due_at) in after.deadlines.items():
@@ -94,7 +96,8 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
                 _State.encoded(after),
             )
         )
-    bulk.upsert(connection, transfers, _COLUMNS, rows)
+    bulk.insert(connection, transfers, _COLUMNS, new)
+    bulk.upsert(connection, transfers, _COLUMNS, known)
     bulk.delete(connection, transfers, ("id",), gone)
     bulk.delete(connection, deadlines, ("transfer_id", "step"), closed)
     bulk.upsert(
