@@ -36,8 +36,7 @@ _LENGTH = struct.Struct(">Q")
 
 def is_worthwhile(ranges: Sequence[Range]) -> bool:
     """Whether to read ``ranges`` in a process of its own: they are long, and there is a second processor."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return processors > 1 and sum(r.last - r.first + 1 for r in ranges) >= WORTH_A_PROCESS
+    return _processors() > 1 and sum(r.last - r.first + 1 for r in ranges) >= WORTH_A_PROCESS
 
 
 @contextlib.asynccontextmanager
@@ -65,6 +64,11 @@ async def reader(plan: Plan, ranges: Sequence[Range]) -> AsyncIterator[AsyncIter
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.communicate()
+
+
+def _processors() -> int:
+    """Those that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 async def _received(process: Process) -> AsyncIterator[SiftedBatch]:

@@ -1,0 +1,145 @@
+"""History read by a process of its own: the same batches, and every end of it noticed."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from chainwatch import reader
+from chainwatch.chain.errors import ChainError
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.transport import open_session
+from chainwatch.model import SiftedBatch
+from chainwatch.plan import Plan, load_plan
+from chainwatch.reading import Range, read_ranges
+from scripts.bench.recorded_node import RecordedNode, serve
+from tests.support import bridge
+
+RANGES = [Range(n.name, n.start, n.block_at(bridge.BEGIN + 30 * bridge.DAY)) for n in bridge.NETWORKS]
+
+
+@pytest.fixture
+async def plan(tmp_path: Path) -> AsyncIterator[Plan]:
+    nodes = {name: RecordedNode(chain) for name, chain in bridge.recordings(bridge.history(3, 400)).items()}
+    async with TestServer(serve({f"/{name}": node for name, node in nodes.items()})) as server:
+        bridge.write_abi(tmp_path)
+        path = tmp_path / "config.toml"
+        path.write_text(bridge.config({name: str(server.make_url(f"/{name}")) for name in nodes}))
+        yield load_plan(path, {})
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.subprocess.Process]:
+    """The processes that are started from now on."""
+    processes: list[asyncio.subprocess.Process] = []
+    start = asyncio.create_subprocess_exec
+
+    async def started_and_noted(*args: Any, **options: Any) -> asyncio.subprocess.Process:
+        processes.append(await start(*args, **options))
+        return processes[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", started_and_noted)
+    return processes
+
+
+async def _read_here(plan: Plan) -> list[SiftedBatch]:
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(open_session())
+        networks = plan.settings.networks
+        pools = {n: await stack.enter_async_context(Pool(networks[n], session)) for n in networks}
+        return [sifted async for sifted in read_ranges(plan, pools, RANGES)]
+
+
+async def _read_elsewhere(plan: Plan) -> list[SiftedBatch]:
+    async with reader.reader(plan, RANGES) as batches:
+        return await _all(batches)
+
+
+async def _all(batches: AsyncIterator[SiftedBatch]) -> list[SiftedBatch]:
+    return [sifted async for sifted in batches]
+
+
+def _in_blocks(batches: list[SiftedBatch]) -> dict[str, tuple[list[Any], list[Any]]]:
+    """The logs and occurrences of each network, however the blocks were cut into batches."""
+    return {
+        r.network: (
+            [log for b in batches if b.batch.network == r.network for log in b.logs],
+            [
+                (key, occurrence)
+                for b in batches
+                if b.batch.network == r.network
+                for key, some in b.occurrences.items()
+                for occurrence in some
+            ],
+        )
+        for r in RANGES
+    }
+
+
+async def test_another_process_reads_the_same_logs_for_the_same_transfers(plan: Plan) -> None:
+    here, elsewhere = await _read_here(plan), await _read_elsewhere(plan)
+
+    found = _in_blocks(elsewhere)
+    assert sum(len(logs) for logs, _ in found.values()) > 50
+    assert {name: logs for name, (logs, _) in found.items()} == {
+        name: logs for name, (logs, _) in _in_blocks(here).items()
+    }
+    for name, (_, occurrences) in _in_blocks(here).items():
+        assert sorted(occurrences, key=repr) == sorted(found[name][1], key=repr)
+
+
+async def test_the_batches_of_all_networks_come_in_the_order_of_time(plan: Plan) -> None:
+    times = [sifted.batch.last.timestamp for sifted in await _read_elsewhere(plan)]
+
+    assert len(times) > 3
+    assert times == sorted(times)
+
+
+async def test_the_process_ends_with_the_context_however_far_it_came(
+    plan: Plan, started: list[asyncio.subprocess.Process]
+) -> None:
+    async with reader.reader(plan, RANGES) as batches:
+        await anext(batches)
+
+    assert [process.returncode is not None for process in started] == [True]
+
+
+async def test_what_the_process_cannot_do_is_raised_with_its_reason(plan: Plan) -> None:
+    for contract in plan.settings.contracts.values():
+        Path(contract.abi).unlink(missing_ok=True)
+
+    with pytest.raises(ChainError, match="abi"):
+        await _read_elsewhere(plan)
+
+
+async def test_a_process_that_dies_ends_the_reading_with_an_error_and_not_early(
+    plan: Plan, started: list[asyncio.subprocess.Process]
+) -> None:
+    async with reader.reader(plan, RANGES) as batches:
+        started[0].kill()
+        with pytest.raises(ChainError, match="ended with status -9"):
+            await _all(batches)
+
+
+async def test_a_process_that_does_not_start_is_an_error(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    with pytest.raises(ChainError, match="ended with status 1"):
+        await _read_elsewhere(plan)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "processors", "worthwhile"), [(999, 2, False), (1_000, 2, True), (1_000, 1, False)]
+)
+def test_short_ranges_and_lone_processors_are_not_worth_a_process(
+    blocks: int, processors: int, worthwhile: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_processors", lambda: processors)
+    ranges = [Range("alpha", 1, blocks - 400), Range("beta", 101, 500)]
+
+    assert reader.is_worthwhile(ranges) == worthwhile
