@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.live import Live, fires
-from tests.support.receiver import Receiver
+from tests.support.receiver import Answer, Received, Receiver
 from tests.support.told import Told, eventually
 
 AT_ONCE = {"group_wait": "0s", "group_interval": "200ms"}
@@ -18,7 +18,7 @@ SOON = 1.0
 """Seconds within which a command has taken effect, from its end on."""
 
 CONFIG: dict[str, Any] = {
-    "receivers": {"ops": {}, "anna": {}, "bob": {}},
+    "receivers": {"ops": {}, "anna": {}, "bob": {}, "busy": {}, "down": {}},
     "people": {"anna": {"receivers": "anna"}, "bob": {"receivers": "bob"}},
     "oncall": {"primary": {"layers": [{"people": ["anna"]}]}},
     "escalations": {"page": PAGE},
@@ -31,6 +31,8 @@ CONFIG: dict[str, Any] = {
             "escalation": "page",
             **AT_ONCE,
         },
+        {"match": {"alertname": "Busy"}, "receivers": ["busy"], **AT_ONCE},
+        {"match": {"alertname": "Down"}, "receivers": ["down"], "group_by": ["..."], **AT_ONCE},
         {"match": {"alertname": "Paged"}, "receivers": ["ops"], "escalation": "page", **AT_ONCE},
         {"receivers": ["ops"], **AT_ONCE},
     ],
@@ -39,7 +41,7 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture
 async def live(tmp_path: Path) -> Any:
-    async with Receiver() as receiver:
+    async with Receiver(answer) as receiver:
         live = Live(tmp_path, receiver, CONFIG)
         try:
             await live.start()
@@ -48,8 +50,21 @@ async def live(tmp_path: Path) -> Any:
             live.watch.kill()
 
 
+def answer(request: Received) -> Answer:
+    """Everybody takes what comes, but for one who is busy and one who is down, until `mended` is set."""
+    if mended.is_set() or request.path not in ("/busy", "/down"):
+        return Answer()
+    return (
+        Answer(status=429, headers={"Retry-After": "600"}) if request.path == "/busy" else Answer(status=503)
+    )
+
+
+mended = asyncio.Event()
+
+
 async def test_every_command_takes_effect_on_the_running_process_within_a_second(live: Live) -> None:
-    """Four stories side by side in one process, as each waits most of the time."""
+    """Five stories side by side in one process, as each waits most of the time."""
+    mended.clear()
     began = time.time()
     live.raise_signals([fires(name, began) for name in ("Acked", "Open", "Paged", "Ended")], began)
     firing = {alert["labels"]["alertname"]: str(alert["id"]) for alert in await live.watch.read("alerts")}
@@ -58,8 +73,9 @@ async def test_every_command_takes_effect_on_the_running_process_within_a_second
         acknowledged(live, firing["Acked"]),
         resolved(live, firing["Ended"]),
         silenced(live),
+        retried(live),
     )
-    print(f"seconds until unack, resolve and expire took effect: {delays}")
+    print(f"seconds until unack, resolve, expire and retry took effect: {delays}")
     assert all(delay < SOON for delay in delays), delays
     assert [t.status for t in live.told("ops", "Ended")] == ["firing", "resolved"]
     # Until now nobody took these on: they were repeated, and woke whom the override named.
@@ -75,7 +91,12 @@ async def command(live: Live, *words: str) -> float:
     return time.time()
 
 
-async def arrival(look: Callable[[], list[Told]], after: float) -> float:
+def requests(live: Live, receiver: str) -> list[Received]:
+    """Every try to tell a receiver something."""
+    return [request for request in live.receiver.requests if request.path == f"/{receiver}"]
+
+
+async def arrival(look: Callable[[], Sequence[Told | Received]], after: float) -> float:
     """Seconds from ``after`` to the first of what there is."""
     return (await eventually(look))[0].arrived_at - after
 
@@ -116,3 +137,17 @@ async def silenced(live: Live) -> float:
     assert live.told("ops", "Muted") == []
     expired = await command(live, "silences", "expire", "1")
     return await arrival(lambda: live.told("ops", "Muted"), expired)
+
+
+async def retried(live: Live) -> float:
+    """What waits for a receiver that is left alone is sent, because a person says so."""
+    now = time.time()
+    live.raise_signals([fires("Busy", now), *(fires("Down", now, number=str(n)) for n in range(6))], now)
+    await eventually(lambda: requests(live, "down")[7:])
+    mended.set()
+    first = await command(live, "queue", "retry", "--receiver", "busy")
+    delay = await arrival(lambda: requests(live, "busy")[1:], first)
+    second = await command(live, "queue", "retry", "--receiver", "down")
+    await eventually(lambda: [q.status for q in live.queued("down")] == ["delivered"] * 6)
+    assert time.time() - second < 3 * SOON  # all of them, one after the other until it has taken something
+    return delay

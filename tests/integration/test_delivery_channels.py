@@ -155,7 +155,8 @@ async def test_a_dead_receiver_does_not_delay_another_s8(start: Start) -> None:
         alerting = start(_webhook(hanging, "hanging"), _webhook(server, "hook"))
         await alerting.apply([_fires(n) for n in range(20)])
         async with asyncio.timeout(2.5):
-            await server.wait_for(20)
+            heard = await server.wait_for(20)
+        assert len(heard) == 20
 
 
 async def test_a_process_that_dies_at_any_moment_loses_nothing_s2(start: Start) -> None:

@@ -264,3 +264,5 @@ async def test_an_alert_about_a_task_that_is_no_more_ends_at_the_start(file: Pat
                 await until(
                     lambda: [a.state for a in raised(database, supervise.TASK_FAILED)] == ["resolved"]
                 )
+            (ended,) = raised(database, supervise.TASK_FAILED)
+            assert ended.reason == "there is no such task any more"

@@ -347,4 +347,5 @@ def test_what_needs_no_node_and_no_database_imports_neither(command: list[str]) 
         "slow = {'web3', 'eth_abi', 'eth_utils', 'aiohttp', 'sqlalchemy', 'rich.table', 'apscheduler'}\n"
         "assert not slow & set(sys.modules), slow & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

@@ -42,7 +42,7 @@ def test_every_configuration_loads(block: Block, tmp_path: Path) -> None:
 def test_every_toml_block_is_toml(page: Path) -> None:
     for block in blocks(page):
         if block.language == "toml":
-            tomli.loads(block.text)
+            assert tomli.loads(block.text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

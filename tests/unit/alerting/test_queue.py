@@ -132,6 +132,7 @@ async def test_a_wake_up_is_enough_to_deliver_what_is_new(bench: Bench) -> None:
     bench.start()
     await bench.apply(fires())
     await eventually(lambda: len(bench.provider.taken) == 1)
+    assert bench.provider.taken_transfers == [("firing", "0x01")]
 
 
 async def test_a_failed_delivery_is_tried_again_with_the_same_idempotency_key(bench: Bench) -> None:
@@ -187,6 +188,7 @@ async def test_one_slow_message_does_not_hold_up_those_of_other_keys(bench: Benc
     await eventually(lambda: len(bench.provider.taken) == 2)
     bench.provider.on_hold["slow"].set()
     await eventually(lambda: len(bench.provider.taken) == 3)
+    assert [transfer for _, transfer in bench.provider.taken_transfers][-1] == "slow"
 
 
 async def test_no_more_are_under_way_than_the_provider_allows_s10(bench: Bench) -> None:
@@ -357,6 +359,7 @@ async def test_a_worker_that_was_cut_off_can_be_run_again(bench: Bench) -> None:
     await asyncio.gather(task, return_exceptions=True)
     bench._running.append((queue, asyncio.create_task(queue.run())))
     await eventually(lambda: bench.statuses() == ["delivered"] * 9)
+    assert {transfer for _, transfer in bench.provider.taken_transfers} == {f"{n}" for n in range(9)}
 
 
 async def test_a_receiver_that_is_back_gets_at_once_all_that_waited_for_it(bench: Bench) -> None:
