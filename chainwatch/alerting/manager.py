@@ -92,12 +92,13 @@ class AlertManager:
             times.append(tending.next_time(connection, self.policies, now))
         return min((time for time in (*times, next_flush) if time is not None), default=None)
 
-    def reroute(self, connection: sa.Connection, now: float) -> float | None:
+    def reroute(self, connection: sa.Connection, now: float, ended: Sequence[Signal] = ()) -> float | None:
         """Let firing alerts follow the configured routes, which may have changed since they were raised: call it at start.
 
         Groups of routes that are gone stay until they have told what they owe. Alerts about receivers that are gone
-        end. Returns when the next flush is due.
+        end. ``ended``: signals of what has ended meanwhile. Returns when the next flush is due.
         """
+        self._take_in(connection, ended, now)
         gone: list[Signal] = []
         page: list[Alert] = []
         for alert in stored.firing(connection):
@@ -141,8 +142,10 @@ class AlertManager:
             taking = {alert.id: ways(self.routes, alert.labels) for alert in changed}
             changed = [msgspec.structs.replace(a, audience=self._audience(a, taking[a.id])) for a in changed]
             stored.update(connection, changed)
+            begun = [a for a in changed if a.state == "firing"]
+            tending.carry_over(connection, begun, now)
             tending.ended(connection, [a.id for a in changed if a.state == "resolved"], self.teller, now)
-            self._begun(connection, [a for a in changed if a.state == "firing"], taking, now)
+            self._begun(connection, begun, taking, now)
         self._take_in(connection, tending.silence_warnings(connection, now), now)
 
     def _take_in(
@@ -188,8 +191,10 @@ class AlertManager:
         )  # first: one episode ends before the next of its kind begins
         stored.insert(connection, list(new.values()))
         waiting.save(known)
+        begun = [a for a in new.values() if a.state != "pending"]
+        tending.carry_over(connection, begun, now)
         tending.ended(connection, ended, self.teller, now)
-        self._begun(connection, [a for a in new.values() if a.state != "pending"], taking, now)
+        self._begun(connection, begun, taking, now)
 
     def _audience_after(self, before: Alert | None, after: Alert, taking: Sequence[Route]) -> Audience:
         """What ends while it is pending was never anybody's."""

@@ -150,7 +150,11 @@ class AlertService:
         return None, _sooner(connection, self._manager.flush(connection, now))
 
     def _reroute(self, connection: sa.Connection, now: float) -> tuple[None, float | None]:
-        return None, _sooner(connection, self._manager.reroute(connection, now))
+        """What ended by itself meanwhile has ended before anything is told."""
+        ended: list[Signal] = []
+        while (taken := intake.expired(connection, now)).known:
+            ended += taken.signals
+        return None, _sooner(connection, self._manager.reroute(connection, now, ended))
 
     def _apply(self, connection: sa.Connection, taken: Taken, now: float) -> float | None:
         return _sooner(connection, self._manager.apply(connection, taken.signals, now, taken.known))

@@ -15,6 +15,7 @@ from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.policy import grouping, limits
 from chainwatch.alerting.policy.grouping import Message
 from chainwatch.alerting.policy.holding import (
+    INHIBITED,
     Candidate,
     Cooldown,
     Known,
@@ -258,11 +259,10 @@ class _Flush:
         """Put into the queue what ``group`` has to tell."""
         route = self._teller.route_of(group)
         inside = [self._marked(group, member) for member in self._members.get(group.id, [])]
-        dropped = [m for m in inside if m.held and m.state == "resolved" and not m.told]
-        self._leave(group, dropped)
-        inside = self._within_limit(
-            group, route, [m for m in inside if m not in dropped] if dropped else inside
-        )
+        unheard = {m.alert_id: m for m in inside if grouping.ended_unheard(m)}
+        if unheard:
+            inside = [m for m in inside if m.alert_id not in unheard]
+        inside = self._within_limit(group, route, inside)
         sends_ends = self._teller.tells_ends(route, group.receiver)
         if route.digest is not None:
             told = grouping.digest(inside, send_resolved=sends_ends, empty=route.digest_empty)
@@ -272,6 +272,8 @@ class _Flush:
                 send_resolved=sends_ends,
                 repeat=grouping.is_repeat_due(group, route.repeat_interval, self._now),
             )
+        if unheard:
+            told = self._with_explained(group, list(unheard.values()), told)
         self._enqueue(group, route, inside, told)
         self._plan_next(group, route, inside, told)
 
@@ -319,12 +321,23 @@ class _Flush:
             self._note(group, member, "released" if held is None else "held", held or before)
         return msgspec.structs.replace(member, held=held is not None, released=held is None)
 
-    def _leave(self, group: Group, dropped: Sequence[Member]) -> None:
-        """What ended while it was held back is told to nobody."""
-        for member in dropped:
+    def _with_explained(
+        self, group: Group, unheard: Sequence[Member], told: Sequence[Message]
+    ) -> list[Message]:
+        """What ended while it was held back is told to nobody, unless with the end of what explained it."""
+        explained: list[int] = []
+        for member in unheard:
             place = (group.id, member.alert_id)
-            self._note(group, member, "not told", self._verdicts.pop(place))
+            held = self._verdicts.pop(place, None) or self._held_before[place]
             self._leaving.append(place)
+            if not member.held and held.why == INHIBITED and any(message.resolved for message in told):
+                explained.append(member.alert_id)
+            else:
+                self._note(group, member, "not told", held)
+        if not explained:
+            return list(told)
+        *others, last = told
+        return [*others, msgspec.structs.replace(last, resolved=(*explained, *last.resolved))]
 
     def _note(self, group: Group, member: Member, kind: str, held: Held | None) -> None:
         cause, note = (held.why, held.detail) if held is not None else ("", "")
@@ -377,6 +390,8 @@ class _Flush:
         )
         reminded = [m.alert_id for m in inside if m.again and not m.held]
         note = self._reminder(reminded) if reminded else ""
+        if told and group.sent_at is not None:
+            note = " ".join(part for part in (note, self._news(group, inside)) if part)
         for message in told:
             payload = outbox.Payload(group.labels, message.firing, message.resolved, kind, note)
             self._queue.append((group.receiver, group.key, payload))
@@ -391,6 +406,19 @@ class _Flush:
         taken = self._known.acknowledgements if self._known is not None else {}
         people = sorted({taken[i].actor for i in alert_ids if i in taken})
         return f"Reminder: acknowledged by {', '.join(people)}, and still firing." if people else ""
+
+    def _news(self, group: Group, inside: Sequence[Member]) -> str:
+        """Who has taken on what of this group since its receiver was told last."""
+        since = group.sent_at or 0.0
+        names = {m.alert_id: m.labels["alertname"] for m in inside if m.told}
+        taken: dict[tuple[str, str], list[str]] = {}
+        for one in history.acknowledged(self._connection, list(names), since):
+            taken.setdefault((one.actor, one.note), []).append(names[one.alert_id])
+        return " ".join(
+            f"Acknowledged by {actor}: {names[0] if len(names) == 1 else f'{len(names)} alerts'}"
+            + (f" ({note})." if note else ".")
+            for (actor, note), names in taken.items()
+        )
 
     def _plan_next(
         self, group: Group, route: Route, inside: Sequence[Member], told: Sequence[Message]

@@ -56,6 +56,28 @@ def ended(connection: sa.Connection, alert_ids: Sequence[int], teller: Teller, n
         teller.wake(connection, alert_ids, now)
 
 
+def carry_over(connection: sa.Connection, alerts: Sequence[Alert], now: float) -> None:
+    """Alerts that begin are somebody's if the same condition was, at their severity or a higher one.
+
+    Severity is a label, so a condition that changes it is another alert. Call it before the old one has ended.
+    """
+    taken = acknowledgements.every(connection) if alerts else []
+    if not taken:
+        return
+    known = stored.by_id(connection, [one.alert_id for one in taken])
+    theirs = {_condition(known[one.alert_id]): one for one in taken if one.alert_id in known}
+    carried = []
+    for alert in alerts:
+        one = theirs.get(_condition(alert))
+        if one is not None and alert.state == "firing" and not _is_worse(alert.severity, one.severity):
+            carried.append(msgspec.structs.replace(one, alert_id=alert.id))
+    acknowledgements.save(connection, carried)
+    cause = "the same condition, no more severe"
+    history.record(
+        connection, [Transition(t.alert_id, now, "acknowledged", cause, t.actor, t.note) for t in carried]
+    )
+
+
 def acknowledge_standing(
     connection: sa.Connection, policies: Policies, alerts: Sequence[Alert], now: float
 ) -> None:
@@ -145,9 +167,18 @@ def _lapsed(one: Acknowledgement, alert: Alert | None, now: float) -> str:
     """Why an acknowledgement holds no more; empty while it does."""
     if one.until is not None and now >= one.until:
         return "its time has passed"
-    if alert is not None and SEVERITIES.index(alert.severity) < SEVERITIES.index(one.severity):
+    if alert is not None and _is_worse(alert.severity, one.severity):
         return f"severity rose from {one.severity} to {alert.severity}"
     return ""
+
+
+def _is_worse(severity: str, than: str) -> bool:
+    return SEVERITIES.index(severity) < SEVERITIES.index(than)
+
+
+def _condition(alert: Alert) -> str:
+    """What identifies it whatever its severity."""
+    return fingerprint({name: value for name, value in alert.labels.items() if name != "severity"})
 
 
 def _tell_again(connection: sa.Connection, teller: Teller, alert_ids: Sequence[int], now: float) -> None:

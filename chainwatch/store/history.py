@@ -67,6 +67,13 @@ def of(connection: sa.Connection, alert: Alert) -> list[Transition]:
     return sorted(happened, key=lambda one: one.at)
 
 
+def acknowledged(connection: sa.Connection, alert_ids: Sequence[int], since: float) -> list[Transition]:
+    """When which of these alerts was taken on after ``since``, oldest first."""
+    tail = " AND kind = 'acknowledged' ORDER BY id"
+    rows = bulk.select_in(connection, alert_transitions, _TRANSITION, "alert_id", alert_ids, tail)
+    return [one for row in rows if (one := Transition(*row)).at > since]
+
+
 def count_repeats(connection: sa.Connection, numbers: Mapping[int, int], now: float) -> None:
     """Note that alerts were raised again so many times."""
     if not numbers:

@@ -195,6 +195,21 @@ def test_close_tells_what_waits_for_its_group() -> None:
     assert names(heard) == [("firing", "Down")]
 
 
+async def test_what_ended_by_itself_while_nothing_ran_is_not_told_as_firing_again(tmp_path: Path) -> None:
+    async with Receiver() as hook:
+        settings = config(hook, f"sqlite:///{tmp_path}/alerts.db", repeat_interval="50ms")
+        ends_at = time.time() + 1.5
+        async with AlertManager.from_config(settings) as alerts:
+            await alerts.submit_async([{"labels": {"alertname": "Down"}, "endsAt": ends_at}])
+            await hook.wait_for(1)
+            await alerts.close_async(0)
+        before = len(hook.requests)
+        await asyncio.sleep(ends_at - time.time())
+        async with AlertManager.from_config(settings):
+            await hook.wait_for(before + 1)
+        assert [a.status for a in told(hook.requests[before:])] == ["resolved"]
+
+
 def test_close_without_time_hastens_nothing(tmp_path: Path) -> None:
     settings = {"store": {"url": f"sqlite:///{tmp_path}/alerts.db"}}
     heard: list[Notification] = []

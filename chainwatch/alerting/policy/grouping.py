@@ -125,6 +125,11 @@ def is_to_fire(member: Member) -> bool:
     return not member.told and not member.quiet
 
 
+def ended_unheard(member: Member) -> bool:
+    """Whether it ended while it was held back from somebody who was never told that it fires."""
+    return (member.held or member.released) and member.state == "resolved" and not member.told
+
+
 def _untold(members: Sequence[Member]) -> dict[str, list[tuple[int, bool]]]:
     """For each fingerprint the (alert id, fires) still to be told, in order."""
     changes: dict[str, list[tuple[int, bool]]] = defaultdict(list)

@@ -19,6 +19,7 @@ from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.holds import Held
 from chainwatch.store.silences import Silence
 
+INHIBITED = "inhibited"
 QUIET_HOURS = "quiet hours"
 """The one reason that holds back ends too."""
 
@@ -96,7 +97,7 @@ def inhibited(one: Candidate, known: Known) -> Held | None:
         source = rule.inhibitor(one.labels, known.firing)
         if source is not None:
             about = ", ".join(f"{a}={source.get(a, '')}" for a, _ in rule.equal)
-            return Held("inhibited", f"by {source['alertname']}" + (f" ({about})" if about else ""))
+            return Held(INHIBITED, f"by {source['alertname']}" + (f" ({about})" if about else ""))
     return None
 
 

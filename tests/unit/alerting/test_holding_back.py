@@ -7,12 +7,14 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.notification import load
 from chainwatch.alerting.policies import Policies
 from chainwatch.config import RouteSettings, from_dict
 from chainwatch.model import Signal
-from chainwatch.store import acknowledgements, alerts, history, outbox, silences
+from chainwatch.store import acknowledgements, alert_groups, alerts, history, outbox, silences
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.database import Database
+from chainwatch.store.history import Transition
 from chainwatch.store.silences import Silence
 from tests.unit.alerting.helpers import T0, ends, fires, route, told
 
@@ -75,6 +77,37 @@ def test_what_ended_while_it_was_silenced_is_told_to_nobody(connection: sa.Conne
     m.flush(connection, NOW + 1000)
     assert told(connection) == []
     assert "not told" in kinds(connection)
+
+
+@pytest.mark.parametrize("was_told", [True, False])
+def test_what_ended_while_silenced_and_the_process_was_down_is_told_to_whom_it_was_told_before(
+    connection: sa.Connection, was_told: bool
+) -> None:
+    m = manager(route(repeat_interval="1s"))
+    silence(connection, 5 if was_told else 0, 100)
+    m.apply(connection, [fires()], NOW)
+    m.flush(connection, NOW + TICK)
+    assert told(connection) == ([[("firing", "0x01")]] if was_told else [])
+    later = NOW + 1000  # the silence has ended, and so has the alert
+    again = manager(route(repeat_interval="1s"))
+    again.apply(connection, [ends(until=T0 + 50)], later)
+    again.flush(connection, later + TICK)
+    assert told(connection) == ([[("firing", "0x01")], [("resolved", "0x01")]] if was_told else [])
+
+
+@pytest.mark.parametrize("was_told", [True, False])
+def test_what_ended_after_its_silence_before_a_tick_is_told_to_whom_it_was_told_before(
+    connection: sa.Connection, was_told: bool
+) -> None:
+    m = manager()
+    silence(connection, 5 if was_told else 0, 20)
+    m.apply(connection, [fires()], NOW)
+    m.flush(connection, NOW + TICK)
+    m.apply(connection, [ends()], NOW + 25)
+    m.flush(connection, NOW + 2 * TICK)
+    assert told(connection) == ([[("firing", "0x01")], [("resolved", "0x01")]] if was_told else [])
+    assert ("not told" in kinds(connection)) is not was_told
+    assert alert_groups.next_flush(connection) is None or was_told
 
 
 def test_the_end_of_what_was_told_is_told_though_it_is_silenced_meanwhile(connection: sa.Connection) -> None:
@@ -157,6 +190,14 @@ def test_of_what_ended_with_its_inhibitor_the_end_is_told(connection: sa.Connect
     assert told(connection) == [[("firing", "x")], [("resolved", "a"), ("resolved", "x")]]
 
 
+def test_the_end_of_what_was_inhibited_alone_is_no_news(connection: sa.Connection) -> None:
+    m = manager(route(group_by=["..."]), **BLIND)
+    m.apply(connection, [fires("a", destination="x"), blind("x")], NOW)
+    m.apply(connection, [blind("x", T0 + 5), ends("a", destination="x")], NOW + 5)
+    m.flush(connection, NOW + TICK)
+    assert told(connection) == [[("firing", "x")], [("resolved", "x")]]
+
+
 # --- quiet hours ----------------------------------------------------------------------------------------
 
 
@@ -204,6 +245,76 @@ def test_an_acknowledged_alert_is_not_repeated_until_the_acknowledgement_lapses(
     m.flush(connection, NOW + 120)
     assert told(connection) == [[("firing", "0x01")]] * 2
     assert "unacknowledged" in kinds(connection)
+
+
+def severities(connection: sa.Connection) -> list[tuple[str, str]]:
+    queued = outbox.list_notifications(connection, limit=100)
+    return [(a.status, a.severity) for q in reversed(queued) for a in load(connection, q).alerts]
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(("severity", "is_told"), [("P0", True), ("P2", False)])
+def test_an_acknowledgement_holds_for_the_condition_unless_its_severity_rises(
+    connection: sa.Connection, severity: str, is_told: bool, together: bool
+) -> None:
+    m = manager(route(group_by=["..."]))
+    m.apply(connection, [fires()], NOW)
+    acknowledge(connection, NOW + 1)
+    changed = fires(severity=severity, at=T0 + 10)
+    if together:
+        m.apply(connection, [ends(), changed], NOW + 10)
+    else:
+        m.apply(connection, [changed], NOW + 10)
+        m.apply(connection, [ends()], NOW + 11)
+    m.flush(connection, NOW + TICK)
+    assert (("firing", severity) in severities(connection)) is is_told
+    m.apply(connection, [fires("0x02", severity=severity)], NOW + 20)
+    assert ("firing", severity) in severities(connection), "another condition is nobody's"
+
+
+def test_a_severity_that_falls_and_comes_back_is_still_somebody_s(connection: sa.Connection) -> None:
+    m = manager(route(group_by=["..."]))
+    m.apply(connection, [fires()], NOW)
+    acknowledge(connection, NOW + 1)
+    m.apply(connection, [ends(), fires(severity="P3", at=T0 + 10)], NOW + 10)
+    m.apply(connection, [ends(severity="P3", at=T0 + 10), fires(at=T0 + 20)], NOW + 20)
+    m.flush(connection, NOW + 2 * TICK)
+    assert severities(connection) == [("firing", "P1"), ("resolved", "P1")]
+    m.apply(connection, [ends(at=T0 + 20)], NOW + 40)
+    m.apply(connection, [fires(at=T0 + 50)], NOW + 50)
+    m.flush(connection, NOW + 4 * TICK)
+    assert severities(connection)[2:] == [("firing", "P1")], "what began anew is nobody's"
+
+
+def notes(connection: sa.Connection) -> list[str]:
+    return [q.payload.note for q in reversed(outbox.list_notifications(connection, limit=100))]
+
+
+def test_who_was_told_learns_with_the_next_message_who_has_taken_it(connection: sa.Connection) -> None:
+    m = manager(route(group_by=["alertname"]))
+    m.apply(connection, [fires("0x01")], NOW)
+    look = [a.id for a in alerts.list_alerts(connection)]
+    acknowledge(connection, NOW + 1)
+    history.record(connection, [Transition(look[0], NOW + 1, "acknowledged", "by hand", "ann", "mine")])
+    m.flush(connection, NOW + TICK)
+    assert notes(connection) == [""], "it is no message of its own"
+    m.apply(connection, [fires("0x02")], NOW + 20)
+    m.flush(connection, NOW + 2 * TICK)
+    m.apply(connection, [ends("0x02")], NOW + 40)
+    m.flush(connection, NOW + 3 * TICK)
+    assert notes(connection) == ["", "Acknowledged by ann: TransferOverdue (mine).", ""]
+
+
+def test_who_took_it_is_told_with_its_end_where_nothing_was_told_before(connection: sa.Connection) -> None:
+    m = manager()
+    m.apply(connection, [fires(str(n)) for n in range(3)], NOW)
+    taken = [
+        Transition(a.id, NOW + 1, "acknowledged", "by hand", "ann") for a in alerts.list_alerts(connection)
+    ]
+    history.record(connection, taken)
+    m.apply(connection, [ends(str(n)) for n in range(3)], NOW + 5)
+    m.flush(connection, NOW + TICK)
+    assert notes(connection) == ["", "Acknowledged by ann: 3 alerts."]
 
 
 def test_people_are_reminded_of_what_they_acknowledged_and_still_fires(connection: sa.Connection) -> None:
