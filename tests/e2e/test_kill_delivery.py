@@ -55,20 +55,18 @@ async def test_a_kill_at_every_step_of_a_delivery_repeats_no_more_than_what_was_
     tmp_path: Path, receiver: Receiver
 ) -> None:
     """Five stories side by side, as one kill hits them all."""
-    live = Live(tmp_path, receiver, CONFIG)
+    async with Live(tmp_path, receiver, CONFIG) as live:
 
-    def at_first(request: Received) -> Answer:
-        if request.path == "/hanging":
-            return Answer(delay=60.0)
-        if request.path == "/paused":
-            return Answer(status=429, headers={"Retry-After": f"{PAUSE:g}"})
-        if request.path == "/answered":  # its answer is on the way, and will be read by nobody
-            os.kill(live.watch.pid, signal.SIGSTOP)
-        return Answer()
+        def at_first(request: Received) -> Answer:
+            if request.path == "/hanging":
+                return Answer(delay=60.0)
+            if request.path == "/paused":
+                return Answer(status=429, headers={"Retry-After": f"{PAUSE:g}"})
+            if request.path == "/answered":  # its answer is on the way, and will be read by nobody
+                os.kill(live.watch.pid, signal.SIGSTOP)
+            return Answer()
 
-    receiver.usual = at_first
-    try:
-        await live.start()
+        receiver.usual = at_first
         began = time.time()
         live.raise_signals([fires(name, began) for name in NAMES], began)
         (first,) = await eventually(lambda: arrived(receiver, "paused"))
@@ -91,16 +89,12 @@ async def test_a_kill_at_every_step_of_a_delivery_repeats_no_more_than_what_was_
         assert arrived(receiver, "paused")[1].arrived_at - first.arrived_at > PAUSE - 0.1
         pages = [arrived(receiver, name)[0].arrived_at - began for name in ("anna", "bob", "eve")]
         assert [round(at / STEP) for at in pages] == [1, 2, 3], pages
-    finally:
-        live.watch.kill()
 
 
 async def test_a_step_that_came_due_while_it_was_down_is_taken_at_once_and_the_next_one_at_its_time(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    live = Live(tmp_path, receiver, CONFIG)
-    try:
-        await live.start()
+    async with Live(tmp_path, receiver, CONFIG) as live:
         began = time.time()
         live.raise_signals([fires("Paged", began)], began)
         await eventually(lambda: [q.status for q in live.queued("ops")] == ["delivered"])
@@ -113,5 +107,3 @@ async def test_a_step_that_came_due_while_it_was_down_is_taken_at_once_and_the_n
         (second,) = await eventually(lambda: arrived(receiver, "bob"))
         assert second.arrived_at - began > 2 * STEP - 0.1
         assert len(arrived(receiver, "ops")) == len(arrived(receiver, "anna")) == 1
-    finally:
-        live.watch.kill()

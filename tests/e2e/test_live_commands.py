@@ -13,7 +13,7 @@ from tests.support.receiver import Answer, Received, Receiver
 from tests.support.told import Told, eventually
 
 AT_ONCE = {"group_wait": "0s", "group_interval": "200ms"}
-PAGE = {"steps": [{"wait": "6s", "notify": "oncall:primary"}]}
+PAGE = {"steps": [{"wait": "8s", "notify": "oncall:primary"}]}
 SOON = 1.0
 """Seconds within which a command has taken effect, from its end on."""
 
@@ -27,7 +27,7 @@ CONFIG: dict[str, Any] = {
             "match": {"alertname": ["Acked", "Open"]},
             "receivers": ["ops"],
             "group_by": ["alertname"],
-            "repeat_interval": "6s",
+            "repeat_interval": "8s",
             "escalation": "page",
             **AT_ONCE,
         },
@@ -41,13 +41,8 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture
 async def live(tmp_path: Path) -> Any:
-    async with Receiver(answer) as receiver:
-        live = Live(tmp_path, receiver, CONFIG)
-        try:
-            await live.start()
-            yield live
-        finally:
-            live.watch.kill()
+    async with Receiver(answer) as receiver, Live(tmp_path, receiver, CONFIG) as live:
+        yield live
 
 
 def answer(request: Received) -> Answer:
@@ -143,7 +138,7 @@ async def retried(live: Live) -> float:
     """What waits for a receiver that is left alone is sent, because a person says so."""
     now = time.time()
     live.raise_signals([fires("Busy", now), *(fires("Down", now, number=str(n)) for n in range(6))], now)
-    await eventually(lambda: requests(live, "down")[7:])
+    await eventually(lambda: requests(live, "down")[6:])  # the next probe is 7 s away
     mended.set()
     first = await command(live, "queue", "retry", "--receiver", "busy")
     delay = await arrival(lambda: requests(live, "busy")[1:], first)

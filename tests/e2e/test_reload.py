@@ -1,8 +1,10 @@
 """SIGHUP: `chainwatch run` reads its configuration again; nothing is lost, and nothing told twice."""
 
+import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -49,9 +51,7 @@ def refusals(live: Live, number: int) -> bool:
 async def test_receivers_and_routes_change_and_what_was_waiting_is_told_on_time_once(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    live = Live(tmp_path, receiver, CONFIG)
-    try:
-        await live.start()
+    async with Live(tmp_path, receiver, CONFIG) as live:
         began = time.time()
         live.raise_signals([fires(name, began) for name in ("Plain", "Slow", "Waiting")], began)
         await eventually(lambda: live.told("ops", "Plain") and live.told("gone", "Waiting"))
@@ -71,16 +71,12 @@ async def test_receivers_and_routes_change_and_what_was_waiting_is_told_on_time_
         assert len(live.told("gone", "Waiting")) == 1
         assert live.watch.is_running
         assert "Traceback" not in live.watch.log
-    finally:
-        live.watch.kill()
 
 
 async def test_a_broken_configuration_is_refused_and_the_one_before_goes_on(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    live = Live(tmp_path, receiver, CONFIG)
-    try:
-        await live.start()
+    async with Live(tmp_path, receiver, CONFIG) as live:
         good = live.watch.config.read_text()
         elsewhere = good.replace("live.db", "other.db")
         for refused, bad in enumerate((good + "routes = 7\n", good + "[nonsense]\n", elsewhere), start=1):
@@ -93,16 +89,12 @@ async def test_a_broken_configuration_is_refused_and_the_one_before_goes_on(
         await eventually(lambda: live.told("ops", "Plain"))
         assert live.watch.log.count('"running"') == 1
         assert await live.watch.stop() == 0
-    finally:
-        live.watch.kill()
 
 
 async def test_what_waits_for_a_receiver_that_is_gone_is_kept_visible_and_sent_when_it_is_back(
     tmp_path: Path, receiver: Receiver
 ) -> None:
-    live = Live(tmp_path, receiver, CONFIG)
-    try:
-        await live.start()
+    async with Live(tmp_path, receiver, CONFIG) as live:
         await receiver.stop()
         began = time.time()
         live.raise_signals([fires("Waiting", began)], began)
@@ -121,16 +113,13 @@ async def test_what_waits_for_a_receiver_that_is_gone_is_kept_visible_and_sent_w
         await reloaded(live, CONFIG)
         await eventually(lambda: live.told("gone", "Waiting"))
         assert [q.status for q in live.queued("gone")] == ["delivered"]
-    finally:
-        live.watch.kill()
 
 
 async def test_a_changed_deadline_holds_for_transfers_that_are_under_way(
     tmp_path: Path, receiver: Receiver
 ) -> None:
     alpha, beta = DemoChain(900_001, "alpha"), DemoChain(900_002, "beta")
-    await alpha.start()
-    await beta.start()
+    await asyncio.gather(alpha.start(), beta.start())
     addresses = {
         "alpha": await alpha.deploy_bridge(scenario.ALPHA_DOMAIN),
         "beta": await beta.deploy_bridge(scenario.BETA_DOMAIN),
@@ -139,9 +128,10 @@ async def test_a_changed_deadline_holds_for_transfers_that_are_under_way(
     patient["receivers"] = {"ops": {}}
     patient["routes"][0]["receivers"] = ["ops"]
     patient["flows"]["bridge"]["expects"][0]["within"] = "1h"
-    live = Live(tmp_path, receiver, patient)
-    try:
-        await live.start()
+    async with AsyncExitStack() as ending:
+        ending.push_async_callback(alpha.stop)
+        ending.push_async_callback(beta.stop)
+        live = await ending.enter_async_context(Live(tmp_path, receiver, patient))
         await alpha.xcall(scenario.BETA_DOMAIN, 7)
         while not await live.watch.read("transfers"):
             pass
@@ -154,7 +144,3 @@ async def test_a_changed_deadline_holds_for_transfers_that_are_under_way(
         await reloaded(live, patient)
         await eventually(lambda: len(live.told("ops", "TransferOverdue")) == 2)
         assert [t.status for t in live.told("ops", "TransferOverdue")] == ["firing", "resolved"]
-    finally:
-        live.watch.kill()
-        await alpha.stop()
-        await beta.stop()

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.config import Settings, from_dict
@@ -18,13 +18,23 @@ from tests.support.told import Told, eventually, told
 
 
 class Live:
-    """Its receivers are webhooks of ``receiver``, each on the path of its name. The network is one that nobody serves."""
+    """An async context manager that starts and kills it.
+
+    Its receivers are webhooks of ``receiver``, each on the path of its name. The network is one that nobody serves.
+    """
 
     def __init__(self, folder: Path, receiver: Receiver, config: Mapping[str, Any]) -> None:
         self.receiver = receiver
         self.url = f"sqlite:///{folder / 'live.db'}"
         self.watch = Chainwatch(folder, "")
         self.configure(config)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.watch.kill()
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """Write this configuration, whose ``receivers`` are names with further keys."""
