@@ -10,11 +10,10 @@ import asyncio
 import contextlib
 import os
 import pickle
-import signal
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from chainwatch import logs
@@ -34,17 +33,45 @@ BUFFERED = 1 << 20
 _LENGTH = struct.Struct(">Q")
 
 
-def is_worthwhile(ranges: Sequence[Range]) -> bool:
-    """Whether to read ``ranges`` in a process of its own: they are long, and there is a second processor."""
-    return _processors() > 1 and sum(r.last - r.first + 1 for r in ranges) >= WORTH_A_PROCESS
+class Reader:
+    """The other process, while it runs. Use ``started``."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def read(self, plan: Plan, ranges: Sequence[Range]) -> AsyncGenerator[SiftedBatch]:
+        """What `read_ranges` gives. To be called once.
+
+        A ``ChainError`` in the other process is raised here, with its text; so is one when the process dies.
+        """
+        assert self._process.stdin is not None
+        with contextlib.suppress(ConnectionError):  # it died: told when it is read from
+            self._process.stdin.write(pickle.dumps(_Work(plan.settings, tuple(ranges))))
+            await self._process.stdin.drain()
+            self._process.stdin.close()
+        while (item := await self._receive()) is not None:
+            if isinstance(item, _Failure):
+                raise ChainError(item.message)
+            yield item
+
+    async def _receive(self) -> SiftedBatch | _Failure | None:
+        assert self._process.stdout is not None
+        try:
+            (length,) = _LENGTH.unpack(await self._process.stdout.readexactly(_LENGTH.size))
+            data = await self._process.stdout.readexactly(length)
+        except asyncio.IncompleteReadError:
+            status = await self._process.wait()
+            raise ChainError(f"the process that reads the chains has ended with status {status}") from None
+        item: SiftedBatch | _Failure | None = pickle.loads(data)  # noqa: S301 - from our own process
+        return item
 
 
 @contextlib.asynccontextmanager
-async def reader(plan: Plan, ranges: Sequence[Range]) -> AsyncIterator[AsyncIterator[SiftedBatch]]:
-    """Read ``ranges`` in another process, which ends with the context; what it gives is that of `read_ranges`.
-
-    A ``ChainError`` there is raised here, with its text; so is one when the process dies.
-    """
+async def started() -> AsyncIterator[Reader | None]:
+    """Start the other process, which waits for its work and ends with the context; None where there is one processor."""
+    if processors() == 1:
+        yield None
+        return
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -52,41 +79,24 @@ async def reader(plan: Plan, ranges: Sequence[Range]) -> AsyncIterator[AsyncIter
         stdin=PIPE,
         stdout=PIPE,
         limit=BUFFERED,
+        start_new_session=True,  # a terminal's Ctrl-C is for this process, which ends the other
     )
     try:
-        assert process.stdin is not None
-        with contextlib.suppress(ConnectionError):  # it died: told when it is read from
-            process.stdin.write(pickle.dumps(_Work(plan.settings, tuple(ranges))))
-            await process.stdin.drain()
-            process.stdin.close()
-        yield _received(process)
+        yield Reader(process)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.communicate()
 
 
-def _processors() -> int:
+def is_worthwhile(ranges: Sequence[Range]) -> bool:
+    """Whether ``ranges`` are long enough to be read by another process."""
+    return sum(r.last - r.first + 1 for r in ranges) >= WORTH_A_PROCESS
+
+
+def processors() -> int:
     """Those that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-async def _received(process: Process) -> AsyncIterator[SiftedBatch]:
-    assert process.stdout is not None
-    while True:
-        try:
-            (length,) = _LENGTH.unpack(await process.stdout.readexactly(_LENGTH.size))
-            item = pickle.loads(await process.stdout.readexactly(length))  # noqa: S301 - from our own process
-        except asyncio.IncompleteReadError:
-            status = await process.wait()
-            raise ChainError(f"the process that reads the chains has ended with status {status}") from None
-        match item:
-            case SiftedBatch():
-                yield item
-            case _Failure():
-                raise ChainError(item.message)
-            case None:
-                return
 
 
 # --- the other process -----------------------------------------------------------------------------------
@@ -103,12 +113,12 @@ class _Failure(NamedTuple):
 
 def main() -> None:
     """The whole life of the reading process."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a terminal sends it to both; the one that we work for ends us
-    work: _Work = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own process
+    try:
+        work: _Work = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own process
+    except EOFError:
+        return  # the one that we work for is gone
     logs.configure(work.settings.log, logs.secrets_in(work.settings))
-    with contextlib.suppress(BrokenPipeError), few_collections():  # the one that we work for is gone
+    with contextlib.suppress(BrokenPipeError), few_collections():  # gone as well
         asyncio.run(_send_all(work, sys.stdout.buffer))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -26,7 +26,7 @@ class Range(msgspec.Struct, frozen=True):
 
 async def read_ranges(
     plan: Plan, pools: Mapping[str, Pool], ranges: Sequence[Range]
-) -> AsyncIterator[SiftedBatch]:
+) -> AsyncGenerator[SiftedBatch]:
     """The batches of all ``ranges``, by the time of their last block. Raises ``ChainError``."""
     steps = index_steps(plan.flows)
     sources: dict[str, AsyncGenerator[Batch]] = {}

@@ -11,7 +11,7 @@ import contextlib
 import enum
 import queue
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
-from chainwatch import reader, views
+from chainwatch import views
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.queue import ReceiverQueue
@@ -34,6 +34,7 @@ from chainwatch.lookback import search_openings
 from chainwatch.model import Searched, SiftedBatch, Signal, Transfer
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan
+from chainwatch.reader import Reader, is_worthwhile
 from chainwatch.reading import Range, read_ranges
 from chainwatch.store import alerts, blocks, outbox, schema, transfers
 from chainwatch.store.database import Database
@@ -115,16 +116,24 @@ async def resolve_ranges(
 class Replay:
     """One replay into one database.
 
-    ``notify`` sends what the alerts' routes say to the receivers. Use ``begin``, then ``run``, then ``report``.
+    ``reader`` reads long ranges. ``notify`` sends what the alerts' routes say to the receivers. Use ``begin``, then ``run``,
+    then ``report``.
     """
 
     def __init__(
-        self, plan: Plan, database: Database, pools: Mapping[str, Pool], *, notify: bool = False
+        self,
+        plan: Plan,
+        database: Database,
+        pools: Mapping[str, Pool],
+        reader: Reader | None = None,
+        *,
+        notify: bool = False,
     ) -> None:
         settings = plan.settings
         self._plan = plan
         self._database = database
         self._pools = pools
+        self._reader = reader
         self._notify = notify
         routes = [_told_once(route) for route in settings.routes] if notify else []
         self._alerts = AlertManager(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
@@ -173,7 +182,7 @@ class Replay:
             events += len(sifted.logs)
             progress(Progress(done, total, events))
 
-        async with self._reading([r for r in left if r.first <= r.last]) as batches:
+        async with contextlib.aclosing(self._read([r for r in left if r.first <= r.last])) as batches:
             while await self._take_some(batches, tell):
                 pass
         await self._look_back()
@@ -184,14 +193,6 @@ class Replay:
     async def report(self) -> dict[str, Any]:
         """What the replay found, ready for JSON. The same blocks and configuration give the same bytes."""
         return await self._database.read(self._report)
-
-    @contextlib.asynccontextmanager
-    async def _reading(self, ranges: Sequence[Range]) -> AsyncIterator[AsyncIterator[SiftedBatch]]:
-        if reader.is_worthwhile(ranges):
-            async with reader.reader(self._plan, ranges) as batches:
-                yield batches
-        else:
-            yield read_ranges(self._plan, self._pools, ranges)
 
     # --- the way of the batches -----------------------------------------------------------------------------
 
@@ -217,6 +218,11 @@ class Replay:
         feed.end()
         await writing
         return size >= EVENTS_A_COMMIT
+
+    def _read(self, ranges: Sequence[Range]) -> AsyncGenerator[SiftedBatch]:
+        if self._reader is not None and is_worthwhile(ranges):
+            return self._reader.read(self._plan, ranges)
+        return read_ranges(self._plan, self._pools, ranges)
 
     async def _write(self, items: Iterable[SiftedBatch | Searched]) -> None:
         now = time.time() - self._longest_wait

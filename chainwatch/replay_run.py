@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from chainwatch import reader
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.plan import Plan
@@ -42,13 +43,14 @@ async def replay(
     start = _by_network(wanted.start, networks, "--from", end_of_day=False)
     end = _by_network(wanted.end, networks, "--to", end_of_day=True)
     async with contextlib.AsyncExitStack() as stack:
+        other = await stack.enter_async_context(reader.started())
         session = await stack.enter_async_context(open_session())
         pools = {
             name: await stack.enter_async_context(Pool(plan.settings.networks[name], session))
             for name in networks
         }
         opened = stack.enter_context(contextlib.closing(Database.open(database, durable=durable)))
-        work = Replay(plan, opened, pools, notify=wanted.notify)
+        work = Replay(plan, opened, pools, other, notify=wanted.notify)
         if wanted.resume:
             work.resume()
         else:

@@ -47,6 +47,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.subprocess.Process]
     return processes
 
 
+@pytest.fixture(autouse=True)
+def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "processors", lambda: 2)
+
+
 async def _read_here(plan: Plan) -> list[SiftedBatch]:
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_session())
@@ -56,8 +61,9 @@ async def _read_here(plan: Plan) -> list[SiftedBatch]:
 
 
 async def _read_elsewhere(plan: Plan) -> list[SiftedBatch]:
-    async with reader.reader(plan, RANGES) as batches:
-        return await _all(batches)
+    async with reader.started() as other:
+        assert other is not None
+        return await _all(other.read(plan, RANGES))
 
 
 async def _all(batches: AsyncIterator[SiftedBatch]) -> list[SiftedBatch]:
@@ -103,8 +109,9 @@ async def test_the_batches_of_all_networks_come_in_the_order_of_time(plan: Plan)
 async def test_the_process_ends_with_the_context_however_far_it_came(
     plan: Plan, started: list[asyncio.subprocess.Process]
 ) -> None:
-    async with reader.reader(plan, RANGES) as batches:
-        await anext(batches)
+    async with reader.started() as other:
+        assert other is not None
+        await anext(other.read(plan, RANGES))
 
     assert [process.returncode is not None for process in started] == [True]
 
@@ -120,10 +127,11 @@ async def test_what_the_process_cannot_do_is_raised_with_its_reason(plan: Plan) 
 async def test_a_process_that_dies_ends_the_reading_with_an_error_and_not_early(
     plan: Plan, started: list[asyncio.subprocess.Process]
 ) -> None:
-    async with reader.reader(plan, RANGES) as batches:
+    async with reader.started() as other:
+        assert other is not None
         started[0].kill()
         with pytest.raises(ChainError, match="ended with status -9"):
-            await _all(batches)
+            await _all(other.read(plan, RANGES))
 
 
 async def test_a_process_that_does_not_start_is_an_error(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,13 +141,18 @@ async def test_a_process_that_does_not_start_is_an_error(plan: Plan, monkeypatch
         await _read_elsewhere(plan)
 
 
-@pytest.mark.parametrize(
-    ("blocks", "processors", "worthwhile"), [(999, 2, False), (1_000, 2, True), (1_000, 1, False)]
-)
-def test_short_ranges_and_lone_processors_are_not_worth_a_process(
-    blocks: int, processors: int, worthwhile: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reader, "_processors", lambda: processors)
+@pytest.mark.parametrize(("blocks", "worthwhile"), [(999, False), (1_000, True)])
+def test_short_ranges_are_not_worth_another_process(blocks: int, worthwhile: bool) -> None:
     ranges = [Range("alpha", 1, blocks - 400), Range("beta", 101, 500)]
 
     assert reader.is_worthwhile(ranges) == worthwhile
+
+
+async def test_where_there_is_one_processor_nothing_is_started(
+    monkeypatch: pytest.MonkeyPatch, started: list[asyncio.subprocess.Process]
+) -> None:
+    monkeypatch.setattr(reader, "processors", lambda: 1)
+
+    async with reader.started() as other:
+        assert other is None
+    assert started == []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
-from chainwatch import lookback, reader, replay, replay_run
+from chainwatch import lookback, replay, replay_run
 from chainwatch.chain import history
 from chainwatch.chain.errors import ChainError
 from chainwatch.plan import Plan, load_plan
@@ -113,7 +113,7 @@ async def test_s7_the_report_has_the_same_bytes_on_either_database_and_in_every_
         monkeypatch.setattr(replay, "EVENTS_A_COMMIT", commits)
         await watched.serve(chains, Faults(delay=partial(chance.choice, (0.0, 0.0, 0.02))))
         reports.append(json.dumps(await watched.replay(network=f"max_block_range = {pages}")))
-    monkeypatch.setattr(reader, "is_worthwhile", lambda _ranges: False)
+    monkeypatch.setattr(replay, "is_worthwhile", lambda _ranges: False)
     reports.append(json.dumps(await watched.replay()))
 
     assert len(set(reports)) == 1
@@ -180,7 +180,7 @@ async def test_blocks_before_the_range_are_looked_for_once_for_many_transfers(
     chains: dict[str, Recording], watched: Bridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookback, "KEYS_AT_ONCE", 2)
-    monkeypatch.setattr(reader, "is_worthwhile", lambda _ranges: False)  # what one pool asks is counted
+    monkeypatch.setattr(replay, "is_worthwhile", lambda _ranges: False)  # what one pool asks is counted
     await watched.serve(chains)
 
     await watched.replay()
