@@ -71,6 +71,17 @@ class Alerting:
         for queue in self.queues:
             queue.wake()
 
+    async def until_nothing_waits(self) -> None:
+        """Return once every queue is empty."""
+
+        def waiting() -> bool:
+            with self.database.reading() as connection:
+                return outbox.has_pending(connection, [receiver.name for receiver in self._receivers])
+
+        async with asyncio.timeout(20):
+            while waiting():
+                await asyncio.sleep(0.01)
+
     async def until_delivered(self, count: int) -> None:
         """Return once ``count`` notifications are marked as delivered."""
 
@@ -121,8 +132,8 @@ def _heard(server: Receiver) -> dict[str, list[str]]:
     heard: dict[str, list[str]] = defaultdict(list)
     for key, request in {r.headers["Idempotency-Key"]: r for r in reversed(server.requests)}.items():
         assert key
-        (alert,) = request.json()["alerts"]
-        heard[alert["labels"]["n"]].insert(0, alert["status"])
+        for alert in reversed(request.json()["alerts"]):
+            heard[alert["labels"]["n"]].insert(0, alert["status"])
     return heard
 
 
@@ -134,7 +145,7 @@ async def test_what_fires_and_ends_is_told_in_order_through_every_kind_of_fault_
         alerting = start(_webhook(server))
         await alerting.apply([_fires(n) for n in range(5)])
         await alerting.apply([_ends(n) for n in range(5)])
-        await alerting.until_delivered(10)
+        await alerting.until_nothing_waits()
         assert _heard(server) == {str(n): ["firing", "resolved"] for n in range(5)}
 
 
@@ -144,9 +155,8 @@ async def test_a_receiver_that_was_down_hears_of_all_that_came_and_went(start: S
         alerting = start(_webhook(server))
         await alerting.apply([_fires(1)])
         await alerting.apply([_ends(1)])
-        await asyncio.sleep(0.05)
         await server.start()
-        await alerting.until_delivered(2)
+        await alerting.until_nothing_waits()
         assert _heard(server) == {"1": ["firing", "resolved"]}
 
 

@@ -183,7 +183,8 @@ def test_a_function_may_send_alerts_itself() -> None:
 
         alerts.register_receiver("me", hear, **AT_ONCE)
         alerts.send_alert("high", "test", "Down")
-        until(lambda: names(heard) == [("firing", "Down"), ("firing", "Heard")])
+        until(lambda: len(heard) == 2)
+    assert names(heard) == [("firing", "Down"), ("firing", "Heard")]
 
 
 def test_close_tells_what_waits_for_its_group() -> None:
@@ -220,15 +221,16 @@ def test_close_without_time_hastens_nothing(tmp_path: Path) -> None:
     assert not heard
 
 
-def test_a_reload_takes_new_receivers_and_routes_and_keeps_what_is_registered() -> None:
-    heard: dict[str, list[Notification]] = {"me": [], "you": []}
+def test_a_reload_keeps_what_is_registered() -> None:
+    heard: list[Notification] = []
     with AlertManager.from_config({}) as alerts:
-        alerts.register_receiver("me", heard["me"].append, **AT_ONCE)
+        alerts.register_receiver("me", heard.append, **AT_ONCE)
         alerts.send_alert("high", "test", "Down")
-        until(lambda: names(heard["me"]) == [("firing", "Down")])
+        until(lambda: len(heard) == 1)
         alerts.reload({"intervals": {"night": {"times": ["22:00-07:00"]}}})
         alerts.send_alert("high", "test", "Slow")
-        until(lambda: names(heard["me"]) == [("firing", "Down"), ("firing", "Slow")])
+        until(lambda: len(heard) == 2)
+    assert names(heard) == [("firing", "Down"), ("firing", "Slow")]
 
 
 async def test_a_reload_moves_what_fires_to_a_new_receiver_and_ends_the_old_queue() -> None:
@@ -343,7 +345,8 @@ def test_what_ended_is_forgotten_after_its_retention(tmp_path: Path) -> None:
         alerts.send_alert("high", "test", "New")  # the newest is kept, for its number
     time.sleep(0.15)
     with AlertManager.from_config(settings) as alerts:
-        until(lambda: [alert.name for alert in alerts.get_recent_alerts(5)] == ["New"])
+        until(lambda: len(alerts.get_recent_alerts(5)) == 1)
+        assert [alert.name for alert in alerts.get_recent_alerts(5)] == ["New"]
 
 
 @pytest.mark.parametrize("number", range(2))

@@ -102,7 +102,8 @@ async def test_a_deadline_committed_while_the_table_is_read_is_not_missed(
     deadline = _due_in(1)
     table.during_load = lambda: scheduler.added([deadline])
     await scheduler.start()
-    await eventually(lambda: deadline in table.handed)
+    await eventually(lambda: bool(table.handed))
+    assert table.handed == [deadline]
 
 
 async def test_more_than_can_be_held_are_read_page_by_page_s10(
@@ -124,7 +125,8 @@ async def test_those_beyond_the_room_are_held_once_there_is_room_again(
     await eventually(lambda: table.reads == [0])
     table.rows = [_due_in(1, n) for n in range(12)]
     scheduler.added(table.rows)
-    await eventually(lambda: {d.transfer_id for d in table.handed} == set(range(12)))
+    await eventually(lambda: len({d.transfer_id for d in table.handed}) == 12)
+    assert {d.transfer_id for d in table.handed} == set(range(12))
 
 
 async def test_deadlines_that_could_not_be_handed_over_are_handed_over_again(
@@ -151,7 +153,9 @@ async def test_a_table_that_cannot_be_read_is_read_again(
 
     table.during_load = fail
     await scheduler.start()
-    await eventually(lambda: table.handed == table.rows)
+    await eventually(lambda: bool(table.handed))
+    assert table.handed == table.rows
+    assert not next(failures, False), "both failures were met"
 
 
 async def test_a_deadline_is_handed_over_again_only_when_it_was_armed_again(
@@ -162,5 +166,8 @@ async def test_a_deadline_is_handed_over_again_only_when_it_was_armed_again(
     await eventually(lambda: table.reads == [0])
     scheduler.added([deadline])
     await eventually(lambda: table.handed == [deadline])
+    await asyncio.sleep(0.02)
+    assert table.handed == [deadline]
     scheduler.added([deadline])
-    await eventually(lambda: table.handed == [deadline, deadline])
+    await eventually(lambda: len(table.handed) > 1)
+    assert table.handed == [deadline, deadline]

@@ -45,7 +45,8 @@ def test_a_database_made_by_migrations_is_taken_as_up_to_date(database_url: str)
         command.upgrade(config, "head")
     engine.dispose()
 
-    Database.open(database_url).close()
+    with closing(Database.open(database_url)) as database, database.reading() as connection:
+        assert schema.current_version(connection) == schema.HEAD
 
 
 def test_the_times_of_alerts_are_milliseconds_from_version_0005_on(database_url: str) -> None:

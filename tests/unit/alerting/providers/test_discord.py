@@ -143,6 +143,7 @@ async def test_a_message_is_sent_and_confirmed(server: Receiver, provider: Disco
 async def test_an_answer_without_content_means_taken(server: Receiver, provider: DiscordProvider) -> None:
     server.script.append(Answer(204))
     await provider.deliver(notification(), NO_SESSION)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -110,11 +110,13 @@ async def test_the_signature_is_over_timestamp_and_body(server: Receiver) -> Non
 async def test_every_2xx_means_taken(server: Receiver, status: int) -> None:
     server.script.append(Answer(status))
     await _deliver(_provider(server.url))
+    assert len(server.requests) == 1
 
 
 async def test_an_answer_cut_off_after_its_status_means_taken(server: Receiver) -> None:
     server.script.append(Answer(200, drop=True))
     await _deliver(_provider(server.url))
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
