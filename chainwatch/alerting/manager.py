@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alerting import tending
+from chainwatch.alerting.flushing import flush
 from chainwatch.alerting.incidents import Incidents, Place
 from chainwatch.alerting.lifecycle import fingerprint, normal_labels, transition
 from chainwatch.alerting.policies import Policies
@@ -87,7 +88,7 @@ class AlertManager:
             times.append(self._incidents.advance(connection, now))
         while (next_flush := alert_groups.next_flush(connection)) is not None and next_flush <= now:
             groups = alert_groups.due(connection, now, FLUSH_PAGE)
-            self.teller.flush(connection, groups, now)
+            flush(self.teller, connection, groups, now)
         if moves:
             times.append(tending.next_time(connection, self.policies, now))
         return min((time for time in (*times, next_flush) if time is not None), default=None)

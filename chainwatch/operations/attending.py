@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alerting import tending
+from chainwatch.alerting import cooling, tending
+from chainwatch.alerting.policy.holding import Cooldown
 from chainwatch.config import matching
 from chainwatch.operations.looking import Look, alert_view
 from chainwatch.store import acknowledgements, alerts, history, holds, silences
@@ -119,8 +120,12 @@ def preview(look: Look, match: Mapping[str, Sequence[str]]) -> list[dict[str, An
 def set_cooldown(
     look: Look, match: Mapping[str, Sequence[str]], by: Sequence[str], seconds: float, author: str
 ) -> int:
-    """Set a cooldown, which comes before all others; its id. 0 ``seconds`` lifts those after it."""
+    """Set a cooldown, which comes before all others; its id. 0 ``seconds`` lifts those after it.
+
+    What was told within its time counts.
+    """
     with look.database.transaction() as connection:
+        cooling.remember(connection, Cooldown(matching.build(match), tuple(by), seconds), look.now)
         return holds.add_cooldown(connection, StoredCooldown(0, match, tuple(by), seconds, author, look.now))
 
 

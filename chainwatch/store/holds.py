@@ -112,9 +112,13 @@ def told_at(connection: sa.Connection, pairs: Iterable[tuple[str, str]]) -> dict
 
 def note_told(connection: sa.Connection, pairs: Iterable[tuple[str, str]], now: float) -> None:
     """Note that each (receiver, condition) is told now."""
-    bulk.upsert(
-        connection, tellings, ("receiver", "condition", "at"), [(*pair, now) for pair in sorted(set(pairs))]
-    )
+    save_told(connection, dict.fromkeys(pairs, now))
+
+
+def save_told(connection: sa.Connection, told: Mapping[tuple[str, str], float]) -> None:
+    """Note when each (receiver, condition) was told."""
+    rows = [(*pair, told[pair]) for pair in sorted(told)]
+    bulk.upsert(connection, tellings, ("receiver", "condition", "at"), rows)
 
 
 def prune_told(connection: sa.Connection, before: float, limit: int) -> int:

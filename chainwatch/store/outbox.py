@@ -196,15 +196,20 @@ def list_notifications(
     return [_queued(row) for row in connection.execute(query)]
 
 
+def between(connection: sa.Connection, since: float, until: float | None = None) -> list[Queued]:
+    """The notifications queued from ``since`` to ``until``, oldest first."""
+    query = sa.select(notifications).where(notifications.c.created_at >= since).order_by(notifications.c.id)
+    if until is not None:
+        query = query.where(notifications.c.created_at <= until)
+    return [_queued(row) for row in connection.execute(query)]
+
+
 def about(
     connection: sa.Connection, alert_ids: Sequence[int], since: float, until: float | None
 ) -> list[Queued]:
     """The notifications that tell of any of these alerts, queued from ``since`` to ``until``, oldest first."""
     wanted = set(alert_ids)
-    query = sa.select(notifications).where(notifications.c.created_at >= since).order_by(notifications.c.id)
-    if until is not None:
-        query = query.where(notifications.c.created_at <= until)
-    found = map(_queued, connection.execute(query))
+    found = between(connection, since, until)
     return [one for one in found if wanted.intersection((*one.payload.firing, *one.payload.resolved))]
 
 

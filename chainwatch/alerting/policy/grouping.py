@@ -17,8 +17,10 @@ from chainwatch.store.alert_groups import Group, Member
 
 SCHEDULING_SLACK = 1.0
 """Seconds by which a flush may come late and still count as on its tick."""
-SHORTEST_REPEAT = 1.0
+SHORTEST_REPEAT = 0.1
 """Seconds; a repeat_interval below it would repeat within one flush."""
+DUST = 1e-5
+"""Seconds by which sums of times may be off."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -39,7 +41,7 @@ def next_tick(base: float, interval: float, at: float) -> float:
     """The first of ``base``, ``base + interval``, … after ``base`` that is not before ``at``."""
     if interval <= 0:
         return at
-    return base + max(1, math.ceil((at - base) / interval)) * interval
+    return base + max(1, math.ceil((at - base - DUST) / interval)) * interval
 
 
 def messages(members: Sequence[Member], *, send_resolved: bool, repeat: bool) -> list[Message]:
@@ -84,7 +86,7 @@ def digest(members: Sequence[Member], *, send_resolved: bool, empty: bool) -> li
 
 def is_repeat_due(group: Group, repeat_interval: float, now: float) -> bool:
     """Whether a group's firing alerts are told again though nothing changed."""
-    return group.sent_at is not None and now >= group.sent_at + max(repeat_interval, SHORTEST_REPEAT)
+    return group.sent_at is not None and now >= group.sent_at + max(repeat_interval, SHORTEST_REPEAT) - DUST
 
 
 def after_flush(

@@ -1,7 +1,9 @@
 """What keeps alerts from being told, over a real database: what is told when, and what is recorded."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -435,6 +437,27 @@ def test_a_digest_tells_everything_once_a_day(connection: sa.Connection) -> None
     assert told(connection) == [[("firing", "a"), ("resolved", "b")]]
     m.flush(connection, midnight + 33 * 3600)
     assert told(connection)[1:] == [[("firing", "a")]]
+
+
+@pytest.mark.parametrize(
+    ("noon", "nights"),
+    [
+        ("2026-03-28T12:00:00+01:00", ["03-29T03:30+02:00", "03-30T02:30+02:00", "03-31T02:30+02:00"]),
+        ("2026-10-24T12:00:00+02:00", ["10-25T02:30+02:00", "10-26T02:30+01:00", "10-27T02:30+01:00"]),
+    ],
+    ids=["spring skips its time", "autumn shows it twice"],
+)
+def test_a_digest_comes_once_in_each_night_though_the_clocks_change(
+    connection: sa.Connection, noon: str, nights: list[str]
+) -> None:
+    start = datetime.fromisoformat(noon).timestamp()
+    m = manager(route(digest="daily 02:30 Europe/Berlin"))
+    due = m.apply(connection, [fires(at=int(start))], start)
+    while due is not None and due < start + 2.7 * 86_400:
+        due = m.flush(connection, due)
+    zone = ZoneInfo("Europe/Berlin")
+    sent = [q.created_at for q in reversed(outbox.list_notifications(connection))]
+    assert [datetime.fromtimestamp(at, zone).isoformat(timespec="minutes")[5:] for at in sent] == nights
 
 
 def test_a_digest_is_sent_empty_when_that_is_asked_for(connection: sa.Connection) -> None:

@@ -190,6 +190,20 @@ def test_a_route_that_changes_its_match_tells_its_receiver_nothing_twice(
     assert alert_groups.next_flush(connection) is None
 
 
+@pytest.mark.parametrize(
+    ("interval", "repeat", "every"), [(0.2, 0.001, 0.2), (0.3, 0.9, 0.9), (0.7, 4.9, 4.9), (0.7, 1.0, 1.4)]
+)
+def test_repeats_come_on_the_first_tick_after_their_time_however_short(
+    connection: sa.Connection, interval: float, repeat: float, every: float
+) -> None:
+    m = _manager(route(group_interval=f"{interval * 1000:.0f}ms", repeat_interval=f"{repeat * 1000:.0f}ms"))
+    now = NOW + 0.123
+    due = m.apply(connection, [fires()], now)
+    while due is not None and due < now + 5 * every - interval / 2:
+        due = m.flush(connection, due)
+    assert len(told(connection)) == 5
+
+
 def test_a_route_that_is_gone_repeats_nothing(connection: sa.Connection) -> None:
     _manager(route(match={"severity": "P1"}, repeat_interval="60s")).apply(connection, [fires()], NOW)
     _manager(route("new")).flush(connection, NOW + 100_000)

@@ -199,6 +199,18 @@ def test_a_cooldown_set_while_running_comes_before_the_configured_ones(world: Wo
     assert world.run("cooldowns", "remove", "1").output == "1 removed\n"
 
 
+def test_a_cooldown_set_amid_the_noise_counts_from_what_was_told(world: World) -> None:
+    def comes_and_goes(later: float) -> None:
+        world.raise_alert()
+        world.run("alerts", "resolve", str(world.read("alerts")[0]["id"]))
+        world.flush(later=later)
+
+    comes_and_goes(20)
+    assert world.run("cooldowns", "set", "alertname=TransferOverdue", "--within", "1h").exit_code == 0
+    comes_and_goes(40)
+    assert world.queued("ops") == 2, "firing and resolved of the first only"
+
+
 def test_the_tree_is_drawn_with_the_way_taken(world: World) -> None:
     drawn = world.run("routes", "test", "alertname=TransferOverdue", "severity=high").output
     assert '→   {alertname=~"Transfer.*"} → ops' in drawn
