@@ -46,7 +46,7 @@ class Reloads:
             except (ConfigError, StoreError, Refused) as error:
                 reason = str(error)
             except Exception as error:  # noqa: BLE001 - whatever it is, what runs goes on
-                reason = f"{type(error).__name__}: {error}"
+                reason = f"{type(error).__name__} while it was read: please report this defect"
             else:
                 _log.info("the configuration was read again", config=str(self._config))
                 return self._plan
