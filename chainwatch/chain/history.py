@@ -7,6 +7,7 @@ that have logs where the node gives no timestamps with them. Headers between nee
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import NamedTuple
@@ -15,8 +16,8 @@ import structlog
 
 from chainwatch.chain.errors import Disputed, MalformedAnswer, NotThere, RangeTooWide
 from chainwatch.chain.pool import Pool
-from chainwatch.chain.proof import Doubts, proven_page, to_prove
-from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.proof import Doubts, everything_in, prove_lacking, proven_page, to_prove
+from chainwatch.chain.rpc import CUT_AT, Endpoint
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.chain.wire import LogFilter
 from chainwatch.model import Batch, Header, RawLog
@@ -104,7 +105,7 @@ async def header_at(pool: Pool, number: int) -> Header:
 async def heavy_block_logs(endpoint: Endpoint, wanted: LogFilter, block: int) -> list[RawLog]:
     """The logs of one block that may be too much for one answer: by topic then, and at last from its receipts."""
     try:
-        return await endpoint.logs(wanted, block, block)
+        return await _uncut(endpoint, wanted, block, await endpoint.logs(wanted, block, block))
     except RangeTooWide as error:
         if error.timed_out:
             raise
@@ -116,8 +117,20 @@ async def heavy_block_logs(endpoint: Endpoint, wanted: LogFilter, block: int) ->
             if error.timed_out:
                 raise
         else:
-            return sorted((log for part in parts for log in part), key=lambda log: log.log_index)
+            logs = sorted((log for part in parts for log in part), key=lambda log: log.log_index)
+            return await _uncut(endpoint, wanted, block, logs, any(len(part) in CUT_AT for part in parts))
     return await endpoint.receipt_logs(wanted, block)
+
+
+async def _uncut(
+    endpoint: Endpoint, wanted: LogFilter, block: int, logs: list[RawLog], suspected: bool = False
+) -> list[RawLog]:
+    """``logs`` of ``block``, or more of them where their round number comes from an answer that was cut off."""
+    if not suspected and len(logs) not in CUT_AT:
+        return logs
+    (told,) = await endpoint.blocks([block])
+    whole = [log for log in await everything_in(endpoint, told) or () if wanted.matches(log)]
+    return whole if len(whole) > len(logs) else logs
 
 
 _log = structlog.get_logger("chainwatch.chain")
@@ -178,6 +191,8 @@ async def _read_page(
             raise NotThere(
                 endpoint.name, f"lacks logs before block {endpoint.lacks_before}: refused for them"
             )
+        if endpoint.lacks_logs_of is not None and first <= endpoint.lacks_logs_of.header.number:
+            await prove_lacking(endpoint)
         logs = await (
             heavy_block_logs(endpoint, wanted, first) if first == last else endpoint.logs(wanted, first, last)
         )
@@ -185,6 +200,8 @@ async def _read_page(
         numbers.update(to_prove(endpoint, first, last, whole[1], logs))
         blocks = await endpoint.blocks(sorted(numbers)) if numbers else []
         headers = {block.header.number: block.header for block in blocks}
+        if not pool.alone:
+            _check_times(endpoint, list(headers.values()))
         logs = _checked(endpoint, logs, headers)
         asked.append(endpoint)
         try:
@@ -227,6 +244,15 @@ def _refuse(endpoint: Endpoint, last: int) -> None:
         endpoint=endpoint.name,
         before=last + 1,
     )
+
+
+def _check_times(endpoint: Endpoint, headers: Sequence[Header]) -> None:
+    for earlier, later in itertools.pairwise(headers):
+        if later.timestamp < earlier.timestamp:
+            raise MalformedAnswer(
+                endpoint.name,
+                f"block {later.number} was made at {later.timestamp}, before block {earlier.number} at {earlier.timestamp}",
+            )
 
 
 def _checked(endpoint: Endpoint, logs: list[RawLog], headers: dict[int, Header]) -> list[RawLog]:

@@ -233,11 +233,13 @@ class Member:
             await self.endpoint.ask(Call("eth_subscribe", ("newHeads",)), self._timeout)
             await self._verify()
             aside = asyncio.create_task(self._aside.wait())
-            await asyncio.wait((closed, aside), timeout=PEACE, return_when=asyncio.FIRST_COMPLETED)
-            if not closed.done() and not aside.done():
-                self._failures = 0
-                await asyncio.wait((closed, aside), return_when=asyncio.FIRST_COMPLETED)
-            aside.cancel()
+            try:
+                await asyncio.wait((closed, aside), timeout=PEACE, return_when=asyncio.FIRST_COMPLETED)
+                if not closed.done() and not aside.done():
+                    self._failures = 0
+                    await asyncio.wait((closed, aside), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                aside.cancel()
             if closed.done():
                 raise TransportError(self.name, "the WebSocket was closed")
 

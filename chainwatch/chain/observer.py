@@ -346,8 +346,8 @@ class Observer:
         pause = min(FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
         self._failures += 1
         await asyncio.sleep(FIRST_PAUSE)
-        if isinstance(error, Unavailable):
-            await self._wait(pause * random.uniform(0.5, 1.0))  # until an endpoint is back
+        if isinstance(error, Unavailable | NotThere) and not isinstance(error, Disputed):
+            await self._wait(pause * random.uniform(0.5, 1.0))  # an endpoint may be back, a block be there
         else:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 

@@ -12,7 +12,7 @@ from chainwatch.chain.transport import Transport
 LEAST = 5.0
 """Calls a second below which nothing is learned: an endpoint that wants fewer is set aside for a while each time."""
 
-FASTER_AFTER = 30.0
+FASTER_AFTER = 15.0
 FASTER_BY = 1.5
 """Seconds without a complaint after which a learned rate is raised, and the factor."""
 
@@ -58,6 +58,8 @@ class PacedTransport:
         """The endpoint wants fewer calls: half of those that it got in the last second."""
         now = asyncio.get_running_loop().time()
         sent = sum(calls for at, calls in self._recent if now - at <= WINDOW) / WINDOW
+        if not sent:
+            return  # it was a connection that was too much
         least = LEAST if self._most is None else min(LEAST, self._most)
         self._set_rate(max(least, min(sent, self.rate or sent) / 2))
         self._complained_at = now

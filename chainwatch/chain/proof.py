@@ -59,6 +59,22 @@ def to_prove(endpoint: Endpoint, first: int, last: int, end: int, logs: Sequence
     return witness + silent
 
 
+async def prove_lacking(endpoint: Endpoint) -> None:
+    """Raises `Disputed` while the endpoint still has no logs of the block of which it had none: all else is in vain."""
+    block = endpoint.lacks_logs_of
+    if block is None:
+        return
+    everything = await everything_in(endpoint, block)
+    if everything is not None and not everything:
+        raise Disputed(
+            endpoint.name,
+            f"no logs of block {block.header.number}, though its bloom says that there are some: "
+            "the node is pruned, or leaves logs out",
+        )
+    endpoint.lacks_logs_of = None
+    endpoint.holds_from = min(endpoint.holds_from, block.header.number)
+
+
 async def proven_page(
     endpoint: Endpoint, wanted: LogFilter, blocks: Sequence[Block], logs: list[RawLog]
 ) -> list[RawLog]:
@@ -96,43 +112,7 @@ async def proven_logs(
     return sorted([*logs, *missed], key=lambda log: (log.block_number, log.log_index)) if missed else logs
 
 
-async def _prove_age(endpoint: Endpoint, blocks: Sequence[Block], logs: Sequence[RawLog]) -> None:
-    """Looks whether the endpoint has logs as old as ``blocks``, watched or not: a pruned one answers that there are none."""
-    if logs:
-        endpoint.holds_from = min(endpoint.holds_from, logs[0].block_number)
-    older = [b for b in blocks if b.header.number < endpoint.holds_from and bloom.tells(b.bloom)]
-    if not older or endpoint.foreign_blooms:
-        return
-    block = older[0]
-    everything = await _everything(endpoint, block)
-    if everything is not None and not everything:
-        raise Disputed(
-            endpoint.name,
-            f"no logs of block {block.header.number}, though its bloom says that there are some: "
-            "the node is pruned, or leaves logs out",
-        )
-    endpoint.holds_from = block.header.number
-
-
-def _suspect(block: Block, wanted: LogFilter) -> bool:
-    return block.bloom is not None and bloom.tells(block.bloom) and bloom.admits(block.bloom, wanted)
-
-
-async def _missed(endpoint: Endpoint, wanted: LogFilter, block: Block) -> list[RawLog]:
-    """The logs of ``wanted`` in ``block``; empty only when all logs of the block together make its bloom."""
-    number = block.header.number
-    everything = await _everything(endpoint, block)
-    found = [log for log in everything or () if wanted.matches(log)]
-    if not found and everything is None:
-        raise Disputed(
-            endpoint.name, f"no logs of block {number}, against its bloom, and no other way to ask for them"
-        )
-    if not found and not endpoint.foreign_blooms and bloom.bloom_of(everything or ()) != block.bloom:
-        raise Disputed(endpoint.name, f"no logs of block {number}, though its bloom says that there are some")
-    return found
-
-
-async def _everything(endpoint: Endpoint, block: Block) -> list[RawLog] | None:
+async def everything_in(endpoint: Endpoint, block: Block) -> list[RawLog] | None:
     """All logs of ``block`` by the first way that gives all that its bloom tells of, else by the one that gives most.
 
     None when the endpoint can be asked in no way. Raises `RpcError` when it does not answer now.
@@ -150,3 +130,32 @@ async def _everything(endpoint: Endpoint, block: Block) -> list[RawLog] | None:
             return logs
         most = logs if most is None or len(logs) > len(most) else most
     return most
+
+
+async def _prove_age(endpoint: Endpoint, blocks: Sequence[Block], logs: Sequence[RawLog]) -> None:
+    """Looks whether the endpoint has logs as old as ``blocks``, watched or not: a pruned one answers that there are none."""
+    if logs:
+        endpoint.holds_from = min(endpoint.holds_from, logs[0].block_number)
+    older = [b for b in blocks if b.header.number < endpoint.holds_from and bloom.tells(b.bloom)]
+    if not older or endpoint.foreign_blooms:
+        return
+    endpoint.lacks_logs_of = older[0]
+    await prove_lacking(endpoint)
+
+
+def _suspect(block: Block, wanted: LogFilter) -> bool:
+    return block.bloom is not None and bloom.tells(block.bloom) and bloom.admits(block.bloom, wanted)
+
+
+async def _missed(endpoint: Endpoint, wanted: LogFilter, block: Block) -> list[RawLog]:
+    """The logs of ``wanted`` in ``block``; empty only when all logs of the block together make its bloom."""
+    number = block.header.number
+    everything = await everything_in(endpoint, block)
+    found = [log for log in everything or () if wanted.matches(log)]
+    if not found and everything is None:
+        raise Disputed(
+            endpoint.name, f"no logs of block {number}, against its bloom, and no other way to ask for them"
+        )
+    if not found and not endpoint.foreign_blooms and bloom.bloom_of(everything or ()) != block.bloom:
+        raise Disputed(endpoint.name, f"no logs of block {number}, though its bloom says that there are some")
+    return found

@@ -78,6 +78,8 @@ class Endpoint:
         """The block before which logs were found to be missing here: a pruned node."""
         self.holds_from = math.inf
         """The oldest block of which logs were had here."""
+        self.lacks_logs_of: Block | None = None
+        """A block whose logs were not to be had here when they were asked for last."""
         self.foreign_blooms = False
         """Whether a block here had a log that its bloom, or the lack of one, excludes: its blooms tell nothing."""
         self._transport = transport
@@ -215,9 +217,10 @@ class Endpoint:
             raise MalformedAnswer(self.name, f"another block was answered than the asked {blocks[-1].number}")
         logs: list[RawLog] = []
         for block, result in zip(blocks, results, strict=True):
-            logs += self._stamped(
-                self._logs(result, wanted, block.number, block.number), {block.number: block}
-            )
+            some = self._logs(result, wanted, block.number, block.number)
+            if len(some) in CUT_AT:
+                raise RangeTooWide(self.name, f"exactly {len(some)} logs of one block: perhaps cut off")
+            logs += self._stamped(some, {block.number: block})
         return logs
 
     async def _logs_by_range(self, wanted: LogFilter, blocks: Sequence[Header]) -> list[RawLog]:

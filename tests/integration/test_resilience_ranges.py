@@ -174,6 +174,12 @@ async def test_row_13_a_pruned_only_endpoint_is_held_and_it_is_said_S1(
             await follower.until(lambda: follower.observer.status.disputed is not None)
             assert "pruned" in str(follower.observer.status.disputed)
             assert follower.at == -1
+            asked = node.asked["eth_getBlockByNumber"]
+            await follower.until(lambda: node.asked["eth_getBlockReceipts"] > 8)
+            assert node.asked["eth_getBlockByNumber"] < asked + 20, "the rest is not asked for in vain"
+            node.silent_about = lambda n: False
+            await follower.until(lambda: follower.at == 600)
+    assert follower.pings == PINGS
 
 
 async def test_row_13_a_pruned_endpoint_is_found_out_though_nothing_watched_is_in_its_blocks(
@@ -234,3 +240,57 @@ async def test_few_headers_are_asked_for_of_a_long_range_and_none_where_every_bl
     async with FakeNode(dense) as node:
         assert await pings_of(node, last=3000) == list(range(1, 3001))
         assert node.asked["eth_getBlockByNumber"] <= node.asked["eth_getLogs"]
+
+
+class Cutting(FakeNode):
+    """Gives the first hundred logs of any question for logs, and says nothing of the others."""
+
+    def _result(self, method: str, params: list[Any]) -> Any:
+        told: Any = super()._result(method, params)
+        return told[:100] if method == "eth_getLogs" else told
+
+
+@pytest.mark.parametrize("receipts", [True, False])
+@pytest.mark.parametrize("start", [0, 55])
+async def test_row_12_one_block_that_is_cut_at_a_round_number_is_read_from_its_receipts_S1(
+    receipts: bool, start: int
+) -> None:
+    chain = FakeChain()
+    chain.mine(count=60)
+    chain.mine(*[ping(number) for number in range(250)])
+    chain.mine(*[ping(number) for number in range(250, 350)])  # a round number that is right
+    if start == 0:
+        chain.mine(count=60)
+    async with Cutting(chain) as node:
+        if not receipts:
+            node.fail("eth_getBlockReceipts", "error", UNSUPPORTED, times=None)
+        settings = network_settings(node.http_url, start_block=start, reorg_window=20)
+        async with open_pool(settings) as opened, Follower(settings, opened).running() as follower:
+            await follower.until(lambda: follower.at == len(chain.blocks) - 1)
+    assert follower.pings == list(range(350))
+
+
+async def test_row_12_a_round_number_that_nothing_can_disprove_is_believed() -> None:
+    chain = FakeChain()
+    chain.mine(*[ping(number) for number in range(100)])
+    async with FakeNode(chain) as node:
+        for method in ("eth_getBlockReceipts", "eth_getTransactionReceipt"):
+            node.fail(method, "error", UNSUPPORTED, times=None)
+        settings = network_settings(node.http_url, start_block=0)
+        async with open_pool(settings) as opened, Follower(settings, opened).running() as follower:
+            await follower.until(lambda: follower.at == 1)
+    assert follower.pings == list(range(100))
+
+
+async def test_row_21_old_blocks_whose_time_goes_back_are_refused_and_another_endpoint_asked_S5(
+    chain: FakeChain,
+) -> None:
+    chain.stamped = False
+    for block in chain.blocks:
+        for log in block.logs:
+            log.pop("blockTimestamp", None)
+    wrong = chain.clone()
+    for block in wrong.blocks:
+        block.timestamp -= 3 * block.number
+    async with FakeNode(wrong) as one, FakeNode(chain) as two:
+        assert await pings_of(one, two) == PINGS

@@ -70,10 +70,17 @@ async def test_a_complaint_halves_the_rate_and_peace_raises_it_again(monkeypatch
     assert transport.rate == 15.0
 
 
+async def test_a_complaint_about_a_connection_before_any_call_teaches_nothing() -> None:
+    transport = PacedTransport(Quick(), None)
+    transport.too_often()
+    assert transport.rate is None
+
+
 async def test_the_learned_rate_stays_between_the_least_and_the_configured_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     transport = PacedTransport(Quick(), 8.0)
+    await transport.exchange(b"x", 1, 1.0)
     for _ in range(4):
         transport.too_often()
     assert transport.rate == pace.LEAST
