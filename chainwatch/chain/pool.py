@@ -16,11 +16,14 @@ import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from chainwatch.chain.errors import Disputed, NotThere, RangeTooWide, RpcError, Unavailable, WrongChain
-from chainwatch.chain.member import FIRST_PAUSE, LONGEST_PAUSE, EndpointStatus, Member
+from chainwatch.chain.member import FIRST_PAUSE, EndpointStatus, Member
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.config import NetworkSettings
 
 T = TypeVar("T")
+
+LONGEST_WAIT = 2.0
+"""Seconds between two tries of a patient question at most: an endpoint that failed is set aside for longer by itself."""
 
 HELD_PATIENCE = 10.0
 """Seconds for which a question about blocks that are not there, or whose logs are in dispute, is asked anew at most."""
@@ -220,6 +223,6 @@ def _patient(seconds: float) -> AsyncRetrying:
     return AsyncRetrying(
         retry=retry_if_exception(lambda e: isinstance(e, RpcError) and not isinstance(e, RangeTooWide)),
         stop=over,
-        wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE),
+        wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=LONGEST_WAIT),
         reraise=True,
     )
