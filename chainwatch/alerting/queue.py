@@ -135,9 +135,15 @@ class ReceiverQueue:
                 await self._marks.stop()
 
     async def _recall(self) -> None:
-        """Take up a ``ReceiverFailing`` alert that an earlier process raised."""
+        """Take up what an earlier process knew: its ``ReceiverFailing`` alert, and that tries have failed.
+
+        Then one is enough to find out whether the receiver is still down, or still wants its pause.
+        """
         print_ = fingerprint(self._failing_labels())
         known = (await self._database.read(lambda c: alerts.newest(c, [print_]))).get(print_)
+        failed = await self._database.read(lambda c: outbox.has_failed(c, self.receiver))
+        if failed and not self._breaker.is_open:
+            self._breaker = retry.Breaker(retry.OPENS_AFTER - 1)
         if known is not None and known.state == "firing":
             self._failing_since = known.starts_at
 

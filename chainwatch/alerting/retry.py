@@ -39,13 +39,13 @@ def is_hopeless(attempts: int, permanent: bool, waited: float, give_up_after: fl
 class Breaker:
     """Leaves a receiver alone that keeps failing: closed → open → one probe → closed or open again.
 
-    While it is open the waiting messages make no attempts. Times are Unix seconds.
+    While it is open the waiting messages make no attempts. Times are Unix seconds. ``failures``: consecutive ones before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failures: int = 0) -> None:
         self.failing_since: float | None = None
         self.probe_at: float | None = None
-        self._failures = 0
+        self._failures = failures
         self._probes = 0
         self._is_proven = False
 

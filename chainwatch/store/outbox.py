@@ -228,6 +228,14 @@ def has_pending(connection: sa.Connection, receivers: Sequence[str]) -> bool:
     return connection.execute(query).first() is not None
 
 
+def has_failed(connection: sa.Connection, receiver: str) -> bool:
+    """Whether anything in the queue of ``receiver`` was tried in vain."""
+    query = sa.select(notifications.c.id).where(
+        PENDING, notifications.c.receiver == receiver, notifications.c.attempts > 0
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def retry(
     connection: sa.Connection, now: float, *, ids: Sequence[int] | None = None, receiver: str | None = None
 ) -> int:

@@ -437,3 +437,34 @@ async def test_a_dead_notification_comes_back_by_retry(bench: Bench) -> None:
     with bench.database.transaction() as connection:
         assert outbox.retry(connection, bench.clock.now(), ids=[1]) == 1
     await bench.until(lambda: bench.statuses()[:1] == ["delivered"])
+
+
+async def test_after_a_restart_one_try_is_enough_to_find_a_receiver_still_down(bench: Bench) -> None:
+    bench.provider.usual = DOWN
+    bench.start()
+    await bench.apply(*[fires(str(n)) for n in range(20)])
+    await bench.until(lambda: len(bench.provider.attempts) == OPENS_AFTER)
+    await bench.stop()
+    before = len(bench.provider.attempts)
+    bench.start()
+    await eventually(lambda: len(bench.provider.attempts) > before)
+    await asyncio.sleep(0.05)
+    assert len(bench.provider.attempts) == before + 1
+    bench.provider.usual = None
+    await bench.until(lambda: len(bench.provider.taken) == 20)
+
+
+async def test_a_restart_in_a_pause_that_a_receiver_asked_for_makes_one_try_of_what_waits(
+    bench: Bench,
+) -> None:
+    busy = DeliveryError("busy", retry_after=600.0)
+    bench.provider.usual = busy
+    bench.start()
+    await bench.apply(fires("a"))
+    await eventually(lambda: [q.attempts for q in bench.queued()] == [1])
+    await bench.stop()
+    await bench.apply(*[fires(str(n)) for n in range(20)])
+    bench.start()
+    await eventually(lambda: len(bench.provider.attempts) == 2)
+    await asyncio.sleep(0.05)
+    assert len(bench.provider.attempts) == 2
