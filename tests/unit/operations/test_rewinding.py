@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +12,13 @@ import pytest
 from chainwatch.app import Monitor
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.transport import open_session
-from chainwatch.config import read_dict
+from chainwatch.config import LifecycleSettings, read_dict
 from chainwatch.demo import scenario
+from chainwatch.demo.bridge import Transfer
 from chainwatch.demo.chain import DemoChain
 from chainwatch.operations.rewinding import rewind
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import blocks, transfers
+from chainwatch.store import alerts, blocks, transfers
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 
@@ -29,6 +31,7 @@ class Watched(NamedTuple):
     database: Database
     opened_in: int
     paid_in: int
+    sent: Transfer
 
     async def read(self) -> None:
         """Reads to the head and stops."""
@@ -65,7 +68,7 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
         opened_in = chain.head.number
         await chain.execute(sent)
         with closing(Database.open(f"sqlite:///{tmp_path / 'x.db'}", durable=False)) as database:
-            watched = Watched(chain, plan, database, opened_in, chain.head.number)
+            watched = Watched(chain, plan, database, opened_in, chain.head.number, sent)
             await watched.read()
             assert watched.statuses == {"complete": 1}
             yield watched
@@ -79,6 +82,22 @@ async def test_what_was_read_after_the_block_is_forgotten_and_read_again(watched
     assert watched.statuses == {"open": 1}
     await watched.read()
     assert watched.statuses == {"complete": 1}
+
+
+@pytest.mark.parametrize(("keeps", "state"), [("0s", "resolved"), ("1h", "firing")])
+async def test_alerts_that_a_rewind_ends_follow_the_configured_policies(
+    watched: Watched, keeps: str, state: str
+) -> None:
+    settings = watched.plan.settings
+    lifecycle = [LifecycleSettings.model_validate({"keep_firing_for": keeps})]
+    plan = replace(watched.plan, settings=settings.model_copy(update={"lifecycle": lifecycle}))
+    watched = watched._replace(plan=plan)
+    await watched.chain.execute(watched.sent)
+    await watched.read()
+    await rewind(plan, watched.database, "alpha", watched.paid_in)
+    with watched.database.reading() as connection:
+        (twice,) = [a for a in alerts.list_alerts(connection) if a.name == "TransferRepeated"]
+    assert twice.state == state
 
 
 async def test_rewinding_to_where_it_stands_changes_nothing(watched: Watched) -> None:
