@@ -261,7 +261,8 @@ class AlertManager:
             new = Receiver(name, CallProvider(receiver), give_up_after=GIVE_UP_AFTER)
         else:
             new = Receiver.of(settings.receivers[name])
-        self._call(self._service.register(new, settings.routes[0]))
+        with self._reloading:
+            self._call(self._service.register(new, settings.routes[0]))
 
     # --- ending -------------------------------------------------------------------------------------------
 

@@ -106,10 +106,16 @@ class Teller:
         changed: dict[int, Group] = {}
         for alert_id, told, group in places:
             heir = heirs.get((alert_id, group.receiver))
-            if told and heir is not None and self.route_of(group) is GONE:
-                left.append((group.id, alert_id))
+            if heir is None or self.route_of(group) is not GONE:
+                continue
+            left.append((group.id, alert_id))
+            heir = changed.get(heir.id, heir)
+            if told:
                 taken.append((heir.id, alert_id))
-                changed[heir.id] = self._heir(changed.get(heir.id, heir), group, now)
+                changed[heir.id] = self._heir(heir, group, now)
+            elif heir.flushed_at is None:
+                flush_at = min(heir.flush_at, group.flush_at)
+                changed[heir.id] = msgspec.structs.replace(heir, flush_at=flush_at)
         holds.release(connection, left)
         alert_groups.leave(connection, left)
         alert_groups.inherit(connection, taken)

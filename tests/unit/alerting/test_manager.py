@@ -190,6 +190,19 @@ def test_a_route_that_changes_its_match_tells_its_receiver_nothing_twice(
     assert alert_groups.next_flush(connection) is None
 
 
+def test_what_waits_for_its_group_while_the_match_changes_is_told_once_and_in_time(
+    connection: sa.Connection,
+) -> None:
+    _manager(route(match={"severity": "P1"}, group_wait="10s")).apply(connection, [fires()], NOW)
+    changed = _manager(route(group_wait="10s"))
+    changed.reroute(connection, NOW + 8)
+    changed.flush(connection, NOW + 9)
+    assert told(connection) == []
+    changed.flush(connection, NOW + 10)
+    changed.flush(connection, NOW + 1000)
+    assert told(connection) == [[("firing", "0x01")]]
+
+
 @pytest.mark.parametrize(
     ("interval", "repeat", "every"), [(0.2, 0.001, 0.2), (0.3, 0.9, 0.9), (0.7, 4.9, 4.9), (0.7, 1.0, 1.4)]
 )
