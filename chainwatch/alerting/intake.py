@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alerting.lifecycle import fingerprint, normal_labels
 from chainwatch.alerting.submission import NOT_SENT_AGAIN, Submission, signal_of
 from chainwatch.model import Signal
 from chainwatch.store import alerts, expiries
@@ -21,10 +22,23 @@ EXPIRED_AT_ONCE = 1_000
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """Signals, and the newest alerts of their fingerprints before them."""
+    """Signals with normal labels, their fingerprints in the same order, and the newest alerts of these before them."""
 
     signals: Sequence[Signal]
+    prints: Sequence[str]
     known: Mapping[str, Alert]
+
+
+NOTHING = Taken((), (), {})
+
+
+def recognized(connection: sa.Connection, signals: Sequence[Signal]) -> Taken:
+    """Signals as they come, with what is known of their alerts. Raises ``ValueError`` for labels that are none."""
+    if not signals:
+        return NOTHING
+    normal = [msgspec.structs.replace(s, labels=normal_labels(s.labels)) for s in signals]
+    prints = [fingerprint(signal.labels) for signal in normal]
+    return Taken(normal, prints, alerts.newest(connection, prints))
 
 
 def rounds(sent: Sequence[Submission]) -> Iterator[dict[str, Submission]]:
@@ -44,20 +58,20 @@ def take(
     """What was sent at ``now``, by fingerprint, as signals; notes when it ends by itself."""
     known = alerts.newest(connection, sent)
     ending = expiries.find(connection, list(known))
-    signals: list[Signal] = []
+    signals: dict[str, Signal] = {}
     kept: list[Expiry] = []
     over: list[str] = []
     for print_, submission in sent.items():
         signal, expiry = signal_of(submission, known.get(print_), ending.get(print_), now, resolve_timeout)
         if signal is not None:
-            signals.append(signal)
+            signals[print_] = signal
         if expiry is not None:
             kept.append(expiry)
         elif print_ in ending:
             over.append(print_)
     expiries.save(connection, kept)
     expiries.delete(connection, over)
-    return Taken(signals, known)
+    return Taken(list(signals.values()), list(signals), known)
 
 
 def end(connection: sa.Connection, print_: str, reason: str, now: float) -> Taken | None:
@@ -66,7 +80,7 @@ def end(connection: sa.Connection, print_: str, reason: str, now: float) -> Take
     if print_ not in known or known[print_].state == "resolved":
         return None
     expiries.delete(connection, [print_])
-    return Taken([_ending(known[print_], now, reason)], known)
+    return Taken([_ending(known[print_], now, reason)], [print_], known)
 
 
 def expired(connection: sa.Connection, now: float) -> Taken:
@@ -74,12 +88,12 @@ def expired(connection: sa.Connection, now: float) -> Taken:
     due = expiries.due(connection, now, EXPIRED_AT_ONCE)
     known = alerts.newest(connection, [expiry.fingerprint for expiry in due])
     expiries.delete(connection, [expiry.fingerprint for expiry in due])
-    ended = [
-        _ending(known[e.fingerprint], e.expires_at, NOT_SENT_AGAIN)
+    ended = {
+        e.fingerprint: _ending(known[e.fingerprint], e.expires_at, NOT_SENT_AGAIN)
         for e in due
         if e.fingerprint in known and known[e.fingerprint].state != "resolved"
-    ]
-    return Taken(ended, known)
+    }
+    return Taken(list(ended.values()), list(ended), known)
 
 
 def _ending(alert: Alert, at: float, reason: str) -> Signal:

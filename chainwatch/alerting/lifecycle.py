@@ -33,14 +33,15 @@ def fingerprint(labels: Mapping[str, str]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def transition(known: Alert | None, signal: Signal, now: float) -> Alert:
+def transition(known: Alert | None, signal: Signal, print_: str, now: float) -> Alert:
     """The alert as it is after ``signal``, which came at ``now`` (Unix seconds); ``known`` is its newest episode so far.
 
-    The signal's labels are normal ones. Returns ``known`` itself when nothing changes, and an alert with id 0 when an
-    episode begins: the condition fires, or a signal with an end tells of one that came and went unseen.
+    The signal's labels are normal ones, ``print_`` is their fingerprint. Returns ``known`` itself when nothing changes, and
+    an alert with id 0 when an episode begins: the condition fires, or a signal with an end tells of one that came and went
+    unseen.
     """
     if known is None or _is_another_episode(known, signal):
-        return _begin(signal, now)
+        return _begin(signal, print_, now)
     after = msgspec.structs.replace(
         known,
         annotations=dict(signal.annotations) or known.annotations,
@@ -63,11 +64,11 @@ def _is_another_episode(known: Alert, signal: Signal) -> bool:
     return signal.ends_at is None or signal.starts_at != known.starts_at
 
 
-def _begin(signal: Signal, now: float) -> Alert:
+def _begin(signal: Signal, print_: str, now: float) -> Alert:
     ended = signal.ends_at is not None
     return Alert(
         id=0,
-        fingerprint=fingerprint(signal.labels),
+        fingerprint=print_,
         labels=dict(signal.labels),
         annotations=dict(signal.annotations),
         starts_at=signal.starts_at,

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from chainwatch.alerting import tending
 from chainwatch.alerting.flushing import flush
 from chainwatch.alerting.incidents import Incidents, Place
-from chainwatch.alerting.lifecycle import fingerprint, normal_labels, transition
+from chainwatch.alerting.intake import Taken, recognized
+from chainwatch.alerting.lifecycle import transition
 from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.policy.routing import Route, build_routes, destinations, group_key, is_watchdog, ways
 from chainwatch.alerting.telling import Seats, Teller, seat, take_seat
@@ -61,19 +62,16 @@ class AlertManager:
         tells_ends = {receiver.name: receiver.send_resolved for receiver in settings.receivers.values()}
         return cls(settings.routes, tells_ends, told_since, Policies.of(settings))
 
-    def apply(
-        self,
-        connection: sa.Connection,
-        signals: Sequence[Signal],
-        now: float,
-        known: Mapping[str, Alert] | None = None,
-    ) -> float | None:
+    def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
         """Let ``signals`` change alerts, and flush the groups that are due; when the next flush is due.
 
-        ``now`` is Unix seconds. ``known``: the newest alerts of the signals' fingerprints, where the caller has read
-        them already. Raises ``ValueError`` for labels without ``alertname`` or with an unknown severity.
+        ``now`` is Unix seconds. Raises ``ValueError`` for labels without ``alertname`` or with an unknown severity.
         """
-        self._take_in(connection, signals, now, known)
+        return self.take(connection, recognized(connection, signals), now)
+
+    def take(self, connection: sa.Connection, taken: Taken, now: float) -> float | None:
+        """As ``apply``, for what has been recognized already."""
+        self._take_in(connection, taken, now)
         return self.flush(connection, now)
 
     def flush(self, connection: sa.Connection, now: float) -> float | None:
@@ -99,7 +97,7 @@ class AlertManager:
         Groups of routes that are gone stay until they have told what they owe. Alerts about receivers that are gone
         end. ``ended``: signals of what has ended meanwhile. Returns when the next flush is due.
         """
-        self._take_in(connection, ended, now)
+        self._take_in(connection, recognized(connection, ended), now)
         gone: list[Signal] = []
         page: list[Alert] = []
         for alert in stored.firing(connection):
@@ -147,29 +145,22 @@ class AlertManager:
             tending.carry_over(connection, begun, now)
             tending.ended(connection, [a.id for a in changed if a.state == "resolved"], self.teller, now)
             self._begun(connection, begun, taking, now)
-        self._take_in(connection, tending.silence_warnings(connection, now), now)
+        warnings = tending.silence_warnings(connection, now)
+        self._take_in(connection, recognized(connection, warnings), now)
 
-    def _take_in(
-        self,
-        connection: sa.Connection,
-        signals: Sequence[Signal],
-        now: float,
-        known: Mapping[str, Alert] | None = None,
-    ) -> None:
-        if not signals:
+    def _take_in(self, connection: sa.Connection, taken: Taken, now: float) -> None:
+        if not taken.signals:
             return
-        normal = [msgspec.structs.replace(s, labels=normal_labels(s.labels)) for s in signals]
-        prints = [fingerprint(signal.labels) for signal in normal]
-        known = stored.newest(connection, prints) if known is None else dict(known)
-        waiting = Waiting(connection, self.policies, known, normal, prints, now)
+        known = dict(taken.known)
+        waiting = Waiting(connection, self.policies, known, taken.signals, taken.prints, now)
         next_id = stored.next_id(connection)
         new: dict[int, Alert] = {}
         changed: dict[int, Alert] = {}
         ended: list[int] = []
         taking: dict[int, list[Route]] = {}
-        for signal, print_ in zip(normal, prints, strict=True):
+        for signal, print_ in zip(taken.signals, taken.prints, strict=True):
             before = known.get(print_)
-            after = waiting.settle(before, signal, transition(before, signal, now))
+            after = waiting.settle(before, signal, transition(before, signal, print_, now))
             if after is before:
                 continue
             routes = ways(self.routes, after.labels)

@@ -143,7 +143,7 @@ class AlertService:
         self, connection: sa.Connection, print_: str, reason: str, now: float
     ) -> tuple[bool, float | None]:
         taken = intake.end(connection, print_, reason, now)
-        return taken is not None, self._apply(connection, taken or Taken([], {}), now)
+        return taken is not None, self._apply(connection, taken or intake.NOTHING, now)
 
     def _flush_untold(self, connection: sa.Connection, now: float) -> tuple[None, float | None]:
         alert_groups.hasten_untold(connection, now)
@@ -157,7 +157,7 @@ class AlertService:
         return None, _sooner(connection, self._manager.reroute(connection, now, ended))
 
     def _apply(self, connection: sa.Connection, taken: Taken, now: float) -> float | None:
-        return _sooner(connection, self._manager.apply(connection, taken.signals, now, taken.known))
+        return _sooner(connection, self._manager.take(connection, taken, now))
 
     async def _raise_signals(self, signals: Sequence[Signal]) -> None:
         await self._dispatch.raise_signals(signals)

@@ -3,11 +3,17 @@
 import msgspec
 import pytest
 
-from chainwatch.alerting.lifecycle import fingerprint, normal_labels, transition
+from chainwatch.alerting import lifecycle
+from chainwatch.alerting.lifecycle import fingerprint, normal_labels
 from chainwatch.model import Signal
+from chainwatch.store.alerts import Alert
 from tests.unit.alerting.helpers import T0, ends, fires
 
 NOW = T0 + 5.5
+
+
+def transition(known: Alert | None, signal: Signal, now: float) -> Alert:
+    return lifecycle.transition(known, signal, fingerprint(signal.labels), now)
 
 
 def test_a_condition_that_becomes_true_fires() -> None:

@@ -72,7 +72,7 @@ class _Player:
                     self._do(connection, heapq.heappop(moments)[2], BEGIN + now)
                 else:
                     taken = intake.expired(connection, BEGIN + now)
-                    self._manager.apply(connection, taken.signals, BEGIN + now, taken.known)
+                    self._manager.take(connection, taken, BEGIN + now)
                 self._due_at = self._next_time(connection, BEGIN + now)
                 self._deliver(connection, BEGIN + now)
 
@@ -81,7 +81,7 @@ class _Player:
             case Push(_, alerts):
                 for round_ in intake.rounds(parse([_sent(alert) for alert in alerts])):
                     taken = intake.take(connection, round_, now, self._scenario.resolve_timeout)
-                    self._manager.apply(connection, taken.signals, now, taken.known)
+                    self._manager.take(connection, taken, now)
             case Silence(_, match, starts, ends):
                 silences.add(
                     connection, StoredSilence(match, BEGIN + starts, BEGIN + ends, "me", "", created_at=now)
