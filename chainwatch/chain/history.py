@@ -16,7 +16,7 @@ import structlog
 
 from chainwatch.chain.errors import Disputed, MalformedAnswer, NotThere, RangeTooWide
 from chainwatch.chain.pool import Pool
-from chainwatch.chain.proof import Doubts, everything_in, prove_lacking, proven_page, to_prove
+from chainwatch.chain.proof import Doubts, everything_in, lacks_some, prove_lacking, proven_page, to_prove
 from chainwatch.chain.rpc import CUT_AT, Endpoint
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.chain.wire import LogFilter
@@ -125,11 +125,19 @@ async def heavy_block_logs(endpoint: Endpoint, wanted: LogFilter, block: int) ->
 async def _uncut(
     endpoint: Endpoint, wanted: LogFilter, block: int, logs: list[RawLog], suspected: bool = False
 ) -> list[RawLog]:
-    """``logs`` of ``block``, or more of them where their round number comes from an answer that was cut off."""
+    """``logs`` of ``block``, or more of them where their round number comes from an answer that was cut off.
+
+    Raises `Disputed` when all logs of the block are as round a number, and its bloom tells of more.
+    """
     if not suspected and len(logs) not in CUT_AT:
         return logs
     (told,) = await endpoint.blocks([block])
-    whole = [log for log in await everything_in(endpoint, told) or () if wanted.matches(log)]
+    everything = await everything_in(endpoint, told) or []
+    if len(everything) in CUT_AT and lacks_some(endpoint, told, everything):
+        raise Disputed(
+            endpoint.name, f"exactly {len(everything)} logs of block {block}, though its bloom tells of more"
+        )
+    whole = [log for log in everything if wanted.matches(log)]
     return whole if len(whole) > len(logs) else logs
 
 
@@ -198,6 +206,8 @@ async def _read_page(
         )
         numbers = {log.block_number for log in logs if log.timestamp == 0} | ({last} if ends else set())
         numbers.update(to_prove(endpoint, first, last, whole[1], logs))
+        if ends and logs:
+            numbers.add(logs[len(logs) // 2].block_number)  # are these the logs of this chain?
         blocks = await endpoint.blocks(sorted(numbers)) if numbers else []
         headers = {block.header.number: block.header for block in blocks}
         if not pool.alone:

@@ -132,6 +132,13 @@ async def everything_in(endpoint: Endpoint, block: Block) -> list[RawLog] | None
     return most
 
 
+def lacks_some(endpoint: Endpoint, block: Block, everything: Sequence[RawLog]) -> bool:
+    """Whether ``block`` must have more logs than ``everything``: its bloom tells of them."""
+    return (
+        not endpoint.foreign_blooms and bloom.tells(block.bloom) and bloom.bloom_of(everything) != block.bloom
+    )
+
+
 async def _prove_age(endpoint: Endpoint, blocks: Sequence[Block], logs: Sequence[RawLog]) -> None:
     """Looks whether the endpoint has logs as old as ``blocks``, watched or not: a pruned one answers that there are none."""
     if logs:
@@ -156,6 +163,6 @@ async def _missed(endpoint: Endpoint, wanted: LogFilter, block: Block) -> list[R
         raise Disputed(
             endpoint.name, f"no logs of block {number}, against its bloom, and no other way to ask for them"
         )
-    if not found and not endpoint.foreign_blooms and bloom.bloom_of(everything or ()) != block.bloom:
+    if not found and lacks_some(endpoint, block, everything or ()):
         raise Disputed(endpoint.name, f"no logs of block {number}, though its bloom says that there are some")
     return found

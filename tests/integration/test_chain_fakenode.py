@@ -10,6 +10,9 @@ import pytest
 
 from chainwatch.chain.errors import DeepReorg, WrongChain
 from chainwatch.chain.history import find_logs, read_range
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.transport import open_session
 from chainwatch.model import Seen
 from tests.fakenode import FakeChain, FakeNode
 from tests.support.observing import (
@@ -353,24 +356,26 @@ async def test_no_secret_of_a_url_is_in_status_or_errors_S9(node: FakeNode) -> N
         assert "secret" not in repr(follower.observer.status) + repr(pool) + repr(settings)
 
 
-async def test_another_network_goes_on_while_one_hangs_S8(chain: FakeChain) -> None:
-    dead_chain = FakeChain(chain_id=1)
-    async with FakeNode(chain) as node, FakeNode(dead_chain) as dead:
+async def first_header(pool: Pool) -> None:
+    async with pool:
+        await pool.ask(Endpoint.head, 60.0)
+
+
+async def test_another_network_goes_on_while_one_hangs_S8(node: FakeNode, chain: FakeChain) -> None:
+    async with FakeNode(FakeChain()) as dead:
         dead.fail("*", "hang", times=None)
-        settings, dead_settings = (
-            network_settings(node.http_url, start_block=0),
-            network_settings(dead.http_url),
-        )
-
-        async def follow_dead() -> None:
-            async with open_pool(dead_settings) as pool, Follower(dead_settings, pool).running() as follower:
-                await follower.until(lambda: False)
-
-        hanging = asyncio.create_task(follow_dead())
-        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
-            await follower.until(lambda: follower.at == 10, 1)
-        hanging.cancel()
-        await asyncio.gather(hanging, return_exceptions=True)
+        settings = network_settings(node.http_url, start_block=0)
+        dead_settings = network_settings(dead.http_url)
+        async with open_session() as session:  # one for all networks, as in life
+            hanging = asyncio.create_task(first_header(Pool(dead_settings, session)))
+            async with Pool(settings, session) as pool, Follower(settings, pool).running() as follower:
+                await follower.until(lambda: follower.at == 10, 1)
+                chain.mine(ping(11))
+                await follower.until(lambda: follower.at == 11, 1)
+            assert follower.pings == [*ODD, 11]
+            assert not hanging.done()
+            hanging.cancel()
+            await asyncio.gather(hanging, return_exceptions=True)
 
 
 async def test_a_silent_subscription_is_polled_beside_and_opened_anew(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chainwatch.chain import observer, pool, proof
-from chainwatch.chain.errors import Disputed
+from chainwatch.chain.errors import Disputed, NotThere
 from chainwatch.chain.history import find_logs, read_range
 from tests.fakenode import FakeChain, FakeLog, FakeNode
 from tests.support.observing import (
@@ -160,6 +160,28 @@ async def test_row_12_last_blocks_that_are_missing_from_an_answer_are_found_S1(
         assert await pings_of(node, last=595) == [n for n in PINGS if n <= 595]
 
 
+async def test_row_14_logs_of_a_fork_in_a_range_are_refused_and_another_endpoint_asked_S1(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "HELD_PATIENCE", 0.2)
+    chain = FakeChain()
+    for number in range(1, 301):
+        chain.mine(ping(number))
+
+    class Forked(FakeNode):
+        def _result(self, method: str, params: list[Any]) -> Any:
+            told: Any = super()._result(method, params)
+            if method == "eth_getLogs":
+                return [log | {"blockHash": "0x" + log["blockHash"][:1:-1]} for log in told[:-1]] + told[-1:]
+            return told
+
+    async with Forked(chain) as one, FakeNode(chain) as two:
+        assert await pings_of(one, two, last=300) == list(range(1, 301))
+        async with open_pool(network_settings(one.http_url)) as opened:
+            with pytest.raises(NotThere, match="was replaced"):
+                await anext(read_range(opened, watch_pings(), 1, 300))
+
+
 # --- 13: pruned nodes -------------------------------------------------------------------------------------
 
 
@@ -239,7 +261,7 @@ async def test_few_headers_are_asked_for_of_a_long_range_and_none_where_every_bl
         assert node.asked["eth_getBlockByNumber"] <= 100 + pages * (proof.SAMPLE + 2)
     async with FakeNode(dense) as node:
         assert await pings_of(node, last=3000) == list(range(1, 3001))
-        assert node.asked["eth_getBlockByNumber"] <= node.asked["eth_getLogs"]
+        assert node.asked["eth_getBlockByNumber"] <= node.asked["eth_getLogs"] * 3
 
 
 class Cutting(FakeNode):
@@ -268,6 +290,20 @@ async def test_row_12_one_block_that_is_cut_at_a_round_number_is_read_from_its_r
         async with open_pool(settings) as opened, Follower(settings, opened).running() as follower:
             await follower.until(lambda: follower.at == len(chain.blocks) - 1)
     assert follower.pings == list(range(350))
+
+
+async def test_row_12_a_block_that_is_cut_whatever_is_asked_is_held_and_reported_S1() -> None:
+    chain = FakeChain()
+    chain.mine(*[ping(number) for number in range(250)])
+    async with Cutting(chain) as node:
+        for method in ("eth_getBlockReceipts", "eth_getTransactionReceipt"):
+            node.fail(method, "error", UNSUPPORTED, times=None)
+        settings = network_settings(node.http_url, start_block=0)
+        async with open_pool(settings) as opened, Follower(settings, opened).running() as follower:
+            await follower.until(lambda: "exactly 100 logs" in str(follower.observer.status.disputed))
+            node.faults.clear()
+            await follower.until(lambda: follower.at == 1)
+    assert follower.pings == list(range(250))
 
 
 async def test_row_12_a_round_number_that_nothing_can_disprove_is_believed() -> None:

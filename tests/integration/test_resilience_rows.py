@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from chainwatch import app
 from chainwatch.app import Monitor
 from chainwatch.chain.history import read_range
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.plan import make_plan
+from chainwatch.store import schema
 from chainwatch.store.database import Database
 from tests.fakenode import FakeChain, FakeNode
 from tests.support.observing import Follower, network_settings, open_pool, ping, watch_pings
@@ -292,8 +294,9 @@ def test_row_23_more_cannot_agree_than_there_are() -> None:
 
 
 async def test_row_17_a_structural_limit_is_remembered_by_the_next_run(
-    node: FakeNode, tmp_path: Path
+    node: FakeNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(app, "SELF_WATCH_EVERY", 0.05)
     abi = Path(__file__).parents[2] / "abi" / "connext.json"
     config: dict[str, Any] = {
         "networks": {"net": {"chain_id": 1, "rpc": [node.http_url], "start_block": 0, "reorg_window": 2}},
@@ -321,7 +324,9 @@ async def test_row_17_a_structural_limit_is_remembered_by_the_next_run(
                     while not (observer := monitor._observers.get("net")) or not observer.status.checkpoint:
                         await asyncio.sleep(0.02)
                 found.append(observer.status.endpoints[0].max_block_range)
-                await asyncio.sleep(1.2)  # what the network is like is stored once a second
+                async with asyncio.timeout(10):
+                    while not await database.read(lambda c: schema.get_property(c, app.RANGES_PROPERTY)):
+                        await asyncio.sleep(0.02)
                 await monitor.stop()
             node.faults.clear()
     assert found == [3, 3]
