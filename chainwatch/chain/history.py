@@ -68,6 +68,7 @@ async def find_logs(
 ) -> list[RawLog]:
     """All logs of ``address`` in the blocks ``first``..``last`` whose topics match: one of a tuple, or any for None.
 
+    For a few logs in many blocks, again and again: empty answers are put to the proof at a few blocks of each page only.
     Raises `RpcError`.
     """
     wanted = LogFilter((address,), tuple(topics))
@@ -205,7 +206,7 @@ async def _read_page(
             heavy_block_logs(endpoint, wanted, first) if first == last else endpoint.logs(wanted, first, last)
         )
         numbers = {log.block_number for log in logs if log.timestamp == 0} | ({last} if ends else set())
-        numbers.update(to_prove(endpoint, first, last, whole[1], logs))
+        numbers.update(to_prove(endpoint, first, last, whole[1] if ends else None, logs))
         if ends and logs:
             numbers.add(logs[len(logs) // 2].block_number)  # are these the logs of this chain?
         blocks = await endpoint.blocks(sorted(numbers)) if numbers else []

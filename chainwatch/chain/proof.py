@@ -44,16 +44,17 @@ class Doubts(Generic[T]):
         raise error
 
 
-def to_prove(endpoint: Endpoint, first: int, last: int, end: int, logs: Sequence[RawLog]) -> list[int]:
-    """Which blocks' headers `proven_page` needs of the page ``first``..``last``, of a range up to ``end``, with ``logs``.
+def to_prove(endpoint: Endpoint, first: int, last: int, end: int | None, logs: Sequence[RawLog]) -> list[int]:
+    """Which blocks' headers `proven_page` needs of the page ``first``..``last`` with ``logs``.
 
-    None where every block has logs, and where the endpoint's blooms tell nothing.
+    ``end`` is the last block of the range whose newest part is proven block by block, None where no part is. None are
+    needed where every block has logs, and where the endpoint's blooms tell nothing.
     """
     if endpoint.foreign_blooms:
         return []
     filled = {log.block_number for log in logs}
     whole = WHOLE if endpoint.batch >= BATCH else SLOWLY * endpoint.batch
-    step = 1 if end - first < whole else -(-(last - first + 1) // SAMPLE)
+    step = 1 if end is not None and end - first < whole else -(-(last - first + 1) // SAMPLE)
     silent = [number for number in range(first, last + 1, step) if number not in filled]
     witness = [logs[0].block_number] if logs and silent else []  # to see what the blooms are worth here
     return witness + silent

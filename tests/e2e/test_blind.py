@@ -84,5 +84,9 @@ async def test_a_step_that_is_missing_after_the_node_is_back_is_told(world: Worl
 async def test_a_quiet_network_is_not_blind(world: World) -> None:
     world.configure(network='blind_after = "1s"').start()
     await world.until_running()
-    await asyncio.sleep(5)  # longer than a look at a network that a WebSocket would wake
+    begun = time.time()
+    # it is looked at more often than a WebSocket would make it: else it would be blind meanwhile
+    await world.until(
+        "status", holds=lambda found: all(n["seen_until"] > begun + 1.5 for n in found["networks"])
+    )
     assert world.told == []

@@ -128,13 +128,21 @@ async def test_row_03_a_bloom_that_hits_by_chance_holds_nothing_up(
         assert await pings_of(node, first=300, last=330) == [n for n in PINGS if 300 <= n <= 330]
 
 
-async def test_row_03_the_logs_that_are_looked_for_before_the_first_block_are_proven_too_S1(
-    chain: FakeChain,
+async def test_row_03_logs_that_are_looked_for_are_never_none_because_the_node_is_pruned_S1(
+    chain: FakeChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Lying(chain, lambda n: n < 400) as node, open_pool(network_settings(node.http_url)) as opened:
-        topics = [(PING_TOPIC,), ((70).to_bytes(32, "big"),)]
+    monkeypatch.setattr(pool, "HELD_PATIENCE", 0.3)
+    topics = [(PING_TOPIC,), ((70).to_bytes(32, "big"),)]
+    async with (
+        Lying(chain, lambda n: n < 400, stubborn=True) as node,
+        open_pool(network_settings(node.http_url)) as opened,
+    ):
+        with pytest.raises(Disputed, match="pruned"):
+            await find_logs(opened, ADDRESS, topics, 0, 600)
+        node.silent_about = lambda n: False
         found = await find_logs(opened, ADDRESS, topics, 0, 600)
     assert [log.block_number for log in found] == [70]
+    assert node.asked["eth_getBlockByNumber"] < 150
 
 
 @pytest.mark.parametrize("bloom", ["0x" + "00" * 256, "0x" + "ff" * 256, "0x" + "00" * 255 + "01", "0x"])
