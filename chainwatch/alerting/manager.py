@@ -183,6 +183,7 @@ class AlertManager:
         )  # first: one episode ends before the next of its kind begins
         stored.insert(connection, list(new.values()))
         waiting.save(known)
+        tending.tell_again(connection, self.teller, [known[p].id for p in sorted(waiting.flapping)], now)
         begun = [a for a in new.values() if a.state != "pending"]
         tending.carry_over(connection, begun, now)
         tending.ended(connection, ended, self.teller, now)

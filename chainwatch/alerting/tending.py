@@ -112,7 +112,7 @@ def keep_acknowledgements(connection: sa.Connection, teller: Teller, policies: P
     ]
     give_back(connection, teller, lapsed, history.ITSELF, now)
     acknowledgements.set_reminded(connection, due, now)
-    _tell_again(connection, teller, due, now)
+    tell_again(connection, teller, due, now)
 
 
 def give_back(
@@ -125,7 +125,14 @@ def give_back(
     history.record(
         connection, [Transition(i, now, "unacknowledged", why, actor) for i, why in lapsed.items()]
     )
-    _tell_again(connection, teller, list(lapsed), now)
+    tell_again(connection, teller, list(lapsed), now)
+
+
+def tell_again(connection: sa.Connection, teller: Teller, alert_ids: Sequence[int], now: float) -> None:
+    """Have whoever was told of these alerts told once more, with the next message of the group."""
+    if alert_ids:
+        alert_groups.tell_again(connection, alert_ids)
+        teller.wake(connection, alert_ids, now)
 
 
 def silence_warnings(connection: sa.Connection, now: float) -> list[Signal]:
@@ -179,12 +186,6 @@ def _is_worse(severity: str, than: str) -> bool:
 def _condition(alert: Alert) -> str:
     """What identifies it whatever its severity."""
     return fingerprint({name: value for name, value in alert.labels.items() if name != "severity"})
-
-
-def _tell_again(connection: sa.Connection, teller: Teller, alert_ids: Sequence[int], now: float) -> None:
-    if alert_ids:
-        alert_groups.tell_again(connection, alert_ids)
-        teller.wake(connection, alert_ids, now)
 
 
 def _warning(silence: Silence, now: float) -> Signal:

@@ -50,6 +50,8 @@ class Waiting:
         self._stopped: set[int] = set()
         self._repeats: dict[int, int] = {}
         self._happened: list[tuple[str, Transition]] = []
+        self.flapping: set[str] = set()
+        """The fingerprints of the alerts that began to flap."""
 
     def settle(self, before: Alert | None, signal: Signal, after: Alert) -> Alert:
         """``after``, which ``signal`` would make of ``before``, or what it is until it has waited."""
@@ -121,6 +123,7 @@ class Waiting:
         )
         if FLAPPING not in before.annotations:
             self._note(before, FLAPPING, said)
+            self.flapping.add(before.fingerprint)
         return msgspec.structs.replace(kept, annotations={**kept.annotations, FLAPPING: said})
 
     def _timer_of(self, alert: Alert) -> Timer | None:

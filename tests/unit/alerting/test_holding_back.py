@@ -425,6 +425,22 @@ def test_an_alert_that_flaps_is_held_as_firing_until_it_is_steady(connection: sa
     assert alerts.list_alerts(connection)[0].reason == "steady again"
 
 
+def test_who_was_told_of_an_alert_hears_once_that_it_flaps(connection: sa.Connection) -> None:
+    m = manager(alerts={"flapping_changes": 4, "flapping_within": "10m"})
+    one = {"alertname": "DiskFull", "severity": "P1"}
+    for at in range(0, 300, 60):
+        m.apply(connection, [Signal(one, T0 + at)], NOW + at)
+        m.flush(connection, NOW + at + TICK)
+        m.apply(connection, [Signal(one, T0 + at, {}, T0 + at + 30, "gone")], NOW + at + 30)
+        m.flush(connection, NOW + at + 30 + TICK)
+    fires_, ends_ = ("firing", "P1"), ("resolved", "P1")
+    assert severities(connection) == [fires_, ends_, fires_, fires_], "the last says that it flaps"
+    assert alerts.list_alerts(connection)[0].annotations["flapping"]
+    m.flush(connection, NOW + 300 + 600)
+    m.flush(connection, NOW + 300 + 600 + TICK)
+    assert severities(connection)[4:] == [ends_]
+
+
 # --- digests and trees ----------------------------------------------------------------------------------
 
 

@@ -393,7 +393,7 @@ async def test_a_retry_by_a_person_is_tried_at_once_though_the_receiver_counts_a
         outbox.retry(connection, asked, ids=ids, receiver=None if by_id else "ops")
     queue.wake()
     await eventually(lambda: len(bench.provider.taken) == 10)
-    assert bench.clock.now() == asked
+    assert bench.clock.now() < asked + 1.0, "a signal takes a moment"
 
 
 async def test_a_retry_by_a_person_ends_the_pause_that_a_receiver_asked_for(bench: Bench) -> None:
