@@ -82,6 +82,8 @@ class Endpoint:
         """A block whose logs were not to be had here when they were asked for last."""
         self.foreign_blooms = False
         """Whether a block here had a log that its bloom, or the lack of one, excludes: its blooms tell nothing."""
+        self.blooms_proven = False
+        """Whether all logs of a block here were found to make its bloom, or not to be had."""
         self._transport = transport
         self._timeout = timeout
         self._secrets = secrets

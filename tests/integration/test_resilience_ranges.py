@@ -255,6 +255,19 @@ async def test_row_13_a_pruned_endpoint_is_refused_for_old_blocks_while_another_
         assert pruned.asked["eth_getLogs"] > 4, "it serves the blocks that it has"
 
 
+async def test_a_recording_of_the_watched_logs_alone_under_real_blooms_is_read(chain: FakeChain) -> None:
+    for block in chain.blocks:
+        block.bloom = block.to_json()["logsBloom"]
+    for number in PINGS:  # each block had more than its ping
+        bits = int(str(chain.blocks[number].bloom), 16) | int(str(chain.blocks[1].bloom), 16)
+        chain.blocks[number].bloom = f"0x{bits:0512x}"
+    for block in chain.blocks:
+        block.logs = [log for log in block.logs if log["address"] == "0x" + ADDRESS.hex()]
+    async with FakeNode(chain) as node:
+        node.fail("eth_getBlockReceipts", "error", UNSUPPORTED, times=None)
+        assert await pings_of(node) == PINGS
+
+
 async def test_few_headers_are_asked_for_of_a_long_range_and_none_where_every_block_has_logs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
