@@ -21,6 +21,7 @@ import structlog
 
 from chainwatch import views
 from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.queue import ReceiverQueue
 from chainwatch.alerting.telling import NEVER
@@ -39,7 +40,7 @@ from chainwatch.reading import Range, read_ranges
 from chainwatch.store import alerts, blocks, outbox, schema, transfers
 from chainwatch.store.database import Database
 
-EVENTS_A_COMMIT = 80_000
+EVENTS_A_COMMIT = 64_000
 """Events that one transaction takes: the more, the fewer transfers are stored before they are complete."""
 AHEAD = 2
 """Batches that wait for the database."""
@@ -297,7 +298,7 @@ class Replay:
                 flow: dict(sorted(found.items()))
                 for flow, found in sorted(transfers.counts(connection).items())
             },
-            "alerts": _alerts(connection),
+            "alerts": _alerts(connection, Policies.of(self._plan.settings), max(seen.values(), default=0)),
             "latency": views.latency(
                 self._pipeline.flows, transfers.select(connection, transfers.Filter()), seen
             ),
@@ -312,8 +313,8 @@ def _unsearched(connection: sa.Connection, origins: Iterable[str]) -> tuple[str,
     return None
 
 
-def _alerts(connection: sa.Connection) -> list[dict[str, Any]]:
-    """What a live run would have raised and not taken back, in the order of their starts."""
+def _alerts(connection: sa.Connection, policies: Policies, until: int) -> list[dict[str, Any]]:
+    """What a live run would have fired by chain time ``until`` and not taken back, in the order of their starts."""
     raised = [
         {
             "labels": dict(sorted(alert.labels.items())),
@@ -323,6 +324,7 @@ def _alerts(connection: sa.Connection) -> list[dict[str, Any]]:
         }
         for alert in alerts.list_alerts(connection, limit=ALL)
         if alert.reason not in (IN_TIME, REORG)
+        and (alert.ends_at or until) - alert.starts_at >= policies.patience_with(alert.labels).fires_after
     ]
     return sorted(raised, key=lambda a: (a["starts_at"], sorted(a["labels"].items())))
 

@@ -199,6 +199,29 @@ async def test_repeats_that_are_allowed_raise_nothing(
     assert bridge.found(report) == bridge.expect(year, whole(), repeat=False)
 
 
+async def test_s7_conditions_that_were_over_before_their_alert_would_have_fired_are_left_out(
+    chains: dict[str, Recording], watched: Bridge
+) -> None:
+    await watched.serve(chains)
+    whole_report = await watched.replay()
+    seen_until = max(network["to_timestamp"] for network in whole_report["networks"])
+
+    def lasted(alert: dict[str, Any]) -> int:
+        until: int = (alert["ends_at"] or seen_until) - alert["starts_at"]
+        return until
+
+    patience = sorted(map(lasted, whole_report["alerts"]))[len(whole_report["alerts"]) // 2]
+
+    report = await watched.replay(
+        rest=f'[[lifecycle]]\nmatch = {{ alertname = "TransferOverdue" }}\nfor = "{patience}s"'
+    )
+
+    left_out = [a for a in whole_report["alerts"] if a not in report["alerts"]]
+    assert len(left_out) > 5
+    assert all(a["labels"]["alertname"] == "TransferOverdue" for a in left_out)
+    assert all(lasted(a) < patience for a in left_out)
+
+
 @pytest.mark.parametrize(
     ("start", "end", "first", "last"),
     [
