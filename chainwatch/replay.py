@@ -299,9 +299,13 @@ class Replay:
                 for flow, found in sorted(transfers.counts(connection).items())
             },
             "alerts": _alerts(connection, Policies.of(self._plan.settings), max(seen.values(), default=0)),
-            "latency": views.latency(
-                self._pipeline.flows, transfers.select(connection, transfers.Filter()), seen
-            ),
+            "latency": [
+                row
+                for name in sorted(self._pipeline.flows)
+                for row in views.latency(
+                    self._pipeline.flows, transfers.select(connection, transfers.Filter(flow=name)), seen
+                )
+            ],
         }
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import msgspec
 import psycopg
 from eth_abi.decoding import ContextFramesBytesIO
 from eth_abi.registry import registry
@@ -34,11 +35,12 @@ from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.transport import open_session
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.keccak import keccak256
-from chainwatch.model import RawLog, event_id
+from chainwatch.model import Occurrence, RawLog, Transfer, event_id
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan, load_plan
 from chainwatch.store import blocks as store_blocks
 from chainwatch.store import transfers as store_transfers
+from chainwatch.store.database import Database
 from scripts.bench import connext_history, recorded_node
 from tests.support.postgres import PostgresServer
 
@@ -74,6 +76,8 @@ def main() -> None:
                 figures["replay"][kind] = _command(config, url).to_json()
             with server.database() if kind == "postgresql" and server else nullcontext(None) as url:
                 figures["stages"][kind] = _stages(config, url or f"sqlite:///{folder / 'stages.db'}")
+            if options.stored:
+                figures.setdefault("grown", {})[kind] = _grown(config, folder, server, kind, options.stored)
         with server.database() if server else nullcontext(None) as url:
             figures["ceilings"] = _ceilings(load_plan(config, {}), folder, url)
     print(json.dumps(figures, indent=2) if options.json else _readable(figures))
@@ -86,6 +90,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--into", nargs="+", choices=("sqlite", "postgresql"), default=["sqlite", "postgresql"]
+    )
+    parser.add_argument(
+        "--stored",
+        type=int,
+        default=0,
+        help="also replay into a database that holds so many transfers already",
     )
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
@@ -110,6 +120,36 @@ def _command(config: Path, url: str | None) -> Measured:
         output.seek(0)
         report = json.load(output)
     return Measured(report["events"], seconds, usage.ru_utime + usage.ru_stime, peak)
+
+
+def _grown(
+    config: Path, folder: Path, server: PostgresServer | None, kind: str, stored: int
+) -> dict[str, float]:
+    """Events a second into an empty database, and into one with ``stored`` other transfers."""
+    rates = []
+    for number in (0, stored):
+        with server.database() if kind == "postgresql" and server else nullcontext(None) as url:
+            url = url or f"sqlite:///{folder / f'grown-{number}.db'}"
+            with closing(Database.open(url, durable=False)) as database:
+                _fill(database, number)
+            measured = _command(config, url)
+            rates.append(measured.events / measured.seconds)
+    return {"stored": stored, "empty": rates[0], "grown": rates[1], "ratio": rates[1] / rates[0]}
+
+
+def _fill(database: Database, number: int) -> None:
+    """Store ``number`` complete transfers of a flow that is not configured any more."""
+    made = Transfer(
+        "gone", "", status="complete", occurrences=(Occurrence("sent", "a", 1, 0, 1, bytes(32), {}),) * 3
+    )
+    for start in range(0, number, 10_000):
+        some = range(start, min(start + 10_000, number))
+        changed = [
+            (Transfer("gone", ""), msgspec.structs.replace(made, key=f"0x{keccak256(b'%d' % i).hex()}"))
+            for i in some
+        ]
+        with database.transaction() as connection:
+            store_transfers.save(connection, changed)
 
 
 def _memory_mb(pid: int) -> float:
@@ -279,6 +319,11 @@ def _readable(figures: Mapping[str, Any]) -> str:
         )
     for name, found in figures["stages"].items():
         lines.append(f"CPU-seconds into {name}: " + ", ".join(f"{k} {v:.2f}" for k, v in found.items()))
+    for name, found in figures.get("grown", {}).items():
+        lines.append(
+            f"  into {name:<12} {found['grown']:>10,.0f} with {found['stored']:,} transfers stored, "
+            f"{found['ratio']:.2f} of {found['empty']:,.0f} into an empty file"
+        )
     lines.append("alone, logs or rows a second")
     lines += [f"  {name:<17} {rate:>10,.0f}" for name, rate in figures["ceilings"].items()]
     return "\n".join(lines)
