@@ -83,7 +83,8 @@ async def run(
     current: Plan | None = plan
     async with open_session() as session:
         while current is not None:
-            current = await _run(Monitor(current, database, session), stop, next_plan)
+            monitor = Monitor(current, database, session, reloaded=current is not plan)
+            current = await _run(monitor, stop, next_plan)
 
 
 async def _run(
@@ -108,7 +109,7 @@ async def _run(
 
 
 class Monitor:
-    """All parts of a live chainwatch on one database."""
+    """All parts of a live chainwatch on one database; ``reloaded``: another one ran until now."""
 
     def __init__(
         self,
@@ -116,8 +117,11 @@ class Monitor:
         database: Database,
         session: aiohttp.ClientSession,
         clock: Callable[[], float] = time.time,
+        *,
+        reloaded: bool = False,
     ) -> None:
         self._plan = plan
+        self._reloaded = reloaded
         self._settings = plan.settings
         self._database = database
         self._session = session
@@ -152,7 +156,7 @@ class Monitor:
         )
         self._alerts = AlertManager.of(settings, await self._load(schema.created_at))
         self._pipeline = Pipeline(self._plan.flows, settings.networks, self._plan.decode, self._alerts)
-        await self._tell(lambda c, now: (None, self._alerts.reroute(c, now)))
+        await self._tell(lambda c, now: (None, self._alerts.reroute(c, now, reloaded=self._reloaded)))
         await self._take_up_changed_flows()
         ranges = await self._load(lambda c: schema.get_property(c, RANGES_PROPERTY))
         self._ranges = msgspec.json.decode(ranges or "{}", type=dict[str, int])

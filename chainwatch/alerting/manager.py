@@ -17,7 +17,16 @@ from chainwatch.alerting.incidents import Incidents, Place
 from chainwatch.alerting.intake import Taken, recognized
 from chainwatch.alerting.lifecycle import transition
 from chainwatch.alerting.policies import Policies
-from chainwatch.alerting.policy.routing import Route, build_routes, destinations, group_key, is_watchdog, ways
+from chainwatch.alerting.policy import limits
+from chainwatch.alerting.policy.routing import (
+    Route,
+    build_routes,
+    destinations,
+    every,
+    group_key,
+    is_watchdog,
+    ways,
+)
 from chainwatch.alerting.telling import Seats, Teller, seat, take_seat
 from chainwatch.alerting.waiting import Waiting
 from chainwatch.config import RouteSettings, Settings
@@ -91,11 +100,19 @@ class AlertManager:
             times.append(tending.next_time(connection, self.policies, now))
         return min((time for time in (*times, next_flush) if time is not None), default=None)
 
-    def reroute(self, connection: sa.Connection, now: float, ended: Sequence[Signal] = ()) -> float | None:
+    def reroute(
+        self,
+        connection: sa.Connection,
+        now: float,
+        ended: Sequence[Signal] = (),
+        *,
+        reloaded: bool = False,
+    ) -> float | None:
         """Let firing alerts follow the configured routes, which may have changed since they were raised: call it at start.
 
         Groups of routes that are gone stay until they have told what they owe. Alerts about receivers that are gone
-        end. ``ended``: signals of what has ended meanwhile. Returns when the next flush is due.
+        end. ``ended``: signals of what has ended meanwhile. ``reloaded``: groups have their intervals begin now, as
+        Alertmanager does after a reload. Returns when the next flush is due.
         """
         self._take_in(connection, recognized(connection, ended), now)
         gone: list[Signal] = []
@@ -111,6 +128,9 @@ class AlertManager:
                 )
         self._reroute_page(connection, page, now)
         self.teller.expect_digests(connection, now)
+        if reloaded:
+            timed = [route.key for route in every(self.routes) if route.digest is not None]
+            alert_groups.look_at_again(connection, now, but=[limits.ROUTE, *timed])
         return self.apply(connection, gone, now)
 
     def _audience(self, alert: Alert, taking: Sequence[Route]) -> Audience:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import sqlalchemy as sa
@@ -93,7 +94,7 @@ class AlertService:
             keep_for=configured.keep_for,
             external_url=configured.external_url,
         )
-        await asyncio.wrap_future(self._dispatch.write(self._reroute))
+        await asyncio.wrap_future(self._dispatch.write(partial(self._reroute, reloaded=True)))
 
     def accept(self, sent: Sequence[Submission]) -> Future[None]:
         """Store what was sent and what follows from it; the future is done once that is committed."""
@@ -149,12 +150,14 @@ class AlertService:
         alert_groups.hasten_untold(connection, now)
         return None, _sooner(connection, self._manager.flush(connection, now))
 
-    def _reroute(self, connection: sa.Connection, now: float) -> tuple[None, float | None]:
+    def _reroute(
+        self, connection: sa.Connection, now: float, *, reloaded: bool = False
+    ) -> tuple[None, float | None]:
         """What ended by itself meanwhile has ended before anything is told."""
         ended: list[Signal] = []
         while (taken := intake.expired(connection, now)).known:
             ended += taken.signals
-        return None, _sooner(connection, self._manager.reroute(connection, now, ended))
+        return None, _sooner(connection, self._manager.reroute(connection, now, ended, reloaded=reloaded))
 
     def _apply(self, connection: sa.Connection, taken: Taken, now: float) -> float | None:
         return _sooner(connection, self._manager.take(connection, taken, now))

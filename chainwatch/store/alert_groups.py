@@ -184,6 +184,16 @@ def hasten_untold(connection: sa.Connection, now: float) -> None:
     )
 
 
+def look_at_again(connection: sa.Connection, now: float, but: Sequence[str]) -> None:
+    """Have the groups that were looked at before looked at by ``now``, those of the routes ``but`` when they would be."""
+    connection.execute(
+        sa.update(alert_groups)
+        .where(alert_groups.c.flushed_at.isnot(None), alert_groups.c.flush_at > now)
+        .where(alert_groups.c.route.notin_(but))
+        .values(flush_at=now)
+    )
+
+
 _COLUMNS = ("id", "key", "receiver", "route", "labels", "flush_at", "flushed_at", "sent_at")
 _INSERT = f"INSERT INTO alert_groups ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _DUE = f"SELECT {', '.join(_COLUMNS)} FROM alert_groups WHERE flush_at <= ? ORDER BY flush_at, id LIMIT ?"  # noqa: S608

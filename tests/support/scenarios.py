@@ -280,24 +280,29 @@ SCENARIOS = (
         resolve_timeout=10.0,
     ),
     Scenario(
-        "reload: nothing is told twice, and the group's clock goes on",
+        "reload: nothing is told twice, and the group's interval begins anew",
         _timing("1s", "6s", "10m"),
         (
             Push(1.0, (_a("test1"),)),
             Reload(3.0, _timing("1s", "6s", "10m")),
             Push(4.0, (_a("test2"),)),
         ),
-        (Want(2, (_a("test1", 1),)), Want(8, (_a("test1", 1), _a("test2", 4)))),
+        (Want(2, (_a("test1", 1),)), Want(9, (_a("test1", 1), _a("test2", 4)))),
     ),
     Scenario(
-        "reload to another interval: it counts from the last message",
+        "reload: what waits for its group is told at once, then by the new interval",
         _timing("1s", "60s", "10m"),
         (
             Push(1.0, (_a("test1"),)),
             Push(2.5, (_a("test2"),)),
             Reload(3.0, _timing("1s", "2s", "10m")),
+            Push(3.5, (_a("test3"),)),
         ),
-        (Want(2, (_a("test1", 1),)), Want(4, (_a("test1", 1), _a("test2", 2.5)))),
+        (
+            Want(2, (_a("test1", 1),)),
+            Want(3, (_a("test1", 1), _a("test2", 2.5))),
+            Want(5, (_a("test1", 1), _a("test2", 2.5), _a("test3", 3.5))),
+        ),
     ),
     Scenario(
         "restart: nothing is told twice, and nothing is forgotten",

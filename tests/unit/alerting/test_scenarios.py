@@ -90,7 +90,7 @@ class _Player:
                 silences.expire(connection, [s.id for s in silences.active(connection, now)], now)
             case Reload(_, route):
                 self._manager = self._made(route)
-                self._manager.reroute(connection, now)
+                self._manager.reroute(connection, now, reloaded=True)
             case Restart():
                 self._manager = self._made(self._scenario.route)
                 self._manager.reroute(connection, now)
