@@ -198,7 +198,7 @@ def test_close_tells_what_waits_for_its_group() -> None:
 
 async def test_what_ended_by_itself_while_nothing_ran_is_not_told_as_firing_again(tmp_path: Path) -> None:
     async with Receiver() as hook:
-        settings = config(hook, f"sqlite:///{tmp_path}/alerts.db", repeat_interval="50ms")
+        settings = config(hook, f"sqlite:///{tmp_path}/alerts.db", repeat_interval="1s")
         ends_at = time.time() + 1.5
         async with AlertManager.from_config(settings) as alerts:
             await alerts.submit_async([{"labels": {"alertname": "Down"}, "endsAt": ends_at}])
