@@ -14,6 +14,7 @@ from time import time
 from typing import Any, Self, TypeVar
 
 import msgspec
+import structlog
 
 from chainwatch.alerting import submission
 from chainwatch.alerting.dispatch import Receiver
@@ -29,6 +30,7 @@ from chainwatch.model import SEVERITY_NAMES
 from chainwatch.store import alerts, outbox, schema, silences
 from chainwatch.store.alerts import Alert
 from chainwatch.store.database import Database
+from chainwatch.store.errors import StoreError
 from chainwatch.store.silences import Silence
 
 RESOLVE_TIMEOUT = 300.0
@@ -40,6 +42,8 @@ UNWRITTEN_MAX = 1_000
 """Submissions kept in memory that may wait to be taken up; the next one waits itself (S10)."""
 
 T = TypeVar("T")
+
+_log = structlog.get_logger("chainwatch.library")
 
 
 class Severity(StrEnum):
@@ -65,6 +69,7 @@ class AlertManager:
 
     def __init__(self, setup: Setup, *, resolve_timeout: float) -> None:
         self._setup = setup
+        self._resolve_timeout = resolve_timeout
         self._in_memory = setup.in_memory
         self._slots = threading.BoundedSemaphore(UNWRITTEN_MAX)
         self._ending = ExitStack()
@@ -112,6 +117,7 @@ class AlertManager:
         """
         setup = read_setup(config, environ)
         with self._reloading:
+            self._check_open()
             before = self._setup
             if setup.where != before.where:
                 raise ValueError(
@@ -161,7 +167,8 @@ class AlertManager:
         """Raise one alert, or say again that it fires; its fingerprint.
 
         ``title``, ``source`` and ``severity`` identify it (labels ``alertname``, ``source``, ``severity``); ``message``
-        and ``metadata`` explain it. It ends by ``resolve``, or ``resolve_timeout`` after it was sent last.
+        and ``metadata`` explain it: values other than text are written as in JSON, bytes as 0x-hex. It ends by
+        ``resolve``, or ``resolve_timeout`` after it was sent last.
         """
         return self.submit([_alert(severity, source, title, message, metadata)])[0]
 
@@ -219,10 +226,12 @@ class AlertManager:
         """Tell nobody of what ``match`` takes (as in a route) from ``starts_at`` (now) until ``ends_at``, in Unix seconds.
 
         Returns the silence's number. What is silenced and still fires is told when the silence ends. Raises
-        ``ValueError`` for a pattern that is none, or an end that is not after the start.
+        ``ValueError`` for no label at all, a pattern that is none, or an end that is not after the start.
         """
         now = time()
         begins = now if starts_at is None else starts_at
+        if not match:
+            raise ValueError("a silence needs a label to match: without any it would hide every alert")
         if ends_at <= begins:
             raise ValueError("a silence ends after it starts")
         tests = {name: [value] if isinstance(value, str) else list(value) for name, value in match.items()}
@@ -251,6 +260,8 @@ class AlertManager:
         in a ``[receivers.NAME]`` table. ``route`` are keys of a ``[[routes]]`` table (``match``, ``group_by``,
         ``group_wait``, …), by default as there: all alerts, by name. Raises ``ConfigError`` or ``ValueError``.
         """
+        if not callable(receiver) and not isinstance(receiver, Mapping):
+            raise ValueError(f"{name}: expected a function or settings, found {type(receiver).__name__}")
         made: dict[str, Any] = {"routes": [{**route, "receivers": [name], "continue": True}]}
         given = receiver if isinstance(receiver, Mapping) else {"provider": "console"}
         draft = read_dict(
@@ -262,6 +273,7 @@ class AlertManager:
         else:
             new = Receiver.of(settings.receivers[name])
         with self._reloading:
+            self._check_open()
             self._call(self._service.register(new, settings.routes[0]))
 
     # --- ending -------------------------------------------------------------------------------------------
@@ -275,7 +287,8 @@ class AlertManager:
         with self._closing:
             if self._closed:
                 return True
-            self._closed = True
+            with self._reloading:  # what has begun on the loop is done before the loop ends
+                self._closed = True
             with self._ending:
                 try:
                     return self._call(self._service.drain(within))
@@ -302,7 +315,7 @@ class AlertManager:
 
     def _send(self, alerts: Sequence[Mapping[str, Any]]) -> tuple[list[str], Future[None] | None]:
         """The fingerprints, and what to wait for."""
-        sent = submission.parse(alerts)
+        sent = submission.parse(alerts, time() + self._resolve_timeout)
         prints = [one.fingerprint for one in sent]
         if not self._in_memory:
             return prints, self._service.accept(sent)
@@ -312,14 +325,23 @@ class AlertManager:
         except BaseException:
             self._slots.release()
             raise
-        future.add_done_callback(lambda _: self._slots.release())
+        future.add_done_callback(self._written)
         return prints, None
+
+    def _written(self, future: Future[None]) -> None:
+        self._slots.release()
+        if not future.cancelled() and (error := future.exception()) is not None:
+            _log.error("alerts that were sent could not be kept", error=str(error))
 
     def _read(self, look: Callable[[Any], T]) -> T:
         if self._in_memory:
             self._database.hand_over(lambda _: None).result()  # what was sent before is there
         with self._database.reading() as connection:
             return look(connection)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError("the alert manager is closed")
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
@@ -342,15 +364,19 @@ async def _start(database: Database, setup: Setup, created: int, resolve_timeout
 def _alert(
     severity: Severity | str, source: str, title: str, message: str, metadata: Mapping[str, object] | None
 ) -> dict[str, Any]:
-    more = {key: value if isinstance(value, str) else _json(value) for key, value in (metadata or {}).items()}
+    more = {str(key): _text(value) for key, value in (metadata or {}).items()}
     return {
         "labels": {"alertname": title, "severity": str(severity), "source": source},
         "annotations": {"summary": title, "description": message, **more},
     }
 
 
-def _json(value: object) -> str:
-    return msgspec.json.encode(value, enc_hook=str).decode()
+def _text(value: object) -> str:
+    """Text as it is, bytes as 0x-hex, all else as JSON has it; without quotes where that is text."""
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    written = msgspec.json.encode(value, enc_hook=str)
+    return msgspec.json.decode(written) if written.startswith(b'"') else written.decode()
 
 
 def _severity(name: Severity | str) -> str:

@@ -12,6 +12,9 @@ from chainwatch.store import incidents
 from chainwatch.store.alerts import Alert, State
 from chainwatch.store.outbox import Kind, Queued
 
+LAST_TIME = 253_402_300_799
+"""The last second that RFC 3339 and the calendars of providers can write, in Unix seconds."""
+
 
 class NotifiedAlert(msgspec.Struct, frozen=True):
     """One alert and what is said of it; ``ends_at`` (chain time) is None while it is told as firing.

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from chainwatch.alerting.lifecycle import fingerprint, normal_labels
+from chainwatch.alerting.notification import LAST_TIME
 from chainwatch.model import Signal
 from chainwatch.store.alerts import Alert
 from chainwatch.store.expiries import Expiry
@@ -43,16 +44,22 @@ class Submission(msgspec.Struct, frozen=True):
     ends_at: float | None = None
 
 
-def parse(alerts: Sequence[Mapping[str, Any]]) -> list[Submission]:
+def parse(alerts: Sequence[Mapping[str, Any]], ended_by: float = math.inf) -> list[Submission]:
     """What was sent: ``labels``, ``annotations``, and ``starts_at`` and ``ends_at`` as RFC 3339, ``datetime`` or Unix time.
 
-    Alertmanager's ``startsAt`` and ``endsAt`` mean the same; its ``generatorURL`` is left out. Raises ``ValueError`` for
-    the first alert that is none, naming its place.
+    Alertmanager's ``startsAt`` and ``endsAt`` mean the same; its ``generatorURL`` is left out. A ``datetime`` without a
+    zone is UTC. ``ended_by``: when an alert without an end ends by itself. Raises ``ValueError`` for the first alert that
+    is none, naming its place.
     """
     found = []
     for place, alert in enumerate(alerts):
         try:
-            found.append(_parse(alert))
+            one = _parse(alert)
+            if one.ends_at is None and one.starts_at is not None and one.starts_at > ended_by:
+                raise ValueError(
+                    "starts_at lies so far ahead that it would end before, when it is not sent again: give ends_at"
+                )
+            found.append(one)
         except ValueError as error:
             raise ValueError(f"alert {place}: {error}") from None
     return found
@@ -126,11 +133,26 @@ def _parse(alert: Mapping[str, Any]) -> Submission:
 
 def _pairs(fields: Mapping[str, Any], key: str) -> dict[str, str]:
     pairs = fields.get(key) or {}
-    if not isinstance(pairs, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, str) for name, value in pairs.items()
-    ):
-        raise ValueError(f"{key}: expected a table of text to text")
+    if not isinstance(pairs, Mapping):
+        raise ValueError(f"{key}: expected a table of text to text, found {type(pairs).__name__}")
+    for name, value in pairs.items():
+        for text in (name, value):
+            if not isinstance(text, str):
+                kind = type(text).__name__
+                raise ValueError(f"{key}: expected a table of text to text, found {kind} at {name!r}")
+            if "\0" in text or not text.isascii():
+                _check_storable(text, f"{key}: {name!r}")
     return dict(pairs)
+
+
+def _check_storable(text: str, where: str) -> None:
+    """Half of a surrogate pair is in no database and no message, a zero byte not in every database."""
+    if "\0" in text:
+        raise ValueError(f"{where}: a zero byte at {text.index(chr(0))}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{where}: no Unicode text, {error.reason} at {error.start}") from None
 
 
 def _time(fields: Mapping[str, Any], key: str) -> float | None:
@@ -150,4 +172,4 @@ def _time(fields: Mapping[str, Any], key: str) -> float | None:
         raise ValueError(f"{key}: expected a time, found {type(value).__name__}")
     if value.year == 1:
         return None  # Go's way of saying "no time"
-    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    return min((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp(), float(LAST_TIME))

@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +172,52 @@ def test_a_name_in_use_and_wrong_settings_are_refused() -> None:
             alerts.register_receiver("you", {"url": "https://example.org"})
         with pytest.raises(ConfigError, match="group_weight"):
             alerts.register_receiver("him", print, group_weight="5s")
+
+
+def test_what_is_no_receiver_and_a_silence_of_everything_are_refused() -> None:
+    with AlertManager.from_config({}) as alerts:
+        with pytest.raises(ValueError, match="me: expected a function or settings, found NoneType"):
+            alerts.register_receiver("me", None)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="every alert"):
+            alerts.add_silence({}, time.time() + 60)
+
+
+def test_metadata_of_any_kind_is_kept_as_readable_text() -> None:
+    metadata = {
+        "amount": 10**30,
+        "tx": bytes.fromhex("00ff"),
+        "price": Decimal("1.50"),
+        "when": datetime(2026, 1, 31, tzinfo=UTC),
+        "path": ["a", 1],
+        7: None,
+    }
+    with AlertManager.from_config({}) as alerts:
+        alerts.send_alert("high", "test", "Down", metadata=metadata)  # type: ignore[arg-type]
+        (alert,) = alerts.get_recent_alerts()
+    assert alert.annotations == {
+        "summary": "Down",
+        "description": "",
+        "amount": str(10**30),
+        "tx": "0x00ff",
+        "price": "1.50",
+        "when": "2026-01-31T00:00:00Z",
+        "path": '["a",1]',
+        "7": "null",
+    }
+
+
+def test_after_its_end_every_method_says_so() -> None:
+    alerts = AlertManager.from_config({})
+    alerts.close()
+    for call in (
+        lambda: alerts.register_receiver("me", print),
+        lambda: alerts.reload({}),
+        lambda: alerts.send_alert("high", "test", "Down"),
+        lambda: alerts.resolve("x"),
+        alerts.get_recent_alerts,
+    ):
+        with pytest.raises(StoreError, match="closed"):
+            call()
 
 
 def test_a_function_may_send_alerts_itself() -> None:

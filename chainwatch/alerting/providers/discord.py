@@ -16,7 +16,7 @@ import msgspec
 import requests
 from discord_webhook import DiscordEmbed, DiscordWebhook  # type: ignore[import-untyped]  # no stubs
 
-from chainwatch.alerting.notification import Notification, NotifiedAlert
+from chainwatch.alerting.notification import LAST_TIME, Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.base import DeliveryError, check_status, seconds
 from chainwatch.alerting.providers.thread import Threads
@@ -123,7 +123,7 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
         fields=[],
     )
     embed.set_footer(text=fit(f"{alert.fingerprint}", FOOTER_MAX))
-    embed.set_timestamp(alert.starts_at)
+    embed.set_timestamp(min(alert.starts_at, LAST_TIME))  # a chain may claim any time
     room -= _size(embed)
     if room < 0:
         return None

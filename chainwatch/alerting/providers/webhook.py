@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from chainwatch.alerting.notification import Notification, NotifiedAlert
+from chainwatch.alerting.notification import LAST_TIME, Notification, NotifiedAlert
 from chainwatch.alerting.providers.base import DeliveryError, check_status
 from chainwatch.alerting.providers.http import PrivateAddress
 from chainwatch.config import WebhookSettings
@@ -116,7 +116,8 @@ async def _drain(answer: aiohttp.ClientResponse) -> None:
 
 @lru_cache(maxsize=1024)
 def _rfc3339(timestamp: float) -> str:
-    """Whole seconds without a fraction."""
+    """Whole seconds without a fraction; the last second that can be written where a chain claims a later one."""
+    timestamp = min(timestamp, LAST_TIME)
     parts = "seconds" if timestamp == int(timestamp) else "milliseconds"
     return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec=parts).replace("+00:00", "Z")
 

@@ -128,7 +128,22 @@ def test_severity_has_a_default_and_all_its_names() -> None:
     [
         ({"labels": {}}, "alertname"),
         ({"labels": {"alertname": "Down", "severity": "bad"}}, "'bad'"),
-        ({"labels": {"alertname": "Down", "n": 1}}, "labels: expected a table of text"),
+        (
+            {"labels": {"alertname": "Down", "n": 1}},
+            "labels: expected a table of text to text, found int at 'n'",
+        ),
+        (
+            {"labels": {"alertname": "Down", 1: "n"}},
+            "labels: expected a table of text to text, found int at 1",
+        ),
+        (
+            {"labels": {"alertname": "Down"}, "annotations": {"a": "\ud800"}},
+            "annotations: 'a': no Unicode text",
+        ),
+        (
+            {"labels": {"alertname": "Down"}, "annotations": {"\ud800": "a"}},
+            "annotations: '\\ud800': no Unicode",
+        ),
         ({"labels": {"alertname": "Down"}, "endAt": 1}, "unknown key 'endAt'"),
         ({"labels": {"alertname": "Down"}, "starts_at": "yesterday"}, "'yesterday'"),
         ({"labels": {"alertname": "Down"}, "starts_at": True}, "found bool"),
@@ -140,6 +155,22 @@ def test_what_is_wrong_is_named_with_its_place(alert: Any, message: str) -> None
     with pytest.raises(ValueError, match="alert 1: ") as raised:
         parse([{"labels": {"alertname": "Up"}}, alert])
     assert message in str(raised.value)
+
+
+def test_a_start_after_the_time_out_needs_an_end() -> None:
+    later = {"labels": {"alertname": "Down"}, "starts_at": NOW + TIMEOUT + 1}
+    with pytest.raises(ValueError, match=r"alert 0: starts_at .* give ends_at"):
+        parse([later], NOW + TIMEOUT)
+    assert len(parse([{**later, "ends_at": NOW + 2 * TIMEOUT}], NOW + TIMEOUT)) == 1
+
+
+def test_a_datetime_without_a_zone_is_utc_and_the_last_one_means_never() -> None:
+    first = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    last = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    naive = {"starts_at": first.replace(tzinfo=None), "ends_at": last.replace(tzinfo=None)}
+    (one,) = parse([{"labels": {"alertname": "Down"}, **naive}])
+    assert one.starts_at == first.timestamp()
+    assert one.ends_at == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 def test_starts_and_ends_are_kept_to_the_millisecond() -> None:

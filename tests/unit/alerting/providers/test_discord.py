@@ -229,3 +229,8 @@ async def test_stuck_calls_are_bounded_s10(server: Receiver, monkeypatch: pytest
         *(provider.deliver(notification(), NO_SESSION) for _ in range(6)), return_exceptions=True
     )
     assert sum("hangs" in str(error) for error in errors) == 2
+
+
+def test_a_time_beyond_all_calendars_is_told_as_their_last() -> None:
+    (embed,) = _json(notified(starts_at=2.0**63))["embeds"]
+    assert embed["timestamp"] == "9999-12-31T23:59:59"

@@ -219,3 +219,8 @@ def test_addresses_that_are_not_public(address: str) -> None:
 @pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
 def test_addresses_that_are_public(address: str) -> None:
     assert is_public(address)
+
+
+def test_a_time_beyond_all_calendars_is_told_as_their_last() -> None:
+    (told,) = body(notification(notified(starts_at=2.0**63)))["alerts"]
+    assert told["startsAt"] == "9999-12-31T23:59:59Z"
