@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.policy import limits
 from chainwatch.alerting.policy.holding import Candidate, held_back
 from chainwatch.alerting.policy.routing import Route, destinations, group_key, is_watchdog, ways
 from chainwatch.config import format_duration, matching
@@ -136,7 +137,12 @@ def _told(
     elif held is not None and alert.state == "firing":
         row["why"] = f"{held.why}: {held.detail}"
     elif group is not None:
-        row["why"] = f"its group is looked at in {format_duration(max(0.0, round(group.flush_at - now)))}"
+        wait = format_duration(max(0.0, round(group.flush_at - now)))
+        row["why"] = (
+            f"rate limit: it is told in the summary in {wait}"
+            if group.route == limits.ROUTE
+            else f"{'digest: ' if route.digest is not None else ''}its group is looked at in {wait}"
+        )
     else:
         row["why"] = "nothing was sent: see the history"
     row["held_now"] = None if held is None else {"why": held.why, "detail": held.detail}
@@ -164,6 +170,8 @@ def _notification(queued: outbox.Queued, alert_id: int) -> dict[str, Any]:
         "finished_at": None if queued.finished_at is None else int(queued.finished_at),
         "attempts": queued.attempts,
         "last_error": queued.last_error,
+        "kind": queued.payload.kind,
+        "note": queued.payload.note,
     }
 
 

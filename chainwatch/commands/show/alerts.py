@@ -11,6 +11,8 @@ from chainwatch.alerting.providers.text import clean, when
 from chainwatch.commands.show.terminal import print_json, table
 from chainwatch.config import format_duration
 
+KINDS = {"": "", "digest": "digest", "limited": "summary of what was over the rate limit"}
+
 
 def alert(view: Mapping[str, Any], as_json: bool) -> None:
     """Everything about one alert."""
@@ -53,13 +55,16 @@ def explanation(view: Mapping[str, Any], as_json: bool) -> None:
     labels = view["alert"]["labels"]
     click.echo(clean(f"{labels['severity']} {labels['alertname']}, {view['alert']['state']}"))
     table(
-        ("receiver", "told", "why", "route"),
-        ((r["receiver"], r["told"], r["why"], r["route"] or "") for r in view["receivers"]),
+        ("receiver", "told", "why", "route", "group"),
+        (
+            (r["receiver"], r["told"], r["why"], r["route"] or "", r.get("group") or "")
+            for r in view["receivers"]
+        ),
     )
     sent = [(r["receiver"], n) for r in view["receivers"] for n in r.get("notifications", ())]
     if sent:
         table(
-            ("notification", "receiver", "says", "status", "attempts", "queued", "finished"),
+            ("notification", "receiver", "says", "status", "attempts", "queued", "finished", "note"),
             (
                 (
                     n["id"],
@@ -69,6 +74,7 @@ def explanation(view: Mapping[str, Any], as_json: bool) -> None:
                     n["attempts"],
                     _when(n["created_at"]),
                     _when(n["finished_at"]),
+                    n["note"] or KINDS[n["kind"]],
                 )
                 for name, n in sent
             ),

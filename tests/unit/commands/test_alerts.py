@@ -30,6 +30,7 @@ provider = "console"
 
 [receivers.pager]
 provider = "console"
+rate_limit = { P2 = 1 }
 
 [[routes]]
 match = { severity = ["P0", "P1"] }
@@ -66,9 +67,11 @@ class World:
             self.settings.routes, {"ops": True, "pager": True}, 0, Policies.of(self.settings)
         )
 
-    def raise_alert(self, name: str = "TransferOverdue", severity: str = "P1") -> None:
+    def raise_alert(self, name: str = "TransferOverdue", severity: str = "P1", **labels: str) -> None:
         now = time.time()
-        signal = Signal({"alertname": name, "severity": severity}, int(now) - 5, {"summary": f"{name}!"})
+        signal = Signal(
+            {"alertname": name, "severity": severity, **labels}, int(now) - 5, {"summary": f"{name}!"}
+        )
         with self.database.transaction() as connection:
             self.manager.apply(connection, [signal], now)
 
@@ -179,6 +182,15 @@ def test_explain_names_the_silence_that_holds_an_alert_back(world: World) -> Non
     told = {one["receiver"]: one["why"] for one in view["receivers"]}
     assert told["pager"] == "silenced: by silence 1 of ann: upgrade"
     assert [one["kind"] for one in view["history"]] == ["firing", "held"]
+
+
+def test_explain_names_the_rate_limit_that_holds_an_alert_back_and_then_the_summary(world: World) -> None:
+    world.raise_alert("NetworkLagging", "P2", network="n")
+    world.raise_alert("EndpointDegraded", "P2", network="n")
+    told = {one["receiver"]: one["why"] for one in world.read("alerts", "explain", "2")["receivers"]}
+    assert told["pager"].startswith("rate limit: it is told in the summary in ")
+    world.flush(later=61)
+    assert "over the rate limit" in world.run("alerts", "explain", "2").output
 
 
 def test_explain_and_show_of_what_is_not_there_fail(world: World) -> None:

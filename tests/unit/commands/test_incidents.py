@@ -268,6 +268,7 @@ def test_explain_tells_which_step_told_a_receiver_that_no_route_names(
     found = {one["receiver"]: one for one in shell.json("alerts", "explain", "1")["receivers"]}
     assert found["phone"]["why"] == "escalation, step 1: oncall:primary (anna): it is in the queue"
     assert [n["says"] for n in found["phone"]["notifications"]] == ["firing"]
+    assert "step 1: nobody has acknowledged this" in found["phone"]["notifications"][0]["note"]
 
 
 # --- receivers --------------------------------------------------------------------------------------------
