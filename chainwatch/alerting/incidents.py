@@ -171,7 +171,9 @@ class Incidents:
         found, missed = escalation.targets(step, policy, severity, on_call)
         missed += [f"{t.receiver}: no such receiver" for t in found if t.receiver not in people.receivers]
         found = [target for target in found if target.receiver in people.receivers]
-        note = f"Escalation {policy.name}, {about}: nobody has acknowledged this."
+        note = f"Escalation {policy.name}, {about}"
+        waited = progress.round or progress.step or step.wait
+        note += ": nobody has acknowledged this." if waited else "."
         self._tell(connection, incident, found, [one.alert_id for one in standing], note, now)
         entries = [_entry(incident, now, "skipped", f"{about}: {why}") for why in missed]
         entries += [

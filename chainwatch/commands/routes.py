@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
     """Draw the tree of routes and the way that an alert with these labels takes."""
     from chainwatch.alerting.lifecycle import normal_labels
     from chainwatch.commands.show import alerts as show
+    from chainwatch.config import read
     from chainwatch.operations import explaining
 
     wrong = [word for word in labels if not word.partition("=")[1]]
@@ -35,8 +37,8 @@ def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
         wanted = normal_labels({"severity": "P2", "alertname": "Test", **given}) if given else {}
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    with looking_at(config) as look:
-        show.routes(explaining.routes(look, wanted), as_json)
+    settings = read(config, os.environ, watches=False).settings()
+    show.routes(explaining.routes(settings, wanted), as_json)
 
 
 @click.group()

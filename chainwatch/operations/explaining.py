@@ -10,8 +10,15 @@ import sqlalchemy as sa
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.policy import limits
 from chainwatch.alerting.policy.holding import Candidate, held_back
-from chainwatch.alerting.policy.routing import Route, destinations, group_key, is_watchdog, ways
-from chainwatch.config import format_duration, matching
+from chainwatch.alerting.policy.routing import (
+    Route,
+    build_routes,
+    destinations,
+    group_key,
+    is_watchdog,
+    ways,
+)
+from chainwatch.config import Settings, format_duration, matching
 from chainwatch.operations.looking import Look, alert_view
 from chainwatch.store import acknowledgements, alert_groups, alerts, history, incidents, outbox
 from chainwatch.store.alerts import Alert
@@ -79,15 +86,13 @@ def _told_besides(alert: Alert, receiver: str, way: str, sent: Sequence[outbox.Q
     }
 
 
-def routes(look: Look, labels: Mapping[str, str]) -> dict[str, Any]:
-    """The tree of routes, which of them take an alert with ``labels``, and the receivers that it goes to."""
-    manager = look.manager
-    taking = {route.key for route in ways(manager.routes, labels)} if labels else set()
+def routes(settings: Settings, labels: Mapping[str, str]) -> dict[str, Any]:
+    """The configured tree of routes, which of them take an alert with ``labels``, and the receivers that it goes to."""
+    tree = build_routes(settings.routes)
+    taking = ways(tree, labels) if labels else []
     return {
-        "routes": list(_tree(manager.routes, labels, taking, 0)),
-        "receivers": list(dict.fromkeys(r for _, r in destinations(ways(manager.routes, labels), labels)))
-        if labels
-        else [],
+        "routes": list(_tree(tree, labels, {route.key for route in taking}, 0)),
+        "receivers": list(dict.fromkeys(receiver for _, receiver in destinations(taking, labels))),
     }
 
 

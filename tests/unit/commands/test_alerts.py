@@ -232,6 +232,13 @@ def test_the_tree_is_drawn_with_the_way_taken(world: World) -> None:
     assert not any(route["takes"] for route in view["routes"])
 
 
+def test_routes_are_drawn_before_there_is_a_database(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(CONFIG)
+    words = ["--config", str(tmp_path / "config.toml"), "routes", "test", "severity=P2"]
+    assert "goes to: pager" in CliRunner().invoke(main, words).output
+    assert not (tmp_path / "chainwatch.db").exists()
+
+
 def test_the_commands_serve_a_configuration_without_networks(world: World) -> None:
     world.raise_alert()
     text = world.config.read_text()
