@@ -92,8 +92,10 @@ class Waiting:
         if before.id:
             self._repeats[before.id] = self._repeats.get(before.id, 0) + 1
         if before.state == "firing":
-            if self._timer_of(before) is not None:
+            if self._timer_of(before) is not None:  # it was held as firing, so it is the same alert all along
                 self._stop(before)
+                starts_at = min(before.starts_at, after.starts_at)
+                after = msgspec.structs.replace(after, starts_at=starts_at)
             flapping = before.annotations.get(FLAPPING)
             if flapping and after is not before:
                 after = msgspec.structs.replace(after, annotations={**after.annotations, FLAPPING: flapping})

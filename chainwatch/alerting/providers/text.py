@@ -43,8 +43,9 @@ def overview(notification: Notification) -> list[str]:
     if notification.kind == "digest" and not notification.alerts:
         lines.append("Nothing to tell since the last digest.")
     if notification.kind == "limited":
-        number = len(notification.firing) + len(notification.resolved)
-        lines.append(f"And {number} more, which were over the rate limit.")
+        over_limit = [*notification.firing, *notification.resolved]
+        names = _counted(alert.name for alert in over_limit)
+        lines.append(f"And {len(over_limit)} more: {names}. They were over the rate limit.")
     if over := sum(alert.is_over for alert in notification.alerts):
         lines.append(f"{over} of these began and ended before it could be told.")
     if len(notification.alerts) > STORM:

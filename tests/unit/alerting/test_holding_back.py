@@ -410,6 +410,16 @@ def test_an_alert_is_kept_firing_until_its_condition_has_been_gone_for_a_while(
     assert history.repeats(connection, [alert.id]) == {alert.id: 1}
 
 
+def test_an_alert_that_was_kept_firing_has_fired_since_its_first_start(connection: sa.Connection) -> None:
+    m = manager(lifecycle=[{"match": {"alertname": "DiskFull"}, "keep_firing_for": "60s"}])
+    one = {"alertname": "DiskFull", "severity": "P1"}
+    m.apply(connection, [Signal(one, T0)], NOW)
+    m.apply(connection, [Signal(one, T0, {}, T0 + 30, "gone")], NOW + 30)
+    m.apply(connection, [Signal(one, T0 + 40)], NOW + 40)
+    (alert,) = alerts.list_alerts(connection)
+    assert (alert.state, alert.starts_at) == ("firing", T0)
+
+
 def test_an_alert_that_flaps_is_held_as_firing_until_it_is_steady(connection: sa.Connection) -> None:
     m = manager(alerts={"flapping_changes": 4, "flapping_within": "10m"})
     one = {"alertname": "DiskFull", "severity": "P1"}

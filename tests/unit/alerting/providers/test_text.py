@@ -108,7 +108,9 @@ def test_an_empty_digest_says_that_there_is_nothing() -> None:
 
 
 def test_a_summary_of_what_was_over_a_limit_and_a_reminder_say_so() -> None:
-    assert text.overview(notification(kind="limited")) == ["And 1 more, which were over the rate limit."]
+    assert text.overview(notification(kind="limited")) == [
+        "And 1 more: TransferOverdue 1. They were over the rate limit."
+    ]
     assert text.overview(notification(note="Reminder: acknowledged by ann.")) == [
         "Reminder: acknowledged by ann."
     ]
