@@ -5,7 +5,7 @@ The manager keeps nothing: alerts, groups, and what each receiver was told are r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Self
 
 import msgspec
@@ -18,6 +18,7 @@ from chainwatch.alerting.intake import Taken, recognized
 from chainwatch.alerting.lifecycle import transition
 from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.policy import limits
+from chainwatch.alerting.policy.holding import Candidate, Known, in_quiet_hours
 from chainwatch.alerting.policy.routing import (
     Route,
     build_routes,
@@ -230,17 +231,37 @@ class AlertManager:
         rises = self._incidents.opened(connection, placed, now)
         if rises:
             found = stored.by_id(connection, list(rises)).values()
+            hear_anyway = {a.id: self._hear_soon(a, now) for a in found}
             risen = [msgspec.structs.replace(a, labels={**a.labels, "severity": rises[a.id]}) for a in found]
-            self._join_groups(connection, risen, {a.id: ways(self.routes, a.labels) for a in risen}, now)
+            taking = {a.id: ways(self.routes, a.labels) for a in risen}
+            self._join_groups(connection, risen, taking, now, hear_anyway)
+
+    def _hear_soon(self, alert: Alert, now: float) -> set[str]:
+        """The receivers that hear of ``alert`` by its own routes, and not only with a digest or after quiet hours."""
+        known = Known(now=now, intervals=self.policies.intervals)
+        return {
+            receiver
+            for route, receiver in destinations(ways(self.routes, alert.labels), alert.labels)
+            if route.digest is None
+            and in_quiet_hours(Candidate(alert.id, alert.labels, route, receiver), known) is None
+        }
 
     def _join_groups(
-        self, connection: sa.Connection, alerts: Iterable[Alert], taking: Taking, now: float
+        self,
+        connection: sa.Connection,
+        alerts: Iterable[Alert],
+        taking: Taking,
+        now: float,
+        hear_anyway: Mapping[int, Container[str]] | None = None,
     ) -> None:
+        """Seat alerts in the groups of the routes that take them, but for the receivers that hear of one anyway."""
+        hear_anyway = hear_anyway or {}
         seats: Seats = {}
         for alert in alerts:
             if alert.audience != "quiet":
                 for route, receiver in destinations(taking[alert.id], alert.labels):
-                    take_seat(seats, seat(route, receiver, alert.labels, now), (alert.id,))
+                    if receiver not in hear_anyway.get(alert.id, ()):
+                        take_seat(seats, seat(route, receiver, alert.labels, now), (alert.id,))
         self.teller.join(connection, seats, now)
 
 

@@ -52,3 +52,27 @@ def test_by_the_example_p2_is_grouped_and_p3_waits_for_the_daily_summary(connect
         ("console", 2),
         ("ops-webhook", 2),
     ]
+
+
+def test_by_the_example_a_storm_is_one_message_though_its_alerts_count_as_more_severe(
+    connection: sa.Connection,
+) -> None:
+    noon = T0 + 12 * 3600
+    labels = {"alertname": "TransferOverdue", "severity": "P1", "destination": "bnb"}
+    for page in range(2):
+        signals = [Signal({**labels, "transfer": f"{page}-{n}"}, noon) for n in range(50)]
+        manager().apply(connection, signals, noon + page)
+    for later in (15, 30, 60, 300):
+        manager().flush(connection, noon + later)
+    told = [(one.receiver, len(one.payload.firing)) for one in outbox.list_notifications(connection)]
+    assert sorted(told) == [("console", 100), ("ops-discord", 100), ("ops-webhook", 100)]
+
+
+def test_by_the_example_what_rises_at_night_is_told_by_the_route_of_its_new_severity(
+    connection: sa.Connection,
+) -> None:
+    labels = {"alertname": "TransferOverdue", "severity": "P2", "destination": "bnb"}
+    manager().apply(connection, [Signal({**labels, "transfer": str(n)}, T0) for n in range(3)], T0)
+    manager().flush(connection, T0 + 30)
+    told = {one.receiver: len(one.payload.firing) for one in outbox.list_notifications(connection)}
+    assert told == {"console": 3, "ops-discord": 3, "ops-webhook": 3}
