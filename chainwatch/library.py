@@ -101,9 +101,12 @@ class AlertManager:
         The keys are the file's; networks, contracts and flows may be there and are not looked at. Without ``[store]
         url`` alerts are kept in memory until ``close``; ``[store] retention`` is seven days unless it is given.
         ``${NAME}`` is taken from ``environ`` (default: the process's). ``resolve_timeout``: seconds or text such as
-        ``"5m"``. Raises ``ConfigError`` with every problem found, ``StoreError`` for a database that does not serve.
+        ``"5m"``. Raises ``ConfigError`` with every problem found, ``ValueError`` for a time-out
+        that is none, ``StoreError`` for a database that does not serve.
         """
         seconds = parse_duration(resolve_timeout) if isinstance(resolve_timeout, str) else resolve_timeout
+        if not seconds > 0:
+            raise ValueError(f"resolve_timeout: expected a time longer than none, found {resolve_timeout!r}")
         return cls(read_setup(config, environ), resolve_timeout=seconds)
 
     def reload(

@@ -182,6 +182,12 @@ def test_what_is_no_receiver_and_a_silence_of_everything_are_refused() -> None:
             alerts.add_silence({}, time.time() + 60)
 
 
+@pytest.mark.parametrize("resolve_timeout", [0, -5, float("nan"), "0s"])
+def test_a_time_out_that_is_none_is_refused(resolve_timeout: float | str) -> None:
+    with pytest.raises(ValueError, match="resolve_timeout"):
+        AlertManager.from_config({}, resolve_timeout=resolve_timeout)
+
+
 def test_metadata_of_any_kind_is_kept_as_readable_text() -> None:
     metadata = {
         "amount": 10**30,
