@@ -77,6 +77,8 @@ class Pipeline:
     ) -> None:
         self.flows = {flow.name: flow for flow in flows}
         self._steps: dict[tuple[str, str], list[Step]] = index_steps(self.flows.values())
+        self._lengths = {flow.name: 1 + len(flow.expected) for flow in self.flows.values()}
+        """How many events a transfer has that is complete, mostly."""
         self._networks = networks
         self._decode = decode
         self._alerts = alerts
@@ -91,10 +93,13 @@ class Pipeline:
         work = _Work(blocks.checkpoints(connection))
         for item in items:
             self._take_in(connection, item, work)
-        changes = self._settle_touched(connection, work)
+            if len(work.full) >= AT_ONCE:
+                self._settle_keys(connection, work.full, work)
+                work.let_go(work.full)
+        self._settle_touched(connection, work)
         for network in sorted(work.advanced):
-            self._raise_due(connection, network, work, changes)
-        return Outcome(changes, self._alerts.apply(connection, work.signals, now))
+            self._raise_due(connection, network, work)
+        return Outcome(work.deadlines, self._alerts.apply(connection, work.signals, now))
 
     def put_right(
         self,
@@ -118,12 +123,12 @@ class Pipeline:
         undecoded = [one for one in right if isinstance(one, UndecodedLog)]
         blocks.save_logs(connection, number, stored_logs(found, undecoded))
         occurrences, troubles = extract(self._steps, found)
-        work.find(occurrences)
+        work.find(occurrences, self._lengths)
         work.signals += [*troubles, *map(undecodable, undecoded)]
-        changes = self._settle_touched(connection, work)
+        self._settle_touched(connection, work)
         for name in sorted(work.world.seen):
-            self._raise_due(connection, name, work, changes)
-        return Outcome(changes, self._alerts.apply(connection, work.signals, now))
+            self._raise_due(connection, name, work)
+        return Outcome(work.deadlines, self._alerts.apply(connection, work.signals, now))
 
     def judge_again(self, connection: sa.Connection, after: int, limit: int, now: float) -> int | None:
         """Judge up to ``limit`` unfinished transfers with ids above ``after`` by the flows as they are configured now.
@@ -137,11 +142,15 @@ class Pipeline:
         self._alerts.apply(connection, work.signals, now)
         return unfinished[-1].id if unfinished else None
 
-    def _settle_touched(self, connection: sa.Connection, work: _Work) -> DeadlineChanges:
-        """Judge and save the transfers that the items touched, some at a time."""
-        changes = DeadlineChanges([], [])
+    def _settle_touched(self, connection: sa.Connection, work: _Work) -> None:
+        """Judge and save the transfers that the items touched, but for those that were full before."""
         # New ones in the order of their events, then the others sorted: every run tells the same in the same order (S7).
-        keys = [*work.found, *sorted((work.dropped | work.searched) - work.found.keys())]
+        self._settle_keys(
+            connection, [*work.found, *sorted((work.dropped | work.searched) - work.found.keys())], work
+        )
+
+    def _settle_keys(self, connection: sa.Connection, keys: Sequence[Key], work: _Work) -> None:
+        """Judge and save these transfers, some at a time."""
         for start in range(0, len(keys), AT_ONCE):
             some = keys[start : start + AT_ONCE]
             known = stored.load(connection, some)
@@ -151,8 +160,7 @@ class Pipeline:
                     before = known.get(key) or Transfer(*key)
                     current = self._recompute(key, before, work.found.get(key, ()), work)
                     changed.append((before, self._settle(current, work)))
-            changes.add(stored.save(connection, changed))
-        return changes
+            work.deadlines.add(stored.save(connection, changed))
 
     def _take_in(
         self, connection: sa.Connection, item: Batch | SiftedBatch | Seen | Searched, work: _Work
@@ -192,7 +200,7 @@ class Pipeline:
         blocks.save_batch(
             connection, batch, sifted.logs, settings.chain_id, checkpoint, settings.reorg_window
         )
-        work.find(sifted.occurrences)
+        work.find(sifted.occurrences, self._lengths)
         work.signals += sifted.troubles
 
     def _drop(self, connection: sa.Connection, network: str, block: int, work: _Work) -> None:
@@ -229,9 +237,7 @@ class Pipeline:
         work.signals += settled.signals
         return settled.transfer
 
-    def _raise_due(
-        self, connection: sa.Connection, network: str, work: _Work, changes: DeadlineChanges
-    ) -> None:
+    def _raise_due(self, connection: sa.Connection, network: str, work: _Work) -> None:
         """Judge every transfer with a deadline on ``network`` that the network has been seen past (S5)."""
         while due := stored.due_before(connection, network, work.world.seen[network], AT_ONCE):
             before = stored.load_ids(connection, {d.transfer_id for d in due})
@@ -239,7 +245,7 @@ class Pipeline:
             more = stored.save(connection, changed)
             if not more.opened and not more.closed:
                 stored.discard(connection, due)  # rows that no transfer knows of would come back for ever
-            changes.add(more)
+            work.deadlines.add(more)
 
 
 class _Work:
@@ -250,6 +256,9 @@ class _Work:
         self._first = {name: (c.first_block, c.first_timestamp) for name, c in checkpoints.items()}
         self.world = World(self._seen, self._first)
         self.found: dict[Key, list[Occurrence]] = {}
+        self.full: list[Key] = []
+        """Those in ``found`` that need not wait for more events, mostly."""
+        self.deadlines = DeadlineChanges([], [])
         self.signals: list[Signal] = []
         self.dropped: set[Key] = set()
         self.searched: set[Key] = set()
@@ -267,13 +276,19 @@ class _Work:
         self.advanced.add(network)
         self.chain_time = max(self.chain_time, until)
 
-    def find(self, occurrences: Mapping[Key, list[Occurrence]]) -> None:
-        """Note ``occurrences`` after those that were found before."""
+    def find(self, occurrences: Mapping[Key, list[Occurrence]], lengths: Mapping[str, int]) -> None:
+        """Note ``occurrences`` after those that were found before; ``lengths``: events of a whole transfer, by flow."""
         for key, some in occurrences.items():
-            if (known := self.found.get(key)) is None:
-                self.found[key] = some
-            else:
-                known.extend(some)
+            known = self.found.setdefault(key, [])
+            if len(known) < lengths[key[0]] <= len(known) + len(some):
+                self.full.append(key)
+            known += some
+
+    def let_go(self, keys: Sequence[Key]) -> None:
+        """Keep no more of what was found of ``keys``, which is saved."""
+        for key in keys:
+            self.found.pop(key, None)
+        self.full = []
 
     def forget_above(self, network: str, block: int) -> None:
         """Drop what was found on ``network`` in blocks after ``block``."""
