@@ -182,9 +182,11 @@ class _Judge:
             for asked, events in _groups(step, self.events, openings):
                 if asked is None:
                     self._judge_unasked(step, events)
-                elif tracked:
+                    continue
+                was_orphan = self._judge_wait(step, asked, events[0])
+                if tracked:
                     first = first or events[0]
-                    self._judge_asked(step, asked, destination, events)
+                    self._judge_asked(step, asked, destination, events, was_orphan=was_orphan)
             if tracked:
                 self._judge_deadline(step, opening, destination, first)
         if tracked:
@@ -217,18 +219,28 @@ class _Judge:
         _, watched_from = self.world.first.get(network, (0, 0))
         return opening.block < first_block and opening.timestamp < watched_from
 
+    def _judge_wait(self, step: Step, opening: Occurrence, first: Occurrence) -> bool:
+        """Whether ``first``, the event of ``step`` that ``opening`` asks for, was an orphan until that came."""
+        if opening.timestamp <= first.timestamp + self.flow.orphan_grace or self._unsearchable(first):
+            return False
+        origin = self._origin_of(first)
+        self.findings.append(finding.orphan(self.flow, self.transfer, step, first, origin, opening.timestamp))
+        return True
+
     def _judge_asked(
-        self, step: Step, opening: Occurrence, destination: str, events: Sequence[Occurrence]
+        self,
+        step: Step,
+        opening: Occurrence,
+        destination: str,
+        events: Sequence[Occurrence],
+        *,
+        was_orphan: bool,
     ) -> None:
-        """Judge the ``events`` of an expected step that ``opening`` asks for."""
+        """Judge the ``events`` of an expected step that ``opening`` asks for; those of an orphan keep its labels."""
         first = events[0]
         origin, place = opening.network, destination
-        if opening.timestamp > first.timestamp + self.flow.orphan_grace and not self._unsearchable(first):
-            # It was an orphan until the opening step came, and keeps the labels that it had then.
+        if was_orphan:
             origin, place = self._origin_of(first), first.network
-            self.findings.append(
-                finding.orphan(self.flow, self.transfer, step, first, origin, opening.timestamp)
-            )
         if len(events) > 1 and not step.may_repeat:
             self.findings.append(finding.repeated(self.transfer, step, origin, place, events))
         for event in events:

@@ -405,6 +405,21 @@ def test_a_transfer_to_a_network_that_is_not_configured_is_untracked_and_raises_
     assert untracked.transfer.destination == "?99"
 
 
+def test_an_orphan_whose_late_opening_goes_to_a_network_that_is_not_configured_was_one_until_it_came() -> (
+    None
+):
+    """S3: that nobody knew the destination until then takes nothing back."""
+    compiled = flow(fill={"on": "beta"})
+    opening, fill = event("alpha", "Sent", 1030, to=99), event("beta", "Filled", 1000)
+    seen = world(2000, 2000, 2000)
+    orphan = judged(compiled, [fill], seen)
+    opened = judged(compiled, [opening], seen, orphan.transfer)
+
+    assert (only(opened).reason, only(opened).ends_at) == ("late", 1030)
+    assert only(judged(compiled, [opening, fill], seen)) == only(opened)
+    assert opened.transfer.status == "untracked"
+
+
 def test_a_step_from_a_network_that_is_not_configured_is_untracked_and_raises_nothing() -> None:
     steps = [event("beta", "Filled", 1000, from_=99), event("beta", "Filled", 1001, from_=99)]
 
