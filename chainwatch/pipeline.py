@@ -36,6 +36,9 @@ from chainwatch.store.transfers import DeadlineChanges
 AT_ONCE = 5_000
 """How many transfers are loaded, judged and saved at a time."""
 
+FOUND_MAX = 40_000
+"""Of how many transfers the events are kept until their transaction ends (some 50 MB)."""
+
 REPAIRED = "repaired"
 """Why an alert ends whose events were found not to be in the chain."""
 
@@ -93,9 +96,10 @@ class Pipeline:
         work = _Work(blocks.checkpoints(connection))
         for item in items:
             self._take_in(connection, item, work)
-            if len(work.full) >= AT_ONCE:
-                self._settle_keys(connection, work.full, work)
-                work.let_go(work.full)
+            if len(work.found) >= FOUND_MAX:
+                self._settle_found(connection, list(work.found), work)
+            elif len(work.full) >= AT_ONCE:
+                self._settle_found(connection, work.full, work)
         self._settle_touched(connection, work)
         for network in sorted(work.advanced):
             self._raise_due(connection, network, work)
@@ -148,6 +152,11 @@ class Pipeline:
         self._settle_keys(
             connection, [*work.found, *sorted((work.dropped | work.searched) - work.found.keys())], work
         )
+
+    def _settle_found(self, connection: sa.Connection, keys: Sequence[Key], work: _Work) -> None:
+        """Judge and save these transfers before the end, so that what was found of them need not be kept."""
+        self._settle_keys(connection, keys, work)
+        work.let_go(keys)
 
     def _settle_keys(self, connection: sa.Connection, keys: Sequence[Key], work: _Work) -> None:
         """Judge and save these transfers, some at a time."""

@@ -40,7 +40,7 @@ from chainwatch.reading import Range, read_ranges
 from chainwatch.store import alerts, blocks, outbox, schema, transfers
 from chainwatch.store.database import Database
 
-EVENTS_A_COMMIT = 128_000
+EVENTS_A_COMMIT = 250_000
 """Events that one transaction takes: the more, the fewer transfers are stored before they are complete."""
 AHEAD = 2
 """Batches that wait for the database."""
