@@ -108,6 +108,11 @@ def _severity_test(value: str) -> str:
     return operator + normal_severity(value[len(operator) :])
 
 
+def _with_patterns(match: dict[str, list[str]]) -> dict[str, list[str]]:
+    matching.build(match)  # says itself what is wrong with a pattern
+    return match
+
+
 def _checked(parse: Callable[[Any], object]) -> Any:
     """A check that ``parse`` takes a value, which stays as it is."""
 
@@ -180,7 +185,7 @@ RpcUrl = Annotated[SecretStr, _url("ws", "wss", "http", "https")]
 HttpUrl = Annotated[SecretStr, _url("https", "http")]
 WebLink = Annotated[str, _url("https", "http")]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
-Match = Annotated[dict[str, Names], AfterValidator(_match), _checked(matching.build)]
+Match = Annotated[dict[str, Names], AfterValidator(_match), AfterValidator(_with_patterns)]
 Texts = Annotated[list[Text], BeforeValidator(_one_or_more)]
 Zone = Annotated[str, _checked(calendars.check_zone)]
 Clocks = Annotated[Texts, _checked(calendars.parse_times)]
