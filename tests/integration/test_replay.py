@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
-from chainwatch import lookback, replay, replay_run
+from chainwatch import lookback, pipeline, replay, replay_run
 from chainwatch.chain import history
 from chainwatch.chain.errors import ChainError
 from chainwatch.plan import Plan, load_plan
@@ -114,7 +114,10 @@ async def test_s7_the_report_has_the_same_bytes_on_either_database_and_in_every_
         await watched.serve(chains, Faults(delay=partial(chance.choice, (0.0, 0.0, 0.02))))
         reports.append(json.dumps(await watched.replay(network=f"max_block_range = {pages}")))
     monkeypatch.setattr(replay, "is_worthwhile", lambda _ranges: False)
-    reports.append(json.dumps(await watched.replay()))
+    for at_once, found_max in ((5_000, 40_000), (1, 40_000), (5_000, 3), (2, 5)):
+        monkeypatch.setattr(pipeline, "AT_ONCE", at_once)
+        monkeypatch.setattr(pipeline, "FOUND_MAX", found_max)
+        reports.append(json.dumps(await watched.replay()))
 
     assert len(set(reports)) == 1
 
