@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -128,6 +128,25 @@ class StoredLog(NamedTuple):
     error: str | None
 
 
+LogRow: TypeAlias = tuple[int, int, str, bytes, bytes, bytes, bytes, str | None]
+"""A log as it is put into the database: its position on its network (`event_id` without the network), its timestamp,
+the contract's name, transaction hash, address, topics joined, data, and why it did not decode."""
+
+
+def log_row(contract: str, log: RawLog, error: str | None = None) -> LogRow:
+    """``log`` of the configured ``contract`` as a row."""
+    return (
+        log.block_number << 20 | log.log_index,
+        log.timestamp,
+        contract,
+        log.tx_hash,
+        log.address,
+        b"".join(log.topics),
+        log.data,
+        error,
+    )
+
+
 class Batch(msgspec.Struct, frozen=True):
     """All matched logs of the blocks ``first``..``last.number`` of one network, in (block, log index) order.
 
@@ -154,7 +173,7 @@ class SiftedBatch(msgspec.Struct, frozen=True):
     """
 
     batch: Batch
-    logs: list[StoredLog]
+    logs: list[LogRow]
     occurrences: dict[tuple[str, str], list[Occurrence]]
     troubles: list[Signal]
 

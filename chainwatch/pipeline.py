@@ -12,13 +12,14 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.checker import transfer as transfers
-from chainwatch.checker.flow import Flow, Step, extract, index_steps, sift, stored_logs, undecodable
+from chainwatch.checker.flow import Flow, Step, extract, index_steps, log_rows, sift, undecodable
 from chainwatch.checker.transfer import World
 from chainwatch.config import NetworkSettings
 from chainwatch.model import (
     Batch,
     Checkpoint,
     Event,
+    Header,
     Occurrence,
     Searched,
     Seen,
@@ -100,6 +101,10 @@ class Pipeline:
                 self._settle_found(connection, list(work.found), work)
             elif len(work.full) >= AT_ONCE:
                 self._settle_found(connection, work.full, work)
+        for network in sorted(work.advanced):
+            new = list(work.headers.get(network, {}).values())
+            keep = self._networks[network].reorg_window
+            blocks.save_checkpoint(connection, work.checkpoints[network], new, keep)
         self._settle_touched(connection, work)
         for network in sorted(work.advanced):
             self._raise_due(connection, network, work)
@@ -125,7 +130,7 @@ class Pipeline:
         blocks.drop_logs(connection, number, [s.log for s in wrong])
         found = [one for one in right if isinstance(one, Event)]
         undecoded = [one for one in right if isinstance(one, UndecodedLog)]
-        blocks.save_logs(connection, number, stored_logs(found, undecoded))
+        blocks.save_logs(connection, number, log_rows(found, undecoded))
         occurrences, troubles = extract(self._steps, found)
         work.find(occurrences, self._lengths)
         work.signals += [*troubles, *map(undecodable, undecoded)]
@@ -178,7 +183,6 @@ class Pipeline:
             case Seen():
                 if item.network in work.world.first:  # of a network that was never read, nothing was seen
                     work.see(item.network, item.until)
-                    blocks.set_seen(connection, item.network, item.until)
             case Batch():
                 self._take_in_batch(connection, sift(self._steps, item), work)
             case SiftedBatch():
@@ -198,17 +202,18 @@ class Pipeline:
                 openings = [o for o in occurrences if flow and o.step == flow.opening.name]
                 if number is not None and openings and key in asked:
                     work.openings.setdefault(key, []).extend(openings)
-                    blocks.save_logs(connection, number, stored_logs([event], []))
+                    blocks.save_logs(connection, number, log_rows([event], []))
 
     def _take_in_batch(self, connection: sa.Connection, sifted: SiftedBatch, work: _Work) -> None:
         batch = sifted.batch
-        settings = self._networks[batch.network]
         if batch.ancestor is not None:
             self._drop(connection, batch.network, batch.ancestor.number, work)
         checkpoint = work.read_to(batch)
-        blocks.save_batch(
-            connection, batch, sifted.logs, settings.chain_id, checkpoint, settings.reorg_window
-        )
+        number = work.numbers.get(batch.network) or blocks.network_id(connection, batch.network)
+        if number is None:
+            number = blocks.add_network(connection, self._networks[batch.network].chain_id, checkpoint)
+        work.numbers[batch.network] = number
+        blocks.save_logs(connection, number, sifted.logs)
         work.find(sifted.occurrences, self._lengths)
         work.signals += sifted.troubles
 
@@ -261,6 +266,11 @@ class _Work:
     """What one transaction gathers."""
 
     def __init__(self, checkpoints: Mapping[str, Checkpoint]) -> None:
+        self.checkpoints = dict(checkpoints)
+        self.numbers: dict[str, int] = {}
+        """The integers that stand for networks."""
+        self.headers: dict[str, dict[int, Header]] = {}
+        """The new ones, by network and number."""
         self._seen = {name: c.seen_until for name, c in checkpoints.items()}
         self._first = {name: (c.first_block, c.first_timestamp) for name, c in checkpoints.items()}
         self.world = World(self._seen, self._first)
@@ -281,7 +291,9 @@ class _Work:
         self.chain_time = 0
 
     def see(self, network: str, until: int) -> None:
-        self._seen[network] = max(until, self._seen.get(network, 0))
+        """Note that ``network``, of which something was read, was seen ``until`` (chain time); never moves back."""
+        self._seen[network] = until = max(until, self._seen.get(network, 0))
+        self.checkpoints[network] = msgspec.structs.replace(self.checkpoints[network], seen_until=until)
         self.advanced.add(network)
         self.chain_time = max(self.chain_time, until)
 
@@ -306,6 +318,8 @@ class _Work:
             for key, occurrences in self.found.items()
         }
         self.found = {key: occurrences for key, occurrences in kept.items() if occurrences}
+        headers = self.headers.get(network, {})
+        self.headers[network] = {number: header for number, header in headers.items() if number <= block}
 
     def read_to(self, batch: Batch) -> Checkpoint:
         """Note how far ``batch`` lets its network be seen; the network's checkpoint after it."""
@@ -317,5 +331,10 @@ class _Work:
         if first is None:
             first = next((h.timestamp for h in batch.headers if h.number == batch.first), timestamp)
         first_block, first_timestamp = self._first.setdefault(network, (batch.first, first))
+        last, known = batch.last, self.checkpoints.get(network)
+        if known is not None and batch.ancestor is None and known.last.number > last.number:
+            last = known.last  # it was stored before: only a reorg moves back
+        self.checkpoints[network] = Checkpoint(network, last, first_block, first_timestamp, 0)
         self.see(network, timestamp)
-        return Checkpoint(network, batch.last, first_block, first_timestamp, self._seen[network])
+        self.headers.setdefault(network, {}).update((h.number, h) for h in batch.headers)
+        return self.checkpoints[network]

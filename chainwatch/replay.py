@@ -22,8 +22,6 @@ import structlog
 from chainwatch import views
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.policies import Policies
-from chainwatch.alerting.providers import build_provider
-from chainwatch.alerting.queue import ReceiverQueue
 from chainwatch.alerting.telling import NEVER
 from chainwatch.chain.errors import NotThere
 from chainwatch.chain.history import block_at
@@ -35,14 +33,14 @@ from chainwatch.lookback import search_openings
 from chainwatch.model import Searched, SiftedBatch, Signal, Transfer
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan
-from chainwatch.reader import Reader, is_worthwhile
-from chainwatch.reading import Range, read_ranges
+from chainwatch.reading.process import Reader, is_worthwhile
+from chainwatch.reading.ranges import Range, read_ranges
 from chainwatch.store import alerts, blocks, outbox, schema, transfers
 from chainwatch.store.database import Database
 
 EVENTS_A_COMMIT = 250_000
 """Events that one transaction takes: the more, the fewer transfers are stored before they are complete."""
-AHEAD = 2
+AHEAD = 8
 """Batches that wait for the database."""
 FIRST_TIME = 1_000_000_000
 """Integers from here on are Unix seconds, smaller ones block numbers."""
@@ -193,7 +191,10 @@ class Replay:
 
     async def report(self) -> dict[str, Any]:
         """What the replay found, ready for JSON. The same blocks and configuration give the same bytes."""
-        return await self._database.read(self._report)
+        report, latency = await asyncio.gather(
+            self._database.read(self._report), self._database.read(self._latency)
+        )
+        return {**report, "latency": latency}
 
     # --- the way of the batches -----------------------------------------------------------------------------
 
@@ -214,7 +215,7 @@ class Replay:
                     break
         except BaseException:
             feed.abort()
-            await asyncio.wait({writing})
+            await asyncio.gather(writing, return_exceptions=True)
             raise
         feed.end()
         await writing
@@ -248,7 +249,10 @@ class Replay:
                 )
 
     async def _deliver(self) -> None:
-        """Flush every group and let the queues empty themselves."""
+        """Flush every group and let the queues empty themselves. Imports late: few replays send anything."""
+        from chainwatch.alerting.providers import build_provider
+        from chainwatch.alerting.queue import ReceiverQueue
+
         await self._database.write(lambda c: self._alerts.flush(c, time.time()))
 
         async def troubled(signals: Sequence[Signal]) -> None:
@@ -299,14 +303,16 @@ class Replay:
                 for flow, found in sorted(transfers.counts(connection).items())
             },
             "alerts": _alerts(connection, Policies.of(self._plan.settings), max(seen.values(), default=0)),
-            "latency": [
-                row
-                for name in sorted(self._pipeline.flows)
-                for row in views.latency(
-                    self._pipeline.flows, transfers.select(connection, transfers.Filter(flow=name)), seen
-                )
-            ],
         }
+
+    def _latency(self, connection: sa.Connection) -> list[dict[str, Any]]:
+        flows = self._pipeline.flows
+        seen = {name: c.seen_until for name, c in blocks.checkpoints(connection).items()}
+        return [
+            row
+            for name in sorted(flows)
+            for row in views.latency(flows, transfers.select(connection, transfers.Filter(flow=name)), seen)
+        ]
 
 
 def _unsearched(connection: sa.Connection, origins: Iterable[str]) -> tuple[str, list[Transfer]] | None:

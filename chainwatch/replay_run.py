@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from chainwatch import reader
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.plan import Plan
-from chainwatch.reading import few_collections
+from chainwatch.reading.process import Reader, is_worthwhile
+from chainwatch.reading.ranges import few_collections
 from chainwatch.replay import Progress, Replay, ReplayError, parse_when, resolve_ranges
 from chainwatch.spelling import did_you_mean
 from chainwatch.store.database import Database
@@ -36,25 +36,36 @@ class Wanted(NamedTuple):
 
 
 async def replay(
-    plan: Plan, wanted: Wanted, database: str, *, durable: bool, show_progress: bool = True
+    plan: Plan,
+    wanted: Wanted,
+    database: str,
+    reader: Reader | None = None,
+    *,
+    durable: bool,
+    show_progress: bool = True,
 ) -> dict[str, Any]:
-    """Replay into ``database`` (a URL) and return the report. Raises ``ReplayError``, ``ChainError``, ``StoreError``."""
+    """Replay into ``database`` (a URL) and return the report; ``reader`` reads long ranges.
+
+    Raises ``ReplayError``, ``ChainError``, ``StoreError``.
+    """
     networks = _networks(plan, wanted.networks)
     start = _by_network(wanted.start, networks, "--from", end_of_day=False)
     end = _by_network(wanted.end, networks, "--to", end_of_day=True)
     async with contextlib.AsyncExitStack() as stack:
-        other = await stack.enter_async_context(reader.started())
         session = await stack.enter_async_context(open_session())
         pools = {
             name: await stack.enter_async_context(Pool(plan.settings.networks[name], session))
             for name in networks
         }
+        ranges = None if wanted.resume else await resolve_ranges(plan, pools, start, end)
+        if reader is not None and ranges is not None and is_worthwhile(ranges):
+            await reader.begin(plan, ranges)  # it reads while the database is being made
         opened = stack.enter_context(contextlib.closing(Database.open(database, durable=durable)))
-        work = Replay(plan, opened, pools, other, notify=wanted.notify)
-        if wanted.resume:
+        work = Replay(plan, opened, pools, reader, notify=wanted.notify)
+        if ranges is None:
             work.resume()
         else:
-            work.begin(await resolve_ranges(plan, pools, start, end))
+            work.begin(ranges)
         with _bar(show_progress) as progress, few_collections():
             await work.run(progress)
             return await work.report()

@@ -18,11 +18,12 @@ from chainwatch.model import (
     AbiEvent,
     Batch,
     Event,
+    LogRow,
     Occurrence,
     SiftedBatch,
     Signal,
-    StoredLog,
     UndecodedLog,
+    log_row,
     to_hex,
 )
 
@@ -111,6 +112,8 @@ class Flow:
     """For each indexed argument of the opening event the key's path that it is, or None; None where no part of
     the key is indexed, so that a node cannot be asked for one transfer."""
     steps: Mapping[str, Step] = field(default_factory=dict)
+    reads: Mapping[str, frozenset[tuple[str | int, ...]]] = field(default_factory=dict)
+    """By the signatures of its events, the values that the flow reads: names of fields and indexes into arrays."""
 
     def search_topics(self, keys: Sequence[str]) -> list[tuple[bytes, ...] | None]:
         """The topics after the first by which ``eth_getLogs`` finds the opening events of ``keys`` (and perhaps others).
@@ -170,14 +173,14 @@ def sift(steps: Mapping[tuple[str, str], Sequence[Step]], batch: Batch) -> Sifte
     """What the events of ``batch`` are to the flows whose ``steps`` `index_steps` gave."""
     occurrences, troubles = extract(steps, batch.events)
     troubles += [undecodable(log) for log in batch.undecoded]
-    logs = stored_logs(batch.events, batch.undecoded)
+    logs = log_rows(batch.events, batch.undecoded)
     return SiftedBatch(msgspec.structs.replace(batch, events=(), undecoded=()), logs, occurrences, troubles)
 
 
-def stored_logs(events: Iterable[Event], undecoded: Iterable[UndecodedLog]) -> list[StoredLog]:
+def log_rows(events: Iterable[Event], undecoded: Iterable[UndecodedLog]) -> list[LogRow]:
     """What is stored of ``events`` and ``undecoded``: the logs alone."""
-    logs = [StoredLog(event.contract, event.log, None) for event in events]
-    return logs + [StoredLog(one.contract, one.log, one.error) for one in undecoded]
+    rows = [log_row(event.contract, event.log) for event in events]
+    return rows + [log_row(one.contract, one.log, one.error) for one in undecoded]
 
 
 def undecodable(undecoded: UndecodedLog) -> Signal:

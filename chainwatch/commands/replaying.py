@@ -8,13 +8,14 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from chainwatch.commands.common import FAILED, FOUND_ALERTS, plan_of
 from chainwatch.commands.options import Severity, as_json
 from chainwatch.model import SEVERITIES
+from chainwatch.reading.process import started
 
 T = TypeVar("T")
 
@@ -57,19 +58,22 @@ def replay(
     as_json: bool,
 ) -> None:
     """Run the blocks of the past through the configuration and report what would have been raised."""
-    from chainwatch import replay_run
-    from chainwatch.commands.show import watching as show
-
     if resume and database is None:
         raise click.UsageError("--resume needs the --database of the interrupted replay")
-    plan = plan_of(config)
-    wanted = replay_run.Wanted(only, start, end, resume, notify)
-    if database is not None:
-        report = asyncio.run(replay_run.replay(plan, wanted, _url(database), durable=True))
-    else:
-        report = _in_temporary_database(
-            lambda url: asyncio.run(replay_run.replay(plan, wanted, url, durable=False))
-        )
+    with started() as reader:  # before all else: both processes import at once
+        from chainwatch import replay_run
+        from chainwatch.commands.show import watching as show
+
+        plan = plan_of(config)
+        wanted = replay_run.Wanted(only, start, end, resume, notify)
+
+        def run(url: str, *, durable: bool) -> dict[str, Any]:
+            return asyncio.run(replay_run.replay(plan, wanted, url, reader, durable=durable))
+
+        if database is not None:
+            report = run(_url(database), durable=True)
+        else:
+            report = _in_temporary_database(lambda url: run(url, durable=False))
     show.replay(report, as_json)
     severe = SEVERITIES[: SEVERITIES.index(fail_on) + 1] if fail_on else ()
     if any(alert["labels"]["severity"] in severe for alert in report["alerts"]):

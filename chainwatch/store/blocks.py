@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from chainwatch.model import HASH_LENGTH, Batch, Checkpoint, Header, RawLog, StoredLog, event_id
+from chainwatch.model import HASH_LENGTH, Checkpoint, Header, LogRow, RawLog, StoredLog, event_id
 from chainwatch.store import bulk
 from chainwatch.store.errors import StoreError
 from chainwatch.store.tables import headers, logs, network_states, networks
@@ -57,71 +57,40 @@ def network_id(connection: sa.Connection, network: str) -> int | None:
     return connection.execute(sa.select(networks.c.id).where(networks.c.name == network)).scalar()
 
 
-def save_batch(
-    connection: sa.Connection,
-    batch: Batch,
-    stored: Sequence[StoredLog],
-    chain_id: int,
-    checkpoint: Checkpoint,
-    keep_headers: int,
-) -> None:
-    """Store the logs of ``batch``, append its headers to the window and move the network to ``checkpoint``.
-
-    A batch that was stored before moves nothing back; only a reorg does.
-    """
-    number = network_id(connection, batch.network)
-    last = checkpoint.last
-    values: dict[str, Any] = {
-        "number": last.number,
-        "hash": last.hash,
-        "parent_hash": last.parent_hash,
-        "timestamp": last.timestamp,
-        "seen_until": checkpoint.seen_until,
+def add_network(connection: sa.Connection, chain_id: int, checkpoint: Checkpoint) -> int:
+    """Begin to store what is read of a network, which stands at ``checkpoint``; the integer that stands for it then."""
+    newest = sa.select(sa.func.coalesce(sa.func.max(networks.c.id), 0))
+    number: int = connection.execute(newest).scalar_one() + 1
+    values = {
+        "id": number,
+        "name": checkpoint.network,
+        "chain_id": chain_id,
+        "first_block": checkpoint.first_block,
+        "first_timestamp": checkpoint.first_timestamp,
     }
-    if number is None:
-        number = (
-            connection.execute(sa.select(sa.func.coalesce(sa.func.max(networks.c.id), 0))).scalar_one() + 1
-        )
-        values |= {
-            "chain_id": chain_id,
-            "first_block": checkpoint.first_block,
-            "first_timestamp": checkpoint.first_timestamp,
-        }
-        connection.execute(sa.insert(networks).values(id=number, name=batch.network, **values))
-    else:
-        here = networks.c.id == number
-        if batch.ancestor is None:
-            here &= networks.c.number <= last.number
-        connection.execute(sa.update(networks).where(here).values(**values))
-    save_logs(connection, number, stored)
-    _append_headers(connection, number, batch.headers, last.number - keep_headers)
+    connection.execute(sa.insert(networks).values(values | _standing(checkpoint)))
+    return number
 
 
-def save_logs(connection: sa.Connection, number: int, stored: Sequence[StoredLog]) -> None:
+def save_checkpoint(
+    connection: sa.Connection, checkpoint: Checkpoint, new: Sequence[Header], keep_headers: int
+) -> None:
+    """Move a network that is stored already to ``checkpoint`` and append the headers ``new`` to its window."""
+    here = networks.c.name == checkpoint.network
+    connection.execute(sa.update(networks).where(here).values(_standing(checkpoint)))
+    if not new:
+        return
+    number = network_id(connection, checkpoint.network)
+    before = checkpoint.last.number - keep_headers
+    rows = [(number, h.number, h.hash, h.parent_hash, h.timestamp) for h in new if h.number > before]
+    bulk.upsert(connection, headers, _HEADER_COLUMNS, rows)
+    connection.execute(sa.delete(headers).where(headers.c.network_id == number, headers.c.number <= before))
+
+
+def save_logs(connection: sa.Connection, number: int, rows: Sequence[LogRow]) -> None:
     """Store logs of the network with the id ``number``; those that are there already stay as they are."""
-    rows = [
-        (
-            event_id(number, log.block_number, log.log_index),
-            log.timestamp,
-            contract,
-            log.tx_hash,
-            log.address,
-            b"".join(log.topics),
-            log.data,
-            error,
-        )
-        for contract, log, error in stored
-    ]
-    bulk.insert(connection, logs, _LOG_COLUMNS, rows)
-
-
-def set_seen(connection: sa.Connection, network: str, until: int) -> None:
-    """Note that ``network`` was seen until ``until``; never moves back."""
-    connection.execute(
-        sa.update(networks)
-        .where(networks.c.name == network, networks.c.seen_until < until)
-        .values(seen_until=until)
-    )
+    first = event_id(number, 0, 0)
+    bulk.insert(connection, logs, _LOG_COLUMNS, [(first + row[0], *row[1:]) for row in rows])
 
 
 def logs_above(connection: sa.Connection, network: str, block: int) -> list[StoredLog]:
@@ -228,9 +197,13 @@ def _stored(connection: sa.Connection, where: sa.ColumnElement[bool]) -> Iterato
         )
 
 
-def _append_headers(connection: sa.Connection, number: int, new: Sequence[Header], before: int) -> None:
-    if not new:
-        return
-    rows = [(number, h.number, h.hash, h.parent_hash, h.timestamp) for h in new]
-    bulk.upsert(connection, headers, _HEADER_COLUMNS, rows)
-    connection.execute(sa.delete(headers).where(headers.c.network_id == number, headers.c.number <= before))
+def _standing(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The columns of a network that move."""
+    last = checkpoint.last
+    return {
+        "number": last.number,
+        "hash": last.hash,
+        "parent_hash": last.parent_hash,
+        "timestamp": last.timestamp,
+        "seen_until": checkpoint.seen_until,
+    }

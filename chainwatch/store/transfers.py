@@ -46,7 +46,7 @@ class DeadlineChanges(NamedTuple):
 def load(connection: sa.Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Transfer]:
     """The stored transfers among ``keys`` (flow, key)."""
     digests = [digest(flow, key) for flow, key in keys]
-    rows = bulk.select_in(connection, transfers, _READ, "digest", digests)
+    rows = bulk.select_by_digest(connection, transfers, _READ, digests)
     return {(row[1], row[2]): _transfer(row) for row in rows}
 
 
@@ -236,7 +236,10 @@ def _packed_occurrence(occurrence: Occurrence) -> Occurrence:
     for value in occurrence.facts.values():
         kind = type(value)
         if kind is not str and (kind is not int or not _INT_MIN <= value < _INT_END):
-            return msgspec.structs.replace(occurrence, facts=_packed(occurrence.facts))
+            o = occurrence
+            return Occurrence(
+                o.step, o.network, o.block, o.log_index, o.timestamp, o.tx_hash, _packed(o.facts)
+            )
     return occurrence
 
 
@@ -263,17 +266,17 @@ _decode = msgspec.msgpack.Decoder(_State, ext_hook=_unpack).decode
 
 def _transfer(row: Any) -> Transfer:
     number, flow, key, status, origin, destination, opened_at, state = row
-    decoded = _decode(bytes(state))
+    s = _decode(state)
     return Transfer(
-        flow=flow,
-        key=key,
-        id=number,
-        status=status,
-        origin=origin,
-        destination=destination,
-        opened_at=opened_at,
-        occurrences=decoded.occurrences,
-        searched=decoded.searched,
-        raised=decoded.raised,
-        deadlines=decoded.deadlines,
+        flow,
+        key,
+        number,
+        status,
+        origin,
+        destination,
+        opened_at,
+        s.occurrences,
+        s.searched,
+        s.raised,
+        s.deadlines,
     )

@@ -174,6 +174,29 @@ def test_of_a_network_that_was_never_read_nothing_counts_as_seen(connection: sa.
     assert run.rows() == {(OPENING, "alpha", 1020)}
 
 
+def test_only_a_reorg_moves_a_checkpoint_back(connection: sa.Connection) -> None:
+    run = Run(connection)
+    run(batch("alpha", 9))
+
+    run(batch("alpha", 4))
+    assert run.checkpoint("alpha") == (9, 9, 9)
+    run(batch("alpha", 12), batch("alpha", 11))
+    assert run.checkpoint("alpha") == (12, 12, 12)
+    run(batch("alpha", 4, ancestor=2))
+    assert run.checkpoint("alpha") == (4, 4, 4)
+
+
+def test_the_window_is_that_of_the_chain_whatever_came_in_one_transaction(connection: sa.Connection) -> None:
+    run = Run(connection)
+    run(batch("alpha", 1))
+
+    run(
+        batch("alpha", 2), batch("alpha", 3), batch("alpha", 3, ancestor=1, fork=1), batch("alpha", 4, fork=1)
+    )
+
+    assert blocks.window(connection, "alpha") == [header(1, 1), header(3, 3, 1), header(4, 4, 1)]
+
+
 def test_what_was_stored_before_changes_nothing_when_it_comes_again(connection: sa.Connection) -> None:
     """S3."""
     run = Run(connection)

@@ -19,6 +19,7 @@ from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import NoDatabase
 from tests.support.flows import header
+from tests.support.storing import store_batch
 
 T0 = 1_700_000_000
 
@@ -65,7 +66,7 @@ def _read_to(database: Database, network: str, number: int) -> None:
     last = header(number, T0 - 10)
     with database.transaction() as connection:
         batch = Batch(network, number, last, headers=(last,))
-        blocks.save_batch(connection, batch, [], 1, Checkpoint(network, last, 5, T0 - 100, T0 - 3), 256)
+        store_batch(connection, batch, Checkpoint(network, last, 5, T0 - 100, T0 - 3))
 
 
 def _state(database: Database, state: str, head: int | None, updated_at: float) -> None:

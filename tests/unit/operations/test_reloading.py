@@ -13,9 +13,9 @@ from chainwatch.model import Batch, Checkpoint
 from chainwatch.operations import reloading
 from chainwatch.operations.reloading import Reloads
 from chainwatch.plan import load_plan
-from chainwatch.store import blocks
 from chainwatch.store.database import Database
 from tests.support.flows import header
+from tests.support.storing import store_batch
 
 CONFIG = """
 [store]
@@ -97,9 +97,7 @@ async def test_another_chain_behind_a_known_name_is_refused(
     last = header(7, 1_700_000_000)
     with database.transaction() as connection:
         batch = Batch("alpha", 7, last, headers=(last,))
-        blocks.save_batch(
-            connection, batch, [], 1, Checkpoint("alpha", last, 5, last.timestamp, last.timestamp), 256
-        )
+        store_batch(connection, batch, Checkpoint("alpha", last, 5, last.timestamp, last.timestamp))
     config.write_text(CONFIG.replace("chain_id = 1", "chain_id = 2"))
     assert "holds network 'alpha' with chain_id 1" in await refusal(reloads, capsys)
 

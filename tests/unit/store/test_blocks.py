@@ -5,23 +5,22 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.checker.flow import stored_logs
-from chainwatch.model import Batch, Checkpoint, Event, Header, RawLog, UndecodedLog
+from chainwatch.model import Batch, Checkpoint, Event, RawLog, UndecodedLog
 from chainwatch.store import blocks
 from chainwatch.store.errors import StoreError
 from tests.support.flows import event, header
+from tests.support.storing import store_batch
 
 
 def save(connection: sa.Connection, batch: Batch, *, seen: int = 0, keep: int = 100, first: int = 0) -> None:
     checkpoint = Checkpoint(batch.network, batch.last, first, first, max(seen, batch.last.timestamp))
-    logs = stored_logs(batch.events, batch.undecoded)
-    blocks.save_batch(connection, batch, logs, 1, checkpoint, keep)
+    store_batch(connection, batch, checkpoint, keep)
 
 
-def batch(network: str, first: int, last: int, *events: Event, ancestor: Header | None = None) -> Batch:
+def batch(network: str, first: int, last: int, *events: Event) -> Batch:
     """A batch of the blocks ``first`` to ``last``, with all their headers."""
     headers = tuple(header(n, n * 10) for n in range(first, last + 1))
-    return Batch(network, first, headers[-1], events, headers=headers, ancestor=ancestor)
+    return Batch(network, first, headers[-1], events, headers=headers)
 
 
 def test_a_new_network_is_known_by_its_first_batch(connection: sa.Connection) -> None:
@@ -45,25 +44,6 @@ def test_the_checkpoint_moves_on_and_its_first_block_stays(connection: sa.Connec
     assert (found.last, found.first_block, found.first_timestamp) == (header(9, 90), 5, 5)
 
 
-def test_only_a_reorg_moves_the_checkpoint_back(connection: sa.Connection) -> None:
-    save(connection, batch("alpha", 1, 9))
-    save(connection, batch("alpha", 3, 4))
-    assert blocks.checkpoints(connection)["alpha"].last.number == 9
-
-    save(connection, batch("alpha", 3, 4, ancestor=header(2, 20)))
-
-    assert blocks.checkpoints(connection)["alpha"].last.number == 4
-
-
-def test_what_was_seen_never_moves_back(connection: sa.Connection) -> None:
-    save(connection, batch("alpha", 1, 2), seen=500)
-
-    blocks.set_seen(connection, "alpha", 400)
-    assert blocks.checkpoints(connection)["alpha"].seen_until == 500
-    blocks.set_seen(connection, "alpha", 501)
-    assert blocks.checkpoints(connection)["alpha"].seen_until == 501
-
-
 def test_the_window_keeps_the_newest_headers_in_order(connection: sa.Connection) -> None:
     save(connection, batch("beta", 1, 3), keep=4)
     for first in (1, 4, 7):
@@ -72,6 +52,14 @@ def test_the_window_keeps_the_newest_headers_in_order(connection: sa.Connection)
     assert [h.number for h in blocks.window(connection, "alpha")] == [6, 7, 8, 9]
     assert blocks.window(connection, "alpha")[-1] == header(9, 90)
     assert blocks.window(connection, "gamma") == []
+
+
+def test_a_header_that_comes_again_replaces_the_one_of_its_number(connection: sa.Connection) -> None:
+    save(connection, batch("alpha", 1, 3))
+    other = header(3, 30, 1)
+    save(connection, Batch("alpha", 3, other, headers=(other,)))
+
+    assert blocks.window(connection, "alpha") == [header(1, 10), header(2, 20), other]
 
 
 def test_a_batch_without_headers_leaves_the_window_alone(connection: sa.Connection) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from chainwatch.store import bulk
+from chainwatch.model import Occurrence, Transfer
+from chainwatch.store import bulk, transfers
 from chainwatch.store.bulk import COPY_FROM, IN_LIST_MAX
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -70,6 +72,20 @@ def test_any_number_of_values_can_be_looked_for(connection: sa.Connection) -> No
 
     assert sorted(n for (n,) in found) == list(range(many))
     assert list(bulk.select_in(connection, deadlines, ("step",), "transfer_id", [])) == []
+
+
+def test_thousands_of_digests_are_looked_for_in_one_piece(connection: sa.Connection) -> None:
+    stored = [Transfer("bridge", str(n), status="complete") for n in range(IN_LIST_MAX + 10)]
+    made = Occurrence("sent", "alpha", 1, 0, 1, bytes(32), {})
+    changed = [(t, msgspec.structs.replace(t, occurrences=(made,))) for t in stored]
+    transfers.save(connection, changed)
+    unknown = [("bridge", f"x{n}") for n in range(IN_LIST_MAX)]
+
+    found = transfers.load(connection, [*((t.flow, t.key) for t in stored), *unknown])
+
+    assert found.keys() == {(t.flow, t.key) for t in stored}
+    assert transfers.load(connection, unknown) == {}
+    assert transfers.load(connection, []) == {}
 
 
 @sizes

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainwatch.checker.flow import stored_logs
 from chainwatch.model import Batch, Checkpoint, Occurrence, Raised, Transfer
 from chainwatch.store import alert_groups, alerts, blocks, outbox, schema, tables, transfers
 from chainwatch.store.alerts import Alert
 from chainwatch.store.outbox import Payload
 from chainwatch.store.retention import prune
 from tests.support.flows import event, header
+from tests.support.storing import store_batch
 
 OLD, BEFORE, NEW = 100, 500, 900
 
@@ -79,9 +79,7 @@ def saved_logs(
     last = header(max(times), max(times))
     made = tuple(event(network, "Sent", at) for at in times)
     batch = Batch(network, 1, last, made, headers=tuple(header(n, n) for n in window))
-    blocks.save_batch(
-        connection, batch, stored_logs(made, []), 1, Checkpoint(network, last, 1, 1, last.timestamp), 10_000
-    )
+    store_batch(connection, batch, Checkpoint(network, last, 1, 1, last.timestamp), 10_000)
 
 
 def left(connection: sa.Connection, network: str) -> list[int]:

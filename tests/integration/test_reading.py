@@ -1,6 +1,9 @@
 """History read by a process of its own: the same batches, and every end of it noticed."""
 
 import asyncio
+import contextlib
+import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -8,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
 
-from chainwatch import reader
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.model import SiftedBatch
 from chainwatch.plan import Plan, load_plan
-from chainwatch.reading import Range, read_ranges
+from chainwatch.reading import process
+from chainwatch.reading.ranges import Range, read_ranges
 from scripts.bench.recorded_node import RecordedNode, serve
 from tests.support import bridge
 
@@ -34,22 +39,22 @@ async def plan(tmp_path: Path) -> AsyncIterator[Plan]:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.subprocess.Process]:
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     """The processes that are started from now on."""
-    processes: list[asyncio.subprocess.Process] = []
-    start = asyncio.create_subprocess_exec
+    processes: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
 
-    async def started_and_noted(*args: Any, **options: Any) -> asyncio.subprocess.Process:
-        processes.append(await start(*args, **options))
+    def started_and_noted(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        processes.append(start(*args, **options))
         return processes[-1]
 
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", started_and_noted)
+    monkeypatch.setattr(subprocess, "Popen", started_and_noted)
     return processes
 
 
 @pytest.fixture(autouse=True)
 def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "processors", lambda: 2)
+    monkeypatch.setattr(process, "processors", lambda: 2)
 
 
 async def _read_here(plan: Plan) -> list[SiftedBatch]:
@@ -61,7 +66,7 @@ async def _read_here(plan: Plan) -> list[SiftedBatch]:
 
 
 async def _read_elsewhere(plan: Plan) -> list[SiftedBatch]:
-    async with reader.started() as other:
+    with process.started() as other:
         assert other is not None
         return await _all(other.read(plan, RANGES))
 
@@ -107,13 +112,13 @@ async def test_the_batches_of_all_networks_come_in_the_order_of_time(plan: Plan)
 
 
 async def test_the_process_ends_with_the_context_however_far_it_came(
-    plan: Plan, started: list[asyncio.subprocess.Process]
+    plan: Plan, started: list[subprocess.Popen[bytes]]
 ) -> None:
-    async with reader.started() as other:
+    with process.started() as other:
         assert other is not None
         await anext(other.read(plan, RANGES))
 
-    assert [process.returncode is not None for process in started] == [True]
+    assert [one.returncode is not None for one in started] == [True]
 
 
 async def test_what_the_process_cannot_do_is_raised_with_its_reason(plan: Plan) -> None:
@@ -125,13 +130,95 @@ async def test_what_the_process_cannot_do_is_raised_with_its_reason(plan: Plan) 
 
 
 async def test_a_process_that_dies_ends_the_reading_with_an_error_and_not_early(
-    plan: Plan, started: list[asyncio.subprocess.Process]
+    plan: Plan, started: list[subprocess.Popen[bytes]]
 ) -> None:
-    async with reader.started() as other:
+    with process.started() as other:
         assert other is not None
         started[0].kill()
         with pytest.raises(ChainError, match="ended with status -9"):
             await _all(other.read(plan, RANGES))
+
+
+async def test_a_process_that_is_stopped_and_goes_on_loses_nothing(
+    plan: Plan, started: list[subprocess.Popen[bytes]]
+) -> None:
+    """As by Ctrl-Z, a debugger or a frozen container: a write into the pipe is cut short then."""
+
+    async def stop_again_and_again() -> None:
+        while True:
+            started[0].send_signal(signal.SIGSTOP)
+            await asyncio.sleep(0.002)
+            started[0].send_signal(signal.SIGCONT)
+            await asyncio.sleep(0.002)
+
+    with process.started() as other:
+        assert other is not None
+        stopping = asyncio.create_task(stop_again_and_again())
+        found = await _all(other.read(plan, RANGES))
+        stopping.cancel()
+
+    assert _in_blocks(found) == _in_blocks(await _read_elsewhere(plan))
+
+
+async def test_who_stops_waiting_for_a_node_that_hangs_is_not_held_up(
+    plan: Plan, started: list[subprocess.Popen[bytes]]
+) -> None:
+    async def hang(request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", hang)
+    async with TestServer(app, shutdown_timeout=0.1) as server:
+        for network in plan.settings.networks.values():
+            network.rpc[:] = [SecretStr(str(server.make_url("/")))]
+        with process.started() as other:
+            assert other is not None
+            waiting = asyncio.create_task(_all(other.read(plan, RANGES)))
+            await asyncio.sleep(0.2)
+
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiting
+            status = await asyncio.wait_for(asyncio.to_thread(started[0].wait), 5)
+
+    assert status == -signal.SIGKILL
+
+
+async def test_what_lies_in_the_working_directory_is_not_taken_for_a_library(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("asyncio", "msgspec", "chainwatch"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken for a library')")
+    monkeypatch.chdir(tmp_path)
+
+    assert sum(len(batch.logs) for batch in await _read_elsewhere(plan)) > 50
+
+
+async def test_what_is_printed_by_the_other_process_is_no_answer(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, os, threading, time\n"
+        "def say():\n"
+        "    while True:\n"
+        "        print('a warning', flush=True)\n"
+        "        time.sleep(0.001)\n"
+        "threading.Timer(0.3, say).start()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    assert sum(len(batch.logs) for batch in await _read_elsewhere(plan)) > 50
+
+
+async def test_it_reads_before_it_is_asked_for_what_it_read(plan: Plan) -> None:
+    with process.started() as other:
+        assert other is not None
+        await other.begin(plan, RANGES)
+
+        found = await _all(other.read(plan, RANGES))
+
+    assert _in_blocks(found) == _in_blocks(await _read_elsewhere(plan))
 
 
 async def test_a_process_that_does_not_start_is_an_error(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,14 +232,14 @@ async def test_a_process_that_does_not_start_is_an_error(plan: Plan, monkeypatch
 def test_short_ranges_are_not_worth_another_process(blocks: int, worthwhile: bool) -> None:
     ranges = [Range("alpha", 1, blocks - 400), Range("beta", 101, 500)]
 
-    assert reader.is_worthwhile(ranges) == worthwhile
+    assert process.is_worthwhile(ranges) == worthwhile
 
 
 async def test_where_there_is_one_processor_nothing_is_started(
-    monkeypatch: pytest.MonkeyPatch, started: list[asyncio.subprocess.Process]
+    monkeypatch: pytest.MonkeyPatch, started: list[subprocess.Popen[bytes]]
 ) -> None:
-    monkeypatch.setattr(reader, "processors", lambda: 1)
+    monkeypatch.setattr(process, "processors", lambda: 1)
 
-    async with reader.started() as other:
+    with process.started() as other:
         assert other is None
     assert started == []

@@ -30,11 +30,11 @@ async def read_ranges(
     """The batches of all ``ranges``, by the time of their last block. Raises ``ChainError``."""
     steps = index_steps(plan.flows)
     sources: dict[str, AsyncGenerator[Batch]] = {}
-    waiting: dict[str, Batch] = {}
+    waiting: dict[str, SiftedBatch] = {}
 
     async def pull(network: str) -> None:
         if (batch := await anext(sources[network], None)) is not None:
-            waiting[network] = batch
+            waiting[network] = sift(steps, batch)
 
     async with contextlib.AsyncExitStack() as stack:
         for r in ranges:
@@ -42,8 +42,8 @@ async def read_ranges(
             sources[r.network] = await stack.enter_async_context(contextlib.aclosing(batches))
         await asyncio.gather(*map(pull, sources))
         while waiting:
-            network = min(waiting, key=lambda name: waiting[name].last.timestamp)
-            yield sift(steps, waiting.pop(network))
+            network = min(waiting, key=lambda name: waiting[name].batch.last.timestamp)
+            yield waiting.pop(network)
             await pull(network)
 
 
@@ -52,7 +52,7 @@ def few_collections() -> Iterator[None]:
     """Events hold no cycles: looking for them all the time would take a third of a replay."""
     before = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(500_000, 20, 100)
     try:
         yield
     finally:

@@ -1,0 +1,64 @@
+"""The process that reads history for a replay: `main` is its whole life. See `chainwatch.reading.process`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+
+from chainwatch import logs
+from chainwatch.chain.errors import ChainError
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.transport import open_session
+from chainwatch.config import ConfigError
+from chainwatch.plan import plan_again
+from chainwatch.reading import frames
+from chainwatch.reading.ranges import few_collections, read_ranges
+
+PIPE_SIZE = 1 << 20
+"""Bytes that the pipe takes: what a batch has, mostly."""
+
+
+def main(out: int) -> None:
+    """Read what standard input asks for, and send it to the file descriptor ``out``."""
+    _widen(out)
+    try:
+        work = frames.receive(sys.stdin.fileno())
+    except EOFError:
+        return  # the one that we work for is gone
+    assert isinstance(work, frames.Work)
+    logs.configure(work.settings.log, logs.secrets_in(work.settings))
+    with contextlib.suppress(BrokenPipeError), few_collections():  # gone as well
+        asyncio.run(_send_all(work, out))
+
+
+async def _send_all(work: frames.Work, out: int) -> None:
+    networks = work.settings.networks
+    try:
+        plan = plan_again(work.settings)
+        async with contextlib.AsyncExitStack() as stack:
+            session = await stack.enter_async_context(open_session())
+            pools = {
+                r.network: await stack.enter_async_context(Pool(networks[r.network], session))
+                for r in work.ranges
+            }
+            sending = None
+            async for sifted in read_ranges(plan, pools, work.ranges):
+                if sending is not None:
+                    await sending
+                sending = asyncio.create_task(asyncio.to_thread(frames.send, out, sifted))
+            if sending is not None:
+                await sending
+    except (ChainError, ConfigError) as error:
+        frames.send(out, frames.Failure(str(error)))
+    else:
+        frames.send(out, None)
+
+
+def _widen(out: int) -> None:
+    """Let the pipe take as many bytes as a batch has, where the system knows how."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # over this user's limit: it works as it is
+            fcntl.fcntl(out, fcntl.F_SETPIPE_SZ, PIPE_SIZE)

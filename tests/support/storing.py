@@ -1,0 +1,16 @@
+"""Puts a batch into the database as it is, without a pipeline around it."""
+
+import sqlalchemy as sa
+
+from chainwatch.checker.flow import log_rows
+from chainwatch.model import Batch, Checkpoint
+from chainwatch.store import blocks
+
+
+def store_batch(connection: sa.Connection, batch: Batch, checkpoint: Checkpoint, keep: int = 256) -> None:
+    """Store the logs and headers of ``batch``, with which its network (of chain id 1) comes to ``checkpoint``."""
+    number = blocks.network_id(connection, batch.network)
+    if number is None:
+        number = blocks.add_network(connection, 1, checkpoint)
+    blocks.save_checkpoint(connection, checkpoint, batch.headers, keep)
+    blocks.save_logs(connection, number, log_rows(batch.events, batch.undecoded))
