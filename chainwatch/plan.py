@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chainwatch.chain.abi import Abi, AbiError, load_abi
-from chainwatch.chain.decoder import ContractDecoder, DecodeError
+from chainwatch.chain.decoder import ContractDecoder, DecodeError, FieldPath
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.checker.compiler import FlowError, compile_flow
 from chainwatch.checker.flow import Flow
@@ -75,7 +75,8 @@ _Add = Callable[..., None]
 
 
 def _assemble(settings: Settings, flows: list[Flow], abis: Mapping[str, Abi]) -> Plan:
-    decoders = {name: ContractDecoder(events) for name, events in _watched_events(flows, abis).items()}
+    reads = _reads(flows)
+    decoders = {name: ContractDecoder(events, reads) for name, events in _watched_events(flows, abis).items()}
     watches = {
         network: NetworkWatch(network, contracts)
         for network in settings.networks
@@ -144,6 +145,15 @@ def _watched_events(flows: list[Flow], abis: Mapping[str, Abi]) -> dict[str, lis
             forms = abis[step.contract].forms(step.event.signature)
             watched.setdefault(step.contract, {}).update(dict.fromkeys(forms))
     return {contract: list(events) for contract, events in watched.items()}
+
+
+def _reads(flows: list[Flow]) -> dict[str, frozenset[FieldPath]]:
+    """By event signature the values that some flow reads: nothing else needs to be made of a log."""
+    reads: dict[str, frozenset[FieldPath]] = {}
+    for flow in flows:
+        for signature, paths in flow.reads.items():
+            reads[signature] = reads.get(signature, frozenset()) | paths
+    return reads
 
 
 def _watched_contracts(

@@ -1,8 +1,8 @@
 """Makes one Python function per event shape that reads a log's values at full speed.
 
 The function checks everything the strict reader checks, but says nothing: at the first doubt it raises
-``Doubt`` (or ``UnicodeDecodeError``), and the strict reader decides what was wrong, if anything. So it may
-refuse too much, never too little.
+``Doubt`` (or ``ValueError``), and the strict reader decides what was wrong, if anything. So it may refuse too
+much, never too little.
 
 How it is fast: the words of known length that follow each other (a *frame*) are unpacked by one ``struct``
 call, and all their padding is checked at once, as one long integer against one mask.
@@ -11,7 +11,7 @@ call, and all their padding is checked at once, as one long integer against one 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -28,20 +28,30 @@ MAX_TUPLES = 32
 
 ReadLog: TypeAlias = Callable[[Sequence[bytes], bytes], dict[str, Any]]
 
+Wanted: TypeAlias = Mapping[str, "Wanted"] | None
+"""Which members of a tuple are to be given, and what of each; None for all. All others are checked no less."""
+NOTHING: Wanted = {}
+
 
 class Doubt(Exception):
     """The bytes are malformed, or odd enough to need the strict reader."""
 
 
-def compile_reader(shape: Tuple, topics: Sequence[tuple[str, Leaf]], order: Sequence[str]) -> ReadLog | None:
-    """The function from (indexed topics, data) to the values by name, in ``order``.
+def compile_reader(
+    shape: Tuple,
+    topics: Sequence[tuple[str, Leaf]],
+    order: Sequence[str],
+    topic0: bytes | None,
+    wanted: Wanted = None,
+) -> ReadLog | None:
+    """The function from (topics, data) to the values that are ``wanted`` by name, in ``order``.
 
-    ``topics`` are the indexed parameters, in order; ``shape`` holds the others. The function raises ``Doubt``
-    or ``UnicodeDecodeError``. None where the shape is one that is not compiled.
+    ``topics`` are the indexed parameters, in order; ``shape`` holds the others. ``topic0`` is the event's, None when it is
+    anonymous. The function raises ``Doubt`` or ``ValueError``. None where the shape is one that is not compiled.
     """
     if not _is_compiled(shape, 0, 0):
         return None
-    return _Writer().reader(shape, topics, order)
+    return _Writer().reader(shape, topics, order, topic0, wanted)
 
 
 def _is_compiled(shape: Shape, loops: int, tuples: int) -> bool:
@@ -65,6 +75,7 @@ class _Word:
 
 _FULL = (1 << 256) - 1
 _OFFSET = _Word("28xI", _FULL ^ 0xFFFFFFFF)
+_SKIPPED = _Word(f"{WORD}x", 0)
 _SMALL_INTEGERS = ((8, "31xB"), (16, "30xH"), (32, "28xI"), (64, "24xQ"))
 
 
@@ -103,15 +114,24 @@ class _Writer:
             "ZEROS": tuple(bytes(size) for size in range(WORD)),
         }
 
-    def reader(self, shape: Tuple, topics: Sequence[tuple[str, Leaf]], order: Sequence[str]) -> ReadLog:
-        values: dict[str, str] = {}
-        for index, (name, leaf) in enumerate(topics):
-            values[name] = self._topic(index, leaf)
+    def reader(
+        self,
+        shape: Tuple,
+        topics: Sequence[tuple[str, Leaf]],
+        order: Sequence[str],
+        topic0: bytes | None,
+        wanted: Wanted,
+    ) -> ReadLog:
+        words = self._topics(len(topics), topic0)
+        values = {
+            name: self._checked(leaf, self._topic(word, leaf, _within(wanted, name)), _within(wanted, name))
+            for (name, leaf), word in zip(topics, words, strict=True)
+        }
         self._emit("size = len(data)")
         if _has_dynamic_items(shape):
             self._emit(f"left = {FREE_BYTES} + {MAX_INFLATION} * size")
-        values.update(zip(shape.names, self._frame(shape, "0"), strict=True))
-        self._emit(f"return {_dict_of((name, values[name]) for name in order)}")
+        values.update(zip(shape.names, self._frame(shape, "0", wanted), strict=True))
+        self._emit(f"return {_dict_of(((name, values[name]) for name in order), wanted)}")
         source = "\n".join(["def read(topics, data):", *self._lines])
         exec(compile(source, "<compiled event decoder>", "exec"), self._constants)  # noqa: S102  # our own text only
         reader: ReadLog = self._constants["read"]
@@ -119,18 +139,29 @@ class _Writer:
 
     # --- frames: words of known length, one after the other --------------------------------------
 
-    def _topic(self, index: int, leaf: Leaf) -> str:
-        topic = self._name("topic")
-        self._emit(f"{topic} = topics[{index}]")
-        if leaf == Leaf("bytes", 256):
-            return topic
-        return self._unpack([leaf], topic, "0")[0]
+    def _topics(self, indexed: int, topic0: bytes | None) -> list[str]:
+        """Takes the topics apart; the variables of those of indexed parameters."""
+        words = [self._name("topic") for _ in range(indexed)]
+        names = words if topic0 is None else [self._name("event"), *words]
+        self._emit(f"[{', '.join(names)}] = topics")  # ValueError unless there are as many
+        wrong = [f"len({word}) != {WORD}" for word in words]
+        if topic0 is not None:
+            wrong.append(f"{names[0]} != {self._constant('TOPIC', topic0)}")
+        if wrong:
+            self._doubt_if(" or ".join(wrong))
+        return words
 
-    def _frame(self, shape: Tuple, at: str) -> list[str]:
+    def _topic(self, word: str, leaf: Leaf, wanted: Wanted) -> str:
+        if leaf == Leaf("bytes", 256):
+            return word
+        return self._unpack([(leaf, wanted)], word, "0")[0]
+
+    def _frame(self, shape: Tuple, at: str, wanted: Wanted) -> list[str]:
         """Reads the members of a tuple that begins at ``at``; the expressions of their values."""
-        slots = list(_slots(shape.members))
+        members = _members(shape, wanted)
+        slots = list(_slots(members))
         if not slots:
-            return [self._assemble(m, iter(())) for m in shape.members]
+            return [self._assemble(m, iter(()), some) for m, some in members]
         end = self._name("end")
         self._emit(f"{end} = {at} + {WORD * len(slots)}")
         self._doubt_if(f"{end} > size")
@@ -138,22 +169,30 @@ class _Writer:
             self._charge(str(WORD * len(slots)))
         words = self._unpack(slots, "data", at, f"data[{at}:{end}]")
         floor = offset_floor(shape)
-        values = iter([
-            word if isinstance(slot, Leaf) else self._at_offset(slot, word, at, str(floor))
-            for slot, word in zip(slots, words, strict=True)
-        ])  # fmt: skip
-        return [self._assemble(m, values) for m in shape.members]
+        values = iter(
+            [
+                self._checked(slot, word, some)
+                if isinstance(slot, Leaf)
+                else self._at_offset(slot, word, at, str(floor), some)
+                for (slot, some), word in zip(slots, words, strict=True)
+            ]
+        )
+        return [self._assemble(m, values, some) for m, some in members]
 
-    def _unpack(self, slots: Sequence[Shape], source: str, at: str, block: str | None = None) -> list[str]:
+    def _unpack(
+        self, slots: Sequence[tuple[Shape, Wanted]], source: str, at: str, block: str | None = None
+    ) -> list[str]:
         """Unpacks words into variables, their padding checked; the expressions of their values."""
-        formats = [_word(slot) if isinstance(slot, Leaf) else _OFFSET for slot in slots]
-        self._check_mask(formats, block or source)
-        names = [self._name("word") for _ in slots]
-        unpack = self._constant("UNPACK", struct.Struct(_struct_format(formats)).unpack_from)
-        self._emit(f"{', '.join(names)}, = {unpack}({source}, {at})")
+        words = [_word(slot) if isinstance(slot, Leaf) else _OFFSET for slot, _ in slots]
+        self._check_mask(words, block or source)
+        names = [self._name("word") if _is_made(slot, wanted) else "" for slot, wanted in slots]
+        if made := [name for name in names if name]:
+            formats = [word if name else _SKIPPED for word, name in zip(words, names, strict=True)]
+            unpack = self._constant("UNPACK", struct.Struct(_struct_format(formats)).unpack_from)
+            self._emit(f"{', '.join(made)}, = {unpack}({source}, {at})")
         return [
-            self._leaf_value(slot, name) if isinstance(slot, Leaf) else name
-            for slot, name in zip(slots, names, strict=True)
+            self._leaf_value(slot, name) if isinstance(slot, Leaf) and name else name or _UNWANTED
+            for (slot, _), name in zip(slots, names, strict=True)
         ]
 
     def _check_mask(self, formats: Sequence[_Word], block: str) -> None:
@@ -172,35 +211,40 @@ class _Writer:
         value = f"number({word})" if leaf.kind in ("uint", "ufixed") and leaf.bits > 64 else word
         return f"scaled({value}, {leaf.places})" if leaf.kind == "ufixed" else value
 
-    def _assemble(self, shape: Shape, values: Iterator[str]) -> str:
+    def _checked(self, leaf: Leaf, value: str, wanted: Wanted) -> str:
+        """The expression of a leaf's ``value``, evaluated where that alone checks it and nobody wants it."""
+        if wanted is not None and leaf.kind in _CHECKED_BY_VALUE:
+            self._emit(value)
+        return value
+
+    def _assemble(self, shape: Shape, values: Iterator[str], wanted: Wanted) -> str:
         """The expression of a member's value, from those of the slots that it was flattened to."""
         if shape.words is None or isinstance(shape, Leaf):
             return next(values)
         if isinstance(shape, Tuple):
-            return _dict_of(
-                (name, self._assemble(m, values)) for name, m in zip(shape.names, shape.members, strict=True)
-            )
+            parts = [self._assemble(m, values, some) for m, some in _members(shape, wanted)]
+            return _dict_of(zip(shape.names, parts, strict=True), wanted)
         assert isinstance(shape, Array)
-        items = [self._assemble(shape.item, values) for _ in range(shape.length or 0)]
+        items = [self._assemble(shape.item, values, wanted) for _ in range(shape.length or 0)]
         return f"[{', '.join(items)}]"
 
     # --- what offsets point to ---------------------------------------------------------------------
 
-    def _at_offset(self, shape: Shape, offset: str, frame: str, floor: str) -> str:
+    def _at_offset(self, shape: Shape, offset: str, frame: str, floor: str, wanted: Wanted) -> str:
         at = self._name("at")
         self._emit(f"{at} = {frame} + {offset}")
         self._doubt_if(f"{offset} < {floor} or {at} >= size")
         if isinstance(shape, Blob):
-            return self._blob(shape, at)
+            return self._blob(shape, at, wanted)
         if isinstance(shape, Tuple):
-            return _dict_of(zip(shape.names, self._frame(shape, at), strict=True))
+            return _dict_of(zip(shape.names, self._frame(shape, at, wanted), strict=True), wanted)
         assert isinstance(shape, Array)
         if shape.length is not None:
-            return self._dynamic_items(shape.item, at, str(shape.length))
+            return self._dynamic_items(shape.item, at, str(shape.length), wanted)
         begin, length = self._length(at)
         if shape.item.words is not None:
-            return self._static_items(shape.item, begin, length, shape.item.words)
-        return self._dynamic_items(shape.item, begin, length)
+            return self._static_items(shape.item, begin, length, wanted)
+        return self._dynamic_items(shape.item, begin, length, wanted)
 
     def _length(self, at: str) -> tuple[str, str]:
         begin, length = self._name("begin"), self._name("length")
@@ -209,17 +253,17 @@ class _Writer:
         self._emit(f"{length} = number(data[{at}:{begin}])")
         return begin, length
 
-    def _blob(self, shape: Blob, at: str) -> str:
+    def _blob(self, shape: Blob, at: str, wanted: Wanted) -> str:
         begin, length = self._length(at)
-        end, padding, value = self._name("end"), self._name("padding"), self._name("value")
+        end, padding = self._name("end"), self._name("padding")
         self._emit(f"{end} = {begin} + {length}")
         self._emit(f"{padding} = -{length} & {WORD - 1}")
         self._doubt_if(f"{end} > size or data[{end}:{end} + {padding}] != ZEROS[{padding}]")
         if self._loops:
             self._charge(length)
-        text = f"data[{begin}:{end}]"
-        self._emit(f"{value} = {text}.decode()" if shape.text else f"{value} = {text}")
-        return value
+        if wanted is not None and not shape.text:
+            return _UNWANTED
+        return self._value(f"data[{begin}:{end}]" + (".decode()" if shape.text else ""))
 
     def _items_block(self, begin: str, length: str, formats: Sequence[_Word]) -> str:
         """The bytes of ``length`` items of these words, their padding checked."""
@@ -235,29 +279,32 @@ class _Writer:
             self._doubt_if(f"number({block}) & number({repeated} * {length})")
         return block
 
-    def _static_items(self, item: Shape, begin: str, length: str, words: int) -> str:
-        slots = [slot for slot in _slots([item]) if isinstance(slot, Leaf)]
-        assert len(slots) == words
+    def _static_items(self, item: Shape, begin: str, length: str, wanted: Wanted) -> str:
+        slots = [slot for slot, _ in _slots([(item, None)]) if isinstance(slot, Leaf)]
+        assert len(slots) == item.words
         formats = [_word(slot) for slot in slots]
         block = self._items_block(begin, length, formats)
+        if wanted is not None and not any(slot.kind in _CHECKED_BY_VALUE for slot in slots):
+            return _UNWANTED
         names = [self._name("word") for _ in slots]
         iterate = self._constant("ITERATE", struct.Struct(_struct_format(formats)).iter_unpack)
         leaves = [self._leaf_value(slot, name) for slot, name in zip(slots, names, strict=True)]
-        value = self._assemble(item, iter(leaves))
-        values = self._name("values")
-        self._emit(f"{values} = [{value} for {', '.join(names)}, in {iterate}({block})]")
-        return values
+        value = self._assemble(item, iter(leaves), None)
+        return self._value(f"[{value} for {', '.join(names)}, in {iterate}({block})]")
 
-    def _dynamic_items(self, item: Shape, begin: str, length: str) -> str:
+    def _dynamic_items(self, item: Shape, begin: str, length: str, wanted: Wanted) -> str:
         self._loops += 1
         block = self._items_block(begin, length, [_OFFSET])
         floor, values, offset = self._name("floor"), self._name("values"), self._name("offset")
         iterate = self._constant("ITERATE", struct.Struct(_struct_format([_OFFSET])).iter_unpack)
         self._emit(f"{floor} = {WORD} * {length}")
-        self._emit(f"{values} = []")
+        if wanted is None:
+            self._emit(f"{values} = []")
         self._emit(f"for {offset}, in {iterate}({block}):")
         self._indent += 1
-        self._emit(f"{values}.append({self._at_offset(item, offset, begin, floor)})")
+        value = self._at_offset(item, offset, begin, floor, wanted)
+        if wanted is None:
+            self._emit(f"{values}.append({value})")
         self._indent -= 1
         self._loops -= 1
         return values
@@ -274,6 +321,11 @@ class _Writer:
 
     def _emit(self, line: str) -> None:
         self._lines.append("    " * self._indent + line)
+
+    def _value(self, expression: str) -> str:
+        value = self._name("value")
+        self._emit(f"{value} = {expression}")
+        return value
 
     def _name(self, stem: str) -> str:
         self._names += 1
@@ -293,15 +345,34 @@ def _signed(word: bytes, half: int) -> int:
     return value
 
 
-def _slots(members: Sequence[Shape]) -> Iterator[Shape]:
+_CHECKED_BY_VALUE = ("int", "fixed")
+"""The kinds of leaves that no mask of zeros checks."""
+_UNWANTED = "None"
+"""Stands for a value that is not made, and in no result."""
+
+
+def _is_made(slot: Shape, wanted: Wanted) -> bool:
+    return wanted is None or not isinstance(slot, Leaf) or slot.kind in _CHECKED_BY_VALUE
+
+
+def _within(wanted: Wanted, name: str) -> Wanted:
+    return None if wanted is None else wanted.get(name, NOTHING)
+
+
+def _members(shape: Tuple, wanted: Wanted) -> list[tuple[Shape, Wanted]]:
+    """The members of a tuple, with what is wanted of each."""
+    return [(m, _within(wanted, name)) for name, m in zip(shape.names, shape.members, strict=True)]
+
+
+def _slots(members: Iterable[tuple[Shape, Wanted]]) -> Iterator[tuple[Shape, Wanted]]:
     """The words of a frame, in order: leaves for static members, the shape itself where an offset stands."""
-    for member in members:
+    for member, wanted in members:
         if member.words is None or isinstance(member, Leaf):
-            yield member
+            yield member, wanted
         elif isinstance(member, Tuple):
-            yield from _slots(member.members)
+            yield from _slots(_members(member, wanted))
         elif isinstance(member, Array):
-            yield from _slots([member.item] * (member.length or 0))
+            yield from _slots([(member.item, wanted)] * (member.length or 0))
 
 
 def _has_dynamic_items(shape: Shape) -> bool:
@@ -321,5 +392,6 @@ def _joined_mask(words: Sequence[_Word]) -> int:
     return mask
 
 
-def _dict_of(pairs: Any) -> str:
-    return "{" + ", ".join(f"{name!r}: {value}" for name, value in pairs) + "}"
+def _dict_of(pairs: Iterable[tuple[str, str]], wanted: Wanted) -> str:
+    some = (f"{name!r}: {value}" for name, value in pairs if wanted is None or name in wanted)
+    return "{" + ", ".join(some) + "}"

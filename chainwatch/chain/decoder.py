@@ -10,9 +10,10 @@ from __future__ import annotations
 from binascii import unhexlify
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from itertools import takewhile
+from typing import Any, TypeAlias
 
-from chainwatch.chain._codegen import Doubt, ReadLog, compile_reader
+from chainwatch.chain._codegen import Doubt, ReadLog, Wanted, compile_reader
 from chainwatch.chain._shape import WORD, Leaf, ShapeError, Tuple, shape_of, tuple_of
 from chainwatch.chain._strict import Malformed, read_data, read_word
 from chainwatch.chain.abi import AbiError, parse_event, regular_event, topic0
@@ -35,17 +36,24 @@ class DecodeError(ValueError):
         self.reason = reason
 
 
+FieldPath: TypeAlias = tuple[str | int, ...]
+"""Where a value stands in an event: names of fields, and indexes into arrays."""
+
+
 class EventDecoder:
     """Decodes the logs of one event, as strictly as eth_abi does."""
 
-    def __init__(self, event: AbiEvent) -> None:
-        """Raises ``AbiError`` when the event is none that a contract can emit."""
+    def __init__(self, event: AbiEvent, wanted: frozenset[FieldPath] | None = None) -> None:
+        """``wanted`` are the values that are needed: others may be left out of what is decoded, but are checked no less.
+
+        Raises ``AbiError`` when the event is none that a contract can emit.
+        """
         self.event = regular_event(event)
         self.signature = self.event.signature
         self.topic0_bytes = topic0(self.event)
         self.topic0: str | None = None if self.topic0_bytes is None else f"0x{self.topic0_bytes.hex()}"
         self.topics_count = sum(p.indexed for p in self.event.inputs) + (not self.event.anonymous)
-        self._indexed, self._data, self._read = _readers(self.event)
+        self._indexed, self._data, self._read = _readers(self.event, wanted)
 
     @classmethod
     def from_abi(cls, event_abi: Mapping[str, Any] | AbiEvent) -> EventDecoder:
@@ -68,14 +76,13 @@ class EventDecoder:
 
     def decode_raw(self, topics: Sequence[bytes], data: bytes) -> dict[str, Any]:
         """The values of a log in bytes. Raises ``DecodeError``."""
-        self._check_topics(topics)
-        indexed = topics if self.topic0_bytes is None else topics[1:]
         if self._read is not None:
             try:
-                return self._read(indexed, data)
-            except (Doubt, UnicodeDecodeError):
+                return self._read(topics, data)
+            except (Doubt, ValueError):
                 pass  # the strict reader says what is wrong
-        return self._read_strictly(indexed, data)
+        self._check_topics(topics)
+        return self._read_strictly(topics if self.topic0_bytes is None else topics[1:], data)
 
     def _check_topics(self, topics: Sequence[bytes]) -> None:
         if len(topics) != self.topics_count:
@@ -115,12 +122,17 @@ class ContractDecoder:
     that both fit, the first). Anonymous events are tried only on logs whose first topic is no event's.
     """
 
-    def __init__(self, events: Iterable[AbiEvent]) -> None:
-        """Raises ``AbiError`` when an event is none that a contract can emit."""
+    def __init__(
+        self, events: Iterable[AbiEvent], wanted: Mapping[str, frozenset[FieldPath]] | None = None
+    ) -> None:
+        """``wanted`` are the values that are needed, by the event's signature; None for all of all events.
+
+        Raises ``AbiError`` when an event is none that a contract can emit.
+        """
         self._by_topic0: dict[bytes, list[EventDecoder]] = {}
         self._anonymous: list[EventDecoder] = []
         for event in dict.fromkeys(events):
-            decoder = EventDecoder(event)
+            decoder = EventDecoder(event, None if wanted is None else wanted[event.signature])
             if decoder.topic0_bytes is None:
                 self._anonymous.append(decoder)
             else:
@@ -131,29 +143,43 @@ class ContractDecoder:
     def decode(self, topics: Sequence[bytes], data: bytes) -> tuple[AbiEvent, dict[str, Any]]:
         """The log's event and its values. Raises ``DecodeError``, which tells of every candidate."""
         candidates = self._by_topic0.get(topics[0], self._anonymous) if topics else self._anonymous
+        if len(candidates) == 1:
+            (decoder,) = candidates
+            return decoder.event, decoder.decode_raw(topics, data)
         errors: list[DecodeError] = []
         for decoder in candidates:
             try:
                 return decoder.event, decoder.decode_raw(topics, data)
             except DecodeError as error:
                 errors.append(error)
-        if len(errors) == 1:
-            raise errors[0]
         first = f"0x{topics[0].hex()}" if topics else "none"
         known = "; ".join(str(error) for error in errors) or "no event of the contract has it"
         raise DecodeError(f"log with first topic {first}", "", known)
 
 
 @lru_cache(maxsize=1024)
-def _readers(event: AbiEvent) -> tuple[tuple[tuple[str, Leaf], ...], Tuple, ReadLog | None]:
+def _readers(
+    event: AbiEvent, wanted: frozenset[FieldPath] | None
+) -> tuple[tuple[tuple[str, Leaf], ...], Tuple, ReadLog | None]:
     """An event's indexed parameters, the shape of its data, and the compiled reader if there can be one."""
     try:
         indexed = tuple((p.name, _topic_leaf(shape_of(p))) for p in event.inputs if p.indexed)
         data = tuple_of([p for p in event.inputs if not p.indexed])
     except ShapeError as error:
         raise AbiError(f"{event.name}: {error}") from error
-    return indexed, data, compile_reader(data, indexed, [p.name for p in event.inputs])
+    order = [p.name for p in event.inputs]
+    tree = None if wanted is None else _tree(wanted)
+    return indexed, data, compile_reader(data, indexed, order, topic0(event), tree)
 
 
 def _topic_leaf(shape: object) -> Leaf:
     return shape if isinstance(shape, Leaf) else _HASH
+
+
+def _tree(paths: Iterable[FieldPath]) -> Wanted:
+    """What ``paths`` lead to, by name; an array as a whole."""
+    inner: dict[str, list[FieldPath]] = {}
+    for path in paths:
+        names = tuple(takewhile(lambda step: isinstance(step, str), path))
+        inner.setdefault(str(names[0]), []).append(names[1:])
+    return {name: None if () in some else _tree(some) for name, some in inner.items()}

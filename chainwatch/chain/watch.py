@@ -59,6 +59,12 @@ class NetworkWatch:
 
     def decode_all(self, logs: Sequence[RawLog]) -> tuple[tuple[Event, ...], tuple[UndecodedLog, ...]]:
         """All of ``logs`` in their order, those that decode and those that do not."""
-        decoded = [self.decode(log) for log in logs]
-        events = tuple([item for item in decoded if isinstance(item, Event)])
-        return events, tuple([item for item in decoded if isinstance(item, UndecodedLog)])
+        events: list[Event] = []
+        undecoded: list[UndecodedLog] = []
+        for log in logs:
+            item = self.decode(log)
+            if isinstance(item, Event):
+                events.append(item)
+            elif item is not None:
+                undecoded.append(item)
+        return tuple(events), tuple(undecoded)

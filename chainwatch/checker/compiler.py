@@ -75,6 +75,7 @@ class _Compiler:
         self.contract_networks = contract_networks
         self.event = event
         self.problems: list[FlowProblem] = []
+        self.reads: dict[str, set[tuple[str | int, ...]]] = {}
         self.by_value = _networks_by_value(networks, settings.network_by)
 
     def flow(self) -> Flow:
@@ -112,6 +113,10 @@ class _Compiler:
             runbook_url=settings.runbook_url,
             search=_search(key_paths, opening_event),
             steps={s.name: s for s in (opening, *expected)},
+            reads={
+                step.event.signature: frozenset(self.reads.get(step.event.signature, ()))
+                for step in (opening, *expected)
+            },
             _key_paths=tuple(key_paths),
         )
 
@@ -174,7 +179,7 @@ class _Compiler:
             facts.append((ORIGIN, self._network_of(settings.origin, event, (*at, "origin"))))
         for name, key, text in ((AMOUNT, "amount", settings.amount), (ASSET, "asset", settings.asset)):
             if text is not None and (path := self._single(text, event, (*at, key))) is not None:
-                facts.append((name, _reader(path)))
+                facts.append((name, path.reader()))
         return facts
 
     def _event(self, settings: OpeningSettings | StepSettings, at: tuple[str | int, ...]) -> AbiEvent | None:
@@ -186,10 +191,12 @@ class _Compiler:
 
     def _path(self, text: str, event: AbiEvent, at: tuple[str | int, ...]) -> Path | None:
         try:
-            return compile_path(text, event)
+            path = compile_path(text, event)
         except ConditionError as error:
             self._problem(at, error.message, error.hint)
             return None
+        self._note_reads(event, path)
+        return path
 
     def _single(self, text: str, event: AbiEvent, at: tuple[str | int, ...]) -> Path | None:
         """The path to one value, not to a tuple or an array."""
@@ -238,10 +245,10 @@ class _Compiler:
             if near := nearest(text, self.networks):
                 self._problem(at, f"{text!r} is no network's name either", f"did you mean {near}?")
             return lambda _event: UNKNOWN_NETWORK
-        get, by_value = path.get, self.by_value
+        get, by_value = path.reader(), self.by_value
 
         def name(event: Event) -> str:
-            value = get(event.args)
+            value = get(event)
             if known := by_value.get(value):
                 return known
             value = to_hex(value) if isinstance(value, bytes) else value
@@ -260,10 +267,14 @@ class _Compiler:
         if source is None:
             return None
         try:
-            return compile_condition(source, event, opening=opening)
+            condition = compile_condition(source, event, opening=opening)
         except ConditionError as error:
             self._problem(at, str(error))
             return None
+        self._note_reads(event, *condition.paths)
+        if opening is not None:
+            self._note_reads(opening, *condition.opening_paths)
+        return condition
 
     def _checks(
         self, names: Sequence[str], event: AbiEvent, at: tuple[str | int, ...]
@@ -289,10 +300,15 @@ class _Compiler:
             return None
         for event in events:
             try:
-                return CHECKS[name].bind(event)
+                verify = CHECKS[name].bind(event)
             except CheckError:
                 continue
+            self._note_reads(event, *CHECKS[name].paths(event))
+            return verify
         return None
+
+    def _note_reads(self, event: AbiEvent, *paths: Path) -> None:
+        self.reads.setdefault(event.signature, set()).update(path.steps for path in paths)
 
     def _problem(self, at: tuple[str | int, ...], message: str, hint: str = "") -> None:
         self.problems.append(FlowProblem(("flows", self.settings.name, *at), message, hint))
@@ -323,17 +339,12 @@ def _attribute_name(text: str, event: AbiEvent) -> str | None:
     return text.removeprefix("network.")
 
 
-def _reader(path: Path) -> Callable[[Event], Any]:
-    get = path.get
-    return lambda event: get(event.args)
-
-
 def _key_text(path: Path) -> Callable[[Event], str]:
     if len(path.steps) == 1 and path.type.startswith("bytes"):
         name = path.steps[0]
         return lambda event: "0x" + event.args[name].hex()  # type: ignore[index]  # the first step is a name
-    get = path.get
-    return lambda event: _text(get(event.args))
+    get = path.reader()
+    return lambda event: _text(get(event))
 
 
 def _text(value: Any) -> str:

@@ -42,13 +42,17 @@ class Check:
 
     def bind(self, event: AbiEvent) -> Verify:
         """The check for this event; raises `CheckError` naming the fields that it has not got."""
+        return self._verifier(*self.paths(event))
+
+    def paths(self, event: AbiEvent) -> tuple[Path, Path]:
+        """Where the event has the hash and what is hashed; raises `CheckError`."""
         expected = _path_of_type(self.hash_field, _HASH, event)
         source = next(filter(None, (_path_of_type(s, self.source_type, event) for s in self.sources)), None)
         if expected is None or source is None:
             wanted = f"{' or '.join(self.sources)} ({self.source_type.canonical_type})"
             needed = f"it needs {self.hash_field} (bytes32) and {wanted}"
             raise CheckError(f"{self.name} cannot check {event.signature}: {needed}")
-        return self._verifier(expected, source)
+        return expected, source
 
     def _verifier(self, expected: Path, source: Path) -> Verify:
         encode = self.encode

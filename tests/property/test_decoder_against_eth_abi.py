@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Context, Decimal
 from typing import Any
 
+import pytest
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
 from eth_abi.grammar import ABIType, BasicType, TupleType, parse
@@ -212,3 +213,47 @@ def test_an_indexed_value_is_read_as_strictly_as_a_word_of_data(type_text: str, 
     except DecodeError:
         ours = None
     assert ours == by_eth_abi((field,), topic)
+
+
+def paths_of(fields: tuple[AbiParam, ...]) -> list[tuple[str, ...]]:
+    """The ways to all fields, through tuples but not into arrays."""
+    below = [(f.name, *path) for f in fields if f.type == "tuple" for path in paths_of(f.components)]
+    return [*((f.name,) for f in fields), *below]
+
+
+def at_path(values: Any, path: tuple[Any, ...]) -> Any:
+    for step in path:
+        values = values[step]
+    return values
+
+
+@given(st.one_of(encodings(), mutated()), st.data())
+@settings(deadline=None, max_examples=500)
+def test_a_decoder_of_some_values_gives_these_and_refuses_what_one_of_all_refuses(
+    case: tuple[tuple[AbiParam, ...], bytes], draw: st.DataObject
+) -> None:
+    fields, data = case
+    paths = paths_of(fields)
+    some = draw.draw(st.lists(st.sampled_from(paths), unique=True)) if paths else []
+    event = AbiEvent("E", fields, anonymous=True)
+
+    found = by_us(EventDecoder(event, frozenset(some)), data)
+
+    everything = by_us(EventDecoder(event), data)
+    assert (found is None) == (everything is None)
+    for path in some:
+        assert found is None or at_path(found, path) == at_path(everything, path)
+
+
+@given(LEAVES.filter(lambda text: text not in ("bytes", "string")), st.binary(min_size=32, max_size=32))
+@settings(deadline=None, max_examples=200)
+def test_an_indexed_value_is_checked_though_nobody_wants_it(type_text: str, topic: bytes) -> None:
+    event = AbiEvent("E", (AbiParam("v", type_text, indexed=True),), anonymous=True)
+    for word in (topic, topic[:1] * 32):
+        try:
+            decoder_of(event.inputs).decode_raw([word], b"")
+        except DecodeError:
+            with pytest.raises(DecodeError):
+                EventDecoder(event, frozenset()).decode_raw([word], b"")
+        else:
+            assert EventDecoder(event, frozenset()).decode_raw([word], b"") == {}

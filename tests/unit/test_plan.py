@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from chainwatch.chain.decoder import ContractDecoder
+from chainwatch.checker.flow import extract, index_steps
 from chainwatch.config import ConfigError, read_dict
-from chainwatch.model import RawLog, StoredLog
+from chainwatch.model import Event, RawLog, StoredLog
 from chainwatch.plan import Plan, load_plan, make_plan
 from tests.support import connext
 
@@ -83,6 +85,41 @@ def test_a_plan_watches_each_network_that_has_a_contract_and_only_events_of_flow
     assert contract.address == bytes.fromhex(ETHEREUM[2:])
     assert len(plan.decoders["connext"].topic0s or ()) == 2
     assert [flow.name for flow in plan.flows] == ["connext"]
+
+
+CHANGES: list[list[tuple[str, Any]]] = [
+    [],
+    [("flows.connext.key", ["transferId", "network.chain_id"])],
+    [(f"{OPENS}.where", "params.bridgedAmt > 10**18 and block.number > 0")],
+    [(f"{OPENS}.amount", "amount"), (f"{OPENS}.asset", "asset")],
+    [("flows.connext.verify", ["connext.transfer_id", "connext.message_hash"])],
+    [(f"{STEP}.verify", ["connext.transfer_id"])],
+    [(f"{STEP}.where", "args.routers[0] != asset"), (f"{STEP}.amount", "amount")],
+    [(f"{STEP}.assert", "args.params.callData == opening.params.callData and to == opening.params.to")],
+    [(f"{STEP}.origin", "ethereum"), (f"{STEP}.key", "args.params.nonce"), ("flows.connext.key", "nonce")],
+]
+"""Flows that read other values of the events."""
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+def test_of_a_log_all_is_made_that_the_flows_read(changes: list[tuple[str, Any]]) -> None:
+    plan = planned(*changes)
+    steps = index_steps(plan.flows)
+    whole = ContractDecoder([step.event for some in steps.values() for step in some])
+    some = [connext.transfer(connext.ETHEREUM, connext.OPTIMISM, n, 10**18 + n - 1) for n in range(3)]
+    logs = [make(t) for t in some for make in (connext.xcalled, connext.executed)]
+    logs += [connext.executed(t, amount=5, routers=[connext.ROUTER]) for t in some]
+    address = bytes.fromhex(ETHEREUM[2:])
+    for log in logs:
+        raw = RawLog(1, bytes(32), 1, 1, bytes(32), address, tuple(log.topics), log.data)
+        found = plan.watches["ethereum"].decode(raw)
+        assert isinstance(found, Event)
+        everything = found._replace(args=whole.decode(raw.topics, raw.data)[1])
+
+        extracted = extract(steps, [found])
+
+        assert extracted == extract(steps, [everything])
+        assert len(found.args) < len(everything.args)
 
 
 @pytest.mark.parametrize(

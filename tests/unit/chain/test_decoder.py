@@ -392,6 +392,43 @@ def test_the_error_names_the_event_and_the_way_through_tuples_and_arrays() -> No
     )
 
 
+def test_only_what_is_wanted_is_made_of_a_log() -> None:
+    pair = param("tuple", "pair", param("address", "who"), param("uint256[]", "parts"))
+    event = AbiEvent("Sent", (param("string", "name"), pair, param("uint8", "n")))
+    topic = EventDecoder(event).topic0_bytes
+    assert topic is not None
+    data = encode(["string", "(address,uint256[])", "uint8"], ["a", ("0x" + "11" * 20, [7, 8]), 3])
+
+    some = EventDecoder(event, frozenset({("n",), ("pair", "parts", 1)}))
+
+    assert some.decode_raw([topic], data) == {"pair": {"parts": [7, 8]}, "n": 3}
+    assert EventDecoder(event, frozenset()).decode_raw([topic], data) == {}
+    assert ContractDecoder([event], {event.signature: frozenset({("n",)})}).decode([topic], data) == (
+        event,
+        {"n": 3},
+    )
+
+
+@pytest.mark.parametrize(
+    ("abi_type", "value"),
+    [("int8", 200), ("fixed8x1", 200), ("uint8", 256), ("bool", 2), ("address", 2**160), ("bytes1", 1)],
+)
+@pytest.mark.parametrize("shape", ["{}", "{}[1]", "{}[]"])
+def test_what_is_not_wanted_is_checked_no_less(abi_type: str, value: int, shape: str) -> None:
+    decoder = EventDecoder(AbiEvent("E", (param(shape.format(abi_type), "v"),), anonymous=True), frozenset())
+    data = (word(32) + word(1) if shape == "{}[]" else b"") + word(value)
+
+    with pytest.raises(DecodeError):
+        decoder.decode_raw([], data)
+
+
+def test_text_that_is_not_wanted_must_be_text() -> None:
+    decoder = EventDecoder(AbiEvent("E", (param("string", "v"),), anonymous=True), frozenset())
+
+    with pytest.raises(DecodeError, match="UTF-8"):
+        decoder.decode_raw([], word(32) + word(1) + b"\xff" + bytes(31))
+
+
 SENT = EventDecoder.from_abi(
     {"type": "event", "name": "Sent", "inputs": [{"name": "n", "type": "uint8", "indexed": True}]}
 )
