@@ -97,6 +97,8 @@ async def proven_logs(
     `RpcError`. Blooms are not asked where they tell nothing: missing, zero, full, or of an endpoint whose blooms were
     found foreign.
     """
+    if endpoint.foreign_blooms:
+        return logs
     blooms = {block.header.number: block.bloom for block in blocks}
     for log in logs:
         if log.block_number in blooms and bloom.bloom_of([log]) & ~(blooms[log.block_number] or 0):

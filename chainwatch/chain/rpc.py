@@ -150,10 +150,10 @@ class Endpoint:
             )
         call = Call("eth_getLogs", ({"fromBlock": hex(first), "toBlock": hex(last), **wanted.to_json()},))
         try:
-            result = await self.ask(call)
+            entries = await self._ask_logs(call)
         except (AnswerTooBig, RpcTimeout, HttpStatusError, NodeError) as error:
             raise self._too_wide(error, blocks) or error from None
-        logs = self._logs(result, wanted, first, last)
+        logs = self._raw_logs(entries, first, last, wanted.addresses)
         if len(logs) in CUT_AT and blocks > 1:
             # a third less: a regular chain would otherwise come to a round number again
             raise RangeTooWide(
@@ -183,7 +183,7 @@ class Endpoint:
         addresses = {to_hex(address) for address in wanted.addresses}
         receipts = self._parse(wire.parse_receipts, result)
         entries = [log for receipt in receipts for log in receipt.logs if log.address.lower() in addresses]
-        logs = self._parse(lambda some: wire.to_raw_logs(some, block, block, wanted.addresses), entries)
+        logs = self._raw_logs(entries, block, block, wanted.addresses)
         return [log for log in logs if wanted.matches(log)]
 
     async def logs_of_receipts(self, block: Header) -> list[RawLog]:
@@ -207,7 +207,7 @@ class Endpoint:
         return self._of_block([log for receipt in parsed for log in receipt.logs], block)
 
     def _of_block(self, entries: Sequence[wire.WireLog], block: Header) -> list[RawLog]:
-        logs = self._parse(lambda some: wire.to_raw_logs(some, block.number, block.number, None), entries)
+        logs = self._raw_logs(entries, block.number, block.number, None)
         return self._stamped(logs, {block.number: block})
 
     async def _logs_by_hash(self, wanted: LogFilter, blocks: Sequence[Header]) -> list[RawLog]:
@@ -219,7 +219,8 @@ class Endpoint:
             raise MalformedAnswer(self.name, f"another block was answered than the asked {blocks[-1].number}")
         logs: list[RawLog] = []
         for block, result in zip(blocks, results, strict=True):
-            some = self._logs(result, wanted, block.number, block.number)
+            entries = self._parse(wire.parse_logs, result)
+            some = self._raw_logs(entries, block.number, block.number, wanted.addresses)
             if len(some) in CUT_AT:
                 raise RangeTooWide(self.name, f"exactly {len(some)} logs of one block: perhaps cut off")
             logs += self._stamped(some, {block.number: block})
@@ -292,7 +293,7 @@ class Endpoint:
             raise NodeError(self.name, call.method, error.code, message, error.data)
         if answer.result is msgspec.UNSET:
             raise MalformedAnswer(self.name, f"neither a result nor an error to {call.method}")
-        if bytes(answer.result) == b"null":
+        if len(memoryview(answer.result)) == len(_NULL) and bytes(answer.result) == _NULL:
             if call.method.startswith("eth_getBlock"):
                 raise NotThere(self.name, f"{call.method}: block {call.params[0]} is not known")
             raise MalformedAnswer(self.name, f"a null result to {call.method}")
@@ -315,10 +316,19 @@ class Endpoint:
     def _header(self, result: msgspec.Raw) -> Header:
         return self._parse(lambda raw: wire.to_header(wire.parse_header(raw)), result)
 
-    def _logs(self, result: msgspec.Raw, wanted: LogFilter, first: int, last: int) -> list[RawLog]:
-        return self._parse(
-            lambda raw: wire.to_raw_logs(wire.parse_logs(raw), first, last, wanted.addresses), result
-        )
+    async def _ask_logs(self, call: Call) -> list[wire.WireLog]:
+        """The entries that ``call`` asks for: they may be many, so they are parsed with the answer around them."""
+        id = next(self._ids)
+        data = await self._transport.exchange(wire.request_body([(id, call)]), id, self._timeout)
+        try:
+            return wire.parse_logs_answer(data).result
+        except ValueError:  # the usual way says what is wrong
+            return self._parse(wire.parse_logs, self._result(call, self._parse(wire.parse_answer, data)))
+
+    def _raw_logs(
+        self, entries: Sequence[wire.WireLog], first: int, last: int, addresses: Sequence[bytes] | None
+    ) -> list[RawLog]:
+        return self._parse(lambda some: wire.to_raw_logs(some, first, last, addresses), entries)
 
     def _parse(self, parse: Callable[[Any], T], data: Any) -> T:
         try:
@@ -330,6 +340,9 @@ class Endpoint:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text[:MESSAGE_LENGTH]
+
+
+_NULL = b"null"
 
 
 def _block(raw: msgspec.Raw) -> Block:

@@ -91,6 +91,13 @@ class WireLog(msgspec.Struct, rename="camel"):
     removed: bool = False
 
 
+class LogsAnswer(msgspec.Struct):
+    """The answer to `eth_getLogs` when nothing is wrong with it, parsed in one go."""
+
+    result: list[WireLog]
+    error: None = None
+
+
 class WireHeader(msgspec.Struct, rename="camel"):
     """The fields of a block that chainwatch reads."""
 
@@ -110,6 +117,7 @@ class WireReceipt(msgspec.Struct):
 parse_answer = msgspec.json.Decoder(Answer).decode
 parse_answers = msgspec.json.Decoder(Answer | list[Answer]).decode
 parse_notification = msgspec.json.Decoder(Notification).decode
+parse_logs_answer = msgspec.json.Decoder(LogsAnswer).decode
 parse_logs = msgspec.json.Decoder(list[WireLog]).decode
 parse_header = msgspec.json.Decoder(WireHeader).decode
 parse_receipts = msgspec.json.Decoder(list[WireReceipt]).decode
@@ -169,6 +177,7 @@ def to_raw_logs(
     numbers: set[int] = set()
     logs: list[RawLog] = []
     before, in_order = (-1, -1), True
+    new_log = RawLog._make  # takes half as long as calling the class
     for wire in wires:
         block = blocks.get(wire.block_hash)
         if block is None or block.text != wire.block_number:
@@ -190,7 +199,9 @@ def to_raw_logs(
             raise ValueError("a removed log, or a topic or transaction hash that does not have 32 bytes")
         index = quantity(wire.log_index)
         data = unhexlify(wire.data[2:])
-        logs.append(RawLog(block.number, block.hash, block.timestamp, index, tx_hash, address, topics, data))
+        logs.append(
+            new_log((block.number, block.hash, block.timestamp, index, tx_hash, address, topics, data))
+        )
         position = (block.number, index)
         in_order = in_order and before < position
         before = position

@@ -100,6 +100,14 @@ async def test_what_is_no_list_of_logs_is_never_no_logs_S1(answered: str) -> Non
         await endpoint(text(f'{{"id":1,"result":{answered}}}')).logs(WANTED, 1, 2)
 
 
+async def test_logs_beside_an_error_are_no_logs_S1() -> None:
+    with pytest.raises(errors.NodeError, match="half of it"):
+        await endpoint(text('{"result":[],"error":{"code":-32000,"message":"half of it"}}')).logs(
+            WANTED, 1, 2
+        )
+    assert await endpoint(text('{"id":1,"error":null,"result":[]}')).logs(WANTED, 1, 2) == []
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
