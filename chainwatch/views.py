@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from chainwatch.checker.flow import UNKNOWN_NETWORK, Flow
 from chainwatch.checker.transfer import step_views
@@ -53,27 +53,41 @@ def latency(
 
     ``overdue`` counts the steps that are late or missing past their deadline. Sorted by flow, route and step order.
     """
-    durations: dict[tuple[str, str, str, int, str], list[int]] = {}
-    overdue: dict[tuple[str, str, str, int, str], int] = {}
+    routes: dict[tuple[str, str, str], dict[str, _Times]] = {}
     for transfer in transfers:
         flow = flows.get(transfer.flow)
-        if flow is None or transfer.opened_at is None:
+        opened_at = transfer.opened_at
+        if flow is None or opened_at is None:
             continue
-        for index, view in enumerate(step_views(flow, transfer)):
-            route = (transfer.flow, transfer.origin or "", transfer.destination or "", index, view.step.name)
-            took = durations.setdefault(route, [])
-            if view.event is not None:
-                took.append(view.event.timestamp - transfer.opened_at)
-                late = view.event.timestamp > view.due_at
+        name = transfer.flow, transfer.origin or "", transfer.destination or ""
+        route = routes.setdefault(name, {})
+        for step, network, due_at, event in step_views(flow, transfer):
+            times = route.get(step.name) or route.setdefault(step.name, _Times([], []))
+            if event is None:
+                if seen.get(network, 0) > due_at:
+                    times.overdue.append(due_at)
             else:
-                late = seen.get(view.network, 0) > view.due_at
-            overdue[route] = overdue.get(route, 0) + late
-    return [_latency_row(route, durations[route], overdue[route]) for route in sorted(durations)]
+                times.took.append(event.timestamp - opened_at)
+                if event.timestamp > due_at:
+                    times.overdue.append(due_at)
+    return [
+        _latency_row(name, step.name, routes[name][step.name])
+        for name in sorted(routes)
+        for step in flows[name[0]].expected
+        if step.name in routes[name]
+    ]
 
 
-def _latency_row(route: tuple[str, str, str, int, str], durations: list[int], overdue: int) -> dict[str, Any]:
-    durations.sort()
-    flow, origin, destination, _, step = route
+class _Times(NamedTuple):
+    """Of one step on one route: the seconds that it took, and when it was due where that was missed."""
+
+    took: list[int]
+    overdue: list[int]
+
+
+def _latency_row(route: tuple[str, str, str], step: str, times: _Times) -> dict[str, Any]:
+    durations = sorted(times.took)
+    flow, origin, destination = route
     row: dict[str, Any] = {
         "flow": flow,
         "origin": origin,
@@ -83,7 +97,7 @@ def _latency_row(route: tuple[str, str, str, int, str], durations: list[int], ov
     }
     for percent in PERCENTILES:
         row[f"p{percent}"] = _percentile(durations, percent)
-    return row | {"max": durations[-1] if durations else None, "overdue": overdue}
+    return row | {"max": durations[-1] if durations else None, "overdue": len(times.overdue)}
 
 
 def _percentile(ordered: list[int], percent: int) -> int | None:

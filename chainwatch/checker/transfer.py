@@ -8,6 +8,7 @@ events (S4).
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -121,16 +122,19 @@ def step_views(flow: Flow, transfer: Transfer) -> list[StepView]:
 
     A step that is missing and that nobody waits for (it may lie before the first block watched) is left out.
     """
-    openings = _openings(flow, transfer)
+    events = _by_step(transfer)
+    openings = _openings(flow, events)
     if not openings or transfer.status in ("untracked", model.EXCLUDED):
         return []
     views = []
-    events = _by_step(transfer)
     for step in flow.expected:
         network = _expected_network(step, openings[0])
         due_at = openings[0].timestamp + step.within
-        answers = [some[0] for asked, some in _groups(step, events, openings) if asked is not None]
-        event = answers[0] if answers else None
+        event = None
+        for asked, some in _groups(step, events, openings):
+            if asked is not None:
+                event = some[0]
+                break
         if event is not None or _awaited(step, transfer):
             views.append(StepView(step, network, due_at, event))
     return views
@@ -160,7 +164,7 @@ class _Judge:
         self.deadlines: dict[str, tuple[str, int]] = {}
 
     def judge(self) -> None:
-        openings = _openings(self.flow, self.transfer)
+        openings = _openings(self.flow, self.events)
         if openings:
             self._judge_opened(openings)
         else:
@@ -349,10 +353,11 @@ class _Judge:
             self.deadlines[OPENING] = (network, due_at)
 
 
-def _openings(flow: Flow, transfer: Transfer) -> list[Occurrence]:
+def _openings(flow: Flow, by_step: Mapping[str, list[Occurrence]]) -> list[Occurrence]:
     """The opening events; those that ``where`` leaves out only when there are no others."""
-    name = flow.opening.name
-    found = [o for o in transfer.occurrences if o.step == name]
+    found = by_step.get(flow.opening.name, [])
+    if len(found) <= 1:
+        return found
     return [o for o in found if EXCLUDED not in o.facts] or found
 
 
@@ -371,9 +376,11 @@ def _groups(
 
     Ordered by their first events, whose networks report in order: what is first among them stays first (S3).
     """
-    events = by_step.get(step.name, [])
-    if len(events) <= 1:
-        return [(_asking(openings, step, event), events) for event in events]
+    events = by_step.get(step.name)
+    if events is None:
+        return []
+    if len(events) == 1:
+        return [(_asking(openings, step, events[0]), events)]
     groups: dict[tuple[str, str], list[Occurrence]] = {}
     for event in events:
         groups.setdefault((event.network, _claimed(event)), []).append(event)
@@ -406,9 +413,5 @@ def _claimed(event: Occurrence) -> str:
     return claimed
 
 
-def _position(o: Occurrence) -> tuple[str, str, int, int]:
-    return o.step, o.network, o.block, o.log_index
-
-
-def _order(o: Occurrence) -> tuple[int, str, int, int, str]:
-    return o.timestamp, o.network, o.block, o.log_index, o.step
+_position = attrgetter("step", "network", "block", "log_index")
+_order = attrgetter("timestamp", "network", "block", "log_index", "step")

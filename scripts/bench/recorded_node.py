@@ -136,7 +136,7 @@ class RecordedNode:
         start, stop = bisect_left(self._blocks, first), bisect_left(self._blocks, last + 1)
         return b"[" + b",".join(self._matching(wanted, start, stop)) + b"]"
 
-    def _matching(self, wanted: Mapping[str, Any], start: int, stop: int) -> Iterator[bytes]:
+    def _matching(self, wanted: Mapping[str, Any], start: int, stop: int) -> list[bytes]:
         addresses = _choices(wanted.get("address"))
         topics = [_choices(topic) for topic in wanted.get("topics") or []]
         first = topics[0] if topics else None
@@ -145,10 +145,10 @@ class RecordedNode:
             for (address, topic0), kind in self._known_kinds.items()
             if (addresses is None or address in addresses) and (first is None or topic0 in first)
         }
-        further = topics[1:]
-        for index in range(start, stop):
-            if self._kinds[index] in kinds and (not further or self._fits(index, further)):
-                yield self._encoded[index]
+        found = [index for index in range(start, stop) if self._kinds[index] in kinds]
+        if further := topics[1:]:
+            found = [index for index in found if self._fits(index, further)]
+        return [self._encoded[index] for index in found]
 
     def _fits(self, index: int, further: Sequence[frozenset[bytes] | None]) -> bool:
         topics = self._recording.logs[index].topics[1:]

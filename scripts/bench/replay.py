@@ -28,6 +28,7 @@ from eth_abi.registry import registry
 
 from chainwatch import replay, replay_run
 from chainwatch.alerting.manager import AlertManager
+from chainwatch.chain import wire
 from chainwatch.chain.abi import load_abi
 from chainwatch.chain.history import read_range
 from chainwatch.chain.pool import Pool
@@ -70,7 +71,10 @@ def main() -> None:
         config = folder / "config.toml"
         config.write_text(connext_history.config(urls))
         server = stack.enter_context(PostgresServer()) if "postgresql" in options.into else None
-        figures: dict[str, Any] = {"replay": {}, "stages": {}}
+        # The ceilings come first: with them a new PostgreSQL server gets the memory and the log files that an old one has.
+        with server.database() if server else nullcontext(None) as url:
+            ceilings = _ceilings(load_plan(config, {}), folder, url)
+        figures: dict[str, Any] = {"replay": {}, "stages": {}, "ceilings": ceilings}
         for kind in options.into:
             with server.database() if kind == "postgresql" and server else nullcontext(None) as url:
                 figures["replay"][kind] = _command(config, url).to_json()
@@ -78,8 +82,6 @@ def main() -> None:
                 figures["stages"][kind] = _stages(config, url or f"sqlite:///{folder / 'stages.db'}")
             if options.stored:
                 figures.setdefault("grown", {})[kind] = _grown(config, folder, server, kind, options.stored)
-        with server.database() if server else nullcontext(None) as url:
-            figures["ceilings"] = _ceilings(load_plan(config, {}), folder, url)
     print(json.dumps(figures, indent=2) if options.json else _readable(figures))
 
 
@@ -172,11 +174,13 @@ def _stages(config: Path, url: str) -> dict[str, float]:
     spent: dict[str, float] = {}
     with ExitStack() as stack:
         for name, owner, attribute in (
-            ("parse", Endpoint, "_logs"),
+            ("parse", wire, "parse_logs_answer"),
+            ("parse", wire, "to_raw_logs"),
             ("decode", NetworkWatch, "decode_all"),
             ("process", Pipeline, "process"),
             ("alerts", AlertManager, "apply"),
-            ("store", store_blocks, "save_batch"),
+            ("store", store_blocks, "save_logs"),
+            ("store", store_blocks, "save_checkpoint"),
             ("store", store_blocks, "checkpoints"),
             ("store", store_transfers, "load"),
             ("store", store_transfers, "save"),

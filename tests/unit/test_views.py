@@ -112,6 +112,23 @@ def test_latency_counts_late_and_missing_steps_as_overdue() -> None:
     assert latency({}, some, {}) == []
 
 
+def test_a_step_is_one_row_though_the_one_before_it_is_not_awaited_everywhere() -> None:
+    before = {
+        "alpha": (2000, 2000),
+        "beta": (2000, 2000),
+    }  # found by a search: its fill lies where nobody looks
+    compiled, world = flow(), World({"alpha": 3000, "beta": 3000}, before)
+    found = [event("alpha", "Sent", 1000, id=2), event("beta", "Settled", 1050, id=2)]
+    occurrences = extract(index_steps([compiled]), found).occurrences[("bridge", "2")]
+    half = settle(compiled, transfers.with_events(Transfer("bridge", "2"), occurrences), world, 3000).transfer
+    whole = [event("alpha", "Sent", 1000, id=1), event("beta", "Filled", 1001, id=1)]
+    some = [half, settled([*whole, event("beta", "Settled", 1002, id=1)], 3000, "1")]
+
+    rows = latency({"bridge": compiled}, some, {"alpha": 3000, "beta": 3000})
+
+    assert [(row["step"], row["count"]) for row in rows] == [("fill", 1), ("settle", 2)]
+
+
 def test_a_route_without_a_single_step_yet_has_no_percentiles() -> None:
     [row, *_] = latency({"bridge": flow()}, [settled([SENT], 1001)], {"alpha": 1001, "beta": 1001})
 
