@@ -11,6 +11,7 @@ import contextlib
 import enum
 import queue
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -191,10 +192,17 @@ class Replay:
 
     async def report(self) -> dict[str, Any]:
         """What the replay found, ready for JSON. The same blocks and configuration give the same bytes."""
-        report, latency = await asyncio.gather(
-            self._database.read(self._report), self._database.read(self._latency)
+        found, (counts, latency) = await asyncio.gather(
+            self._database.read(self._found), self._database.read(self._went_through)
         )
-        return {**report, "latency": latency}
+        networks, raised = found
+        return {
+            "networks": networks,
+            "events": sum(n["events"] for n in networks),
+            "transfers": counts,
+            "alerts": raised,
+            "latency": latency,
+        }
 
     # --- the way of the batches -----------------------------------------------------------------------------
 
@@ -279,9 +287,9 @@ class Replay:
 
     # --- the report -----------------------------------------------------------------------------------------
 
-    def _report(self, connection: sa.Connection) -> dict[str, Any]:
+    def _found(self, connection: sa.Connection) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """What was read of each network, and the alerts."""
         checkpoints = blocks.checkpoints(connection)
-        seen = {name: c.seen_until for name, c in checkpoints.items()}
         settings = self._plan.settings.networks
         networks = [
             {
@@ -295,24 +303,24 @@ class Replay:
             }
             for r in sorted(self._ranges, key=lambda r: r.network)
         ]
-        return {
-            "networks": networks,
-            "events": sum(n["events"] for n in networks),
-            "transfers": {
-                flow: dict(sorted(found.items()))
-                for flow, found in sorted(transfers.counts(connection).items())
-            },
-            "alerts": _alerts(connection, Policies.of(self._plan.settings), max(seen.values(), default=0)),
-        }
+        until = max((c.seen_until for c in checkpoints.values()), default=0)
+        return networks, _alerts(connection, Policies.of(self._plan.settings), until)
 
-    def _latency(self, connection: sa.Connection) -> list[dict[str, Any]]:
+    def _went_through(
+        self, connection: sa.Connection
+    ) -> tuple[dict[str, dict[str, int]], list[dict[str, Any]]]:
+        """How many transfers of each flow stand how, and how long their steps took."""
         flows = self._pipeline.flows
         seen = {name: c.seen_until for name, c in blocks.checkpoints(connection).items()}
-        return [
-            row
-            for name in sorted(flows)
-            for row in views.latency(flows, transfers.select(connection, transfers.Filter(flow=name)), seen)
-        ]
+        counts: dict[str, Counter[str]] = {}
+
+        def counted(flow: str) -> Iterator[Transfer]:
+            for transfer in transfers.select(connection, transfers.Filter(flow=flow)):
+                counts.setdefault(flow, Counter())[transfer.status] += 1
+                yield transfer
+
+        latency = [row for name in sorted(flows) for row in views.latency(flows, counted(name), seen)]
+        return {flow: dict(sorted(some.items())) for flow, some in counts.items()}, latency
 
 
 def _unsearched(connection: sa.Connection, origins: Iterable[str]) -> tuple[str, list[Transfer]] | None:
