@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+from collections.abc import AsyncGenerator
 
 from chainwatch import logs
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.config import ConfigError
+from chainwatch.model import SiftedBatch
 from chainwatch.plan import plan_again
 from chainwatch.reading import frames
 from chainwatch.reading.ranges import few_collections, read_ranges
@@ -33,26 +35,33 @@ def main(out: int) -> None:
 
 
 async def _send_all(work: frames.Work, out: int) -> None:
-    networks = work.settings.networks
+    sending: asyncio.Task[None] | None = None
+    end: frames.Failure | None = None
     try:
-        plan = plan_again(work.settings)
-        async with contextlib.AsyncExitStack() as stack:
-            session = await stack.enter_async_context(open_session())
-            pools = {
-                r.network: await stack.enter_async_context(Pool(networks[r.network], session))
-                for r in work.ranges
-            }
-            sending = None
-            async for sifted in read_ranges(plan, pools, work.ranges):
+        async with contextlib.aclosing(_read(work)) as batches:
+            async for sifted in batches:
                 if sending is not None:
                     await sending
                 sending = asyncio.create_task(asyncio.to_thread(frames.send, out, sifted))
-            if sending is not None:
-                await sending
     except (ChainError, ConfigError) as error:
-        frames.send(out, frames.Failure(str(error)))
-    else:
-        frames.send(out, None)
+        end = frames.Failure(str(error))
+    if sending is not None:
+        await sending
+    frames.send(out, end)
+
+
+async def _read(work: frames.Work) -> AsyncGenerator[SiftedBatch]:
+    networks = work.settings.networks
+    plan = plan_again(work.settings)
+    async with contextlib.AsyncExitStack() as stack:
+        session = await stack.enter_async_context(open_session())
+        pools = {
+            r.network: await stack.enter_async_context(Pool(networks[r.network], session))
+            for r in work.ranges
+        }
+        batches = read_ranges(plan, pools, work.ranges)
+        async for sifted in await stack.enter_async_context(contextlib.aclosing(batches)):
+            yield sifted
 
 
 def _widen(out: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -18,9 +19,9 @@ from pydantic import SecretStr
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
-from chainwatch.model import SiftedBatch
+from chainwatch.model import Batch, Header, SiftedBatch
 from chainwatch.plan import Plan, load_plan
-from chainwatch.reading import process
+from chainwatch.reading import frames, process, worker
 from chainwatch.reading.ranges import Range, read_ranges
 from scripts.bench.recorded_node import RecordedNode, serve
 from tests.support import bridge
@@ -127,6 +128,30 @@ async def test_what_the_process_cannot_do_is_raised_with_its_reason(plan: Plan) 
 
     with pytest.raises(ChainError, match="abi"):
         await _read_elsewhere(plan)
+
+
+async def test_what_was_read_before_the_end_comes_whole_before_its_reason(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a batch still goes through the pipe, which is full, the next one turns out to be unreadable."""
+    last = Header(2, bytes(32), bytes(32), 2)
+    row = (1, 1, "bridge", bytes(32), bytes(20), b"", bytes(100_000), None)
+    batch = SiftedBatch(Batch("alpha", 1, last), [row] * 100, {}, [])
+
+    async def read_and_fail(*_: object) -> AsyncIterator[SiftedBatch]:
+        yield batch
+        raise ChainError("the node has burnt down")
+
+    monkeypatch.setattr(worker, "read_ranges", read_and_fail)
+    source, out = os.pipe()
+    with os.fdopen(source, "rb"), os.fdopen(out, "wb"):
+        sending = asyncio.create_task(worker._send_all(frames.Work(plan.settings, tuple(RANGES)), out))
+        await asyncio.sleep(0.2)
+
+        received = [await asyncio.to_thread(frames.receive, source) for _ in range(2)]
+        await sending
+
+    assert received == [batch, frames.Failure("the node has burnt down")]
 
 
 async def test_a_process_that_dies_ends_the_reading_with_an_error_and_not_early(
