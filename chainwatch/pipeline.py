@@ -100,7 +100,7 @@ class Pipeline:
             if len(work.found) >= FOUND_MAX:
                 self._settle_found(connection, list(work.found), work)
             elif len(work.full) >= AT_ONCE:
-                self._settle_found(connection, work.full, work)
+                self._settle_found(connection, list(work.full), work)
         for network in sorted(work.advanced):
             new = list(work.headers.get(network, {}).values())
             keep = self._networks[network].reorg_window
@@ -275,8 +275,8 @@ class _Work:
         self._first = {name: (c.first_block, c.first_timestamp) for name, c in checkpoints.items()}
         self.world = World(self._seen, self._first)
         self.found: dict[Key, list[Occurrence]] = {}
-        self.full: list[Key] = []
-        """Those in ``found`` that need not wait for more events, mostly."""
+        self.full: dict[Key, None] = {}
+        """Those in ``found`` that need not wait for more events, mostly, in the order in which they came to that."""
         self.deadlines = DeadlineChanges([], [])
         self.signals: list[Signal] = []
         self.dropped: set[Key] = set()
@@ -292,24 +292,25 @@ class _Work:
 
     def see(self, network: str, until: int) -> None:
         """Note that ``network``, of which something was read, was seen ``until`` (chain time); never moves back."""
-        self._seen[network] = until = max(until, self._seen.get(network, 0))
-        self.checkpoints[network] = msgspec.structs.replace(self.checkpoints[network], seen_until=until)
-        self.advanced.add(network)
         self.chain_time = max(self.chain_time, until)
+        self._seen[network] = max(until, self._seen.get(network, 0))
+        checkpoint = self.checkpoints[network]
+        self.checkpoints[network] = msgspec.structs.replace(checkpoint, seen_until=self._seen[network])
+        self.advanced.add(network)
 
     def find(self, occurrences: Mapping[Key, list[Occurrence]], lengths: Mapping[str, int]) -> None:
         """Note ``occurrences`` after those that were found before; ``lengths``: events of a whole transfer, by flow."""
         for key, some in occurrences.items():
             known = self.found.setdefault(key, [])
             if len(known) < lengths[key[0]] <= len(known) + len(some):
-                self.full.append(key)
+                self.full[key] = None
             known += some
 
     def let_go(self, keys: Sequence[Key]) -> None:
         """Keep no more of what was found of ``keys``, which is saved."""
         for key in keys:
             self.found.pop(key, None)
-        self.full = []
+        self.full = {}
 
     def forget_above(self, network: str, block: int) -> None:
         """Drop what was found on ``network`` in blocks after ``block``."""

@@ -216,14 +216,16 @@ class Replay:
         size = 0
         try:
             async for batch in batches:
-                await feed.put(batch)
+                if not await feed.put(batch):
+                    break  # the transaction has failed, as awaiting it tells
                 tell(batch)
                 size += len(batch.logs) + 1
                 if size >= EVENTS_A_COMMIT:
                     break
         except BaseException:
             feed.abort()
-            await asyncio.gather(writing, return_exceptions=True)
+            await asyncio.wait({writing})
+            writing.exception()  # there is one: it was broken off
             raise
         feed.end()
         await writing
@@ -360,11 +362,12 @@ class _Feed:
         self._room = asyncio.Semaphore(AHEAD)
         self._closed = False
 
-    async def put(self, batch: SiftedBatch) -> None:
-        """Hand ``batch`` over as soon as there is room."""
+    async def put(self, batch: SiftedBatch) -> bool:
+        """Hand ``batch`` over as soon as there is room; whether anybody takes it."""
         await self._room.acquire()
         if not self._closed:
             self._queue.put(batch)
+        return not self._closed
 
     def end(self) -> None:
         """There are no more batches."""

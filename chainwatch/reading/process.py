@@ -79,9 +79,7 @@ def started() -> Iterator[Reader | None]:
         return
     source, out = os.pipe()
     process = subprocess.Popen(  # noqa: S603 - our own program
-        # -P: what lies in the working directory is not for it, whatever it is called
-        [sys.executable, "-P", "-c", f"from chainwatch.reading.worker import main; main({out})"],
-        env=os.environ | {"PYTHONPATH": _python_path()},
+        [sys.executable, "-P", "-c", _program(out)],
         stdin=subprocess.PIPE,
         stdout=_STDERR,  # what a library prints must not come between frames
         pass_fds=[out],
@@ -109,7 +107,9 @@ def processors() -> int:
 _STDERR = 2
 
 
-def _python_path() -> str:
-    """Where the other process looks first: it is to be of this same package."""
+def _program(out: int) -> str:
+    """What the other process runs. It looks for modules where this one does, but not in the working directory."""
     here = str(Path(__file__).parents[2])
-    return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    places = [place for place in sys.path if place]
+    places += [here] if here not in places else []
+    return f"import sys; sys.path[:] = {places!r}; from chainwatch.reading.worker import main; main({out})"

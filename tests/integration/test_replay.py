@@ -1,5 +1,6 @@
 """A year of another bridge, replayed from a recorded node: everything that is to be found, and nothing else."""
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -14,9 +15,12 @@ from aiohttp.test_utils import TestServer
 from chainwatch import lookback, pipeline, replay, replay_run
 from chainwatch.chain import history
 from chainwatch.chain.errors import ChainError
+from chainwatch.model import LogRow
 from chainwatch.plan import Plan, load_plan
 from chainwatch.replay import Progress, ReplayError
 from chainwatch.replay_run import Wanted
+from chainwatch.store import blocks
+from chainwatch.store.errors import StoreError
 from scripts.bench.recorded_node import Faults, RecordedNode, Recording, serve
 from tests.support import bridge
 from tests.support.bridge import ALPHA, BETA, DAY, NETWORKS, Action, Network
@@ -381,6 +385,25 @@ async def test_a_replay_of_networks_that_are_not_asked_for_is_not_resumed(
 
     with pytest.raises(ReplayError, match="networks that the config has not: beta"):
         await watched.replay(sqlite_url, Wanted(("alpha",), (), (), resume=True))
+
+
+async def test_a_database_that_fails_ends_the_replay_with_its_reason(
+    chains: dict[str, Recording], watched: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though more batches are read than wait for it."""
+    await watched.serve(chains)
+    monkeypatch.setattr(history, "GOOD_PAGE", 10)
+    saved = []
+
+    def save_logs(_connection: Any, _number: int, rows: list[LogRow]) -> None:
+        saved.append(rows)
+        if len(saved) > 3:
+            raise StoreError("the disk is full")
+
+    monkeypatch.setattr(blocks, "save_logs", save_logs)
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        await asyncio.wait_for(watched.replay(), 20)
 
 
 async def test_a_wrong_chain_ends_the_replay(chains: dict[str, Recording], watched: Bridge) -> None:

@@ -354,6 +354,33 @@ def test_blocks_and_the_reorg_that_drops_them_may_come_in_one_transaction(connec
     assert list(blocks.logs_above(connection, "beta", 0)) == []
 
 
+def test_a_transfer_that_is_whole_twice_in_one_transaction_is_saved_once(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 2)
+    run = Run(connection)
+    steps = [event("beta", "Filled", 1002), event("beta", "Settled", 1003)]
+    again = batch("beta", 1003, *steps, first=1002, ancestor=1001, fork=1)
+
+    run(batch("alpha", 1000, SENT), batch("beta", 1003, *steps, first=1000), again)
+
+    assert [o.step for o in run.transfer.occurrences] == ["send", "fill", "settle"]
+
+
+def test_an_alert_ends_at_the_time_of_what_ended_it_not_at_one_seen_before(
+    connection: sa.Connection,
+) -> None:
+    run = Run(connection)
+    run(batch("alpha", 1000, SENT), batch("beta", 1050))
+    run(batch("alpha", 1300))
+    assert run.raised == [("TransferOverdue", "fill", None, "")]
+
+    filled = event("beta", "Filled", 1020)
+    run(Seen("alpha", 1100), batch("beta", 1051, filled, first=1011, ancestor=1010, fork=1))
+
+    assert run.raised[-1] == ("TransferOverdue", "fill", 1100, "in time")
+
+
 def test_two_reorgs_in_one_transaction_drop_down_to_the_deeper_one(connection: sa.Connection) -> None:
     """S4."""
     run = Run(connection)
