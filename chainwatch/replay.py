@@ -41,8 +41,8 @@ from chainwatch.store.database import Database
 
 EVENTS_A_COMMIT = 250_000
 """Events that one transaction takes: the more, the fewer transfers are stored before they are complete."""
-AHEAD = 8
-"""Batches that wait for the database."""
+AHEAD = 12
+"""Batches that wait for the database: what is read while it settles `pipeline.AT_ONCE` transfers."""
 FIRST_TIME = 1_000_000_000
 """Integers from here on are Unix seconds, smaller ones block numbers."""
 HEAD_PATIENCE = 30.0
