@@ -71,10 +71,7 @@ def main() -> None:
         config = folder / "config.toml"
         config.write_text(connext_history.config(urls))
         server = stack.enter_context(PostgresServer()) if "postgresql" in options.into else None
-        # The ceilings come first: with them a new PostgreSQL server gets the memory and the log files that an old one has.
-        with server.database() if server else nullcontext(None) as url:
-            ceilings = _ceilings(load_plan(config, {}), folder, url)
-        figures: dict[str, Any] = {"replay": {}, "stages": {}, "ceilings": ceilings}
+        figures: dict[str, Any] = {"replay": {}, "stages": {}}
         for kind in options.into:
             with server.database() if kind == "postgresql" and server else nullcontext(None) as url:
                 figures["replay"][kind] = _command(config, url).to_json()
@@ -82,6 +79,8 @@ def main() -> None:
                 figures["stages"][kind] = _stages(config, url or f"sqlite:///{folder / 'stages.db'}")
             if options.stored:
                 figures.setdefault("grown", {})[kind] = _grown(config, folder, server, kind, options.stored)
+        with server.database() if server else nullcontext(None) as url:
+            figures["ceilings"] = _ceilings(load_plan(config, {}), folder, url)
     print(json.dumps(figures, indent=2) if options.json else _readable(figures))
 
 
