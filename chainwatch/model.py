@@ -71,6 +71,10 @@ class AbiEvent(msgspec.Struct, frozen=True, dict=True):
         return f"{self.name}({','.join(p.canonical_type for p in self.inputs)})"
 
 
+FieldPath: TypeAlias = tuple[str | int, ...]
+"""Where a value stands in an event: names of fields, and indexes into arrays."""
+
+
 # --- what the chain says ------------------------------------------------------------------------------
 
 
@@ -136,7 +140,7 @@ the contract's name, transaction hash, address, topics joined, data, and why it 
 def log_row(contract: str, log: RawLog, error: str | None = None) -> LogRow:
     """``log`` of the configured ``contract`` as a row."""
     return (
-        log.block_number << 20 | log.log_index,
+        event_id(0, log.block_number, log.log_index),
         log.timestamp,
         contract,
         log.tx_hash,

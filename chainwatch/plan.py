@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chainwatch.chain.abi import Abi, AbiError, load_abi
-from chainwatch.chain.decoder import ContractDecoder, DecodeError, FieldPath
+from chainwatch.chain.decoder import ContractDecoder, DecodeError
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.checker.compiler import FlowError, compile_flow
 from chainwatch.checker.flow import Flow
 from chainwatch.config import Draft, Settings, read
 from chainwatch.config.errors import ConfigError, Problem
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import AbiEvent, Event, StoredLog
+from chainwatch.model import AbiEvent, Event, FieldPath, StoredLog
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ ReadLog: TypeAlias = Callable[[Sequence[bytes], bytes], dict[str, Any]]
 
 Wanted: TypeAlias = Mapping[str, "Wanted"] | None
 """Which members of a tuple are to be given, and what of each; None for all. All others are checked no less."""
-NOTHING: Wanted = {}
+_NOTHING: Wanted = {}
 
 
 class Doubt(Exception):
@@ -124,7 +124,7 @@ class _Writer:
     ) -> ReadLog:
         words = self._topics(len(topics), topic0)
         values = {
-            name: self._checked(leaf, self._topic(word, leaf, _within(wanted, name)), _within(wanted, name))
+            name: self._topic(word, leaf, _within(wanted, name))
             for (name, leaf), word in zip(topics, words, strict=True)
         }
         self._emit("size = len(data)")
@@ -154,7 +154,7 @@ class _Writer:
     def _topic(self, word: str, leaf: Leaf, wanted: Wanted) -> str:
         if leaf == Leaf("bytes", 256):
             return word
-        return self._unpack([(leaf, wanted)], word, "0")[0]
+        return self._checked(leaf, self._unpack([(leaf, wanted)], word, "0")[0], wanted)
 
     def _frame(self, shape: Tuple, at: str, wanted: Wanted) -> list[str]:
         """Reads the members of a tuple that begins at ``at``; the expressions of their values."""
@@ -356,7 +356,7 @@ def _is_made(slot: Shape, wanted: Wanted) -> bool:
 
 
 def _within(wanted: Wanted, name: str) -> Wanted:
-    return None if wanted is None else wanted.get(name, NOTHING)
+    return None if wanted is None else wanted.get(name, _NOTHING)
 
 
 def _members(shape: Tuple, wanted: Wanted) -> list[tuple[Shape, Wanted]]:

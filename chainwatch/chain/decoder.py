@@ -11,13 +11,13 @@ from binascii import unhexlify
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import takewhile
-from typing import Any, TypeAlias
+from typing import Any
 
 from chainwatch.chain._codegen import Doubt, ReadLog, Wanted, compile_reader
 from chainwatch.chain._shape import WORD, Leaf, ShapeError, Tuple, shape_of, tuple_of
 from chainwatch.chain._strict import Malformed, read_data, read_word
 from chainwatch.chain.abi import AbiError, parse_event, regular_event, topic0
-from chainwatch.model import AbiEvent
+from chainwatch.model import AbiEvent, FieldPath
 
 _HASH = Leaf("bytes", 256)
 
@@ -34,10 +34,6 @@ class DecodeError(ValueError):
         self.event = event
         self.path = path
         self.reason = reason
-
-
-FieldPath: TypeAlias = tuple[str | int, ...]
-"""Where a value stands in an event: names of fields, and indexes into arrays."""
 
 
 class EventDecoder:

@@ -23,7 +23,7 @@ from chainwatch.checker.path import Path, compile_path
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
-from chainwatch.model import AbiEvent, Event, to_hex
+from chainwatch.model import AbiEvent, Event, FieldPath, to_hex
 from chainwatch.spelling import did_you_mean, nearest
 
 EventLookup = Callable[[str, str], AbiEvent]
@@ -75,7 +75,7 @@ class _Compiler:
         self.contract_networks = contract_networks
         self.event = event
         self.problems: list[FlowProblem] = []
-        self.reads: dict[str, set[tuple[str | int, ...]]] = {}
+        self.reads: dict[str, set[FieldPath]] = {}
         self.by_value = _networks_by_value(networks, settings.network_by)
 
     def flow(self) -> Flow:

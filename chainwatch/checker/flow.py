@@ -18,6 +18,7 @@ from chainwatch.model import (
     AbiEvent,
     Batch,
     Event,
+    FieldPath,
     LogRow,
     Occurrence,
     SiftedBatch,
@@ -112,8 +113,8 @@ class Flow:
     """For each indexed argument of the opening event the key's path that it is, or None; None where no part of
     the key is indexed, so that a node cannot be asked for one transfer."""
     steps: Mapping[str, Step] = field(default_factory=dict)
-    reads: Mapping[str, frozenset[tuple[str | int, ...]]] = field(default_factory=dict)
-    """By the signatures of its events, the values that the flow reads: names of fields and indexes into arrays."""
+    reads: Mapping[str, frozenset[FieldPath]] = field(default_factory=dict)
+    """By the signatures of its events, the values that the flow reads."""
 
     def search_topics(self, keys: Sequence[str]) -> list[tuple[bytes, ...] | None]:
         """The topics after the first by which ``eth_getLogs`` finds the opening events of ``keys`` (and perhaps others).

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainwatch.checker.syntax import ConditionError, Cursor
-from chainwatch.model import AbiEvent, AbiParam, Event
+from chainwatch.model import AbiEvent, AbiParam, Event, FieldPath
 
 __all__ = ["EvaluationError", "Path", "compile_path"]
 
@@ -35,7 +35,7 @@ class Path:
 
     text: str
     param: AbiParam
-    steps: tuple[str | int, ...]
+    steps: FieldPath
     note: str = ""
 
     @property

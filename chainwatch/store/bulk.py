@@ -91,8 +91,9 @@ def select_in(
     names = ", ".join(columns)
     if connection.dialect.name == "postgresql":
         if values:
-            statement = f"SELECT {names} FROM {source} WHERE {key} = ANY(%s){tail}"  # noqa: S608
-            yield from connection.exec_driver_sql(statement, (list(values),))
+            array, parameters = _array(values)
+            statement = f"SELECT {names} FROM {source} WHERE {key} = ANY({array}){tail}"  # noqa: S608
+            yield from connection.exec_driver_sql(statement, parameters)
         return
     for start in range(0, len(values), IN_LIST_MAX):
         some = tuple(values[start : start + IN_LIST_MAX])
@@ -103,22 +104,16 @@ def select_in(
         )
 
 
-def select_by_digest(
-    connection: sa.Connection, table: sa.Table, columns: Sequence[str], digests: Sequence[bytes]
-) -> Iterator[Any]:
-    """As `select_in`, by the column ``digest``, whose values all have the length of the first.
+def _array(values: Sequence[Any]) -> tuple[str, Row]:
+    """What stands for ``values`` as an array in PostgreSQL, and its parameters.
 
-    Made for thousands of them: PostgreSQL gets them in one piece, as its driver takes long over lists of bytes.
+    Digests go in one piece and are cut there: the driver takes long over lists of bytes, the server over planning them.
     """
-    if connection.dialect.name != "postgresql" or not digests:
-        yield from select_in(connection, table, columns, "digest", digests)
-        return
-    size = len(digests[0])
-    yield from connection.exec_driver_sql(
-        f"SELECT {', '.join(columns)} FROM {table.name} WHERE digest = ANY(ARRAY("  # noqa: S608
-        "SELECT substr(%s::bytea, 1 + %s * place, %s) FROM generate_series(0, %s) AS place))",
-        (b"".join(digests), size, size, len(digests) - 1),
-    )
+    size = len(values[0]) if isinstance(values[0], bytes) else 0
+    if not size or any(len(value) != size for value in values):
+        return "%s", (list(values),)
+    cut = "SELECT substr(%s::bytea, 1 + %s * place, %s) FROM generate_series(0, %s) AS place"
+    return f"ARRAY({cut})", (b"".join(values), size, size, len(values) - 1)
 
 
 def _write(

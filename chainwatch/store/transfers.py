@@ -46,7 +46,7 @@ class DeadlineChanges(NamedTuple):
 def load(connection: sa.Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Transfer]:
     """The stored transfers among ``keys`` (flow, key)."""
     digests = [digest(flow, key) for flow, key in keys]
-    rows = bulk.select_by_digest(connection, transfers, _READ, digests)
+    rows = bulk.select_in(connection, transfers, _READ, "digest", digests)
     return {(row[1], row[2]): _transfer(row) for row in rows}
 
 

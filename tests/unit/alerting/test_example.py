@@ -1,27 +1,15 @@
 """Who is told what by the documented example, config.toml."""
 
-from collections.abc import Iterator
-
-import pytest
 import sqlalchemy as sa
 
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.config import load
 from chainwatch.model import Signal
 from chainwatch.store import outbox
-from chainwatch.store.database import Database
 from tests.support.pages import ROOT, variables
 from tests.unit.alerting.helpers import T0
 
 EXAMPLE = ROOT / "config.toml"
-
-
-@pytest.fixture
-def connection(sqlite_url: str) -> Iterator[sa.Connection]:
-    database = Database.open(sqlite_url, durable=False)
-    with database.transaction() as connection:
-        yield connection
-    database.close()
 
 
 def manager() -> AlertManager:

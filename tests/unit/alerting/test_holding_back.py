@@ -1,6 +1,5 @@
 """What keeps alerts from being told, over a real database: what is told when, and what is recorded."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,21 +14,12 @@ from chainwatch.config import RouteSettings, from_dict
 from chainwatch.model import Signal
 from chainwatch.store import acknowledgements, alert_groups, alerts, history, outbox, silences
 from chainwatch.store.acknowledgements import Acknowledgement
-from chainwatch.store.database import Database
 from chainwatch.store.history import Transition
 from chainwatch.store.silences import Silence
 from tests.unit.alerting.helpers import T0, ends, fires, route, told
 
 NOW = float(T0)
 TICK = 15.0
-
-
-@pytest.fixture
-def connection(sqlite_url: str) -> Iterator[sa.Connection]:
-    database = Database.open(sqlite_url, durable=False)
-    with database.transaction() as connection:
-        yield connection
-    database.close()
 
 
 def manager(*routes: RouteSettings, **config: Any) -> AlertManager:

@@ -1,7 +1,5 @@
 """Signals to notifications, over a real database."""
 
-from collections.abc import Iterator
-
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -10,18 +8,9 @@ from chainwatch.alerting.manager import AlertManager
 from chainwatch.config import RouteSettings
 from chainwatch.store import alert_groups, outbox
 from chainwatch.store import alerts as stored
-from chainwatch.store.database import Database
 from tests.unit.alerting.helpers import T0, ends, fires, route, told
 
 NOW = float(T0)
-
-
-@pytest.fixture
-def connection(sqlite_url: str) -> Iterator[sa.Connection]:
-    database = Database.open(sqlite_url, durable=False)
-    with database.transaction() as connection:
-        yield connection
-    database.close()
 
 
 def _manager(*routes: RouteSettings, told_since: int = 0, **send_resolved: bool) -> AlertManager:

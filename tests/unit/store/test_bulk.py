@@ -74,6 +74,18 @@ def test_any_number_of_values_can_be_looked_for(connection: sa.Connection) -> No
     assert list(bulk.select_in(connection, deadlines, ("step",), "transfer_id", [])) == []
 
 
+def test_bytes_of_any_length_can_be_looked_for(connection: sa.Connection) -> None:
+    values = [b"", b"a", b"bb", b"\x00"]
+    columns = ("id", "timestamp", "contract", "tx_hash", "address", "topics", "data", "error")
+    bulk.insert(
+        connection, logs, columns, [(n, 0, "c", b"", b"", b"", v, None) for n, v in enumerate(values)]
+    )
+
+    for some in ([b""], [b"a", b"\x00"], [b"a", b"bb"], values, [b"c"]):
+        found = bulk.select_in(connection, logs, ("data",), "data", some)
+        assert sorted(bytes(row[0]) for row in found) == sorted(set(some) & set(values))
+
+
 def test_thousands_of_digests_are_looked_for_in_one_piece(connection: sa.Connection) -> None:
     stored = [Transfer("bridge", str(n), status="complete") for n in range(IN_LIST_MAX + 10)]
     made = Occurrence("sent", "alpha", 1, 0, 1, bytes(32), {})
