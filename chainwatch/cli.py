@@ -28,7 +28,7 @@ from chainwatch.commands import (
     transfers,
 )
 from chainwatch.commands.common import BAD_USAGE, FAILED
-from chainwatch.config import ConfigError
+from chainwatch.garbage import collect_seldom
 
 COMMANDS: tuple[click.Command, ...] = (
     running.run,
@@ -64,23 +64,31 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            code = _exit_code(error)
-            if code is None:
+            told = _told(error, ctx.invoked_subcommand)
+            if told is None:
                 raise
-            prefix = "" if isinstance(error, ConfigError) else f"{ctx.invoked_subcommand}: "
-            click.echo(f"{prefix}{error}", err=True)
+            message, code = told
+            click.echo(message, err=True)
             sys.exit(code)
 
 
-def _exit_code(error: Exception) -> int | None:
-    """The exit code for what a person can mend, None for a defect. Imports late: most commands have no errors."""
+def _told(error: Exception, command: str | None) -> tuple[str, int] | None:
+    """What to say of an error that a person can mend, and the exit code; None for a defect.
+
+    Imports late: most commands end without errors.
+    """
+    from chainwatch.config import ConfigError
+
+    if isinstance(error, ConfigError):
+        return str(error), BAD_USAGE
+
     from chainwatch.chain.errors import ChainError
     from chainwatch.replay import ReplayError
     from chainwatch.store.errors import StoreError
 
-    if isinstance(error, ConfigError | ReplayError):
-        return BAD_USAGE
-    return FAILED if isinstance(error, ChainError | StoreError) else None
+    if isinstance(error, ReplayError):
+        return f"{command}: {error}", BAD_USAGE
+    return (f"{command}: {error}", FAILED) if isinstance(error, ChainError | StoreError) else None
 
 
 @click.group(
@@ -104,5 +112,6 @@ def _exit_code(error: Exception) -> int | None:
 def main(context: click.Context, config: Path) -> None:
     """Watch cross-chain transfers and tell the right people when one is late, lost or wrong."""
     context.obj = config
+    collect_seldom()
     # What is left at the end goes with the process: Python would first look through it for cycles, for a tenth of a second.
     atexit.register(gc.freeze)

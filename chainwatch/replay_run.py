@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.plan import Plan
 from chainwatch.reading.process import Reader, is_worthwhile
-from chainwatch.reading.ranges import few_collections
 from chainwatch.replay import Progress, Replay, ReplayError, parse_when, resolve_ranges
 from chainwatch.spelling import did_you_mean
 from chainwatch.store.database import Database
@@ -66,7 +62,7 @@ async def replay(
             work.resume()
         else:
             work.begin(ranges)
-        with _bar(show_progress) as progress, few_collections():
+        with _bar(show_progress) as progress:
             await work.run(progress)
             return await work.report()
 
@@ -117,11 +113,15 @@ def _is_date(text: str) -> bool:
 
 @contextlib.contextmanager
 def _bar(show: bool) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar on standard error: blocks done, events a second, time left."""
-    console = Console(stderr=True)
-    if not (show and console.is_terminal):
+    """A progress bar on standard error: blocks done, events a second, time left. Imports late: nobody sees most of them."""
+    if not (show and sys.stderr.isatty()):
         yield lambda _progress: None
         return
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
     columns = (
         TextColumn("replay"),
         BarColumn(),
@@ -130,7 +130,7 @@ def _bar(show: bool) -> Iterator[Callable[[Progress], None]]:
         TimeRemainingColumn(),
     )
     started = time.monotonic()
-    with Bar(*columns, console=console, transient=True) as bar:
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("replay", total=None, events=0, rate=0.0)
 
         def update(progress: Progress) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from chainwatch.commands.common import myself
-from chainwatch.config import parse_duration
 from chainwatch.model import SEVERITIES, SEVERITY_NAMES
 
 LAST_MOMENT = 253_402_300_799
@@ -24,7 +23,7 @@ class Duration(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            return value if isinstance(value, float) else parse_duration(value)
+            return value if isinstance(value, float) else _seconds(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -40,7 +39,7 @@ class Moment(click.ParamType[Any]):
         if re.fullmatch("[0-9]{1,19}", value) and int(value) <= LAST_MOMENT:
             return int(value)
         with contextlib.suppress(ValueError):
-            return int(datetime.now(UTC).timestamp() - parse_duration(value))
+            return int(datetime.now(UTC).timestamp() - _seconds(value))
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
@@ -97,3 +96,10 @@ at_most = click.option(
 
 by = click.option("--by", "actor", default=myself, show_default="you", help="Who does it.")
 """The option of those that are recorded with who did it."""
+
+
+def _seconds(text: str) -> float:
+    """`parse_duration`. Imports late: most commands are given none."""
+    from chainwatch.config import parse_duration
+
+    return parse_duration(text)

@@ -9,7 +9,6 @@ import click
 
 from chainwatch.commands.common import known_as, looking_at, tell_done
 from chainwatch.commands.options import Duration, Moment, as_json, by, ids
-from chainwatch.config import matching
 
 USUAL = 7200.0
 """Seconds that a silence lasts unless something else is said."""
@@ -170,6 +169,8 @@ def cooldowns_remove(config: Path, ids: tuple[int, ...]) -> None:
 
 
 def _match(words: Sequence[str]) -> dict[str, list[str]]:
+    from chainwatch.config import matching
+
     try:
         return matching.parse(words)
     except ValueError as error:

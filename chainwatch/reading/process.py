@@ -112,4 +112,8 @@ def _program(out: int) -> str:
     here = str(Path(__file__).parents[2])
     places = [place for place in sys.path if place]
     places += [here] if here not in places else []
-    return f"import sys; sys.path[:] = {places!r}; from chainwatch.reading.worker import main; main({out})"
+    return (
+        f"import sys; sys.path[:] = {places!r}\n"
+        "from chainwatch.garbage import collect_seldom; collect_seldom()\n"
+        f"from chainwatch.reading.worker import main; main({out})"
+    )

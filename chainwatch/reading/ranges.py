@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import msgspec
 
@@ -45,16 +44,3 @@ async def read_ranges(
             network = min(waiting, key=lambda name: waiting[name].batch.last.timestamp)
             yield waiting.pop(network)
             await pull(network)
-
-
-@contextlib.contextmanager
-def few_collections() -> Iterator[None]:
-    """Events hold no cycles: looking for them all the time would take a third of a replay."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(500_000, 20, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()

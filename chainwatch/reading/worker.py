@@ -15,7 +15,7 @@ from chainwatch.config import ConfigError
 from chainwatch.model import SiftedBatch
 from chainwatch.plan import plan_again
 from chainwatch.reading import frames
-from chainwatch.reading.ranges import few_collections, read_ranges
+from chainwatch.reading.ranges import read_ranges
 
 PIPE_SIZE = 1 << 20
 """Bytes that the pipe takes: what a batch has, mostly."""
@@ -30,7 +30,7 @@ def main(out: int) -> None:
         return  # the one that we work for is gone
     assert isinstance(work, frames.Work)
     logs.configure(work.settings.log, logs.secrets_in(work.settings))
-    with contextlib.suppress(BrokenPipeError), few_collections():  # gone as well
+    with contextlib.suppress(BrokenPipeError):  # gone as well
         asyncio.run(_send_all(work, out))
 
 

@@ -35,6 +35,7 @@ from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.transport import open_session
 from chainwatch.chain.watch import NetworkWatch
+from chainwatch.garbage import collect_seldom
 from chainwatch.keccak import keccak256
 from chainwatch.model import Occurrence, RawLog, Transfer, event_id
 from chainwatch.pipeline import Pipeline
@@ -63,6 +64,7 @@ class Measured(NamedTuple):
 
 def main() -> None:
     options = _options()
+    collect_seldom()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         urls = stack.enter_context(
