@@ -41,7 +41,7 @@ from chainwatch.store.database import Database
 
 EVENTS_A_COMMIT = 250_000
 """Events that one transaction takes: the more, the fewer transfers are stored before they are complete."""
-AHEAD = 12
+AHEAD = 4
 """Batches that wait for the database: what is read while it settles `pipeline.AT_ONCE` transfers."""
 FIRST_TIME = 1_000_000_000
 """Integers from here on are Unix seconds, smaller ones block numbers."""

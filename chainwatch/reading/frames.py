@@ -36,13 +36,22 @@ Item: TypeAlias = Work | SiftedBatch | Failure | None
 """None: that was all."""
 
 
-def send(out: int, item: Item) -> None:
-    """Write ``item`` to the file descriptor ``out``. Raises ``OSError`` when nobody reads it."""
+Frame: TypeAlias = tuple[bytes, bytes]
+"""The bytes of an item, in two parts."""
+
+
+def packed(item: Item) -> Frame:
+    """The frame of ``item``."""
     rows = b""
     if isinstance(item, SiftedBatch):
         rows, item = _pack_rows(item.logs), msgspec.structs.replace(item, logs=[])
     rest = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
-    for data in (_LENGTHS.pack(len(rows), len(rest)) + rest, rows):
+    return _LENGTHS.pack(len(rows), len(rest)) + rest, rows
+
+
+def send(out: int, frame: Frame) -> None:
+    """Write ``frame`` to the file descriptor ``out``. Raises ``OSError`` when nobody reads it."""
+    for data in frame:
         left = memoryview(data)
         while left:  # a stop signal cuts a write short, after which Python's own writers lose bytes
             left = left[os.write(out, left) :]

@@ -57,7 +57,7 @@ class Reader:
     def _ask(self, work: frames.Work) -> None:
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died: told when it is read from
-            frames.send(self._process.stdin.fileno(), work)
+            frames.send(self._process.stdin.fileno(), frames.packed(work))
 
     def _receive(self) -> SiftedBatch | None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 from collections.abc import AsyncGenerator
 
@@ -17,8 +18,13 @@ from chainwatch.plan import plan_again
 from chainwatch.reading import frames
 from chainwatch.reading.ranges import read_ranges
 
+AHEAD = 16
+"""Batches that wait to be sent: what is read while the one that they are for makes its database, or is busy with it."""
+
 PIPE_SIZE = 1 << 20
 """Bytes that the pipe takes: what a batch has, mostly."""
+
+_log = logging.getLogger(__name__)
 
 
 def main(out: int) -> None:
@@ -30,24 +36,30 @@ def main(out: int) -> None:
         return  # the one that we work for is gone
     assert isinstance(work, frames.Work)
     logs.configure(work.settings.log, logs.secrets_in(work.settings))
-    with contextlib.suppress(BrokenPipeError):  # gone as well
+    try:
         asyncio.run(_send_all(work, out))
+    except* BrokenPipeError:
+        _log.debug("nobody waits any more for what was read")
 
 
 async def _send_all(work: frames.Work, out: int) -> None:
-    sending: asyncio.Task[None] | None = None
+    waiting: asyncio.Queue[frames.Frame | None] = asyncio.Queue(AHEAD)
     end: frames.Failure | None = None
-    try:
-        async with contextlib.aclosing(_read(work)) as batches:
-            async for sifted in batches:
-                if sending is not None:
-                    await sending
-                sending = asyncio.create_task(asyncio.to_thread(frames.send, out, sifted))
-    except (ChainError, ConfigError) as error:
-        end = frames.Failure(str(error))
-    if sending is not None:
-        await sending
-    frames.send(out, end)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_send(waiting, out))
+        try:
+            async with contextlib.aclosing(_read(work)) as batches:
+                async for sifted in batches:
+                    await waiting.put(frames.packed(sifted))
+        except (ChainError, ConfigError) as error:
+            end = frames.Failure(str(error))
+        await waiting.put(frames.packed(end))
+        await waiting.put(None)
+
+
+async def _send(waiting: asyncio.Queue[frames.Frame | None], out: int) -> None:
+    while (frame := await waiting.get()) is not None:
+        await asyncio.to_thread(frames.send, out, frame)
 
 
 async def _read(work: frames.Work) -> AsyncGenerator[SiftedBatch]:
