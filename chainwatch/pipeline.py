@@ -5,7 +5,7 @@ Live and replay both come through here; neither this module nor anything below i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -47,6 +47,8 @@ CONFIG_CHANGED = "configuration changed"
 """Why an alert ends that the flow as configured now would not have raised."""
 
 Key = tuple[str, str]
+Changed = tuple[Transfer, Transfer]
+"""A transfer before and after; one without an id was not stored yet."""
 
 
 class Decoder(Protocol):
@@ -78,7 +80,9 @@ class Pipeline:
         networks: Mapping[str, NetworkSettings],
         decode: Decoder,
         alerts: Alerts,
+        saved: Callable[[Sequence[Changed]], None] | None = None,
     ) -> None:
+        """``saved`` is told of the transfers that change, before their transaction is committed."""
         self.flows = {flow.name: flow for flow in flows}
         self._steps: dict[tuple[str, str], list[Step]] = index_steps(self.flows.values())
         self._lengths = {flow.name: 1 + len(flow.expected) for flow in self.flows.values()}
@@ -86,6 +90,7 @@ class Pipeline:
         self._networks = networks
         self._decode = decode
         self._alerts = alerts
+        self._saved = saved
 
     def process(
         self, connection: sa.Connection, items: Iterable[Batch | SiftedBatch | Seen | Searched], now: float
@@ -147,7 +152,7 @@ class Pipeline:
         work = _Work(blocks.checkpoints(connection))
         work.chain_time = max(work.world.seen.values(), default=0)
         unfinished = stored.unfinished(connection, after, limit)
-        stored.save(connection, [(t, self._settle(t, work, CONFIG_CHANGED)) for t in unfinished])
+        self._save(connection, [(t, self._settle(t, work, CONFIG_CHANGED)) for t in unfinished])
         self._alerts.apply(connection, work.signals, now)
         return unfinished[-1].id if unfinished else None
 
@@ -168,13 +173,13 @@ class Pipeline:
         for start in range(0, len(keys), AT_ONCE):
             some = keys[start : start + AT_ONCE]
             known = stored.load(connection, some)
-            changed: list[tuple[Transfer, Transfer]] = []
+            changed: list[Changed] = []
             for key in some:
                 if key in known or key in work.found:
                     before = known.get(key) or Transfer(*key)
                     current = self._recompute(key, before, work.found.get(key, ()), work)
                     changed.append((before, self._settle(current, work)))
-            work.deadlines.add(stored.save(connection, changed))
+            work.deadlines.add(self._save(connection, changed))
 
     def _take_in(
         self, connection: sa.Connection, item: Batch | SiftedBatch | Seen | Searched, work: _Work
@@ -251,12 +256,17 @@ class Pipeline:
         work.signals += settled.signals
         return settled.transfer
 
+    def _save(self, connection: sa.Connection, changed: Sequence[Changed]) -> DeadlineChanges:
+        if self._saved is not None:
+            self._saved(changed)
+        return stored.save(connection, changed)
+
     def _raise_due(self, connection: sa.Connection, network: str, work: _Work) -> None:
         """Judge every transfer with a deadline on ``network`` that the network has been seen past (S5)."""
         while due := stored.due_before(connection, network, work.world.seen[network], AT_ONCE):
             before = stored.load_ids(connection, {d.transfer_id for d in due})
             changed = [(t, self._settle(t, work)) for t in before]
-            more = stored.save(connection, changed)
+            more = self._save(connection, changed)
             if not more.opened and not more.closed:
                 stored.discard(connection, due)  # rows that no transfer knows of would come back for ever
             work.deadlines.add(more)

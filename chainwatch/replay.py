@@ -20,7 +20,6 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
-from chainwatch import views
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.telling import NEVER
@@ -38,6 +37,7 @@ from chainwatch.reading.process import Reader, is_worthwhile
 from chainwatch.reading.ranges import Range, read_ranges
 from chainwatch.store import alerts, blocks, outbox, schema, transfers
 from chainwatch.store.database import Database
+from chainwatch.tally import Tally
 
 EVENTS_A_COMMIT = 250_000
 """Events that one transaction takes: the more, the fewer transfers are stored before they are complete."""
@@ -139,8 +139,13 @@ class Replay:
         self._alerts = AlertManager(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
         self._longest_wait = max((r.group_wait + r.group_interval for r in routes), default=0.0)
         """Alerts are raised as long ago as a group may wait, so that at the end none has to be waited for."""
-        self._pipeline = Pipeline(plan.flows, settings.networks, plan.decode, self._alerts)
+        self._tally = Tally({flow.name: flow for flow in plan.flows})
+        self._pipeline = Pipeline(
+            plan.flows, settings.networks, plan.decode, self._alerts, saved=self._tally.change
+        )
         self._ranges: list[Range] = []
+        self._events: Counter[str] = Counter()
+        """Those stored, by network."""
 
     def begin(self, ranges: Sequence[Range]) -> None:
         """Take a fresh database for ``ranges``. Raises ``ReplayError`` when it is somebody else's, a live one above all."""
@@ -157,11 +162,14 @@ class Replay:
         """Go on with the replay that was interrupted in this database. Raises ``ReplayError`` when there was none."""
         with self._database.reading() as connection:
             stored = schema.get_property(connection, PROPERTY)
-        if stored is None:
-            raise ReplayError("the database holds no replay to go on with")
-        self._ranges = msgspec.json.decode(stored, type=list[Range])
-        if missing := [r.network for r in self._ranges if r.network not in self._pools]:
-            raise ReplayError(f"the replay is of networks that the config has not: {', '.join(missing)}")
+            if stored is None:
+                raise ReplayError("the database holds no replay to go on with")
+            self._ranges = msgspec.json.decode(stored, type=list[Range])
+            if missing := [r.network for r in self._ranges if r.network not in self._pools]:
+                raise ReplayError(f"the replay is of networks that the config has not: {', '.join(missing)}")
+            self._tally.add(transfers.select(connection, transfers.Filter()))
+            for r in self._ranges:
+                self._events[r.network] = blocks.log_count(connection, r.network, r.first)
 
     async def run(self, progress: Callable[[Progress], None]) -> None:
         """Read, check and store the whole range. Raises ``ChainError`` and ``StoreError``; what is committed stays."""
@@ -174,35 +182,24 @@ class Replay:
         ]
         total = sum(r.last - r.first + 1 for r in self._ranges)
         done = total - sum(r.last - r.first + 1 for r in left)
-        events = await self._database.read(blocks.log_count)
 
         def tell(sifted: SiftedBatch) -> None:
-            nonlocal done, events
+            nonlocal done
             done += sifted.batch.last.number - sifted.batch.first + 1
-            events += len(sifted.logs)
-            progress(Progress(done, total, events))
+            self._events[sifted.batch.network] += sum(row[-1] is None for row in sifted.logs)
+            progress(Progress(done, total, self._events.total()))
 
         async with contextlib.aclosing(self._read([r for r in left if r.first <= r.last])) as batches:
             while await self._take_some(batches, tell):
                 pass
         await self._look_back()
-        progress(Progress(total, total, events))
+        progress(Progress(total, total, self._events.total()))
         if self._notify:
             await self._deliver()
 
     async def report(self) -> dict[str, Any]:
         """What the replay found, ready for JSON. The same blocks and configuration give the same bytes."""
-        found, (counts, latency) = await asyncio.gather(
-            self._database.read(self._found), self._database.read(self._went_through)
-        )
-        networks, raised = found
-        return {
-            "networks": networks,
-            "events": sum(n["events"] for n in networks),
-            "transfers": counts,
-            "alerts": raised,
-            "latency": latency,
-        }
+        return await self._database.read(self._found)
 
     # --- the way of the batches -----------------------------------------------------------------------------
 
@@ -289,40 +286,28 @@ class Replay:
 
     # --- the report -----------------------------------------------------------------------------------------
 
-    def _found(self, connection: sa.Connection) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """What was read of each network, and the alerts."""
+    def _found(self, connection: sa.Connection) -> dict[str, Any]:
         checkpoints = blocks.checkpoints(connection)
         settings = self._plan.settings.networks
-        networks = [
-            {
-                "name": r.network,
-                "chain_id": settings[r.network].chain_id,
-                "from": r.first,
-                "to": r.last,
-                "from_timestamp": checkpoints[r.network].first_timestamp,
-                "to_timestamp": checkpoints[r.network].last.timestamp,
-                "events": blocks.log_count(connection, r.network, r.first),
-            }
-            for r in sorted(self._ranges, key=lambda r: r.network)
-        ]
-        until = max((c.seen_until for c in checkpoints.values()), default=0)
-        return networks, _alerts(connection, Policies.of(self._plan.settings), until)
-
-    def _went_through(
-        self, connection: sa.Connection
-    ) -> tuple[dict[str, dict[str, int]], list[dict[str, Any]]]:
-        """How many transfers of each flow stand how, and how long their steps took."""
-        flows = self._pipeline.flows
-        seen = {name: c.seen_until for name, c in blocks.checkpoints(connection).items()}
-        counts: dict[str, Counter[str]] = {}
-
-        def counted(flow: str) -> Iterator[Transfer]:
-            for transfer in transfers.select(connection, transfers.Filter(flow=flow)):
-                counts.setdefault(flow, Counter())[transfer.status] += 1
-                yield transfer
-
-        latency = [row for name in sorted(flows) for row in views.latency(flows, counted(name), seen)]
-        return {flow: dict(sorted(some.items())) for flow, some in counts.items()}, latency
+        seen = {name: c.seen_until for name, c in checkpoints.items()}
+        return {
+            "networks": [
+                {
+                    "name": r.network,
+                    "chain_id": settings[r.network].chain_id,
+                    "from": r.first,
+                    "to": r.last,
+                    "from_timestamp": checkpoints[r.network].first_timestamp,
+                    "to_timestamp": checkpoints[r.network].last.timestamp,
+                    "events": self._events[r.network],
+                }
+                for r in sorted(self._ranges, key=lambda r: r.network)
+            ],
+            "events": self._events.total(),
+            "transfers": self._tally.statuses(),
+            "alerts": _alerts(connection, Policies.of(self._plan.settings), max(seen.values(), default=0)),
+            "latency": self._tally.latency(seen),
+        }
 
 
 def _unsearched(connection: sa.Connection, origins: Iterable[str]) -> tuple[str, list[Transfer]] | None:

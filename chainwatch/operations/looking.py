@@ -18,6 +18,7 @@ from chainwatch.store import alerts as stored_alerts
 from chainwatch.store import blocks, outbox, schema
 from chainwatch.store import transfers as stored_transfers
 from chainwatch.store.database import Database
+from chainwatch.tally import Tally
 
 STOPPED_AFTER = 15.0
 """Seconds without a word from the running process after which its networks are shown as stopped."""
@@ -190,7 +191,9 @@ def latency(look: Look, flow: str | None, since: int | None, until: int | None) 
     """Per route and step how long it took, over the transfers opened in the time range."""
     wanted = stored_transfers.Filter(flow=flow, opened_from=since, opened_before=until)
     with look.database.reading() as connection:
-        return views.latency(look.flows, stored_transfers.select(connection, wanted), _seen(connection))
+        tally = Tally(look.flows)
+        tally.add(stored_transfers.select(connection, wanted))
+        return tally.latency(_seen(connection))
 
 
 def _network(look: Look, name: str, chain_id: int, checkpoint: Any, state: Any) -> dict[str, Any]:

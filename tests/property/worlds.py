@@ -7,7 +7,7 @@ several networks are mixed in any order. All is drawn from small numbers, so tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from chainwatch.checker.flow import Flow
 from chainwatch.checker.transfer import IN_TIME, SEARCH
 from chainwatch.model import Batch, Event, Header, Searched, Seen, Signal
-from chainwatch.pipeline import Pipeline
+from chainwatch.pipeline import Changed, Pipeline
 from chainwatch.store import schema, tables, transfers
 from tests.support.flows import CHAIN_IDS, EVENTS, NAMES, NETWORKS, Alerts, decode, event, flow, header
 
@@ -322,10 +322,15 @@ def fresh(engine: sa.Engine) -> Iterator[sa.Connection]:
         connection.rollback()
 
 
-def play(connection: sa.Connection, world: World, telling: Sequence[Sequence[Item]]) -> State:
+def play(
+    connection: sa.Connection,
+    world: World,
+    telling: Sequence[Sequence[Item]],
+    saved: Callable[[Sequence[Changed]], None] | None = None,
+) -> State:
     """Take a whole telling through the pipeline, searches answered at the end; the state it leaves."""
     alerts = Alerts()
-    pipeline = Pipeline([world.flow], NETWORKS, decode, alerts)
+    pipeline = Pipeline([world.flow], NETWORKS, decode, alerts, saved=saved)
     for items in telling:
         pipeline.process(connection, items, 0.0)
     answer_searches(connection, pipeline, world)

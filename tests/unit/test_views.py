@@ -1,4 +1,4 @@
-"""What machines and people are shown of a transfer, and how latencies are counted."""
+"""What machines and people are shown of a transfer."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from chainwatch.checker import transfer as transfers
 from chainwatch.checker.flow import extract, index_steps
 from chainwatch.checker.transfer import World, settle
 from chainwatch.model import Event, Transfer
-from chainwatch.views import latency, transfer_view
+from chainwatch.views import transfer_view
 from tests.support.flows import event, flow
 
 
@@ -73,63 +73,3 @@ def test_a_transfer_of_a_flow_that_is_gone_is_shown_by_its_events() -> None:
 
     assert view["deadlines"] == []
     assert [step["late_by"] for step in view["steps"].values()] == [None]
-
-
-def test_latency_is_counted_by_route_and_step() -> None:
-    """Nearest-rank percentiles: of ten, p50 is the fifth, p90 the ninth, p99 the last."""
-    took = [3, 1, 4, 10, 9, 2, 6, 5, 7, 8]
-    some = [
-        settled([event("alpha", "Sent", 1000, id=n), event("beta", "Filled", 1000 + t, id=n)], 1011, str(n))
-        for n, t in enumerate(took)
-    ]
-
-    rows = latency({"bridge": flow()}, some, {"alpha": 1011, "beta": 1011})
-
-    assert rows[0] == {
-        "flow": "bridge",
-        "origin": "alpha",
-        "destination": "beta",
-        "step": "fill",
-        "count": 10,
-        "p50": 5,
-        "p90": 9,
-        "p99": 10,
-        "max": 10,
-        "overdue": 0,
-    }
-
-
-def test_latency_counts_late_and_missing_steps_as_overdue() -> None:
-    late = 1000 + WITHIN["fill"] + 1
-    some = [
-        settled([event("alpha", "Sent", 1000, id=1)], late, "1"),
-        settled([event("alpha", "Sent", 1000, id=2), event("beta", "Filled", late, id=2)], late, "2"),
-    ]
-
-    [row, *_] = latency({"bridge": flow()}, some, {"alpha": late, "beta": late})
-
-    assert (row["count"], row["overdue"]) == (1, 2)
-    assert latency({}, some, {}) == []
-
-
-def test_a_step_is_one_row_though_the_one_before_it_is_not_awaited_everywhere() -> None:
-    before = {
-        "alpha": (2000, 2000),
-        "beta": (2000, 2000),
-    }  # found by a search: its fill lies where nobody looks
-    compiled, world = flow(), World({"alpha": 3000, "beta": 3000}, before)
-    found = [event("alpha", "Sent", 1000, id=2), event("beta", "Settled", 1050, id=2)]
-    occurrences = extract(index_steps([compiled]), found).occurrences[("bridge", "2")]
-    half = settle(compiled, transfers.with_events(Transfer("bridge", "2"), occurrences), world, 3000).transfer
-    whole = [event("alpha", "Sent", 1000, id=1), event("beta", "Filled", 1001, id=1)]
-    some = [half, settled([*whole, event("beta", "Settled", 1002, id=1)], 3000, "1")]
-
-    rows = latency({"bridge": compiled}, some, {"alpha": 3000, "beta": 3000})
-
-    assert [(row["step"], row["count"]) for row in rows] == [("fill", 1), ("settle", 2)]
-
-
-def test_a_route_without_a_single_step_yet_has_no_percentiles() -> None:
-    [row, *_] = latency({"bridge": flow()}, [settled([SENT], 1001)], {"alpha": 1001, "beta": 1001})
-
-    assert (row["count"], row["p50"], row["max"], row["overdue"]) == (0, None, None, 0)

@@ -1,0 +1,40 @@
+"""What was counted of transfers while they changed is what stands in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chainwatch.store import blocks, transfers
+from chainwatch.tally import Tally
+from tests.property.worlds import World, fresh, grouped, memory_engine, mixed, play, reorganised, worlds
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[sa.Engine]:
+    made = memory_engine()
+    yield made
+    made.dispose()
+
+
+@given(data=st.data(), world=worlds())
+@settings(max_examples=60, deadline=None)
+def test_counting_changes_comes_to_what_counting_at_the_end_does(
+    engine: sa.Engine, data: st.DataObject, world: World
+) -> None:
+    streams = [data.draw(reorganised(name, blocks)) for name, blocks in world.chains.items()]
+    telling = data.draw(grouped(data.draw(mixed(streams))))
+    flows = {world.flow.name: world.flow}
+    kept, counted = Tally(flows), Tally(flows)
+
+    with fresh(engine) as connection:
+        play(connection, world, telling, saved=kept.change)
+        counted.add(transfers.select(connection, transfers.Filter()))
+        seen = {name: c.seen_until for name, c in blocks.checkpoints(connection).items()}
+
+    assert kept.statuses() == counted.statuses()
+    assert kept.latency(seen) == counted.latency(seen)
