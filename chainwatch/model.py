@@ -137,6 +137,17 @@ LogRow: TypeAlias = tuple[int, int, str, bytes, bytes, bytes, bytes, str | None]
 the contract's name, transaction hash, address, topics joined, data, and why it did not decode."""
 
 
+class PackedLogs(msgspec.Struct, frozen=True):
+    """Logs for PostgreSQL in the binary format of COPY, of the network for which ``number`` stands; empty for none."""
+
+    number: int
+    data: bytes | bytearray
+
+
+Logs: TypeAlias = list[LogRow] | PackedLogs
+"""Logs that are to be stored."""
+
+
 def log_row(contract: str, log: RawLog, error: str | None = None) -> LogRow:
     """``log`` of the configured ``contract`` as a row."""
     return (
@@ -173,11 +184,13 @@ class Batch(msgspec.Struct, frozen=True):
 class SiftedBatch(msgspec.Struct, frozen=True):
     """A batch after it was found out to which transfers its events belong: ``batch`` itself holds none any more.
 
-    ``logs`` are to be stored, ``occurrences`` are by flow and key, ``troubles`` tell of what could not be judged.
+    ``logs`` are to be stored, ``decoded`` of them are events; ``occurrences`` are by flow and key, ``troubles`` tell of
+    what could not be judged.
     """
 
     batch: Batch
-    logs: list[LogRow]
+    decoded: int
+    logs: Logs
     occurrences: dict[tuple[str, str], list[Occurrence]]
     troubles: list[Signal]
 

@@ -21,6 +21,7 @@ from chainwatch.model import (
     Event,
     Header,
     Occurrence,
+    PackedLogs,
     Searched,
     Seen,
     SiftedBatch,
@@ -216,7 +217,8 @@ class Pipeline:
         checkpoint = work.read_to(batch)
         number = work.numbers.get(batch.network) or blocks.network_id(connection, batch.network)
         if number is None:
-            number = blocks.add_network(connection, self._networks[batch.network].chain_id, checkpoint)
+            number = _wanted_id(sifted) or blocks.network_ids(connection, [batch.network])[batch.network]
+            blocks.add_network(connection, number, self._networks[batch.network].chain_id, checkpoint)
         work.numbers[batch.network] = number
         blocks.save_logs(connection, number, sifted.logs)
         work.find(sifted.occurrences, self._lengths)
@@ -270,6 +272,11 @@ class Pipeline:
             if not more.opened and not more.closed:
                 stored.discard(connection, due)  # rows that no transfer knows of would come back for ever
             work.deadlines.add(more)
+
+
+def _wanted_id(sifted: SiftedBatch) -> int | None:
+    """The integer that stands for a network in logs that are packed already."""
+    return sifted.logs.number if isinstance(sifted.logs, PackedLogs) else None
 
 
 class _Work:

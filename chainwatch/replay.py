@@ -144,6 +144,8 @@ class Replay:
             plan.flows, settings.networks, plan.decode, self._alerts, saved=self._tally.change
         )
         self._ranges: list[Range] = []
+        self._ids: dict[str, int] | None = None
+        """The integers that stand for the networks, where logs are to be packed for them."""
         self._events: Counter[str] = Counter()
         """Those stored, by network."""
 
@@ -156,7 +158,7 @@ class Replay:
                     "or go on with an interrupted replay by --resume"
                 )
             schema.set_property(connection, PROPERTY, msgspec.json.encode(list(ranges)).decode())
-        self._ranges = list(ranges)
+            self._take(connection, ranges)
 
     def resume(self) -> None:
         """Go on with the replay that was interrupted in this database. Raises ``ReplayError`` when there was none."""
@@ -164,12 +166,18 @@ class Replay:
             stored = schema.get_property(connection, PROPERTY)
             if stored is None:
                 raise ReplayError("the database holds no replay to go on with")
-            self._ranges = msgspec.json.decode(stored, type=list[Range])
-            if missing := [r.network for r in self._ranges if r.network not in self._pools]:
+            ranges = msgspec.json.decode(stored, type=list[Range])
+            if missing := [r.network for r in ranges if r.network not in self._pools]:
                 raise ReplayError(f"the replay is of networks that the config has not: {', '.join(missing)}")
+            self._take(connection, ranges)
             self._tally.add(transfers.select(connection, transfers.Filter()))
             for r in self._ranges:
                 self._events[r.network] = blocks.log_count(connection, r.network, r.first)
+
+    def _take(self, connection: sa.Connection, ranges: Sequence[Range]) -> None:
+        self._ranges = list(ranges)
+        if self._database.dialect == "postgresql":
+            self._ids = blocks.network_ids(connection, [r.network for r in ranges])
 
     async def run(self, progress: Callable[[Progress], None]) -> None:
         """Read, check and store the whole range. Raises ``ChainError`` and ``StoreError``; what is committed stays."""
@@ -186,7 +194,7 @@ class Replay:
         def tell(sifted: SiftedBatch) -> None:
             nonlocal done
             done += sifted.batch.last.number - sifted.batch.first + 1
-            self._events[sifted.batch.network] += sum(row[-1] is None for row in sifted.logs)
+            self._events[sifted.batch.network] += sifted.decoded
             progress(Progress(done, total, self._events.total()))
 
         async with contextlib.aclosing(self._read([r for r in left if r.first <= r.last])) as batches:
@@ -216,7 +224,7 @@ class Replay:
                 if not await feed.put(batch):
                     break  # the transaction has failed, as awaiting it tells
                 tell(batch)
-                size += len(batch.logs) + 1
+                size += batch.decoded + 1
                 if size >= EVENTS_A_COMMIT:
                     break
         except BaseException:
@@ -230,7 +238,7 @@ class Replay:
 
     def _read(self, ranges: Sequence[Range]) -> AsyncGenerator[SiftedBatch]:
         if self._reader is not None and is_worthwhile(ranges):
-            return self._reader.read(self._plan, ranges)
+            return self._reader.read(self._plan, ranges, self._ids)
         return read_ranges(self._plan, self._pools, ranges)
 
     async def _write(self, items: Iterable[SiftedBatch | Searched]) -> None:

@@ -15,7 +15,8 @@ from chainwatch.plan import Plan
 from chainwatch.reading.process import Reader, is_worthwhile
 from chainwatch.replay import Progress, Replay, ReplayError, parse_when, resolve_ranges
 from chainwatch.spelling import did_you_mean
-from chainwatch.store.database import Database
+from chainwatch.store.blocks import new_ids
+from chainwatch.store.database import Database, parse_url
 
 
 class Wanted(NamedTuple):
@@ -55,7 +56,9 @@ async def replay(
         }
         ranges = None if wanted.resume else await resolve_ranges(plan, pools, start, end)
         if reader is not None and ranges is not None and is_worthwhile(ranges):
-            await reader.begin(plan, ranges)  # it reads while the database is being made
+            packed = parse_url(database).get_backend_name() == "postgresql"
+            ids = new_ids([r.network for r in ranges], {}) if packed else None
+            await reader.begin(plan, ranges, ids)  # it reads while the database is being made
         opened = stack.enter_context(contextlib.closing(Database.open(database, durable=durable)))
         work = Replay(plan, opened, pools, reader, notify=wanted.notify)
         if ranges is None:

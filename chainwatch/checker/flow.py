@@ -175,7 +175,8 @@ def sift(steps: Mapping[tuple[str, str], Sequence[Step]], batch: Batch) -> Sifte
     occurrences, troubles = extract(steps, batch.events)
     troubles += [undecodable(log) for log in batch.undecoded]
     logs = log_rows(batch.events, batch.undecoded)
-    return SiftedBatch(msgspec.structs.replace(batch, events=(), undecoded=()), logs, occurrences, troubles)
+    rest = msgspec.structs.replace(batch, events=(), undecoded=())
+    return SiftedBatch(rest, len(batch.events), logs, occurrences, troubles)
 
 
 def log_rows(events: Iterable[Event], undecoded: Iterable[UndecodedLog]) -> list[LogRow]:

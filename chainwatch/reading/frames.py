@@ -1,6 +1,6 @@
 """What goes between a replay and the process that reads for it. Both ends are ours.
 
-A frame is two lengths (64 bits, big-endian), a pickle, and the rows of a batch as MessagePack.
+A frame is two lengths (64 bits, big-endian), a pickle, and the logs of a batch: rows as MessagePack, or packed already.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
-from chainwatch.model import LogRow, SiftedBatch
+from chainwatch.model import LogRow, Logs, PackedLogs, SiftedBatch
 
 if TYPE_CHECKING:
     from chainwatch.config import Settings
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
 
 class Work(NamedTuple):
-    """What to read, and by which configuration."""
+    """What to read, and by which configuration.
+
+    ``ids`` are the integers that stand for the networks in a PostgreSQL database, for which logs are to be packed.
+    """
 
     settings: Settings
     ranges: tuple[Range, ...]
+    ids: dict[str, int] | None
 
 
 class Failure(NamedTuple):
@@ -36,15 +40,16 @@ Item: TypeAlias = Work | SiftedBatch | Failure | None
 """None: that was all."""
 
 
-Frame: TypeAlias = tuple[bytes, bytes]
+Frame: TypeAlias = tuple[bytes, bytes | bytearray]
 """The bytes of an item, in two parts."""
 
 
 def packed(item: Item) -> Frame:
     """The frame of ``item``."""
-    rows = b""
+    rows: bytes | bytearray = b""
     if isinstance(item, SiftedBatch):
-        rows, item = _pack_rows(item.logs), msgspec.structs.replace(item, logs=[])
+        rows, left = _taken_out(item.logs)
+        item = msgspec.structs.replace(item, logs=left)
     rest = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
     return _LENGTHS.pack(len(rows), len(rest)) + rest, rows
 
@@ -62,7 +67,7 @@ def receive(source: int) -> Item:
     rows_length, rest_length = _LENGTHS.unpack(_read(source, _LENGTHS.size))
     item: Item = pickle.loads(_read(source, rest_length))  # noqa: S301 - from our own process
     if isinstance(item, SiftedBatch):
-        item = msgspec.structs.replace(item, logs=_unpack_rows(_read(source, rows_length)))
+        item = msgspec.structs.replace(item, logs=_put_back(_read(source, rows_length), item.logs))
     return item
 
 
@@ -70,6 +75,18 @@ _LENGTHS = struct.Struct(">QQ")
 _pack_rows = msgspec.msgpack.Encoder().encode
 _unpack_rows = msgspec.msgpack.Decoder(list[LogRow]).decode
 """Logs make up most of it, and this takes a third of the time that pickle does."""
+
+
+def _taken_out(logs: Logs) -> tuple[bytes | bytearray, Logs]:
+    """The bytes of ``logs``, and what is left of them to be pickled."""
+    if isinstance(logs, PackedLogs):
+        return logs.data, PackedLogs(logs.number, b"")
+    return _pack_rows(logs), []
+
+
+def _put_back(rows: bytearray, left: Logs) -> Logs:
+    """What `_taken_out` took apart."""
+    return PackedLogs(left.number, rows) if isinstance(left, PackedLogs) else _unpack_rows(rows)
 
 
 def _read(source: int, length: int) -> bytearray:

@@ -33,21 +33,27 @@ class Reader:
     def __init__(self, process: subprocess.Popen[bytes], source: int) -> None:
         self._process = process
         self._source = source
-        self._begun: tuple[Range, ...] | None = None
+        self._begun: frames.Work | None = None
 
-    async def begin(self, plan: Plan, ranges: Sequence[Range]) -> None:
-        """Have it begin to read ``ranges``, so that something is there when `read` asks for them. To be called once."""
-        self._begun = tuple(ranges)
-        await asyncio.to_thread(self._ask, frames.Work(plan.settings, self._begun))
+    async def begin(self, plan: Plan, ranges: Sequence[Range], ids: dict[str, int] | None = None) -> None:
+        """Have it begin to read ``ranges``, so that something is there when `read` asks for them. To be called once.
 
-    async def read(self, plan: Plan, ranges: Sequence[Range]) -> AsyncGenerator[SiftedBatch]:
-        """What `read_ranges` gives. To be called once.
+        ``ids``: see `frames.Work`.
+        """
+        self._begun = frames.Work(plan.settings, tuple(ranges), ids)
+        await asyncio.to_thread(self._ask, self._begun)
+
+    async def read(
+        self, plan: Plan, ranges: Sequence[Range], ids: dict[str, int] | None = None
+    ) -> AsyncGenerator[SiftedBatch]:
+        """What `read_ranges` gives, as `begin` has it. To be called once.
 
         A ``ChainError`` in the other process is raised here, with its text; so is one when the process dies.
         """
         if self._begun is None:
-            await self.begin(plan, ranges)
-        assert self._begun == tuple(ranges)
+            await self.begin(plan, ranges, ids)
+        assert self._begun is not None
+        assert (self._begun.ranges, self._begun.ids) == (tuple(ranges), ids)
         try:
             while (item := await asyncio.to_thread(self._receive)) is not None:
                 yield item

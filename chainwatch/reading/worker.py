@@ -6,17 +6,20 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+
+import msgspec
 
 from chainwatch import logs
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.config import ConfigError
-from chainwatch.model import SiftedBatch
+from chainwatch.model import PackedLogs, SiftedBatch
 from chainwatch.plan import plan_again
 from chainwatch.reading import frames
 from chainwatch.reading.ranges import read_ranges
+from chainwatch.store.packed_logs import pack_logs
 
 AHEAD = 16
 """Batches that wait to be sent: what is read while the one that they are for makes its database, or is busy with it."""
@@ -73,7 +76,12 @@ async def _read(work: frames.Work) -> AsyncGenerator[SiftedBatch]:
         }
         batches = read_ranges(plan, pools, work.ranges)
         async for sifted in await stack.enter_async_context(contextlib.aclosing(batches)):
-            yield sifted
+            yield sifted if work.ids is None else _packed(sifted, work.ids)
+
+
+def _packed(sifted: SiftedBatch, ids: Mapping[str, int]) -> SiftedBatch:
+    assert not isinstance(sifted.logs, PackedLogs)
+    return msgspec.structs.replace(sifted, logs=pack_logs(ids[sifted.batch.network], sifted.logs))
 
 
 def _widen(out: int) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from chainwatch.model import HASH_LENGTH, Checkpoint, Header, LogRow, RawLog, StoredLog, event_id
+from chainwatch.model import HASH_LENGTH, Checkpoint, Header, Logs, PackedLogs, RawLog, StoredLog, event_id
 from chainwatch.store import bulk
 from chainwatch.store.errors import StoreError
 from chainwatch.store.tables import headers, logs, network_states, networks
@@ -57,10 +58,20 @@ def network_id(connection: sa.Connection, network: str) -> int | None:
     return connection.execute(sa.select(networks.c.id).where(networks.c.name == network)).scalar()
 
 
-def add_network(connection: sa.Connection, chain_id: int, checkpoint: Checkpoint) -> int:
-    """Begin to store what is read of a network, which stands at ``checkpoint``; the integer that stands for it then."""
-    newest = sa.select(sa.func.coalesce(sa.func.max(networks.c.id), 0))
-    number: int = connection.execute(newest).scalar_one() + 1
+def network_ids(connection: sa.Connection, names: Sequence[str]) -> dict[str, int]:
+    """The small integers that stand for the networks ``names``, or that are to, where they were never read."""
+    stored = connection.execute(sa.select(networks.c.name, networks.c.id))
+    return new_ids(names, {row.name: row.id for row in stored})
+
+
+def new_ids(names: Sequence[str], known: Mapping[str, int]) -> dict[str, int]:
+    """The integers for the networks ``names`` in a database where those that it has are ``known``."""
+    free = itertools.count(max(known.values(), default=0) + 1)
+    return {name: known[name] if name in known else next(free) for name in names}
+
+
+def add_network(connection: sa.Connection, number: int, chain_id: int, checkpoint: Checkpoint) -> None:
+    """Begin to store what is read of a network, for which ``number`` stands and which stands at ``checkpoint``."""
     values = {
         "id": number,
         "name": checkpoint.network,
@@ -69,7 +80,6 @@ def add_network(connection: sa.Connection, chain_id: int, checkpoint: Checkpoint
         "first_timestamp": checkpoint.first_timestamp,
     }
     connection.execute(sa.insert(networks).values(values | _standing(checkpoint)))
-    return number
 
 
 def save_checkpoint(
@@ -87,10 +97,15 @@ def save_checkpoint(
     connection.execute(sa.delete(headers).where(headers.c.network_id == number, headers.c.number <= before))
 
 
-def save_logs(connection: sa.Connection, number: int, rows: Sequence[LogRow]) -> None:
+def save_logs(connection: sa.Connection, number: int, rows: Logs) -> None:
     """Store logs of the network with the id ``number``; those that are there already stay as they are."""
-    first = event_id(number, 0, 0)
-    bulk.insert(connection, logs, _LOG_COLUMNS, [(first + row[0], *row[1:]) for row in rows])
+    if isinstance(rows, PackedLogs):
+        assert rows.number == number
+        if rows.data:
+            bulk.insert_packed(connection, logs, _LOG_COLUMNS, rows.data)
+    else:
+        first = event_id(number, 0, 0)
+        bulk.insert(connection, logs, _LOG_COLUMNS, [(first + row[0], *row[1:]) for row in rows])
 
 
 def logs_above(connection: sa.Connection, network: str, block: int) -> list[StoredLog]:

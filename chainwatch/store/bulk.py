@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -18,17 +18,17 @@ Row = Sequence[Any]
 
 def insert(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Insert ``rows`` (values in the order of ``columns``); a row whose primary key is there already is left as it is."""
-    names = ", ".join(columns)
     if connection.dialect.name == "postgresql" and len(rows) >= COPY_FROM:
-        try:
-            with connection.begin_nested():
-                _copy(connection, table, table.name, names, rows)
-        except IntegrityError:  # some are there already, which is rare
-            pass
-        else:
-            return
-    keys = ", ".join(c.name for c in table.primary_key.columns)
-    _write(connection, table, columns, rows, f"ON CONFLICT ({keys}) DO NOTHING")
+        _copy_new(connection, table, columns, _rows(table, columns, rows))
+    else:
+        _write(connection, table, columns, rows, _unless_there(table))
+
+
+def insert_packed(
+    connection: sa.Connection, table: sa.Table, columns: Sequence[str], data: bytes | bytearray
+) -> None:
+    """As `insert`, into PostgreSQL, rows in the binary format of COPY."""
+    _copy_new(connection, table, columns, lambda copy: copy.write(data))
 
 
 def upsert(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
@@ -121,36 +121,61 @@ def _write(
 ) -> None:
     if not rows:
         return
-    names = ", ".join(columns)
     if connection.dialect.name == "postgresql" and len(rows) >= COPY_FROM:
-        _copy_and_merge(connection, table, names, rows, conflict)
+        _copy_and_merge(connection, table, columns, _rows(table, columns, rows), conflict)
         return
+    names = ", ".join(columns)
     marks = ", ".join([_mark(connection)] * len(columns))
     statement = f"INSERT INTO {table.name} ({names}) VALUES ({marks}) {conflict}"  # noqa: S608
     connection.exec_driver_sql(statement, [tuple(r) for r in rows])
 
 
+Fill = Callable[[Any], None]
+"""Writes rows to a COPY of psycopg's."""
+
+
+def _rows(table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> Fill:
+    types = [_POSTGRES_TYPES[type(table.c[name].type)] for name in columns]
+
+    def fill(copy: Any) -> None:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
+
+    return fill
+
+
+def _unless_there(table: sa.Table) -> str:
+    keys = ", ".join(c.name for c in table.primary_key.columns)
+    return f"ON CONFLICT ({keys}) DO NOTHING"
+
+
+def _copy_new(connection: sa.Connection, table: sa.Table, columns: Sequence[str], fill: Fill) -> None:
+    try:
+        with connection.begin_nested():
+            _copy(connection, table.name, columns, fill)
+    except IntegrityError:  # some are there already, which is rare
+        _copy_and_merge(connection, table, columns, fill, _unless_there(table))
+
+
 def _copy_and_merge(
-    connection: sa.Connection, table: sa.Table, names: str, rows: Sequence[Row], conflict: str
+    connection: sa.Connection, table: sa.Table, columns: Sequence[str], fill: Fill, conflict: str
 ) -> None:
-    staging = f"staging_{table.name}"
+    names, staging = ", ".join(columns), f"staging_{table.name}"
     connection.exec_driver_sql(
         f"CREATE TEMPORARY TABLE IF NOT EXISTS {staging} (LIKE {table.name}) ON COMMIT DELETE ROWS"
     )
-    _copy(connection, table, staging, names, rows)
+    _copy(connection, staging, columns, fill)
     connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) SELECT {names} FROM {staging} {conflict}")  # noqa: S608
     connection.exec_driver_sql(f"TRUNCATE {staging}")
 
 
-def _copy(connection: sa.Connection, table: sa.Table, into: str, names: str, rows: Sequence[Row]) -> None:
-    """Copy ``rows`` ``into`` ``table`` or one like it."""
-    copying = f"COPY {into} ({names}) FROM STDIN (FORMAT BINARY)"
+def _copy(connection: sa.Connection, into: str, columns: Sequence[str], fill: Fill) -> None:
+    copying = f"COPY {into} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)"
     driver_error = connection.dialect.loaded_dbapi.Error
     try:
         with closing(connection.connection.cursor()) as cursor, cursor.copy(copying) as copy:
-            copy.set_types(_types(table, names))
-            for row in rows:
-                copy.write_row(row)
+            fill(copy)
     except driver_error as error:  # past SQLAlchemy, which makes its own of every driver's error
         raise DBAPIError.instance(copying, None, error, driver_error) from error
 
@@ -163,10 +188,6 @@ _POSTGRES_TYPES: dict[type, str] = {
     sa.Text: "text",
     sa.LargeBinary: "bytea",
 }
-
-
-def _types(table: sa.Table, names: str) -> list[str]:
-    return [_POSTGRES_TYPES[type(table.c[name].type)] for name in names.split(", ")]
 
 
 def _marked(connection: sa.Connection, statement: str) -> str:

@@ -14,15 +14,17 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from msgspec.structs import replace
 from pydantic import SecretStr
 
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
-from chainwatch.model import Batch, Header, SiftedBatch
+from chainwatch.model import Batch, Header, LogRow, PackedLogs, SiftedBatch
 from chainwatch.plan import Plan, load_plan
 from chainwatch.reading import frames, process, worker
 from chainwatch.reading.ranges import Range, read_ranges
+from chainwatch.store.packed_logs import pack_logs
 from scripts.bench.recorded_node import RecordedNode, serve
 from tests.support import bridge
 
@@ -76,11 +78,16 @@ async def _all(batches: AsyncIterator[SiftedBatch]) -> list[SiftedBatch]:
     return [sifted async for sifted in batches]
 
 
+def _rows(sifted: SiftedBatch) -> list[LogRow]:
+    assert not isinstance(sifted.logs, PackedLogs)
+    return sifted.logs
+
+
 def _in_blocks(batches: list[SiftedBatch]) -> dict[str, tuple[list[Any], list[Any]]]:
     """The logs and occurrences of each network, however the blocks were cut into batches."""
     return {
         r.network: (
-            [log for b in batches if b.batch.network == r.network for log in b.logs],
+            [log for b in batches if b.batch.network == r.network for log in _rows(b)],
             [
                 (key, occurrence)
                 for b in batches
@@ -130,13 +137,15 @@ async def test_what_the_process_cannot_do_is_raised_with_its_reason(plan: Plan) 
         await _read_elsewhere(plan)
 
 
+@pytest.mark.parametrize("ids", [None, {"alpha": 7}])
 async def test_what_was_read_before_the_end_comes_whole_before_its_reason(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, ids: dict[str, int] | None
 ) -> None:
     """While a batch still goes through the pipe, which is full, the next one turns out to be unreadable."""
     last = Header(2, bytes(32), bytes(32), 2)
-    row = (1, 1, "bridge", bytes(32), bytes(20), b"", bytes(100_000), None)
-    batch = SiftedBatch(Batch("alpha", 1, last), [row] * 100, {}, [])
+    rows: list[LogRow] = [(1, 1, "bridge", bytes(32), bytes(20), b"", bytes(100_000), None)] * 100
+    batch = SiftedBatch(Batch("alpha", 1, last), 100, rows, {}, [])
+    expected = batch if ids is None else replace(batch, logs=pack_logs(7, rows))
 
     async def read_and_fail(*_: object) -> AsyncIterator[SiftedBatch]:
         yield batch
@@ -145,13 +154,13 @@ async def test_what_was_read_before_the_end_comes_whole_before_its_reason(
     monkeypatch.setattr(worker, "read_ranges", read_and_fail)
     source, out = os.pipe()
     with os.fdopen(source, "rb"), os.fdopen(out, "wb"):
-        sending = asyncio.create_task(worker._send_all(frames.Work(plan.settings, tuple(RANGES)), out))
+        sending = asyncio.create_task(worker._send_all(frames.Work(plan.settings, tuple(RANGES), ids), out))
         await asyncio.sleep(0.2)
 
         received = [await asyncio.to_thread(frames.receive, source) for _ in range(2)]
         await sending
 
-    assert received == [batch, frames.Failure("the node has burnt down")]
+    assert received == [expected, frames.Failure("the node has burnt down")]
 
 
 async def test_a_process_that_dies_ends_the_reading_with_an_error_and_not_early(
@@ -217,7 +226,7 @@ async def test_what_lies_in_the_working_directory_is_not_taken_for_a_library(
         (tmp_path / f"{name}.py").write_text("raise SystemExit('taken for a library')")
     monkeypatch.chdir(tmp_path)
 
-    assert sum(len(batch.logs) for batch in await _read_elsewhere(plan)) > 50
+    assert sum(batch.decoded for batch in await _read_elsewhere(plan)) > 50
 
 
 async def test_what_is_printed_by_the_other_process_is_no_answer(
@@ -233,7 +242,7 @@ async def test_what_is_printed_by_the_other_process_is_no_answer(
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
-    assert sum(len(batch.logs) for batch in await _read_elsewhere(plan)) > 50
+    assert sum(batch.decoded for batch in await _read_elsewhere(plan)) > 50
 
 
 async def test_it_reads_before_it_is_asked_for_what_it_read(plan: Plan) -> None:

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from chainwatch import lookback, pipeline, replay, replay_run
 from chainwatch.chain import history
 from chainwatch.chain.errors import ChainError
-from chainwatch.model import LogRow
+from chainwatch.model import Logs
 from chainwatch.plan import Plan, load_plan
 from chainwatch.replay import Progress, ReplayError
 from chainwatch.replay_run import Wanted
@@ -395,7 +395,7 @@ async def test_a_database_that_fails_ends_the_replay_with_its_reason(
     monkeypatch.setattr(history, "GOOD_PAGE", 10)
     saved = []
 
-    def save_logs(_connection: Any, _number: int, rows: list[LogRow]) -> None:
+    def save_logs(_connection: Any, _number: int, rows: Logs) -> None:
         saved.append(rows)
         if len(saved) > 3:
             raise StoreError("the disk is full")

@@ -9,8 +9,8 @@ from chainwatch.store import blocks
 
 def store_batch(connection: sa.Connection, batch: Batch, checkpoint: Checkpoint, keep: int = 256) -> None:
     """Store the logs and headers of ``batch``, with which its network (of chain id 1) comes to ``checkpoint``."""
-    number = blocks.network_id(connection, batch.network)
-    if number is None:
-        number = blocks.add_network(connection, 1, checkpoint)
+    number = blocks.network_ids(connection, [batch.network])[batch.network]
+    if blocks.network_id(connection, batch.network) is None:
+        blocks.add_network(connection, number, 1, checkpoint)
     blocks.save_checkpoint(connection, checkpoint, batch.headers, keep)
     blocks.save_logs(connection, number, log_rows(batch.events, batch.undecoded))
