@@ -100,27 +100,30 @@ class RecordedNode:
         if handler is None:
             return _error(number, -32601, f"the method {method} does not exist/is not available")
         try:
-            result: bytes = handler(*params)
+            result: Sequence[bytes] = handler(*params)
         except _Refusal as refusal:
             self.refused += 1
             return _error(number, -32005, str(refusal))
-        return b'{"jsonrpc":"2.0","id":' + msgspec.json.encode(number) + b',"result":' + result + b"}"
+        head = b'{"jsonrpc":"2.0","id":%b,"result":' % msgspec.json.encode(number)
+        return b"".join([head, *result, b"}"])
 
-    def _eth_chainId(self) -> bytes:
-        return msgspec.json.encode(hex(self._recording.chain_id))
+    # --- the results in pieces, so that large ones are copied once ---------------------------------------
 
-    def _eth_blockNumber(self) -> bytes:
-        return msgspec.json.encode(hex(self._recording.head))
+    def _eth_chainId(self) -> Sequence[bytes]:
+        return [msgspec.json.encode(hex(self._recording.chain_id))]
 
-    def _eth_getBlockByNumber(self, tag: str, _full: bool) -> bytes:
+    def _eth_blockNumber(self) -> Sequence[bytes]:
+        return [msgspec.json.encode(hex(self._recording.head))]
+
+    def _eth_getBlockByNumber(self, tag: str, _full: bool) -> Sequence[bytes]:
         number = self._number(tag)
-        return b"null" if number is None else self._header(number)
+        return [b"null" if number is None else self._header(number)]
 
-    def _eth_getBlockByHash(self, wanted: str, _full: bool) -> bytes:
+    def _eth_getBlockByHash(self, wanted: str, _full: bool) -> Sequence[bytes]:
         number = self._with_hash(wanted)
-        return b"null" if number is None else self._header(number)
+        return [b"null" if number is None else self._header(number)]
 
-    def _eth_getLogs(self, wanted: Mapping[str, Any]) -> bytes:
+    def _eth_getLogs(self, wanted: Mapping[str, Any]) -> Sequence[bytes]:
         if "blockHash" in wanted:
             number = self._with_hash(wanted["blockHash"])
             if number is None:
@@ -134,7 +137,7 @@ class RecordedNode:
         if most is not None and last - first + 1 > most:
             raise _Refusal(f"block range is too wide: at most {most} blocks")
         start, stop = bisect_left(self._blocks, first), bisect_left(self._blocks, last + 1)
-        return b"[" + b",".join(self._matching(wanted, start, stop)) + b"]"
+        return [b"[", b",".join(self._matching(wanted, start, stop)), b"]"]
 
     def _matching(self, wanted: Mapping[str, Any], start: int, stop: int) -> list[bytes]:
         addresses = _choices(wanted.get("address"))

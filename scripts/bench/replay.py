@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import compileall
 import json
 import os
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, nullcontext
@@ -65,6 +67,8 @@ class Measured(NamedTuple):
 def main() -> None:
     options = _options()
     collect_seldom()
+    # as an installed package is: where Python writes no bytecode, every start would compile the sources again
+    compileall.compile_dir(ROOT / "chainwatch", quiet=1)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         urls = stack.enter_context(
@@ -112,17 +116,14 @@ def _command(config: Path, url: str | None) -> Measured:
     started = time.perf_counter()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen([sys.executable, *command], stdout=output, env=environment)
-        peak = 0.0
-        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-            peak = max(peak, _memory_mb(process.pid))
-            time.sleep(0.05)
-        _, status, usage = ended
+        with _peak_memory(process.pid) as peak_mb:
+            _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         if status:
             raise SystemExit(f"the replay ended with {os.waitstatus_to_exitcode(status)}")
         output.seek(0)
         report = json.load(output)
-    return Measured(report["events"], seconds, usage.ru_utime + usage.ru_stime, peak)
+    return Measured(report["events"], seconds, usage.ru_utime + usage.ru_stime, peak_mb())
 
 
 def _grown(
@@ -153,6 +154,25 @@ def _fill(database: Database, number: int) -> None:
         ]
         with database.transaction() as connection:
             store_transfers.save(connection, changed)
+
+
+@contextmanager
+def _peak_memory(pid: int) -> Iterator[Callable[[], float]]:
+    """Watches the memory of a process and its children; gives the most that they had together, in MB."""
+    peak, ended = 0.0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not ended.wait(0.05):
+            peak = max(peak, _memory_mb(pid))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield lambda: peak
+    finally:
+        ended.set()
+        watching.join()
 
 
 def _memory_mb(pid: int) -> float:
