@@ -113,6 +113,7 @@ def _command(config: Path, url: str | None) -> Measured:
     database = ["--database", url] if url else []
     command = [str(ROOT / "scripts/replay.py"), "--json", *database]
     environment = os.environ | {"CHAINWATCH_CONFIG": str(config), "PYTHONPATH": str(ROOT)}
+    os.sync()  # or the system would write back what was measured before
     started = time.perf_counter()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen([sys.executable, *command], stdout=output, env=environment)
