@@ -242,6 +242,10 @@ class Signal(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+BLOCKS, LOGS_A_BLOCK = 2**32, 2**20
+"""How many blocks a network, and how many logs a block may have: what `event_id` can tell apart."""
+
+
 def event_id(network_id: int, block: int, log_index: int) -> int:
     """The one-integer position of a log: sorts by network, block, log index and fits a signed 64-bit column.
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from chainwatch.model import ADDRESS_LENGTH, HASH_LENGTH, Header, RawLog, to_hex
+from chainwatch.model import ADDRESS_LENGTH, BLOCKS, HASH_LENGTH, LOGS_A_BLOCK, Header, RawLog, to_hex
 
 BLOOM_TEXT = 2 + 2 * 256
 """Characters of a bloom: 0x and 256 bytes."""
@@ -142,12 +142,18 @@ def quantity(text: str) -> int:
 def _seconds(text: str) -> int:
     """The time of a ``0x…`` quantity in seconds, also where a node tells milliseconds."""
     timestamp = quantity(text)
-    return timestamp if timestamp < MILLISECONDS_FROM else timestamp // 1000
+    if timestamp >= MILLISECONDS_FROM:
+        timestamp //= 1000
+    if timestamp >= MILLISECONDS_FROM:
+        raise ValueError("a timestamp that is neither in seconds nor in milliseconds")
+    return timestamp
 
 
 def to_header(wire: WireHeader) -> Header:
     """A block's header in bytes and integers. Refused is a block other than the first that was made at time 0."""
     number, timestamp = quantity(wire.number), _seconds(wire.timestamp)
+    if number >= BLOCKS:
+        raise ValueError(f"a block number over {BLOCKS - 1}")
     if timestamp == 0 and number > 0:
         raise ValueError(f"block {number} has the timestamp 0")
     return Header(
@@ -198,6 +204,8 @@ def to_raw_logs(
         if wire.removed or len(tx_hash) != HASH_LENGTH or len(b"".join(topics)) != HASH_LENGTH * len(topics):
             raise ValueError("a removed log, or a topic or transaction hash that does not have 32 bytes")
         index = quantity(wire.log_index)
+        if index >= LOGS_A_BLOCK:
+            raise ValueError(f"a log index over {LOGS_A_BLOCK - 1}")
         data = unhexlify(wire.data[2:])
         logs.append(
             new_log((block.number, block.hash, block.timestamp, index, tx_hash, address, topics, data))

@@ -76,6 +76,8 @@ def test_logs_are_put_in_order() -> None:
         [entry(data="0xzz")],
         [entry(data="0x123")],
         [entry(logIndex="7")],
+        [entry(logIndex=hex(2**20))],
+        [entry(blockTimestamp=hex(10**14))],
         [entry(), entry()],
         [entry(8, 1), entry(7), entry(8, 1)],
         [entry(), entry(index=1, blockHash="0x" + "99" * 32)],
@@ -97,6 +99,19 @@ def test_a_header_comes_through_in_bytes() -> None:
     }
     header = wire.to_header(wire.parse_header(msgspec.json.encode(body)))
     assert header == Header(42, b"\x01" * 32, b"\x02" * 32, 1000)
+
+
+@pytest.mark.parametrize(("field", "value"), [("number", 2**32), ("timestamp", 10**14), ("timestamp", 0)])
+def test_a_header_with_numbers_that_no_chain_has_is_refused(field: str, value: int) -> None:
+    body = {
+        "number": "0x2a",
+        "hash": "0x" + "01" * 32,
+        "parentHash": "0x" + "02" * 32,
+        "timestamp": "0x3e8",
+        field: hex(value),
+    }
+    with pytest.raises(ValueError, match=r"block|timestamp"):
+        wire.to_header(wire.parse_header(msgspec.json.encode(body)))
 
 
 def test_one_call_is_an_object_and_several_are_an_array() -> None:
