@@ -170,9 +170,6 @@ class Replay:
             if missing := [r.network for r in ranges if r.network not in self._pools]:
                 raise ReplayError(f"the replay is of networks that the config has not: {', '.join(missing)}")
             self._take(connection, ranges)
-            self._tally.add(transfers.select(connection, transfers.Filter()))
-            for r in self._ranges:
-                self._events[r.network] = blocks.log_count(connection, r.network, r.first)
 
     def _take(self, connection: sa.Connection, ranges: Sequence[Range]) -> None:
         self._ranges = list(ranges)
@@ -182,6 +179,8 @@ class Replay:
     async def run(self, progress: Callable[[Progress], None]) -> None:
         """Read, check and store the whole range. Raises ``ChainError`` and ``StoreError``; what is committed stays."""
         checkpoints = await self._database.read(blocks.checkpoints)
+        if checkpoints:
+            await self._database.read(self._count_stored)
         left = [
             r
             if r.network not in checkpoints
@@ -205,6 +204,12 @@ class Replay:
         if self._notify:
             await self._deliver()
 
+    def _count_stored(self, connection: sa.Connection) -> None:
+        """Count what an interrupted replay has stored."""
+        self._tally.add(transfers.select(connection, transfers.Filter()))
+        for r in self._ranges:
+            self._events[r.network] = blocks.log_count(connection, r.network, r.first)
+
     async def report(self) -> dict[str, Any]:
         """What the replay found, ready for JSON. The same blocks and configuration give the same bytes."""
         return await self._database.read(self._found)
@@ -224,7 +229,7 @@ class Replay:
                 if not await feed.put(batch):
                     break  # the transaction has failed, as awaiting it tells
                 tell(batch)
-                size += batch.decoded + 1
+                size += batch.decoded + len(batch.troubles) + 1
                 if size >= EVENTS_A_COMMIT:
                     break
         except BaseException:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -39,8 +40,19 @@ async def read_ranges(
         for r in ranges:
             batches = read_range(pools[r.network], plan.watches[r.network], r.first, r.last, first_ever=True)
             sources[r.network] = await stack.enter_async_context(contextlib.aclosing(batches))
-        await asyncio.gather(*map(pull, sources))
+        await _together([pull(network) for network in sources])
         while waiting:
             network = min(waiting, key=lambda name: waiting[name].batch.last.timestamp)
             yield waiting.pop(network)
             await pull(network)
+
+
+async def _together(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do ``jobs`` at the same time. The first that fails ends the others, which is waited for, and is raised itself."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -22,7 +22,7 @@ from chainwatch.reading.ranges import read_ranges
 from chainwatch.store.packed_logs import pack_logs
 
 AHEAD = 16
-"""Batches that wait to be sent: what is read while the one that they are for makes its database, or is busy with it."""
+"""Megabytes that wait to be sent: what is read while the one that it is for makes its database, or is busy with it."""
 
 PIPE_SIZE = 1 << 20
 """Bytes that the pipe takes: what a batch has, mostly."""
@@ -46,23 +46,48 @@ def main(out: int) -> None:
 
 
 async def _send_all(work: frames.Work, out: int) -> None:
-    waiting: asyncio.Queue[frames.Frame | None] = asyncio.Queue(AHEAD)
+    outbox = _Outbox()
     end: frames.Failure | None = None
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_send(waiting, out))
+        tasks.create_task(outbox.send_all(out))
         try:
             async with contextlib.aclosing(_read(work)) as batches:
                 async for sifted in batches:
-                    await waiting.put(frames.packed(sifted))
+                    await outbox.put(frames.packed(sifted))
         except (ChainError, ConfigError) as error:
             end = frames.Failure(str(error))
-        await waiting.put(frames.packed(end))
-        await waiting.put(None)
+        await outbox.put(frames.packed(end))
+        outbox.end()
 
 
-async def _send(waiting: asyncio.Queue[frames.Frame | None], out: int) -> None:
-    while (frame := await waiting.get()) is not None:
-        await asyncio.to_thread(frames.send, out, frame)
+class _Outbox:
+    """Frames that wait to be sent, for one who puts them in."""
+
+    def __init__(self) -> None:
+        self._frames: asyncio.Queue[frames.Frame | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(AHEAD)
+
+    async def put(self, frame: frames.Frame) -> None:
+        """Add ``frame`` as soon as there is room for it."""
+        for _ in range(_megabytes(frame)):
+            await self._room.acquire()
+        self._frames.put_nowait(frame)
+
+    def end(self) -> None:
+        """There are no more frames."""
+        self._frames.put_nowait(None)
+
+    async def send_all(self, out: int) -> None:
+        """Send every frame, until the end. Raises ``BrokenPipeError`` when nobody reads them."""
+        while (frame := await self._frames.get()) is not None:
+            await asyncio.to_thread(frames.send, out, frame)
+            for _ in range(_megabytes(frame)):
+                self._room.release()
+
+
+def _megabytes(frame: frames.Frame) -> int:
+    """What ``frame`` counts for: all the room there is, at most."""
+    return min(AHEAD, 1 + sum(map(len, frame)) // 2**20)
 
 
 async def _read(work: frames.Work) -> AsyncGenerator[SiftedBatch]:

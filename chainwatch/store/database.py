@@ -269,7 +269,11 @@ def _engine(url: sa.URL, *, writer: bool, durable: bool) -> sa.Engine:
     else:
         options |= {
             "pool_pre_ping": True,
-            "connect_args": {"connect_timeout": 10, "application_name": "chainwatch"},
+            "connect_args": {
+                "connect_timeout": 10,
+                "application_name": "chainwatch",
+                "client_encoding": "utf8",  # whatever the server or the environment says: it is what we pack
+            },
         }
         if not writer:
             options["isolation_level"] = "REPEATABLE READ"

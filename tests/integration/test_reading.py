@@ -20,9 +20,10 @@ from pydantic import SecretStr
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
+from chainwatch.chain.watch import NetworkWatch
 from chainwatch.model import Batch, Header, LogRow, PackedLogs, SiftedBatch
 from chainwatch.plan import Plan, load_plan
-from chainwatch.reading import frames, process, worker
+from chainwatch.reading import frames, process, ranges, worker
 from chainwatch.reading.ranges import Range, read_ranges
 from chainwatch.store.packed_logs import pack_logs
 from scripts.bench.recorded_node import RecordedNode, serve
@@ -161,6 +162,42 @@ async def test_what_was_read_before_the_end_comes_whole_before_its_reason(
         await sending
 
     assert received == [expected, frames.Failure("the node has burnt down")]
+
+
+@pytest.mark.parametrize("megabytes", [0.5, 3, 40])
+async def test_what_waits_to_be_sent_is_bounded_by_its_size(megabytes: float) -> None:
+    """A frame that is larger than all the room goes alone."""
+    outbox, frame = worker._Outbox(), (b"", bytes(int(megabytes * 2**20)))
+    waiting = 0
+
+    async def fill() -> None:
+        nonlocal waiting
+        while True:
+            await outbox.put(frame)
+            waiting += 1
+
+    filling = asyncio.create_task(fill())
+    await asyncio.sleep(0.01)
+    filling.cancel()
+
+    assert waiting == max(1, min(worker.AHEAD, int(worker.AHEAD / (1 + int(megabytes)))))
+
+
+async def test_a_network_that_cannot_be_read_says_why_while_others_are_being_read(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All networks begin at once."""
+    broken, *_ = (r.network for r in RANGES)
+
+    async def read_range(_pool: object, watch: NetworkWatch, *_: object, **__: object) -> AsyncIterator[Any]:
+        await asyncio.sleep(0 if watch.network == broken else 60)
+        raise ChainError(f"{watch.network} is gone")
+        yield
+
+    monkeypatch.setattr(ranges, "read_range", read_range)
+
+    with pytest.raises(ChainError, match=f"{broken} is gone"):
+        await _read_here(plan)
 
 
 async def test_a_process_that_dies_ends_the_reading_with_an_error_and_not_early(

@@ -15,7 +15,8 @@ from aiohttp.test_utils import TestServer
 from chainwatch import lookback, pipeline, replay, replay_run
 from chainwatch.chain import history
 from chainwatch.chain.errors import ChainError
-from chainwatch.model import Logs
+from chainwatch.chain.watch import NetworkWatch
+from chainwatch.model import Logs, UndecodedLog
 from chainwatch.plan import Plan, load_plan
 from chainwatch.replay import Progress, ReplayError
 from chainwatch.replay_run import Wanted
@@ -329,6 +330,35 @@ def interrupting(events: int, _show: bool) -> AbstractContextManager[Callable[[P
             raise Interrupt
 
     return nullcontext(progress)
+
+
+async def test_logs_that_do_not_decode_fill_a_transaction_as_others_do(
+    chains: dict[str, Recording], watched: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await watched.serve(chains)
+    monkeypatch.setattr(replay, "is_worthwhile", lambda _ranges: False)
+    monkeypatch.setattr(replay, "EVENTS_A_COMMIT", 200)
+    monkeypatch.setattr(history, "GOOD_PAGE", 50)
+    monkeypatch.setattr(
+        NetworkWatch,
+        "decode",
+        lambda self, log: UndecodedLog(self.network, "bridge", log, "as its ABI is wrong"),
+    )
+    transactions = 0
+    process = pipeline.Pipeline.process
+
+    def counted(self: pipeline.Pipeline, *arguments: Any) -> pipeline.Outcome:
+        nonlocal transactions
+        transactions += 1
+        return process(self, *arguments)
+
+    monkeypatch.setattr(pipeline.Pipeline, "process", counted)
+
+    report = await watched.replay()
+
+    logs = sum(len(chain.logs) for chain in chains.values())
+    assert report["events"] == 0
+    assert transactions > logs // 400
 
 
 async def test_s7_an_interrupted_replay_goes_on_to_the_same_bytes(
