@@ -42,7 +42,7 @@ from chainwatch.tally import Tally
 EVENTS_A_COMMIT = 250_000
 """Events that one transaction takes: the more, the fewer transfers are stored before they are complete."""
 AHEAD = 4
-"""Batches that wait for the database: what is read while it settles `pipeline.AT_ONCE` transfers."""
+"""Batches that wait for the database; a process that reads keeps more of them itself (`reading.worker.AHEAD`)."""
 FIRST_TIME = 1_000_000_000
 """Integers from here on are Unix seconds, smaller ones block numbers."""
 HEAD_PATIENCE = 30.0

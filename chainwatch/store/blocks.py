@@ -173,16 +173,13 @@ def states(connection: sa.Connection) -> dict[str, NetworkState]:
     return {row[0]: NetworkState(*row) for row in connection.execute(statement)}
 
 
-def log_count(connection: sa.Connection, network: str | None = None, first: int = 0) -> int:
-    """How many logs that decode are stored: of one network from the block ``first`` on, or of all."""
-    statement = sa.select(sa.func.count()).select_from(logs).where(logs.c.error.is_(None))
-    if network is not None:
-        number = network_id(connection, network)
-        if number is None:
-            return 0
-        statement = statement.where(
-            logs.c.id.between(event_id(number, first, 0), event_id(number + 1, 0, 0) - 1)
-        )
+def log_count(connection: sa.Connection, network: str, first: int) -> int:
+    """How many logs of ``network`` from the block ``first`` on are stored that decode."""
+    number = network_id(connection, network)
+    if number is None:
+        return 0
+    here = logs.c.id.between(event_id(number, first, 0), event_id(number + 1, 0, 0) - 1)
+    statement = sa.select(sa.func.count()).select_from(logs).where(logs.c.error.is_(None), here)
     return connection.execute(statement).scalar_one()
 
 

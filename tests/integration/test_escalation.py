@@ -20,6 +20,7 @@ from chainwatch.store import acknowledgements, escalations, incidents, outbox, s
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.database import Database
 from tests.support.receiver import Receiver
+from tests.support.storing import transaction_on
 from tests.unit.alerting.helpers import T0, ends, fires
 
 NOW = float(T0)
@@ -43,10 +44,8 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture
 def connection(database_url: str) -> Iterator[sa.Connection]:
-    database = Database.open(database_url, durable=False)
-    with database.transaction() as connection:
+    with transaction_on(database_url) as connection:
         yield connection
-    database.close()
 
 
 def manager(**changes: Any) -> AlertManager:

@@ -18,10 +18,7 @@ from tests.property.worlds import (
     Item,
     World,
     answer_searches,
-    grouped,
-    memory_engine,
-    mixed,
-    reorganised,
+    reorganised_tellings,
     worlds,
 )
 from tests.support.flows import NETWORKS, decode
@@ -38,8 +35,7 @@ class Crash(Exception):
 def histories(draw: st.DrawFn) -> tuple[World, list[list[Item]]]:
     """A world and one telling of it, reorgs among it."""
     world = draw(worlds(max_transfers=2))
-    streams = [draw(reorganised(name, blocks)) for name, blocks in world.chains.items()]
-    return world, draw(grouped(draw(mixed(streams))))
+    return world, draw(reorganised_tellings(world))
 
 
 def pipeline(world: World) -> Pipeline:
@@ -56,13 +52,6 @@ def dump(connection: sa.Connection) -> dict[str, list[tuple[Any, ...]]]:
         found = connection.execute(sa.select(*columns).order_by(*table.primary_key.columns))
         rows[table.name] = [tuple(bytes(v) if isinstance(v, memoryview) else v for v in row) for row in found]
     return rows
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[sa.Engine]:
-    made = memory_engine()
-    yield made
-    made.dispose()
 
 
 @given(history=histories(), data=st.data())

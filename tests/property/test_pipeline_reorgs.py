@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,21 +10,11 @@ from chainwatch.store import tables
 from tests.property.worlds import (
     World,
     fresh,
-    grouped,
-    memory_engine,
-    mixed,
     play,
-    reorganised,
+    reorganised_tellings,
     told_at_once,
     worlds,
 )
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[sa.Engine]:
-    made = memory_engine()
-    yield made
-    made.dispose()
 
 
 @given(data=st.data(), world=worlds())
@@ -36,8 +23,7 @@ def test_blocks_that_did_not_stay_leave_no_transfer_no_deadline_and_no_firing_al
     engine: sa.Engine, data: st.DataObject, world: World
 ) -> None:
     """S4."""
-    streams = [data.draw(reorganised(name, blocks)) for name, blocks in world.chains.items()]
-    telling = data.draw(grouped(data.draw(mixed(streams))))
+    telling = data.draw(reorganised_tellings(world))
 
     with fresh(engine) as connection:
         expected = play(connection, world, told_at_once(world))

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainwatch.store import blocks, transfers
 from chainwatch.tally import Tally
-from tests.property.worlds import World, fresh, grouped, memory_engine, mixed, play, reorganised, worlds
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[sa.Engine]:
-    made = memory_engine()
-    yield made
-    made.dispose()
+from tests.property.worlds import World, fresh, play, reorganised_tellings, worlds
 
 
 @given(data=st.data(), world=worlds())
@@ -26,8 +16,7 @@ def engine() -> Iterator[sa.Engine]:
 def test_counting_changes_comes_to_what_counting_at_the_end_does(
     engine: sa.Engine, data: st.DataObject, world: World
 ) -> None:
-    streams = [data.draw(reorganised(name, blocks)) for name, blocks in world.chains.items()]
-    telling = data.draw(grouped(data.draw(mixed(streams))))
+    telling = data.draw(reorganised_tellings(world))
     flows = {world.flow.name: world.flow}
     kept, counted = Tally(flows), Tally(flows)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
-import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,20 +18,12 @@ from tests.property.worlds import (
     START,
     World,
     fresh,
-    memory_engine,
     mixed,
     play,
     tellings,
     told_at_once,
     worlds,
 )
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[sa.Engine]:
-    made = memory_engine()
-    yield made
-    made.dispose()
 
 
 @given(data=st.data(), world=worlds())

@@ -216,6 +216,13 @@ def tellings(draw: st.DrawFn, world: World) -> list[list[Item]]:
 
 
 @st.composite
+def reorganised_tellings(draw: st.DrawFn, world: World) -> list[list[Item]]:
+    """A telling of ``world`` with blocks that did not stay."""
+    streams = [draw(reorganised(name, blocks)) for name, blocks in world.chains.items()]
+    return draw(grouped(draw(mixed(streams))))
+
+
+@st.composite
 def split(
     draw: st.DrawFn,
     network: str,

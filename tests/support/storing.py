@@ -1,10 +1,21 @@
-"""Puts a batch into the database as it is, without a pipeline around it."""
+"""Databases for tests, and what is put into them without a pipeline around it."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import sqlalchemy as sa
 
 from chainwatch.checker.flow import log_rows
 from chainwatch.model import Batch, Checkpoint
 from chainwatch.store import blocks
+from chainwatch.store.database import Database
+
+
+@contextmanager
+def transaction_on(url: str) -> Iterator[sa.Connection]:
+    """A transaction on the database at ``url``, which is made where it is missing."""
+    with closing(Database.open(url, durable=False)) as database, database.transaction() as connection:
+        yield connection
 
 
 def store_batch(connection: sa.Connection, batch: Batch, checkpoint: Checkpoint, keep: int = 256) -> None:

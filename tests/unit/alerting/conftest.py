@@ -5,13 +5,11 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.store.database import Database
+from tests.support.storing import transaction_on
 
 
 @pytest.fixture
 def connection(sqlite_url: str) -> Iterator[sa.Connection]:
     """A transaction on a fresh SQLite database."""
-    database = Database.open(sqlite_url, durable=False)
-    with database.transaction() as connection:
+    with transaction_on(sqlite_url) as connection:
         yield connection
-    database.close()

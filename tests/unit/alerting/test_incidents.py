@@ -19,7 +19,7 @@ from chainwatch.store import alerts, escalations, incidents, outbox
 from chainwatch.store.alert_tables import acknowledgements, alert_members
 from chainwatch.store.alert_tables import alerts as alert_rows
 from chainwatch.store.alerts import Alert
-from chainwatch.store.database import Database
+from tests.support.storing import transaction_on
 from tests.unit.alerting.helpers import T0
 
 NOW = float(T0)
@@ -28,10 +28,8 @@ PLACE = Place("{}/{}:{}", "{}", {"alertname": "TransferOverdue"}, "night")
 
 @pytest.fixture
 def connection(database_url: str) -> Iterator[sa.Connection]:
-    database = Database.open(database_url, durable=False)
-    with database.transaction() as connection:
+    with transaction_on(database_url) as connection:
         yield connection
-    database.close()
 
 
 def people(steps: Sequence[dict[str, Any]], rise: RiseSettings | None = None, **policy: Any) -> People:

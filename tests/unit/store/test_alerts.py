@@ -9,15 +9,13 @@ import sqlalchemy as sa
 from chainwatch.store import alert_groups, alerts, outbox
 from chainwatch.store.alert_groups import Group
 from chainwatch.store.alerts import Alert
-from chainwatch.store.database import Database
+from tests.support.storing import transaction_on
 
 
 @pytest.fixture
 def connection(database_url: str) -> Iterator[sa.Connection]:
-    database = Database.open(database_url, durable=False)
-    with database.transaction() as connection:
+    with transaction_on(database_url) as connection:
         yield connection
-    database.close()
 
 
 def _alert(alert_id: int, *, fingerprint: str = "", ended: int | None = None, at: int = 100) -> Alert:

@@ -6,18 +6,16 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.store import outbox
-from chainwatch.store.database import Database
 from chainwatch.store.outbox import Depth, Payload
+from tests.support.storing import transaction_on
 
 NOW = 1000.5
 
 
 @pytest.fixture
 def connection(database_url: str) -> Iterator[sa.Connection]:
-    database = Database.open(database_url, durable=False)
-    with database.transaction() as connection:
+    with transaction_on(database_url) as connection:
         yield connection
-    database.close()
 
 
 def _enqueue(connection: sa.Connection, *places: str, now: float = NOW) -> list[int]:
