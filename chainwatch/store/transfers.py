@@ -166,6 +166,7 @@ class Filter(msgspec.Struct, frozen=True):
     flow: str | None = None
     statuses: tuple[str, ...] = ()
     key: str | None = None
+    """The whole key, its beginning, or as alerts shorten it: ``0x3c1e02a9b7…c4d9e1``. The case of letters is ignored."""
     origin: str | None = None
     destination: str | None = None
     opened_from: int | None = None
@@ -177,7 +178,7 @@ def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) 
     statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.status != EXCLUDED)
     conditions = (
         (wanted.flow, transfers.c.flow == wanted.flow),
-        (wanted.key, transfers.c.key == wanted.key),
+        (wanted.key, _has_key(wanted.key or "")),
         (wanted.origin, transfers.c.origin == wanted.origin),
         (wanted.destination, transfers.c.destination == wanted.destination),
         (wanted.opened_from, transfers.c.opened_at >= (wanted.opened_from or 0)),
@@ -190,6 +191,15 @@ def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) 
     statement = statement.order_by(transfers.c.id.desc()).limit(limit)
     for row in connection.execute(statement.execution_options(yield_per=1000)):
         yield _transfer(row)
+
+
+def _has_key(wanted: str) -> sa.ColumnElement[bool]:
+    """Whether a key begins as ``wanted``, or as and ends as the parts of one that was shortened with ``…``."""
+    beginning, _, end = wanted.partition("…")
+    return sa.and_(
+        transfers.c.key.istartswith(beginning, autoescape=True),
+        transfers.c.key.iendswith(end, autoescape=True),
+    )
 
 
 def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:

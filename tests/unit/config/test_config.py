@@ -221,6 +221,14 @@ def test_every_unset_variable_is_told_once(data: dict[str, Any]) -> None:
     ]
 
 
+def test_a_variable_that_is_used_often_and_not_set_is_one_problem(data: dict[str, Any]) -> None:
+    data["networks"]["ethereum"]["rpc"] = ["${A}", "${A}/x", "${A}/y", "${A}/z", "${A}/w"]
+    assert problems(data) == [
+        "networks.ethereum.rpc[0]: the environment variable A is not set (used by networks.ethereum.rpc[1], "
+        "networks.ethereum.rpc[2], networks.ethereum.rpc[3] and 1 more too)",
+    ]
+
+
 @pytest.mark.parametrize(
     "path",
     [

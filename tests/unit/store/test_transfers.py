@@ -190,6 +190,7 @@ def test_transfers_are_listed_newest_first_by_what_is_asked_for(connection: sa.C
     assert keys(Filter(), limit=2) == ["3", "2"]
     assert keys(Filter(flow="other")) == ["3"]
     assert keys(Filter(key="2")) == ["2"]
+    assert keys(Filter(key="%")) == []
     assert keys(Filter(statuses=("open", "overdue"))) == ["2", "1"]
     assert keys(Filter(origin="alpha")) == ["3", "1"]
     assert keys(Filter(destination="beta")) == ["1"]
@@ -230,3 +231,20 @@ def test_a_row_that_something_else_wrote_is_refused_in_clear_words(connection: s
 
     with pytest.raises(ValueError, match="written by something else"):
         transfers.load(connection, [("bridge", "7")])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("0xAB12cdef/7", ["0xAB12cdef/7"]),
+        ("0xab12", ["0xAB12cdef/7", "0xAB12cdef/8"]),
+        ("0xAB12c…f/8", ["0xAB12cdef/8"]),
+        ("0xAB12c…f/9", []),
+        ("0xA_", []),
+    ],
+)
+def test_transfers_are_found_by_the_beginning_of_their_key_and_as_alerts_shorten_it(
+    connection: sa.Connection, wanted: str, found: list[str]
+) -> None:
+    save(connection, *map(transfer, ("0xAB12cdef/7", "0xAB12cdef/8", "0xff")))
+    assert sorted(t.key for t in transfers.select(connection, Filter(key=wanted))) == found
