@@ -19,6 +19,7 @@ from chainwatch.chain.errors import (
     RpcTimeout,
     TransportError,
 )
+from chainwatch.dns import Connector
 from chainwatch.http_client import Redirected, refuse_redirects, retry_after
 
 MAX_ANSWER = 32 * 1024 * 1024
@@ -52,7 +53,7 @@ class Transport(Protocol):
 def open_session() -> aiohttp.ClientSession:
     """The HTTP client that all endpoints of all networks share: kept-alive connections, no cookies, no redirects."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, limit_per_host=32, ttl_dns_cache=60),
+        connector=Connector(limit_per_host=32),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Content-Type": "application/json", "User-Agent": "chainwatch"},
         timeout=aiohttp.ClientTimeout(total=None),
