@@ -100,7 +100,7 @@ class Resolver(AbstractResolver):
         except TimeoutError:
             error = "the name server does not answer"
         except Exception as failure:  # noqa: BLE001 - a library's boundary: names can be anything, and so can answers
-            error = str(failure) if isinstance(failure, OSError) else type(failure).__name__
+            error = (failure.strerror if isinstance(failure, OSError) else None) or type(failure).__name__
         now = loop.time()
         before = self._known.get((host, family))
         if results:
