@@ -5,9 +5,19 @@ Texts name the endpoint as ``network[index] host`` and never its URL, whose path
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+ChainErrorT = TypeVar("ChainErrorT", bound="ChainError")
+
 
 class ChainError(Exception):
     """Reading a network failed."""
+
+
+def bare(error: ChainErrorT) -> ChainErrorT:
+    """``error`` without the frames that it came through, which hold the answers that it is about."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
 
 
 class RpcError(ChainError):
@@ -28,11 +38,12 @@ class RpcTimeout(TransportError):
 
 
 class HttpStatusError(RpcError):
-    """An answer with an HTTP status that is not 200."""
+    """An answer with an HTTP status that is not 200. ``retry_after`` is in seconds, None when it did not say."""
 
-    def __init__(self, endpoint: str, status: int) -> None:
+    def __init__(self, endpoint: str, status: int, retry_after: float | None = None) -> None:
         super().__init__(endpoint, f"HTTP status {status}")
         self.status = status
+        self.retry_after = retry_after
 
 
 class RateLimited(RpcError):
@@ -49,6 +60,10 @@ class MalformedAnswer(RpcError):
 
 class AnswerTooBig(RpcError):
     """An answer larger than chainwatch is ready to hold."""
+
+
+class Unforeseen(RpcError):
+    """Asking an endpoint failed by an exception that nobody thought of; ``what`` names its class and place."""
 
 
 class NodeError(RpcError):
