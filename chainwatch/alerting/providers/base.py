@@ -74,7 +74,7 @@ def seconds(text: str | None) -> float | None:
     """A header's number of seconds, or None where it holds none."""
     try:
         value = float(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return value if 0 <= value < float("inf") else None
 
@@ -87,7 +87,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return number
     try:
         date = parsedate_to_datetime(text).timestamp()
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):  # OverflowError: a year or a day beyond every calendar
         return None
     return max(0.0, date - time.time())
 
