@@ -7,7 +7,6 @@ Limits: discord.com/developers/docs/resources/message#embed-object-embed-limits.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -21,10 +20,12 @@ from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.base import DeliveryError, check_status, seconds
 from chainwatch.alerting.providers.http import Answer, post
 from chainwatch.config import DiscordSettings
+from chainwatch.printable import clean
 
 CONTENT_MAX, TITLE_MAX, DESCRIPTION_MAX, FIELDS_MAX = 2000, 256, 4096, 25
 FIELD_NAME_MAX, FIELD_VALUE_MAX, FOOTER_MAX = 256, 1024, 2048
 EMBEDS_MAX, TOTAL_MAX = 10, 6000
+URL_MAX = 2048
 SHORT_VALUE = 40
 """Values up to this length stand side by side."""
 
@@ -108,7 +109,10 @@ def _message(notification: Notification, settings: DiscordSettings) -> DiscordWe
         embeds.append(embed)
         room -= _size(embed)
     content = "\n".join(
-        [f"**{escape(text.headline(notification))}**", *map(escape, text.overview(notification))]
+        [
+            f"**{text.markdown(text.headline(notification))}**",
+            *map(text.markdown, text.overview(notification)),
+        ]
     )
     if len(embeds) < len(alerts):
         content += f"\n… and {len(alerts) - len(embeds)} more, not shown here."
@@ -121,11 +125,6 @@ def _message(notification: Notification, settings: DiscordSettings) -> DiscordWe
     for embed in embeds:
         message.add_embed(embed)
     return message
-
-
-def escape(chain_text: str) -> str:
-    """Text from outside, shown as it is: no markdown, no mentions, no links behind words."""
-    return re.sub(r"([\\*_~`|>#\[\]()<])", r"\\\1", chain_text).replace("@", "@\u200b")
 
 
 def fit(content: str, limit: int) -> str:
@@ -141,7 +140,7 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
     """One alert in at most ``room`` characters, or None when not even its title fits."""
     firing = alert.status == "firing"
     embed = DiscordEmbed(
-        title=fit(f"{alert.severity} {alert.status.upper()}: {escape(alert.name)}", TITLE_MAX),
+        title=fit(f"{alert.severity} {alert.status.upper()}: {text.markdown(alert.name)}", TITLE_MAX),
         color=COLORS.get(alert.severity, COLORS["P3"]) if firing else RESOLVED_COLOR,
         fields=[],
     )
@@ -151,14 +150,14 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
     if room < 0:
         return None
     runbook = alert.annotations.get("runbook_url", "")
-    if runbook.startswith(("https://", "http://")):
+    if runbook.startswith(("https://", "http://")) and len(runbook) <= URL_MAX and " " not in clean(runbook):
         embed.set_url(runbook)
     said = fit(_description(alert), min(DESCRIPTION_MAX, max(room, 1)))
     if said and _units(said) <= room:
         embed.set_description(said)
         room -= _units(said)
     for name, value in text.facts(alert)[:FIELDS_MAX]:
-        name, value = fit(escape(name), FIELD_NAME_MAX), fit(escape(value), FIELD_VALUE_MAX)
+        name, value = fit(text.markdown(name), FIELD_NAME_MAX), fit(text.markdown(value), FIELD_VALUE_MAX)
         room -= _units(name) + _units(value)
         if room < 0:
             break
@@ -167,11 +166,11 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
 
 
 def _description(alert: NotifiedAlert) -> str:
-    lines = [escape(text.summary(alert))]
+    lines = [*map(text.markdown, text.summary(alert))]
     since = int(alert.starts_at)
     lines.append(f"Since <t:{since}:f> (<t:{since}:R>)")
     if alert.ends_at is not None:
-        why = f" ({escape(text.clean(alert.reason))})" if alert.reason else ""
+        why = f" ({text.markdown(alert.reason)})" if alert.reason else ""
         lines.append(
             f"Ended <t:{int(alert.ends_at)}:f>, after {text.span(alert.ends_at - alert.starts_at)}{why}"
         )
@@ -214,7 +213,7 @@ def _detail(said: Mapping[str, Any], url: str) -> str:
     for part in urlsplit(url).path.split("/"):
         if len(part) >= SECRET_MIN:
             detail = detail.replace(part, "***")
-    return text.clean(detail)
+    return clean(detail)
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

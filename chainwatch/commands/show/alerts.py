@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from chainwatch.alerting.providers.text import clean, when
+from chainwatch.alerting.providers.text import when
 from chainwatch.commands.show.terminal import print_json, table
 from chainwatch.config import format_duration
+from chainwatch.printable import clean
 
 KINDS = {"": "", "digest": "digest", "limited": "summary of what was over the rate limit"}
 

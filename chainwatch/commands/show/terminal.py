@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chainwatch.alerting.providers.text import clean, when
+from chainwatch.alerting.providers.text import when
+from chainwatch.printable import clean, json_clean
 
 PIPED_WIDTH = 100_000
 """Columns that a table may take where no terminal limits them."""
@@ -38,7 +39,7 @@ _STATE_STYLES = {
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json_clean(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -58,7 +59,7 @@ def _cell(value: Any) -> Text:
     """``value`` as it stands: what comes from a chain may look like markup or steer a terminal."""
     if isinstance(value, bool):
         return Text("yes" if value else "no")
-    text = clean("–" if value is None else " ".join(str(value).splitlines()))
+    text = clean("–" if value is None else str(value))
     return Text(text, _STATE_STYLES.get(text, ""))
 
 

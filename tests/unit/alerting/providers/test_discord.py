@@ -15,8 +15,9 @@ from pydantic import SecretStr
 from chainwatch.alerting.notification import NotifiedAlert
 from chainwatch.alerting.providers import build_provider, discord
 from chainwatch.alerting.providers.base import DeliveryError
-from chainwatch.alerting.providers.discord import DiscordProvider, confirmed, escape, fit, payload
+from chainwatch.alerting.providers.discord import DiscordProvider, confirmed, fit, payload
 from chainwatch.alerting.providers.http import ANSWER_MAX, open_session
+from chainwatch.alerting.providers.text import markdown
 from chainwatch.config import DiscordSettings
 from tests.support.discord import discord as as_discord
 from tests.support.discord import rate_limited
@@ -72,9 +73,7 @@ def test_nobody_is_mentioned_and_markdown_is_shown_as_it_is() -> None:
     message = _json(notified(annotations={"summary": "@everyone <@&1> **[x](http://evil)** `y`"}))
     assert message["allowed_mentions"] == {"parse": []}
     (embed,) = message["embeds"]
-    assert embed["description"].startswith(
-        "@\u200beveryone \\<@\u200b&1\\> \\*\\*\\[x\\]\\(http://evil\\)\\*\\* \\`y\\`"
-    )
+    assert embed["description"].startswith(r"＠everyone \<＠&1\> \*\*\[x\]\(http\://evil)\*\* \`y\`")
 
 
 def test_a_runbook_is_the_link_of_the_title_only_when_it_is_a_web_address() -> None:
@@ -130,7 +129,7 @@ def test_every_message_stays_within_discords_limits(
 
 @given(long_text, st.integers(1, 300))
 def test_a_cut_never_leaves_half_an_escape(text: str, limit: int) -> None:
-    cut = fit(escape(text), limit)
+    cut = fit(markdown(text), limit)
     assert _units(cut) <= limit
     before = cut.removesuffix("…")
     assert (len(before) - len(before.rstrip("\\"))) % 2 == 0
