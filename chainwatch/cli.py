@@ -29,6 +29,7 @@ from chainwatch.commands import (
 )
 from chainwatch.commands.common import BAD_USAGE, FAILED
 from chainwatch.garbage import collect_seldom
+from chainwatch.printable import clean
 
 COMMANDS: tuple[click.Command, ...] = (
     running.run,
@@ -88,7 +89,8 @@ def _told(error: Exception, command: str | None) -> tuple[str, int] | None:
 
     if isinstance(error, ReplayError):
         return f"{command}: {error}", BAD_USAGE
-    return (f"{command}: {error}", FAILED) if isinstance(error, ChainError | StoreError) else None
+    # a node or a database may say anything
+    return (f"{command}: {clean(str(error))}", FAILED) if isinstance(error, ChainError | StoreError) else None
 
 
 def _use_config(context: click.Context, _: click.Parameter, config: Path | None) -> None:

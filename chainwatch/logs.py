@@ -6,14 +6,16 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from io import StringIO
+from typing import Any, TextIO
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import structlog
 from pydantic import BaseModel, SecretStr
 
 from chainwatch.config import LogSettings
+from chainwatch.printable import clean
 
 KEY_MIN = 8
 """Characters of a part of a secret URL from which on it is taken for a key; shorter ones are words such as ``v3``."""
@@ -37,9 +39,8 @@ def configure(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
         rendering: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
         rendering = [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
+            _on_one_line,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_traceback),
         ]
     structlog.configure(
         processors=[
@@ -67,6 +68,18 @@ def configure(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
     # Request lines of HTTP clients carry URLs, and URLs carry keys.
     for telling in ("urllib3.connectionpool", "aiohttp.client", "web3", "requests"):
         logging.getLogger(telling).setLevel(logging.ERROR)
+
+
+def _on_one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What others say begins no line of its own and steers no terminal; JSON escapes it by itself."""
+    return {key: clean(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _traceback(stream: TextIO, exception: structlog.typing.ExcInfo) -> None:
+    """An exception below its line, indented, since its text may be anybody's."""
+    written = StringIO()
+    structlog.dev.plain_traceback(written, exception)
+    stream.write("".join(f"\n    {clean(line)}" for line in written.getvalue().splitlines() if line))
 
 
 def secrets_in(settings: BaseModel) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alerting.lifecycle import fingerprint, normal_labels
+from chainwatch.alerting.lifecycle import fingerprint, normal_annotations, normal_labels
 from chainwatch.alerting.submission import NOT_SENT_AGAIN, Submission, signal_of
 from chainwatch.model import Signal
 from chainwatch.store import alerts, expiries
@@ -36,9 +36,15 @@ def recognized(connection: sa.Connection, signals: Sequence[Signal]) -> Taken:
     """Signals as they come, with what is known of their alerts. Raises ``ValueError`` for labels that are none."""
     if not signals:
         return NOTHING
-    normal = [msgspec.structs.replace(s, labels=normal_labels(s.labels)) for s in signals]
+    normal = [_normal(signal) for signal in signals]
     prints = [fingerprint(signal.labels) for signal in normal]
     return Taken(normal, prints, alerts.newest(connection, prints))
+
+
+def _normal(signal: Signal) -> Signal:
+    labels = normal_labels(signal.labels)
+    annotations = signal.annotations and normal_annotations(signal.annotations, signal.labels)
+    return msgspec.structs.replace(signal, labels=labels, annotations=annotations)
 
 
 def rounds(sent: Sequence[Submission]) -> Iterator[dict[str, Submission]]:

@@ -90,7 +90,7 @@ def list_silences(look: Look, ended: bool) -> list[dict[str, Any]]:
         {
             "id": s.id,
             "state": "pending" if look.now < s.starts_at else "active" if s.is_active(look.now) else "ended",
-            "matchers": matching.written(matching.build(s.match)),
+            "matchers": matching.written(matching.recall(s.match)),
             "starts_at": int(s.starts_at),
             "ends_at": int(s.ends_at),
             "during": list(s.during),
@@ -142,7 +142,7 @@ def list_cooldowns(look: Look) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {
             "id": one.id,
-            "matchers": matching.written(matching.build(one.match)),
+            "matchers": matching.written(matching.recall(one.match)),
             "by": list(one.by),
             "within": one.seconds,
             "author": one.author,
@@ -167,7 +167,7 @@ def _firing(connection: sa.Connection, ids: Sequence[int]) -> list[Alert]:
 
 
 def _hidden(connection: sa.Connection, match: Mapping[str, Sequence[str]]) -> list[Alert]:
-    matchers = matching.build(match)
+    matchers = matching.recall(match)
     return [alert for alert in alerts.firing(connection) if matching.takes(matchers, alert.labels)]
 
 

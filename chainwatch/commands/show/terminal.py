@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chainwatch.alerting.providers.text import clean, when
+from chainwatch.alerting.providers.text import when
+from chainwatch.printable import clean, json_clean
 
 GAP = 1
 """Columns between two cells, beside the line that the table draws."""
@@ -41,7 +42,7 @@ _STATE_STYLES = {
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json_clean(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -94,7 +95,7 @@ def _cell(value: Any) -> Text:
     """``value`` as it stands: what comes from a chain may look like markup or steer a terminal."""
     if isinstance(value, bool):
         return Text("yes" if value else "no")
-    text = clean("–" if value is None else " ".join(str(value).replace("\t", " ").splitlines()))
+    text = clean("–" if value is None else str(value))
     return Text(text, _STATE_STYLES.get(text, ""))
 
 

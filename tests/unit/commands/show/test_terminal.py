@@ -49,7 +49,7 @@ def test_details_in_a_narrow_terminal_go_on_in_the_next_line_and_nothing_is_cut(
 
 def test_a_tab_or_newline_of_a_chain_adds_no_cell_and_no_row(capsys: pytest.CaptureFixture[str]) -> None:
     table(("a", "b"), [("x\ty\nz", 1)])
-    assert capsys.readouterr().out == "a\tb\nx y z\t1\n"
+    assert capsys.readouterr().out == "a\tb\nx\\ty\\nz\t1\n"
 
 
 def test_a_pipe_gets_whole_cells_between_tabs(capsys: pytest.CaptureFixture[str]) -> None:
