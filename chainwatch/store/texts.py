@@ -8,10 +8,13 @@ command that is not UTF-8) is no text: it becomes the six characters of its esca
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 from typing import Any
 
 MARK = "\x1a"
 """ASCII's "substitute" begins an escape: ``MARK 0`` stands for a zero byte, ``MARK 1`` for itself."""
+INDEXED_MAX = 1024
+"""Bytes of text from outside that may stand in an index; PostgreSQL takes 2,700 for all of an index's columns."""
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
 
@@ -27,6 +30,17 @@ def escaped(text: str) -> str:
 def unescaped(stored: str) -> str:
     """The text that was stored as ``stored``."""
     return _ESCAPE.sub(lambda found: _MEANINGS[found[1]], stored) if MARK in stored else stored
+
+
+def bounded(text: str) -> str:
+    """``text`` itself if an index may hold it, else its beginning and a digest of the whole."""
+    if len(text) <= INDEXED_MAX // 4:
+        return text
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) <= INDEXED_MAX:
+        return text
+    digest = blake2b(data, digest_size=16).hexdigest()
+    return f"{data[: INDEXED_MAX // 2].decode('utf-8', 'ignore')}…{digest}"
 
 
 def storable(value: Any) -> Any:
