@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Protocol
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiohttp
 from pydantic import SecretStr
@@ -22,6 +22,8 @@ from chainwatch.chain.errors import (
 from chainwatch.dns import Connector
 from chainwatch.http_client import Redirected, refuse_redirects, retry_after
 
+KEY_MIN = 6
+"""Characters of a part of a URL from which on it may be a key."""
 MAX_ANSWER = 32 * 1024 * 1024
 """Bytes of one answer after decompression; more is refused while it is being read."""
 
@@ -78,11 +80,12 @@ def secret_parts(url: SecretStr) -> list[str]:
     parts = urlsplit(url.get_secret_value())
     pieces = [
         *parts.path.split("/"),
-        *(value for _, value in parse_qsl(parts.query)),
-        parts.password,
-        parts.username,
+        *(value or name for name, value in parse_qsl(parts.query, keep_blank_values=True)),
+        parts.password or "",
+        parts.username or "",
     ]
-    return sorted({piece for piece in pieces if piece and len(piece) >= 6}, key=len, reverse=True)
+    spelt = {form for piece in pieces for form in (piece, unquote(piece))}
+    return sorted({form for form in spelt if len(form.strip()) >= KEY_MIN}, key=len, reverse=True)
 
 
 @contextlib.contextmanager

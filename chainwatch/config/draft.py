@@ -177,6 +177,9 @@ class Draft:
             return "${"
         if name is not None and name in self._environ:
             self._variables[path] = match[0]
+            if SECRET_KEYS.intersection(path) and not self._environ[name].strip():
+                self.add(path, f"expected a secret or URL, found the empty value of {match[0]}")
+                self._unset.add(path)
             return self._environ[name]
         if name is None:
             self.add(path, "expected ${NAME}, an environment variable's name", "write $${ for ${ itself")
