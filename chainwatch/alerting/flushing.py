@@ -195,12 +195,8 @@ class _Flush:
         kind: outbox.Kind = (
             "digest" if route.digest is not None else "limited" if route.key == limits.ROUTE else ""
         )
-        reminded = [m.alert_id for m in inside if m.again and not m.held]
-        note = self._reminder(reminded) if reminded else ""
-        if told and group.sent_at is not None:
-            note = " ".join(part for part in (note, self._news(group, inside)) if part)
         for message in told:
-            payload = outbox.Payload(group.labels, message.firing, message.resolved, kind, note)
+            payload = outbox.Payload(group.labels, message.firing, message.resolved, kind)
             self._queue.append((group.receiver, group.key, payload))
         if self._known is not None and self._known.cooldowns:
             fired = {i for message in told for i in message.firing}
@@ -208,24 +204,6 @@ class _Flush:
                 cooldown = cooldown_of(self._known.cooldowns, member.labels)
                 if member.alert_id in fired and not member.told and cooldown is not None:
                     self._told.append((group.receiver, cooldown.condition(member.labels)))
-
-    def _reminder(self, alert_ids: Sequence[int]) -> str:
-        taken = self._known.acknowledgements if self._known is not None else {}
-        people = sorted({taken[i].actor for i in alert_ids if i in taken})
-        return f"Reminder: acknowledged by {', '.join(people)}, and still firing." if people else ""
-
-    def _news(self, group: Group, inside: Sequence[Member]) -> str:
-        """Who has taken on what of this group since its receiver was told last."""
-        since = group.sent_at or 0.0
-        names = {m.alert_id: m.labels["alertname"] for m in inside if m.told}
-        taken: dict[tuple[str, str], list[str]] = {}
-        for one in history.acknowledged(self._connection, list(names), since):
-            taken.setdefault((one.actor, one.note), []).append(names[one.alert_id])
-        return " ".join(
-            f"Acknowledged by {actor}: {names[0] if len(names) == 1 else f'{len(names)} alerts'}"
-            + (f" ({note})." if note else ".")
-            for (actor, note), names in taken.items()
-        )
 
     def _plan_next(
         self, group: Group, route: Route, inside: Sequence[Member], told: Sequence[Message]

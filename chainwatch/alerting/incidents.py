@@ -18,6 +18,7 @@ from chainwatch.alerting.policy.holding import Candidate, in_quiet_hours, inhibi
 from chainwatch.alerting.policy.intervals import inside
 from chainwatch.alerting.policy.oncall import Duty, Override
 from chainwatch.alerting.telling import Teller
+from chainwatch.alerting.whose import NOBODY
 from chainwatch.store import alert_groups, escalations, outbox
 from chainwatch.store import incidents as stored
 from chainwatch.store.alert_groups import Group
@@ -173,7 +174,7 @@ class Incidents:
         found = [target for target in found if target.receiver in people.receivers]
         note = f"Escalation {policy.name}, {about}"
         waited = progress.round or progress.step or step.wait
-        note += ": nobody has acknowledged this." if waited else "."
+        note += f"{NOBODY}." if waited else "."
         self._tell(connection, incident, found, [one.alert_id for one in standing], note, now)
         entries = [_entry(incident, now, "skipped", f"{about}: {why}") for why in missed]
         entries += [

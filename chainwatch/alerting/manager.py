@@ -128,6 +128,7 @@ class AlertManager:
                     Signal(alert.labels, alert.starts_at, ends_at=int(now), reason="receiver removed")
                 )
         self._reroute_page(connection, page, now)
+        tending.judge_standing(connection, self.teller, self.policies, now)
         self.teller.expect_digests(connection, now)
         if reloaded:
             timed = [route.key for route in every(self.routes) if route.digest is not None]
