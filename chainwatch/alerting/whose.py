@@ -55,9 +55,9 @@ def _of_firing(
 ) -> Iterable[str]:
     """Who has which of the firing alerts of a message. What was theirs before it was queued is in it as a reminder."""
     all_of_one = len({taken[alert.id].actor for alert in theirs}) == 1 and len(theirs) == len(firing)
-    for who, why, alerts in _by_person(theirs, taken):
-        names = _named(alerts, firing)
-        if any(taken[alert.id].at >= queued_at for alert in alerts):
+    for who, why, some in _by_person(theirs, taken):
+        names = _named(some, firing)
+        if any(taken[alert.id].at >= queued_at for alert in some):
             yield f"Acknowledged by {who}: {names}{why}."
         else:
             yield f"Reminder: acknowledged by {who}, and still firing{'' if all_of_one else f': {names}'}."
@@ -68,8 +68,8 @@ def _of_firing(
 
 def _of_ended(connection: sa.Connection, ended: Sequence[Alert]) -> Iterable[str]:
     had = history.acknowledged_last(connection, [alert.id for alert in ended])
-    for who, why, alerts in _by_person([alert for alert in ended if alert.id in had], had):
-        yield f"Was acknowledged by {who}: {_named(alerts, ended)}{why}."
+    for who, why, some in _by_person([alert for alert in ended if alert.id in had], had):
+        yield f"Was acknowledged by {who}: {_named(some, ended)}{why}."
 
 
 def _left_out(connection: sa.Connection, queued: Queued, taken: Taken) -> list[Alert]:
@@ -82,21 +82,21 @@ def _left_out(connection: sa.Connection, queued: Queued, taken: Taken) -> list[A
 
 
 def _by_person(
-    alerts: Iterable[Alert], had: Mapping[int, Acknowledgement] | Mapping[int, history.Transition]
+    some: Iterable[Alert], had: Mapping[int, Acknowledgement] | Mapping[int, history.Transition]
 ) -> list[tuple[str, str, list[Alert]]]:
     """(who, their note in brackets, the alerts)."""
     found: dict[tuple[str, str], list[Alert]] = {}
-    for alert in alerts:
+    for alert in some:
         one = had[alert.id]
         found.setdefault((one.actor, one.note), []).append(alert)
     return [(_line(who), f" ({_line(why)})" if why else "", theirs) for (who, why), theirs in found.items()]
 
 
-def _named(alerts: Sequence[Alert], among: Collection[Alert]) -> str:
+def _named(some: Sequence[Alert], among: Collection[Alert]) -> str:
     """``TransferOverdue``; with the labels by which it differs from others of its name that the line is about."""
-    if len(alerts) > NAMED:
-        return f"{len(alerts)} alerts"
-    return ", ".join(_name(alert, [a.labels for a in among if a.name == alert.name]) for alert in alerts)
+    if len(some) > NAMED:
+        return f"{len(some)} alerts"
+    return ", ".join(_name(alert, [a.labels for a in among if a.name == alert.name]) for alert in some)
 
 
 def _name(alert: Alert, same: Sequence[Mapping[str, str]]) -> str:
