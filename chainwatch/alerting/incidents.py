@@ -69,6 +69,13 @@ class Incidents:
         self._start(connection, [(i, places[i.key].escalation) for i in new], now)
         return self._rise(connection, known, now)
 
+    def returned(self, connection: sa.Connection, alert_ids: Sequence[int], now: float) -> dict[int, str]:
+        """The conditions of firing alerts, which flap, began again: returns the alerts that rise, as ``opened`` does."""
+        if not alert_ids or not self._people.rise_after:
+            return {}
+        stored.note_returns(connection, alert_ids, now, now - self._people.rise_within)
+        return self._rise(connection, stored.open_of(connection, alert_ids), now)
+
     def advance(self, connection: sa.Connection, now: float) -> float | None:
         """Take the steps that are due at ``now``; when the next one is, None for never."""
         for _ in range(PAGES):

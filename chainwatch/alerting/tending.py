@@ -150,7 +150,9 @@ def keep_acknowledgements(connection: sa.Connection, teller: Teller, policies: P
     if not taken:
         return
     alerts = stored.by_id(connection, [one.alert_id for one in taken])
-    lapsed = {one.alert_id: why for one in taken if (why := _lapsed(one, alerts.get(one.alert_id), now))}
+    rises = incidents.rises(connection, list(alerts))
+    counts_as = {alert_id: rises.get(alert_id, alert.severity) for alert_id, alert in alerts.items()}
+    lapsed = {one.alert_id: why for one in taken if (why := _lapsed(one, counts_as.get(one.alert_id), now))}
     due = [
         one.alert_id
         for one in taken
@@ -216,12 +218,12 @@ def next_time(connection: sa.Connection, policies: Policies, now: float) -> floa
     return min((time for time in times if time is not None and time > now), default=None)
 
 
-def _lapsed(one: Acknowledgement, alert: Alert | None, now: float) -> str:
-    """Why an acknowledgement holds no more; empty while it does."""
+def _lapsed(one: Acknowledgement, severity: str | None, now: float) -> str:
+    """Why an acknowledgement of an alert that counts as ``severity`` holds no more; empty while it does."""
     if one.until is not None and now >= one.until:
         return "its time has passed"
-    if alert is not None and _is_worse(alert.severity, one.severity):
-        return f"severity rose from {one.severity} to {alert.severity}"
+    if severity is not None and _is_worse(severity, one.severity):
+        return f"severity rose from {one.severity} to {severity}"
     return ""
 
 

@@ -13,7 +13,7 @@ from chainwatch.alerting.notification import load
 from chainwatch.alerting.policies import Policies
 from chainwatch.config import RouteSettings, from_dict
 from chainwatch.model import Signal
-from chainwatch.store import acknowledgements, alert_groups, alerts, history, outbox, silences
+from chainwatch.store import acknowledgements, alert_groups, alerts, history, incidents, outbox, silences
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.history import Transition
 from chainwatch.store.silences import Silence
@@ -578,6 +578,49 @@ def test_who_was_told_of_an_alert_hears_once_that_it_flaps(connection: sa.Connec
     m.flush(connection, NOW + 300 + 600)
     m.flush(connection, NOW + 300 + 600 + TICK)
     assert severities(connection)[4:] == [ends_]
+
+
+@pytest.mark.parametrize("acknowledged", [False, True])
+def test_a_condition_that_comes_and_goes_is_counted_on_while_it_flaps(
+    connection: sa.Connection, acknowledged: bool
+) -> None:
+    m = manager(
+        route(match={"severity": "P3"}, digest="daily 09:00 UTC"),
+        route("pager", match={"severity": "P2"}, group_interval="1s"),
+        escalate_after={"within": "15m", "occurrences": {"P3": 5}},
+    )
+    one = {"alertname": "Noise", "severity": "P3"}
+    for turn in range(5):
+        at = 60 * turn
+        if turn == 4:
+            assert outbox.list_notifications(connection, receiver="pager") == []
+            (alert, *_) = alerts.firing(connection)
+            assert "flapping" in alert.annotations
+            if acknowledged:
+                save = Acknowledgement(alert.id, "ann", NOW + at, "", None, "P3", NOW + at)
+                acknowledgements.save(connection, [save])
+        m.apply(connection, [Signal(one, T0 + at)], NOW + at)
+        m.flush(connection, NOW + at + 1)
+        m.flush(connection, NOW + at + 3)
+        if turn < 4:
+            m.apply(connection, [Signal(one, T0 + at, {}, T0 + at + 30, "gone")], NOW + at + 30)
+    assert incidents.rises(connection, [alert.id]) == {alert.id: "P2"}
+    assert acknowledgements.every(connection) == [], "at a higher severity it is nobody's"
+    queued = outbox.list_notifications(connection, receiver="pager")
+    (heard,) = load(connection, queued[0]).alerts
+    assert (heard.status, heard.annotations["escalated_to"]) == ("firing", "P2")
+
+
+def test_what_is_sent_again_while_it_fires_is_not_counted(connection: sa.Connection) -> None:
+    m = manager(
+        route(match={"severity": "P3"}),
+        route("pager", match={"severity": "P2"}),
+        escalate_after={"within": "15m", "occurrences": {"P3": 5}},
+    )
+    one = {"alertname": "Noise", "severity": "P3"}
+    for turn in range(20):
+        m.apply(connection, [Signal(one, T0, {"turn": str(turn)})], NOW + turn)
+    assert outbox.list_notifications(connection, receiver="pager") == []
 
 
 # --- digests and trees ----------------------------------------------------------------------------------
