@@ -14,7 +14,7 @@ from chainwatch.alerting import cooling, tending
 from chainwatch.alerting.policy.holding import Cooldown
 from chainwatch.config import matching
 from chainwatch.operations.looking import Look, alert_view
-from chainwatch.store import acknowledgements, alerts, history, holds, silences
+from chainwatch.store import acknowledgements, alerts, history, holds, incidents, silences
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.alerts import Alert
 from chainwatch.store.history import Transition
@@ -36,7 +36,11 @@ def acknowledge(look: Look, ids: Sequence[int], actor: str, note: str, until: fl
     """Let firing alerts be ``actor``'s; the ids of those that were not firing."""
     with look.database.transaction() as connection:
         found = _firing(connection, ids)
-        taken = [Acknowledgement(a.id, actor, look.now, note, until, a.severity, look.now) for a in found]
+        rises = incidents.rises(connection, [a.id for a in found])
+        taken = [
+            Acknowledgement(a.id, actor, look.now, note, until, rises.get(a.id, a.severity), look.now)
+            for a in found
+        ]
         acknowledgements.save(connection, taken)
         _record(connection, look, [a.id for a in found], "acknowledged", actor, note)
     return sorted(set(ids) - {a.id for a in found})
