@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -20,6 +20,9 @@ MAX_ANSWER = 32 * 1024 * 1024
 
 BATCH = 64
 """Calls in one JSON-RPC batch."""
+
+LONGEST_DATE = 40
+"""Characters of a `Date` header at most."""
 
 HTTP_TOO_MANY = 429
 HTTP_OK = 200
@@ -99,9 +102,18 @@ def client_errors(name: str) -> Iterator[None]:
 class HttpTransport:
     """One HTTP(S) URL."""
 
-    def __init__(self, name: str, url: SecretStr, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: SecretStr,
+        session: aiohttp.ClientSession,
+        on_date: Callable[[float], None] | None = None,
+    ) -> None:
+        """``on_date`` gets the time at which each answer says it was made (Unix seconds)."""
         self.name = name
         self.largest_batch = BATCH
+        self._on_date = on_date
+        self._last_date = ""
         self._url = url
         self._session = session
 
@@ -114,6 +126,7 @@ class HttpTransport:
                     self._url.get_secret_value(), data=body, allow_redirects=False
                 ) as response,
             ):
+                self._note_date(response.headers.get("Date", ""))
                 if response.status == HTTP_TOO_MANY:
                     raise RateLimited(self.name, "HTTP status 429", _retry_after(response.headers))
                 answer = await self._bounded(response)
@@ -121,6 +134,13 @@ class HttpTransport:
                 if response.status != HTTP_OK and not _holds_rpc_error(answer):
                     raise HttpStatusError(self.name, response.status)
                 return answer
+
+    def _note_date(self, text: str) -> None:
+        if self._on_date is None or text == self._last_date or len(text) > LONGEST_DATE:
+            return
+        self._last_date = text
+        if (date := _unix_time(text)) is not None:
+            self._on_date(date)
 
     async def _bounded(self, response: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
@@ -135,6 +155,14 @@ class HttpTransport:
 
 def _holds_rpc_error(answer: bytes) -> bool:
     return answer.lstrip()[:1] in (b"{", b"[") and b'"error"' in answer and b'"jsonrpc"' in answer
+
+
+def _unix_time(text: str) -> float | None:
+    """The Unix time of a `Date` header; None for what is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _retry_after(headers: Mapping[str, str] | None) -> float | None:
