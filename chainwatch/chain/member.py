@@ -109,12 +109,11 @@ class Member:
         self.found: int | None = None
         self.last_error: str | None = None
         self.last_answer_at: float | None = None
+        on_date = None if chain_time is None else partial(chain_time.saw_date, self.name)
         self._transport: HttpTransport | WebSocketTransport = (
             WebSocketTransport(self.name, url, session, on_news)
             if self.kind == "websocket"
-            else HttpTransport(
-                self.name, url, session, chain_time and partial(chain_time.saw_date, self.name)
-            )
+            else HttpTransport(self.name, url, session, on_date)
         )
         self._paced = PacedTransport(self._transport, network.max_rps)
         self.endpoint = Endpoint(self._paced, network.request_timeout, secret_parts(url))

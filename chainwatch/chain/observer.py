@@ -318,10 +318,9 @@ class Observer:
         ):
             return None
         proven, block_time = self._chain_time.proven(asked), self._network.block_time
-        if block_time is not None:
-            # A stopped sequencer backdates its next blocks and a stuck node hides them: an old head proves nothing.
-            if max(proven, asked.wall) - head.timestamp > 2 * block_time + SEEN_MARGIN:
-                return None
+        age = max(proven, asked.wall) - head.timestamp
+        if block_time is not None and age > 2 * block_time + SEEN_MARGIN:
+            return None  # a stopped sequencer backdates its next blocks, and a stuck node hides them
         until = int(proven - max(block_time or 0.0, SEEN_MARGIN) - self._network.backdated)
         now = asyncio.get_running_loop().time()
         if until <= self._seen_until or (now - self._seen_told_at < SEEN_INTERVAL and not self._asked):
@@ -369,9 +368,7 @@ class Observer:
     def _note_head(self, head: Header, asked: Moment) -> None:
         """The head was told when ``asked``: a new one has come since it was asked for before."""
         if self._head is not None and self._looked_at is not None and head.number > self._head.number:
-            self._chain_time.saw_head(
-                self._network.name, head.timestamp, asked.monotonic - self._looked_at
-            )
+            self._chain_time.saw_head(self._network.name, head.timestamp, asked.monotonic - self._looked_at)
         self._looked_at = asked.monotonic
         if self._last is None or head.number >= self._last.number:
             self._behind_since = None
@@ -446,14 +443,15 @@ class Observer:
 
     def _is_thrown_back(self) -> bool:
         """Whether the newest head has been below what was read for too long to be a node that lags for a moment."""
-        return self._behind_since is not None and self._clock() - self._behind_since > self._network.blind_after
+        return (
+            self._behind_since is not None and self._clock() - self._behind_since > self._network.blind_after
+        )
 
     def _is_old(self, head: Header) -> bool:
         """Whether ``head`` should have had a child long ago: this endpoint may be the only one without it."""
         block_time = self._network.block_time
         return (
-            block_time is not None
-            and self._chain_time.now() - head.timestamp > 2 * block_time + HEAD_SLACK
+            block_time is not None and self._chain_time.now() - head.timestamp > 2 * block_time + HEAD_SLACK
         )
 
     def _lag(self) -> int:

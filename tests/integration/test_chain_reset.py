@@ -154,6 +154,10 @@ async def test_a_node_that_was_thrown_back_is_not_live_and_proves_nothing_S5(
                 now[0] += 2
                 await asyncio.sleep(0.12)
             assert follower.observer.status.state == "stalled"
-            assert all(item.until < chain.head.timestamp + 12 * 400 for item in follower.items[1:] if hasattr(item, "until"))
+            assert all(
+                item.until < chain.head.timestamp + 12 * 400
+                for item in follower.items[1:]
+                if hasattr(item, "until")
+            )
             assert follower.checkpoint is not None
             assert follower.checkpoint.seen_until <= START + 400 * 12 + 1
