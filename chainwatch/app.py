@@ -19,22 +19,34 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
+from chainwatch.alerting.clock import SystemClock
 from chainwatch.alerting.dispatch import Dispatch, Receiver, firing
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.scheduler import DeadlineScheduler
-from chainwatch.chain.errors import ChainError, DeepReorg, WrongChain
+from chainwatch.chain.chain_time import ChainTime
+from chainwatch.chain.errors import ChainError, ChainReset, DeepReorg, WrongChain
 from chainwatch.chain.observer import SEEN_MARGIN, Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.transport import open_session
 from chainwatch.checker.transfer import SEARCH
+from chainwatch.clock import SteadyClock
 from chainwatch.config import Settings
 from chainwatch.lookback import search_openings
 from chainwatch.model import Batch, Deadline, Searched, Seen, Signal
 from chainwatch.pipeline import CONFIG_CHANGED, Outcome, Pipeline
 from chainwatch.plan import Plan
-from chainwatch.selfwatch import DEEP_REORG, NETWORK_ALERTS, WATCHDOG, Holding, network_signals, watchdog
+from chainwatch.selfwatch import (
+    CLOCK_SKEW,
+    DEEP_REORG,
+    NETWORK_ALERTS,
+    WATCHDOG,
+    Holding,
+    clock_signals,
+    network_signals,
+    watchdog,
+)
 from chainwatch.store import blocks, outbox, schema, transfers
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
@@ -63,7 +75,7 @@ T = TypeVar("T")
 
 _PUZZLED = ("LogUndecodable", "RuleFailed")
 """Alerts about what the configuration could make no sense of."""
-_OWN_ALERTS = (*NETWORK_ALERTS, DEEP_REORG, WATCHDOG)
+_OWN_ALERTS = (*NETWORK_ALERTS, CLOCK_SKEW, DEEP_REORG, WATCHDOG)
 
 _log = structlog.get_logger(__name__)
 
@@ -81,9 +93,10 @@ async def run(
     Raises ``StoreError`` for a database of other chains.
     """
     current: Plan | None = plan
+    clock = SteadyClock()
     async with open_session() as session:
         while current is not None:
-            monitor = Monitor(current, database, session, reloaded=current is not plan)
+            monitor = Monitor(current, database, session, clock, reloaded=current is not plan)
             current = await _run(monitor, stop, next_plan)
 
 
@@ -116,7 +129,7 @@ class Monitor:
         plan: Plan,
         database: Database,
         session: aiohttp.ClientSession,
-        clock: Callable[[], float] = time.time,
+        clock: SteadyClock | None = None,
         *,
         reloaded: bool = False,
     ) -> None:
@@ -125,7 +138,8 @@ class Monitor:
         self._settings = plan.settings
         self._database = database
         self._session = session
-        self._clock = clock
+        self._clock = clock = clock or SteadyClock()
+        self._chain_time = ChainTime(clock)
         self._heard_at = dict.fromkeys(plan.watches, clock())
         """When each network answered last; at first, when this began."""
         self._supervisor = Supervisor(self.raise_signals, clock)
@@ -144,7 +158,7 @@ class Monitor:
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
         self._search_wanted = {network: asyncio.Event() for network in plan.watches}
-        self._scheduler = DeadlineScheduler(self._load_deadlines, self._confirm_heads)
+        self._scheduler = DeadlineScheduler(self._load_deadlines, self._confirm_heads, SystemClock(clock))
         self._alerts: AlertManager
         self._pipeline: Pipeline
 
@@ -228,8 +242,10 @@ class Monitor:
 
     async def _read(self, name: str) -> None:
         settings = self._settings.networks[name]
-        pool = self._pools[name] = Pool(settings, self._session, self._clock)
-        observer = self._observers[name] = Observer(settings, self._plan.watches[name], pool, self._clock)
+        pool = self._pools[name] = Pool(settings, self._session, self._clock, chain_time=self._chain_time)
+        observer = self._observers[name] = Observer(
+            settings, self._plan.watches[name], pool, self._clock, self._chain_time
+        )
         checkpoint = (await self._load(blocks.checkpoints)).get(name)
         window = await self._load(lambda c: blocks.window(c, name))
         pool.remember(self._ranges)
@@ -288,17 +304,25 @@ class Monitor:
         holding = Holding(fired, int(self._clock()))
         while True:
             now = self._clock()
-            current = [watchdog(int(now)), *self._halted.values()]
+            current = [watchdog(int(now)), *self._halted.values(), *self._judge_clock(now)]
+            ahead = now - self._chain_time.now()
             observed = {name: observer.status for name, observer in self._observers.items()}
             for name, status in observed.items():
                 self._heard_at[name] = max(self._heard_at[name], status.last_answer_at or 0.0)
-                current += network_signals(self._settings.networks[name], status, self._heard_at[name], now)
+                heard_at = self._heard_at[name]
+                current += network_signals(self._settings.networks[name], status, heard_at, now, ahead)
             unheard = {name for name, status in observed.items() if status.head is None}
             if changes := holding.update(current, int(now), unheard):
                 await self.raise_signals(changes)
-            await self._save_states([_state(name, status, now) for name, status in observed.items()])
+            await self._save_states([_state(name, status, time.time()) for name, status in observed.items()])
             await self._save_ranges(observed.values())
             await asyncio.sleep(SELF_WATCH_EVERY)
+
+    def _judge_clock(self, now: float) -> list[Signal]:
+        """What is wrong with the host's clock; the one that all wait by learns whether it may follow."""
+        error = self._chain_time.error_of(time.time())
+        self._clock.judge(None if error is None else error == 0.0)
+        return clock_signals(error, self._clock.jump, now)
 
     async def _save_states(self, states: Sequence[NetworkState]) -> None:
         """Store what has changed, and from time to time that nothing has: who looks takes silence for a stop."""
@@ -375,7 +399,7 @@ def _state(network: str, status: NetworkStatus, now: float) -> NetworkState:
 def _is_news(state: NetworkState, stored: NetworkState | None) -> bool:
     return (
         stored is None
-        or state.updated_at - stored.updated_at >= STATES_EVERY
+        or abs(state.updated_at - stored.updated_at) >= STATES_EVERY
         or state._replace(updated_at=0.0) != stored._replace(updated_at=0.0)
     )
 
@@ -386,8 +410,9 @@ def _when_past(deadline: Deadline) -> Deadline:
 
 
 def _deep_reorg(network: str, error: DeepReorg, now: int) -> Signal:
+    what = "its chain was reset" if isinstance(error, ChainReset) else "a reorg deeper than its window"
     return Signal(
         {"alertname": DEEP_REORG, "network": network, "severity": "P0"},
         now,
-        {"summary": f"{network} is halted: a reorg deeper than its window", "description": str(error)},
+        {"summary": f"{network} is halted: {what}", "description": str(error)},
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from chainwatch.alerting.intake import Taken
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.submission import Submission
+from chainwatch.clock import SteadyClock
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
 from chainwatch.store import alert_groups, alerts, expiries, outbox
@@ -51,8 +51,9 @@ class AlertService:
         *,
         told_since: int,
         resolve_timeout: float,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
+        clock = clock or SteadyClock()
         self._database = database
         self._configured = configured
         self._registered: list[tuple[Receiver, RouteSettings]] = []

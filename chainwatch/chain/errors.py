@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from chainwatch.model import Header
+
 ChainErrorT = TypeVar("ChainErrorT", bound="ChainError")
 
 
@@ -128,6 +130,10 @@ class WrongChain(ChainError):
         self.found = found
 
 
+class OtherHistory(NotThere):
+    """The endpoint's chain holds none of the blocks that were read: it was reset, or is on a fork of its own."""
+
+
 class DeepReorg(ChainError):
     """The chain no longer holds any block of the header window: what is stored cannot be matched with it."""
 
@@ -135,8 +141,30 @@ class DeepReorg(ChainError):
         super().__init__(
             f"network {network}: none of the blocks {oldest}..{newest} that are kept is in the chain any more; "
             f"the reorg is deeper than networks.{network}.reorg_window, or the node serves another chain. "
-            f"Reading of {network} is halted until an operator rewinds it"
+            f"{_halted(network)}"
         )
         self.network = network
         self.oldest = oldest
         self.newest = newest
+
+
+class ChainReset(DeepReorg):
+    """The chain began anew: its head is below all blocks that are kept, and yet was made later."""
+
+    def __init__(self, network: str, head: Header, oldest: Header, last: Header) -> None:
+        ChainError.__init__(
+            self,
+            f"network {network}: the chain was reset: its head, block {head.number}, was made at {head.timestamp}, after "
+            f"block {oldest.number}, which was read and made at {oldest.timestamp}; read was up to block {last.number}. "
+            f"{_halted(network)}",
+        )
+        self.network = network
+        self.oldest = oldest.number
+        self.newest = last.number
+
+
+def _halted(network: str) -> str:
+    return (
+        f"Reading of {network} is halted and its deadlines are held. If the node is wrong, mend networks.{network}.rpc "
+        f"and restart; if the chain is, stop chainwatch, run `chainwatch rewind {network} BLOCK`, and start it again"
+    )

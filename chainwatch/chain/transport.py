@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -20,7 +20,7 @@ from chainwatch.chain.errors import (
     TransportError,
 )
 from chainwatch.dns import Connector
-from chainwatch.http_client import Redirected, refuse_redirects, retry_after
+from chainwatch.http_client import Redirected, refuse_redirects, retry_after, unix_time
 
 KEY_MIN = 6
 """Characters of a part of a URL from which on it may be a key."""
@@ -29,6 +29,9 @@ MAX_ANSWER = 32 * 1024 * 1024
 
 BATCH = 64
 """Calls in one JSON-RPC batch."""
+
+LONGEST_DATE = 40
+"""Characters of a `Date` header at most."""
 
 HTTP_TOO_MANY = 429
 HTTP_OK = 200
@@ -112,9 +115,18 @@ def client_errors(name: str) -> Iterator[None]:
 class HttpTransport:
     """One HTTP(S) URL."""
 
-    def __init__(self, name: str, url: SecretStr, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: SecretStr,
+        session: aiohttp.ClientSession,
+        on_date: Callable[[float], None] | None = None,
+    ) -> None:
+        """``on_date`` gets the time at which each answer says it was made (Unix seconds)."""
         self.name = name
         self.largest_batch = BATCH
+        self._on_date = on_date
+        self._last_date = ""
         self._url = url
         self._session = session
 
@@ -125,6 +137,7 @@ class HttpTransport:
                 asyncio.timeout(seconds),
                 self._session.post(self._url.get_secret_value(), data=body) as response,
             ):
+                self._note_date(response.headers.get("Date", ""))
                 if response.status == HTTP_TOO_MANY:
                     raise _refusal(self.name, response.status, response.headers)
                 answer = await self._bounded(response)
@@ -132,6 +145,13 @@ class HttpTransport:
                 if response.status != HTTP_OK and not _holds_rpc_error(answer):
                     raise _refusal(self.name, response.status, response.headers)
                 return answer
+
+    def _note_date(self, text: str) -> None:
+        if self._on_date is None or text == self._last_date or len(text) > LONGEST_DATE:
+            return
+        self._last_date = text
+        if (date := unix_time(text)) is not None:
+            self._on_date(date)
 
     async def _bounded(self, response: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
