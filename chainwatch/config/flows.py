@@ -105,6 +105,11 @@ class FlowSettings(Table):
         default=parse_duration("10m"),
         description="How far the origin network must be seen past a step without opening: then it is an orphan.",
     )
+    clock_skew: Duration = Field(
+        default=parse_duration("2m"),
+        description="How far the clocks of two networks may differ: an opening step that is later than the step "
+        "after it by more cannot have funded that, and the transfer is disputed.",
+    )
     orphan_severity: Severity = Field(default="P0", description="Severity of `TransferOrphan`.")
     lookback: Duration = Field(
         default=parse_duration("7d"),

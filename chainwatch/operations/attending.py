@@ -13,9 +13,10 @@ import sqlalchemy as sa
 
 from chainwatch.alerting import cooling, tending
 from chainwatch.alerting.policy.holding import Cooldown
+from chainwatch.checker.transfer import resolved_by_hand
 from chainwatch.config import matching
 from chainwatch.operations.looking import Look, alert_view
-from chainwatch.store import acknowledgements, alerts, history, holds, silences
+from chainwatch.store import acknowledgements, alerts, history, holds, silences, transfers
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.alerts import Alert
 from chainwatch.store.history import Transition
@@ -66,10 +67,24 @@ def resolve(look: Look, ids: Sequence[int], actor: str, note: str) -> list[int]:
             for a in found
         ]
         alerts.update(connection, ended)
+        _note_in_transfers(connection, ended, int(look.now))
         history.stop_timers(connection, [a.id for a in found])
         _record(connection, look, [a.id for a in found], "resolved", actor, note)
         tending.ended(connection, [a.id for a in found], look.manager.teller, look.now)
     return sorted(set(ids) - {a.id for a in found})
+
+
+def _note_in_transfers(connection: sa.Connection, ended: Sequence[Alert], now: int) -> None:
+    """Let the transfers that raised these alerts know that a person has ended them: judged again, they stay ended."""
+    by_key: dict[tuple[str, str], list[Alert]] = {}
+    for alert in ended:
+        if "flow" in alert.labels and "transfer" in alert.labels:
+            by_key.setdefault((alert.labels["flow"], alert.labels["transfer"]), []).append(alert)
+    changed = [
+        (before, resolved_by_hand(before, [a.labels for a in by_key[key]], now))
+        for key, before in transfers.load(connection, by_key).items()
+    ]
+    transfers.save(connection, changed)
 
 
 # --- silences -------------------------------------------------------------------------------------------
