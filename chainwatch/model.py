@@ -294,6 +294,10 @@ class Raised(msgspec.Struct, frozen=True, array_like=True):
     ends_at: int | None
     version: int
     """Tells the events that its annotations told of from others."""
+    wrong: int = 0
+    """Tells the events that are what is wrong from others; 0 for what an older version raised."""
+    by_hand: bool = False
+    """Whether a person ended it: it is not raised again for the same events."""
 
 
 class Transfer(msgspec.Struct, frozen=True):
@@ -317,6 +321,19 @@ class Transfer(msgspec.Struct, frozen=True):
     deadlines: dict[str, tuple[str, int]] = {}
 
 
-TRANSFER_STATUSES = ("open", "complete", "overdue", "orphan", "unopened", "untracked")
+DISPUTED = "disputed"
+"""The status of a transfer whose events contradict each other, or a payout of which cannot have been funded."""
+RESOLVED = "resolved"
+"""The status of a transfer of which a person has resolved all that was disputed, by hand."""
+TRANSFER_STATUSES = (
+    "open",
+    "complete",
+    "overdue",
+    "orphan",
+    DISPUTED,
+    RESOLVED,
+    "unopened",
+    "untracked",
+)
 EXCLUDED = "excluded"
 """The status of a transfer that its flow's ``where`` leaves out: remembered, but shown to nobody."""

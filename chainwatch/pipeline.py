@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.checker import transfer as transfers
+from chainwatch.checker.finding import endings
 from chainwatch.checker.flow import Flow, Step, extract, index_steps, log_rows, sift, undecodable
 from chainwatch.checker.transfer import World
 from chainwatch.config import NetworkSettings
@@ -250,8 +251,9 @@ class Pipeline:
     def _settle(self, current: Transfer, work: _Work, cause: str = transfers.IN_TIME) -> Transfer:
         flow = self.flows.get(current.flow)
         if flow is None:
-            # The flow is no longer configured: what is stored of it stays, but nothing is awaited any more.
-            return msgspec.structs.replace(current, deadlines={})
+            # The flow is no longer configured: what is stored of it stays, but nothing is awaited or told any more.
+            work.signals += endings(current.raised.values(), work.chain_time, CONFIG_CHANGED)
+            return msgspec.structs.replace(current, deadlines={}, raised={})
         if (current.flow, current.key) in work.dropped:
             cause = REPAIRED if work.removed else transfers.REORG
         settled = transfers.settle(flow, current, work.world, work.chain_time, cause)

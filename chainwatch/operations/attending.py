@@ -12,9 +12,10 @@ import sqlalchemy as sa
 
 from chainwatch.alerting import cooling, tending
 from chainwatch.alerting.policy.holding import Cooldown
+from chainwatch.checker.transfer import resolved_by_hand
 from chainwatch.config import matching
 from chainwatch.operations.looking import Look, alert_view
-from chainwatch.store import acknowledgements, alerts, history, holds, incidents, silences
+from chainwatch.store import acknowledgements, alerts, history, holds, incidents, silences, transfers
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.alerts import Alert
 from chainwatch.store.history import Transition
@@ -60,8 +61,22 @@ def resolve(look: Look, ids: Sequence[int], actor: str, note: str) -> list[int]:
     with look.database.transaction() as connection:
         found = [a for a in alerts.by_id(connection, sorted(set(ids))).values() if a.state != "resolved"]
         tending.end_now(connection, look.manager.teller, found, reason, look.now)
+        _note_in_transfers(connection, found, int(look.now))
         _record(connection, look, [a.id for a in found], "resolved", actor, note)
     return sorted(set(ids) - {a.id for a in found})
+
+
+def _note_in_transfers(connection: sa.Connection, ended: Sequence[Alert], now: int) -> None:
+    """Let the transfers that raised these alerts know that a person has ended them: judged again, they stay ended."""
+    by_key: dict[tuple[str, str], list[Alert]] = {}
+    for alert in ended:
+        if "flow" in alert.labels and "transfer" in alert.labels:
+            by_key.setdefault((alert.labels["flow"], alert.labels["transfer"]), []).append(alert)
+    changed = [
+        (before, resolved_by_hand(before, [a.labels for a in by_key[key]], now))
+        for key, before in transfers.load(connection, by_key).items()
+    ]
+    transfers.save(connection, changed)
 
 
 # --- silences -------------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ Index(
     sqlite_where=transfers.c.status != "complete",
     postgresql_where=transfers.c.status != "complete",
 )
-PRUNABLE = text("status IN ('complete', 'untracked', 'unopened', 'excluded') AND firing = 0")
+PRUNABLE = text("status IN ('complete', 'resolved', 'untracked', 'unopened', 'excluded') AND firing = 0")
 """Transfers that are finished, with no alert about them that fires. As text, or SQLite would not use the index."""
 Index("transfers_prunable", transfers.c.last_at, sqlite_where=PRUNABLE, postgresql_where=PRUNABLE)
 

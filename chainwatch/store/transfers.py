@@ -152,10 +152,10 @@ def waiting_on(connection: sa.Connection, network: str, limit: int) -> list[Tran
 
 
 def unfinished(connection: sa.Connection, after: int, limit: int) -> list[Transfer]:
-    """Up to ``limit`` transfers that are not complete, with ids above ``after``, ascending."""
+    """Up to ``limit`` transfers that are not complete or have an alert that fires, with ids above ``after``, ascending."""
     statement = (
         sa.select(*(transfers.c[name] for name in _READ))
-        .where(transfers.c.status != "complete", transfers.c.id > after)
+        .where(sa.or_(transfers.c.status != "complete", transfers.c.firing == 1), transfers.c.id > after)
         .order_by(transfers.c.id)
         .limit(limit)
     )

@@ -29,6 +29,7 @@ _STATE_STYLES = {
     "resolved": "green",
     "overdue": "bold red",
     "orphan": "bold red",
+    "disputed": "bold red",
     "firing": "bold red",
     "dead": "bold red",
     "halted": "bold red",
