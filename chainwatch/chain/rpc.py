@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from chainwatch.chain import limits, wire
+from chainwatch.chain.bloom import BloomTrust
 from chainwatch.chain.errors import (
     AnswerTooBig,
     HttpStatusError,
@@ -80,10 +81,8 @@ class Endpoint:
         """The oldest block of which logs were had here."""
         self.lacks_logs_of: Block | None = None
         """A block whose logs were not to be had here when they were asked for last."""
-        self.foreign_blooms = False
-        """Whether a block here had a log that its bloom, or the lack of one, excludes: its blooms tell nothing."""
-        self.blooms_proven = False
-        """Whether all logs of a block here were found to make its bloom, or not to be had."""
+        self.blooms = BloomTrust()
+        """Whether what its headers' blooms say of logs counts."""
         self._transport = transport
         self._timeout = timeout
         self._secrets = secrets
@@ -153,7 +152,7 @@ class Endpoint:
             entries = await self._ask_logs(call)
         except (AnswerTooBig, RpcTimeout, HttpStatusError, NodeError) as error:
             raise self._too_wide(error, blocks) or error from None
-        logs = self._raw_logs(entries, first, last, wanted.addresses)
+        logs = self._raw_logs(entries, first, last, wanted)
         if len(logs) in CUT_AT and blocks > 1:
             # a third less: a regular chain would otherwise come to a round number again
             raise RangeTooWide(
@@ -183,7 +182,7 @@ class Endpoint:
         addresses = {to_hex(address) for address in wanted.addresses}
         receipts = self._parse(wire.parse_receipts, result)
         entries = [log for receipt in receipts for log in receipt.logs if log.address.lower() in addresses]
-        logs = self._raw_logs(entries, block, block, wanted.addresses)
+        logs = self._raw_logs(entries, block, block, None)
         return [log for log in logs if wanted.matches(log)]
 
     async def logs_of_receipts(self, block: Header) -> list[RawLog]:
@@ -220,7 +219,7 @@ class Endpoint:
         logs: list[RawLog] = []
         for block, result in zip(blocks, results, strict=True):
             entries = self._parse(wire.parse_logs, result)
-            some = self._raw_logs(entries, block.number, block.number, wanted.addresses)
+            some = self._raw_logs(entries, block.number, block.number, wanted)
             if len(some) in CUT_AT:
                 raise RangeTooWide(self.name, f"exactly {len(some)} logs of one block: perhaps cut off")
             logs += self._stamped(some, {block.number: block})
@@ -326,9 +325,9 @@ class Endpoint:
             return self._parse(wire.parse_logs, self._result(call, self._parse(wire.parse_answer, data)))
 
     def _raw_logs(
-        self, entries: Sequence[wire.WireLog], first: int, last: int, addresses: Sequence[bytes] | None
+        self, entries: Sequence[wire.WireLog], first: int, last: int, wanted: LogFilter | None
     ) -> list[RawLog]:
-        return self._parse(lambda some: wire.to_raw_logs(some, first, last, addresses), entries)
+        return self._parse(lambda some: wire.to_raw_logs(some, first, last, wanted), entries)
 
     def _parse(self, parse: Callable[[Any], T], data: Any) -> T:
         try:
