@@ -5,6 +5,8 @@ Texts name the endpoint as ``network[index] host`` and never its URL, whose path
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 
 class ChainError(Exception):
     """Reading a network failed."""
@@ -17,6 +19,15 @@ class RpcError(ChainError):
         super().__init__(f"{endpoint}: {what}")
         self.endpoint = endpoint
         self.what = what
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def without_frames(error: E) -> E:
+    """``error`` without the frames that it came through: they may hold a whole answer for as long as it is kept (S10)."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 class TransportError(RpcError):
@@ -51,15 +62,18 @@ class AnswerTooBig(RpcError):
     """An answer larger than chainwatch is ready to hold."""
 
 
-class NodeError(RpcError):
-    """The node understood and answered with a JSON-RPC error: ``code``, ``message``, ``data``."""
+class NoRoomForAnswer(AnswerTooBig):
+    """An answer that there is no room for while so many others are being read: no fault of the endpoint."""
 
-    def __init__(self, endpoint: str, method: str, code: int, message: str, data: object = None) -> None:
+
+class NodeError(RpcError):
+    """The node understood and answered with a JSON-RPC error: ``code``, ``message``."""
+
+    def __init__(self, endpoint: str, method: str, code: int, message: str) -> None:
         super().__init__(endpoint, f"{method} failed with code {code}: {message}")
         self.method = method
         self.code = code
         self.message = message
-        self.data = data
 
 
 class NotThere(RpcError):

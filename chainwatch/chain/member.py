@@ -24,6 +24,7 @@ from chainwatch.chain.errors import (
     RateLimited,
     RpcError,
     TransportError,
+    without_frames,
 )
 from chainwatch.chain.pace import PacedTransport
 from chainwatch.chain.quiet import QuietLog
@@ -181,14 +182,14 @@ class Member:
         except RangeTooWide as error:
             if error.timed_out:
                 self._failed(error)
-            raise
+            raise without_frames(error) from None
         except NotThere as error:
             self.last_answer_at = self._clock()
             self._failed(error)
-            raise
+            raise without_frames(error) from None
         except RpcError as error:
             self._failed(error)
-            raise
+            raise without_frames(error) from None
         took = time.perf_counter() - start
         self._latency = took if self._latency is None else self._latency + WEIGHT * (took - self._latency)
         self._error_ratio *= 1 - WEIGHT

@@ -13,10 +13,15 @@ from urllib.parse import parse_qsl, urlsplit
 import aiohttp
 from pydantic import SecretStr
 
-from chainwatch.chain.errors import AnswerTooBig, HttpStatusError, RateLimited, RpcTimeout, TransportError
-
-MAX_ANSWER = 32 * 1024 * 1024
-"""Bytes of one answer after decompression; more is refused while it is being read."""
+from chainwatch.chain.errors import (
+    AnswerTooBig,
+    HttpStatusError,
+    NoRoomForAnswer,
+    RateLimited,
+    RpcTimeout,
+    TransportError,
+)
+from chainwatch.chain.intake import INTAKE, NoRoom, TooLarge
 
 BATCH = 64
 """Calls in one JSON-RPC batch."""
@@ -48,7 +53,11 @@ def open_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, limit_per_host=32, ttl_dns_cache=60),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Content-Type": "application/json", "User-Agent": "chainwatch"},
+        headers={
+            "Content-Type": "application/json",
+            "User-Agent": "chainwatch",
+            "Accept-Encoding": "gzip, deflate",
+        },
         timeout=aiohttp.ClientTimeout(total=None),
     )
 
@@ -96,6 +105,17 @@ def client_errors(name: str) -> Iterator[None]:
         raise TransportError(name, f"connection failed ({type(error).__name__})") from None
 
 
+@contextlib.contextmanager
+def too_big(name: str) -> Iterator[None]:
+    """Turns what is said of an answer that is too large, or that there is no room for, into `AnswerTooBig`."""
+    try:
+        yield
+    except TooLarge as error:
+        raise AnswerTooBig(name, f"the answer is too large: {error}") from None
+    except NoRoom as error:
+        raise NoRoomForAnswer(name, f"no room for the answer now: {error}") from None
+
+
 class HttpTransport:
     """One HTTP(S) URL."""
 
@@ -124,17 +144,15 @@ class HttpTransport:
 
     async def _bounded(self, response: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > MAX_ANSWER:
-                raise AnswerTooBig(self.name, f"the answer is larger than {MAX_ANSWER} bytes")
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        with too_big(self.name), INTAKE.share(self.name) as share:
+            async for chunk in response.content.iter_any():
+                share.take(len(chunk))
+                chunks.append(chunk)
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _holds_rpc_error(answer: bytes) -> bool:
-    return answer.lstrip()[:1] in (b"{", b"[") and b'"error"' in answer and b'"jsonrpc"' in answer
+    return answer[:64].lstrip()[:1] in (b"{", b"[") and b'"error"' in answer and b'"jsonrpc"' in answer
 
 
 def _retry_after(headers: Mapping[str, str] | None) -> float | None:

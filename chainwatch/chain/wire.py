@@ -55,11 +55,10 @@ class LogFilter(NamedTuple):
 
 
 class WireError(msgspec.Struct):
-    """The error of a JSON-RPC answer."""
+    """The error of a JSON-RPC answer. Its ``data``, which may be anything of any size, is not read."""
 
     code: int = 0
     message: str = ""
-    data: Any = None
 
 
 class Answer(msgspec.Struct):
