@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+ChainErrorT = TypeVar("ChainErrorT", bound="ChainError")
+
 
 class ChainError(Exception):
     """Reading a network failed."""
+
+
+def bare(error: ChainErrorT) -> ChainErrorT:
+    """``error`` without the frames that it came through, which hold the answers that it is about."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
 
 
 class RpcError(ChainError):
@@ -21,15 +29,6 @@ class RpcError(ChainError):
         self.what = what
 
 
-E = TypeVar("E", bound=BaseException)
-
-
-def without_frames(error: E) -> E:
-    """``error`` without the frames that it came through: they may hold a whole answer for as long as it is kept (S10)."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
-
-
 class TransportError(RpcError):
     """No answer: connection refused, reset, closed, no such host."""
 
@@ -39,11 +38,12 @@ class RpcTimeout(TransportError):
 
 
 class HttpStatusError(RpcError):
-    """An answer with an HTTP status that is not 200."""
+    """An answer with an HTTP status that is not 200. ``retry_after`` is in seconds, None when it did not say."""
 
-    def __init__(self, endpoint: str, status: int) -> None:
+    def __init__(self, endpoint: str, status: int, retry_after: float | None = None) -> None:
         super().__init__(endpoint, f"HTTP status {status}")
         self.status = status
+        self.retry_after = retry_after
 
 
 class RateLimited(RpcError):
@@ -64,6 +64,10 @@ class AnswerTooBig(RpcError):
 
 class NoRoomForAnswer(AnswerTooBig):
     """An answer that there is no room for while so many others are being read: no fault of the endpoint."""
+
+
+class Unforeseen(RpcError):
+    """Asking an endpoint failed by an exception that nobody thought of; ``what`` names its class and place."""
 
 
 class NodeError(RpcError):

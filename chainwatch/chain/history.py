@@ -187,7 +187,7 @@ async def _read_page(
     pool: Pool, wanted: LogFilter, first: int, last: int, whole: tuple[int, int], ends: bool
 ) -> _Page:
     """One page of the range ``whole``. The first one, and each without logs, is put to a second endpoint if there is one."""
-    asked: list[Endpoint] = []
+    answered: list[tuple[_Page, Endpoint]] = []
     short: list[Endpoint] = []
     doubts: Doubts[_Page] = Doubts()
 
@@ -210,19 +210,21 @@ async def _read_page(
         logs = _checked(endpoint, logs, headers)
         if not pool.alone:
             _check_times(endpoint, headers, logs)
-        asked.append(endpoint)
         try:
-            return _Page(first, last, headers.get(last), await proven_page(endpoint, wanted, blocks, logs))
+            page = _Page(first, last, headers.get(last), await proven_page(endpoint, wanted, blocks, logs))
         except Disputed as error:
             short.append(endpoint)
-            return doubts.settle(endpoint, _Page(first, last, headers.get(last), logs), error)
+            page = doubts.settle(endpoint, _Page(first, last, headers.get(last), logs), error)
+        answered.append((page, endpoint))
+        return page
 
     page = await pool.agree(read, PATIENCE)
-    for endpoint in {by.name: by for by in short if page.logs and by is not asked[-1]}.values():
+    by = next(endpoint for answer, endpoint in answered if answer is page)
+    for endpoint in {one.name: one for one in short if page.logs and one is not by}.values():
         _refuse(endpoint, last)
     if pool.network.agreement > 1 or (page.logs and first > whole[0]):
         return page
-    return await _confirmed(pool, page, read, asked[-1], whole[1])
+    return await _confirmed(pool, page, read, by, whole[1])
 
 
 async def _confirmed(

@@ -16,6 +16,8 @@ import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from chainwatch.chain.errors import Disputed, NotThere, RangeTooWide, RpcError, Unavailable, WrongChain
+from chainwatch.chain.hedging import Hedges, ask_in_turn
+from chainwatch.chain.latency import Latencies
 from chainwatch.chain.member import FIRST_PAUSE, EndpointStatus, Member
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.config import NetworkSettings
@@ -48,6 +50,8 @@ class Pool:
         self._listeners: list[Callable[[], None]] = []
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._hedges = Hedges()
+        self._latencies: list[Latencies] = []
         members = [self._member(index, session) for index in range(len(network.rpc))]
         if last_first:
             members.reverse()
@@ -110,15 +114,9 @@ class Pool:
 
         Raises `RangeTooWide`: the other may answer a smaller question.
         """
-        for member in self._usable():
-            if member.endpoint is not than:
-                try:
-                    return await member.measure(read)
-                except RangeTooWide:
-                    raise
-                except RpcError:
-                    continue  # kept in the books by `measure`
-        return None
+        others = [m for m in self._usable() if m.endpoint is not than and not m.hangs]
+        answers, _ = await ask_in_turn(others, read, bool, self._hedges)
+        return answers[0] if answers else None
 
     def on_news(self, listener: Callable[[], None]) -> None:
         """``listener`` is called when a WebSocket tells of a new block, and when an endpoint comes back."""
@@ -156,7 +154,9 @@ class Pool:
         return tuple(member.status for member in sorted(self._members, key=lambda member: member.index))
 
     def _member(self, index: int, session: aiohttp.ClientSession) -> Member:
-        return Member(self.network, index, session, self._clock, self._tell, self._member_changed)
+        return Member(
+            self.network, index, session, self._clock, self._tell, self._member_changed, self._latencies
+        )
 
     def _tell(self) -> None:
         for listener in self._listeners:
@@ -167,41 +167,32 @@ class Pool:
         self._tell()
 
     async def _ask_each(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
-        failure: RpcError | None = None
-        for member in self._usable():
-            try:
-                return await member.measure(read)
-            except RangeTooWide:
-                raise
-            except RpcError as error:
-                failure = failure if isinstance(failure, Disputed) else error
-        raise failure or self._unavailable()
+        answers, failures = await ask_in_turn(self._usable(), read, bool, self._hedges)
+        if answers:
+            return answers[0]
+        disputed = [failure for failure in failures if isinstance(failure, Disputed)]
+        raise [*failures, *disputed[:1]][-1] if failures else self._unavailable()
 
     async def _ask_several(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
-        answers: list[T] = []
-        failure: RpcError | None = None
-        for member in self._usable():
-            try:
-                answers.append(await member.measure(read))
-            except RangeTooWide:
-                raise
-            except RpcError as error:
-                failure = error
-            else:
-                if answers.count(answers[-1]) == self.network.agreement:
-                    return answers[-1]
+        agreement = self.network.agreement
+        answers, failures = await ask_in_turn(
+            self._usable(), read, lambda some: some.count(some[-1]) >= agreement, self._hedges
+        )
         if not answers:
-            raise failure or self._unavailable()
-        reason = f"; {failure}" if failure else ""
+            raise failures[-1] if failures else self._unavailable()
+        if answers.count(answers[-1]) >= agreement:
+            return answers[-1]
+        reason = f"; {failures[-1]}" if failures else ""
         raise Disputed(
             self.network.name,
-            f"{self.network.agreement} endpoints must agree, but of {len(answers)} answers "
+            f"{agreement} endpoints must agree, but of {len(answers)} answers "
             f"{max(answers.count(answer) for answer in answers)} are the same{reason}",
         )
 
     def _usable(self) -> list[Member]:
-        """Those that can be asked in their order, frozen ones last."""
-        return sorted([m for m in self._members if m.usable], key=lambda member: member.frozen)
+        """Those that can be asked in their order, frozen ones after them, those that hang last."""
+        usable = [member for member in self._members if member.usable]
+        return sorted(usable, key=lambda member: (member.hangs, member.frozen))
 
     def _unavailable(self) -> Unavailable:
         self._refuse_wrong_chain()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -31,6 +31,7 @@ from chainwatch.chain.intake import INTAKE, Share, is_crumbled
 from chainwatch.chain.transport import BATCH, Transport, too_big
 from chainwatch.chain.wire import Call, LogFilter
 from chainwatch.model import Header, RawLog, to_hex
+from chainwatch.supervise import place_of
 
 T = TypeVar("T")
 
@@ -49,16 +50,6 @@ MESSAGE_LENGTH = 300
 HTTP_TOO_LARGE = 413
 AWAY = (502, 503, 504)
 """HTTP statuses of a node that cannot answer anything now."""
-
-
-class _Transactions(msgspec.Struct):
-    """The field of a block that names its transactions."""
-
-    transactions: list[str]
-
-
-_parse_transactions = msgspec.json.Decoder(_Transactions).decode
-_parse_receipt = msgspec.json.Decoder(wire.WireReceipt).decode
 
 
 class Block(NamedTuple):
@@ -199,9 +190,9 @@ class Endpoint:
     async def logs_of_each_receipt(self, block: Header) -> list[RawLog]:
         """The same, out of the receipt of each of its transactions."""
         told = await self.ask(Call("eth_getBlockByHash", (to_hex(block.hash), False)))
-        hashes = self._parse(_parse_transactions, told).transactions
+        hashes = self._parse(wire.parse_transactions, told).transactions
         receipts = await self.ask_all([Call("eth_getTransactionReceipt", (name,)) for name in hashes])
-        parsed = [self._parse(_parse_receipt, receipt) for receipt in receipts]
+        parsed = [self._parse(wire.parse_receipt, receipt) for receipt in receipts]
         return self._of_block([log for receipt in parsed for log in receipt.logs], block)
 
     def _of_block(self, entries: Sequence[wire.WireLog], block: Header) -> list[RawLog]:
@@ -361,6 +352,10 @@ class Endpoint:
             return parse(data)
         except ValueError as error:
             raise MalformedAnswer(self.name, f"malformed answer: {self._safe(str(error))}") from None
+        except Exception as error:  # noqa: BLE001 - a stranger's data: whatever it brings a parser to, it is malformed
+            raise MalformedAnswer(
+                self.name, f"malformed answer: {type(error).__name__}{place_of(error)}"
+            ) from None
 
     def _safe(self, text: str) -> str:
         # so long that no part of a secret at its end is left when every secret before it has become shorter
@@ -382,19 +377,12 @@ def _quantity(raw: msgspec.Raw) -> int:
     return wire.quantity(wire.parse_text(raw))
 
 
-async def _all_or_error(questions: Sequence[Any]) -> list[msgspec.Raw]:
+async def _all_or_error(questions: Sequence[Coroutine[Any, Any, msgspec.Raw]]) -> list[msgspec.Raw]:
     """The results of all, none left running when one fails."""
+    tasks = [asyncio.create_task(question) for question in questions]
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(question) for question in questions]
-    except* RpcError as errors:
-        raise _first(errors) from None
-    return [task.result() for task in tasks]
-
-
-def _first(errors: BaseExceptionGroup[RpcError]) -> RpcError:
-    error: Any = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, RpcError)
-    return error
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

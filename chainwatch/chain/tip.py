@@ -10,6 +10,7 @@ import msgspec
 from chainwatch.chain import bloom
 from chainwatch.chain.errors import (
     AnswerTooBig,
+    ChainError,
     DeepReorg,
     Disputed,
     ForeignChain,
@@ -28,7 +29,7 @@ from chainwatch.chain.wire import LogFilter
 from chainwatch.model import Batch, Header, RawLog
 
 
-class Forked(Exception):
+class Forked(ChainError):
     """The block read next is not the child of the one held: a reorg."""
 
 

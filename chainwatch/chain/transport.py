@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,10 +16,12 @@ from chainwatch.chain.errors import (
     HttpStatusError,
     NoRoomForAnswer,
     RateLimited,
+    RpcError,
     RpcTimeout,
     TransportError,
 )
 from chainwatch.chain.intake import INTAKE, NoRoom, TooLarge
+from chainwatch.http_client import Redirected, refuse_redirects, retry_after
 
 BATCH = 64
 """Calls in one JSON-RPC batch."""
@@ -49,7 +49,7 @@ class Transport(Protocol):
 
 
 def open_session() -> aiohttp.ClientSession:
-    """The HTTP client that all endpoints of all networks share: kept-alive connections, no cookies."""
+    """The HTTP client that all endpoints of all networks share: kept-alive connections, no cookies, no redirects."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, limit_per_host=32, ttl_dns_cache=60),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -59,6 +59,7 @@ def open_session() -> aiohttp.ClientSession:
             "Accept-Encoding": "gzip, deflate",
         },
         timeout=aiohttp.ClientTimeout(total=None),
+        middlewares=(refuse_redirects,),
     )
 
 
@@ -88,9 +89,11 @@ def secret_parts(url: SecretStr) -> list[str]:
 
 @contextlib.contextmanager
 def client_errors(name: str) -> Iterator[None]:
-    """Turns what aiohttp raises into `TransportError`, without its texts: they hold URLs."""
+    """Turns what aiohttp raises into `RpcError`, without its texts: they hold URLs."""
     try:
         yield
+    except RpcError:
+        raise
     except TimeoutError:
         raise RpcTimeout(name, "no whole answer in time") from None
     except aiohttp.ClientConnectorDNSError:
@@ -98,10 +101,10 @@ def client_errors(name: str) -> Iterator[None]:
     except aiohttp.ClientConnectorError as error:
         raise TransportError(name, f"cannot connect: {error.strerror or 'refused'}") from None
     except aiohttp.WSServerHandshakeError as error:
-        if error.status == HTTP_TOO_MANY:
-            raise RateLimited(name, "HTTP status 429", _retry_after(error.headers)) from None
+        raise _refusal(name, error.status, error.headers) from None
+    except Redirected as error:
         raise HttpStatusError(name, error.status) from None
-    except (aiohttp.ClientError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - a library's boundary: broken answers come out of it as anything
         raise TransportError(name, f"connection failed ({type(error).__name__})") from None
 
 
@@ -130,16 +133,14 @@ class HttpTransport:
         with client_errors(self.name):
             async with (
                 asyncio.timeout(seconds),
-                self._session.post(
-                    self._url.get_secret_value(), data=body, allow_redirects=False
-                ) as response,
+                self._session.post(self._url.get_secret_value(), data=body) as response,
             ):
                 if response.status == HTTP_TOO_MANY:
-                    raise RateLimited(self.name, "HTTP status 429", _retry_after(response.headers))
+                    raise _refusal(self.name, response.status, response.headers)
                 answer = await self._bounded(response)
                 # some nodes give a JSON-RPC error the status 400 or 500: the error says more than the status
                 if response.status != HTTP_OK and not _holds_rpc_error(answer):
-                    raise HttpStatusError(self.name, response.status)
+                    raise _refusal(self.name, response.status, response.headers)
                 return answer
 
     async def _bounded(self, response: aiohttp.ClientResponse) -> bytes:
@@ -155,15 +156,7 @@ def _holds_rpc_error(answer: bytes) -> bool:
     return answer[:64].lstrip()[:1] in (b"{", b"[") and b'"error"' in answer and b'"jsonrpc"' in answer
 
 
-def _retry_after(headers: Mapping[str, str] | None) -> float | None:
-    """The seconds of a `Retry-After` header, which may be a number or a date (RFC 9110, 10.2.3)."""
-    text = (headers or {}).get("Retry-After")
-    if text is None:
-        return None
-    if text.strip().isdigit():
-        return float(text)
-    try:
-        date = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, date.timestamp() - time.time())
+def _refusal(name: str, status: int, headers: Mapping[str, str] | None) -> RpcError:
+    if status == HTTP_TOO_MANY:
+        return RateLimited(name, "HTTP status 429", retry_after(headers))
+    return HttpStatusError(name, status, retry_after(headers))

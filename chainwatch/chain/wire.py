@@ -8,12 +8,19 @@ Every function raises `ValueError` (msgspec's errors are such) with a text that 
 from __future__ import annotations
 
 from binascii import unhexlify
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from chainwatch.model import ADDRESS_LENGTH, BLOCKS, HASH_LENGTH, LOGS_A_BLOCK, Header, RawLog, to_hex
+
+T = TypeVar("T")
+
+Buffer = bytes | msgspec.Raw
+
+QUANTITY_TEXT = 2 + 64
+"""Characters of a quantity at most: 0x and 256 bits."""
 
 BLOOM_TEXT = 2 + 2 * 256
 """Characters of a bloom: 0x and 256 bytes."""
@@ -113,14 +120,34 @@ class WireReceipt(msgspec.Struct):
     logs: list[WireLog]
 
 
-parse_answer = msgspec.json.Decoder(Answer).decode
-parse_answers = msgspec.json.Decoder(Answer | list[Answer]).decode
-parse_notification = msgspec.json.Decoder(Notification).decode
-parse_logs_answer = msgspec.json.Decoder(LogsAnswer).decode
-parse_logs = msgspec.json.Decoder(list[WireLog]).decode
-parse_header = msgspec.json.Decoder(WireHeader).decode
-parse_receipts = msgspec.json.Decoder(list[WireReceipt]).decode
-parse_text = msgspec.json.Decoder(str).decode
+class WireTransactions(msgspec.Struct):
+    """The field of a block that names its transactions."""
+
+    transactions: list[str]
+
+
+def _parser(decoder: msgspec.json.Decoder[T]) -> Callable[[Buffer], T]:
+    decode = decoder.decode
+
+    def parse(data: Buffer) -> T:
+        try:
+            return decode(data)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+    return parse
+
+
+parse_answer = _parser(msgspec.json.Decoder(Answer))
+parse_answers = _parser(msgspec.json.Decoder(Answer | list[Answer]))
+parse_notification = _parser(msgspec.json.Decoder(Notification))
+parse_logs_answer = _parser(msgspec.json.Decoder(LogsAnswer))
+parse_logs = _parser(msgspec.json.Decoder(list[WireLog]))
+parse_header = _parser(msgspec.json.Decoder(WireHeader))
+parse_receipt = _parser(msgspec.json.Decoder(WireReceipt))
+parse_receipts = _parser(msgspec.json.Decoder(list[WireReceipt]))
+parse_transactions = _parser(msgspec.json.Decoder(WireTransactions))
+parse_text = _parser(msgspec.json.Decoder(str))
 
 _encode = msgspec.json.encode
 
@@ -132,9 +159,9 @@ def request_body(calls: Sequence[tuple[int, Call]]) -> bytes:
 
 
 def quantity(text: str) -> int:
-    """The integer of a ``0x…`` quantity."""
-    if text[:2] != "0x":
-        raise ValueError("a quantity does not begin with 0x")
+    """The integer of a ``0x…`` quantity of up to 256 bits."""
+    if text[:2] != "0x" or len(text) > QUANTITY_TEXT:
+        raise ValueError("a quantity does not begin with 0x, or has more than 256 bits")
     return int(text, 16)
 
 

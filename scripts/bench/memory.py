@@ -193,7 +193,7 @@ class HostileNode(FakeNode):
             if request.transport.is_closing():
                 break
             write(piece)
-            while request.transport.get_write_buffer_size() > MB and not request.transport.is_closing():
+            while request.transport.get_write_buffer_size() > MB and not request.transport.is_closing():  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0)
         request.transport.close()
@@ -301,7 +301,7 @@ class Figures(NamedTuple):
 
 async def measure(name: str, seconds: float) -> Figures:
     """Runs `chainwatch run` for so long against nodes of this kind."""
-    node = subprocess.Popen(
+    node = subprocess.Popen(  # noqa: ASYNC220 - it is started once
         [sys.executable, __file__, "--serve", name],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -41,7 +41,19 @@ QUANTITIES = (
     "result",
 )
 NO_QUANTITY = (
-    *("0x" + "f" * 10_000, "0x" + "9" * 4_301, "0x-1", "0x+1", "-0x1", "0x1.5", "1e5", "0x²", "0x٣", "²", "٣"),
+    *(
+        "0x" + "f" * 10_000,
+        "0x" + "9" * 4_301,
+        "0x-1",
+        "0x+1",
+        "-0x1",
+        "0x1.5",
+        "1e5",
+        "0x²",
+        "0x٣",
+        "²",
+        "٣",
+    ),
     *("0x1 1", "0x_", "0x__1", "0x" + "0" * 20_000 + "zz", "1", "0b1", "0x1\0", "1" * 5_000),
 )
 
@@ -150,7 +162,9 @@ def _digits(dice: Random, tree: Any, key: Any) -> None:
     if key in QUANTITIES and isinstance(tree[key], str):
         tree[key] = dice.choice(NO_QUANTITY)
     elif isinstance(tree[key], str) and tree[key].startswith("0x") and len(tree[key]) > 4:
-        tree[key] = dice.choice((tree[key][2:], tree[key][:-1], tree[key] + "ff", tree[key][:-2] + "²³", "0x"))
+        tree[key] = dice.choice(
+            (tree[key][2:], tree[key][:-1], tree[key] + "ff", tree[key][:-2] + "²³", "0x")
+        )
 
 
 def _number(dice: Random, tree: Any, key: Any) -> None:
@@ -160,12 +174,14 @@ def _number(dice: Random, tree: Any, key: Any) -> None:
 
 def _refusal(dice: Random, tree: Any, key: Any) -> None:
     while isinstance(tree, list) and tree and isinstance(tree[0], dict) and "id" in tree[0]:
-        tree, key = dice.choice(tree), "result"
+        tree = dice.choice(tree)
     if isinstance(tree, dict):
         error: Any = {"code": dice.choice(CODES), "message": dice.choice(MESSAGES)}
         error["data"] = copy.deepcopy(dice.choice(STRANGE))
         whole = tree[""] if "" in tree and isinstance(tree[""], dict) else tree
-        whole["error"] = dice.choice((error, error, error, error["message"], [error], copy.deepcopy(error["data"])))
+        whole["error"] = dice.choice(
+            (error, error, error, error["message"], [error], copy.deepcopy(error["data"]))
+        )
         if dice.random() < 0.7:
             whole.pop("result", None)
 
@@ -188,12 +204,18 @@ def _doubled_member(dice: Random, text: bytes) -> bytes:
     if not found:
         return text + text
     match = dice.choice(found)
-    return text[: match.start()] + match[0] + dice.choice((b"null,", b"[],", b'"0x",')) + text[match.start() :]
+    return (
+        text[: match.start()] + match[0] + dice.choice((b"null,", b"[],", b'"0x",')) + text[match.start() :]
+    )
 
 
 def _stray_bytes(dice: Random, text: bytes) -> bytes:
     at = dice.randrange(len(text))
-    return text[:at] + dice.choice((b"\xff", b"\0", b"\xc0\x80", b"\xed\xa0\x80", b"\x1f\x8b", b",", b"}")) + text[at:]
+    return (
+        text[:at]
+        + dice.choice((b"\xff", b"\0", b"\xc0\x80", b"\xed\xa0\x80", b"\x1f\x8b", b",", b"}"))
+        + text[at:]
+    )
 
 
 def _recoded(dice: Random, text: bytes) -> bytes:
@@ -202,7 +224,19 @@ def _recoded(dice: Random, text: bytes) -> bytes:
 
 def _other(dice: Random, text: bytes) -> bytes:
     return dice.choice(
-        (b"", b" ", b"null", b"NaN", b"[]", b"{}", b"[{}]", b'"x"', b"<html>502</html>", b"[" * 100_000, text + text)
+        (
+            b"",
+            b" ",
+            b"null",
+            b"NaN",
+            b"[]",
+            b"{}",
+            b"[{}]",
+            b'"x"',
+            b"<html>502</html>",
+            b"[" * 100_000,
+            text + text,
+        )
     )
 
 
@@ -214,7 +248,9 @@ _TEXT: tuple[Callable[[Random, bytes], bytes], ...] = (_cut, _doubled_member, _s
 
 def _status(dice: Random, text: bytes) -> Spoilt:
     headers = (("Retry-After", dice.choice(RETRY_AFTER)),) if dice.random() < 0.8 else ()
-    body = dice.choice((text, b"", b"overloaded", b'{"jsonrpc":"2.0","id":1,"error":"' + b"x" * 50_000 + b'"}'))
+    body = dice.choice(
+        (text, b"", b"overloaded", b'{"jsonrpc":"2.0","id":1,"error":"' + b"x" * 50_000 + b'"}')
+    )
     return Spoilt((body,), dice.choice(STATUSES), (*headers, ("Location", "http://127.0.0.1:1/")))
 
 
@@ -229,8 +265,12 @@ def _silent(dice: Random, text: bytes) -> Spoilt:
 
 
 def _encoded(dice: Random, text: bytes) -> Spoilt:
-    body = dice.choice((text, gzip.compress(text)[:-9], gzip.compress(text) + b"x", b"\x1f\x8b", gzip.compress(text)))
-    return Spoilt((body,), headers=(("Content-Encoding", dice.choice(("gzip", "deflate", "br", "x", "gzip, gzip"))),))
+    body = dice.choice(
+        (text, gzip.compress(text)[:-9], gzip.compress(text) + b"x", b"\x1f\x8b", gzip.compress(text))
+    )
+    return Spoilt(
+        (body,), headers=(("Content-Encoding", dice.choice(("gzip", "deflate", "br", "x", "gzip, gzip"))),)
+    )
 
 
 def _raw(dice: Random, text: bytes) -> Spoilt:
@@ -253,4 +293,12 @@ def _raw(dice: Random, text: bytes) -> Spoilt:
     return Spoilt((dice.choice(heads) + text,), 0)
 
 
-_HTTP: tuple[Callable[[Random, bytes], Spoilt], ...] = (_status, _status, _trickled, _silent, _encoded, _raw, _raw)
+_HTTP: tuple[Callable[[Random, bytes], Spoilt], ...] = (
+    _status,
+    _status,
+    _trickled,
+    _silent,
+    _encoded,
+    _raw,
+    _raw,
+)

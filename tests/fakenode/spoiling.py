@@ -86,11 +86,17 @@ class SpoilingNode(FakeNode):
 
     async def announce(self) -> None:
         """As a `FakeNode`, but what it sends is spoilt as well."""
-        news = {"jsonrpc": "2.0", "method": "eth_subscription", "params": {"subscription": "0x1", "result": {}}}
+        news = {
+            "jsonrpc": "2.0",
+            "method": "eth_subscription",
+            "params": {"subscription": "0x1", "result": {}},
+        }
         for socket in list(self._subscribed):
             try:
                 await socket.send_bytes(
-                    spoilt_text(self._dice, news) if self._dice.random() < self.rate else json.dumps(news).encode()
+                    spoilt_text(self._dice, news)
+                    if self._dice.random() < self.rate
+                    else json.dumps(news).encode()
                 )
             except ConnectionError:
                 continue  # the other side has had enough
