@@ -48,7 +48,8 @@ class PacedTransport:
     ) -> None:
         self.name = transport.name
         self._unanswered: dict[str, Request] = {}
-        """The first request of each kind that it did not answer in time, or with far too much, until it has answered one of that kind."""
+        """The first request of each kind that it did not answer in time, or with far too much, until it answers one of
+        that kind."""
         self.rate = most
         """Calls a second that are allowed now; None for any number."""
         self.took: float | None = None

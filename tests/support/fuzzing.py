@@ -10,9 +10,11 @@ import asyncio
 import time
 from random import Random
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from structlog.testing import capture_logs
 
+from chainwatch.chain import member
 from chainwatch.chain.intake import INTAKE
 from tests.fakenode import FakeChain, FakeNode
 from tests.fakenode.spoiling import SpoilingNode
@@ -27,11 +29,14 @@ TARGETS: tuple[tuple[str, ...], ...] = (
 )
 """What is spoilt in a round; empty: any answer, in ways of which none hides what is there."""
 
-BEFORE, MORE = 60, 10
+BEFORE, MORE = 60, 20
 """Blocks that are there at first, the older of which are read by range, and that come one by one."""
 
 WITHIN = 10.0
 """Seconds for all the first blocks, and for each of the others."""
+
+OFTEN = {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05, "LONGEST_PAUSE_LIMITED": 0.2, "REFUSED_PAUSE": 0.1}
+"""Pauses of an endpoint that failed: so short that it is asked again and again, and spoils more."""
 
 MOST_LINES = 30
 LONGEST_LINE = 4_000
@@ -60,7 +65,7 @@ async def play_round(seed: int) -> Round:
     troubles: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: troubles.append(repr(context)))
     begun = time.monotonic()
-    with capture_logs() as lines:
+    with capture_logs() as lines, patch.multiple(member, **OFTEN):
         async with (
             SpoilingNode(chain, dice, dice.choice((0.1, 0.5, 1.0)), target) as broken,
             FakeNode(chain) as honest,
@@ -68,6 +73,8 @@ async def play_round(seed: int) -> Round:
             kind = dice.choice(("http", "http", "http", "websocket"))
             broken.batches = dice.random() < 0.8
             broken.by_hash = dice.random() < 0.8
+            if "eth_getBlockReceipts" in target:  # they are asked for where the logs are doubtful
+                broken.fail("eth_getLogs", "result", [], times=None)
             urls = [broken.ws_url if kind == "websocket" else broken.http_url, honest.http_url]
             settings = network_settings(*urls, start_block=0, reorg_window=20)
             async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
