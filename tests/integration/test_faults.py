@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -190,14 +191,13 @@ async def test_any_fault_at_a_boundary_is_told_and_loses_nothing(
                     try:
                         await eventually(lambda: len(_checkpoints(database)) == 2)
                         for number, fault in enumerate(FAULTS, 1):
+                            noticed = partial(_notices, monitor, lines, database)
+                            known = noticed()
+                            injector.armed = FAULTS[fault]
                             try:
-                                known = _notices(monitor, lines)
-                                injector.armed = FAULTS[fault]
                                 await _live_on(alpha, beta, number, database, receiver)
                                 await eventually(lambda: injector.armed is None)
-                                await eventually(
-                                    lambda: _is_told(database) or _notices(monitor, lines) > known
-                                )  # noqa: B023
+                                await eventually(partial(_is_more, noticed, known))
                             except AssertionError as error:
                                 raise AssertionError(f"after {fault}: {error}") from error
                     finally:
@@ -239,12 +239,13 @@ def _statuses(database: Database) -> dict[str, int]:
         return transfers.counts(connection).get("connext", {})
 
 
-def _is_told(database: Database) -> bool:
-    with database.reading() as connection:
-        return any(a.name == supervise.TASK_FAILED for a in alerts.firing(connection))
-
-
-def _notices(monitor: Monitor, lines: list[Any]) -> int:
-    """What tells of a fault that another try is all there is to: lines of the log, endpoints' errors in `status`."""
+def _notices(monitor: Monitor, lines: list[Any], database: Database) -> int:
+    """What tells of faults: alerts about tasks; lines of the log and endpoints' errors where another try is all there is."""
     errors = sum(e.errors for pool in monitor._pools.values() for e in pool.endpoints)
-    return errors + sum(line["log_level"] in ("warning", "error", "critical") for line in lines)
+    with database.reading() as connection:
+        failed = sum(a.name == supervise.TASK_FAILED for a in alerts.list_alerts(connection))
+    return errors + failed + sum(line["log_level"] in ("warning", "error", "critical") for line in lines)
+
+
+def _is_more(noticed: Callable[[], int], known: int) -> bool:
+    return noticed() > known
