@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Protocol
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiohttp
 from pydantic import SecretStr
@@ -21,7 +21,11 @@ from chainwatch.chain.errors import (
     TransportError,
 )
 from chainwatch.chain.intake import INTAKE, NoRoom, TooLarge
+from chainwatch.dns import Connector
 from chainwatch.http_client import Redirected, refuse_redirects, retry_after
+
+KEY_MIN = 6
+"""Characters of a part of a URL from which on it may be a key."""
 
 BATCH = 64
 """Calls in one JSON-RPC batch."""
@@ -51,7 +55,7 @@ class Transport(Protocol):
 def open_session() -> aiohttp.ClientSession:
     """The HTTP client that all endpoints of all networks share: kept-alive connections, no cookies, no redirects."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, limit_per_host=32, ttl_dns_cache=60),
+        connector=Connector(limit_per_host=32),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={
             "Content-Type": "application/json",
@@ -80,11 +84,12 @@ def secret_parts(url: SecretStr) -> list[str]:
     parts = urlsplit(url.get_secret_value())
     pieces = [
         *parts.path.split("/"),
-        *(value for _, value in parse_qsl(parts.query)),
-        parts.password,
-        parts.username,
+        *(value or name for name, value in parse_qsl(parts.query, keep_blank_values=True)),
+        parts.password or "",
+        parts.username or "",
     ]
-    return sorted({piece for piece in pieces if piece and len(piece) >= 6}, key=len, reverse=True)
+    spelt = {form for piece in pieces for form in (piece, unquote(piece))}
+    return sorted({form for form in spelt if len(form.strip()) >= KEY_MIN}, key=len, reverse=True)
 
 
 @contextlib.contextmanager
