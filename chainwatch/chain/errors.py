@@ -64,19 +64,22 @@ class AnswerTooBig(RpcError):
     """An answer larger than chainwatch is ready to hold."""
 
 
+class NoRoomForAnswer(AnswerTooBig):
+    """An answer that there is no room for while so many others are being read: no fault of the endpoint."""
+
+
 class Unforeseen(RpcError):
     """Asking an endpoint failed by an exception that nobody thought of; ``what`` names its class and place."""
 
 
 class NodeError(RpcError):
-    """The node understood and answered with a JSON-RPC error: ``code``, ``message``, ``data``."""
+    """The node understood and answered with a JSON-RPC error: ``code``, ``message``."""
 
-    def __init__(self, endpoint: str, method: str, code: int, message: str, data: object = None) -> None:
+    def __init__(self, endpoint: str, method: str, code: int, message: str) -> None:
         super().__init__(endpoint, f"{method} failed with code {code}: {message}")
         self.method = method
         self.code = code
         self.message = message
-        self.data = data
 
 
 class NotThere(RpcError):

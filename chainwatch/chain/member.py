@@ -29,6 +29,7 @@ from chainwatch.chain.errors import (
     RpcTimeout,
     TransportError,
     Unforeseen,
+    bare,
 )
 from chainwatch.chain.latency import Latencies
 from chainwatch.chain.pace import PacedTransport
@@ -216,14 +217,14 @@ class Member:
         except RangeTooWide as error:
             if error.timed_out:
                 self._failed(error)
-            raise
+            raise bare(error) from None
         except NotThere as error:
             self.last_answer_at = self._clock()
             self._failed(error)
-            raise
+            raise bare(error) from None
         except RpcError as error:
             self._failed(error)
-            raise
+            raise bare(error) from None
         except (asyncio.CancelledError, ChainError):
             raise
         except BaseException as error:  # noqa: BLE001 - one endpoint's answer must not end what reads the others'

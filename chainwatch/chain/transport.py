@@ -14,18 +14,18 @@ from pydantic import SecretStr
 from chainwatch.chain.errors import (
     AnswerTooBig,
     HttpStatusError,
+    NoRoomForAnswer,
     RateLimited,
     RpcError,
     RpcTimeout,
     TransportError,
 )
+from chainwatch.chain.intake import INTAKE, NoRoom, TooLarge
 from chainwatch.dns import Connector
 from chainwatch.http_client import Redirected, refuse_redirects, retry_after, unix_time
 
 KEY_MIN = 6
 """Characters of a part of a URL from which on it may be a key."""
-MAX_ANSWER = 32 * 1024 * 1024
-"""Bytes of one answer after decompression; more is refused while it is being read."""
 
 BATCH = 64
 """Calls in one JSON-RPC batch."""
@@ -60,7 +60,11 @@ def open_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=Connector(limit_per_host=32),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Content-Type": "application/json", "User-Agent": "chainwatch"},
+        headers={
+            "Content-Type": "application/json",
+            "User-Agent": "chainwatch",
+            "Accept-Encoding": "gzip, deflate",
+        },
         timeout=aiohttp.ClientTimeout(total=None),
         middlewares=(refuse_redirects,),
     )
@@ -112,6 +116,17 @@ def client_errors(name: str) -> Iterator[None]:
         raise TransportError(name, f"connection failed ({type(error).__name__})") from None
 
 
+@contextlib.contextmanager
+def too_big(name: str) -> Iterator[None]:
+    """Turns what is said of an answer that is too large, or that there is no room for, into `AnswerTooBig`."""
+    try:
+        yield
+    except TooLarge as error:
+        raise AnswerTooBig(name, f"the answer is too large: {error}") from None
+    except NoRoom as error:
+        raise NoRoomForAnswer(name, f"no room for the answer now: {error}") from None
+
+
 class HttpTransport:
     """One HTTP(S) URL."""
 
@@ -155,17 +170,15 @@ class HttpTransport:
 
     async def _bounded(self, response: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > MAX_ANSWER:
-                raise AnswerTooBig(self.name, f"the answer is larger than {MAX_ANSWER} bytes")
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        with too_big(self.name), INTAKE.share(self.name) as share:
+            async for chunk in response.content.iter_any():
+                share.take(len(chunk))
+                chunks.append(chunk)
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _holds_rpc_error(answer: bytes) -> bool:
-    return answer.lstrip()[:1] in (b"{", b"[") and b'"error"' in answer and b'"jsonrpc"' in answer
+    return answer[:64].lstrip()[:1] in (b"{", b"[") and b'"error"' in answer and b'"jsonrpc"' in answer
 
 
 def _refusal(name: str, status: int, headers: Mapping[str, str] | None) -> RpcError:

@@ -118,8 +118,11 @@ class Database:
         """Run ``job`` on a reader connection in a worker thread."""
 
         def run() -> T:
-            with self.reading() as connection:
-                return job(connection)
+            try:
+                with self.reading() as connection:
+                    return job(connection)
+            except StopIteration as error:
+                raise _for_future(error) from error
 
         return await asyncio.to_thread(run)
 
@@ -163,8 +166,8 @@ class Database:
         try:
             with self.transaction() as connection:
                 result = job.run(connection)
-        except Exception as error:  # noqa: BLE001 - handed to the one who waits for it
-            job.future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
+            job.future.set_exception(_for_future(error))
         else:
             job.future.set_result(result)
 
@@ -185,23 +188,28 @@ class Database:
                         # The database is the trouble, not this job: all are told. The savepoint is not touched: SQLite
                         # may have rolled back everything, and to miss it would hide what is wrong.
                         raise
-                    except Exception as error:  # noqa: BLE001 - handed to the one who waits for it
+                    except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
                         savepoint.rollback()
-                        job.future.set_exception(error)
+                        job.future.set_exception(_for_future(error))
                     else:
                         savepoint.commit()
                         done.append((job, result))
-        except Exception as error:  # noqa: BLE001 - handed to all who wait for this commit
+        except BaseException as error:  # noqa: BLE001 - handed to all who wait for this commit
             waiting = [job for job in jobs if not job.future.done()]
             if len(jobs) > 1 and not (isinstance(error, StoreError) and error.transient):
                 for job in waiting:  # one of them may be at fault
                     self._commit_together([job])
                 return
             for job in waiting:
-                job.future.set_exception(error)
+                job.future.set_exception(_for_future(error))
             return
         for job, result in done:
             job.future.set_result(result)
+
+
+def _for_future(error: BaseException) -> BaseException:
+    """``error`` as a future can hold it: a `StopIteration` would leave the one who waits for it waiting for ever."""
+    return RuntimeError("a job raised StopIteration") if isinstance(error, StopIteration) else error
 
 
 class _Job:
