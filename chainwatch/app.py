@@ -227,13 +227,25 @@ class Monitor:
     async def _read(self, name: str) -> None:
         settings = self._settings.networks[name]
         pool = self._pools[name] = Pool(settings, self._session, self._clock)
-        observer = self._observers[name] = Observer(settings, self._plan.watches[name], pool, self._clock)
+        observer = self._observers[name] = Observer(
+            settings, self._plan.watches[name], pool, self._clock, partial(self._reach_back, name)
+        )
         checkpoint = (await self._load(blocks.checkpoints)).get(name)
         window = await self._load(lambda c: blocks.window(c, name))
         pool.remember(self._ranges)
         async with pool:
             async for item in observer.batches(checkpoint, window):
                 await self._process([item])
+
+    async def _reach_back(self, name: str) -> int | None:
+        """The time since when blocks of a network that is read for the first time tell of transfers under way.
+
+        That is while it was others that were read, and no longer than a step may take.
+        """
+        checkpoints = await self._load(blocks.checkpoints)
+        longest = max((step.within for flow in self._plan.flows for step in flow.expected), default=0)
+        others = [c.first_timestamp for other, c in checkpoints.items() if other != name]
+        return max(min(others), int(self._clock()) - longest) if others else None
 
     async def _process(self, items: Sequence[Item]) -> None:
         await self._judge(lambda connection, now: self._pipeline.process(connection, items, now))
