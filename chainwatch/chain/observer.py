@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -24,7 +24,7 @@ from chainwatch.chain.errors import (
     WrongChain,
 )
 from chainwatch.chain.headers import HeaderWindow
-from chainwatch.chain.history import read_range
+from chainwatch.chain.history import block_at, read_range
 from chainwatch.chain.member import HEAD_SLACK, EndpointStatus
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
@@ -85,7 +85,9 @@ class Observer:
         pool: Pool,
         clock: Callable[[], float],
         chain_time: ChainTime | None = None,
+        reach_back: Callable[[], Awaitable[int | None]] | None = None,
     ) -> None:
+        """``reach_back`` says which time the first block ever read is not to be later than, where no block is configured."""
         self._network = network
         self._watch = watch
         self._pool = pool
@@ -97,6 +99,7 @@ class Observer:
         """Since when none of the endpoints that answer knows the blocks that were read."""
         self._behind_since: float | None = None
         """Since when the newest head is below the last block read."""
+        self._reach_back = reach_back
         self._news = asyncio.Event()
         self._window = HeaderWindow(network.reorg_window)
         self._last: Header | None = None
@@ -125,8 +128,8 @@ class Observer:
         """All blocks after ``checkpoint``, for ever; ``headers`` are the stored ones of the window.
 
         Each item must be stored before the next is asked for. Without a checkpoint it begins at the network's
-        ``start_block``, else at the head. Trouble in reading is retried for ever; raised are only `DeepReorg`, and
-        `WrongChain` before the first answer.
+        ``start_block``, else where ``reach_back`` says, else at the head. Trouble in reading is retried for ever; raised
+        are only `DeepReorg`, and `WrongChain` before the first answer.
         """
         if checkpoint is not None:
             self._begin_at(checkpoint, headers)
@@ -193,7 +196,7 @@ class Observer:
         self._note_head(head, asked)
         target = head.number - self._network.confirmations
         if self._next is None:
-            self._next = max(target, 0)
+            self._next = await self._first(head, max(target, 0))
         if await self._is_replaced(head, target):
             replacement = await self._replacement(head, target)
             if replacement is not None:
@@ -211,6 +214,17 @@ class Observer:
         seen = None if asked_at < self._settled_at else self._seen(head, asked)
         if seen is not None:
             yield seen
+
+    async def _first(self, head: Header, newest: int) -> int:
+        """The first block ever to be read: ``newest``, or one from before the time that what is under way needs."""
+        since = None if self._reach_back is None else await self._reach_back()
+        if since is None or since >= head.timestamp:
+            return newest
+        try:
+            return min(newest, max(0, await block_at(self._pool, since) - 1))
+        except NotThere as error:
+            self._log.trouble(self._clock(), "begins at the head: earlier blocks are not to be had", error)
+            return newest
 
     async def _newest(self) -> Header:
         """The head of the first endpoint that is not behind; when all are, of the one that is least."""

@@ -38,7 +38,8 @@ class NetworkSettings(Table):
         default=None,
         ge=0,
         le=2**32 - 1,
-        description="First block to read, on the first run only. Default: the head at that time.",
+        description="First block to read, on the first run only. Default: the head at that time; where other networks were "
+        "read before, as far back as transfers under way need.",
     )
     confirmations: StrictInt = Field(
         default=0, ge=0, description="Blocks to stay behind the head before acting. Reorgs undo either way."

@@ -151,15 +151,25 @@ def waiting_on(connection: sa.Connection, network: str, limit: int) -> list[Tran
     return load_ids(connection, {d.transfer_id for d in found})
 
 
-def unfinished(connection: sa.Connection, after: int, limit: int) -> list[Transfer]:
-    """Up to ``limit`` transfers that are not complete or have an alert that fires, with ids above ``after``, ascending."""
-    statement = (
-        sa.select(*(transfers.c[name] for name in _READ))
-        .where(sa.or_(transfers.c.status != "complete", transfers.c.firing == 1), transfers.c.id > after)
-        .order_by(transfers.c.id)
-        .limit(limit)
-    )
-    return [_transfer(row) for row in connection.execute(statement)]
+def page(
+    connection: sa.Connection, after: int, limit: int, flows: Sequence[str] | None = None
+) -> list[Transfer]:
+    """Up to ``limit`` transfers, of ``flows`` only where they are given, with ids above ``after``, ascending."""
+    statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.id > after)
+    if flows is not None:
+        statement = statement.where(transfers.c.flow.in_(flows))
+    return [_transfer(row) for row in connection.execute(statement.order_by(transfers.c.id).limit(limit))]
+
+
+def flow_names(connection: sa.Connection) -> list[str]:
+    """The names of the flows of which transfers are stored."""
+    return list(connection.execute(sa.select(transfers.c.flow).distinct()).scalars())
+
+
+def forget_events(connection: sa.Connection, some: Sequence[Transfer]) -> None:
+    """Store these transfers without their events, which are to be found anew; what was raised and awaited stays."""
+    rows = [(_State.encoded(msgspec.structs.replace(t, occurrences=(), searched=False)), t.id) for t in some]
+    bulk.change(connection, "UPDATE transfers SET state = ? WHERE id = ?", rows)
 
 
 class Filter(msgspec.Struct, frozen=True):

@@ -212,13 +212,15 @@ def test_transfers_are_counted_by_flow_and_status(connection: sa.Connection) -> 
     assert transfers.counts(connection) == {"bridge": {"open": 2, "complete": 1}, "other": {"open": 1}}
 
 
-def test_unfinished_transfers_are_read_in_pages(connection: sa.Connection) -> None:
+def test_transfers_are_read_in_pages(connection: sa.Connection) -> None:
     stored = save(connection, transfer("1"), transfer("2", status="complete"), transfer("3", status="orphan"))
 
-    first = transfers.unfinished(connection, 0, 1)
-    rest = transfers.unfinished(connection, first[-1].id, 10)
+    first = transfers.page(connection, 0, 1)
+    rest = transfers.page(connection, first[-1].id, 10)
 
-    assert [t.id for t in (*first, *rest)] == [stored[0].id, stored[2].id]
+    assert [t.id for t in first] == [stored[0].id]
+    assert [t.id for t in rest] == [stored[1].id, stored[2].id]
+    assert transfers.page(connection, 0, 10, ["another"]) == []
 
 
 def test_a_row_that_something_else_wrote_is_refused_in_clear_words(connection: sa.Connection) -> None:
