@@ -152,7 +152,7 @@ async def test_a_server_that_is_away_is_a_failed_delivery_that_names_no_secret_s
     await server.stop()
     with pytest.raises(DeliveryError) as caught:
         await _deliver(_provider(f"{server.url}/token"))
-    assert str(caught.value) == "the webhook cannot be reached: ClientConnectorError"
+    assert str(caught.value) == "the webhook cannot be reached: the connection was refused"
     assert caught.value.__cause__ is None
 
 
