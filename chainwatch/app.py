@@ -160,8 +160,9 @@ class Monitor:
         await self._take_up_changed_flows()
         ranges = await self._load(lambda c: schema.get_property(c, RANGES_PROPERTY))
         self._ranges = msgspec.json.decode(ranges or "{}", type=dict[str, int])
-        await self._scheduler.start()
+        self._scheduler.start()
         start = self._supervisor.start
+        start("deadlines", self._scheduler.run)
         for name in self._plan.watches:
             start(f"network {name}", partial(self._follow, name))
             start(f"lookback {name}", partial(self._look_back, name))
@@ -184,8 +185,8 @@ class Monitor:
     async def stop(self) -> None:
         """End every task; what is under way and not committed is done again after the next start."""
         _log.info("stopping")
-        await self._scheduler.stop()
         await self._dispatch.stop()
+        self._scheduler.stop()
 
     async def raise_signals(self, signals: Sequence[Signal]) -> None:
         """Let signals that are not about transfers take their way to the receivers."""

@@ -61,18 +61,13 @@ class DeadlineScheduler:
         self._refill_at = 0.0
         self._come: list[Deadline] = []
         self._work = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Take up the open deadlines from the table, those long past among them, and hand over from now on."""
+    def start(self) -> None:
+        """Start the timers; `run` does the rest."""
         self._scheduler.start()
-        self._task = asyncio.create_task(self._run(), name="deadlines")
 
-    async def stop(self) -> None:
-        """Hand nothing over any more; what was being handed over is cut short (it is still in the table)."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+    def stop(self) -> None:
+        """No timer goes off any more."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 
@@ -86,7 +81,12 @@ class DeadlineScheduler:
             if self._held.pop(pair, None) is not None:
                 self._scheduler.remove_job(_job_id(*pair))
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """For ever: take up the open deadlines from the table, those long past among them, and hand over.
+
+        May be run again after it failed: what was being handed over then is still in the table.
+        """
+        self._reached, self._refill_at = START, 0.0
         while True:
             self._work.clear()
             now = self._clock.now()

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
+from chainwatch import supervise
 from chainwatch.alerting import scheduler as schedulers
 from chainwatch.alerting.scheduler import DeadlineScheduler, Position
-from chainwatch.model import Deadline
+from chainwatch.model import Deadline, Signal
+from chainwatch.supervise import Supervisor
 from tests.unit.alerting.helpers import eventually
 
 
@@ -21,6 +23,7 @@ class Table:
         self.handed: list[Deadline] = []
         self.calls = 0
         self.failures = 0
+        self.failure: BaseException = RuntimeError("the database is away")
         self.during_load: Callable[[], None] = lambda: None
 
     async def load(self, after: Position, until: int, limit: int) -> Sequence[Deadline]:
@@ -36,7 +39,7 @@ class Table:
         self.calls += 1
         if self.failures:
             self.failures -= 1
-            raise RuntimeError("the database is away")
+            raise self.failure
         self.handed += deadlines
 
 
@@ -49,7 +52,21 @@ def table() -> Table:
 async def scheduler(table: Table) -> AsyncIterator[DeadlineScheduler]:
     scheduler = DeadlineScheduler(table.load, table.due)
     yield scheduler
-    await scheduler.stop()
+    await SUPERVISOR.stop(0.0, first=lambda _: True)
+    scheduler.stop()
+
+
+async def _nobody(_signals: Sequence[Signal]) -> None:
+    pass
+
+
+SUPERVISOR = Supervisor(_nobody)
+
+
+def begin(scheduler: DeadlineScheduler) -> None:
+    """Run it as the monitor does."""
+    scheduler.start()
+    SUPERVISOR.start("deadlines", scheduler.run)
 
 
 def _due_in(seconds: float, transfer_id: int = 1) -> Deadline:
@@ -60,7 +77,7 @@ async def test_deadlines_missed_while_the_process_was_down_are_handed_over_at_st
     table: Table, scheduler: DeadlineScheduler
 ) -> None:
     table.rows = [_due_in(-86_400, 1), _due_in(-5, 2), _due_in(3600, 3)]
-    await scheduler.start()
+    begin(scheduler)
     await eventually(lambda: len(table.handed) >= 2)
     await asyncio.sleep(0.05)
     assert table.handed == table.rows[:2]
@@ -70,7 +87,7 @@ async def test_a_deadline_that_comes_due_is_handed_over_within_its_second(
     table: Table, scheduler: DeadlineScheduler
 ) -> None:
     deadline = _due_in(1)
-    await scheduler.start()
+    begin(scheduler)
     await eventually(lambda: table.reads == [0])
     scheduler.added([deadline])
     await eventually(lambda: table.handed == [deadline])
@@ -79,7 +96,7 @@ async def test_a_deadline_that_comes_due_is_handed_over_within_its_second(
 
 async def test_a_cancelled_deadline_is_not_handed_over(table: Table, scheduler: DeadlineScheduler) -> None:
     table.rows = [_due_in(1, 1), _due_in(1, 2)]
-    await scheduler.start()
+    begin(scheduler)
     await eventually(lambda: table.reads == [2])
     scheduler.cancelled([(1, "execute"), (99, "never held")])
     await eventually(lambda: len(table.handed) >= 1)
@@ -91,7 +108,7 @@ async def test_many_that_come_due_at_once_are_handed_over_together(
     table: Table, scheduler: DeadlineScheduler
 ) -> None:
     table.rows = [_due_in(1, n) for n in range(500)]
-    await scheduler.start()
+    begin(scheduler)
     await eventually(lambda: len(table.handed) == 500)
     assert table.calls <= 3
 
@@ -101,7 +118,7 @@ async def test_a_deadline_committed_while_the_table_is_read_is_not_missed(
 ) -> None:
     deadline = _due_in(1)
     table.during_load = lambda: scheduler.added([deadline])
-    await scheduler.start()
+    begin(scheduler)
     await eventually(lambda: bool(table.handed))
     assert table.handed == [deadline]
 
@@ -111,7 +128,7 @@ async def test_more_than_can_be_held_are_read_page_by_page_s10(
 ) -> None:
     monkeypatch.setattr(schedulers, "JOBS_MAX", 10)
     table.rows = [_due_in(-9, n) for n in range(95)]
-    await scheduler.start()
+    begin(scheduler)
     await eventually(lambda: len(table.handed) == 95)
     assert table.handed == table.rows
     assert max(table.reads) <= 10
@@ -121,7 +138,7 @@ async def test_those_beyond_the_room_are_held_once_there_is_room_again(
     table: Table, scheduler: DeadlineScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schedulers, "JOBS_MAX", 4)
-    await scheduler.start()
+    begin(scheduler)
     await eventually(lambda: table.reads == [0])
     table.rows = [_due_in(1, n) for n in range(12)]
     scheduler.added(table.rows)
@@ -135,9 +152,21 @@ async def test_deadlines_that_could_not_be_handed_over_are_handed_over_again(
     monkeypatch.setattr(schedulers, "RETRY_AFTER", 0.01)
     table.rows = [_due_in(-5)]
     table.failures = 2
-    await scheduler.start()
+    begin(scheduler)
     await eventually(lambda: table.handed == table.rows)
     assert table.calls == 3
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(1), MemoryError()])
+async def test_no_error_of_any_class_ends_the_handing_over(
+    table: Table, scheduler: DeadlineScheduler, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(supervise, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(schedulers, "RETRY_AFTER", 0.01)
+    table.rows = [_due_in(-5)]
+    table.failures, table.failure = 1, error
+    begin(scheduler)
+    await eventually(lambda: table.handed == table.rows)
 
 
 async def test_a_table_that_cannot_be_read_is_read_again(
@@ -152,7 +181,7 @@ async def test_a_table_that_cannot_be_read_is_read_again(
             raise RuntimeError("the database is away")
 
     table.during_load = fail
-    await scheduler.start()
+    begin(scheduler)
     await eventually(lambda: bool(table.handed))
     assert table.handed == table.rows
     assert not next(failures, False), "both failures were met"
@@ -162,7 +191,7 @@ async def test_a_deadline_is_handed_over_again_only_when_it_was_armed_again(
     table: Table, scheduler: DeadlineScheduler
 ) -> None:
     deadline = _due_in(-5)
-    await scheduler.start()
+    begin(scheduler)
     await eventually(lambda: table.reads == [0])
     scheduler.added([deadline])
     await eventually(lambda: table.handed == [deadline])
