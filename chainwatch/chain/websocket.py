@@ -75,19 +75,23 @@ class WebSocketTransport:
             self._waiting.pop(id, None)
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        async for message in socket:
-            if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                break
-            data: bytes = message.data.encode() if isinstance(message.data, str) else message.data
-            try:
-                head = wire.parse_notification(data)
-            except ValueError:
-                raise MalformedAnswer(self.name, "a WebSocket message that is not JSON-RPC") from None
-            if head.method is not None:
-                self._on_news()
-            elif (future := self._waiting.get(head.id)) is not None and not future.done():
-                future.set_result(data)
-        self._fail_waiting()
+        try:
+            async for message in socket:
+                if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                    break
+                self._take(message.data.encode() if isinstance(message.data, str) else message.data)
+        finally:
+            self._fail_waiting()
+
+    def _take(self, data: bytes) -> None:
+        try:
+            head = wire.parse_notification(data)
+        except ValueError:
+            raise MalformedAnswer(self.name, "a WebSocket message that is not JSON-RPC") from None
+        if head.method is not None:
+            self._on_news()
+        elif (future := self._waiting.get(head.id)) is not None and not future.done():
+            future.set_result(data)
 
     def _fail_waiting(self) -> None:
         for future in self._waiting.values():
