@@ -127,8 +127,11 @@ class Database:
         """Run ``job`` on a reader connection in a worker thread."""
 
         def run() -> T:
-            with self.reading() as connection:
-                return job(connection)
+            try:
+                with self.reading() as connection:
+                    return job(connection)
+            except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
+                raise _portable(error) from None
 
         return await asyncio.to_thread(run)
 
@@ -172,8 +175,8 @@ class Database:
         try:
             with self.transaction() as connection:
                 result = job.run(connection)
-        except Exception as error:  # noqa: BLE001 - handed to the one who waits for it
-            job.future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
+            job.future.set_exception(_portable(error))
         else:
             job.future.set_result(result)
 
@@ -194,23 +197,32 @@ class Database:
                         # The database is the trouble, not this job: all are told. The savepoint is not touched: SQLite
                         # may have rolled back everything, and to miss it would hide what is wrong.
                         raise
-                    except Exception as error:  # noqa: BLE001 - handed to the one who waits for it
+                    except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
                         savepoint.rollback()
-                        job.future.set_exception(error)
+                        job.future.set_exception(_portable(error))
                     else:
                         savepoint.commit()
                         done.append((job, result))
-        except Exception as error:  # noqa: BLE001 - handed to all who wait for this commit
+        except BaseException as error:  # noqa: BLE001 - handed to all who wait for this commit
             waiting = [job for job in jobs if not job.future.done()]
             if len(jobs) > 1 and not (isinstance(error, StoreError) and error.transient):
                 for job in waiting:  # one of them may be at fault
                     self._commit_together([job])
                 return
             for job in waiting:
-                job.future.set_exception(error)
+                job.future.set_exception(_portable(error))
             return
         for job, result in done:
             job.future.set_result(result)
+
+
+def _portable(error: BaseException) -> Exception:
+    """``error``, or one in its place where a future would lose it, or take it for the end of its task or of the process."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    stand_in = RuntimeError(f"{type(error).__name__} in the database's thread")
+    stand_in.__cause__ = error
+    return stand_in
 
 
 class _Job:
