@@ -160,6 +160,7 @@ class Monitor:
         await self._take_up_changed_flows()
         ranges = await self._load(lambda c: schema.get_property(c, RANGES_PROPERTY))
         self._ranges = msgspec.json.decode(ranges or "{}", type=dict[str, int])
+        self._scheduler.start()
         start = self._supervisor.start
         start("deadlines", self._scheduler.run)
         for name in self._plan.watches:
@@ -185,6 +186,7 @@ class Monitor:
         """End every task; what is under way and not committed is done again after the next start."""
         _log.info("stopping")
         await self._dispatch.stop()
+        self._scheduler.stop()
 
     async def raise_signals(self, signals: Sequence[Signal]) -> None:
         """Let signals that are not about transfers take their way to the receivers."""

@@ -81,25 +81,27 @@ class WebSocketTransport:
             self._waiting.pop(id, None)
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        async for message in socket:
-            if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                break
-            data: bytes = message.data
-            try:
-                head = wire.parse_notification(data)
-            except ValueError:
-                raise MalformedAnswer(self.name, "a WebSocket message that is not JSON-RPC") from None
-            if head.method is not None:
-                self._on_news()
-            elif (future := self._waiting.get(head.id)) is not None and not future.done():
-                future.set_result(data)
-            del message, data  # or they would be held until the next comes
-        over = socket.exception()
-        if isinstance(over, aiohttp.WebSocketError) and over.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
-            self._fail_waiting(
-                AnswerTooBig(self.name, f"a WebSocket message of more than {MAX_MESSAGE} bytes")
-            )
-        self._fail_waiting()
+        try:
+            async for message in socket:
+                if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                    break
+                self._take(message.data)
+                del message  # or it would be held until the next comes
+        finally:
+            over = socket.exception()
+            if isinstance(over, aiohttp.WebSocketError) and over.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+                self._fail_waiting(AnswerTooBig(self.name, f"a message of more than {MAX_MESSAGE} bytes"))
+            self._fail_waiting()
+
+    def _take(self, data: bytes) -> None:
+        try:
+            head = wire.parse_notification(data)
+        except ValueError:
+            raise MalformedAnswer(self.name, "a WebSocket message that is not JSON-RPC") from None
+        if head.method is not None:
+            self._on_news()
+        elif (future := self._waiting.get(head.id)) is not None and not future.done():
+            future.set_result(data)
 
     def _fail_waiting(self, error: RpcError | None = None) -> None:
         for future in self._waiting.values():
