@@ -28,6 +28,7 @@ from chainwatch.store import alerts, folding, outbox
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.store.outbox import Queued
+from chainwatch.supervise import failure_of
 
 POLL = 5.0
 """Seconds after which the queue is looked at without a wake-up: other processes operate on it too."""
@@ -254,14 +255,12 @@ class ReceiverQueue:
         try:
             if not notification.alerts and notification.kind != "digest":
                 return DeliveryError("its alerts are no longer stored", permanent=True)
-            await self._provider.deliver(notification, session)
-        except DeliveryError as error:
-            self._breaker_failed()
-            return error
-        except Exception as error:  # noqa: BLE001 - a message that breaks its provider must not stop the queue
-            self._breaker_failed()
-            return DeliveryError(f"the provider broke: {type(error).__name__}")
-        else:
+            error = await failure_of(partial(self._provider.deliver, notification, session))
+            if error is not None:
+                self._breaker_failed()
+                if isinstance(error, DeliveryError):
+                    return error
+                return DeliveryError(f"the provider broke: {type(error).__name__}")
             if self._breaker.is_open:
                 self._look_at = 0.0  # a probe looks at one only
             self._breaker.succeeded()
@@ -383,13 +382,14 @@ class _Marks:
         while self._waiting:
             some, self._waiting = self._waiting, []
             rows = [(notification_id, at) for notification_id, at, _ in some]
-            error: StoreError | None = None
-            try:
-                await self._settle(
-                    partial(self._database.write, partial(outbox.mark_delivered, delivered=rows))
+            error = await failure_of(
+                partial(
+                    self._settle,
+                    partial(self._database.write, partial(outbox.mark_delivered, delivered=rows)),
                 )
-            except StoreError as refused:
-                error = refused
+            )
+            if error is not None and not isinstance(error, StoreError):
+                error = RuntimeError(f"deliveries cannot be noted: {type(error).__name__}")
             for _, _, noted in some:
                 if noted.done():
                     continue  # the delivery was cancelled

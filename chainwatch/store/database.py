@@ -121,8 +121,8 @@ class Database:
             try:
                 with self.reading() as connection:
                     return job(connection)
-            except StopIteration as error:
-                raise _for_future(error) from error
+            except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
+                raise _portable(error) from None
 
         return await asyncio.to_thread(run)
 
@@ -167,7 +167,7 @@ class Database:
             with self.transaction() as connection:
                 result = job.run(connection)
         except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
-            job.future.set_exception(_for_future(error))
+            job.future.set_exception(_portable(error))
         else:
             job.future.set_result(result)
 
@@ -190,7 +190,7 @@ class Database:
                         raise
                     except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
                         savepoint.rollback()
-                        job.future.set_exception(_for_future(error))
+                        job.future.set_exception(_portable(error))
                     else:
                         savepoint.commit()
                         done.append((job, result))
@@ -201,15 +201,19 @@ class Database:
                     self._commit_together([job])
                 return
             for job in waiting:
-                job.future.set_exception(_for_future(error))
+                job.future.set_exception(_portable(error))
             return
         for job, result in done:
             job.future.set_result(result)
 
 
-def _for_future(error: BaseException) -> BaseException:
-    """``error`` as a future can hold it: a `StopIteration` would leave the one who waits for it waiting for ever."""
-    return RuntimeError("a job raised StopIteration") if isinstance(error, StopIteration) else error
+def _portable(error: BaseException) -> Exception:
+    """``error``, or one in its place where a future would lose it, or take it for the end of its task or of the process."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    stand_in = RuntimeError(f"{type(error).__name__} in the database's thread")
+    stand_in.__cause__ = error
+    return stand_in
 
 
 class _Job:

@@ -284,6 +284,43 @@ async def test_a_provider_that_breaks_counts_as_a_failure_and_names_no_secret_s9
     assert bench.queued()[0].last_error == "the provider broke: KeyError"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncio.CancelledError(),
+        SystemExit(1),
+        StopAsyncIteration(),
+        MemoryError(),
+        ExceptionGroup("x", [OSError()]),
+    ],
+)
+async def test_no_error_of_any_class_in_a_provider_ends_its_queue(
+    bench: Bench, error: BaseException
+) -> None:  # S8
+    bench.provider.script = [error]
+    await bench.apply(fires())
+    bench.start()
+    await bench.until(lambda: bench.statuses() == ["delivered"])
+    assert len(bench.provider.attempts) == 2
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), asyncio.CancelledError(), MemoryError()])
+async def test_no_error_of_any_class_while_a_delivery_is_noted_holds_the_queue_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:  # S8
+    mark, failures = outbox.mark_delivered, [error]
+
+    def fail_once(connection: sa.Connection, **settings: Any) -> None:
+        if failures:
+            raise failures.pop()
+        mark(connection, **settings)
+
+    monkeypatch.setattr(outbox, "mark_delivered", fail_once)
+    await bench.apply(fires())
+    bench.start()
+    await bench.until(lambda: bench.statuses() == ["delivered"])
+
+
 async def test_a_dropped_notification_is_not_sent(bench: Bench) -> None:
     bench.provider.script = [DOWN]
     bench.start()
