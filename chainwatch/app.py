@@ -47,7 +47,7 @@ from chainwatch.selfwatch import (
     network_signals,
     watchdog,
 )
-from chainwatch.store import blocks, outbox, schema, transfers
+from chainwatch.store import blocks, clamping, outbox, schema, transfers
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -168,6 +168,7 @@ class Monitor:
         await self._load(
             lambda c: blocks.check_chain_ids(c, {n.name: n.chain_id for n in settings.networks.values()})
         )
+        await self._write(lambda c: clamping.seen(c, self._clock()))
         self._alerts = AlertManager.of(settings, await self._load(schema.created_at))
         self._pipeline = Pipeline(self._plan.flows, settings.networks, self._plan.decode, self._alerts)
         await self._tell(lambda c, now: (None, self._alerts.reroute(c, now, reloaded=self._reloaded)))
