@@ -23,11 +23,9 @@ async def test_a_clock_that_is_wrong_makes_nothing_late_and_hides_nothing_S5(
     clock = WrongClock(tmp_path, ahead)
     watch = world.configure(within="15s", network=network, endpoints=["http"])
     watch.environ |= clock.environ
-    in_time = world.open()
     watch.start()
-    await world.until_running()
-    await world.until_told(1, "ClockSkew", "firing", timeout=40)
-    late = world.open()
+    await world.until_told(1, "ClockSkew", "firing", timeout=60)
+    in_time, late = world.open(), world.open()
     await asyncio.sleep(1)
     world.execute(in_time)
     world.reconcile(in_time)
