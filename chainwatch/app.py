@@ -25,9 +25,10 @@ from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.scheduler import DeadlineScheduler
 from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.errors import ChainError, ChainReset, DeepReorg, WrongChain
-from chainwatch.chain.observer import SEEN_MARGIN, Observer
+from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
+from chainwatch.chain.seen import SEEN_MARGIN
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.transport import open_session
 from chainwatch.checker.transfer import SEARCH
@@ -158,7 +159,9 @@ class Monitor:
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
         self._search_wanted = {network: asyncio.Event() for network in plan.watches}
-        self._scheduler = DeadlineScheduler(self._load_deadlines, self._confirm_heads, SystemClock(clock))
+        self._scheduler = DeadlineScheduler(
+            self._load_deadlines, self._confirm_heads, SystemClock(self._chain_time.now)
+        )
         self._alerts: AlertManager
         self._pipeline: Pipeline
 

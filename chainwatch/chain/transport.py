@@ -172,8 +172,10 @@ def _retry_after(headers: Mapping[str, str] | None) -> float | None:
         return None
     if text.strip().isdigit():
         return float(text)
-    try:
-        date = parsedate_to_datetime(text)
-    except ValueError:
+    date = _unix_time(text)
+    if date is None:
         return None
-    return max(0.0, date.timestamp() - time.time())
+    sent_at = _unix_time(
+        (headers or {}).get("Date", "")
+    )  # the node's clock may be another than this machine's
+    return max(0.0, date - (time.time() if sent_at is None else sent_at))

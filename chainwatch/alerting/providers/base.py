@@ -85,11 +85,19 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     number = seconds(text)
     if text is None or number is not None:
         return number
-    try:
-        date = parsedate_to_datetime(text).timestamp()
-    except ValueError:
+    date = _unix_time(text)
+    if date is None:
         return None
-    return max(0.0, date - time.time())
+    sent_at = _unix_time(headers.get("Date", ""))  # the receiver's clock may be another than this machine's
+    return max(0.0, date - (time.time() if sent_at is None else sent_at))
+
+
+def _unix_time(text: str) -> float | None:
+    """The Unix time of a date in a header; None for what is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _phrase(status: int) -> str:
