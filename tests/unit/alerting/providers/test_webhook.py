@@ -125,6 +125,18 @@ async def test_an_answer_cut_off_after_its_status_means_taken(server: Receiver) 
         (Answer(500), "500 Internal Server Error", False, None),
         (Answer(503, headers={"Retry-After": "12"}), "503", False, 12.0),
         (Answer(429, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}), "429", False, 0.0),
+        (
+            Answer(
+                429,
+                headers={
+                    "Date": "Wed, 21 Oct 2015 07:27:48 GMT",
+                    "Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT",
+                },
+            ),
+            "429",
+            False,
+            12.0,
+        ),
         (Answer(429, headers={"Retry-After": "soon"}), "429", False, None),
         (Answer(408), "408", False, None),
         (Answer(404), "404 Not Found", True, None),
