@@ -19,6 +19,7 @@ from chainwatch.config import Settings
 from chainwatch.model import Event, Signal, StoredLog, UndecodedLog
 from chainwatch.pipeline import CONFIG_CHANGED, Alerts, Pipeline
 from chainwatch.store import alerts, blocks, schema, transfers, watched
+from chainwatch.store.errors import StoreError
 
 JUDGED_BY = "judged_by"
 """The property that tells by which flows, as they were configured then, the stored transfers were judged."""
@@ -73,6 +74,15 @@ def fingerprint(settings: object) -> str:
     """The same text for the same settings, in whichever order."""
     encoded = msgspec.json.encode(settings, enc_hook=lambda model: model.model_dump(), order="deterministic")
     return sha256(encoded).hexdigest()
+
+
+def check_done(connection: sa.Connection) -> None:
+    """Raise ``StoreError`` while a changed configuration is only partly taken up: nothing may be judged until it is."""
+    if schema.get_property(connection, UNDER_WAY) is not None:
+        raise StoreError(
+            "a changed configuration is being taken up; that goes on in `chainwatch run`: try again once its log says that "
+            "it is running"
+        )
 
 
 class _Progress(msgspec.Struct):

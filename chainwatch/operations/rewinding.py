@@ -13,6 +13,7 @@ from chainwatch.chain.transport import open_session
 from chainwatch.model import Batch, Header
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan
+from chainwatch.recompute import check_done
 from chainwatch.store import blocks, schema
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -29,6 +30,7 @@ async def rewind(plan: Plan, database: Database, network: str, block: int) -> He
         header = await header_at(pool, block)
 
     def go_back(connection: sa.Connection) -> None:
+        check_done(connection)
         checkpoint = blocks.checkpoints(connection).get(network)
         if checkpoint is None or not checkpoint.first_block <= block <= checkpoint.last.number:
             read = f"{checkpoint.first_block} to {checkpoint.last.number}" if checkpoint else "none"
