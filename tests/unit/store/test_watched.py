@@ -124,3 +124,14 @@ def test_deleted_logs_are_not_to_be_read_again(connection: sa.Connection) -> Non
     assert gap(connection) == (71, 100)
     watched.begin_after_pruned(connection)
     assert watched.load(connection)["alpha"][OLD].first_block == 71
+
+
+def test_of_an_older_database_no_more_counts_as_deleted_than_may_be(connection: sa.Connection) -> None:
+    watched.assume_pruned(connection, 4)
+    watched.begin_after_pruned(connection)
+    assert watched.load(connection)["alpha"][OLD].first_block == 5
+    blocks.save_logs(connection, 1, [(50 << 20, 50, "bridge", b"", b"", b"", b"", None)])
+    watched.assume_pruned(connection, 30)
+    watched.begin_after_pruned(connection)
+    found = watched.load(connection)["alpha"][OLD]
+    assert (found.first_block, found.first_timestamp) == (50, 30)
