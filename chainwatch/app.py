@@ -215,7 +215,11 @@ class Monitor:
         sources = {name: watch.sources for name, watch in self._plan.watches.items()}
         await self._write(lambda c: watched.follow(c, blocks.checkpoints(c), sources))
         recomputation = Recomputation(
-            self._pipeline, self._plan.read_again, self._alerts, fingerprints(self._settings)
+            self._pipeline,
+            self._plan.read_again,
+            self._alerts,
+            fingerprints(self._settings),
+            self._settings.store.retention,
         )
         began, parts = self._clock(), 0
         while await self._tell(lambda c, now: (recomputation.step(c, now), now)):

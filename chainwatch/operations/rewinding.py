@@ -14,6 +14,7 @@ from chainwatch.chain.transport import open_session
 from chainwatch.model import Batch, Header
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan
+from chainwatch.recompute import check_done
 from chainwatch.store import blocks, schema
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -34,6 +35,7 @@ async def rewind(plan: Plan, database: Database, network: str, block: int) -> He
         is_reset = await _is_gone(pool, kept[0]) if kept else False
 
     def go_back(connection: sa.Connection) -> None:
+        check_done(connection)
         checkpoint = blocks.checkpoints(connection).get(network)
         if (
             checkpoint is None
