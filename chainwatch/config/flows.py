@@ -60,8 +60,8 @@ class StepSettings(Table):
     key: Names | None = Field(default=None, description=_KEY)
     on: Text = Field(
         default="destination",
-        description="Where the step is expected: `origin`, `destination` or a network's name. Events seen where that cannot be "
-        "do not count.",
+        description="Where the step is expected: `origin`, `destination` or a network's name. Events seen where "
+        "that cannot be do not count.",
     )
     origin: Text | None = Field(
         default=None,
