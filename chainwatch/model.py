@@ -210,6 +210,27 @@ class Searched(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]
 
 
+EventSource: TypeAlias = tuple[bytes, bytes]
+"""What is watched on a network: a contract's address and the first topic of its logs."""
+ANY_TOPIC = b""
+"""Stands for any first topic: anonymous events have none of their own."""
+
+
+class Backfilled(msgspec.Struct, frozen=True):
+    """The blocks ``first``..``last`` were read again for ``sources``, which were not watched when they were read before.
+
+    ``headers`` are those that are known of these blocks: they must be of the chain that is stored.
+    """
+
+    network: str
+    first: int
+    last: int
+    sources: frozenset[EventSource]
+    events: tuple[Event, ...] = ()
+    undecoded: tuple[UndecodedLog, ...] = ()
+    headers: tuple[Header, ...] = ()
+
+
 class Checkpoint(msgspec.Struct, frozen=True):
     """Where a network's reading stands: everything up to ``last`` is stored.
 

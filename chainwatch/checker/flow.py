@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -40,6 +40,10 @@ EXCLUDED = "@excluded"
 
 UNKNOWN_NETWORK = "?"
 """Marks a value that names no configured network, as in ``?1869640809``."""
+
+
+StepPlace: TypeAlias = tuple[str, str, str]
+"""Where events of a step happen: network, contract and the event's signature."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,11 @@ class Flow:
     steps: Mapping[str, Step] = field(default_factory=dict)
     reads: Mapping[str, frozenset[FieldPath]] = field(default_factory=dict)
     """By the signatures of its events, the values that the flow reads."""
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """The opening step, then the expected ones."""
+        return (self.opening, *self.expected)
 
     def search_topics(self, keys: Sequence[str]) -> list[tuple[bytes, ...] | None]:
         """The topics after the first by which ``eth_getLogs`` finds the opening events of ``keys`` (and perhaps others).

@@ -24,6 +24,7 @@ from chainwatch.checker.flow import (
     UNKNOWN_NETWORK,
     Flow,
     Step,
+    StepPlace,
     expected_network,
 )
 from chainwatch.model import DISPUTED, RESOLVED, Occurrence, Raised, Signal, Transfer
@@ -50,15 +51,39 @@ OPENING = "!opening"
 SEARCH = "search "
 """With the origin's name behind it, the network of that deadline while the origin's earlier blocks are looked through."""
 
+FILLING = "filling "
+"""With a network's name behind it, the network of a deadline that waits until blocks that were read before something in
+them was watched are read again."""
+
 REORG = "reorg"
 IN_TIME = "in time"
 
 
+class Watched(NamedTuple):
+    """The first block in which a step's events are watched, and its time.
+
+    ``unread_until``: blocks up to that time, read before they were watched, are still to be read again; None for none.
+    """
+
+    block: int
+    timestamp: int
+    unread_until: int | None = None
+
+
 class World(NamedTuple):
-    """How far networks have been read, by name: ``seen`` until which chain time, ``first`` watched block and its time."""
+    """How far networks have been read, by name: ``seen`` until which chain time, ``first`` block and its time.
+
+    ``watched`` is for the steps that are not watched since their network's first block.
+    """
 
     seen: Mapping[str, int]
     first: Mapping[str, tuple[int, int]]
+    watched: Mapping[StepPlace, Watched] = {}
+
+    def watch_of(self, network: str, step: Step) -> Watched:
+        """Since when events of ``step`` are watched on ``network``."""
+        known = self.watched.get((network, step.contract, step.event.signature))
+        return known or Watched(*self.first.get(network, (0, 0)))
 
 
 class Settled(NamedTuple):
@@ -104,6 +129,9 @@ def settle(flow: Flow, transfer: Transfer, world: World, now: int, cause: str = 
     status = judge.status
     if raised or judge.findings:
         raised, signals = finding.differences(flow, transfer, judge.findings, judge.opened_at, now, cause)
+        if held := _held(transfer.raised, raised, judge.deadlines):
+            raised |= held
+            signals = [s for s in signals if all(s.labels != one.labels for one in held.values())]
         status = _disputed_or(status, finding.disputes(transfer, judge.findings, raised))
     after = Transfer(
         flow=transfer.flow,
@@ -172,6 +200,24 @@ def _without_uncounted(flow: Flow, transfer: Transfer) -> Transfer:
         if (step := flow.steps.get(o.step)) is None or step.counts_on(o.network, _claimed(step, o))
     )
     return msgspec.structs.replace(transfer, occurrences=kept)
+
+
+def _held(
+    before: Mapping[str, Raised], now: Mapping[str, Raised], deadlines: Mapping[str, tuple[str, int]]
+) -> dict[str, Raised]:
+    """What of ``before`` nobody can say to be over, since what would end it is being looked for in earlier blocks."""
+    sought = {step for step, (network, _) in deadlines.items() if network.startswith((SEARCH, FILLING))}
+    return {
+        name: one
+        for name, one in before.items()
+        if name not in now and one.ends_at is None and sought and _awaits(one) in sought
+    }
+
+
+def _awaits(raised: Raised) -> str | None:
+    """The step whose coming would end ``raised``."""
+    names = {"TransferOrphan": OPENING, "TransferOverdue": raised.labels.get("step")}
+    return names.get(raised.labels["alertname"])
 
 
 class StepView(NamedTuple):
@@ -275,13 +321,16 @@ class _Judge:
         """Whether ``event``, the first of ``step``, came in time; while it is missing, whether its time is over (S5)."""
         network = expected_network(step, opening)
         due_at = opening.timestamp + step.within
-        if event is not None:
-            if event.timestamp > due_at:
-                self.findings.append(
-                    finding.overdue(self.transfer, step, network, opening, destination, event)
-                )
-        elif self._before_watch(opening, network):
+        watched = self.world.watch_of(network, step)
+        if event is not None and event.timestamp <= due_at:
             return
+        if event is None and watched.block > 0 and opening.timestamp < watched.timestamp:
+            return  # it may have come when nobody watched
+        if watched.unread_until is not None and opening.timestamp <= watched.unread_until:
+            self.deadlines[step.name] = (FILLING + network, due_at)
+            self.status = "open" if self.status == "complete" else self.status
+        elif event is not None:
+            self.findings.append(finding.overdue(self.transfer, step, network, opening, destination, event))
         elif self.world.seen.get(network, 0) > due_at:
             self.findings.append(finding.overdue(self.transfer, step, network, opening, destination, None))
             self.status = "overdue"
@@ -289,12 +338,6 @@ class _Judge:
             self.deadlines[step.name] = (network, due_at)
             if self.status == "complete":
                 self.status = "open"
-
-    def _before_watch(self, opening: Occurrence, network: str) -> bool:
-        """Whether ``opening`` was found in blocks before the watched ones, and its step on ``network`` may be there too."""
-        first_block, _ = self.world.first.get(opening.network, (0, 0))
-        _, watched_from = self.world.first.get(network, (0, 0))
-        return opening.block < first_block and opening.timestamp < watched_from
 
     def _cannot_have_funded(self, opening: Occurrence, event: Occurrence) -> bool:
         """Whether ``opening`` is later than ``event``, which names it, by more than clocks differ."""
@@ -398,6 +441,10 @@ class _Judge:
             if self.world.seen.get(network, 0) <= due_at:
                 self._keep_earliest(network, due_at)
                 return "open"
+        for network in self._origins_of(first):
+            if self._may_open_unread(first, network):
+                self._keep_earliest(FILLING + network, due_at)
+                return "open"
         if self._unsearchable(first):
             return "unopened"
         if self._may_open_before(first) and not self.transfer.searched:
@@ -427,6 +474,13 @@ class _Judge:
         """Whether the opening step of ``event`` may lie where nobody can look for it."""
         return self.flow.search is None and self._may_open_before(event)
 
+    def _may_open_unread(self, event: Occurrence, network: str) -> bool:
+        """Whether the opening step of ``event`` may lie on ``network`` in blocks that are still to be read again."""
+        unread_until = self.world.watch_of(network, self.flow.opening).unread_until
+        if unread_until is None:
+            return False
+        return not self.flow.lookback or event.timestamp <= unread_until + self.flow.lookback
+
     def _may_open_before(self, event: Occurrence) -> bool:
         """Whether the opening step of ``event`` may lie before the first block watched on one of its origins.
 
@@ -438,7 +492,7 @@ class _Judge:
         place = event.network, _claimed(steps[event.step], event)
         first = next(o for o in self._steps() if (o.network, _claimed(steps[o.step], o)) == place)
         for network in self._origins_of(event):
-            block, timestamp = self.world.first.get(network, (0, 0))
+            block, timestamp, _ = self.world.watch_of(network, self.flow.opening)
             if block > 0 and first.timestamp <= timestamp + self.flow.lookback:
                 return True
         return False
