@@ -85,6 +85,9 @@ ALSO_SHOWN = 3
 
 _NOT_IN_FILE = {"name", "attributes"}
 
+MAX_INTEGER_BITS = 256
+"""Nothing on a chain is larger; Python refuses to write down numbers of thousands of digits."""
+
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)\})?")
 
 
@@ -104,6 +107,7 @@ class Draft:
     ) -> None:
         self.file = file
         self.problems: list[Problem] = []
+        self._noted: set[Problem] = set()
         self._folder = folder
         self._lines = lines
         self._environ = environ
@@ -123,7 +127,8 @@ class Draft:
     def add(self, path: KeyPath, message: str, hint: str = "") -> None:
         """Note a problem at ``path``. Use `quote` to name a value of the file: it may be secret."""
         problem = Problem(path, self.line_of(path), message, hint)
-        if path not in self._unset and problem not in self.problems:
+        if path not in self._unset and problem not in self._noted:
+            self._noted.add(problem)
             self.problems.append(problem)
 
     def line_of(self, path: KeyPath) -> int:
@@ -169,6 +174,10 @@ class Draft:
             return [self._expanded((*path, index), item) for index, item in enumerate(value)]
         if isinstance(value, str):
             return _VARIABLE.sub(lambda match: self._variable(path, match), value)
+        if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+            self.add(path, f"a number of more than {MAX_INTEGER_BITS} bits")
+            self._unset.add(path)
+            return 0
         return value
 
     def _variable(self, path: KeyPath, match: re.Match[str]) -> str:

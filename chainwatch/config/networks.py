@@ -42,7 +42,10 @@ class NetworkSettings(Table):
         "read before, as far back as transfers under way need.",
     )
     confirmations: StrictInt = Field(
-        default=0, ge=0, description="Blocks to stay behind the head before acting. Reorgs undo either way."
+        default=0,
+        ge=0,
+        le=2**32 - 1,
+        description="Blocks to stay behind the head before acting. Reorgs undo either way.",
     )
     block_time: PositiveDuration | None = Field(
         default=None,
@@ -71,11 +74,15 @@ class NetworkSettings(Table):
         description="How far reading may be behind the head, in chain time, until `NetworkLagging`.",
     )
     reorg_window: StrictInt = Field(
-        default=256, ge=1, description="Block headers kept to find the common ancestor of a reorg."
+        default=256,
+        ge=1,
+        le=2**32 - 1,
+        description="Block headers kept to find the common ancestor of a reorg.",
     )
     max_block_range: StrictInt | None = Field(
         default=None,
         ge=1,
+        le=2**32 - 1,
         description="Most blocks in one `eth_getLogs`. Default: found out from the endpoint's answers.",
     )
     request_timeout: PositiveDuration = Field(

@@ -142,7 +142,7 @@ def _url(*schemes: str) -> Any:
             good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
         except ValueError:  # an impossible port or IPv6 address; the text itself must not be repeated
             good = False
-        if not good or re.search(r"\s", text):
+        if not good or not text.isprintable() or re.search(r"\s", text):
             raise Expected(wanted)
         return value
 
