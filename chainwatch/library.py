@@ -367,15 +367,33 @@ async def _start(database: Database, setup: Setup, created: int, resolve_timeout
 def _alert(
     severity: Severity | str, source: str, title: str, message: str, metadata: Mapping[str, object] | None
 ) -> dict[str, Any]:
-    more = {str(key): _text(value) for key, value in (metadata or {}).items()}
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise ValueError(f"metadata: expected a table, found {type(metadata).__name__}")
+    more = dict(_metadata(key, value) for key, value in (metadata or {}).items())
     return {
         "labels": {"alertname": title, "severity": str(severity), "source": source},
         "annotations": {"summary": title, "description": message, **more},
     }
 
 
+def _metadata(key: object, value: object) -> tuple[str, str]:
+    """A name and its value as text. Raises ``ValueError``, naming it, for what cannot be written."""
+    try:
+        name = str(key)
+    except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
+        raise ValueError(f"metadata: a name that is no text: {type(error).__name__}") from None
+    try:
+        return name, _text(value)
+    except RecursionError:
+        raise ValueError(f"metadata: {name!r}: nested too deep, or within itself") from None
+    except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
+        raise ValueError(f"metadata: {name!r}: cannot be written as text ({type(error).__name__})") from None
+
+
 def _text(value: object) -> str:
     """Text as it is, bytes as 0x-hex, all else as JSON has it; without quotes where that is text."""
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, bytes):
         return "0x" + value.hex()
     written = msgspec.json.encode(value, enc_hook=str)

@@ -194,6 +194,7 @@ alert_holds = Table(
     Column("why", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("since", Double, nullable=False),
+    Column("silence_id", BigId, comment="of the silence that holds it"),
     sqlite_with_rowid=False,
     comment="Members of groups that are not told for now, and why.",
 )

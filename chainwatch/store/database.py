@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
+from chainwatch.private import touch_private
 from chainwatch.store import drivers, schema
 from chainwatch.store.errors import NoDatabase, StoreError, explain
 
@@ -75,6 +76,8 @@ class Database:
         try:
             with _explained("open the database"):
                 if create:
+                    if parsed.get_backend_name() == "sqlite":
+                        _make_private(Path(str(parsed.database)))
                     schema.prepare(database._writer)
                 else:
                     schema.check(database._reader)
@@ -230,6 +233,12 @@ def _explained(doing: str) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise explain(error, doing) from error
+
+
+def _make_private(file: Path) -> None:
+    """Make a new SQLite file that others cannot read; the files that SQLite makes beside it take its permissions."""
+    with suppress(OSError):  # SQLite says itself what is wrong
+        touch_private(file)
 
 
 def parse_url(url: str) -> sa.URL:

@@ -238,6 +238,54 @@ def test_a_time_out_that_is_none_is_refused(resolve_timeout: float | str) -> Non
         AlertManager.from_config({}, resolve_timeout=resolve_timeout)
 
 
+class Refusing:
+    """Raises whenever it is to be text."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __str__(self) -> str:
+        raise self.error
+
+
+def nested(make: Callable[[Any], Any], depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = make(value)
+    return value
+
+
+def within_itself() -> list[Any]:
+    value: list[Any] = []
+    value.append({"again": value})
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        within_itself(),
+        nested(lambda inner: [inner], 100_000),
+        nested(lambda inner: {"a": inner}, 100_000),
+        Refusing(SystemError("no")),
+        Refusing(RecursionError()),
+        [Refusing(KeyError("x"))],
+        Refusing(Refusing(ValueError()).error),
+        10**5000,
+        ["\ud800"],
+        "\ud800",
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_metadata_that_cannot_be_written_is_refused_by_name_and_nothing_is_taken(value: object) -> None:
+    with AlertManager.from_config({}) as alerts:
+        with pytest.raises(ValueError, match="'where'"):
+            alerts.send_alert("high", "test", "Down", metadata={"fine": 1, "where": value})
+        assert alerts.get_recent_alerts() == []
+        alerts.send_alert("high", "test", "Down")
+        assert len(alerts.get_recent_alerts()) == 1
+
+
 def test_metadata_of_any_kind_is_kept_as_readable_text() -> None:
     metadata = {
         "amount": 10**30,

@@ -13,7 +13,16 @@ from chainwatch.alerting.notification import load
 from chainwatch.alerting.policies import Policies
 from chainwatch.config import RouteSettings, from_dict
 from chainwatch.model import Signal
-from chainwatch.store import acknowledgements, alert_groups, alerts, history, incidents, outbox, silences
+from chainwatch.store import (
+    acknowledgements,
+    alert_groups,
+    alerts,
+    history,
+    holds,
+    incidents,
+    outbox,
+    silences,
+)
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.history import Transition
 from chainwatch.store.silences import Silence
@@ -147,6 +156,27 @@ def test_a_warning_is_raised_before_a_silence_ends_that_hides_something(connecti
     m.flush(connection, NOW + 101)
     (warning,) = alerts.list_alerts(connection, name="SilenceExpiring")
     assert (warning.state, warning.reason) == ("resolved", "silence ended")
+
+
+def test_a_silence_is_not_taken_for_another_that_its_text_names(connection: sa.Connection) -> None:
+    m = manager(route(group_by=["alertname"]))
+    other = silence(connection, 0, 100, match={"alertname": ["Nothing"]}, warn_before=30.0)
+    named = Silence(
+        {"alertname": ["TransferOverdue"]},
+        NOW,
+        NOW + 200,
+        f"x: by silence {other} of",
+        f"by silence {other} %",
+        NOW,
+    )
+    mine = silences.add(connection, named)
+    m.apply(connection, [fires()], NOW)
+    m.flush(connection, NOW + 75)
+    assert (holds.hides_something(connection, mine), holds.hides_something(connection, other)) == (
+        True,
+        False,
+    )
+    assert alerts.list_alerts(connection, name="SilenceExpiring") == []
 
 
 # --- inhibition -----------------------------------------------------------------------------------------
