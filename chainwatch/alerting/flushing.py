@@ -79,6 +79,8 @@ class _Flush:
                 send_resolved=sends_ends,
                 repeat=grouping.is_repeat_due(group, route.repeat_interval, self._now),
             )
+        if route.key == limits.ROUTE:
+            told = grouping.together(told)
         if unheard:
             told = self._with_explained(group, list(unheard.values()), told)
         self._enqueue(group, route, inside, told)
@@ -200,7 +202,10 @@ class _Flush:
         if told and group.sent_at is not None:
             note = " ".join(part for part in (note, self._news(group, inside)) if part)
         for message in told:
-            payload = outbox.Payload(group.labels, message.firing, message.resolved, kind, note)
+            is_both = not set(message.firing).isdisjoint(message.resolved)
+            payload = outbox.Payload(
+                group.labels, message.firing, message.resolved, kind, note, folded=is_both
+            )
             self._queue.append((group.receiver, group.key, payload))
         if self._known is not None and self._known.cooldowns:
             fired = {i for message in told for i in message.firing}

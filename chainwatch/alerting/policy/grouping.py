@@ -73,6 +73,15 @@ def messages(members: Sequence[Member], *, send_resolved: bool, repeat: bool) ->
     return told
 
 
+def together(told: Sequence[Message]) -> list[Message]:
+    """What several messages tell as one: an alert that came and went is told as both."""
+    if len(told) < 2:
+        return list(told)
+    firing = dict.fromkeys(alert_id for message in told for alert_id in message.firing)
+    resolved = dict.fromkeys(alert_id for message in told for alert_id in message.resolved)
+    return [Message(tuple(firing), tuple(resolved))]
+
+
 def digest(members: Sequence[Member], *, send_resolved: bool, empty: bool) -> list[Message]:
     """Everything that fires and everything that has ended since the last digest, in one message; none where that is nothing.
 
