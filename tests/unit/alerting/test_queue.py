@@ -499,7 +499,7 @@ async def test_one_message_that_is_refused_for_what_it_says_holds_up_no_others(b
         bench.provider.usual = DOWN if message.alerts[0].labels["transfer"] == "bad" else None
         await deliver(message, session)
 
-    bench.provider.deliver = refusing  # type: ignore[method-assign]
+    bench.provider.deliver = refusing  # type: ignore[method-assign, assignment]
     bench.provider.concurrency = 1
     bench.start()
     await bench.apply(fires("bad"))
