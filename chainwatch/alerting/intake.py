@@ -80,15 +80,6 @@ def take(
     return Taken(list(signals.values()), list(signals), known)
 
 
-def end(connection: sa.Connection, print_: str, reason: str, now: float) -> Taken | None:
-    """The end of the alert with this fingerprint at ``now``; None where none fires."""
-    known = alerts.newest(connection, [print_])
-    if print_ not in known or known[print_].state == "resolved":
-        return None
-    expiries.delete(connection, [print_])
-    return Taken([_ending(known[print_], now, reason)], [print_], known)
-
-
 def expired(connection: sa.Connection, now: float) -> Taken:
     """The ends of what was not sent again by ``now``; others may be due still."""
     due = expiries.due(connection, now, EXPIRED_AT_ONCE)

@@ -142,15 +142,13 @@ def _pairs(fields: Mapping[str, Any], key: str) -> dict[str, str]:
             if not isinstance(text, str):
                 kind = type(text).__name__
                 raise ValueError(f"{key}: expected a table of text to text, found {kind} at {name!r}")
-            if "\0" in text or not text.isascii():
-                _check_storable(text, f"{key}: {name!r}")
+            if not text.isascii():
+                _check_encodable(text, f"{key}: {name!r}")
     return dict(pairs)
 
 
-def _check_storable(text: str, where: str) -> None:
-    """Half of a surrogate pair is in no database and no message, a zero byte not in every database."""
-    if "\0" in text:
-        raise ValueError(f"{where}: a zero byte at {text.index(chr(0))}")
+def _check_encodable(text: str, where: str) -> None:
+    """Half of a surrogate pair is in no database and no message."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -13,13 +13,16 @@ import aiohttp
 from pydantic import SecretStr
 
 from chainwatch.chain import wire
-from chainwatch.chain.errors import MalformedAnswer, TransportError
-from chainwatch.chain.transport import MAX_ANSWER, client_errors
+from chainwatch.chain.errors import AnswerTooBig, MalformedAnswer, RpcError, TransportError
+from chainwatch.chain.transport import client_errors
 
 HEARTBEAT = 8.0
 """Seconds between pings; a peer that has not answered half of that later counts as gone."""
 
 CONNECT_TIMEOUT = 10.0
+
+MAX_MESSAGE = 4 * 1024 * 1024
+"""Bytes of one message. It is held whole, some more than once, before anybody can say that there is no room for it."""
 
 
 class WebSocketTransport:
@@ -45,7 +48,10 @@ class WebSocketTransport:
         with client_errors(self.name):
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 socket = await self._session.ws_connect(
-                    self._url.get_secret_value(), heartbeat=HEARTBEAT, max_msg_size=MAX_ANSWER
+                    self._url.get_secret_value(),
+                    heartbeat=HEARTBEAT,
+                    max_msg_size=MAX_MESSAGE,
+                    decode_text=False,
                 )
         self._socket = socket
         reader = asyncio.create_task(self._read(socket), name=f"{self.name} reader")
@@ -78,7 +84,7 @@ class WebSocketTransport:
         async for message in socket:
             if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 break
-            data: bytes = message.data.encode() if isinstance(message.data, str) else message.data
+            data: bytes = message.data
             try:
                 head = wire.parse_notification(data)
             except ValueError:
@@ -87,9 +93,15 @@ class WebSocketTransport:
                 self._on_news()
             elif (future := self._waiting.get(head.id)) is not None and not future.done():
                 future.set_result(data)
+            del message, data  # or they would be held until the next comes
+        over = socket.exception()
+        if isinstance(over, aiohttp.WebSocketError) and over.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+            self._fail_waiting(
+                AnswerTooBig(self.name, f"a WebSocket message of more than {MAX_MESSAGE} bytes")
+            )
         self._fail_waiting()
 
-    def _fail_waiting(self) -> None:
+    def _fail_waiting(self, error: RpcError | None = None) -> None:
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(TransportError(self.name, "the WebSocket was closed"))
+                future.set_exception(error or TransportError(self.name, "the WebSocket was closed"))

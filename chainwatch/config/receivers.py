@@ -14,6 +14,7 @@ from chainwatch.config.types import (
     PositiveDuration,
     Secret,
     Severity,
+    SigningKey,
     Table,
     Text,
 )
@@ -65,10 +66,13 @@ class WebhookSettings(_Receiver):
 
     provider: Literal["webhook"] = Field(description=_PROVIDER)
     url: HttpUrl = Field(description="Where to POST (secret).")
-    secret: Secret | None = Field(
-        default=None, min_length=1, description="Key of the HMAC-SHA256 signature. Default: not signed."
+    secret: SigningKey | None = Field(
+        default=None,
+        description="Key of the HMAC-SHA256 signature, four characters or more. Default: not signed.",
     )
-    headers: dict[str, Secret] = Field(default={}, description="Further HTTP headers (secret).")
+    headers: dict[str, Secret] = Field(
+        default={}, description="Further HTTP headers (secret); none may be empty."
+    )
     allow_private: StrictBool = Field(default=False, description=_ALLOW_PRIVATE)
     timeout: PositiveDuration = Field(
         default=parse_duration("10s"), description="Time to wait for an answer."

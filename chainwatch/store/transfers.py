@@ -151,15 +151,25 @@ def waiting_on(connection: sa.Connection, network: str, limit: int) -> list[Tran
     return load_ids(connection, {d.transfer_id for d in found})
 
 
-def unfinished(connection: sa.Connection, after: int, limit: int) -> list[Transfer]:
-    """Up to ``limit`` transfers that are not complete, with ids above ``after``, ascending."""
-    statement = (
-        sa.select(*(transfers.c[name] for name in _READ))
-        .where(transfers.c.status != "complete", transfers.c.id > after)
-        .order_by(transfers.c.id)
-        .limit(limit)
-    )
-    return [_transfer(row) for row in connection.execute(statement)]
+def page(
+    connection: sa.Connection, after: int, limit: int, flows: Sequence[str] | None = None
+) -> list[Transfer]:
+    """Up to ``limit`` transfers, of ``flows`` only where they are given, with ids above ``after``, ascending."""
+    statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.id > after)
+    if flows is not None:
+        statement = statement.where(transfers.c.flow.in_(flows))
+    return [_transfer(row) for row in connection.execute(statement.order_by(transfers.c.id).limit(limit))]
+
+
+def flow_names(connection: sa.Connection) -> list[str]:
+    """The names of the flows of which transfers are stored."""
+    return list(connection.execute(sa.select(transfers.c.flow).distinct()).scalars())
+
+
+def forget_events(connection: sa.Connection, some: Sequence[Transfer]) -> None:
+    """Store these transfers without their events, which are to be found anew; what was raised and awaited stays."""
+    rows = [(_State.encoded(msgspec.structs.replace(t, occurrences=(), searched=False)), t.id) for t in some]
+    bulk.change(connection, "UPDATE transfers SET state = ? WHERE id = ?", rows)
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -171,6 +181,7 @@ class Filter(msgspec.Struct, frozen=True):
     flow: str | None = None
     statuses: tuple[str, ...] = ()
     key: str | None = None
+    """The whole key, its beginning, or as alerts shorten it: ``0x3c1e02a9b7…c4d9e1``. The case of letters is ignored."""
     origin: str | None = None
     destination: str | None = None
     opened_from: int | None = None
@@ -181,11 +192,10 @@ def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) 
     """The transfers that ``wanted`` describes, newest first."""
     statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.status != EXCLUDED)
     start = None if wanted.key is None else bounds.beginning(wanted.key)
-    is_whole = transfers.c.key == wanted.key
-    is_cut = transfers.c.key.startswith(start, autoescape=True) if start is not None else sa.false()
+    is_cut = transfers.c.key.startswith(start or "", autoescape=True)
     conditions = (
         (wanted.flow, transfers.c.flow == wanted.flow),
-        (wanted.key, sa.or_(is_whole, is_cut)),
+        (wanted.key, is_cut if start is not None else _has_key(wanted.key or "")),
         (wanted.origin, transfers.c.origin == wanted.origin),
         (wanted.destination, transfers.c.destination == wanted.destination),
         (wanted.opened_from, transfers.c.opened_at >= (wanted.opened_from or 0)),
@@ -205,6 +215,15 @@ def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) 
 
 def _is_meant(key: str, wanted: str | None) -> bool:
     return wanted in (key, bounds.cut(key, bounds.LABEL_MAX))
+
+
+def _has_key(wanted: str) -> sa.ColumnElement[bool]:
+    """Whether a key begins as ``wanted``, or as and ends as the parts of one that was shortened with ``…``."""
+    beginning, _, end = wanted.partition("…")
+    return sa.and_(
+        transfers.c.key.istartswith(beginning, autoescape=True),
+        transfers.c.key.iendswith(end, autoescape=True),
+    )
 
 
 def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.dns import Connector
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to come up."""
@@ -41,11 +42,8 @@ def open_session(*, allow_private: bool) -> aiohttp.ClientSession:
     Unless ``allow_private``, every connection is checked at the address it really goes to, so neither a literal
     address nor a name that changes its mind between two look-ups leads inside.
     """
-    connector = aiohttp.TCPConnector(
-        limit=0, ttl_dns_cache=60, socket_factory=None if allow_private else _public_socket
-    )
     return aiohttp.ClientSession(
-        connector=connector,
+        connector=Connector(socket_factory=None if allow_private else _public_socket),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
         trust_env=False,

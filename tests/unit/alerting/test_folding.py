@@ -13,7 +13,7 @@ from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.retry import OPENS_AFTER
 from chainwatch.store import alerts, folding, outbox
 from chainwatch.store.database import Database
-from tests.unit.alerting.helpers import T0, ends, eventually, fires
+from tests.unit.alerting.helpers import T0, ends, fires
 from tests.unit.alerting.test_queue import Bench
 
 REFUSED = DeliveryError("the webhook answered 503 Service Unavailable", refused=True)
@@ -96,8 +96,9 @@ async def test_what_came_a_moment_before_the_receiver_was_back_is_one_message_to
 
 async def test_a_receiver_that_is_there_hears_of_each_change_by_itself(bench: Bench) -> None:
     bench.start()
-    await bench.apply(fires(), ends())
-    await eventually(lambda: bench.statuses() == ["delivered"] * 2)
+    await bench.apply(fires())
+    await bench.apply(ends())
+    await bench.until(lambda: bench.statuses() == ["delivered"] * 2)
     assert _taken(bench) == [[("firing", "0x01")], [("resolved", "0x01")]]
 
 

@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.store import bulk
-from chainwatch.store import database as module
+from chainwatch.store import bulk, drivers
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.store.tables import deadlines
@@ -235,7 +234,7 @@ async def together(database: Database, *jobs: Callable[[sa.Connection], object])
 def test_a_locked_database_is_told_as_such_and_loses_nothing(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr(drivers, "BUSY_TIMEOUT", 0.05)
     database = Database.open(sqlite_url)
     with database.transaction() as connection:
         connection.execute(put(1))
@@ -264,7 +263,7 @@ async def test_closing_waits_no_longer_for_the_lock_of_another_process(sqlite_ur
         await asyncio.sleep(0.05)
         begun = time.monotonic()
         await asyncio.to_thread(database.close)
-        assert time.monotonic() - begun < 3 * module.BUSY_STEP
+        assert time.monotonic() - begun < 3 * drivers.BUSY_STEP
     for write in writes:
         with pytest.raises(StoreError, match="locked"):
             write.result()

@@ -14,7 +14,7 @@ from alembic import op
 from chainwatch.bounds import ANNOTATION_MAX, LABEL_MAX, cut
 
 revision = "0009"
-down_revision = "0005"
+down_revision = "0008"
 
 _alerts = sa.table("alerts", *map(sa.column, ("id", "fingerprint", "state", "labels", "annotations")))
 _expiries = sa.table("alert_expiries", sa.column("fingerprint"))
