@@ -14,10 +14,10 @@ from time import time
 from typing import Any, Self, TypeVar
 
 import msgspec
-import structlog
 
 from chainwatch.alerting import submission
 from chainwatch.alerting.dispatch import Receiver
+from chainwatch.alerting.inbox import Inbox, Overloaded
 from chainwatch.alerting.providers.call import Call, CallProvider
 from chainwatch.alerting.service import AlertService
 from chainwatch.alerting.setup import Setup, open_database, read_setup
@@ -38,12 +38,10 @@ RESOLVE_TIMEOUT = 300.0
 GIVE_UP_AFTER = 86_400.0
 """Seconds of failed tries after which a notification for a function is dead."""
 DRAIN_TIMEOUT = 10.0
-UNWRITTEN_MAX = 1_000
-"""Submissions kept in memory that may wait to be taken up; the next one waits itself (S10)."""
+
+__all__ = ["AlertManager", "Overloaded", "Severity"]
 
 T = TypeVar("T")
-
-_log = structlog.get_logger("chainwatch.library")
 
 
 class Severity(StrEnum):
@@ -64,14 +62,14 @@ class AlertManager:
 
     Works in a thread of its own; every method may be called from any thread. Those that end in ``_async`` are for
     coroutines. With a database, a method that sends returns once what was sent is committed: it outlives a crash. In
-    memory, it returns at once. Use it as a context manager, or ``close`` it.
+    memory, it returns at once, and raises ``Overloaded`` where more is sent than can be taken up. Use it as a context
+    manager, or ``close`` it.
     """
 
     def __init__(self, setup: Setup, *, resolve_timeout: float) -> None:
         self._setup = setup
         self._resolve_timeout = resolve_timeout
         self._in_memory = setup.in_memory
-        self._slots = threading.BoundedSemaphore(UNWRITTEN_MAX)
         self._ending = ExitStack()
         with ExitStack() as opened:
             self._database = open_database(setup, opened)
@@ -83,6 +81,7 @@ class AlertManager:
             self._thread.start()
             opened.callback(self._end_loop)
             self._service = self._call(_start(self._database, setup, created, resolve_timeout))
+            self._inbox = Inbox(self._service.accept_later)
             self._ending = opened.pop_all()
         self._reloading = threading.Lock()
         self._closing = threading.Lock()
@@ -322,19 +321,8 @@ class AlertManager:
         prints = [one.fingerprint for one in sent]
         if not self._in_memory:
             return prints, self._service.accept(sent)
-        self._slots.acquire()
-        try:
-            future = self._service.accept(sent)
-        except BaseException:
-            self._slots.release()
-            raise
-        future.add_done_callback(self._written)
+        self._inbox.put(sent)
         return prints, None
-
-    def _written(self, future: Future[None]) -> None:
-        self._slots.release()
-        if not future.cancelled() and (error := future.exception()) is not None:
-            _log.error("alerts that were sent could not be kept", error=str(error))
 
     def _read(self, look: Callable[[Any], T]) -> T:
         if self._in_memory:

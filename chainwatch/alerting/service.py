@@ -99,7 +99,11 @@ class AlertService:
 
     def accept(self, sent: Sequence[Submission]) -> Future[None]:
         """Store what was sent and what follows from it; the future is done once that is committed."""
-        return self._dispatch.write(lambda connection, now: (None, self._submit(connection, sent, now)))
+        return self.accept_later(lambda: sent)
+
+    def accept_later(self, take: Callable[[], Sequence[Submission]]) -> Future[None]:
+        """As ``accept``, for what ``take`` gives when its turn has come."""
+        return self._dispatch.write(lambda connection, now: (None, self._submit(connection, take(), now)))
 
     def end(self, fingerprint: str, reason: str) -> Future[bool]:
         """End the firing alert with this fingerprint now; whether there was one."""

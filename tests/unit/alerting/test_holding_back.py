@@ -530,6 +530,29 @@ def test_what_is_over_the_rate_limit_comes_as_one_summary_and_its_ends_too(conne
     assert sorted(len(one) for one in told(connection)[3:]) == [1, 1, 4]
 
 
+def test_a_summary_of_what_is_over_already_is_one_that_says_both(connection: sa.Connection) -> None:
+    m = manager(route(group_by=["..."]), receiver={"rate_limit": {"P1": 1}})
+    m.apply(connection, [fires(f"{n}", flow="f") for n in range(4)], NOW)
+    m.apply(connection, [ends("2", until=T0 + 20, flow="f"), ends("3", until=T0 + 20, flow="f")], NOW + 20)
+    m.flush(connection, NOW + 60)
+    assert told(connection) == [
+        [("firing", "0")],
+        [("firing", "1"), ("firing", "2"), ("resolved", "2"), ("firing", "3"), ("resolved", "3")],
+    ]
+    summary = load(connection, outbox.list_notifications(connection)[0])
+    assert (summary.kind, summary.status) == ("limited", "firing")
+    assert [alert.is_over for alert in summary.alerts] == [False, True, False, True, False]
+
+
+def test_a_summary_of_a_condition_that_came_twice_is_one_too(connection: sa.Connection) -> None:
+    m = manager(route(group_by=["..."]), receiver={"rate_limit": {"P1": 1}})
+    m.apply(connection, [fires("0", flow="f"), fires("1", flow="f")], NOW)
+    m.apply(connection, [ends("1", until=T0 + 20, flow="f")], NOW + 20)
+    m.apply(connection, [fires("1", at=T0 + 30, flow="f")], NOW + 30)
+    m.flush(connection, NOW + 60)
+    assert told(connection) == [[("firing", "0")], [("firing", "1"), ("resolved", "1"), ("firing", "1")]]
+
+
 # --- lifecycle ------------------------------------------------------------------------------------------
 
 
