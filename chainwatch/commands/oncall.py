@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
 
-from chainwatch.commands.common import looking_at, myself
+from chainwatch.commands.common import looking_at, myself, naming, settings_of
 from chainwatch.commands.options import Duration, Id, Moment, as_json
 
 
@@ -25,8 +26,10 @@ def oncall_now(config: Path, schedules: tuple[str, ...], at: int | None, as_json
     from chainwatch.commands.show import people as show
     from chainwatch.operations import rota
 
-    with looking_at(config) as look:
-        show.shifts(rota.now(look, schedules, look.now if at is None else at), as_json)
+    moment = time.time() if at is None else at
+    with naming():
+        found = rota.now(rota.configured(settings_of(config), moment), schedules, moment)
+    show.shifts(found, as_json)
 
 
 @oncall.command("next")
@@ -40,8 +43,10 @@ def oncall_next(config: Path, schedules: tuple[str, ...], number: int, at: int |
     from chainwatch.commands.show import people as show
     from chainwatch.operations import rota
 
-    with looking_at(config) as look:
-        show.shifts(rota.upcoming(look, schedules, look.now if at is None else at, number), as_json)
+    moment = time.time() if at is None else at
+    with naming():
+        found = rota.upcoming(rota.configured(settings_of(config), moment), schedules, moment, number)
+    show.shifts(found, as_json)
 
 
 @oncall.group("override", invoke_without_command=True)

@@ -19,12 +19,12 @@ from chainwatch.alerting.policy.routing import (
     ways,
 )
 from chainwatch.config import Settings, format_duration, matching
-from chainwatch.operations.looking import Look, alert_view
+from chainwatch.operations.alert_look import AlertLook, alert_view
 from chainwatch.store import acknowledgements, alert_groups, alerts, history, incidents, outbox
 from chainwatch.store.alerts import Alert
 
 
-def show(look: Look, alert_id: int) -> dict[str, Any] | None:
+def show(look: AlertLook, alert_id: int) -> dict[str, Any] | None:
     """One alert with its repeats and whose it is; None where there is none with this id."""
     with look.database.reading() as connection:
         alert = alerts.by_id(connection, [alert_id]).get(alert_id)
@@ -39,14 +39,14 @@ def show(look: Look, alert_id: int) -> dict[str, Any] | None:
     return {**alert_view(alert), "repeats": repeats, "acknowledged": whose}
 
 
-def history_of(look: Look, alert_id: int) -> list[dict[str, Any]] | None:
+def history_of(look: AlertLook, alert_id: int) -> list[dict[str, Any]] | None:
     """Everything that happened to an alert, oldest first; None where there is none with this id."""
     with look.database.reading() as connection:
         alert = alerts.by_id(connection, [alert_id]).get(alert_id)
         return None if alert is None else _happened(connection, alert)
 
 
-def explain(look: Look, alert_id: int) -> dict[str, Any] | None:
+def explain(look: AlertLook, alert_id: int) -> dict[str, Any] | None:
     """For every receiver: whether it was told of the alert, and why or why not; None where there is no such alert."""
     manager = look.manager
     with look.database.reading() as connection:
@@ -64,7 +64,7 @@ def explain(look: Look, alert_id: int) -> dict[str, Any] | None:
         counts_as = incidents.rises(connection, [alert_id]).get(alert_id)
     reached = {receiver for _, receiver in taking}
     others: list[dict[str, Any]] = []
-    for name in look.plan.settings.receivers:
+    for name in look.receivers:
         by_escalation = [n for n in sent if n.receiver == name]
         if by_escalation and name not in reached:
             way = f"escalation, {steps[name]}" if name in steps else f"it counts as {counts_as}"

@@ -16,7 +16,12 @@ def upgrade() -> None:
     """Make the table of returns."""
     op.create_table(
         "alert_returns",
-        sa.Column("alert_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column(
+            "alert_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
         sa.Column("at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("alert_id", "at"),
         sqlite_with_rowid=False,
