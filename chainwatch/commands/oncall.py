@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from chainwatch.commands.common import looking_at, myself, naming, settings_of
 from chainwatch.commands.options import Duration, Id, Moment, as_json
+
+if TYPE_CHECKING:
+    from chainwatch.operations.rota import Rota
 
 
 @click.group()
@@ -28,7 +32,7 @@ def oncall_now(config: Path, schedules: tuple[str, ...], at: int | None, as_json
 
     moment = time.time() if at is None else at
     with naming():
-        found = rota.now(rota.configured(settings_of(config), moment), schedules, moment)
+        found = rota.now(_rota(config, moment), schedules, moment)
     show.shifts(found, as_json)
 
 
@@ -45,8 +49,20 @@ def oncall_next(config: Path, schedules: tuple[str, ...], number: int, at: int |
 
     moment = time.time() if at is None else at
     with naming():
-        found = rota.upcoming(rota.configured(settings_of(config), moment), schedules, moment, number)
+        found = rota.upcoming(_rota(config, moment), schedules, moment, number)
     show.shifts(found, as_json)
+
+
+def _rota(config: Path, at: float) -> Rota:
+    """The schedules, whether or not there is a database."""
+    from chainwatch.operations import rota
+
+    found = rota.configured(settings_of(config), at)
+    if not found.knows_overrides:
+        click.echo(
+            "there is no database that can be read: overrides, if there are any, do not count", err=True
+        )
+    return found
 
 
 @oncall.group("override", invoke_without_command=True)

@@ -29,14 +29,15 @@ class NoSuchName(LookupError):
 
 
 class Rota:
-    """The schedules of a configuration with the overrides that are stored."""
+    """The schedules of a configuration with the overrides that are stored; None where that is not known."""
 
-    def __init__(self, settings: Settings, overrides: Mapping[str, Sequence[StoredOverride]]) -> None:
+    def __init__(self, settings: Settings, overrides: Mapping[str, Sequence[StoredOverride]] | None) -> None:
+        self.knows_overrides = overrides is not None
         self.schedules: dict[str, Schedule] = build_schedules(settings.oncall)
         self._intervals: dict[str, Interval] = build_intervals(settings.intervals)
         self._overrides = {
             name: [Override(o.person, o.starts_at, o.ends_at, o.id, o.author) for o in found]
-            for name, found in overrides.items()
+            for name, found in (overrides or {}).items()
         }
 
     def shifts(self, name: str, start: float, end: float) -> list[Shift]:
@@ -52,9 +53,9 @@ def stored(look: AlertLook, at: float) -> Rota:
 
 
 def configured(settings: Settings, at: float) -> Rota:
-    """As ``stored``; where there is no database that can be read, there are no overrides."""
+    """As ``stored``, also where there is no database, or none that can be read: then overrides are not known."""
     found = peek(settings.store.url.get_secret_value(), lambda c: escalations.overrides(c, at))
-    return Rota(settings, found or {})
+    return Rota(settings, found)
 
 
 def now(rota: Rota, names: Sequence[str], at: float) -> list[dict[str, Any]]:

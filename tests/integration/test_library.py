@@ -391,7 +391,8 @@ def test_people_work_on_alerts_through_methods(tmp_path: Path, in_memory: bool) 
         explained = alerts.explain(print_)
         assert explained is not None
         assert {r["receiver"]: r["told"] for r in explained["receivers"]} == {"you": True, "me": False}
-        assert alerts.explain(0) is alerts.history("nothing") is None
+        assert alerts.explain(0) is None
+        assert alerts.history("nothing") is None
         (incident,) = alerts.incidents(is_open=True)
         alerts.add_note(incident["id"], "anna", "it was the disk")
         timeline = alerts.incident(incident["id"])["timeline"]
@@ -503,6 +504,20 @@ def test_what_ended_is_forgotten_after_its_retention(tmp_path: Path) -> None:
     with AlertManager.from_config(settings) as alerts:
         until(lambda: len(alerts.get_recent_alerts(5)) == 1)
         assert [alert.name for alert in alerts.get_recent_alerts(5)] == ["New"]
+
+
+def test_a_short_retention_is_honoured_while_running_and_after_a_reload() -> None:
+    long, short = ({"store": {"retention": kept}} for kept in ("1h", "1s"))
+    with AlertManager.from_config(long) as alerts:
+        alerts.resolve(alerts.send_alert("high", "test", "Old"))
+        alerts.send_alert("high", "test", "New")
+        time.sleep(1.2)
+        assert len(alerts.get_recent_alerts(5)) == 2
+        alerts.reload(short)
+        until(lambda: [alert.name for alert in alerts.get_recent_alerts(5)] == ["New"])
+        alerts.resolve(alerts.send_alert("high", "test", "Newer"))
+        alerts.send_alert("high", "test", "Newest")
+        until(lambda: [alert.name for alert in alerts.get_recent_alerts(5)] == ["Newest", "New"])
 
 
 @pytest.mark.parametrize("number", range(2))
