@@ -18,16 +18,15 @@ import msgspec
 from chainwatch.alerting import submission
 from chainwatch.alerting.dispatch import Receiver
 from chainwatch.alerting.inbox import Inbox, Overloaded
+from chainwatch.alerting.manager import AlertManager as Manager
 from chainwatch.alerting.providers.call import Call, CallProvider
 from chainwatch.alerting.service import AlertService
-from chainwatch.alerting.setup import Setup, open_database, read_setup
-from chainwatch.config import (
-    matching,
-    parse_duration,
-    read_dict,
-)
+from chainwatch.alerting.setup import Registered, Setup, open_database, read_setup
+from chainwatch.config import Settings, matching, parse_duration
+from chainwatch.library_operations import Operations
 from chainwatch.model import SEVERITY_NAMES
-from chainwatch.store import alerts, outbox, schema, silences
+from chainwatch.operations.alert_look import AlertLook
+from chainwatch.store import alerts, schema, silences
 from chainwatch.store.alerts import Alert
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -57,7 +56,7 @@ class Severity(StrEnum):
     LOW = P3
 
 
-class AlertManager:
+class AlertManager(Operations):
     """Takes alerts, keeps them, and tells receivers of them as the routes say. Make one with ``from_config``.
 
     Works in a thread of its own; every method may be called from any thread. Those that end in ``_async`` are for
@@ -83,6 +82,7 @@ class AlertManager:
             self._service = self._call(_start(self._database, setup, created, resolve_timeout))
             self._inbox = Inbox(self._service.accept_later)
             self._ending = opened.pop_all()
+        self._registered: list[tuple[Registered, Mapping[str, str]]] = []
         self._reloading = threading.Lock()
         self._closing = threading.Lock()
         self._closed = False
@@ -114,8 +114,8 @@ class AlertManager:
         """Go on with another configuration: routes, receivers and everything else that decides who is told what.
 
         Alerts, groups, their timers and what was told stay, so nothing is told twice; what fires follows the new routes.
-        Receivers that were registered stay too. Raises ``ConfigError`` or ``ValueError`` for one that cannot be used or
-        that names another database; then everything is as it was before.
+        Receivers that were registered stay too. Raises ``ConfigError`` or ``ValueError`` for one that cannot be used, also
+        by the routes of those, or that names another database; then everything is as it was before.
         """
         setup = read_setup(config, environ)
         with self._reloading:
@@ -125,6 +125,8 @@ class AlertManager:
                 raise ValueError(
                     "[store] url cannot change while running: close the alert manager and make a new one"
                 )
+            for made, variables in self._registered:
+                made.checked(setup, variables)
             kept = [name for name, one in setup.settings.receivers.items() if one == before.receiver(name)]
             if setup.settings.external_url != before.settings.external_url:
                 kept = []  # it stands in every message
@@ -203,16 +205,11 @@ class AlertManager:
         since = int(time() - minutes * 60)
         return self._read(lambda c: alerts.list_alerts(c, since=since, severities=severities, limit=limit))
 
-    def get_alert_stats(self) -> dict[str, Any]:
-        """How many alerts are kept: ``total``, ``by_state``, ``by_severity``; how many notifications ``by_status``."""
-        counts = self._read(alerts.counts)
-        depths = self._read(outbox.depths)
-        return {
-            "total": sum(count.number for count in counts),
-            "by_state": _sums((count.state, count.number) for count in counts),
-            "by_severity": _sums((count.severity, count.number) for count in counts),
-            "notifications": _sums((depth.status, depth.number) for depth in depths),
-        }
+    def _look(self) -> AlertLook:
+        self._check_open()
+        if self._in_memory:
+            self._database.hand_over(lambda _: None).result()  # what was sent before is there
+        return _Look(self._setup.settings, self._database, time(), self._service)
 
     # --- silences -----------------------------------------------------------------------------------------
 
@@ -260,23 +257,22 @@ class AlertManager:
 
         It is a function of one ``Notification``, plain or ``async``, called again later when it raises; or settings as
         in a ``[receivers.NAME]`` table. ``route`` are keys of a ``[[routes]]`` table (``match``, ``group_by``,
-        ``group_wait``, …), by default as there: all alerts, by name. Raises ``ConfigError`` or ``ValueError``.
+        ``group_wait``, ``mute_times``, ``escalation``, …), by default as there: all alerts, by name; they may name what the
+        configuration has. Raises ``ConfigError`` or ``ValueError``.
         """
         if not callable(receiver) and not isinstance(receiver, Mapping):
             raise ValueError(f"{name}: expected a function or settings, found {type(receiver).__name__}")
-        made: dict[str, Any] = {"routes": [{**route, "receivers": [name], "continue": True}]}
-        given = receiver if isinstance(receiver, Mapping) else {"provider": "console"}
-        draft = read_dict(
-            {**made, "receivers": {name: given}}, os.environ if environ is None else environ, watches=False
-        )
-        settings = draft.settings()
-        if callable(receiver):
-            new = Receiver(name, CallProvider(receiver), give_up_after=GIVE_UP_AFTER)
-        else:
-            new = Receiver.of(settings.receivers[name])
+        made = Registered(name, receiver if isinstance(receiver, Mapping) else {"provider": "console"}, route)
+        variables = os.environ if environ is None else environ
         with self._reloading:
             self._check_open()
+            settings = made.checked(self._setup, variables)
+            if callable(receiver):
+                new = Receiver(name, CallProvider(receiver), give_up_after=GIVE_UP_AFTER)
+            else:
+                new = Receiver.of(settings.receivers[name])
             self._call(self._service.register(new, settings.routes[0]))
+            self._registered.append((made, variables))
 
     # --- ending -------------------------------------------------------------------------------------------
 
@@ -395,8 +391,17 @@ def _severity(name: Severity | str) -> str:
         raise ValueError(f"severity {name!r} is none of {', '.join(SEVERITY_NAMES)}") from None
 
 
-def _sums(pairs: Any) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for key, number in pairs:
-        sums[key] = sums.get(key, 0) + number
-    return sums
+class _Look(AlertLook):
+    """As the running service sees it: with the receivers that were registered."""
+
+    def __init__(self, settings: Settings, database: Database, now: float, service: AlertService) -> None:
+        super().__init__(settings, database, now)
+        self._service = service
+
+    @property
+    def manager(self) -> Manager:
+        return self._service.manager
+
+    @property
+    def receivers(self) -> list[str]:
+        return self._service.receivers

@@ -68,6 +68,16 @@ class AlertService:
             clock=clock,
         )
 
+    @property
+    def manager(self) -> AlertManager:
+        """What decides who is told what now."""
+        return self._manager
+
+    @property
+    def receivers(self) -> list[str]:
+        """The names of all receivers, also of those that were registered."""
+        return [one.name for one in (*self._configured.receivers, *(r for r, _ in self._registered))]
+
     async def start(self) -> None:
         """Take up what an earlier run left, then run every queue and timer."""
         await asyncio.wrap_future(self._dispatch.write(self._reroute))
@@ -118,7 +128,7 @@ class AlertService:
         until = loop.time() + within
         if within > 0:
             await asyncio.wrap_future(self._dispatch.write(self._flush_untold))
-        while await self._database.read(lambda c: outbox.has_pending(c, self._names())):
+        while await self._database.read(lambda c: outbox.has_pending(c, self.receivers)):
             if loop.time() > until:
                 return False
             await asyncio.sleep(DRAIN_POLL)
@@ -171,11 +181,6 @@ class AlertService:
 
     async def _raise_signals(self, signals: Sequence[Signal]) -> None:
         await self._dispatch.raise_signals(signals)
-
-    def _names(self) -> list[str]:
-        return [
-            receiver.name for receiver in (*self._configured.receivers, *(r for r, _ in self._registered))
-        ]
 
     def _made(
         self, configured: Configured, registered: Sequence[tuple[Receiver, RouteSettings]]
