@@ -39,20 +39,20 @@ def retry_after(headers: Mapping[str, str] | None) -> float | None:
     text = (headers or {}).get("Retry-After", "").strip()
     if _SECONDS.fullmatch(text):
         return float(text)
-    until = _date(text)
+    until = unix_time(text)
     if until is None:
         return None
-    now = _date((headers or {}).get("Date", ""))
+    now = unix_time((headers or {}).get("Date", ""))
     return max(0.0, until - (time.time() if now is None else now))
 
 
-_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
-_DATE_LENGTH = 64
-
-
-def _date(text: str) -> float | None:
-    """Unix seconds."""
+def unix_time(text: str) -> float | None:
+    """The Unix time (seconds) of an HTTP date; None for what is none."""
     try:
         return parsedate_to_datetime(text[:_DATE_LENGTH]).timestamp() if text else None
     except Exception:  # noqa: BLE001 - the parser raises what it comes upon, and this is anybody's text
         return None
+
+
+_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_DATE_LENGTH = 64

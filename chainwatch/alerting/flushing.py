@@ -27,6 +27,8 @@ from chainwatch.store.alert_groups import Group, Member
 from chainwatch.store.history import Transition
 from chainwatch.store.holds import Held, Place, Stream, Window
 
+OVER_BEFORE = Held("over before its group was looked at", "it ended before anybody was to be told")
+
 
 def flush(teller: Teller, connection: sa.Connection, groups: Sequence[Group], now: float) -> None:
     """Queue what ``groups``, which are due at ``now``, have to tell."""
@@ -66,23 +68,25 @@ class _Flush:
         """Put into the queue what ``group`` has to tell."""
         route = self._teller.route_of(group)
         inside = [self._marked(group, member) for member in self._members.get(group.id, [])]
-        unheard = {m.alert_id: m for m in inside if grouping.ended_unheard(m)}
+        collects = route.digest is not None or route.key == limits.ROUTE
+        unheard = [m for m in inside if grouping.ended_unheard(m, route.group_wait, collects=collects)]
         if unheard:
-            inside = [m for m in inside if m.alert_id not in unheard]
+            left = {m.alert_id for m in unheard}
+            inside = [m for m in inside if m.alert_id not in left]
         inside = self._within_limit(group, route, inside)
         sends_ends = self._teller.tells_ends(route, group.receiver)
         if route.digest is not None:
             told = grouping.digest(inside, send_resolved=sends_ends, empty=route.digest_empty)
         else:
-            told = grouping.messages(
+            told = grouping.message(
                 inside,
                 send_resolved=sends_ends,
                 repeat=grouping.is_repeat_due(group, route.repeat_interval, self._now),
             )
         if unheard:
-            told = self._with_explained(group, list(unheard.values()), told)
+            told = self._with_explained(group, unheard, told)
         self._enqueue(group, route, inside, told)
-        self._plan_next(group, route, inside, told)
+        self._plan_next(group, route, inside, told=told is not None, emptied=bool(unheard))
 
     def save(self) -> None:
         """Write what came of it."""
@@ -129,22 +133,22 @@ class _Flush:
         return msgspec.structs.replace(member, held=held is not None, released=held is None)
 
     def _with_explained(
-        self, group: Group, unheard: Sequence[Member], told: Sequence[Message]
-    ) -> list[Message]:
-        """What ended while it was held back is told to nobody, unless with the end of what explained it."""
+        self, group: Group, unheard: Sequence[Member], told: Message | None
+    ) -> Message | None:
+        """What ended before it was told is told to nobody, unless with the end of what explained it."""
         explained: list[int] = []
         for member in unheard:
             place = (group.id, member.alert_id)
-            held = self._verdicts.pop(place, None) or self._held_before[place]
+            held = self._verdicts.pop(place, None) or self._held_before.get(place)
             self._leaving.append(place)
-            if not member.held and held.why == INHIBITED and any(message.resolved for message in told):
+            is_explained = not member.held and held is not None and held.why == INHIBITED
+            if is_explained and told is not None and told.resolved:
                 explained.append(member.alert_id)
             else:
-                self._note(group, member, "not told", held)
-        if not explained:
-            return list(told)
-        *others, last = told
-        return [*others, msgspec.structs.replace(last, resolved=(*explained, *last.resolved))]
+                self._note(group, member, "not told", held or OVER_BEFORE)
+        if not explained or told is None:
+            return told
+        return msgspec.structs.replace(told, resolved=(*explained, *told.resolved))
 
     def _note(self, group: Group, member: Member, kind: str, held: Held | None) -> None:
         cause, note = (held.why, held.detail) if held is not None else ("", "")
@@ -191,44 +195,23 @@ class _Flush:
 
     # --- messages -----------------------------------------------------------------------------------------
 
-    def _enqueue(self, group: Group, route: Route, inside: Sequence[Member], told: Sequence[Message]) -> None:
+    def _enqueue(self, group: Group, route: Route, inside: Sequence[Member], told: Message | None) -> None:
+        if told is None:
+            return
         kind: outbox.Kind = (
             "digest" if route.digest is not None else "limited" if route.key == limits.ROUTE else ""
         )
-        reminded = [m.alert_id for m in inside if m.again and not m.held]
-        note = self._reminder(reminded) if reminded else ""
-        if told and group.sent_at is not None:
-            note = " ".join(part for part in (note, self._news(group, inside)) if part)
-        for message in told:
-            payload = outbox.Payload(group.labels, message.firing, message.resolved, kind, note)
-            self._queue.append((group.receiver, group.key, payload))
+        payload = outbox.Payload(group.labels, told.firing, told.resolved, kind, folded=told.in_order)
+        self._queue.append((group.receiver, group.key, payload))
         if self._known is not None and self._known.cooldowns:
-            fired = {i for message in told for i in message.firing}
+            fired = set(told.firing)
             for member in inside:
                 cooldown = cooldown_of(self._known.cooldowns, member.labels)
                 if member.alert_id in fired and not member.told and cooldown is not None:
                     self._told.append((group.receiver, cooldown.condition(member.labels)))
 
-    def _reminder(self, alert_ids: Sequence[int]) -> str:
-        taken = self._known.acknowledgements if self._known is not None else {}
-        people = sorted({taken[i].actor for i in alert_ids if i in taken})
-        return f"Reminder: acknowledged by {', '.join(people)}, and still firing." if people else ""
-
-    def _news(self, group: Group, inside: Sequence[Member]) -> str:
-        """Who has taken on what of this group since its receiver was told last."""
-        since = group.sent_at or 0.0
-        names = {m.alert_id: m.labels["alertname"] for m in inside if m.told}
-        taken: dict[tuple[str, str], list[str]] = {}
-        for one in history.acknowledged(self._connection, list(names), since):
-            taken.setdefault((one.actor, one.note), []).append(names[one.alert_id])
-        return " ".join(
-            f"Acknowledged by {actor}: {names[0] if len(names) == 1 else f'{len(names)} alerts'}"
-            + (f" ({note})." if note else ".")
-            for (actor, note), names in taken.items()
-        )
-
     def _plan_next(
-        self, group: Group, route: Route, inside: Sequence[Member], told: Sequence[Message]
+        self, group: Group, route: Route, inside: Sequence[Member], *, told: bool, emptied: bool
     ) -> None:
         held = any(member.held for member in inside)
         firing = any(member.state == "firing" for member in inside)
@@ -242,9 +225,10 @@ class _Flush:
                 group,
                 group_interval=route.group_interval,
                 repeat_interval=route.repeat_interval,
-                told=bool(told),
+                told=told,
                 firing=firing,
                 held=held,
+                emptied=emptied,
                 now=self._now,
             )
         if after is None:

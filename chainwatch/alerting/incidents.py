@@ -18,6 +18,7 @@ from chainwatch.alerting.policy.holding import Candidate, in_quiet_hours, inhibi
 from chainwatch.alerting.policy.intervals import inside
 from chainwatch.alerting.policy.oncall import Duty, Override
 from chainwatch.alerting.telling import Teller
+from chainwatch.alerting.whose import NOBODY
 from chainwatch.store import alert_groups, escalations, outbox
 from chainwatch.store import incidents as stored
 from chainwatch.store.alert_groups import Group
@@ -67,6 +68,13 @@ class Incidents:
         stored.add_alerts(connection, [(known[place.key].id, alert_id) for alert_id, place in alerts])
         self._start(connection, [(i, places[i.key].escalation) for i in new], now)
         return self._rise(connection, known, now)
+
+    def returned(self, connection: sa.Connection, alert_ids: Sequence[int], now: float) -> dict[int, str]:
+        """The conditions of firing alerts, which flap, began again: returns the alerts that rise, as ``opened`` does."""
+        if not alert_ids or not self._people.rise_after:
+            return {}
+        stored.note_returns(connection, alert_ids, now, now - self._people.rise_within)
+        return self._rise(connection, stored.open_of(connection, alert_ids), now)
 
     def advance(self, connection: sa.Connection, now: float) -> float | None:
         """Take the steps that are due at ``now``; when the next one is, None for never."""
@@ -173,7 +181,7 @@ class Incidents:
         found = [target for target in found if target.receiver in people.receivers]
         note = f"Escalation {policy.name}, {about}"
         waited = progress.round or progress.step or step.wait
-        note += ": nobody has acknowledged this." if waited else "."
+        note += f"{NOBODY}." if waited else "."
         self._tell(connection, incident, found, [one.alert_id for one in standing], note, now)
         entries = [_entry(incident, now, "skipped", f"{about}: {why}") for why in missed]
         entries += [

@@ -128,6 +128,7 @@ class AlertManager:
                     Signal(alert.labels, alert.starts_at, ends_at=int(now), reason="receiver removed")
                 )
         self._reroute_page(connection, page, now)
+        tending.judge_standing(connection, self.teller, self.policies, now)
         self.teller.expect_digests(connection, now)
         if reloaded:
             timed = [route.key for route in every(self.routes) if route.digest is not None]
@@ -209,6 +210,7 @@ class AlertManager:
         tending.carry_over(connection, begun, now)
         tending.ended(connection, ended, self.teller, now)
         self._begun(connection, begun, taking, now)
+        self._risen(connection, self._incidents.returned(connection, sorted(waiting.returned), now), now)
 
     def _audience_after(self, before: Alert | None, after: Alert, taking: Sequence[Route]) -> Audience:
         """What ends while it is pending was never anybody's."""
@@ -225,10 +227,13 @@ class AlertManager:
     def _open_incidents(
         self, connection: sa.Connection, alerts: Iterable[Alert], taking: Taking, now: float
     ) -> None:
-        """Make routed alerts that fire parts of incidents; what rises by that joins the groups of its new severity too."""
+        """Make routed alerts that fire parts of incidents, by which some may rise."""
         routed = [a for a in alerts if a.state == "firing" and a.audience == "routed"]
         placed = [(a.id, _place(a, taking[a.id])) for a in routed if not is_watchdog(a.labels)]
-        rises = self._incidents.opened(connection, placed, now)
+        self._risen(connection, self._incidents.opened(connection, placed, now), now)
+
+    def _risen(self, connection: sa.Connection, rises: Mapping[int, str], now: float) -> None:
+        """Let alerts, as id → what they count as from now on, join the groups of their new severity."""
         if rises:
             found = stored.by_id(connection, list(rises)).values()
             hear_anyway = {a.id: self._hear_soon(a, now) for a in found}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alerting import whose
 from chainwatch.store import alerts as stored
 from chainwatch.store import incidents
 from chainwatch.store.alerts import Alert, State
@@ -85,7 +86,7 @@ class Notification(msgspec.Struct, frozen=True):
 
 
 def load(connection: sa.Connection, queued: Queued, external_url: str = "") -> Notification:
-    """What ``queued`` says, with its alerts as they are stored now; those that are stored no more are left out."""
+    """What ``queued`` says, with its alerts, and whose they are, as stored now; what is stored no more is left out."""
     return load_all(connection, [queued], external_url)[0]
 
 
@@ -95,14 +96,20 @@ def load_all(
     """What each of ``queued`` says, as ``load`` has it."""
     ids = {i for one in queued for i in (*one.payload.firing, *one.payload.resolved)}
     known = stored.by_id(connection, sorted(ids))
+    taken = whose.taken_now(connection)
+    said: dict[int, dict[str, str]] = {i: {"acknowledged_by": taken[i].actor} for i in taken.keys() & ids}
     for alert_id, escalated_to in incidents.rises(connection, list(known)).items():
+        said.setdefault(alert_id, {})["escalated_to"] = escalated_to
+    for alert_id in said.keys() & known.keys():
         alert = known[alert_id]
-        annotations = {**alert.annotations, "escalated_to": escalated_to}
+        annotations = {**alert.annotations, **said[alert_id]}
         known[alert_id] = msgspec.structs.replace(alert, annotations=annotations)
-    return [_notification(one, known, external_url) for one in queued]
+    return [
+        _notification(one, known, external_url, whose.note(connection, one, known, taken)) for one in queued
+    ]
 
 
-def _notification(queued: Queued, known: Mapping[int, Alert], external_url: str) -> Notification:
+def _notification(queued: Queued, known: Mapping[int, Alert], external_url: str, note: str) -> Notification:
     payload = queued.payload
     ended = set(payload.resolved)
     lines: list[tuple[int, State]] = [(i, "firing") for i in payload.firing]
@@ -122,7 +129,7 @@ def _notification(queued: Queued, known: Mapping[int, Alert], external_url: str)
         idempotency_key=queued.idempotency_key,
         external_url=external_url,
         kind=payload.kind,
-        note=payload.note,
+        note=note,
     )
 
 

@@ -22,7 +22,10 @@ class Patience(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """Alerts that ``match`` takes are ``by``'s from the start, within the intervals ``during``, for ``lasts`` seconds."""
+    """Alerts that ``match`` takes and that begin within the intervals ``during`` are ``by``'s from the start.
+
+    They are so until those intervals end, and for ``lasts`` seconds at most.
+    """
 
     match: Matchers
     by: str

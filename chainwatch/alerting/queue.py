@@ -84,6 +84,7 @@ class ReceiverQueue:
         self._look_at = 0.0
         """When the database is to be looked at again; until then what was fetched is all there is."""
         self._fetched: deque[tuple[Queued, Notification]] = deque()
+        self._fetched_at = 0.0
         self._has_more = False
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._sending = 0
@@ -169,6 +170,9 @@ class ReceiverQueue:
     async def _start_deliveries(self, session: aiohttp.ClientSession) -> None:
         """Start as many as may run."""
         while self._free() > 0:
+            if self._clock.now() >= self._fetched_at + POLL and self._fetched:
+                self._fetched.clear()  # it may say what is no longer so: whose an alert is
+                self._look_at = 0.0
             if self._fetched:
                 queued, notification = self._fetched.popleft()
                 delivery = self._deliver(queued, notification, session)
@@ -219,6 +223,7 @@ class ReceiverQueue:
             self._look_at = now + STORE_PAUSE
             return
         self._fetched.extend(zip(claim.found, loaded, strict=True))
+        self._fetched_at = now
         self._has_more = claim.has_more
         if claim.next_ready is not None:
             self._look_at = min(self._look_at, claim.next_ready)

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import structlog
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.base import STATE_RUNNING
@@ -25,8 +24,6 @@ HORIZON = 60
 JOBS_MAX = 20_000
 REFILL_EVERY = 20.0
 """Seconds between readings of the table."""
-RETRY_AFTER = 2.0
-"""Seconds until deadlines that could not be read or handed over are read again."""
 HOLD_AT_ONCE = 500
 """Jobs made before others get their turn on the event loop."""
 
@@ -39,15 +36,13 @@ START: Position = (-1, -1, "")
 _LAST_ID = 2**63 - 1
 _LAST_STEP = "\U0010ffff"
 
-_log = structlog.get_logger("chainwatch.scheduler")
-
 
 class DeadlineScheduler:
     """Hands over every open deadline once its time has come.
 
     ``load(after, until, limit)`` reads up to ``limit`` open deadlines with (due_at, transfer_id, step) > ``after`` and
-    due_at <= ``until``, in that order. ``due(deadlines)`` is told of many at once; one call at a time. If it raises,
-    its deadlines are handed over again. Some may be handed over that are open no more: the table decides.
+    due_at <= ``until``, in that order. ``due(deadlines)`` is told of many at once; one call at a time. Some may be handed
+    over that are open no more: the table decides.
     """
 
     def __init__(self, load: Load, due: Due, clock: Clock | None = None) -> None:
@@ -62,14 +57,24 @@ class DeadlineScheduler:
         self._come: list[Deadline] = []
         self._work = asyncio.Event()
 
-    def start(self) -> None:
-        """Start the timers; `run` does the rest."""
-        self._scheduler.start()
+    async def run(self) -> None:
+        """Take up the open deadlines from the table, those long past among them, and hand over from now on; for ever.
 
-    def stop(self) -> None:
-        """No timer goes off any more."""
-        if self._scheduler.running:
+        Raises what ``load`` and ``due`` raise. When run again it begins with the table, so nothing is lost.
+        """
+        self._scheduler.start()
+        try:
+            while True:
+                await self._go_on()
+        finally:
             self._scheduler.shutdown(wait=False)
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Hold nothing: what is added until the table is read again will be found there."""
+        self._scheduler = _new_scheduler()
+        self._held, self._come = {}, []
+        self._reached, self._refill_at, self._has_more = START, 0.0, False
 
     def added(self, deadlines: Iterable[Deadline]) -> None:
         """Deadlines that were committed. Those beyond what has been read from the table are left to the next refill."""
@@ -81,21 +86,16 @@ class DeadlineScheduler:
             if self._held.pop(pair, None) is not None:
                 self._scheduler.remove_job(_job_id(*pair))
 
-    async def run(self) -> None:
-        """For ever: take up the open deadlines from the table, those long past among them, and hand over.
-
-        May be run again after it failed: what was being handed over then is still in the table.
-        """
-        self._reached, self._refill_at = START, 0.0
-        while True:
-            self._work.clear()
-            now = self._clock.now()
-            if self._come:
-                await self._hand_over()
-            elif now >= self._refill_at or (self._has_more and len(self._held) < JOBS_MAX // 2):
-                await self._refill(now)
-            else:
-                await self._clock.wait(self._work, self._refill_at)
+    async def _go_on(self) -> None:
+        self._work.clear()
+        now = self._clock.now()
+        if self._come:
+            come, self._come = self._come, []
+            await self._due(come)
+        elif now >= self._refill_at or (self._has_more and len(self._held) < JOBS_MAX // 2):
+            await self._refill(now)
+        else:
+            await self._clock.wait(self._work, self._refill_at)
 
     async def _refill(self, now: float) -> None:
         """Read what comes due within the horizon, as far as there is room."""
@@ -105,12 +105,7 @@ class DeadlineScheduler:
             return
         before, until = self._reached, int(now) + HORIZON
         self._reached = max(before, (until, _LAST_ID, _LAST_STEP))  # what is added meanwhile is held at once
-        try:
-            found = await self._load(before, until, room)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the rows are still there: read again
-            _log.error("deadlines cannot be read", error=str(error))
-            self._rewind(before)
-            return
+        found = await self._load(before, until, room)
         self._has_more = len(found) >= room
         if self._has_more:
             self._reached = min(self._reached, _position(found[-1]))
@@ -139,19 +134,6 @@ class DeadlineScheduler:
                 self._has_more = True
         if running:
             self._scheduler.resume()
-
-    async def _hand_over(self) -> None:
-        come, self._come = self._come, []
-        try:
-            await self._due(come)
-        except Exception as error:  # noqa: BLE001 - the rows are still there: they are read and handed over again
-            _log.error("deadlines cannot be handed over", number=len(come), error=str(error))
-            self._rewind(_before(min(come, key=_position)))
-
-    def _rewind(self, position: Position) -> None:
-        """Read again from ``position`` on, after a while."""
-        self._reached = min(self._reached, position)
-        self._refill_at = self._clock.now() + RETRY_AFTER
 
     def _add_job(self, job_id: str, when: float, call: Callable[..., None], args: tuple[Any, ...]) -> None:
         self._scheduler.add_job(

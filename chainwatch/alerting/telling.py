@@ -157,7 +157,7 @@ class Teller:
             firing=[
                 s for s in sources if any(matching.takes(r.source, s) for r in self._policies.inhibitions)
             ],
-            silences=[(s, matching.build(s.match)) for s in silences.active(connection, now)],
+            silences=[(s, matching.recall(s.match)) for s in silences.active(connection, now)],
             acknowledgements={a.alert_id: a for a in acknowledgements.every(connection)},
             cooldowns=cooldowns,
             told_at=holds.told_at(connection, conditions) if conditions else {},
@@ -166,7 +166,7 @@ class Teller:
     def cooldowns(self, connection: sa.Connection) -> list[Cooldown]:
         """Those set while running, then the configured ones."""
         stored = [
-            Cooldown(matching.build(s.match), s.by, s.seconds) for s in holds.stored_cooldowns(connection)
+            Cooldown(matching.recall(s.match), s.by, s.seconds) for s in holds.stored_cooldowns(connection)
         ]
         return [*stored, *self._policies.cooldowns]
 

@@ -8,12 +8,12 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alerting.lifecycle import fingerprint, normal_labels
-from chainwatch.alerting.policies import Policies
-from chainwatch.alerting.policy.intervals import inside
+from chainwatch.alerting.policies import Policies, Standing
+from chainwatch.alerting.policy.intervals import ends_after, inside
 from chainwatch.alerting.telling import Teller
 from chainwatch.config import matching
 from chainwatch.model import SEVERITIES, Signal
-from chainwatch.store import acknowledgements, alert_groups, history, holds, incidents, silences
+from chainwatch.store import acknowledgements, alert_groups, expiries, history, holds, incidents, silences
 from chainwatch.store import alerts as stored
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.alerts import Alert
@@ -21,6 +21,7 @@ from chainwatch.store.history import Timer, Transition
 from chainwatch.store.silences import Silence
 
 SILENCE_EXPIRING = "SilenceExpiring"
+BY_CONFIGURATION = "by configuration"
 LOOK_BACK = 86_400.0
 """Seconds for which an ended silence is looked at, so that its warning ends too."""
 
@@ -46,6 +47,28 @@ def changed_by(connection: sa.Connection, timers: Sequence[Timer], now: float) -
             )
     history.record(connection, happened)
     return changed
+
+
+def end_now(
+    connection: sa.Connection, teller: Teller, alerts: Sequence[Alert], reason: str, now: float
+) -> None:
+    """End alerts, firing or pending, because somebody says so: no policy keeps them, and nothing ends them again."""
+    ends = [
+        msgspec.structs.replace(
+            alert,
+            state="resolved",
+            audience="quiet" if alert.state == "pending" else alert.audience,
+            ends_at=max(alert.starts_at, round(now, 3)),
+            reason=reason,
+            resolved_at=now,
+        )
+        for alert in alerts
+    ]
+    ids = [alert.id for alert in ends]
+    stored.update(connection, ends)
+    history.stop_timers(connection, ids)
+    expiries.delete(connection, [alert.fingerprint for alert in ends])
+    ended(connection, ids, teller, now)
 
 
 def ended(connection: sa.Connection, alert_ids: Sequence[int], teller: Teller, now: float) -> None:
@@ -84,18 +107,63 @@ def acknowledge_standing(
     """Acknowledge alerts that fire from now on for those whose they are by configuration."""
     if not policies.standing:
         return
+    lasting = _Lasting(policies, now)
     taken: list[Acknowledgement] = []
     for alert in alerts:
-        for rule in policies.standing:
-            on = not rule.during or inside(policies.intervals, rule.during, now) is not None
-            if alert.state == "firing" and on and matching.takes(rule.match, alert.labels):
-                until = None if rule.lasts is None else now + rule.lasts
-                taken.append(Acknowledgement(alert.id, rule.by, now, "", until, alert.severity, now))
-                break
+        rule = lasting.rule_of(alert) if alert.state == "firing" else None
+        if rule is not None:
+            until = lasting.until(rule, now)
+            taken.append(Acknowledgement(alert.id, rule.by, now, "", until, alert.severity, now))
     acknowledgements.save(connection, taken)
     history.record(
-        connection, [Transition(t.alert_id, now, "acknowledged", "by configuration", t.actor) for t in taken]
+        connection, [Transition(t.alert_id, now, "acknowledged", BY_CONFIGURATION, t.actor) for t in taken]
     )
+
+
+def judge_standing(connection: sa.Connection, teller: Teller, policies: Policies, now: float) -> None:
+    """Let what is somebody's by configuration be so as the configuration is now, and until it says."""
+    taken = {one.alert_id: one for one in acknowledgements.every(connection)}
+    last = history.acknowledged_last(connection, sorted(taken))
+    ids = [alert_id for alert_id, one in last.items() if one.cause == BY_CONFIGURATION]
+    lasting = _Lasting(policies, now)
+    lapsed: dict[int, str] = {}
+    changed: list[Acknowledgement] = []
+    for alert_id, alert in stored.by_id(connection, ids).items():
+        rule = lasting.rule_of(alert)
+        if rule is None:
+            lapsed[alert_id] = "it is nobody's by configuration now"
+        else:
+            until = lasting.until(rule, taken[alert_id].at)
+            changed.append(msgspec.structs.replace(taken[alert_id], actor=rule.by, until=until))
+    acknowledgements.save(connection, changed)
+    give_back(connection, teller, lapsed, history.ITSELF, now)
+
+
+class _Lasting:
+    """Which alerts are somebody's by configuration at ``now``, and for how long."""
+
+    def __init__(self, policies: Policies, now: float) -> None:
+        self._policies = policies
+        self._now = now
+        self._ends: dict[tuple[str, ...], float | None] = {}
+
+    def rule_of(self, alert: Alert) -> Standing | None:
+        """The first rule that takes ``alert`` now."""
+        for rule in self._policies.standing:
+            on = not rule.during or inside(self._policies.intervals, rule.during, self._now) is not None
+            if on and matching.takes(rule.match, alert.labels):
+                return rule
+        return None
+
+    def until(self, rule: Standing, taken_at: float) -> float | None:
+        """When what ``rule`` gave somebody at ``taken_at`` is nobody's again: its intervals have ended, or its time has."""
+        if rule.during and rule.during not in self._ends:
+            self._ends[rule.during] = ends_after(self._policies.intervals, rule.during, self._now)
+        times = (
+            self._ends[rule.during] if rule.during else None,
+            None if rule.lasts is None else taken_at + rule.lasts,
+        )
+        return min((time for time in times if time is not None), default=None)
 
 
 def keep_acknowledgements(connection: sa.Connection, teller: Teller, policies: Policies, now: float) -> None:
@@ -104,7 +172,9 @@ def keep_acknowledgements(connection: sa.Connection, teller: Teller, policies: P
     if not taken:
         return
     alerts = stored.by_id(connection, [one.alert_id for one in taken])
-    lapsed = {one.alert_id: why for one in taken if (why := _lapsed(one, alerts.get(one.alert_id), now))}
+    rises = incidents.rises(connection, list(alerts))
+    counts_as = {alert_id: rises.get(alert_id, alert.severity) for alert_id, alert in alerts.items()}
+    lapsed = {one.alert_id: why for one in taken if (why := _lapsed(one, counts_as.get(one.alert_id), now))}
     due = [
         one.alert_id
         for one in taken
@@ -170,12 +240,12 @@ def next_time(connection: sa.Connection, policies: Policies, now: float) -> floa
     return min((time for time in times if time is not None and time > now), default=None)
 
 
-def _lapsed(one: Acknowledgement, alert: Alert | None, now: float) -> str:
-    """Why an acknowledgement holds no more; empty while it does."""
+def _lapsed(one: Acknowledgement, severity: str | None, now: float) -> str:
+    """Why an acknowledgement of an alert that counts as ``severity`` holds no more; empty while it does."""
     if one.until is not None and now >= one.until:
         return "its time has passed"
-    if alert is not None and _is_worse(alert.severity, one.severity):
-        return f"severity rose from {one.severity} to {alert.severity}"
+    if severity is not None and _is_worse(severity, one.severity):
+        return f"severity rose from {one.severity} to {severity}"
     return ""
 
 

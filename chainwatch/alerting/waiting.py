@@ -52,6 +52,8 @@ class Waiting:
         self._happened: list[tuple[str, Transition]] = []
         self.flapping: set[str] = set()
         """The fingerprints of the alerts that began to flap."""
+        self.returned: set[int] = set()
+        """The ids of the alerts that flap and whose condition began again."""
 
     def settle(self, before: Alert | None, signal: Signal, after: Alert) -> Alert:
         """``after``, which ``signal`` would make of ``before``, or what it is until it has waited."""
@@ -94,6 +96,8 @@ class Waiting:
         if before.state == "firing":
             if self._timer_of(before) is not None:  # it was held as firing, so it is the same alert all along
                 self._stop(before)
+                if FLAPPING in before.annotations:
+                    self.returned.add(before.id)
                 starts_at = min(before.starts_at, after.starts_at)
                 after = msgspec.structs.replace(after, starts_at=starts_at)
             flapping = before.annotations.get(FLAPPING)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -72,12 +72,7 @@ async def find_logs(
     Raises `RpcError`.
     """
     wanted = LogFilter((address,), tuple(topics))
-    return [
-        log
-        async for page in _pages(pool, wanted, first, last, ends=False)
-        for log in page.logs
-        if wanted.matches(log)
-    ]
+    return [log async for page in _pages(pool, wanted, first, last, ends=False) for log in page.logs]
 
 
 async def block_at(pool: Pool, timestamp: int) -> int:
@@ -133,7 +128,8 @@ async def _uncut(
     if not suspected and len(logs) not in CUT_AT:
         return logs
     (told,) = await endpoint.blocks([block])
-    everything = await everything_in(endpoint, told) or []
+    found = await everything_in(endpoint, told)
+    everything = found.logs if found else []
     if len(everything) in CUT_AT and lacks_some(endpoint, told, everything):
         raise Disputed(
             endpoint.name, f"exactly {len(everything)} logs of block {block}, though its bloom tells of more"
@@ -211,9 +207,9 @@ async def _read_page(
             numbers.add(logs[len(logs) // 2].block_number)  # are these the logs of this chain?
         blocks = await endpoint.blocks(sorted(numbers)) if numbers else []
         headers = {block.header.number: block.header for block in blocks}
-        if not pool.alone:
-            _check_times(endpoint, list(headers.values()))
         logs = _checked(endpoint, logs, headers)
+        if not pool.alone:
+            _check_times(endpoint, headers, logs)
         try:
             page = _Page(first, last, headers.get(last), await proven_page(endpoint, wanted, blocks, logs))
         except Disputed as error:
@@ -259,12 +255,13 @@ def _refuse(endpoint: Endpoint, last: int) -> None:
     )
 
 
-def _check_times(endpoint: Endpoint, headers: Sequence[Header]) -> None:
-    for earlier, later in itertools.pairwise(headers):
-        if later.timestamp < earlier.timestamp:
+def _check_times(endpoint: Endpoint, headers: Mapping[int, Header], logs: Sequence[RawLog]) -> None:
+    times = {log.block_number: log.timestamp for log in logs}
+    times.update((number, header.timestamp) for number, header in headers.items())
+    for (earlier, before), (later, after) in itertools.pairwise(sorted(times.items())):
+        if after < before:
             raise MalformedAnswer(
-                endpoint.name,
-                f"block {later.number} was made at {later.timestamp}, before block {earlier.number} at {earlier.timestamp}",
+                endpoint.name, f"block {later} was made at {after}, before block {earlier} at {before}"
             )
 
 

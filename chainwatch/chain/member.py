@@ -10,10 +10,12 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import aiohttp
 
+from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.errors import (
     AnswerTooBig,
     ChainError,
@@ -27,6 +29,7 @@ from chainwatch.chain.errors import (
     RpcTimeout,
     TransportError,
     Unforeseen,
+    bare,
 )
 from chainwatch.chain.latency import Latencies
 from chainwatch.chain.pace import PacedTransport
@@ -102,6 +105,7 @@ class Member:
         clock: Callable[[], float],
         on_news: Callable[[], None],
         on_change: Callable[[], None],
+        chain_time: ChainTime | None,
         peers: list[Latencies] | None = None,
     ) -> None:
         url = network.rpc[index]
@@ -112,10 +116,11 @@ class Member:
         self.found: int | None = None
         self.last_error: str | None = None
         self.last_answer_at: float | None = None
+        on_date = None if chain_time is None else partial(chain_time.saw_date, self.name)
         self._transport: HttpTransport | WebSocketTransport = (
             WebSocketTransport(self.name, url, session, on_news)
             if self.kind == "websocket"
-            else HttpTransport(self.name, url, session)
+            else HttpTransport(self.name, url, session, on_date)
         )
         self._paced = PacedTransport(self._transport, network.max_rps, peers)
         self.endpoint = Endpoint(self._paced, network.request_timeout, secret_parts(url))
@@ -124,6 +129,7 @@ class Member:
         self._expected = network.chain_id
         self._timeout = min(network.request_timeout, VERIFY_TIMEOUT)
         self._clock = clock
+        self._chain_time = chain_time or ChainTime(clock)
         self._on_change = on_change
         self._log = QuietLog(network=network.name, endpoint=self.name)
         self._aside = asyncio.Event()
@@ -145,7 +151,11 @@ class Member:
         """Whether its answers take too long, or its head should have had a child long ago."""
         head, now = self.endpoint.last_head, self._clock()
         slow = self._paced.took is not None and self._paced.took > FROZEN_LATENCY and self._is_slow()
-        old = head is not None and self._oldest_head is not None and now - head.timestamp > self._oldest_head
+        old = (
+            head is not None
+            and self._oldest_head is not None
+            and self._chain_time.now() - head.timestamp > self._oldest_head
+        )
         if not slow and not old:
             self._frozen_since = None
         elif self._frozen_since is None:
@@ -207,14 +217,14 @@ class Member:
         except RangeTooWide as error:
             if error.timed_out:
                 self._failed(error)
-            raise
+            raise bare(error) from None
         except NotThere as error:
             self.last_answer_at = self._clock()
             self._failed(error)
-            raise
+            raise bare(error) from None
         except RpcError as error:
             self._failed(error)
-            raise
+            raise bare(error) from None
         except (asyncio.CancelledError, ChainError):
             raise
         except BaseException as error:  # noqa: BLE001 - one endpoint's answer must not end what reads the others'

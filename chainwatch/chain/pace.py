@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from aiolimiter import AsyncLimiter
 
-from chainwatch.chain.errors import RpcTimeout
+from chainwatch.chain.errors import AnswerTooBig, NoRoomForAnswer, RpcTimeout
 from chainwatch.chain.latency import LEAST_PATIENCE, Latencies, kind_of, patience
 from chainwatch.chain.transport import Transport
 
@@ -48,7 +48,8 @@ class PacedTransport:
     ) -> None:
         self.name = transport.name
         self._unanswered: dict[str, Request] = {}
-        """The first request of each kind that it did not answer in time, until it has answered one of that kind."""
+        """The first request of each kind that it did not answer in time, or with far too much, until it answers one of
+        that kind."""
         self.rate = most
         """Calls a second that are allowed now; None for any number."""
         self.took: float | None = None
@@ -81,7 +82,9 @@ class PacedTransport:
         self._under_way.add(request)
         try:
             answer = await self._transport.exchange(body, id, seconds, calls)
-        except RpcTimeout:
+        except NoRoomForAnswer:
+            raise
+        except (RpcTimeout, AnswerTooBig):  # neither gives anything, and both take long
             self._left_unanswered(request)
             raise
         finally:

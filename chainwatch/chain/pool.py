@@ -15,6 +15,7 @@ from typing import Self, TypeVar
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
+from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.errors import Disputed, NotThere, RangeTooWide, RpcError, Unavailable, WrongChain
 from chainwatch.chain.hedging import Hedges, ask_in_turn
 from chainwatch.chain.latency import Latencies
@@ -23,6 +24,9 @@ from chainwatch.chain.rpc import Endpoint
 from chainwatch.config import NetworkSettings
 
 T = TypeVar("T")
+
+LEFT_ALONE = 120.0
+"""Seconds for which an endpoint with another history than the others is not asked."""
 
 LONGEST_WAIT = 2.0
 """Seconds between two tries of a patient question at most: an endpoint that failed is set aside for longer by itself."""
@@ -43,10 +47,15 @@ class Pool:
         session: aiohttp.ClientSession,
         clock: Callable[[], float] = time.time,
         last_first: bool = False,
+        chain_time: ChainTime | None = None,
     ) -> None:
-        """``last_first``: asked in the reverse of the configured order, as a second opinion."""
+        """``last_first``: asked in the reverse of the configured order, as a second opinion.
+
+        ``chain_time`` gets the dates of the answers, and says how old a head is; without it ``clock`` does.
+        """
         self.network = network
         self._clock = clock
+        self._chain_time = chain_time
         self._listeners: list[Callable[[], None]] = []
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -128,6 +137,17 @@ class Pool:
             if member.kind == "websocket" and member.usable:
                 member.set_aside("its subscription went silent", 0.0)
 
+    def leave_alone(self, endpoint: Endpoint, why: str) -> None:
+        """Asks ``endpoint`` no more for a while: others have shown that it is wrong."""
+        for member in self._members:
+            if member.endpoint is endpoint:
+                member.set_aside(why, LEFT_ALONE)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every endpoint that serves this chain can be asked now: what they all say is final."""
+        return all(member.usable or member.state == "refused" for member in self._members)
+
     @property
     def woken(self) -> bool:
         """Whether a WebSocket is subscribed to new blocks."""
@@ -155,7 +175,14 @@ class Pool:
 
     def _member(self, index: int, session: aiohttp.ClientSession) -> Member:
         return Member(
-            self.network, index, session, self._clock, self._tell, self._member_changed, self._latencies
+            self.network,
+            index,
+            session,
+            self._clock,
+            self._tell,
+            self._member_changed,
+            self._chain_time,
+            self._latencies,
         )
 
     def _tell(self) -> None:

@@ -16,6 +16,7 @@ from chainwatch.chain.errors import (
     ForeignChain,
     MalformedAnswer,
     NotThere,
+    OtherHistory,
     RangeTooWide,
 )
 from chainwatch.chain.headers import HeaderWindow, common_ancestor, links
@@ -85,11 +86,13 @@ async def headers_before(pool: Pool, header: Header, count: int) -> list[Header]
 async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
     """The newest block of ``window`` that is still in the chain, up to number ``below``.
 
-    Raises `DeepReorg` when none is, `RpcError`.
+    An endpoint whose chain holds none of them counts for nothing while another's does.
+    Raises `DeepReorg` when none does, `RpcError`.
     """
     ours = window.newest_first(below)
+    strangers: list[Endpoint] = []
 
-    async def read(endpoint: Endpoint) -> Header | None:
+    async def read(endpoint: Endpoint) -> Header:
         found = await endpoint.chain_id()
         if found != pool.network.chain_id:
             raise ForeignChain(endpoint.name, f"serves chain {found} now")
@@ -100,11 +103,16 @@ async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
             if ancestor is not None:
                 return ancestor
             start, size = start + size, min(size * 2, BATCH)
-        return None
+        strangers.append(endpoint)
+        raise OtherHistory(endpoint.name, "its chain holds none of the newest blocks that were read")
 
-    ancestor = await pool.ask(read)
-    if ancestor is None:
-        raise DeepReorg(pool.network.name, *((ours[-1].number, ours[0].number) if ours else (below, below)))
+    try:
+        ancestor = await pool.ask(read)
+    except OtherHistory:
+        kept = (ours[-1].number, ours[0].number) if ours else (below, below)
+        raise DeepReorg(pool.network.name, *kept) from None
+    for endpoint in strangers:
+        pool.leave_alone(endpoint, "its chain holds none of the newest blocks that were read: was it reset?")
     return ancestor
 
 

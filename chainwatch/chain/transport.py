@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiohttp
 from pydantic import SecretStr
@@ -14,19 +14,24 @@ from pydantic import SecretStr
 from chainwatch.chain.errors import (
     AnswerTooBig,
     HttpStatusError,
+    NoRoomForAnswer,
     RateLimited,
     RpcError,
     RpcTimeout,
     TransportError,
 )
+from chainwatch.chain.intake import INTAKE, NoRoom, TooLarge
 from chainwatch.dns import Connector
-from chainwatch.http_client import Redirected, refuse_redirects, retry_after
+from chainwatch.http_client import Redirected, refuse_redirects, retry_after, unix_time
 
-MAX_ANSWER = 32 * 1024 * 1024
-"""Bytes of one answer after decompression; more is refused while it is being read."""
+KEY_MIN = 6
+"""Characters of a part of a URL from which on it may be a key."""
 
 BATCH = 64
 """Calls in one JSON-RPC batch."""
+
+LONGEST_DATE = 40
+"""Characters of a `Date` header at most."""
 
 HTTP_TOO_MANY = 429
 HTTP_OK = 200
@@ -55,7 +60,11 @@ def open_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=Connector(limit_per_host=32),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Content-Type": "application/json", "User-Agent": "chainwatch"},
+        headers={
+            "Content-Type": "application/json",
+            "User-Agent": "chainwatch",
+            "Accept-Encoding": "gzip, deflate",
+        },
         timeout=aiohttp.ClientTimeout(total=None),
         middlewares=(refuse_redirects,),
     )
@@ -78,11 +87,12 @@ def secret_parts(url: SecretStr) -> list[str]:
     parts = urlsplit(url.get_secret_value())
     pieces = [
         *parts.path.split("/"),
-        *(value for _, value in parse_qsl(parts.query)),
-        parts.password,
-        parts.username,
+        *(value or name for name, value in parse_qsl(parts.query, keep_blank_values=True)),
+        parts.password or "",
+        parts.username or "",
     ]
-    return sorted({piece for piece in pieces if piece and len(piece) >= 6}, key=len, reverse=True)
+    spelt = {form for piece in pieces for form in (piece, unquote(piece))}
+    return sorted({form for form in spelt if len(form.strip()) >= KEY_MIN}, key=len, reverse=True)
 
 
 @contextlib.contextmanager
@@ -106,12 +116,32 @@ def client_errors(name: str) -> Iterator[None]:
         raise TransportError(name, f"connection failed ({type(error).__name__})") from None
 
 
+@contextlib.contextmanager
+def too_big(name: str) -> Iterator[None]:
+    """Turns what is said of an answer that is too large, or that there is no room for, into `AnswerTooBig`."""
+    try:
+        yield
+    except TooLarge as error:
+        raise AnswerTooBig(name, f"the answer is too large: {error}") from None
+    except NoRoom as error:
+        raise NoRoomForAnswer(name, f"no room for the answer now: {error}") from None
+
+
 class HttpTransport:
     """One HTTP(S) URL."""
 
-    def __init__(self, name: str, url: SecretStr, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: SecretStr,
+        session: aiohttp.ClientSession,
+        on_date: Callable[[float], None] | None = None,
+    ) -> None:
+        """``on_date`` gets the time at which each answer says it was made (Unix seconds)."""
         self.name = name
         self.largest_batch = BATCH
+        self._on_date = on_date
+        self._last_date = ""
         self._url = url
         self._session = session
 
@@ -122,6 +152,7 @@ class HttpTransport:
                 asyncio.timeout(seconds),
                 self._session.post(self._url.get_secret_value(), data=body) as response,
             ):
+                self._note_date(response.headers.get("Date", ""))
                 if response.status == HTTP_TOO_MANY:
                     raise _refusal(self.name, response.status, response.headers)
                 answer = await self._bounded(response)
@@ -130,19 +161,24 @@ class HttpTransport:
                     raise _refusal(self.name, response.status, response.headers)
                 return answer
 
+    def _note_date(self, text: str) -> None:
+        if self._on_date is None or text == self._last_date or len(text) > LONGEST_DATE:
+            return
+        self._last_date = text
+        if (date := unix_time(text)) is not None:
+            self._on_date(date)
+
     async def _bounded(self, response: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > MAX_ANSWER:
-                raise AnswerTooBig(self.name, f"the answer is larger than {MAX_ANSWER} bytes")
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        with too_big(self.name), INTAKE.share(self.name) as share:
+            async for chunk in response.content.iter_any():
+                share.take(len(chunk))
+                chunks.append(chunk)
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _holds_rpc_error(answer: bytes) -> bool:
-    return answer.lstrip()[:1] in (b"{", b"[") and b'"error"' in answer and b'"jsonrpc"' in answer
+    return answer[:64].lstrip()[:1] in (b"{", b"[") and b'"error"' in answer and b'"jsonrpc"' in answer
 
 
 def _refusal(name: str, status: int, headers: Mapping[str, str] | None) -> RpcError:

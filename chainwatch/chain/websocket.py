@@ -8,18 +8,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Literal
 
 import aiohttp
 from pydantic import SecretStr
 
 from chainwatch.chain import wire
-from chainwatch.chain.errors import MalformedAnswer, TransportError
-from chainwatch.chain.transport import MAX_ANSWER, client_errors
+from chainwatch.chain.errors import AnswerTooBig, MalformedAnswer, RpcError, TransportError
+from chainwatch.chain.transport import client_errors
 
 HEARTBEAT = 8.0
 """Seconds between pings; a peer that has not answered half of that later counts as gone."""
 
 CONNECT_TIMEOUT = 10.0
+
+MAX_MESSAGE = 4 * 1024 * 1024
+"""Bytes of one message. It is held whole, some more than once, before anybody can say that there is no room for it."""
+
+if TYPE_CHECKING:
+    _Socket = aiohttp.ClientWebSocketResponse[Literal[False]]  # whose messages are bytes
 
 
 class WebSocketTransport:
@@ -36,7 +43,7 @@ class WebSocketTransport:
         self._url = url
         self._session = session
         self._on_news = on_news
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._socket: _Socket | None = None
         self._waiting: dict[int | str | None, asyncio.Future[bytes]] = {}
 
     @contextlib.asynccontextmanager
@@ -45,7 +52,10 @@ class WebSocketTransport:
         with client_errors(self.name):
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 socket = await self._session.ws_connect(
-                    self._url.get_secret_value(), heartbeat=HEARTBEAT, max_msg_size=MAX_ANSWER
+                    self._url.get_secret_value(),
+                    heartbeat=HEARTBEAT,
+                    max_msg_size=MAX_MESSAGE,
+                    decode_text=False,
                 )
         self._socket = socket
         reader = asyncio.create_task(self._read(socket), name=f"{self.name} reader")
@@ -74,12 +84,18 @@ class WebSocketTransport:
         finally:
             self._waiting.pop(id, None)
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _read(self, socket: _Socket) -> None:
         try:
             async for message in socket:
                 if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                     break
-                self._take(message.data.encode() if isinstance(message.data, str) else message.data)
+                self._take(message.data)
+                del message  # or it would be held until the next comes
+            over = socket.exception()
+            if isinstance(over, aiohttp.WebSocketError) and over.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+                self._fail_waiting(
+                    AnswerTooBig(self.name, f"a WebSocket message of more than {MAX_MESSAGE} bytes")
+                )
         finally:
             self._fail_waiting()
 
@@ -93,7 +109,7 @@ class WebSocketTransport:
         elif (future := self._waiting.get(head.id)) is not None and not future.done():
             future.set_result(data)
 
-    def _fail_waiting(self) -> None:
+    def _fail_waiting(self, error: RpcError | None = None) -> None:
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(TransportError(self.name, "the WebSocket was closed"))
+                future.set_exception(error or TransportError(self.name, "the WebSocket was closed"))

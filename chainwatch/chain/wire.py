@@ -62,11 +62,10 @@ class LogFilter(NamedTuple):
 
 
 class WireError(msgspec.Struct):
-    """The error of a JSON-RPC answer."""
+    """The error of a JSON-RPC answer. Its ``data``, which may be anything of any size, is not read."""
 
     code: int = 0
     message: str = ""
-    data: Any = None
 
 
 class Answer(msgspec.Struct):
@@ -197,14 +196,16 @@ def to_bloom(wire: WireHeader) -> int | None:
     return int(text, 16) if text is not None and len(text) == BLOOM_TEXT else None
 
 
-def to_raw_logs(
-    wires: Sequence[WireLog], first: int, last: int, addresses: Sequence[bytes] | None
-) -> list[RawLog]:
+def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, wanted: LogFilter | None) -> list[RawLog]:
     """``wires`` in (block, log index) order; timestamp 0 where the node gave none.
 
-    Refused is what nobody asked for: a log outside ``first``..``last`` or of an address not in ``addresses`` (None: any),
-    a removed one, two with the same position, two blocks of the same number.
+    Refused is what nobody asked for: a log outside ``first``..``last``, or one that ``wanted`` does not fit (None: any
+    does), a removed one, two with the same position, two blocks of the same number.
     """
+    addresses = wanted.addresses if wanted else None
+    kinds = wanted.topics[0] if wanted and wanted.topics else None
+    topic0s = None if kinds is None else frozenset(kinds)
+    selective = wanted is not None and len(wanted.topics) > 1
     addresses_by_text: dict[str, bytes] = {}
     blocks: dict[str, _Block] = {}
     numbers: set[int] = set()
@@ -233,10 +234,13 @@ def to_raw_logs(
         index = quantity(wire.log_index)
         if index >= LOGS_A_BLOCK:
             raise ValueError(f"a log index over {LOGS_A_BLOCK - 1}")
+        if topic0s is not None and (not topics or topics[0] not in topic0s):
+            raise ValueError("a log with a first topic that was not asked for")
         data = unhexlify(wire.data[2:])
-        logs.append(
-            new_log((block.number, block.hash, block.timestamp, index, tx_hash, address, topics, data))
-        )
+        log = new_log((block.number, block.hash, block.timestamp, index, tx_hash, address, topics, data))
+        if selective and wanted is not None and not wanted.matches(log):
+            raise ValueError("a log with topics that were not asked for")
+        logs.append(log)
         position = (block.number, index)
         in_order = in_order and before < position
         before = position

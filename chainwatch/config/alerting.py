@@ -144,7 +144,7 @@ class AcknowledgeSettings(Table):
     by: Text = Field(description="Whose they are.")
     during: list[Text] = Field(
         default=[],
-        description="Names of intervals in which this holds, such as a maintenance. Default: always.",
+        description="Names of intervals in which this holds and with which it ends, such as a maintenance. Default: always.",
     )
     lasts: PositiveDuration | None = Field(
         default=None, description="Time after which the acknowledgement lapses. Default: with the alert."

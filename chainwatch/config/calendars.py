@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -46,12 +46,46 @@ class Schedule(msgspec.Struct, frozen=True):
         day = datetime.fromtimestamp(now, zone).date() - timedelta(days=1)
         while True:
             if self.weekday is None or day.weekday() == self.weekday:
-                moment = datetime(
-                    day.year, day.month, day.day, self.minute // 60, self.minute % 60, tzinfo=zone
-                )
-                if moment.timestamp() > now:
-                    return moment.timestamp()
+                at = moment(day, self.minute, zone)
+                if at > now:
+                    return at
             day += timedelta(days=1)
+
+
+def moment(day: date, minute: int, zone: ZoneInfo, fold: int = 0) -> float:
+    """The minute of the day (1440: its end) as Unix seconds.
+
+    A time that the day skips is the moment from which the clocks are ahead; of one that it shows twice ``fold`` says
+    which.
+    """
+    if minute == DAY:
+        day, minute = day + timedelta(days=1), 0
+    local = datetime.combine(day, time(minute // 60, minute % 60, fold=fold), zone)
+    at = local.timestamp()
+    if datetime.fromtimestamp(at, zone).replace(tzinfo=None, fold=0) == local.replace(tzinfo=None, fold=0):
+        return at
+    before, after = sorted(local.replace(fold=fold).timestamp() for fold in (0, 1))
+    changed_at = clock_change(before, after, zone)
+    return at if changed_at is None else changed_at
+
+
+def clock_change(low: float, high: float, zone: ZoneInfo) -> float | None:
+    """The second from which the zone's offset is not what it was at ``low``, where it changes by ``high``."""
+
+    def offset(at: float) -> timedelta | None:
+        return datetime.fromtimestamp(at, zone).utcoffset()
+
+    before = offset(low)
+    if offset(high) == before:
+        return None
+    first, last = int(low), int(high)
+    while last - first > 1:
+        middle = (first + last) // 2
+        if offset(middle) == before:
+            first = middle
+        else:
+            last = middle
+    return float(last)
 
 
 def parse_schedule(text: str) -> Schedule:

@@ -91,7 +91,7 @@ def repair(plan: Plan, database: Database, found: Audit) -> None:
 
     with database.transaction() as connection:
         alerts = AlertManager.of(settings, schema.created_at(connection))
-        pipeline = Pipeline(plan.flows, settings.networks, plan.decode, alerts)
+        pipeline = Pipeline(plan.flows, settings.networks, plan.decode, alerts, sources=plan.sources)
         pipeline.put_right(connection, found.network, wrong, right, time.time())
 
 

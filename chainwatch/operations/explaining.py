@@ -169,7 +169,7 @@ def _delivery(last: outbox.Queued) -> str:
 def _notification(queued: outbox.Queued, alert_id: int) -> dict[str, Any]:
     return {
         "id": queued.id,
-        "says": "firing" if alert_id in queued.payload.firing else "resolved",
+        "says": " and ".join(_says(queued.payload, alert_id)),
         "status": queued.status,
         "created_at": int(queued.created_at),
         "finished_at": None if queued.finished_at is None else int(queued.finished_at),
@@ -178,6 +178,13 @@ def _notification(queued: outbox.Queued, alert_id: int) -> dict[str, Any]:
         "kind": queued.payload.kind,
         "note": queued.payload.note,
     }
+
+
+def _says(payload: outbox.Payload, alert_id: int) -> Iterator[str]:
+    if alert_id in payload.firing:
+        yield "firing"
+    if alert_id in payload.resolved:
+        yield "resolved"
 
 
 def _why_not_routed(alert: Alert, routes: Sequence[Route], receiver: str) -> str:

@@ -39,7 +39,7 @@ async def rewind(plan: Plan, database: Database, network: str, block: int) -> He
                 "rewind to an earlier block, from before the reorg"
             )
         alerts = AlertManager.of(settings, schema.created_at(connection))
-        pipeline = Pipeline(plan.flows, settings.networks, plan.decode, alerts)
+        pipeline = Pipeline(plan.flows, settings.networks, plan.decode, alerts, sources=plan.sources)
         batch = Batch(network, block + 1, header, headers=(header,), ancestor=header)
         pipeline.process(connection, [batch], time.time())
         blocks.forget_window(connection, network, block)

@@ -36,7 +36,7 @@ class Member(msgspec.Struct, frozen=True):
     """An alert in a group, and whether the group's receiver was told that it fires. ``quiet``: it need not be.
 
     ``held``: a policy keeps it from being told for now. ``released``: one did until now. ``again``: it is to be told once
-    more though it was told.
+    more though it was told. ``unseen_for``: of an alert of which was learnt only when it was over, the seconds it lasted.
     """
 
     alert_id: int
@@ -49,6 +49,7 @@ class Member(msgspec.Struct, frozen=True):
     again: bool = False
     severity: str = ""
     labels_text: str = "{}"
+    unseen_for: float | None = None
 
     @property
     def labels(self) -> dict[str, str]:
@@ -125,7 +126,7 @@ def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, li
     """The members of groups, oldest alert first."""
     found: dict[int, list[Member]] = {}
     rows = bulk.select_in(connection, _JOINED, _MEMBER, "group_id", group_ids, " ORDER BY alerts.id")
-    for group_id, alert_id, fingerprint, state, told, audience, severity, labels in rows:
+    for group_id, alert_id, fingerprint, state, told, audience, severity, labels, *times in rows:
         member = Member(
             alert_id,
             fingerprint,
@@ -135,6 +136,7 @@ def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, li
             again=told == TELL_AGAIN,
             severity=severity,
             labels_text=labels,
+            unseen_for=_unseen_for(*times),
         )
         found.setdefault(group_id, []).append(member)
     return found
@@ -205,7 +207,18 @@ _HAS_ENDED = "EXISTS (SELECT 1 FROM alerts WHERE alerts.id = alert_members.alert
 _FORGET_ENDED = f"DELETE FROM alert_members WHERE {_NOT_HELD} AND {_HAS_ENDED}"  # noqa: S608
 _MARK_TOLD = f"UPDATE alert_members SET told = 1 WHERE {_NOT_HELD} AND told <> 1"  # noqa: S608
 _JOINED = "alert_members JOIN alerts ON alerts.id = alert_members.alert_id"
-_MEMBER = ("group_id", "alerts.id", "fingerprint", "state", "told", "audience", "severity", "labels")
+_MEMBER = (
+    *("group_id", "alerts.id", "fingerprint", "state", "told", "audience", "severity", "labels"),
+    *("starts_at", "ends_at", "raised_at", "resolved_at"),
+)
+
+
+def _unseen_for(
+    starts_at: int, ends_at: int | None, raised_at: float, resolved_at: float | None
+) -> float | None:
+    if ends_at is None or resolved_at is None or resolved_at > raised_at:
+        return None
+    return (ends_at - starts_at) / 1000
 
 
 def _row(group: Group) -> tuple[Any, ...]:

@@ -42,6 +42,7 @@ Index(
 Index(
     "alerts_firing_name",
     alerts.c.name,
+    postgresql_using="hash",  # names that other programs send may be longer than what a tree takes
     sqlite_where=alerts.c.state == "firing",
     postgresql_where=alerts.c.state == "firing",
 )

@@ -82,6 +82,15 @@ alert_rises = Table(
     comment="Alerts that came so often that they count as more severe.",
 )
 
+alert_returns = Table(
+    "alert_returns",
+    metadata,
+    Column("alert_id", BigId, primary_key=True, autoincrement=False),
+    Column("at", Double, primary_key=True),
+    sqlite_with_rowid=False,
+    comment="When the condition of an alert that is held as firing because it flaps began again, of late.",
+)
+
 oncall_overrides = Table(
     "oncall_overrides",
     metadata,

@@ -67,11 +67,12 @@ def of(connection: sa.Connection, alert: Alert) -> list[Transition]:
     return sorted(happened, key=lambda one: one.at)
 
 
-def acknowledged(connection: sa.Connection, alert_ids: Sequence[int], since: float) -> list[Transition]:
-    """When which of these alerts was taken on after ``since``, oldest first."""
-    tail = " AND kind = 'acknowledged' ORDER BY id"
+def acknowledged_last(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, Transition]:
+    """How those of these alerts were taken on that were not given back afterwards."""
+    tail = " AND kind IN ('acknowledged', 'unacknowledged') ORDER BY id"
     rows = bulk.select_in(connection, alert_transitions, _TRANSITION, "alert_id", alert_ids, tail)
-    return [one for row in rows if (one := Transition(*row)).at > since]
+    last = {one.alert_id: one for one in (Transition(*row) for row in rows)}
+    return {alert_id: one for alert_id, one in last.items() if one.kind == "acknowledged"}
 
 
 def count_repeats(connection: sa.Connection, numbers: Mapping[int, int], now: float) -> None:

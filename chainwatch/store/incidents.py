@@ -5,6 +5,7 @@ All functions work inside the caller's transaction. Times are Unix seconds of th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from chainwatch.store import bulk
 from chainwatch.store.alert_tables import acknowledgements, alerts
 from chainwatch.store.alerts import in_chunks
 from chainwatch.store.escalation_tables import (
+    alert_returns,
     alert_rises,
     escalations,
     incident_alerts,
@@ -184,19 +186,43 @@ def steps_about(connection: sa.Connection, alert_id: int) -> list[Entry]:
 # --- how severe alerts count as ---------------------------------------------------------------------------
 
 
-def occurrences(connection: sa.Connection, keys: Sequence[str], since: float) -> dict[tuple[str, str], int]:
-    """How many alerts of each (incident key, severity) were raised after ``since``."""
-    found: dict[tuple[str, str], int] = {}
-    for some in in_chunks(keys):
+def note_returns(connection: sa.Connection, alert_ids: Sequence[int], now: float, since: float) -> None:
+    """The conditions of these firing alerts, which flap, began again at ``now``; forget when they did until ``since``."""
+    for some in in_chunks(alert_ids):
+        old = alert_returns.c.alert_id.in_(some) & (alert_returns.c.at <= since)
+        connection.execute(sa.delete(alert_returns).where(old))
+    bulk.insert(connection, alert_returns, ("alert_id", "at"), [(i, now) for i in alert_ids])
+
+
+def open_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[str, Incident]:
+    """The open incidents of these alerts, by key."""
+    found: dict[str, Incident] = {}
+    for some in in_chunks(alert_ids):
         query = (
-            sa.select(incidents.c.key, alerts.c.severity, sa.func.count())
+            sa.select(incidents)
             .join(incident_alerts, incident_alerts.c.incident_id == incidents.c.id)
-            .join(alerts, alerts.c.id == incident_alerts.c.alert_id)
-            .where(incidents.c.key.in_(some), alerts.c.raised_at > since)
-            .group_by(incidents.c.key, alerts.c.severity)
+            .where(incident_alerts.c.alert_id.in_(some), incidents.c.ended_at.is_(None))
         )
-        for key, severity, number in connection.execute(query):
-            found[key, severity] = number
+        found |= {row.key: _incident(row) for row in connection.execute(query)}
+    return found
+
+
+def occurrences(connection: sa.Connection, keys: Sequence[str], since: float) -> dict[tuple[str, str], int]:
+    """How often after ``since`` alerts of each (incident key, severity) were raised, or returned while they flapped."""
+    found: Counter[tuple[str, str]] = Counter()
+    inside = sa.join(incidents, incident_alerts, incident_alerts.c.incident_id == incidents.c.id)
+    inside = inside.join(alerts, alerts.c.id == incident_alerts.c.alert_id)
+    returned = inside.join(alert_returns, alert_returns.c.alert_id == alerts.c.id)
+    for some in in_chunks(keys):
+        for source, at in ((inside, alerts.c.raised_at), (returned, alert_returns.c.at)):
+            query = (
+                sa.select(incidents.c.key, alerts.c.severity, sa.func.count())
+                .select_from(source)
+                .where(incidents.c.key.in_(some), at > since)
+                .group_by(incidents.c.key, alerts.c.severity)
+            )
+            for key, severity, number in connection.execute(query):
+                found[key, severity] += number
     return found
 
 
@@ -241,7 +267,8 @@ def prune(connection: sa.Connection, before: float, limit: int) -> int:
     doomed = connection.execute(query.order_by(incidents.c.ended_at).limit(limit)).scalars().all()
     for some in in_chunks(doomed):
         inside = sa.select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id.in_(some))
-        connection.execute(sa.delete(alert_rises).where(alert_rises.c.alert_id.in_(inside)))
+        for column in (alert_rises.c.alert_id, alert_returns.c.alert_id):
+            connection.execute(sa.delete(column.table).where(column.in_(inside)))
         for table in (incident_alerts, incident_entries):
             connection.execute(sa.delete(table).where(table.c.incident_id.in_(some)))
         connection.execute(sa.delete(incidents).where(incidents.c.id.in_(some)))

@@ -1,4 +1,4 @@
-"""Sixteen scenarios of alerting, from the outside: what is sent when, and what each webhook is to hear when.
+"""Nineteen scenarios of alerting, from the outside: what is sent when, and what each webhook is to hear when.
 
 They are those that Prometheus Alertmanager is accepted by, told anew. Run them with a clock that is an argument
 (``tests/unit/alerting/test_scenarios.py``) or live (``python -m scripts.bench.scenarios``). Times are seconds from the
@@ -412,6 +412,40 @@ SCENARIOS = (
             Want(6, (_a("test", 5),), "firing-only"),
         ),
         receivers={"hook": {}, "firing-only": {"send_resolved": False}},
+    ),
+    Scenario(
+        "a blip before the group is told: it is told to nobody, and the group keeps its ticks",
+        _timing("1s", "2s", "4h", "alertname"),
+        (
+            Push(1.0, (_v("v1", 1), _a("other", 1))),
+            Push(1.5, (_v("v1", 1, 1.5),)),
+            Push(2.5, (_v("v2", 2.5),)),
+        ),
+        (Want(2, (_a("other", 1),)), Want(4, (_v("v2", 2.5),))),
+    ),
+    Scenario(
+        "a blip between two ticks: it is told to nobody, also with what fires beside it",
+        _timing("1s", "2s", "4h", "alertname"),
+        (
+            Push(1.0, (_v("v1", 1),)),
+            Push(2.5, (_v("v2", 2.5),)),
+            Push(3.0, (_v("v2", 2.5, 3.0),)),
+            Push(4.5, (_v("v3", 4.5), _v("v4", 4.5))),
+            Push(5.0, (_v("v4", 4.5, 5.0),)),
+        ),
+        (Want(2, (_v("v1", 1),)), Want(6, (_v("v1", 1), _v("v3", 4.5)))),
+    ),
+    Scenario(
+        "a blip in a group that has emptied: it is told to nobody, and ticks go on",
+        _timing("1s", "2s", "4h", "alertname"),
+        (
+            Push(1.0, (_v("v1", 1),)),
+            Push(2.5, (_v("v1", 1, 2.5),)),
+            Push(6.5, (_v("v1", 6.5),)),
+            Push(7.0, (_v("v1", 6.5, 7.0),)),
+            Push(8.2, (_v("v2", 8.2),)),
+        ),
+        (Want(2, (_v("v1", 1),)), Want(4, (_v("v1", 1, 2.5),)), Want(10, (_v("v2", 8.2),))),
     ),
     Scenario(
         "at once: without a group wait nothing waits",

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chainwatch.cli import main
+from chainwatch.commands import setup
 from chainwatch.commands.common import BAD_USAGE, FAILED
 from chainwatch.store import outbox
 from chainwatch.store.database import Database
@@ -312,6 +313,51 @@ def test_init_writes_a_configuration_once(tmp_path: Path) -> None:
     assert file.read_bytes() == written
     assert call("init", "--preset", "connext", "--yes", "--force", config=file).exit_code == 0
     assert call("init", "--preset", "nonsense", "--yes", "--force", config=file).exit_code == BAD_USAGE
+
+
+def test_init_asks_again_after_an_answer_that_it_cannot_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [
+        "conext",
+        "connext",
+        "ethereum, base",
+        "ethereum optimism",
+        "ftp://x",
+        "A_URL",
+        "B_URL",
+        "",
+        "",
+    ]
+    file = tmp_path / "config.toml"
+    monkeypatch.setattr(setup, "_is_terminal", lambda: True)
+    result = CliRunner().invoke(main, ["--config", str(file), "init"], input="\n".join([*answers, ""]))
+    assert result.exit_code == 0, result.output
+    assert result.output.count("Error: ") == 3
+    assert "did you mean" in result.output
+    assert "A_URL" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config", "FILE", "status", "--json"],
+        ["status", "--config", "FILE", "--json"],
+        ["--json", "status", "-c", "FILE"],
+        ["--config", "no-such-file.toml", "status", "--config", "FILE", "--json"],
+        ["alerts", "--config", "FILE", "list", "--json"],
+        ["alerts", "list", "--config", "FILE", "--json"],
+        ["alerts", "--json", "list", "--config", "FILE"],
+        ["--json", "oncall", "override", "list", "--config", "FILE"],
+        ["oncall", "override", "--json", "list", "--config", "FILE"],
+        ["report", "latency", "--json", "--config", "FILE"],
+    ],
+)
+def test_options_are_taken_before_and_after_the_command(words: list[str], config: Path) -> None:
+    Database.open(f"sqlite:///{config.parent / 'chainwatch.db'}").close()
+    result = CliRunner().invoke(main, [str(config) if word == "FILE" else word for word in words])
+    assert result.exit_code == 0, result.output
+    json.loads(result.stdout)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

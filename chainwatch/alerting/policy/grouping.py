@@ -1,14 +1,14 @@
 """When a group is told, and what: Alertmanager's group_wait, group_interval and repeat_interval, without its losses.
 
-A group is first looked at ``group_wait`` after its first alert, and then on ticks ``group_interval`` apart. Whoever was
-told that an alert fires is told that it has ended, and an alert that came and went between two ticks is told twice,
-firing and then resolved: so the set of what is told does not depend on when the process ran (S2, S6).
+A group is first looked at ``group_wait`` after its first alert, and then on ticks ``group_interval`` apart, each time
+with one message at most. Whoever was told that an alert fires is told that it has ended. What ended before a group's
+flush and was never told is not told any more. What nobody saw, as it began and ended while the process was down, is told
+if it lasted so long that it would have been told otherwise (S2).
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 
 import msgspec
@@ -19,15 +19,22 @@ SCHEDULING_SLACK = 1.0
 """Seconds by which a flush may come late and still count as on its tick."""
 SHORTEST_REPEAT = 0.1
 """Seconds; a repeat_interval below it would repeat within one flush."""
+KEPT_EMPTY = 30.0
+"""Seconds that a group keeps its ticks after it has emptied: as long as Alertmanager may know it."""
 DUST = 1e-5
 """Seconds by which sums of times may be off."""
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What one notification tells: ids of alerts firing (those not told before first) and of those just resolved."""
+    """What one notification tells: ids of alerts firing (those not told before first) and of those just resolved.
+
+    What is in both came and went. ``in_order``: alerts are to be read in the order of their ids, as more than one thing
+    happened to a condition.
+    """
 
     firing: tuple[int, ...]
     resolved: tuple[int, ...] = ()
+    in_order: bool = False
 
 
 def flush_at_change(group: Group, group_interval: float, now: float) -> float:
@@ -44,44 +51,42 @@ def next_tick(base: float, interval: float, at: float) -> float:
     return base + max(1, math.ceil((at - base - DUST) / interval)) * interval
 
 
-def messages(members: Sequence[Member], *, send_resolved: bool, repeat: bool) -> list[Message]:
-    """What is to be told of a group's ``members`` (oldest first), in order.
+def message(members: Sequence[Member], *, send_resolved: bool, repeat: bool) -> Message | None:
+    """What is to be told of a group's ``members`` (oldest first); None for nothing.
 
-    Usually one message. An alert that still has both its firing and its end to be told, or the end of one episode and the
-    firing of the next, takes one message for each. ``repeat``: tell of firing alerts though nothing changed.
+    ``repeat``: tell of firing alerts though nothing changed.
     """
-    pending = _untold(members)
-    standing = {member.alert_id: None for member in members if member.told and not member.held}
-    told = []
-    while pending:
-        fires, ends = [], []
-        for changes in list(pending.values()):
-            alert_id, fires_now = changes.pop(0)
-            if fires_now:
-                fires.append(alert_id)
-            else:
-                ends.append(alert_id)
-        pending = {key: changes for key, changes in pending.items() if changes}
-        for alert_id in ends:
-            standing.pop(alert_id, None)
-        if fires or send_resolved:
-            firing = dict.fromkeys(fires) | standing
-            told.append(Message(tuple(firing), tuple(ends) if send_resolved else ()))
-        standing |= dict.fromkeys(fires)
-    if not told and repeat and standing:
-        told.append(Message(tuple(standing)))
-    return told
+    present = [member for member in members if not member.held]
+    ended = [m for m in present if m.state == "resolved" and (m.told or not m.quiet)] if send_resolved else []
+    fires = [m for m in present if is_to_fire(m) and (send_resolved or m.state == "firing")]
+    standing = [m.alert_id for m in present if m.told and m.state == "firing"]
+    if not fires and not ended:
+        return Message(tuple(standing)) if repeat and standing else None
+    over = {member.fingerprint for member in ended}
+    return Message(
+        tuple(dict.fromkeys([*(member.alert_id for member in fires), *standing])),
+        tuple(member.alert_id for member in ended),
+        any(member.fingerprint in over for member in fires),
+    )
 
 
-def digest(members: Sequence[Member], *, send_resolved: bool, empty: bool) -> list[Message]:
-    """Everything that fires and everything that has ended since the last digest, in one message; none where that is nothing.
+def digest(members: Sequence[Member], *, send_resolved: bool, empty: bool) -> Message | None:
+    """Everything that fires and everything that has ended since the last digest; None where that is nothing.
 
-    ``empty``: a message even then.
+    What began and ended meanwhile is told as both. ``empty``: a message even where there is nothing to tell.
     """
     known = [member for member in members if not member.held and (member.told or not member.quiet)]
-    fires = tuple(member.alert_id for member in known if member.state == "firing")
-    ends = tuple(member.alert_id for member in known if member.state == "resolved") if send_resolved else ()
-    return [Message(fires, ends)] if fires or ends or empty else []
+    ended = [member for member in known if member.state == "resolved"] if send_resolved else []
+    came_and_went = {member.alert_id for member in ended if not member.told}
+    fires = [m for m in known if m.state == "firing" or m.alert_id in came_and_went]
+    if not fires and not ended and not empty:
+        return None
+    over = {member.fingerprint for member in ended}
+    return Message(
+        tuple(member.alert_id for member in fires),
+        tuple(member.alert_id for member in ended),
+        any(member.fingerprint in over for member in fires),
+    )
 
 
 def is_repeat_due(group: Group, repeat_interval: float, now: float) -> bool:
@@ -98,19 +103,21 @@ def after_flush(
     firing: bool,
     now: float,
     held: bool = False,
+    emptied: bool = False,
 ) -> Group | None:
     """The group after its flush at ``now``; None when it is over.
 
-    A group that holds something back is looked at on every tick. An emptied group lives on for one interval, so that
-    what comes next is not told earlier than that.
+    A group that holds something back is looked at on every tick. One from which the last alert is gone with this flush
+    (``told``, or ``emptied`` without a word) lives on for an interval and for ``KEPT_EMPTY`` seconds, so that what comes
+    next is told on its ticks.
     """
     flushed_at = group.flush_at if now - group.flush_at < SCHEDULING_SLACK else now
     sent_at = flushed_at if told else group.sent_at
     if firing and sent_at is not None:
         repeat_at = sent_at + max(repeat_interval, SHORTEST_REPEAT)
         flush_at = next_tick(flushed_at, group_interval, repeat_at)
-    elif told:
-        flush_at = flushed_at + group_interval
+    elif (told or emptied) and not held:
+        flush_at = next_tick(flushed_at, group_interval, flushed_at + KEPT_EMPTY)
     elif held:
         flush_at = next_tick(flushed_at, group_interval, now)
     else:
@@ -127,19 +134,16 @@ def is_to_fire(member: Member) -> bool:
     return not member.told and not member.quiet
 
 
-def ended_unheard(member: Member) -> bool:
-    """Whether it ended while it was held back from somebody who was never told that it fires."""
-    return (member.held or member.released) and member.state == "resolved" and not member.told
+def ended_unheard(member: Member, wait: float, *, collects: bool = False) -> bool:
+    """Whether it ended before somebody was told that it fires, and is told no more.
 
-
-def _untold(members: Sequence[Member]) -> dict[str, list[tuple[int, bool]]]:
-    """For each fingerprint the (alert id, fires) still to be told, in order."""
-    changes: dict[str, list[tuple[int, bool]]] = defaultdict(list)
-    for member in members:
-        if member.held:
-            continue
-        if is_to_fire(member):
-            changes[member.fingerprint].append((member.alert_id, True))
-        if member.state == "resolved" and (member.told or not member.quiet):
-            changes[member.fingerprint].append((member.alert_id, False))
-    return dict(changes)
+    ``wait``: seconds that what nobody saw while it fired must have lasted to be told nevertheless. ``collects``: the group
+    tells everything that happened.
+    """
+    if member.state != "resolved" or member.told:
+        return False
+    if member.held or member.released:
+        return True
+    if member.quiet or collects:
+        return False
+    return member.unseen_for is None or member.unseen_for < wait

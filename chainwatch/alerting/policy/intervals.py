@@ -6,7 +6,8 @@ at seven. What the wall clock shows counts, so an hour that is lived twice in au
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,10 @@ import msgspec
 
 from chainwatch.config import IntervalSettings, calendars
 from chainwatch.config.calendars import DAY, Range
+
+ONE_DAY = timedelta(days=1)
+IN_SIGHT = 400 * 86_400.0
+"""Seconds ahead in which the end of an interval is looked for."""
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -34,9 +39,7 @@ class Interval(msgspec.Struct, frozen=True):
             if first < end:
                 if first <= minute < end and self._has(today):
                     return True
-            elif (minute >= first and self._has(today)) or (
-                minute < end and self._has(today - timedelta(days=1))
-            ):
+            elif (minute >= first and self._has(today)) or (minute < end and self._has(today - ONE_DAY)):
                 return True
         return False
 
@@ -67,6 +70,29 @@ def build_intervals(settings: Mapping[str, IntervalSettings]) -> dict[str, Inter
 def inside(intervals: Mapping[str, Interval], names: Iterable[str], now: float) -> str | None:
     """The first of the named intervals that contains ``now``; one that is not configured contains nothing."""
     return next((n for n in names if n in intervals and intervals[n].contains(now)), None)
+
+
+def ends_after(intervals: Mapping[str, Interval], names: Sequence[str], now: float) -> float | None:
+    """When the first moment after ``now`` comes that lies in none of the named intervals; None where none is in sight."""
+    known = [intervals[name] for name in names if name in intervals]
+    moments = heapq.merge(*(edges(one, now, now + IN_SIGHT) for one in known))
+    return next((at for at in moments if inside(intervals, names, at) is None), None)
+
+
+def edges(interval: Interval, start: float, end: float) -> Iterator[float]:
+    """The moments between ``start`` and ``end`` at which ``interval`` may begin or end, in order.
+
+    They are midnights, its times, and changes of the clock.
+    """
+    zone = ZoneInfo(interval.zone)
+    minutes = {0, *(minute for times in interval.times for minute in times)}
+    day = datetime.fromtimestamp(start, zone).date() - ONE_DAY
+    while (midnight := calendars.moment(day, 0, zone)) < end:
+        following = calendars.moment(day + ONE_DAY, 0, zone)
+        moments = {calendars.moment(day, minute, zone, fold) for minute in minutes for fold in (0, 1)}
+        change = calendars.clock_change(midnight, following, zone)
+        yield from sorted(m for m in {*moments, *([change] if change else [])} if start < m < end)
+        day += ONE_DAY
 
 
 def _is_in(ranges: tuple[Range, ...], value: int) -> bool:

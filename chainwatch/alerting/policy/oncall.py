@@ -1,19 +1,19 @@
 """Who is on call at a moment, when that changes next, and when nobody is: pure, in Unix seconds.
 
 Handoffs are moments of the wall clock of the schedule's zone, so a turn over a DST night is an hour longer or shorter.
-A wall-clock time that spring skips counts as just after, one that autumn shows twice as the first of the two.
+A wall-clock time that spring skips counts as the moment just after, one that autumn shows twice as the first of the two.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from chainwatch.alerting.policy.intervals import Interval, inside
+from chainwatch.alerting.policy.intervals import Interval, edges, inside
 from chainwatch.config import calendars
 from chainwatch.config.people import LayerSettings, OnCallSettings
 
@@ -83,7 +83,7 @@ def turn(layer: Layer, zone: str, now: float) -> Turn:
     """Whose turn it is in ``layer`` at ``now``, whatever restricts the layer."""
     tz = ZoneInfo(zone)
     day = datetime.fromtimestamp(now, tz).date() + ONE_DAY
-    while not (_is_handoff(layer, day) and _moment(day, layer.minute, tz) <= now):
+    while not (_is_handoff(layer, day) and calendars.moment(day, layer.minute, tz) <= now):
         day -= ONE_DAY
     length = 1 if layer.weekday is None else 7
     first = layer.start
@@ -92,8 +92,8 @@ def turn(layer: Layer, zone: str, now: float) -> Turn:
     index = (day - first).days // length
     return Turn(
         layer.people[index % len(layer.people)],
-        _moment(day, layer.minute, tz),
-        _moment(day + timedelta(days=length), layer.minute, tz),
+        calendars.moment(day, layer.minute, tz),
+        calendars.moment(day + timedelta(days=length), layer.minute, tz),
     )
 
 
@@ -151,13 +151,6 @@ def _is_handoff(layer: Layer, day: date) -> bool:
     return layer.weekday is None or day.weekday() == layer.weekday
 
 
-def _moment(day: date, minute: int, zone: ZoneInfo, fold: int = 0) -> float:
-    """The minute of the day (1440: its end) as Unix seconds."""
-    if minute == calendars.DAY:
-        day, minute = day + ONE_DAY, 0
-    return datetime.combine(day, time(minute // 60, minute % 60, fold=fold), zone).timestamp()
-
-
 def _changes(
     schedule: Schedule,
     intervals: Mapping[str, Interval],
@@ -174,38 +167,4 @@ def _changes(
             yield moment
             moment = turn(layer, schedule.zone, moment).ends_at
     for name in {name for layer in schedule.layers for name in layer.during if name in intervals}:
-        yield from (m for m in _edges(intervals[name], start, end) if start < m < end)
-
-
-def _edges(interval: Interval, start: float, end: float) -> Iterator[float]:
-    """The moments at which ``interval`` may begin or end: midnights, its times, and changes of the clock."""
-    zone = ZoneInfo(interval.zone)
-    minutes = {0, *(minute for times in interval.times for minute in times)}
-    day = datetime.fromtimestamp(start, zone).date() - ONE_DAY
-    while (midnight := _moment(day, 0, zone)) < end:
-        for minute in minutes:
-            yield _moment(day, minute, zone)
-            yield _moment(day, minute, zone, fold=1)
-        change = _clock_change(midnight, _moment(day + ONE_DAY, 0, zone), zone)
-        if change is not None:
-            yield change
-        day += ONE_DAY
-
-
-def _clock_change(low: float, high: float, zone: ZoneInfo) -> float | None:
-    """The second from which the zone's offset is not what it was at ``low``, where it changes by ``high``."""
-
-    def offset(moment: float) -> timedelta | None:
-        return datetime.fromtimestamp(moment, zone).utcoffset()
-
-    before = offset(low)
-    if offset(high) == before:
-        return None
-    first, last = int(low), int(high)
-    while last - first > 1:
-        middle = (first + last) // 2
-        if offset(middle) == before:
-            first = middle
-        else:
-            last = middle
-    return float(last)
+        yield from edges(intervals[name], start, end)

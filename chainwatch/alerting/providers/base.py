@@ -73,7 +73,7 @@ def seconds(text: str | None) -> float | None:
     """A header's number of seconds, or None where it holds none."""
     try:
         value = float(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return value if 0 <= value < float("inf") else None
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from chainwatch.alerting.providers.text import clean, span, when
+from chainwatch.alerting.providers.text import span, when
 from chainwatch.commands.show.terminal import print_json, table, time_of
 from chainwatch.model import to_hex
 from chainwatch.operations.auditing import Audit
 from chainwatch.plan import Plan
+from chainwatch.printable import clean
 
 
 def audit(found: Audit, repaired: bool, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from chainwatch.alerting.notification import load
 from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.store import alerts, folding, outbox
 from chainwatch.store.database import Database
-from tests.unit.alerting.helpers import T0, ends, eventually, fires
+from tests.unit.alerting.helpers import T0, ends, fires
 from tests.unit.alerting.test_queue import Bench
 
 REFUSED = DeliveryError("the webhook answered 503 Service Unavailable", refused=True)
@@ -78,8 +78,9 @@ async def test_what_an_earlier_run_may_have_sent_stays_as_it_is(bench: Bench) ->
 
 async def test_a_receiver_that_is_there_hears_of_each_change_by_itself(bench: Bench) -> None:
     bench.start()
-    await bench.apply(fires(), ends())
-    await eventually(lambda: bench.statuses() == ["delivered"] * 2)
+    await bench.apply(fires())
+    await bench.apply(ends())
+    await bench.until(lambda: bench.statuses() == ["delivered"] * 2)
     assert _taken(bench) == [[("firing", "0x01")], [("resolved", "0x01")]]
 
 

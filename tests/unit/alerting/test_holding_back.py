@@ -7,12 +7,13 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alerting import tending
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.notification import load
 from chainwatch.alerting.policies import Policies
 from chainwatch.config import RouteSettings, from_dict
 from chainwatch.model import Signal
-from chainwatch.store import acknowledgements, alert_groups, alerts, history, outbox, silences
+from chainwatch.store import acknowledgements, alert_groups, alerts, history, incidents, outbox, silences
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.history import Transition
 from chainwatch.store.silences import Silence
@@ -99,7 +100,8 @@ def test_what_ended_after_its_silence_before_a_tick_is_told_to_whom_it_was_told_
     m.flush(connection, NOW + 2 * TICK)
     assert told(connection) == ([[("firing", "0x01")], [("resolved", "0x01")]] if was_told else [])
     assert ("not told" in kinds(connection)) is not was_told
-    assert alert_groups.next_flush(connection) is None or was_told
+    m.flush(connection, NOW + 4 * TICK)
+    assert alert_groups.next_flush(connection) is None
 
 
 def test_the_end_of_what_was_told_is_told_though_it_is_silenced_meanwhile(connection: sa.Connection) -> None:
@@ -278,35 +280,118 @@ def test_a_severity_that_falls_and_comes_back_is_still_somebody_s(connection: sa
     assert severities(connection)[2:] == [("firing", "P1")], "what began anew is nobody's"
 
 
-def notes(connection: sa.Connection) -> list[str]:
-    return [q.payload.note for q in reversed(outbox.list_notifications(connection, limit=100))]
+def note(connection: sa.Connection) -> str:
+    """What stands before the alerts of the newest message, as it is rendered now."""
+    return load(connection, outbox.list_notifications(connection)[0]).note
+
+
+def taken(connection: sa.Connection, transfer: str, at: float, actor: str = "ann", why: str = "mine") -> int:
+    """Let ``actor`` acknowledge the firing alert of ``transfer``."""
+    (alert,) = [a for a in alerts.firing(connection) if a.labels["transfer"] == transfer]
+    acknowledgements.save(connection, [Acknowledgement(alert.id, actor, at, why, None, alert.severity, at)])
+    history.record(connection, [Transition(alert.id, at, "acknowledged", "by hand", actor, why)])
+    return alert.id
+
+
+def given_back(connection: sa.Connection, m: AlertManager, alert_id: int, at: float) -> None:
+    tending.give_back(connection, m.teller, {alert_id: "by hand"}, "ann", at)
 
 
 def test_who_was_told_learns_with_the_next_message_who_has_taken_it(connection: sa.Connection) -> None:
-    m = manager(route(group_by=["alertname"]))
+    m = manager()
     m.apply(connection, [fires("0x01")], NOW)
-    look = [a.id for a in alerts.list_alerts(connection)]
-    acknowledge(connection, NOW + 1)
-    history.record(connection, [Transition(look[0], NOW + 1, "acknowledged", "by hand", "ann", "mine")])
+    taken(connection, "0x01", NOW + 1)
     m.flush(connection, NOW + TICK)
-    assert notes(connection) == [""], "it is no message of its own"
+    assert len(told(connection)) == 1, "it is no message of its own"
     m.apply(connection, [fires("0x02")], NOW + 20)
     m.flush(connection, NOW + 2 * TICK)
-    m.apply(connection, [ends("0x02")], NOW + 40)
-    m.flush(connection, NOW + 3 * TICK)
-    assert notes(connection) == ["", "Acknowledged by ann: TransferOverdue (mine).", ""]
+    assert told(connection)[1:] == [[("firing", "0x02")]]
+    assert note(connection) == "Left out, as acknowledged by ann: TransferOverdue transfer=0x01 (mine)."
 
 
-def test_who_took_it_is_told_with_its_end_where_nothing_was_told_before(connection: sa.Connection) -> None:
+def test_what_is_taken_on_while_its_message_waits_is_shown_as_that(connection: sa.Connection) -> None:
     m = manager()
-    m.apply(connection, [fires(str(n)) for n in range(3)], NOW)
-    taken = [
-        Transition(a.id, NOW + 1, "acknowledged", "by hand", "ann") for a in alerts.list_alerts(connection)
-    ]
-    history.record(connection, taken)
-    m.apply(connection, [ends(str(n)) for n in range(3)], NOW + 5)
+    m.apply(connection, [fires("0x01"), fires("0x02")], NOW)
+    assert note(connection) == ""
+    first = taken(connection, "0x01", NOW + 1)
+    assert note(connection) == (
+        "Acknowledged by ann: TransferOverdue transfer=0x01 (mine). "
+        "Not acknowledged: TransferOverdue transfer=0x02."
+    )
+    shown = load(connection, outbox.list_notifications(connection)[0]).alerts
+    assert [a.annotations.get("acknowledged_by") for a in shown] == ["ann", None]
+    second = taken(connection, "0x02", NOW + 2, "ben", "")
+    assert note(connection) == (
+        "Acknowledged by ann: TransferOverdue transfer=0x01 (mine). "
+        "Acknowledged by ben: TransferOverdue transfer=0x02."
+    )
+    given_back(connection, m, first, NOW + 3)
+    given_back(connection, m, second, NOW + 3)
+    assert note(connection) == ""
+
+
+def test_nobody_is_named_above_an_alert_that_was_given_back(connection: sa.Connection) -> None:
+    m = manager()
+    m.apply(connection, [fires("0x01")], NOW)
+    given_back(connection, m, taken(connection, "0x01", NOW + 1), NOW + 2)
     m.flush(connection, NOW + TICK)
-    assert notes(connection) == ["", "Acknowledged by ann: 3 alerts."]
+    assert told(connection) == [[("firing", "0x01")]] * 2
+    assert note(connection) == ""
+
+
+def test_nobody_is_named_above_an_alert_whose_acknowledgement_has_lapsed(connection: sa.Connection) -> None:
+    m = manager()
+    m.apply(connection, [fires("0x01")], NOW)
+    alert_id = taken(connection, "0x01", NOW + 1)
+    acknowledge(connection, NOW + 1, until=NOW + 5)
+    m.flush(connection, NOW + TICK)
+    m.flush(connection, NOW + 2 * TICK)
+    assert alert_id not in acknowledgements.of(connection, [alert_id])
+    assert told(connection) == [[("firing", "0x01")]] * 2
+    assert note(connection) == ""
+
+
+def test_nobody_is_named_above_an_alert_that_became_more_severe(connection: sa.Connection) -> None:
+    m = manager()
+    m.apply(connection, [fires(severity="P2")], NOW)
+    taken(connection, "0x01", NOW + 1)
+    m.apply(connection, [ends(severity="P2"), fires(severity="P1", at=T0 + 5)], NOW + 5)
+    m.flush(connection, NOW + TICK)
+    assert severities(connection)[1:] == [("firing", "P1"), ("resolved", "P2")]
+    assert note(connection) == ""
+
+
+def test_many_that_are_somebody_s_are_counted(connection: sa.Connection) -> None:
+    m = manager()
+    m.apply(connection, [fires(str(n)) for n in range(5)], NOW)
+    for n in range(4):
+        taken(connection, str(n), NOW + 1, why="")
+    assert note(connection) == "Acknowledged by ann: 4 alerts. Not acknowledged: TransferOverdue transfer=4."
+
+
+def test_who_had_it_is_told_with_its_end(connection: sa.Connection) -> None:
+    m = manager()
+    m.apply(connection, [fires("0x01"), fires("0x02")], NOW)
+    taken(connection, "0x01", NOW + 1)
+    given_back(connection, m, taken(connection, "0x02", NOW + 1, "ben"), NOW + 2)
+    m.apply(connection, [ends("0x01"), ends("0x02")], NOW + 5)
+    m.flush(connection, NOW + TICK)
+    assert note(connection) == "Was acknowledged by ann: TransferOverdue transfer=0x01 (mine)."
+
+
+def test_a_reminder_says_which_of_a_group_nobody_has(connection: sa.Connection) -> None:
+    m = manager(alerts={"remind_after": "10m"})
+    m.apply(connection, [fires("0x01"), fires("0x02")], NOW)
+    taken(connection, "0x01", NOW + 1)
+    m.flush(connection, NOW + 601)
+    m.flush(connection, NOW + 601 + TICK)
+    assert told(connection)[1:] == [[("firing", "0x01"), ("firing", "0x02")]]
+    assert note(connection) == (
+        "Reminder: acknowledged by ann, and still firing: TransferOverdue transfer=0x01. "
+        "Not acknowledged: TransferOverdue transfer=0x02."
+    )
+    given_back(connection, m, 1, NOW + 650)
+    assert note(connection) == ""
 
 
 def test_people_are_reminded_of_what_they_acknowledged_and_still_fires(connection: sa.Connection) -> None:
@@ -319,8 +404,7 @@ def test_people_are_reminded_of_what_they_acknowledged_and_still_fires(connectio
     m.flush(connection, NOW + 601 + TICK)
     m.flush(connection, NOW + 900)
     assert len(told(connection)) == 2
-    newest = outbox.list_notifications(connection)[0]
-    assert newest.payload.note == "Reminder: acknowledged by ann, and still firing."
+    assert note(connection) == "Reminder: acknowledged by ann, and still firing."
 
 
 def test_what_is_somebody_s_by_configuration_wakes_nobody(connection: sa.Connection) -> None:
@@ -330,6 +414,61 @@ def test_what_is_somebody_s_by_configuration_wakes_nobody(connection: sa.Connect
     m.flush(connection, NOW + 20)
     m.flush(connection, NOW + 2 * TICK)
     assert told(connection) == [[("firing", "0x01")]]
+
+
+MAINTENANCE: dict[str, Any] = {
+    "intervals": {"early": {"times": ["00:00-02:00"]}, "late": {"times": ["02:00-03:00"]}},
+    "acknowledge": [{"match": {"transfer": "0x01"}, "by": "bob", "during": ["early", "late"]}],
+}
+MIDNIGHT = float(T0 - T0 % 86_400)
+HOUR = 3600.0
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_is_somebody_s_during_an_interval_is_nobody_s_after_it(
+    connection: sa.Connection, restarted: bool
+) -> None:
+    m = manager(**MAINTENANCE)
+    at = MIDNIGHT + HOUR
+    m.apply(connection, [fires("0x01", severity="P0", at=int(at))], at)
+    end = MIDNIGHT + 3 * HOUR
+    m.flush(connection, end - 1)
+    assert told(connection) == [], "one interval ends as the next begins"
+    m = manager(**MAINTENANCE) if restarted else m
+    due = m.flush(connection, end)
+    assert due is not None
+    m.flush(connection, due)
+    assert told(connection) == [[("firing", "0x01")]]
+    assert note(connection) == ""
+    assert [k for k in kinds(connection) if "acknowledged" in k] == ["acknowledged", "unacknowledged"]
+
+
+def test_a_shorter_time_ends_what_is_somebody_s_during_an_interval(connection: sa.Connection) -> None:
+    rule = {**MAINTENANCE["acknowledge"][0], "lasts": "10m"}
+    m = manager(**MAINTENANCE | {"acknowledge": [rule]})
+    m.apply(connection, [fires("0x01")], MIDNIGHT)
+    m.flush(connection, MIDNIGHT + 600)
+    m.flush(connection, MIDNIGHT + 600 + TICK)
+    assert told(connection) == [[("firing", "0x01")]]
+
+
+def test_what_is_somebody_s_by_configuration_follows_a_change_of_it(connection: sa.Connection) -> None:
+    m = manager(**MAINTENANCE)
+    m.apply(connection, [fires("0x01")], MIDNIGHT)
+    same = manager(**MAINTENANCE)
+    same.reroute(connection, MIDNIGHT + 60, reloaded=True)
+    assert told(connection) == []
+    intervals = {"early": {"times": ["00:00-01:00"]}, "late": {"times": ["02:00-03:00"]}}
+    shorter = manager(**MAINTENANCE | {"intervals": intervals})
+    shorter.reroute(connection, MIDNIGHT + 120, reloaded=True)
+    shorter.flush(connection, MIDNIGHT + HOUR)
+    shorter.flush(connection, MIDNIGHT + HOUR + TICK)
+    assert told(connection) == [[("firing", "0x01")]]
+    m.apply(connection, [fires("0x01", severity="P0")], MIDNIGHT + HOUR + 60)
+    gone = manager()
+    gone.reroute(connection, MIDNIGHT + HOUR + 61, reloaded=True)
+    gone.flush(connection, MIDNIGHT + HOUR + 61 + TICK)
+    assert ("firing", "P0") in severities(connection)
 
 
 # --- cooldowns and rates --------------------------------------------------------------------------------
@@ -441,6 +580,49 @@ def test_who_was_told_of_an_alert_hears_once_that_it_flaps(connection: sa.Connec
     assert severities(connection)[4:] == [ends_]
 
 
+@pytest.mark.parametrize("acknowledged", [False, True])
+def test_a_condition_that_comes_and_goes_is_counted_on_while_it_flaps(
+    connection: sa.Connection, acknowledged: bool
+) -> None:
+    m = manager(
+        route(match={"severity": "P3"}, digest="daily 09:00 UTC"),
+        route("pager", match={"severity": "P2"}, group_interval="1s"),
+        escalate_after={"within": "15m", "occurrences": {"P3": 5}},
+    )
+    one = {"alertname": "Noise", "severity": "P3"}
+    for turn in range(5):
+        at = 60 * turn
+        if turn == 4:
+            assert outbox.list_notifications(connection, receiver="pager") == []
+            (alert, *_) = alerts.firing(connection)
+            assert "flapping" in alert.annotations
+            if acknowledged:
+                save = Acknowledgement(alert.id, "ann", NOW + at, "", None, "P3", NOW + at)
+                acknowledgements.save(connection, [save])
+        m.apply(connection, [Signal(one, T0 + at)], NOW + at)
+        m.flush(connection, NOW + at + 1)
+        m.flush(connection, NOW + at + 3)
+        if turn < 4:
+            m.apply(connection, [Signal(one, T0 + at, {}, T0 + at + 30, "gone")], NOW + at + 30)
+    assert incidents.rises(connection, [alert.id]) == {alert.id: "P2"}
+    assert acknowledgements.every(connection) == [], "at a higher severity it is nobody's"
+    queued = outbox.list_notifications(connection, receiver="pager")
+    (heard,) = load(connection, queued[0]).alerts
+    assert (heard.status, heard.annotations["escalated_to"]) == ("firing", "P2")
+
+
+def test_what_is_sent_again_while_it_fires_is_not_counted(connection: sa.Connection) -> None:
+    m = manager(
+        route(match={"severity": "P3"}),
+        route("pager", match={"severity": "P2"}),
+        escalate_after={"within": "15m", "occurrences": {"P3": 5}},
+    )
+    one = {"alertname": "Noise", "severity": "P3"}
+    for turn in range(20):
+        m.apply(connection, [Signal(one, T0, {"turn": str(turn)})], NOW + turn)
+    assert outbox.list_notifications(connection, receiver="pager") == []
+
+
 # --- digests and trees ----------------------------------------------------------------------------------
 
 
@@ -450,7 +632,13 @@ def test_a_digest_tells_everything_once_a_day(connection: sa.Connection) -> None
     assert m.apply(connection, [fires("a"), fires("b", name="Other")], midnight) == midnight + 9 * 3600
     m.apply(connection, [ends("b", name="Other")], midnight + 60)
     m.flush(connection, midnight + 9 * 3600)
-    assert told(connection) == [[("firing", "a"), ("resolved", "b")]]
+    assert told(connection) == [[("firing", "a"), ("firing", "b"), ("resolved", "b")]]
+    digest = load(connection, outbox.list_notifications(connection)[0])
+    assert [(a.labels["transfer"], a.is_over) for a in digest.alerts] == [
+        ("a", False),
+        ("b", True),
+        ("b", False),
+    ]
     m.flush(connection, midnight + 33 * 3600)
     assert told(connection)[1:] == [[("firing", "a")]]
 
@@ -458,7 +646,7 @@ def test_a_digest_tells_everything_once_a_day(connection: sa.Connection) -> None
 @pytest.mark.parametrize(
     ("noon", "nights"),
     [
-        ("2026-03-28T12:00:00+01:00", ["03-29T03:30+02:00", "03-30T02:30+02:00", "03-31T02:30+02:00"]),
+        ("2026-03-28T12:00:00+01:00", ["03-29T03:00+02:00", "03-30T02:30+02:00", "03-31T02:30+02:00"]),
         ("2026-10-24T12:00:00+02:00", ["10-25T02:30+02:00", "10-26T02:30+01:00", "10-27T02:30+01:00"]),
     ],
     ids=["spring skips its time", "autumn shows it twice"],

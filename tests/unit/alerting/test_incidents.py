@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from chainwatch.alerting import incidents as engine_module
 from chainwatch.alerting.incidents import LOOK_AGAIN_AFTER, Incidents, Place
 from chainwatch.alerting.lifecycle import fingerprint
+from chainwatch.alerting.notification import load
 from chainwatch.alerting.people import People
 from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.policy.escalation import build_policies
@@ -165,6 +166,22 @@ def test_an_acknowledgement_stops_the_steps_and_a_lapse_begins_them_anew(connect
         "stopped: everything is acknowledged, silenced or over",
         "started: escalation night, from the beginning",
     ]
+
+
+def test_a_step_that_waits_in_its_queue_does_not_say_that_nobody_has_what_somebody_has(
+    connection: sa.Connection,
+) -> None:
+    engine = engine_of(people(STEPS))
+    fire(connection, 1)
+    opened(connection, engine, 1)
+    engine.advance(connection, NOW + 300)
+    newest = outbox.list_notifications(connection)[0]
+    assert load(connection, newest).note == "Escalation night, step 2: nobody has acknowledged this."
+    row = {"alert_id": 1, "actor": "anna", "at": NOW + 301, "note": "", "severity": "P1", "reminded_at": NOW}
+    connection.execute(sa.insert(acknowledgements).values(row))
+    assert load(connection, newest).note == (
+        "Escalation night, step 2. Acknowledged by anna: TransferOverdue."
+    )
 
 
 def test_a_step_tells_only_of_what_is_nobody_s_yet(connection: sa.Connection) -> None:

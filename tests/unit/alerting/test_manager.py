@@ -5,8 +5,9 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.alerting.manager import AlertManager
+from chainwatch.bounds import ANNOTATION_MAX, LABEL_MAX, cut
 from chainwatch.config import RouteSettings
-from chainwatch.store import alert_groups, outbox
+from chainwatch.store import alert_groups, history, outbox
 from chainwatch.store import alerts as stored
 from tests.unit.alerting.helpers import T0, ends, fires, route, told
 
@@ -58,19 +59,46 @@ def test_what_still_fires_is_told_again_after_the_repeat_interval(connection: sa
     assert told(connection) == [[("firing", "0x01")]] * 2
 
 
-def test_an_alert_that_ends_before_its_group_is_told_is_told_both_firing_and_resolved_s2(
-    connection: sa.Connection,
-) -> None:
+def test_an_alert_that_ends_before_its_group_is_told_is_told_to_nobody(connection: sa.Connection) -> None:
     manager = _manager(route(group_wait="5s"))
     manager.apply(connection, [fires()], NOW)
     manager.apply(connection, [ends()], NOW + 1)
     manager.flush(connection, NOW + 5)
-    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+    assert told(connection) == []
+    (alert,) = stored.list_alerts(connection)
+    said = [one for one in history.of(connection, alert) if one.kind == "not told"]
+    assert [(one.cause, one.receiver) for one in said] == [("over before its group was looked at", "ops")]
 
 
-def test_an_alert_that_came_and_went_unseen_is_told_both_too(connection: sa.Connection) -> None:
-    _manager().apply(connection, [ends()], NOW)
-    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+def test_an_alert_that_comes_and_goes_between_two_ticks_is_told_to_nobody(connection: sa.Connection) -> None:
+    manager = _manager(route(group_interval="15s"))
+    manager.apply(connection, [fires("a")], NOW)
+    manager.apply(connection, [fires("b")], NOW + 1)
+    manager.apply(connection, [ends("b")], NOW + 2)
+    manager.flush(connection, NOW + 15)
+    assert told(connection) == [[("firing", "a")]]
+    manager.apply(connection, [fires("c")], NOW + 16)
+    manager.flush(connection, NOW + 30)
+    assert told(connection)[1:] == [[("firing", "c"), ("firing", "a")]]
+
+
+def test_a_group_that_fires_again_soon_keeps_its_ticks(connection: sa.Connection) -> None:
+    manager = _manager(route(group_wait="1s", group_interval="10s"))
+    manager.apply(connection, [fires()], NOW)
+    manager.apply(connection, [ends()], NOW + 0.5)
+    manager.flush(connection, NOW + 1)
+    assert manager.apply(connection, [fires(at=T0 + 2)], NOW + 2) == NOW + 11
+    manager.flush(connection, NOW + 11)
+    assert told(connection) == [[("firing", "0x01")]]
+
+
+def test_an_alert_that_came_and_went_unseen_is_told_if_it_would_have_been_s2(
+    connection: sa.Connection,
+) -> None:
+    manager = _manager(route(group_wait="5s"))
+    manager.apply(connection, [ends("long", until=T0 + 60), ends("short", until=T0 + 4)], NOW)
+    manager.flush(connection, NOW + 5)
+    assert told(connection) == [[("firing", "long"), ("resolved", "long")]]
 
 
 def test_one_batch_may_end_an_episode_and_begin_the_next(connection: sa.Connection) -> None:
@@ -78,7 +106,7 @@ def test_one_batch_may_end_an_episode_and_begin_the_next(connection: sa.Connecti
     manager.apply(connection, [fires()], NOW)
     manager.apply(connection, [ends(), fires(at=T0 + 90)], NOW + 1)
     manager.flush(connection, NOW + 15)
-    assert [n for [n] in told(connection)] == [("firing", "0x01"), ("resolved", "0x01"), ("firing", "0x01")]
+    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01"), ("firing", "0x01")]]
     assert [a.state for a in stored.list_alerts(connection)] == ["firing", "resolved"]
 
 
@@ -135,14 +163,18 @@ def test_a_receiver_may_hear_of_no_ends(connection: sa.Connection) -> None:
 
 def test_a_route_may_say_otherwise_than_its_receiver_about_ends(connection: sa.Connection) -> None:
     manager = _manager(route(send_resolved=False))
-    manager.apply(connection, [fires(), ends()], NOW)
+    manager.apply(connection, [fires()], NOW)
+    manager.apply(connection, [ends()], NOW + 1)
+    manager.flush(connection, NOW + 15)
     assert told(connection) == [[("firing", "0x01")]]
 
 
 def test_nothing_stays_of_a_group_when_all_is_told(connection: sa.Connection) -> None:
     manager = _manager()
-    manager.apply(connection, [fires(), ends()], NOW)
-    assert manager.flush(connection, NOW + 15) is None
+    manager.apply(connection, [fires()], NOW)
+    manager.apply(connection, [ends()], NOW + 1)
+    assert manager.flush(connection, NOW + 15) == NOW + 45
+    assert manager.flush(connection, NOW + 45) is None
     for table in ("alert_groups", "alert_members"):
         assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0
 
@@ -248,3 +280,14 @@ def test_labels_that_cannot_be_routed_are_an_error_that_changes_nothing(connecti
     with pytest.raises(ValueError, match="severity"):
         _manager().apply(connection, [fires(), fires(severity="urgent")], NOW)
     assert stored.list_alerts(connection) == []
+
+
+def test_an_alert_about_a_key_of_any_size_ends_as_it_began(connection: sa.Connection) -> None:
+    manager = _manager(route(match={"transfer": "=~(k+)+1.*"}, group_by=["..."]))
+    key = "k" * 99_000 + "1"
+    manager.apply(connection, [fires(key), fires("k" * 99_000 + "2")], NOW)
+    manager.apply(connection, [ends(key)], NOW + 60)
+    (ended,) = [a for a in stored.list_alerts(connection) if a.state == "resolved"]
+    assert ended.labels["transfer"] == cut(key, LABEL_MAX)
+    assert ended.annotations["transfer_whole"] == cut(key, ANNOTATION_MAX)
+    assert len(stored.list_alerts(connection, state="firing")) == 1

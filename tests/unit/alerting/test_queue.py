@@ -13,7 +13,8 @@ from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.queue import MIND_EVERY, ReceiverQueue
 from chainwatch.alerting.retry import LONGEST_OPEN, OPENS_AFTER, REFUSALS
 from chainwatch.model import Signal
-from chainwatch.store import outbox
+from chainwatch.store import acknowledgements, outbox
+from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from tests.unit.alerting.helpers import ManualClock, ScriptedProvider, ends, eventually, fires, route
@@ -203,6 +204,21 @@ async def test_no_more_are_under_way_than_the_provider_allows_s10(bench: Bench) 
     assert len(bench.provider.attempts) == 2
     gate.set()
     await eventually(lambda: len(bench.provider.taken) == 4)
+
+
+async def test_what_waits_behind_a_slow_message_says_whose_it_is_when_it_is_sent(bench: Bench) -> None:
+    bench.provider.concurrency = 1
+    bench.provider.on_hold["slow"] = asyncio.Event()
+    bench.start()
+    await bench.apply(fires("slow"), fires("b"))
+    await eventually(lambda: len(bench.provider.attempts) == 1)
+    alert_id = bench.queued()[1].payload.firing[0]
+    taken = Acknowledgement(alert_id, "ann", bench.clock.now(), "", None, "P1", bench.clock.now())
+    await bench.database.write(lambda c: acknowledgements.save(c, [taken]))
+    bench.clock.advance(60.0)
+    bench.provider.on_hold["slow"].set()
+    await eventually(lambda: len(bench.provider.taken) == 2)
+    assert [n.note for n in bench.provider.taken] == ["", "Acknowledged by ann: TransferOverdue."]
 
 
 async def test_an_open_breaker_makes_one_probe_at_a_time_whatever_waits(bench: Bench) -> None:

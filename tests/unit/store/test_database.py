@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.store import bulk
-from chainwatch.store import database as module
+from chainwatch.store import bulk, drivers
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.store.tables import deadlines
@@ -150,8 +149,13 @@ async def test_a_job_may_raise_anything_and_the_next_is_done(
         raise error
 
     begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_connection: sa.Connection) -> None:
+        begun.set()
+        go_on.wait(5)
+
     if together:
-        holding = sqlite.hand_over(lambda _: (begun.set(), go_on.wait(5)))
+        holding = sqlite.hand_over(hold)
         begun.wait(5)
     writes = [asyncio.create_task(sqlite.write(job)) for job in (putting(1), fail, putting(2))]
     await asyncio.sleep(0)
@@ -263,7 +267,7 @@ async def together(database: Database, *jobs: Callable[[sa.Connection], object])
 def test_a_locked_database_is_told_as_such_and_loses_nothing(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr(drivers, "BUSY_TIMEOUT", 0.05)
     database = Database.open(sqlite_url)
     with database.transaction() as connection:
         connection.execute(put(1))
@@ -292,7 +296,7 @@ async def test_closing_waits_no_longer_for_the_lock_of_another_process(sqlite_ur
         await asyncio.sleep(0.05)
         begun = time.monotonic()
         await asyncio.to_thread(database.close)
-        assert time.monotonic() - begun < 3 * module.BUSY_STEP
+        assert time.monotonic() - begun < 3 * drivers.BUSY_STEP
     for write in writes:
         with pytest.raises(StoreError, match="locked"):
             write.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from typing import Any
 
@@ -11,7 +12,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from chainwatch.store import alerts, history, schema
+from chainwatch.alerting import submission
+from chainwatch.store import alerts, expiries, history, schema
 from chainwatch.store.database import Database
 from chainwatch.store.errors import NewerSchema, OlderSchema, StoreError
 
@@ -69,6 +71,33 @@ def test_the_times_of_alerts_are_milliseconds_from_version_0005_on(database_url:
         (alert,) = alerts.by_id(connection, [1]).values()
         assert (alert.starts_at, alert.ends_at) == (1_700_000_000, 1_700_000_060)
         assert history.timers_of(connection, [1])[1].ends_at == 1_700_000_060
+
+
+def test_firing_alerts_with_long_labels_are_found_by_what_is_left_of_them_from_version_0009_on(
+    database_url: str,
+) -> None:
+    key = "k" * 9_000
+    engine = sa.create_engine(_driver_url(database_url))
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+        connection.execute(
+            sa.text(
+                "INSERT INTO alerts (id, fingerprint, name, severity, state, audience, labels, annotations, starts_at, "
+                "ends_at, reason, raised_at, resolved_at) VALUES (1, 'f', 'X', 'P1', 'firing', 'routed', "
+                ":labels, '{}', 1700000000000, NULL, '', 1700000001.5, NULL)"
+            ),
+            {"labels": json.dumps({"alertname": "X", "severity": "P1", "transfer": key})},
+        )
+        connection.execute(sa.text("INSERT INTO alert_expiries VALUES ('f', 1.5, 1)"))
+    engine.dispose()
+
+    (same,) = submission.parse([{"labels": {"alertname": "X", "severity": "P1", "transfer": key}}])
+    with closing(Database.open(database_url)) as database, database.reading() as connection:
+        alert = alerts.newest(connection, [same.fingerprint])[same.fingerprint]
+        assert (alert.id, alert.labels, alert.annotations) == (1, same.labels, {"transfer_whole": key})
+        assert list(expiries.find(connection, [same.fingerprint])) == [same.fingerprint]
 
 
 def test_a_database_of_an_older_version_is_left_as_it_is_by_whoever_only_looks(database_url: str) -> None:

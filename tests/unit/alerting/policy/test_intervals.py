@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainwatch.alerting.policy.intervals import build_intervals, inside
+from chainwatch.alerting.policy.intervals import build_intervals, ends_after, inside
 from chainwatch.config import IntervalSettings
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -94,3 +94,34 @@ def test_a_moment_is_in_an_interval_or_in_its_complement(now: int, zone: str) ->
 
 def test_an_interval_that_is_not_configured_contains_nothing() -> None:
     assert inside({}, ["gone"], 0) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "now", "end"),
+    [
+        (["night"], "2026-03-28T23:00+01:00", "2026-03-29T07:00+02:00"),
+        (["night"], "2026-10-24T23:00+02:00", "2026-10-25T07:00+01:00"),
+        (["night", "morning"], "2026-01-05T23:00+01:00", "2026-01-06T12:00+01:00"),
+        (["gap"], "2026-03-29T01:30+01:00", "2026-03-29T03:00+02:00"),
+        (["weekend"], "2026-01-03T12:00+01:00", "2026-01-05T00:00+01:00"),
+        (["summer"], "2026-06-02T12:00+02:00", "2026-09-01T00:00+02:00"),
+        (["no such interval"], "2026-06-02T12:00+02:00", None),
+        (["always"], "2026-06-02T12:00+02:00", None),
+    ],
+)
+def test_the_end_of_intervals_is_the_first_moment_in_none_of_them(
+    names: list[str], now: str, end: str | None
+) -> None:
+    zone = "Europe/Berlin"
+    known = build_intervals(
+        {
+            "night": IntervalSettings(name="i", zone=zone, times=["22:00-07:00"]),
+            "morning": IntervalSettings(name="i", zone=zone, times=["07:00-12:00"]),
+            "gap": IntervalSettings(name="i", zone=zone, times=["01:00-02:30"]),
+            "weekend": IntervalSettings(name="i", zone=zone, weekdays=["saturday-sunday"]),
+            "summer": IntervalSettings(name="i", zone=zone, months=["june-august"]),
+            "always": IntervalSettings(name="i", zone=zone, times=["00:00-24:00"]),
+        }
+    )
+    found = ends_after(known, names, datetime.fromisoformat(now).timestamp())
+    assert found == (None if end is None else datetime.fromisoformat(end).timestamp())

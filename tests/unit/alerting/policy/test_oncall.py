@@ -71,7 +71,7 @@ def test_a_turn_over_a_dst_night_is_an_hour_shorter_or_longer(zone: str, evening
 )
 def test_a_handoff_that_spring_skips_comes_just_after(zone: str, day: str, offset_after: str) -> None:
     layer = Layer(("anna", "bob"), None, 2 * 60 + 30, date(2026, 1, 5))
-    handoff = datetime.fromisoformat(f"{day}T03:30{offset_after}").timestamp()
+    handoff = datetime.fromisoformat(f"{day}T03:00{offset_after}").timestamp()
     assert turn(layer, zone, handoff - 1).person != turn(layer, zone, handoff).person
     assert turn(layer, zone, handoff).starts_at == handoff
 

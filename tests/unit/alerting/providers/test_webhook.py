@@ -210,6 +210,12 @@ async def test_the_address_is_checked_where_the_connection_goes_and_not_where_th
         "::ffff:10.0.0.1",
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
+        "fd00:ec2::254",
+        "100.100.100.200",
+        "192.0.0.192",
+        "168.63.129.16",
+        "::ffff:169.254.169.254",
+        "::127.0.0.1",
     ],
 )
 def test_addresses_that_are_not_public(address: str) -> None:
