@@ -24,9 +24,10 @@ from chainwatch.alerting.scheduler import DeadlineScheduler
 from chainwatch.backfill import Backfill, goes_on
 from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.errors import ChainError, ChainReset, DeepReorg, WrongChain
-from chainwatch.chain.observer import SEEN_MARGIN, Observer
+from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
+from chainwatch.chain.seen import SEEN_MARGIN
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.transport import open_session
 from chainwatch.checker.transfer import SEARCH
@@ -46,7 +47,7 @@ from chainwatch.selfwatch import (
     network_signals,
     watchdog,
 )
-from chainwatch.store import blocks, outbox, schema, transfers, watched
+from chainwatch.store import blocks, clamping, outbox, schema, transfers, watched
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -152,7 +153,9 @@ class Monitor:
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
         self._search_wanted = {network: asyncio.Event() for network in plan.watches}
-        self._scheduler = DeadlineScheduler(self._load_deadlines, self._confirm_heads, SystemClock(clock))
+        self._scheduler = DeadlineScheduler(
+            self._load_deadlines, self._confirm_heads, SystemClock(self._chain_time.now)
+        )
         self._alerts: AlertManager
         self._pipeline: Pipeline
 
@@ -162,6 +165,7 @@ class Monitor:
         await self._load(
             lambda c: blocks.check_chain_ids(c, {n.name: n.chain_id for n in settings.networks.values()})
         )
+        await self._write(lambda c: clamping.seen(c, self._clock()))
         self._alerts = AlertManager.of(settings, await self._load(schema.created_at))
         self._pipeline = Pipeline(
             self._plan.flows,

@@ -20,7 +20,7 @@ from chainwatch.alerting.submission import Submission
 from chainwatch.clock import SteadyClock
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
-from chainwatch.store import alert_groups, alerts, expiries, outbox
+from chainwatch.store import alert_groups, alerts, clamping, expiries, outbox
 from chainwatch.store.database import Database
 from chainwatch.supervise import Supervisor
 
@@ -156,6 +156,7 @@ class AlertService:
         self, connection: sa.Connection, now: float, *, reloaded: bool = False
     ) -> tuple[None, float | None]:
         """What ended by itself meanwhile has ended before anything is told."""
+        clamping.timeouts(connection, now + self._resolve_timeout)
         ended: list[Signal] = []
         while (taken := intake.expired(connection, now)).known:
             ended += taken.signals

@@ -241,13 +241,13 @@ def retry(
 ) -> int:
     """Have pending and dead notifications, by ``ids`` or all of ``receiver``, tried at once with a new budget; how many.
 
-    Dropped ones come back when named by id.
+    At once by any clock: who asks may have another than the process that sends. Dropped ones come back when named by id.
     """
     statuses = ["pending", "dead", "dropped"] if ids is not None else ["pending", "dead"]
     values = {
         "status": "pending",
         "attempts": 0,
-        "next_attempt_at": now,
+        "next_attempt_at": notifications.c.created_at,
         "queued_at": now,
         "finished_at": None,
     }

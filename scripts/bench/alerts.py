@@ -318,7 +318,7 @@ async def _measure_deadlines(folder: Path) -> None:
         return await database.read(lambda c: transfers.due_after(c, after, until, limit))
 
     scheduler = DeadlineScheduler(load, due)
-    running = asyncio.create_task(scheduler.run())
+    await scheduler.start()
     begun = time.perf_counter()
     for first in range(DEADLINES, DEADLINES + CHANGED, 1000):
         some = [Deadline(n, "execute", "optimism", start + 3600) for n in range(first, first + 1000)]
@@ -339,7 +339,7 @@ async def _measure_deadlines(folder: Path) -> None:
     gc.collect()
     grown = peer.resident(os.getpid()) - before
     print(f"{rate:,.0f}/s, {grown:,.0f} MiB, {DUE:,} due at once within {late:.2f} s")
-    running.cancel()
+    await scheduler.stop()
     database.close()
 
 
