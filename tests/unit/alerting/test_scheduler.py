@@ -23,7 +23,6 @@ class Table:
         self.handed: list[Deadline] = []
         self.calls = 0
         self.failures = 0
-        self.failure: BaseException = RuntimeError("the database is away")
         self.during_load: Callable[[], None] = lambda: None
 
     async def load(self, after: Position, until: int, limit: int) -> Sequence[Deadline]:
@@ -39,7 +38,7 @@ class Table:
         self.calls += 1
         if self.failures:
             self.failures -= 1
-            raise self.failure
+            raise RuntimeError("the database is away")
         self.handed += deadlines
 
 
