@@ -23,6 +23,7 @@ class Table:
         self.handed: list[Deadline] = []
         self.calls = 0
         self.failures = 0
+        self.failure: BaseException = RuntimeError("the database is away")
         self.during_load: Callable[[], None] = lambda: None
 
     async def load(self, after: Position, until: int, limit: int) -> Sequence[Deadline]:
@@ -38,7 +39,7 @@ class Table:
         self.calls += 1
         if self.failures:
             self.failures -= 1
-            raise RuntimeError("the database is away")
+            raise self.failure
         self.handed += deadlines
 
 
