@@ -10,8 +10,6 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from hashlib import sha256
-from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
@@ -19,23 +17,37 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
+from chainwatch.alerting.clock import SystemClock
 from chainwatch.alerting.dispatch import Dispatch, Receiver, firing
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.scheduler import DeadlineScheduler
-from chainwatch.chain.errors import ChainError, DeepReorg, WrongChain
-from chainwatch.chain.observer import SEEN_MARGIN, Observer
+from chainwatch.backfill import Backfill, goes_on
+from chainwatch.chain.chain_time import ChainTime
+from chainwatch.chain.errors import ChainError, ChainReset, DeepReorg, WrongChain
+from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
+from chainwatch.chain.seen import SEEN_MARGIN
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.transport import open_session
 from chainwatch.checker.transfer import SEARCH
-from chainwatch.config import Settings
+from chainwatch.clock import SteadyClock
 from chainwatch.lookback import search_openings
-from chainwatch.model import Batch, Deadline, Searched, Seen, Signal
-from chainwatch.pipeline import CONFIG_CHANGED, Outcome, Pipeline
+from chainwatch.model import Backfilled, Deadline, Signal
+from chainwatch.pipeline import Item, Outcome, Pipeline
 from chainwatch.plan import Plan
-from chainwatch.selfwatch import DEEP_REORG, NETWORK_ALERTS, WATCHDOG, Holding, network_signals, watchdog
-from chainwatch.store import blocks, outbox, schema, transfers
+from chainwatch.recompute import Recomputation, fingerprints
+from chainwatch.selfwatch import (
+    CLOCK_SKEW,
+    DEEP_REORG,
+    NETWORK_ALERTS,
+    WATCHDOG,
+    Holding,
+    clock_signals,
+    network_signals,
+    watchdog,
+)
+from chainwatch.store import blocks, clamping, outbox, schema, transfers, watched
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -49,11 +61,8 @@ WRONG_CHAIN_PAUSE = 30.0
 LOOKBACK_EVERY = 5.0
 LOOKBACK_AT_ONCE = 500
 """Transfers whose opening step is looked for at a time."""
-JUDGED_AT_ONCE = 2_000
 RANGES_PROPERTY = "block_ranges"
 """The property that holds the most blocks of one question for logs, by endpoint, as JSON."""
-FLOWS_PROPERTY = "flows"
-"""The property that tells with which flows the stored transfers were judged."""
 PAST = SEEN_MARGIN + 1
 """Seconds after a deadline from which on the head can prove that the network was seen past it."""
 STORE_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
@@ -61,9 +70,7 @@ STORE_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 T = TypeVar("T")
 
-_PUZZLED = ("LogUndecodable", "RuleFailed")
-"""Alerts about what the configuration could make no sense of."""
-_OWN_ALERTS = (*NETWORK_ALERTS, DEEP_REORG, WATCHDOG)
+_OWN_ALERTS = (*NETWORK_ALERTS, CLOCK_SKEW, DEEP_REORG, WATCHDOG)
 
 _log = structlog.get_logger(__name__)
 
@@ -81,9 +88,10 @@ async def run(
     Raises ``StoreError`` for a database of other chains.
     """
     current: Plan | None = plan
+    clock = SteadyClock()
     async with open_session() as session:
         while current is not None:
-            monitor = Monitor(current, database, session, reloaded=current is not plan)
+            monitor = Monitor(current, database, session, clock, reloaded=current is not plan)
             current = await _run(monitor, stop, next_plan)
 
 
@@ -116,7 +124,7 @@ class Monitor:
         plan: Plan,
         database: Database,
         session: aiohttp.ClientSession,
-        clock: Callable[[], float] = time.time,
+        clock: SteadyClock | None = None,
         *,
         reloaded: bool = False,
     ) -> None:
@@ -125,7 +133,8 @@ class Monitor:
         self._settings = plan.settings
         self._database = database
         self._session = session
-        self._clock = clock
+        self._clock = clock = clock or SteadyClock()
+        self._chain_time = ChainTime(clock)
         self._heard_at = dict.fromkeys(plan.watches, clock())
         """When each network answered last; at first, when this began."""
         self._supervisor = Supervisor(self.raise_signals, clock)
@@ -144,7 +153,9 @@ class Monitor:
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
         self._search_wanted = {network: asyncio.Event() for network in plan.watches}
-        self._scheduler = DeadlineScheduler(self._load_deadlines, self._confirm_heads)
+        self._scheduler = DeadlineScheduler(
+            self._load_deadlines, self._confirm_heads, SystemClock(self._chain_time.now)
+        )
         self._alerts: AlertManager
         self._pipeline: Pipeline
 
@@ -154,17 +165,26 @@ class Monitor:
         await self._load(
             lambda c: blocks.check_chain_ids(c, {n.name: n.chain_id for n in settings.networks.values()})
         )
+        await self._write(lambda c: clamping.seen(c, self._clock()))
         self._alerts = AlertManager.of(settings, await self._load(schema.created_at))
-        self._pipeline = Pipeline(self._plan.flows, settings.networks, self._plan.decode, self._alerts)
+        self._pipeline = Pipeline(
+            self._plan.flows,
+            settings.networks,
+            self._plan.decode,
+            self._alerts,
+            sources=self._plan.sources,
+        )
         await self._tell(lambda c, now: (None, self._alerts.reroute(c, now, reloaded=self._reloaded)))
-        await self._take_up_changed_flows()
+        await self._take_up_changes()
         ranges = await self._load(lambda c: schema.get_property(c, RANGES_PROPERTY))
         self._ranges = msgspec.json.decode(ranges or "{}", type=dict[str, int])
-        await self._scheduler.start()
         start = self._supervisor.start
+        start("deadlines", self._scheduler.run)
         for name in self._plan.watches:
             start(f"network {name}", partial(self._follow, name))
             start(f"lookback {name}", partial(self._look_back, name))
+            backfill = Backfill(name, settings.store.retention, self._plan.watches[name], self._clock)
+            start(f"backfill {name}", partial(self._fill_gaps, backfill))
         start("self-watch", self._watch_self)
         await self._dispatch.start(self._alerts, map(Receiver.of, settings.receivers.values()))
         for depth in await self._load(outbox.depths):
@@ -184,32 +204,31 @@ class Monitor:
     async def stop(self) -> None:
         """End every task; what is under way and not committed is done again after the next start."""
         _log.info("stopping")
-        await self._scheduler.stop()
         await self._dispatch.stop()
 
     async def raise_signals(self, signals: Sequence[Signal]) -> None:
         """Let signals that are not about transfers take their way to the receivers."""
         await self._tell(lambda c, now: (None, self._alerts.apply(c, signals, now)))
 
-    async def _take_up_changed_flows(self) -> None:
-        """Judge what is unfinished again where flows, contracts or networks are not those of the last run.
-
-        What those could not make sense of is told anew if it comes again.
-        """
-        current = _fingerprint(_judging(self._settings))
-        if current == await self._load(lambda c: schema.get_property(c, FLOWS_PROPERTY)):
-            return
-        puzzled = await self._load(lambda c: firing(c, _PUZZLED))
-        await self.raise_signals([_over(signal, self._clock(), CONFIG_CHANGED) for signal in puzzled])
-        judged: int | None = 0
-        while judged is not None:
-            judged = await self._tell(partial(self._judge_again, after=judged))
-        await self._write(lambda c: schema.set_property(c, FLOWS_PROPERTY, current))
-
-    def _judge_again(
-        self, connection: sa.Connection, now: float, after: int
-    ) -> tuple[int | None, float | None]:
-        return self._pipeline.judge_again(connection, after, JUDGED_AT_ONCE, now), now
+    async def _take_up_changes(self) -> None:
+        """Bring what is stored to what it would be if the configuration had always been this one."""
+        sources = {name: watch.sources for name, watch in self._plan.watches.items()}
+        await self._write(lambda c: watched.follow(c, blocks.checkpoints(c), sources))
+        recomputation = Recomputation(
+            self._pipeline,
+            self._plan.read_again,
+            self._alerts,
+            fingerprints(self._settings),
+            self._settings.store.retention,
+        )
+        began, parts = self._clock(), 0
+        while await self._tell(lambda c, now: (recomputation.step(c, now), now)):
+            parts += 1
+        if parts:
+            _log.info(
+                "the configuration is another: transfers judged again",
+                seconds=round(self._clock() - began, 1),
+            )
 
     # --- networks -----------------------------------------------------------------------------------------
 
@@ -228,8 +247,15 @@ class Monitor:
 
     async def _read(self, name: str) -> None:
         settings = self._settings.networks[name]
-        pool = self._pools[name] = Pool(settings, self._session, self._clock)
-        observer = self._observers[name] = Observer(settings, self._plan.watches[name], pool, self._clock)
+        pool = self._pools[name] = Pool(settings, self._session, self._clock, chain_time=self._chain_time)
+        observer = self._observers[name] = Observer(
+            settings,
+            self._plan.watches[name],
+            pool,
+            self._clock,
+            self._chain_time,
+            partial(self._reach_back, name),
+        )
         checkpoint = (await self._load(blocks.checkpoints)).get(name)
         window = await self._load(lambda c: blocks.window(c, name))
         pool.remember(self._ranges)
@@ -237,12 +263,27 @@ class Monitor:
             async for item in observer.batches(checkpoint, window):
                 await self._process([item])
 
-    async def _process(self, items: Sequence[Batch | Seen | Searched]) -> None:
-        def process(connection: sa.Connection, now: float) -> tuple[Outcome, float | None]:
-            outcome = self._pipeline.process(connection, items, now)
+    async def _reach_back(self, name: str) -> int | None:
+        """The time since when blocks of a network that is read for the first time tell of transfers under way.
+
+        That is while it was others that were read, and no longer than a step may take.
+        """
+        checkpoints = await self._load(blocks.checkpoints)
+        longest = max((step.within for flow in self._plan.flows for step in flow.expected), default=0)
+        others = [c.first_timestamp for other, c in checkpoints.items() if other != name]
+        return max(min(others), int(self._clock()) - longest) if others else None
+
+    async def _process(self, items: Sequence[Item]) -> None:
+        await self._judge(lambda connection, now: self._pipeline.process(connection, items, now))
+
+    async def _judge(self, job: Callable[[sa.Connection, float], Outcome]) -> None:
+        """Run ``job`` in a transaction, then wake who has to know what came of it."""
+
+        def run(connection: sa.Connection, now: float) -> tuple[Outcome, float | None]:
+            outcome = job(connection, now)
             return outcome, outcome.next_flush
 
-        outcome = await self._tell(process)
+        outcome = await self._tell(run)
         self._scheduler.cancelled(outcome.deadlines.closed)
         self._scheduler.added(map(_when_past, outcome.deadlines.opened))
         for network in {d.network for d in outcome.deadlines.opened if d.network.startswith(SEARCH)}:
@@ -254,9 +295,9 @@ class Monitor:
         wanted = self._search_wanted[origin]
         while True:
             waiting = await self._load(lambda c: transfers.waiting_on(c, SEARCH + origin, LOOKBACK_AT_ONCE))
-            checkpoints = await self._load(blocks.checkpoints)
+            world = await self._load(self._pipeline.first_watched)
             try:
-                async for found in search_openings(self._plan, self._pools, checkpoints, waiting):
+                async for found in search_openings(self._plan, self._pools, world, waiting):
                     await self._process([found])
             except ChainError as error:
                 log.trouble(self._clock(), "earlier blocks cannot be looked through; later again", error)
@@ -265,6 +306,21 @@ class Monitor:
             wanted.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(wanted.wait(), LOOKBACK_EVERY)
+
+    async def _fill_gaps(self, backfill: Backfill) -> None:
+        """Read blocks of a network again for what was not watched when they were read; ends when all are."""
+        network = backfill.network
+        while (gap := await self._load(lambda c: watched.gap(c, network))) is not None:
+            checkpoint = (await self._load(blocks.checkpoints))[network]
+            async with contextlib.aclosing(backfill.read(self._pools.get(network), gap, checkpoint)) as parts:
+                async for part in parts:
+                    if isinstance(part, Backfilled):
+                        await self._process([part])
+                        if not goes_on(part, gap, await self._load(lambda c: watched.gap(c, network))):
+                            break  # a reorg changed what is to be read
+                    else:
+                        await self._write(part)
+        await self._judge(lambda c, now: self._pipeline.judge_filled(c, network, now))
 
     # --- deadlines ----------------------------------------------------------------------------------------
 
@@ -288,17 +344,25 @@ class Monitor:
         holding = Holding(fired, int(self._clock()))
         while True:
             now = self._clock()
-            current = [watchdog(int(now)), *self._halted.values()]
+            current = [watchdog(int(now)), *self._halted.values(), *self._judge_clock(now)]
+            ahead = now - self._chain_time.now()
             observed = {name: observer.status for name, observer in self._observers.items()}
             for name, status in observed.items():
                 self._heard_at[name] = max(self._heard_at[name], status.last_answer_at or 0.0)
-                current += network_signals(self._settings.networks[name], status, self._heard_at[name], now)
+                heard_at = self._heard_at[name]
+                current += network_signals(self._settings.networks[name], status, heard_at, now, ahead)
             unheard = {name for name, status in observed.items() if status.head is None}
             if changes := holding.update(current, int(now), unheard):
                 await self.raise_signals(changes)
-            await self._save_states([_state(name, status, now) for name, status in observed.items()])
+            await self._save_states([_state(name, status, time.time()) for name, status in observed.items()])
             await self._save_ranges(observed.values())
             await asyncio.sleep(SELF_WATCH_EVERY)
+
+    def _judge_clock(self, now: float) -> list[Signal]:
+        """What is wrong with the host's clock; the one that all wait by learns whether it may follow."""
+        error = self._chain_time.error_of(time.time())
+        self._clock.judge(None if error is None else error == 0.0)
+        return clock_signals(error, self._clock.jump, now)
 
     async def _save_states(self, states: Sequence[NetworkState]) -> None:
         """Store what has changed, and from time to time that nothing has: who looks takes silence for a stop."""
@@ -347,22 +411,6 @@ async def _patiently(run: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(pause)
 
 
-def _judging(settings: Settings) -> object:
-    """What of ``settings``, and of the ABI files that they name, says how events are judged."""
-    contracts = {n: (c.address, Path(c.abi).read_bytes()) for n, c in settings.contracts.items()}
-    networks = {name: (network.chain_id, network.attributes) for name, network in settings.networks.items()}
-    return [settings.flows, contracts, networks]
-
-
-def _over(signal: Signal, at: float, reason: str) -> Signal:
-    return msgspec.structs.replace(signal, ends_at=max(signal.starts_at, int(at)), reason=reason)
-
-
-def _fingerprint(settings: object) -> str:
-    """The same text for the same settings."""
-    return sha256(msgspec.json.encode(settings, enc_hook=lambda model: model.model_dump())).hexdigest()
-
-
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -375,7 +423,7 @@ def _state(network: str, status: NetworkStatus, now: float) -> NetworkState:
 def _is_news(state: NetworkState, stored: NetworkState | None) -> bool:
     return (
         stored is None
-        or state.updated_at - stored.updated_at >= STATES_EVERY
+        or abs(state.updated_at - stored.updated_at) >= STATES_EVERY
         or state._replace(updated_at=0.0) != stored._replace(updated_at=0.0)
     )
 
@@ -386,8 +434,9 @@ def _when_past(deadline: Deadline) -> Deadline:
 
 
 def _deep_reorg(network: str, error: DeepReorg, now: int) -> Signal:
+    what = "its chain was reset" if isinstance(error, ChainReset) else "a reorg deeper than its window"
     return Signal(
         {"alertname": DEEP_REORG, "network": network, "severity": "P0"},
         now,
-        {"summary": f"{network} is halted: a reorg deeper than its window", "description": str(error)},
+        {"summary": f"{network} is halted: {what}", "description": str(error)},
     )

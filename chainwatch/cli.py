@@ -29,6 +29,7 @@ from chainwatch.commands import (
 )
 from chainwatch.commands.common import BAD_USAGE, FAILED
 from chainwatch.garbage import collect_seldom
+from chainwatch.printable import clean
 
 COMMANDS: tuple[click.Command, ...] = (
     running.run,
@@ -88,30 +89,65 @@ def _told(error: Exception, command: str | None) -> tuple[str, int] | None:
 
     if isinstance(error, ReplayError):
         return f"{command}: {error}", BAD_USAGE
-    return (f"{command}: {error}", FAILED) if isinstance(error, ChainError | StoreError) else None
+    # a node or a database may say anything
+    return (f"{command}: {clean(str(error))}", FAILED) if isinstance(error, ChainError | StoreError) else None
+
+
+def _use_config(context: click.Context, _: click.Parameter, config: Path | None) -> None:
+    """Commands find the file's path in the context; the option nearest to the command wins."""
+    if config is not None:
+        context.obj = config
+
+
+def _takes_config(command: click.Command) -> click.Command:
+    """``command`` and its subcommands with ``--config``, which people write before the command and after it."""
+    command.params.append(
+        click.Option(
+            ["-c", "--config"],
+            type=click.Path(path_type=Path),
+            expose_value=False,
+            callback=_use_config,
+            help="The configuration file.",
+        )
+    )
+    if isinstance(command, click.Group):
+        for subcommand in command.commands.values():
+            _takes_config(subcommand)
+    return command
 
 
 @click.group(
     cls=_Commands,
-    commands=COMMANDS,
+    commands=[_takes_config(command) for command in COMMANDS],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.option(
     "-c",
     "--config",
-    "config",
     type=click.Path(path_type=Path),
     default="config.toml",
     envvar="CHAINWATCH_CONFIG",
     show_default=True,
     show_envvar=True,
+    expose_value=False,
+    callback=_use_config,
     help="The configuration file.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines, where the command can.")
 @click.version_option(__version__, prog_name="chainwatch")
 @click.pass_context
-def main(context: click.Context, config: Path) -> None:
-    """Watch cross-chain transfers and tell the right people when one is late, lost or wrong."""
-    context.obj = config
+def main(context: click.Context, as_json: bool) -> None:
+    """Watch cross-chain transfers and notify the right people when one is late, lost or wrong."""
+    if as_json:
+        context.default_map = _json_everywhere(main)
     collect_seldom()
     # What is left at the end goes with the process: Python would first look through it for cycles, for a tenth of a second.
     atexit.register(gc.freeze)
+
+
+def _json_everywhere(group: click.Group) -> dict[str, Any]:
+    """Click's map of defaults that turns on ``--json`` in every command below ``group``."""
+    return {
+        name: {"as_json": True, **(_json_everywhere(command) if isinstance(command, click.Group) else {})}
+        for name, command in group.commands.items()
+    }

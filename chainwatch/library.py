@@ -14,10 +14,10 @@ from time import time
 from typing import Any, Self, TypeVar
 
 import msgspec
-import structlog
 
 from chainwatch.alerting import submission
 from chainwatch.alerting.dispatch import Receiver
+from chainwatch.alerting.inbox import Inbox, Overloaded
 from chainwatch.alerting.manager import AlertManager as Manager
 from chainwatch.alerting.providers.call import Call, CallProvider
 from chainwatch.alerting.service import AlertService
@@ -37,12 +37,10 @@ RESOLVE_TIMEOUT = 300.0
 GIVE_UP_AFTER = 86_400.0
 """Seconds of failed tries after which a notification for a function is dead."""
 DRAIN_TIMEOUT = 10.0
-UNWRITTEN_MAX = 1_000
-"""Submissions kept in memory that may wait to be taken up; the next one waits itself (S10)."""
+
+__all__ = ["AlertManager", "Overloaded", "Severity"]
 
 T = TypeVar("T")
-
-_log = structlog.get_logger("chainwatch.library")
 
 
 class Severity(StrEnum):
@@ -63,14 +61,14 @@ class AlertManager(Operations):
 
     Works in a thread of its own; every method may be called from any thread. Those that end in ``_async`` are for
     coroutines. With a database, a method that sends returns once what was sent is committed: it outlives a crash. In
-    memory, it returns at once. Use it as a context manager, or ``close`` it.
+    memory, it returns at once, and raises ``Overloaded`` where more is sent than can be taken up. Use it as a context
+    manager, or ``close`` it.
     """
 
     def __init__(self, setup: Setup, *, resolve_timeout: float) -> None:
         self._setup = setup
         self._resolve_timeout = resolve_timeout
         self._in_memory = setup.in_memory
-        self._slots = threading.BoundedSemaphore(UNWRITTEN_MAX)
         self._ending = ExitStack()
         with ExitStack() as opened:
             self._database = open_database(setup, opened)
@@ -82,6 +80,7 @@ class AlertManager(Operations):
             self._thread.start()
             opened.callback(self._end_loop)
             self._service = self._call(_start(self._database, setup, created, resolve_timeout))
+            self._inbox = Inbox(self._service.accept_later)
             self._ending = opened.pop_all()
         self._registered: list[tuple[Registered, Mapping[str, str]]] = []
         self._reloading = threading.Lock()
@@ -318,19 +317,8 @@ class AlertManager(Operations):
         prints = [one.fingerprint for one in sent]
         if not self._in_memory:
             return prints, self._service.accept(sent)
-        self._slots.acquire()
-        try:
-            future = self._service.accept(sent)
-        except BaseException:
-            self._slots.release()
-            raise
-        future.add_done_callback(self._written)
+        self._inbox.put(sent)
         return prints, None
-
-    def _written(self, future: Future[None]) -> None:
-        self._slots.release()
-        if not future.cancelled() and (error := future.exception()) is not None:
-            _log.error("alerts that were sent could not be kept", error=str(error))
 
     def _read(self, look: Callable[[Any], T]) -> T:
         if self._in_memory:
@@ -363,15 +351,33 @@ async def _start(database: Database, setup: Setup, created: int, resolve_timeout
 def _alert(
     severity: Severity | str, source: str, title: str, message: str, metadata: Mapping[str, object] | None
 ) -> dict[str, Any]:
-    more = {str(key): _text(value) for key, value in (metadata or {}).items()}
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise ValueError(f"metadata: expected a table, found {type(metadata).__name__}")
+    more = dict(_metadata(key, value) for key, value in (metadata or {}).items())
     return {
         "labels": {"alertname": title, "severity": str(severity), "source": source},
         "annotations": {"summary": title, "description": message, **more},
     }
 
 
+def _metadata(key: object, value: object) -> tuple[str, str]:
+    """A name and its value as text. Raises ``ValueError``, naming it, for what cannot be written."""
+    try:
+        name = str(key)
+    except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
+        raise ValueError(f"metadata: a name that is no text: {type(error).__name__}") from None
+    try:
+        return name, _text(value)
+    except RecursionError:
+        raise ValueError(f"metadata: {name!r}: nested too deep, or within itself") from None
+    except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
+        raise ValueError(f"metadata: {name!r}: cannot be written as text ({type(error).__name__})") from None
+
+
 def _text(value: object) -> str:
     """Text as it is, bytes as 0x-hex, all else as JSON has it; without quotes where that is text."""
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, bytes):
         return "0x" + value.hex()
     written = msgspec.json.encode(value, enc_hook=str)

@@ -6,17 +6,21 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from io import StringIO
+from typing import Any, TextIO
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 import structlog
 from pydantic import BaseModel, SecretStr
 
 from chainwatch.config import LogSettings
+from chainwatch.printable import clean
 
 KEY_MIN = 8
-"""Characters of a part of a secret URL from which on it is taken for a key; shorter ones are words such as ``v3``."""
+"""Characters of a part of a secret from which on it is taken for a key; shorter ones are words such as ``v3``."""
+STRUCK_MIN = 4
+"""Characters of the shortest secret that is struck out: a shorter one stands in every line, and hides nothing."""
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -37,9 +41,8 @@ def configure(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
         rendering: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
         rendering = [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
+            _on_one_line,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_traceback),
         ]
     structlog.configure(
         processors=[
@@ -69,6 +72,18 @@ def configure(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
         logging.getLogger(telling).setLevel(logging.ERROR)
 
 
+def _on_one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What others say begins no line of its own and steers no terminal; JSON escapes it by itself."""
+    return {key: clean(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _traceback(stream: TextIO, exception: structlog.typing.ExcInfo) -> None:
+    """An exception below its line, indented, since its text may be anybody's."""
+    written = StringIO()
+    structlog.dev.plain_traceback(written, exception)
+    stream.write("".join(f"\n    {clean(line)}" for line in written.getvalue().splitlines() if line))
+
+
 def secrets_in(settings: BaseModel) -> Iterator[str]:
     """Every secret text in ``settings``, and the parts of secret URLs that may be keys."""
     for _, value in settings:
@@ -92,19 +107,42 @@ def _telling_parts(secret: str) -> Iterator[str]:
         return  # a path
     yield secret
     if "://" not in secret:
+        yield from (word for word in secret.split() if len(word) >= KEY_MIN)  # of "Bearer KEY"
         return
     url = urlsplit(secret)
     if url.password:
         yield url.password
-    yield from (value for _, value in parse_qsl(url.query) if len(value) >= KEY_MIN)
+    names = [*parse_qsl(url.query, keep_blank_values=True), (url.username or "", "")]
+    yield from (part for name, value in names if len(part := value or name) >= KEY_MIN)
     yield from (part for part in url.path.split("/") if len(part) >= KEY_MIN and any(map(str.isdigit, part)))
 
 
 def _striking_out(secrets: Iterable[str]) -> Callable[[Any, str, str], str]:
-    """A last processor, over the rendered line."""
-    forms = {form for secret in secrets for form in (secret, unquote(secret), json.dumps(secret)[1:-1])}
+    """A last processor, over the rendered line.
+
+    What is shorter than a key is struck out where it stands alone, not within words; the words of every line never are.
+    """
+    forms = {form for secret in secrets for form in _forms(secret) if form.lower() not in _WORDS}
     if not forms:
         return lambda _logger, _method, line: line
-    longest_first = sorted(forms, key=len, reverse=True)
-    any_secret = re.compile("|".join(map(re.escape, longest_first)))
+    patterns = []
+    for form in sorted(forms, key=len, reverse=True):
+        pattern = re.escape(form)
+        patterns.append(pattern if len(form) >= KEY_MIN else rf"(?<!\w){pattern}(?!\w)")
+    any_secret = re.compile("|".join(patterns))
     return lambda _logger, _method, line: any_secret.sub("***", line)
+
+
+_WORDS = frozenset(
+    {*_LEVELS, "critical", "level", "event", "timestamp", "exception", "null", "true", "false"}
+)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """How ``secret`` may be spelt in a line, but for what is too short to be looked for."""
+    plain = secret.strip()
+    encoded = (quote(plain, errors="replace"), quote(plain, safe="", errors="replace"))
+    for spelt in (plain, unquote(plain), *encoded, quote_plus(plain, errors="replace")):
+        for form in (spelt, json.dumps(spelt)[1:-1], json.dumps(spelt, ensure_ascii=False)[1:-1]):
+            if len(form.strip()) >= STRUCK_MIN:
+                yield form

@@ -10,7 +10,8 @@ from chainwatch.chain.history import block_at, find_logs
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker.flow import ORIGIN, UNKNOWN_NETWORK, Flow
-from chainwatch.model import Checkpoint, Event, Searched, Transfer
+from chainwatch.checker.transfer import World
+from chainwatch.model import Event, Searched, Transfer
 from chainwatch.plan import Plan
 
 KEYS_AT_ONCE = 100
@@ -20,10 +21,10 @@ KEYS_AT_ONCE = 100
 async def search_openings(
     plan: Plan,
     pools: Mapping[str, Pool],
-    checkpoints: Mapping[str, Checkpoint],
+    world: World,
     waiting: Iterable[Transfer],
 ) -> AsyncIterator[Searched]:
-    """Look for the opening steps of ``waiting`` up to a flow's lookback before each origin's first watched block.
+    """Look for the opening steps of ``waiting`` up to a flow's lookback before they were first watched on each origin.
 
     Yields what was found, and for which transfers the search is done. Raises ``ChainError`` for a network that cannot be
     asked, after the searches on all others.
@@ -38,7 +39,7 @@ async def search_openings(
     for (flow_name, origins), keys in groups.items():
         flow = flows[flow_name]
         try:
-            places = [await _place(plan, pools, checkpoints, flow, origin) for origin in origins]
+            places = [await _place(plan, pools, world, flow, origin) for origin in origins]
             for start in range(0, len(keys), KEYS_AT_ONCE):
                 some = keys[start : start + KEYS_AT_ONCE]
                 events = [event for place in places if place for event in await place.search(some)]
@@ -75,14 +76,15 @@ class _Place(NamedTuple):
 
 
 async def _place(
-    plan: Plan, pools: Mapping[str, Pool], checkpoints: Mapping[str, Checkpoint], flow: Flow, origin: str
+    plan: Plan, pools: Mapping[str, Pool], world: World, flow: Flow, origin: str
 ) -> _Place | None:
     """Where on ``origin``; None where there is nothing before the first block watched."""
-    checkpoint, watch = checkpoints.get(origin), plan.watches.get(origin)
-    if checkpoint is None or watch is None or checkpoint.first_block == 0:
+    watch = plan.watches.get(origin)
+    watched_from, since, _ = world.watch_of(origin, flow.opening)
+    if watch is None or watched_from == 0:
         return None
-    first = await block_at(pools[origin], max(0, checkpoint.first_timestamp - flow.lookback))
-    last = checkpoint.first_block - 1
+    first = await block_at(pools[origin], max(0, since - flow.lookback))
+    last = watched_from - 1
     topic0s = plan.decoders[flow.opening.contract].topic0s
     return _Place(flow, topic0s, pools[origin], watch, first, last) if first <= last else None
 

@@ -210,6 +210,27 @@ class Searched(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]
 
 
+EventSource: TypeAlias = tuple[bytes, bytes]
+"""What is watched on a network: a contract's address and the first topic of its logs."""
+ANY_TOPIC = b""
+"""Stands for any first topic: anonymous events have none of their own."""
+
+
+class Backfilled(msgspec.Struct, frozen=True):
+    """The blocks ``first``..``last`` were read again for ``sources``, which were not watched when they were read before.
+
+    ``headers`` are those that are known of these blocks: they must be of the chain that is stored.
+    """
+
+    network: str
+    first: int
+    last: int
+    sources: frozenset[EventSource]
+    events: tuple[Event, ...] = ()
+    undecoded: tuple[UndecodedLog, ...] = ()
+    headers: tuple[Header, ...] = ()
+
+
 class Checkpoint(msgspec.Struct, frozen=True):
     """Where a network's reading stands: everything up to ``last`` is stored.
 
@@ -294,6 +315,10 @@ class Raised(msgspec.Struct, frozen=True, array_like=True):
     ends_at: int | None
     version: int
     """Tells the events that its annotations told of from others."""
+    wrong: int = 0
+    """Tells the events that are what is wrong from others; 0 for what an older version raised."""
+    by_hand: bool = False
+    """Whether a person ended it: it is not raised again for the same events."""
 
 
 class Transfer(msgspec.Struct, frozen=True):
@@ -317,6 +342,19 @@ class Transfer(msgspec.Struct, frozen=True):
     deadlines: dict[str, tuple[str, int]] = {}
 
 
-TRANSFER_STATUSES = ("open", "complete", "overdue", "orphan", "unopened", "untracked")
+DISPUTED = "disputed"
+"""The status of a transfer whose events contradict each other, or a payout of which cannot have been funded."""
+RESOLVED = "resolved"
+"""The status of a transfer of which a person has resolved all that was disputed, by hand."""
+TRANSFER_STATUSES = (
+    "open",
+    "complete",
+    "overdue",
+    "orphan",
+    DISPUTED,
+    RESOLVED,
+    "unopened",
+    "untracked",
+)
 EXCLUDED = "excluded"
 """The status of a transfer that its flow's ``where`` leaves out: remembered, but shown to nobody."""

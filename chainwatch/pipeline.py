@@ -6,20 +6,22 @@ Live and replay both come through here; neither this module nor anything below i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 import sqlalchemy as sa
 
 from chainwatch.checker import transfer as transfers
-from chainwatch.checker.flow import Flow, Step, extract, index_steps, log_rows, sift, undecodable
-from chainwatch.checker.transfer import World
+from chainwatch.checker.finding import endings
+from chainwatch.checker.flow import Flow, Step, StepPlace, extract, index_steps, log_rows, sift, undecodable
+from chainwatch.checker.transfer import FILLING, Watched, World
 from chainwatch.config import NetworkSettings
 from chainwatch.model import (
+    Backfilled,
     Batch,
-    Checkpoint,
     Event,
-    Header,
+    EventSource,
     Occurrence,
     PackedLogs,
     Searched,
@@ -30,10 +32,12 @@ from chainwatch.model import (
     Transfer,
     UndecodedLog,
 )
-from chainwatch.store import blocks
+from chainwatch.store import blocks, watched
 from chainwatch.store import transfers as stored
 from chainwatch.store.errors import StoreError
 from chainwatch.store.transfers import DeadlineChanges
+from chainwatch.store.watched import WatchedSet
+from chainwatch.work import Key, Work
 
 AT_ONCE = 5_000
 """How many transfers are loaded, judged and saved at a time."""
@@ -41,13 +45,17 @@ AT_ONCE = 5_000
 FOUND_MAX = 40_000
 """Of how many transfers the events are kept until their transaction ends (some 50 MB)."""
 
+ALWAYS = 2**62
+"""A chain time after any other."""
+
 REPAIRED = "repaired"
 """Why an alert ends whose events were found not to be in the chain."""
 
 CONFIG_CHANGED = "configuration changed"
 """Why an alert ends that the flow as configured now would not have raised."""
 
-Key = tuple[str, str]
+Item: TypeAlias = Batch | SiftedBatch | Seen | Searched | Backfilled
+"""What a transaction can take in."""
 Changed = tuple[Transfer, Transfer]
 """A transfer before and after; one without an id was not stored yet."""
 
@@ -82,8 +90,12 @@ class Pipeline:
         decode: Decoder,
         alerts: Alerts,
         saved: Callable[[Sequence[Changed]], None] | None = None,
+        sources: Mapping[StepPlace, frozenset[EventSource]] = MappingProxyType({}),
     ) -> None:
-        """``saved`` is told of the transfers that change, before their transaction is committed."""
+        """``saved`` is told of the transfers that change, before their transaction is committed.
+
+        ``sources``: where the events of each step come from. Those left out are watched since their network's first block.
+        """
         self.flows = {flow.name: flow for flow in flows}
         self._steps: dict[tuple[str, str], list[Step]] = index_steps(self.flows.values())
         self._lengths = {flow.name: 1 + len(flow.expected) for flow in self.flows.values()}
@@ -92,15 +104,14 @@ class Pipeline:
         self._decode = decode
         self._alerts = alerts
         self._saved = saved
+        self._sources = sources
 
-    def process(
-        self, connection: sa.Connection, items: Iterable[Batch | SiftedBatch | Seen | Searched], now: float
-    ) -> Outcome:
+    def process(self, connection: sa.Connection, items: Iterable[Item], now: float) -> Outcome:
         """Apply ``items`` inside the transaction of ``connection``; ``now`` is the clock's value (Unix seconds).
 
         Of an item no more is kept than what it says of transfers: the items may be many and come one by one.
         """
-        work = _Work(blocks.checkpoints(connection))
+        work = self._begin(connection)
         for item in items:
             self._take_in(connection, item, work)
             if len(work.found) >= FOUND_MAX:
@@ -114,7 +125,21 @@ class Pipeline:
         self._settle_touched(connection, work)
         for network in sorted(work.advanced):
             self._raise_due(connection, network, work)
+        for network in sorted(work.filled):
+            self._judge_filled(connection, network, work)
         return Outcome(work.deadlines, self._alerts.apply(connection, work.signals, now))
+
+    def judge_filled(self, connection: sa.Connection, network: str, now: float) -> Outcome:
+        """Judge what waits for blocks of ``network`` to be read again, where none are left to be read."""
+        work = self._begin(connection)
+        work.chain_time = max(work.world.seen.values(), default=0)
+        work.quiet = True
+        self._judge_filled(connection, network, work)
+        return Outcome(work.deadlines, self._alerts.apply(connection, work.signals, now))
+
+    def first_watched(self, connection: sa.Connection) -> World:
+        """How far networks were read, and since when each step's events are watched."""
+        return self._begin(connection).world
 
     def put_right(
         self,
@@ -125,7 +150,7 @@ class Pipeline:
         now: float,
     ) -> Outcome:
         """Forget the stored logs ``wrong`` of ``network``, take in ``right``, and judge the transfers that they touch."""
-        work = _Work(blocks.checkpoints(connection))
+        work = self._begin(connection)
         work.chain_time = max(work.world.seen.values(), default=0)
         number = blocks.network_id(connection, network)
         if number is None:
@@ -145,31 +170,88 @@ class Pipeline:
             self._raise_due(connection, name, work)
         return Outcome(work.deadlines, self._alerts.apply(connection, work.signals, now))
 
-    def judge_again(self, connection: sa.Connection, after: int, limit: int, now: float) -> int | None:
-        """Judge up to ``limit`` unfinished transfers with ids above ``after`` by the flows as they are configured now.
+    def judge_again(
+        self,
+        connection: sa.Connection,
+        after: int,
+        limit: int,
+        now: float,
+        flows: Sequence[str] | None = None,
+    ) -> int | None:
+        """Judge up to ``limit`` transfers with ids above ``after`` by the flows as they are configured now.
 
-        Returns the last id judged, None when there were no more.
+        ``flows``: of these only, of which those that are not configured any more lose their transfers. Returns the last id
+        judged, None when there were no more. What would have come and gone in the past is not told.
         """
-        work = _Work(blocks.checkpoints(connection))
+        work = self._begin(connection)
         work.chain_time = max(work.world.seen.values(), default=0)
-        unfinished = stored.unfinished(connection, after, limit)
-        self._save(connection, [(t, self._settle(t, work, CONFIG_CHANGED)) for t in unfinished])
+        work.quiet = True
+        some = stored.page(connection, after, limit, flows)
+        self._save(connection, [(t, self._settle_again(t, work)) for t in some])
         self._alerts.apply(connection, work.signals, now)
-        return unfinished[-1].id if unfinished else None
+        return some[-1].id if some else None
 
-    def _settle_touched(self, connection: sa.Connection, work: _Work) -> None:
+    def add_unjudged(
+        self, connection: sa.Connection, occurrences: Mapping[Key, Sequence[Occurrence]]
+    ) -> None:
+        """Store more events of transfers, which are to be judged by `judge_again` once all are stored."""
+        keys = list(occurrences)
+        for start in range(0, len(keys), AT_ONCE):
+            some = keys[start : start + AT_ONCE]
+            known = stored.load(connection, some)
+            before = [known.get(key) or Transfer(*key) for key in some]
+            self._save(
+                connection, [(t, transfers.with_events(t, occurrences[t.flow, t.key])) for t in before]
+            )
+
+    def _settle_again(self, transfer: Transfer, work: Work) -> Transfer:
+        flow = self.flows.get(transfer.flow)
+        if flow is None or all(self._is_before_watch(flow, o, work.world) for o in transfer.occurrences):
+            # Nothing of the flow is left, or only openings that a search had found for other transfers.
+            work.signals += [
+                Signal(r.labels, r.starts_at, {}, max(work.chain_time, r.starts_at), CONFIG_CHANGED)
+                for r in transfer.raised.values()
+                if r.ends_at is None
+            ]
+            return msgspec.structs.replace(transfer, occurrences=(), raised={}, deadlines={})
+        searched = transfer.searched or any(
+            self._is_before_watch(flow, o, work.world) for o in transfer.occurrences
+        )
+        return self._settle(msgspec.structs.replace(transfer, searched=searched), work, CONFIG_CHANGED)
+
+    @staticmethod
+    def _is_before_watch(flow: Flow, occurrence: Occurrence, world: World) -> bool:
+        is_opening = occurrence.step == flow.opening.name
+        return is_opening and occurrence.block < world.watch_of(occurrence.network, flow.opening).block
+
+    def _begin(self, connection: sa.Connection) -> Work:
+        work = Work(blocks.checkpoints(connection))
+        self._note_watched(connection, work)
+        return work
+
+    def _note_watched(self, connection: sa.Connection, work: Work) -> None:
+        """Learn since when the events of each step are watched."""
+        rows = watched.load(connection) if self._sources else {}
+        work.watched.clear()
+        for place, sources in self._sources.items():
+            known = rows.get(place[0], {})
+            if found := [known[source] for source in sources if source in known]:
+                work.watched[place] = _together(found)
+        work.unread = {name for name, some in rows.items() if any(map(watched.is_open, some.values()))}
+
+    def _settle_touched(self, connection: sa.Connection, work: Work) -> None:
         """Judge and save the transfers that the items touched, but for those that were full before."""
         # New ones in the order of their events, then the others sorted: every run tells the same in the same order (S7).
         self._settle_keys(
             connection, [*work.found, *sorted((work.dropped | work.searched) - work.found.keys())], work
         )
 
-    def _settle_found(self, connection: sa.Connection, keys: Sequence[Key], work: _Work) -> None:
+    def _settle_found(self, connection: sa.Connection, keys: Sequence[Key], work: Work) -> None:
         """Judge and save these transfers before the end, so that what was found of them need not be kept."""
         self._settle_keys(connection, keys, work)
         work.let_go(keys)
 
-    def _settle_keys(self, connection: sa.Connection, keys: Sequence[Key], work: _Work) -> None:
+    def _settle_keys(self, connection: sa.Connection, keys: Sequence[Key], work: Work) -> None:
         """Judge and save these transfers, some at a time."""
         for start in range(0, len(keys), AT_ONCE):
             some = keys[start : start + AT_ONCE]
@@ -182,9 +264,7 @@ class Pipeline:
                     changed.append((before, self._settle(current, work)))
             work.deadlines.add(self._save(connection, changed))
 
-    def _take_in(
-        self, connection: sa.Connection, item: Batch | SiftedBatch | Seen | Searched, work: _Work
-    ) -> None:
+    def _take_in(self, connection: sa.Connection, item: Item, work: Work) -> None:
         match item:
             case Seen():
                 if item.network in work.world.first:  # of a network that was never read, nothing was seen
@@ -195,8 +275,39 @@ class Pipeline:
                 self._take_in_batch(connection, item, work)
             case Searched():
                 self._take_in_search(connection, item, work)
+            case Backfilled():
+                self._take_in_again(connection, item, work)
 
-    def _take_in_search(self, connection: sa.Connection, item: Searched, work: _Work) -> None:
+    def _take_in_again(self, connection: sa.Connection, item: Backfilled, work: Work) -> None:
+        """Take in blocks that were read again, unless a reorg has changed meanwhile what is to be read."""
+        network = item.network
+        gap = watched.gap(connection, network)
+        number = blocks.network_id(connection, network)
+        stored_hashes = {h.number: h.hash for h in blocks.window(connection, network)}
+        read = {h.number: h.hash for h in item.headers}
+        logs = [*(event.log for event in item.events), *(one.log for one in item.undecoded)]
+        read |= {log.block_number: log.block_hash for log in logs}
+        if (
+            gap is None
+            or number is None
+            or (gap.first, gap.sources) != (item.first, item.sources)
+            or any(stored_hashes.get(block, told) != told for block, told in read.items())
+        ):
+            return
+        last = min(item.last, gap.last)
+        events = [event for event in item.events if event.log.block_number <= last]
+        undecoded = [one for one in item.undecoded if one.log.block_number <= last]
+        blocks.save_logs(connection, number, log_rows(events, undecoded))
+        watched.narrow(connection, network, item.sources, last)
+        occurrences, troubles = extract(self._steps, events)
+        work.find(occurrences, self._lengths)
+        work.signals += [*troubles, *map(undecodable, undecoded)]
+        work.quiet = True
+        work.chain_time = max(work.chain_time, *work.world.seen.values())
+        self._note_watched(connection, work)
+        work.filled.add(network)
+
+    def _take_in_search(self, connection: sa.Connection, item: Searched, work: Work) -> None:
         """Note the opening steps that were asked for. A search may find others, whose later steps nobody watched."""
         asked = {(item.flow, key) for key in item.keys}
         work.searched |= asked
@@ -210,7 +321,7 @@ class Pipeline:
                     work.openings.setdefault(key, []).extend(openings)
                     blocks.save_logs(connection, number, log_rows([event], []))
 
-    def _take_in_batch(self, connection: sa.Connection, sifted: SiftedBatch, work: _Work) -> None:
+    def _take_in_batch(self, connection: sa.Connection, sifted: SiftedBatch, work: Work) -> None:
         batch = sifted.batch
         if batch.ancestor is not None:
             self._drop(connection, batch.network, batch.ancestor.number, work)
@@ -219,12 +330,15 @@ class Pipeline:
         if number is None:
             number = _wanted_id(sifted) or blocks.network_ids(connection, [batch.network])[batch.network]
             blocks.add_network(connection, number, self._networks[batch.network].chain_id, checkpoint)
+            here = {s for place, some in self._sources.items() if place[0] == batch.network for s in some}
+            first = checkpoint.first_block, checkpoint.first_timestamp
+            watched.begin(connection, number, sorted(here), *first)
         work.numbers[batch.network] = number
         blocks.save_logs(connection, number, sifted.logs)
         work.find(sifted.occurrences, self._lengths)
         work.signals += sifted.troubles
 
-    def _drop(self, connection: sa.Connection, network: str, block: int, work: _Work) -> None:
+    def _drop(self, connection: sa.Connection, network: str, block: int, work: Work) -> None:
         """Forget what was read after ``block`` and note whose transfers that touches."""
         events = [self._decode(network, log) for log in blocks.logs_above(connection, network, block)]
         touched = extract(self._steps, [e for e in events if e is not None]).occurrences
@@ -232,8 +346,13 @@ class Pipeline:
         work.cut[network] = min(block, work.cut.get(network, block))
         work.forget_above(network, block)
         blocks.drop_above(connection, network, block)
+        if self._sources:
+            watched.cut(connection, network, block)
+            if network in work.unread:
+                self._note_watched(connection, work)
+                work.filled.add(network)
 
-    def _recompute(self, key: Key, before: Transfer, added: Iterable[Occurrence], work: _Work) -> Transfer:
+    def _recompute(self, key: Key, before: Transfer, added: Iterable[Occurrence], work: Work) -> Transfer:
         """``before`` without the events that were dropped, with those that were read or found."""
         current = before
         if key in work.dropped:
@@ -247,15 +366,16 @@ class Pipeline:
             current = msgspec.structs.replace(current, searched=True)
         return current
 
-    def _settle(self, current: Transfer, work: _Work, cause: str = transfers.IN_TIME) -> Transfer:
+    def _settle(self, current: Transfer, work: Work, cause: str = transfers.IN_TIME) -> Transfer:
         flow = self.flows.get(current.flow)
         if flow is None:
-            # The flow is no longer configured: what is stored of it stays, but nothing is awaited any more.
-            return msgspec.structs.replace(current, deadlines={})
+            # The flow is no longer configured: what is stored of it stays, but nothing is awaited or told any more.
+            work.signals += endings(current.raised.values(), work.chain_time, CONFIG_CHANGED)
+            return msgspec.structs.replace(current, deadlines={}, raised={})
         if (current.flow, current.key) in work.dropped:
             cause = REPAIRED if work.removed else transfers.REORG
         settled = transfers.settle(flow, current, work.world, work.chain_time, cause)
-        work.signals += settled.signals
+        work.signals += _news(current, settled.signals) if work.quiet else settled.signals
         return settled.transfer
 
     def _save(self, connection: sa.Connection, changed: Sequence[Changed]) -> DeadlineChanges:
@@ -263,9 +383,17 @@ class Pipeline:
             self._saved(changed)
         return stored.save(connection, changed)
 
-    def _raise_due(self, connection: sa.Connection, network: str, work: _Work) -> None:
+    def _raise_due(self, connection: sa.Connection, network: str, work: Work) -> None:
         """Judge every transfer with a deadline on ``network`` that the network has been seen past (S5)."""
-        while due := stored.due_before(connection, network, work.world.seen[network], AT_ONCE):
+        self._judge_due(connection, network, work.world.seen[network], work)
+
+    def _judge_filled(self, connection: sa.Connection, network: str, work: Work) -> None:
+        """Judge every transfer that waits for blocks of ``network`` to be read again, once all are."""
+        if network not in work.unread:
+            self._judge_due(connection, FILLING + network, ALWAYS, work)
+
+    def _judge_due(self, connection: sa.Connection, network: str, before_time: int, work: Work) -> None:
+        while due := stored.due_before(connection, network, before_time, AT_ONCE):
             before = stored.load_ids(connection, {d.transfer_id for d in due})
             changed = [(t, self._settle(t, work)) for t in before]
             more = self._save(connection, changed)
@@ -279,80 +407,14 @@ def _wanted_id(sifted: SiftedBatch) -> int | None:
     return sifted.logs.number if isinstance(sifted.logs, PackedLogs) else None
 
 
-class _Work:
-    """What one transaction gathers."""
+def _together(rows: Sequence[WatchedSet]) -> Watched:
+    """Since when all of ``rows`` are watched."""
+    block, timestamp = max((row.first_block, row.first_timestamp) for row in rows)
+    unread = [row.gap_timestamp for row in rows if row.gap_timestamp is not None]
+    return Watched(block, timestamp, max(unread, default=None))
 
-    def __init__(self, checkpoints: Mapping[str, Checkpoint]) -> None:
-        self.checkpoints = dict(checkpoints)
-        self.numbers: dict[str, int] = {}
-        """The integers that stand for networks."""
-        self.headers: dict[str, dict[int, Header]] = {}
-        """The new ones, by network and number."""
-        self._seen = {name: c.seen_until for name, c in checkpoints.items()}
-        self._first = {name: (c.first_block, c.first_timestamp) for name, c in checkpoints.items()}
-        self.world = World(self._seen, self._first)
-        self.found: dict[Key, list[Occurrence]] = {}
-        self.full: dict[Key, None] = {}
-        """Those in ``found`` that need not wait for more events, mostly, in the order in which they came to that."""
-        self.deadlines = DeadlineChanges([], [])
-        self.signals: list[Signal] = []
-        self.dropped: set[Key] = set()
-        self.searched: set[Key] = set()
-        self.openings: dict[Key, list[Occurrence]] = {}
-        """What was found for the transfers in ``searched``."""
-        self.cut: dict[str, int] = {}
-        """The block after which a network's events were dropped."""
-        self.removed: set[tuple[str, int, int]] = set()
-        """Network, block and log index of the events that were never in the chain."""
-        self.advanced: set[str] = set()
-        self.chain_time = 0
 
-    def see(self, network: str, until: int) -> None:
-        """Note that ``network``, of which something was read, was seen ``until`` (chain time); never moves back."""
-        self.chain_time = max(self.chain_time, until)
-        self._seen[network] = max(until, self._seen.get(network, 0))
-        checkpoint = self.checkpoints[network]
-        self.checkpoints[network] = msgspec.structs.replace(checkpoint, seen_until=self._seen[network])
-        self.advanced.add(network)
-
-    def find(self, occurrences: Mapping[Key, list[Occurrence]], lengths: Mapping[str, int]) -> None:
-        """Note ``occurrences`` after those that were found before; ``lengths``: events of a whole transfer, by flow."""
-        for key, some in occurrences.items():
-            known = self.found.setdefault(key, [])
-            if len(known) < lengths[key[0]] <= len(known) + len(some):
-                self.full[key] = None
-            known += some
-
-    def let_go(self, keys: Sequence[Key]) -> None:
-        """Keep no more of what was found of ``keys``, which is saved."""
-        for key in keys:
-            self.found.pop(key, None)
-        self.full = {}
-
-    def forget_above(self, network: str, block: int) -> None:
-        """Drop what was found on ``network`` in blocks after ``block``."""
-        kept = {
-            key: [o for o in occurrences if o.network != network or o.block <= block]
-            for key, occurrences in self.found.items()
-        }
-        self.found = {key: occurrences for key, occurrences in kept.items() if occurrences}
-        headers = self.headers.get(network, {})
-        self.headers[network] = {number: header for number, header in headers.items() if number <= block}
-
-    def read_to(self, batch: Batch) -> Checkpoint:
-        """Note how far ``batch`` lets its network be seen; the network's checkpoint after it."""
-        network, timestamp = batch.network, batch.last.timestamp
-        if batch.ancestor is not None:
-            # What was seen of the dropped blocks proves nothing about those that replace them.
-            self._seen[network] = timestamp
-        first = batch.first_timestamp
-        if first is None:
-            first = next((h.timestamp for h in batch.headers if h.number == batch.first), timestamp)
-        first_block, first_timestamp = self._first.setdefault(network, (batch.first, first))
-        last, known = batch.last, self.checkpoints.get(network)
-        if known is not None and batch.ancestor is None and known.last.number > last.number:
-            last = known.last  # it was stored before: only a reorg moves back
-        self.checkpoints[network] = Checkpoint(network, last, first_block, first_timestamp, 0)
-        self.see(network, timestamp)
-        self.headers.setdefault(network, {}).update((h.number, h) for h in batch.headers)
-        return self.checkpoints[network]
+def _news(before: Transfer, signals: Sequence[Signal]) -> list[Signal]:
+    """``signals`` without those of alerts that ended long ago and were never raised."""
+    firing = [r.labels for r in before.raised.values() if r.ends_at is None]
+    return [s for s in signals if s.ends_at is None or s.labels in firing]

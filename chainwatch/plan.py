@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from chainwatch.chain.abi import Abi, AbiError, load_abi
+from chainwatch.chain.abi import Abi, AbiError, load_abi, topic0
 from chainwatch.chain.decoder import ContractDecoder, DecodeError
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.checker.compiler import FlowError, compile_flow
-from chainwatch.checker.flow import Flow
+from chainwatch.checker.flow import Flow, StepPlace
 from chainwatch.config import Draft, Settings, read
 from chainwatch.config.errors import ConfigError, Problem
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import AbiEvent, Event, FieldPath, StoredLog
+from chainwatch.model import ANY_TOPIC, AbiEvent, Event, EventSource, FieldPath, StoredLog, UndecodedLog
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,22 @@ class Plan:
         except DecodeError:
             return None
         return Event(network, log.contract, event.name, event.signature, args, log.log)
+
+    def read_again(self, network: str, log: StoredLog) -> Event | UndecodedLog | None:
+        """A stored log as it would be read now, whatever it was before; None when it is watched no more."""
+        watch = self.watches.get(network)
+        return None if watch is None else watch.decode(log.log)
+
+    @cached_property
+    def sources(self) -> Mapping[StepPlace, frozenset[EventSource]]:
+        """Where on each network the events of each step come from."""
+        found: dict[StepPlace, frozenset[EventSource]] = {}
+        for network, watch in self.watches.items():
+            for contract, event in {(s.contract, s.event) for f in self.flows for s in f.all_steps}:
+                topic = topic0(event) or ANY_TOPIC
+                if here := frozenset((w.address, topic) for w in watch.contracts if w.name == contract):
+                    found[network, contract, event.signature] = here
+        return found
 
 
 def load_plan(path: Path, environ: Mapping[str, str]) -> Plan:

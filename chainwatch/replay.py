@@ -141,7 +141,12 @@ class Replay:
         """Alerts are raised as long ago as a group may wait, so that at the end none has to be waited for."""
         self._tally = Tally({flow.name: flow for flow in plan.flows})
         self._pipeline = Pipeline(
-            plan.flows, settings.networks, plan.decode, self._alerts, saved=self._tally.change
+            plan.flows,
+            settings.networks,
+            plan.decode,
+            self._alerts,
+            saved=self._tally.change,
+            sources=plan.sources,
         )
         self._ranges: list[Range] = []
         self._ids: dict[str, int] | None = None
@@ -255,12 +260,12 @@ class Replay:
 
         Those that the node does not have any more stay looked for, as in a live run: their transfers stay open.
         """
-        checkpoints = await self._database.read(blocks.checkpoints)
+        world = await self._database.read(self._pipeline.first_watched)
         origins = set(self._pools)
         while found := await self._database.read(lambda c: _unsearched(c, origins)):
             origin, waiting = found
             try:
-                async for searched in search_openings(self._plan, self._pools, checkpoints, waiting):
+                async for searched in search_openings(self._plan, self._pools, world, waiting):
                     await self._write([searched])
             except NotThere as error:
                 origins.discard(origin)

@@ -10,6 +10,9 @@ from chainwatch.model import Header, Signal
 
 NETWORK_ALERTS = ("NetworkBlind", "NetworkStalled", "NetworkLagging", "LogsDisputed", "EndpointDegraded")
 DEEP_REORG = "DeepReorg"
+CLOCK_SKEW = "ClockSkew"
+JUMP = 2.0
+"""Seconds between the host's clock and the one that everything waits by, from which on the host's has jumped."""
 DARK = ("NetworkBlind", DEEP_REORG)
 HIDDEN_IN_THE_DARK = frozenset(NETWORK_ALERTS) - {"NetworkBlind"}
 """The alerts that say that a network is not looked at, and those that cannot be judged meanwhile."""
@@ -98,12 +101,42 @@ def watchdog(now: int) -> Signal:
     )
 
 
+def clock_signals(error: float | None, jump: float, now: float) -> list[Signal]:
+    """What is wrong with the host's clock ``now``.
+
+    ``error``: seconds by which it is ahead of the chains and the endpoints (negative: behind), None where they do not
+    tell; where they do, a jump has made it right or wrong. ``jump``: seconds by which it has jumped.
+    """
+    if error:
+        what = f"this machine's clock is {_ahead(error)}"
+        by = f"It is {_ahead(error)} by the newest blocks of the networks, or by the clocks of their endpoints."
+    elif error is None and abs(jump) > JUMP:
+        way = "ahead" if jump > 0 else "back"
+        what = f"this machine's clock jumped {way} by {abs(jump):.0f} s"
+        by = f"It jumped {way} by {abs(jump):.0f} s: more or less time than that has passed since chainwatch began."
+    else:
+        return []
+    return [
+        Signal(
+            {"alertname": CLOCK_SKEW, "severity": "P2"},
+            int(now),
+            {
+                "summary": f"chainwatch: {what}",
+                "description": f"{by} Deadlines go by the blocks and waits by the time that passes, but times in messages, "
+                "silences, quiet hours and on-call turns may be off. Have NTP set the clock: see `timedatectl` or "
+                "`chronyc tracking`.",
+            },
+        )
+    ]
+
+
 def network_signals(
-    settings: NetworkSettings, status: NetworkStatus, heard_at: float, now: float
+    settings: NetworkSettings, status: NetworkStatus, heard_at: float, now: float, ahead: float = 0.0
 ) -> list[Signal]:
     """What is wrong with one network ``now``.
 
-    ``heard_at`` is when it answered last as far as is known without ``status``, or when the process began (Unix seconds).
+    ``heard_at`` is when it answered last as far as is known without ``status``, or when the process began (Unix seconds);
+    ``ahead``: seconds by which the clock that these are told by is ahead of the chains' time.
     A network that is halted is not looked at: `DeepReorg` says why.
     """
     if status.state == "halted" and status.head is not None:
@@ -117,8 +150,10 @@ def network_signals(
         signals.append(_disputed(settings, int(now), status.disputed))
     if status.head is None:
         return signals
-    age = (status.last_answer_at or now) - status.head.timestamp  # since then nobody has looked
-    if settings.stall_after is not None and age > settings.stall_after:
+    age = (status.last_answer_at or now) - ahead - status.head.timestamp  # since then nobody has looked
+    if _is_thrown_back(settings, status, now):
+        signals.append(_thrown_back(settings, status.behind_since, status.head, status.checkpoint))
+    elif settings.stall_after is not None and age > settings.stall_after:
         signals.append(
             _stalled(settings, int(status.head.timestamp + settings.stall_after), status.head, int(age))
         )
@@ -126,6 +161,30 @@ def network_signals(
     if behind > settings.lagging_after:
         signals.append(_lagging(settings, int(now), status.head, int(behind)))
     return signals
+
+
+def _is_thrown_back(settings: NetworkSettings, status: NetworkStatus, now: float) -> bool:
+    return status.behind_since is not None and now - status.behind_since > settings.blind_after
+
+
+def _thrown_back(
+    settings: NetworkSettings, since: float | None, head: Header, checkpoint: Header | None
+) -> Signal:
+    read = f", but block {checkpoint.number} was read already" if checkpoint else ""
+    return _network_signal(
+        "NetworkStalled",
+        "P1",
+        settings.name,
+        int((since or 0.0) + settings.blind_after),
+        f"{settings.name} was thrown back",
+        f"The newest block that any endpoint has is {head.number}{read}: the node has lost blocks and reads them again, or "
+        f"the chain was reset. Deadlines there are held. Ask another node; for a chain that was reset, stop chainwatch and "
+        f"run `chainwatch rewind {settings.name} BLOCK`.",
+    )
+
+
+def _ahead(seconds: float) -> str:
+    return f"{abs(seconds):.0f} s {'ahead' if seconds > 0 else 'behind'}"
 
 
 def _blind(settings: NetworkSettings, starts_at: int, reason: str) -> Signal:

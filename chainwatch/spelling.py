@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 100
+"""Characters of a word for which a nearest one is looked for, which takes time by their square."""
+
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The word of ``known`` that ``word`` most probably stands for, or None.
 
     ``cutoff`` is the least likeness, 0 to 1. Swapped letters (``rcp`` for ``rpc``) always count as near.
     """
+    if len(word) > LONGEST:
+        return None
     by_folded = {name.lower(): name for name in known}
     folded = word.lower()
     swapped = [name for name in by_folded if sorted(name) == sorted(folded)]

@@ -7,7 +7,9 @@ import random
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from weakref import WeakSet
 
 import structlog
 
@@ -17,6 +19,13 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 HEALTHY_AFTER = 120.0
 """Seconds without a crash after which a task counts as recovered."""
+
+CANCEL_AGAIN = 2.0
+"""Seconds after which a task that goes on though it was cancelled is cancelled again."""
+
+TEXT_LENGTH = 1_000
+TRACEBACK_LENGTH = 20_000
+"""Characters of an error's text, and of its traceback, that are logged."""
 
 TASK_FAILED = "TaskFailed"
 
@@ -35,7 +44,8 @@ class Supervisor:
         self._failing: dict[str, Signal] = {}
         """The alerts that were told and have not ended, by task."""
         self._last_error: dict[str, str] = {}
-        self._stopping = False
+        self._ending: WeakSet[asyncio.Task[None]] = WeakSet()
+        """The tasks that were asked to end, or are cancelled."""
         self.crashes: dict[str, int] = {}
 
     async def remember(self, signals: Iterable[Signal]) -> None:
@@ -54,6 +64,7 @@ class Supervisor:
     async def finish(self, name: str, within: float) -> None:
         """Wait for at most ``within`` seconds for a task that has been asked to end; then it is cancelled."""
         task = self._tasks.pop(name)
+        self._ending.add(task)
         _, late = await asyncio.wait([task], timeout=within)
         if late:
             task.cancel()
@@ -64,7 +75,7 @@ class Supervisor:
 
         Those whose name ``first`` picks are cancelled at once; the others have been asked to end and are given the time to.
         """
-        self._stopping = True
+        self._ending.update(self._tasks.values())
         for name, task in self._tasks.items():
             if first(name):
                 task.cancel()
@@ -76,46 +87,55 @@ class Supervisor:
                 await asyncio.wait(late, timeout=0.5)
 
     async def _keep_going(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Runs nothing foreign in its own task: only who stops it can cancel it, so no crash is taken for a stop."""
         loop = asyncio.get_running_loop()
         pause = FIRST_PAUSE
         while True:
             begun = loop.time()
             recovery = asyncio.create_task(self._recover(name))
             try:
-                await run()
-                if not self._stopping:
-                    await self._over(name, "has ended")
-                return
-            except (Exception, asyncio.CancelledError) as error:  # whatever it is, the others go on
-                if _is_being_stopped():
-                    raise asyncio.CancelledError from error
-                await self._crashed(name, error)
+                error = await failure_of(run)
             finally:
                 recovery.cancel()
+            if error is None:
+                if not self._is_ending():
+                    _log.info("a task has ended", task=name)
+                    await failure_of(partial(self._over, name, "has ended"))
+                return
+            if self._is_ending():
+                _log.warning("a task failed while it was ending", task=name, error=_text(error))
+                return
+            await failure_of(partial(self._note, name, error))
+            await failure_of(partial(self._raise_alert, name, error))
+            del error  # it holds all that the task held when it failed
             if loop.time() - begun >= HEALTHY_AFTER:
                 pause = FIRST_PAUSE
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _crashed(self, name: str, error: BaseException) -> None:
+    def _is_ending(self) -> bool:
+        return asyncio.current_task() in self._ending
+
+    async def _note(self, name: str, error: BaseException) -> None:
+        """Count and log a crash; the same one again without its traceback, which would say nothing more."""
         crashes = self.crashes[name] = self.crashes.get(name, 0) + 1
-        text = f"{type(error).__name__}: {error}"
-        news = text != self._last_error.get(name)  # the same traceback again would say nothing more
+        text = _text(error)
+        news = text != self._last_error.get(name)
         self._last_error[name] = text
-        _log.error(
-            "a task crashed and is restarted",
-            task=name,
-            crashes=crashes,
-            **({"exc_info": error} if news else {"error": text}),
-        )
+        details = {"exception": _traceback(error)} if news else {"error": text}
+        _log.error("a task crashed and is restarted", task=name, crashes=crashes, **details)
+
+    async def _raise_alert(self, name: str, error: BaseException) -> None:
         failed = _failed(name, error, int(self._clock()))
         if name not in self._failing and await self._tell(failed):
             self._failing[name] = failed
 
     async def _recover(self, name: str) -> None:
-        """Once the task has run for long enough, end the alert about it."""
-        await asyncio.sleep(HEALTHY_AFTER)
-        await self._over(name, "runs again")
+        """Once the task has run for long enough, end the alert about it; tried again while that cannot be stored."""
+        while True:
+            await asyncio.sleep(HEALTHY_AFTER)
+            if name in self._failing:
+                await failure_of(partial(self._over, name, "runs again"))
 
     async def _over(self, name: str, reason: str) -> None:
         failed = self._failing.get(name)
@@ -126,31 +146,73 @@ class Supervisor:
 
     async def _tell(self, signal: Signal) -> bool:
         """Whether it could be stored."""
-        try:
-            await self._report([signal])
-        except Exception:  # noqa: BLE001 - the store is what has failed: there is only the log left
+        error = await failure_of(partial(self._report, [signal]))
+        if error is not None:  # the store is what has failed: there is only the log left
             _log.error(
-                "an alert about a crash could not be stored", task=signal.labels["task"], exc_info=True
+                "an alert about a crash could not be stored", task=signal.labels["task"], error=_text(error)
             )
-            return False
-        return True
+        return error is None
 
 
-def _is_being_stopped() -> bool:
-    """Whether the current task was cancelled; a cancellation that came out of what it waited for is a crash."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+async def failure_of(run: Callable[[], Awaitable[None]]) -> BaseException | None:
+    """What ``run`` raised, of whatever class; None once it has returned.
+
+    It runs in a task of its own, which is cancelled with the caller. So a cancellation that comes out of it is told from
+    one of the caller, and what it leaves behind in its task (a count of cancellations, up to Python 3.12) ends with it.
+    """
+    task = asyncio.create_task(_caught(run))
+    try:
+        await asyncio.wait([task])
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_AGAIN)
+    return asyncio.CancelledError() if task.cancelled() else task.result()
+
+
+async def _caught(run: Callable[[], Awaitable[None]]) -> BaseException | None:
+    try:
+        await run()
+    except BaseException as error:  # noqa: BLE001 - SystemExit out of a library would end the loop, with all other tasks
+        return error
+    return None
+
+
+def _text(error: BaseException) -> str:
+    """The class and the text of ``error``."""
+    try:
+        return f"{type(error).__name__}: {error}"[:TEXT_LENGTH]
+    except BaseException as unspeakable:  # noqa: BLE001 - __str__ is anybody's code
+        return f"{type(error).__name__} (its text cannot be made: {type(unspeakable).__name__})"
+
+
+def _traceback(error: BaseException) -> str:
+    """The beginning and the end of the traceback of ``error``; its text alone where none can be made."""
+    try:
+        whole = "".join(traceback.format_exception(error))
+    except BaseException:  # noqa: BLE001 - it calls anybody's __str__ and __repr__, and may run out of stack or memory
+        return _text(error)
+    half = TRACEBACK_LENGTH // 2
+    return whole if len(whole) <= TRACEBACK_LENGTH else f"{whole[:half]}\n…\n{whole[-half:]}"
 
 
 def _failed(name: str, error: BaseException, now: int) -> Signal:
     """Names the error and its place; its text stays in the log, for it may hold what is not for everyone (S9)."""
-    place = traceback.extract_tb(error.__traceback__)[-1:]
-    where = f" in {Path(place[0].filename).name}, line {place[0].lineno}" if place else ""
     return Signal(
         labels={"alertname": TASK_FAILED, "task": name, "severity": "P1"},
         starts_at=now,
         annotations={
             "summary": f"chainwatch: the task {name} crashed and is being restarted",
-            "description": f"{type(error).__name__}{where}. The log has the whole of it.",
+            "description": f"{type(error).__name__}{place_of(error)}. The log has the whole of it.",
         },
     )
+
+
+def place_of(error: BaseException) -> str:
+    """`` in FILE, line N`` where ``error`` was raised; empty when it was raised nowhere."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    return f" in {Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno}"

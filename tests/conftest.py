@@ -5,11 +5,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.support.anvil import Anvil, AnvilError, find_or_install
 from tests.support.missing import missing
 from tests.support.postgres import PostgresError, PostgresServer
+
+hypothesis.settings.register_profile("shared machine", deadline=None)  # speed is measured by scripts/bench
+hypothesis.settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

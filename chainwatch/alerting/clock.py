@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -20,10 +21,13 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """This machine's clock."""
+    """This machine's clock; ``read`` gives its time."""
+
+    def __init__(self, read: Callable[[], float] = time.time) -> None:
+        self._read = read
 
     def now(self) -> float:
-        return time.time()
+        return self._read()
 
     async def wait(self, event: asyncio.Event, until: float) -> None:
         try:

@@ -14,6 +14,7 @@ from typing import Protocol, Self, TypeVar
 import sqlalchemy as sa
 import structlog
 
+from chainwatch.alerting.clock import SystemClock
 from chainwatch.alerting.providers import Provider, build_provider
 from chainwatch.alerting.queue import ReceiverQueue
 from chainwatch.config import ReceiverSettings
@@ -123,6 +124,7 @@ class Dispatch:
             self.raise_signals,
             give_up_after=receiver.give_up_after,
             external_url=self._external_url,
+            clock=SystemClock(self._clock),
         )
         self._supervisor.start(_QUEUE + receiver.name, queue.run)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alerting.lifecycle import fingerprint, normal_labels
+from chainwatch.alerting.lifecycle import fingerprint, normal_annotations, normal_labels
 from chainwatch.alerting.submission import NOT_SENT_AGAIN, Submission, signal_of
 from chainwatch.model import Signal
 from chainwatch.store import alerts, expiries
@@ -36,9 +36,15 @@ def recognized(connection: sa.Connection, signals: Sequence[Signal]) -> Taken:
     """Signals as they come, with what is known of their alerts. Raises ``ValueError`` for labels that are none."""
     if not signals:
         return NOTHING
-    normal = [msgspec.structs.replace(s, labels=normal_labels(s.labels)) for s in signals]
+    normal = [_normal(signal) for signal in signals]
     prints = [fingerprint(signal.labels) for signal in normal]
     return Taken(normal, prints, alerts.newest(connection, prints))
+
+
+def _normal(signal: Signal) -> Signal:
+    labels = normal_labels(signal.labels)
+    annotations = signal.annotations and normal_annotations(signal.annotations, signal.labels)
+    return msgspec.structs.replace(signal, labels=labels, annotations=annotations)
 
 
 def rounds(sent: Sequence[Submission]) -> Iterator[dict[str, Submission]]:
@@ -72,15 +78,6 @@ def take(
     expiries.save(connection, kept)
     expiries.delete(connection, over)
     return Taken(list(signals.values()), list(signals), known)
-
-
-def end(connection: sa.Connection, print_: str, reason: str, now: float) -> Taken | None:
-    """The end of the alert with this fingerprint at ``now``; None where none fires."""
-    known = alerts.newest(connection, [print_])
-    if print_ not in known or known[print_].state == "resolved":
-        return None
-    expiries.delete(connection, [print_])
-    return Taken([_ending(known[print_], now, reason)], [print_], known)
 
 
 def expired(connection: sa.Connection, now: float) -> Taken:

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 
 import msgspec
 
+from chainwatch.bounds import ANNOTATION_MAX, LABEL_MAX, cut
 from chainwatch.model import SEVERITIES, SEVERITY_NAMES, Signal
 from chainwatch.store.alerts import Alert
 
+WHOLE = "_whole"
+"""Ends the name of the annotation that holds a label's whole value."""
+
 
 def normal_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """The labels with ``severity`` as ``P0`` … ``P3``.
+    """The labels with ``severity`` as ``P0`` … ``P3`` and values of at most ``bounds.LABEL_MAX`` bytes.
 
     Raises ``ValueError`` where ``alertname`` is missing or the severity is unknown.
     """
@@ -24,7 +28,16 @@ def normal_labels(labels: Mapping[str, str]) -> dict[str, str]:
             f"alert {labels['alertname']}: severity {labels.get('severity')!r} is none of "
             f"{', '.join(SEVERITIES)} or {', '.join(SEVERITY_NAMES)}"
         )
-    return {**labels, "severity": severity}
+    return {name: cut(value, LABEL_MAX) for name, value in labels.items()} | {"severity": severity}
+
+
+def normal_annotations(annotations: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, str]:
+    """The annotations, and of every label that is cut the whole value as ``LABEL_whole``.
+
+    Each has at most ``bounds.ANNOTATION_MAX`` bytes.
+    """
+    whole = {f"{name}{WHOLE}": value for name, value in labels.items() if cut(value, LABEL_MAX) is not value}
+    return {name: cut(value, ANNOTATION_MAX) for name, value in {**annotations, **whole}.items()}
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import structlog
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.base import STATE_RUNNING
@@ -25,8 +24,6 @@ HORIZON = 60
 JOBS_MAX = 20_000
 REFILL_EVERY = 20.0
 """Seconds between readings of the table."""
-RETRY_AFTER = 2.0
-"""Seconds until deadlines that could not be read or handed over are read again."""
 HOLD_AT_ONCE = 500
 """Jobs made before others get their turn on the event loop."""
 
@@ -39,15 +36,13 @@ START: Position = (-1, -1, "")
 _LAST_ID = 2**63 - 1
 _LAST_STEP = "\U0010ffff"
 
-_log = structlog.get_logger("chainwatch.scheduler")
-
 
 class DeadlineScheduler:
     """Hands over every open deadline once its time has come.
 
     ``load(after, until, limit)`` reads up to ``limit`` open deadlines with (due_at, transfer_id, step) > ``after`` and
-    due_at <= ``until``, in that order. ``due(deadlines)`` is told of many at once; one call at a time. If it raises,
-    its deadlines are handed over again. Some may be handed over that are open no more: the table decides.
+    due_at <= ``until``, in that order. ``due(deadlines)`` is told of many at once; one call at a time. Some may be handed
+    over that are open no more: the table decides.
     """
 
     def __init__(self, load: Load, due: Due, clock: Clock | None = None) -> None:
@@ -61,20 +56,25 @@ class DeadlineScheduler:
         self._refill_at = 0.0
         self._come: list[Deadline] = []
         self._work = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Take up the open deadlines from the table, those long past among them, and hand over from now on."""
+    async def run(self) -> None:
+        """Take up the open deadlines from the table, those long past among them, and hand over from now on; for ever.
+
+        Raises what ``load`` and ``due`` raise. When run again it begins with the table, so nothing is lost.
+        """
         self._scheduler.start()
-        self._task = asyncio.create_task(self._run(), name="deadlines")
-
-    async def stop(self) -> None:
-        """Hand nothing over any more; what was being handed over is cut short (it is still in the table)."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        if self._scheduler.running:
+        try:
+            while True:
+                await self._go_on()
+        finally:
             self._scheduler.shutdown(wait=False)
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Hold nothing: what is added until the table is read again will be found there."""
+        self._scheduler = _new_scheduler()
+        self._held, self._come = {}, []
+        self._reached, self._refill_at, self._has_more = START, 0.0, False
 
     def added(self, deadlines: Iterable[Deadline]) -> None:
         """Deadlines that were committed. Those beyond what has been read from the table are left to the next refill."""
@@ -86,16 +86,16 @@ class DeadlineScheduler:
             if self._held.pop(pair, None) is not None:
                 self._scheduler.remove_job(_job_id(*pair))
 
-    async def _run(self) -> None:
-        while True:
-            self._work.clear()
-            now = self._clock.now()
-            if self._come:
-                await self._hand_over()
-            elif now >= self._refill_at or (self._has_more and len(self._held) < JOBS_MAX // 2):
-                await self._refill(now)
-            else:
-                await self._clock.wait(self._work, self._refill_at)
+    async def _go_on(self) -> None:
+        self._work.clear()
+        now = self._clock.now()
+        if self._come:
+            come, self._come = self._come, []
+            await self._due(come)
+        elif now >= self._refill_at or (self._has_more and len(self._held) < JOBS_MAX // 2):
+            await self._refill(now)
+        else:
+            await self._clock.wait(self._work, self._refill_at)
 
     async def _refill(self, now: float) -> None:
         """Read what comes due within the horizon, as far as there is room."""
@@ -105,12 +105,7 @@ class DeadlineScheduler:
             return
         before, until = self._reached, int(now) + HORIZON
         self._reached = max(before, (until, _LAST_ID, _LAST_STEP))  # what is added meanwhile is held at once
-        try:
-            found = await self._load(before, until, room)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the rows are still there: read again
-            _log.error("deadlines cannot be read", error=str(error))
-            self._rewind(before)
-            return
+        found = await self._load(before, until, room)
         self._has_more = len(found) >= room
         if self._has_more:
             self._reached = min(self._reached, _position(found[-1]))
@@ -140,24 +135,12 @@ class DeadlineScheduler:
         if running:
             self._scheduler.resume()
 
-    async def _hand_over(self) -> None:
-        come, self._come = self._come, []
-        try:
-            await self._due(come)
-        except Exception as error:  # noqa: BLE001 - the rows are still there: they are read and handed over again
-            _log.error("deadlines cannot be handed over", number=len(come), error=str(error))
-            self._rewind(_before(min(come, key=_position)))
-
-    def _rewind(self, position: Position) -> None:
-        """Read again from ``position`` on, after a while."""
-        self._reached = min(self._reached, position)
-        self._refill_at = self._clock.now() + RETRY_AFTER
-
     def _add_job(self, job_id: str, when: float, call: Callable[..., None], args: tuple[Any, ...]) -> None:
         self._scheduler.add_job(
             call,
             "date",
-            run_date=datetime.fromtimestamp(when, UTC),
+            # the library goes by the host's clock, which may be another
+            run_date=datetime.now(UTC) + timedelta(seconds=when - self._clock.now()),
             args=args,
             id=job_id,
             replace_existing=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -12,15 +11,16 @@ from functools import partial
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alerting import intake
+from chainwatch.alerting import intake, tending
 from chainwatch.alerting.dispatch import Dispatch, Receiver
 from chainwatch.alerting.intake import Taken
 from chainwatch.alerting.manager import AlertManager
 from chainwatch.alerting.policies import Policies
 from chainwatch.alerting.submission import Submission
+from chainwatch.clock import SteadyClock
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
-from chainwatch.store import alert_groups, expiries, outbox
+from chainwatch.store import alert_groups, alerts, clamping, expiries, outbox
 from chainwatch.store.database import Database
 from chainwatch.supervise import Supervisor
 
@@ -51,8 +51,9 @@ class AlertService:
         *,
         told_since: int,
         resolve_timeout: float,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
+        clock = clock or SteadyClock()
         self._database = database
         self._configured = configured
         self._registered: list[tuple[Receiver, RouteSettings]] = []
@@ -108,7 +109,11 @@ class AlertService:
 
     def accept(self, sent: Sequence[Submission]) -> Future[None]:
         """Store what was sent and what follows from it; the future is done once that is committed."""
-        return self._dispatch.write(lambda connection, now: (None, self._submit(connection, sent, now)))
+        return self.accept_later(lambda: sent)
+
+    def accept_later(self, take: Callable[[], Sequence[Submission]]) -> Future[None]:
+        """As ``accept``, for what ``take`` gives when its turn has come."""
+        return self._dispatch.write(lambda connection, now: (None, self._submit(connection, take(), now)))
 
     def end(self, fingerprint: str, reason: str) -> Future[bool]:
         """End the firing alert with this fingerprint now; whether there was one."""
@@ -153,8 +158,9 @@ class AlertService:
     def _end(
         self, connection: sa.Connection, print_: str, reason: str, now: float
     ) -> tuple[bool, float | None]:
-        taken = intake.end(connection, print_, reason, now)
-        return taken is not None, self._apply(connection, taken or intake.NOTHING, now)
+        standing = [a for a in alerts.newest(connection, [print_]).values() if a.state != "resolved"]
+        tending.end_now(connection, self._manager.teller, standing, reason, now)
+        return bool(standing), self.flush(connection, now)
 
     def _flush_untold(self, connection: sa.Connection, now: float) -> tuple[None, float | None]:
         alert_groups.hasten_untold(connection, now)
@@ -164,6 +170,7 @@ class AlertService:
         self, connection: sa.Connection, now: float, *, reloaded: bool = False
     ) -> tuple[None, float | None]:
         """What ended by itself meanwhile has ended before anything is told."""
+        clamping.timeouts(connection, now + self._resolve_timeout)
         ended: list[Signal] = []
         while (taken := intake.expired(connection, now)).known:
             ended += taken.signals

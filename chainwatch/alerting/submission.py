@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from chainwatch.alerting.lifecycle import fingerprint, normal_labels
+from chainwatch.alerting.lifecycle import fingerprint, normal_annotations, normal_labels
 from chainwatch.alerting.notification import LAST_TIME
 from chainwatch.model import Signal
 from chainwatch.store.alerts import Alert
@@ -124,11 +124,13 @@ def _parse(alert: Mapping[str, Any]) -> Submission:
             fields[_SPELLINGS[key]] = value
     labels = _pairs(fields, "labels")
     labels = {name: value for name, value in labels.items() if value}  # an empty label is none
-    labels = normal_labels({"severity": DEFAULT_SEVERITY, **labels})
+    given = {"severity": DEFAULT_SEVERITY, **labels}
+    labels = normal_labels(given)
+    annotations = normal_annotations(_pairs(fields, "annotations"), given)
     starts_at, ends_at = (_time(fields, key) for key in ("starts_at", "ends_at"))
     if starts_at is not None and ends_at is not None and ends_at < starts_at:
         raise ValueError("ends_at lies before starts_at")
-    return Submission(fingerprint(labels), labels, _pairs(fields, "annotations"), starts_at, ends_at)
+    return Submission(fingerprint(labels), labels, annotations, starts_at, ends_at)
 
 
 def _pairs(fields: Mapping[str, Any], key: str) -> dict[str, str]:
@@ -140,15 +142,13 @@ def _pairs(fields: Mapping[str, Any], key: str) -> dict[str, str]:
             if not isinstance(text, str):
                 kind = type(text).__name__
                 raise ValueError(f"{key}: expected a table of text to text, found {kind} at {name!r}")
-            if "\0" in text or not text.isascii():
-                _check_storable(text, f"{key}: {name!r}")
+            if not text.isascii():
+                _check_encodable(text, f"{key}: {name!r}")
     return dict(pairs)
 
 
-def _check_storable(text: str, where: str) -> None:
-    """Half of a surrogate pair is in no database and no message, a zero byte not in every database."""
-    if "\0" in text:
-        raise ValueError(f"{where}: a zero byte at {text.index(chr(0))}")
+def _check_encodable(text: str, where: str) -> None:
+    """Half of a surrogate pair is in no database and no message."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

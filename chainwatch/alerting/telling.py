@@ -24,6 +24,7 @@ from chainwatch.store import (
     acknowledgements,
     alert_groups,
     alerts,
+    clamping,
     holds,
     silences,
 )
@@ -134,6 +135,16 @@ class Teller:
                 take_seat(seats, seat(route, receiver, {}, now), ())
         self.join(connection, seats, now)
 
+    def clamp(self, connection: sa.Connection, now: float) -> None:
+        """Have every group looked at no later than its route lets it wait from ``now``."""
+        for key, route in self._by_key.items():
+            if route.digest is not None:
+                wait = interval = longest = route.digest.next_after(now) - now
+            else:
+                wait, interval = route.group_wait, route.group_interval
+                longest = route.repeat_interval + interval
+            clamping.groups(connection, key, now, wait=wait, interval=interval, longest=max(wait, longest))
+
     def candidate(self, group: Group, member: Member) -> Candidate:
         """A member as the stages see it."""
         route = self._by_key.get(group.route, GONE)
@@ -157,7 +168,7 @@ class Teller:
             firing=[
                 s for s in sources if any(matching.takes(r.source, s) for r in self._policies.inhibitions)
             ],
-            silences=[(s, matching.build(s.match)) for s in silences.active(connection, now)],
+            silences=[(s, matching.recall(s.match)) for s in silences.active(connection, now)],
             acknowledgements={a.alert_id: a for a in acknowledgements.every(connection)},
             cooldowns=cooldowns,
             told_at=holds.told_at(connection, conditions) if conditions else {},
@@ -166,7 +177,7 @@ class Teller:
     def cooldowns(self, connection: sa.Connection) -> list[Cooldown]:
         """Those set while running, then the configured ones."""
         stored = [
-            Cooldown(matching.build(s.match), s.by, s.seconds) for s in holds.stored_cooldowns(connection)
+            Cooldown(matching.recall(s.match), s.by, s.seconds) for s in holds.stored_cooldowns(connection)
         ]
         return [*stored, *self._policies.cooldowns]
 

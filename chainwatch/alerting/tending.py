@@ -13,7 +13,7 @@ from chainwatch.alerting.policy.intervals import ends_after, inside
 from chainwatch.alerting.telling import Teller
 from chainwatch.config import matching
 from chainwatch.model import SEVERITIES, Signal
-from chainwatch.store import acknowledgements, alert_groups, history, holds, incidents, silences
+from chainwatch.store import acknowledgements, alert_groups, expiries, history, holds, incidents, silences
 from chainwatch.store import alerts as stored
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.alerts import Alert
@@ -47,6 +47,28 @@ def changed_by(connection: sa.Connection, timers: Sequence[Timer], now: float) -
             )
     history.record(connection, happened)
     return changed
+
+
+def end_now(
+    connection: sa.Connection, teller: Teller, alerts: Sequence[Alert], reason: str, now: float
+) -> None:
+    """End alerts, firing or pending, because somebody says so: no policy keeps them, and nothing ends them again."""
+    ends = [
+        msgspec.structs.replace(
+            alert,
+            state="resolved",
+            audience="quiet" if alert.state == "pending" else alert.audience,
+            ends_at=max(alert.starts_at, round(now, 3)),
+            reason=reason,
+            resolved_at=now,
+        )
+        for alert in alerts
+    ]
+    ids = [alert.id for alert in ends]
+    stored.update(connection, ends)
+    history.stop_timers(connection, ids)
+    expiries.delete(connection, [alert.fingerprint for alert in ends])
+    ended(connection, ids, teller, now)
 
 
 def ended(connection: sa.Connection, alert_ids: Sequence[int], teller: Teller, now: float) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chainwatch.chain._shape import ShapeError, canonical, shape_of
+from chainwatch.chain._shape import MAX_DEPTH, ShapeError, canonical, shape_of, tuple_of
 from chainwatch.keccak import keccak256
 from chainwatch.model import AbiEvent, AbiParam
 from chainwatch.spelling import did_you_mean, nearest
@@ -21,8 +21,22 @@ MAX_INDEXED = 3
 """A log has four topics; an event that is not anonymous needs the first for its signature's hash."""
 
 
+MAX_FILE = 32 * 2**20
+"""Bytes of an ABI file; artefacts with their bytecode and sources take a few MB."""
+MAX_FIELDS = 1_000
+"""Fields of one event, those within tuples among them; no compiler makes so many."""
+MAX_NAME = 250
+"""Characters in a name or a type."""
+_MESSAGE_MAX = 600
+
+
 class AbiError(ValueError):
     """An ABI that cannot be used. The message names the file and the place, and what was expected there."""
+
+    def __init__(self, message: str) -> None:
+        text = message.encode("utf-8", "backslashreplace").decode()  # a file may hold half a surrogate pair
+        middle = _MESSAGE_MAX // 2
+        super().__init__(text if len(text) <= _MESSAGE_MAX else f"{text[:middle]}…{text[-middle:]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +75,11 @@ class Abi:
 def load_abi(path: Path) -> Abi:
     """Reads an ABI file. Raises ``AbiError``, also for a file that cannot be read."""
     try:
-        content = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE + 1)
+        if len(text) > MAX_FILE:
+            raise AbiError(f"{path}: larger than {MAX_FILE // 2**20} MiB, which no ABI is")
+        content = json.loads(text)
     except OSError as error:
         raise AbiError(f"{path}: cannot read the ABI file: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -70,6 +88,10 @@ def load_abi(path: Path) -> Abi:
         raise AbiError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from error
     except RecursionError as error:
         raise AbiError(f"{path}: nested too deeply for an ABI") from error
+    except AbiError:
+        raise
+    except ValueError as error:  # thousands of digits; the path may hold a zero byte
+        raise AbiError(f"{path}: not an ABI file: {error}") from error
     return parse_abi(content, str(path))
 
 
@@ -102,10 +124,13 @@ def parse_event(entry: Mapping[str, Any], place: str = "event") -> AbiEvent:
     name = entry.get("name", "")
     if not isinstance(name, str) or not name:
         raise AbiError(f"{place}.name: expected the event's name; {_keys(entry)}")
+    _check_name(name, f"{place}.name")
     anonymous = entry.get("anonymous", False)
     if not isinstance(anonymous, bool):
         raise AbiError(f"{place}.anonymous: expected true or false, not {_kind(anonymous)}")
     place = f"{place} ({name})"
+    if _has_too_many_fields(entry.get("inputs")):
+        raise AbiError(f"{place}.inputs: more than {MAX_FIELDS} fields, which no event has")
     inputs = _parse_params(entry, "inputs", place)
     return regular_event(AbiEvent(name, inputs, anonymous), place)
 
@@ -120,7 +145,12 @@ def regular_event(event: AbiEvent, place: str = "event") -> AbiEvent:
     indexed = sum(param.indexed for param in event.inputs)
     if indexed > allowed:
         raise AbiError(f"{place}.inputs: {indexed} are indexed; a log has room for {allowed}")
-    return AbiEvent(event.name, _regular_params(event.inputs, f"{place}.inputs"), event.anonymous)
+    inputs = _regular_params(event.inputs, f"{place}.inputs")
+    try:
+        tuple_of(inputs)
+    except ShapeError as error:
+        raise AbiError(f"{place}.inputs: {error}") from error
+    return AbiEvent(event.name, inputs, event.anonymous)
 
 
 def topic0(event: AbiEvent) -> bytes | None:
@@ -137,21 +167,47 @@ def _entry_type(entry: Any, place: str, default: str = "function") -> str:
     if not isinstance(entry, Mapping):
         raise AbiError(f"{place}: expected an object, not {_kind(entry)}")
     kind = entry.get("type", default)  # the specification allows to leave out "function"
+    if not isinstance(kind, str):
+        raise AbiError(f"{place}.type: expected a text, not {_kind(kind)}")
     if kind not in _ENTRY_TYPES:
-        raise AbiError(f"{place}.type: {json.dumps(kind)}; {did_you_mean(str(kind), _ENTRY_TYPES)}")
-    return str(kind)
+        raise AbiError(f"{place}.type: {json.dumps(kind)}; {did_you_mean(kind, _ENTRY_TYPES)}")
+    return kind
 
 
-def _parse_params(holder: Mapping[str, Any], key: str, place: str) -> tuple[AbiParam, ...]:
+def _check_name(name: str, place: str) -> None:
+    if len(name) > MAX_NAME:
+        raise AbiError(f"{place}: longer than {MAX_NAME} characters")
+    if any("\ud800" <= c <= "\udfff" for c in name):
+        raise AbiError(f"{place}: {name} holds half a surrogate pair, which is no text")
+
+
+def _has_too_many_fields(inputs: Any) -> bool:
+    """Whether there are more than `MAX_FIELDS`, those of tuples counted; looks at no more of them than that."""
+    count, waiting = 0, [inputs]
+    while waiting and count <= MAX_FIELDS:
+        params = waiting.pop()
+        if isinstance(params, list | tuple):
+            count += len(params)
+            waiting += [
+                p["components"]
+                for p in params[: MAX_FIELDS + 1]
+                if isinstance(p, Mapping) and "components" in p
+            ]
+    return count > MAX_FIELDS
+
+
+def _parse_params(holder: Mapping[str, Any], key: str, place: str, depth: int = 0) -> tuple[AbiParam, ...]:
     params = holder.get(key)
     if key not in holder:
         raise AbiError(f'{place}: expected the key "{key}"; {_keys(holder)}')
     if not isinstance(params, list | tuple):
         raise AbiError(f"{place}.{key}: expected a list, not {_kind(params)}")
-    return tuple(_parse_param(param, f"{place}.{key}[{index}]") for index, param in enumerate(params))
+    if depth > MAX_DEPTH:
+        raise AbiError(f"{place}.{key}: tuples nest deeper than {MAX_DEPTH} levels")
+    return tuple(_parse_param(param, f"{place}.{key}[{index}]", depth) for index, param in enumerate(params))
 
 
-def _parse_param(param: Any, place: str) -> AbiParam:
+def _parse_param(param: Any, place: str, depth: int) -> AbiParam:
     if not isinstance(param, Mapping):
         raise AbiError(f"{place}: expected an object, not {_kind(param)}")
     if not isinstance(param.get("type"), str):
@@ -159,11 +215,13 @@ def _parse_param(param: Any, place: str) -> AbiParam:
     name = param.get("name") or ""
     if not isinstance(name, str):
         raise AbiError(f"{place}.name: expected a text, not {_kind(name)}")
+    _check_name(name, f"{place}.name")
+    _check_name(param["type"], f"{place}.type")
     indexed = param.get("indexed", False)
     if not isinstance(indexed, bool):
         raise AbiError(f"{place}.indexed: expected true or false, not {_kind(indexed)}")
     is_tuple = param["type"].strip().partition("[")[0] == "tuple"
-    components = _parse_params(param, "components", place) if is_tuple else ()
+    components = _parse_params(param, "components", place, depth + 1) if is_tuple else ()
     return AbiParam(name, param["type"], indexed, components)
 
 

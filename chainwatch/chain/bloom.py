@@ -6,6 +6,7 @@ that an empty answer may be false.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -16,6 +17,33 @@ from chainwatch.model import RawLog
 BITS = 2048
 MOST_BITS = BITS * 19 // 20
 """A bloom with more bits than these set admits everything: it tells nothing."""
+
+
+FIRST_LOOK = 1.0
+LONGEST_LOOK = 600.0
+"""Seconds after which blooms that were found foreign are put to the test again: at first, doubling, and at most."""
+
+
+class BloomTrust:
+    """Whether the blooms of one endpoint count. Times are in seconds on any one clock."""
+
+    def __init__(self) -> None:
+        self.foreign = False
+        """Whether its blooms were found to tell of other things than the logs of their blocks."""
+        self.proven = False
+        """Whether they were found to be right where they were put to the test last."""
+        self._pause = FIRST_LOOK
+        self._look_at = -math.inf
+
+    def judge(self, foreign: bool, now: float) -> None:
+        """Take up what a test has shown."""
+        self._pause = min(2 * self._pause, LONGEST_LOOK) if foreign and self.foreign else FIRST_LOOK
+        self._look_at = now + self._pause
+        self.foreign, self.proven = foreign, not foreign
+
+    def is_due(self, now: float) -> bool:
+        """Whether blooms that count as foreign are to be tested again: one block, or one lie, does not condemn them."""
+        return self.foreign and now >= self._look_at
 
 
 def admits(bloom: int, wanted: LogFilter) -> bool:
@@ -44,6 +72,16 @@ def bloom_of(logs: Iterable[RawLog]) -> int:
     for value in values:
         bloom |= _bits(value)
     return bloom
+
+
+def covers(bloom: int | None, logs: Iterable[RawLog]) -> bool:
+    """Whether ``logs`` account for every bit of ``bloom``, so that none of those it tells of is missing."""
+    return (bloom or 0) & ~bloom_of(logs) == 0
+
+
+def excludes(bloom: int | None, logs: Iterable[RawLog]) -> bool:
+    """Whether a block with ``bloom``, or without one (None), cannot have all of ``logs``."""
+    return bloom_of(logs) & ~(bloom or 0) != 0
 
 
 @lru_cache(maxsize=1024)

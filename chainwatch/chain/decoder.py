@@ -133,7 +133,9 @@ class ContractDecoder:
                 self._anonymous.append(decoder)
             else:
                 self._by_topic0.setdefault(decoder.topic0_bytes, []).append(decoder)
-        self.topic0s = None if self._anonymous else tuple(self._by_topic0)
+        self.known_topic0s = tuple(self._by_topic0)
+        """The first topics of events that are not anonymous."""
+        self.topic0s = None if self._anonymous else self.known_topic0s
         """The first topics to ask a node for; None with anonymous events, which no filter finds."""
 
     def decode(self, topics: Sequence[bytes], data: bytes) -> tuple[AbiEvent, dict[str, Any]]:

@@ -5,9 +5,21 @@ Texts name the endpoint as ``network[index] host`` and never its URL, whose path
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+from chainwatch.model import Header
+
+ChainErrorT = TypeVar("ChainErrorT", bound="ChainError")
+
 
 class ChainError(Exception):
     """Reading a network failed."""
+
+
+def bare(error: ChainErrorT) -> ChainErrorT:
+    """``error`` without the frames that it came through, which hold the answers that it is about."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
 
 
 class RpcError(ChainError):
@@ -28,11 +40,12 @@ class RpcTimeout(TransportError):
 
 
 class HttpStatusError(RpcError):
-    """An answer with an HTTP status that is not 200."""
+    """An answer with an HTTP status that is not 200. ``retry_after`` is in seconds, None when it did not say."""
 
-    def __init__(self, endpoint: str, status: int) -> None:
+    def __init__(self, endpoint: str, status: int, retry_after: float | None = None) -> None:
         super().__init__(endpoint, f"HTTP status {status}")
         self.status = status
+        self.retry_after = retry_after
 
 
 class RateLimited(RpcError):
@@ -51,15 +64,22 @@ class AnswerTooBig(RpcError):
     """An answer larger than chainwatch is ready to hold."""
 
 
-class NodeError(RpcError):
-    """The node understood and answered with a JSON-RPC error: ``code``, ``message``, ``data``."""
+class NoRoomForAnswer(AnswerTooBig):
+    """An answer that there is no room for while so many others are being read: no fault of the endpoint."""
 
-    def __init__(self, endpoint: str, method: str, code: int, message: str, data: object = None) -> None:
+
+class Unforeseen(RpcError):
+    """Asking an endpoint failed by an exception that nobody thought of; ``what`` names its class and place."""
+
+
+class NodeError(RpcError):
+    """The node understood and answered with a JSON-RPC error: ``code``, ``message``."""
+
+    def __init__(self, endpoint: str, method: str, code: int, message: str) -> None:
         super().__init__(endpoint, f"{method} failed with code {code}: {message}")
         self.method = method
         self.code = code
         self.message = message
-        self.data = data
 
 
 class NotThere(RpcError):
@@ -113,6 +133,10 @@ class WrongChain(ChainError):
         self.found = found
 
 
+class OtherHistory(NotThere):
+    """The endpoint's chain holds none of the blocks that were read: it was reset, or is on a fork of its own."""
+
+
 class DeepReorg(ChainError):
     """The chain no longer holds any block of the header window: what is stored cannot be matched with it."""
 
@@ -120,8 +144,30 @@ class DeepReorg(ChainError):
         super().__init__(
             f"network {network}: none of the blocks {oldest}..{newest} that are kept is in the chain any more; "
             f"the reorg is deeper than networks.{network}.reorg_window, or the node serves another chain. "
-            f"Reading of {network} is halted until an operator rewinds it"
+            f"{_halted(network)}"
         )
         self.network = network
         self.oldest = oldest
         self.newest = newest
+
+
+class ChainReset(DeepReorg):
+    """The chain began anew: its head is below all blocks that are kept, and yet was made later."""
+
+    def __init__(self, network: str, head: Header, oldest: Header, last: Header) -> None:
+        ChainError.__init__(
+            self,
+            f"network {network}: the chain was reset: its head, block {head.number}, was made at {head.timestamp}, after "
+            f"block {oldest.number}, which was read and made at {oldest.timestamp}; read was up to block {last.number}. "
+            f"{_halted(network)}",
+        )
+        self.network = network
+        self.oldest = oldest.number
+        self.newest = last.number
+
+
+def _halted(network: str) -> str:
+    return (
+        f"Reading of {network} is halted and its deadlines are held. If the node is wrong, mend networks.{network}.rpc "
+        f"and restart; if the chain is, stop chainwatch, run `chainwatch rewind {network} BLOCK`, and start it again"
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -72,12 +72,7 @@ async def find_logs(
     Raises `RpcError`.
     """
     wanted = LogFilter((address,), tuple(topics))
-    return [
-        log
-        async for page in _pages(pool, wanted, first, last, ends=False)
-        for log in page.logs
-        if wanted.matches(log)
-    ]
+    return [log async for page in _pages(pool, wanted, first, last, ends=False) for log in page.logs]
 
 
 async def block_at(pool: Pool, timestamp: int) -> int:
@@ -133,7 +128,8 @@ async def _uncut(
     if not suspected and len(logs) not in CUT_AT:
         return logs
     (told,) = await endpoint.blocks([block])
-    everything = await everything_in(endpoint, told) or []
+    found = await everything_in(endpoint, told)
+    everything = found.logs if found else []
     if len(everything) in CUT_AT and lacks_some(endpoint, told, everything):
         raise Disputed(
             endpoint.name, f"exactly {len(everything)} logs of block {block}, though its bloom tells of more"
@@ -191,7 +187,7 @@ async def _read_page(
     pool: Pool, wanted: LogFilter, first: int, last: int, whole: tuple[int, int], ends: bool
 ) -> _Page:
     """One page of the range ``whole``. The first one, and each without logs, is put to a second endpoint if there is one."""
-    asked: list[Endpoint] = []
+    answered: list[tuple[_Page, Endpoint]] = []
     short: list[Endpoint] = []
     doubts: Doubts[_Page] = Doubts()
 
@@ -211,22 +207,24 @@ async def _read_page(
             numbers.add(logs[len(logs) // 2].block_number)  # are these the logs of this chain?
         blocks = await endpoint.blocks(sorted(numbers)) if numbers else []
         headers = {block.header.number: block.header for block in blocks}
-        if not pool.alone:
-            _check_times(endpoint, list(headers.values()))
         logs = _checked(endpoint, logs, headers)
-        asked.append(endpoint)
+        if not pool.alone:
+            _check_times(endpoint, headers, logs)
         try:
-            return _Page(first, last, headers.get(last), await proven_page(endpoint, wanted, blocks, logs))
+            page = _Page(first, last, headers.get(last), await proven_page(endpoint, wanted, blocks, logs))
         except Disputed as error:
             short.append(endpoint)
-            return doubts.settle(endpoint, _Page(first, last, headers.get(last), logs), error)
+            page = doubts.settle(endpoint, _Page(first, last, headers.get(last), logs), error)
+        answered.append((page, endpoint))
+        return page
 
     page = await pool.agree(read, PATIENCE)
-    for endpoint in {by.name: by for by in short if page.logs and by is not asked[-1]}.values():
+    by = next(endpoint for answer, endpoint in answered if answer is page)
+    for endpoint in {one.name: one for one in short if page.logs and one is not by}.values():
         _refuse(endpoint, last)
     if pool.network.agreement > 1 or (page.logs and first > whole[0]):
         return page
-    return await _confirmed(pool, page, read, asked[-1], whole[1])
+    return await _confirmed(pool, page, read, by, whole[1])
 
 
 async def _confirmed(
@@ -257,12 +255,13 @@ def _refuse(endpoint: Endpoint, last: int) -> None:
     )
 
 
-def _check_times(endpoint: Endpoint, headers: Sequence[Header]) -> None:
-    for earlier, later in itertools.pairwise(headers):
-        if later.timestamp < earlier.timestamp:
+def _check_times(endpoint: Endpoint, headers: Mapping[int, Header], logs: Sequence[RawLog]) -> None:
+    times = {log.block_number: log.timestamp for log in logs}
+    times.update((number, header.timestamp) for number, header in headers.items())
+    for (earlier, before), (later, after) in itertools.pairwise(sorted(times.items())):
+        if after < before:
             raise MalformedAnswer(
-                endpoint.name,
-                f"block {later.number} was made at {later.timestamp}, before block {earlier.number} at {earlier.timestamp}",
+                endpoint.name, f"block {later} was made at {after}, before block {earlier} at {before}"
             )
 
 

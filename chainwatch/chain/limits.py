@@ -21,8 +21,8 @@ def range_hint(code: int | None, message: str) -> LimitHint | None:
     text = message.lower()
     named = _NAMED_RANGE.search(text)
     if named:
-        first, last = (int(bound, 0) for bound in named.groups())
-        if last >= first:
+        first, last = (_integer(bound) for bound in named.groups())
+        if first is not None and last is not None and last >= first:
             return LimitHint(last - first + 1, structural=False)
     if rate_limited(code, message):
         return None
@@ -30,7 +30,7 @@ def range_hint(code: int | None, message: str) -> LimitHint | None:
         return LimitHint(None, structural=False)
     if _BLOCKS.search(text):
         # "a range of 5000 is over the maximum of 1024": the smallest number is the limit
-        sizes = [int(re.sub("[,_]", "", n)) * (1000 if k else 1) for n, k in _NUMBER.findall(text)]
+        sizes = [(_integer(number) or 0) * (1000 if k else 1) for number, k in _NUMBER.findall(text)]
         usable = [size for size in sizes if size > 0]
         return LimitHint(min(usable), structural=True) if usable else LimitHint(None, structural=False)
     if code in _RANGE_CODES or _HEAVY.search(text):
@@ -48,12 +48,26 @@ def unknown_block(message: str) -> bool:
     return _UNKNOWN.search(message.lower()) is not None
 
 
+def _integer(text: str) -> int | None:
+    """The number that ``text`` writes, in decimal or 0x-hexadecimal; None when it is longer than any block number."""
+    digits = re.sub("[,_]", "", text)
+    if len(digits) > DIGITS:
+        return None
+    return int(digits, 16) if digits.startswith("0x") else int(digits)
+
+
+DIGITS = 18
+"""Characters of a number that is read."""
+
 NOT_SUPPORTED = (-32600, -32601, -32602)
 """JSON-RPC codes for "no such request, method or parameters"."""
 
 _RANGE_CODES = (-32602, -32005)
 _RATE_CODES = (429, -32029, -32097)
-_NAMED_RANGE = re.compile(r"range\D{0,24}?(0x[0-9a-f]+|\d+)\s*(?:,|-|to)\s*(0x[0-9a-f]+|\d+)")
+_BOUND = (
+    r"((?>0x[0-9a-f]+|\d{1,3}(?:[,_]\d{3})+(?!\d)|\d+))"  # 1,024 is one number, not a range that begins at 1
+)
+_NAMED_RANGE = re.compile(rf"range\D{{0,24}}?{_BOUND}\s*(?:,|-|to)\s*{_BOUND}")
 _RESULTS = re.compile(
     r"max results|more than [\d,]+ (?:results|logs)|logs matched|response size|too many (?:logs|results)"
 )

@@ -10,12 +10,15 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import aiohttp
 
+from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.errors import (
     AnswerTooBig,
+    ChainError,
     ForeignChain,
     HttpStatusError,
     NodeError,
@@ -23,8 +26,12 @@ from chainwatch.chain.errors import (
     RangeTooWide,
     RateLimited,
     RpcError,
+    RpcTimeout,
     TransportError,
+    Unforeseen,
+    bare,
 )
+from chainwatch.chain.latency import Latencies
 from chainwatch.chain.pace import PacedTransport
 from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.rpc import Endpoint
@@ -32,6 +39,7 @@ from chainwatch.chain.transport import HttpTransport, endpoint_name, is_websocke
 from chainwatch.chain.websocket import WebSocketTransport
 from chainwatch.chain.wire import Call
 from chainwatch.config import NetworkSettings
+from chainwatch.supervise import failure_of, place_of
 
 T = TypeVar("T")
 
@@ -59,18 +67,18 @@ DOWN_AFTER = 300.0
 """Seconds after which an endpoint that is still frozen counts as down."""
 
 PROBE_EVERY = 10.0
-"""Seconds between two questions for the head of a frozen endpoint."""
+"""Seconds between two probes of an endpoint that is frozen or hangs; a WebSocket that lasts so long has come up."""
 
 PEACE = 10.0
-"""Seconds that a WebSocket must last, or that an endpoint must not complain of too much, for the next pause to be short."""
+"""Seconds for which an endpoint must not complain of too much for the next pause to be short."""
 
 
 class EndpointStatus(NamedTuple):
     """An endpoint as an operator sees it.
 
-    ``state``: ok, degraded (over 10 % errors), frozen (slow, or its head is old: asked last), down (frozen for five
-    minutes, or it does not answer and is not asked), or refused (another chain). ``max_rps``: calls a second that are
-    kept to. ``latency`` and ``last_answer_at`` are in seconds; the texts hold no secrets.
+    ``state``: ok, degraded (over 10 % errors), frozen (slow, its head is old, or a call hung: asked last), down (frozen for
+    five minutes, or it does not answer and is not asked), or refused (another chain). ``max_rps``: calls a second that
+    are kept to. ``latency`` and ``last_answer_at`` are in seconds; the texts hold no secrets.
     """
 
     name: str
@@ -97,6 +105,8 @@ class Member:
         clock: Callable[[], float],
         on_news: Callable[[], None],
         on_change: Callable[[], None],
+        chain_time: ChainTime | None,
+        peers: list[Latencies] | None = None,
     ) -> None:
         url = network.rpc[index]
         self.index = index
@@ -106,18 +116,20 @@ class Member:
         self.found: int | None = None
         self.last_error: str | None = None
         self.last_answer_at: float | None = None
+        on_date = None if chain_time is None else partial(chain_time.saw_date, self.name)
         self._transport: HttpTransport | WebSocketTransport = (
             WebSocketTransport(self.name, url, session, on_news)
             if self.kind == "websocket"
-            else HttpTransport(self.name, url, session)
+            else HttpTransport(self.name, url, session, on_date)
         )
-        self._paced = PacedTransport(self._transport, network.max_rps)
+        self._paced = PacedTransport(self._transport, network.max_rps, peers)
         self.endpoint = Endpoint(self._paced, network.request_timeout, secret_parts(url))
         self._oldest_head = None if network.block_time is None else 2 * network.block_time + HEAD_SLACK
         self._frozen_since: float | None = None
         self._expected = network.chain_id
         self._timeout = min(network.request_timeout, VERIFY_TIMEOUT)
         self._clock = clock
+        self._chain_time = chain_time or ChainTime(clock)
         self._on_change = on_change
         self._log = QuietLog(network=network.name, endpoint=self.name)
         self._aside = asyncio.Event()
@@ -139,7 +151,11 @@ class Member:
         """Whether its answers take too long, or its head should have had a child long ago."""
         head, now = self.endpoint.last_head, self._clock()
         slow = self._paced.took is not None and self._paced.took > FROZEN_LATENCY and self._is_slow()
-        old = head is not None and self._oldest_head is not None and now - head.timestamp > self._oldest_head
+        old = (
+            head is not None
+            and self._oldest_head is not None
+            and self._chain_time.now() - head.timestamp > self._oldest_head
+        )
         if not slow and not old:
             self._frozen_since = None
         elif self._frozen_since is None:
@@ -149,9 +165,32 @@ class Member:
     def _is_slow(self) -> bool:
         return self._latency is not None and self._latency > FROZEN_LATENCY
 
+    @property
+    def hangs(self) -> bool:
+        """Whether it left a call unanswered, and has not answered the like since: it is asked last."""
+        return self._paced.hangs_since is not None
+
+    @property
+    def until_late(self) -> float:
+        """Seconds until what it is being asked takes longer than usual; 0 when it does."""
+        return self._paced.until_late
+
+    def lost(self) -> None:
+        """Another endpoint has answered what this one takes too long for."""
+        self._paced.give_up()
+        self._count(RpcTimeout(self.name, "no answer in the usual time: another endpoint was asked"))
+
+    def was_cut_short(self) -> RpcError:
+        """Something that it was asked through has cancelled a question: the failure that this is."""
+        error = Unforeseen(self.name, "the question was cancelled from within")
+        self._failed(error)
+        return error
+
     def _health(self) -> str:
         if self.state != "ok":
             return "down" if self.state == "new" else self.state
+        if (hangs_since := self._paced.hangs_since) is not None:
+            return "down" if asyncio.get_running_loop().time() - hangs_since >= DOWN_AFTER else "frozen"
         if self.frozen and self._frozen_since is not None:
             return "down" if self._clock() - self._frozen_since >= DOWN_AFTER else "frozen"
         return "degraded" if self._error_ratio > DEGRADED_RATIO else "ok"
@@ -173,7 +212,10 @@ class Member:
         )
 
     async def measure(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
-        """What ``read`` gets from the endpoint; keeps the books, and sets it aside when it failed by its own fault."""
+        """What ``read`` gets from the endpoint; keeps the books, and sets it aside when it failed by its own fault.
+
+        Raises `ChainError` whatever ``read`` raised: of any other class, it is `Unforeseen`.
+        """
         start = time.perf_counter()
         self._questions += 1
         try:
@@ -181,14 +223,20 @@ class Member:
         except RangeTooWide as error:
             if error.timed_out:
                 self._failed(error)
-            raise
+            raise bare(error) from None
         except NotThere as error:
             self.last_answer_at = self._clock()
             self._failed(error)
-            raise
+            raise bare(error) from None
         except RpcError as error:
             self._failed(error)
+            raise bare(error) from None
+        except (asyncio.CancelledError, ChainError):
             raise
+        except BaseException as error:  # noqa: BLE001 - one endpoint's answer must not end what reads the others'
+            unforeseen = _unforeseen(self.name, error)
+            self._failed(unforeseen)
+            raise unforeseen from None
         took = time.perf_counter() - start
         self._latency = took if self._latency is None else self._latency + WEIGHT * (took - self._latency)
         self._error_ratio *= 1 - WEIGHT
@@ -207,47 +255,57 @@ class Member:
     async def keep_up(self) -> None:
         """For ever: verify, use until it is set aside, pause."""
         while True:
-            try:
-                await self._use()
-            except RpcError as error:
-                self._note(error)
-                self._failures += 1
-                self.state = (
-                    "refused" if isinstance(error, ForeignChain) or self.state == "refused" else "down"
-                )
-                self._pause = self._pause_after(error)
-                self._on_change()
+            error = await failure_of(self._use)
+            if error is not None:
+                self._lost_touch(error if isinstance(error, RpcError) else _unforeseen(self.name, error))
+                del error  # it holds the answer that it is about
             await asyncio.sleep(self._pause)
+
+    def _lost_touch(self, error: RpcError) -> None:
+        self._note(error)
+        self._failures += 1
+        self.state = "refused" if isinstance(error, ForeignChain) or self.state == "refused" else "down"
+        self._pause = self._pause_after(error)
+        self._on_change()
 
     async def _use(self) -> None:
         if isinstance(self._transport, HttpTransport):
             await self._verify()
-            while not self._aside.is_set():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(PROBE_EVERY):
-                        await self._aside.wait()
-                if self.usable and self.frozen:
-                    await self._probe()
+            await self._tend()
             return
         async with self._transport.connected() as closed:
             await self.endpoint.ask(Call("eth_subscribe", ("newHeads",)), self._timeout)
             await self._verify()
-            aside = asyncio.create_task(self._aside.wait())
-            try:
-                await asyncio.wait((closed, aside), timeout=PEACE, return_when=asyncio.FIRST_COMPLETED)
-                if not closed.done() and not aside.done():
-                    self._failures = 0
-                    await asyncio.wait((closed, aside), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                aside.cancel()
+            await self._tend(closed)
             if closed.done():
                 raise TransportError(self.name, "the WebSocket was closed")
 
+    async def _tend(self, *closed: asyncio.Task[None]) -> None:
+        """Returns when it is set aside or ``closed``; until then what is asked last is probed."""
+        aside = asyncio.create_task(self._aside.wait())
+        ends = (aside, *closed)
+        try:
+            while not any(end.done() for end in ends):
+                await asyncio.wait(ends, timeout=PROBE_EVERY, return_when=asyncio.FIRST_COMPLETED)
+                if closed and not any(end.done() for end in ends):
+                    self._failures = 0
+                if self.usable and (self.hangs or self.frozen):
+                    await self._probe()
+        finally:
+            aside.cancel()
+
     async def _probe(self) -> None:
-        """A frozen endpoint is asked last, so it has to be asked otherwise whether it is still frozen."""
-        with contextlib.suppress(RpcError):  # kept in the books by `measure`
-            await self.measure(lambda endpoint: endpoint.head(self._timeout))
-        self._on_change()
+        """Ask it what it failed at: it is asked last, so nothing else may tell whether it does that again."""
+        if not self.hangs:
+            with contextlib.suppress(RpcError):  # kept in the books by `measure`
+                await self.measure(lambda endpoint: endpoint.head(self._timeout))
+            self._on_change()
+            return
+        with contextlib.suppress(RpcError):
+            await self._paced.ask_again()
+        if not self.hangs:
+            self._log.over(self._clock(), "endpoint is back")
+            self._on_change()
 
     async def _verify(self) -> None:
         self._aside.clear()
@@ -260,19 +318,25 @@ class Member:
         self._log.over(self._clock(), "endpoint is back")
         self._on_change()
 
-    def _note(self, error: RpcError) -> None:
+    def _count(self, error: RpcError) -> None:
         self._errors += 1
         self.last_error = error.what
+        if self.usable:  # an outage is one error, however long
+            self._error_ratio += WEIGHT * (1 - self._error_ratio)
+        self._log.trouble(self._clock(), "endpoint failed", error)
+
+    def _note(self, error: RpcError) -> None:
         if isinstance(error, RateLimited):
             self._paced.too_often()
         if _is_overloaded(error):
             now = asyncio.get_running_loop().time()
             self._complaints = self._complaints + 1 if now - self._complained_at < self._pause + PEACE else 1
             self._complained_at = now
-        if not isinstance(error, NotThere):
-            if self.usable:  # an outage is one error, however long
-                self._error_ratio += WEIGHT * (1 - self._error_ratio)
-            self._log.trouble(self._clock(), "endpoint failed", error)
+        if isinstance(error, NotThere):  # about the question
+            self._errors += 1
+            self.last_error = error.what
+        else:
+            self._count(error)
 
     def _failed(self, error: RpcError) -> None:
         """A question failed: `NotThere` and the like are about the question, all else about the endpoint."""
@@ -287,8 +351,13 @@ class Member:
             return REFUSED_PAUSE if self.state == "refused" else 0.0
         if not _is_overloaded(error):
             return _growing(self._failures, LONGEST_PAUSE)
-        said = error.retry_after if isinstance(error, RateLimited) and error.retry_after is not None else 0.0
-        return max(min(said, LONGEST_RETRY_AFTER), _growing(self._complaints, LONGEST_PAUSE_LIMITED))
+        said = error.retry_after if isinstance(error, RateLimited | HttpStatusError) else None
+        return max(min(said or 0.0, LONGEST_RETRY_AFTER), _growing(self._complaints, LONGEST_PAUSE_LIMITED))
+
+
+def _unforeseen(name: str, error: BaseException) -> Unforeseen:
+    """Without the text of ``error``, which may hold anything (S9, S10)."""
+    return Unforeseen(name, f"asking it failed by {type(error).__name__}{place_of(error)}")
 
 
 def _is_overloaded(error: RpcError) -> bool:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import msgspec
 
+from chainwatch.chain.chain_time import ChainTime, Moment
 from chainwatch.chain.errors import (
     ChainError,
     DeepReorg,
@@ -22,13 +23,14 @@ from chainwatch.chain.errors import (
     WrongChain,
 )
 from chainwatch.chain.headers import HeaderWindow
-from chainwatch.chain.history import read_range
+from chainwatch.chain.history import block_at, read_range
 from chainwatch.chain.member import HEAD_SLACK, EndpointStatus
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.seen import seen_beyond
 from chainwatch.chain.status import NetworkStatus
-from chainwatch.chain.tip import Forked, find_ancestor, headers_before, read_blocks
+from chainwatch.chain.tip import Forked, find_ancestor, headers_before, is_replaced, read_blocks
 from chainwatch.chain.transport import BATCH
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.config import NetworkSettings
@@ -41,10 +43,6 @@ IDLE_POLL = 5.0
 """Seconds between questions for the head while a WebSocket wakes, when `poll_interval` is less: it may have gone silent."""
 
 LONGEST_IDLE_POLL = 10.0
-
-SEEN_MARGIN = 2
-"""Seconds by which a chain that makes blocks on demand is seen less far than now: a busy node shows a block some time
-after the second that its timestamp names. A chain with a block time is seen that much less far."""
 
 SEEN_INTERVAL = 1.0
 """Seconds between two `Seen`, unless someone asked by `Observer.wake`."""
@@ -71,15 +69,33 @@ SILENT_TWICE = 2
 
 
 class Observer:
-    """Follows ``network`` through ``pool`` (started by its owner). ``clock`` gives wall time in seconds."""
+    """Follows ``network`` through ``pool`` (started by its owner).
+
+    ``clock`` gives Unix seconds, for waiting; ``chain_time`` is shared by all networks, for what is called late.
+    """
 
     def __init__(
-        self, network: NetworkSettings, watch: NetworkWatch, pool: Pool, clock: Callable[[], float]
+        self,
+        network: NetworkSettings,
+        watch: NetworkWatch,
+        pool: Pool,
+        clock: Callable[[], float],
+        chain_time: ChainTime | None = None,
+        reach_back: Callable[[], Awaitable[int | None]] | None = None,
     ) -> None:
+        """``reach_back`` says which time the first block ever read is not to be later than, where no block is configured."""
         self._network = network
         self._watch = watch
         self._pool = pool
         self._clock = clock
+        self._chain_time = chain_time or ChainTime(clock)
+        self._looked_at: float | None = None
+        """When the head was last asked for, by the monotonic clock."""
+        self._lost_since: float | None = None
+        """Since when none of the endpoints that answer knows the blocks that were read."""
+        self._behind_since: float | None = None
+        """Since when the newest head is below the last block read."""
+        self._reach_back = reach_back
         self._news = asyncio.Event()
         self._window = HeaderWindow(network.reorg_window)
         self._last: Header | None = None
@@ -108,8 +124,8 @@ class Observer:
         """All blocks after ``checkpoint``, for ever; ``headers`` are the stored ones of the window.
 
         Each item must be stored before the next is asked for. Without a checkpoint it begins at the network's
-        ``start_block``, else at the head. Trouble in reading is retried for ever; raised are only `DeepReorg`, and
-        `WrongChain` before the first answer.
+        ``start_block``, else where ``reach_back`` says, else at the head. Trouble in reading is retried for ever; raised
+        are only `DeepReorg`, and `WrongChain` before the first answer.
         """
         if checkpoint is not None:
             self._begin_at(checkpoint, headers)
@@ -131,6 +147,9 @@ class Observer:
                     raise
                 await self._trouble(error)
             except DeepReorg as error:
+                if not self._is_final():
+                    await self._trouble(NotThere(self._network.name, str(error)))
+                    continue
                 self._halt(error)
                 raise
             else:
@@ -159,21 +178,22 @@ class Observer:
             last_error=self._last_error or _why_none_answers(self._pool.endpoints),
             transport="websocket" if self._pool.woken else "polling",
             endpoints=self._pool.endpoints,
+            behind_since=self._behind_since,
         )
 
     # --- one look at the chain ------------------------------------------------------------------------
 
     async def _look(self) -> AsyncIterator[Batch | Seen]:
-        asked_at = self._clock()
+        asked, asked_at = self._chain_time.moment(), self._clock()
         answered_at = self._pool.last_answer_at or asked_at
         head = await self._newest()
         self._notice_silence(head)
         self._note_outage(answered_at)
-        self._head = head
+        self._note_head(head, asked)
         target = head.number - self._network.confirmations
         if self._next is None:
-            self._next = max(target, 0)
-        if await self._is_replaced(head, target):
+            self._next = await self._first(head, max(target, 0))
+        if await is_replaced(self._pool, self._window, self._last, head, target):
             replacement = await self._replacement(head, target)
             if replacement is not None:
                 yield self._taken(replacement)
@@ -187,9 +207,20 @@ class Observer:
             yield self._taken(replacement)
             self._news.set()  # there may be more above it
             return
-        seen = self._seen(head, asked_at)
+        seen = None if asked_at < self._settled_at else self._seen(head, asked)
         if seen is not None:
             yield seen
+
+    async def _first(self, head: Header, newest: int) -> int:
+        """The first block ever to be read: ``newest``, or one from before the time that what is under way needs."""
+        since = None if self._reach_back is None else await self._reach_back()
+        if since is None or since >= head.timestamp:
+            return newest
+        try:
+            return min(newest, max(0, await block_at(self._pool, since) - 1))
+        except NotThere as error:
+            self._log.trouble(self._clock(), "begins at the head: earlier blocks are not to be had", error)
+            return newest
 
     async def _newest(self) -> Header:
         """The head of the first endpoint that is not behind; when all are, of the one that is least."""
@@ -232,23 +263,6 @@ class Observer:
         except NotThere:
             return []  # a node without its past
 
-    async def _is_replaced(self, head: Header, target: int) -> bool:
-        """Whether the last block read is proven not to be in the chain any more; near the tip its child will tell."""
-        last = self._last
-        if last is None:
-            return False
-        if head.number <= last.number:
-            ours = self._window.at(head.number)
-            if ours is None or ours.hash == head.hash:
-                return False  # a shorter chain alone proves nothing: nodes lag
-        elif target - self._network.reorg_window <= last.number:
-            return False
-        try:
-            (now,) = await self._pool.ask(lambda endpoint: endpoint.headers([last.number]))
-        except NotThere:
-            return head.number <= last.number
-        return now.hash != last.hash
-
     async def _replacement(self, head: Header, target: int) -> Batch | None:
         """The blocks that stand where others were read; None while there are none, or when there was no reorg."""
         last = self._last
@@ -269,19 +283,20 @@ class Observer:
         self._seen_until = max(self._seen_until, batch.last.timestamp)
         return batch
 
-    def _seen(self, head: Header, asked_at: float) -> Seen | None:
+    def _seen(self, head: Header, asked: Moment) -> Seen | None:
         """How far the network is seen when it stands at the head; None when there is nothing new to tell."""
         if (
             self._network.confirmations
             or self._last is None
             or head.hash != self._last.hash
-            or asked_at < self._settled_at
             or self._stalled()
         ):
             return None
-        until = int(asked_at - (self._network.block_time or SEEN_MARGIN))
+        until = seen_beyond(self._network, head, self._chain_time.proven(asked), asked.wall)
         now = asyncio.get_running_loop().time()
-        if until <= self._seen_until or (now - self._seen_told_at < SEEN_INTERVAL and not self._asked):
+        if until is None or until <= self._seen_until:
+            return None
+        if now - self._seen_told_at < SEEN_INTERVAL and not self._asked:
             return None
         self._seen_until = until
         self._seen_told_at = now
@@ -323,6 +338,17 @@ class Observer:
             self._silent = 0
             self._pool.resubscribe()
 
+    def _note_head(self, head: Header, asked: Moment) -> None:
+        """The head was told when ``asked``: a new one has come since it was asked for before."""
+        if self._head is not None and self._looked_at is not None and head.number > self._head.number:
+            self._chain_time.saw_head(self._network.name, head.timestamp, asked.monotonic - self._looked_at)
+        self._looked_at = asked.monotonic
+        if self._last is None or head.number >= self._last.number:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = self._clock()
+        self._head = head
+
     def _note_outage(self, answered_at: float) -> None:
         """The head was told; ``answered_at`` is when anything was told before."""
         now = self._clock()
@@ -351,7 +377,13 @@ class Observer:
         else:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
+    def _is_final(self) -> bool:
+        """Whether no endpoint is left that may know the blocks that were read; those that are away are waited for."""
+        self._lost_since = self._clock() if self._lost_since is None else self._lost_since
+        return self._pool.whole or self._clock() - self._lost_since >= HELD_AFTER
+
     def _recovered(self) -> None:
+        self._lost_since = None
         self._disputed = self._failing_since = None
         if self._last_error is not None:
             self._last_error = None
@@ -376,16 +408,24 @@ class Observer:
 
     def _stalled(self) -> bool:
         stall_after = self._network.stall_after
-        return (
+        return self._is_thrown_back() or (
             stall_after is not None
             and self._head is not None
-            and self._clock() - self._head.timestamp > stall_after
+            and self._chain_time.now() - self._head.timestamp > stall_after
+        )
+
+    def _is_thrown_back(self) -> bool:
+        """Whether the newest head has been below what was read for too long to be a node that lags for a moment."""
+        return (
+            self._behind_since is not None and self._clock() - self._behind_since > self._network.blind_after
         )
 
     def _is_old(self, head: Header) -> bool:
         """Whether ``head`` should have had a child long ago: this endpoint may be the only one without it."""
         block_time = self._network.block_time
-        return block_time is not None and self._clock() - head.timestamp > 2 * block_time + HEAD_SLACK
+        return (
+            block_time is not None and self._chain_time.now() - head.timestamp > 2 * block_time + HEAD_SLACK
+        )
 
     def _lag(self) -> int:
         if self._head is None or self._next is None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from aiolimiter import AsyncLimiter
 
+from chainwatch.chain.errors import AnswerTooBig, NoRoomForAnswer, RpcTimeout
+from chainwatch.chain.latency import LEAST_PATIENCE, Latencies, kind_of, patience
 from chainwatch.chain.transport import Transport
 
 LEAST = 5.0
@@ -16,17 +20,36 @@ FASTER_AFTER = 15.0
 FASTER_BY = 1.5
 """Seconds without a complaint after which a learned rate is raised, and the factor."""
 
+FORGIVE_AFTER = 600.0
+"""Seconds after which a request that was left unanswered counts no more: it may be one that no node could answer."""
+
 WINDOW = 1.0
+
+
+class Request(NamedTuple):
+    """What an endpoint was sent, at ``begun`` on the loop's clock."""
+
+    body: bytes
+    id: int
+    calls: int
+    kind: str
+    begun: float
 
 
 class PacedTransport:
     """``transport`` with at most ``most`` calls a second (None: as many as there are), fewer after `too_often`.
 
-    Each call of a batch counts, as it does for those who sell them.
+    Each call of a batch counts, as it does for those who sell them. How long answers take is kept and compared with
+    ``peers``, the latencies of all endpoints of the network, to which this one's are added.
     """
 
-    def __init__(self, transport: Transport, most: float | None) -> None:
+    def __init__(
+        self, transport: Transport, most: float | None, peers: list[Latencies] | None = None
+    ) -> None:
         self.name = transport.name
+        self._unanswered: dict[str, Request] = {}
+        """The first request of each kind that it did not answer in time, or with far too much, until it answers one of
+        that kind."""
         self.rate = most
         """Calls a second that are allowed now; None for any number."""
         self.took: float | None = None
@@ -36,6 +59,11 @@ class PacedTransport:
         self._limiter = _limiter(most)
         self._recent: deque[tuple[float, int]] = deque(maxlen=10_000)
         self._complained_at = 0.0
+        self._latencies = Latencies()
+        self._peers: Sequence[Latencies] = [] if peers is None else peers
+        if peers is not None:
+            peers.append(self._latencies)
+        self._under_way: set[Request] = set()
 
     @property
     def largest_batch(self) -> int:
@@ -50,9 +78,54 @@ class PacedTransport:
             await self._limiter.acquire(min(calls, self._limiter.max_rate))
         begun = asyncio.get_running_loop().time()
         self._recent.append((begun, calls))
-        answer = await self._transport.exchange(body, id, seconds, calls)
+        request = Request(body, id, calls, kind_of(body, calls), begun)
+        self._under_way.add(request)
+        try:
+            answer = await self._transport.exchange(body, id, seconds, calls)
+        except NoRoomForAnswer:
+            raise
+        except (RpcTimeout, AnswerTooBig):  # neither gives anything, and both take long
+            self._left_unanswered(request)
+            raise
+        finally:
+            self._under_way.discard(request)
         self.took = asyncio.get_running_loop().time() - begun
+        in_time = self.took <= self._patience(request)
+        self._latencies.note(request.kind, self.took)
+        if in_time:
+            self._unanswered.pop(request.kind, None)
         return answer
+
+    @property
+    def until_late(self) -> float:
+        """Seconds until a request under way has taken longer than usual; 0 when one has, the least when there is none."""
+        now = asyncio.get_running_loop().time()
+        left = (request.begun + self._patience(request) - now for request in self._under_way)
+        return max(0.0, min(left, default=LEAST_PATIENCE))
+
+    def give_up(self) -> None:
+        """What is under way for longest is not waited for any longer."""
+        if self._under_way:
+            self._left_unanswered(min(self._under_way, key=lambda request: request.begun))
+
+    @property
+    def hangs_since(self) -> float | None:
+        """When the oldest request was sent that it left unanswered, on the loop's clock; None when there is none."""
+        oldest = asyncio.get_running_loop().time() - FORGIVE_AFTER
+        return min((r.begun for r in self._unanswered.values() if r.begun > oldest), default=None)
+
+    async def ask_again(self) -> None:
+        """Send what was not answered once more: it is to be answered as quickly as is usual. Raises what `exchange` does."""
+        for request in list(self._unanswered.values()):
+            await self.exchange(request.body, request.id, self._patience(request), request.calls)
+
+    def _left_unanswered(self, request: Request) -> None:
+        known = self._unanswered.get(request.kind)
+        if known is None or request.begun - known.begun >= FORGIVE_AFTER:
+            self._unanswered[request.kind] = request
+
+    def _patience(self, request: Request) -> float:
+        return patience(request.kind, self._latencies, self._peers)
 
     def too_often(self) -> None:
         """The endpoint wants fewer calls: half of those that it got in the last second."""

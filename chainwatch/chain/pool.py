@@ -15,12 +15,18 @@ from typing import Self, TypeVar
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
+from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.errors import Disputed, NotThere, RangeTooWide, RpcError, Unavailable, WrongChain
+from chainwatch.chain.hedging import Hedges, ask_in_turn
+from chainwatch.chain.latency import Latencies
 from chainwatch.chain.member import FIRST_PAUSE, EndpointStatus, Member
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.config import NetworkSettings
 
 T = TypeVar("T")
+
+LEFT_ALONE = 120.0
+"""Seconds for which an endpoint with another history than the others is not asked."""
 
 LONGEST_WAIT = 2.0
 """Seconds between two tries of a patient question at most: an endpoint that failed is set aside for longer by itself."""
@@ -41,13 +47,20 @@ class Pool:
         session: aiohttp.ClientSession,
         clock: Callable[[], float] = time.time,
         last_first: bool = False,
+        chain_time: ChainTime | None = None,
     ) -> None:
-        """``last_first``: asked in the reverse of the configured order, as a second opinion."""
+        """``last_first``: asked in the reverse of the configured order, as a second opinion.
+
+        ``chain_time`` gets the dates of the answers, and says how old a head is; without it ``clock`` does.
+        """
         self.network = network
         self._clock = clock
+        self._chain_time = chain_time
         self._listeners: list[Callable[[], None]] = []
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._hedges = Hedges()
+        self._latencies: list[Latencies] = []
         members = [self._member(index, session) for index in range(len(network.rpc))]
         if last_first:
             members.reverse()
@@ -110,15 +123,9 @@ class Pool:
 
         Raises `RangeTooWide`: the other may answer a smaller question.
         """
-        for member in self._usable():
-            if member.endpoint is not than:
-                try:
-                    return await member.measure(read)
-                except RangeTooWide:
-                    raise
-                except RpcError:
-                    continue  # kept in the books by `measure`
-        return None
+        others = [m for m in self._usable() if m.endpoint is not than and not m.hangs]
+        answers, _ = await ask_in_turn(others, read, bool, self._hedges)
+        return answers[0] if answers else None
 
     def on_news(self, listener: Callable[[], None]) -> None:
         """``listener`` is called when a WebSocket tells of a new block, and when an endpoint comes back."""
@@ -129,6 +136,17 @@ class Pool:
         for member in self._members:
             if member.kind == "websocket" and member.usable:
                 member.set_aside("its subscription went silent", 0.0)
+
+    def leave_alone(self, endpoint: Endpoint, why: str) -> None:
+        """Asks ``endpoint`` no more for a while: others have shown that it is wrong."""
+        for member in self._members:
+            if member.endpoint is endpoint:
+                member.set_aside(why, LEFT_ALONE)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every endpoint that serves this chain can be asked now: what they all say is final."""
+        return all(member.usable or member.state == "refused" for member in self._members)
 
     @property
     def woken(self) -> bool:
@@ -156,7 +174,16 @@ class Pool:
         return tuple(member.status for member in sorted(self._members, key=lambda member: member.index))
 
     def _member(self, index: int, session: aiohttp.ClientSession) -> Member:
-        return Member(self.network, index, session, self._clock, self._tell, self._member_changed)
+        return Member(
+            self.network,
+            index,
+            session,
+            self._clock,
+            self._tell,
+            self._member_changed,
+            self._chain_time,
+            self._latencies,
+        )
 
     def _tell(self) -> None:
         for listener in self._listeners:
@@ -167,41 +194,32 @@ class Pool:
         self._tell()
 
     async def _ask_each(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
-        failure: RpcError | None = None
-        for member in self._usable():
-            try:
-                return await member.measure(read)
-            except RangeTooWide:
-                raise
-            except RpcError as error:
-                failure = failure if isinstance(failure, Disputed) else error
-        raise failure or self._unavailable()
+        answers, failures = await ask_in_turn(self._usable(), read, bool, self._hedges)
+        if answers:
+            return answers[0]
+        disputed = [failure for failure in failures if isinstance(failure, Disputed)]
+        raise [*failures, *disputed[:1]][-1] if failures else self._unavailable()
 
     async def _ask_several(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
-        answers: list[T] = []
-        failure: RpcError | None = None
-        for member in self._usable():
-            try:
-                answers.append(await member.measure(read))
-            except RangeTooWide:
-                raise
-            except RpcError as error:
-                failure = error
-            else:
-                if answers.count(answers[-1]) == self.network.agreement:
-                    return answers[-1]
+        agreement = self.network.agreement
+        answers, failures = await ask_in_turn(
+            self._usable(), read, lambda some: some.count(some[-1]) >= agreement, self._hedges
+        )
         if not answers:
-            raise failure or self._unavailable()
-        reason = f"; {failure}" if failure else ""
+            raise failures[-1] if failures else self._unavailable()
+        if answers.count(answers[-1]) >= agreement:
+            return answers[-1]
+        reason = f"; {failures[-1]}" if failures else ""
         raise Disputed(
             self.network.name,
-            f"{self.network.agreement} endpoints must agree, but of {len(answers)} answers "
+            f"{agreement} endpoints must agree, but of {len(answers)} answers "
             f"{max(answers.count(answer) for answer in answers)} are the same{reason}",
         )
 
     def _usable(self) -> list[Member]:
-        """Those that can be asked in their order, frozen ones last."""
-        return sorted([m for m in self._members if m.usable], key=lambda member: member.frozen)
+        """Those that can be asked in their order, frozen ones after them, those that hang last."""
+        usable = [member for member in self._members if member.usable]
+        return sorted(usable, key=lambda member: (member.hangs, member.frozen))
 
     def _unavailable(self) -> Unavailable:
         self._refuse_wrong_chain()

@@ -6,8 +6,9 @@ the newest part of a range are, a few of every other page, and once how old the 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from chainwatch.chain import bloom
 from chainwatch.chain.errors import AnswerTooBig, Disputed, MalformedAnswer, NodeError, NotThere
@@ -48,16 +49,16 @@ def to_prove(endpoint: Endpoint, first: int, last: int, end: int | None, logs: S
     """Which blocks' headers `proven_page` needs of the page ``first``..``last`` with ``logs``.
 
     ``end`` is the last block of the range whose newest part is proven block by block, None where no part is. None are
-    needed where every block has logs, and where the endpoint's blooms tell nothing.
+    needed where every block has logs, and of blooms that count as foreign no more than it takes to test them again.
     """
-    if endpoint.foreign_blooms:
-        return []
+    witness = [logs[0].block_number] if logs else []  # to see what the blooms are worth here
+    if endpoint.blooms.foreign:
+        return witness if endpoint.blooms.is_due(_now()) else []
     filled = {log.block_number for log in logs}
     whole = WHOLE if endpoint.batch >= BATCH else SLOWLY * endpoint.batch
     step = 1 if end is not None and end - first < whole else -(-(last - first + 1) // SAMPLE)
     silent = [number for number in range(first, last + 1, step) if number not in filled]
-    witness = [logs[0].block_number] if logs and silent else []  # to see what the blooms are worth here
-    return witness + silent
+    return witness + silent if silent else []
 
 
 async def prove_lacking(endpoint: Endpoint) -> None:
@@ -66,7 +67,7 @@ async def prove_lacking(endpoint: Endpoint) -> None:
     if block is None:
         return
     everything = await everything_in(endpoint, block)
-    if everything is not None and not everything:
+    if everything is not None and not everything.logs:
         raise Disputed(
             endpoint.name,
             f"no logs of block {block.header.number}, though its bloom says that there are some: "
@@ -93,17 +94,12 @@ async def proven_logs(
 ) -> list[RawLog]:
     """``logs``, with those that false-empty answers left out of ``blocks``.
 
-    Raises `Disputed` when a block's bloom admits such logs and the endpoint can neither give nor exclude them, and
-    `RpcError`. Blooms are not asked where they tell nothing: missing, zero, full, or of an endpoint whose blooms were
-    found foreign.
+    Raises `Disputed` when a block's bloom admits such logs and the endpoint can neither give nor exclude them,
+    `MalformedAnswer` for a log that its block's bloom excludes and that is not there when asked for in another way, and
+    `RpcError`. Blooms are not asked where they tell nothing: missing, zero, full, or found foreign.
     """
-    if endpoint.foreign_blooms:
-        return logs
-    blooms = {block.header.number: block.bloom for block in blocks}
-    for log in logs:
-        if log.block_number in blooms and bloom.bloom_of([log]) & ~(blooms[log.block_number] or 0):
-            endpoint.foreign_blooms = True
-    if endpoint.foreign_blooms:
+    await _judge_blooms(endpoint, blocks, logs)
+    if endpoint.blooms.foreign:
         return logs
     filled = {log.block_number for log in logs}
     missed = [
@@ -115,31 +111,90 @@ async def proven_logs(
     return sorted([*logs, *missed], key=lambda log: (log.block_number, log.log_index)) if missed else logs
 
 
-async def everything_in(endpoint: Endpoint, block: Block) -> list[RawLog] | None:
+class Everything(NamedTuple):
+    """All ``logs`` of a block as an endpoint gives them; ``ways``: how many ways of asking gave exactly these."""
+
+    logs: list[RawLog]
+    ways: int
+
+
+async def everything_in(endpoint: Endpoint, block: Block) -> Everything | None:
     """All logs of ``block`` by the first way that gives all that its bloom tells of, else by the one that gives most.
 
     None when the endpoint can be asked in no way. Raises `RpcError` when it does not answer now.
     """
-    most: list[RawLog] | None = None
+    most: Everything | None = None
     for way in (endpoint.logs_of_receipts, endpoint.logs_of_everyone, endpoint.logs_of_each_receipt):
         try:
             logs = await way(block.header)
         except (NodeError, NotThere, MalformedAnswer, AnswerTooBig):
             continue
-        made = bloom.bloom_of(logs)
-        if block.bloom is not None and made & ~block.bloom:
-            endpoint.foreign_blooms = True
-        if made == block.bloom or endpoint.foreign_blooms:
-            return logs
-        most = logs if most is None or len(logs) > len(most) else most
+        if bloom.tells(block.bloom) and bloom.covers(block.bloom, logs):
+            return Everything(logs, 1)
+        if most is not None and logs == most.logs:
+            most = most._replace(ways=most.ways + 1)
+        elif most is None or len(logs) > len(most.logs):
+            most = Everything(logs, 1)
     return most
 
 
 def lacks_some(endpoint: Endpoint, block: Block, everything: Sequence[RawLog]) -> bool:
     """Whether ``block`` must have more logs than ``everything``: its bloom tells of them."""
     return (
-        not endpoint.foreign_blooms and bloom.tells(block.bloom) and bloom.bloom_of(everything) != block.bloom
+        not endpoint.blooms.foreign and bloom.tells(block.bloom) and not bloom.covers(block.bloom, everything)
     )
+
+
+async def _judge_blooms(endpoint: Endpoint, blocks: Sequence[Block], logs: Sequence[RawLog]) -> None:
+    """Find out what the endpoint's blooms are worth where ``logs`` contradict them, or may clear them again."""
+    by_block: dict[int, list[RawLog]] = {}
+    for log in logs:
+        by_block.setdefault(log.block_number, []).append(log)
+    filled = [(block, by_block[block.header.number]) for block in blocks if block.header.number in by_block]
+    if endpoint.blooms.foreign:
+        if filled and endpoint.blooms.is_due(_now()):
+            block, _ = filled[0]
+            everything = await everything_in(endpoint, block)
+            right = everything is not None and everything.logs and bloom.tells(block.bloom)
+            endpoint.blooms.judge(
+                not (right and everything and bloom.covers(block.bloom, everything.logs)), _now()
+            )
+        return
+    for block, some in filled:
+        if bloom.excludes(block.bloom, some):
+            await _believe_against_bloom(endpoint, block, some)
+            if endpoint.blooms.foreign:
+                return
+
+
+async def _believe_against_bloom(endpoint: Endpoint, block: Block, logs: Sequence[RawLog]) -> None:
+    """Have ``logs``, which the bloom of ``block`` excludes, confirmed by another way of asking for them.
+
+    Blooms are foreign where they miss what is there and tell of what is not. Raises `MalformedAnswer` where the logs are
+    not there, `Disputed` where nothing tells.
+    """
+    number = block.header.number
+    everything = await everything_in(endpoint, block)
+    if everything is None:
+        if bloom.tells(block.bloom):
+            raise Disputed(
+                endpoint.name, f"logs of block {number} against its bloom, and no other way to ask"
+            )
+        endpoint.blooms.judge(foreign=True, now=_now())
+        return
+    there = {log.log_index: _content(log) for log in everything.logs}
+    if any(there.get(log.log_index) != _content(log) for log in logs):
+        raise MalformedAnswer(
+            endpoint.name,
+            f"a log of block {number} that its bloom excludes and that it does not have otherwise",
+        )
+    if not bloom.tells(block.bloom) or not bloom.covers(block.bloom, everything.logs):
+        endpoint.blooms.judge(foreign=True, now=_now())
+
+
+def _content(log: RawLog) -> RawLog:
+    """``log`` without its time, which comes from elsewhere."""
+    return log._replace(timestamp=0)
 
 
 async def _prove_age(endpoint: Endpoint, blocks: Sequence[Block], logs: Sequence[RawLog]) -> None:
@@ -147,15 +202,15 @@ async def _prove_age(endpoint: Endpoint, blocks: Sequence[Block], logs: Sequence
     if logs:
         endpoint.holds_from = min(endpoint.holds_from, logs[0].block_number)
     older = [b for b in blocks if b.header.number < endpoint.holds_from and bloom.tells(b.bloom)]
-    if not older or endpoint.foreign_blooms:
+    if not older or endpoint.blooms.foreign:
         return
     witness = next((b for b in blocks if logs and b.header.number == logs[0].block_number), None)
-    if witness is not None and not endpoint.blooms_proven:
+    if witness is not None and not endpoint.blooms.proven:
         # a node that holds a part of each block only, as a recording does, has blooms that tell of logs it never had
         everything = await everything_in(endpoint, witness)
-        endpoint.foreign_blooms |= bool(everything) and lacks_some(endpoint, witness, everything or ())
-        endpoint.blooms_proven = True
-        if endpoint.foreign_blooms:
+        if everything is not None and everything.logs:
+            endpoint.blooms.judge(lacks_some(endpoint, witness, everything.logs), _now())
+        if endpoint.blooms.foreign:
             return
     endpoint.lacks_logs_of = older[0]
     await prove_lacking(endpoint)
@@ -169,11 +224,20 @@ async def _missed(endpoint: Endpoint, wanted: LogFilter, block: Block) -> list[R
     """The logs of ``wanted`` in ``block``; empty only when all logs of the block together make its bloom."""
     number = block.header.number
     everything = await everything_in(endpoint, block)
-    found = [log for log in everything or () if wanted.matches(log)]
-    if not found and everything is None:
+    if everything is None:
         raise Disputed(
             endpoint.name, f"no logs of block {number}, against its bloom, and no other way to ask for them"
         )
-    if not found and lacks_some(endpoint, block, everything or ()):
-        raise Disputed(endpoint.name, f"no logs of block {number}, though its bloom says that there are some")
+    found = [log for log in everything.logs if wanted.matches(log)]
+    if not found and lacks_some(endpoint, block, everything.logs):
+        if everything.ways > 1 and bloom.excludes(block.bloom, everything.logs):
+            endpoint.blooms.judge(foreign=True, now=_now())  # all of its logs are others than it tells of
+        else:
+            raise Disputed(
+                endpoint.name, f"no logs of block {number}, though its bloom says that there are some"
+            )
     return found
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

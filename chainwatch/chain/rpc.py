@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from chainwatch.chain import limits, wire
+from chainwatch.chain.bloom import BloomTrust
 from chainwatch.chain.errors import (
     AnswerTooBig,
     HttpStatusError,
@@ -26,9 +27,11 @@ from chainwatch.chain.errors import (
     RpcTimeout,
     TransportError,
 )
-from chainwatch.chain.transport import BATCH, Transport
+from chainwatch.chain.intake import INTAKE, Share, is_crumbled
+from chainwatch.chain.transport import BATCH, Transport, too_big
 from chainwatch.chain.wire import Call, LogFilter
 from chainwatch.model import Header, RawLog, to_hex
+from chainwatch.supervise import place_of
 
 T = TypeVar("T")
 
@@ -37,6 +40,10 @@ SINGLES = 16
 
 BATCHES_AGAIN = 600.0
 """Seconds after which an endpoint that failed at batches is tried with one again."""
+
+RANGES_AGAIN = 600.0
+"""Seconds after which twice as many blocks are tried as an endpoint said that it searches at most: it may have been one odd
+answer."""
 
 CUT_AT = (100, 1_000, 10_000)
 """Numbers of logs at which some nodes silently end their answers."""
@@ -47,16 +54,6 @@ MESSAGE_LENGTH = 300
 HTTP_TOO_LARGE = 413
 AWAY = (502, 503, 504)
 """HTTP statuses of a node that cannot answer anything now."""
-
-
-class _Transactions(msgspec.Struct):
-    """The field of a block that names its transactions."""
-
-    transactions: list[str]
-
-
-_parse_transactions = msgspec.json.Decoder(_Transactions).decode
-_parse_receipt = msgspec.json.Decoder(wire.WireReceipt).decode
 
 
 class Block(NamedTuple):
@@ -73,6 +70,7 @@ class Endpoint:
         self.name = transport.name
         self.max_range: int | None = None
         """Most blocks that one `eth_getLogs` may span here, as far as its answers have told."""
+        self._max_range_since: float | None = None
         self.last_head: Header | None = None
         self.lacks_before = 0
         """The block before which logs were found to be missing here: a pruned node."""
@@ -80,10 +78,8 @@ class Endpoint:
         """The oldest block of which logs were had here."""
         self.lacks_logs_of: Block | None = None
         """A block whose logs were not to be had here when they were asked for last."""
-        self.foreign_blooms = False
-        """Whether a block here had a log that its bloom, or the lack of one, excludes: its blooms tell nothing."""
-        self.blooms_proven = False
-        """Whether all logs of a block here were found to make its bloom, or not to be had."""
+        self.blooms = BloomTrust()
+        """Whether what its headers' blooms say of logs counts."""
         self._transport = transport
         self._timeout = timeout
         self._secrets = secrets
@@ -93,16 +89,14 @@ class Endpoint:
 
     async def ask(self, call: Call, seconds: float | None = None) -> msgspec.Raw:
         """The result of one call, unparsed; a null result is `MalformedAnswer`."""
-        id = next(self._ids)
-        body = wire.request_body([(id, call)])
-        data = await self._transport.exchange(body, id, seconds or self._timeout)
-        return self._result(call, self._parse(wire.parse_answer, data))
+        return self._result(call, self._parse(wire.parse_answer, await self._exchange(call, seconds)))
 
     async def ask_all(self, calls: Sequence[Call], seconds: float | None = None) -> list[msgspec.Raw]:
         """The results of ``calls`` in their order, by JSON-RPC batches where the endpoint can do them."""
         results: list[msgspec.Raw] = []
-        while len(results) < len(calls):
-            results += await self._ask_some(calls[len(results) :][: self.batch], seconds or self._timeout)
+        with too_big(self.name), INTAKE.share(self.name) as share:
+            while len(results) < len(calls):
+                results += await self._ask_some(calls[len(results) :][: self.batch], seconds, share)
         return results
 
     @property
@@ -144,6 +138,7 @@ class Endpoint:
         if not wanted.addresses:
             return []  # a node would take it for "of all addresses"
         blocks = last - first + 1
+        self._doubt_max_range()
         if self.max_range is not None and blocks > self.max_range:
             raise RangeTooWide(
                 self.name, f"{blocks} blocks are over the known limit", self.max_range, structural=True
@@ -153,7 +148,7 @@ class Endpoint:
             entries = await self._ask_logs(call)
         except (AnswerTooBig, RpcTimeout, HttpStatusError, NodeError) as error:
             raise self._too_wide(error, blocks) or error from None
-        logs = self._raw_logs(entries, first, last, wanted.addresses)
+        logs = self._raw_logs(entries, first, last, wanted)
         if len(logs) in CUT_AT and blocks > 1:
             # a third less: a regular chain would otherwise come to a round number again
             raise RangeTooWide(
@@ -183,7 +178,7 @@ class Endpoint:
         addresses = {to_hex(address) for address in wanted.addresses}
         receipts = self._parse(wire.parse_receipts, result)
         entries = [log for receipt in receipts for log in receipt.logs if log.address.lower() in addresses]
-        logs = self._raw_logs(entries, block, block, wanted.addresses)
+        logs = self._raw_logs(entries, block, block, None)
         return [log for log in logs if wanted.matches(log)]
 
     async def logs_of_receipts(self, block: Header) -> list[RawLog]:
@@ -201,10 +196,17 @@ class Endpoint:
     async def logs_of_each_receipt(self, block: Header) -> list[RawLog]:
         """The same, out of the receipt of each of its transactions."""
         told = await self.ask(Call("eth_getBlockByHash", (to_hex(block.hash), False)))
-        hashes = self._parse(_parse_transactions, told).transactions
+        hashes = self._parse(wire.parse_transactions, told).transactions
         receipts = await self.ask_all([Call("eth_getTransactionReceipt", (name,)) for name in hashes])
-        parsed = [self._parse(_parse_receipt, receipt) for receipt in receipts]
+        parsed = [self._parse(wire.parse_receipt, receipt) for receipt in receipts]
         return self._of_block([log for receipt in parsed for log in receipt.logs], block)
+
+    def _doubt_max_range(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self.max_range is None or self._max_range_since is None:
+            self._max_range_since = now
+        elif now - self._max_range_since >= RANGES_AGAIN:
+            self.max_range, self._max_range_since = 2 * self.max_range, now
 
     def _of_block(self, entries: Sequence[wire.WireLog], block: Header) -> list[RawLog]:
         logs = self._raw_logs(entries, block.number, block.number, None)
@@ -220,7 +222,7 @@ class Endpoint:
         logs: list[RawLog] = []
         for block, result in zip(blocks, results, strict=True):
             entries = self._parse(wire.parse_logs, result)
-            some = self._raw_logs(entries, block.number, block.number, wanted.addresses)
+            some = self._raw_logs(entries, block.number, block.number, wanted)
             if len(some) in CUT_AT:
                 raise RangeTooWide(self.name, f"exactly {len(some)} logs of one block: perhaps cut off")
             logs += self._stamped(some, {block.number: block})
@@ -244,39 +246,68 @@ class Endpoint:
         able = asyncio.get_running_loop().time() >= self._batches_from
         return able and self._transport.largest_batch > 1
 
-    async def _ask_some(self, calls: Sequence[Call], seconds: float) -> list[msgspec.Raw]:
+    async def _ask_some(
+        self, calls: Sequence[Call], seconds: float | None, share: Share
+    ) -> list[msgspec.Raw]:
         if len(calls) == 1 or not self._batching:
-            return await self._ask_singly(calls, seconds)
-        try:
-            return await self._ask_batch(calls, seconds)
-        except (MalformedAnswer, HttpStatusError, NodeError, TransportError) as error:
-            if isinstance(error, RpcTimeout) or (isinstance(error, HttpStatusError) and error.status in AWAY):
-                raise
-            results = await self._ask_singly(calls[:1], seconds)  # before all: is it there at all?
-            results += await self._ask_singly(calls[1:], seconds)
-        self._batches_from = asyncio.get_running_loop().time() + BATCHES_AGAIN
+            return await self._ask_singly(calls, seconds, share)
+        results = await self._ask_batch(calls, seconds, share)
+        if results is None:
+            results = await self._ask_singly(calls[:1], seconds, share)  # before all: is it there at all?
+            results += await self._ask_singly(calls[1:], seconds, share)
+            self._batches_from = asyncio.get_running_loop().time() + BATCHES_AGAIN
         return results
 
-    async def _ask_singly(self, calls: Sequence[Call], seconds: float) -> list[msgspec.Raw]:
+    async def _ask_singly(
+        self, calls: Sequence[Call], seconds: float | None, share: Share
+    ) -> list[msgspec.Raw]:
         results: list[msgspec.Raw] = []
         for start in range(0, len(calls), SINGLES):
             results += await _all_or_error(
-                [self.ask(call, seconds) for call in calls[start : start + SINGLES]]
+                [self._ask_one(call, seconds, share) for call in calls[start : start + SINGLES]]
             )
         return results
 
-    async def _ask_batch(self, calls: Sequence[Call], seconds: float) -> list[msgspec.Raw]:
+    async def _ask_one(self, call: Call, seconds: float | None, share: Share) -> msgspec.Raw:
+        data = await self._exchange(call, seconds)
+        share.take(len(data))
+        return self._result(call, self._parse(wire.parse_answer, data))
+
+    async def _ask_batch(
+        self, calls: Sequence[Call], seconds: float | None, share: Share
+    ) -> list[msgspec.Raw] | None:
+        """The results of ``calls``; None when the endpoint may be able to give them one by one only."""
         asked = {next(self._ids): call for call in calls}
-        body = wire.request_body(list(asked.items()))
-        data = await self._transport.exchange(body, min(asked), seconds, len(asked))
+        try:
+            data = await self._exchange_all(asked, seconds)
+            results = self._batch_results(asked, data)
+        except (MalformedAnswer, HttpStatusError, NodeError, TransportError) as error:
+            if isinstance(error, RpcTimeout) or (isinstance(error, HttpStatusError) and error.status in AWAY):
+                raise
+            return None
+        share.take(len(data))
+        return results
+
+    def _batch_results(self, asked: Mapping[int, Call], data: bytes) -> list[msgspec.Raw]:
         answers = self._parse(wire.parse_answers, data)
         if not isinstance(answers, list):
             self._result(Call("batch"), answers)
             raise MalformedAnswer(self.name, "one answer to a batch of calls")
         by_id = {answer.id: answer for answer in answers}
-        if len(answers) != len(calls) or by_id.keys() != asked.keys():
-            raise MalformedAnswer(self.name, f"{len(by_id)} fitting answers to a batch of {len(calls)} calls")
+        if len(answers) != len(asked) or by_id.keys() != asked.keys():
+            raise MalformedAnswer(self.name, f"{len(by_id)} fitting answers to a batch of {len(asked)} calls")
         return [self._result(call, by_id[id]) for id, call in asked.items()]
+
+    async def _exchange(self, call: Call, seconds: float | None = None) -> bytes:
+        return await self._exchange_all({next(self._ids): call}, seconds)
+
+    async def _exchange_all(self, asked: Mapping[int, Call], seconds: float | None = None) -> bytes:
+        """The answer to one call, or to a batch of them, by their ids."""
+        body = wire.request_body(list(asked.items()))
+        data = await self._transport.exchange(body, min(asked), seconds or self._timeout, len(asked))
+        if is_crumbled(data):
+            raise MalformedAnswer(self.name, f"an answer of {len(data)} bytes in tiny pieces")
+        return data
 
     def _result(self, call: Call, answer: wire.Answer) -> msgspec.Raw:
         if answer.error is not None:
@@ -290,7 +321,7 @@ class Endpoint:
                 raise NotThere(self.name, message)
             if limits.rate_limited(error.code, message) and limits.range_hint(error.code, message) is None:
                 raise RateLimited(self.name, message)
-            raise NodeError(self.name, call.method, error.code, message, error.data)
+            raise NodeError(self.name, call.method, error.code, message)
         if answer.result is msgspec.UNSET:
             raise MalformedAnswer(self.name, f"neither a result nor an error to {call.method}")
         if len(memoryview(answer.result)) == len(_NULL) and bytes(answer.result) == _NULL:
@@ -308,6 +339,7 @@ class Endpoint:
             smaller = hint.blocks if hint.blocks is not None and hint.blocks < blocks else None
             if hint.structural and smaller is not None:
                 self.max_range = min(self.max_range or smaller, smaller)
+                self._max_range_since = asyncio.get_running_loop().time()
             return RangeTooWide(self.name, error.what, smaller, hint.structural and smaller is not None)
         if isinstance(error, HttpStatusError) and error.status != HTTP_TOO_LARGE:
             return None
@@ -318,25 +350,30 @@ class Endpoint:
 
     async def _ask_logs(self, call: Call) -> list[wire.WireLog]:
         """The entries that ``call`` asks for: they may be many, so they are parsed with the answer around them."""
-        id = next(self._ids)
-        data = await self._transport.exchange(wire.request_body([(id, call)]), id, self._timeout)
+        data = await self._exchange(call)
         try:
             return wire.parse_logs_answer(data).result
         except ValueError:  # the usual way says what is wrong
             return self._parse(wire.parse_logs, self._result(call, self._parse(wire.parse_answer, data)))
 
     def _raw_logs(
-        self, entries: Sequence[wire.WireLog], first: int, last: int, addresses: Sequence[bytes] | None
+        self, entries: Sequence[wire.WireLog], first: int, last: int, wanted: LogFilter | None
     ) -> list[RawLog]:
-        return self._parse(lambda some: wire.to_raw_logs(some, first, last, addresses), entries)
+        return self._parse(lambda some: wire.to_raw_logs(some, first, last, wanted), entries)
 
     def _parse(self, parse: Callable[[Any], T], data: Any) -> T:
         try:
             return parse(data)
         except ValueError as error:
             raise MalformedAnswer(self.name, f"malformed answer: {self._safe(str(error))}") from None
+        except Exception as error:  # noqa: BLE001 - a stranger's data: whatever it brings a parser to, it is malformed
+            raise MalformedAnswer(
+                self.name, f"malformed answer: {type(error).__name__}{place_of(error)}"
+            ) from None
 
     def _safe(self, text: str) -> str:
+        # so long that no part of a secret at its end is left when every secret before it has become shorter
+        text = text[: MESSAGE_LENGTH * (1 + max(map(len, self._secrets), default=0))]
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text[:MESSAGE_LENGTH]
@@ -354,19 +391,12 @@ def _quantity(raw: msgspec.Raw) -> int:
     return wire.quantity(wire.parse_text(raw))
 
 
-async def _all_or_error(questions: Sequence[Any]) -> list[msgspec.Raw]:
+async def _all_or_error(questions: Sequence[Coroutine[Any, Any, msgspec.Raw]]) -> list[msgspec.Raw]:
     """The results of all, none left running when one fails."""
+    tasks = [asyncio.create_task(question) for question in questions]
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(question) for question in questions]
-    except* RpcError as errors:
-        raise _first(errors) from None
-    return [task.result() for task in tasks]
-
-
-def _first(errors: BaseExceptionGroup[RpcError]) -> RpcError:
-    error: Any = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, RpcError)
-    return error
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -9,12 +9,14 @@ from chainwatch.model import Header
 
 
 class NetworkStatus(NamedTuple):
-    """``state``: starting, catching up, live, blind (no answer), stalled (the head is old) or halted.
+    """``state``: starting, catching up, live, blind (no answer), stalled (the head is old, or below what was read) or
+    halted.
 
     ``head`` is the newest block a node told of, ``checkpoint`` the last that was read, ``lag_blocks`` how far it is
     behind what is to be read. ``last_answer_at`` is wall time and ``seen_until`` chain time, in seconds. ``last_error``
     is the trouble that lasts, without secrets; None when there is none. ``disputed`` says why a block is held that is
     not to be had, or whose logs are in dispute; None when none is. ``transport`` is websocket or polling.
+    ``behind_since``: since when (Unix seconds) the head is below the checkpoint; None when it is not.
     """
 
     name: str
@@ -29,3 +31,4 @@ class NetworkStatus(NamedTuple):
     disputed: str | None
     transport: str
     endpoints: tuple[EndpointStatus, ...]
+    behind_since: float | None = None

@@ -10,11 +10,14 @@ import msgspec
 from chainwatch.chain import bloom
 from chainwatch.chain.errors import (
     AnswerTooBig,
+    ChainError,
+    ChainReset,
     DeepReorg,
     Disputed,
     ForeignChain,
     MalformedAnswer,
     NotThere,
+    OtherHistory,
     RangeTooWide,
 )
 from chainwatch.chain.headers import HeaderWindow, common_ancestor, links
@@ -28,7 +31,7 @@ from chainwatch.chain.wire import LogFilter
 from chainwatch.model import Batch, Header, RawLog
 
 
-class Forked(Exception):
+class Forked(ChainError):
     """The block read next is not the child of the one held: a reorg."""
 
 
@@ -81,14 +84,40 @@ async def headers_before(pool: Pool, header: Header, count: int) -> list[Header]
     return await pool.ask(read)
 
 
+async def is_replaced(
+    pool: Pool, window: HeaderWindow, last: Header | None, head: Header, target: int
+) -> bool:
+    """Whether ``last``, the last block read, is proven not to be in the chain any more.
+
+    ``head`` is the newest block of the chain, ``target`` the number up to which it is read; near the tip the child of
+    ``last`` will tell. Raises `ChainReset` for a chain that is not the one that was read, `RpcError`.
+    """
+    if last is None:
+        return False
+    if head.number <= last.number:
+        below = window.newest_first(head.number)
+        if not below:
+            _refuse_reset(pool.network.name, window, last, head)
+            return False
+        if below[0].hash == head.hash:
+            return False  # a shorter chain alone proves nothing: nodes lag
+        if below[0].number < head.number and not await _differs(pool, below[0]):
+            return False
+    elif target - pool.network.reorg_window <= last.number:
+        return False
+    return await _differs(pool, last, is_gone=head.number <= last.number)
+
+
 async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
     """The newest block of ``window`` that is still in the chain, up to number ``below``.
 
-    Raises `DeepReorg` when none is, `RpcError`.
+    An endpoint whose chain holds none of them is left alone when another's does; what it said has to be asked anew.
+    Raises `DeepReorg` when none does, `NotThere` when one was left alone, `RpcError`.
     """
     ours = window.newest_first(below)
+    strangers: list[Endpoint] = []
 
-    async def read(endpoint: Endpoint) -> Header | None:
+    async def read(endpoint: Endpoint) -> Header:
         found = await endpoint.chain_id()
         if found != pool.network.chain_id:
             raise ForeignChain(endpoint.name, f"serves chain {found} now")
@@ -99,12 +128,35 @@ async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
             if ancestor is not None:
                 return ancestor
             start, size = start + size, min(size * 2, BATCH)
-        return None
+        strangers.append(endpoint)
+        raise OtherHistory(endpoint.name, "its chain holds none of the newest blocks that were read")
 
-    ancestor = await pool.ask(read)
-    if ancestor is None:
-        raise DeepReorg(pool.network.name, *((ours[-1].number, ours[0].number) if ours else (below, below)))
+    try:
+        ancestor = await pool.ask(read)
+    except OtherHistory:
+        kept = (ours[-1].number, ours[0].number) if ours else (below, below)
+        raise DeepReorg(pool.network.name, *kept) from None
+    for endpoint in strangers:
+        pool.leave_alone(endpoint, "its chain holds none of the newest blocks that were read: was it reset?")
+    if strangers:  # the head may be theirs
+        raise NotThere(pool.network.name, f"{strangers[0].name} has another history than the others")
     return ancestor
+
+
+def _refuse_reset(network: str, window: HeaderWindow, last: Header, head: Header) -> None:
+    """Raises `ChainReset` where ``head``, which is below all blocks that are kept, was made after one of them."""
+    oldest = window.oldest
+    if oldest is not None and head.timestamp > oldest.timestamp:
+        raise ChainReset(network, head, oldest, last)
+
+
+async def _differs(pool: Pool, ours: Header, is_gone: bool = False) -> bool:
+    """Whether the chain has another block than ``ours`` at its height; ``is_gone`` where it has none."""
+    try:
+        (now,) = await pool.ask(lambda endpoint: endpoint.headers([ours.number]))
+    except NotThere:
+        return is_gone
+    return now.hash != ours.hash
 
 
 def _in_time(

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiohttp
 from pydantic import SecretStr
 
-from chainwatch.chain.errors import AnswerTooBig, HttpStatusError, RateLimited, RpcTimeout, TransportError
+from chainwatch.chain.errors import (
+    AnswerTooBig,
+    HttpStatusError,
+    NoRoomForAnswer,
+    RateLimited,
+    RpcError,
+    RpcTimeout,
+    TransportError,
+)
+from chainwatch.chain.intake import INTAKE, NoRoom, TooLarge
+from chainwatch.dns import Connector
+from chainwatch.http_client import Redirected, refuse_redirects, retry_after, unix_time
 
-MAX_ANSWER = 32 * 1024 * 1024
-"""Bytes of one answer after decompression; more is refused while it is being read."""
+KEY_MIN = 6
+"""Characters of a part of a URL from which on it may be a key."""
 
 BATCH = 64
 """Calls in one JSON-RPC batch."""
+
+LONGEST_DATE = 40
+"""Characters of a `Date` header at most."""
 
 HTTP_TOO_MANY = 429
 HTTP_OK = 200
@@ -44,12 +56,17 @@ class Transport(Protocol):
 
 
 def open_session() -> aiohttp.ClientSession:
-    """The HTTP client that all endpoints of all networks share: kept-alive connections, no cookies."""
+    """The HTTP client that all endpoints of all networks share: kept-alive connections, no cookies, no redirects."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, limit_per_host=32, ttl_dns_cache=60),
+        connector=Connector(limit_per_host=32),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Content-Type": "application/json", "User-Agent": "chainwatch"},
+        headers={
+            "Content-Type": "application/json",
+            "User-Agent": "chainwatch",
+            "Accept-Encoding": "gzip, deflate",
+        },
         timeout=aiohttp.ClientTimeout(total=None),
+        middlewares=(refuse_redirects,),
     )
 
 
@@ -70,38 +87,61 @@ def secret_parts(url: SecretStr) -> list[str]:
     parts = urlsplit(url.get_secret_value())
     pieces = [
         *parts.path.split("/"),
-        *(value for _, value in parse_qsl(parts.query)),
-        parts.password,
-        parts.username,
+        *(value or name for name, value in parse_qsl(parts.query, keep_blank_values=True)),
+        parts.password or "",
+        parts.username or "",
     ]
-    return sorted({piece for piece in pieces if piece and len(piece) >= 6}, key=len, reverse=True)
+    spelt = {form for piece in pieces for form in (piece, unquote(piece))}
+    return sorted({form for form in spelt if len(form.strip()) >= KEY_MIN}, key=len, reverse=True)
 
 
 @contextlib.contextmanager
 def client_errors(name: str) -> Iterator[None]:
-    """Turns what aiohttp raises into `TransportError`, without its texts: they hold URLs."""
+    """Turns what aiohttp raises into `RpcError`, without its texts: they hold URLs."""
     try:
         yield
+    except RpcError:
+        raise
     except TimeoutError:
         raise RpcTimeout(name, "no whole answer in time") from None
-    except aiohttp.ClientConnectorDNSError:
-        raise TransportError(name, "no such host") from None
+    except aiohttp.ClientConnectorDNSError as error:
+        raise TransportError(name, f"no address for its name: {error.strerror or 'unknown'}") from None
     except aiohttp.ClientConnectorError as error:
         raise TransportError(name, f"cannot connect: {error.strerror or 'refused'}") from None
     except aiohttp.WSServerHandshakeError as error:
-        if error.status == HTTP_TOO_MANY:
-            raise RateLimited(name, "HTTP status 429", _retry_after(error.headers)) from None
+        raise _refusal(name, error.status, error.headers) from None
+    except Redirected as error:
         raise HttpStatusError(name, error.status) from None
-    except (aiohttp.ClientError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - a library's boundary: broken answers come out of it as anything
         raise TransportError(name, f"connection failed ({type(error).__name__})") from None
+
+
+@contextlib.contextmanager
+def too_big(name: str) -> Iterator[None]:
+    """Turns what is said of an answer that is too large, or that there is no room for, into `AnswerTooBig`."""
+    try:
+        yield
+    except TooLarge as error:
+        raise AnswerTooBig(name, f"the answer is too large: {error}") from None
+    except NoRoom as error:
+        raise NoRoomForAnswer(name, f"no room for the answer now: {error}") from None
 
 
 class HttpTransport:
     """One HTTP(S) URL."""
 
-    def __init__(self, name: str, url: SecretStr, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: SecretStr,
+        session: aiohttp.ClientSession,
+        on_date: Callable[[float], None] | None = None,
+    ) -> None:
+        """``on_date`` gets the time at which each answer says it was made (Unix seconds)."""
         self.name = name
         self.largest_batch = BATCH
+        self._on_date = on_date
+        self._last_date = ""
         self._url = url
         self._session = session
 
@@ -110,42 +150,38 @@ class HttpTransport:
         with client_errors(self.name):
             async with (
                 asyncio.timeout(seconds),
-                self._session.post(
-                    self._url.get_secret_value(), data=body, allow_redirects=False
-                ) as response,
+                self._session.post(self._url.get_secret_value(), data=body) as response,
             ):
+                self._note_date(response.headers.get("Date", ""))
                 if response.status == HTTP_TOO_MANY:
-                    raise RateLimited(self.name, "HTTP status 429", _retry_after(response.headers))
+                    raise _refusal(self.name, response.status, response.headers)
                 answer = await self._bounded(response)
                 # some nodes give a JSON-RPC error the status 400 or 500: the error says more than the status
                 if response.status != HTTP_OK and not _holds_rpc_error(answer):
-                    raise HttpStatusError(self.name, response.status)
+                    raise _refusal(self.name, response.status, response.headers)
                 return answer
+
+    def _note_date(self, text: str) -> None:
+        if self._on_date is None or text == self._last_date or len(text) > LONGEST_DATE:
+            return
+        self._last_date = text
+        if (date := unix_time(text)) is not None:
+            self._on_date(date)
 
     async def _bounded(self, response: aiohttp.ClientResponse) -> bytes:
         chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.content.iter_any():
-            size += len(chunk)
-            if size > MAX_ANSWER:
-                raise AnswerTooBig(self.name, f"the answer is larger than {MAX_ANSWER} bytes")
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        with too_big(self.name), INTAKE.share(self.name) as share:
+            async for chunk in response.content.iter_any():
+                share.take(len(chunk))
+                chunks.append(chunk)
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _holds_rpc_error(answer: bytes) -> bool:
-    return answer.lstrip()[:1] in (b"{", b"[") and b'"error"' in answer and b'"jsonrpc"' in answer
+    return answer[:64].lstrip()[:1] in (b"{", b"[") and b'"error"' in answer and b'"jsonrpc"' in answer
 
 
-def _retry_after(headers: Mapping[str, str] | None) -> float | None:
-    """The seconds of a `Retry-After` header, which may be a number or a date (RFC 9110, 10.2.3)."""
-    text = (headers or {}).get("Retry-After")
-    if text is None:
-        return None
-    if text.strip().isdigit():
-        return float(text)
-    try:
-        date = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, date.timestamp() - time.time())
+def _refusal(name: str, status: int, headers: Mapping[str, str] | None) -> RpcError:
+    if status == HTTP_TOO_MANY:
+        return RateLimited(name, "HTTP status 429", retry_after(headers))
+    return HttpStatusError(name, status, retry_after(headers))

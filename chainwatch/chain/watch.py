@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from chainwatch.chain.decoder import ContractDecoder, DecodeError
 from chainwatch.chain.wire import LogFilter
-from chainwatch.model import Event, RawLog, UndecodedLog
+from chainwatch.model import ANY_TOPIC, Event, EventSource, RawLog, UndecodedLog
 
 
 class WatchedContract(NamedTuple):
@@ -41,6 +41,22 @@ class NetworkWatch:
         if self.topic0s == ():
             return LogFilter(())
         return LogFilter(self.addresses, () if self.topic0s is None else (self.topic0s,))
+
+    @property
+    def sources(self) -> frozenset[EventSource]:
+        """All that is watched."""
+        return frozenset(
+            (contract.address, topic)
+            for contract in self.contracts
+            for topic in contract.decoder.topic0s or (*contract.decoder.known_topic0s, ANY_TOPIC)
+        )
+
+    def only(self, sources: frozenset[EventSource]) -> NetworkWatch:
+        """The part of this that asks for ``sources``; its logs decode as they do with all of it."""
+        part = NetworkWatch(self.network, [c for c in self.contracts if c.address in {a for a, _ in sources}])
+        topics = {topic for _, topic in sources}
+        part.topic0s = None if ANY_TOPIC in topics else tuple(sorted(topics))
+        return part
 
     def decode(self, log: RawLog) -> Event | UndecodedLog | None:
         """The event of ``log``, or why it is none; None for a log that only another contract's events asked for."""

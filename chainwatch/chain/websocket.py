@@ -13,13 +13,16 @@ import aiohttp
 from pydantic import SecretStr
 
 from chainwatch.chain import wire
-from chainwatch.chain.errors import MalformedAnswer, TransportError
-from chainwatch.chain.transport import MAX_ANSWER, client_errors
+from chainwatch.chain.errors import AnswerTooBig, MalformedAnswer, RpcError, TransportError
+from chainwatch.chain.transport import client_errors
 
 HEARTBEAT = 8.0
 """Seconds between pings; a peer that has not answered half of that later counts as gone."""
 
 CONNECT_TIMEOUT = 10.0
+
+MAX_MESSAGE = 4 * 1024 * 1024
+"""Bytes of one message. It is held whole, some more than once, before anybody can say that there is no room for it."""
 
 
 class WebSocketTransport:
@@ -45,7 +48,10 @@ class WebSocketTransport:
         with client_errors(self.name):
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 socket = await self._session.ws_connect(
-                    self._url.get_secret_value(), heartbeat=HEARTBEAT, max_msg_size=MAX_ANSWER
+                    self._url.get_secret_value(),
+                    heartbeat=HEARTBEAT,
+                    max_msg_size=MAX_MESSAGE,
+                    decode_text=False,
                 )
         self._socket = socket
         reader = asyncio.create_task(self._read(socket), name=f"{self.name} reader")
@@ -75,21 +81,30 @@ class WebSocketTransport:
             self._waiting.pop(id, None)
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        async for message in socket:
-            if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                break
-            data: bytes = message.data.encode() if isinstance(message.data, str) else message.data
-            try:
-                head = wire.parse_notification(data)
-            except ValueError:
-                raise MalformedAnswer(self.name, "a WebSocket message that is not JSON-RPC") from None
-            if head.method is not None:
-                self._on_news()
-            elif (future := self._waiting.get(head.id)) is not None and not future.done():
-                future.set_result(data)
-        self._fail_waiting()
+        error: RpcError | None = None
+        try:
+            async for message in socket:
+                if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                    break
+                self._take(message.data.encode() if isinstance(message.data, str) else message.data)
+                del message  # or it would be held until the next comes
+            over = socket.exception()
+            if isinstance(over, aiohttp.WebSocketError) and over.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+                error = AnswerTooBig(self.name, f"a WebSocket message of more than {MAX_MESSAGE} bytes")
+        finally:
+            self._fail_waiting(error)
 
-    def _fail_waiting(self) -> None:
+    def _take(self, data: bytes) -> None:
+        try:
+            head = wire.parse_notification(data)
+        except ValueError:
+            raise MalformedAnswer(self.name, "a WebSocket message that is not JSON-RPC") from None
+        if head.method is not None:
+            self._on_news()
+        elif (future := self._waiting.get(head.id)) is not None and not future.done():
+            future.set_result(data)
+
+    def _fail_waiting(self, error: RpcError | None = None) -> None:
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(TransportError(self.name, "the WebSocket was closed"))
+                future.set_exception(error or TransportError(self.name, "the WebSocket was closed"))

@@ -8,12 +8,19 @@ Every function raises `ValueError` (msgspec's errors are such) with a text that 
 from __future__ import annotations
 
 from binascii import unhexlify
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from chainwatch.model import ADDRESS_LENGTH, BLOCKS, HASH_LENGTH, LOGS_A_BLOCK, Header, RawLog, to_hex
+
+T = TypeVar("T")
+
+Buffer = bytes | msgspec.Raw
+
+QUANTITY_TEXT = 2 + 64
+"""Characters of a quantity at most: 0x and 256 bits."""
 
 BLOOM_TEXT = 2 + 2 * 256
 """Characters of a bloom: 0x and 256 bytes."""
@@ -55,11 +62,10 @@ class LogFilter(NamedTuple):
 
 
 class WireError(msgspec.Struct):
-    """The error of a JSON-RPC answer."""
+    """The error of a JSON-RPC answer. Its ``data``, which may be anything of any size, is not read."""
 
     code: int = 0
     message: str = ""
-    data: Any = None
 
 
 class Answer(msgspec.Struct):
@@ -114,14 +120,34 @@ class WireReceipt(msgspec.Struct):
     logs: list[WireLog]
 
 
-parse_answer = msgspec.json.Decoder(Answer).decode
-parse_answers = msgspec.json.Decoder(Answer | list[Answer]).decode
-parse_notification = msgspec.json.Decoder(Notification).decode
-parse_logs_answer = msgspec.json.Decoder(LogsAnswer).decode
-parse_logs = msgspec.json.Decoder(list[WireLog]).decode
-parse_header = msgspec.json.Decoder(WireHeader).decode
-parse_receipts = msgspec.json.Decoder(list[WireReceipt]).decode
-parse_text = msgspec.json.Decoder(str).decode
+class WireTransactions(msgspec.Struct):
+    """The field of a block that names its transactions."""
+
+    transactions: list[str]
+
+
+def _parser(decoder: msgspec.json.Decoder[T]) -> Callable[[Buffer], T]:
+    decode = decoder.decode
+
+    def parse(data: Buffer) -> T:
+        try:
+            return decode(data)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+    return parse
+
+
+parse_answer = _parser(msgspec.json.Decoder(Answer))
+parse_answers = _parser(msgspec.json.Decoder(Answer | list[Answer]))
+parse_notification = _parser(msgspec.json.Decoder(Notification))
+parse_logs_answer = _parser(msgspec.json.Decoder(LogsAnswer))
+parse_logs = _parser(msgspec.json.Decoder(list[WireLog]))
+parse_header = _parser(msgspec.json.Decoder(WireHeader))
+parse_receipt = _parser(msgspec.json.Decoder(WireReceipt))
+parse_receipts = _parser(msgspec.json.Decoder(list[WireReceipt]))
+parse_transactions = _parser(msgspec.json.Decoder(WireTransactions))
+parse_text = _parser(msgspec.json.Decoder(str))
 
 _encode = msgspec.json.encode
 
@@ -133,9 +159,9 @@ def request_body(calls: Sequence[tuple[int, Call]]) -> bytes:
 
 
 def quantity(text: str) -> int:
-    """The integer of a ``0x…`` quantity."""
-    if text[:2] != "0x":
-        raise ValueError("a quantity does not begin with 0x")
+    """The integer of a ``0x…`` quantity of up to 256 bits."""
+    if text[:2] != "0x" or len(text) > QUANTITY_TEXT:
+        raise ValueError("a quantity does not begin with 0x, or has more than 256 bits")
     return int(text, 16)
 
 
@@ -170,14 +196,16 @@ def to_bloom(wire: WireHeader) -> int | None:
     return int(text, 16) if text is not None and len(text) == BLOOM_TEXT else None
 
 
-def to_raw_logs(
-    wires: Sequence[WireLog], first: int, last: int, addresses: Sequence[bytes] | None
-) -> list[RawLog]:
+def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, wanted: LogFilter | None) -> list[RawLog]:
     """``wires`` in (block, log index) order; timestamp 0 where the node gave none.
 
-    Refused is what nobody asked for: a log outside ``first``..``last`` or of an address not in ``addresses`` (None: any),
-    a removed one, two with the same position, two blocks of the same number.
+    Refused is what nobody asked for: a log outside ``first``..``last``, or one that ``wanted`` does not fit (None: any
+    does), a removed one, two with the same position, two blocks of the same number.
     """
+    addresses = wanted.addresses if wanted else None
+    kinds = wanted.topics[0] if wanted and wanted.topics else None
+    topic0s = None if kinds is None else frozenset(kinds)
+    selective = wanted is not None and len(wanted.topics) > 1
     addresses_by_text: dict[str, bytes] = {}
     blocks: dict[str, _Block] = {}
     numbers: set[int] = set()
@@ -206,10 +234,13 @@ def to_raw_logs(
         index = quantity(wire.log_index)
         if index >= LOGS_A_BLOCK:
             raise ValueError(f"a log index over {LOGS_A_BLOCK - 1}")
+        if topic0s is not None and (not topics or topics[0] not in topic0s):
+            raise ValueError("a log with a first topic that was not asked for")
         data = unhexlify(wire.data[2:])
-        logs.append(
-            new_log((block.number, block.hash, block.timestamp, index, tx_hash, address, topics, data))
-        )
+        log = new_log((block.number, block.hash, block.timestamp, index, tx_hash, address, topics, data))
+        if selective and wanted is not None and not wanted.matches(log):
+            raise ValueError("a log with topics that were not asked for")
+        logs.append(log)
         position = (block.number, index)
         in_order = in_order and before < position
         before = position

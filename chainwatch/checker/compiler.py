@@ -100,13 +100,13 @@ class _Compiler:
         if self.problems or opening is None or opening_event is None:
             raise FlowError(self.problems)
         key_paths = self._key_paths(settings.opens, opening_event)
-        on = opening.only_on
         return Flow(
             name=settings.name,
             opening=opening,
             expected=tuple(expected),
-            origins=(on,) if on else tuple(self.contract_networks(opening.contract)),
+            origins=self._origins(),
             orphan_grace=int(settings.orphan_grace),
+            clock_skew=int(settings.clock_skew),
             orphan_severity=settings.orphan_severity,
             lookback=int(settings.lookback),
             openings_may_repeat=settings.repeat == "allow",
@@ -134,7 +134,7 @@ class _Compiler:
             event=event,
             key=self._key(settings, event, at),
             facts=tuple(facts),
-            only_on=settings.on,
+            only_on=frozenset([settings.on]) if settings.on is not None else None,
             where=self._condition(settings.where, event, None, (*at, "where")),
             checks=self._checks(settings.verify, event, at),
             read_later=read_later,
@@ -164,12 +164,42 @@ class _Compiler:
             facts=tuple(facts),
             where=self._condition(settings.where, event, None, (*at, "where")),
             checks=self._checks(settings.verify, event, at),
+            only_on=self._allowed_on(on),
             expected_on=on,
             within=int(settings.within),
             severity=settings.severity,
             assertion=assertion,
             may_repeat=repeat == "allow",
+            away_from=self._away_from(settings),
         )
+
+    def _origins(self) -> tuple[str, ...]:
+        """The networks on which a transfer can open."""
+        opens = self.settings.opens
+        return (
+            (opens.on,)
+            if opens.on
+            else tuple(self.contract_networks(opens.contract or self.settings.contract))
+        )
+
+    def _allowed_on(self, on: str) -> frozenset[str] | None:
+        """The networks on which a step expected on ``on`` counts; None where only the transfer itself can tell."""
+        if on == "origin":
+            return frozenset(self._origins())
+        if on != "destination":
+            return frozenset([on])
+        destination = self.settings.opens.destination
+        return frozenset([destination]) if destination in self.networks and destination is not None else None
+
+    def _away_from(self, settings: StepSettings) -> str:
+        """The network that is the origin of all that `settings` follows, where the event can be seen elsewhere too."""
+        origins = self._origins()
+        if settings.origin is not None:
+            origins = (settings.origin,) if settings.origin in self.networks else ()
+        if settings.on != "destination" or len(origins) != 1 or self._allowed_on(settings.on) is not None:
+            return ""
+        places = self.contract_networks(settings.contract or self.settings.contract)
+        return origins[0] if set(places) - set(origins) else ""
 
     def _named_facts(
         self, settings: OpeningSettings | StepSettings, event: AbiEvent, at: tuple[str | int, ...]

@@ -7,7 +7,7 @@ change when others arrive, so that it keeps its identity whatever is seen first 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from chainwatch.checker.flow import AMOUNT, ASSET, FAILED_CHECKS, UNKNOWN_NETWORK, Flow, Step
@@ -33,6 +33,8 @@ class Finding(NamedTuple):
     events: tuple[Occurrence, ...]
     due_at: int | None = None
     check: str | None = None
+    beside: tuple[Occurrence, ...] = ()
+    """Those of ``events`` that explain it, but are not what is wrong."""
 
 
 def overdue(
@@ -72,11 +74,29 @@ def overdue(
 
 
 def orphan(
-    flow: Flow, transfer: Transfer, step: Step, event: Occurrence, origin: str, ends_at: int | None
+    flow: Flow,
+    transfer: Transfer,
+    step: Step,
+    event: Occurrence,
+    origin: str,
+    ends_at: int | None,
+    later: Occurrence | None = None,
 ) -> Finding:
-    """``event`` is a step that no opening step asked for by the end of the grace; ``ends_at`` is when one did after all."""
+    """``event`` is a step that no opening step asked for by the end of the grace; ``ends_at`` is when one did after all.
+
+    ``later`` is an opening step that came too late to have funded it.
+    """
 
     def explain() -> tuple[str, str]:
+        if later is not None:
+            return (
+                f"{transfer.flow}: {step.name} on {event.network} came before {flow.opening.name} on {later.network}, "
+                f"which cannot have funded it: {_short(transfer.key)}",
+                f"{flow.opening.name} was seen on {later.network} {_duration(later.timestamp - event.timestamp)} after "
+                f"{step.name} on {event.network}; the networks' clocks may differ by {_duration(flow.clock_skew)}. A forged "
+                f"message that took the identity of the next true one? The transfer is disputed until a person "
+                f"resolves this alert.",
+            )
         where = origin or "any origin network"
         return (
             f"{transfer.flow}: {step.name} on {event.network} without {flow.opening.name} on {where}: "
@@ -94,7 +114,8 @@ def orphan(
         event.timestamp + flow.orphan_grace,
         ends_at,
         explain,
-        (event,),
+        (event,) if later is None else (event, later),
+        beside=() if later is None else (later,),
     )
 
 
@@ -209,6 +230,22 @@ def _mismatch(
 
 # --- from findings to signals -------------------------------------------------------------------------
 
+_DISPUTES = frozenset({"TransferOrphan", "TransferMismatch", "TransferRepeated"})
+
+
+def is_dispute(alertname: str) -> bool:
+    """Whether a transfer with such an alert cannot be called settled until a person has looked at it."""
+    return alertname in _DISPUTES
+
+
+def disputes(transfer: Transfer, findings: Sequence[Finding], raised: Mapping[str, Raised]) -> list[Raised]:
+    """What stands ``raised`` by those of ``findings`` that dispute ``transfer`` and that the chain has not ended."""
+    return [
+        raised[_name(_labels(transfer, one))]
+        for one in findings
+        if one.ends_at is None and is_dispute(one.alertname)
+    ]
+
 
 def differences(
     flow: Flow,
@@ -221,30 +258,75 @@ def differences(
     """What stands raised by ``findings``, and the signals that lead there from what ``transfer`` had raised.
 
     What no longer holds, and never held by what is known now, ends at ``now`` (chain time) with the reason ``cause``.
+    What a person resolved stays resolved while the same events are wrong.
     """
     before = dict(transfer.raised)
     raised: dict[str, Raised] = {}
     signals: list[Signal] = []
     for finding in findings:
         labels = _labels(transfer, finding)
-        name = "/".join(
-            labels.get(k, "") for k in ("alertname", "step", "destination", "origin", "check", "severity")
-        )
+        name = _name(labels)
         if name in raised:
             continue  # several events with the same mistake are one alert
-        told = zlib.crc32(b"".join(e.tx_hash for e in finding.events))
-        current = Raised(labels, finding.starts_at, finding.ends_at, told)
+        wrong = [e for e in finding.events if e not in finding.beside]
+        current = Raised(
+            labels, finding.starts_at, finding.ends_at, _version(finding.events), _version(wrong)
+        )
+        known = before.pop(name, None)
+        if finding.ends_at is None and (resolved := _resolved(known, before, name, current)) is not None:
+            raised[name] = resolved
+            continue
         raised[name] = current
-        if before.pop(name, None) != current:
+        if known is None or not _says_the_same(known, current):
             reason = LATE if finding.ends_at is not None else ""
             annotations = _annotations(flow, finding, opened_at)
             signals.append(Signal(labels, finding.starts_at, annotations, finding.ends_at, reason))
-    signals += [
-        Signal(gone.labels, gone.starts_at, {}, max(now, gone.starts_at), cause)
-        for gone in before.values()
-        if gone.ends_at is None
-    ]
+    signals += endings(before.values(), now, cause)
+    if transfer.occurrences:  # what a reorg takes may come back: it is not for anybody to resolve it again
+        raised |= {name: gone for name, gone in before.items() if gone.by_hand}
     return raised, signals
+
+
+def endings(raised: Iterable[Raised], now: int, cause: str) -> list[Signal]:
+    """The signals that end those of ``raised`` that stand, at ``now`` (chain time) with the reason ``cause``."""
+    return [
+        Signal(one.labels, one.starts_at, {}, max(now, one.starts_at), cause)
+        for one in raised
+        if one.ends_at is None
+    ]
+
+
+def _resolved(known: Raised | None, before: dict[str, Raised], name: str, current: Raised) -> Raised | None:
+    """What a person resolved that is ``current`` again, perhaps with another severity; takes it out of ``before``."""
+    if known is None:
+        condition = name.rpartition("/")[0]
+        other = next((n for n, r in before.items() if r.by_hand and n.rpartition("/")[0] == condition), None)
+        known = before.pop(other) if other is not None else None
+    if known is None or not known.by_hand:
+        return None
+    same = known.wrong == current.wrong if known.wrong else known.version == current.version
+    return known if same else None
+
+
+def _says_the_same(known: Raised, current: Raised) -> bool:
+    """Whether nobody need be told of ``current``. ``wrong`` does not count: older versions did not keep it."""
+    return not known.by_hand and (known.labels, known.starts_at, known.ends_at, known.version) == (
+        current.labels,
+        current.starts_at,
+        current.ends_at,
+        current.version,
+    )
+
+
+def _version(events: Iterable[Occurrence]) -> int:
+    return zlib.crc32(b"".join(e.tx_hash for e in events))
+
+
+def _name(labels: Mapping[str, str]) -> str:
+    """What tells a condition from the others of its transfer."""
+    return "/".join(
+        labels.get(k, "") for k in ("alertname", "step", "destination", "origin", "check", "severity")
+    )
 
 
 def _labels(transfer: Transfer, finding: Finding) -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -42,6 +42,10 @@ UNKNOWN_NETWORK = "?"
 """Marks a value that names no configured network, as in ``?1869640809``."""
 
 
+StepPlace: TypeAlias = tuple[str, str, str]
+"""Where events of a step happen: network, contract and the event's signature."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of a flow, ready to take events."""
@@ -52,8 +56,8 @@ class Step:
     event: AbiEvent
     key: tuple[Callable[[Event], str], ...]
     facts: tuple[tuple[str, Callable[[Event], Any]], ...]
-    only_on: str | None = None
-    """Events on other networks do not count."""
+    only_on: frozenset[str] | None = None
+    """Events on other networks do not count; None where the configuration alone leaves every network."""
     where: Condition | None = None
     checks: tuple[tuple[str, Verify], ...] = ()
     """Built-in checks of this step's events, by name."""
@@ -65,13 +69,22 @@ class Step:
     severity: str = ""
     assertion: Condition | None = None
     may_repeat: bool = False
+    away_from: str = ""
+    """Where it counts only when an opening step asks for it: the one network from which the configuration lets transfers
+    come, so that what arrives there is of other transfers, such as those of the other direction."""
+
+    def counts_on(self, network: str, claimed: str) -> bool:
+        """Whether an event seen on ``network`` can be this step; ``claimed`` is the origin that it names, or empty."""
+        if self.only_on is not None and network not in self.only_on:
+            return False
+        return self.expected_on != "origin" or claimed in ("", network)
 
     def occurrence(self, event: Event) -> tuple[str, Occurrence] | None:
         """The transfer's key and the occurrence of this step that ``event`` is; None when it does not count.
 
         Raises `EvaluationError` when the event lacks a value that the configuration names.
         """
-        if self.only_on is not None and event.network != self.only_on:
+        if self.only_on is not None and event.network not in self.only_on:
             return None
         facts: dict[str, Any] = {}
         if self.where is not None and not self.where.evaluate(event):
@@ -80,6 +93,8 @@ class Step:
             facts[EXCLUDED] = True  # remembered, so that the steps that follow it are no orphans
         for name, get in self.facts:
             facts[name] = get(event)
+        if self.expected_on == "origin" and not self.counts_on(event.network, facts.get(ORIGIN, "")):
+            return None
         if self.assertion is not None:
             facts |= self.assertion.facts(event)
         for assertion in self.read_later:
@@ -105,6 +120,8 @@ class Flow:
     origins: tuple[str, ...]
     """The networks on which a transfer can open."""
     orphan_grace: int
+    clock_skew: int
+    """Seconds by which the networks' clocks may differ."""
     orphan_severity: str
     lookback: int
     openings_may_repeat: bool
@@ -115,6 +132,11 @@ class Flow:
     steps: Mapping[str, Step] = field(default_factory=dict)
     reads: Mapping[str, frozenset[FieldPath]] = field(default_factory=dict)
     """By the signatures of its events, the values that the flow reads."""
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """The opening step, then the expected ones."""
+        return (self.opening, *self.expected)
 
     def search_topics(self, keys: Sequence[str]) -> list[tuple[bytes, ...] | None]:
         """The topics after the first by which ``eth_getLogs`` finds the opening events of ``keys`` (and perhaps others).
@@ -152,7 +174,7 @@ def extract(
     found: dict[tuple[str, str], list[Occurrence]] = {}
     troubles: list[Signal] = []
     for event in events:
-        hits: list[tuple[Step, str, Occurrence]] = []
+        hits: list[_Hit] = []
         for step in steps.get((event.contract, event.signature), ()):
             try:
                 hit = step.occurrence(event)
@@ -161,13 +183,47 @@ def extract(
                 continue
             if hit is not None:
                 hits.append((step, *hit))
-        for step, key, occurrence in hits:
-            if EXCLUDED in occurrence.facts and any(
-                h is not step and h.flow == step.flow for h, _, _ in hits
-            ):
-                continue  # one event for both ends, told apart by ``where``: it is the other step
+        for hit in hits if len(hits) < 2 else _told_apart(hits):
+            step, key, occurrence = hit
             found.setdefault((step.flow, key), []).append(occurrence)
     return Extracted(found, troubles)
+
+
+_Hit = tuple[Step, str, Occurrence]
+"""A step that an event is, the transfer's key, the occurrence."""
+
+
+def _told_apart(hits: Sequence[_Hit]) -> list[_Hit]:
+    """``hits`` of one event without those that others of the same flow show to be none."""
+    return [hit for hit in hits if not any(_rules_out(other, hit) for other in hits if other is not hit)]
+
+
+def _rules_out(other: _Hit, hit: _Hit) -> bool:
+    """Whether the event is the step ``other`` and so cannot be ``hit``: one event serves for both ends of a transfer."""
+    (step, key, occurrence), (other_step, other_key, other_occurrence) = hit, other
+    if step.flow != other_step.flow:
+        return False
+    if EXCLUDED in occurrence.facts:
+        return True  # told apart by ``where``
+    if key != other_key or EXCLUDED in other_occurrence.facts:
+        return False
+    if not step.expected_on:  # an opening step that names another origin is what arrived from there
+        return is_stray_opening(occurrence)
+    opens_here = not other_step.expected_on and not is_stray_opening(other_occurrence)
+    return opens_here and expected_network(step, other_occurrence) != occurrence.network
+
+
+def is_stray_opening(opening: Occurrence) -> bool:
+    """Whether an opening step names another network as its origin than the one on which it was seen."""
+    return opening.facts.get(ORIGIN, opening.network) != opening.network
+
+
+def expected_network(step: Step, opening: Occurrence) -> str:
+    """The network on which ``opening`` asks for ``step``; empty or marked as unknown where that is none."""
+    if step.expected_on == "destination":
+        destination: str = opening.facts.get(DESTINATION, "")
+        return destination
+    return opening.network if step.expected_on == "origin" else step.expected_on
 
 
 def sift(steps: Mapping[tuple[str, str], Sequence[Step]], batch: Batch) -> SiftedBatch:

@@ -16,8 +16,18 @@ import msgspec
 from chainwatch import model
 from chainwatch.checker import finding
 from chainwatch.checker.finding import LATE, Finding
-from chainwatch.checker.flow import DESTINATION, EXCLUDED, FAILED_CHECKS, ORIGIN, UNKNOWN_NETWORK, Flow, Step
-from chainwatch.model import Occurrence, Raised, Signal, Transfer
+from chainwatch.checker.flow import (
+    DESTINATION,
+    EXCLUDED,
+    FAILED_CHECKS,
+    ORIGIN,
+    UNKNOWN_NETWORK,
+    Flow,
+    Step,
+    StepPlace,
+    expected_network,
+)
+from chainwatch.model import DISPUTED, RESOLVED, Occurrence, Raised, Signal, Transfer
 
 __all__ = [
     "IN_TIME",
@@ -28,6 +38,7 @@ __all__ = [
     "Settled",
     "StepView",
     "World",
+    "resolved_by_hand",
     "settle",
     "step_views",
     "with_events",
@@ -40,15 +51,39 @@ OPENING = "!opening"
 SEARCH = "search "
 """With the origin's name behind it, the network of that deadline while the origin's earlier blocks are looked through."""
 
+FILLING = "filling "
+"""With a network's name behind it, the network of a deadline that waits until blocks that were read before something in
+them was watched are read again."""
+
 REORG = "reorg"
 IN_TIME = "in time"
 
 
+class Watched(NamedTuple):
+    """The first block in which a step's events are watched, and its time.
+
+    ``unread_until``: blocks up to that time, read before they were watched, are still to be read again; None for none.
+    """
+
+    block: int
+    timestamp: int
+    unread_until: int | None = None
+
+
 class World(NamedTuple):
-    """How far networks have been read, by name: ``seen`` until which chain time, ``first`` watched block and its time."""
+    """How far networks have been read, by name: ``seen`` until which chain time, ``first`` block and its time.
+
+    ``watched`` is for the steps that are not watched since their network's first block.
+    """
 
     seen: Mapping[str, int]
     first: Mapping[str, tuple[int, int]]
+    watched: Mapping[StepPlace, Watched] = {}
+
+    def watch_of(self, network: str, step: Step) -> Watched:
+        """Since when events of ``step`` are watched on ``network``."""
+        known = self.watched.get((network, step.contract, step.event.signature))
+        return known or Watched(*self.first.get(network, (0, 0)))
 
 
 class Settled(NamedTuple):
@@ -86,17 +121,23 @@ def settle(flow: Flow, transfer: Transfer, world: World, now: int, cause: str = 
 
     ``now`` is the chain time (seconds) at which a condition that no longer holds ends, ``cause`` the reason given for it.
     """
+    transfer = _without_uncounted(flow, transfer)
     judge = _Judge(flow, transfer, world)
     judge.judge()
     raised: dict[str, Raised] = transfer.raised
     signals: list[Signal] = []
+    status = judge.status
     if raised or judge.findings:
         raised, signals = finding.differences(flow, transfer, judge.findings, judge.opened_at, now, cause)
+        if held := _held(transfer.raised, raised, judge.deadlines):
+            raised |= held
+            signals = [s for s in signals if all(s.labels != one.labels for one in held.values())]
+        status = _disputed_or(status, finding.disputes(transfer, judge.findings, raised))
     after = Transfer(
         flow=transfer.flow,
         key=transfer.key,
         id=transfer.id,
-        status=judge.status,
+        status=status,
         origin=judge.origin,
         destination=judge.destination,
         opened_at=judge.opened_at,
@@ -106,6 +147,77 @@ def settle(flow: Flow, transfer: Transfer, world: World, now: int, cause: str = 
         deadlines=judge.deadlines,
     )
     return Settled(after, signals)
+
+
+def resolved_by_hand(transfer: Transfer, alerts: Iterable[Mapping[str, str]], at: int) -> Transfer:
+    """``transfer`` after a person has ended those of its alerts that have these labels, at ``at`` (Unix seconds).
+
+    They stay ended for as long as the same events are all that is wrong, however often it is judged.
+    """
+    wanted = list(alerts)
+    raised = {
+        name: msgspec.structs.replace(one, ends_at=max(at, one.starts_at), by_hand=True)
+        if one.ends_at is None and one.labels in wanted
+        else one
+        for name, one in transfer.raised.items()
+    }
+    status = transfer.status
+    if status in (DISPUTED, "orphan"):
+        some = [one for one in raised.values() if finding.is_dispute(one.labels["alertname"])]
+        overdue = any(
+            one.labels["alertname"] == "TransferOverdue" for one in raised.values() if _is_standing(one)
+        )
+        waits = any(step != OPENING for step in transfer.deadlines)
+        base = "overdue" if overdue else "open" if waits else status
+        status = _disputed_or(base, [one for one in some if _is_standing(one)])
+    return msgspec.structs.replace(transfer, raised=raised, status=status)
+
+
+def _is_standing(raised: Raised) -> bool:
+    return raised.ends_at is None or raised.by_hand
+
+
+def _disputed_or(status: str, disputes: Sequence[Raised]) -> str:
+    """How a transfer stands that would be ``status`` but for what is, or was until a person resolved it, in dispute."""
+    if any(not one.by_hand for one in disputes):
+        return status if status == "orphan" else DISPUTED
+    if disputes and status not in ("open", "overdue"):
+        return RESOLVED
+    return status
+
+
+def _without_uncounted(flow: Flow, transfer: Transfer) -> Transfer:
+    """``transfer`` without the events that count no more by the flow as it is configured now."""
+    for occurrence in transfer.occurrences:
+        step = flow.steps.get(occurrence.step)
+        if step is not None and not step.counts_on(occurrence.network, _claimed(step, occurrence)):
+            break
+    else:
+        return transfer
+    kept = tuple(
+        o
+        for o in transfer.occurrences
+        if (step := flow.steps.get(o.step)) is None or step.counts_on(o.network, _claimed(step, o))
+    )
+    return msgspec.structs.replace(transfer, occurrences=kept)
+
+
+def _held(
+    before: Mapping[str, Raised], now: Mapping[str, Raised], deadlines: Mapping[str, tuple[str, int]]
+) -> dict[str, Raised]:
+    """What of ``before`` nobody can say to be over, since what would end it is being looked for in earlier blocks."""
+    sought = {step for step, (network, _) in deadlines.items() if network.startswith((SEARCH, FILLING))}
+    return {
+        name: one
+        for name, one in before.items()
+        if name not in now and one.ends_at is None and sought and _awaits(one) in sought
+    }
+
+
+def _awaits(raised: Raised) -> str | None:
+    """The step whose coming would end ``raised``."""
+    names = {"TransferOrphan": OPENING, "TransferOverdue": raised.labels.get("step")}
+    return names.get(raised.labels["alertname"])
 
 
 class StepView(NamedTuple):
@@ -128,7 +240,7 @@ def step_views(flow: Flow, transfer: Transfer) -> list[StepView]:
         return []
     views = []
     for step in flow.expected:
-        network = _expected_network(step, openings[0])
+        network = expected_network(step, openings[0])
         due_at = openings[0].timestamp + step.within
         event = None
         for asked, some in _groups(step, events, openings):
@@ -185,11 +297,18 @@ class _Judge:
             first = None
             for asked, events in _groups(step, self.events, openings):
                 if asked is None:
-                    self._judge_unasked(step, events)
+                    self._judge_stray(step, events, openings)
                     continue
-                was_orphan = self._judge_wait(step, asked, events[0])
                 if tracked:
                     first = first or events[0]
+                if self._cannot_have_funded(asked, events[0]):
+                    verdict = self._judge_unasked(step, events, asked)
+                    if verdict != "unopened":
+                        if tracked and verdict == "orphan":
+                            self._judge_assertion(step, asked, destination, events)
+                        continue
+                was_orphan = self._judge_wait(step, asked, events[0])
+                if tracked:
                     self._judge_asked(step, asked, destination, events, was_orphan=was_orphan)
             if tracked:
                 self._judge_deadline(step, opening, destination, first)
@@ -200,15 +319,18 @@ class _Judge:
         self, step: Step, opening: Occurrence, destination: str, event: Occurrence | None
     ) -> None:
         """Whether ``event``, the first of ``step``, came in time; while it is missing, whether its time is over (S5)."""
-        network = _expected_network(step, opening)
+        network = expected_network(step, opening)
         due_at = opening.timestamp + step.within
-        if event is not None:
-            if event.timestamp > due_at:
-                self.findings.append(
-                    finding.overdue(self.transfer, step, network, opening, destination, event)
-                )
-        elif self._before_watch(opening, network):
+        watched = self.world.watch_of(network, step)
+        if event is not None and event.timestamp <= due_at:
             return
+        if event is None and watched.block > 0 and opening.timestamp < watched.timestamp:
+            return  # it may have come when nobody watched
+        if watched.unread_until is not None and opening.timestamp <= watched.unread_until:
+            self.deadlines[step.name] = (FILLING + network, due_at)
+            self.status = "open" if self.status == "complete" else self.status
+        elif event is not None:
+            self.findings.append(finding.overdue(self.transfer, step, network, opening, destination, event))
         elif self.world.seen.get(network, 0) > due_at:
             self.findings.append(finding.overdue(self.transfer, step, network, opening, destination, None))
             self.status = "overdue"
@@ -217,11 +339,28 @@ class _Judge:
             if self.status == "complete":
                 self.status = "open"
 
-    def _before_watch(self, opening: Occurrence, network: str) -> bool:
-        """Whether ``opening`` was found in blocks before the watched ones, and its step on ``network`` may be there too."""
-        first_block, _ = self.world.first.get(opening.network, (0, 0))
-        _, watched_from = self.world.first.get(network, (0, 0))
-        return opening.block < first_block and opening.timestamp < watched_from
+    def _cannot_have_funded(self, opening: Occurrence, event: Occurrence) -> bool:
+        """Whether ``opening`` is later than ``event``, which names it, by more than clocks differ."""
+        return opening.timestamp > event.timestamp + self.flow.clock_skew
+
+    def _judge_stray(self, step: Step, events: Sequence[Occurrence], openings: Sequence[Occurrence]) -> None:
+        """Judge ``events`` of ``step`` that no opening step asks for; a log that is another step already is no stray."""
+        counted = self._counted(openings)
+        if strays := [event for event in events if _place(event) not in counted]:
+            self._judge_unasked(step, strays)
+        elif (opening := counted[_place(events[0])]).timestamp > events[0].timestamp:
+            self._judge_wait(step, opening, events[0])
+
+    def _counted(self, openings: Sequence[Occurrence]) -> dict[tuple[str, int, int], Occurrence]:
+        """The logs that are opening steps or steps that these ask for, each with its opening step."""
+        counted = {
+            _place(event): asked
+            for step in self.flow.expected
+            for asked, events in _groups(step, self.events, openings)
+            if asked is not None
+            for event in events
+        }
+        return counted | {_place(opening): opening for opening in openings}
 
     def _judge_wait(self, step: Step, opening: Occurrence, first: Occurrence) -> bool:
         """Whether ``first``, the event of ``step`` that ``opening`` asks for, was an orphan until that came."""
@@ -249,6 +388,12 @@ class _Judge:
             self.findings.append(finding.repeated(self.transfer, step, origin, place, events))
         for event in events:
             self._judge_content(step, event)
+        self._judge_assertion(step, opening, destination, events)
+
+    def _judge_assertion(
+        self, step: Step, opening: Occurrence, destination: str, events: Sequence[Occurrence]
+    ) -> None:
+        for event in events:
             wrong = finding.failed_assertion(self.transfer, step, opening, event, destination)
             if wrong is not None:
                 self.findings.append(wrong)
@@ -268,7 +413,7 @@ class _Judge:
         steps = self._steps()
         if not steps:
             return
-        claims = [o.facts[ORIGIN] for o in steps if ORIGIN in o.facts]
+        claims = [claimed for o in steps if (claimed := _claimed(self.flow.steps[o.step], o))]
         self.origin = claims[0] if claims else self._origin_of(steps[0]) or None
         self.destination = steps[0].network
         verdicts = {
@@ -278,14 +423,16 @@ class _Judge:
         }
         self.status = next((v for v in ("orphan", "open", "unopened") if v in verdicts), "untracked")
 
-    def _judge_unasked(self, step: Step, events: Sequence[Occurrence]) -> str:
-        """Judge ``events`` of ``step``, on one network and from one origin, that no opening step asks for.
+    def _judge_unasked(
+        self, step: Step, events: Sequence[Occurrence], later: Occurrence | None = None
+    ) -> str:
+        """Judge ``events`` of ``step``, on one network and from one origin, that no opening step asked for.
 
+        ``later`` is one that asks for them, but came too late to have funded them.
         Returns ``untracked``, ``open`` (held), ``unopened`` or ``orphan``.
         """
         first = events[0]
-        claimed, only = _claimed(first), self.flow.opening.only_on
-        if claimed.startswith(UNKNOWN_NETWORK) or (claimed and only and claimed != only):
+        if later is None and self._is_elsewhere(step, first):
             return "untracked"
         for event in events:
             self._judge_content(step, event)
@@ -294,16 +441,27 @@ class _Judge:
             if self.world.seen.get(network, 0) <= due_at:
                 self._keep_earliest(network, due_at)
                 return "open"
+        for network in self._origins_of(first):
+            if self._may_open_unread(first, network):
+                self._keep_earliest(FILLING + network, due_at)
+                return "open"
         if self._unsearchable(first):
             return "unopened"
         if self._may_open_before(first) and not self.transfer.searched:
             self._keep_earliest(SEARCH + self._origins_of(first)[0], due_at)
             return "open"
         origin = self._origin_of(first)
-        self.findings.append(finding.orphan(self.flow, self.transfer, step, first, origin, None))
+        self.findings.append(finding.orphan(self.flow, self.transfer, step, first, origin, None, later))
         if len(events) > 1 and not step.may_repeat:
             self.findings.append(finding.repeated(self.transfer, step, origin, first.network, events))
         return "orphan"
+
+    def _is_elsewhere(self, step: Step, event: Occurrence) -> bool:
+        """Whether ``event`` belongs to transfers that the flow does not watch, such as those of the other direction."""
+        claimed, only = _claimed(step, event), self.flow.opening.only_on
+        if claimed.startswith(UNKNOWN_NETWORK) or (claimed and only and claimed not in only):
+            return True
+        return event.network == step.away_from
 
     def _judge_content(self, step: Step, event: Occurrence) -> None:
         """What is wrong with the event by itself, whatever else is known."""
@@ -314,22 +472,39 @@ class _Judge:
 
     def _unsearchable(self, event: Occurrence) -> bool:
         """Whether the opening step of ``event`` may lie where nobody can look for it."""
-        return self.flow.search is None and self._may_open_before(event)
+        can_look = self.flow.search is not None and self.flow.lookback
+        return not can_look and self._may_open_before(event)
+
+    def _may_open_unread(self, event: Occurrence, network: str) -> bool:
+        """Whether the opening step of ``event`` may lie on ``network`` in blocks that are still to be read again."""
+        unread_until = self.world.watch_of(network, self.flow.opening).unread_until
+        if unread_until is None:
+            return False
+        return not self.flow.lookback or event.timestamp <= unread_until + self.flow.lookback
 
     def _may_open_before(self, event: Occurrence) -> bool:
         """Whether the opening step of ``event`` may lie before the first block watched on one of its origins.
 
         The first step on the same network decides for those that follow it.
         """
-        if not self.flow.lookback:
-            return False
-        place = event.network, _claimed(event)
-        first = next(o for o in self._steps() if (o.network, _claimed(o)) == place)
+        steps = self.flow.steps
+        place = event.network, _claimed(steps[event.step], event)
+        first = next(o for o in self._steps() if (o.network, _claimed(steps[o.step], o)) == place)
         for network in self._origins_of(event):
-            block, timestamp = self.world.first.get(network, (0, 0))
-            if block > 0 and first.timestamp <= timestamp + self.flow.lookback:
+            block, timestamp, _ = self.world.watch_of(network, self.flow.opening)
+            reach = self._reach(network, block)
+            if block > 0 and reach and first.timestamp <= timestamp + reach:
                 return True
         return False
+
+    def _reach(self, network: str, watched_from: int) -> int:
+        """How long before ``watched_from`` an opening step on ``network`` may lie, in seconds.
+
+        Without a lookback nowhere, unless its events have been watched for less long than the network.
+        """
+        if self.flow.lookback or watched_from <= self.world.first.get(network, (0, 0))[0]:
+            return self.flow.lookback
+        return max(step.within for step in self.flow.expected)
 
     def _steps(self) -> list[Occurrence]:
         """The events of expected steps, in order."""
@@ -337,9 +512,17 @@ class _Judge:
         return [o for o in self.transfer.occurrences if o.step != opening and o.step in self.flow.steps]
 
     def _origins_of(self, event: Occurrence) -> tuple[str, ...]:
-        """The networks on which the opening step of ``event`` can be, by the event alone."""
-        claimed = _claimed(event)
-        return (claimed,) if claimed else self.flow.origins
+        """The networks on which the opening step of ``event`` can be, by the event alone, whichever step it is."""
+        origins: dict[str, None] = {}
+        for one in self.transfer.occurrences:
+            if (
+                _place(one) == _place(event)
+                and one.step != self.flow.opening.name
+                and one.step in self.flow.steps
+            ):
+                claimed = _claimed(self.flow.steps[one.step], one)
+                origins |= dict.fromkeys((claimed,) if claimed else self.flow.origins)
+        return tuple(origins)
 
     def _origin_of(self, event: Occurrence) -> str:
         """The network from which ``event`` comes, by the event alone; empty where that leaves several."""
@@ -383,23 +566,17 @@ def _groups(
         return [(_asking(openings, step, events[0]), events)]
     groups: dict[tuple[str, str], list[Occurrence]] = {}
     for event in events:
-        groups.setdefault((event.network, _claimed(event)), []).append(event)
+        groups.setdefault((event.network, _claimed(step, event)), []).append(event)
     return [(_asking(openings, step, some[0]), some) for some in groups.values()]
 
 
 def _asking(openings: Sequence[Occurrence], step: Step, event: Occurrence) -> Occurrence | None:
     """The first of ``openings`` that asks for ``event`` to be its ``step``."""
-    claimed = _claimed(event)
+    claimed = _claimed(step, event)
     for opening in openings:
-        if event.network == _expected_network(step, opening) and claimed in ("", opening.network):
+        if event.network == expected_network(step, opening) and claimed in ("", opening.network):
             return opening
     return None
-
-
-def _expected_network(step: Step, opening: Occurrence) -> str:
-    if step.expected_on == "destination":
-        return _destination(opening)
-    return opening.network if step.expected_on == "origin" else step.expected_on
 
 
 def _destination(opening: Occurrence) -> str:
@@ -407,11 +584,12 @@ def _destination(opening: Occurrence) -> str:
     return destination
 
 
-def _claimed(event: Occurrence) -> str:
-    """The network from which ``event`` says that it comes; empty when it does not say."""
+def _claimed(step: Step, event: Occurrence) -> str:
+    """The network from which ``event`` comes as it says, or as its place does; empty when neither says it."""
     claimed: str = event.facts.get(ORIGIN, "")
-    return claimed
+    return event.network if step.expected_on == "origin" and not claimed else claimed
 
 
+_place = attrgetter("network", "block", "log_index")
 _position = attrgetter("step", "network", "block", "log_index")
 _order = attrgetter("timestamp", "network", "block", "log_index", "step")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chainwatch.commands.common import FAILED, looking_at
-from chainwatch.commands.options import Duration, Id, Moment, Severity, as_json, at_most, by, ids
+from chainwatch.commands.options import Duration, Id, Moment, Severity, as_json, at_most, by, default_to, ids
 
 if TYPE_CHECKING:
     from chainwatch.operations.looking import Look
@@ -48,6 +48,8 @@ def alerts(context: click.Context, /, **wanted: Any) -> None:
     """Alerts, firing and past: list them (as without a command), take them on, end them, have them explained."""
     if context.invoked_subcommand is None:
         _list(context.obj, **wanted)
+    else:
+        default_to(context, wanted)
 
 
 @alerts.command("list")

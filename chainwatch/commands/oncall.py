@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chainwatch.commands.common import looking_at, myself, naming, settings_of
-from chainwatch.commands.options import Duration, Id, Moment, as_json
+from chainwatch.commands.options import Duration, Id, Moment, as_json, default_to
 
 if TYPE_CHECKING:
     from chainwatch.operations.rota import Rota
@@ -22,7 +22,7 @@ def oncall() -> None:
 
 @oncall.command("now")
 @click.argument("schedules", nargs=-1)
-@click.option("--at", type=Moment(), help="Then instead: a date, a time, or Unix seconds.")
+@click.option("--at", type=Moment(ahead=True), help="Then instead: a date, a time, or 2h from now as 2h.")
 @as_json
 @click.pass_obj
 def oncall_now(config: Path, schedules: tuple[str, ...], at: int | None, as_json: bool) -> None:
@@ -39,7 +39,7 @@ def oncall_now(config: Path, schedules: tuple[str, ...], at: int | None, as_json
 @oncall.command("next")
 @click.argument("schedules", nargs=-1)
 @click.option("--number", type=click.IntRange(1, 100), default=5, show_default=True, help="So many handoffs.")
-@click.option("--at", type=Moment(), help="After this time instead of now.")
+@click.option("--at", type=Moment(ahead=True), help="After this time instead of now.")
 @as_json
 @click.pass_obj
 def oncall_next(config: Path, schedules: tuple[str, ...], number: int, at: int | None, as_json: bool) -> None:
@@ -69,20 +69,36 @@ def _rota(config: Path, at: float) -> Rota:
 @as_json
 @click.pass_context
 def oncall_override(context: click.Context, as_json: bool) -> None:
-    """List who stands in for whom; `add` and `remove` change it."""
+    """List who stands in for whom (as without a command), `add` to it or `remove` from it."""
+    if context.invoked_subcommand is None:
+        _list_overrides(context.obj, as_json)
+    else:
+        default_to(context, {"as_json": as_json})
+
+
+@oncall_override.command("list")
+@as_json
+@click.pass_obj
+def override_list(config: Path, as_json: bool) -> None:
+    """List who stands in for whom."""
+    _list_overrides(config, as_json)
+
+
+def _list_overrides(config: Path, as_json: bool) -> None:
     from chainwatch.commands.show import people as show
     from chainwatch.operations import rota
 
-    if context.invoked_subcommand is None:
-        with looking_at(context.obj) as look:
-            show.overrides(rota.overrides(look), as_json)
+    with looking_at(config) as look:
+        show.overrides(rota.overrides(look), as_json)
 
 
 @oncall_override.command("add")
 @click.argument("schedule")
 @click.argument("person")
-@click.option("--from", "start", type=Moment(), help="Default: now.")
-@click.option("--until", type=Moment(), help="The end; or give --for.")
+@click.option("--from", "start", type=Moment(ahead=True), help="Default: now.")
+@click.option(
+    "--until", type=Moment(ahead=True), help="The end: a time, or 2h from now as 2h; or give --for."
+)
 @click.option("--for", "seconds", type=Duration(), help="How long, such as 8h.")
 @click.option("--author", help="Who says so. Default: the user's name.")
 @click.pass_obj

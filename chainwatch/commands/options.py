@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,9 +30,15 @@ class Duration(click.ParamType[Any]):
 
 
 class Moment(click.ParamType[Any]):
-    """A date, a time, Unix seconds, or a duration back from now (``24h``) → Unix seconds."""
+    """A date, a time, Unix seconds, or a duration back from now (``24h``) → Unix seconds.
+
+    ``ahead``: a duration counts from now on.
+    """
 
     name = "time"
+
+    def __init__(self, *, ahead: bool = False) -> None:
+        self._direction = 1 if ahead else -1
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
@@ -39,7 +46,7 @@ class Moment(click.ParamType[Any]):
         if re.fullmatch("[0-9]{1,19}", value) and int(value) <= LAST_MOMENT:
             return int(value)
         with contextlib.suppress(ValueError):
-            return int(datetime.now(UTC).timestamp() - _seconds(value))
+            return int(datetime.now(UTC).timestamp() + self._direction * _seconds(value))
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
@@ -81,6 +88,15 @@ Block = click.IntRange(0, 2**32 - 1)
 
 ids = click.argument("ids", type=Id(), nargs=-1, required=True, metavar="ID…")
 """The argument of those that do something to rows."""
+
+
+def default_to(context: click.Context, given: Mapping[str, Any]) -> None:
+    """Options that were ``given`` to a group are the defaults of the subcommand: nothing typed is ignored."""
+    context.default_map = {
+        **(context.default_map or {}),
+        str(context.invoked_subcommand): {name: value for name, value in given.items() if value},
+    }
+
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 """The option that every command with a table has."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from chainwatch.commands.common import FAILED, plan_of
 from chainwatch.commands.options import as_json
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -41,7 +44,24 @@ from chainwatch.commands.options import as_json
 @click.option("--expects", default="", metavar="EVENT", help="With --preset own: the event that must follow.")
 @click.option("--key", default="", help="With --preset own: the argument that both events share.")
 @click.option(
-    "--destination", default="", help="With --preset own: the argument that names the other network."
+    "--network-by",
+    default="",
+    metavar="ATTRIBUTE",
+    help="With --preset own: what names networks in the events: chain_id, or an attribute such as domain.",
+)
+@click.option(
+    "--named",
+    multiple=True,
+    metavar="NETWORK=VALUE",
+    help="With --network-by: what the events call the network (repeatable).",
+)
+@click.option(
+    "--destination",
+    default="",
+    help="With --preset own: the argument of the opening event that names the destination.",
+)
+@click.option(
+    "--origin", default="", help="With --preset own: the argument of the later event that names the origin."
 )
 @click.option("--within", default="", help="With --preset own: the time the transfer may take, such as 30m.")
 @click.option("--yes", is_flag=True, help="Ask nothing: take the default for what is not given.")
@@ -51,11 +71,10 @@ def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
     """Write a commented configuration from a few answers."""
     from chainwatch.operations import init as wizard
 
+    asks_nobody = yes or given["preset"] not in ("", wizard.OWN) or not _is_terminal()
+    prompt: wizard.Prompt = wizard.defaults if asks_nobody else _prompt
     try:
-        answers = wizard.ask(
-            wizard.Given(**given),
-            wizard.defaults if yes or given["preset"] or not sys.stdin.isatty() else _prompt,
-        )
+        answers = wizard.ask(wizard.Given(**given), prompt)
         created = wizard.create(answers, config, force)
     except wizard.InitError as error:
         raise click.UsageError(str(error)) from error
@@ -69,19 +88,23 @@ def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
 
 
 @click.command()
-@click.option("--online", is_flag=True, help="Also ask every endpoint for its chain id, head and log range.")
+@click.option(
+    "--online",
+    "ask",
+    is_flag=True,
+    help="Also ask every endpoint for its chain id, head and log range, and whether each receiver can be reached.",
+)
 @as_json
 @click.pass_obj
-def check(config: Path, online: bool, as_json: bool) -> None:
+def check(config: Path, ask: bool, as_json: bool) -> None:
     """Check the configuration: every mistake at once."""
     from chainwatch.commands.show import watching as show
-    from chainwatch.operations import online as endpoints
-    from chainwatch.operations import rota
+    from chainwatch.operations import online, rota
 
     plan = plan_of(config)
-    found = asyncio.run(endpoints.check(plan)) if online else []
-    show.check(plan, found, rota.gaps_ahead(plan.settings, time.time()), as_json)
-    if any(not endpoint["ok"] for endpoint in found):
+    found, receivers = asyncio.run(online.check(plan)) if ask else ([], [])
+    show.check(plan, found, receivers, rota.gaps_ahead(plan.settings, time.time()), as_json)
+    if any(not one["ok"] for one in (*found, *receivers)):
         sys.exit(FAILED)
 
 
@@ -97,6 +120,19 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "chainwatch", "_CHAINWATCH_COMPLETE").source())
 
 
-def _prompt(question: str, default: str) -> str:
-    answer: str = click.prompt(question, default=default, show_default=bool(default))
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _prompt(question: str, default: str, parse: Callable[[str], T]) -> T:
+    """Ask on the terminal until ``parse`` takes the answer."""
+    from chainwatch.operations.init import InitError
+
+    def parsed(answer: str) -> T:
+        try:
+            return parse(answer)
+        except InitError as error:
+            raise click.UsageError(str(error)) from error
+
+    answer: T = click.prompt(question, default=default, show_default=bool(default), value_proc=parsed)
     return answer

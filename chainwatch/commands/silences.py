@@ -27,8 +27,8 @@ def silences() -> None:
 @silences.command("add")
 @matchers
 @click.option("--for", "seconds", type=Duration(), help="How long. Default: 2h, unless --until is given.")
-@click.option("--start", type=Moment(), help="From then on. Default: now.")
-@click.option("--until", type=Moment(), help="Until then.")
+@click.option("--start", type=Moment(ahead=True), help="From then on. Default: now.")
+@click.option("--until", type=Moment(ahead=True), help="Until then: a time, or 2h from now as 2h.")
 @click.option("--during", multiple=True, metavar="NAME", help="Only within this interval (repeatable).")
 @click.option(
     "--warn",

@@ -33,7 +33,7 @@ def status(config: Path, as_json: bool) -> None:
     multiple=True,
     help="Only these (repeatable).",
 )
-@click.option("--key", help="Only the transfer with this key.")
+@click.option("--key", help="Only transfers whose key begins so, or as an alert shortens it: 0x3c1e…c4d9e1.")
 @click.option("--origin", help="Only transfers from this network.")
 @click.option("--destination", help="Only transfers to this network.")
 @click.option(

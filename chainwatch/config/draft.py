@@ -21,7 +21,7 @@ from chainwatch.config.alerting import (
     LifecycleSettings,
     RouteSettings,
 )
-from chainwatch.config.errors import ConfigError, Problem, expectation
+from chainwatch.config.errors import ConfigError, Problem, expectation, key_text
 from chainwatch.config.flows import FlowSettings, OpeningSettings, StepSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import (
@@ -80,7 +80,13 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "acknowledge": AcknowledgeSettings,
     "alerts": AlertSettings,
 }
+ALSO_SHOWN = 3
+"""Further places that are named where a variable is not set."""
+
 _NOT_IN_FILE = {"name", "attributes"}
+
+MAX_INTEGER_BITS = 256
+"""Nothing on a chain is larger; Python refuses to write down numbers of thousands of digits."""
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)\})?")
 
@@ -101,12 +107,15 @@ class Draft:
     ) -> None:
         self.file = file
         self.problems: list[Problem] = []
+        self._noted: set[Problem] = set()
         self._folder = folder
         self._lines = lines
         self._environ = environ
         self._variables: dict[KeyPath, str] = {}
         self._unset: set[KeyPath] = set()
+        self._unset_variables: dict[str, list[KeyPath]] = {}
         self._data: dict[str, Any] = self._expanded((), dict(data))
+        self._add_unset_variables()
         self.parts = self._valid_parts()
 
     def settings(self) -> Settings:
@@ -118,7 +127,8 @@ class Draft:
     def add(self, path: KeyPath, message: str, hint: str = "") -> None:
         """Note a problem at ``path``. Use `quote` to name a value of the file: it may be secret."""
         problem = Problem(path, self.line_of(path), message, hint)
-        if path not in self._unset and problem not in self.problems:
+        if path not in self._unset and problem not in self._noted:
+            self._noted.add(problem)
             self.problems.append(problem)
 
     def line_of(self, path: KeyPath) -> int:
@@ -169,6 +179,10 @@ class Draft:
             return [self._expanded((*path, index), item) for index, item in enumerate(value)]
         if isinstance(value, str):
             return _VARIABLE.sub(lambda match: self._variable(path, match), value)
+        if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+            self.add(path, f"a number of more than {MAX_INTEGER_BITS} bits")
+            self._unset.add(path)
+            return 0
         return value
 
     def _variable(self, path: KeyPath, match: re.Match[str]) -> str:
@@ -177,13 +191,26 @@ class Draft:
             return "${"
         if name is not None and name in self._environ:
             self._variables[path] = match[0]
+            if SECRET_KEYS.intersection(path) and not self._environ[name].strip():
+                self.add(path, f"expected a secret or URL, found the empty value of {match[0]}")
+                self._unset.add(path)
             return self._environ[name]
         if name is None:
             self.add(path, "expected ${NAME}, an environment variable's name", "write $${ for ${ itself")
         else:
-            self.add(path, f"the environment variable {name} is not set")
+            self._unset_variables.setdefault(name, []).append(path)
         self._unset.add(path)
         return match[0]
+
+    def _add_unset_variables(self) -> None:
+        """One problem for each variable, however often it is used."""
+        for name, paths in self._unset_variables.items():
+            first, *others = dict.fromkeys(paths)
+            also = ", ".join(key_text(path) for path in others[:ALSO_SHOWN])
+            more = f" and {len(others) - ALSO_SHOWN} more" if len(others) > ALSO_SHOWN else ""
+            used = f" (used by {also}{more} too)" if others else ""
+            problem = Problem(first, self.line_of(first), f"the environment variable {name} is not set{used}")
+            self.problems.append(problem)
 
     # --- validation -----------------------------------------------------------------------------------
 

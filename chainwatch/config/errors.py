@@ -39,10 +39,15 @@ class ConfigError(ValueError):
         return f"{place}: {key}{problem.message}{hint}"
 
 
+_PART_MAX = 100
+
+
 def key_text(path: KeyPath) -> str:
     """``flows.connext.expects[0].within``; parts that are no bare TOML keys stand in quotes."""
     text = ""
     for part in path:
+        if isinstance(part, str) and len(part) > _PART_MAX:
+            part = part[:_PART_MAX] + "…"
         if isinstance(part, int):
             text += f"[{part}]"
         else:

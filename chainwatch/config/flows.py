@@ -60,12 +60,14 @@ class StepSettings(Table):
     key: Names | None = Field(default=None, description=_KEY)
     on: Text = Field(
         default="destination",
-        description="Where the step is expected: `origin`, `destination` or a network's name.",
+        description="Where the step is expected: `origin`, `destination` or a network's name. "
+        "Events seen where that cannot be do not count.",
     )
     origin: Text | None = Field(
         default=None,
         description="Where the opening step must have been: a network's name or a path into the arguments. "
-        "Without it an event that has no opening step cannot be told to be an orphan.",
+        "Without it the opening step may have been on any network of its contract, and all of them must be seen past "
+        "the step before it is an orphan.",
     )
     within: PositiveDuration = Field(
         description="Time allowed from the opening step's block; later is `TransferOverdue`."
@@ -104,6 +106,11 @@ class FlowSettings(Table):
     orphan_grace: Duration = Field(
         default=parse_duration("10m"),
         description="How far the origin network must be seen past a step without opening: then it is an orphan.",
+    )
+    clock_skew: Duration = Field(
+        default=parse_duration("2m"),
+        description="How far the clocks of two networks may differ: an opening step that is later than the step "
+        "after it by more cannot have funded that, and the transfer is disputed.",
     )
     orphan_severity: Severity = Field(default="P0", description="Severity of `TransferOrphan`.")
     lookback: Duration = Field(

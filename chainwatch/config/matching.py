@@ -3,6 +3,8 @@
 A value is taken as it stands; ``!=`` before it turns the test round, ``=~`` makes it a regular expression for the whole
 value, ``!~`` both; ``=`` before it says that what follows is to be taken as it stands. Of several values for one label one
 must apply, and none of those turned round may.
+
+Regular expressions are RE2's, as in Alertmanager: they take linear time, whatever stands in a label.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
+import re2
 
 from chainwatch.model import SEVERITY_NAMES
 
@@ -30,20 +33,36 @@ class Matcher(msgspec.Struct, frozen=True):
     not_patterns: tuple[str, ...] = ()
 
     def takes(self, labels: Mapping[str, str]) -> bool:
-        """Whether the label's value passes."""
+        """Whether the label's value passes; none does where a pattern is none."""
         value = labels.get(self.name, "")
-        if value in self.not_values or any(_is_whole(p, value) for p in self.not_patterns):
+        try:
+            if value in self.not_values or any(_is_whole(p, value) for p in self.not_patterns):
+                return False
+            if not self.values and not self.patterns:
+                return True
+            return value in self.values or any(_is_whole(p, value) for p in self.patterns)
+        except NoPattern:
             return False
-        if not self.values and not self.patterns:
-            return True
-        return value in self.values or any(_is_whole(p, value) for p in self.patterns)
 
 
 Matchers = tuple[Matcher, ...]
 
 
+class NoPattern(ValueError):
+    """A text is no regular expression."""
+
+
 def build(match: Mapping[str, Sequence[str]]) -> Matchers:
     """The tests written as label → values. Raises ``ValueError`` for a pattern that is none."""
+    matchers = recall(match)
+    for matcher in matchers:
+        for pattern in (*matcher.patterns, *matcher.not_patterns):
+            _compiled(pattern)
+    return matchers
+
+
+def recall(match: Mapping[str, Sequence[str]]) -> Matchers:
+    """As ``build``, for tests that were stored, perhaps by a version that took other patterns: these take nothing."""
     return tuple(_matcher(name, values) for name, values in sorted(match.items()))
 
 
@@ -83,9 +102,7 @@ def _matcher(name: str, values: Sequence[str]) -> Matcher:
     for text in values:
         operator = next((o for o in OPERATORS if text.startswith(o)), "")
         value = text[len(operator) :]
-        if operator in ("=~", "!~"):
-            _compiled(value)
-        elif name == "severity":
+        if operator in ("", "=", "!=") and name == "severity":
             value = SEVERITY_NAMES.get(value.lower(), value)
         tests[operator or "="].append(value)
     return Matcher(
@@ -106,15 +123,35 @@ def _parts(matcher: Matcher) -> Iterator[str]:
 
 
 def _is_whole(pattern: str, value: str) -> bool:
-    return _compiled(pattern).fullmatch(value) is not None
+    text = value.encode(
+        errors="replace"
+    )  # half a surrogate pair, which no text has, counts as a question mark
+    return _compiled(pattern).fullmatch(text) is not None
 
 
 @lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> re2._Regexp:
+    options = re2.Options()
+    options.log_errors = False
     try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
+        return re2.compile(pattern.encode(), options)
+    except UnicodeEncodeError as error:
+        raise NoPattern(
+            f"not a regular expression: {pattern!r}: {error.reason} at position {error.start}"
+        ) from None
+    except re2.error as error:
+        raise NoPattern(_explained(pattern, error)) from None
+
+
+def _explained(pattern: str, error: re2.error) -> str:
+    """What is wrong with a pattern, and where: RE2 names the part that it could not read."""
+    said = error.args[0] if error.args else b""
+    reason, _, part = (said.decode(errors="replace") if isinstance(said, bytes) else str(said)).partition(
+        ": "
+    )
+    at = len(pattern) if part in ("", pattern) else max(0, pattern.find(part))
+    shown = f" {part!r}" if part != pattern and part else ""
+    return f"not a regular expression: {pattern!r}: {reason}{shown} at position {at} (the syntax is RE2's)"
 
 
 def _quoted(value: str) -> str:

@@ -11,6 +11,7 @@ from chainwatch.config.types import (
     AbiPath,
     Attribute,
     Deployment,
+    Duration,
     PositiveDuration,
     RpcUrl,
     Table,
@@ -37,10 +38,14 @@ class NetworkSettings(Table):
         default=None,
         ge=0,
         le=2**32 - 1,
-        description="First block to read, on the first run only. Default: the head at that time.",
+        description="First block to read, on the first run only. Default: the head at that time; where other networks were "
+        "read before, as far back as transfers under way need.",
     )
     confirmations: StrictInt = Field(
-        default=0, ge=0, description="Blocks to stay behind the head before acting. Reorgs undo either way."
+        default=0,
+        ge=0,
+        le=2**32 - 1,
+        description="Blocks to stay behind the head before acting. Reorgs undo either way.",
     )
     block_time: PositiveDuration | None = Field(
         default=None,
@@ -50,6 +55,11 @@ class NetworkSettings(Table):
         default_factory=lambda given: 20 * given["block_time"] if given.get("block_time") else None,
         description="Age of the head at which the network counts as stalled and its deadlines are held. "
         "Default: 20 × `block_time`; never without it.",
+    )
+    backdated: Duration = Field(
+        default=0.0,
+        description="By how much blocks may be dated back, as those after a sequencer's outage are: while no new block "
+        "comes, deadlines wait that much longer.",
     )
     poll_interval: PositiveDuration = Field(
         default_factory=lambda given: min(max(given.get("block_time") or 1.0, 0.2), 12.0),
@@ -64,11 +74,15 @@ class NetworkSettings(Table):
         description="How far reading may be behind the head, in chain time, until `NetworkLagging`.",
     )
     reorg_window: StrictInt = Field(
-        default=256, ge=1, description="Block headers kept to find the common ancestor of a reorg."
+        default=256,
+        ge=1,
+        le=2**32 - 1,
+        description="Block headers kept to find the common ancestor of a reorg.",
     )
     max_block_range: StrictInt | None = Field(
         default=None,
         ge=1,
+        le=2**32 - 1,
         description="Most blocks in one `eth_getLogs`. Default: found out from the endpoint's answers.",
     )
     request_timeout: PositiveDuration = Field(

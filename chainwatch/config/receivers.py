@@ -14,10 +14,12 @@ from chainwatch.config.types import (
     PositiveDuration,
     Secret,
     Severity,
+    SigningKey,
     Table,
     Text,
 )
 
+_ALLOW_PRIVATE = "Allow loopback and private addresses, which are refused otherwise."
 _PROVIDER = "The kind of channel: `console`, `discord` or `webhook`."
 
 
@@ -51,6 +53,7 @@ class DiscordSettings(_Receiver):
     provider: Literal["discord"] = Field(description=_PROVIDER)
     url: HttpUrl = Field(description="The channel's webhook URL (secret).")
     username: Text | None = Field(default=None, description="Sender's name. Default: as set on Discord.")
+    allow_private: StrictBool = Field(default=False, description=_ALLOW_PRIVATE)
     rate_limit: dict[Severity, AtLeastOne] = Field(
         default={"P0": 10, "P1": 5, "P2": 3, "P3": 1},
         description="Severity → notifications about new alerts a minute, for each source of alerts. What is over comes "
@@ -63,13 +66,14 @@ class WebhookSettings(_Receiver):
 
     provider: Literal["webhook"] = Field(description=_PROVIDER)
     url: HttpUrl = Field(description="Where to POST (secret).")
-    secret: Secret | None = Field(
-        default=None, min_length=1, description="Key of the HMAC-SHA256 signature. Default: not signed."
+    secret: SigningKey | None = Field(
+        default=None,
+        description="Key of the HMAC-SHA256 signature, four characters or more. Default: not signed.",
     )
-    headers: dict[str, Secret] = Field(default={}, description="Further HTTP headers (secret).")
-    allow_private: StrictBool = Field(
-        default=False, description="Allow loopback and private addresses, which are refused otherwise."
+    headers: dict[str, Secret] = Field(
+        default={}, description="Further HTTP headers (secret); none may be empty."
     )
+    allow_private: StrictBool = Field(default=False, description=_ALLOW_PRIVATE)
     timeout: PositiveDuration = Field(
         default=parse_duration("10s"), description="Time to wait for an answer."
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from chainwatch.config.alerting import (
     AcknowledgeSettings,
@@ -28,7 +28,6 @@ from chainwatch.config.receivers import ReceiverSettings
 from chainwatch.config.types import (
     DatabaseUrl,
     PositiveDuration,
-    Secret,
     Table,
     WebLink,
 )
@@ -41,7 +40,7 @@ class StoreSettings(Table):
     """Where events, transfers, alerts and the queues are kept."""
 
     url: DatabaseUrl = Field(
-        default=Secret("sqlite:///chainwatch.db"),
+        default=SecretStr("sqlite:///chainwatch.db"),
         description="Database: `sqlite:///file` (relative to the config file's folder) or "
         "`postgresql://user:password@host/name`.",
         validate_default=True,

@@ -28,6 +28,9 @@ from chainwatch.config.durations import EXAMPLES, parse_duration
 from chainwatch.keccak import checksum_address
 from chainwatch.model import SEVERITY_NAMES
 
+SIGNING_KEY_MIN = 4
+"""Characters of the shortest key that signs anything."""
+
 _UrlText = TypeVar("_UrlText", str, SecretStr)
 _Checked = TypeVar("_Checked")
 
@@ -139,7 +142,7 @@ def _url(*schemes: str) -> Any:
             good = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
         except ValueError:  # an impossible port or IPv6 address; the text itself must not be repeated
             good = False
-        if not good or re.search(r"\s", text):
+        if not good or not text.isprintable() or re.search(r"\s", text):
             raise Expected(wanted)
         return value
 
@@ -157,6 +160,21 @@ def _database_url(url: SecretStr, info: ValidationInfo) -> SecretStr:
     raise Expected("sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
 
 
+def _not_blank(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().strip():
+        raise Expected("a secret that is not empty")
+    return secret
+
+
+def _signing_key(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value().strip()) < SIGNING_KEY_MIN:
+        raise Expected(
+            f"a key of at least {SIGNING_KEY_MIN} characters",
+            "anybody guesses a shorter one: take one from `openssl rand -hex 32`",
+        )
+    return secret
+
+
 def _abi_path(path: Path, info: ValidationInfo) -> Path:
     return _folder(info) / path
 
@@ -166,7 +184,8 @@ def _folder(info: ValidationInfo) -> Path:
     return context.get("folder", Path()).absolute()
 
 
-Secret = SecretStr
+Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
+SigningKey = Annotated[SecretStr, AfterValidator(_signing_key)]
 Text = Annotated[str, Field(min_length=1)]
 Duration = Annotated[float, BeforeValidator(_duration)]
 PositiveDuration = Annotated[float, BeforeValidator(_duration), AfterValidator(_positive)]

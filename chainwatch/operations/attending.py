@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alerting import cooling, tending
 from chainwatch.alerting.policy.holding import Cooldown
+from chainwatch.checker.transfer import resolved_by_hand
 from chainwatch.config import matching
 from chainwatch.operations.alert_look import AlertLook, alert_view
-from chainwatch.store import acknowledgements, alerts, history, holds, incidents, silences
+from chainwatch.store import acknowledgements, alerts, history, holds, incidents, silences, transfers
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.alerts import Alert
 from chainwatch.store.history import Transition
@@ -56,24 +56,27 @@ def give_back(look: AlertLook, ids: Sequence[int], actor: str) -> list[int]:
 
 
 def resolve(look: AlertLook, ids: Sequence[int], actor: str, note: str) -> list[int]:
-    """End alerts by hand; the ids of those that were not firing."""
+    """End alerts by hand, also pending ones; the ids of those that had ended or are not known."""
+    reason = f"{BY_HAND}: {note}" if note else BY_HAND
     with look.database.transaction() as connection:
-        found = _firing(connection, ids)
-        ended = [
-            msgspec.structs.replace(
-                a,
-                state="resolved",
-                ends_at=max(a.starts_at, int(look.now)),
-                reason=f"{BY_HAND}: {note}" if note else BY_HAND,
-                resolved_at=look.now,
-            )
-            for a in found
-        ]
-        alerts.update(connection, ended)
-        history.stop_timers(connection, [a.id for a in found])
+        found = [a for a in alerts.by_id(connection, sorted(set(ids))).values() if a.state != "resolved"]
+        tending.end_now(connection, look.manager.teller, found, reason, look.now)
+        _note_in_transfers(connection, found, int(look.now))
         _record(connection, look, [a.id for a in found], "resolved", actor, note)
-        tending.ended(connection, [a.id for a in found], look.manager.teller, look.now)
     return sorted(set(ids) - {a.id for a in found})
+
+
+def _note_in_transfers(connection: sa.Connection, ended: Sequence[Alert], now: int) -> None:
+    """Let the transfers that raised these alerts know that a person has ended them: judged again, they stay ended."""
+    by_key: dict[tuple[str, str], list[Alert]] = {}
+    for alert in ended:
+        if "flow" in alert.labels and "transfer" in alert.labels:
+            by_key.setdefault((alert.labels["flow"], alert.labels["transfer"]), []).append(alert)
+    changed = [
+        (before, resolved_by_hand(before, [a.labels for a in by_key[key]], now))
+        for key, before in transfers.load(connection, by_key).items()
+    ]
+    transfers.save(connection, changed)
 
 
 # --- silences -------------------------------------------------------------------------------------------
@@ -94,7 +97,7 @@ def list_silences(look: AlertLook, ended: bool) -> list[dict[str, Any]]:
         {
             "id": s.id,
             "state": "pending" if look.now < s.starts_at else "active" if s.is_active(look.now) else "ended",
-            "matchers": matching.written(matching.build(s.match)),
+            "matchers": matching.written(matching.recall(s.match)),
             "starts_at": int(s.starts_at),
             "ends_at": int(s.ends_at),
             "during": list(s.during),
@@ -146,7 +149,7 @@ def list_cooldowns(look: AlertLook) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [
         {
             "id": one.id,
-            "matchers": matching.written(matching.build(one.match)),
+            "matchers": matching.written(matching.recall(one.match)),
             "by": list(one.by),
             "within": one.seconds,
             "author": one.author,
@@ -171,7 +174,7 @@ def _firing(connection: sa.Connection, ids: Sequence[int]) -> list[Alert]:
 
 
 def _hidden(connection: sa.Connection, match: Mapping[str, Sequence[str]]) -> list[Alert]:
-    matchers = matching.build(match)
+    matchers = matching.recall(match)
     return [alert for alert in alerts.firing(connection) if matching.takes(matchers, alert.labels)]
 
 

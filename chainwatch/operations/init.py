@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from chainwatch.config.durations import parse_duration
 from chainwatch.presets import KNOWN_NETWORKS, PRESETS, abi_text
+from chainwatch.private import write_private
 from chainwatch.spelling import did_you_mean
 
 OWN = "own"
@@ -21,14 +23,23 @@ CHOICES = (*PRESETS, OWN)
 PROVIDERS = {"console": "", "discord": "DISCORD_WEBHOOK_URL", "webhook": "ALERT_WEBHOOK_URL"}
 """Provider → the environment variable that holds its URL where none is named."""
 DEFAULT_STORE = "sqlite:///chainwatch.db"
+CHAIN_ID = "chain_id"
+"""What names networks in events unless something else is said."""
 
 _ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
 _SCHEMES = ("http://", "https://", "ws://", "wss://")
 _VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
+_NUMBER = re.compile("0|[1-9][0-9]{0,17}")
 _NAME = re.compile("[A-Za-z0-9_-]+")
 
-Prompt = Callable[[str, str], str]
-"""Question and default → answer."""
+T = TypeVar("T")
+
+
+class Prompt(Protocol):
+    """Asks a question that has a default answer."""
+
+    def __call__(self, question: str, default: str, parse: Callable[[str], T], /) -> T:
+        """What ``parse`` makes of the answer; where it raises `InitError`, ask again or let the error go on."""
 
 
 class InitError(ValueError):
@@ -61,7 +72,12 @@ class OwnFlow:
     opens: str
     expects: str
     key: str
+    network_by: str
+    named: tuple[tuple[str, str], ...]
+    """What events call each network; empty where that is the chain id."""
     destination: str
+    origin: str
+    """Empty where the later event does not say."""
     within: str
 
 
@@ -94,7 +110,11 @@ class Given:
     opens: str = ""
     expects: str = ""
     key: str = ""
+    network_by: str = ""
+    named: Sequence[str] = ()
+    """``NETWORK=VALUE``: what events call the network where that is not its chain id."""
     destination: str = ""
+    origin: str = ""
     within: str = ""
 
 
@@ -108,27 +128,36 @@ class Created:
     variables: tuple[str, ...]
 
 
-def defaults(_question: str, default: str) -> str:
+def defaults(_question: str, default: str, parse: Callable[[str], T]) -> T:
     """The prompt that asks nobody: every answer is its default."""
-    return default
+    return parse(default)
 
 
 def ask(given: Given, prompt: Prompt = defaults) -> Answers:
     """Complete ``given`` by asking for what it leaves open. Raises `InitError`."""
-    preset = given.preset or prompt(f"What to watch ({', '.join(CHOICES)})", next(iter(PRESETS)))
-    if preset not in CHOICES:
-        raise InitError(f"--preset: expected one of {', '.join(CHOICES)}{_near(preset, CHOICES)}")
-    known = PRESETS[preset].networks if preset != OWN else ()
-    names = list(given.networks) or _listed(prompt("Networks (NAME or NAME=CHAIN_ID)", ", ".join(known)))
-    networks = _networks(preset, names, given.rpc, prompt)
-    receivers = list(given.receivers) or _listed(prompt(f"Receivers ({', '.join(PROVIDERS)})", "console"))
-    return Answers(
-        preset,
-        networks,
-        _receivers(receivers),
-        given.store or prompt("Database (SQLite or PostgreSQL URL, or a variable)", DEFAULT_STORE),
-        _own_flow(given, networks, prompt) if preset == OWN else None,
+    preset = _given_or_asked(
+        given.preset, prompt, f"What to watch ({', '.join(CHOICES)})", next(iter(PRESETS)), _preset
     )
+    known = PRESETS[preset].networks if preset != OWN else ()
+    chain_ids = (
+        _chain_ids(preset, given.networks)
+        if given.networks
+        else prompt(
+            "Networks (NAME or NAME=CHAIN_ID)",
+            ", ".join(known),
+            lambda text: _chain_ids(preset, _listed(text)),
+        )
+    )
+    networks = _networks(chain_ids, given.rpc, prompt)
+    receivers = (
+        _receivers(given.receivers)
+        if given.receivers
+        else prompt(f"Receivers ({', '.join(PROVIDERS)})", "console", lambda text: _receivers(_listed(text)))
+    )
+    question = "Database (SQLite or PostgreSQL URL, or a variable)"
+    store = _given_or_asked(given.store, prompt, question, DEFAULT_STORE, _database)
+    own = _own_flow(given, networks, prompt) if preset == OWN else None
+    return Answers(preset, networks, receivers, store, own)
 
 
 def write_config(answers: Answers) -> str:
@@ -161,7 +190,7 @@ def create(answers: Answers, path: Path, force: bool = False) -> Created:
         for file, text in missing.items():
             file.parent.mkdir(exist_ok=True)
             file.write_text(text, encoding="utf-8")
-        path.write_text(config, encoding="utf-8")
+        write_private(path, config)  # it may hold keys
     except OSError as error:
         raise InitError(f"{error.filename or path} cannot be written: {error.strerror}") from error
     return Created(path, tuple(missing), tuple(f for f in files if f not in missing), _variables(answers))
@@ -170,7 +199,22 @@ def create(answers: Answers, path: Path, force: bool = False) -> Created:
 # --- answers ------------------------------------------------------------------------------------------
 
 
-def _networks(preset: str, names: Sequence[str], rpc: Sequence[str], prompt: Prompt) -> tuple[Network, ...]:
+def _given_or_asked(given: str, prompt: Prompt, question: str, default: str, parse: Callable[[str], T]) -> T:
+    """What ``parse`` makes of the flag's value, or else of the answer."""
+    return parse(given) if given else prompt(question, default, parse)
+
+
+def _preset(text: str) -> str:
+    if text not in CHOICES:
+        raise InitError(f"--preset: expected one of {', '.join(CHOICES)}{_near(text, CHOICES)}")
+    return text
+
+
+def _database(text: str) -> str:
+    return _url_or_variable("--store", text, ("sqlite:", "postgresql"))
+
+
+def _chain_ids(preset: str, names: Sequence[str]) -> dict[str, int]:
     chain_ids = dict(_network(preset, text) for text in names)
     if len(chain_ids) < len(names):
         raise InitError("--network: a network is named twice")
@@ -178,6 +222,10 @@ def _networks(preset: str, names: Sequence[str], rpc: Sequence[str], prompt: Pro
         _check_reach(preset, list(chain_ids))
     if not chain_ids:
         raise InitError("--network: name at least one")
+    return chain_ids
+
+
+def _networks(chain_ids: Mapping[str, int], rpc: Sequence[str], prompt: Prompt) -> tuple[Network, ...]:
     endpoints: dict[str, list[str]] = {name: [] for name in chain_ids}
     for text in rpc:
         name, _, url = text.partition("=")
@@ -185,13 +233,23 @@ def _networks(preset: str, names: Sequence[str], rpc: Sequence[str], prompt: Pro
             raise InitError(
                 f"--rpc: expected NETWORK=URL or NETWORK=VARIABLE, with one of {', '.join(endpoints)}"
             )
-        endpoints[name].append(_url_or_variable("--rpc", url, _SCHEMES))
+        endpoints[name].append(_endpoint(url))
     for name, urls in endpoints.items():
         if not urls:
             variable = re.sub("[^A-Z0-9]", "_", name.upper()) + "_RPC_URL"
-            answer = prompt(f"RPC endpoints of {name} (URLs or variables)", variable)
-            urls += [_url_or_variable("--rpc", url, _SCHEMES) for url in _listed(answer)]
+            urls += prompt(f"RPC endpoints of {name} (URLs or variables)", variable, _endpoints)
     return tuple(Network(name, chain_ids[name], tuple(urls)) for name, urls in endpoints.items())
+
+
+def _endpoint(text: str) -> str:
+    return _url_or_variable("--rpc", text, _SCHEMES)
+
+
+def _endpoints(text: str) -> list[str]:
+    urls = [_endpoint(url) for url in _listed(text)]
+    if not urls:
+        raise InitError("--rpc: name at least one endpoint")
+    return urls
 
 
 def _network(preset: str, text: str) -> tuple[str, int]:
@@ -236,34 +294,98 @@ def _receivers(texts: Sequence[str]) -> tuple[Receiver, ...]:
 
 def _own_flow(given: Given, networks: Sequence[Network], prompt: Prompt) -> OwnFlow:
     def want(flag: str, value: str, question: str, default: str = "") -> str:
-        answer = value or prompt(question, default)
-        if not answer:
-            raise InitError(f"--{flag}: needed with --preset {OWN}: {question}")
-        return answer
+        def parse(answer: str) -> str:
+            if not answer:
+                raise InitError(f"--{flag}: needed with --preset {OWN}: {question}")
+            if flag == "within":
+                _check_duration(answer)
+            return answer
 
-    address = [text.partition("=")[::2] for text in given.address]
-    if unknown := [name for name, _ in address if name not in {n.name for n in networks}]:
-        raise InitError(f"--address: expected NETWORK=0x…, and {unknown[0]!r} is none of the networks")
-    for network in networks:
-        if network.name not in dict(address):
-            question = f"The contract's address on {network.name}"
-            address.append((network.name, want("address", "", question)))
-    if not all(_ADDRESS.fullmatch(text) for _, text in address):
-        raise InitError("--address: an address is 0x and 40 hex digits")
-    within = want("within", given.within, "The time allowed for it", "30m")
-    try:
-        parse_duration(within)
-    except ValueError as error:
-        raise InitError(f"--within: {error}") from None
+        return _given_or_asked(value, prompt, question, default, parse)
+
+    address = _addresses(given.address, networks, prompt)
+    within = want("within", given.within, "The time allowed for a transfer", "30m")
+    network_by = _given_or_asked(
+        given.network_by,
+        prompt,
+        "What names networks in the events (chain_id, or an attribute such as domain)",
+        CHAIN_ID,
+        _network_by,
+    )
     return OwnFlow(
         abi=want("abi", given.abi, "The contract's ABI file (JSON), relative to the configuration"),
-        address=tuple(address),
+        address=address,
         opens=want("opens", given.opens, "The event that opens a transfer"),
         expects=want("expects", given.expects, "The event that must follow on the destination"),
         key=want("key", given.key, "The argument that identifies a transfer in both events"),
-        destination=want("destination", given.destination, "The argument with the destination's chain id"),
+        network_by=network_by,
+        named=_named(given.named, network_by, networks, prompt) if network_by != CHAIN_ID else (),
+        destination=want(
+            "destination", given.destination, "The opening event's argument that names the destination"
+        ),
+        origin=_given_or_asked(
+            given.origin,
+            prompt,
+            "The later event's argument that names the origin (empty: it has none)",
+            "",
+            str.strip,
+        ),
         within=within,
     )
+
+
+def _check_duration(text: str) -> None:
+    try:
+        parse_duration(text)
+    except ValueError as error:
+        raise InitError(f"--within: {error}") from None
+
+
+def _network_by(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise InitError("--network-by: expected chain_id or an attribute's name: letters, digits, - and _")
+    return text
+
+
+def _named(
+    given: Sequence[str], network_by: str, networks: Sequence[Network], prompt: Prompt
+) -> tuple[tuple[str, str], ...]:
+    named = dict(text.partition("=")[::2] for text in given)
+    if unknown := sorted(named.keys() - {network.name for network in networks}):
+        raise InitError(f"--named: expected NETWORK=VALUE, and {unknown[0]!r} is none of the networks")
+    for network in networks:
+        named[network.name] = _given_or_asked(
+            named.get(network.name, ""), prompt, f"The {network_by} of {network.name}", "", _name_in_events
+        )
+    return tuple(named.items())
+
+
+def _name_in_events(text: str) -> str:
+    if not text:
+        raise InitError("--named: say what the events call every network, as --named NETWORK=VALUE")
+    return text
+
+
+def _addresses(
+    given: Sequence[str], networks: Sequence[Network], prompt: Prompt
+) -> tuple[tuple[str, str], ...]:
+    names = {network.name for network in networks}
+    addresses = {name: _address(text) for name, _, text in (pair.partition("=") for pair in given)}
+    if unknown := sorted(addresses.keys() - names):
+        raise InitError(f"--address: expected NETWORK=0x…, and {unknown[0]!r} is none of the networks")
+    for network in networks:
+        if network.name not in addresses:
+            question = f"The contract's address on {network.name}"
+            addresses[network.name] = prompt(question, "", _address)
+    return tuple(addresses.items())
+
+
+def _address(text: str) -> str:
+    if not text:
+        raise InitError(f"--address: needed with --preset {OWN}: where the contract is on every network")
+    if not _ADDRESS.fullmatch(text):
+        raise InitError("--address: an address is 0x and 40 hex digits")
+    return text
 
 
 def _url_or_variable(flag: str, text: str, schemes: tuple[str, ...]) -> str:
@@ -306,11 +428,15 @@ def _store(answers: Answers) -> str:
 
 def _network_writer(answers: Answers) -> Callable[[Network], str]:
     attributes = PRESETS[answers.preset].attributes if answers.preset in PRESETS else {}
+    own = answers.own
 
     def write(network: Network) -> str:
         known = KNOWN_NETWORKS.get(network.name)
         lines = [f"[networks.{network.name}]", f"chain_id = {network.chain_id}"]
         lines += [f"{name} = {value}" for name, value in attributes.get(network.name, {}).items()]
+        if own is not None and own.named:
+            value = dict(own.named)[network.name]
+            lines.append(f"{own.network_by} = {value if _NUMBER.fullmatch(value) else json.dumps(value)}")
         lines.append(f"rpc = [{', '.join(map(_value, network.rpc))}]")
         if known is None:
             lines.append("# Usual time between blocks; without it the network never counts as stalled.")
@@ -328,6 +454,13 @@ def _network_writer(answers: Answers) -> Callable[[Network], str]:
 
 def _own_text(own: OwnFlow) -> str:
     addresses = "\n".join(f"{network} = {_value(address)}" for network, address in own.address)
+    origin = (
+        f"# The argument that names the origin; checked against where the transfer was opened.\n"
+        f"origin = {_value(own.origin)}"
+        if own.origin
+        else "# The argument that names the origin: without it the opening step may be on any other network.\n"
+        '#origin = "originChainId"'
+    )
     return f"""\
 # --- the contract, and what a transfer is ---
 
@@ -341,19 +474,20 @@ abi = {_value(own.abi)}
 contract = "bridge"
 # The argument, or list of arguments, that identifies a transfer in every event.
 key = {_value(own.key)}
+# The key of [networks.NAME] whose value the events use for a network.
+network_by = {_value(own.network_by)}
 
 [flows.bridge.opens]
 step = "open"
 event = {_value(own.opens)}
-# The argument that names the destination, by chain id.
+# The argument that names the destination.
 destination = {_value(own.destination)}
 
 [[flows.bridge.expects]]
 step = "complete"
 event = {_value(own.expects)}
 on = "destination"
-# The argument that names the origin: without it an event that nobody asked for cannot be told to be an orphan.
-#origin = "originChainId"
+{origin}
 # Time allowed from the opening event's block; later raises TransferOverdue.
 within = {_value(own.within)}
 severity = "P1"

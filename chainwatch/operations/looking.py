@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,7 @@ def queue(look: Look, receiver: str | None, status: outbox.Status | None, limit:
     """The notifications wanted, newest first."""
     with look.database.reading() as connection:
         found = outbox.list_notifications(connection, receiver=receiver, status=status, limit=limit)
+        next_at = outbox.next_attempts(connection, found)
     return [
         {
             "id": n.id,
@@ -141,7 +143,8 @@ def queue(look: Look, receiver: str | None, status: outbox.Status | None, limit:
             "status": n.status,
             "attempts": n.attempts,
             "created_at": int(n.created_at),
-            "next_attempt_at": int(n.next_attempt_at),
+            # what is due is being tried
+            "next_attempt_at": ceil(max(next_at[n.id], look.now) if n.id in next_at else n.next_attempt_at),
             "finished_at": None if n.finished_at is None else int(n.finished_at),
             "last_error": n.last_error,
             "idempotency_key": n.idempotency_key,

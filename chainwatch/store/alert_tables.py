@@ -42,6 +42,7 @@ Index(
 Index(
     "alerts_firing_name",
     alerts.c.name,
+    postgresql_using="hash",  # names that other programs send may be longer than what a tree takes
     sqlite_where=alerts.c.state == "firing",
     postgresql_where=alerts.c.state == "firing",
 )
@@ -98,6 +99,14 @@ notifications = Table(
     Column("idempotency_key", Text, nullable=False, unique=True),
     sqlite_autoincrement=True,
     comment="The queues: one message for one receiver, kept until delivered or visibly dead (S6).",
+)
+receiver_pauses = Table(
+    "receiver_pauses",
+    metadata,
+    Column("receiver", Text, primary_key=True),
+    Column("until", Double, nullable=False),
+    sqlite_with_rowid=False,
+    comment="Before when nothing is tried for a receiver that is down or asked to be left alone.",
 )
 Index(
     "notifications_pending",
@@ -193,6 +202,7 @@ alert_holds = Table(
     Column("why", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("since", Double, nullable=False),
+    Column("silence_id", BigId, comment="of the silence that holds it"),
     sqlite_with_rowid=False,
     comment="Members of groups that are not told for now, and why.",
 )

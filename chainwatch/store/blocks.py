@@ -16,6 +16,9 @@ from chainwatch.store.tables import headers, logs, network_states, networks
 _LOG_COLUMNS = ("id", "timestamp", "contract", "tx_hash", "address", "topics", "data", "error")
 _HEADER_COLUMNS = ("network_id", "number", "hash", "parent_hash", "timestamp")
 _NO_HASH = b""
+_ROWS_AT_ONCE = 500
+PAGE_BYTES = 16_000_000
+"""Data of stored logs that are held at a time, about."""
 
 
 def checkpoints(connection: sa.Connection) -> dict[str, Checkpoint]:
@@ -114,7 +117,7 @@ def logs_above(connection: sa.Connection, network: str, block: int) -> list[Stor
     if number is None:
         return []
     between = logs.c.id.between(event_id(number, block + 1, 0), event_id(number + 1, 0, 0) - 1)
-    return list(_stored(connection, between))
+    return [log for _, log in _stored(connection, between)]
 
 
 def logs_between(connection: sa.Connection, network: str, first: int, last: int) -> list[StoredLog]:
@@ -123,7 +126,26 @@ def logs_between(connection: sa.Connection, network: str, first: int, last: int)
     if number is None:
         return []
     between = logs.c.id.between(event_id(number, first, 0), event_id(number, last + 1, 0) - 1)
-    return list(_stored(connection, between))
+    return [log for _, log in _stored(connection, between)]
+
+
+def logs_after(connection: sa.Connection, after: int, limit: int) -> Iterator[tuple[int, str, StoredLog]]:
+    """The stored logs of all networks with ids above ``after``: each one's id, its network and itself, in their order.
+
+    At most ``limit``, and no more than come to `PAGE_BYTES`.
+    """
+    names = {row.id: row.name for row in connection.execute(sa.select(networks.c.id, networks.c.name))}
+    size = 0
+    for number, log in _stored(connection, logs.c.id > after, limit):
+        yield number, names[number >> 52], log
+        size += len(log.log.data)
+        if size > PAGE_BYTES:
+            return
+
+
+def relabel(connection: sa.Connection, changed: Sequence[tuple[str, str | None, int]]) -> None:
+    """Note for stored logs of which contract they are now and why they do not decode: (contract, error, id)."""
+    bulk.change(connection, "UPDATE logs SET contract = ?, error = ? WHERE id = ?", changed)
 
 
 def drop_logs(connection: sa.Connection, number: int, dropped: Sequence[RawLog]) -> None:
@@ -149,6 +171,12 @@ def forget_window(connection: sa.Connection, network: str, block: int) -> None:
     """Delete the headers of ``network`` before ``block``: they may be of another fork."""
     number = network_id(connection, network)
     connection.execute(sa.delete(headers).where(headers.c.network_id == number, headers.c.number < block))
+
+
+def begin_at(connection: sa.Connection, network: str, block: int, timestamp: int) -> None:
+    """``block`` is now the first one watched of ``network``; the one before it was made at ``timestamp``."""
+    here = networks.c.name == network
+    connection.execute(sa.update(networks).where(here).values(first_block=block, first_timestamp=timestamp))
 
 
 class NetworkState(NamedTuple):
@@ -190,23 +218,30 @@ def undecoded_count(connection: sa.Connection) -> int:
     ).scalar_one()
 
 
-def _stored(connection: sa.Connection, where: sa.ColumnElement[bool]) -> Iterator[StoredLog]:
-    for row in connection.execute(sa.select(logs).where(where).order_by(logs.c.id)):
-        topics = bytes(row.topics)
-        yield StoredLog(
-            row.contract,
-            RawLog(
-                block_number=(row.id >> 20) & 0xFFFFFFFF,
-                block_hash=_NO_HASH,
-                timestamp=row.timestamp,
-                log_index=row.id & 0xFFFFF,
-                tx_hash=bytes(row.tx_hash),
-                address=bytes(row.address),
-                topics=tuple(topics[i : i + HASH_LENGTH] for i in range(0, len(topics), HASH_LENGTH)),
-                data=bytes(row.data),
-            ),
-            row.error,
-        )
+def _stored(
+    connection: sa.Connection, where: sa.ColumnElement[bool], limit: int | None = None
+) -> Iterator[tuple[int, StoredLog]]:
+    statement = sa.select(logs).where(where).order_by(logs.c.id).limit(limit)
+    with connection.execute(statement.execution_options(yield_per=_ROWS_AT_ONCE)) as rows:
+        for row in rows:
+            topics = bytes(row.topics)
+            yield (
+                row.id,
+                StoredLog(
+                    row.contract,
+                    RawLog(
+                        block_number=(row.id >> 20) & 0xFFFFFFFF,
+                        block_hash=_NO_HASH,
+                        timestamp=row.timestamp,
+                        log_index=row.id & 0xFFFFF,
+                        tx_hash=bytes(row.tx_hash),
+                        address=bytes(row.address),
+                        topics=tuple(topics[i : i + HASH_LENGTH] for i in range(0, len(topics), HASH_LENGTH)),
+                        data=bytes(row.data),
+                    ),
+                    row.error,
+                ),
+            )
 
 
 def _standing(checkpoint: Checkpoint) -> dict[str, Any]:

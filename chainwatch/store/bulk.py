@@ -9,6 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from chainwatch.store.errors import StoreError
+from chainwatch.store.texts import Unstorable, storable
+
 COPY_FROM = 50
 """From so many rows on, PostgreSQL's COPY through a staging table beats executemany."""
 IN_LIST_MAX = 1000
@@ -140,9 +143,17 @@ def _rows(table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> Fill:
     def fill(copy: Any) -> None:
         copy.set_types(types)
         for row in rows:
-            copy.write_row(row)
+            copy.write_row(_storable(row))
 
     return fill
+
+
+def _storable(row: Row) -> Row:
+    try:
+        taken: Row = storable(tuple(row))
+    except Unstorable as error:
+        raise StoreError(f"the database does not take {error}") from None
+    return taken
 
 
 def _unless_there(table: sa.Table) -> str:

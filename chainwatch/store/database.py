@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,24 +22,18 @@ from sqlalchemy.exc import (
     DataError,
     DBAPIError,
     IntegrityError,
-    NoSuchModuleError,
-    OperationalError,
     ProgrammingError,
     SQLAlchemyError,
 )
 
-from chainwatch.store import schema
+from chainwatch.private import touch_private
+from chainwatch.store import drivers, schema
 from chainwatch.store.errors import NoDatabase, StoreError, explain
 
 T = TypeVar("T")
 
 GROUP_COMMIT_MAX = 256
 """How many waiting writes may share one commit."""
-BUSY_TIMEOUT = 15.0
-"""Seconds that SQLite waits for another process's lock before it gives up."""
-BUSY_STEP = 0.5
-"""Seconds of it that pass before it is looked whether the database is being closed: then nobody waits any longer."""
-READERS = 4
 
 _JOBS_OWN_FAULT = (DataError, IntegrityError, ProgrammingError)
 """What a statement does wrong; anything else that a driver raises is trouble of the database."""
@@ -57,10 +49,10 @@ class Database:
     """
 
     def __init__(self, url: sa.URL, durable: bool) -> None:
-        self._writer = _engine(url, writer=True, durable=durable)
-        self._reader = _engine(url, writer=False, durable=durable)
+        self._writer = drivers.new_engine(url, writer=True, durable=durable)
+        self._reader = drivers.new_engine(url, writer=False, durable=durable)
+        drivers.begin_patiently(self._writer, lambda: self._closed)
         if url.get_backend_name() == "sqlite":
-            _begin_patiently(self._writer, lambda: self._closed)
             event.listen(self._reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
         self._write_lock = threading.Lock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -84,6 +76,8 @@ class Database:
         try:
             with _explained("open the database"):
                 if create:
+                    if parsed.get_backend_name() == "sqlite":
+                        _make_private(Path(str(parsed.database)))
                     schema.prepare(database._writer)
                 else:
                     schema.check(database._reader)
@@ -127,8 +121,11 @@ class Database:
         """Run ``job`` on a reader connection in a worker thread."""
 
         def run() -> T:
-            with self.reading() as connection:
-                return job(connection)
+            try:
+                with self.reading() as connection:
+                    return job(connection)
+            except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
+                raise _for_future(error) from None
 
         return await asyncio.to_thread(run)
 
@@ -172,8 +169,8 @@ class Database:
         try:
             with self.transaction() as connection:
                 result = job.run(connection)
-        except Exception as error:  # noqa: BLE001 - handed to the one who waits for it
-            job.future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
+            job.future.set_exception(_for_future(error))
         else:
             job.future.set_result(result)
 
@@ -194,23 +191,32 @@ class Database:
                         # The database is the trouble, not this job: all are told. The savepoint is not touched: SQLite
                         # may have rolled back everything, and to miss it would hide what is wrong.
                         raise
-                    except Exception as error:  # noqa: BLE001 - handed to the one who waits for it
+                    except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
                         savepoint.rollback()
-                        job.future.set_exception(error)
+                        job.future.set_exception(_for_future(error))
                     else:
                         savepoint.commit()
                         done.append((job, result))
-        except Exception as error:  # noqa: BLE001 - handed to all who wait for this commit
+        except BaseException as error:  # noqa: BLE001 - handed to all who wait for this commit
             waiting = [job for job in jobs if not job.future.done()]
             if len(jobs) > 1 and not (isinstance(error, StoreError) and error.transient):
                 for job in waiting:  # one of them may be at fault
                     self._commit_together([job])
                 return
             for job in waiting:
-                job.future.set_exception(error)
+                job.future.set_exception(_for_future(error))
             return
         for job, result in done:
             job.future.set_result(result)
+
+
+def _for_future(error: BaseException) -> Exception:
+    """``error``, or one in its place where a future would lose it, or take it for the end of its task or of the process."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    stand_in = RuntimeError(f"{type(error).__name__} in the database's thread")
+    stand_in.__cause__ = error
+    return stand_in
 
 
 class _Job:
@@ -227,6 +233,12 @@ def _explained(doing: str) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise explain(error, doing) from error
+
+
+def _make_private(file: Path) -> None:
+    """Make a new SQLite file that others cannot read; the files that SQLite makes beside it take its permissions."""
+    with suppress(OSError):  # SQLite says itself what is wrong
+        touch_private(file)
 
 
 def parse_url(url: str) -> sa.URL:
@@ -250,83 +262,3 @@ def parse_url(url: str) -> sa.URL:
     if not folder.is_dir():
         raise StoreError(f"the folder {folder} of the SQLite database does not exist; make it first")
     return parsed
-
-
-def _engine(url: sa.URL, *, writer: bool, durable: bool) -> sa.Engine:
-    sqlite = url.get_backend_name() == "sqlite"
-    options: dict[str, Any] = {
-        "pool_size": 1 if writer else READERS,
-        "max_overflow": 0,
-        "poolclass": sa.QueuePool,
-        "hide_parameters": True,  # a statement's values have no place in errors and logs
-    }
-    if sqlite:
-        options["connect_args"] = {
-            "check_same_thread": False,
-            "timeout": BUSY_TIMEOUT,
-            "isolation_level": None,
-        }
-    else:
-        options |= {
-            "pool_pre_ping": True,
-            "connect_args": {
-                "connect_timeout": 10,
-                "application_name": "chainwatch",
-                "client_encoding": "utf8",  # whatever the server or the environment says: it is what we pack
-            },
-        }
-        if not writer:
-            options["isolation_level"] = "REPEATABLE READ"
-            options["connect_args"]["options"] = "-c default_transaction_read_only=on"
-    try:
-        engine = sa.create_engine(url, **options)
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise StoreError("PostgreSQL needs its driver: install chainwatch[postgres]") from error
-    if sqlite:
-        _set_up_sqlite(engine, writer=writer, durable=durable)
-    elif not durable:
-        event.listen(engine, "connect", _postgres_not_durable)
-    return engine
-
-
-def _set_up_sqlite(engine: sa.Engine, *, writer: bool, durable: bool) -> None:
-    pragmas = ["PRAGMA journal_mode=WAL"] if writer else ["PRAGMA query_only=ON"]
-    pragmas += [
-        f"PRAGMA synchronous={'FULL' if durable else 'OFF'}",
-        f"PRAGMA cache_size={-32768 if writer else -8192}",
-        "PRAGMA temp_store=MEMORY",
-        f"PRAGMA wal_autocheckpoint={4_000 if durable else 40_000}",
-    ]
-    if writer:
-        pragmas.append(f"PRAGMA busy_timeout={int(BUSY_STEP * 1000)}")
-
-    @event.listens_for(engine, "connect")
-    def connect(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        for pragma in pragmas:
-            cursor.execute(pragma)
-        cursor.close()
-
-
-def _begin_patiently(engine: sa.Engine, is_closing: Callable[[], bool]) -> None:
-    """Let transactions of the writer wait for another process's lock, in steps, as nothing can break one off."""
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        until = time.monotonic() + BUSY_TIMEOUT
-        while True:
-            try:
-                # The driver's own BEGIN is off: it would start deferred and fail to upgrade under another process's write.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            except OperationalError as error:
-                is_locked = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
-                if not is_locked or is_closing() or time.monotonic() >= until:
-                    raise
-            else:
-                return
-
-
-def _postgres_not_durable(connection: Any, _record: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SET synchronous_commit = off")
-    connection.commit()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
 
 from chainwatch.model import LogRow, PackedLogs, event_id
+from chainwatch.store.texts import escaped
 
 
 def pack_logs(number: int, rows: Sequence[LogRow]) -> PackedLogs:
@@ -22,7 +23,13 @@ def pack_logs(number: int, rows: Sequence[LogRow]) -> PackedLogs:
     pieces: list[Iterable[bytes]] = [
         map(_HEAD.pack, repeat(len(rows[0])), repeat(8), ids, repeat(8), timestamps)
     ]
-    for values in (list(map(str.encode, contracts)), tx_hashes, addresses, topics, data):
+    for values in (
+        [escaped(contract).encode() for contract in contracts],
+        tx_hashes,
+        addresses,
+        topics,
+        data,
+    ):
         pieces += [map(_LENGTH.pack, map(len, values)), values]
     pieces.append([_nullable(error) for error in errors])
     packed = chain.from_iterable(zip(*pieces, strict=True))
@@ -40,5 +47,5 @@ _NULL = _LENGTH.pack(-1)
 def _nullable(text: str | None) -> bytes:
     if text is None:
         return _NULL
-    value = text.encode()
+    value = escaped(text).encode()
     return _LENGTH.pack(len(value)) + value

@@ -9,7 +9,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from chainwatch.store import schema
+from chainwatch.store import drivers, schema
 from chainwatch.store.database import parse_url
 from chainwatch.store.errors import StoreError
 
@@ -24,7 +24,10 @@ def peek(url: str, read: Callable[[sa.Connection], T]) -> T | None:
         return None
     if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
         return None
-    engine = sa.create_engine(parsed, poolclass=sa.NullPool, hide_parameters=True)
+    try:
+        engine = drivers.new_engine(parsed, writer=False, pooled=False)
+    except StoreError:
+        return None
     try:
         with engine.connect() as connection:
             return read(connection) if schema.current_version(connection) == schema.HEAD else None

@@ -7,7 +7,7 @@ from itertools import takewhile
 import sqlalchemy as sa
 
 from chainwatch.model import event_id
-from chainwatch.store import alerts, holds, incidents, outbox, silences
+from chainwatch.store import alerts, holds, incidents, outbox, silences, watched
 from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks, transfers
 
 
@@ -48,9 +48,10 @@ def _prune_logs(connection: sa.Connection, before: int, limit: int) -> int:
             .order_by(logs.c.id)
             .limit(limit - gone)
         )
-        doomed = [row.id for row in takewhile(lambda row: row.timestamp < before, connection.execute(oldest))]
+        doomed = list(takewhile(lambda row: row.timestamp < before, connection.execute(oldest)))
         if doomed:
             gone += connection.execute(
-                sa.delete(logs).where(logs.c.id.between(doomed[0], doomed[-1]))
+                sa.delete(logs).where(logs.c.id.between(doomed[0].id, doomed[-1].id))
             ).rowcount
+            watched.note_pruned(connection, number, (doomed[-1].id >> 20) & 0xFFFFFFFF, doomed[-1].timestamp)
     return gone

@@ -31,6 +31,7 @@ __all__ = [
     "alert_tables",
     "created_at",
     "current_version",
+    "drop_property",
     "escalation_tables",
     "get_property",
     "metadata",
@@ -103,6 +104,11 @@ def get_property(connection: sa.Connection, name: str) -> str | None:
 def set_property(connection: sa.Connection, name: str, value: str) -> None:
     """Note ``value`` under ``name``."""
     bulk.upsert(connection, properties, ("name", "value"), [(name, value)])
+
+
+def drop_property(connection: sa.Connection, name: str) -> None:
+    """Forget what was noted under ``name``."""
+    connection.execute(sa.delete(properties).where(properties.c.name == name))
 
 
 def _upgrade(connection: sa.Connection, version: str) -> None:

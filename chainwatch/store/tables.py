@@ -38,7 +38,25 @@ networks = Table(
     Column("parent_hash", LargeBinary, nullable=False),
     Column("timestamp", BigInteger, nullable=False),
     Column("seen_until", BigInteger, nullable=False),
+    Column("pruned_block", BigInteger, comment="logs up to this block may have been deleted by retention"),
+    Column("pruned_timestamp", BigInteger),
     comment="One row per followed network: its first block, its checkpoint and until when it has been seen.",
+)
+
+watched_sets = Table(
+    "watched_sets",
+    metadata,
+    Column("network_id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("address", LargeBinary, primary_key=True),
+    Column("topic0", LargeBinary, primary_key=True, comment="empty for any"),
+    Column("first_block", BigInteger, nullable=False, comment="from here on all is stored, but for the gap"),
+    Column("first_timestamp", BigInteger, nullable=False),
+    Column("gap_first", BigInteger, comment="the blocks that are still to be read; null for none"),
+    Column("gap_last", BigInteger),
+    Column("gap_timestamp", BigInteger, comment="chain time of the gap's end"),
+    Column("last_block", BigInteger, comment="the last one watched; null while it is watched"),
+    sqlite_with_rowid=False,
+    comment="Since when the events of a contract are watched: what was not watched cannot be missed.",
 )
 
 properties = Table(
@@ -115,7 +133,7 @@ Index(
     sqlite_where=transfers.c.status != "complete",
     postgresql_where=transfers.c.status != "complete",
 )
-PRUNABLE = text("status IN ('complete', 'untracked', 'unopened', 'excluded') AND firing = 0")
+PRUNABLE = text("status IN ('complete', 'resolved', 'untracked', 'unopened', 'excluded') AND firing = 0")
 """Transfers that are finished, with no alert about them that fires. As text, or SQLite would not use the index."""
 Index("transfers_prunable", transfers.c.last_at, sqlite_where=PRUNABLE, postgresql_where=PRUNABLE)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch import bounds
 from chainwatch.model import EXCLUDED, Deadline, Occurrence, Raised, Transfer
 from chainwatch.store import bulk
 from chainwatch.store.tables import deadlines, transfers
@@ -149,23 +151,37 @@ def waiting_on(connection: sa.Connection, network: str, limit: int) -> list[Tran
     return load_ids(connection, {d.transfer_id for d in found})
 
 
-def unfinished(connection: sa.Connection, after: int, limit: int) -> list[Transfer]:
-    """Up to ``limit`` transfers that are not complete, with ids above ``after``, ascending."""
-    statement = (
-        sa.select(*(transfers.c[name] for name in _READ))
-        .where(transfers.c.status != "complete", transfers.c.id > after)
-        .order_by(transfers.c.id)
-        .limit(limit)
-    )
-    return [_transfer(row) for row in connection.execute(statement)]
+def page(
+    connection: sa.Connection, after: int, limit: int, flows: Sequence[str] | None = None
+) -> list[Transfer]:
+    """Up to ``limit`` transfers, of ``flows`` only where they are given, with ids above ``after``, ascending."""
+    statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.id > after)
+    if flows is not None:
+        statement = statement.where(transfers.c.flow.in_(flows))
+    return [_transfer(row) for row in connection.execute(statement.order_by(transfers.c.id).limit(limit))]
+
+
+def flow_names(connection: sa.Connection) -> list[str]:
+    """The names of the flows of which transfers are stored."""
+    return list(connection.execute(sa.select(transfers.c.flow).distinct()).scalars())
+
+
+def forget_events(connection: sa.Connection, some: Sequence[Transfer]) -> None:
+    """Store these transfers without their events, which are to be found anew; what was raised and awaited stays."""
+    rows = [(_State.encoded(msgspec.structs.replace(t, occurrences=(), searched=False)), t.id) for t in some]
+    bulk.change(connection, "UPDATE transfers SET state = ? WHERE id = ?", rows)
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """Which transfers to list; None or empty means any. Times are chain time in Unix seconds, the end exclusive."""
+    """Which transfers to list; None or empty means any. Times are chain time in Unix seconds, the end exclusive.
+
+    ``key`` may be one that was cut to be an alert's label.
+    """
 
     flow: str | None = None
     statuses: tuple[str, ...] = ()
     key: str | None = None
+    """The whole key, its beginning, or as alerts shorten it: ``0x3c1e02a9b7…c4d9e1``. The case of letters is ignored."""
     origin: str | None = None
     destination: str | None = None
     opened_from: int | None = None
@@ -175,9 +191,11 @@ class Filter(msgspec.Struct, frozen=True):
 def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) -> Iterator[Transfer]:
     """The transfers that ``wanted`` describes, newest first."""
     statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.status != EXCLUDED)
+    start = None if wanted.key is None else bounds.beginning(wanted.key)
+    is_cut = transfers.c.key.startswith(start or "", autoescape=True)
     conditions = (
         (wanted.flow, transfers.c.flow == wanted.flow),
-        (wanted.key, transfers.c.key == wanted.key),
+        (wanted.key, is_cut if start is not None else _has_key(wanted.key or "")),
         (wanted.origin, transfers.c.origin == wanted.origin),
         (wanted.destination, transfers.c.destination == wanted.destination),
         (wanted.opened_from, transfers.c.opened_at >= (wanted.opened_from or 0)),
@@ -187,9 +205,25 @@ def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) 
     for value, condition in conditions:
         if value is not None:
             statement = statement.where(condition)
-    statement = statement.order_by(transfers.c.id.desc()).limit(limit)
-    for row in connection.execute(statement.execution_options(yield_per=1000)):
-        yield _transfer(row)
+    statement = statement.order_by(transfers.c.id.desc())
+    if start is None:
+        statement = statement.limit(limit)
+    rows = connection.execute(statement.execution_options(yield_per=1000))
+    meant = (row for row in rows if start is None or _is_meant(row.key, wanted.key))
+    yield from map(_transfer, islice(meant, limit))
+
+
+def _is_meant(key: str, wanted: str | None) -> bool:
+    return wanted in (key, bounds.cut(key, bounds.LABEL_MAX))
+
+
+def _has_key(wanted: str) -> sa.ColumnElement[bool]:
+    """Whether a key begins as ``wanted``, or as and ends as the parts of one that was shortened with ``…``."""
+    beginning, _, end = wanted.partition("…")
+    return sa.and_(
+        transfers.c.key.istartswith(beginning, autoescape=True),
+        transfers.c.key.iendswith(end, autoescape=True),
+    )
 
 
 def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:

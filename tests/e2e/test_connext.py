@@ -66,6 +66,7 @@ async def test_discord_is_told_the_same(world: World) -> None:
     more = f"""
 [receivers.channel]
 provider = "discord"
+allow_private = true
 url = "${{DISCORD_URL}}"
 
 [[routes]]

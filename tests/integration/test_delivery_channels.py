@@ -189,7 +189,12 @@ async def test_discord_hears_of_all_through_a_rate_limit_and_is_left_alone_meanw
         server.script.extend([rate_limited(0.3), Answer(204), Answer(502, "<html>")])
         alerting = start(
             DiscordSettings.model_validate(
-                {"name": "d", "provider": "discord", "url": f"{server.url}/api/webhooks/1/token"}
+                {
+                    "name": "d",
+                    "provider": "discord",
+                    "url": f"{server.url}/api/webhooks/1/token",
+                    "allow_private": True,
+                }
             )
         )
         await alerting.apply([_fires(n) for n in range(4)])

@@ -8,21 +8,37 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from chainwatch import AlertManager, Severity
 from chainwatch.alerting.notification import Notification
-from chainwatch.config import ConfigError
+from chainwatch.config import ConfigError, read_dict
+from chainwatch.operations import attending
+from chainwatch.operations.looking import Look
+from chainwatch.plan import make_plan
+from chainwatch.store import alert_tables
+from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from tests.support.pages import ROOT, blocks
 from tests.support.receiver import Receiver
 from tests.support.told import told
 
+PATIENT = [
+    {"match": {"alertname": "Pending"}, "for": "1h"},
+    {"match": {"severity": "P2"}, "keep_firing_for": "1h"},
+]
+WATCHED: dict[str, Any] = {
+    "networks": {"n": {"chain_id": 1, "rpc": ["http://127.0.0.1:1"]}},
+    "receivers": {"ops": {"provider": "console"}},
+    "routes": [{"receivers": ["ops"]}],
+}
 AT_ONCE: dict[str, Any] = {"group_by": ["..."], "group_wait": "0s", "group_interval": "50ms"}
 
 
@@ -182,10 +198,92 @@ def test_what_is_no_receiver_and_a_silence_of_everything_are_refused() -> None:
             alerts.add_silence({}, time.time() + 60)
 
 
+def by_the_library(alerts: AlertManager, url: str, print_: str) -> bool:
+    return alerts.resolve(print_, "done")
+
+
+def by_a_command(alerts: AlertManager, url: str, print_: str) -> bool:
+    """As another process does it."""
+    plan = make_plan(read_dict({**WATCHED, "store": {"url": url}, "lifecycle": PATIENT}))
+    (alert,) = (a for a in alerts.get_recent_alerts() if a.fingerprint == print_)
+    with closing(Database.open(url, create=False)) as database:
+        return attending.resolve(Look(plan, database, time.time()), [alert.id], "ann", "done") == []
+
+
+@pytest.mark.parametrize("resolve", [by_the_library, by_a_command])
+def test_who_resolves_an_alert_ends_it_at_once_whatever_would_keep_it(
+    database_url: str, resolve: Callable[[AlertManager, str, str], bool]
+) -> None:
+    """One that would be kept firing, one that is kept already, and one that is pending."""
+    ended = {"labels": {"alertname": "Kept", "severity": "P2"}, "ends_at": time.time() - 1}
+    with AlertManager.from_config({"store": {"url": database_url}, "lifecycle": PATIENT}) as alerts:
+        prints = alerts.submit(
+            [{"labels": {"alertname": n, "severity": "P2"}} for n in ("Firing", "Kept", "Pending")]
+        )
+        alerts.submit([ended])
+        assert [a.state for a in alerts.get_recent_alerts()] == ["pending", "firing", "firing"]
+
+        assert [resolve(alerts, database_url, print_) for print_ in prints] == [True] * 3
+        assert not alerts.resolve(prints[0])
+
+        assert {(a.state, "done" in a.reason) for a in alerts.get_recent_alerts()} == {("resolved", True)}
+        with closing(Database.open(database_url)) as database, database.reading() as connection:
+            for table in (alert_tables.alert_expiries, alert_tables.alert_timers):
+                assert connection.execute(sa.select(table)).all() == []
+
+
 @pytest.mark.parametrize("resolve_timeout", [0, -5, float("nan"), "0s"])
 def test_a_time_out_that_is_none_is_refused(resolve_timeout: float | str) -> None:
     with pytest.raises(ValueError, match="resolve_timeout"):
         AlertManager.from_config({}, resolve_timeout=resolve_timeout)
+
+
+class Refusing:
+    """Raises whenever it is to be text."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __str__(self) -> str:
+        raise self.error
+
+
+def nested(make: Callable[[Any], Any], depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = make(value)
+    return value
+
+
+def within_itself() -> list[Any]:
+    value: list[Any] = []
+    value.append({"again": value})
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        within_itself(),
+        nested(lambda inner: [inner], 100_000),
+        nested(lambda inner: {"a": inner}, 100_000),
+        Refusing(SystemError("no")),
+        Refusing(RecursionError()),
+        [Refusing(KeyError("x"))],
+        Refusing(Refusing(ValueError()).error),
+        10**5000,
+        ["\ud800"],
+        "\ud800",
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_metadata_that_cannot_be_written_is_refused_by_name_and_nothing_is_taken(value: object) -> None:
+    with AlertManager.from_config({}) as alerts:
+        with pytest.raises(ValueError, match="'where'"):
+            alerts.send_alert("high", "test", "Down", metadata={"fine": 1, "where": value})
+        assert alerts.get_recent_alerts() == []
+        alerts.send_alert("high", "test", "Down")
+        assert len(alerts.get_recent_alerts()) == 1
 
 
 def test_metadata_of_any_kind_is_kept_as_readable_text() -> None:

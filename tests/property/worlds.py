@@ -156,7 +156,7 @@ def chain(
 
 
 def flow_variants() -> st.SearchStrategy[Flow]:
-    """The bridge's flow: with steps that name their origin or do not, with and without a look back, asserting or not."""
+    """The bridge's flow: its steps with and without origin, on any place, with and without a look back, asserting or not."""
     unindexed = EVENTS | {
         "Sent": EVENTS["Sent"].__class__(
             "Sent", tuple(p.__class__(p.name, p.type) for p in EVENTS["Sent"].inputs)
@@ -169,6 +169,13 @@ def flow_variants() -> st.SearchStrategy[Flow]:
             flow(lookback="30s"),
             flow(lookback="30s", events=unindexed),
             flow(repeat="allow", settle={"on": "origin"}, fill={"assert": "amount == opening.amount"}),
+            flow(clock_skew="0s"),
+            flow(clock_skew="5s", lookback="30s", fill={"assert": "amount == opening.amount"}),
+            flow(clock_skew="20s", lookback="30s", events=unindexed),
+            flow(clock_skew="5s", fill={"origin": None}, settle={"origin": None, "on": "origin"}),
+            flow(clock_skew="0s", settle={"event": "Filled", "on": "origin", "origin": None}),
+            flow(opens={"on": "alpha"}, fill={"origin": None}, settle={"on": "beta"}),
+            flow(clock_skew="5s", fill={"event": "Sent"}, settle={"event": "Sent", "on": "origin"}),
         ]
     )
 

@@ -157,7 +157,7 @@ def expect(
         if deposit.destination == ELSEWHERE:
             expected.statuses["untracked"] += 1
         elif fills:
-            expected.statuses["complete"] += 1
+            expected.statuses["disputed" if key in expected.repeated else "complete"] += 1
             if fills[0].at > due:
                 expected.late[key] = fills[0].at - due
         elif end[deposit.destination] > due:

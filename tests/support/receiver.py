@@ -18,7 +18,7 @@ class Answer:
     """One HTTP answer; `delay` in seconds; `drop` breaks the connection off in the middle of the body."""
 
     status: int = 200
-    body: str = ""
+    body: str | bytes = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
     drop: bool = False
@@ -95,7 +95,8 @@ class Receiver:
         await asyncio.sleep(answer.delay)
         if answer.drop:
             return await _broken_off(request, answer)
-        return web.Response(status=answer.status, text=answer.body, headers=answer.headers)
+        body = answer.body.encode() if isinstance(answer.body, str) else answer.body
+        return web.Response(status=answer.status, body=body, headers=answer.headers)
 
 
 async def _broken_off(request: web.Request, answer: Answer) -> web.StreamResponse:

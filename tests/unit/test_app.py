@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from chainwatch import app
-from chainwatch.app import Monitor, _fingerprint, _is_news
+from chainwatch.app import Monitor, _is_news
 from chainwatch.chain.errors import DeepReorg, TransportError, WrongChain
 from chainwatch.chain.transport import open_session
-from chainwatch.config import FlowSettings, read_dict
+from chainwatch.config import read_dict
 from chainwatch.model import Signal
 from chainwatch.operations.looking import STOPPED_AFTER
 from chainwatch.plan import Plan, make_plan
@@ -152,14 +152,6 @@ async def test_earlier_blocks_that_cannot_be_read_are_told_once_in_a_while(
             assert TASK_FAILED not in {name for name, _ in firing(database)}
     told = [line["network"] for line in lines if "earlier blocks" in line["event"]]
     assert sorted(told) == sorted(plan.watches)
-
-
-def test_a_fingerprint_follows_every_setting_of_a_flow() -> None:
-    flow = FlowSettings.model_validate({"name": "connext", **CONFIG["flows"]["connext"]})
-    same = FlowSettings.model_validate({"name": "connext", **CONFIG["flows"]["connext"]})
-    assert _fingerprint([{"a": flow}]) == _fingerprint([{"a": same}])
-    other = flow.model_copy(update={"orphan_grace": 1.0})
-    assert _fingerprint([{"a": flow}]) != _fingerprint([{"a": other}])
 
 
 async def test_what_a_configuration_made_no_sense_of_ends_with_that_configuration(

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chainwatch.cli import main
+from chainwatch.commands import setup
 from chainwatch.commands.common import BAD_USAGE, FAILED
 from chainwatch.store import outbox
 from chainwatch.store.database import Database
@@ -90,6 +91,7 @@ def test_a_good_configuration_is_fine(config: Path) -> None:
         "receivers": 1,
         "routes": 1,
         "endpoints": [],
+        "reached": [],
         "gaps": [],
     }
 
@@ -298,6 +300,23 @@ def test_a_dead_endpoint_fails_the_online_check_without_its_url(
     assert "5ecret" not in result.stdout + result.stderr
 
 
+def test_check_online_says_why_a_receiver_cannot_be_reached(config: Path) -> None:
+    hooks = {
+        "private": (f"http://127.0.0.1:{free_port()}/5ecret", False),
+        "closed": (f"http://127.0.0.1:{free_port()}/5ecret", True),
+    }
+    for name, (url, allowed) in hooks.items():
+        text = f'[receivers.{name}]\nprovider = "webhook"\nurl = "{url}"\nallow_private = {str(allowed).lower()}\n'
+        config.write_text(config.read_text().replace("[[routes]]", f"{text}[[routes]]"))
+    config.write_text(config.read_text().replace('["ops"]', '["ops", "private", "closed"]'))
+    result = call("check", "--online", "--json", config=config)
+    assert result.exit_code == FAILED
+    problems = {one["receiver"]: one["problem"] for one in json.loads(result.stdout)["reached"]}
+    assert "set allow_private = true" in problems["private"]
+    assert problems["closed"] == "the receiver cannot be reached: the connection was refused"
+    assert "5ecret" not in result.output
+
+
 # --- init, completion, help ---------------------------------------------------------------------------
 
 
@@ -312,6 +331,51 @@ def test_init_writes_a_configuration_once(tmp_path: Path) -> None:
     assert file.read_bytes() == written
     assert call("init", "--preset", "connext", "--yes", "--force", config=file).exit_code == 0
     assert call("init", "--preset", "nonsense", "--yes", "--force", config=file).exit_code == BAD_USAGE
+
+
+def test_init_asks_again_after_an_answer_that_it_cannot_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [
+        "conext",
+        "connext",
+        "ethereum, base",
+        "ethereum optimism",
+        "ftp://x",
+        "A_URL",
+        "B_URL",
+        "",
+        "",
+    ]
+    file = tmp_path / "config.toml"
+    monkeypatch.setattr(setup, "_is_terminal", lambda: True)
+    result = CliRunner().invoke(main, ["--config", str(file), "init"], input="\n".join([*answers, ""]))
+    assert result.exit_code == 0, result.output
+    assert result.output.count("Error: ") == 3
+    assert "did you mean" in result.output
+    assert "A_URL" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--config", "FILE", "status", "--json"],
+        ["status", "--config", "FILE", "--json"],
+        ["--json", "status", "-c", "FILE"],
+        ["--config", "no-such-file.toml", "status", "--config", "FILE", "--json"],
+        ["alerts", "--config", "FILE", "list", "--json"],
+        ["alerts", "list", "--config", "FILE", "--json"],
+        ["alerts", "--json", "list", "--config", "FILE"],
+        ["--json", "oncall", "override", "list", "--config", "FILE"],
+        ["oncall", "override", "--json", "list", "--config", "FILE"],
+        ["report", "latency", "--json", "--config", "FILE"],
+    ],
+)
+def test_options_are_taken_before_and_after_the_command(words: list[str], config: Path) -> None:
+    Database.open(f"sqlite:///{config.parent / 'chainwatch.db'}").close()
+    result = CliRunner().invoke(main, [str(config) if word == "FILE" else word for word in words])
+    assert result.exit_code == 0, result.output
+    json.loads(result.stdout)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

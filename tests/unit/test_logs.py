@@ -200,6 +200,55 @@ def test_an_escaped_password_is_struck_out_in_both_forms(written: Written) -> No
     assert objects(written)[0]["event"] == "*** or ***"
 
 
+@pytest.mark.parametrize(
+    "secret", ["", " ", "\t\n", "a", "e:", "on", "%20", "%00%00", "v3", "/", "{", '"', "\udcff"]
+)
+def test_a_secret_too_short_to_be_one_leaves_the_lines_as_they_are(secret: str, written: Written) -> None:
+    configure(secrets=[secret, f"https://node.example/{secret}/x?{secret}={secret}"])
+    structlog.get_logger().info("on ethereum: one line", path="/v3/x")
+    (line,) = objects(written)
+    assert (line["event"], line["path"], line["level"]) == ("on ethereum: one line", "/v3/x", "info")
+
+
+@pytest.mark.parametrize("secret", ["info", "Event", "level", "timestamp", "true"])
+def test_a_secret_that_is_a_word_of_every_line_destroys_none(secret: str, written: Written) -> None:
+    configure(secrets=[secret])
+    structlog.get_logger().info("an event", good=True)
+    (line,) = objects(written)
+    assert (line["event"], line["level"], line["good"]) == ("an event", "info", True)
+
+
+def test_a_short_secret_is_struck_out_where_it_stands_alone(written: Written) -> None:  # S9
+    configure(secrets=["prod7"])
+    structlog.get_logger().info("key=prod7, 'prod7' and prod7, but reprod75")
+    assert objects(written)[0]["event"] == "key=***, '***' and ***, but reprod75"
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ("p@ss/wörd+ 5ecret", "p%40ss%2Fw%C3%B6rd%2B%205ecret"),
+        ("p@ss/wörd+ 5ecret", "p%40ss/w%C3%B6rd%2B%205ecret"),
+        ("p@ss/wörd+ 5ecret", "p%40ss%2Fw%C3%B6rd%2B+5ecret"),
+        ("p@ss/wörd+ 5ecret", "p@ss/wörd+ 5ecret"),
+        ("Bearer 0123456789abc", "token 0123456789abc"),
+        ("https://0123456789abc@node.example/", "0123456789abc"),
+        ("https://node.example/?0123456789abc", "0123456789abc"),
+        ("https://node.example/v3/ab%2B0123456789", "ab+0123456789"),
+    ],
+)
+def test_a_secret_is_struck_out_in_every_spelling(secret: str, said: str, written: Written) -> None:  # S9
+    header = settings(
+        receivers={
+            "hook": {"provider": "webhook", "url": "https://hook.example/", "headers": {"X-Key": secret}}
+        },
+        routes=[{"receivers": ["hook"]}],
+    )
+    configure(secrets=logs.secrets_in(header))
+    structlog.get_logger().info(f"<{said}>")
+    assert said.removeprefix("token ") not in objects(written)[0]["event"]
+
+
 def test_a_broken_configuration_is_told_without_its_secrets() -> None:  # S9
     with pytest.raises(ConfigError) as caught:
         settings(store={"url": f"mysql://watch:{SECRET}@db"}, log={"level": SECRET, "url": SECRET})

@@ -8,7 +8,15 @@ from chainwatch.chain.member import EndpointStatus
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.config import NetworkSettings
 from chainwatch.model import Header, Signal
-from chainwatch.selfwatch import PATIENCE, PEACE, START_GRACE, Holding, network_signals, watchdog
+from chainwatch.selfwatch import (
+    PATIENCE,
+    PEACE,
+    START_GRACE,
+    Holding,
+    clock_signals,
+    network_signals,
+    watchdog,
+)
 
 T0 = 1_700_000_000
 SETTINGS = NetworkSettings.model_validate(
@@ -249,3 +257,45 @@ def test_the_watchdog_is_told_once_and_never_ends() -> None:
     assert [names(changes) for changes in told if changes] == [["Watchdog"]]
     restarted = Holding([watchdog(T0)], T0 + 300)
     assert all(restarted.update([watchdog(t)], t) == [] for t in range(T0 + 300, T0 + 600))
+
+
+# --- the host's clock ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("error", "says"), [(30.0, "30 s ahead"), (-600.4, "600 s behind")])
+def test_a_clock_that_disagrees_with_the_chains_is_told_with_what_to_do(error: float, says: str) -> None:
+    (signal,) = clock_signals(error, 0.0, T0)
+    assert signal.labels == {"alertname": "ClockSkew", "severity": "P2"}
+    assert says in signal.annotations["summary"]
+    assert "NTP" in signal.annotations["description"]
+
+
+@pytest.mark.parametrize(
+    ("jump", "says"), [(3600.0, "jumped ahead by 3600 s"), (-30.0, "jumped back by 30 s")]
+)
+def test_a_jump_is_told_where_nothing_says_which_time_is_right(jump: float, says: str) -> None:
+    (signal,) = clock_signals(None, jump, T0)
+    assert says in signal.annotations["summary"]
+
+
+def test_a_clock_that_is_right_now_is_no_news_whatever_it_was() -> None:
+    assert clock_signals(0.0, -3600.0, T0) == []
+    assert clock_signals(None, 1.0, T0) == []
+
+
+def test_a_wrong_clock_is_no_stalled_network() -> None:
+    now = T0 + 600.0
+    assert names(network_signals(SETTINGS, status(last_answer_at=now), now, now)) == ["NetworkStalled"]
+    assert network_signals(SETTINGS, status(last_answer_at=now), now, now, ahead=600.0) == []
+
+
+def test_a_node_that_was_thrown_back_is_told_whatever_the_block_time() -> None:
+    settings = SETTINGS.model_copy(update={"block_time": None, "stall_after": None})
+    back = status(head=header(50, T0 - 605), checkpoint=header(100, T0 - 5), behind_since=float(T0 - 16))
+    (signal,) = network_signals(settings, back, T0, T0)
+    assert signal.labels == {"alertname": "NetworkStalled", "network": "alpha", "severity": "P1"}
+    assert signal.starts_at == T0 - 1
+    assert "chainwatch rewind alpha" in signal.annotations["description"]
+    assert "50" in signal.annotations["description"]
+    momentary = back._replace(behind_since=float(T0 - 14))
+    assert network_signals(settings, momentary, T0, T0) == []

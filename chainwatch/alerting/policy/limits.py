@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from chainwatch.alerting.policy.routing import Route
 from chainwatch.model import SEVERITIES
 from chainwatch.store.holds import Window
+from chainwatch.store.texts import bounded
 
 WINDOW = 60.0
 """Seconds."""
@@ -24,10 +25,9 @@ SUMMARY = Route(
 
 
 def source_of(labels: Mapping[str, str]) -> str:
-    """What an alert comes from: its ``source``, its flow, its network, or else its name."""
-    return next(
-        (labels[name] for name in ("source", "flow", "network") if labels.get(name)), labels["alertname"]
-    )
+    """What an alert comes from: its ``source``, its flow, its network, or else its name; a long one is cut."""
+    named = (labels[name] for name in ("source", "flow", "network") if labels.get(name))
+    return bounded(next(named, labels["alertname"]))
 
 
 def most_severe(severities: Mapping[int, str]) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from chainwatch.config import RouteSettings, matching
 from chainwatch.config.calendars import Schedule, parse_schedule
 from chainwatch.config.matching import Matchers
+from chainwatch.store.texts import bounded
 
 ALL_LABELS = "..."
 """As the only entry of ``group_by``: every label counts, so every alert is its own group."""
@@ -97,9 +98,9 @@ def is_watchdog(labels: Mapping[str, str]) -> bool:
 
 
 def group_key(route: Route, group_labels: Mapping[str, str]) -> str:
-    """Alertmanager's groupKey: the route and the labels of the group."""
+    """Alertmanager's groupKey: the route and the labels of the group. A long one is cut, with a digest at its end."""
     pairs = ",".join(f"{k}={_quoted(v)}" for k, v in sorted(group_labels.items()))
-    return f"{{}}/{route.key}:{{{pairs}}}"
+    return bounded(f"{{}}/{route.key}:{{{pairs}}}")
 
 
 def _built(

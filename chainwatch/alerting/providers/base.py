@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Protocol
 
 import aiohttp
 
+from chainwatch import http_client
 from chainwatch.alerting.notification import Notification
 
 RETRYABLE = frozenset({408, 425, 429})
@@ -61,7 +60,7 @@ def check_status(
     if 200 <= status < 300:
         return
     if retry_after is None:
-        retry_after = _retry_after(headers)
+        retry_after = http_client.retry_after(headers)
     raise DeliveryError(
         f"{who} answered {status} {_phrase(status)}".rstrip() + (f": {detail}" if detail else ""),
         retry_after=retry_after,
@@ -74,22 +73,9 @@ def seconds(text: str | None) -> float | None:
     """A header's number of seconds, or None where it holds none."""
     try:
         value = float(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return value if 0 <= value < float("inf") else None
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from a ``Retry-After`` header in either of its forms (RFC 9110 §10.2.3)."""
-    text = headers.get("Retry-After")
-    number = seconds(text)
-    if text is None or number is not None:
-        return number
-    try:
-        date = parsedate_to_datetime(text).timestamp()
-    except ValueError:
-        return None
-    return max(0.0, date - time.time())
 
 
 def _phrase(status: int) -> str:

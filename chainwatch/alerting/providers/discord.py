@@ -1,77 +1,104 @@
-"""A Discord channel, by webhook, with the discord-webhook package.
+"""A Discord channel, by webhook.
 
-The package builds and posts the message; its own retry never ends and its reading of answers fails on 204 and on
-HTML, so answers are read here. Limits: discord.com/developers/docs/resources/message#embed-object-embed-limits.
+The package discord-webhook builds the message, no more: its posting follows redirects and reads answers of any size.
+Limits: discord.com/developers/docs/resources/message#embed-object-embed-limits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 import msgspec
-import requests
 from discord_webhook import DiscordEmbed, DiscordWebhook  # type: ignore[import-untyped]  # no stubs
 
 from chainwatch.alerting.notification import LAST_TIME, Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.base import DeliveryError, check_status, seconds
-from chainwatch.alerting.providers.thread import Threads
+from chainwatch.alerting.providers.http import Answer, post
 from chainwatch.config import DiscordSettings
+from chainwatch.printable import clean
 
 CONTENT_MAX, TITLE_MAX, DESCRIPTION_MAX, FIELDS_MAX = 2000, 256, 4096, 25
 FIELD_NAME_MAX, FIELD_VALUE_MAX, FOOTER_MAX = 256, 1024, 2048
 EMBEDS_MAX, TOTAL_MAX = 10, 6000
+URL_MAX = 2048
 SHORT_VALUE = 40
 """Values up to this length stand side by side."""
 
-SOCKET_TIMEOUT = 10
-"""Seconds without a byte."""
-TOTAL_TIMEOUT = 30.0
+TIMEOUT = 30.0
 """Seconds for a whole message."""
+ANSWER_TIMEOUT = 10.0
+"""Seconds for the body of an answer, which says whether the message is in the channel."""
 LONGEST_WAIT = 30.0
 """Seconds that a message waits for the rate limit that an earlier answer told of."""
+
+DETAIL_MAX = 200
+"""Characters of what an answer says."""
+SECRET_MIN = 9
+"""Characters from which on a part of the URL's path may be the token: longer than the word ``webhooks``."""
 
 COLORS = {"P0": 0xB00020, "P1": 0xE53935, "P2": 0xFB8C00, "P3": 0x1E88E5}
 RESOLVED_COLOR = 0x43A047
 
-# urllib3 writes request paths, which hold the webhook's token, into its debug lines and warnings (S9).
-logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+HEADERS = {
+    "Content-Type": "application/json",
+    # discord.com/developers/docs/reference#user-agent
+    "User-Agent": "DiscordBot (https://github.com/chainwatch/chainwatch, 0.1)",
+}
+_PAYLOAD = ("content", "embeds", "username", "allowed_mentions")
 
 
 class DiscordProvider:
     """Sends each notification as one message, one at a time."""
 
     concurrency = 1
-    allow_private = False
 
     def __init__(self, settings: DiscordSettings) -> None:
+        self.allow_private = settings.allow_private
         self._settings = settings
-        self._threads = Threads("Discord", TOTAL_TIMEOUT)
+        self._url = confirmed(settings.url.get_secret_value())
         self._free_at = 0.0
 
     async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
         """Send it and wait until Discord confirms the message. Raises ``DeliveryError``."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(min(LONGEST_WAIT, max(0.0, self._free_at - loop.time())))
-        message = build_message(notification, self._settings)
-        try:
-            answer = await self._threads.run(message.api_post_request)
-        except requests.RequestException as error:
-            raise DeliveryError(f"Discord cannot be reached: {type(error).__name__}") from None
+        content = msgspec.json.encode(payload(notification, self._settings))
+        answer = await post(
+            session,
+            self._url,
+            content,
+            HEADERS,
+            who="Discord",
+            within=TIMEOUT,
+            answer_within=ANSWER_TIMEOUT,
+        )
         self._note_rate_limit(answer, loop.time())
-        _check(answer)
+        _check(answer, self._url)
 
-    def _note_rate_limit(self, answer: requests.Response, now: float) -> None:
+    def _note_rate_limit(self, answer: Answer, now: float) -> None:
         if answer.headers.get("X-RateLimit-Remaining") == "0":
             self._free_at = now + (seconds(answer.headers.get("X-RateLimit-Reset-After")) or 0.0)
 
 
-def build_message(notification: Notification, settings: DiscordSettings) -> DiscordWebhook:
+def confirmed(url: str) -> str:
+    """A webhook's URL by which Discord answers with the message that it made of it."""
+    parts = urlsplit(url)
+    query = "&".join(part for part in (parts.query, "wait=true") if part)
+    return urlunsplit(parts._replace(query=query))
+
+
+def payload(notification: Notification, settings: DiscordSettings) -> dict[str, Any]:
     """The message within Discord's limits; alerts that do not fit are counted in its text. Nobody is mentioned."""
+    message = _message(notification, settings).json
+    return {key: message[key] for key in _PAYLOAD if key in message}
+
+
+def _message(notification: Notification, settings: DiscordSettings) -> DiscordWebhook:
     embeds: list[DiscordEmbed] = []
     room = TOTAL_MAX
     alerts = text.by_urgency(notification)
@@ -82,7 +109,10 @@ def build_message(notification: Notification, settings: DiscordSettings) -> Disc
         embeds.append(embed)
         room -= _size(embed)
     content = "\n".join(
-        [f"**{escape(text.headline(notification))}**", *map(escape, text.overview(notification))]
+        [
+            f"**{text.markdown(text.headline(notification))}**",
+            *map(text.markdown, text.overview(notification)),
+        ]
     )
     if len(embeds) < len(alerts):
         content += f"\n… and {len(alerts) - len(embeds)} more, not shown here."
@@ -91,18 +121,10 @@ def build_message(notification: Notification, settings: DiscordSettings) -> Disc
         content=fit(content, CONTENT_MAX),
         username=settings.username,
         allowed_mentions={"parse": []},
-        timeout=SOCKET_TIMEOUT,
-        wait="true",
-        rate_limit_retry=False,
     )
     for embed in embeds:
         message.add_embed(embed)
     return message
-
-
-def escape(chain_text: str) -> str:
-    """Text from outside, shown as it is: no markdown, no mentions, no links behind words."""
-    return re.sub(r"([\\*_~`|>#\[\]()<])", r"\\\1", chain_text).replace("@", "@\u200b")
 
 
 def fit(content: str, limit: int) -> str:
@@ -118,7 +140,7 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
     """One alert in at most ``room`` characters, or None when not even its title fits."""
     firing = alert.status == "firing"
     embed = DiscordEmbed(
-        title=fit(f"{alert.severity} {alert.status.upper()}: {escape(alert.name)}", TITLE_MAX),
+        title=fit(f"{alert.severity} {alert.status.upper()}: {text.markdown(alert.name)}", TITLE_MAX),
         color=COLORS.get(alert.severity, COLORS["P3"]) if firing else RESOLVED_COLOR,
         fields=[],
     )
@@ -128,14 +150,14 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
     if room < 0:
         return None
     runbook = alert.annotations.get("runbook_url", "")
-    if runbook.startswith(("https://", "http://")):
+    if runbook.startswith(("https://", "http://")) and len(runbook) <= URL_MAX and " " not in clean(runbook):
         embed.set_url(runbook)
     said = fit(_description(alert), min(DESCRIPTION_MAX, max(room, 1)))
     if said and _units(said) <= room:
         embed.set_description(said)
         room -= _units(said)
     for name, value in text.facts(alert)[:FIELDS_MAX]:
-        name, value = fit(escape(name), FIELD_NAME_MAX), fit(escape(value), FIELD_VALUE_MAX)
+        name, value = fit(text.markdown(name), FIELD_NAME_MAX), fit(text.markdown(value), FIELD_VALUE_MAX)
         room -= _units(name) + _units(value)
         if room < 0:
             break
@@ -144,11 +166,11 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
 
 
 def _description(alert: NotifiedAlert) -> str:
-    lines = [escape(text.summary(alert))]
+    lines = [*map(text.markdown, text.summary(alert))]
     since = int(alert.starts_at)
     lines.append(f"Since <t:{since}:f> (<t:{since}:R>)")
     if alert.ends_at is not None:
-        why = f" ({escape(text.clean(alert.reason))})" if alert.reason else ""
+        why = f" ({text.markdown(alert.reason)})" if alert.reason else ""
         lines.append(
             f"Ended <t:{int(alert.ends_at)}:f>, after {text.span(alert.ends_at - alert.starts_at)}{why}"
         )
@@ -165,29 +187,38 @@ def _units(content: str) -> int:
     return len(content.encode("utf-16-le")) // 2
 
 
-def _check(answer: requests.Response) -> None:
-    """Raise ``DeliveryError`` unless Discord says that the message is in the channel."""
-    if answer.history:
+def _check(answer: Answer, url: str) -> None:
+    """Raise ``DeliveryError`` unless Discord says that the message is in the channel; it names no part of ``url`` (S9)."""
+    if 300 <= answer.status < 400:
         raise DeliveryError(
-            "Discord's URL redirects elsewhere; set the channel's own webhook URL", permanent=True
+            "Discord's URL redirects elsewhere; set the channel's own webhook URL",
+            permanent=True,
+            refused=True,
         )
-    said = _json_object(answer.content)
-    detail = str(said.get("message", ""))[:200]
+    said = _json_object(answer.body)
     retry_after = said.get("retry_after")
     check_status(
         "Discord",
-        answer.status_code,
+        answer.status,
         answer.headers,
-        detail=detail,
-        retry_after=float(retry_after) if isinstance(retry_after, int | float) else None,
+        detail=_detail(said, url),
+        retry_after=seconds(str(retry_after)) if isinstance(retry_after, int | float) else None,
     )
-    if answer.status_code == 200 and "id" not in said:
+    if answer.status == 200 and "id" not in said:
         raise DeliveryError("the URL answers, but not as Discord does: is it the channel's webhook URL?")
+
+
+def _detail(said: Mapping[str, Any], url: str) -> str:
+    detail = str(said.get("message", ""))[:DETAIL_MAX]
+    for part in urlsplit(url).path.split("/"):
+        if len(part) >= SECRET_MIN:
+            detail = detail.replace(part, "***")
+    return clean(detail)
 
 
 def _json_object(content: bytes) -> dict[str, Any]:
     try:
         decoded = msgspec.json.decode(content)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, ValueError, RecursionError):  # whoever answers may answer anything
         return {}
     return decoded if isinstance(decoded, dict) else {}

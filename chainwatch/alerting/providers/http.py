@@ -1,17 +1,37 @@
-"""HTTP sessions for receivers, which go to public addresses only unless the receiver allows others."""
+"""The way to receivers over HTTP: to public addresses only unless the receiver allows others, and with bounded answers."""
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import os
 import socket
-from typing import Any
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import aiohttp
+
+from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.dns import Connector
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to come up."""
 TOTAL_TIMEOUT = 60.0
 """Seconds for a whole request, whatever the receiver's own time-out."""
+ANSWER_TIMEOUT = 1.0
+"""Seconds for an answer's body to come after its status, unless the caller waits longer."""
+ANSWER_MAX = 262_144
+"""Bytes of an answer's body that are read."""
+
+
+class Answer(NamedTuple):
+    """What a receiver answered; of the body what came in time, at most ``ANSWER_MAX`` bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class PrivateAddress(OSError):
@@ -19,32 +39,131 @@ class PrivateAddress(OSError):
 
 
 def open_session(*, allow_private: bool) -> aiohttp.ClientSession:
-    """A session without cookies and proxies.
+    """A session without cookies, proxies and decompression, to be used through ``post``.
 
     Unless ``allow_private``, every connection is checked at the address it really goes to, so neither a literal
     address nor a name that changes its mind between two look-ups leads inside.
     """
-    connector = aiohttp.TCPConnector(
-        limit=0, ttl_dns_cache=60, socket_factory=None if allow_private else _public_socket
-    )
     return aiohttp.ClientSession(
-        connector=connector,
+        connector=Connector(socket_factory=None if allow_private else _public_socket),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
         trust_env=False,
+        auto_decompress=False,
+        headers={"Accept-Encoding": "identity"},
     )
+
+
+async def post(
+    session: aiohttp.ClientSession,
+    url: str,
+    content: bytes,
+    headers: Mapping[str, str],
+    *,
+    who: str,
+    within: float,
+    answer_within: float = ANSWER_TIMEOUT,
+) -> Answer:
+    """The answer to ``content``, whatever its status; redirects are not followed. Times in seconds.
+
+    Raises ``DeliveryError`` where there is none; ``who`` names the receiver in it, which names no URL and no address (S9).
+    """
+    try:
+        async with session.post(
+            url,
+            data=content,
+            headers=headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=within, connect=CONNECT_TIMEOUT),
+        ) as answer:
+            return Answer(answer.status, answer.headers, await _read(answer, answer_within))
+    except TimeoutError:
+        raise DeliveryError(f"{who} did not answer within {within:g} seconds") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise _explained(who, error) from None
+
+
+async def reach(session: aiohttp.ClientSession, url: str, *, who: str, within: float) -> None:
+    """Return once the server of ``url`` has answered anything to HEAD, which changes nothing there. Raises as ``post``."""
+    try:
+        async with session.head(url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=within)):
+            return
+    except TimeoutError:
+        raise DeliveryError(f"{who} did not answer within {within:g} seconds") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise _explained(who, error) from None
+
+
+async def _read(answer: aiohttp.ClientResponse, within: float) -> bytes:
+    """The body as far as it comes; the status has been said, so a rest that is cut off or late is no matter."""
+    body = bytearray()
+    with suppress(aiohttp.ClientError, OSError):  # time-outs are among the latter
+        async with asyncio.timeout(within):
+            while len(body) < ANSWER_MAX and (some := await answer.content.read(ANSWER_MAX - len(body))):
+                body += some
+    return bytes(body)
+
+
+def _explained(who: str, error: Exception) -> DeliveryError:
+    """A connection's error without the URL and the addresses that its own text may hold."""
+    if any(isinstance(cause, PrivateAddress) for cause in _causes(error)):
+        return DeliveryError(
+            f"{who}'s address is loopback, private or otherwise not public; "
+            "set allow_private = true if that is meant",
+            permanent=True,
+            refused=True,
+        )
+    return DeliveryError(
+        f"{who} cannot be reached: {reason(error)}",
+        permanent=isinstance(error, ValueError),
+        refused=isinstance(error, aiohttp.ClientConnectorError | ValueError),
+    )
+
+
+def reason(error: BaseException) -> str:
+    """Why there is no answer, in words that hold no host and no address (S9)."""
+    chain = list(_causes(error))
+    for kinds, words in _REASONS:
+        if any(isinstance(one, kinds) for one in chain):
+            return words
+    numbers = [one.errno for one in chain if isinstance(one, OSError) and one.errno]
+    return os.strerror(numbers[-1]).lower() if numbers else type(error).__name__
+
+
+_REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (aiohttp.ClientConnectorDNSError, "its name cannot be looked up"),
+    ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "its certificate is not valid"),
+    ((aiohttp.ClientConnectorSSLError, ssl.SSLError), "TLS failed: is it https?"),
+    (ConnectionRefusedError, "the connection was refused"),
+    ((aiohttp.ServerDisconnectedError, ConnectionResetError), "it closed the connection without an answer"),
+    (aiohttp.ClientResponseError, "its answer is not HTTP"),
+)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        inner = getattr(error, "os_error", None)
+        if isinstance(inner, BaseException) and inner is not error:
+            yield inner
+        error = error.__cause__ or error.__context__
 
 
 def is_public(address: str) -> bool:
     """Whether an IP address belongs to the public internet, itself and any IPv4 address it stands for."""
-    return all(
-        ip.is_global and not (ip.is_multicast or ip.is_reserved or getattr(ip, "is_site_local", False))
-        for ip in _meant(ipaddress.ip_address(address.partition("%")[0]))
-    )
+    return all(map(_is_public, _meant(ipaddress.ip_address(address.partition("%")[0]))))
 
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_METADATA = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("168.63.129.16/32"))
+"""Where clouds tell a machine its secrets (Oracle's, Azure's) that not every Python takes for other than public."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def _is_public(ip: _Address) -> bool:
+    if any(ip in network for network in _METADATA):
+        return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or getattr(ip, "is_site_local", False))
 
 
 def _meant(ip: _Address) -> list[_Address]:

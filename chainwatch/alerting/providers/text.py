@@ -1,4 +1,7 @@
-"""What people are shown of a notification, whatever the channel: a headline, facts in a fixed order, times."""
+"""What people are shown of a notification, whatever the channel: a headline, facts in a fixed order, times.
+
+Everything here gives single lines of printable characters; a channel whose lines are Markdown has ``markdown`` besides.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from chainwatch.alerting.notification import Notification, NotifiedAlert
+from chainwatch.printable import clean
 
 PROSE = ("summary", "description", "runbook_url")
 """Annotations that are not facts of their own."""
@@ -16,8 +20,28 @@ STORM = 20
 """Alerts of one notification up to which each is told by itself."""
 WAYS_SHOWN = 8
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters and those that turn the direction of text; what comes from a chain may hold any."""
+FACT_MAX = 1_000
+"""Characters of a fact that are shown."""
+
+_MARKDOWN = re.compile(
+    r"[\\*_~`|>#\[\]<]|(?<=\])\("  # emphasis, code, spoilers, headings, links, mentions
+    r"|:(?=/|[\w+-]{0,64}[^\W\d][\w+-]{0,64}:|100:|1234:)"  # addresses, and names of emoji
+    r"|\.(?=[^\W\d])|(?<=[wW]{3})\."  # addresses and invites without a scheme
+    r"|^\s*(?:[-+=]|\d+[.)])"  # lists
+)
+
+
+def markdown(text: str) -> str:
+    """``text`` as a piece of one line of Markdown, Discord's too, where it shows as it is: no markup, link or mention.
+
+    An address or invite becomes no link, a name no emoji, and nobody is mentioned: ``@`` becomes its wide form.
+    """
+    return _MARKDOWN.sub(_escaped, clean(text)).replace("@", "\uff20")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """A sign that Markdown takes for its own; of the beginning of a list or a heading the last."""
+    return f"{match[0][:-1]}\\{match[0][-1]}"
 
 
 def headline(notification: Notification) -> str:
@@ -100,13 +124,14 @@ def facts(alert: NotifiedAlert) -> list[tuple[str, str]]:
     pairs += [
         (k, v) for k, v in alert.labels.items() if k not in ("alertname", "severity") and k not in named and v
     ]
-    return [(clean(name), clean(_readable(name, value))) for name, value in pairs]
+    shown = [(clean(name), _shortened(clean(_readable(name, value)))) for name, value in pairs]
+    return [(name, value) for name, value in shown if name.strip() and value.strip()]
 
 
-def summary(alert: NotifiedAlert) -> str:
-    """What happened, in one or two sentences."""
+def summary(alert: NotifiedAlert) -> list[str]:
+    """What happened, in one or two lines."""
     parts = [alert.annotations.get("summary", ""), alert.annotations.get("description", "")]
-    return clean("\n".join(part for part in parts if part))
+    return [clean(part) for part in parts if part.strip()]
 
 
 def when(timestamp: float) -> str:
@@ -130,13 +155,13 @@ def span(seconds: float) -> str:
 
 def _readable(name: str, value: str) -> str:
     """Annotations hold times and lengths of time in seconds."""
-    if not re.fullmatch("[0-9]+", value):
+    if not re.fullmatch("[0-9]{1,78}", value):
         return value
     if name.endswith("_at"):
         return when(int(value))
     return span(int(value)) if name == "late_by" else value
 
 
-def clean(text: str) -> str:
-    """``text`` without characters that steer a terminal or turn its direction."""
-    return _CONTROL.sub("\ufffd", text)
+def _shortened(value: str) -> str:
+    left = len(value) - FACT_MAX
+    return value if left <= 0 else f"{value[:FACT_MAX]}… ({left:,} more characters)"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -15,14 +13,11 @@ import aiohttp
 import msgspec
 
 from chainwatch.alerting.notification import LAST_TIME, Notification, NotifiedAlert
-from chainwatch.alerting.providers.base import DeliveryError, check_status
-from chainwatch.alerting.providers.http import PrivateAddress
+from chainwatch.alerting.providers.base import check_status
+from chainwatch.alerting.providers.http import post
 from chainwatch.config import WebhookSettings
 
-DRAIN_TIMEOUT = 1.0
-"""Seconds."""
-DRAIN_MAX = 65_536
-"""Bytes of an answer's body that are read."""
+WHO = "the webhook"
 STILL_FIRING = "0001-01-01T00:00:00Z"
 """What Alertmanager gives as the end of an alert that has none."""
 
@@ -35,28 +30,20 @@ class WebhookProvider:
     def __init__(self, settings: WebhookSettings) -> None:
         self.allow_private = settings.allow_private
         self._settings = settings
-        self._timeout = aiohttp.ClientTimeout(total=settings.timeout)
         self._fixed_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
 
     async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
         """Send it and read the answer's status. Raises ``DeliveryError``."""
         content = msgspec.json.encode(body(notification))
-        try:
-            async with session.post(
-                self._settings.url.get_secret_value(),
-                data=content,
-                headers=self._headers(notification, content, int(time.time())),
-                allow_redirects=False,
-                timeout=self._timeout,
-            ) as answer:
-                check_status("the webhook", answer.status, answer.headers)
-                await _drain(answer)
-        except TimeoutError:
-            raise DeliveryError(
-                f"the webhook did not answer within {self._settings.timeout:g} seconds"
-            ) from None
-        except (aiohttp.ClientError, PrivateAddress, ValueError) as error:
-            raise _explained(error) from None
+        answer = await post(
+            session,
+            self._settings.url.get_secret_value(),
+            content,
+            self._headers(notification, content, int(time.time())),
+            who=WHO,
+            within=self._settings.timeout,
+        )
+        check_status(WHO, answer.status, answer.headers)
 
     def _headers(self, notification: Notification, content: bytes, now: int) -> dict[str, str]:
         headers = {
@@ -105,37 +92,9 @@ def _alert(alert: NotifiedAlert) -> dict[str, Any]:
     }
 
 
-async def _drain(answer: aiohttp.ClientResponse) -> None:
-    """Read what follows a status that means "taken", so that the connection can serve again; a cut-off rest is no matter."""
-    if answer.content.at_eof():
-        return
-    with suppress(aiohttp.ClientError, TimeoutError):
-        async with asyncio.timeout(DRAIN_TIMEOUT):
-            await answer.content.read(DRAIN_MAX)
-
-
 @lru_cache(maxsize=1024)
 def _rfc3339(timestamp: float) -> str:
     """Whole seconds without a fraction; the last second that can be written where a chain claims a later one."""
     timestamp = min(timestamp, LAST_TIME)
     parts = "seconds" if timestamp == int(timestamp) else "milliseconds"
     return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec=parts).replace("+00:00", "Z")
-
-
-def _explained(error: Exception) -> DeliveryError:
-    """A connection's error without the URL and the addresses that its own text may hold."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, PrivateAddress):
-            return DeliveryError(
-                "the webhook's address is loopback, private or otherwise not public; "
-                "set allow_private = true if that is meant",
-                permanent=True,
-                refused=True,
-            )
-        cause = cause.__cause__ or cause.__context__
-    return DeliveryError(
-        f"the webhook cannot be reached: {type(error).__name__}",
-        permanent=isinstance(error, ValueError),
-        refused=isinstance(error, aiohttp.ClientConnectorError | ValueError),
-    )

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from chainwatch.alerting.providers.text import clean, when
-from chainwatch.commands.show.terminal import print_json, table
+from chainwatch.commands.show.terminal import details, print_json, table, time_of
 from chainwatch.config import format_duration
+from chainwatch.printable import clean
 
 KINDS = {"": "", "digest": "digest", "limited": "summary of what was over the rate limit"}
 
@@ -22,17 +22,17 @@ def alert(view: Mapping[str, Any], as_json: bool) -> None:
     rows = [("id", view["id"]), ("state", view["state"]), ("fingerprint", view["fingerprint"])]
     rows += [(name, value) for name, value in view["labels"].items()]
     rows += [(name, value) for name, value in view["annotations"].items()]
-    rows.append(("started", _when(view["starts_at"])))
+    rows.append(("started", time_of(view["starts_at"])))
     if view["ends_at"] is not None:
-        rows.append(("ended", f"{_when(view['ends_at'])} ({view['reason']})"))
+        rows.append(("ended", f"{time_of(view['ends_at'])} ({view['reason']})"))
     rows.append(("raised again", f"{view['repeats']} times"))
     if view["acknowledged"]:
         taken = view["acknowledged"]
-        until = f", until {_when(taken['until'])}" if taken["until"] is not None else ""
+        until = f", until {time_of(taken['until'])}" if taken["until"] is not None else ""
         rows.append(
-            ("acknowledged", f"by {taken['by']} {_when(taken['at'])}{until} {taken['note']}".rstrip())
+            ("acknowledged", f"by {taken['by']} {time_of(taken['at'])}{until} {taken['note']}".rstrip())
         )
-    table(("alert", ""), rows)
+    details(("alert", ""), rows)
 
 
 def history(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
@@ -43,7 +43,7 @@ def history(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     columns = ("at", "what", "cause", "by", "receiver", "note")
     table(
         columns,
-        ((_when(r["at"]), r["kind"], r["cause"], r["actor"], r["receiver"] or "", r["note"]) for r in rows),
+        ((time_of(r["at"]), r["kind"], r["cause"], r["actor"], r["receiver"] or "", r["note"]) for r in rows),
     )
 
 
@@ -72,8 +72,8 @@ def explanation(view: Mapping[str, Any], as_json: bool) -> None:
                     n["says"],
                     n["status"],
                     n["attempts"],
-                    _when(n["created_at"]),
-                    _when(n["finished_at"]),
+                    time_of(n["created_at"]),
+                    time_of(n["finished_at"]),
                     n["note"] or KINDS[n["kind"]],
                 )
                 for name, n in sent
@@ -82,7 +82,7 @@ def explanation(view: Mapping[str, Any], as_json: bool) -> None:
     if view["escalation"]:
         table(
             ("escalation", "time", "what"),
-            ((one["kind"], _when(one["at"]), one["text"]) for one in view["escalation"]),
+            ((one["kind"], time_of(one["at"]), one["text"]) for one in view["escalation"]),
         )
     history(view["history"], as_json=False)
 
@@ -99,8 +99,8 @@ def silences(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
                 r["id"],
                 r["state"],
                 r["matchers"],
-                _when(r["starts_at"]),
-                _when(r["ends_at"]),
+                time_of(r["starts_at"]),
+                time_of(r["ends_at"]),
                 ", ".join(r["during"]),
                 r["hides"],
                 r["author"],
@@ -138,7 +138,3 @@ def routes(view: Mapping[str, Any], as_json: bool) -> None:
         if route["group"]:
             click.echo(clean(f"  {'  ' * route['depth']}  group {route['group']}"))
     click.echo(f"goes to: {', '.join(view['receivers']) or 'nobody'}")
-
-
-def _when(seconds: int | None) -> str:
-    return "" if seconds is None else when(seconds).removesuffix(" UTC")

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from chainwatch.alerting.providers.text import clean, span, when
+from chainwatch.alerting.providers.text import markdown, span, when
 from chainwatch.commands.show.terminal import print_json, table
+from chainwatch.printable import clean
 
 SHOWN_ALERTS = 100
 """Alerts of an incident that are written out; the others are counted."""
@@ -145,7 +146,7 @@ def sample(outcome: Mapping[str, Any], as_json: bool) -> None:
 
 def _markdown(view: Mapping[str, Any]) -> Iterable[str]:
     ended = view["ended_at"]
-    yield f"# Incident {view['id']}: {_md(_labels(view['labels']))}"
+    yield f"# Incident {view['id']}: {markdown(_labels(view['labels']))}"
     yield ""
     yield f"- **severity**: {view['severity'] or 'unknown'}"
     yield f"- **opened**: {when(int(view['opened_at']))}"
@@ -153,7 +154,8 @@ def _markdown(view: Mapping[str, Any]) -> Iterable[str]:
         yield f"- **ended**: not yet, {view['firing']} of {view['alert_count']} alerts fire"
     else:
         yield f"- **ended**: {when(int(ended))}, after {span(int(ended - view['opened_at']))}"
-    yield f"- **group**: `{clean(view['group'])}`"
+    group = clean(view["group"]).replace("`", "'")
+    yield f"- **group**: `{group}`"
     yield ""
     yield f"## Alerts ({view['alert_count']})"
     yield ""
@@ -162,8 +164,8 @@ def _markdown(view: Mapping[str, Any]) -> Iterable[str]:
     for alert in view["alerts"][:SHOWN_ALERTS]:
         end = "" if alert["ends_at"] is None else f"{when(alert['ends_at'])} ({alert['reason']})"
         labels = alert["labels"]
-        cells = [str(alert["id"]), labels["severity"], labels["alertname"], alert["state"]]
-        yield f"| {' | '.join([*cells, when(alert['starts_at']), _md(end), _md(alert['summary'])])} |"
+        cells = [str(alert["id"]), labels["severity"], markdown(labels["alertname"]), alert["state"]]
+        yield f"| {' | '.join([*cells, when(alert['starts_at']), markdown(end), markdown(alert['summary'])])} |"
     if view["alert_count"] > SHOWN_ALERTS:
         yield ""
         yield f"… and {view['alert_count'] - SHOWN_ALERTS} more."
@@ -172,16 +174,8 @@ def _markdown(view: Mapping[str, Any]) -> Iterable[str]:
     yield ""
     for line in view["timeline"]:
         actor = line.get("actor")
-        by = f" — {_md(actor)}" if actor and actor != "chainwatch" else ""
-        yield f"- {when(int(line['at']))} **{line['kind']}** {_md(line['text'])}{by}"
-
-
-def _md(text: str) -> str:
-    """``text`` on one line, with what Markdown would take for its own made harmless."""
-    line = " ".join(clean(text).split())
-    for sign in "\\`*_[]<>|#":
-        line = line.replace(sign, "\\" + sign)
-    return line
+        by = f" — {markdown(actor)}" if actor and actor != "chainwatch" else ""
+        yield f"- {when(int(line['at']))} **{line['kind']}** {markdown(line['text'])}{by}"
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -12,10 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chainwatch.alerting.providers.text import clean, when
+from chainwatch.alerting.providers.text import when
+from chainwatch.printable import clean, json_clean
 
-PIPED_WIDTH = 100_000
-"""Columns that a table may take where no terminal limits them."""
+GAP = 1
+"""Columns between two cells, beside the line that the table draws."""
+
+EDGES = 2
+"""Columns that the table takes left and right of its cells."""
 
 _STATE_STYLES = {
     "live": "green",
@@ -25,6 +29,7 @@ _STATE_STYLES = {
     "resolved": "green",
     "overdue": "bold red",
     "orphan": "bold red",
+    "disputed": "bold red",
     "firing": "bold red",
     "dead": "bold red",
     "halted": "bold red",
@@ -38,30 +43,63 @@ _STATE_STYLES = {
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json_clean(json.dumps(value, indent=2, ensure_ascii=False)))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table. On a terminal long cells go on in a next line, in a pipe a row is one line: nothing is cut off."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    for row in rows:
-        shown.add_row(*map(_cell, row))
-    console = Console()
+    """Print a list: on a terminal one line a row, where cells that do not fit are cut; in a pipe see `_piped`."""
+    _print(columns, [[*map(_cell, row)] for row in rows], cut=True)
+
+
+def details(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print what is known of one thing: like `table`, but long cells go on in a next line, so that nothing is cut."""
+    _print(columns, [[*map(_cell, row)] for row in rows], cut=False)
+
+
+def fitted(widths: Sequence[int], available: int) -> list[int]:
+    """``widths`` in columns, the widest ones shortened until all of them fit into ``available``, or are 1."""
+    fitting = list(widths)
+    while sum(fitting) > available and max(fitting) > 1:
+        widest = max(fitting)
+        second = max((width for width in fitting if width < widest), default=1)
+        equals = fitting.count(widest)
+        less = max(1, min(widest - second, (sum(fitting) - available) // equals))
+        fitting[fitting.index(widest)] -= less
+    return fitting
+
+
+def _print(columns: Sequence[str], rows: Sequence[Sequence[Text]], *, cut: bool) -> None:
+    console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = PIPED_WIDTH
+        _piped(columns, rows)
+        return
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP, 0, 0))
+    widths = [max([len(name), *(row[i].cell_len for row in rows)]) for i, name in enumerate(columns)]
+    available = console.width - EDGES - (GAP + 1) * (len(columns) - 1)
+    for name, width in zip(columns, fitted(widths, available), strict=True):
+        if cut:
+            shown.add_column(name, overflow="ellipsis", no_wrap=True, width=width)
+        else:
+            shown.add_column(name, overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
     console.print(shown)
+
+
+def _piped(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+    """One line a row, whole cells between tabs: for `cut`, `awk` and whoever reads a log."""
+    for row in (columns, *rows):
+        click.echo("\t".join(str(cell) for cell in row))
 
 
 def _cell(value: Any) -> Text:
     """``value`` as it stands: what comes from a chain may look like markup or steer a terminal."""
     if isinstance(value, bool):
         return Text("yes" if value else "no")
-    text = clean("–" if value is None else " ".join(str(value).splitlines()))
+    text = clean("–" if value is None else str(value))
     return Text(text, _STATE_STYLES.get(text, ""))
 
 
 def time_of(seconds: int | None) -> str:
-    """Unix seconds as UTC."""
-    return when(seconds).removesuffix(" UTC") if seconds is not None else ""
+    """Unix seconds as UTC, which the text names; empty for None."""
+    return when(seconds) if seconds is not None else ""

@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
-from chainwatch.alerting import lifecycle
+from chainwatch.alerting import lifecycle, submission
 from chainwatch.alerting.lifecycle import fingerprint, normal_labels
+from chainwatch.bounds import ANNOTATION_MAX, LABEL_MAX
 from chainwatch.model import Signal
 from chainwatch.store.alerts import Alert
 from tests.unit.alerting.helpers import T0, ends, fires
@@ -109,3 +110,19 @@ def test_labels_that_cannot_be_routed_are_an_error(labels: dict[str, str], said:
 
 def test_a_signal_without_annotations_fires_too() -> None:
     assert transition(None, Signal({"alertname": "X", "severity": "P1"}, T0), NOW).annotations == {}
+
+
+def test_a_label_of_any_size_is_cut_and_its_whole_value_kept_beside() -> None:
+    key = "k" * 9_000
+    taken = [submission.parse([{"labels": {"alertname": "A", "x": key + end}}])[0] for end in ("1", "2")]
+    assert len({one.fingerprint for one in taken}) == 2
+    assert all(len(one.labels["x"].encode()) <= LABEL_MAX for one in taken)
+    assert [one.annotations["x_whole"] for one in taken] == [key + "1", key + "2"]
+
+
+def test_annotations_are_cut_too() -> None:
+    (one,) = submission.parse(
+        [{"labels": {"alertname": "A", "x": "€" * 99_000}, "annotations": {"summary": "€" * 99_000}}]
+    )
+    assert set(one.annotations) == {"summary", "x_whole"}
+    assert all(len(text.encode()) <= ANNOTATION_MAX for text in one.annotations.values())

@@ -5,6 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.alerting.manager import AlertManager
+from chainwatch.bounds import ANNOTATION_MAX, LABEL_MAX, cut
 from chainwatch.config import RouteSettings
 from chainwatch.store import alert_groups, history, outbox
 from chainwatch.store import alerts as stored
@@ -286,3 +287,14 @@ def test_labels_that_cannot_be_routed_are_an_error_that_changes_nothing(connecti
     with pytest.raises(ValueError, match="severity"):
         _manager().apply(connection, [fires(), fires(severity="urgent")], NOW)
     assert stored.list_alerts(connection) == []
+
+
+def test_an_alert_about_a_key_of_any_size_ends_as_it_began(connection: sa.Connection) -> None:
+    manager = _manager(route(match={"transfer": "=~(k+)+1.*"}, group_by=["..."]))
+    key = "k" * 99_000 + "1"
+    manager.apply(connection, [fires(key), fires("k" * 99_000 + "2")], NOW)
+    manager.apply(connection, [ends(key)], NOW + 60)
+    (ended,) = [a for a in stored.list_alerts(connection) if a.state == "resolved"]
+    assert ended.labels["transfer"] == cut(key, LABEL_MAX)
+    assert ended.annotations["transfer_whole"] == cut(key, ANNOTATION_MAX)
+    assert len(stored.list_alerts(connection, state="firing")) == 1

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
+from chainwatch import supervise
 from chainwatch.alerting import scheduler as schedulers
 from chainwatch.alerting.scheduler import DeadlineScheduler, Position
-from chainwatch.model import Deadline
+from chainwatch.model import Deadline, Signal
+from chainwatch.supervise import Supervisor
 from tests.unit.alerting.helpers import eventually
 
 
@@ -21,6 +23,7 @@ class Table:
         self.handed: list[Deadline] = []
         self.calls = 0
         self.failures = 0
+        self.failure: BaseException = RuntimeError("the database is away")
         self.during_load: Callable[[], None] = lambda: None
 
     async def load(self, after: Position, until: int, limit: int) -> Sequence[Deadline]:
@@ -36,7 +39,7 @@ class Table:
         self.calls += 1
         if self.failures:
             self.failures -= 1
-            raise RuntimeError("the database is away")
+            raise self.failure
         self.handed += deadlines
 
 
@@ -45,9 +48,23 @@ def table() -> Table:
     return Table()
 
 
+class Kept(DeadlineScheduler):
+    """One that is kept going as in a monitor."""
+
+    async def start(self) -> None:
+        self._supervisor = Supervisor(self._report)
+        self._supervisor.start("deadlines", self.run)
+
+    async def stop(self) -> None:
+        await self._supervisor.stop(1.0, first=lambda _: True)
+
+    async def _report(self, signals: Sequence[Signal]) -> None:
+        self.alerts = [signal.labels["alertname"] for signal in signals]
+
+
 @pytest.fixture
-async def scheduler(table: Table) -> AsyncIterator[DeadlineScheduler]:
-    scheduler = DeadlineScheduler(table.load, table.due)
+async def scheduler(table: Table) -> AsyncIterator[Kept]:
+    scheduler = Kept(table.load, table.due)
     yield scheduler
     await scheduler.stop()
 
@@ -57,7 +74,7 @@ def _due_in(seconds: float, transfer_id: int = 1) -> Deadline:
 
 
 async def test_deadlines_missed_while_the_process_was_down_are_handed_over_at_start_once(
-    table: Table, scheduler: DeadlineScheduler
+    table: Table, scheduler: Kept
 ) -> None:
     table.rows = [_due_in(-86_400, 1), _due_in(-5, 2), _due_in(3600, 3)]
     await scheduler.start()
@@ -67,7 +84,7 @@ async def test_deadlines_missed_while_the_process_was_down_are_handed_over_at_st
 
 
 async def test_a_deadline_that_comes_due_is_handed_over_within_its_second(
-    table: Table, scheduler: DeadlineScheduler
+    table: Table, scheduler: Kept
 ) -> None:
     deadline = _due_in(1)
     await scheduler.start()
@@ -77,7 +94,7 @@ async def test_a_deadline_that_comes_due_is_handed_over_within_its_second(
     assert 0 <= time.time() - deadline.due_at < 0.5
 
 
-async def test_a_cancelled_deadline_is_not_handed_over(table: Table, scheduler: DeadlineScheduler) -> None:
+async def test_a_cancelled_deadline_is_not_handed_over(table: Table, scheduler: Kept) -> None:
     table.rows = [_due_in(1, 1), _due_in(1, 2)]
     await scheduler.start()
     await eventually(lambda: table.reads == [2])
@@ -87,9 +104,7 @@ async def test_a_cancelled_deadline_is_not_handed_over(table: Table, scheduler: 
     assert [d.transfer_id for d in table.handed] == [2]
 
 
-async def test_many_that_come_due_at_once_are_handed_over_together(
-    table: Table, scheduler: DeadlineScheduler
-) -> None:
+async def test_many_that_come_due_at_once_are_handed_over_together(table: Table, scheduler: Kept) -> None:
     table.rows = [_due_in(1, n) for n in range(500)]
     await scheduler.start()
     await eventually(lambda: len(table.handed) == 500)
@@ -97,7 +112,7 @@ async def test_many_that_come_due_at_once_are_handed_over_together(
 
 
 async def test_a_deadline_committed_while_the_table_is_read_is_not_missed(
-    table: Table, scheduler: DeadlineScheduler
+    table: Table, scheduler: Kept
 ) -> None:
     deadline = _due_in(1)
     table.during_load = lambda: scheduler.added([deadline])
@@ -107,7 +122,7 @@ async def test_a_deadline_committed_while_the_table_is_read_is_not_missed(
 
 
 async def test_more_than_can_be_held_are_read_page_by_page_s10(
-    table: Table, scheduler: DeadlineScheduler, monkeypatch: pytest.MonkeyPatch
+    table: Table, scheduler: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schedulers, "JOBS_MAX", 10)
     table.rows = [_due_in(-9, n) for n in range(95)]
@@ -118,7 +133,7 @@ async def test_more_than_can_be_held_are_read_page_by_page_s10(
 
 
 async def test_those_beyond_the_room_are_held_once_there_is_room_again(
-    table: Table, scheduler: DeadlineScheduler, monkeypatch: pytest.MonkeyPatch
+    table: Table, scheduler: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schedulers, "JOBS_MAX", 4)
     await scheduler.start()
@@ -130,20 +145,21 @@ async def test_those_beyond_the_room_are_held_once_there_is_room_again(
 
 
 async def test_deadlines_that_could_not_be_handed_over_are_handed_over_again(
-    table: Table, scheduler: DeadlineScheduler, monkeypatch: pytest.MonkeyPatch
+    table: Table, scheduler: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schedulers, "RETRY_AFTER", 0.01)
+    monkeypatch.setattr(supervise, "FIRST_PAUSE", 0.01)
     table.rows = [_due_in(-5)]
     table.failures = 2
     await scheduler.start()
     await eventually(lambda: table.handed == table.rows)
     assert table.calls == 3
+    assert scheduler.alerts == [supervise.TASK_FAILED]
 
 
 async def test_a_table_that_cannot_be_read_is_read_again(
-    table: Table, scheduler: DeadlineScheduler, monkeypatch: pytest.MonkeyPatch
+    table: Table, scheduler: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schedulers, "RETRY_AFTER", 0.01)
+    monkeypatch.setattr(supervise, "FIRST_PAUSE", 0.01)
     table.rows = [_due_in(-5)]
     failures = iter([True, True])
 
@@ -159,7 +175,7 @@ async def test_a_table_that_cannot_be_read_is_read_again(
 
 
 async def test_a_deadline_is_handed_over_again_only_when_it_was_armed_again(
-    table: Table, scheduler: DeadlineScheduler
+    table: Table, scheduler: Kept
 ) -> None:
     deadline = _due_in(-5)
     await scheduler.start()
@@ -171,3 +187,14 @@ async def test_a_deadline_is_handed_over_again_only_when_it_was_armed_again(
     scheduler.added([deadline])
     await eventually(lambda: len(table.handed) > 1)
     assert table.handed == [deadline, deadline]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(1), MemoryError()])
+async def test_no_error_of_any_class_ends_the_handing_over(
+    table: Table, scheduler: Kept, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(supervise, "FIRST_PAUSE", 0.01)
+    table.rows = [_due_in(-5)]
+    table.failures, table.failure = 1, error
+    await scheduler.start()
+    await eventually(lambda: table.handed == table.rows)

@@ -65,6 +65,26 @@ def test_a_named_range_fits_this_question_only(message: str, blocks: int) -> Non
 
 
 @pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("exceeds maximum block range of 1,024", LimitHint(1024, structural=True)),
+        ("block range of 1_000 is the limit", LimitHint(1000, structural=True)),
+        ("retry with the range 1,000,000 to 1,000,999", LimitHint(1000, structural=False)),
+        ("block range 010 to 011", LimitHint(2, structural=False)),
+        ("block range 9-8", LimitHint(9, structural=True)),
+        ("block range 0x-0x, max range: 00", LimitHint(None, structural=False)),
+        (f"block range {'9' * 5000} to {'9' * 5001}", LimitHint(None, structural=False)),
+        (f"range 0x{'f' * 5000}-0x{'f' * 5001}, max range {'9' * 30}", LimitHint(None, structural=False)),
+        ("block range ١٠ to ١١", LimitHint(2, structural=False)),
+        ("block range ²", LimitHint(None, structural=False)),
+        ("block range ,,,1,,,", LimitHint(1, structural=True)),
+    ],
+)
+def test_numbers_in_any_writing_are_understood_or_passed_over(message: str, hint: LimitHint) -> None:
+    assert range_hint(-32005, message) == hint
+
+
+@pytest.mark.parametrize(
     "message",
     [
         "query exceeds max results 20000",

@@ -25,6 +25,21 @@ def test_keys_in_path_query_and_user_are_secret_S9() -> None:
     assert set(secret_parts(url)) == {"someuser", "somepass", "pathkey1", "querykey"}
 
 
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("https://host.example", set()),
+        ("https://host.example/", set()),
+        ("https://host.example//v3/?x=&y=1#", set()),
+        ("https://:@host.example/%20%20%20%20", {"%20%20%20%20"}),
+        ("https://host.example/v3/key%2Bpath", {"key%2Bpath", "key+path"}),
+        ("https://host.example/?0123456789", {"0123456789"}),
+    ],
+)
+def test_what_is_no_key_is_not_struck_out_of_what_a_node_says(url: str, secret: set[str]) -> None:
+    assert set(secret_parts(SecretStr(url))) == secret
+
+
 def test_the_scheme_tells_a_websocket() -> None:
     assert is_websocket(SecretStr("wss://a"))
     assert is_websocket(SecretStr("ws://a"))

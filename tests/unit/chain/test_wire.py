@@ -29,7 +29,7 @@ def entry(block: int = 7, index: int = 0, **changes: Any) -> dict[str, Any]:
 
 
 def logs(*entries: dict[str, Any]) -> list[RawLog]:
-    return wire.to_raw_logs(wire.parse_logs(msgspec.json.encode(entries)), 5, 9, [ADDRESS])
+    return wire.to_raw_logs(wire.parse_logs(msgspec.json.encode(entries)), 5, 9, LogFilter((ADDRESS,)))
 
 
 def test_a_log_comes_through_in_bytes() -> None:
@@ -138,3 +138,29 @@ def test_a_filter_matches_by_position_as_nodes_do(
     (log,) = logs(entry())
     assert LogFilter((ADDRESS,), topics).matches(log) is fits
     assert not LogFilter((b"\xbb" * 20,), topics).matches(log)
+
+
+@pytest.mark.parametrize(
+    ("topics", "fits"),
+    [
+        ((), True),
+        ((None,), True),
+        (((b"\x11" * 32,),), True),
+        (((b"\x99" * 32, b"\x11" * 32),), True),
+        (((b"\x99" * 32,),), False),
+        (((b"\x22" * 32,),), False),
+        (((b"\x11" * 32,), (b"\x22" * 32,)), True),
+        (((b"\x11" * 32,), (b"\x11" * 32,)), False),
+        ((None, None, (b"\x22" * 32,)), False),
+    ],
+)
+def test_topics_that_were_not_asked_for_are_refused(
+    topics: tuple[tuple[bytes, ...] | None, ...], fits: bool
+) -> None:
+    asked = LogFilter((ADDRESS,), topics)
+    found = wire.parse_logs(msgspec.json.encode([entry()]))
+    if fits:
+        assert len(wire.to_raw_logs(found, 5, 9, asked)) == 1
+    else:
+        with pytest.raises(ValueError, match="not asked for"):
+            wire.to_raw_logs(found, 5, 9, asked)

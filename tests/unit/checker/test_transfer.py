@@ -258,7 +258,7 @@ def test_a_step_on_the_wrong_network_is_an_orphan_there_and_does_not_count() -> 
 
     strayed = judged(flow(), events, world(alpha=1021, beta=1010, gamma=1010))
 
-    assert strayed.transfer.status == "open"
+    assert strayed.transfer.status == "disputed"
     assert strayed.transfer.deadlines["fill"] == ("beta", 1030)
     assert only(strayed).labels["alertname"] == "TransferOrphan"
     assert only(strayed).labels["destination"] == "gamma"
@@ -433,7 +433,7 @@ def test_a_step_on_a_watched_network_that_an_untracked_transfer_never_asked_for_
 
     untracked = judged(flow(), events, world(9999, 9999, 9999))
 
-    assert untracked.transfer.status == "untracked"
+    assert untracked.transfer.status == "disputed"
     assert names(untracked) == ["TransferOrphan"]
 
 

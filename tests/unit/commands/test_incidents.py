@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -141,6 +142,16 @@ def test_of_one_who_is_always_on_call_no_end_is_told(shell: Shell, database: Dat
     assert (found["person"], found["until"]) == ("anna", None)
     assert shell.json("oncall", "next", "primary") == []
     assert "anna" in shell.run("oncall", "now", "primary").output
+
+
+@pytest.mark.parametrize(("end", "hours"), [(("--until", "2h"), 2), (("--from", "1h", "--until", "3h"), 3)])
+def test_a_duration_given_for_a_time_to_come_counts_from_now(
+    shell: Shell, database: Database, end: tuple[str, ...], hours: int
+) -> None:
+    now = time.time()
+    assert shell.run("oncall", "override", "add", "primary", "ben", *end).exit_code == 0
+    (listed,) = shell.json("oncall", "override", "list")
+    assert listed["until"] == pytest.approx(now + hours * 3600, abs=60)
 
 
 def test_who_is_on_call_is_shown_before_there_is_a_database(shell: Shell) -> None:

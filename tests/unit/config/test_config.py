@@ -195,6 +195,45 @@ def test_s9_the_secret_keys_are_those_whose_models_hold_secrets() -> None:
     assert secret == settings.SECRET_KEYS
 
 
+HOOK = {"provider": "webhook", "url": "https://hook.example"}
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\t\n"])
+@pytest.mark.parametrize(
+    ("where", "settings"),
+    [
+        ("receivers.ops.headers.X-Env", {"headers": {"X-Env": "${EMPTY}"}}),
+        ("receivers.ops.headers.Authorization", {"headers": {"Authorization": "Bearer ${EMPTY}"}}),
+        ("receivers.ops.secret", {"secret": "${EMPTY}"}),
+        ("receivers.ops.url", {"url": "https://hook.example/in/${EMPTY}"}),
+    ],
+)
+def test_an_empty_secret_is_refused(
+    data: dict[str, Any], empty: str, where: str, settings: dict[str, Any]
+) -> None:
+    """It would be sent as if it were one, and struck out of every line of the log between all characters."""
+    data["receivers"]["ops"] = HOOK | settings
+    with pytest.raises(ConfigError) as refused:
+        from_dict(data, {"EMPTY": empty})
+    assert where in str(refused.value)
+    assert "found the empty value of ${EMPTY}" in str(refused.value)
+    assert str(refused.value).count("EMPTY") == 1
+
+
+@pytest.mark.parametrize(
+    "settings", [{"headers": {"X-Env": ""}}, {"secret": ""}, {"secret": "k"}, {"secret": "   abc   "}]
+)
+def test_a_secret_that_is_none_is_refused_where_it_stands_in_the_file(
+    data: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    data["receivers"]["ops"] = HOOK | settings
+    with pytest.raises(
+        ConfigError, match=r"receivers\.ops\.(headers|secret).*expected a (secret|key)"
+    ) as refused:
+        from_dict(data)
+    assert "abc" not in str(refused.value)
+
+
 # --- variables ----------------------------------------------------------------------------------------
 
 
@@ -218,6 +257,14 @@ def test_every_unset_variable_is_told_once(data: dict[str, Any]) -> None:
         "networks.ethereum.rpc[0]: the environment variable A is not set",
         "networks.ethereum.rpc[1]: the environment variable B is not set",
         "flows.connext.contract: the environment variable C is not set",
+    ]
+
+
+def test_a_variable_that_is_used_often_and_not_set_is_one_problem(data: dict[str, Any]) -> None:
+    data["networks"]["ethereum"]["rpc"] = ["${A}", "${A}/x", "${A}/y", "${A}/z", "${A}/w"]
+    assert problems(data) == [
+        "networks.ethereum.rpc[0]: the environment variable A is not set (used by networks.ethereum.rpc[1], "
+        "networks.ethereum.rpc[2], networks.ethereum.rpc[3] and 1 more too)",
     ]
 
 

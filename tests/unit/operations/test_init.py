@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -16,6 +18,7 @@ from chainwatch.operations.init import (
     Given,
     InitError,
     Network,
+    Prompt,
     Receiver,
     ask,
     create,
@@ -23,6 +26,8 @@ from chainwatch.operations.init import (
 )
 from chainwatch.plan import Plan, load_plan
 from chainwatch.presets import PRESETS, abi_text
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parents[3]
 SPOKE_POOL = "0x5c7BCd6E7De5423a257D81B442095A1a6ced35C5"
@@ -51,10 +56,14 @@ def created(given: Given, folder: Path) -> Plan:
     return load_plan(done.config, dict.fromkeys(done.variables, "https://node.example/key"))
 
 
-def answering(*answers: str) -> Callable[[str, str], str]:
+def answering(*answers: str) -> Prompt:
     """A person who gives ``answers`` in turn, an empty one for the default."""
     turn = iter(answers)
-    return lambda _question, default: next(turn) or default
+
+    def prompt(_question: str, default: str, parse: Callable[[str], T]) -> T:
+        return parse(next(turn) or default)
+
+    return prompt
 
 
 @pytest.mark.parametrize("preset", CHOICES)
@@ -111,9 +120,9 @@ def test_flags_alone_decide_everything(tmp_path: Path) -> None:
 def test_a_person_is_asked_only_for_what_the_flags_leave_open() -> None:
     asked: list[str] = []
 
-    def prompt(question: str, default: str) -> str:
+    def prompt(question: str, default: str, parse: Callable[[str], T]) -> T:
         asked.append(question)
-        return default
+        return parse(default)
 
     ask(Given(preset="across", networks=["ethereum", "base"], rpc=["base=BASE_URL"]), prompt)
     subjects = [question.partition(" (")[0] for question in asked]
@@ -138,6 +147,25 @@ def test_a_contract_of_ones_own_is_watched_on_networks_that_are_not_known(tmp_pa
     (flow,) = plan.flows
     assert (flow.opening.event.name, flow.expected[0].event.name) == ("FundsDeposited", "FilledRelay")
     assert flow.expected[0].within == 45
+
+
+def test_events_of_ones_own_contract_may_name_networks_by_an_attribute(tmp_path: Path) -> None:
+    flags = replace(OWN_FLOW, network_by="domain", named=["left=10", "right=20"], origin="originChainId")
+    plan = created(flags, tmp_path)
+    assert [n.attribute("domain") for n in plan.settings.networks.values()] == [10, 20]
+    settings = plan.settings.flows["bridge"]
+    assert (settings.network_by, settings.expects[0].origin) == ("domain", "originChainId")
+
+
+def test_a_person_is_asked_for_what_names_networks_and_for_the_origin() -> None:
+    flags = replace(OWN_FLOW, rpc=["left=A", "right=B"], receivers=["console"], store="sqlite:///x.db")
+    own = ask(flags, answering("domain", "10", "20", "originChainId")).own
+    assert own is not None
+    assert (own.network_by, own.named, own.origin) == (
+        "domain",
+        (("left", "10"), ("right", "20")),
+        "originChainId",
+    )
 
 
 def test_the_same_answers_write_the_same_text() -> None:
@@ -240,9 +268,16 @@ def _leaves(value: object) -> list[object]:
         (Given(preset=OWN, networks=["left"]), "give its chain id, as left=1234"),
         (Given(preset=OWN, networks=["a b=1"]), "is no name"),
         (Given(preset=OWN), "--network: name at least one"),
+        (replace(OWN_FLOW, network_by="a b"), "--network-by: expected chain_id or an attribute"),
+        (replace(OWN_FLOW, network_by="domain"), "--named: say what the events call every network"),
+        (replace(OWN_FLOW, network_by="domain", named=["up=1"]), "'up' is none of the networks"),
+        (Given(preset="across", store="mysql://x"), "--store: expected a variable"),
         (Given(preset=OWN, networks=["left=5"]), "--address: needed with --preset own"),
         (Given(preset=OWN, networks=["left=5"], address=["left=0x12"]), "40 hex digits"),
-        (Given(preset=OWN, networks=["left=5"], address=["right=0x12"]), "'right' is none of the networks"),
+        (
+            Given(preset=OWN, networks=["left=5"], address=[f"right={SPOKE_POOL}"]),
+            "'right' is none of the networks",
+        ),
     ],
 )
 def test_an_answer_that_cannot_be_used_names_its_flag(flags: Given, message: str) -> None:

@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.store import bulk
-from chainwatch.store import database as module
+from chainwatch.store import bulk, drivers
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.store.tables import deadlines
@@ -139,6 +138,34 @@ async def test_a_job_that_raises_is_undone_alone(database: Database) -> None:
     assert await all_numbers(database) == [1, 3]
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "together"])
+@pytest.mark.parametrize(
+    "error", [StopIteration(), SystemExit(1), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()]
+)
+async def test_a_job_may_raise_anything_and_the_next_is_done(
+    sqlite: Database, error: BaseException, together: bool
+) -> None:  # S8
+    def fail(_connection: sa.Connection) -> None:
+        raise error
+
+    begun, go_on = threading.Event(), threading.Event()
+    if together:
+        holding = sqlite.hand_over(lambda _: (begun.set(), go_on.wait(5)))
+        begun.wait(5)
+    writes = [asyncio.create_task(sqlite.write(job)) for job in (putting(1), fail, putting(2))]
+    await asyncio.sleep(0)
+    go_on.set()
+    async with asyncio.timeout(5):
+        done = await asyncio.gather(*writes, return_exceptions=True)
+        with pytest.raises(RuntimeError, match=type(error).__name__):
+            await sqlite.read(fail)
+    if together:
+        holding.result()
+    assert isinstance(done[1], RuntimeError)
+    assert type(error).__name__ in str(done[1])
+    assert await all_numbers(sqlite) == [1, 2]
+
+
 async def test_a_job_that_breaks_a_constraint_is_undone_alone(database: Database) -> None:
     """S8: one bad statement must not hold up the batches of all networks."""
 
@@ -235,7 +262,7 @@ async def together(database: Database, *jobs: Callable[[sa.Connection], object])
 def test_a_locked_database_is_told_as_such_and_loses_nothing(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr(drivers, "BUSY_TIMEOUT", 0.05)
     database = Database.open(sqlite_url)
     with database.transaction() as connection:
         connection.execute(put(1))
@@ -264,7 +291,7 @@ async def test_closing_waits_no_longer_for_the_lock_of_another_process(sqlite_ur
         await asyncio.sleep(0.05)
         begun = time.monotonic()
         await asyncio.to_thread(database.close)
-        assert time.monotonic() - begun < 3 * module.BUSY_STEP
+        assert time.monotonic() - begun < 3 * drivers.BUSY_STEP
     for write in writes:
         with pytest.raises(StoreError, match="locked"):
             write.result()

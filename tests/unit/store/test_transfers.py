@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chainwatch.bounds import LABEL_MAX, cut
 from chainwatch.model import Deadline, Occurrence, Raised, Transfer
 from chainwatch.store import schema, tables, transfers
 from chainwatch.store.transfers import DeadlineChanges, Filter
@@ -190,6 +191,7 @@ def test_transfers_are_listed_newest_first_by_what_is_asked_for(connection: sa.C
     assert keys(Filter(), limit=2) == ["3", "2"]
     assert keys(Filter(flow="other")) == ["3"]
     assert keys(Filter(key="2")) == ["2"]
+    assert keys(Filter(key="%")) == []
     assert keys(Filter(statuses=("open", "overdue"))) == ["2", "1"]
     assert keys(Filter(origin="alpha")) == ["3", "1"]
     assert keys(Filter(destination="beta")) == ["1"]
@@ -210,13 +212,15 @@ def test_transfers_are_counted_by_flow_and_status(connection: sa.Connection) -> 
     assert transfers.counts(connection) == {"bridge": {"open": 2, "complete": 1}, "other": {"open": 1}}
 
 
-def test_unfinished_transfers_are_read_in_pages(connection: sa.Connection) -> None:
+def test_transfers_are_read_in_pages(connection: sa.Connection) -> None:
     stored = save(connection, transfer("1"), transfer("2", status="complete"), transfer("3", status="orphan"))
 
-    first = transfers.unfinished(connection, 0, 1)
-    rest = transfers.unfinished(connection, first[-1].id, 10)
+    first = transfers.page(connection, 0, 1)
+    rest = transfers.page(connection, first[-1].id, 10)
 
-    assert [t.id for t in (*first, *rest)] == [stored[0].id, stored[2].id]
+    assert [t.id for t in first] == [stored[0].id]
+    assert [t.id for t in rest] == [stored[1].id, stored[2].id]
+    assert transfers.page(connection, 0, 10, ["another"]) == []
 
 
 def test_a_row_that_something_else_wrote_is_refused_in_clear_words(connection: sa.Connection) -> None:
@@ -230,3 +234,33 @@ def test_a_row_that_something_else_wrote_is_refused_in_clear_words(connection: s
 
     with pytest.raises(ValueError, match="written by something else"):
         transfers.load(connection, [("bridge", "7")])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("0xAB12cdef/7", ["0xAB12cdef/7"]),
+        ("0xab12", ["0xAB12cdef/7", "0xAB12cdef/8"]),
+        ("0xAB12c…f/8", ["0xAB12cdef/8"]),
+        ("0xAB12c…f/9", []),
+        ("0xA_", []),
+    ],
+)
+def test_transfers_are_found_by_the_beginning_of_their_key_and_as_alerts_shorten_it(
+    connection: sa.Connection, wanted: str, found: list[str]
+) -> None:
+    save(connection, *map(transfer, ("0xAB12cdef/7", "0xAB12cdef/8", "0xff")))
+    assert sorted(t.key for t in transfers.select(connection, Filter(key=wanted))) == found
+
+
+def test_a_transfer_with_a_long_key_is_found_by_the_label_that_its_alerts_have(
+    connection: sa.Connection,
+) -> None:
+    keys = ["%_€" * 3_000 + end for end in ("1", "2", "3")]
+    save(connection, *map(transfer, keys))
+
+    for key in keys:
+        wanted = Filter(key=cut(key, LABEL_MAX))
+        assert [t.key for t in transfers.select(connection, wanted, 1)] == [key]
+        assert [t.key for t in transfers.select(connection, Filter(key=key))] == [key]
+    assert list(transfers.select(connection, Filter(key="%_€…#" + "0" * 32))) == []

@@ -1,12 +1,12 @@
 """Discord messages within Discord's limits, and every answer that Discord or something in its place gives."""
 
-import asyncio
+import gzip
 import json
 import logging
+import tracemalloc
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
 
-import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +15,9 @@ from pydantic import SecretStr
 from chainwatch.alerting.notification import NotifiedAlert
 from chainwatch.alerting.providers import build_provider, discord
 from chainwatch.alerting.providers.base import DeliveryError
-from chainwatch.alerting.providers.discord import DiscordProvider, build_message, escape, fit
+from chainwatch.alerting.providers.discord import DiscordProvider, confirmed, fit, payload
+from chainwatch.alerting.providers.http import ANSWER_MAX, open_session
+from chainwatch.alerting.providers.text import markdown
 from chainwatch.config import DiscordSettings
 from tests.support.discord import discord as as_discord
 from tests.support.discord import rate_limited
@@ -23,7 +25,6 @@ from tests.support.receiver import Answer, Receiver
 from tests.unit.alerting.helpers import T0, notification, notified
 
 TOKEN = "s3cr3t-token"
-NO_SESSION = cast("aiohttp.ClientSession", None)
 
 
 def _settings(base: str = "https://discord.com", **more: Any) -> DiscordSettings:
@@ -31,9 +32,13 @@ def _settings(base: str = "https://discord.com", **more: Any) -> DiscordSettings
     return DiscordSettings(name="ops", provider="discord", url=url, **more)
 
 
+async def _deliver(provider: DiscordProvider) -> None:
+    async with open_session(allow_private=provider.allow_private) as session:
+        await provider.deliver(notification(), session)
+
+
 def _json(*alerts: NotifiedAlert, **more: Any) -> dict[str, Any]:
-    message: dict[str, Any] = build_message(notification(*alerts), _settings(**more)).json
-    return message
+    return payload(notification(*alerts), _settings(**more))
 
 
 def _units(text: str) -> int:
@@ -48,7 +53,7 @@ async def server() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 def provider(server: Receiver) -> DiscordProvider:
-    built = build_provider(_settings(server.url))
+    built = build_provider(_settings(server.url, allow_private=True))
     assert isinstance(built, DiscordProvider)
     return built
 
@@ -68,9 +73,7 @@ def test_nobody_is_mentioned_and_markdown_is_shown_as_it_is() -> None:
     message = _json(notified(annotations={"summary": "@everyone <@&1> **[x](http://evil)** `y`"}))
     assert message["allowed_mentions"] == {"parse": []}
     (embed,) = message["embeds"]
-    assert embed["description"].startswith(
-        "@\u200beveryone \\<@\u200b&1\\> \\*\\*\\[x\\]\\(http://evil\\)\\*\\* \\`y\\`"
-    )
+    assert embed["description"].startswith(r"＠everyone \<＠&1\> \*\*\[x\]\(http\://evil)\*\* \`y\`")
 
 
 def test_a_runbook_is_the_link_of_the_title_only_when_it_is_a_web_address() -> None:
@@ -126,14 +129,14 @@ def test_every_message_stays_within_discords_limits(
 
 @given(long_text, st.integers(1, 300))
 def test_a_cut_never_leaves_half_an_escape(text: str, limit: int) -> None:
-    cut = fit(escape(text), limit)
+    cut = fit(markdown(text), limit)
     assert _units(cut) <= limit
     before = cut.removesuffix("…")
     assert (len(before) - len(before.rstrip("\\"))) % 2 == 0
 
 
 async def test_a_message_is_sent_and_confirmed(server: Receiver, provider: DiscordProvider) -> None:
-    await provider.deliver(notification(), NO_SESSION)
+    await _deliver(provider)
     (request,) = server.requests
     assert request.query["wait"] == "true"
     assert request.path.endswith(TOKEN)
@@ -142,7 +145,7 @@ async def test_a_message_is_sent_and_confirmed(server: Receiver, provider: Disco
 
 async def test_an_answer_without_content_means_taken(server: Receiver, provider: DiscordProvider) -> None:
     server.script.append(Answer(204))
-    await provider.deliver(notification(), NO_SESSION)
+    await _deliver(provider)
     assert len(server.requests) == 1
 
 
@@ -164,7 +167,7 @@ async def test_an_answer_without_content_means_taken(server: Receiver, provider:
         (Answer(400, json.dumps({"message": "Invalid Form Body"})), "Invalid Form Body", True, None),
         (Answer(200, "<html>log in</html>"), "not as Discord does", False, None),
         (Answer(200, "[]"), "not as Discord does", False, None),
-        (Answer(200, drop=True), "cannot be reached", False, None),
+        (Answer(200, drop=True), "not as Discord does", False, None),
         (Answer(302, headers={"Location": "/elsewhere"}), "redirects", True, None),
     ],
 )
@@ -178,7 +181,7 @@ async def test_every_other_answer_is_a_failed_delivery_that_names_no_secret_s9(
 ) -> None:
     server.script.append(answer)
     with pytest.raises(DeliveryError) as caught:
-        await provider.deliver(notification(), NO_SESSION)
+        await _deliver(provider)
     error = caught.value
     assert said in str(error)
     assert (error.permanent, error.retry_after) == (permanent, retry_after)
@@ -191,8 +194,8 @@ async def test_a_rate_limit_that_is_used_up_is_waited_for(
 ) -> None:
     spent = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": "0.2"}
     server.script.append(Answer(204, headers=spent))
-    await provider.deliver(notification(), NO_SESSION)
-    await provider.deliver(notification(), NO_SESSION)
+    await _deliver(provider)
+    await _deliver(provider)
     first, second = server.requests
     assert second.arrived_at - first.arrived_at >= 0.19
 
@@ -200,35 +203,98 @@ async def test_a_rate_limit_that_is_used_up_is_waited_for(
 async def test_a_server_that_hangs_is_a_failed_delivery(
     server: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discord, "TOTAL_TIMEOUT", 0.05)
+    monkeypatch.setattr(discord, "TIMEOUT", 0.05)
     server.script.append(Answer(delay=0.5))
     with pytest.raises(DeliveryError, match="did not answer within"):
-        await DiscordProvider(_settings(server.url)).deliver(notification(), NO_SESSION)
+        await _deliver(DiscordProvider(_settings(server.url, allow_private=True)))
 
 
 async def test_a_server_that_is_away_is_a_failed_delivery_that_names_no_secret_s9(server: Receiver) -> None:
     await server.stop()
     with pytest.raises(DeliveryError) as caught:
-        await DiscordProvider(_settings(server.url)).deliver(notification(), NO_SESSION)
-    assert str(caught.value) == "Discord cannot be reached: ConnectionError"
+        await _deliver(DiscordProvider(_settings(server.url, allow_private=True)))
+    assert str(caught.value) == "Discord cannot be reached: the connection was refused"
 
 
 async def test_no_log_line_holds_the_token_s9(
     provider: DiscordProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        await provider.deliver(notification(), NO_SESSION)
+        await _deliver(provider)
     assert TOKEN not in caplog.text
 
 
-async def test_stuck_calls_are_bounded_s10(server: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discord, "TOTAL_TIMEOUT", 0.02)
-    server.usual = lambda _: Answer(delay=1.0)
-    provider = DiscordProvider(_settings(server.url))
-    errors = await asyncio.gather(
-        *(provider.deliver(notification(), NO_SESSION) for _ in range(6)), return_exceptions=True
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254"])
+async def test_a_private_address_is_refused_by_default(server: Receiver, host: str) -> None:
+    provider = DiscordProvider(_settings(f"http://{host}:{server.port}"))
+    with pytest.raises(DeliveryError, match="allow_private") as caught:
+        await _deliver(provider)
+    assert caught.value.permanent
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(server: Receiver, provider: DiscordProvider, status: int) -> None:
+    server.script.append(Answer(status, headers={"Location": f"{server.url}/api/webhooks/1/other"}))
+    with pytest.raises(DeliveryError, match="redirects"):
+        await _deliver(provider)
+    assert len(server.requests) == 1
+
+
+async def test_an_answer_of_any_size_is_read_to_a_bound_s10(
+    server: Receiver, provider: DiscordProvider
+) -> None:
+    bomb = gzip.compress(b'{"id": "' + b"0" * 200_000_000)
+    endless = f'{{"id": "1", "more": "{"x" * (ANSWER_MAX * 20)}"}}'
+    for answer in (Answer(200, endless), Answer(200, bomb, {"Content-Encoding": "gzip"})):
+        server.script.append(answer)
+        tracemalloc.start()
+        with pytest.raises(DeliveryError, match="not as Discord does"):
+            await _deliver(provider)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 60 * ANSWER_MAX  # the test's own server holds the answer
+    assert "identity" in server.requests[0].headers["Accept-Encoding"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 100_000,
+        '{"retry_after": 1' + "0" * 5_000 + "}",
+        '{"retry_after": 1e999, "message": {"a": [1]}}',
+        '{"retry_after": -1, "message": null}',
+        '{"retry_after": true}',
+        "\x00\x1b[2J",
+    ],
+)
+async def test_whatever_is_said_is_a_failed_delivery(
+    server: Receiver, provider: DiscordProvider, body: str
+) -> None:
+    server.script.append(
+        Answer(429, body, {"Retry-After": "Mon, 99999999999999999999 Jan 2024 00:00:00 GMT"})
     )
-    assert sum("hangs" in str(error) for error in errors) == 2
+    with pytest.raises(DeliveryError, match="429"):
+        await _deliver(provider)
+
+
+async def test_an_answer_that_repeats_the_token_does_not_spread_it_s9(
+    server: Receiver, provider: DiscordProvider
+) -> None:
+    server.script.append(Answer(404, json.dumps({"message": f"no {TOKEN} here"})))
+    with pytest.raises(DeliveryError, match="no \\*\\*\\* here"):
+        await _deliver(provider)
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("https://d.example/api/webhooks/1/t", "https://d.example/api/webhooks/1/t?wait=true"),
+        ("https://d.example/w?thread_id=7", "https://d.example/w?thread_id=7&wait=true"),
+    ],
+)
+def test_the_message_is_asked_for(url: str, wanted: str) -> None:
+    assert confirmed(url) == wanted
 
 
 def test_a_time_beyond_all_calendars_is_told_as_their_last() -> None:

@@ -68,10 +68,6 @@ def test_spans_have_their_two_largest_units(seconds: int, said: str) -> None:
     assert text.span(seconds) == said
 
 
-def test_characters_that_steer_a_terminal_or_turn_text_are_replaced() -> None:
-    assert text.clean("a\x1b[31mb\u202ec\x9bd\re\n") == "a\ufffd[31mb\ufffdc\ufffdd\ufffde\n"
-
-
 def test_a_storm_begins_with_its_counts_its_oldest_and_its_largest() -> None:
     alerts = [
         notified(

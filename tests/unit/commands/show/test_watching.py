@@ -100,16 +100,16 @@ def test_a_status_tells_what_is_wrong_with_a_network(capsys: pytest.CaptureFixtu
     }
     show.status(view, as_json=False)
     out = capsys.readouterr().out
-    assert "ethereum: ethereum[0] host: \ufffd[2Jrefused" in out
+    assert "ethereum: ethereum[0] host: \\x1b[2Jrefused" in out
     assert "2 stored logs do not decode" in out
-    assert [line.split() for line in out.splitlines() if line.startswith(" ops")] == [
+    assert [line.split() for line in out.splitlines() if line.startswith("ops")] == [
         ["ops", "1", "2", "3", "4"]
     ]
 
 
 def test_an_alert_that_ended_says_when_and_why(capsys: pytest.CaptureFixture[str]) -> None:
     show.alerts([alert(state="resolved", ends_at=1_700_000_060, reason="reorg")], as_json=False)
-    assert "2023-11-14 22:14:20 (reorg)" in capsys.readouterr().out
+    assert "2023-11-14 22:14:20 UTC (reorg)" in capsys.readouterr().out
 
 
 def test_steps_tell_which_were_late_and_which_are_awaited(capsys: pytest.CaptureFixture[str]) -> None:

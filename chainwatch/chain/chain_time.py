@@ -1,0 +1,133 @@
+"""What time it is by the chains: a host's clock may be wrong, and nothing may be called late on its word alone. Pure.
+
+A block that has just come proves that its timestamp is past; so does the ``Date`` of an HTTP answer. Both go on by the
+monotonic clock. They are believed in this order: heads of networks that keep pace with the monotonic clock, the dates of
+answers, a single new head, the host's clock.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+TOLERANCE = 10.0
+"""Seconds by which the clock may be off, beside what a head takes to come, until it counts as wrong."""
+
+KEPT = 600.0
+KEPT_MAX = 64
+"""Seconds for which a sighting counts, and how many of one source are kept."""
+
+PACE_AFTER = 5.0
+PACE_SLACK = 5.0
+"""Seconds that two heads must be apart, and by which they may be off, to show that a chain keeps pace with the time."""
+
+
+class Moment(NamedTuple):
+    """One moment on the host's clock (Unix seconds) and on the monotonic one."""
+
+    wall: float
+    monotonic: float
+
+
+class _Source:
+    """What one network or endpoint has said. Each sighting is a lower bound of Unix time minus monotonic time."""
+
+    def __init__(self, slack: float) -> None:
+        self.slack = slack
+        self._sightings: deque[tuple[float, float]] = deque(maxlen=KEPT_MAX)
+
+    def add(self, timestamp: float, at: float) -> None:
+        if self._sightings and at - self._sightings[-1][0] < 1.0:
+            first_at, offset = self._sightings[-1]
+            self._sightings[-1] = (first_at, max(offset, timestamp - at))
+        else:
+            self._sightings.append((at, timestamp - at))
+        while at - self._sightings[0][0] > KEPT and len(self._sightings) > 1:
+            self._sightings.popleft()
+
+    @property
+    def bound(self) -> float:
+        """The most that was proven."""
+        return max(offset for _, offset in self._sightings)
+
+    @property
+    def keeps_pace(self) -> bool:
+        """Whether the last sightings went on as the monotonic clock did; what is being caught up with does not."""
+        last_at, last = self._sightings[-1]
+        early = [offset for at, offset in self._sightings if last_at - at >= PACE_AFTER]
+        return bool(early) and abs(last - early[-1]) <= PACE_SLACK + self.slack
+
+
+class ChainTime:
+    """The time as far as the chains prove it. ``clock`` gives Unix seconds, ``monotonic`` seconds."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._monotonic = monotonic
+        self._heads: dict[str, _Source] = {}
+        self._dates: dict[str, _Source] = {}
+
+    def moment(self) -> Moment:
+        """This moment."""
+        return Moment(self._clock(), self._monotonic())
+
+    def saw_head(self, network: str, timestamp: int, slack: float) -> None:
+        """A block has just come; ``slack``: seconds that it may have been there until it was asked for."""
+        source = self._heads.setdefault(network, _Source(slack))
+        source.slack = slack
+        source.add(timestamp, self._monotonic())
+
+    def saw_date(self, endpoint: str, date: float) -> None:
+        """An answer that has just come was made at ``date`` (Unix seconds) by the endpoint's clock."""
+        self._dates.setdefault(endpoint, _Source(1.0)).add(date, self._monotonic())
+
+    def proven(self, moment: Moment) -> float:
+        """The time at ``moment`` (Unix seconds), and never later than what is known proves."""
+        paced = self._paced().values()
+        known = paced or self._dates.values() or self._heads.values()
+        latest = max((source.bound for source in known), default=None)
+        if latest is None:
+            return moment.wall
+        return min(self._corrected(moment), moment.monotonic + latest)
+
+    def now(self) -> float:
+        """The time now (Unix seconds): the clock's, put right where it is known to be wrong."""
+        return self._corrected(self.moment())
+
+    def error_of(self, wall: float) -> float | None:
+        """Seconds by which a clock that shows ``wall`` now is ahead, 0 where it is right enough; None: nobody knows.
+
+        Negative: it is behind.
+        """
+        return self._error(Moment(wall, self._monotonic()))
+
+    def _corrected(self, moment: Moment) -> float:
+        return moment.wall - (self._error(moment) or 0.0)
+
+    def _error(self, moment: Moment) -> float | None:
+        source = self._agreed(self._paced().values()) or self._agreed(self._dates.values(), least=1)
+        if source is None:
+            source = self._agreed(self._paced().values(), least=1)
+        if source is None:
+            return None
+        ahead = moment.wall - (moment.monotonic + source.bound)
+        return 0.0 if -TOLERANCE <= ahead <= TOLERANCE + source.slack else ahead
+
+    def _paced(self) -> Mapping[str, _Source]:
+        return {name: source for name, source in self._heads.items() if source.keeps_pace}
+
+    def _agreed(self, sources: Iterable[_Source], least: int = 2) -> _Source | None:
+        """The one in the middle, if most and at least so many agree with it."""
+        several = sorted(sources, key=lambda source: source.bound)
+        if not several:
+            return None
+        middle = statistics.median_low(source.bound for source in several)
+        near = [s for s in several if abs(s.bound - middle) <= TOLERANCE + s.slack]
+        if len(near) < least or 2 * len(near) <= len(several):
+            return None
+        return next(source for source in several if source.bound == middle)

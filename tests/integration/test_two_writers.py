@@ -1,0 +1,374 @@
+"""Commands that write while the running process does: neither loses what the other wrote, on either database."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from chainwatch.alerting.intake import recognized
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.config import read_dict
+from chainwatch.model import Batch, Checkpoint, Header, Signal
+from chainwatch.operations import attending, auditing, looking, reviewing, rewinding, rota, sampling
+from chainwatch.operations.looking import Look
+from chainwatch.plan import Plan, make_plan
+from chainwatch.store import (
+    acknowledgements,
+    alerts,
+    blocks,
+    drivers,
+    escalations,
+    holds,
+    incidents,
+    outbox,
+    silences,
+)
+from chainwatch.store.database import Database
+from chainwatch.store.errors import StoreError
+from chainwatch.store.silences import Silence
+from tests.support.flows import header
+from tests.support.storing import store_batch
+
+ROOT = Path(__file__).parents[2]
+T0 = 1_700_000_000
+HELD = 0.3
+"""Seconds for which the running process keeps its transaction open while a command wants to write."""
+LABELS = {"alertname": "Late", "severity": "P1", "transfer": "0x01"}
+
+
+def config(url: str) -> dict[str, object]:
+    return {
+        "store": {"url": url},
+        "networks": {"alpha": {"chain_id": 1, "rpc": ["http://127.0.0.1:1"]}},
+        "people": {"ann": {"receivers": ["ops"]}, "bob": {"receivers": ["ops"]}},
+        "oncall": {
+            "first": {
+                "zone": "UTC",
+                "layers": [{"people": ["ann", "bob"], "start": "2023-01-02"}],
+            }
+        },
+        "receivers": {"ops": {"provider": "console"}},
+        "routes": [{"receivers": ["ops"], "group_wait": "0s"}],
+    }
+
+
+@pytest.fixture
+def plan(database_url: str) -> Plan:
+    return make_plan(read_dict(config(database_url)))
+
+
+@pytest.fixture
+def running(database_url: str) -> Iterator[Database]:
+    """The database as the running process has it: one alert fires and was queued, one network was read."""
+    with closing(Database.open(database_url)) as database:
+        with database.transaction() as connection:
+            manager(connection).apply(connection, [Signal(LABELS, T0, {"summary": "late"})], T0)
+            read = header(10, T0 - 10)
+            batch = Batch("alpha", 5, read, headers=(header(9, T0 - 11), read))
+            store_batch(connection, batch, Checkpoint("alpha", read, 5, T0 - 100, T0 - 3))
+        yield database
+
+
+@pytest.fixture
+def at_t0(plan: Plan, running: Database, database_url: str) -> Iterator[Look]:
+    """The same as a command has it."""
+    with closing(Database.open(database_url, create=False)) as other:
+        yield Look(plan, other, T0 + 1)
+
+
+def manager(connection: sa.Connection) -> AlertManager:
+    return AlertManager.of(make_plan(read_dict(config("sqlite:///x.db"))).settings, 0)
+
+
+def only_alert(connection: sa.Connection) -> alerts.Alert:
+    (alert,) = alerts.list_alerts(connection, name="Late")
+    return alert
+
+
+# --- every operation, with what is there before and after ----------------------------------------------------
+
+Write = Callable[[Look], object]
+Check = Callable[[sa.Connection], bool]
+SILENCE = Silence({"alertname": ["Other"]}, T0, T0 + 600, "ann", "upgrade", T0)
+
+
+def acknowledge(look: Look) -> object:
+    return attending.acknowledge(look, [1], "ann", "", None)
+
+
+def rewind(look: Look) -> object:
+    """What the command does once it has asked the endpoint."""
+
+    async def asked(_pool: object, _block: int) -> Header:
+        return header(9, T0 - 11)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rewinding, "header_at", asked)
+        return asyncio.run(rewinding.rewind(look.plan, look.database, "alpha", 9))
+
+
+def store_sample(look: Look) -> object:
+    with look.database.transaction() as connection:
+        return sampling._store_alert(connection, "ops", T0 + 1.0)
+
+
+OPERATIONS: dict[str, tuple[Write | None, Write, Check]] = {
+    "alerts ack": (None, acknowledge, lambda c: acknowledgements.of(c, [1])[1].actor == "ann"),
+    "alerts unack": (
+        acknowledge,
+        lambda look: attending.give_back(look, [1], "bob"),
+        lambda c: acknowledgements.of(c, [1]) == {},
+    ),
+    "alerts resolve": (
+        None,
+        lambda look: attending.resolve(look, [1], "ann", "done"),
+        lambda c: only_alert(c).state == "resolved" and only_alert(c).reason == "by hand: done",
+    ),
+    "silences add": (
+        None,
+        lambda look: attending.add_silence(look, SILENCE),
+        lambda c: [s.comment for s in silences.active(c, T0 + 1)] == ["upgrade"],
+    ),
+    "silences expire": (
+        lambda look: attending.add_silence(look, SILENCE),
+        lambda look: attending.expire_silences(look, [1]),
+        lambda c: silences.active(c, T0 + 2) == [],
+    ),
+    "cooldowns set": (
+        None,
+        lambda look: attending.set_cooldown(look, {"alertname": ["Late"]}, ["alertname"], 600.0, "ann"),
+        lambda c: [one.seconds for one in holds.stored_cooldowns(c)] == [600.0],
+    ),
+    "cooldowns remove": (
+        lambda look: attending.set_cooldown(look, {"alertname": ["Late"]}, ["alertname"], 600.0, "ann"),
+        lambda look: attending.remove_cooldowns(look, [1]),
+        lambda c: holds.stored_cooldowns(c) == [],
+    ),
+    "queue retry": (
+        None,
+        lambda look: looking.retry(look, [1], None),
+        lambda c: outbox.list_notifications(c)[-1].queued_at == T0 + 1,
+    ),
+    "queue drop": (
+        None,
+        lambda look: looking.drop(look, [1]),
+        lambda c: outbox.list_notifications(c)[-1].status == "dropped",
+    ),
+    "incident --note": (
+        None,
+        lambda look: reviewing.add_note(look, 1, "ann", "looking"),
+        lambda c: "looking" in [entry.text for entry in incidents.entries(c, 1)],
+    ),
+    "oncall override add": (
+        None,
+        lambda look: rota.override(look, "first", "bob", T0, T0 + 600, "ann"),
+        lambda c: [o.person for o in escalations.overrides(c, T0)["first"]] == ["bob"],
+    ),
+    "oncall override remove": (
+        lambda look: rota.override(look, "first", "bob", T0, T0 + 600, "ann"),
+        lambda look: rota.remove(look, 1),
+        lambda c: escalations.overrides(c, T0) == {},
+    ),
+    "receivers test": (None, store_sample, lambda c: len(alerts.list_alerts(c)) >= 2),
+    "rewind": (None, rewind, lambda c: blocks.checkpoints(c)["alpha"].last.number == 9),
+    "audit --repair": (
+        None,
+        lambda look: auditing.repair(look.plan, look.database, auditing.Audit("alpha", 5, 10, 0, (), ())),
+        lambda c: blocks.checkpoints(c)["alpha"].last.number == 10,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_command_between_what_the_process_reads_and_writes_is_not_lost(
+    running: Database, at_t0: Look, name: str
+) -> None:
+    """The process has read that the alert fires, and writes that it fires still, and another one."""
+    before, command, check = OPERATIONS[name]
+    if before is not None:
+        before(at_t0)
+    again = [Signal(LABELS, T0, {"summary": "still late"}), Signal({**LABELS, "alertname": "New"}, T0)]
+    with ThreadPoolExecutor(1) as pool:
+        with running.transaction() as connection:
+            taken = recognized(connection, again)
+            commanded = pool.submit(command, at_t0)
+            time.sleep(HELD)
+            assert not commanded.done()
+            manager(connection).take(connection, taken, T0 + 1)
+        commanded.result(10)
+
+    with running.reading() as connection:
+        assert check(connection)
+        assert only_alert(connection).annotations["summary"] == "still late"
+        (new,) = alerts.list_alerts(connection, name="New")
+        assert new.state == "firing"
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_process_that_comes_while_a_command_writes_sees_what_it_wrote(
+    running: Database, at_t0: Look, name: str
+) -> None:
+    before, command, check = OPERATIONS[name]
+    if before is not None:
+        before(at_t0)
+    entered, go_on = threading.Event(), threading.Event()
+
+    with pausing(at_t0.database, entered, go_on), ThreadPoolExecutor(2) as pool:
+        commanded = pool.submit(command, at_t0)
+        assert entered.wait(10)
+        raised = running.hand_over(
+            lambda c: manager(c).apply(c, [Signal({**LABELS, "alertname": "New"}, T0)], T0 + 2)
+        )
+        time.sleep(HELD)
+        assert not raised.done()
+        go_on.set()
+        commanded.result(10)
+        raised.result(10)
+
+    with running.reading() as connection:
+        assert check(connection)
+        ids = [one.id for one in alerts.list_alerts(connection)]
+        assert len(ids) == len(set(ids))
+
+
+@contextmanager
+def pausing(database: Database, entered: threading.Event, go_on: threading.Event) -> Iterator[None]:
+    """Let the next transaction of ``database`` stop before its commit."""
+
+    def wait(_connection: sa.Connection) -> None:
+        entered.set()
+        go_on.wait(10)
+
+    sa.event.listen(database._writer, "commit", wait)
+    yield
+    sa.event.remove(database._writer, "commit", wait)
+
+
+# --- two processes that write all the time -------------------------------------------------------------------
+
+WRITER = """
+import sys
+from chainwatch.model import Signal
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.store import alerts, silences
+from chainwatch.store.database import Database
+from chainwatch.store.silences import Silence
+name, url, times = sys.argv[1:]
+database = Database.open(url)
+manager = AlertManager([], {}, 0)
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(int(times)):
+    labels = {"alertname": f"{name}{number}", "severity": "P3"}
+    with database.transaction() as connection:
+        manager.apply(connection, [Signal(labels, 1.0)], 1.0)
+        silences.add(connection, Silence({"alertname": ["x"]}, 1.0, 2.0, name, "", 1.0))
+database.close()
+"""
+
+
+def test_two_processes_that_write_at_once_lose_nothing_and_give_no_id_twice(database_url: str) -> None:
+    Database.open(database_url).close()
+    each = 100
+    writers = [_python(WRITER, name, database_url, str(each)) for name in ("one", "two", "three")]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    for writer in writers:
+        _, errors = writer.communicate(timeout=60)
+        assert writer.returncode == 0, errors
+
+    with closing(Database.open(database_url)) as database, database.reading() as connection:
+        names = [one.name for one in alerts.list_alerts(connection)]
+        assert sorted(names) == sorted(f"{n}{i}" for n in ("one", "two", "three") for i in range(each))
+        assert len(silences.select(connection, 0.0)) == 3 * each
+
+
+HOLDER = """
+import sys, time
+from chainwatch.store.database import Database
+database = Database.open(sys.argv[1])
+with database.transaction() as connection:
+    connection.exec_driver_sql("DELETE FROM silences")
+    print("holds", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(database_url: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process in the middle of a transaction."""
+    Database.open(database_url).close()
+    process = _python(HOLDER, database_url)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "holds\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_writer_that_is_killed_holds_up_nobody(database_url: str, holder: subprocess.Popen[str]) -> None:
+    with closing(Database.open(database_url, create=False)) as database:
+        written = database.hand_over(lambda c: silences.add(c, SILENCE))
+        time.sleep(HELD)
+        assert not written.done()
+        os.kill(holder.pid, signal.SIGKILL)
+
+        assert written.result(5) == 1
+
+
+def test_a_writer_that_never_ends_is_named_once_the_time_is_up_and_nobody_waits_to_read(
+    database_url: str, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drivers, "BUSY_TIMEOUT", 0.1)
+    with closing(Database.open(database_url, create=False)) as database:
+        with pytest.raises(StoreError, match="another process") as refused, database.transaction():
+            raise AssertionError("it is held")
+        assert refused.value.transient
+        with database.reading() as connection:
+            assert silences.select(connection, 0.0) == []
+        os.kill(holder.pid, signal.SIGKILL)
+        monkeypatch.undo()
+        with database.transaction() as connection:
+            silences.add(connection, SILENCE)
+
+
+def test_closing_waits_no_longer_for_the_transaction_of_another_process(
+    database_url: str, holder: subprocess.Popen[str]
+) -> None:
+    database = Database.open(database_url, create=False)
+    written = database.hand_over(lambda c: silences.add(c, SILENCE))
+    time.sleep(0.05)
+    begun = time.monotonic()
+    database.close()
+
+    assert time.monotonic() - begun < 3 * drivers.BUSY_STEP
+    with pytest.raises(StoreError, match="another process"):
+        written.result(0)
+
+
+def _python(code: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )

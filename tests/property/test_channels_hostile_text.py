@@ -1,0 +1,215 @@
+"""Whatever a chain says, no channel's output gains a line, a link, a mention or markup."""
+
+import io
+import logging
+import re
+import unicodedata
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from rich.console import Console
+
+from chainwatch import logs
+from chainwatch.alerting.notification import Notification
+from chainwatch.alerting.providers import console, discord
+from chainwatch.alerting.providers.text import markdown
+from chainwatch.commands.show import alerts, people, terminal
+from chainwatch.config import DiscordSettings, LogSettings
+from tests.unit.alerting.helpers import T0, notification, notified
+
+PIECES = [
+    *(
+        "\n",
+        "\r\n",
+        "\u2028",
+        "\u2029",
+        "\x85",
+        "\v",
+        "\x1b[31m",
+        "\x1b]8;;https://evil.example\x1b\\",
+        "\x9b2J",
+    ),
+    *("\u200b", "\u200f", "\u061c", "\u202e", "\u2066", "\ufe0f", "\U000e0041", "\xad", "\ud800", "\0"),
+    *(
+        "https://evil.example/x",
+        "http://[::1]/",
+        "discord.gg/abc",
+        "steam://run",
+        "www.evil.example",
+        "a@b.example",
+    ),
+    *(
+        "[x](https://evil.example)",
+        "<https://evil.example>",
+        "@everyone",
+        "@here",
+        "<@1>",
+        "<@&1>",
+        "<#1>",
+        "</x:1>",
+    ),
+    *(
+        "<:name:1>",
+        "<a:name:1>",
+        ":smile:",
+        ":100:",
+        "<t:0:R>",
+        "<id:guide>",
+        "# head",
+        "-# small",
+        "> quote",
+        ">>> all",
+    ),
+    *(
+        "- item",
+        "1. item",
+        "* item",
+        "**b**",
+        "__u__",
+        "~~s~~",
+        "||secret||",
+        "```\ncode\n```",
+        "`c`",
+        "\\",
+        "[bold]x[/]",
+    ),
+    *(" P0  FIRING TransferOverdue  since 2023-11-14 22:13:20 UTC", " " * 80, "x", "漢字", "€"),
+]
+hostile = st.lists(st.sampled_from(PIECES) | st.text(max_size=6), min_size=1, max_size=8).map("".join)
+
+ACTIVE = re.compile(
+    r"""(?<!\\)(?:\\\\)*(?:
+        [*_~`|<>\[\]\#]              # emphasis, code, spoilers, mentions, links
+        | :(?=/|[a-z]+:) | \.(?=[a-z]) | @     # addresses, emoji, mentions
+    )""",
+    re.VERBOSE,
+)
+LIST = re.compile(r"^\s*(?:[-+*]|\d+[.)]|\#+|>)\s", re.MULTILINE)
+
+
+def _about(hostile_text: str) -> Notification:
+    one = notified(
+        labels={"alertname": "TransferOverdue", "severity": "P1", "transfer": hostile_text},
+        annotations={
+            "summary": hostile_text,
+            "description": hostile_text,
+            "asset": hostile_text,
+            hostile_text: "x",
+        },
+        reason=hostile_text,
+        status="resolved",
+        ends_at=T0 + 60,
+    )
+    return notification(one, group_labels={"alertname": "TransferOverdue", "transfer": hostile_text})
+
+
+def _harmless() -> Notification:
+    return _about("x")
+
+
+def _has_nothing_hidden(shown: str) -> bool:
+    return not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for c in shown)
+
+
+@given(said=hostile)
+def test_a_piece_of_markdown_has_no_sign_that_counts(said: str) -> None:
+    shown = markdown(said)
+    assert _has_nothing_hidden(shown)
+    assert not ACTIVE.search(re.sub(r"\\[^\w\s]", " ", shown))
+    assert not LIST.search(shown)
+    assert not re.search(r"(?<!\\)://", shown)
+
+
+@given(said=hostile)
+def test_a_discord_message_gains_nothing(said: str) -> None:
+    channel = DiscordSettings(
+        name="d", provider="discord", url=SecretStr("https://d.example/api/webhooks/1/t")
+    )
+    message, usual = (discord.payload(about, channel) for about in (_about(said), _harmless()))
+    assert message["allowed_mentions"] == {"parse": []}
+    for shown, wanted in zip(_texts(message), _texts(usual), strict=False):
+        assert shown.count("\n") <= wanted.count("\n")
+        ours = re.sub(r"<t:-?\d+:[fR]>", "", shown.replace("**", "")) if shown.startswith("**") else shown
+        ours = re.sub(r"(?<!\\)<t:\d+:[fR]>", "", ours)
+        assert _has_nothing_hidden(ours.replace("\n", ""))
+        assert not re.search(r"https?://|discord\.gg|@|(?<!\\)<|\]\(", ours)
+
+
+def _texts(message: dict[str, Any]) -> list[str]:
+    (embed,) = message["embeds"]
+    return [message["content"], embed["title"], embed["description"] or ""]
+
+
+@given(hostile, st.sampled_from([None, 40, 80, 200]))
+def test_the_console_gains_no_line_that_begins_at_its_edge(said: str, width: int | None) -> None:
+    on = None if width is None else Console(width=width, file=io.StringIO(), force_terminal=True)
+    rows = console.render(_about(said), on).plain.split("\n")
+    assert all(_has_nothing_hidden(row) for row in rows)
+    assert sum(not row.startswith("     ") for row in rows) == 1
+    if width is None:
+        assert len(rows) <= len(console.render(_about("x"), None).plain.split("\n"))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(said=hostile)
+def test_a_table_in_a_pipe_has_one_line_for_each_row(said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    terminal.table(("a", "b"), [(said, "x"), ("y", said)])
+    shown = capsys.readouterr().out
+    terminal.table(("a", "b"), [("x", "x"), ("y", "x")])
+    assert shown.count("\n") == capsys.readouterr().out.count("\n")
+    assert _has_nothing_hidden(shown.replace("\n", ""))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(said=hostile)
+def test_an_incident_for_a_review_gains_no_line(said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def shown(text: str) -> str:
+        labels = {"alertname": text, "severity": "P1"}
+        one = {"id": 1, "labels": labels, "state": "firing", "starts_at": T0, "ends_at": T0, "reason": text}
+        view = {
+            "id": 1,
+            "labels": labels,
+            "severity": "P1",
+            "opened_at": T0,
+            "ended_at": None,
+            "firing": 1,
+            "alert_count": 1,
+            "group": text,
+            "alerts": [{**one, "summary": text}],
+            "timeline": [{"at": T0, "kind": "raised", "text": text, "actor": text}],
+        }
+        people.incident(view, as_json=False)
+        return capsys.readouterr().out
+
+    assert shown(said).count("\n") == shown("x").count("\n")
+    assert not re.search(r"(?<!\\)://", re.sub("`.*`", "", shown(said)))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(said=hostile)
+def test_a_log_line_for_people_is_one_line(said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(LogSettings(format="human"))
+    capsys.readouterr()
+    structlog.get_logger("chainwatch.x").warning("refused", error=said, method=said)
+    logging.getLogger("some.library").warning("said %s", said)
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 2
+    assert _has_nothing_hidden(shown.replace("\n", ""))
+    try:
+        raise ValueError(said)
+    except ValueError:
+        structlog.get_logger("chainwatch.x").exception("broke")
+    first, *below = capsys.readouterr().err.rstrip("\n").split("\n")
+    assert "broke" in first
+    assert all(row.startswith("    ") and _has_nothing_hidden(row) for row in below)
+
+
+def test_routes_and_explanations_are_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
+    route = {"match": "{}", "receivers": ["a"], "continue": False, "matches": True, "takes": True, "depth": 0}
+    alerts.routes({"routes": [{**route, "group": "x\n\x1b[2J"}], "receivers": ["a"]}, as_json=False)
+    assert len(capsys.readouterr().out.splitlines()) == 3
