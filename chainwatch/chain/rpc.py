@@ -128,6 +128,9 @@ class Endpoint:
                 raise MalformedAnswer(
                     self.name, f"block {block.header.number} was answered when {number} was asked for"
                 )
+            self.blooms.given |= block.bloom is not None
+            if block.bloom is None and self.blooms.given:
+                raise MalformedAnswer(self.name, f"block {number} has no bloom, as others here do")
         return blocks
 
     async def logs(self, wanted: LogFilter, first: int, last: int) -> list[RawLog]:
