@@ -135,8 +135,8 @@ class Monitor:
         self._session = session
         self._clock = clock = clock or SteadyClock()
         self._chain_time = ChainTime(clock)
-        self._heard_at = dict.fromkeys(plan.watches, clock())
-        """When each network answered last; at first, when this began."""
+        self._heard_at = dict.fromkeys(plan.watches, clock.unadjusted())
+        """When each network answered last, by the clock that is never adjusted; at first, when this began."""
         self._supervisor = Supervisor(self.raise_signals, clock)
         self._dispatch = Dispatch(
             database,
@@ -252,7 +252,7 @@ class Monitor:
             settings,
             self._plan.watches[name],
             pool,
-            self._clock,
+            self._clock.unadjusted,
             self._chain_time,
             partial(self._reach_back, name),
         )
@@ -345,12 +345,12 @@ class Monitor:
         while True:
             now = self._clock()
             current = [watchdog(int(now)), *self._halted.values(), *self._judge_clock(now)]
-            ahead = now - self._chain_time.now()
+            ahead, adjusted = now - self._chain_time.now(), now - self._clock.unadjusted()
             observed = {name: observer.status for name, observer in self._observers.items()}
             for name, status in observed.items():
                 self._heard_at[name] = max(self._heard_at[name], status.last_answer_at or 0.0)
-                heard_at = self._heard_at[name]
-                current += network_signals(self._settings.networks[name], status, heard_at, now, ahead)
+                settings, heard_at = self._settings.networks[name], self._heard_at[name] + adjusted
+                current += network_signals(settings, status.moved(adjusted), heard_at, now, ahead)
             unheard = {name for name, status in observed.items() if status.head is None}
             if changes := holding.update(current, int(now), unheard):
                 await self.raise_signals(changes)
