@@ -139,7 +139,7 @@ class AlertManager:
     def _clamp(self, connection: sa.Connection, now: float) -> None:
         """Nothing waits longer than it could have been told to wait: a clock that was wrong may have stored its time."""
         clamping.past(connection, now)
-        clamping.attempts(connection, now + retry.LONGEST_OPEN)
+        clamping.attempts(connection, now + retry.LONGEST_OPEN[-1][1])
         clamping.timers(connection, now + self.policies.longest_patience)
         clamping.stopped_escalations(connection, now + LOOK_AGAIN_AFTER)
         self.teller.clamp(connection, now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import Literal
 
 import aiohttp
 from pydantic import SecretStr
@@ -39,7 +40,7 @@ class WebSocketTransport:
         self._url = url
         self._session = session
         self._on_news = on_news
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._socket: aiohttp.ClientWebSocketResponse[Literal[False]] | None = None
         self._waiting: dict[int | str | None, asyncio.Future[bytes]] = {}
 
     @contextlib.asynccontextmanager
@@ -80,7 +81,7 @@ class WebSocketTransport:
         finally:
             self._waiting.pop(id, None)
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse[Literal[False]]) -> None:
         error: RpcError | None = None
         try:
             async for message in socket:

@@ -183,8 +183,7 @@ def extract(
                 continue
             if hit is not None:
                 hits.append((step, *hit))
-        for hit in hits if len(hits) < 2 else _told_apart(hits):
-            step, key, occurrence = hit
+        for step, key, occurrence in hits if len(hits) < 2 else _told_apart(hits):
             found.setdefault((step.flow, key), []).append(occurrence)
     return Extracted(found, troubles)
 

@@ -124,8 +124,11 @@ class Database:
             try:
                 with self.reading() as connection:
                     return job(connection)
-            except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
-                raise _for_future(error) from None
+            except BaseException as error:
+                bearable = _for_future(error)
+                if bearable is error:
+                    raise
+                raise bearable from error
 
         return await asyncio.to_thread(run)
 
@@ -214,7 +217,7 @@ def _for_future(error: BaseException) -> Exception:
     """``error``, or one in its place where a future would lose it, or take it for the end of its task or of the process."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    stand_in = RuntimeError(f"{type(error).__name__} in the database's thread")
+    stand_in = RuntimeError(f"a job raised {type(error).__name__}")
     stand_in.__cause__ = error
     return stand_in
 

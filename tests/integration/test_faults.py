@@ -111,7 +111,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         (scheduler, {"REFILL_EVERY": 0.05}),
         (dispatch, {"LOOK_EVERY": 0.05, "STORE_PAUSE": 0.05}),
     ):
-        for name, value in changes.items():  # type: ignore[attr-defined]  # a mapping each
+        for name, value in changes.items():
             monkeypatch.setattr(module, name, value)
 
 
@@ -225,7 +225,7 @@ async def _live_on(
     alpha.mine()
     await _becomes(lambda: _checkpoints(database)["ethereum"], alpha.head.number - 1)
     beta.mine(_log(connext.executed(paid)))
-    beta.mine(count=40)
+    beta.mine(count=41)
     alpha.mine(count=40)
     await _becomes(lambda: _statuses(database), {"complete": number, "overdue": number})
     await _becomes(lambda: _overdue(receiver), number)

@@ -149,8 +149,13 @@ async def test_a_job_may_raise_anything_and_the_next_is_done(
         raise error
 
     begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_connection: sa.Connection) -> None:
+        begun.set()
+        go_on.wait(5)
+
     if together:
-        holding = sqlite.hand_over(lambda _: (begun.set(), go_on.wait(5)))
+        holding = sqlite.hand_over(hold)
         begun.wait(5)
     writes = [asyncio.create_task(sqlite.write(job)) for job in (putting(1), fail, putting(2))]
     await asyncio.sleep(0)
