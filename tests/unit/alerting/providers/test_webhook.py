@@ -98,10 +98,10 @@ async def test_the_idempotency_key_and_own_headers_are_sent(server: Receiver) ->
 
 
 async def test_the_signature_is_over_timestamp_and_body(server: Receiver) -> None:
-    await _deliver(_provider(server.url, secret="k"))
+    await _deliver(_provider(server.url, secret="k3y-k3y"))
     (request,) = server.requests
     signed = request.headers["X-Chainwatch-Timestamp"].encode() + b"." + request.body
-    wanted = hmac.new(b"k", signed, hashlib.sha256).hexdigest()
+    wanted = hmac.new(b"k3y-k3y", signed, hashlib.sha256).hexdigest()
     assert request.headers["X-Chainwatch-Signature"] == f"sha256={wanted}"
     assert json.loads(request.body)["version"] == "4"
 
