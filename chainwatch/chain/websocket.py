@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import aiohttp
 from pydantic import SecretStr
@@ -25,6 +25,9 @@ CONNECT_TIMEOUT = 10.0
 MAX_MESSAGE = 4 * 1024 * 1024
 """Bytes of one message. It is held whole, some more than once, before anybody can say that there is no room for it."""
 
+if TYPE_CHECKING:
+    _Socket = aiohttp.ClientWebSocketResponse[Literal[False]]  # whose messages are bytes
+
 
 class WebSocketTransport:
     """One ws(s):// URL. `connected` opens it; calls can be made inside of that only.
@@ -40,7 +43,7 @@ class WebSocketTransport:
         self._url = url
         self._session = session
         self._on_news = on_news
-        self._socket: aiohttp.ClientWebSocketResponse[Literal[False]] | None = None
+        self._socket: _Socket | None = None
         self._waiting: dict[int | str | None, asyncio.Future[bytes]] = {}
 
     @contextlib.asynccontextmanager
@@ -81,13 +84,13 @@ class WebSocketTransport:
         finally:
             self._waiting.pop(id, None)
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse[Literal[False]]) -> None:
+    async def _read(self, socket: _Socket) -> None:
         error: RpcError | None = None
         try:
             async for message in socket:
                 if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                     break
-                self._take(message.data.encode() if isinstance(message.data, str) else message.data)
+                self._take(message.data)
                 del message  # or it would be held until the next comes
             over = socket.exception()
             if isinstance(over, aiohttp.WebSocketError) and over.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
