@@ -92,6 +92,7 @@ def test_a_good_configuration_is_fine(config: Path) -> None:
         "routes": 1,
         "endpoints": [],
         "gaps": [],
+        "warnings": [],
     }
 
 
