@@ -17,6 +17,7 @@ from chainwatch.spelling import nearest
 
 ALERTS = frozenset(
     (
+        "ClockSkew",
         "DeepReorg",
         "EndpointDegraded",
         "LogUndecodable",
