@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chainwatch.library import AlertManager, Severity
+    from chainwatch.library import AlertManager, Overloaded, Severity
 
 __version__ = "0.1.0"
-__all__ = ["AlertManager", "Severity", "__version__"]
+__all__ = ["AlertManager", "Overloaded", "Severity", "__version__"]
 
 
 def __getattr__(name: str) -> object:

@@ -24,9 +24,10 @@ from chainwatch.alerting.scheduler import DeadlineScheduler
 from chainwatch.backfill import Backfill, goes_on
 from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.errors import ChainError, ChainReset, DeepReorg, WrongChain
-from chainwatch.chain.observer import SEEN_MARGIN, Observer
+from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
+from chainwatch.chain.seen import SEEN_MARGIN
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.transport import open_session
 from chainwatch.checker.transfer import SEARCH
@@ -46,7 +47,7 @@ from chainwatch.selfwatch import (
     network_signals,
     watchdog,
 )
-from chainwatch.store import blocks, outbox, schema, transfers, watched
+from chainwatch.store import blocks, clamping, outbox, schema, transfers, watched
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -134,8 +135,8 @@ class Monitor:
         self._session = session
         self._clock = clock = clock or SteadyClock()
         self._chain_time = ChainTime(clock)
-        self._heard_at = dict.fromkeys(plan.watches, clock())
-        """When each network answered last; at first, when this began."""
+        self._heard_at = dict.fromkeys(plan.watches, clock.unadjusted())
+        """When each network answered last, by the clock that is never adjusted; at first, when this began."""
         self._supervisor = Supervisor(self.raise_signals, clock)
         self._dispatch = Dispatch(
             database,
@@ -152,7 +153,9 @@ class Monitor:
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
         self._search_wanted = {network: asyncio.Event() for network in plan.watches}
-        self._scheduler = DeadlineScheduler(self._load_deadlines, self._confirm_heads, SystemClock(clock))
+        self._scheduler = DeadlineScheduler(
+            self._load_deadlines, self._confirm_heads, SystemClock(self._chain_time.now)
+        )
         self._alerts: AlertManager
         self._pipeline: Pipeline
 
@@ -162,6 +165,7 @@ class Monitor:
         await self._load(
             lambda c: blocks.check_chain_ids(c, {n.name: n.chain_id for n in settings.networks.values()})
         )
+        await self._write(lambda c: clamping.seen(c, self._clock()))
         self._alerts = AlertManager.of(settings, await self._load(schema.created_at))
         self._pipeline = Pipeline(
             self._plan.flows,
@@ -211,7 +215,11 @@ class Monitor:
         sources = {name: watch.sources for name, watch in self._plan.watches.items()}
         await self._write(lambda c: watched.follow(c, blocks.checkpoints(c), sources))
         recomputation = Recomputation(
-            self._pipeline, self._plan.read_again, self._alerts, fingerprints(self._settings)
+            self._pipeline,
+            self._plan.read_again,
+            self._alerts,
+            fingerprints(self._settings),
+            self._settings.store.retention,
         )
         began, parts = self._clock(), 0
         while await self._tell(lambda c, now: (recomputation.step(c, now), now)):
@@ -244,7 +252,7 @@ class Monitor:
             settings,
             self._plan.watches[name],
             pool,
-            self._clock,
+            self._clock.unadjusted,
             self._chain_time,
             partial(self._reach_back, name),
         )
@@ -337,12 +345,12 @@ class Monitor:
         while True:
             now = self._clock()
             current = [watchdog(int(now)), *self._halted.values(), *self._judge_clock(now)]
-            ahead = now - self._chain_time.now()
+            ahead, adjusted = now - self._chain_time.now(), now - self._clock.unadjusted()
             observed = {name: observer.status for name, observer in self._observers.items()}
             for name, status in observed.items():
                 self._heard_at[name] = max(self._heard_at[name], status.last_answer_at or 0.0)
-                heard_at = self._heard_at[name]
-                current += network_signals(self._settings.networks[name], status, heard_at, now, ahead)
+                settings, heard_at = self._settings.networks[name], self._heard_at[name] + adjusted
+                current += network_signals(settings, status.moved(adjusted), heard_at, now, ahead)
             unheard = {name for name, status in observed.items() if status.head is None}
             if changes := holding.update(current, int(now), unheard):
                 await self.raise_signals(changes)

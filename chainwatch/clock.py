@@ -34,13 +34,17 @@ class SteadyClock:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._at = monotonic()
-        self._offset = wall() - self._at
+        self._offset = self._first_offset = wall() - self._at
         self._jumped_at: float | None = None
         self._wall_is_right: bool | None = None
 
     def __call__(self) -> float:
         with self._lock:
             return self._follow()
+
+    def unadjusted(self) -> float:
+        """The host's Unix seconds at the start and what has passed since: for how long something lasts."""
+        return self._monotonic() + self._first_offset
 
     @property
     def jump(self) -> float:

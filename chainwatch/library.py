@@ -14,20 +14,19 @@ from time import time
 from typing import Any, Self, TypeVar
 
 import msgspec
-import structlog
 
 from chainwatch.alerting import submission
 from chainwatch.alerting.dispatch import Receiver
+from chainwatch.alerting.inbox import Inbox, Overloaded
+from chainwatch.alerting.manager import AlertManager as Manager
 from chainwatch.alerting.providers.call import Call, CallProvider
 from chainwatch.alerting.service import AlertService
-from chainwatch.alerting.setup import Setup, open_database, read_setup
-from chainwatch.config import (
-    matching,
-    parse_duration,
-    read_dict,
-)
+from chainwatch.alerting.setup import Registered, Setup, open_database, read_setup
+from chainwatch.config import Settings, matching, parse_duration
+from chainwatch.library_operations import Operations
 from chainwatch.model import SEVERITY_NAMES
-from chainwatch.store import alerts, outbox, schema, silences
+from chainwatch.operations.alert_look import AlertLook
+from chainwatch.store import alerts, schema, silences
 from chainwatch.store.alerts import Alert
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -38,12 +37,10 @@ RESOLVE_TIMEOUT = 300.0
 GIVE_UP_AFTER = 86_400.0
 """Seconds of failed tries after which a notification for a function is dead."""
 DRAIN_TIMEOUT = 10.0
-UNWRITTEN_MAX = 1_000
-"""Submissions kept in memory that may wait to be taken up; the next one waits itself (S10)."""
+
+__all__ = ["AlertManager", "Overloaded", "Severity"]
 
 T = TypeVar("T")
-
-_log = structlog.get_logger("chainwatch.library")
 
 
 class Severity(StrEnum):
@@ -59,19 +56,19 @@ class Severity(StrEnum):
     LOW = P3
 
 
-class AlertManager:
+class AlertManager(Operations):
     """Takes alerts, keeps them, and tells receivers of them as the routes say. Make one with ``from_config``.
 
     Works in a thread of its own; every method may be called from any thread. Those that end in ``_async`` are for
     coroutines. With a database, a method that sends returns once what was sent is committed: it outlives a crash. In
-    memory, it returns at once. Use it as a context manager, or ``close`` it.
+    memory, it returns at once, and raises ``Overloaded`` where more is sent than can be taken up. Use it as a context
+    manager, or ``close`` it.
     """
 
     def __init__(self, setup: Setup, *, resolve_timeout: float) -> None:
         self._setup = setup
         self._resolve_timeout = resolve_timeout
         self._in_memory = setup.in_memory
-        self._slots = threading.BoundedSemaphore(UNWRITTEN_MAX)
         self._ending = ExitStack()
         with ExitStack() as opened:
             self._database = open_database(setup, opened)
@@ -83,7 +80,9 @@ class AlertManager:
             self._thread.start()
             opened.callback(self._end_loop)
             self._service = self._call(_start(self._database, setup, created, resolve_timeout))
+            self._inbox = Inbox(self._service.accept_later)
             self._ending = opened.pop_all()
+        self._registered: list[tuple[Registered, Mapping[str, str]]] = []
         self._reloading = threading.Lock()
         self._closing = threading.Lock()
         self._closed = False
@@ -115,8 +114,8 @@ class AlertManager:
         """Go on with another configuration: routes, receivers and everything else that decides who is told what.
 
         Alerts, groups, their timers and what was told stay, so nothing is told twice; what fires follows the new routes.
-        Receivers that were registered stay too. Raises ``ConfigError`` or ``ValueError`` for one that cannot be used or
-        that names another database; then everything is as it was before.
+        Receivers that were registered stay too. Raises ``ConfigError`` or ``ValueError`` for one that cannot be used, also
+        by the routes of those, or that names another database; then everything is as it was before.
         """
         setup = read_setup(config, environ)
         with self._reloading:
@@ -126,6 +125,8 @@ class AlertManager:
                 raise ValueError(
                     "[store] url cannot change while running: close the alert manager and make a new one"
                 )
+            for made, variables in self._registered:
+                made.checked(setup, variables)
             kept = [name for name, one in setup.settings.receivers.items() if one == before.receiver(name)]
             if setup.settings.external_url != before.settings.external_url:
                 kept = []  # it stands in every message
@@ -204,16 +205,11 @@ class AlertManager:
         since = int(time() - minutes * 60)
         return self._read(lambda c: alerts.list_alerts(c, since=since, severities=severities, limit=limit))
 
-    def get_alert_stats(self) -> dict[str, Any]:
-        """How many alerts are kept: ``total``, ``by_state``, ``by_severity``; how many notifications ``by_status``."""
-        counts = self._read(alerts.counts)
-        depths = self._read(outbox.depths)
-        return {
-            "total": sum(count.number for count in counts),
-            "by_state": _sums((count.state, count.number) for count in counts),
-            "by_severity": _sums((count.severity, count.number) for count in counts),
-            "notifications": _sums((depth.status, depth.number) for depth in depths),
-        }
+    def _look(self) -> AlertLook:
+        self._check_open()
+        if self._in_memory:
+            self._database.hand_over(lambda _: None).result()  # what was sent before is there
+        return _Look(self._setup.settings, self._database, time(), self._service)
 
     # --- silences -----------------------------------------------------------------------------------------
 
@@ -261,23 +257,22 @@ class AlertManager:
 
         It is a function of one ``Notification``, plain or ``async``, called again later when it raises; or settings as
         in a ``[receivers.NAME]`` table. ``route`` are keys of a ``[[routes]]`` table (``match``, ``group_by``,
-        ``group_wait``, …), by default as there: all alerts, by name. Raises ``ConfigError`` or ``ValueError``.
+        ``group_wait``, ``mute_times``, ``escalation``, …), by default as there: all alerts, by name; they may name what the
+        configuration has. Raises ``ConfigError`` or ``ValueError``.
         """
         if not callable(receiver) and not isinstance(receiver, Mapping):
             raise ValueError(f"{name}: expected a function or settings, found {type(receiver).__name__}")
-        made: dict[str, Any] = {"routes": [{**route, "receivers": [name], "continue": True}]}
-        given = receiver if isinstance(receiver, Mapping) else {"provider": "console"}
-        draft = read_dict(
-            {**made, "receivers": {name: given}}, os.environ if environ is None else environ, watches=False
-        )
-        settings = draft.settings()
-        if callable(receiver):
-            new = Receiver(name, CallProvider(receiver), give_up_after=GIVE_UP_AFTER)
-        else:
-            new = Receiver.of(settings.receivers[name])
+        made = Registered(name, receiver if isinstance(receiver, Mapping) else {"provider": "console"}, route)
+        variables = os.environ if environ is None else environ
         with self._reloading:
             self._check_open()
+            settings = made.checked(self._setup, variables)
+            if callable(receiver):
+                new = Receiver(name, CallProvider(receiver), give_up_after=GIVE_UP_AFTER)
+            else:
+                new = Receiver.of(settings.receivers[name])
             self._call(self._service.register(new, settings.routes[0]))
+            self._registered.append((made, variables))
 
     # --- ending -------------------------------------------------------------------------------------------
 
@@ -322,19 +317,8 @@ class AlertManager:
         prints = [one.fingerprint for one in sent]
         if not self._in_memory:
             return prints, self._service.accept(sent)
-        self._slots.acquire()
-        try:
-            future = self._service.accept(sent)
-        except BaseException:
-            self._slots.release()
-            raise
-        future.add_done_callback(self._written)
+        self._inbox.put(sent)
         return prints, None
-
-    def _written(self, future: Future[None]) -> None:
-        self._slots.release()
-        if not future.cancelled() and (error := future.exception()) is not None:
-            _log.error("alerts that were sent could not be kept", error=str(error))
 
     def _read(self, look: Callable[[Any], T]) -> T:
         if self._in_memory:
@@ -367,15 +351,33 @@ async def _start(database: Database, setup: Setup, created: int, resolve_timeout
 def _alert(
     severity: Severity | str, source: str, title: str, message: str, metadata: Mapping[str, object] | None
 ) -> dict[str, Any]:
-    more = {str(key): _text(value) for key, value in (metadata or {}).items()}
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise ValueError(f"metadata: expected a table, found {type(metadata).__name__}")
+    more = dict(_metadata(key, value) for key, value in (metadata or {}).items())
     return {
         "labels": {"alertname": title, "severity": str(severity), "source": source},
         "annotations": {"summary": title, "description": message, **more},
     }
 
 
+def _metadata(key: object, value: object) -> tuple[str, str]:
+    """A name and its value as text. Raises ``ValueError``, naming it, for what cannot be written."""
+    try:
+        name = str(key)
+    except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
+        raise ValueError(f"metadata: a name that is no text: {type(error).__name__}") from None
+    try:
+        return name, _text(value)
+    except RecursionError:
+        raise ValueError(f"metadata: {name!r}: nested too deep, or within itself") from None
+    except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
+        raise ValueError(f"metadata: {name!r}: cannot be written as text ({type(error).__name__})") from None
+
+
 def _text(value: object) -> str:
     """Text as it is, bytes as 0x-hex, all else as JSON has it; without quotes where that is text."""
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, bytes):
         return "0x" + value.hex()
     written = msgspec.json.encode(value, enc_hook=str)
@@ -389,8 +391,17 @@ def _severity(name: Severity | str) -> str:
         raise ValueError(f"severity {name!r} is none of {', '.join(SEVERITY_NAMES)}") from None
 
 
-def _sums(pairs: Any) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for key, number in pairs:
-        sums[key] = sums.get(key, 0) + number
-    return sums
+class _Look(AlertLook):
+    """As the running service sees it: with the receivers that were registered."""
+
+    def __init__(self, settings: Settings, database: Database, now: float, service: AlertService) -> None:
+        super().__init__(settings, database, now)
+        self._service = service
+
+    @property
+    def manager(self) -> Manager:
+        return self._service.manager
+
+    @property
+    def receivers(self) -> list[str]:
+        return self._service.receivers

@@ -6,6 +6,7 @@ judged again. It goes in transactions of bounded size, before anything new is re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +20,7 @@ from chainwatch.config import Settings
 from chainwatch.model import Event, Signal, StoredLog, UndecodedLog
 from chainwatch.pipeline import CONFIG_CHANGED, Alerts, Pipeline
 from chainwatch.store import alerts, blocks, schema, transfers, watched
+from chainwatch.store.errors import StoreError
 
 JUDGED_BY = "judged_by"
 """The property that tells by which flows, as they were configured then, the stored transfers were judged."""
@@ -75,6 +77,15 @@ def fingerprint(settings: object) -> str:
     return sha256(encoded).hexdigest()
 
 
+def check_done(connection: sa.Connection) -> None:
+    """Raise ``StoreError`` while a changed configuration is only partly taken up: nothing may be judged until it is."""
+    if schema.get_property(connection, UNDER_WAY) is not None:
+        raise StoreError(
+            "a changed configuration is being taken up; that goes on in `chainwatch run`: try again once its log says that "
+            "it is running"
+        )
+
+
 class _Progress(msgspec.Struct):
     """How far a recomputation has come: ``target`` is what it leads to, ``after`` the last id done in ``stage``."""
 
@@ -96,17 +107,24 @@ class Recomputation:
     """
 
     def __init__(
-        self, pipeline: Pipeline, read_again: ReadAgain, alert_manager: Alerts, target: Prints
+        self,
+        pipeline: Pipeline,
+        read_again: ReadAgain,
+        alert_manager: Alerts,
+        target: Prints,
+        retention: float = math.inf,
     ) -> None:
+        """``retention``: seconds after which logs are deleted."""
         self._pipeline = pipeline
         self._read_again = read_again
         self._alerts = alert_manager
         self._target = target
+        self._retention = retention
         self._steps = index_steps(pipeline.flows.values())
 
     def step(self, connection: sa.Connection, now: float) -> bool:
         """Do a bounded part of what is to be done, inside the transaction of ``connection``; whether there is more."""
-        progress = self._progress(connection)
+        progress = self._progress(connection, now)
         if progress is None:
             return False
         last = self._STAGES[progress.stage](self, connection, progress, now)
@@ -121,7 +139,7 @@ class Recomputation:
         schema.set_property(connection, UNDER_WAY, _json(progress))
         return True
 
-    def _progress(self, connection: sa.Connection) -> _Progress | None:
+    def _progress(self, connection: sa.Connection, now: float) -> _Progress | None:
         """What is under way, begun anew where the target has changed; None when there is nothing to do."""
         stored = schema.get_property(connection, UNDER_WAY)
         before = None if stored is None else msgspec.json.decode(stored, type=_Progress)
@@ -142,6 +160,8 @@ class Recomputation:
         if before is not None:
             remade |= set(before.remade)
             judged |= set(before.judged)
+        if known is None and self._retention < now:
+            watched.assume_pruned(connection, int(now - self._retention))
         if remade:
             watched.begin_after_pruned(connection)
         return _Progress(self._target, sorted(remade), sorted(remade | judged))

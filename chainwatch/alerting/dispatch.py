@@ -27,6 +27,11 @@ from chainwatch.supervise import TASK_FAILED, Supervisor
 LOOK_EVERY = 0.5
 """Seconds after which is looked at what other processes have written: commands take effect within this time."""
 RETENTION_EVERY = 3600.0
+"""Seconds between two prunings at most; what is kept for less is pruned so much more often."""
+PRUNINGS = 10
+"""Within the time that what is over is kept."""
+RETENTION_PAUSE = 1.0
+"""Seconds between two prunings at least."""
 RETENTION_STEP = 2_000
 """Rows that one step of pruning may take."""
 STORE_PAUSE = 1.0
@@ -98,6 +103,7 @@ class Dispatch:
         self._queues: dict[str, ReceiverQueue] = {}
         self._due_at = math.inf
         self._changed = asyncio.Event()
+        self._prune_again = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
     async def start(self, alerts: Alerts, receivers: Iterable[Receiver]) -> None:
@@ -127,6 +133,7 @@ class Dispatch:
     ) -> None:
         """End the queues of ``gone``, then run those of ``new``; what was queued for a receiver stays in the database."""
         self._keep_for, self._external_url = keep_for, external_url
+        self._prune_again.set()
         ending = {name: self._queues.pop(name) for name in gone}
         for queue in ending.values():
             queue.stop()
@@ -200,7 +207,13 @@ class Dispatch:
                     pass  # a transaction each, so that others write between two steps
             except StoreError as error:
                 _log.error("what is old cannot be pruned", error=str(error))
-            await asyncio.sleep(RETENTION_EVERY)
+            self._prune_again.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._until_pruned_again()):
+                    await self._prune_again.wait()
+
+    def _until_pruned_again(self) -> float:
+        return max(RETENTION_PAUSE, min(RETENTION_EVERY, self._keep_for / PRUNINGS))
 
     def _prune_step(self, connection: sa.Connection) -> int:
         before = self._clock() - self._keep_for

@@ -27,7 +27,7 @@ from chainwatch.store.alert_groups import Group, Member
 from chainwatch.store.history import Transition
 from chainwatch.store.holds import Held, Place, Stream, Window
 
-OVER_BEFORE = Held("over before its group was looked at", "it ended before anybody was to be told")
+OVER_BEFORE = Held("over before its group was looked at", "its group waits for others, or for its next tick")
 
 
 def flush(teller: Teller, connection: sa.Connection, groups: Sequence[Group], now: float) -> None:

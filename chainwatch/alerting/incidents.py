@@ -6,7 +6,7 @@ were at the start and the step that is due are rows, so a restart changes nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from chainwatch.alerting.policy.intervals import inside
 from chainwatch.alerting.policy.oncall import Duty, Override
 from chainwatch.alerting.telling import Teller
 from chainwatch.alerting.whose import NOBODY
-from chainwatch.store import alert_groups, escalations, outbox
+from chainwatch.store import acknowledgements, alert_groups, escalations, outbox
 from chainwatch.store import incidents as stored
 from chainwatch.store.alert_groups import Group
 from chainwatch.store.escalations import Escalation
@@ -31,6 +31,7 @@ PAGES = 5
 LOOK_AGAIN_AFTER = 30.0
 """Seconds after which an escalation that was stopped is looked at again: an acknowledgement may have lapsed."""
 ACTOR = "chainwatch"
+WHYS_SHOWN = 3
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -110,11 +111,11 @@ class Incidents:
     ) -> Escalation:
         """Take the step that is due, or stop while everything is somebody's or silenced."""
         policy = _policy(running.policy)
-        standing = self._told_about(connection, incident, now)
+        standing, why = self._told_about(connection, incident, now)
         if not standing:
             if running.stopped_at is None:
-                noted = _entry(incident, now, "stopped", "everything is acknowledged, silenced or over")
-                stored.add_entries(connection, [noted])
+                text = f"step {running.step + 1} and what follows are not taken: {why}"
+                stored.add_entries(connection, [_entry(incident, now, "stopped", text)])
             again_at = now + LOOK_AGAIN_AFTER
             return msgspec.structs.replace(running, due_at=again_at, stopped_at=running.stopped_at or now)
         if running.stopped_at is not None:
@@ -133,20 +134,27 @@ class Incidents:
             running, round=following.round, step=following.step, due_at=following.due_at
         )
 
-    def _told_about(self, connection: sa.Connection, incident: Incident, now: float) -> list[Standing]:
-        """What fires, is nobody's, and is not silenced, inhibited or in its route's quiet hours."""
+    def _told_about(
+        self, connection: sa.Connection, incident: Incident, now: float
+    ) -> tuple[Sequence[Standing], str]:
+        """What fires, is nobody's, and is not silenced, inhibited or in its route's quiet hours; why the rest is not it."""
         standing = stored.standing(connection, incident.id)
+        taken = acknowledgements.of(connection, stored.alert_ids(connection, incident.id))
+        whys = {f"acknowledged by {one.actor}": None for one in taken.values()}
         route = self._teller.route(incident.route)
         candidates = [Candidate(one.alert_id, one.labels, route, receiver="") for one in standing]
         if not candidates or not self._teller.may_hold(connection, now):
-            return standing
+            return standing, _listed(whys) or "everything is over"
         known = self._teller.known(connection, candidates, now)
-        stages = (inhibited, silenced, in_quiet_hours)
-        return [
-            one
-            for one, candidate in zip(standing, candidates, strict=True)
-            if not any(stage(candidate, known) for stage in stages)
-        ]
+        left = []
+        for one, candidate in zip(standing, candidates, strict=True):
+            stages = (stage(candidate, known) for stage in (inhibited, silenced, in_quiet_hours))
+            held = next((verdict for verdict in stages if verdict is not None), None)
+            if held is None:
+                left.append(one)
+            else:
+                whys[f"{held.why} {held.detail}"] = None
+        return left, _listed(whys)
 
     def _take(
         self,
@@ -244,6 +252,13 @@ class Incidents:
                 stored.add_entries(connection, [_entry(incident, now, "raised", text)])
                 risen |= dict.fromkeys(ids, to)
         return risen
+
+
+def _listed(whys: Iterable[str]) -> str:
+    """The first few of them, and how many more there are."""
+    all_ = list(whys)
+    more = f"; {len(all_) - WHYS_SHOWN} more" if len(all_) > WHYS_SHOWN else ""
+    return "; ".join(all_[:WHYS_SHOWN]) + more
 
 
 def _running(incident_id: int, policy: Policy, now: float) -> Escalation:

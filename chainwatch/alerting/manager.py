@@ -11,9 +11,9 @@ from typing import Self
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alerting import tending
+from chainwatch.alerting import retry, tending
 from chainwatch.alerting.flushing import flush
-from chainwatch.alerting.incidents import Incidents, Place
+from chainwatch.alerting.incidents import LOOK_AGAIN_AFTER, Incidents, Place
 from chainwatch.alerting.intake import Taken, recognized
 from chainwatch.alerting.lifecycle import transition
 from chainwatch.alerting.policies import Policies
@@ -32,7 +32,7 @@ from chainwatch.alerting.telling import Seats, Teller, seat, take_seat
 from chainwatch.alerting.waiting import Waiting
 from chainwatch.config import RouteSettings, Settings
 from chainwatch.model import Signal
-from chainwatch.store import alert_groups, history, standing
+from chainwatch.store import alert_groups, clamping, history, standing
 from chainwatch.store import alerts as stored
 from chainwatch.store.alerts import Alert, Audience
 
@@ -115,6 +115,7 @@ class AlertManager:
         end. ``ended``: signals of what has ended meanwhile. ``reloaded``: groups have their intervals begin now, as
         Alertmanager does after a reload. Returns when the next flush is due.
         """
+        self._clamp(connection, now)
         self._take_in(connection, recognized(connection, ended), now)
         gone: list[Signal] = []
         page: list[Alert] = []
@@ -134,6 +135,14 @@ class AlertManager:
             timed = [route.key for route in every(self.routes) if route.digest is not None]
             alert_groups.look_at_again(connection, now, but=[limits.ROUTE, *timed])
         return self.apply(connection, gone, now)
+
+    def _clamp(self, connection: sa.Connection, now: float) -> None:
+        """Nothing waits longer than it could have been told to wait: a clock that was wrong may have stored its time."""
+        clamping.past(connection, now)
+        clamping.attempts(connection, now + retry.LONGEST_OPEN[-1][1])
+        clamping.timers(connection, now + self.policies.longest_patience)
+        clamping.stopped_escalations(connection, now + LOOK_AGAIN_AFTER)
+        self.teller.clamp(connection, now)
 
     def _audience(self, alert: Alert, taking: Sequence[Route]) -> Audience:
         """Who is to hear of ``alert``, which the routes ``taking`` take."""

@@ -73,6 +73,12 @@ class Policies(msgspec.Struct, frozen=True):
         """The first patience that takes an alert with ``labels``."""
         return next((one for one in self.patience if matching.takes(one.match, labels)), AT_ONCE)
 
+    @property
+    def longest_patience(self) -> float:
+        """Seconds that an alert waits at most until it fires or ends."""
+        waits = [max(one.fires_after, one.ends_after) for one in self.patience]
+        return max([*waits, self.flapping_within])
+
     def source_names(self) -> list[str] | None:
         """The names that inhibiting alerts may have; None where any may."""
         names: set[str] = set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
@@ -28,6 +28,7 @@ from chainwatch.store import alerts, folding, outbox
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.store.outbox import Queued
+from chainwatch.supervise import failure_of
 
 POLL = 5.0
 """Seconds after which the queue is looked at without a wake-up: other processes operate on it too."""
@@ -91,10 +92,9 @@ class ReceiverQueue:
         self._breaker = retry.Breaker()
         self._paused_until = 0.0
         self._failing_since: float | None = None
-        self._began_at = 0.0
-        """What was queued before may have been sent by an earlier run that was cut off."""
-        self._unsure: set[int] = set()
-        """Notifications that the receiver may have taken without saying so."""
+        self._back_at = 0.0
+        """When the receiver last took something after it had been down: what was queued before waited for it."""
+        self._is_pause_noted = False
         self._retried_at = self._clock.now()
         """When a person last had something tried again, as far as that was minded."""
         self._mind_at = 0.0
@@ -115,7 +115,6 @@ class ReceiverQueue:
         self._under_way.clear()
         self._sending = 0
         self._look_at = 0.0
-        self._began_at = self._clock.now()
         async with open_session(allow_private=self._provider.allow_private) as session:
             try:
                 await self._settle(self._recall)
@@ -143,6 +142,7 @@ class ReceiverQueue:
         print_ = fingerprint(self._failing_labels())
         known = (await self._database.read(lambda c: alerts.newest(c, [print_]))).get(print_)
         failed = await self._database.read(lambda c: outbox.has_failed(c, self.receiver))
+        self._is_pause_noted = failed
         if failed and not self._breaker.is_open:
             self._breaker = retry.Breaker(retry.OPENS_AFTER - 1)
         if known is not None and known.state == "firing":
@@ -200,22 +200,25 @@ class ReceiverQueue:
             self._paused_until = max(self._paused_until, self._clock.now() + STORE_PAUSE)
 
     async def _fetch(self) -> None:
-        """Read what can be sent now. A probe of a receiver that is down takes the oldest, whenever it was to be tried."""
+        """Read what can be sent now. A probe of a receiver that is down takes one, whenever it was to be tried."""
         now = self._clock.now()
         self._look_at = now + POLL  # before the reading: a wake-up meanwhile is not to be missed
         busy = list(self._under_way)
-        ready_by, limit = (float("inf"), 1) if self._breaker.is_open else (now, FETCHED_MAX)
+        is_down = self._breaker.is_open
+        away_until = now if is_down else max(self._back_at, self._paused_until)
 
         def read(connection: sa.Connection) -> tuple[outbox.Claim, list[Notification], list[str]]:
-            claim = outbox.claim(connection, self.receiver, ready_by, limit, busy)
-            keys = folding.foldable(connection, self.receiver, claim.found, self._seen(claim.found), now)
+            if is_down:
+                claim = outbox.claim_probe(connection, self.receiver, busy)
+            else:
+                claim = outbox.claim(connection, self.receiver, now, FETCHED_MAX, busy)
+            keys = folding.foldable(connection, self.receiver, claim.found, away_until, now)
             return claim, load_all(connection, claim.found, self._external_url), keys
 
         try:
             claim, loaded, keys = await self._database.read(read)
             if keys:
-                seen = self._seen(claim.found)
-                await self._database.write(lambda c: folding.fold(c, self.receiver, keys, seen))
+                await self._database.write(lambda c: folding.fold(c, self.receiver, keys))
                 claim, loaded, _ = await self._database.read(read)
         except StoreError as error:
             _log.error("queue cannot be read", receiver=self.receiver, error=str(error))
@@ -226,10 +229,6 @@ class ReceiverQueue:
         self._has_more = claim.has_more
         if claim.next_ready is not None:
             self._look_at = min(self._look_at, claim.next_ready)
-
-    def _seen(self, heads: Sequence[Queued]) -> set[int]:
-        """The ids of what the receiver may know already."""
-        return self._unsure | {one.id for one in heads if one.created_at < self._began_at}
 
     def _next_look(self) -> float:
         """When to go on without being woken; what is already past needs no look of its own."""
@@ -256,36 +255,38 @@ class ReceiverQueue:
 
     async def _send(self, notification: Notification, session: aiohttp.ClientSession) -> DeliveryError | None:
         """Why the receiver did not take it, or None. Others may go out while the result is stored."""
+        begun = self._clock.now()
         try:
             if not notification.alerts and notification.kind != "digest":
                 return DeliveryError("its alerts are no longer stored", permanent=True)
-            await self._provider.deliver(notification, session)
-        except DeliveryError as error:
-            self._breaker_failed()
-            return error
-        except Exception as error:  # noqa: BLE001 - a message that breaks its provider must not stop the queue
-            self._breaker_failed()
-            return DeliveryError(f"the provider broke: {type(error).__name__}")
-        else:
+            error = await failure_of(partial(self._provider.deliver, notification, session))
+            if error is not None:
+                self._breaker_failed(begun)
+                if isinstance(error, DeliveryError):
+                    return error
+                return DeliveryError(f"the provider broke: {type(error).__name__}")
             if self._breaker.is_open:
                 self._look_at = 0.0  # a probe looks at one only
+                self._back_at = self._clock.now()
             self._breaker.succeeded()
             return None
         finally:
             self._sending -= 1
             self._wake.set()
 
-    def _breaker_failed(self) -> None:
+    def _breaker_failed(self, begun: float) -> None:
         """Once the receiver counts as down, what was fetched waits in the database."""
-        self._breaker.failed(self._clock.now())
+        self._breaker.failed(self._clock.now(), begun)
         if self._breaker.is_open:
             self._fetched.clear()
             self._look_at = 0.0
 
     async def _delivered(self, queued: Queued) -> None:
         now = self._clock.now()
+        if self._is_pause_noted and not self._breaker.is_open:
+            self._is_pause_noted = False
+            await self._settle(lambda: self._database.write(lambda c: outbox.end_pause(c, [self.receiver])))
         await self._marks.delivered(queued.id, now)
-        self._unsure.discard(queued.id)
         if self._failing_since is not None:
             starts_at, self._failing_since = self._failing_since, None
             ended = self._failing_signal(starts_at, "", ends_at=max(starts_at, int(now)))
@@ -296,8 +297,6 @@ class ReceiverQueue:
         if error.retry_after is not None:
             pause = min(error.retry_after, retry.LONGEST_PAUSE)
             self._paused_until = max(self._paused_until, now + pause)
-        if not error.refused:
-            self._unsure.add(queued.id)
         attempts = queued.attempts + 1
         reason = str(error)
         _log.warning(
@@ -307,16 +306,24 @@ class ReceiverQueue:
             attempts=attempts,
             error=reason,
         )
+        held_until = max(self._paused_until, self._breaker.probe_at or 0.0)
         if retry.is_hopeless(attempts, error.permanent, now - queued.queued_at, self._give_up_after):
             await self._raise_failing(f"notification {queued.id} was given up: {reason}", now)
             await self._settle(
                 lambda: self._database.write(lambda c: outbox.mark_dead(c, queued.id, reason, now))
             )
         else:
-            next_at = max(self._paused_until, now + retry.backoff(attempts, self._jitter()))
-            await self._settle(
-                lambda: self._database.write(lambda c: outbox.mark_failed(c, queued.id, reason, next_at))
-            )
+            own = held_until if self._breaker.is_open else now + retry.backoff(attempts, self._jitter())
+            next_at = max(held_until, own)
+
+            def note(connection: sa.Connection) -> None:
+                outbox.mark_failed(connection, queued.id, reason, next_at)
+                if held_until > now:
+                    outbox.pause(connection, self.receiver, held_until)
+
+            self._is_pause_noted |= held_until > now
+
+            await self._settle(lambda: self._database.write(note))
             self._look_at = min(self._look_at, next_at)
 
     async def _report_long_failure(self) -> None:
@@ -388,13 +395,14 @@ class _Marks:
         while self._waiting:
             some, self._waiting = self._waiting, []
             rows = [(notification_id, at) for notification_id, at, _ in some]
-            error: StoreError | None = None
-            try:
-                await self._settle(
-                    partial(self._database.write, partial(outbox.mark_delivered, delivered=rows))
+            error = await failure_of(
+                partial(
+                    self._settle,
+                    partial(self._database.write, partial(outbox.mark_delivered, delivered=rows)),
                 )
-            except StoreError as refused:
-                error = refused
+            )
+            if error is not None and not isinstance(error, StoreError):
+                error = RuntimeError(f"deliveries cannot be noted: {type(error).__name__}")
             for _, _, noted in some:
                 if noted.done():
                     continue  # the delivery was cancelled

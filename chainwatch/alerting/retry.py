@@ -17,8 +17,8 @@ OPENS_AFTER = 5
 FIRST_PROBE = 0.8
 PROBES_GROW = 3.0
 """Seconds until a receiver that is down is tried first, and how many times as long it takes each next time."""
-LONGEST_OPEN = 60.0
-"""Between two probes of a receiver that is down."""
+LONGEST_OPEN = ((300.0, 10.0), (3600.0, 30.0), (float("inf"), 60.0))
+"""Until how long a receiver has been down at most how long between the starts of two probes."""
 
 
 def backoff(attempts: int, jitter: float) -> float:
@@ -71,13 +71,21 @@ class Breaker:
         self._is_proven = True
         self.failing_since = self.probe_at = None
 
-    def failed(self, now: float) -> None:
-        """The receiver did not take a message."""
+    def failed(self, now: float, begun: float | None = None) -> None:
+        """The receiver did not take a message, whose try had ``begun`` some time before or at once."""
         self._failures += 1
         self._is_proven = False
         if self.failing_since is None:
             self.failing_since = now
         if self._failures < OPENS_AFTER or (self.probe_at is not None and now < self.probe_at):
             return  # the latter set out before it opened
-        self.probe_at = now + min(LONGEST_OPEN, FIRST_PROBE * PROBES_GROW ** min(self._probes, 30))
+        pause = min(
+            longest_open(now - self.failing_since), FIRST_PROBE * PROBES_GROW ** min(self._probes, 30)
+        )
+        self.probe_at = max(now + FIRST_PROBE, (now if begun is None else begun) + pause)
         self._probes += 1
+
+
+def longest_open(down_for: float) -> float:
+    """The longest pause between the starts of two probes of a receiver that is down for so long."""
+    return next(pause for until, pause in LONGEST_OPEN if down_for < until)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from apscheduler.executors.debug import DebugExecutor
@@ -139,7 +139,8 @@ class DeadlineScheduler:
         self._scheduler.add_job(
             call,
             "date",
-            run_date=datetime.fromtimestamp(when, UTC),
+            # the library goes by the host's clock, which may be another
+            run_date=datetime.now(UTC) + timedelta(seconds=when - self._clock.now()),
             args=args,
             id=job_id,
             replace_existing=True,

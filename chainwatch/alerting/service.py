@@ -20,7 +20,7 @@ from chainwatch.alerting.submission import Submission
 from chainwatch.clock import SteadyClock
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
-from chainwatch.store import alert_groups, alerts, expiries, outbox
+from chainwatch.store import alert_groups, alerts, clamping, expiries, outbox
 from chainwatch.store.database import Database
 from chainwatch.supervise import Supervisor
 
@@ -68,6 +68,16 @@ class AlertService:
             clock=clock,
         )
 
+    @property
+    def manager(self) -> AlertManager:
+        """What decides who is told what now."""
+        return self._manager
+
+    @property
+    def receivers(self) -> list[str]:
+        """The names of all receivers, also of those that were registered."""
+        return [one.name for one in (*self._configured.receivers, *(r for r, _ in self._registered))]
+
     async def start(self) -> None:
         """Take up what an earlier run left, then run every queue and timer."""
         await asyncio.wrap_future(self._dispatch.write(self._reroute))
@@ -99,7 +109,11 @@ class AlertService:
 
     def accept(self, sent: Sequence[Submission]) -> Future[None]:
         """Store what was sent and what follows from it; the future is done once that is committed."""
-        return self._dispatch.write(lambda connection, now: (None, self._submit(connection, sent, now)))
+        return self.accept_later(lambda: sent)
+
+    def accept_later(self, take: Callable[[], Sequence[Submission]]) -> Future[None]:
+        """As ``accept``, for what ``take`` gives when its turn has come."""
+        return self._dispatch.write(lambda connection, now: (None, self._submit(connection, take(), now)))
 
     def end(self, fingerprint: str, reason: str) -> Future[bool]:
         """End the firing alert with this fingerprint now; whether there was one."""
@@ -114,7 +128,7 @@ class AlertService:
         until = loop.time() + within
         if within > 0:
             await asyncio.wrap_future(self._dispatch.write(self._flush_untold))
-        while await self._database.read(lambda c: outbox.has_pending(c, self._names())):
+        while await self._database.read(lambda c: outbox.has_pending(c, self.receivers)):
             if loop.time() > until:
                 return False
             await asyncio.sleep(DRAIN_POLL)
@@ -156,6 +170,7 @@ class AlertService:
         self, connection: sa.Connection, now: float, *, reloaded: bool = False
     ) -> tuple[None, float | None]:
         """What ended by itself meanwhile has ended before anything is told."""
+        clamping.timeouts(connection, now + self._resolve_timeout)
         ended: list[Signal] = []
         while (taken := intake.expired(connection, now)).known:
             ended += taken.signals
@@ -166,11 +181,6 @@ class AlertService:
 
     async def _raise_signals(self, signals: Sequence[Signal]) -> None:
         await self._dispatch.raise_signals(signals)
-
-    def _names(self) -> list[str]:
-        return [
-            receiver.name for receiver in (*self._configured.receivers, *(r for r, _ in self._registered))
-        ]
 
     def _made(
         self, configured: Configured, registered: Sequence[tuple[Receiver, RouteSettings]]

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ RETENTION = 7 * 86_400.0
 
 @dataclass(frozen=True)
 class Setup:
-    """A configuration as it is used here; ``retention`` is in seconds."""
+    """A configuration as it is used here; ``retention`` is in seconds. ``contents``: with its variables replaced."""
 
     settings: Settings
     in_memory: bool
     retention: float
+    contents: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
     @property
     def where(self) -> str | None:
@@ -49,6 +50,26 @@ class Setup:
         )
 
 
+@dataclass(frozen=True)
+class Registered:
+    """A receiver that was registered while running: its settings, and the keys of its route."""
+
+    name: str
+    settings: Mapping[str, Any] = field(repr=False)
+    route: Mapping[str, Any]
+
+    def checked(self, setup: Setup, environ: Mapping[str, str]) -> Settings:
+        """The settings with its route first, which may name what ``setup`` has. Raises ``ConfigError``."""
+        others = {name: {"provider": "console"} for name in setup.settings.receivers}
+        first = {**self.route, "receivers": [self.name], "continue": True}
+        contents = {
+            **setup.contents,
+            "receivers": {**others, self.name: self.settings},
+            "routes": [first, *([{"receivers": list(others)}] if others else [])],
+        }
+        return read_dict(contents, environ, watches=False).settings()
+
+
 def read_setup(config: Path | str | Mapping[str, Any], environ: Mapping[str, str] | None) -> Setup:
     """What stands at a path, or in a dict; ``${NAME}`` from ``environ`` or the process's. Raises ``ConfigError``."""
     variables = os.environ if environ is None else environ
@@ -60,6 +81,7 @@ def read_setup(config: Path | str | Mapping[str, Any], environ: Mapping[str, str
     return Setup(
         settings,
         in_memory=not _says(draft, "url"),
+        contents=draft.contents,
         retention=settings.store.retention if _says(draft, "retention") else RETENTION,
     )
 

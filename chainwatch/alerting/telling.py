@@ -24,6 +24,7 @@ from chainwatch.store import (
     acknowledgements,
     alert_groups,
     alerts,
+    clamping,
     holds,
     silences,
 )
@@ -133,6 +134,16 @@ class Teller:
             for receiver in route.receivers:
                 take_seat(seats, seat(route, receiver, {}, now), ())
         self.join(connection, seats, now)
+
+    def clamp(self, connection: sa.Connection, now: float) -> None:
+        """Have every group looked at no later than its route lets it wait from ``now``."""
+        for key, route in self._by_key.items():
+            if route.digest is not None:
+                wait = interval = longest = route.digest.next_after(now) - now
+            else:
+                wait, interval = route.group_wait, route.group_interval
+                longest = route.repeat_interval + interval
+            clamping.groups(connection, key, now, wait=wait, interval=interval, longest=max(wait, longest))
 
     def candidate(self, group: Group, member: Member) -> Candidate:
         """A member as the stages see it."""

@@ -30,6 +30,8 @@ class BloomTrust:
     def __init__(self) -> None:
         self.foreign = False
         """Whether its blooms were found to tell of other things than the logs of their blocks."""
+        self.given = False
+        """Whether it gave any: then a block without one is no answer, or nothing would be left to doubt "no logs" by."""
         self.proven = False
         """Whether they were found to be right where they were put to the test last."""
         self._pause = FIRST_LOOK

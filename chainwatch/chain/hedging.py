@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from chainwatch.chain.errors import RangeTooWide, RpcError, Unforeseen, bare
+from chainwatch.chain.errors import RangeTooWide, RpcError, bare
 from chainwatch.chain.member import Member
 from chainwatch.chain.rpc import Endpoint
 
@@ -86,7 +86,7 @@ async def ask_in_turn(
 
 def _failure(task: asyncio.Task[T], member: Member) -> RpcError | None:
     if task.cancelled():  # not by us: it comes out of what the endpoint was asked through
-        return Unforeseen(member.name, "the question was cancelled from within")
+        return member.was_cut_short()
     error = task.exception()
     if isinstance(error, RpcError):
         return bare(error)

@@ -180,6 +180,12 @@ class Member:
         self._paced.give_up()
         self._count(RpcTimeout(self.name, "no answer in the usual time: another endpoint was asked"))
 
+    def was_cut_short(self) -> RpcError:
+        """Something that it was asked through has cancelled a question: the failure that this is."""
+        error = Unforeseen(self.name, "the question was cancelled from within")
+        self._failed(error)
+        return error
+
     def _health(self) -> str:
         if self.state != "ok":
             return "down" if self.state == "new" else self.state

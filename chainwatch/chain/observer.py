@@ -15,7 +15,6 @@ import msgspec
 from chainwatch.chain.chain_time import ChainTime, Moment
 from chainwatch.chain.errors import (
     ChainError,
-    ChainReset,
     DeepReorg,
     Disputed,
     NotThere,
@@ -29,8 +28,9 @@ from chainwatch.chain.member import HEAD_SLACK, EndpointStatus
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.seen import seen_beyond
 from chainwatch.chain.status import NetworkStatus
-from chainwatch.chain.tip import Forked, find_ancestor, headers_before, read_blocks
+from chainwatch.chain.tip import Forked, find_ancestor, headers_before, is_replaced, read_blocks
 from chainwatch.chain.transport import BATCH
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.config import NetworkSettings
@@ -43,10 +43,6 @@ IDLE_POLL = 5.0
 """Seconds between questions for the head while a WebSocket wakes, when `poll_interval` is less: it may have gone silent."""
 
 LONGEST_IDLE_POLL = 10.0
-
-SEEN_MARGIN = 2
-"""Seconds by which a network is seen less far than now: a busy node shows a block some time after the second that its
-timestamp names. One whose block time is longer is seen that much less far, as its next block may be under way."""
 
 SEEN_INTERVAL = 1.0
 """Seconds between two `Seen`, unless someone asked by `Observer.wake`."""
@@ -197,7 +193,7 @@ class Observer:
         target = head.number - self._network.confirmations
         if self._next is None:
             self._next = await self._first(head, max(target, 0))
-        if await self._is_replaced(head, target):
+        if await is_replaced(self._pool, self._window, self._last, head, target):
             replacement = await self._replacement(head, target)
             if replacement is not None:
                 yield self._taken(replacement)
@@ -267,41 +263,6 @@ class Observer:
         except NotThere:
             return []  # a node without its past
 
-    async def _is_replaced(self, head: Header, target: int) -> bool:
-        """Whether the last block read is proven not to be in the chain any more; near the tip its child will tell.
-
-        Raises `ChainReset` for a chain that is not the one that was read.
-        """
-        last = self._last
-        if last is None:
-            return False
-        if head.number <= last.number:
-            below = self._window.newest_first(head.number)
-            if not below:
-                self._refuse_reset(head)
-                return False
-            if below[0].hash == head.hash:
-                return False  # a shorter chain alone proves nothing: nodes lag
-            if below[0].number < head.number and not await self._differs(below[0]):
-                return False
-        elif target - self._network.reorg_window <= last.number:
-            return False
-        return await self._differs(last, is_gone=head.number <= last.number)
-
-    async def _differs(self, ours: Header, is_gone: bool = False) -> bool:
-        """Whether the chain has another block than ``ours`` at its height; ``is_gone`` where it has none."""
-        try:
-            (now,) = await self._pool.ask(lambda endpoint: endpoint.headers([ours.number]))
-        except NotThere:
-            return is_gone
-        return now.hash != ours.hash
-
-    def _refuse_reset(self, head: Header) -> None:
-        """Raises `ChainReset` where ``head``, which is below all blocks that are kept, was made after one of them."""
-        oldest = self._window.oldest
-        if oldest is not None and self._last is not None and head.timestamp > oldest.timestamp:
-            raise ChainReset(self._network.name, head, oldest, self._last)
-
     async def _replacement(self, head: Header, target: int) -> Batch | None:
         """The blocks that stand where others were read; None while there are none, or when there was no reorg."""
         last = self._last
@@ -331,13 +292,11 @@ class Observer:
             or self._stalled()
         ):
             return None
-        proven, block_time = self._chain_time.proven(asked), self._network.block_time
-        age = max(proven, asked.wall) - head.timestamp
-        if block_time is not None and age > 2 * block_time + SEEN_MARGIN:
-            return None  # a stopped sequencer backdates its next blocks, and a stuck node hides them
-        until = int(proven - max(block_time or 0.0, SEEN_MARGIN) - self._network.backdated)
+        until = seen_beyond(self._network, head, self._chain_time.proven(asked), asked.wall)
         now = asyncio.get_running_loop().time()
-        if until <= self._seen_until or (now - self._seen_told_at < SEEN_INTERVAL and not self._asked):
+        if until is None or until <= self._seen_until:
+            return None
+        if now - self._seen_told_at < SEEN_INTERVAL and not self._asked:
             return None
         self._seen_until = until
         self._seen_told_at = now

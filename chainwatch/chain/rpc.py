@@ -41,6 +41,10 @@ SINGLES = 16
 BATCHES_AGAIN = 600.0
 """Seconds after which an endpoint that failed at batches is tried with one again."""
 
+RANGES_AGAIN = 600.0
+"""Seconds after which twice as many blocks are tried as an endpoint said that it searches at most: it may have been one odd
+answer."""
+
 CUT_AT = (100, 1_000, 10_000)
 """Numbers of logs at which some nodes silently end their answers."""
 
@@ -66,6 +70,7 @@ class Endpoint:
         self.name = transport.name
         self.max_range: int | None = None
         """Most blocks that one `eth_getLogs` may span here, as far as its answers have told."""
+        self._max_range_since: float | None = None
         self.last_head: Header | None = None
         self.lacks_before = 0
         """The block before which logs were found to be missing here: a pruned node."""
@@ -123,6 +128,9 @@ class Endpoint:
                 raise MalformedAnswer(
                     self.name, f"block {block.header.number} was answered when {number} was asked for"
                 )
+            self.blooms.given |= block.bloom is not None
+            if block.bloom is None and self.blooms.given:
+                raise MalformedAnswer(self.name, f"block {number} has no bloom, as others here do")
         return blocks
 
     async def logs(self, wanted: LogFilter, first: int, last: int) -> list[RawLog]:
@@ -133,6 +141,7 @@ class Endpoint:
         if not wanted.addresses:
             return []  # a node would take it for "of all addresses"
         blocks = last - first + 1
+        self._doubt_max_range()
         if self.max_range is not None and blocks > self.max_range:
             raise RangeTooWide(
                 self.name, f"{blocks} blocks are over the known limit", self.max_range, structural=True
@@ -194,6 +203,13 @@ class Endpoint:
         receipts = await self.ask_all([Call("eth_getTransactionReceipt", (name,)) for name in hashes])
         parsed = [self._parse(wire.parse_receipt, receipt) for receipt in receipts]
         return self._of_block([log for receipt in parsed for log in receipt.logs], block)
+
+    def _doubt_max_range(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self.max_range is None or self._max_range_since is None:
+            self._max_range_since = now
+        elif now - self._max_range_since >= RANGES_AGAIN:
+            self.max_range, self._max_range_since = 2 * self.max_range, now
 
     def _of_block(self, entries: Sequence[wire.WireLog], block: Header) -> list[RawLog]:
         logs = self._raw_logs(entries, block.number, block.number, None)
@@ -326,6 +342,7 @@ class Endpoint:
             smaller = hint.blocks if hint.blocks is not None and hint.blocks < blocks else None
             if hint.structural and smaller is not None:
                 self.max_range = min(self.max_range or smaller, smaller)
+                self._max_range_since = asyncio.get_running_loop().time()
             return RangeTooWide(self.name, error.what, smaller, hint.structural and smaller is not None)
         if isinstance(error, HttpStatusError) and error.status != HTTP_TOO_LARGE:
             return None

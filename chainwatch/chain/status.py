@@ -32,3 +32,10 @@ class NetworkStatus(NamedTuple):
     transport: str
     endpoints: tuple[EndpointStatus, ...]
     behind_since: float | None = None
+
+    def moved(self, seconds: float) -> NetworkStatus:
+        """The same by a clock that is so many seconds ahead of the one by which this was told."""
+        return self._replace(
+            last_answer_at=None if self.last_answer_at is None else self.last_answer_at + seconds,
+            behind_since=None if self.behind_since is None else self.behind_since + seconds,
+        )

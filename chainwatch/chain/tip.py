@@ -11,6 +11,7 @@ from chainwatch.chain import bloom
 from chainwatch.chain.errors import (
     AnswerTooBig,
     ChainError,
+    ChainReset,
     DeepReorg,
     Disputed,
     ForeignChain,
@@ -83,11 +84,35 @@ async def headers_before(pool: Pool, header: Header, count: int) -> list[Header]
     return await pool.ask(read)
 
 
+async def is_replaced(
+    pool: Pool, window: HeaderWindow, last: Header | None, head: Header, target: int
+) -> bool:
+    """Whether ``last``, the last block read, is proven not to be in the chain any more.
+
+    ``head`` is the newest block of the chain, ``target`` the number up to which it is read; near the tip the child of
+    ``last`` will tell. Raises `ChainReset` for a chain that is not the one that was read, `RpcError`.
+    """
+    if last is None:
+        return False
+    if head.number <= last.number:
+        below = window.newest_first(head.number)
+        if not below:
+            _refuse_reset(pool.network.name, window, last, head)
+            return False
+        if below[0].hash == head.hash:
+            return False  # a shorter chain alone proves nothing: nodes lag
+        if below[0].number < head.number and not await _differs(pool, below[0]):
+            return False
+    elif target - pool.network.reorg_window <= last.number:
+        return False
+    return await _differs(pool, last, is_gone=head.number <= last.number)
+
+
 async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
     """The newest block of ``window`` that is still in the chain, up to number ``below``.
 
-    An endpoint whose chain holds none of them counts for nothing while another's does.
-    Raises `DeepReorg` when none does, `RpcError`.
+    An endpoint whose chain holds none of them is left alone when another's does; what it said has to be asked anew.
+    Raises `DeepReorg` when none does, `NotThere` when one was left alone, `RpcError`.
     """
     ours = window.newest_first(below)
     strangers: list[Endpoint] = []
@@ -113,7 +138,25 @@ async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
         raise DeepReorg(pool.network.name, *kept) from None
     for endpoint in strangers:
         pool.leave_alone(endpoint, "its chain holds none of the newest blocks that were read: was it reset?")
+    if strangers:  # the head may be theirs
+        raise NotThere(pool.network.name, f"{strangers[0].name} has another history than the others")
     return ancestor
+
+
+def _refuse_reset(network: str, window: HeaderWindow, last: Header, head: Header) -> None:
+    """Raises `ChainReset` where ``head``, which is below all blocks that are kept, was made after one of them."""
+    oldest = window.oldest
+    if oldest is not None and head.timestamp > oldest.timestamp:
+        raise ChainReset(network, head, oldest, last)
+
+
+async def _differs(pool: Pool, ours: Header, is_gone: bool = False) -> bool:
+    """Whether the chain has another block than ``ours`` at its height; ``is_gone`` where it has none."""
+    try:
+        (now,) = await pool.ask(lambda endpoint: endpoint.headers([ours.number]))
+    except NotThere:
+        return is_gone
+    return now.hash != ours.hash
 
 
 def _in_time(

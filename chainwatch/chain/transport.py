@@ -104,8 +104,8 @@ def client_errors(name: str) -> Iterator[None]:
         raise
     except TimeoutError:
         raise RpcTimeout(name, "no whole answer in time") from None
-    except aiohttp.ClientConnectorDNSError:
-        raise TransportError(name, "no such host") from None
+    except aiohttp.ClientConnectorDNSError as error:
+        raise TransportError(name, f"no address for its name: {error.strerror or 'unknown'}") from None
     except aiohttp.ClientConnectorError as error:
         raise TransportError(name, f"cannot connect: {error.strerror or 'refused'}") from None
     except aiohttp.WSServerHandshakeError as error:

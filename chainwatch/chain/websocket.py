@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import Literal
 
 import aiohttp
 from pydantic import SecretStr
@@ -39,7 +40,7 @@ class WebSocketTransport:
         self._url = url
         self._session = session
         self._on_news = on_news
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._socket: aiohttp.ClientWebSocketResponse[Literal[False]] | None = None
         self._waiting: dict[int | str | None, asyncio.Future[bytes]] = {}
 
     @contextlib.asynccontextmanager
@@ -80,26 +81,29 @@ class WebSocketTransport:
         finally:
             self._waiting.pop(id, None)
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        async for message in socket:
-            if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                break
-            data: bytes = message.data
-            try:
-                head = wire.parse_notification(data)
-            except ValueError:
-                raise MalformedAnswer(self.name, "a WebSocket message that is not JSON-RPC") from None
-            if head.method is not None:
-                self._on_news()
-            elif (future := self._waiting.get(head.id)) is not None and not future.done():
-                future.set_result(data)
-            del message, data  # or they would be held until the next comes
-        over = socket.exception()
-        if isinstance(over, aiohttp.WebSocketError) and over.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
-            self._fail_waiting(
-                AnswerTooBig(self.name, f"a WebSocket message of more than {MAX_MESSAGE} bytes")
-            )
-        self._fail_waiting()
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse[Literal[False]]) -> None:
+        error: RpcError | None = None
+        try:
+            async for message in socket:
+                if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                    break
+                self._take(message.data.encode() if isinstance(message.data, str) else message.data)
+                del message  # or it would be held until the next comes
+            over = socket.exception()
+            if isinstance(over, aiohttp.WebSocketError) and over.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+                error = AnswerTooBig(self.name, f"a WebSocket message of more than {MAX_MESSAGE} bytes")
+        finally:
+            self._fail_waiting(error)
+
+    def _take(self, data: bytes) -> None:
+        try:
+            head = wire.parse_notification(data)
+        except ValueError:
+            raise MalformedAnswer(self.name, "a WebSocket message that is not JSON-RPC") from None
+        if head.method is not None:
+            self._on_news()
+        elif (future := self._waiting.get(head.id)) is not None and not future.done():
+            future.set_result(data)
 
     def _fail_waiting(self, error: RpcError | None = None) -> None:
         for future in self._waiting.values():

@@ -472,7 +472,8 @@ class _Judge:
 
     def _unsearchable(self, event: Occurrence) -> bool:
         """Whether the opening step of ``event`` may lie where nobody can look for it."""
-        return self.flow.search is None and self._may_open_before(event)
+        can_look = self.flow.search is not None and self.flow.lookback
+        return not can_look and self._may_open_before(event)
 
     def _may_open_unread(self, event: Occurrence, network: str) -> bool:
         """Whether the opening step of ``event`` may lie on ``network`` in blocks that are still to be read again."""
@@ -486,16 +487,24 @@ class _Judge:
 
         The first step on the same network decides for those that follow it.
         """
-        if not self.flow.lookback:
-            return False
         steps = self.flow.steps
         place = event.network, _claimed(steps[event.step], event)
         first = next(o for o in self._steps() if (o.network, _claimed(steps[o.step], o)) == place)
         for network in self._origins_of(event):
             block, timestamp, _ = self.world.watch_of(network, self.flow.opening)
-            if block > 0 and first.timestamp <= timestamp + self.flow.lookback:
+            reach = self._reach(network, block)
+            if block > 0 and reach and first.timestamp <= timestamp + reach:
                 return True
         return False
+
+    def _reach(self, network: str, watched_from: int) -> int:
+        """How long before ``watched_from`` an opening step on ``network`` may lie, in seconds.
+
+        Without a lookback nowhere, unless its events have been watched for less long than the network.
+        """
+        if self.flow.lookback or watched_from <= self.world.first.get(network, (0, 0))[0]:
+            return self.flow.lookback
+        return max(step.within for step in self.flow.expected)
 
     def _steps(self) -> list[Occurrence]:
         """The events of expected steps, in order."""

@@ -17,6 +17,7 @@ import click
 from chainwatch.spelling import did_you_mean
 
 if TYPE_CHECKING:
+    from chainwatch.config import Settings
     from chainwatch.operations.looking import Look
     from chainwatch.plan import Plan
 
@@ -37,14 +38,28 @@ def plan_of(config: Path) -> Plan:
 def looking_at(config: Path) -> Iterator[Look]:
     """The configuration and its database; what people name wrongly is their usage."""
     from chainwatch.operations.looking import look
+
+    with look(config, os.environ) as opened, naming():
+        yield opened
+
+
+@contextmanager
+def naming() -> Iterator[None]:
+    """What people name wrongly is their usage."""
     from chainwatch.operations.reviewing import NoIncident
     from chainwatch.operations.rota import NoSuchName
 
-    with look(config, os.environ) as opened:
-        try:
-            yield opened
-        except (NoIncident, NoSuchName) as error:
-            raise click.UsageError(str(error)) from error
+    try:
+        yield
+    except (NoIncident, NoSuchName) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def settings_of(config: Path) -> Settings:
+    """The configuration, for what needs no database. Raises ``ConfigError``."""
+    from chainwatch.config import read
+
+    return read(config, os.environ, watches=False).settings()
 
 
 def known_as(what: str, name: str, known: Iterable[str]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from chainwatch.commands.common import looking_at, myself
+from chainwatch.commands.common import looking_at, myself, naming, settings_of
 from chainwatch.commands.options import Duration, Id, Moment, as_json, default_to
+
+if TYPE_CHECKING:
+    from chainwatch.operations.rota import Rota
 
 
 @click.group()
@@ -25,8 +30,10 @@ def oncall_now(config: Path, schedules: tuple[str, ...], at: int | None, as_json
     from chainwatch.commands.show import people as show
     from chainwatch.operations import rota
 
-    with looking_at(config) as look:
-        show.shifts(rota.now(look, schedules, look.now if at is None else at), as_json)
+    moment = time.time() if at is None else at
+    with naming():
+        found = rota.now(_rota(config, moment), schedules, moment)
+    show.shifts(found, as_json)
 
 
 @oncall.command("next")
@@ -40,8 +47,22 @@ def oncall_next(config: Path, schedules: tuple[str, ...], number: int, at: int |
     from chainwatch.commands.show import people as show
     from chainwatch.operations import rota
 
-    with looking_at(config) as look:
-        show.shifts(rota.upcoming(look, schedules, look.now if at is None else at, number), as_json)
+    moment = time.time() if at is None else at
+    with naming():
+        found = rota.upcoming(_rota(config, moment), schedules, moment, number)
+    show.shifts(found, as_json)
+
+
+def _rota(config: Path, at: float) -> Rota:
+    """The schedules, whether or not there is a database."""
+    from chainwatch.operations import rota
+
+    found = rota.configured(settings_of(config), at)
+    if not found.knows_overrides:
+        click.echo(
+            "there is no database that can be read: overrides, if there are any, do not count", err=True
+        )
+    return found
 
 
 @oncall.group("override", invoke_without_command=True)

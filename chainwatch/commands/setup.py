@@ -88,19 +88,23 @@ def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
 
 
 @click.command()
-@click.option("--online", is_flag=True, help="Also ask every endpoint for its chain id, head and log range.")
+@click.option(
+    "--online",
+    "ask",
+    is_flag=True,
+    help="Also ask every endpoint for its chain id, head and log range, and whether each receiver can be reached.",
+)
 @as_json
 @click.pass_obj
-def check(config: Path, online: bool, as_json: bool) -> None:
+def check(config: Path, ask: bool, as_json: bool) -> None:
     """Check the configuration: every mistake at once."""
     from chainwatch.commands.show import watching as show
-    from chainwatch.operations import online as endpoints
-    from chainwatch.operations import rota
+    from chainwatch.operations import online, rota
 
     plan = plan_of(config)
-    found = asyncio.run(endpoints.check(plan)) if online else []
-    show.check(plan, found, rota.gaps_ahead(plan.settings, time.time()), as_json)
-    if any(not endpoint["ok"] for endpoint in found):
+    found, receivers = asyncio.run(online.check(plan)) if ask else ([], [])
+    show.check(plan, found, receivers, rota.gaps_ahead(plan.settings, time.time()), as_json)
+    if any(not one["ok"] for one in (*found, *receivers)):
         sys.exit(FAILED)
 
 

@@ -151,6 +151,11 @@ class Draft:
             value = value[part]
         return value
 
+    @property
+    def contents(self) -> Mapping[str, Any]:
+        """Everything that it says, with variables replaced."""
+        return self._data
+
     def names(self, section: str) -> list[str]:
         """The names of all tables in ``section`` (``networks``, …), valid or not."""
         tables = self._data.get(section)

@@ -15,7 +15,7 @@ from chainwatch.alerting.lifecycle import WHOLE, normal_labels
 from chainwatch.alerting.policy.holding import Cooldown
 from chainwatch.checker.transfer import resolved_by_hand
 from chainwatch.config import matching
-from chainwatch.operations.looking import Look, alert_view
+from chainwatch.operations.alert_look import AlertLook, alert_view
 from chainwatch.store import acknowledgements, alerts, history, holds, incidents, silences, transfers
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.alerts import Alert
@@ -28,13 +28,13 @@ ENDED_SHOWN_FOR = 7 * 86_400.0
 """Seconds for which ended silences are listed on request."""
 
 
-def unknown(look: Look, ids: Sequence[int]) -> list[int]:
+def unknown(look: AlertLook, ids: Sequence[int]) -> list[int]:
     """Those of ``ids`` that no alert has."""
     with look.database.reading() as connection:
         return sorted(set(ids) - alerts.by_id(connection, ids).keys())
 
 
-def acknowledge(look: Look, ids: Sequence[int], actor: str, note: str, until: float | None) -> list[int]:
+def acknowledge(look: AlertLook, ids: Sequence[int], actor: str, note: str, until: float | None) -> list[int]:
     """Let firing alerts be ``actor``'s; the ids of those that were not firing."""
     with look.database.transaction() as connection:
         found = _firing(connection, ids)
@@ -48,7 +48,7 @@ def acknowledge(look: Look, ids: Sequence[int], actor: str, note: str, until: fl
     return sorted(set(ids) - {a.id for a in found})
 
 
-def give_back(look: Look, ids: Sequence[int], actor: str) -> list[int]:
+def give_back(look: AlertLook, ids: Sequence[int], actor: str) -> list[int]:
     """Let alerts be nobody's again; the ids of those that were nobody's."""
     with look.database.transaction() as connection:
         taken = acknowledgements.of(connection, ids)
@@ -56,7 +56,7 @@ def give_back(look: Look, ids: Sequence[int], actor: str) -> list[int]:
     return sorted(set(ids) - taken.keys())
 
 
-def resolve(look: Look, ids: Sequence[int], actor: str, note: str) -> list[int]:
+def resolve(look: AlertLook, ids: Sequence[int], actor: str, note: str) -> list[int]:
     """End alerts by hand, also pending ones; the ids of those that had ended or are not known."""
     reason = f"{BY_HAND}: {note}" if note else BY_HAND
     with look.database.transaction() as connection:
@@ -85,13 +85,13 @@ def _note_in_transfers(connection: sa.Connection, ended: Sequence[Alert], now: i
 # --- silences -------------------------------------------------------------------------------------------
 
 
-def add_silence(look: Look, silence: Silence) -> int:
+def add_silence(look: AlertLook, silence: Silence) -> int:
     """Add a silence; its id."""
     with look.database.transaction() as connection:
         return silences.add(connection, silence)
 
 
-def list_silences(look: Look, ended: bool) -> list[dict[str, Any]]:
+def list_silences(look: AlertLook, ended: bool) -> list[dict[str, Any]]:
     """The silences that have not ended, newest first; with ``ended`` those of the last week too."""
     with look.database.reading() as connection:
         found = silences.select(connection, look.now - (ENDED_SHOWN_FOR if ended else 0.0))
@@ -112,13 +112,13 @@ def list_silences(look: Look, ended: bool) -> list[dict[str, Any]]:
     ]
 
 
-def expire_silences(look: Look, ids: Sequence[int]) -> int:
+def expire_silences(look: AlertLook, ids: Sequence[int]) -> int:
     """End silences now; how many had not ended."""
     with look.database.transaction() as connection:
         return silences.expire(connection, ids, look.now)
 
 
-def preview(look: Look, match: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def preview(look: AlertLook, match: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """The firing alerts that a silence with these matchers would hide."""
     with look.database.reading() as connection:
         return [alert_view(alert) for alert in _hidden(connection, match)]
@@ -128,7 +128,7 @@ def preview(look: Look, match: Mapping[str, Sequence[str]]) -> list[dict[str, An
 
 
 def set_cooldown(
-    look: Look, match: Mapping[str, Sequence[str]], by: Sequence[str], seconds: float, author: str
+    look: AlertLook, match: Mapping[str, Sequence[str]], by: Sequence[str], seconds: float, author: str
 ) -> int:
     """Set a cooldown, which comes before all others; its id. 0 ``seconds`` lifts those after it.
 
@@ -139,13 +139,13 @@ def set_cooldown(
         return holds.add_cooldown(connection, StoredCooldown(0, match, tuple(by), seconds, author, look.now))
 
 
-def remove_cooldowns(look: Look, ids: Sequence[int]) -> int:
+def remove_cooldowns(look: AlertLook, ids: Sequence[int]) -> int:
     """Take cooldowns back; how many there were."""
     with look.database.transaction() as connection:
         return holds.remove_cooldowns(connection, ids)
 
 
-def list_cooldowns(look: Look) -> list[dict[str, Any]]:
+def list_cooldowns(look: AlertLook) -> list[dict[str, Any]]:
     """Those set while running, then the configured ones, in the order in which they count."""
     with look.database.reading() as connection:
         stored = holds.stored_cooldowns(connection)
@@ -167,7 +167,7 @@ def list_cooldowns(look: Look) -> list[dict[str, Any]]:
             "within": one.within,
             "author": "the configuration",
         }
-        for one in look.plan.settings.cooldowns
+        for one in look.settings.cooldowns
     ]
     return rows
 
@@ -182,6 +182,6 @@ def _hidden(connection: sa.Connection, match: Mapping[str, Sequence[str]]) -> li
 
 
 def _record(
-    connection: sa.Connection, look: Look, ids: Sequence[int], kind: str, actor: str, note: str
+    connection: sa.Connection, look: AlertLook, ids: Sequence[int], kind: str, actor: str, note: str
 ) -> None:
     history.record(connection, [Transition(i, look.now, kind, BY_HAND, actor, note) for i in ids])

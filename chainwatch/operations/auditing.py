@@ -13,6 +13,7 @@ from chainwatch.chain.transport import open_session
 from chainwatch.model import Batch, Event, RawLog, StoredLog, UndecodedLog
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan
+from chainwatch.recompute import check_done
 from chainwatch.store import blocks, schema
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -90,6 +91,7 @@ def repair(plan: Plan, database: Database, found: Audit) -> None:
     right = [d.found for d in found.differences if d.found is not None]
 
     with database.transaction() as connection:
+        check_done(connection)
         alerts = AlertManager.of(settings, schema.created_at(connection))
         pipeline = Pipeline(plan.flows, settings.networks, plan.decode, alerts, sources=plan.sources)
         pipeline.put_right(connection, found.network, wrong, right, time.time())

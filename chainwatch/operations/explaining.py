@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alerting.manager import AlertManager
@@ -19,12 +20,13 @@ from chainwatch.alerting.policy.routing import (
     ways,
 )
 from chainwatch.config import Settings, format_duration, matching
-from chainwatch.operations.looking import Look, alert_view
+from chainwatch.operations.alert_look import AlertLook, alert_view
 from chainwatch.store import acknowledgements, alert_groups, alerts, history, incidents, outbox
 from chainwatch.store.alerts import Alert
+from chainwatch.store.history import Transition
 
 
-def show(look: Look, alert_id: int) -> dict[str, Any] | None:
+def show(look: AlertLook, alert_id: int) -> dict[str, Any] | None:
     """One alert with its repeats and whose it is; None where there is none with this id."""
     with look.database.reading() as connection:
         alert = alerts.by_id(connection, [alert_id]).get(alert_id)
@@ -39,14 +41,14 @@ def show(look: Look, alert_id: int) -> dict[str, Any] | None:
     return {**alert_view(alert), "repeats": repeats, "acknowledged": whose}
 
 
-def history_of(look: Look, alert_id: int) -> list[dict[str, Any]] | None:
+def history_of(look: AlertLook, alert_id: int) -> list[dict[str, Any]] | None:
     """Everything that happened to an alert, oldest first; None where there is none with this id."""
     with look.database.reading() as connection:
         alert = alerts.by_id(connection, [alert_id]).get(alert_id)
         return None if alert is None else _happened(connection, alert)
 
 
-def explain(look: Look, alert_id: int) -> dict[str, Any] | None:
+def explain(look: AlertLook, alert_id: int) -> dict[str, Any] | None:
     """For every receiver: whether it was told of the alert, and why or why not; None where there is no such alert."""
     manager = look.manager
     with look.database.reading() as connection:
@@ -60,11 +62,13 @@ def explain(look: Look, alert_id: int) -> dict[str, Any] | None:
             for place in taking
         ]
         happened = _happened(connection, alert)
+        held_by = _holds(history.of(connection, alert), sent, alert)
+        escalation = incidents.escalation_about(connection, alert_id, alert.raised_at)
         steps = {step.receiver: step.text for step in incidents.steps_about(connection, alert_id)}
         counts_as = incidents.rises(connection, [alert_id]).get(alert_id)
     reached = {receiver for _, receiver in taking}
     others: list[dict[str, Any]] = []
-    for name in look.plan.settings.receivers:
+    for name in look.receivers:
         by_escalation = [n for n in sent if n.receiver == name]
         if by_escalation and name not in reached:
             way = f"escalation, {steps[name]}" if name in steps else f"it counts as {counts_as}"
@@ -72,7 +76,69 @@ def explain(look: Look, alert_id: int) -> dict[str, Any] | None:
         elif name not in reached:
             why = _why_not_routed(alert, manager.routes, name)
             others.append({"receiver": name, "route": None, "told": False, "why": why})
-    return {"alert": alert_view(alert), "receivers": [*told, *others], "history": happened}
+    return {
+        "alert": alert_view(alert),
+        "receivers": [
+            _with_holds(row, held_by.get(row["receiver"], []), look.now) for row in (*told, *others)
+        ],
+        "escalation": [
+            {"at": int(one.at), "kind": one.kind, "text": one.text, "receiver": one.receiver}
+            for one in escalation
+        ],
+        "history": happened,
+    }
+
+
+class _Hold(msgspec.Struct):
+    """What held an alert back from a receiver; ``missed``: when that was over so was the alert."""
+
+    why: str
+    detail: str
+    since: float
+    until: float | None = None
+    missed: bool = False
+
+    def said(self, now: float) -> str:
+        """In words, with how long."""
+        lasted = max(0, round((now if self.until is None else self.until) - self.since))
+        return f"{self.why}: {self.detail}, for {format_duration(lasted)}"
+
+
+def _holds(
+    happened: Sequence[Transition], sent: Sequence[outbox.Queued], alert: Alert
+) -> dict[str, list[_Hold]]:
+    """By receiver, what held ``alert`` back, in order. Over a rate limit it waits until the summary is queued."""
+    found: dict[str, list[_Hold]] = {}
+    for one in happened:
+        if one.receiver is None or one.kind not in ("held", "released", "not told"):
+            continue
+        holds = found.setdefault(one.receiver, [])
+        last = holds[-1] if holds and holds[-1].until in (None, one.at) else None
+        if one.kind == "not told" and last is None:  # nothing but its group's wait
+            last = _Hold(one.cause, one.note, alert.raised_at)
+            holds.append(last)
+        if last is not None:
+            last.until, last.missed = one.at, one.kind == "not told"
+        if one.kind == "held":
+            holds.append(_Hold(one.cause, one.note, one.at))
+    for receiver, holds in found.items():
+        if holds and holds[-1].until is None:
+            queued = (n.created_at for n in sent if n.receiver == receiver)
+            holds[-1].until = next((at for at in queued if at >= holds[-1].since), None)
+    return found
+
+
+def _with_holds(row: dict[str, Any], holds: Sequence[_Hold], now: float) -> dict[str, Any]:
+    """``row`` with what held the alert back from its receiver, and for how long."""
+    why = row["why"]
+    before = [hold.said(now) for hold in holds if hold.until is not None and not hold.missed]
+    if holds and holds[-1].missed:
+        why = f"it was over before it could be told: {holds[-1].said(now)}"
+    elif holds and why == f"{holds[-1].why}: {holds[-1].detail}":
+        why = f"{holds[-1].said(now)} by now"
+    if before:
+        why += f"; before that it was held back: {'; '.join(before)}"
+    return {**row, "why": why, "held": [msgspec.structs.asdict(hold) for hold in holds]}
 
 
 def _told_besides(alert: Alert, receiver: str, way: str, sent: Sequence[outbox.Queued]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from chainwatch.config.durations import parse_duration
 from chainwatch.presets import KNOWN_NETWORKS, PRESETS, abi_text
+from chainwatch.private import write_private
 from chainwatch.spelling import did_you_mean
 
 OWN = "own"
@@ -189,7 +190,7 @@ def create(answers: Answers, path: Path, force: bool = False) -> Created:
         for file, text in missing.items():
             file.parent.mkdir(exist_ok=True)
             file.write_text(text, encoding="utf-8")
-        path.write_text(config, encoding="utf-8")
+        write_private(path, config)  # it may hold keys
     except OSError as error:
         raise InitError(f"{error.filename or path} cannot be written: {error.strerror}") from error
     return Created(path, tuple(missing), tuple(f for f in files if f not in missing), _variables(answers))

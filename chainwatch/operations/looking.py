@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import cached_property
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 from chainwatch import views
-from chainwatch.alerting.manager import AlertManager
 from chainwatch.config import read
 from chainwatch.model import SEVERITIES, TRANSFER_STATUSES, to_hex
+from chainwatch.operations.alert_look import AlertLook, alert_view
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import alerts as stored_alerts
-from chainwatch.store import blocks, outbox, schema
+from chainwatch.store import blocks, outbox
 from chainwatch.store import transfers as stored_transfers
 from chainwatch.store.database import Database
 from chainwatch.tally import Tally
@@ -24,20 +24,13 @@ STOPPED_AFTER = 15.0
 """Seconds without a word from the running process after which its networks are shown as stopped."""
 
 
-class Look:
+class Look(AlertLook):
     """A plan and the database to look at, with the clock's value (Unix seconds)."""
 
     def __init__(self, plan: Plan, database: Database, now: float) -> None:
+        super().__init__(plan.settings, database, now)
         self.plan = plan
-        self.database = database
-        self.now = now
         self.flows = {flow.name: flow for flow in plan.flows}
-
-    @cached_property
-    def manager(self) -> AlertManager:
-        """The alert manager as it is configured."""
-        with self.database.reading() as connection:
-            return AlertManager.of(self.plan.settings, schema.created_at(connection))
 
 
 @contextmanager
@@ -137,27 +130,11 @@ def alerts(
     return [alert_view(alert) for alert in found]
 
 
-def alert_view(alert: stored_alerts.Alert) -> dict[str, Any]:
-    """One alert for machines; times in Unix seconds."""
-    return {
-        "id": alert.id,
-        "fingerprint": alert.fingerprint,
-        "state": alert.state,
-        "labels": dict(alert.labels),
-        "annotations": dict(alert.annotations),
-        "starts_at": alert.starts_at,
-        "ends_at": alert.ends_at,
-        "reason": alert.reason,
-        "raised_at": int(alert.raised_at),
-        "resolved_at": None if alert.resolved_at is None else int(alert.resolved_at),
-        "audience": alert.audience,
-    }
-
-
 def queue(look: Look, receiver: str | None, status: outbox.Status | None, limit: int) -> list[dict[str, Any]]:
     """The notifications wanted, newest first."""
     with look.database.reading() as connection:
         found = outbox.list_notifications(connection, receiver=receiver, status=status, limit=limit)
+        next_at = outbox.next_attempts(connection, found)
     return [
         {
             "id": n.id,
@@ -166,7 +143,8 @@ def queue(look: Look, receiver: str | None, status: outbox.Status | None, limit:
             "status": n.status,
             "attempts": n.attempts,
             "created_at": int(n.created_at),
-            "next_attempt_at": int(n.next_attempt_at),
+            # what is due is being tried
+            "next_attempt_at": ceil(max(next_at[n.id], look.now) if n.id in next_at else n.next_attempt_at),
             "finished_at": None if n.finished_at is None else int(n.finished_at),
             "last_error": n.last_error,
             "idempotency_key": n.idempotency_key,

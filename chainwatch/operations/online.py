@@ -1,4 +1,4 @@
-"""``check --online``: every endpoint asked for its chain id, its head and a range of logs."""
+"""``check --online``: endpoints asked for their chain id, head and a range of logs, receivers whether they answer."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from typing import Any
 
 import aiohttp
 
+from chainwatch.alerting.providers import DeliveryError
+from chainwatch.alerting.providers.http import open_session as open_receiver_session
+from chainwatch.alerting.providers.http import reach
 from chainwatch.chain.errors import RangeTooWide, RpcError, Unavailable, WrongChain
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.transport import endpoint_name, open_session
 from chainwatch.config import NetworkSettings
+from chainwatch.config.receivers import DiscordSettings, WebhookSettings
 from chainwatch.plan import Plan
 
 RANGE = 1_000
@@ -20,7 +24,13 @@ PATIENCE = 10.0
 """Seconds for which an endpoint is tried."""
 
 
-async def check(plan: Plan) -> list[dict[str, Any]]:
+async def check(plan: Plan) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What `check_endpoints` and `check_receivers` give, both asked at once."""
+    endpoints, receivers = await asyncio.gather(check_endpoints(plan), check_receivers(plan))
+    return endpoints, receivers
+
+
+async def check_endpoints(plan: Plan) -> list[dict[str, Any]]:
     """How each configured endpoint answers.
 
     As dicts with ``network``, ``endpoint``, ``ok``, ``chain_id``, ``head``, ``log_range`` (blocks) and ``problem``.
@@ -32,6 +42,27 @@ async def check(plan: Plan) -> list[dict[str, Any]]:
             for index in range(len(network.rpc))
         ]
         return list(await asyncio.gather(*questions))
+
+
+async def check_receivers(plan: Plan) -> list[dict[str, Any]]:
+    """Whether each receiver that has a URL can be reached, without sending it anything.
+
+    As dicts with ``receiver``, ``provider``, ``ok`` and ``problem``.
+    """
+    with_url = [
+        r for r in plan.settings.receivers.values() if isinstance(r, DiscordSettings | WebhookSettings)
+    ]
+    return list(await asyncio.gather(*map(_receiver, with_url)))
+
+
+async def _receiver(receiver: DiscordSettings | WebhookSettings) -> dict[str, Any]:
+    found: dict[str, Any] = {"receiver": receiver.name, "provider": receiver.provider, "problem": None}
+    async with open_receiver_session(allow_private=receiver.allow_private) as session:
+        try:
+            await reach(session, receiver.url.get_secret_value(), who="the receiver", within=PATIENCE)
+        except DeliveryError as error:
+            found["problem"] = str(error)
+    return {**found, "ok": found["problem"] is None}
 
 
 async def _endpoint(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from chainwatch.alerting.policy.limits import source_of
 from chainwatch.model import SEVERITIES
-from chainwatch.operations.looking import Look
+from chainwatch.operations.alert_look import AlertLook
 from chainwatch.store import alerts as stored_alerts
 from chainwatch.store import history, incidents, outbox, statistics
 from chainwatch.store.alerts import Alert
@@ -33,7 +33,7 @@ class NoIncident(LookupError):
 
 
 def list_incidents(
-    look: Look, *, is_open: bool, since: int | None, until: int | None, limit: int
+    look: AlertLook, *, is_open: bool, since: int | None, until: int | None, limit: int
 ) -> list[dict[str, Any]]:
     """Incidents, newest first, each with its number of alerts and worst severity."""
     with look.database.reading() as connection:
@@ -41,7 +41,7 @@ def list_incidents(
         return [_summary(connection, incident) for incident in found]
 
 
-def incident(look: Look, incident_id: int) -> dict[str, Any]:
+def incident(look: AlertLook, incident_id: int) -> dict[str, Any]:
     """One incident with its alerts and its timeline, oldest first. Raises ``NoIncident``."""
     with look.database.reading() as connection:
         found = incidents.get(connection, incident_id)
@@ -71,7 +71,7 @@ def incident(look: Look, incident_id: int) -> dict[str, Any]:
         }
 
 
-def add_note(look: Look, incident_id: int, author: str, text: str) -> None:
+def add_note(look: AlertLook, incident_id: int, author: str, text: str) -> None:
     """Put a person's note into an incident's timeline. Raises ``NoIncident``."""
     with look.database.transaction() as connection:
         if incidents.get(connection, incident_id) is None:
@@ -137,8 +137,11 @@ def _of_notification(one: Queued) -> Iterable[dict[str, Any]]:
 # --- statistics -------------------------------------------------------------------------------------------
 
 
-def statistics_of(look: Look, since: float, until: float) -> dict[str, Any]:
-    """Numbers about the window from ``since`` until just before ``until``, and about the one of equal length before it."""
+def statistics_of(look: AlertLook, since: float, until: float) -> dict[str, Any]:
+    """Numbers about the window from ``since`` until just before ``until``, and about the one of equal length before it.
+
+    Durations are in seconds and count from the start of an alert.
+    """
     with look.database.reading() as connection:
         alerts = list(statistics.raised(connection, since, until))
         acknowledged = statistics.acknowledged_at(connection, [alert.id for alert in alerts])
@@ -149,8 +152,8 @@ def statistics_of(look: Look, since: float, until: float) -> dict[str, Any]:
                 firing[count.severity] += count.number
         delivered = _deliveries(statistics.deliveries(connection, since, until))
     noise = sum(_is_noise(alert, acknowledged) for alert in alerts)
-    to_acknowledge = [acknowledged[a.id] - a.raised_at for a in alerts if a.id in acknowledged]
-    to_resolve = [a.resolved_at - a.raised_at for a in alerts if a.resolved_at is not None]
+    to_acknowledge = [max(0.0, acknowledged[a.id] - a.starts_at) for a in alerts if a.id in acknowledged]
+    to_resolve = [a.ends_at - a.starts_at for a in alerts if a.ends_at is not None]
     return {
         "since": int(since),
         "until": int(until),
@@ -169,8 +172,54 @@ def statistics_of(look: Look, since: float, until: float) -> dict[str, Any]:
     }
 
 
+def alerts_kept(look: AlertLook) -> dict[str, Any]:
+    """How many alerts are kept, by type and severity, and their mean times; how many notifications have which status.
+
+    Times are in seconds from the start of an alert until somebody acknowledged it, and until it ended.
+    """
+    with look.database.reading() as connection:
+        counts = stored_alerts.counts(connection)
+        kinds = statistics.kinds(connection)
+        depths = outbox.depths(connection)
+    return {
+        "total": sum(count.number for count in counts),
+        "by_state": _sums((count.state, count.number) for count in counts),
+        "by_severity": _sums((count.severity, count.number) for count in counts),
+        "by_type": _sums((kind.name, kind.number) for kind in kinds),
+        "by_type_and_severity": [
+            {"type": kind.name, "severity": kind.severity, "firing": kind.firing, **_times([kind])}
+            for kind in kinds
+        ],
+        **{name: value for name, value in _times(kinds).items() if name != "number"},
+        "notifications": _sums((depth.status, depth.number) for depth in depths),
+    }
+
+
+def _times(kinds: Sequence[statistics.Kind]) -> dict[str, Any]:
+    acknowledged = sum(kind.acknowledged for kind in kinds)
+    resolved = sum(kind.resolved for kind in kinds)
+    return {
+        "number": sum(kind.number for kind in kinds),
+        "acknowledged": acknowledged,
+        "mean_time_to_acknowledge": _share(sum(kind.to_acknowledge for kind in kinds), acknowledged),
+        "resolved": resolved,
+        "mean_time_to_resolve": _share(sum(kind.to_resolve for kind in kinds), resolved),
+    }
+
+
+def _share(seconds: float, number: int) -> float | None:
+    return round(seconds / number, 3) if number else None
+
+
+def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for key, number in pairs:
+        sums[key] = sums.get(key, 0) + number
+    return sums
+
+
 def _is_noise(alert: Alert, acknowledged: Mapping[int, float]) -> bool:
-    ended = alert.resolved_at is not None and alert.resolved_at - alert.raised_at <= NOISE_WITHIN
+    ended = alert.ends_at is not None and alert.ends_at - alert.starts_at <= NOISE_WITHIN
     return ended and alert.id not in acknowledged
 
 
@@ -180,7 +229,7 @@ def _counted(names: Iterable[str]) -> dict[str, int]:
 
 
 def _mean(seconds: Sequence[float]) -> float | None:
-    return round(sum(seconds) / len(seconds), 3) if seconds else None
+    return _share(sum(seconds), len(seconds))
 
 
 def _deliveries(found: Iterable[Delivery]) -> list[dict[str, Any]]:

@@ -7,12 +7,14 @@ import time
 import sqlalchemy as sa
 
 from chainwatch.alerting.manager import AlertManager
+from chainwatch.chain.errors import NotThere
 from chainwatch.chain.history import header_at
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.model import Batch, Header
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan
+from chainwatch.recompute import check_done
 from chainwatch.store import blocks, schema
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -21,19 +23,30 @@ from chainwatch.store.errors import StoreError
 async def rewind(plan: Plan, database: Database, network: str, block: int) -> Header:
     """Drop what is stored of ``network`` after ``block`` and make the chain's present block there the checkpoint.
 
-    What the dropped events told is recomputed as after any reorg. Raises ``ChainError`` when no endpoint gives the block,
+    What the dropped events told is recomputed as after any reorg. A chain that was reset may be taken up from a block
+    before the first one that was read of the old one. Raises ``ChainError`` when no endpoint gives the block,
     ``StoreError`` when the network was not read that far, or when another block than that was read there.
     """
     settings = plan.settings
+    with database.reading() as connection:
+        kept = blocks.window(connection, network)
     async with open_session() as session, Pool(settings.networks[network], session) as pool:
         header = await header_at(pool, block)
+        is_reset = await _is_gone(pool, kept[0]) if kept else False
 
     def go_back(connection: sa.Connection) -> None:
+        check_done(connection)
         checkpoint = blocks.checkpoints(connection).get(network)
-        if checkpoint is None or not checkpoint.first_block <= block <= checkpoint.last.number:
+        if (
+            checkpoint is None
+            or block > checkpoint.last.number
+            or (block < checkpoint.first_block and not is_reset)
+        ):
             read = f"{checkpoint.first_block} to {checkpoint.last.number}" if checkpoint else "none"
             raise StoreError(f"block {block} of {network} was not read; read are the blocks {read}")
-        if any(h.number == block and h.hash != header.hash for h in blocks.window(connection, network)):
+        begins_anew = is_reset and not blocks.logs_between(connection, network, 0, block)
+        is_other = any(h.number == block and h.hash != header.hash for h in kept)
+        if is_other and not begins_anew:
             raise StoreError(
                 f"block {block} of {network} is not the one that was read, so those before it may be others too; "
                 "rewind to an earlier block, from before the reorg"
@@ -43,7 +56,18 @@ async def rewind(plan: Plan, database: Database, network: str, block: int) -> He
         batch = Batch(network, block + 1, header, headers=(header,), ancestor=header)
         pipeline.process(connection, [batch], time.time())
         blocks.forget_window(connection, network, block)
+        if block < checkpoint.first_block:
+            blocks.begin_at(connection, network, block + 1, header.timestamp)
 
     with database.transaction() as connection:
         go_back(connection)
     return header
+
+
+async def _is_gone(pool: Pool, kept: Header) -> bool:
+    """Whether the oldest block that is kept of the chain is not in it any more."""
+    try:
+        (now,) = await pool.ask(lambda endpoint: endpoint.headers([kept.number]))
+    except NotThere:
+        return True
+    return now.hash != kept.hash

@@ -12,7 +12,7 @@ from chainwatch.alerting.policy import oncall
 from chainwatch.alerting.policy.intervals import Interval, build_intervals
 from chainwatch.alerting.policy.oncall import Override, Schedule, Shift, build_schedules
 from chainwatch.config import Settings
-from chainwatch.operations.looking import Look
+from chainwatch.operations.alert_look import AlertLook
 from chainwatch.spelling import did_you_mean
 from chainwatch.store import escalations
 from chainwatch.store.escalations import StoredOverride
@@ -29,14 +29,15 @@ class NoSuchName(LookupError):
 
 
 class Rota:
-    """The schedules of a configuration with the overrides that are stored."""
+    """The schedules of a configuration with the overrides that are stored; None where that is not known."""
 
-    def __init__(self, settings: Settings, overrides: Mapping[str, Sequence[StoredOverride]]) -> None:
+    def __init__(self, settings: Settings, overrides: Mapping[str, Sequence[StoredOverride]] | None) -> None:
+        self.knows_overrides = overrides is not None
         self.schedules: dict[str, Schedule] = build_schedules(settings.oncall)
         self._intervals: dict[str, Interval] = build_intervals(settings.intervals)
         self._overrides = {
             name: [Override(o.person, o.starts_at, o.ends_at, o.id, o.author) for o in found]
-            for name, found in overrides.items()
+            for name, found in (overrides or {}).items()
         }
 
     def shifts(self, name: str, start: float, end: float) -> list[Shift]:
@@ -45,15 +46,28 @@ class Rota:
         return oncall.shifts(self.schedules[name], self._intervals, overrides, start, end)
 
 
-def now(look: Look, names: Sequence[str], at: float) -> list[dict[str, Any]]:
-    """Who is on call at ``at``, by schedule: all of them, or those named; ``until`` is when that changes."""
-    rota = _rota(look, at)
+def stored(look: AlertLook, at: float) -> Rota:
+    """The schedules with the overrides that end after ``at``."""
+    with look.database.reading() as connection:
+        return Rota(look.settings, escalations.overrides(connection, at))
+
+
+def configured(settings: Settings, at: float) -> Rota:
+    """As ``stored``, also where there is no database, or none that can be read: then overrides are not known."""
+    found = peek(settings.store.url.get_secret_value(), lambda c: escalations.overrides(c, at))
+    return Rota(settings, found)
+
+
+def now(rota: Rota, names: Sequence[str], at: float) -> list[dict[str, Any]]:
+    """Who is on call at ``at``, by schedule: all of them, or those named; ``until`` is when that changes.
+
+    Raises ``NoSuchName``.
+    """
     return [_shift(name, shift) for name in _chosen(rota, names) for shift in _next(rota, name, at, 1)]
 
 
-def upcoming(look: Look, names: Sequence[str], at: float, number: int) -> list[dict[str, Any]]:
-    """The next ``number`` handoffs of each schedule after ``at``."""
-    rota = _rota(look, at)
+def upcoming(rota: Rota, names: Sequence[str], at: float, number: int) -> list[dict[str, Any]]:
+    """The next ``number`` handoffs of each schedule after ``at``. Raises ``NoSuchName``."""
     return [
         _shift(name, shift)
         for name in _chosen(rota, names)
@@ -61,9 +75,9 @@ def upcoming(look: Look, names: Sequence[str], at: float, number: int) -> list[d
     ]
 
 
-def override(look: Look, schedule: str, person: str, starts_at: int, ends_at: int, author: str) -> int:
+def override(look: AlertLook, schedule: str, person: str, starts_at: int, ends_at: int, author: str) -> int:
     """Put ``person`` on call from ``starts_at`` until ``ends_at``; the override's id. Raises ``NoSuchName``."""
-    settings = look.plan.settings
+    settings = look.settings
     _known(schedule, settings.oncall, "schedule")
     _known(person, settings.people, "person")
     if ends_at <= starts_at:
@@ -72,14 +86,14 @@ def override(look: Look, schedule: str, person: str, starts_at: int, ends_at: in
         return escalations.add_override(connection, schedule, person, starts_at, ends_at, author, look.now)
 
 
-def remove(look: Look, override_id: int) -> None:
+def remove(look: AlertLook, override_id: int) -> None:
     """Take an override back. Raises ``NoSuchName``."""
     with look.database.transaction() as connection:
         if not escalations.remove_override(connection, override_id):
             raise NoSuchName(f"there is no override {override_id}; `chainwatch oncall override` lists them")
 
 
-def overrides(look: Look) -> list[dict[str, Any]]:
+def overrides(look: AlertLook) -> list[dict[str, Any]]:
     """The overrides that have not ended."""
     with look.database.reading() as connection:
         found = escalations.overrides(connection, look.now)
@@ -92,8 +106,8 @@ def overrides(look: Look) -> list[dict[str, Any]]:
             "until": o.ends_at,
             "author": o.author,
         }
-        for stored in found.values()
-        for o in stored
+        for some in found.values()
+        for o in some
     ]
 
 
@@ -101,19 +115,13 @@ def gaps_ahead(settings: Settings, at: float) -> list[dict[str, Any]]:
     """When nobody is on call within the 30 days after ``at``, by schedule; overrides count where there is a database."""
     if not settings.oncall:
         return []
-    stored = peek(settings.store.url.get_secret_value(), lambda c: escalations.overrides(c, at))
-    rota = Rota(settings, stored or {})
+    rota = configured(settings, at)
     return [
         _shift(name, shift)
         for name in rota.schedules
         for shift in rota.shifts(name, at, at + GAPS_WITHIN)
         if shift.duty.person is None
     ]
-
-
-def _rota(look: Look, at: float) -> Rota:
-    with look.database.reading() as connection:
-        return Rota(look.plan.settings, escalations.overrides(connection, at))
 
 
 def _next(rota: Rota, name: str, at: float, number: int) -> list[Shift]:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from chainwatch.store import bulk
 from chainwatch.store.alert_tables import alert_groups, alert_members, alerts
-from chainwatch.store.alerts import State, in_chunks
+from chainwatch.store.alerts import State, in_chunks, seconds
 
 TELL_AGAIN = 2
 """In place of 1 in ``told``: it was told, and is to be told once more."""
@@ -209,16 +209,14 @@ _MARK_TOLD = f"UPDATE alert_members SET told = 1 WHERE {_NOT_HELD} AND told <> 1
 _JOINED = "alert_members JOIN alerts ON alerts.id = alert_members.alert_id"
 _MEMBER = (
     *("group_id", "alerts.id", "fingerprint", "state", "told", "audience", "severity", "labels"),
-    *("starts_at", "ends_at", "raised_at", "resolved_at"),
+    *("starts_at", "ends_at", "raised_at"),
 )
 
 
-def _unseen_for(
-    starts_at: int, ends_at: int | None, raised_at: float, resolved_at: float | None
-) -> float | None:
-    if ends_at is None or resolved_at is None or resolved_at > raised_at:
+def _unseen_for(starts_at: int, ends_at: int | None, raised_at: float) -> float | None:
+    if ends_at is None or seconds(ends_at) > raised_at:
         return None
-    return (ends_at - starts_at) / 1000
+    return seconds(ends_at - starts_at)
 
 
 def _row(group: Group) -> tuple[Any, ...]:

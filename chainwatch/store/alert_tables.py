@@ -100,6 +100,14 @@ notifications = Table(
     sqlite_autoincrement=True,
     comment="The queues: one message for one receiver, kept until delivered or visibly dead (S6).",
 )
+receiver_pauses = Table(
+    "receiver_pauses",
+    metadata,
+    Column("receiver", Text, primary_key=True),
+    Column("until", Double, nullable=False),
+    sqlite_with_rowid=False,
+    comment="Before when nothing is tried for a receiver that is down or asked to be left alone.",
+)
 Index(
     "notifications_pending",
     notifications.c.receiver,
@@ -194,6 +202,7 @@ alert_holds = Table(
     Column("why", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("since", Double, nullable=False),
+    Column("silence_id", BigId, comment="of the silence that holds it"),
     sqlite_with_rowid=False,
     comment="Members of groups that are not told for now, and why.",
 )

@@ -173,6 +173,12 @@ def forget_window(connection: sa.Connection, network: str, block: int) -> None:
     connection.execute(sa.delete(headers).where(headers.c.network_id == number, headers.c.number < block))
 
 
+def begin_at(connection: sa.Connection, network: str, block: int, timestamp: int) -> None:
+    """``block`` is now the first one watched of ``network``; the one before it was made at ``timestamp``."""
+    here = networks.c.name == network
+    connection.execute(sa.update(networks).where(here).values(first_block=block, first_timestamp=timestamp))
+
+
 class NetworkState(NamedTuple):
     """What the running process last knew of a network; ``updated_at`` is the wall clock's."""
 

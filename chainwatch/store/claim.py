@@ -9,6 +9,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from chainwatch.private import touch_private
 from chainwatch.store.database import parse_url
 from chainwatch.store.errors import StoreError, explain
 
@@ -31,6 +32,7 @@ def claimed(url: str) -> Iterator[None]:
 @contextmanager
 def _file_lock(path: Path) -> Iterator[None]:
     try:
+        touch_private(path)  # who may read it could lock it
         file = path.open("a")
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}; mend the folder's permissions") from error

@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
+from chainwatch.private import touch_private
 from chainwatch.store import drivers, schema
 from chainwatch.store.errors import NoDatabase, StoreError, explain
 
@@ -75,6 +76,8 @@ class Database:
         try:
             with _explained("open the database"):
                 if create:
+                    if parsed.get_backend_name() == "sqlite":
+                        _make_private(Path(str(parsed.database)))
                     schema.prepare(database._writer)
                 else:
                     schema.check(database._reader)
@@ -121,8 +124,11 @@ class Database:
             try:
                 with self.reading() as connection:
                     return job(connection)
-            except StopIteration as error:
-                raise _for_future(error) from error
+            except BaseException as error:
+                bearable = _for_future(error)
+                if bearable is error:
+                    raise
+                raise bearable from error
 
         return await asyncio.to_thread(run)
 
@@ -207,9 +213,13 @@ class Database:
             job.future.set_result(result)
 
 
-def _for_future(error: BaseException) -> BaseException:
-    """``error`` as a future can hold it: a `StopIteration` would leave the one who waits for it waiting for ever."""
-    return RuntimeError("a job raised StopIteration") if isinstance(error, StopIteration) else error
+def _for_future(error: BaseException) -> Exception:
+    """``error``, or one in its place where a future would lose it, or take it for the end of its task or of the process."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    stand_in = RuntimeError(f"a job raised {type(error).__name__}")
+    stand_in.__cause__ = error
+    return stand_in
 
 
 class _Job:
@@ -226,6 +236,12 @@ def _explained(doing: str) -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         raise explain(error, doing) from error
+
+
+def _make_private(file: Path) -> None:
+    """Make a new SQLite file that others cannot read; the files that SQLite makes beside it take its permissions."""
+    with suppress(OSError):  # SQLite says itself what is wrong
+        touch_private(file)
 
 
 def parse_url(url: str) -> sa.URL:

@@ -1,12 +1,13 @@
 """After an outage: what waits in a receiver's queue for the same group becomes one message.
 
-A message that its receiver may have taken stays as it is: its idempotency key stands for what it said. So the others are
-folded into the newest of them, which nobody has seen. All functions work inside the caller's transaction.
+The one has an idempotency key of its own, as it says what none of them said: one that was sent before without an answer may
+be told again. All functions work inside the caller's transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import uuid
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -19,26 +20,28 @@ AWAY = 2.0
 
 
 def foldable(
-    connection: sa.Connection, receiver: str, heads: Sequence[Queued], seen: Collection[int], now: float
+    connection: sa.Connection, receiver: str, heads: Sequence[Queued], away_until: float, now: float
 ) -> list[str]:
     """The keys of those of ``heads``, the oldest of their keys, that wait since an outage with others to be folded.
 
-    ``seen``: ids of notifications that their receiver may have taken, though it did not say so.
+    The receiver is known to have been away until ``away_until``.
     """
-    late = {one.key: one.id in seen for one in heads if one.attempts or now - one.queued_at >= AWAY}
+    late = [
+        one.key for one in heads if one.attempts or one.queued_at <= away_until or now - one.queued_at >= AWAY
+    ]
     found: list[str] = []
-    for some in in_chunks(list(late)):
+    for some in in_chunks(late):
         query = (
             sa.select(notifications.c.key, sa.func.count())
             .where(PENDING, notifications.c.receiver == receiver, notifications.c.key.in_(some))
             .group_by(notifications.c.key)
         )
-        found += [key for key, waiting in connection.execute(query) if waiting > (2 if late[key] else 1)]
+        found += [key for key, waiting in connection.execute(query) if waiting > 1]
     return found
 
 
-def fold(connection: sa.Connection, receiver: str, keys: Sequence[str], seen: Collection[int]) -> None:
-    """Make one of what waits for ``receiver`` under each of ``keys`` and is not ``seen``."""
+def fold(connection: sa.Connection, receiver: str, keys: Sequence[str]) -> None:
+    """Make one of what waits for ``receiver`` under each of ``keys``."""
     for key in keys:
         waiting = connection.execute(
             sa.select(notifications.c.id, notifications.c.payload)
@@ -48,10 +51,7 @@ def fold(connection: sa.Connection, receiver: str, keys: Sequence[str], seen: Co
         )
         whole = _Whole()
         for notification_id, payload in waiting:
-            if notification_id in seen:
-                whole = _Whole()  # what comes after it may not be told before it
-            else:
-                whole.add(notification_id, payload_of(payload))
+            whole.add(notification_id, payload_of(payload))
         whole.save(connection)
 
 
@@ -89,7 +89,7 @@ class _Whole:
         connection.execute(
             sa.update(notifications)
             .where(notifications.c.id == newest)
-            .values(payload=encode_payload(payload))
+            .values(payload=encode_payload(payload), idempotency_key=uuid.uuid4().hex)
         )
         for some in in_chunks(folded):
             connection.execute(sa.delete(notifications).where(notifications.c.id.in_(some)))

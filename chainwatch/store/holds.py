@@ -17,11 +17,14 @@ from chainwatch.store.alerts import in_chunks
 
 
 class Held(msgspec.Struct, frozen=True):
-    """Why an alert is not told: ``why`` in a word or two (``silenced``), ``detail`` by what."""
+    """Why an alert is not told: ``why`` in a word or two (``silenced``), ``detail`` by what; ``silence_id``: which one."""
 
     why: str
     detail: str = ""
+    silence_id: int | None = None
 
+
+_HOLD = ("group_id", "alert_id", "why", "detail", "silence_id")
 
 Place = tuple[int, int]
 """A group's id and an alert's."""
@@ -31,20 +34,16 @@ def of_groups(connection: sa.Connection, group_ids: Sequence[int]) -> dict[Place
     """What is held in these groups."""
     found: dict[Place, Held] = {}
     for some in in_chunks(group_ids):
-        query = sa.select(
-            alert_holds.c.group_id, alert_holds.c.alert_id, alert_holds.c.why, alert_holds.c.detail
-        )
-        for group_id, alert_id, why, detail in connection.execute(
-            query.where(alert_holds.c.group_id.in_(some))
-        ):
-            found[group_id, alert_id] = Held(why, detail)
+        query = sa.select(*(alert_holds.c[name] for name in _HOLD))
+        for row in connection.execute(query.where(alert_holds.c.group_id.in_(some))):
+            found[row.group_id, row.alert_id] = Held(row.why, row.detail, row.silence_id)
     return found
 
 
 def save(connection: sa.Connection, held: Mapping[Place, Held], now: float) -> None:
     """Hold these from now on."""
-    rows = [(*place, one.why, one.detail, now) for place, one in held.items()]
-    bulk.upsert(connection, alert_holds, ("group_id", "alert_id", "why", "detail", "since"), rows)
+    rows = [(*place, one.why, one.detail, one.silence_id, now) for place, one in held.items()]
+    bulk.upsert(connection, alert_holds, (*_HOLD, "since"), rows)
 
 
 def release(connection: sa.Connection, places: Iterable[Place]) -> None:
@@ -54,8 +53,7 @@ def release(connection: sa.Connection, places: Iterable[Place]) -> None:
 
 def hides_something(connection: sa.Connection, silence_id: int) -> bool:
     """Whether an alert is held by this silence."""
-    by_it = alert_holds.c.detail.like(f"by silence {silence_id} %")
-    query = sa.select(alert_holds.c.alert_id).where(alert_holds.c.why == "silenced", by_it).limit(1)
+    query = sa.select(alert_holds.c.alert_id).where(alert_holds.c.silence_id == silence_id).limit(1)
     return connection.execute(query).first() is not None
 
 

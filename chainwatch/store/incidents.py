@@ -183,6 +183,18 @@ def steps_about(connection: sa.Connection, alert_id: int) -> list[Entry]:
     return [Entry(*row) for row in connection.execute(query.order_by(incident_entries.c.id))]
 
 
+def escalation_about(connection: sa.Connection, alert_id: int, since: float) -> list[Entry]:
+    """What the escalation of the incident of an alert did from ``since`` on, in order: steps, and those not taken."""
+    columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
+    query = (
+        sa.select(*columns)
+        .join(incident_alerts, incident_alerts.c.incident_id == incident_entries.c.incident_id)
+        .where(incident_alerts.c.alert_id == alert_id, incident_entries.c.kind != "note")
+        .where(incident_entries.c.at >= since)
+    )
+    return [Entry(*row) for row in connection.execute(query.order_by(incident_entries.c.id))]
+
+
 # --- how severe alerts count as ---------------------------------------------------------------------------
 
 

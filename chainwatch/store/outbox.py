@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.store import bulk
-from chainwatch.store.alert_tables import notifications
+from chainwatch.store.alert_tables import notifications, receiver_pauses
 from chainwatch.store.alerts import in_chunks
 
 LATE = 1.0
@@ -41,6 +41,12 @@ _READY = (
     .where(notifications.c.next_attempt_at <= sa.bindparam("now"))
     .order_by(notifications.c.id)
     .limit(sa.bindparam("limit"))
+)
+_PROBE = (
+    sa.select(notifications)
+    .where(PENDING, notifications.c.receiver == sa.bindparam("receiver"), _IS_OLDEST_OF_KEY)
+    .order_by(notifications.c.attempts, notifications.c.id)
+    .limit(1)
 )
 _PENDING_OF = (
     sa.select(notifications.c.id)
@@ -131,6 +137,16 @@ def claim(
     return Claim([_queued(row) for row in rows], next_ready, len(pending) > known)
 
 
+def claim_probe(connection: sa.Connection, receiver: str, busy: Collection[str] = ()) -> Claim:
+    """The notification of ``receiver`` by which to find out whether it is back, whenever it was to be tried.
+
+    Of the oldest of each key the one with the fewest attempts: one that is refused for what it says holds up no others.
+    """
+    query = _PROBE.where(notifications.c.key.not_in(sorted(busy))) if busy else _PROBE
+    rows = connection.execute(query, {"receiver": receiver}).all()
+    return Claim([_queued(row) for row in rows], None, bool(rows))
+
+
 def get(connection: sa.Connection, notification_id: int) -> Queued | None:
     """One notification, or None where there is none with this id."""
     row = connection.execute(sa.select(notifications).where(notifications.c.id == notification_id)).first()
@@ -163,6 +179,37 @@ def mark_failed(connection: sa.Connection, notification_id: int, error: str, nex
         next_attempt_at=next_attempt_at,
         last_error=error,
     )
+
+
+def pause(connection: sa.Connection, receiver: str, until: float) -> None:
+    """Note that nothing goes to ``receiver`` before ``until``, for those who look."""
+    bulk.upsert(connection, receiver_pauses, ("receiver", "until"), [(receiver, until)])
+
+
+def end_pause(connection: sa.Connection, receivers: Sequence[str]) -> None:
+    """Note that these are tried again."""
+    bulk.delete(connection, receiver_pauses, ("receiver",), [(receiver,) for receiver in receivers])
+
+
+def next_attempts(connection: sa.Connection, queued: Sequence[Queued]) -> dict[int, float]:
+    """When each pending one of ``queued`` is tried next, by id: in its own time, after those before it, and no sooner than
+    its receiver is tried at all."""
+    pending = [one for one in queued if one.status == "pending"]
+    pauses = {row.receiver: row.until for row in connection.execute(sa.select(receiver_pauses))}
+    heads: dict[tuple[str, str], float] = {}
+    for some in in_chunks(sorted({one.key for one in pending})):
+        query = sa.select(
+            notifications.c.receiver, notifications.c.key, notifications.c.next_attempt_at
+        ).where(PENDING, notifications.c.key.in_(some), _IS_OLDEST_OF_KEY)
+        heads |= {(row.receiver, row.key): row.next_attempt_at for row in connection.execute(query)}
+    return {
+        one.id: max(
+            one.next_attempt_at,
+            heads.get((one.receiver, one.key), 0.0),
+            pauses.get(one.receiver, 0.0),
+        )
+        for one in pending
+    }
 
 
 def mark_dead(connection: sa.Connection, notification_id: int, error: str, now: float) -> None:
@@ -241,13 +288,14 @@ def retry(
 ) -> int:
     """Have pending and dead notifications, by ``ids`` or all of ``receiver``, tried at once with a new budget; how many.
 
-    Dropped ones come back when named by id.
+    At once by any clock: who asks may have another than the process that sends. Dropped ones come back when named by id.
     """
+    end_pause(connection, [receiver] if receiver is not None else _receivers(connection, ids or ()))
     statuses = ["pending", "dead", "dropped"] if ids is not None else ["pending", "dead"]
     values = {
         "status": "pending",
         "attempts": 0,
-        "next_attempt_at": now,
+        "next_attempt_at": notifications.c.created_at,
         "queued_at": now,
         "finished_at": None,
     }
@@ -286,6 +334,17 @@ def _settle(connection: sa.Connection, notification_id: int, **values: Any) -> N
     connection.execute(
         sa.update(notifications).where(notifications.c.id == notification_id, PENDING).values(**values)
     )
+
+
+def _receivers(connection: sa.Connection, ids: Sequence[int]) -> list[str]:
+    found: set[str] = set()
+    for some in in_chunks(ids):
+        found |= set(
+            connection.execute(
+                sa.select(notifications.c.receiver).where(notifications.c.id.in_(some)).distinct()
+            ).scalars()
+        )
+    return sorted(found)
 
 
 def _change(

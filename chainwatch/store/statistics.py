@@ -29,6 +29,49 @@ class Delivery(msgspec.Struct, frozen=True):
     finished_at: float | None
 
 
+class Kind(msgspec.Struct, frozen=True):
+    """The alerts of one name and severity: how many, and the seconds from their starts on, summed up."""
+
+    name: str
+    severity: str
+    number: int
+    firing: int
+    acknowledged: int
+    to_acknowledge: float
+    resolved: int
+    to_resolve: float
+
+
+def kinds(connection: sa.Connection) -> list[Kind]:
+    """All alerts that are kept, by name and severity."""
+    first = (
+        sa.select(alert_transitions.c.alert_id, sa.func.min(alert_transitions.c.at).label("at"))
+        .where(alert_transitions.c.kind == ACKNOWLEDGED)
+        .group_by(alert_transitions.c.alert_id)
+        .subquery()
+    )
+    waited = first.c.at - alerts.c.starts_at / 1000.0
+    query = (
+        sa.select(
+            alerts.c.name,
+            alerts.c.severity,
+            sa.func.count(),
+            sa.func.sum(sa.case((alerts.c.state == "firing", 1), else_=0)),
+            sa.func.count(first.c.at),
+            sa.func.coalesce(sa.func.sum(sa.case((waited > 0, waited), else_=0.0)), 0.0),
+            sa.func.count(alerts.c.ends_at),
+            sa.func.coalesce(sa.func.sum(alerts.c.ends_at - alerts.c.starts_at), 0),
+        )
+        .outerjoin(first, first.c.alert_id == alerts.c.id)
+        .group_by(alerts.c.name, alerts.c.severity)
+        .order_by(alerts.c.name, alerts.c.severity)
+    )
+    return [
+        Kind(name, severity, number, int(firing), taken, float(waited), ended, int(lasted) / 1000)
+        for name, severity, number, firing, taken, waited, ended, lasted in connection.execute(query)
+    ]
+
+
 def raised(connection: sa.Connection, since: float, until: float) -> Iterator[Alert]:
     """The alerts raised from ``since`` until just before ``until``, in the order of their ids, read in pages."""
     after = 0

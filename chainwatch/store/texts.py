@@ -24,6 +24,8 @@ class Unstorable(ValueError):
 
 def escaped(text: str) -> str:
     """``text`` as it is stored."""
+    if text.isascii() and "\0" not in text and MARK not in text:
+        return text  # nearly always, and found out much faster
     return text if _REFUSED.search(text) is None else _REFUSED.sub(_escape, text)
 
 
@@ -50,23 +52,29 @@ def storable(value: Any) -> Any:
     missing value.
     """
     kind = type(value)
-    if kind is str:
-        return escaped(value)
-    if kind is int:
-        if not INT_MIN <= value <= INT_MAX:
-            raise Unstorable(f"a number of {value.bit_length()} bits where the database has 64 bits")
-        return value
-    if kind is float:
-        if value != value:
-            raise Unstorable("a value that is not a number (NaN)")
-        return value
     if kind is tuple:
-        return tuple([storable(one) for one in value])
+        return value if all(map(_is_plain, value)) else tuple(map(storable, value))
     if kind is list:
         return [storable(one) for one in value]
+    if kind is str:
+        return escaped(value)
+    if kind is int and not INT_MIN <= value <= INT_MAX:
+        raise Unstorable(f"a number of {value.bit_length()} bits where the database has 64 bits")
+    if kind is float and value != value:
+        raise Unstorable("a value that is not a number (NaN)")
     if isinstance(value, dict):
         return {name: storable(one) for name, one in value.items()}
     return escaped(value) if isinstance(value, str) else value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether ``value`` is surely stored as it is; most rows hold nothing else, and are not made anew."""
+    kind = type(value)
+    if kind is str:
+        return value.isascii() and "\0" not in value and MARK not in value
+    if kind is int:
+        return INT_MIN <= value <= INT_MAX
+    return kind is bytes or value is None or (kind is float and value == value)
 
 
 _REFUSED = re.compile("[\0\x1a\ud800-\udfff]")

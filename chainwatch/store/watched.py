@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from chainwatch.model import ANY_TOPIC, Checkpoint, EventSource
+from chainwatch.model import ANY_TOPIC, Checkpoint, EventSource, event_id
 from chainwatch.store import bulk
-from chainwatch.store.tables import networks, watched_sets
+from chainwatch.store.tables import logs, networks, watched_sets
 
 
 class WatchedSet(NamedTuple):
@@ -160,6 +160,18 @@ def cut(connection: sa.Connection, network: str, block: int) -> None:
         if after != row:
             changed.append(after)
     _save(connection, changed)
+
+
+def assume_pruned(connection: sa.Connection, before: int) -> None:
+    """Note that logs from ``before`` (chain time) may have been deleted: older versions deleted them without a note."""
+    for row in connection.execute(sa.select(networks).where(networks.c.first_timestamp < before)).all():
+        here = logs.c.id.between(event_id(row.id, 0, 0), event_id(row.id + 1, 0, 0) - 1)
+        oldest = connection.execute(
+            sa.select(logs.c.id, logs.c.timestamp).where(here).order_by(logs.c.id).limit(1)
+        ).first()
+        if oldest is not None:
+            block = ((oldest.id >> 20) & 0xFFFFFFFF) - 1
+            note_pruned(connection, row.id, block, min(oldest.timestamp, before) - 1)
 
 
 def begin_after_pruned(connection: sa.Connection) -> None:

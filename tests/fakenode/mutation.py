@@ -106,11 +106,19 @@ def spoilt_text(dice: Random, answer: Any) -> bytes:
     for _ in range(dice.choice((1, 1, 1, 2, 5))):
         spots = [spot for spot in _spots(tree) if spot[1] != "" or dice.random() < 0.2]
         if spots:
-            dice.choice(_STRUCTURE)(dice, *dice.choice(spots))
+            spot, change = dice.choice(spots), dice.choice(_STRUCTURE)
+            (_strange if _is_of_topics(*spot) and change in _LYING else change)(dice, *spot)
     text = json.dumps(tree.get("")).encode()
     for name, place in PLACES.items():
         text = text.replace(b'"' + name.encode() + b'"', place)
     return text
+
+
+def _is_of_topics(tree: Any, key: Any) -> bool:
+    """Other topics, or in another order, are those of another log that may well be there."""
+    return key == "topics" or (
+        isinstance(tree, list) and all(isinstance(t, str) and len(t) == 66 for t in tree)
+    )
 
 
 def _spots(tree: Any) -> Iterator[tuple[Any, Any]]:
@@ -190,6 +198,9 @@ _STRUCTURE: tuple[Callable[[Random, Any, Any], None], ...] = (
     *(_strange, _strange, _strange, _missing, _wrapped, _repeated, _shuffled, _grown),
     *(_digits, _digits, _number, _refusal),
 )
+
+
+_LYING = (_missing, _repeated, _shuffled, _grown)
 
 
 # --- text ----------------------------------------------------------------------------------------------

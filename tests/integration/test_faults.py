@@ -38,6 +38,9 @@ from tests.support import connext
 from tests.support.receiver import Receiver
 from tests.support.told import eventually, told
 
+WITHIN = 20.0
+"""Seconds for anything to come about: far more than it takes."""
+
 ADDRESS = bytes.fromhex(connext.ETHEREUM.address[2:])
 
 
@@ -105,10 +108,10 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         (member, {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05}),
         (app, {"SELF_WATCH_EVERY": 0.05, "LOOKBACK_EVERY": 0.05, "STORE_PAUSES": (0.01,)}),
         (queue, {"STORE_PAUSE": 0.05, "POLL": 0.1}),
-        (scheduler, {"REFILL_EVERY": 0.05, "RETRY_AFTER": 0.05}),
+        (scheduler, {"REFILL_EVERY": 0.05}),
         (dispatch, {"LOOK_EVERY": 0.05, "STORE_PAUSE": 0.05}),
     ):
-        for name, value in changes.items():  # type: ignore[attr-defined]  # a mapping each
+        for name, value in changes.items():
             monkeypatch.setattr(module, name, value)
 
 
@@ -144,6 +147,7 @@ def plan_for(urls: dict[str, str], hook: str) -> Plan:
             "rpc": [urls[n.name]],
             "start_block": 0,
             "poll_interval": "20ms",
+            "confirmations": 1,  # seen as far as their blocks tell, and no further
         }
         for n in (connext.ETHEREUM, connext.OPTIMISM)
     }
@@ -181,6 +185,8 @@ async def test_any_fault_at_a_boundary_is_told_and_loses_nothing(
     injector = Injector(BOUNDARIES[boundary], monkeypatch)
     begin = int(time.time()) - 10_000
     alpha, beta = (FakeChain(n.chain_id, start=begin) for n in (connext.ETHEREUM, connext.OPTIMISM))
+    for chain in (alpha, beta):
+        chain.mine()
     with capture_logs() as lines:
         async with FakeNode(alpha) as one, FakeNode(beta) as two, Receiver() as receiver:
             plan = plan_for({"ethereum": one.http_url, "optimism": two.http_url}, f"{receiver.url}/hook")
@@ -216,13 +222,21 @@ async def _live_on(
     """A transfer is paid, another is not; both are found, and who is to be told of the second is."""
     paid, late = (connext.transfer(connext.ETHEREUM, connext.OPTIMISM, 2 * number + more) for more in (0, 1))
     alpha.mine(_log(connext.xcalled(paid)), _log(connext.xcalled(late)))
-    await eventually(lambda: _checkpoints(database)["ethereum"] == alpha.head.number)
+    alpha.mine()
+    await _becomes(lambda: _checkpoints(database)["ethereum"], alpha.head.number - 1)
     beta.mine(_log(connext.executed(paid)))
-    beta.mine(count=40)
+    beta.mine(count=41)
     alpha.mine(count=40)
-    await eventually(lambda: _statuses(database) == {"complete": number, "overdue": number})
-    await eventually(lambda: _overdue(receiver) == number)
-    await eventually(lambda: _checkpoints(database)["ethereum"] == alpha.head.number)
+    await _becomes(lambda: _statuses(database), {"complete": number, "overdue": number})
+    await _becomes(lambda: _overdue(receiver), number)
+    await _becomes(lambda: _checkpoints(database)["ethereum"], alpha.head.number - 1)
+
+
+async def _becomes(look: Callable[[], object], wanted: object) -> None:
+    end = time.monotonic() + WITHIN
+    while (found := look()) != wanted:
+        assert time.monotonic() < end, f"{found} instead of {wanted}"
+        await asyncio.sleep(0.02)
 
 
 def _overdue(receiver: Receiver) -> int:

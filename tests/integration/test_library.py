@@ -238,6 +238,54 @@ def test_a_time_out_that_is_none_is_refused(resolve_timeout: float | str) -> Non
         AlertManager.from_config({}, resolve_timeout=resolve_timeout)
 
 
+class Refusing:
+    """Raises whenever it is to be text."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __str__(self) -> str:
+        raise self.error
+
+
+def nested(make: Callable[[Any], Any], depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = make(value)
+    return value
+
+
+def within_itself() -> list[Any]:
+    value: list[Any] = []
+    value.append({"again": value})
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        within_itself(),
+        nested(lambda inner: [inner], 100_000),
+        nested(lambda inner: {"a": inner}, 100_000),
+        Refusing(SystemError("no")),
+        Refusing(RecursionError()),
+        [Refusing(KeyError("x"))],
+        Refusing(Refusing(ValueError()).error),
+        10**5000,
+        ["\ud800"],
+        "\ud800",
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_metadata_that_cannot_be_written_is_refused_by_name_and_nothing_is_taken(value: object) -> None:
+    with AlertManager.from_config({}) as alerts:
+        with pytest.raises(ValueError, match="'where'"):
+            alerts.send_alert("high", "test", "Down", metadata={"fine": 1, "where": value})
+        assert alerts.get_recent_alerts() == []
+        alerts.send_alert("high", "test", "Down")
+        assert len(alerts.get_recent_alerts()) == 1
+
+
 def test_metadata_of_any_kind_is_kept_as_readable_text() -> None:
     metadata = {
         "amount": 10**30,
@@ -406,6 +454,109 @@ def test_a_silence_hides_what_it_matches_until_it_is_ended() -> None:
             alerts.add_silence({"alertname": "X"}, 1.0)
 
 
+PEOPLE: dict[str, Any] = {
+    "people": {"anna": {"receivers": ["me"]}, "ben": {"receivers": ["me"]}},
+    "oncall": {"primary": {"layers": [{"people": ["anna"], "handoff": "daily 09:00"}]}},
+    "escalations": {"wake": {"steps": [{"wait": "0s", "notify": "oncall:primary"}]}},
+    "intervals": {"always": {"times": ["00:00-24:00"]}},
+    "receivers": {"me": {"provider": "console"}},
+    "routes": [{"receivers": ["me"], "match": {"alertname": "Never"}}],
+}
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_people_work_on_alerts_through_methods(tmp_path: Path, in_memory: bool) -> None:
+    store = {} if in_memory else {"store": {"url": f"sqlite:///{tmp_path / 'a.db'}"}}
+    heard: list[Notification] = []
+    with AlertManager.from_config({**PEOPLE, **store}) as alerts:
+        alerts.register_receiver("you", heard.append, **AT_ONCE)
+        print_ = alerts.send_alert("high", "test", "Down")
+        until(lambda: len(heard) == 1)
+        assert alerts.acknowledge(print_, "anna", "on it")
+        shown = alerts.show(print_)
+        assert shown is not None
+        assert shown["acknowledged"]["by"] == "anna"
+        assert not alerts.acknowledge("no such fingerprint", "anna")
+        assert alerts.unacknowledge(shown["id"], "anna")
+        assert not alerts.unacknowledge(print_)
+        until(lambda: len(heard) == 2)
+        assert [n.note for n in heard] == ["", ""]
+        assert [line["kind"] for line in alerts.history(print_) or ()] == [
+            "firing",
+            "acknowledged",
+            "unacknowledged",
+        ]
+        explained = alerts.explain(print_)
+        assert explained is not None
+        assert {r["receiver"]: r["told"] for r in explained["receivers"]} == {"you": True, "me": False}
+        assert alerts.explain(0) is None
+        assert alerts.history("nothing") is None
+        (incident,) = alerts.incidents(is_open=True)
+        alerts.add_note(incident["id"], "anna", "it was the disk")
+        timeline = alerts.incident(incident["id"])["timeline"]
+        assert "it was the disk" in [line["text"] for line in timeline]
+        with pytest.raises(LookupError):
+            alerts.incident(77)
+    with pytest.raises(StoreError, match="closed"):
+        alerts.explain(print_)
+
+
+def test_who_is_on_call_is_known_in_memory_too() -> None:
+    with AlertManager.from_config(PEOPLE) as alerts:
+        assert [shift["person"] for shift in alerts.on_call()] == ["anna"]
+        now = time.time()
+        number = alerts.add_override("primary", "ben", now - 5, now + 3600)
+        assert [shift["person"] for shift in alerts.on_call("primary")] == ["ben"]
+        assert [shift["person"] for shift in alerts.next_on_call(number=1)] == ["anna"]
+        alerts.remove_override(number)
+        assert [shift["person"] for shift in alerts.on_call()] == ["anna"]
+        with pytest.raises(LookupError, match="secondary"):
+            alerts.on_call("secondary")
+
+
+def test_statistics_count_from_the_start_of_an_alert() -> None:
+    now = time.time()
+    with AlertManager.from_config({}) as alerts:
+        labels = {"alertname": "Down", "severity": "P1"}
+        (first,) = alerts.submit([{"labels": {**labels, "host": "a"}, "startsAt": now - 100}])
+        alerts.submit([{"labels": {**labels, "host": "b"}, "startsAt": now - 300}])
+        alerts.submit([{"labels": {"alertname": "Slow", "severity": "P3"}, "startsAt": now - 50}])
+        alerts.acknowledge(first, "anna")
+        alerts.resolve(first)
+        found = alerts.get_alert_stats()
+    assert found["by_type"] == {"Down": 2, "Slow": 1}
+    assert found["by_severity"] == {"P1": 2, "P3": 1}
+    assert found["mean_time_to_resolve"] == pytest.approx(100, abs=5)
+    assert found["mean_time_to_acknowledge"] == pytest.approx(100, abs=5)
+    down, slow = found["by_type_and_severity"]
+    assert (down["type"], down["severity"], down["number"], down["firing"]) == ("Down", "P1", 2, 1)
+    assert (down["acknowledged"], down["resolved"]) == (1, 1)
+    assert down["mean_time_to_resolve"] == pytest.approx(100, abs=5)
+    assert (slow["number"], slow["mean_time_to_resolve"]) == (1, None)
+
+
+def test_a_registered_receiver_s_route_may_name_what_is_configured() -> None:
+    heard: list[Notification] = []
+    quiet: list[Notification] = []
+    with AlertManager.from_config(PEOPLE) as alerts:
+        alerts.register_receiver("quiet", quiet.append, mute_times=["always"], **AT_ONCE)
+        alerts.register_receiver("you", heard.append, escalation="wake", **AT_ONCE)
+        with pytest.raises(ConfigError, match="sometimes"):
+            alerts.register_receiver("they", print, mute_times=["sometimes"])
+        with pytest.raises(ConfigError, match="page"):
+            alerts.register_receiver("they", print, escalation="page")
+        print_ = alerts.send_alert("high", "test", "Down")
+        until(lambda: len(heard) == 1)
+        explained = alerts.explain(print_)
+        assert explained is not None
+        assert {r["receiver"]: r["told"] for r in explained["receivers"]}["quiet"] is False
+        until(lambda: "step" in str(alerts.incident(1)["timeline"]))
+        with pytest.raises(ConfigError, match="always"):
+            alerts.reload({**PEOPLE, "intervals": {}})
+        alerts.reload(PEOPLE)
+    assert quiet == []
+
+
 def test_many_threads_may_send() -> None:
     with AlertManager.from_config({}) as alerts:
 
@@ -451,6 +602,20 @@ def test_what_ended_is_forgotten_after_its_retention(tmp_path: Path) -> None:
     with AlertManager.from_config(settings) as alerts:
         until(lambda: len(alerts.get_recent_alerts(5)) == 1)
         assert [alert.name for alert in alerts.get_recent_alerts(5)] == ["New"]
+
+
+def test_a_short_retention_is_honoured_while_running_and_after_a_reload() -> None:
+    long, short = ({"store": {"retention": kept}} for kept in ("1h", "1s"))
+    with AlertManager.from_config(long) as alerts:
+        alerts.resolve(alerts.send_alert("high", "test", "Old"))
+        alerts.send_alert("high", "test", "New")
+        time.sleep(1.2)
+        assert len(alerts.get_recent_alerts(5)) == 2
+        alerts.reload(short)
+        until(lambda: [alert.name for alert in alerts.get_recent_alerts(5)] == ["New"])
+        alerts.resolve(alerts.send_alert("high", "test", "Newer"))
+        alerts.send_alert("high", "test", "Newest")
+        until(lambda: [alert.name for alert in alerts.get_recent_alerts(5)] == ["Newest", "New"])
 
 
 @pytest.mark.parametrize("number", range(2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -122,7 +122,7 @@ class Live:
         route = RouteSettings.model_validate({"receivers": ["ops"], "group_wait": "0s"})
         self.alerts = AlertManager([route], {"ops": True}, told_since=0)
         self.pipeline = Pipeline(
-            config.flows, config.networks, config_decode(config), self.alerts, sources=config.sources
+            config.flows, config.networks, config.read_again, self.alerts, sources=config.sources
         )
         wanted: dict[str, set[EventSource]] = {}
         for place, sources in config.sources.items():
@@ -204,10 +204,6 @@ class Live:
             firing,
             due,
         )
-
-
-def config_decode(config: Config) -> Callable[[str, StoredLog], Event | None]:
-    return config.read_again
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,12 @@ BEFORE, MORE = 60, 20
 WITHIN = 10.0
 """Seconds for all the first blocks, and for each of the others."""
 
-OFTEN = {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05, "LONGEST_PAUSE_LIMITED": 0.2, "REFUSED_PAUSE": 0.1}
+OFTEN: dict[str, Any] = {
+    "FIRST_PAUSE": 0.01,
+    "LONGEST_PAUSE": 0.05,
+    "LONGEST_PAUSE_LIMITED": 0.2,
+    "REFUSED_PAUSE": 0.1,
+}
 """Pauses of an endpoint that failed: so short that it is asked again and again, and spoils more."""
 
 MOST_LINES = 30

@@ -91,6 +91,7 @@ def test_a_good_configuration_is_fine(config: Path) -> None:
         "receivers": 1,
         "routes": 1,
         "endpoints": [],
+        "reached": [],
         "gaps": [],
         "warnings": [],
     }
@@ -298,6 +299,23 @@ def test_a_dead_endpoint_fails_the_online_check_without_its_url(
     assert told["ok"] is False
     assert ["cannot connect" in e["problem"] for e in told["endpoints"]] == [True, True]
     assert "5ecret" not in result.stdout + result.stderr
+
+
+def test_check_online_says_why_a_receiver_cannot_be_reached(config: Path) -> None:
+    hooks = {
+        "private": (f"http://127.0.0.1:{free_port()}/5ecret", False),
+        "closed": (f"http://127.0.0.1:{free_port()}/5ecret", True),
+    }
+    for name, (url, allowed) in hooks.items():
+        text = f'[receivers.{name}]\nprovider = "webhook"\nurl = "{url}"\nallow_private = {str(allowed).lower()}\n'
+        config.write_text(config.read_text().replace("[[routes]]", f"{text}[[routes]]"))
+    config.write_text(config.read_text().replace('["ops"]', '["ops", "private", "closed"]'))
+    result = call("check", "--online", "--json", config=config)
+    assert result.exit_code == FAILED
+    problems = {one["receiver"]: one["problem"] for one in json.loads(result.stdout)["reached"]}
+    assert "set allow_private = true" in problems["private"]
+    assert problems["closed"] == "the receiver cannot be reached: the connection was refused"
+    assert "5ecret" not in result.output
 
 
 # --- init, completion, help ---------------------------------------------------------------------------

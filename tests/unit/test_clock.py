@@ -78,3 +78,13 @@ def test_a_clock_that_was_set_back_is_waited_for_and_never_goes_back(back: float
         assert host.clock() > before
         before = host.clock()
     assert host.clock() == pytest.approx(host.wall, abs=0.001)
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+def test_how_long_something_lasts_is_the_same_whatever_is_followed(jump: float) -> None:
+    host = Host()
+    host.clock.judge(True)
+    before = host.clock.unadjusted()
+    host.wall += jump
+    host.pass_(20)
+    assert host.clock.unadjusted() - before == pytest.approx(20, abs=0.001)

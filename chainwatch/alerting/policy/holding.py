@@ -105,9 +105,8 @@ def silenced(one: Candidate, known: Known) -> Held | None:
     """Somebody has silenced it."""
     for silence, matchers in known.silences:
         if is_on(silence, known) and matching.takes(matchers, one.labels):
-            return Held(
-                "silenced", f"by silence {silence.id} of {silence.author}: {silence.comment}".rstrip(": ")
-            )
+            detail = f"by silence {silence.id} of {silence.author}: {silence.comment}".rstrip(": ")
+            return Held("silenced", detail, silence.id)
     return None
 
 

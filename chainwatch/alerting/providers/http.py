@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
-from collections.abc import Mapping
+import ssl
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -81,6 +83,17 @@ async def post(
         raise _explained(who, error) from None
 
 
+async def reach(session: aiohttp.ClientSession, url: str, *, who: str, within: float) -> None:
+    """Return once the server of ``url`` has answered anything to HEAD, which changes nothing there. Raises as ``post``."""
+    try:
+        async with session.head(url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=within)):
+            return
+    except TimeoutError:
+        raise DeliveryError(f"{who} did not answer within {within:g} seconds") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise _explained(who, error) from None
+
+
 async def _read(answer: aiohttp.ClientResponse, within: float) -> bytes:
     """The body as far as it comes; the status has been said, so a rest that is cut off or late is no matter."""
     body = bytearray()
@@ -93,21 +106,47 @@ async def _read(answer: aiohttp.ClientResponse, within: float) -> bytes:
 
 def _explained(who: str, error: Exception) -> DeliveryError:
     """A connection's error without the URL and the addresses that its own text may hold."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, PrivateAddress):
-            return DeliveryError(
-                f"{who}'s address is loopback, private or otherwise not public; "
-                "set allow_private = true if that is meant",
-                permanent=True,
-                refused=True,
-            )
-        cause = cause.__cause__ or cause.__context__
+    if any(isinstance(cause, PrivateAddress) for cause in _causes(error)):
+        return DeliveryError(
+            f"{who}'s address is loopback, private or otherwise not public; "
+            "set allow_private = true if that is meant",
+            permanent=True,
+            refused=True,
+        )
     return DeliveryError(
-        f"{who} cannot be reached: {type(error).__name__}",
+        f"{who} cannot be reached: {reason(error)}",
         permanent=isinstance(error, ValueError),
         refused=isinstance(error, aiohttp.ClientConnectorError | ValueError),
     )
+
+
+def reason(error: BaseException) -> str:
+    """Why there is no answer, in words that hold no host and no address (S9)."""
+    chain = list(_causes(error))
+    for kinds, words in _REASONS:
+        if any(isinstance(one, kinds) for one in chain):
+            return words
+    numbers = [one.errno for one in chain if isinstance(one, OSError) and one.errno]
+    return os.strerror(numbers[-1]).lower() if numbers else type(error).__name__
+
+
+_REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (aiohttp.ClientConnectorDNSError, "its name cannot be looked up"),
+    ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "its certificate is not valid"),
+    ((aiohttp.ClientConnectorSSLError, ssl.SSLError), "TLS failed: is it https?"),
+    (ConnectionRefusedError, "the connection was refused"),
+    ((aiohttp.ServerDisconnectedError, ConnectionResetError), "it closed the connection without an answer"),
+    (aiohttp.ClientResponseError, "its answer is not HTTP"),
+)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        inner = getattr(error, "os_error", None)
+        if isinstance(inner, BaseException) and inner is not error:
+            yield inner
+        error = error.__cause__ or error.__context__
 
 
 def is_public(address: str) -> bool:

@@ -79,6 +79,11 @@ def explanation(view: Mapping[str, Any], as_json: bool) -> None:
                 for name, n in sent
             ),
         )
+    if view["escalation"]:
+        table(
+            ("escalation", "time", "what"),
+            ((one["kind"], time_of(one["at"]), one["text"]) for one in view["escalation"]),
+        )
     history(view["history"], as_json=False)
 
 

@@ -44,9 +44,13 @@ def audit(found: Audit, repaired: bool, as_json: bool) -> None:
 
 
 def check(
-    plan: Plan, endpoints: Sequence[dict[str, Any]], gaps: Sequence[dict[str, Any]], as_json: bool
+    plan: Plan,
+    endpoints: Sequence[dict[str, Any]],
+    receivers: Sequence[dict[str, Any]],
+    gaps: Sequence[dict[str, Any]],
+    as_json: bool,
 ) -> None:
-    """That the configuration is fine, how each endpoint answered where they were asked, and when nobody is on call."""
+    """That the configuration is fine, how endpoints and receivers answered, and when nobody is on call."""
     settings = plan.settings
     summary = {
         "networks": len(settings.networks),
@@ -58,9 +62,10 @@ def check(
     if as_json:
         print_json(
             {
-                "ok": all(e["ok"] for e in endpoints),
+                "ok": all(one["ok"] for one in (*endpoints, *receivers)),
                 **summary,
                 "endpoints": list(endpoints),
+                "reached": list(receivers),
                 "gaps": list(gaps),
                 "warnings": list(plan.warnings),
             }
@@ -78,6 +83,11 @@ def check(
                 (e["endpoint"], e["ok"], e["chain_id"], e["head"], e["log_range"], e["problem"])
                 for e in endpoints
             ),
+        )
+    if receivers:
+        table(
+            ("receiver", "ok", "provider", "problem"),
+            ((r["receiver"], r["ok"], r["provider"], r["problem"]) for r in receivers),
         )
     for gap in gaps:
         click.echo(

@@ -128,7 +128,7 @@ class ScriptedProvider:
 
     allow_private = True
 
-    def __init__(self, script: Sequence[DeliveryError | None] = (), concurrency: int = 4) -> None:
+    def __init__(self, script: Sequence[BaseException | None] = (), concurrency: int = 4) -> None:
         self.concurrency = concurrency
         self.script = list(script)
         self.usual: DeliveryError | None = None

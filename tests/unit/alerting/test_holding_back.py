@@ -13,7 +13,16 @@ from chainwatch.alerting.notification import load
 from chainwatch.alerting.policies import Policies
 from chainwatch.config import RouteSettings, from_dict
 from chainwatch.model import Signal
-from chainwatch.store import acknowledgements, alert_groups, alerts, history, incidents, outbox, silences
+from chainwatch.store import (
+    acknowledgements,
+    alert_groups,
+    alerts,
+    history,
+    holds,
+    incidents,
+    outbox,
+    silences,
+)
 from chainwatch.store.acknowledgements import Acknowledgement
 from chainwatch.store.history import Transition
 from chainwatch.store.silences import Silence
@@ -147,6 +156,27 @@ def test_a_warning_is_raised_before_a_silence_ends_that_hides_something(connecti
     m.flush(connection, NOW + 101)
     (warning,) = alerts.list_alerts(connection, name="SilenceExpiring")
     assert (warning.state, warning.reason) == ("resolved", "silence ended")
+
+
+def test_a_silence_is_not_taken_for_another_that_its_text_names(connection: sa.Connection) -> None:
+    m = manager(route(group_by=["alertname"]))
+    other = silence(connection, 0, 100, match={"alertname": ["Nothing"]}, warn_before=30.0)
+    named = Silence(
+        {"alertname": ["TransferOverdue"]},
+        NOW,
+        NOW + 200,
+        f"x: by silence {other} of",
+        f"by silence {other} %",
+        NOW,
+    )
+    mine = silences.add(connection, named)
+    m.apply(connection, [fires()], NOW)
+    m.flush(connection, NOW + 75)
+    assert (holds.hides_something(connection, mine), holds.hides_something(connection, other)) == (
+        True,
+        False,
+    )
+    assert alerts.list_alerts(connection, name="SilenceExpiring") == []
 
 
 # --- inhibition -----------------------------------------------------------------------------------------
@@ -498,6 +528,29 @@ def test_what_is_over_the_rate_limit_comes_as_one_summary_and_its_ends_too(conne
     m.apply(connection, [ends(f"{n}", flow="f") for n in range(6)], NOW + 100)
     m.flush(connection, NOW + 200)
     assert sorted(len(one) for one in told(connection)[3:]) == [1, 1, 4]
+
+
+def test_a_summary_of_what_is_over_already_is_one_that_says_both(connection: sa.Connection) -> None:
+    m = manager(route(group_by=["..."]), receiver={"rate_limit": {"P1": 1}})
+    m.apply(connection, [fires(f"{n}", flow="f") for n in range(4)], NOW)
+    m.apply(connection, [ends("2", until=T0 + 20, flow="f"), ends("3", until=T0 + 20, flow="f")], NOW + 20)
+    m.flush(connection, NOW + 60)
+    assert told(connection) == [
+        [("firing", "0")],
+        [("firing", "1"), ("firing", "2"), ("resolved", "2"), ("firing", "3"), ("resolved", "3")],
+    ]
+    summary = load(connection, outbox.list_notifications(connection)[0])
+    assert (summary.kind, summary.status) == ("limited", "firing")
+    assert [alert.is_over for alert in summary.alerts] == [False, True, False, True, False]
+
+
+def test_a_summary_of_a_condition_that_came_twice_is_one_too(connection: sa.Connection) -> None:
+    m = manager(route(group_by=["..."]), receiver={"rate_limit": {"P1": 1}})
+    m.apply(connection, [fires("0", flow="f"), fires("1", flow="f")], NOW)
+    m.apply(connection, [ends("1", until=T0 + 20, flow="f")], NOW + 20)
+    m.apply(connection, [fires("1", at=T0 + 30, flow="f")], NOW + 30)
+    m.flush(connection, NOW + 60)
+    assert told(connection) == [[("firing", "0")], [("firing", "1"), ("resolved", "1"), ("firing", "1")]]
 
 
 # --- lifecycle ------------------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ def test_an_acknowledgement_stops_the_steps_and_a_lapse_begins_them_anew(connect
     assert engine.advance(connection, NOW + 360) == NOW + 660
     assert told(connection) == [("ops", (1,))] * 2
     assert timeline(connection)[2:4] == [
-        "stopped: everything is acknowledged, silenced or over",
+        "stopped: step 2 and what follows are not taken: acknowledged by anna",
         "started: escalation night, from the beginning",
     ]
 

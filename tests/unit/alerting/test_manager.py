@@ -92,12 +92,19 @@ def test_a_group_that_fires_again_soon_keeps_its_ticks(connection: sa.Connection
     assert told(connection) == [[("firing", "0x01")]]
 
 
+@pytest.mark.parametrize("at_once", [True, False])
 def test_an_alert_that_came_and_went_unseen_is_told_if_it_would_have_been_s2(
-    connection: sa.Connection,
+    connection: sa.Connection, at_once: bool
 ) -> None:
+    """In one batch of the blocks that were missed, or in two."""
     manager = _manager(route(group_wait="5s"))
-    manager.apply(connection, [ends("long", until=T0 + 60), ends("short", until=T0 + 4)], NOW)
-    manager.flush(connection, NOW + 5)
+    later = NOW + 100
+    if at_once:
+        manager.apply(connection, [ends("long", until=T0 + 60), ends("short", until=T0 + 4)], later)
+    else:
+        manager.apply(connection, [fires("long"), fires("short")], later)
+        manager.apply(connection, [ends("long", until=T0 + 60), ends("short", until=T0 + 4)], later + 1)
+    manager.flush(connection, later + 5)
     assert told(connection) == [[("firing", "long"), ("resolved", "long")]]
 
 

@@ -1,8 +1,10 @@
 """When deliveries are tried again, from tables."""
 
+import itertools
+
 import pytest
 
-from chainwatch.alerting.retry import OPENS_AFTER, Breaker, backoff, is_hopeless
+from chainwatch.alerting.retry import FIRST_PROBE, OPENS_AFTER, Breaker, backoff, is_hopeless
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_an_open_breaker_permits_nothing_and_then_one_probe_at_a_time() -> None:
     assert breaker.permits(1, 4, breaker.probe_at) == 0
 
 
-def test_probes_come_ever_more_seldom_but_at_least_once_a_minute() -> None:
+def test_probes_come_ever_more_seldom_but_every_ten_seconds_at_least() -> None:
     breaker, pauses = _failed(OPENS_AFTER), []
     now = 100.0
     for _ in range(6):
@@ -82,7 +84,32 @@ def test_probes_come_ever_more_seldom_but_at_least_once_a_minute() -> None:
         pauses.append(breaker.probe_at - now)
         now = breaker.probe_at
         breaker.failed(now)
-    assert pauses == pytest.approx([0.8, 2.4, 7.2, 21.6, 60, 60])
+    assert pauses == pytest.approx([0.8, 2.4, 7.2, 10, 10, 10])
+
+
+@pytest.mark.parametrize(
+    ("down_for", "pause"), [(250.0, 10.0), (301.0, 30.0), (3_500.0, 30.0), (3_601.0, 60.0), (1e6, 60.0)]
+)
+def test_the_longer_a_receiver_is_down_the_more_seldom_it_is_tried(down_for: float, pause: float) -> None:
+    breaker, now = _failed(OPENS_AFTER), 100.0
+    while now < 100.0 + down_for:
+        assert breaker.probe_at is not None
+        before, now = now, breaker.probe_at
+        breaker.failed(now)
+    assert breaker.probe_at is not None
+    assert breaker.probe_at - now == pytest.approx(pause)
+    assert now - before <= pause
+
+
+def test_a_receiver_that_hangs_is_probed_as_often_as_one_that_refuses() -> None:
+    breaker, begun, starts = _failed(OPENS_AFTER), 0.0, []
+    for _ in range(8):
+        assert breaker.probe_at is not None
+        begun = breaker.probe_at
+        starts.append(begun)
+        breaker.failed(begun + 9.5, begun)
+    pauses = [after - before for before, after in itertools.pairwise(starts)]
+    assert max(pauses) == pytest.approx(9.5 + FIRST_PROBE)
 
 
 def test_attempts_that_set_out_before_it_opened_do_not_put_the_probe_off() -> None:

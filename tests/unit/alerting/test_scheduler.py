@@ -23,6 +23,7 @@ class Table:
         self.handed: list[Deadline] = []
         self.calls = 0
         self.failures = 0
+        self.failure: BaseException = RuntimeError("the database is away")
         self.during_load: Callable[[], None] = lambda: None
 
     async def load(self, after: Position, until: int, limit: int) -> Sequence[Deadline]:
@@ -38,7 +39,7 @@ class Table:
         self.calls += 1
         if self.failures:
             self.failures -= 1
-            raise RuntimeError("the database is away")
+            raise self.failure
         self.handed += deadlines
 
 
@@ -186,3 +187,14 @@ async def test_a_deadline_is_handed_over_again_only_when_it_was_armed_again(
     scheduler.added([deadline])
     await eventually(lambda: len(table.handed) > 1)
     assert table.handed == [deadline, deadline]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(1), MemoryError()])
+async def test_no_error_of_any_class_ends_the_handing_over(
+    table: Table, scheduler: Kept, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(supervise, "FIRST_PAUSE", 0.01)
+    table.rows = [_due_in(-5)]
+    table.failures, table.failure = 1, error
+    await scheduler.start()
+    await eventually(lambda: table.handed == table.rows)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chainwatch.chain import errors
+from chainwatch.chain import errors, rpc
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.transport import BATCH
 from chainwatch.chain.wire import Call, LogFilter
@@ -242,3 +242,16 @@ async def test_logs_by_hash_are_only_believed_with_a_proof_that_the_block_is_the
 
     with pytest.raises(errors.NotThere):
         await endpoint(without_block).logs_of(WANTED, [header])
+
+
+async def test_one_odd_limit_does_not_make_every_page_small_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = FakeChain()
+    chain.mine(count=8)
+    node = endpoint(error(-32005, "block range is limited to 1"), from_chain(chain))
+    with pytest.raises(errors.RangeTooWide):
+        await node.logs(WANTED, 1, 8)
+    with pytest.raises(errors.RangeTooWide, match="over the known limit"):
+        await node.logs(WANTED, 1, 2)
+    monkeypatch.setattr(rpc, "RANGES_AGAIN", 0.0)
+    assert await node.logs(WANTED, 1, 2) == []
+    assert await node.logs(WANTED, 1, 4) == []

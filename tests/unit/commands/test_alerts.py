@@ -180,8 +180,35 @@ def test_explain_names_the_silence_that_holds_an_alert_back(world: World) -> Non
     world.raise_alert("NetworkLagging", "P2")
     view = world.read("alerts", "explain", "1")
     told = {one["receiver"]: one["why"] for one in view["receivers"]}
-    assert told["pager"] == "silenced: by silence 1 of ann: upgrade"
+    assert told["pager"].startswith("silenced: by silence 1 of ann: upgrade, for ")
     assert [one["kind"] for one in view["history"]] == ["firing", "held"]
+
+
+def test_explain_tells_of_a_hold_that_is_over_what_it_was_and_how_long_it_lasted(world: World) -> None:
+    world.run("silences", "add", "severity=P2", "--by", "ann", "--comment", "upgrade")
+    world.raise_alert("NetworkLagging", "P2")
+    world.run("silences", "expire", "1")
+    world.flush(later=600)
+    (pager,) = [r for r in world.read("alerts", "explain", "1")["receivers"] if r["receiver"] == "pager"]
+    assert pager["why"].startswith(
+        "it is in the queue; before that it was held back: silenced: by silence 1 of ann"
+    )
+    assert pager["why"].endswith("for 10m")
+    (hold,) = pager["held"]
+    assert hold["why"] == "silenced"
+    assert hold["until"] - hold["since"] == pytest.approx(600, abs=5)
+
+
+def test_explain_tells_why_what_was_over_too_soon_was_told_to_nobody(world: World) -> None:
+    world.run("silences", "add", "severity=P2", "--by", "ann", "--comment", "upgrade")
+    world.raise_alert("NetworkLagging", "P2")
+    world.run("alerts", "resolve", "1")
+    world.flush(later=300)
+    (pager,) = [r for r in world.read("alerts", "explain", "1")["receivers"] if r["receiver"] == "pager"]
+    assert pager["told"] is False
+    assert pager["why"].startswith(
+        "it was over before it could be told: silenced: by silence 1 of ann: upgrade"
+    )
 
 
 def test_explain_names_the_rate_limit_that_holds_an_alert_back_and_then_the_summary(world: World) -> None:

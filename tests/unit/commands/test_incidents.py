@@ -154,6 +154,13 @@ def test_a_duration_given_for_a_time_to_come_counts_from_now(
     assert listed["until"] == pytest.approx(now + hours * 3600, abs=60)
 
 
+def test_who_is_on_call_is_shown_before_there_is_a_database(shell: Shell) -> None:
+    assert shell.json("oncall", "now", "primary")[0]["person"] in ("anna", "ben")
+    assert "overrides" in shell.run("oncall", "now").stderr
+    assert shell.run("oncall", "next").exit_code == 0
+    assert not Path(shell.environ["STORE"].removeprefix("sqlite:///")).exists()
+
+
 def test_an_override_puts_another_on_call_until_it_is_taken_back(shell: Shell, database: Database) -> None:
     added = shell.run("oncall", "override", "add", "primary", "ben", "--for", "8h", "--author", "anna")
     assert added.output == "override 1: ben is on call by primary\n"
@@ -280,6 +287,18 @@ def test_explain_tells_which_step_told_a_receiver_that_no_route_names(
     assert found["phone"]["why"] == "escalation, step 1: oncall:primary (anna): it is in the queue"
     assert [n["says"] for n in found["phone"]["notifications"]] == ["firing"]
     assert "step 1: nobody has acknowledged this" in found["phone"]["notifications"][0]["note"]
+
+
+def test_explain_tells_which_steps_were_not_taken_and_why(shell: Shell, database: Database) -> None:
+    manager = shell.manager()
+    with database.transaction() as connection:
+        manager.apply(connection, [signal("0x01")], T0)
+    assert shell.run("alerts", "ack", "1", "--by", "anna").exit_code == 0
+    with database.transaction() as connection:
+        manager.flush(connection, T0 + 300)
+    said = [(one["kind"], one["text"]) for one in shell.json("alerts", "explain", "1")["escalation"]]
+    assert said[1:] == [("stopped", "step 1 and what follows are not taken: acknowledged by anna")]
+    assert "step 1 and what follows are not taken" in shell.run("alerts", "explain", "1").output
 
 
 # --- receivers --------------------------------------------------------------------------------------------

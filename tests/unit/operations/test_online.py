@@ -41,7 +41,7 @@ def plan(chain: DemoChain, tmp_path: Any, *urls: str, chain_id: int = CHAIN_ID) 
 
 async def test_each_endpoint_tells_its_chain_head_and_range(chain: DemoChain, tmp_path: Any) -> None:
     await chain.mine(3)
-    found = await online.check(plan(chain, tmp_path, chain.http_url, chain.ws_url))
+    found = await online.check_endpoints(plan(chain, tmp_path, chain.http_url, chain.ws_url))
     for index, endpoint in enumerate(found):
         name = endpoint.pop("endpoint")
         assert name == f"alpha[{index}] {chain.http_url.removeprefix('http://')}"
@@ -58,7 +58,7 @@ async def test_each_endpoint_tells_its_chain_head_and_range(chain: DemoChain, tm
 
 async def test_an_endpoint_of_another_chain_tells_which(chain: DemoChain, tmp_path: Any) -> None:
     for url in (chain.http_url, chain.ws_url):
-        (found,) = await online.check(plan(chain, tmp_path, url, chain_id=5))
+        (found,) = await online.check_endpoints(plan(chain, tmp_path, url, chain_id=5))
         assert (found["ok"], found["chain_id"], found["head"]) == (False, CHAIN_ID, None)
         assert found["problem"] == f"serves chain {CHAIN_ID}, but chain_id 5 is configured: refused"
 
@@ -68,7 +68,7 @@ async def test_a_dead_endpoint_is_told_beside_a_good_one_and_without_its_url(
 ) -> None:  # S8, S9
     dead = free_port()
     urls = (chain.http_url, f"http://127.0.0.1:{dead}/{SECRET}", f"ws://127.0.0.1:{dead}/{SECRET}")
-    good, *bad = await online.check(plan(chain, tmp_path, *urls))
+    good, *bad = await online.check_endpoints(plan(chain, tmp_path, *urls))
     assert good["ok"]
     for index, endpoint in enumerate(bad, start=1):
         assert endpoint["endpoint"] == f"alpha[{index}] 127.0.0.1:{dead}"
@@ -90,7 +90,7 @@ async def test_the_range_is_halved_until_the_endpoint_takes_it(
         return await logs(self, wanted, first, last)
 
     monkeypatch.setattr(Endpoint, "logs", limited)
-    (found,) = await online.check(plan(chain, tmp_path, chain.http_url))
+    (found,) = await online.check_endpoints(plan(chain, tmp_path, chain.http_url))
     assert found["log_range"] == asked[-1] <= 4
     assert found["ok"]
 
@@ -102,6 +102,6 @@ async def test_an_endpoint_that_takes_no_range_at_all_fails(
         raise RangeTooWide(self.name, "no logs here")
 
     monkeypatch.setattr(Endpoint, "logs", never)
-    (found,) = await online.check(plan(chain, tmp_path, chain.http_url))
+    (found,) = await online.check_endpoints(plan(chain, tmp_path, chain.http_url))
     assert (found["ok"], found["problem"]) == (False, "no logs here")
     assert found["head"] == chain.head.number

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from pydantic import SecretStr
 
 from chainwatch.app import Monitor
 from chainwatch.chain.errors import ChainError
@@ -21,6 +22,7 @@ from chainwatch.plan import Plan, make_plan
 from chainwatch.store import alerts, blocks, transfers
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
+from tests.fakenode import FakeChain, FakeNode
 
 
 class Watched(NamedTuple):
@@ -138,3 +140,40 @@ async def test_a_network_that_was_never_read_is_refused(watched: Watched, tmp_pa
         pytest.raises(StoreError, match="read are the blocks none"),
     ):
         await rewind(watched.plan, fresh, "alpha", 0)
+
+
+@asynccontextmanager
+async def reset(watched: Watched) -> AsyncIterator[Watched]:
+    """Another chain stands in the place of the one that was read."""
+    chain = FakeChain(chain_id=900_001, start=2_000_000_000)
+    chain.mine(count=3)
+    async with FakeNode(chain) as node:
+        alpha = watched.plan.settings.networks["alpha"]
+        networks = {"alpha": alpha.model_copy(update={"rpc": [SecretStr(node.http_url)]})}
+        settings = watched.plan.settings.model_copy(update={"networks": networks})
+        yield watched._replace(plan=replace(watched.plan, settings=settings))
+
+
+@pytest.mark.parametrize(("first", "back_to"), [(0, 0), (3, 1)])
+async def test_a_chain_that_was_reset_is_taken_up_from_before_what_was_read(
+    watched: Watched, first: int, back_to: int
+) -> None:
+    with watched.database.transaction() as connection:
+        blocks.begin_at(connection, "alpha", first, 1)
+    async with reset(watched) as again:
+        header = await rewind(again.plan, again.database, "alpha", back_to)
+        assert header.timestamp >= 2_000_000_000
+        assert again.last == back_to
+        assert again.statuses == {}
+        with again.database.reading() as connection:
+            checkpoint = blocks.checkpoints(connection)["alpha"]
+            assert checkpoint.first_block == min(first, back_to + 1)
+            assert [h.hash for h in blocks.window(connection, "alpha")] == [header.hash]
+
+
+async def test_what_was_read_is_not_forgotten_by_a_slip_while_its_chain_stands(watched: Watched) -> None:
+    with watched.database.transaction() as connection:
+        blocks.begin_at(connection, "alpha", 3, 1)
+    with pytest.raises(StoreError, match="block 1 of alpha was not read"):
+        await rewind(watched.plan, watched.database, "alpha", 1)
+    assert watched.statuses == {"complete": 1}

@@ -138,6 +138,39 @@ async def test_a_job_that_raises_is_undone_alone(database: Database) -> None:
     assert await all_numbers(database) == [1, 3]
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "together"])
+@pytest.mark.parametrize(
+    "error", [StopIteration(), SystemExit(1), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()]
+)
+async def test_a_job_may_raise_anything_and_the_next_is_done(
+    sqlite: Database, error: BaseException, together: bool
+) -> None:  # S8
+    def fail(_connection: sa.Connection) -> None:
+        raise error
+
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_connection: sa.Connection) -> None:
+        begun.set()
+        go_on.wait(5)
+
+    if together:
+        holding = sqlite.hand_over(hold)
+        begun.wait(5)
+    writes = [asyncio.create_task(sqlite.write(job)) for job in (putting(1), fail, putting(2))]
+    await asyncio.sleep(0)
+    go_on.set()
+    async with asyncio.timeout(5):
+        done = await asyncio.gather(*writes, return_exceptions=True)
+        with pytest.raises(RuntimeError, match=type(error).__name__):
+            await sqlite.read(fail)
+    if together:
+        holding.result()
+    assert isinstance(done[1], RuntimeError)
+    assert type(error).__name__ in str(done[1])
+    assert await all_numbers(sqlite) == [1, 2]
+
+
 async def test_a_job_that_breaks_a_constraint_is_undone_alone(database: Database) -> None:
     """S8: one bad statement must not hold up the batches of all networks."""
 

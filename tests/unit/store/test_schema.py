@@ -13,7 +13,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from chainwatch.alerting import submission
-from chainwatch.store import alerts, expiries, history, schema
+from chainwatch.alerting.policy import routing
+from chainwatch.store import alert_groups, alerts, expiries, history, holds, incidents, schema
 from chainwatch.store.database import Database
 from chainwatch.store.errors import NewerSchema, OlderSchema, StoreError
 
@@ -98,6 +99,41 @@ def test_firing_alerts_with_long_labels_are_found_by_what_is_left_of_them_from_v
         alert = alerts.newest(connection, [same.fingerprint])[same.fingerprint]
         assert (alert.id, alert.labels, alert.annotations) == (1, same.labels, {"transfer_whole": key})
         assert list(expiries.find(connection, [same.fingerprint])) == [same.fingerprint]
+
+
+def test_an_older_database_keeps_its_groups_and_silences_with_keys_that_fit(database_url: str) -> None:
+    """A long key of an SQLite database is what the same group has from now on; PostgreSQL took none."""
+    engine = sa.create_engine(_driver_url(database_url))
+    labels = {"alertname": "X", "more": "é" * (2000 if engine.dialect.name == "sqlite" else 200)}
+    pairs = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    key = f"{{}}/{{}}:{{{pairs}}}"
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+        for statement in (
+            "INSERT INTO alert_groups VALUES (1, :key, 'ops', '{}', '{}', 1.0, NULL, NULL)",
+            "INSERT INTO incidents VALUES (1, :key, '{}', '{}', 1.0, NULL)",
+            "INSERT INTO notifications (receiver, key, payload, status, attempts, next_attempt_at, created_at, queued_at, "
+            "idempotency_key) VALUES ('ops', :key, '', 'pending', 0, 1.0, 1.0, 1.0, 'i')",
+        ):
+            connection.execute(sa.text(statement), {"key": key})
+        connection.execute(
+            sa.text(
+                "INSERT INTO alert_holds VALUES (1, 7, 'silenced', 'by silence 12 of ann: by silence 3 of', 1.0)"
+            )
+        )
+        connection.execute(
+            sa.text("INSERT INTO alert_holds VALUES (1, 8, 'cooldown', 'by silence 12 of', 1.0)")
+        )
+    engine.dispose()
+
+    now = routing.group_key(routing.Route(key="{}", match=(), receivers=()), labels)
+    with closing(Database.open(database_url)) as database, database.reading() as connection:
+        assert alert_groups.find(connection, [now]).keys() == {(now, "ops")}
+        assert incidents.open_with(connection, [now]).keys() == {now}
+        assert connection.execute(sa.text("SELECT key FROM notifications")).scalars().all() == [now]
+        assert [holds.hides_something(connection, n) for n in (1, 3, 12)] == [False, False, True]
 
 
 def test_a_database_of_an_older_version_is_left_as_it_is_by_whoever_only_looks(database_url: str) -> None:

@@ -13,7 +13,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Make the table, which the next run fills, and take the oldest stored log for the end of what was deleted."""
+    """Make room for what the next run notes."""
     op.create_table(
         "watched_sets",
         sa.Column("network_id", sa.SmallInteger(), autoincrement=False, nullable=False),
@@ -45,22 +45,4 @@ def upgrade() -> None:
         ),
     )
     op.add_column("networks", sa.Column("pruned_timestamp", sa.BigInteger()))
-    connection = op.get_bind()
-    for row in connection.execute(sa.text("SELECT id, number, timestamp, first_block FROM networks")).all():
-        oldest = connection.execute(
-            sa.text(
-                "SELECT id, timestamp FROM logs WHERE id >= :first AND id < :end ORDER BY id LIMIT 1"
-            ),  # a log's id is its network's with 52 bits behind it, of which the block has the upper 32
-            {"first": row.id << 52, "end": (row.id + 1) << 52},
-        ).first()
-        block = row.number if oldest is None else ((oldest.id >> 20) & 0xFFFFFFFF) - 1
-        if block >= row.first_block:
-            connection.execute(
-                sa.text("UPDATE networks SET pruned_block = :block, pruned_timestamp = :at WHERE id = :id"),
-                {
-                    "block": block,
-                    "at": row.timestamp if oldest is None else oldest.timestamp - 1,
-                    "id": row.id,
-                },
-            )
     op.execute("DELETE FROM properties WHERE name = 'flows'")  # what took its place is made at the next start

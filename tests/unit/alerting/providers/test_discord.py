@@ -213,7 +213,7 @@ async def test_a_server_that_is_away_is_a_failed_delivery_that_names_no_secret_s
     await server.stop()
     with pytest.raises(DeliveryError) as caught:
         await _deliver(DiscordProvider(_settings(server.url, allow_private=True)))
-    assert str(caught.value) == "Discord cannot be reached: ClientConnectorError"
+    assert str(caught.value) == "Discord cannot be reached: the connection was refused"
 
 
 async def test_no_log_line_holds_the_token_s9(

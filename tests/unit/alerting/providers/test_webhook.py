@@ -125,6 +125,18 @@ async def test_an_answer_cut_off_after_its_status_means_taken(server: Receiver) 
         (Answer(500), "500 Internal Server Error", False, None),
         (Answer(503, headers={"Retry-After": "12"}), "503", False, 12.0),
         (Answer(429, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}), "429", False, 0.0),
+        (
+            Answer(
+                429,
+                headers={
+                    "Date": "Wed, 21 Oct 2015 07:27:48 GMT",
+                    "Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT",
+                },
+            ),
+            "429",
+            False,
+            12.0,
+        ),
         (Answer(429, headers={"Retry-After": "soon"}), "429", False, None),
         (Answer(408), "408", False, None),
         (Answer(404), "404 Not Found", True, None),
@@ -152,7 +164,7 @@ async def test_a_server_that_is_away_is_a_failed_delivery_that_names_no_secret_s
     await server.stop()
     with pytest.raises(DeliveryError) as caught:
         await _deliver(_provider(f"{server.url}/token"))
-    assert str(caught.value) == "the webhook cannot be reached: ClientConnectorError"
+    assert str(caught.value) == "the webhook cannot be reached: the connection was refused"
     assert caught.value.__cause__ is None
 
 

@@ -1,4 +1,4 @@
-"""Labels of alerts have at most 1,024 bytes: those that still fire are found by what is left of them.
+"""Labels of alerts have at most 1,024 bytes: those that still fire are found by what is left of them. Pauses of receivers.
 
 Revision ID: 0009
 """
@@ -21,7 +21,19 @@ _expiries = sa.table("alert_expiries", sa.column("fingerprint"))
 
 
 def upgrade() -> None:
-    """Cut the labels of firing alerts, whose ends come with labels that are cut."""
+    """Make the table of pauses, and cut the labels of firing alerts."""
+    op.create_table(
+        "receiver_pauses",
+        sa.Column("receiver", sa.Text, primary_key=True),
+        sa.Column("until", sa.Double, nullable=False),
+        sqlite_with_rowid=False,
+        comment="Before when nothing is tried for a receiver that is down or asked to be left alone.",
+    )
+    _cut_labels()
+
+
+def _cut_labels() -> None:
+    """The ends of these alerts come with labels that are cut."""
     connection = op.get_bind()
     long = sa.select(_alerts).where(
         _alerts.c.state != "resolved", sa.func.length(_alerts.c.labels) > LABEL_MAX // 4

@@ -1,0 +1,113 @@
+"""What a clock that was an hour ahead has stored is waited for no longer than it could have been told to wait."""
+
+import pytest
+import sqlalchemy as sa
+
+from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.policies import Patience, Policies
+from chainwatch.config import RouteSettings
+from chainwatch.model import Checkpoint, Header
+from chainwatch.store import acknowledgements as stored_acknowledgements
+from chainwatch.store import alert_groups, blocks, clamping, escalations, outbox
+from chainwatch.store.acknowledgements import Acknowledgement
+from chainwatch.store.escalations import Escalation
+from tests.unit.alerting.helpers import T0, ends, fires, route, told
+
+NOW = float(T0)
+WRONG = NOW + 3600
+
+
+def _manager(*routes: RouteSettings, policies: Policies | None = None) -> AlertManager:
+    return AlertManager(routes or (route(),), {"ops": True}, 0, policies)
+
+
+def test_a_group_that_was_to_be_told_in_an_hour_is_told_in_its_time(connection: sa.Connection) -> None:
+    manager = _manager(route(group_wait="5s"))
+    manager.apply(connection, [fires()], WRONG)
+    assert manager.reroute(connection, NOW) == NOW + 5
+    manager.flush(connection, NOW + 5)
+    assert told(connection) == [[("firing", "0x01")]]
+
+
+def test_a_group_that_was_told_later_than_now_tells_changes_after_its_interval(
+    connection: sa.Connection,
+) -> None:
+    manager = _manager(route(group_interval="15s"))
+    manager.apply(connection, [fires()], WRONG)
+    manager.reroute(connection, NOW)
+    manager.apply(connection, [ends(until=T0)], NOW + 1)
+    manager.flush(connection, NOW + 16)
+    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+
+
+def test_a_rate_limit_that_began_later_than_now_ends_in_a_minute(connection: sa.Connection) -> None:
+    policies = Policies(rate_limits={"ops": {"P1": 1}})
+    manager = _manager(route(group_by=["..."]), policies=policies)
+    manager.apply(connection, [fires("a"), fires("b")], WRONG)
+    manager.reroute(connection, NOW)
+    manager.flush(connection, NOW + 60)
+    manager.apply(connection, [fires("c")], NOW + 61)
+    assert [{t for _, t in message} for message in told(connection)] == [{"a"}, {"b"}, {"c"}]
+
+
+def test_an_attempt_in_an_hour_is_made_within_a_minute(connection: sa.Connection) -> None:
+    manager = _manager()
+    manager.apply(connection, [fires()], WRONG)
+    (queued,) = outbox.list_notifications(connection)
+    outbox.mark_failed(connection, queued.id, "down", WRONG + 10)
+    manager.reroute(connection, NOW)
+    (queued,) = outbox.list_notifications(connection)
+    assert queued.next_attempt_at <= NOW + 60
+    assert (queued.created_at, queued.queued_at) == (NOW, NOW)
+
+
+def test_a_condition_fires_within_its_patience(connection: sa.Connection) -> None:
+    policies = Policies(patience=(Patience(fires_after=30.0),), flapping_within=40.0)
+    manager = _manager(policies=policies)
+    manager.apply(connection, [fires()], WRONG)
+    manager.reroute(connection, NOW)
+    manager.flush(connection, NOW + 40)
+    assert told(connection) == [[("firing", "0x01")]]
+
+
+def test_an_escalation_goes_on_with_the_steps_that_it_had_before_it(connection: sa.Connection) -> None:
+    escalations.save(
+        connection,
+        [
+            Escalation(1, "{}", 0, 1, WRONG, WRONG + 300),
+            Escalation(2, "{}", 0, 1, NOW - 100, WRONG + 30, stopped_at=WRONG),
+            Escalation(3, "{}", 0, 1, NOW - 100, NOW + 7200),
+        ],
+    )
+    _manager().reroute(connection, NOW)
+    due = {e.incident_id: e.due_at for e in escalations.due(connection, NOW + 1e6, 10)}
+    assert due == {1: NOW + 300, 2: NOW + 30, 3: NOW + 7200}
+
+
+def test_a_reminder_counts_from_now_on(connection: sa.Connection) -> None:
+    stored_acknowledgements.save(connection, [Acknowledgement(1, "anna", WRONG, "", None, "P1", WRONG)])
+    clamping.past(connection, NOW)
+    (one,) = stored_acknowledgements.every(connection)
+    assert one.reminded_at == NOW
+
+
+def test_a_digest_comes_when_its_calendar_says(connection: sa.Connection) -> None:
+    manager = _manager(route(digest="daily 22:30 UTC"))
+    manager.apply(connection, [fires()], WRONG)
+    manager.reroute(connection, NOW)
+    assert (alert_groups.next_flush(connection) or 0) <= NOW + 1000
+
+
+@pytest.mark.parametrize(("seen_until", "after"), [(T0 + 3600, T0 - 30), (T0 + 20, T0 + 20)])
+def test_a_network_was_not_seen_past_now(connection: sa.Connection, seen_until: int, after: int) -> None:
+    header = Header(7, b"\x01" * 32, b"\x02" * 32, T0 - 30)
+    blocks.add_network(connection, 1, 10, Checkpoint("net", header, 0, 0, seen_until))
+    clamping.seen(connection, NOW)
+    assert blocks.checkpoints(connection)["net"].seen_until == after
+
+
+def test_a_clock_behind_the_blocks_takes_nothing_back(connection: sa.Connection) -> None:
+    header = Header(7, b"\x01" * 32, b"\x02" * 32, T0 + 3600)
+    blocks.add_network(connection, 1, 10, Checkpoint("net", header, 0, 0, T0 + 3700))
+    clamping.seen(connection, NOW)
+    assert blocks.checkpoints(connection)["net"].seen_until == T0 + 3700
