@@ -7,7 +7,7 @@ itself: one run of ``chainwatch check`` tells everything.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.checker.compiler import FlowError, compile_flow
 from chainwatch.checker.flow import Flow, StepPlace
 from chainwatch.config import Draft, Settings, read
-from chainwatch.config.errors import ConfigError, Problem
+from chainwatch.config.errors import ConfigError, Problem, problem_line
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.model import ANY_TOPIC, AbiEvent, Event, EventSource, FieldPath, StoredLog, UndecodedLog
 
@@ -31,6 +31,8 @@ class Plan:
     watches: Mapping[str, NetworkWatch]
     """What is watched on each network that has something to watch."""
     decoders: Mapping[str, ContractDecoder]
+    warnings: tuple[str, ...] = ()
+    """What the configuration holds that can match nothing by all that is known, with its lines."""
 
     def decode(self, network: str, log: StoredLog) -> Event | None:
         """A stored log as an event again; None when it does not decode or its contract is watched no more."""
@@ -68,9 +70,11 @@ def load_plan(path: Path, environ: Mapping[str, str]) -> Plan:
 def make_plan(draft: Draft) -> Plan:
     """Compile what ``draft`` holds. Raises ``ConfigError`` with every problem, those of the draft among them."""
     abis = _load_abis(draft.parts, draft.add)
-    flows = _compile_flows(draft.parts, abis, draft.add)
+    flows = _compile_flows(draft.parts, abis, draft.add, draft.warn)
     _check_events_of_broken_flows(draft, abis)
-    return _assemble(draft.settings(), flows, abis)
+    plan = _assemble(draft.settings(), flows, abis)
+    warnings = sorted(draft.warnings, key=lambda warning: warning.line)
+    return replace(plan, warnings=tuple(problem_line(draft.file, warning) for warning in warnings))
 
 
 def plan_again(settings: Settings) -> Plan:
@@ -81,7 +85,7 @@ def plan_again(settings: Settings) -> Plan:
         problems.append(Problem(path, 0, message, hint))
 
     abis = _load_abis(settings, add)
-    flows = _compile_flows(settings, abis, add)
+    flows = _compile_flows(settings, abis, add, lambda *_: None)
     if problems:
         raise ConfigError("the configuration", problems)
     return _assemble(settings, flows, abis)
@@ -112,7 +116,7 @@ def _load_abis(parts: Settings, add: _Add) -> dict[str, Abi]:
     return abis
 
 
-def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add) -> list[Flow]:
+def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _Add) -> list[Flow]:
     def event(contract: str, name: str) -> AbiEvent:
         try:
             return abis[contract].event(name)
@@ -129,7 +133,7 @@ def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add) -> list[
         if not contracts <= abis.keys():
             continue  # told already: an unknown contract, or an ABI that cannot be read
         try:
-            flows.append(compile_flow(flow, parts.networks, contract_networks, event))
+            flows.append(compile_flow(flow, parts.networks, contract_networks, event, warn))
         except FlowError as error:
             for problem in error.problems:
                 add(problem.path, problem.message, problem.hint)

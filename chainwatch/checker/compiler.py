@@ -5,6 +5,7 @@ Every mistake that the ABIs show is gathered, so that one run tells them all.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from chainwatch.checker.flow import (
 )
 from chainwatch.checker.path import Path, compile_path
 from chainwatch.checker.syntax import ConditionError
+from chainwatch.checker.terms import kind_of
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.model import AbiEvent, Event, FieldPath, to_hex
@@ -28,6 +30,10 @@ from chainwatch.spelling import did_you_mean, nearest
 
 EventLookup = Callable[[str, str], AbiEvent]
 """Contract and event (name or signature) to the ABI's event; raises ``LookupError`` with a message for a person."""
+
+
+Warn = Callable[[tuple[str | int, ...], str, str], None]
+"""Takes the path of keys to what is doubtful, what it is, and how to mend it."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +58,13 @@ def compile_flow(
     networks: Mapping[str, NetworkSettings],
     contract_networks: Callable[[str], Sequence[str]],
     event: EventLookup,
+    warn: Warn = lambda _path, _message, _hint: None,
 ) -> Flow:
     """Compile ``settings``; raises `FlowError` with all problems at once.
 
-    ``contract_networks`` gives the names of the networks that a contract is on.
+    ``contract_networks`` gives the names of the networks that a contract is on. ``warn`` takes what is doubtful.
     """
-    return _Compiler(settings, networks, contract_networks, event).flow()
+    return _Compiler(settings, networks, contract_networks, event, warn).flow()
 
 
 class _Compiler:
@@ -69,7 +76,9 @@ class _Compiler:
         networks: Mapping[str, NetworkSettings],
         contract_networks: Callable[[str], Sequence[str]],
         event: EventLookup,
+        warn: Warn,
     ) -> None:
+        self.warn = warn
         self.settings = settings
         self.networks = networks
         self.contract_networks = contract_networks
@@ -97,6 +106,8 @@ class _Compiler:
                 and len(events) == len(steps) + 1
             ):
                 self._problem(("verify", index), f"no event of the flow has the fields that {name} needs")
+        if not self.problems and opening_event is not None:
+            self._check_keys(opening_event, [(s, at, e) for s, at, e in steps if e is not None])
         if self.problems or opening is None or opening_event is None:
             raise FlowError(self.problems)
         key_paths = self._key_paths(settings.opens, opening_event)
@@ -120,6 +131,34 @@ class _Compiler:
             _key_paths=tuple(key_paths),
         )
 
+    def _check_keys(
+        self, opening: AbiEvent, steps: Sequence[tuple[StepSettings, tuple[str | int, ...], AbiEvent]]
+    ) -> None:
+        """The parts of the key must be of types in every step that can be the same."""
+        wanted = self._key_paths(self.settings.opens, opening)
+        for settings, at, event in steps:
+            place = (*at, "key") if settings.key else ("key",)
+            for path, other in zip(wanted, self._key_paths(settings, event), strict=True):
+                if path is not None and other is not None and not _can_be_equal(path.type, other.type):
+                    message = (
+                        f"{other.text} of {event.name} is {other.type}, but {path.text} of {opening.name}, which it must "
+                        f"equal, is {path.type}: no transfer has both"
+                    )
+                    self._problem(place, message, other.note or path.note)
+
+    def _check_origin(self, settings: StepSettings, at: tuple[str | int, ...]) -> None:
+        """What can be known of where a step's transfers come from must be a place where they open."""
+        origins = self._origins()
+        if settings.origin in self.networks and settings.origin not in origins:
+            self._problem(
+                (*at, "origin"), f"no transfer of this flow opens on {settings.origin}", _places(origins)
+            )
+        contract = settings.contract or self.settings.contract
+        places = self.contract_networks(contract)
+        if settings.on == "origin" and places and not set(places) & set(origins):
+            message = f"transfers open on {_places(origins)}, where contract {contract!r} has no address"
+            self._problem((*at, "on"), message)
+
     def _opening(self, settings: OpeningSettings, event: AbiEvent, read_later: tuple[Condition, ...]) -> Step:
         at: tuple[str | int, ...] = ("opens",)
         facts = self._named_facts(settings, event, at)
@@ -127,6 +166,9 @@ class _Compiler:
             facts.append((DESTINATION, self._network_of(settings.destination, event, (*at, "destination"))))
         if settings.on is not None:
             self._check_network(settings.on, (*at, "on"))
+        elif settings.origin in self.networks and set(self._origins()) != {settings.origin}:
+            message = f"an event {event.name} anywhere else than on {settings.origin} is a TransferMismatch"
+            self.warn(self._at((*at, "origin")), message, f'to leave those out, add on = "{settings.origin}"')
         return Step(
             flow=self.settings.name,
             name=settings.step,
@@ -154,6 +196,7 @@ class _Compiler:
             )
         elif on not in ("origin", "destination"):
             self._check_network(on, (*at, "on"))
+        self._check_origin(settings, at)
         repeat = settings.repeat or self.settings.repeat
         return Step(
             flow=self.settings.name,
@@ -275,6 +318,11 @@ class _Compiler:
             if near := nearest(text, self.networks):
                 self._problem(at, f"{text!r} is no network's name either", f"did you mean {near}?")
             return lambda _event: UNKNOWN_NETWORK
+        values = [network.attribute(self.settings.network_by) for network in self.networks.values()]
+        if any(v is not None for v in values) and not any(_can_hold(path.type, v) for v in values):
+            by = self.settings.network_by
+            message = f"{text} is {path.type}, but no network's {by} can be one: it names no network"
+            self._problem(at, message, path.note or f"network_by is {by!r}")
         get, by_value = path.reader(), self.by_value
 
         def name(event: Event) -> str:
@@ -301,6 +349,8 @@ class _Compiler:
         except ConditionError as error:
             self._problem(at, str(error))
             return None
+        if opening is None and not condition.reads_anything:
+            self.warn(self._at(at), "says the same of every event: it names none of its arguments", "")
         self._note_reads(event, *condition.paths)
         if opening is not None:
             self._note_reads(opening, *condition.opening_paths)
@@ -341,7 +391,10 @@ class _Compiler:
         self.reads.setdefault(event.signature, set()).update(path.steps for path in paths)
 
     def _problem(self, at: tuple[str | int, ...], message: str, hint: str = "") -> None:
-        self.problems.append(FlowProblem(("flows", self.settings.name, *at), message, hint))
+        self.problems.append(FlowProblem(self._at(at), message, hint))
+
+    def _at(self, at: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        return ("flows", self.settings.name, *at)
 
 
 def _refusal(check: str, event: AbiEvent) -> str:
@@ -350,6 +403,33 @@ def _refusal(check: str, event: AbiEvent) -> str:
     except CheckError as error:
         return str(error)
     return ""
+
+
+def _places(networks: Sequence[str]) -> str:
+    return " or ".join(networks)
+
+
+def _can_be_equal(one: str, other: str) -> bool:
+    """Whether values of two ABI types can be the same text in a key."""
+    if "string" in (one, other):
+        return True
+    kinds = kind_of(one), kind_of(other)
+    if kinds == ("bytes", "bytes"):
+        return one == other or "bytes" in (one, other)
+    return kinds[0] == kinds[1]
+
+
+def _can_hold(abi_type: str, value: int | str | None) -> bool:
+    """Whether a value of an ABI type can be ``value``, an attribute of a network."""
+    if value is None:
+        return False
+    if (sized := re.fullmatch(r"(u?)int(\d+)", abi_type)) is not None:
+        number = int(value) if re.fullmatch(r"-?[0-9]{1,78}", str(value)) else None
+        bits = int(sized[2]) - (not sized[1])
+        return number is not None and (0 if sized[1] else -(2**bits)) <= number < 2**bits
+    if abi_type == "address" or abi_type.startswith("bytes"):
+        return str(value).startswith("0x")
+    return abi_type == "string"
 
 
 def _networks_by_value(networks: Mapping[str, NetworkSettings], attribute: str) -> dict[Any, str]:

@@ -64,6 +64,11 @@ class Condition:
         self._on_facts = on_facts
         self._reads = reads
 
+    @property
+    def reads_anything(self) -> bool:
+        """Whether its value can depend on the event, its place or the opening event."""
+        return bool(self._reads)
+
     def __repr__(self) -> str:
         return f"Condition({self.source!r})"
 

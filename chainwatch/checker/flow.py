@@ -214,7 +214,8 @@ def _rules_out(other: _Hit, hit: _Hit) -> bool:
 
 def is_stray_opening(opening: Occurrence) -> bool:
     """Whether an opening step names another network as its origin than the one on which it was seen."""
-    return opening.facts.get(ORIGIN, opening.network) != opening.network
+    claimed: str = opening.facts.get(ORIGIN, opening.network)
+    return claimed != opening.network
 
 
 def expected_network(step: Step, opening: Occurrence) -> str:

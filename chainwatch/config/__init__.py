@@ -26,6 +26,7 @@ from chainwatch.config.alerting import (
     RouteSettings,
 )
 from chainwatch.config.checks import cross_check
+from chainwatch.config.doubts import note_doubts
 from chainwatch.config.draft import Draft
 from chainwatch.config.durations import format_duration, parse_duration
 from chainwatch.config.errors import ConfigError, Problem
@@ -96,6 +97,7 @@ def read_dict(
     """As `read`, for the file's shape in a dict."""
     draft = Draft("config", folder.absolute(), data, environ or {}, None)
     cross_check(draft, watches=watches)
+    note_doubts(draft)
     return draft
 
 
@@ -118,6 +120,7 @@ def read(path: Path, environ: Mapping[str, str], *, watches: bool = True) -> Dra
     lines = toml_lines.key_lines(text)
     draft = Draft(str(path), path.absolute().parent, data, environ, lines)
     cross_check(draft, watches=watches)
+    note_doubts(draft)
     return draft
 
 

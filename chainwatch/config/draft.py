@@ -108,6 +108,7 @@ class Draft:
         self.file = file
         self.problems: list[Problem] = []
         self._noted: set[Problem] = set()
+        self.warnings: list[Problem] = []
         self._folder = folder
         self._lines = lines
         self._environ = environ
@@ -130,6 +131,12 @@ class Draft:
         if path not in self._unset and problem not in self._noted:
             self._noted.add(problem)
             self.problems.append(problem)
+
+    def warn(self, path: KeyPath, message: str, hint: str = "") -> None:
+        """Note what is doubtful at ``path``, but no mistake for certain."""
+        problem = Problem(path, self.line_of(path), message, hint)
+        if problem not in self.warnings:
+            self.warnings.append(problem)
 
     def line_of(self, path: KeyPath) -> int:
         """The line of ``path`` or of what is around it; 0 when the configuration is not from a file."""

@@ -30,13 +30,15 @@ class ConfigError(ValueError):
     def __init__(self, file: str, problems: list[Problem]) -> None:
         self.file = file
         self.problems = problems
-        super().__init__("\n".join(map(self._line, problems)))
+        super().__init__("\n".join(problem_line(file, problem) for problem in problems))
 
-    def _line(self, problem: Problem) -> str:
-        place = f"{self.file}:{problem.line}" if problem.line else self.file
-        key = f"{key_text(problem.path)}: " if problem.path else ""
-        hint = f" — {problem.hint}" if problem.hint else ""
-        return f"{place}: {key}{problem.message}{hint}"
+
+def problem_line(file: str, problem: Problem) -> str:
+    """``config.toml:12: flows.x.opens.event: what is wrong — how to mend it``."""
+    place = f"{file}:{problem.line}" if problem.line else file
+    key = f"{key_text(problem.path)}: " if problem.path else ""
+    hint = f" — {problem.hint}" if problem.hint else ""
+    return f"{place}: {key}{problem.message}{hint}"
 
 
 _PART_MAX = 100

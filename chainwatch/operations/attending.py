@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from chainwatch.alerting import cooling, tending
+from chainwatch.alerting.lifecycle import WHOLE, normal_labels
 from chainwatch.alerting.policy.holding import Cooldown
 from chainwatch.checker.transfer import resolved_by_hand
 from chainwatch.config import matching
@@ -71,11 +72,13 @@ def _note_in_transfers(connection: sa.Connection, ended: Sequence[Alert], now: i
     by_key: dict[tuple[str, str], list[Alert]] = {}
     for alert in ended:
         if "flow" in alert.labels and "transfer" in alert.labels:
-            by_key.setdefault((alert.labels["flow"], alert.labels["transfer"]), []).append(alert)
-    changed = [
-        (before, resolved_by_hand(before, [a.labels for a in by_key[key]], now))
-        for key, before in transfers.load(connection, by_key).items()
-    ]
+            transfer = alert.annotations.get(f"transfer{WHOLE}", alert.labels["transfer"])
+            by_key.setdefault((alert.labels["flow"], transfer), []).append(alert)
+    changed = []
+    for key, before in transfers.load(connection, by_key).items():
+        wanted = [alert.labels for alert in by_key[key]]
+        labels = [one.labels for one in before.raised.values() if normal_labels(one.labels) in wanted]
+        changed.append((before, resolved_by_hand(before, labels, now)))
     transfers.save(connection, changed)
 
 

@@ -93,6 +93,7 @@ def test_a_good_configuration_is_fine(config: Path) -> None:
         "endpoints": [],
         "reached": [],
         "gaps": [],
+        "warnings": [],
     }
 
 

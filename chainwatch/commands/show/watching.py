@@ -67,9 +67,12 @@ def check(
                 "endpoints": list(endpoints),
                 "reached": list(receivers),
                 "gaps": list(gaps),
+                "warnings": list(plan.warnings),
             }
         )
         return
+    for warning in plan.warnings:
+        click.echo(f"warning: {warning}", err=True)
     click.echo(
         "the configuration is fine: " + ", ".join(f"{count} {name}" for name, count in summary.items())
     )

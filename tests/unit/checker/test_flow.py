@@ -224,8 +224,9 @@ def test_different_texts_never_make_the_same_key() -> None:
 
 
 def key_of(abi_type: str, value: object) -> str:
-    abi = with_param("Sent", AbiParam("part", abi_type))
-    compiled = flow(opens={"key": ["part"]}, events=abi)
+    part = AbiParam("part", abi_type)
+    abi = {name: AbiEvent(name, (*one.inputs, part)) for name, one in EVENTS.items()}
+    compiled = flow(key=["part"], events=abi)
     sent = event("alpha", "Sent", 1)._replace(signature=abi["Sent"].signature)
     sent.args["part"] = value
     ((_, key),) = found(compiled, sent)
@@ -288,7 +289,11 @@ def test_each_kind_of_key_is_searched_by_the_topic_that_the_abi_gives_it(
         ),
     )
 
-    assert flow(events=EVENTS | {"Sent": sent}).search_topics([text]) == [None, (topic,)]
+    others = {
+        name: AbiEvent(name, (AbiParam("id", abi_type), *EVENTS[name].inputs[1:]))
+        for name in ("Filled", "Settled")
+    }
+    assert flow(events={"Sent": sent, **others}).search_topics([text]) == [None, (topic,)]
 
 
 def test_a_flow_whose_key_is_not_indexed_cannot_be_searched() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from chainwatch.checker.flow import Flow
 from chainwatch.config import read_dict
+from chainwatch.model import Event
 from chainwatch.operations import attending, looking
 from chainwatch.operations.looking import Look
 from chainwatch.pipeline import Pipeline
@@ -34,11 +35,11 @@ def look(tmp_path: Path) -> Iterator[Look]:
         yield Look(make_plan(read_dict(CONFIG)), database, NOW)
 
 
-def read(look: Look, compiled: Flow, until: int, *events: object) -> None:
+def read(look: Look, compiled: Flow, until: int, *events: Event) -> None:
     pipeline = Pipeline([compiled], NETWORKS, decode, look.manager)
     with look.database.transaction() as connection:
         for name in NAMES:
-            here = [e for e in events if e.network == name]  # type: ignore[attr-defined]
+            here = [e for e in events if e.network == name]
             pipeline.process(connection, [batch(name, until, *here)], NOW)
 
 
@@ -58,7 +59,7 @@ def counts(look: Look) -> dict[str, int]:
 
 def listed(look: Look, status: str) -> list[str]:
     nothing = dict.fromkeys(("flow", "key", "origin", "destination", "since", "until"))
-    return [t["key"] for t in looking.transfers(look, 10, statuses=[status], **nothing)]  # type: ignore[arg-type]
+    return [t["key"] for t in looking.transfers(look, 10, statuses=[status], **nothing)]
 
 
 def test_what_was_resolved_by_hand_does_not_fire_again_when_its_transfer_is_judged_again(look: Look) -> None:

@@ -1,0 +1,186 @@
+"""What in a configuration is allowed, but can match nothing by all that is known: told as warnings.
+
+Other programs may send alerts with any names and labels, so that none of this is a mistake for certain.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from chainwatch.config import calendars, matching
+from chainwatch.config.draft import Draft
+from chainwatch.config.toml_lines import KeyPath
+from chainwatch.model import SEVERITIES
+from chainwatch.spelling import nearest
+
+ALERTS = frozenset(
+    (
+        "ClockSkew",
+        "DeepReorg",
+        "EndpointDegraded",
+        "LogUndecodable",
+        "LogsDisputed",
+        "NetworkBlind",
+        "NetworkLagging",
+        "NetworkStalled",
+        "ReceiverFailing",
+        "ReceiverTest",
+        "RuleFailed",
+        "SilenceExpiring",
+        "TaskFailed",
+        "TransferMismatch",
+        "TransferOrphan",
+        "TransferOverdue",
+        "TransferRepeated",
+        "Watchdog",
+    )
+)
+"""The names of the alerts that chainwatch raises by itself."""
+
+LABELS = frozenset(
+    (
+        "alertname",
+        "check",
+        "contract",
+        "destination",
+        "endpoint",
+        "flow",
+        "network",
+        "origin",
+        "receiver",
+        "severity",
+        "silence",
+        "step",
+        "task",
+        "transfer",
+    )
+)
+"""The labels of these alerts."""
+
+_LOOKS_LIKE_PATTERN = re.compile(r"[.)\]][*+?]|\(\?|\||^\^|\$$|\\[dwsbDWSB.]|\[[^\]]*[^\]\d][^\]]*\]")
+
+
+def note_doubts(draft: Draft) -> None:
+    """Warn in ``draft`` of every matcher and interval that nothing can meet."""
+    known = _known_values(draft)
+    for path in _matches(draft):
+        _doubt_match(draft, path, known)
+    for path in _lists(draft, ("inhibit",)):
+        for place, text in _texts(draft, (*path, "equal")):
+            for label in text.split("="):
+                _doubt_label(draft, place, label)
+    for name, interval in draft.parts.intervals.items():
+        if not _has_a_day(interval.days, interval.months, interval.years):
+            draft.warn(("intervals", name), "no day of any year is one of its days and in its months")
+
+
+def _known_values(draft: Draft) -> dict[str, frozenset[str]]:
+    """The values that a label of chainwatch's own alerts can have, where these are few."""
+    networks, receivers = draft.names("networks"), draft.names("receivers")
+    flows = draft.parts.flows.values()
+    steps = {flow.opens.step for flow in flows} | {s.step for flow in flows for s in flow.expects}
+    all_flows_valid = len(draft.parts.flows) == len(draft.names("flows"))
+    known = {"alertname": ALERTS, "severity": frozenset(SEVERITIES), "receiver": frozenset(receivers)}
+    if networks:
+        known |= {"network": frozenset(networks), "flow": frozenset(draft.names("flows"))}
+    if steps and all_flows_valid:
+        known["step"] = frozenset(steps)
+    return known
+
+
+def _matches(draft: Draft) -> Iterator[KeyPath]:
+    """Where matchers stand."""
+    yield from _route_matches(draft, ())
+    for section in ("lifecycle", "cooldowns", "acknowledge"):
+        yield from ((*path, "match") for path in _lists(draft, (section,)))
+    for path in _lists(draft, ("inhibit",)):
+        yield from ((*path, "source"), (*path, "target"))
+
+
+def _route_matches(draft: Draft, parent: KeyPath) -> Iterator[KeyPath]:
+    for route in _lists(draft, (*parent, "routes")):
+        yield (*route, "match")
+        yield from _route_matches(draft, route)
+
+
+def _doubt_match(draft: Draft, path: KeyPath, known: dict[str, frozenset[str]]) -> None:
+    match = draft.value(path)
+    if not isinstance(match, dict):
+        return
+    foreign = False
+    for label in match:
+        tests = list(_texts(draft, (*path, label)))
+        foreign |= label == "alertname" and not any(_meets(text, ALERTS) for _, text in tests)
+        for place, text in tests:
+            _doubt_value(draft, place, label, text, known.get(label))
+    if not foreign:  # an alert of another program may have any labels
+        for label in match:
+            _doubt_label(draft, (*path, label), label)
+
+
+def _doubt_value(draft: Draft, place: KeyPath, label: str, text: str, known: frozenset[str] | None) -> None:
+    operator = next((o for o in matching.OPERATORS if text.startswith(o)), "")
+    shown = draft.quote(place)
+    if not operator and label != "check" and _LOOKS_LIKE_PATTERN.search(text):
+        draft.warn(place, f"{shown} is taken as it stands", 'a pattern begins with "=~"')
+    elif operator in ("", "=", "=~") and known is not None and not _meets(text, known):
+        if label == "severity" and not operator:
+            return  # refused already
+        near = nearest(text.removeprefix(operator), known)
+        hint = f'did you mean "{near}"?' if near else "fine if another program sends such alerts"
+        draft.warn(place, f"no alert of chainwatch has the label {label} {operator or '='} {shown}", hint)
+
+
+def _doubt_label(draft: Draft, place: KeyPath, label: str) -> None:
+    if draft.names("networks") and label not in LABELS:
+        near = nearest(label, LABELS)
+        hint = f'did you mean "{near}"?' if near else "fine if another program sends such alerts"
+        draft.warn(place, f'no alert of chainwatch has the label "{label[:100]}"', hint)
+
+
+def _meets(text: str, known: frozenset[str]) -> bool:
+    """Whether one of the values that are ``known`` passes the test; a test that is none is told elsewhere."""
+    try:
+        (matcher,) = matching.build({"label": [text]})
+    except ValueError:
+        return True
+    return any(matcher.takes({"label": value}) for value in known)
+
+
+def _has_a_day(days: list[str], months: list[str], years: list[str]) -> bool:
+    """Whether there is a day that meets all three, in the years given or in any."""
+    of_month, of_year = calendars.parse_days(days), calendars.parse_names(months, calendars.MONTHS, 1)
+    spans = calendars.parse_years(years) or ((2000, 2003),)
+    if not days:
+        return True
+    return any(
+        calendars.is_day_in(of_month, day) and (not of_year or any(a <= day.month <= b for a, b in of_year))
+        for first, last in spans
+        for year in range(first, min(last, first + 3) + 1)
+        for day in _days(year)
+    )
+
+
+def _days(year: int) -> Iterator[date]:
+    day = date(year, 1, 1)
+    while day.year == year:
+        yield day
+        if day == date.max:
+            return
+        day += timedelta(days=1)
+
+
+def _texts(draft: Draft, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    value = draft.value(path)
+    if isinstance(value, str):
+        yield path, value
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(item, str):
+            yield (*path, index), item
+
+
+def _lists(draft: Draft, path: KeyPath) -> list[KeyPath]:
+    value = draft.value(path)
+    return [(*path, index) for index in range(len(value))] if isinstance(value, list) else []
