@@ -71,10 +71,10 @@ def _is_plain(value: Any) -> bool:
     """Whether ``value`` is surely stored as it is; most rows hold nothing else, and are not made anew."""
     kind = type(value)
     if kind is str:
-        return value.isascii() and "\0" not in value and MARK not in value
+        return bool(value.isascii() and "\0" not in value and MARK not in value)
     if kind is int:
-        return INT_MIN <= value <= INT_MAX
-    return kind is bytes or value is None or (kind is float and value == value)
+        return bool(INT_MIN <= value <= INT_MAX)
+    return kind is bytes or value is None or (kind is float and bool(value == value))
 
 
 _REFUSED = re.compile("[\0\x1a\ud800-\udfff]")
