@@ -246,9 +246,10 @@ class Monitor:
 
     async def _read(self, name: str) -> None:
         settings = self._settings.networks[name]
-        pool = self._pools[name] = Pool(settings, self._session, self._clock, chain_time=self._chain_time)
+        lasting = self._clock.unadjusted
+        pool = self._pools[name] = Pool(settings, self._session, lasting, chain_time=self._chain_time)
         observer = self._observers[name] = Observer(
-            settings, self._plan.watches[name], pool, self._clock.unadjusted, self._chain_time
+            settings, self._plan.watches[name], pool, lasting, self._chain_time
         )
         checkpoint = (await self._load(blocks.checkpoints)).get(name)
         window = await self._load(lambda c: blocks.window(c, name))
