@@ -247,12 +247,13 @@ class Monitor:
 
     async def _read(self, name: str) -> None:
         settings = self._settings.networks[name]
-        pool = self._pools[name] = Pool(settings, self._session, self._clock, chain_time=self._chain_time)
+        lasting = self._clock.unadjusted
+        pool = self._pools[name] = Pool(settings, self._session, lasting, chain_time=self._chain_time)
         observer = self._observers[name] = Observer(
             settings,
             self._plan.watches[name],
             pool,
-            self._clock.unadjusted,
+            lasting,
             self._chain_time,
             partial(self._reach_back, name),
         )
