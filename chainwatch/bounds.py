@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 LABEL_MAX = 1_024
 """Bytes (UTF-8) of a label's value: it is matched, grouped by and indexed."""
@@ -24,6 +25,11 @@ def cut(text: str, limit: int) -> str:
         return text
     kept = whole[: limit - _TAIL_MAX].decode(errors="ignore")  # half a character at the end is left out
     return f"{kept}{MARK}{hashlib.blake2b(whole, digest_size=_HASH_BYTES).hexdigest()}"
+
+
+def cut_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """``labels`` with values of at most ``LABEL_MAX`` bytes, as alerts have them."""
+    return {name: cut(value, LABEL_MAX) for name, value in labels.items()}
 
 
 def beginning(text: str) -> str | None:

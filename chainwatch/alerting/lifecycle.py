@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from chainwatch.bounds import ANNOTATION_MAX, LABEL_MAX, cut
+from chainwatch.bounds import ANNOTATION_MAX, LABEL_MAX, cut, cut_labels
 from chainwatch.model import SEVERITIES, SEVERITY_NAMES, Signal
 from chainwatch.store.alerts import Alert
 
@@ -28,7 +28,7 @@ def normal_labels(labels: Mapping[str, str]) -> dict[str, str]:
             f"alert {labels['alertname']}: severity {labels.get('severity')!r} is none of "
             f"{', '.join(SEVERITIES)} or {', '.join(SEVERITY_NAMES)}"
         )
-    return {name: cut(value, LABEL_MAX) for name, value in labels.items()} | {"severity": severity}
+    return cut_labels(labels) | {"severity": severity}
 
 
 def normal_annotations(annotations: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from chainwatch import model
+from chainwatch import bounds, model
 from chainwatch.checker import finding
 from chainwatch.checker.finding import LATE, Finding
 from chainwatch.checker.flow import (
@@ -150,14 +150,14 @@ def settle(flow: Flow, transfer: Transfer, world: World, now: int, cause: str = 
 
 
 def resolved_by_hand(transfer: Transfer, alerts: Iterable[Mapping[str, str]], at: int) -> Transfer:
-    """``transfer`` after a person has ended those of its alerts that have these labels, at ``at`` (Unix seconds).
+    """``transfer`` after a person has ended those of its ``alerts``, given by their labels, at ``at`` (Unix seconds).
 
     They stay ended for as long as the same events are all that is wrong, however often it is judged.
     """
     wanted = list(alerts)
     raised = {
         name: msgspec.structs.replace(one, ends_at=max(at, one.starts_at), by_hand=True)
-        if one.ends_at is None and one.labels in wanted
+        if one.ends_at is None and bounds.cut_labels(one.labels) in wanted
         else one
         for name, one in transfer.raised.items()
     }

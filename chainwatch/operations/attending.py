@@ -11,7 +11,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from chainwatch.alerting import cooling, tending
-from chainwatch.alerting.lifecycle import WHOLE, normal_labels
 from chainwatch.alerting.policy.holding import Cooldown
 from chainwatch.checker.transfer import resolved_by_hand
 from chainwatch.config import matching
@@ -69,16 +68,15 @@ def resolve(look: AlertLook, ids: Sequence[int], actor: str, note: str) -> list[
 
 def _note_in_transfers(connection: sa.Connection, ended: Sequence[Alert], now: int) -> None:
     """Let the transfers that raised these alerts know that a person has ended them: judged again, they stay ended."""
-    by_key: dict[tuple[str, str], list[Alert]] = {}
+    by_label: dict[tuple[str, str], list[Mapping[str, str]]] = {}
     for alert in ended:
         if "flow" in alert.labels and "transfer" in alert.labels:
-            transfer = alert.annotations.get(f"transfer{WHOLE}", alert.labels["transfer"])
-            by_key.setdefault((alert.labels["flow"], transfer), []).append(alert)
-    changed = []
-    for key, before in transfers.load(connection, by_key).items():
-        wanted = [alert.labels for alert in by_key[key]]
-        labels = [one.labels for one in before.raised.values() if normal_labels(one.labels) in wanted]
-        changed.append((before, resolved_by_hand(before, labels, now)))
+            label = alert.labels["flow"], alert.labels["transfer"]
+            by_label.setdefault(label, []).append(alert.labels)
+    changed = [
+        (before, resolved_by_hand(before, by_label[label], now))
+        for label, before in transfers.labelled(connection, by_label).items()
+    ]
     transfers.save(connection, changed)
 
 

@@ -52,6 +52,17 @@ def load(connection: sa.Connection, keys: Iterable[tuple[str, str]]) -> dict[tup
     return {(row[1], row[2]): _transfer(row) for row in rows}
 
 
+def labelled(connection: sa.Connection, labels: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Transfer]:
+    """The stored transfers that alerts name by ``labels`` (flow, key): a long key is cut there."""
+    wanted = list(labels)
+    found = load(connection, wanted)
+    for flow, label in wanted:
+        if (flow, label) not in found and bounds.beginning(label) is not None:
+            for one in select(connection, Filter(flow=flow, key=label), limit=1):
+                found[flow, label] = one
+    return found
+
+
 def load_ids(connection: sa.Connection, ids: Iterable[int]) -> list[Transfer]:
     """The stored transfers with these ids, in their order."""
     rows = bulk.select_in(connection, transfers, _READ, "id", sorted(ids))

@@ -10,14 +10,14 @@ import pytest
 
 from chainwatch.checker.flow import Flow
 from chainwatch.config import read_dict
-from chainwatch.model import Event
+from chainwatch.model import AbiEvent, AbiParam, Event
 from chainwatch.operations import attending, looking
 from chainwatch.operations.looking import Look
 from chainwatch.pipeline import Pipeline
 from chainwatch.plan import make_plan
 from chainwatch.store import alerts
 from chainwatch.store.database import Database
-from tests.support.flows import NAMES, NETWORKS, decode, event, flow
+from tests.support.flows import EVENTS, NAMES, NETWORKS, decode, event, flow
 from tests.unit.test_pipeline import batch
 from tests.unit.test_plan import CONFIG
 
@@ -84,3 +84,40 @@ def test_a_third_payout_begins_what_was_resolved_anew(look: Look) -> None:
 
     assert [name for _, name in firing(look)] == ["TransferRepeated"]
     assert counts(look) == {"disputed": 1}
+
+
+def test_what_was_resolved_stays_so_where_alerts_cut_a_long_key_short(look: Look) -> None:
+    named = {
+        name: AbiEvent(name, (AbiParam("id", "string"), *abi.inputs[1:])) for name, abi in EVENTS.items()
+    }
+    keys = [f"{'k' * 3000}\0{end}" for end in ("one", "two")]
+    compiled = flow(events=named)
+    happened = [
+        event(e.network, e.name, e.log.timestamp, log_index=n, events=named, id=key)
+        for n, key in enumerate(keys)
+        for e in TWICE
+    ]
+    read(look, compiled, 2000, *happened)
+    [(first, _), (second, _)] = firing(look)
+
+    assert attending.resolve(look, [first], "ann", "refunds") == []
+
+    assert counts(look) == {"disputed": 1, "resolved": 1}
+    judge_again(look, compiled)
+    assert firing(look) == [(second, "TransferRepeated")]
+
+
+def test_what_was_resolved_stays_so_where_alerts_cut_a_long_assertion_short(look: Look) -> None:
+    compiled = flow(fill={"assert": " and ".join(["amount == opening.amount"] * 60)})
+    wrong = [
+        event("alpha", "Sent", 1000),
+        event("beta", "Filled", 1010, amount=3),
+        event("beta", "Settled", 1030),
+    ]
+    read(look, compiled, 2000, *wrong)
+
+    attending.resolve(look, [number for number, _ in firing(look)], "ann", "")
+
+    assert counts(look) == {"resolved": 1}
+    judge_again(look, compiled)
+    assert firing(look) == []
