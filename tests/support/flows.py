@@ -99,7 +99,10 @@ def flow(
         "expects": [changed(fills, fill), changed(settles, settle)],
     }
     return compile_flow(
-        FlowSettings.model_validate(settings | changes), networks, lambda _contract: list(deployed or networks), event
+        FlowSettings.model_validate(settings | changes),
+        networks,
+        lambda _contract: list(deployed or networks),
+        event,
     )
 
 
