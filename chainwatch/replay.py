@@ -35,6 +35,7 @@ from chainwatch.pipeline import Pipeline
 from chainwatch.plan import Plan
 from chainwatch.reading.process import Reader, is_worthwhile
 from chainwatch.reading.ranges import Range, read_ranges
+from chainwatch.recompute import JUDGED_BY, Prints, fingerprints
 from chainwatch.store import alerts, blocks, outbox, schema, transfers
 from chainwatch.store.database import Database
 from chainwatch.tally import Tally
@@ -163,10 +164,15 @@ class Replay:
                     "or go on with an interrupted replay by --resume"
                 )
             schema.set_property(connection, PROPERTY, msgspec.json.encode(list(ranges)).decode())
+            judged_by = fingerprints(self._plan.settings)
+            schema.set_property(connection, JUDGED_BY, msgspec.json.encode(judged_by).decode())
             self._take(connection, ranges)
 
     def resume(self) -> None:
-        """Go on with the replay that was interrupted in this database. Raises ``ReplayError`` when there was none."""
+        """Go on with the replay that was interrupted in this database.
+
+        Raises ``ReplayError`` when there was none, and when it was with other flows: its report would be of neither.
+        """
         with self._database.reading() as connection:
             stored = schema.get_property(connection, PROPERTY)
             if stored is None:
@@ -174,6 +180,12 @@ class Replay:
             ranges = msgspec.json.decode(stored, type=list[Range])
             if missing := [r.network for r in ranges if r.network not in self._pools]:
                 raise ReplayError(f"the replay is of networks that the config has not: {', '.join(missing)}")
+            judged_by = schema.get_property(connection, JUDGED_BY)
+            if judged_by and msgspec.json.decode(judged_by, type=Prints) != fingerprints(self._plan.settings):
+                raise ReplayError(
+                    "the flows, or the networks or contracts that they use, are configured otherwise than when the replay "
+                    "began: begin it anew, in another --database"
+                )
             self._take(connection, ranges)
 
     def _take(self, connection: sa.Connection, ranges: Sequence[Range]) -> None:

@@ -286,7 +286,7 @@ class _Judge:
         opening = openings[0]
         destination = _destination(opening)
         excluded = EXCLUDED in opening.facts
-        tracked = not (excluded or destination.startswith(UNKNOWN_NETWORK))
+        tracked = not (excluded or destination.startswith(UNKNOWN_NETWORK) or self._is_unseen(opening))
         self.origin, self.destination, self.opened_at = (
             opening.network,
             destination or None,
@@ -320,6 +320,8 @@ class _Judge:
     ) -> None:
         """Whether ``event``, the first of ``step``, came in time; while it is missing, whether its time is over (S5)."""
         network = expected_network(step, opening)
+        if network not in step.places:
+            return  # nobody can see it there
         due_at = opening.timestamp + step.within
         watched = self.world.watch_of(network, step)
         if event is not None and event.timestamp <= due_at:
@@ -338,6 +340,10 @@ class _Judge:
             self.deadlines[step.name] = (network, due_at)
             if self.status == "complete":
                 self.status = "open"
+
+    def _is_unseen(self, opening: Occurrence) -> bool:
+        """Whether no step is watched on the networks on which ``opening`` asks for them."""
+        return not any(expected_network(step, opening) in step.places for step in self.flow.expected)
 
     def _cannot_have_funded(self, opening: Occurrence, event: Occurrence) -> bool:
         """Whether ``opening`` is later than ``event``, which names it, by more than clocks differ."""
@@ -458,10 +464,8 @@ class _Judge:
 
     def _is_elsewhere(self, step: Step, event: Occurrence) -> bool:
         """Whether ``event`` belongs to transfers that the flow does not watch, such as those of the other direction."""
-        claimed, only = _claimed(step, event), self.flow.opening.only_on
-        if claimed.startswith(UNKNOWN_NETWORK) or (claimed and only and claimed not in only):
-            return True
-        return event.network == step.away_from
+        claimed = _claimed(step, event)
+        return bool(claimed and claimed not in self.flow.origins) or event.network == step.away_from
 
     def _judge_content(self, step: Step, event: Occurrence) -> None:
         """What is wrong with the event by itself, whatever else is known."""

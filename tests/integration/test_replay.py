@@ -417,6 +417,26 @@ async def test_a_replay_of_networks_that_are_not_asked_for_is_not_resumed(
         await watched.replay(sqlite_url, Wanted(("alpha",), (), (), resume=True))
 
 
+async def test_a_replay_is_not_resumed_with_other_flows(
+    chains: dict[str, Recording], watched: Bridge, sqlite_url: str
+) -> None:
+    """Its first part was judged by those that it began with."""
+    await watched.serve(chains)
+    config = watched.folder / "config.toml"
+    await watched.replay(sqlite_url)
+    begun = watched.plan()
+    config.write_text(config.read_text().replace('within = "', 'within = "1', 1))
+    changed = load_plan(config, {})
+
+    with pytest.raises(ReplayError, match="configured otherwise than when the replay began"):
+        await replay_run.replay(
+            changed, Wanted((), (), (), resume=True), sqlite_url, durable=False, show_progress=False
+        )
+    await replay_run.replay(
+        begun, Wanted((), (), (), resume=True), sqlite_url, durable=False, show_progress=False
+    )
+
+
 async def test_a_database_that_fails_ends_the_replay_with_its_reason(
     chains: dict[str, Recording], watched: Bridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
