@@ -13,9 +13,12 @@ import sqlalchemy as sa
 from chainwatch.alerting.lifecycle import fingerprint, normal_annotations, normal_labels
 from chainwatch.alerting.submission import NOT_SENT_AGAIN, Submission, signal_of
 from chainwatch.model import Signal
+from chainwatch.printable import clean
 from chainwatch.store import alerts, expiries
 from chainwatch.store.alerts import Alert
 from chainwatch.store.expiries import Expiry
+
+_PROSE = ("summary", "description")
 
 EXPIRED_AT_ONCE = 1_000
 """Alerts that end by themselves in one transaction."""
@@ -33,7 +36,10 @@ NOTHING = Taken((), (), {})
 
 
 def recognized(connection: sa.Connection, signals: Sequence[Signal]) -> Taken:
-    """Signals as they come, with what is known of their alerts. Raises ``ValueError`` for labels that are none."""
+    """chainwatch's own signals, with what is known of their alerts. Raises ``ValueError`` for labels that are none.
+
+    Their summaries and descriptions are one line each, whatever a chain or a node has put into them.
+    """
     if not signals:
         return NOTHING
     normal = [_normal(signal) for signal in signals]
@@ -43,7 +49,8 @@ def recognized(connection: sa.Connection, signals: Sequence[Signal]) -> Taken:
 
 def _normal(signal: Signal) -> Signal:
     labels = normal_labels(signal.labels)
-    annotations = signal.annotations and normal_annotations(signal.annotations, signal.labels)
+    one_line = {name: clean(signal.annotations[name]) for name in _PROSE if name in signal.annotations}
+    annotations = signal.annotations and normal_annotations({**signal.annotations, **one_line}, signal.labels)
     return msgspec.structs.replace(signal, labels=labels, annotations=annotations)
 
 

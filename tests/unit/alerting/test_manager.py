@@ -45,6 +45,17 @@ def test_later_changes_wait_for_the_group_interval_and_come_with_all_that_fires(
     assert told(connection)[1:] == [[("firing", "b"), ("resolved", "a")]]
 
 
+def test_a_chains_line_ends_in_what_chainwatch_says_become_no_lines(connection: sa.Connection) -> None:
+    said = {"summary": "a\n P0  FIRING X", "description": "b\r\namount: 1", "note": "1\n2"}
+    _manager().apply(connection, [msgspec.structs.replace(fires(), annotations=said)], NOW)
+    (alert,) = stored.list_alerts(connection)
+    assert alert.annotations == {
+        "summary": r"a\n P0  FIRING X",
+        "description": r"b\r\namount: 1",
+        "note": "1\n2",
+    }
+
+
 def test_groups_are_told_apart_by_their_labels(connection: sa.Connection) -> None:
     manager = _manager(route(group_by=["destination"]))
     signals = [fires("a", destination="x"), fires("b", destination="y"), fires("c", destination="x")]
