@@ -97,7 +97,7 @@ class _Flush:
         self._teller.join(connection, self._moving, now)
         holds.note_told(connection, self._told, now)
         if self._windows is not None:
-            holds.save_windows(connection, self._windows)
+            holds.save_windows(connection, self._windows, now - limits.WINDOW)
         history.record(connection, self._happened)
 
     # --- holding back -------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class _Flush:
         first = next(m for m in new.values() if m.severity == severity)
         stream = (group.receiver, severity, rate_limits.source_of(first.labels))
         if self._windows is None:
-            self._windows = holds.windows(self._connection)
+            self._windows = holds.windows(self._connection, self._now - rate_limits.WINDOW)
         window = rate_limits.take(self._windows.get(stream), limit, self._now)
         if window is not None:
             self._windows[stream] = window
