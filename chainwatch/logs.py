@@ -15,7 +15,7 @@ import structlog
 from pydantic import BaseModel, SecretStr
 
 from chainwatch.config import LogSettings
-from chainwatch.printable import clean
+from chainwatch.support.printable import clean
 
 KEY_MIN = 8
 """Characters of a part of a secret from which on it is taken for a key; shorter ones are words such as ``v3``."""

@@ -31,7 +31,7 @@ from chainwatch.chain.intake import INTAKE, Share, is_crumbled
 from chainwatch.chain.transport import BATCH, Transport, too_big
 from chainwatch.chain.wire import Call, LogFilter
 from chainwatch.model import Header, RawLog, to_hex
-from chainwatch.supervise import place_of
+from chainwatch.support.supervise import place_of
 
 T = TypeVar("T")
 

@@ -15,12 +15,12 @@ import aiohttp
 import msgspec
 from discord_webhook import DiscordEmbed, DiscordWebhook  # type: ignore[import-untyped]  # no stubs
 
-from chainwatch.alerting.notification import LAST_TIME, Notification, NotifiedAlert
+from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.base import DeliveryError, check_status, seconds
 from chainwatch.alerting.providers.http import Answer, post
 from chainwatch.config import DiscordSettings
-from chainwatch.printable import clean
+from chainwatch.support.printable import clean
 
 CONTENT_MAX, TITLE_MAX, DESCRIPTION_MAX, FIELDS_MAX = 2000, 256, 4096, 25
 FIELD_NAME_MAX, FIELD_VALUE_MAX, FOOTER_MAX = 256, 1024, 2048
@@ -34,7 +34,7 @@ TIMEOUT = 30.0
 ANSWER_TIMEOUT = 10.0
 """Seconds for the body of an answer, which says whether the message is in the channel."""
 LONGEST_WAIT = 30.0
-"""Seconds that a message waits for the rate limit that an earlier answer told of."""
+"""Seconds that messages wait for the rate limit that an answer told of."""
 
 DETAIL_MAX = 200
 """Characters of what an answer says."""
@@ -66,7 +66,7 @@ class DiscordProvider:
     async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
         """Send it and wait until Discord confirms the message. Raises ``DeliveryError``."""
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(min(LONGEST_WAIT, max(0.0, self._free_at - loop.time())))
+        await asyncio.sleep(max(0.0, self._free_at - loop.time()))
         content = msgspec.json.encode(payload(notification, self._settings))
         answer = await post(
             session,
@@ -82,7 +82,8 @@ class DiscordProvider:
 
     def _note_rate_limit(self, answer: Answer, now: float) -> None:
         if answer.headers.get("X-RateLimit-Remaining") == "0":
-            self._free_at = now + (seconds(answer.headers.get("X-RateLimit-Reset-After")) or 0.0)
+            wait = seconds(answer.headers.get("X-RateLimit-Reset-After")) or 0.0
+            self._free_at = now + min(LONGEST_WAIT, wait)
 
 
 def confirmed(url: str) -> str:
@@ -167,6 +168,7 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
 
 def _description(alert: NotifiedAlert) -> str:
     lines = [*map(text.markdown, text.summary(alert))]
+    lines += [f"> {text.markdown(line)}" for line in text.continued(alert)]
     since = int(alert.starts_at)
     lines.append(f"Since <t:{since}:f> (<t:{since}:R>)")
     if alert.ends_at is not None:
