@@ -222,3 +222,24 @@ def _log(topics: Any, data: Any) -> RawLog:
         return bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else bytes(value)
 
     return RawLog(7, b"\x01" * 32, 5, 0, b"\x02" * 32, b"\x03" * 20, tuple(map(raw, topics)), raw(data))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("networks.ethereum.rpc", ["${UNSET}"]),
+        ("networks.ethereum.rpc", ["ftp://node"]),
+        ("networks.ethereum.reorg_window", -1),
+        ("networks.ethereum.chain_id", "1"),
+    ],
+)
+def test_what_is_wrong_with_a_network_is_not_told_of_the_flows_that_name_it(wrong: tuple[str, Any]) -> None:
+    named = [
+        (f"{OPENS}.on", "ethereum"),
+        (f"{OPENS}.destination", "optimism"),
+        (f"{STEP}.origin", "ethereum"),
+        (f"{STEP}.on", "optimism"),
+    ]
+    planned(*named)
+
+    assert [place for place in mistakes(*named, wrong) if not place.startswith(wrong[0])] == []

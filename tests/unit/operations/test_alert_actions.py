@@ -129,7 +129,7 @@ def test_what_was_resolved_stays_so_when_its_block_is_replaced_by_one_without_it
 ) -> None:
     payout = event("beta", "Filled", 1010)
     read(look, flow(), 2000, payout)
-    attending.resolve(look, [number for number, _ in firing(look)], "ann", "")
+    alert_actions.resolve(look, [number for number, _ in firing(look)], "ann", "")
     pipeline = Pipeline([flow()], NETWORKS, decode, look.manager)
 
     for again in (
@@ -150,7 +150,7 @@ def later(made: Event) -> Event:
 def test_a_late_step_tells_nothing_more_of_what_was_resolved(look: Look) -> None:
     read(look, flow(), 1500, event("alpha", "Sent", 1000), event("beta", "Settled", 1030))
     [(number, name)] = firing(look)
-    attending.resolve(look, [number], "ann", "they were called")
+    alert_actions.resolve(look, [number], "ann", "they were called")
     with look.database.reading() as connection:
         before = alerts.by_id(connection, [number, number + 1])
 
