@@ -6,9 +6,10 @@ itself: one run of ``chainwatch check`` tells everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 from chainwatch.chain.decode.abi import Abi, AbiError, load_abi, topic0
@@ -76,6 +77,7 @@ def make_plan(draft: Draft) -> Plan:
     parts = draft.parts.model_copy(update={"networks": networks})
     flows = _compile_flows(parts, abis, draft.add, draft.warn)
     _check_events_of_broken_flows(draft, abis)
+    _check_shared_addresses(parts, _watched_events(flows, abis), draft.add)
     plan = _assemble(draft.settings(), flows, abis)
     warnings = sorted(draft.warnings, key=lambda warning: warning.line)
     return replace(plan, warnings=tuple(problem_line(draft.file, warning) for warning in warnings))
@@ -172,6 +174,21 @@ def _check_events_of_broken_flows(draft: Draft, abis: Mapping[str, Abi]) -> None
                     abis[contract].event(event)
                 except AbiError as error:
                     draft.add((*step, "event"), str(error))
+
+
+def _check_shared_addresses(parts: Settings, watched: Mapping[str, Sequence[AbiEvent]], add: _Add) -> None:
+    """A log is one contract's: under two names with the same event, the second would never see one."""
+    first_with: dict[tuple[str, str, AbiEvent], str] = {}
+    for contract, events in watched.items():
+        places = [
+            (n, address) for n in parts.networks for address in parts.contracts[contract].addresses_on(n)
+        ]
+        for (network, address), event in product(places, events):
+            first = first_with.setdefault((network, address, event), contract)
+            if first != contract:
+                message = f'has the address of contract "{first}" on {network}, and both watch {event.name}'
+                add(("contracts", contract, "address"), message, f'name "{first}" in the flows of both')
+                break
 
 
 def _watched_events(flows: list[Flow], abis: Mapping[str, Abi]) -> dict[str, list[AbiEvent]]:
