@@ -12,8 +12,8 @@ import structlog
 from pydantic import BaseModel, SecretStr
 
 from chainwatch.config import LogSettings
-from chainwatch.printable import clean
-from chainwatch.redaction import Redactor, parts_of
+from chainwatch.support.printable import clean
+from chainwatch.support.redaction import Redactor, parts_of
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 

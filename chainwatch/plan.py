@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from chainwatch.chain.abi import Abi, AbiError, load_abi, topic0
-from chainwatch.chain.decoder import ContractDecoder, DecodeError
+from chainwatch.chain.decode.abi import Abi, AbiError, load_abi, topic0
+from chainwatch.chain.decode.decoder import ContractDecoder, DecodeError
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.checker.compiler import FlowError, compile_flow
 from chainwatch.checker.flow import Flow, StepPlace

@@ -39,8 +39,8 @@ from chainwatch.chain.transport import HttpTransport, endpoint_name, is_websocke
 from chainwatch.chain.websocket import WebSocketTransport
 from chainwatch.chain.wire import Call
 from chainwatch.config import NetworkSettings
-from chainwatch.redaction import Redactor, parts_of_url
-from chainwatch.supervise import failure_of, place_of
+from chainwatch.support.redaction import Redactor, parts_of_url
+from chainwatch.support.supervise import failure_of, place_of
 
 T = TypeVar("T")
 

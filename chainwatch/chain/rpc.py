@@ -31,8 +31,8 @@ from chainwatch.chain.intake import INTAKE, Share, is_crumbled
 from chainwatch.chain.transport import BATCH, Transport, too_big
 from chainwatch.chain.wire import Call, LogFilter
 from chainwatch.model import Header, RawLog, to_hex
-from chainwatch.redaction import NOTHING_SECRET, Redactor
-from chainwatch.supervise import place_of
+from chainwatch.support.redaction import NOTHING_SECRET, Redactor
+from chainwatch.support.supervise import place_of
 
 T = TypeVar("T")
 

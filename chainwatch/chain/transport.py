@@ -21,8 +21,8 @@ from chainwatch.chain.errors import (
     TransportError,
 )
 from chainwatch.chain.intake import INTAKE, NoRoom, TooLarge
-from chainwatch.dns import Connector
-from chainwatch.http_client import Redirected, refuse_redirects, retry_after, unix_time
+from chainwatch.support.dns import Connector
+from chainwatch.support.http_client import Redirected, refuse_redirects, retry_after, unix_time
 
 BATCH = 64
 """Calls in one JSON-RPC batch."""

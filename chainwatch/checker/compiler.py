@@ -26,7 +26,7 @@ from chainwatch.checker.terms import kind_of
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.model import AbiEvent, Event, FieldPath, to_hex
-from chainwatch.spelling import did_you_mean, nearest
+from chainwatch.support.spelling import did_you_mean, nearest
 
 EventLookup = Callable[[str, str], AbiEvent]
 """Contract and event (name or signature) to the ABI's event; raises ``LookupError`` with a message for a person."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from chainwatch import bounds, model
+from chainwatch import model
 from chainwatch.checker import finding
 from chainwatch.checker.finding import LATE, Finding
 from chainwatch.checker.flow import (
@@ -28,6 +28,7 @@ from chainwatch.checker.flow import (
     expected_network,
 )
 from chainwatch.model import DISPUTED, RESOLVED, Occurrence, Raised, Signal, Transfer
+from chainwatch.support import bounds
 
 __all__ = [
     "IN_TIME",

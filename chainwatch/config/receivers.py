@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 
-from chainwatch.config.durations import parse_duration
 from chainwatch.config.types import (
     AtLeastOne,
     HttpUrl,
@@ -18,6 +17,7 @@ from chainwatch.config.types import (
     Table,
     Text,
 )
+from chainwatch.grammar.durations import parse_duration
 
 _ALLOW_PRIVATE = "Allow loopback and private addresses, which are refused otherwise."
 _PROVIDER = "The kind of channel: `console`, `discord` or `webhook`."

@@ -23,10 +23,10 @@ from pydantic import (
     ValidationInfo,
 )
 
-from chainwatch.config import calendars, matching
-from chainwatch.config.durations import EXAMPLES, parse_duration
-from chainwatch.keccak import checksum_address
+from chainwatch.grammar import calendars, matchers
+from chainwatch.grammar.durations import EXAMPLES, parse_duration
 from chainwatch.model import SEVERITY_NAMES
+from chainwatch.support.keccak import checksum_address
 
 SIGNING_KEY_MIN = 4
 """Characters of the shortest key that signs anything."""
@@ -105,14 +105,14 @@ def _match(match: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _severity_test(value: str) -> str:
-    operator = next((o for o in matching.OPERATORS if value.startswith(o)), "")
+    operator = next((o for o in matchers.OPERATORS if value.startswith(o)), "")
     if operator in ("=~", "!~"):
         return value
     return operator + normal_severity(value[len(operator) :])
 
 
 def _with_patterns(match: dict[str, list[str]]) -> dict[str, list[str]]:
-    matching.build(match)  # says itself what is wrong with a pattern
+    matchers.build(match)  # says itself what is wrong with a pattern
     return match
 
 

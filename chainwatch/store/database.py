@@ -26,9 +26,9 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from chainwatch.private import touch_private
 from chainwatch.store import drivers, schema
 from chainwatch.store.errors import NoDatabase, StoreError, explain
+from chainwatch.support.private_files import touch_private
 
 T = TypeVar("T")
 

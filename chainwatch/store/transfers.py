@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch import bounds
 from chainwatch.model import EXCLUDED, Deadline, Occurrence, Raised, Transfer
 from chainwatch.store import bulk
 from chainwatch.store.tables import deadlines, transfers
+from chainwatch.support import bounds
 
 _COLUMNS = (
     "id",

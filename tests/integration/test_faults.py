@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 import pytest
 from structlog.testing import capture_logs
 
-from chainwatch import app, supervise
-from chainwatch.alerting import dispatch, queue, scheduler
-from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting import dispatch
+from chainwatch.alerting.delivery import queue
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.providers.webhook import WebhookProvider
-from chainwatch.app import Monitor
 from chainwatch.chain import member
 from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
@@ -30,10 +29,15 @@ from chainwatch.chain.transport import HttpTransport, open_session
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.config import read_dict
 from chainwatch.demo.bridge import Transfer
-from chainwatch.pipeline import Pipeline
+from chainwatch.monitor import deadlines
+from chainwatch.monitor import monitor as app
+from chainwatch.monitor.monitor import Monitor
+from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import alerts, blocks, transfers
+from chainwatch.store import blocks, transfers
+from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
+from chainwatch.support import supervise
 from tests.fakenode import FakeChain, FakeLog, FakeNode
 from tests.support import connext
 from tests.support.receiver import Receiver
@@ -111,7 +115,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         (member, {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05}),
         (app, {"SELF_WATCH_EVERY": 0.05, "LOOKBACK_EVERY": 0.05, "STORE_PAUSES": (0.01,)}),
         (queue, {"STORE_PAUSE": 0.05, "POLL": 0.1}),
-        (scheduler, {"REFILL_EVERY": 0.05}),
+        (deadlines, {"REFILL_EVERY": 0.05}),
         (dispatch, {"LOOK_EVERY": 0.05, "STORE_PAUSE": 0.05}),
     ):
         for name, value in changes.items():

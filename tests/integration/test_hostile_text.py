@@ -10,15 +10,16 @@ from functools import partial
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting.intake import rounds, take
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.notification import load_all
-from chainwatch.alerting.submission import parse
+from chainwatch.alerting.delivery.notification import load_all
+from chainwatch.alerting.engine.intake import rounds, take
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.submission import parse
 from chainwatch.checker.flow import Flow
 from chainwatch.config import NetworkSettings, RouteSettings, from_dict
 from chainwatch.model import AbiEvent, AbiParam, Batch, Event, StoredLog
-from chainwatch.pipeline import Pipeline
-from chainwatch.store import alerts, blocks, incidents, outbox, transfers
+from chainwatch.pipeline.pipeline import Pipeline
+from chainwatch.store import blocks, transfers
+from chainwatch.store.alerting import alerts, incidents, outbox
 from chainwatch.store.database import Database
 from tests.support.flows import EVENTS, NETWORKS, event, flow, header
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from chainwatch import logs
-from chainwatch.alerting.notification import Notification
+from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import console, discord
 from chainwatch.alerting.providers.text import markdown
 from chainwatch.commands.show import alerts, people, terminal

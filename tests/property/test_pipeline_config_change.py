@@ -11,15 +11,16 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from chainwatch import recompute
-from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.checker.flow import Flow, StepPlace
 from chainwatch.checker.transfer import SEARCH
 from chainwatch.config import NetworkSettings, RouteSettings
 from chainwatch.model import Backfilled, Batch, Event, EventSource, Searched, StoredLog
-from chainwatch.pipeline import Pipeline
-from chainwatch.recompute import Prints, Recomputation
-from chainwatch.store import alerts, blocks, schema, transfers, watched
+from chainwatch.pipeline import recompute
+from chainwatch.pipeline.pipeline import Pipeline
+from chainwatch.pipeline.recompute import Prints, Recomputation
+from chainwatch.store import blocks, schema, transfers, watched
+from chainwatch.store.alerting import alerts
 from tests.property.worlds import Block, Item, World, fresh, reorganised_tellings, told_at_once, worlds
 from tests.support.flows import NAMES, NETWORKS, decode, flow
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chainwatch.chain.decoder import ContractDecoder
+from chainwatch.chain.decode.decoder import ContractDecoder
 from chainwatch.checker.flow import extract, index_steps
 from chainwatch.config import ConfigError, read_dict
 from chainwatch.model import Event, RawLog, StoredLog

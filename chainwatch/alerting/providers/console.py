@@ -6,12 +6,12 @@ import aiohttp
 from rich.console import Console
 from rich.text import Text
 
-from chainwatch.alerting.notification import Notification, NotifiedAlert
+from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.providers.thread import Threads
 from chainwatch.config import ConsoleSettings
-from chainwatch.printable import clean
+from chainwatch.support.printable import clean
 
 SHOWN_MAX = 50
 """Alerts of one notification that are written out; the others are counted."""

@@ -15,13 +15,13 @@ import aiohttp
 import msgspec
 from discord_webhook import DiscordEmbed, DiscordWebhook  # type: ignore[import-untyped]  # no stubs
 
-from chainwatch.alerting.notification import LAST_TIME, Notification, NotifiedAlert
+from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.base import DeliveryError, check_status, seconds
 from chainwatch.alerting.providers.http import Answer, post
 from chainwatch.config import DiscordSettings
-from chainwatch.printable import clean
-from chainwatch.redaction import Redactor, parts_of_url
+from chainwatch.support.printable import clean
+from chainwatch.support.redaction import Redactor, parts_of_url
 
 CONTENT_MAX, TITLE_MAX, DESCRIPTION_MAX, FIELDS_MAX = 2000, 256, 4096, 25
 FIELD_NAME_MAX, FIELD_VALUE_MAX, FOOTER_MAX = 256, 1024, 2048

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from chainwatch.alerting.providers.base import DeliveryError
-from chainwatch.dns import Connector
+from chainwatch.support.dns import Connector
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to come up."""

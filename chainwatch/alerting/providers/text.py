@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from chainwatch.alerting.notification import Notification, NotifiedAlert
-from chainwatch.printable import clean
+from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
+from chainwatch.support.printable import clean
 
 PROSE = ("summary", "description", "runbook_url")
 """Annotations that are not facts of their own."""

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting.notification import load
+from chainwatch.alerting.delivery.notification import load
+from chainwatch.alerting.delivery.retry import OPENS_AFTER
 from chainwatch.alerting.providers.base import DeliveryError
-from chainwatch.alerting.retry import OPENS_AFTER
-from chainwatch.store import alerts, folding, outbox
+from chainwatch.store.alerting import alerts, folding, outbox
 from chainwatch.store.database import Database
+from tests.unit.alerting.delivery.test_queue import Bench
 from tests.unit.alerting.helpers import T0, ends, fires
-from tests.unit.alerting.test_queue import Bench
 
 REFUSED = DeliveryError("the webhook answered 503 Service Unavailable", refused=True)
 UNSURE = DeliveryError("the webhook did not answer within 10 seconds")

@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting import tending
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.notification import load
-from chainwatch.alerting.policies import Policies
+from chainwatch.alerting.delivery.notification import load
+from chainwatch.alerting.engine import upkeep
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.policy.policies import Policies
 from chainwatch.config import RouteSettings, from_dict
 from chainwatch.model import Signal
-from chainwatch.store import (
+from chainwatch.store.alerting import (
     acknowledgements,
     alert_groups,
     alerts,
@@ -23,9 +23,9 @@ from chainwatch.store import (
     outbox,
     silences,
 )
-from chainwatch.store.acknowledgements import Acknowledgement
-from chainwatch.store.history import Transition
-from chainwatch.store.silences import Silence
+from chainwatch.store.alerting.acknowledgements import Acknowledgement
+from chainwatch.store.alerting.history import Transition
+from chainwatch.store.alerting.silences import Silence
 from tests.unit.alerting.helpers import T0, ends, fires, route, told
 
 NOW = float(T0)
@@ -324,7 +324,7 @@ def taken(connection: sa.Connection, transfer: str, at: float, actor: str = "ann
 
 
 def given_back(connection: sa.Connection, m: AlertManager, alert_id: int, at: float) -> None:
-    tending.give_back(connection, m.teller, {alert_id: "by hand"}, "ann", at)
+    upkeep.give_back(connection, m.teller, {alert_id: "by hand"}, "ann", at)
 
 
 def test_who_was_told_learns_with_the_next_message_who_has_taken_it(connection: sa.Connection) -> None:

@@ -13,7 +13,7 @@ from chainwatch.chain import errors, rpc
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.transport import BATCH
 from chainwatch.chain.wire import Call, LogFilter
-from chainwatch.redaction import Redactor
+from chainwatch.support.redaction import Redactor
 from tests.fakenode import FakeChain, FakeLog
 
 ADDRESS = b"\xaa" * 20

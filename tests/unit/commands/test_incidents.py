@@ -12,16 +12,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chainwatch import cli
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.policies import Policies
+from chainwatch.alerting.delivery.queue import ReceiverQueue
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.policy.policies import Policies
 from chainwatch.alerting.providers import build_provider
-from chainwatch.alerting.queue import ReceiverQueue
 from chainwatch.config import Settings, load
 from chainwatch.model import Signal
-from chainwatch.store import alerts, history, outbox
+from chainwatch.store.alerting import alerts, history, outbox
+from chainwatch.store.alerting.history import Transition
 from chainwatch.store.claim import claimed
 from chainwatch.store.database import Database
-from chainwatch.store.history import Transition
 from tests.support.receiver import Answer, Receiver
 
 T0 = 1_767_600_000  # 2026-01-05 08:00 UTC, a Monday

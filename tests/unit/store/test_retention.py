@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainwatch.model import Batch, Checkpoint, Occurrence, Raised, Transfer
-from chainwatch.store import alert_groups, alerts, blocks, outbox, schema, tables, transfers
-from chainwatch.store.alerts import Alert
-from chainwatch.store.outbox import Payload
+from chainwatch.store import blocks, schema, tables, transfers
+from chainwatch.store.alerting import alert_groups, alerts, outbox
+from chainwatch.store.alerting.alerts import Alert
+from chainwatch.store.alerting.outbox import Payload
 from chainwatch.store.retention import prune
 from tests.support.flows import event, header
 from tests.support.storing import store_batch

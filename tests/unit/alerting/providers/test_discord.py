@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from chainwatch.alerting.notification import NotifiedAlert
+from chainwatch.alerting.delivery.notification import NotifiedAlert
 from chainwatch.alerting.providers import build_provider, discord
 from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.providers.discord import DiscordProvider, confirmed, fit, payload
