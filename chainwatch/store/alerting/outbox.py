@@ -153,6 +153,13 @@ def get(connection: sa.Connection, notification_id: int) -> Queued | None:
     return None if row is None else _queued(row)
 
 
+def newest(connection: sa.Connection, receiver: str, key: str) -> Queued | None:
+    """The notification of ``receiver`` and group ``key`` that was queued last, as far as it is kept."""
+    query = sa.select(notifications).where(notifications.c.receiver == receiver, notifications.c.key == key)
+    row = connection.execute(query.order_by(notifications.c.id.desc()).limit(1)).first()
+    return None if row is None else _queued(row)
+
+
 def mark_delivered(connection: sa.Connection, delivered: Sequence[tuple[int, float]]) -> None:
     """The receiver has taken these, as (notification id, when), unless a person has taken them out of the queue.
 
