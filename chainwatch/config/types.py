@@ -49,6 +49,12 @@ class Expected(ValueError):
         self.hint = hint
 
 
+OWN_HEADERS = frozenset(
+    {"content-length", "content-type", "idempotency-key", "transfer-encoding", "x-chainwatch-signature"}
+)
+"""Names, in small letters, of headers that say something of each message."""
+
+
 def normal_severity(value: object) -> str:
     """``P0`` … ``P3`` for any accepted spelling, in any case."""
     severity = SEVERITY_NAMES.get(value.lower()) if isinstance(value, str) else None
@@ -166,6 +172,23 @@ def _not_blank(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _header_value(secret: SecretStr) -> SecretStr:
+    if not all(char.isprintable() or char == "\t" for char in secret.get_secret_value()):
+        raise Expected(
+            "a header's value on one line",
+            "a line end or another character that is not seen came with it: is there one at the end of the variable?",
+        )
+    return _not_blank(secret)
+
+
+def _header_name(name: str) -> str:
+    if not re.fullmatch(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+", name):
+        raise Expected("a header's name, such as X-Api-Key")
+    if name.lower() in OWN_HEADERS:
+        raise Expected("a header that chainwatch does not send by itself")
+    return name
+
+
 def _signing_key(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value().strip()) < SIGNING_KEY_MIN:
         raise Expected(
@@ -184,7 +207,8 @@ def _folder(info: ValidationInfo) -> Path:
     return context.get("folder", Path()).absolute()
 
 
-Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
 SigningKey = Annotated[SecretStr, AfterValidator(_signing_key)]
 Text = Annotated[str, Field(min_length=1)]
 Duration = Annotated[float, BeforeValidator(_duration)]

@@ -137,6 +137,7 @@ _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] 
     (ConnectionRefusedError, "the connection was refused"),
     ((aiohttp.ServerDisconnectedError, ConnectionResetError), "it closed the connection without an answer"),
     (aiohttp.ClientResponseError, "its answer is not HTTP"),
+    (ValueError, "its URL and headers make no request"),
 )
 
 

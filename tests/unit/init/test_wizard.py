@@ -217,7 +217,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_the_repository_and_the_package_hold_the_same_abis() -> None:
-    inside = {path.name: path.read_bytes() for path in (ROOT / "chainwatch" / "presets").glob("*.json")}
+    inside = {
+        path.name: path.read_bytes() for path in (ROOT / "chainwatch" / "init" / "presets").glob("*.json")
+    }
     outside = {path.name: path.read_bytes() for path in (ROOT / "abi").glob("*.json")}
     assert inside == outside
     assert {f"{name}.json" for preset in PRESETS.values() for name in preset.abis} == set(inside)

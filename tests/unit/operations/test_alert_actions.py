@@ -11,8 +11,7 @@ import pytest
 from chainwatch.checker.flow import Flow
 from chainwatch.config import read_dict
 from chainwatch.model import AbiEvent, AbiParam, Event
-from chainwatch.operations import alert_actions
-from chainwatch.operations import queries as looking
+from chainwatch.operations import alert_actions, queries
 from chainwatch.operations.queries import Look
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import make_plan
@@ -55,12 +54,12 @@ def firing(look: Look) -> list[tuple[int, str]]:
 
 
 def counts(look: Look) -> dict[str, int]:
-    return {name: count for name, count in looking.status(look)["transfers"].items() if count}
+    return {name: count for name, count in queries.status(look)["transfers"].items() if count}
 
 
 def listed(look: Look, status: str) -> list[str]:
     nothing = dict.fromkeys(("flow", "key", "origin", "destination", "since", "until"))
-    return [t["key"] for t in looking.transfers(look, 10, statuses=[status], **nothing)]
+    return [t["key"] for t in queries.transfers(look, 10, statuses=[status], **nothing)]
 
 
 def test_what_was_resolved_by_hand_does_not_fire_again_when_its_transfer_is_judged_again(look: Look) -> None:

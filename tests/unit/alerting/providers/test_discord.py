@@ -310,6 +310,11 @@ async def test_an_answer_that_repeats_the_token_does_not_spread_it_s9(
     server.script.append(Answer(404, json.dumps({"message": f"no {TOKEN} here"})))
     with pytest.raises(DeliveryError, match="no \\*\\*\\* here"):
         await _deliver(provider)
+    for said in (TOKEN.upper(), "x" * (discord.DETAIL_MAX - 5) + TOKEN):
+        server.script.append(Answer(404, json.dumps({"message": said})))
+        with pytest.raises(DeliveryError) as caught:
+            await _deliver(provider)
+        assert TOKEN[:5] not in str(caught.value).lower()
 
 
 @pytest.mark.parametrize(
