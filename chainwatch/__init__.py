@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chainwatch.library import AlertManager, Overloaded, Severity
+    from chainwatch.embedded.library import AlertManager, Overloaded, Severity
 
 __version__ = "0.1.0"
 __all__ = ["AlertManager", "Overloaded", "Severity", "__version__"]
@@ -14,7 +14,7 @@ __all__ = ["AlertManager", "Overloaded", "Severity", "__version__"]
 def __getattr__(name: str) -> object:
     """The library is imported once it is used: commands do without it."""
     if name in __all__:
-        from chainwatch import library
+        from chainwatch.embedded import library
 
         return getattr(library, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

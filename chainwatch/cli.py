@@ -28,8 +28,8 @@ from chainwatch.commands import (
     transfers,
 )
 from chainwatch.commands.common import BAD_USAGE, FAILED
-from chainwatch.garbage import collect_seldom
-from chainwatch.printable import clean
+from chainwatch.support.garbage import collect_seldom
+from chainwatch.support.printable import clean
 
 COMMANDS: tuple[click.Command, ...] = (
     running.run,
@@ -84,7 +84,7 @@ def _told(error: Exception, command: str | None) -> tuple[str, int] | None:
         return str(error), BAD_USAGE
 
     from chainwatch.chain.errors import ChainError
-    from chainwatch.replay import ReplayError
+    from chainwatch.replay.replay import ReplayError
     from chainwatch.store.errors import StoreError
 
     if isinstance(error, ReplayError):

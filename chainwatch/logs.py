@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from io import StringIO
 from typing import Any, TextIO
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 import structlog
 from pydantic import BaseModel, SecretStr
 
 from chainwatch.config import LogSettings
-from chainwatch.printable import clean
-
-KEY_MIN = 8
-"""Characters of a part of a secret from which on it is taken for a key; shorter ones are words such as ``v3``."""
-STRUCK_MIN = 4
-"""Characters of the shortest secret that is struck out: a shorter one stands in every line, and hides nothing."""
+from chainwatch.support.printable import clean
+from chainwatch.support.redaction import Redactor, parts_of
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -54,7 +47,8 @@ def configure(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    rendering.append(_striking_out(secrets))
+    redact = Redactor(secrets, keep=_WORDS)
+    rendering.append(lambda _logger, _method, line: redact(line))
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -89,7 +83,7 @@ def secrets_in(settings: BaseModel) -> Iterator[str]:
     for _, value in settings:
         for item in _leaves(value):
             if isinstance(item, SecretStr):
-                yield from _telling_parts(item.get_secret_value())
+                yield from parts_of(item.get_secret_value())
             elif isinstance(item, BaseModel):
                 yield from secrets_in(item)
 
@@ -102,47 +96,7 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _telling_parts(secret: str) -> Iterator[str]:
-    if secret.startswith("sqlite:"):
-        return  # a path
-    yield secret
-    if "://" not in secret:
-        yield from (word for word in secret.split() if len(word) >= KEY_MIN)  # of "Bearer KEY"
-        return
-    url = urlsplit(secret)
-    if url.password:
-        yield url.password
-    names = [*parse_qsl(url.query, keep_blank_values=True), (url.username or "", "")]
-    yield from (part for name, value in names if len(part := value or name) >= KEY_MIN)
-    yield from (part for part in url.path.split("/") if len(part) >= KEY_MIN and any(map(str.isdigit, part)))
-
-
-def _striking_out(secrets: Iterable[str]) -> Callable[[Any, str, str], str]:
-    """A last processor, over the rendered line.
-
-    What is shorter than a key is struck out where it stands alone, not within words; the words of every line never are.
-    """
-    forms = {form for secret in secrets for form in _forms(secret) if form.lower() not in _WORDS}
-    if not forms:
-        return lambda _logger, _method, line: line
-    patterns = []
-    for form in sorted(forms, key=len, reverse=True):
-        pattern = re.escape(form)
-        patterns.append(pattern if len(form) >= KEY_MIN else rf"(?<!\w){pattern}(?!\w)")
-    any_secret = re.compile("|".join(patterns))
-    return lambda _logger, _method, line: any_secret.sub("***", line)
-
-
 _WORDS = frozenset(
     {*_LEVELS, "critical", "level", "event", "timestamp", "exception", "null", "true", "false"}
 )
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """How ``secret`` may be spelt in a line, but for what is too short to be looked for."""
-    plain = secret.strip()
-    encoded = (quote(plain, errors="replace"), quote(plain, safe="", errors="replace"))
-    for spelt in (plain, unquote(plain), *encoded, quote_plus(plain, errors="replace")):
-        for form in (spelt, json.dumps(spelt)[1:-1], json.dumps(spelt, ensure_ascii=False)[1:-1]):
-            if len(form.strip()) >= STRUCK_MIN:
-                yield form
+"""The words of every line, which are never struck out."""

@@ -1,0 +1,1 @@
+"""Signals to alerts to groups to notifications to receivers."""

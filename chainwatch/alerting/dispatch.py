@@ -14,15 +14,16 @@ from typing import Protocol, Self, TypeVar
 import sqlalchemy as sa
 import structlog
 
-from chainwatch.alerting.clock import SystemClock
+from chainwatch.alerting.delivery.queue import ReceiverQueue
 from chainwatch.alerting.providers import Provider, build_provider
-from chainwatch.alerting.queue import ReceiverQueue
 from chainwatch.config import ReceiverSettings
 from chainwatch.model import Signal
-from chainwatch.store import alerts, retention
+from chainwatch.store import retention
+from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
-from chainwatch.supervise import TASK_FAILED, Supervisor
+from chainwatch.support.supervise import TASK_FAILED, Supervisor
+from chainwatch.support.wakeup import SystemClock
 
 LOOK_EVERY = 0.5
 """Seconds after which is looked at what other processes have written: commands take effect within this time."""

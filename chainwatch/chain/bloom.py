@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from chainwatch.chain.wire import LogFilter
-from chainwatch.keccak import keccak256
 from chainwatch.model import RawLog
+from chainwatch.support.keccak import keccak256
 
 BITS = 2048
 MOST_BITS = BITS * 19 // 20

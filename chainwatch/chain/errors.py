@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from chainwatch.model import Header
 
-ChainErrorT = TypeVar("ChainErrorT", bound="ChainError")
-
 
 class ChainError(Exception):
     """Reading a network failed."""
+
+
+ChainErrorT = TypeVar("ChainErrorT", bound=ChainError)
 
 
 def bare(error: ChainErrorT) -> ChainErrorT:

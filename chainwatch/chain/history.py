@@ -14,9 +14,16 @@ from typing import NamedTuple
 
 import structlog
 
+from chainwatch.chain.completeness import (
+    Doubts,
+    everything_in,
+    lacks_some,
+    prove_lacking,
+    proven_page,
+    to_prove,
+)
 from chainwatch.chain.errors import Disputed, MalformedAnswer, NotThere, RangeTooWide
 from chainwatch.chain.pool import Pool
-from chainwatch.chain.proof import Doubts, everything_in, lacks_some, prove_lacking, proven_page, to_prove
 from chainwatch.chain.rpc import CUT_AT, Endpoint
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.chain.wire import LogFilter

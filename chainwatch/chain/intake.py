@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from chainwatch import garbage
+from chainwatch.support import garbage
 
 MAX_ANSWER = 16 * 1024 * 1024
 """Bytes of one answer after decompression, and of all answers to one question; more is refused while it is being read."""

@@ -35,11 +35,12 @@ from chainwatch.chain.latency import Latencies
 from chainwatch.chain.pace import PacedTransport
 from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.rpc import Endpoint
-from chainwatch.chain.transport import HttpTransport, endpoint_name, is_websocket, secret_parts
+from chainwatch.chain.transport import HttpTransport, endpoint_name, is_websocket
 from chainwatch.chain.websocket import WebSocketTransport
 from chainwatch.chain.wire import Call
 from chainwatch.config import NetworkSettings
-from chainwatch.supervise import failure_of, place_of
+from chainwatch.support.redaction import Redactor, parts_of_url
+from chainwatch.support.supervise import failure_of, place_of
 
 T = TypeVar("T")
 
@@ -123,7 +124,8 @@ class Member:
             else HttpTransport(self.name, url, session, on_date)
         )
         self._paced = PacedTransport(self._transport, network.max_rps, peers)
-        self.endpoint = Endpoint(self._paced, network.request_timeout, secret_parts(url))
+        redact = Redactor(parts_of_url(url.get_secret_value()))
+        self.endpoint = Endpoint(self._paced, network.request_timeout, redact)
         self._oldest_head = None if network.block_time is None else 2 * network.block_time + HEAD_SLACK
         self._frozen_since: float | None = None
         self._expected = network.chain_id

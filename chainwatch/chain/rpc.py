@@ -31,7 +31,8 @@ from chainwatch.chain.intake import INTAKE, Share, is_crumbled
 from chainwatch.chain.transport import BATCH, Transport, too_big
 from chainwatch.chain.wire import Call, LogFilter
 from chainwatch.model import Header, RawLog, to_hex
-from chainwatch.supervise import place_of
+from chainwatch.support.redaction import NOTHING_SECRET, Redactor
+from chainwatch.support.supervise import place_of
 
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ class Block(NamedTuple):
 class Endpoint:
     """One RPC endpoint of a network. Every method raises `RpcError`; times are in seconds."""
 
-    def __init__(self, transport: Transport, timeout: float, secrets: Sequence[str] = ()) -> None:
+    def __init__(self, transport: Transport, timeout: float, redact: Redactor = NOTHING_SECRET) -> None:
         self.name = transport.name
         self.max_range: int | None = None
         """Most blocks that one `eth_getLogs` may span here, as far as its answers have told."""
@@ -82,7 +83,7 @@ class Endpoint:
         """Whether what its headers' blooms say of logs counts."""
         self._transport = transport
         self._timeout = timeout
-        self._secrets = secrets
+        self._redact = redact
         self._ids = itertools.count(1)
         self._batches_from = 0.0
         self._by_hash = True
@@ -376,10 +377,7 @@ class Endpoint:
 
     def _safe(self, text: str) -> str:
         # so long that no part of a secret at its end is left when every secret before it has become shorter
-        text = text[: MESSAGE_LENGTH * (1 + max(map(len, self._secrets), default=0))]
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text[:MESSAGE_LENGTH]
+        return self._redact(text[: MESSAGE_LENGTH * (1 + self._redact.longest)])[:MESSAGE_LENGTH]
 
 
 _NULL = b"null"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from chainwatch.chain import bloom
+from chainwatch.chain.completeness import Doubts, proven_logs
 from chainwatch.chain.errors import (
     AnswerTooBig,
     ChainError,
@@ -23,7 +24,6 @@ from chainwatch.chain.errors import (
 from chainwatch.chain.headers import HeaderWindow, common_ancestor, links
 from chainwatch.chain.history import heavy_block_logs
 from chainwatch.chain.pool import Pool
-from chainwatch.chain.proof import Doubts, proven_logs
 from chainwatch.chain.rpc import Block, Endpoint
 from chainwatch.chain.transport import BATCH
 from chainwatch.chain.watch import NetworkWatch

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import SecretStr
@@ -21,11 +21,8 @@ from chainwatch.chain.errors import (
     TransportError,
 )
 from chainwatch.chain.intake import INTAKE, NoRoom, TooLarge
-from chainwatch.dns import Connector
-from chainwatch.http_client import Redirected, refuse_redirects, retry_after, unix_time
-
-KEY_MIN = 6
-"""Characters of a part of a URL from which on it may be a key."""
+from chainwatch.support.dns import Connector
+from chainwatch.support.http_client import Redirected, refuse_redirects, retry_after, unix_time
 
 BATCH = 64
 """Calls in one JSON-RPC batch."""
@@ -80,19 +77,6 @@ def endpoint_name(network: str, index: int, url: SecretStr) -> str:
 def is_websocket(url: SecretStr) -> bool:
     """Whether ``url`` is of a WebSocket (``ws://``, ``wss://``)."""
     return urlsplit(url.get_secret_value()).scheme in ("ws", "wss")
-
-
-def secret_parts(url: SecretStr) -> list[str]:
-    """The parts of ``url`` that may be keys, for striking them out of what a node says."""
-    parts = urlsplit(url.get_secret_value())
-    pieces = [
-        *parts.path.split("/"),
-        *(value or name for name, value in parse_qsl(parts.query, keep_blank_values=True)),
-        parts.password or "",
-        parts.username or "",
-    ]
-    spelt = {form for piece in pieces for form in (piece, unquote(piece))}
-    return sorted({form for form in spelt if len(form.strip()) >= KEY_MIN}, key=len, reverse=True)
 
 
 @contextlib.contextmanager

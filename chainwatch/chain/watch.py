@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from chainwatch.chain.decoder import ContractDecoder, DecodeError
+from chainwatch.chain.decode.decoder import ContractDecoder, DecodeError
 from chainwatch.chain.wire import LogFilter
 from chainwatch.model import ANY_TOPIC, Event, EventSource, RawLog, UndecodedLog
 

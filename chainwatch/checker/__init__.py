@@ -1,0 +1,1 @@
+"""Events and values in, signals out. Pure: no I/O, no clock of its own."""

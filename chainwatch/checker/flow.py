@@ -56,6 +56,8 @@ class Step:
     event: AbiEvent
     key: tuple[Callable[[Event], str], ...]
     facts: tuple[tuple[str, Callable[[Event], Any]], ...]
+    places: frozenset[str]
+    """The networks on which its contract is: it can be seen nowhere else."""
     only_on: frozenset[str] | None = None
     """Events on other networks do not count; None where the configuration alone leaves every network."""
     where: Condition | None = None

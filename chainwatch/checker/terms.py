@@ -14,7 +14,7 @@ from typing import Any
 
 from chainwatch.checker.path import Path, array_of
 from chainwatch.checker.syntax import ConditionError, Token
-from chainwatch.keccak import checksum_address
+from chainwatch.support.keccak import checksum_address
 
 MAX_BITS = 2048
 """Largest integer, at compile time and at run time: eight multiplied uint256."""

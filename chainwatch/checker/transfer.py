@@ -28,6 +28,7 @@ from chainwatch.checker.flow import (
     expected_network,
 )
 from chainwatch.model import DISPUTED, RESOLVED, Occurrence, Raised, Signal, Transfer
+from chainwatch.support import bounds
 
 __all__ = [
     "IN_TIME",
@@ -133,6 +134,8 @@ def settle(flow: Flow, transfer: Transfer, world: World, now: int, cause: str = 
             raised |= held
             signals = [s for s in signals if all(s.labels != one.labels for one in held.values())]
         status = _disputed_or(status, finding.disputes(transfer, judge.findings, raised))
+        if raised and not transfer.occurrences:
+            status = model.EXCLUDED  # of which only what was resolved is remembered, in case it comes back
     after = Transfer(
         flow=transfer.flow,
         key=transfer.key,
@@ -150,14 +153,14 @@ def settle(flow: Flow, transfer: Transfer, world: World, now: int, cause: str = 
 
 
 def resolved_by_hand(transfer: Transfer, alerts: Iterable[Mapping[str, str]], at: int) -> Transfer:
-    """``transfer`` after a person has ended those of its alerts that have these labels, at ``at`` (Unix seconds).
+    """``transfer`` after a person has ended those of its ``alerts``, given by their labels, at ``at`` (Unix seconds).
 
     They stay ended for as long as the same events are all that is wrong, however often it is judged.
     """
     wanted = list(alerts)
     raised = {
         name: msgspec.structs.replace(one, ends_at=max(at, one.starts_at), by_hand=True)
-        if one.ends_at is None and one.labels in wanted
+        if one.ends_at is None and bounds.cut_labels(one.labels) in wanted
         else one
         for name, one in transfer.raised.items()
     }
@@ -286,7 +289,7 @@ class _Judge:
         opening = openings[0]
         destination = _destination(opening)
         excluded = EXCLUDED in opening.facts
-        tracked = not (excluded or destination.startswith(UNKNOWN_NETWORK))
+        tracked = not (excluded or destination.startswith(UNKNOWN_NETWORK) or self._is_unseen(opening))
         self.origin, self.destination, self.opened_at = (
             opening.network,
             destination or None,
@@ -320,6 +323,8 @@ class _Judge:
     ) -> None:
         """Whether ``event``, the first of ``step``, came in time; while it is missing, whether its time is over (S5)."""
         network = expected_network(step, opening)
+        if network not in step.places:
+            return  # nobody can see it there
         due_at = opening.timestamp + step.within
         watched = self.world.watch_of(network, step)
         if event is not None and event.timestamp <= due_at:
@@ -338,6 +343,10 @@ class _Judge:
             self.deadlines[step.name] = (network, due_at)
             if self.status == "complete":
                 self.status = "open"
+
+    def _is_unseen(self, opening: Occurrence) -> bool:
+        """Whether no step is watched on the networks on which ``opening`` asks for them."""
+        return not any(expected_network(step, opening) in step.places for step in self.flow.expected)
 
     def _cannot_have_funded(self, opening: Occurrence, event: Occurrence) -> bool:
         """Whether ``opening`` is later than ``event``, which names it, by more than clocks differ."""
@@ -451,17 +460,17 @@ class _Judge:
             self._keep_earliest(SEARCH + self._origins_of(first)[0], due_at)
             return "open"
         origin = self._origin_of(first)
-        self.findings.append(finding.orphan(self.flow, self.transfer, step, first, origin, None, later))
+        # Those after the first are repetitions, where they are not allowed.
+        for event in events if step.may_repeat else events[:1]:
+            self.findings.append(finding.orphan(self.flow, self.transfer, step, event, origin, None, later))
         if len(events) > 1 and not step.may_repeat:
             self.findings.append(finding.repeated(self.transfer, step, origin, first.network, events))
         return "orphan"
 
     def _is_elsewhere(self, step: Step, event: Occurrence) -> bool:
         """Whether ``event`` belongs to transfers that the flow does not watch, such as those of the other direction."""
-        claimed, only = _claimed(step, event), self.flow.opening.only_on
-        if claimed.startswith(UNKNOWN_NETWORK) or (claimed and only and claimed not in only):
-            return True
-        return event.network == step.away_from
+        claimed = _claimed(step, event)
+        return bool(claimed and claimed not in self.flow.origins) or event.network == step.away_from
 
     def _judge_content(self, step: Step, event: Occurrence) -> None:
         """What is wrong with the event by itself, whatever else is known."""

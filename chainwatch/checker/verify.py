@@ -12,8 +12,8 @@ from typing import Any
 
 from chainwatch.checker.path import Path, compile_path
 from chainwatch.checker.syntax import ConditionError
-from chainwatch.keccak import keccak256
 from chainwatch.model import AbiEvent, AbiParam, to_hex
+from chainwatch.support.keccak import keccak256
 
 __all__ = ["CHECKS", "Check", "CheckError", "Verify", "encode_transfer_info"]
 

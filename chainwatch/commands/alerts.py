@@ -13,7 +13,7 @@ from chainwatch.commands.common import FAILED, looking_at
 from chainwatch.commands.options import Duration, Id, Moment, Severity, as_json, at_most, by, default_to, ids
 
 if TYPE_CHECKING:
-    from chainwatch.operations.looking import Look
+    from chainwatch.operations.queries import Look
 
 note = click.option("--note", default="", help="Why, for those who read it later.")
 
@@ -62,10 +62,10 @@ def alerts_list(config: Path, /, **wanted: Any) -> None:
 
 def _list(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
     from chainwatch.commands.show import watching as show
-    from chainwatch.operations import looking
+    from chainwatch.operations import queries
 
     with looking_at(config) as look:
-        show.alerts(looking.alerts(look, limit, **wanted), as_json)
+        show.alerts(queries.alerts(look, limit, **wanted), as_json)
 
 
 @alerts.command("show")
@@ -75,10 +75,10 @@ def _list(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
 def alerts_show(config: Path, alert_id: int, as_json: bool) -> None:
     """Show everything about one alert."""
     from chainwatch.commands.show import alerts as show
-    from chainwatch.operations import explaining
+    from chainwatch.operations import explanations
 
     with looking_at(config) as look:
-        show.alert(_known(explaining.show(look, alert_id), alert_id), as_json)
+        show.alert(_known(explanations.show(look, alert_id), alert_id), as_json)
 
 
 @alerts.command("history")
@@ -88,10 +88,10 @@ def alerts_show(config: Path, alert_id: int, as_json: bool) -> None:
 def alerts_history(config: Path, alert_id: int, as_json: bool) -> None:
     """Show what happened to an alert: when, why, and who did it."""
     from chainwatch.commands.show import alerts as show
-    from chainwatch.operations import explaining
+    from chainwatch.operations import explanations
 
     with looking_at(config) as look:
-        show.history(_known(explaining.history_of(look, alert_id), alert_id), as_json)
+        show.history(_known(explanations.history_of(look, alert_id), alert_id), as_json)
 
 
 @alerts.command("explain")
@@ -101,10 +101,10 @@ def alerts_history(config: Path, alert_id: int, as_json: bool) -> None:
 def alerts_explain(config: Path, alert_id: int, as_json: bool) -> None:
     """Show for every receiver whether it was told of an alert, and why or why not."""
     from chainwatch.commands.show import alerts as show
-    from chainwatch.operations import explaining
+    from chainwatch.operations import explanations
 
     with looking_at(config) as look:
-        show.explanation(_known(explaining.explain(look, alert_id), alert_id), as_json)
+        show.explanation(_known(explanations.explain(look, alert_id), alert_id), as_json)
 
 
 @alerts.command("ack")
@@ -115,11 +115,11 @@ def alerts_explain(config: Path, alert_id: int, as_json: bool) -> None:
 @click.pass_obj
 def alerts_ack(config: Path, ids: tuple[int, ...], actor: str, note: str, seconds: float | None) -> None:
     """Take alerts on: they are not told again, and escalate no further."""
-    from chainwatch.operations import attending
+    from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
         until = None if seconds is None else look.now + seconds
-        left = attending.acknowledge(look, ids, actor, note, until)
+        left = alert_actions.acknowledge(look, ids, actor, note, until)
         _report(look, "acknowledged", ids, left, "not firing")
 
 
@@ -129,10 +129,10 @@ def alerts_ack(config: Path, ids: tuple[int, ...], actor: str, note: str, second
 @click.pass_obj
 def alerts_unack(config: Path, ids: tuple[int, ...], actor: str) -> None:
     """Give alerts back: they are told again."""
-    from chainwatch.operations import attending
+    from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
-        left = attending.give_back(look, ids, actor)
+        left = alert_actions.give_back(look, ids, actor)
         _report(look, "given back", ids, left, "not acknowledged")
 
 
@@ -143,10 +143,10 @@ def alerts_unack(config: Path, ids: tuple[int, ...], actor: str) -> None:
 @click.pass_obj
 def alerts_resolve(config: Path, ids: tuple[int, ...], actor: str, note: str) -> None:
     """End alerts by hand; a condition that begins anew raises them anew."""
-    from chainwatch.operations import attending
+    from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
-        left = attending.resolve(look, ids, actor, note)
+        left = alert_actions.resolve(look, ids, actor, note)
         _report(look, "resolved", ids, left, "not firing")
 
 
@@ -159,9 +159,9 @@ def _known(found: Any, alert_id: int) -> Any:
 
 def _report(look: Look, done: str, ids: Sequence[int], left: Sequence[int], why: str) -> None:
     """Say how many it was done to, and why not to those that are ``left``; exit code 1 where it was done to none."""
-    from chainwatch.operations import attending
+    from chainwatch.operations import alert_actions
 
-    unknown = attending.unknown(look, left)
+    unknown = alert_actions.unknown(look, left)
     others = [one for one in left if one not in unknown]
     reasons = [f"{why}: {', '.join(map(str, others))}"] if others else []
     if unknown:

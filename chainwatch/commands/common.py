@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chainwatch.spelling import did_you_mean
+from chainwatch.support.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from chainwatch.config import Settings
-    from chainwatch.operations.looking import Look
+    from chainwatch.operations.queries import Look
     from chainwatch.plan import Plan
 
 FAILED, BAD_USAGE, FOUND_ALERTS = 1, 2, 3
@@ -37,7 +37,7 @@ def plan_of(config: Path) -> Plan:
 @contextmanager
 def looking_at(config: Path) -> Iterator[Look]:
     """The configuration and its database; what people name wrongly is their usage."""
-    from chainwatch.operations.looking import look
+    from chainwatch.operations.queries import look
 
     with look(config, os.environ) as opened, naming():
         yield opened
@@ -46,7 +46,7 @@ def looking_at(config: Path) -> Iterator[Look]:
 @contextmanager
 def naming() -> Iterator[None]:
     """What people name wrongly is their usage."""
-    from chainwatch.operations.reviewing import NoIncident
+    from chainwatch.operations.reports import NoIncident
     from chainwatch.operations.rota import NoSuchName
 
     try:

@@ -25,10 +25,10 @@ def incidents(
 ) -> None:
     """List incidents: groups of alerts, each from its first start to its last end."""
     from chainwatch.commands.show import people as show
-    from chainwatch.operations import reviewing
+    from chainwatch.operations import reports
 
     with looking_at(config) as look:
-        found = reviewing.list_incidents(look, is_open=is_open, since=since, until=until, limit=limit)
+        found = reports.list_incidents(look, is_open=is_open, since=since, until=until, limit=limit)
         show.incidents(found, as_json)
 
 
@@ -41,12 +41,12 @@ def incidents(
 def incident(config: Path, incident_id: int, note: str | None, author: str | None, as_json: bool) -> None:
     """Print an incident with its timeline as Markdown, for the review after it."""
     from chainwatch.commands.show import people as show
-    from chainwatch.operations import reviewing
+    from chainwatch.operations import reports
 
     with looking_at(config) as look:
         if note:
-            reviewing.add_note(look, incident_id, author or myself(), note)
-        show.incident(reviewing.incident(look, incident_id), as_json)
+            reports.add_note(look, incident_id, author or myself(), note)
+        show.incident(reports.incident(look, incident_id), as_json)
 
 
 @click.command()
@@ -57,10 +57,10 @@ def incident(config: Path, incident_id: int, note: str | None, author: str | Non
 def stats(config: Path, since: int, until: int | None, as_json: bool) -> None:
     """Statistics over a window: totals, times to acknowledge and resolve, deliveries, noise, trend."""
     from chainwatch.commands.show import people as show
-    from chainwatch.operations import reviewing
+    from chainwatch.operations import reports
 
     with looking_at(config) as look:
         end = int(time.time()) if until is None else until
         if end <= since:
             raise click.UsageError("the window ends before it begins: --until must be later than --since")
-        show.statistics(reviewing.statistics_of(look, since, end), as_json)
+        show.statistics(reports.statistics_of(look, since, end), as_json)

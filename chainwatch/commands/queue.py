@@ -31,11 +31,11 @@ def queue() -> None:
 def queue_list(config: Path, receiver: str | None, status: Any, limit: int, as_json: bool) -> None:
     """List notifications with their attempts and last error."""
     from chainwatch.commands.show import watching as show
-    from chainwatch.operations import looking
+    from chainwatch.operations import queries
 
     with looking_at(config) as look:
         doubt("receiver", receiver, look.plan.settings.receivers)
-        show.queue(looking.queue(look, receiver, status, limit), as_json)
+        show.queue(queries.queue(look, receiver, status, limit), as_json)
 
 
 @queue.command("retry")
@@ -44,13 +44,13 @@ def queue_list(config: Path, receiver: str | None, status: Any, limit: int, as_j
 @click.pass_obj
 def queue_retry(config: Path, ids: tuple[int, ...], receiver: str | None) -> None:
     """Try notifications again now: by id, or all of a receiver."""
-    from chainwatch.operations import looking
+    from chainwatch.operations import queries
 
     if bool(ids) == (receiver is not None):
         raise click.UsageError("name notification ids, or a receiver with --receiver")
     with looking_at(config) as look:
         doubt("receiver", receiver, look.plan.settings.receivers)
-        tell_done(looking.retry(look, ids, receiver), "to be tried again", NONE)
+        tell_done(queries.retry(look, ids, receiver), "to be tried again", NONE)
 
 
 @queue.command("drop")
@@ -58,7 +58,7 @@ def queue_retry(config: Path, ids: tuple[int, ...], receiver: str | None) -> Non
 @click.pass_obj
 def queue_drop(config: Path, ids: tuple[int, ...]) -> None:
     """Give notifications up for good; they stay visible as dropped."""
-    from chainwatch.operations import looking
+    from chainwatch.operations import queries
 
     with looking_at(config) as look:
-        tell_done(looking.drop(look, ids), "dropped", NONE)
+        tell_done(queries.drop(look, ids), "dropped", NONE)

@@ -15,7 +15,7 @@ import click
 from chainwatch.commands.common import FAILED, FOUND_ALERTS, plan_of
 from chainwatch.commands.options import Severity, as_json
 from chainwatch.model import SEVERITIES
-from chainwatch.reading.process import started
+from chainwatch.replay.reader.process import started
 
 T = TypeVar("T")
 
@@ -61,14 +61,14 @@ def replay(
     if resume and database is None:
         raise click.UsageError("--resume needs the --database of the interrupted replay")
     with started() as reader:  # before all else: both processes import at once
-        from chainwatch import replay_run
         from chainwatch.commands.show import watching as show
+        from chainwatch.replay import session
 
         plan = plan_of(config)
-        wanted = replay_run.Wanted(only, start, end, resume, notify)
+        wanted = session.Wanted(only, start, end, resume, notify)
 
         def run(url: str, *, durable: bool) -> dict[str, Any]:
-            return asyncio.run(replay_run.replay(plan, wanted, url, reader, durable=durable))
+            return asyncio.run(session.replay(plan, wanted, url, reader, durable=durable))
 
         if database is not None:
             report = run(_url(database), durable=True)

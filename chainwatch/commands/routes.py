@@ -24,10 +24,10 @@ def routes() -> None:
 @click.pass_obj
 def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
     """Draw the tree of routes and the way that an alert with these labels takes."""
-    from chainwatch.alerting.lifecycle import normal_labels
+    from chainwatch.alerting.policy.lifecycle import normal_labels
     from chainwatch.commands.show import alerts as show
     from chainwatch.config import read
-    from chainwatch.operations import explaining
+    from chainwatch.operations import explanations
 
     wrong = [word for word in labels if not word.partition("=")[1]]
     if wrong:
@@ -38,7 +38,7 @@ def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     settings = read(config, os.environ, watches=False).settings()
-    show.routes(explaining.routes(settings, wanted), as_json)
+    show.routes(explanations.routes(settings, wanted), as_json)
 
 
 @click.group()
@@ -54,11 +54,11 @@ def receivers() -> None:
 def receivers_test(config: Path, name: str, within: float, as_json: bool) -> None:
     """Send a sample that is marked as one through the real queue, and tell whether it was taken."""
     from chainwatch.commands.show import people as show
-    from chainwatch.operations import sampling
+    from chainwatch.operations import receiver_test
 
     with looking_at(config) as look:
         known_as("receiver", name, look.plan.settings.receivers)
-        outcome = asyncio.run(sampling.send_sample(look, name, within))
+        outcome = asyncio.run(receiver_test.send_sample(look, name, within))
     show.sample(outcome, as_json)
     if not outcome["delivered"]:
         sys.exit(FAILED)

@@ -20,7 +20,7 @@ from chainwatch.commands.options import Duration
 def run(config: Path) -> None:
     """Follow every network and deliver alerts until stopped. SIGHUP has the configuration read again."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by default it would end what is still starting
-    from chainwatch import app
+    from chainwatch.monitor import monitor
     from chainwatch.operations.reloading import Reloads
     from chainwatch.store.claim import claimed
     from chainwatch.store.database import Database
@@ -32,7 +32,7 @@ def run(config: Path) -> None:
         async def work(stop: asyncio.Event) -> None:
             reloads = Reloads(config, os.environ, database, plan)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloads.ask)
-            await app.run(plan, database, stop, reloads.next)
+            await monitor.run(plan, database, stop, reloads.next)
 
         run_until_stopped(work)
 

@@ -69,7 +69,7 @@ T = TypeVar("T")
 @click.pass_obj
 def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
     """Write a commented configuration from a few answers."""
-    from chainwatch.operations import init as wizard
+    from chainwatch.init import wizard
 
     asks_nobody = yes or given["preset"] not in ("", wizard.OWN) or not _is_terminal()
     prompt: wizard.Prompt = wizard.defaults if asks_nobody else _prompt
@@ -126,7 +126,7 @@ def _is_terminal() -> bool:
 
 def _prompt(question: str, default: str, parse: Callable[[str], T]) -> T:
     """Ask on the terminal until ``parse`` takes the answer."""
-    from chainwatch.operations.init import InitError
+    from chainwatch.init.wizard import InitError
 
     def parsed(answer: str) -> T:
         try:

@@ -52,8 +52,8 @@ def silences_add(
     actor: str,
 ) -> None:
     """Tell nobody of alerts that all of LABEL=VALUE, !=, =~ and !~ match."""
-    from chainwatch.operations import attending
-    from chainwatch.store.silences import Silence
+    from chainwatch.operations import alert_actions
+    from chainwatch.store.alerting.silences import Silence
 
     if seconds is not None and until is not None:
         raise click.UsageError("give --for or --until, not both")
@@ -69,7 +69,7 @@ def silences_add(
             )
         silence = Silence(match, begin, end, actor, comment, look.now, during, warn)
         click.echo(
-            f"silence {attending.add_silence(look, silence)} hides {len(attending.preview(look, match))} alerts"
+            f"silence {alert_actions.add_silence(look, silence)} hides {len(alert_actions.preview(look, match))} alerts"
         )
 
 
@@ -80,10 +80,10 @@ def silences_add(
 def silences_list(config: Path, ended: bool, as_json: bool) -> None:
     """List silences, and how many firing alerts each matches."""
     from chainwatch.commands.show import alerts as show
-    from chainwatch.operations import attending
+    from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
-        show.silences(attending.list_silences(look, ended), as_json)
+        show.silences(alert_actions.list_silences(look, ended), as_json)
 
 
 @silences.command("expire")
@@ -91,11 +91,11 @@ def silences_list(config: Path, ended: bool, as_json: bool) -> None:
 @click.pass_obj
 def silences_expire(config: Path, ids: tuple[int, ...]) -> None:
     """End silences now; what they hid and still fires is told."""
-    from chainwatch.operations import attending
+    from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
         tell_done(
-            attending.expire_silences(look, ids),
+            alert_actions.expire_silences(look, ids),
             "expired",
             "no silence with such an ID has still to end; `chainwatch silences list` lists them",
         )
@@ -108,10 +108,10 @@ def silences_expire(config: Path, ids: tuple[int, ...]) -> None:
 def silences_preview(config: Path, matchers: tuple[str, ...], as_json: bool) -> None:
     """Show the firing alerts that a silence would hide."""
     from chainwatch.commands.show import watching as show
-    from chainwatch.operations import attending
+    from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
-        show.alerts(attending.preview(look, _match(matchers)), as_json)
+        show.alerts(alert_actions.preview(look, _match(matchers)), as_json)
 
 
 @click.group()
@@ -128,10 +128,10 @@ def cooldowns() -> None:
 def cooldowns_list(config: Path, as_json: bool) -> None:
     """List cooldowns in the order in which they count."""
     from chainwatch.commands.show import alerts as show
-    from chainwatch.operations import attending
+    from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
-        show.cooldowns(attending.list_cooldowns(look), as_json)
+        show.cooldowns(alert_actions.list_cooldowns(look), as_json)
 
 
 @cooldowns.command("set")
@@ -146,10 +146,10 @@ def cooldowns_set(
     config: Path, matchers: tuple[str, ...], within: float, labels: tuple[str, ...], actor: str
 ) -> None:
     """Set a cooldown, which counts before all others, without a restart."""
-    from chainwatch.operations import attending
+    from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
-        made = attending.set_cooldown(look, _match(matchers), labels or ("...",), within, actor)
+        made = alert_actions.set_cooldown(look, _match(matchers), labels or ("...",), within, actor)
         click.echo(f"cooldown {made} set")
 
 
@@ -158,18 +158,18 @@ def cooldowns_set(
 @click.pass_obj
 def cooldowns_remove(config: Path, ids: tuple[int, ...]) -> None:
     """Take cooldowns back that were set while running."""
-    from chainwatch.operations import attending
+    from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
         tell_done(
-            attending.remove_cooldowns(look, ids),
+            alert_actions.remove_cooldowns(look, ids),
             "removed",
             "no cooldown that was set while running has such an ID; `chainwatch cooldowns list` lists them",
         )
 
 
 def _match(words: Sequence[str]) -> dict[str, list[str]]:
-    from chainwatch.config import matching
+    from chainwatch.grammar import matchers as matching
 
     try:
         return matching.parse(words)

@@ -18,10 +18,10 @@ from chainwatch.model import TRANSFER_STATUSES
 def status(config: Path, as_json: bool) -> None:
     """Show networks, transfers, alerts and queues."""
     from chainwatch.commands.show import watching as show
-    from chainwatch.operations import looking
+    from chainwatch.operations import queries
 
     with looking_at(config) as look:
-        show.status(looking.status(look), as_json)
+        show.status(queries.status(look), as_json)
 
 
 @click.command()
@@ -46,14 +46,14 @@ def status(config: Path, as_json: bool) -> None:
 def transfers(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
     """List transfers with their steps and deadlines."""
     from chainwatch.commands.show import watching as show
-    from chainwatch.operations import looking
+    from chainwatch.operations import queries
 
     with looking_at(config) as look:
         settings = look.plan.settings
         doubt("flow", wanted["flow"], settings.flows)
         doubt("network", wanted["origin"], settings.networks)
         doubt("network", wanted["destination"], settings.networks)
-        show.transfers(looking.transfers(look, limit, **wanted), as_json)
+        show.transfers(queries.transfers(look, limit, **wanted), as_json)
 
 
 @click.group()
@@ -72,8 +72,8 @@ def report_latency(
 ) -> None:
     """How long each step took, per route: count, median, 90th and 99th percentile, longest, overdue."""
     from chainwatch.commands.show import watching as show
-    from chainwatch.operations import looking
+    from chainwatch.operations import queries
 
     with looking_at(config) as look:
         doubt("flow", flow, look.plan.settings.flows)
-        show.latency(looking.latency(look, flow, since, until), as_json)
+        show.latency(queries.latency(look, flow, since, until), as_json)

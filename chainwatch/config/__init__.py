@@ -28,12 +28,12 @@ from chainwatch.config.alerting import (
 from chainwatch.config.checks import cross_check
 from chainwatch.config.doubts import note_doubts
 from chainwatch.config.draft import Draft
-from chainwatch.config.durations import format_duration, parse_duration
 from chainwatch.config.errors import ConfigError, Problem
 from chainwatch.config.flows import FlowSettings, OpeningSettings, StepSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.receivers import ConsoleSettings, DiscordSettings, ReceiverSettings, WebhookSettings
 from chainwatch.config.settings import LogSettings, Settings, StoreSettings
+from chainwatch.grammar.durations import format_duration, parse_duration
 
 __all__ = [
     "AcknowledgeSettings",

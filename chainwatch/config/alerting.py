@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pydantic import Field, StrictBool
 
-from chainwatch.config.durations import parse_duration
 from chainwatch.config.types import (
     AtLeastOne,
     Clocks,
@@ -20,6 +19,7 @@ from chainwatch.config.types import (
     Years,
     Zone,
 )
+from chainwatch.grammar.durations import parse_duration
 
 _MATCH = (
     "Label → value or list of values, all of which must match; severities by either name. A value may begin with `!=`, `=~` "

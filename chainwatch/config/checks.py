@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from chainwatch.config.draft import Draft
 from chainwatch.config.errors import key_text
-from chainwatch.config.matching import OPERATORS
 from chainwatch.config.networks import NetworkSettings
 from chainwatch.config.people import PERSON, SCHEDULE
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.spelling import did_you_mean, nearest
+from chainwatch.grammar.matchers import OPERATORS
+from chainwatch.support.spelling import did_you_mean, nearest
 
 _PLACES = ("origin", "destination")
 _NOUNS = {"people": "person", "oncall": "on-call schedule"}

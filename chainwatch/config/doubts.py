@@ -9,11 +9,12 @@ import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from chainwatch.config import calendars, matching
 from chainwatch.config.draft import Draft
 from chainwatch.config.toml_lines import KeyPath
+from chainwatch.grammar import calendars
+from chainwatch.grammar import matchers as matching
 from chainwatch.model import SEVERITIES
-from chainwatch.spelling import nearest
+from chainwatch.support.spelling import nearest
 
 ALERTS = frozenset(
     (

@@ -36,7 +36,7 @@ from chainwatch.config.receivers import RECEIVER_MODELS, ConsoleSettings, Receiv
 from chainwatch.config.settings import SECRET_KEYS, LogSettings, Settings, StoreSettings
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.config.types import WebLink
-from chainwatch.spelling import did_you_mean, nearest
+from chainwatch.support.spelling import did_you_mean, nearest
 
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "networks": TypeAdapter(NetworkSettings),

@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from chainwatch.config.durations import parse_duration
 from chainwatch.config.types import (
     Duration,
     Names,
@@ -16,6 +15,7 @@ from chainwatch.config.types import (
     Text,
     WebLink,
 )
+from chainwatch.grammar.durations import parse_duration
 
 Repeat = Literal["alert", "allow"]
 

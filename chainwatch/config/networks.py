@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import Field, StrictInt, ValidationInfo, field_validator, model_validator
 
-from chainwatch.config.durations import parse_duration
 from chainwatch.config.types import (
     AbiPath,
     Attribute,
@@ -16,7 +15,8 @@ from chainwatch.config.types import (
     RpcUrl,
     Table,
 )
-from chainwatch.spelling import nearest
+from chainwatch.grammar.durations import parse_duration
+from chainwatch.support.spelling import nearest
 
 NEAR_MISS = 0.8
 """A network's key this like a known key is taken for a slip, not for a free attribute."""

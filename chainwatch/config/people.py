@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, field_validator
 
-from chainwatch.config import calendars
-from chainwatch.config.durations import parse_duration
 from chainwatch.config.types import Duration, Expected, Names, PositiveDuration, Severity, Table, Text, Zone
+from chainwatch.grammar import calendars
+from chainwatch.grammar.durations import parse_duration
 from chainwatch.model import SEVERITIES
 
 SCHEDULE, PERSON = "oncall:", "person:"

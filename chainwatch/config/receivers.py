@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, StrictBool
+from pydantic import Field, SecretStr, StrictBool, ValidationInfo, field_validator
 
-from chainwatch.config.durations import parse_duration
 from chainwatch.config.types import (
     AtLeastOne,
+    Expected,
+    HeaderName,
+    HeaderValue,
     HttpUrl,
     PositiveDuration,
-    Secret,
     Severity,
     SigningKey,
     Table,
     Text,
 )
+from chainwatch.grammar.durations import parse_duration
 
 _ALLOW_PRIVATE = "Allow loopback and private addresses, which are refused otherwise."
 _PROVIDER = "The kind of channel: `console`, `discord` or `webhook`."
@@ -70,13 +73,25 @@ class WebhookSettings(_Receiver):
         default=None,
         description="Key of the HMAC-SHA256 signature, four characters or more. Default: not signed.",
     )
-    headers: dict[str, Secret] = Field(
-        default={}, description="Further HTTP headers (secret); none may be empty."
+    headers: dict[HeaderName, HeaderValue] = Field(
+        default={},
+        description="Further HTTP headers (secret); none may be empty. Not `Authorization` where `url` has a user.",
     )
     allow_private: StrictBool = Field(default=False, description=_ALLOW_PRIVATE)
     timeout: PositiveDuration = Field(
         default=parse_duration("10s"), description="Time to wait for an answer."
     )
+
+    @field_validator("headers")
+    @classmethod
+    def _one_authorization(cls, headers: dict[str, SecretStr], info: ValidationInfo) -> dict[str, SecretStr]:
+        url = info.data.get("url")
+        has_user = url is not None and "@" in urlsplit(url.get_secret_value()).netloc
+        if has_user and any(name.lower() == "authorization" for name in headers):
+            raise Expected(
+                "no Authorization beside a url with a user", "a request has one of both: take the other away"
+            )
+        return headers
 
 
 ReceiverSettings = Annotated[

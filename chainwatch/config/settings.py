@@ -20,7 +20,6 @@ from chainwatch.config.alerting import (
     LifecycleSettings,
     RouteSettings,
 )
-from chainwatch.config.durations import parse_duration
 from chainwatch.config.flows import FlowSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
@@ -31,6 +30,7 @@ from chainwatch.config.types import (
     Table,
     WebLink,
 )
+from chainwatch.grammar.durations import parse_duration
 
 SECRET_KEYS = frozenset({"rpc", "url", "secret", "headers"})
 """Keys whose values are secret, in whichever table."""

@@ -23,10 +23,10 @@ from pydantic import (
     ValidationInfo,
 )
 
-from chainwatch.config import calendars, matching
-from chainwatch.config.durations import EXAMPLES, parse_duration
-from chainwatch.keccak import checksum_address
+from chainwatch.grammar import calendars, matchers
+from chainwatch.grammar.durations import EXAMPLES, parse_duration
 from chainwatch.model import SEVERITY_NAMES
+from chainwatch.support.keccak import checksum_address
 
 SIGNING_KEY_MIN = 4
 """Characters of the shortest key that signs anything."""
@@ -47,6 +47,12 @@ class Expected(ValueError):
     def __init__(self, expected: str, hint: str = "") -> None:
         super().__init__(expected)
         self.hint = hint
+
+
+OWN_HEADERS = frozenset(
+    {"content-length", "content-type", "idempotency-key", "transfer-encoding", "x-chainwatch-signature"}
+)
+"""Names, in small letters, of headers that say something of each message."""
 
 
 def normal_severity(value: object) -> str:
@@ -105,14 +111,14 @@ def _match(match: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _severity_test(value: str) -> str:
-    operator = next((o for o in matching.OPERATORS if value.startswith(o)), "")
+    operator = next((o for o in matchers.OPERATORS if value.startswith(o)), "")
     if operator in ("=~", "!~"):
         return value
     return operator + normal_severity(value[len(operator) :])
 
 
 def _with_patterns(match: dict[str, list[str]]) -> dict[str, list[str]]:
-    matching.build(match)  # says itself what is wrong with a pattern
+    matchers.build(match)  # says itself what is wrong with a pattern
     return match
 
 
@@ -166,6 +172,23 @@ def _not_blank(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _header_value(secret: SecretStr) -> SecretStr:
+    if not all(char.isprintable() or char == "\t" for char in secret.get_secret_value()):
+        raise Expected(
+            "a header's value on one line",
+            "a line end or another character that is not seen came with it: is there one at the end of the variable?",
+        )
+    return _not_blank(secret)
+
+
+def _header_name(name: str) -> str:
+    if not re.fullmatch(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+", name):
+        raise Expected("a header's name, such as X-Api-Key")
+    if name.lower() in OWN_HEADERS:
+        raise Expected("a header that chainwatch does not send by itself")
+    return name
+
+
 def _signing_key(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value().strip()) < SIGNING_KEY_MIN:
         raise Expected(
@@ -184,7 +207,8 @@ def _folder(info: ValidationInfo) -> Path:
     return context.get("folder", Path()).absolute()
 
 
-Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
 SigningKey = Annotated[SecretStr, AfterValidator(_signing_key)]
 Text = Annotated[str, Field(min_length=1)]
 Duration = Annotated[float, BeforeValidator(_duration)]

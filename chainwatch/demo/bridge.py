@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 from eth_abi.abi import decode, encode
 
-from chainwatch.keccak import keccak256
+from chainwatch.support.keccak import keccak256
 
 __all__ = ["Transfer", "TransferInfo", "creation_code", "emit_log", "execute", "reconcile", "xcall"]
 

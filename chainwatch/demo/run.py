@@ -8,13 +8,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from chainwatch import app
 from chainwatch.config import LogSettings, read_dict
 from chainwatch.demo import scenario
 from chainwatch.demo.chain import DemoChain
 from chainwatch.logs import configure
+from chainwatch.monitor import monitor
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import alerts, transfers
+from chainwatch.store import transfers
+from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 
 ALPHA_CHAIN_ID = 900_001
@@ -50,7 +51,7 @@ async def _watch(
     seconds: float,
     stop: asyncio.Event,
 ) -> None:
-    watching = asyncio.create_task(app.run(plan, database, stop))
+    watching = asyncio.create_task(monitor.run(plan, database, stop))
     story = asyncio.create_task(
         scenario.play(alpha, beta, lambda text: console.print(f"[dim]demo ▸ {text}[/]"))
     )

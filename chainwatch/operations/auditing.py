@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.chain.history import read_range
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.model import Batch, Event, RawLog, StoredLog, UndecodedLog
-from chainwatch.pipeline import Pipeline
+from chainwatch.pipeline.pipeline import Pipeline
+from chainwatch.pipeline.recompute import check_done
 from chainwatch.plan import Plan
-from chainwatch.recompute import check_done
 from chainwatch.store import blocks, schema
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError

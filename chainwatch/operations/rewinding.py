@@ -6,15 +6,15 @@ import time
 
 import sqlalchemy as sa
 
-from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.chain.errors import NotThere
 from chainwatch.chain.history import header_at
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.model import Batch, Header
-from chainwatch.pipeline import Pipeline
+from chainwatch.pipeline.pipeline import Pipeline
+from chainwatch.pipeline.recompute import check_done
 from chainwatch.plan import Plan
-from chainwatch.recompute import check_done
 from chainwatch.store import blocks, schema
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError

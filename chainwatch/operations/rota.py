@@ -12,11 +12,11 @@ from chainwatch.alerting.policy import oncall
 from chainwatch.alerting.policy.intervals import Interval, build_intervals
 from chainwatch.alerting.policy.oncall import Override, Schedule, Shift, build_schedules
 from chainwatch.config import Settings
-from chainwatch.operations.alert_look import AlertLook
-from chainwatch.spelling import did_you_mean
-from chainwatch.store import escalations
-from chainwatch.store.escalations import StoredOverride
+from chainwatch.operations.alert_context import AlertLook
+from chainwatch.store.alerting import escalations
+from chainwatch.store.alerting.escalations import StoredOverride
 from chainwatch.store.peek import peek
+from chainwatch.support.spelling import did_you_mean
 
 GAPS_WITHIN = 30 * 86_400.0
 """Seconds ahead in which ``check`` looks for gaps."""

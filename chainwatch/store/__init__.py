@@ -1,0 +1,1 @@
+"""Tables, transactions and migrations, for SQLite and PostgreSQL."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from chainwatch.private import touch_private
 from chainwatch.store.database import parse_url
 from chainwatch.store.errors import StoreError, explain
+from chainwatch.support.private_files import touch_private
 
 ADVISORY_LOCK = 0x636861696E77
 """The key of PostgreSQL's advisory lock: "chainw"."""

@@ -7,7 +7,8 @@ from itertools import takewhile
 import sqlalchemy as sa
 
 from chainwatch.model import event_id
-from chainwatch.store import alerts, holds, incidents, outbox, silences, watched
+from chainwatch.store import watched
+from chainwatch.store.alerting import alerts, holds, incidents, outbox, silences
 from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks, transfers
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from chainwatch.store import alert_tables, bulk, escalation_tables
+from chainwatch.store import bulk
+from chainwatch.store.alerting import alert_tables, escalation_tables
 from chainwatch.store.errors import NewerSchema, NoDatabase, OlderSchema, StoreError
 from chainwatch.store.tables import metadata, properties
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch import bounds
 from chainwatch.model import EXCLUDED, Deadline, Occurrence, Raised, Transfer
 from chainwatch.store import bulk
 from chainwatch.store.tables import deadlines, transfers
+from chainwatch.support import bounds
 
 _COLUMNS = (
     "id",
@@ -50,6 +50,17 @@ def load(connection: sa.Connection, keys: Iterable[tuple[str, str]]) -> dict[tup
     digests = [digest(flow, key) for flow, key in keys]
     rows = bulk.select_in(connection, transfers, _READ, "digest", digests)
     return {(row[1], row[2]): _transfer(row) for row in rows}
+
+
+def labelled(connection: sa.Connection, labels: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Transfer]:
+    """The stored transfers that alerts name by ``labels`` (flow, key): a long key is cut there."""
+    wanted = list(labels)
+    found = load(connection, wanted)
+    for flow, label in wanted:
+        if (flow, label) not in found and bounds.beginning(label) is not None:
+            for one in select(connection, Filter(flow=flow, key=label), limit=1):
+                found[flow, label] = one
+    return found
 
 
 def load_ids(connection: sa.Connection, ids: Iterable[int]) -> list[Transfer]:
@@ -93,7 +104,7 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
                 after.origin,
                 after.destination,
                 after.opened_at,
-                after.occurrences[-1].timestamp if after.occurrences else 0,
+                _last_at(after),
                 int(any(r.ends_at is None for r in after.raised.values())) if after.raised else 0,
                 _State.encoded(after),
             )
@@ -109,6 +120,13 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
         [(d.transfer_id, d.step, d.network, d.due_at) for d in opened],
     )
     return DeadlineChanges(opened, closed)
+
+
+def _last_at(transfer: Transfer) -> int:
+    """When something was last heard of ``transfer``."""
+    if transfer.occurrences:
+        return transfer.occurrences[-1].timestamp
+    return max((one.ends_at or 0 for one in transfer.raised.values()), default=0)
 
 
 def due_before(connection: sa.Connection, network: str, before: int, limit: int) -> list[Deadline]:

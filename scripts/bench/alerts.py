@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import structlog
 
 from chainwatch import AlertManager
-from chainwatch.alerting.scheduler import DeadlineScheduler
 from chainwatch.model import Deadline
+from chainwatch.monitor.deadlines import DeadlineScheduler
 from chainwatch.store import bulk, tables, transfers
 from chainwatch.store.database import Database
 from scripts.bench import hook as hooks

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from eth_abi.abi import encode
 
-from chainwatch.chain.abi import load_abi
+from chainwatch.chain.decode.abi import load_abi
 from chainwatch.demo.bridge import EXECUTE_ARGS, TRANSFER_INFO
-from chainwatch.keccak import keccak256
 from chainwatch.model import RawLog
+from chainwatch.support.keccak import keccak256
 from scripts.bench.recorded_node import Recording, block_hash
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,8 @@ from typing import Any
 from eth_abi.decoding import ContextFramesBytesIO
 from eth_abi.registry import registry
 
-from chainwatch.chain.abi import load_abi
-from chainwatch.chain.decoder import EventDecoder
+from chainwatch.chain.decode.abi import load_abi
+from chainwatch.chain.decode.decoder import EventDecoder
 
 ROOT = Path(__file__).parents[2]
 LOGS = 20_000

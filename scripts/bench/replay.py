@@ -28,23 +28,24 @@ import psycopg
 from eth_abi.decoding import ContextFramesBytesIO
 from eth_abi.registry import registry
 
-from chainwatch import replay, replay_run
-from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.chain import wire
-from chainwatch.chain.abi import load_abi
+from chainwatch.chain.decode.abi import load_abi
 from chainwatch.chain.history import read_range
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.transport import open_session
 from chainwatch.chain.watch import NetworkWatch
-from chainwatch.garbage import collect_seldom
-from chainwatch.keccak import keccak256
 from chainwatch.model import Occurrence, RawLog, Transfer, event_id
-from chainwatch.pipeline import Pipeline
+from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan, load_plan
+from chainwatch.replay import replay
+from chainwatch.replay import session as replay_run
 from chainwatch.store import blocks as store_blocks
 from chainwatch.store import transfers as store_transfers
 from chainwatch.store.database import Database
+from chainwatch.support.garbage import collect_seldom
+from chainwatch.support.keccak import keccak256
 from scripts.bench import connext_history, recorded_node
 from tests.support.postgres import PostgresServer
 

@@ -26,18 +26,18 @@ async def test_a_clock_that_is_wrong_makes_nothing_late_and_hides_nothing_S5(
     clock = WrongClock(tmp_path, ahead)
     watch = world.configure(within="15s", network=network, endpoints=["http"])
     watch.environ |= clock.environ
+    if network == SLOTS:
+        for node in (world.ethereum, world.optimism):
+            node.rpc("evm_setIntervalMining", 2)
     watch.start()
     await world.until_told(1, "ClockSkew", "firing", timeout=60)
     in_time, late = world.open(), world.open()
     await asyncio.sleep(1)
     world.execute(in_time)
     world.reconcile(in_time)
-    if network == SLOTS:
-        for node in (world.ethereum, world.optimism):
-            node.rpc("evm_setIntervalMining", 2)
     overdue = await world.until_told(2, "TransferOverdue", "firing", timeout=40)
     assert {alert.labels["transfer"] for alert in overdue} == {"0x" + late.id.hex()}
-    assert all(alert.arrived_at - alert.starts_at < 20 for alert in overdue)
+    assert max(alert.arrived_at - alert.starts_at for alert in overdue) < 20
     clock.set(0)
     await world.until_told(1, "ClockSkew", "resolved", timeout=30)
     names = {alert.name for alert in world.told}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chainwatch.keccak import keccak256
+from chainwatch.support.keccak import keccak256
 
 GENESIS_TIME = 1_700_000_000
 

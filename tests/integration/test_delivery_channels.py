@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.delivery.queue import ReceiverQueue
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.providers import build_provider
-from chainwatch.alerting.queue import ReceiverQueue
 from chainwatch.config import DiscordSettings, ReceiverSettings, RouteSettings, WebhookSettings
 from chainwatch.model import Signal
-from chainwatch.store import outbox
+from chainwatch.store.alerting import outbox
 from chainwatch.store.database import Database
 from tests.support.discord import discord, rate_limited
 from tests.support.receiver import Answer, Receiver

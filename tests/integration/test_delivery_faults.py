@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chainwatch import AlertManager
-from chainwatch.alerting.retry import OPENS_AFTER
+from chainwatch.alerting.delivery.retry import OPENS_AFTER
 from tests.support.process import ROOT
 from tests.support.receiver import Answer, Received, Receiver
 from tests.support.told import eventually, told

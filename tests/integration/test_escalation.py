@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.notification import load
-from chainwatch.alerting.policies import Policies
-from chainwatch.app import Monitor
+from chainwatch.alerting.delivery.notification import load
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.policy.policies import Policies
 from chainwatch.chain.transport import open_session
 from chainwatch.config import from_dict, read_dict
+from chainwatch.monitor.monitor import Monitor
 from chainwatch.plan import make_plan
-from chainwatch.store import acknowledgements, escalations, incidents, outbox, silences
-from chainwatch.store.acknowledgements import Acknowledgement
+from chainwatch.store.alerting import acknowledgements, escalations, incidents, outbox, silences
+from chainwatch.store.alerting.acknowledgements import Acknowledgement
 from chainwatch.store.database import Database
 from tests.support.receiver import Receiver
 from tests.support.storing import transaction_on

@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 import pytest
 from structlog.testing import capture_logs
 
-from chainwatch import app, supervise
-from chainwatch.alerting import dispatch, queue, scheduler
-from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting import dispatch
+from chainwatch.alerting.delivery import queue
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.providers.webhook import WebhookProvider
-from chainwatch.app import Monitor
 from chainwatch.chain import member
 from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
@@ -29,10 +28,16 @@ from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.transport import HttpTransport, open_session
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.config import read_dict
-from chainwatch.pipeline import Pipeline
+from chainwatch.demo.bridge import Transfer
+from chainwatch.monitor import deadlines
+from chainwatch.monitor import monitor as app
+from chainwatch.monitor.monitor import Monitor
+from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import alerts, blocks, transfers
+from chainwatch.store import blocks, transfers
+from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
+from chainwatch.support import supervise
 from tests.fakenode import FakeChain, FakeLog, FakeNode
 from tests.support import connext
 from tests.support.receiver import Receiver
@@ -52,6 +57,8 @@ class Boundary(NamedTuple):
     is_async: bool = True
 
 
+HANDING_OVER = "scheduler, handing over"
+
 BOUNDARIES = {
     "transport": Boundary(HttpTransport, "exchange"),
     "endpoint": Boundary(Endpoint, "blocks"),
@@ -66,7 +73,7 @@ BOUNDARIES = {
     "lookback": Boundary(app, "search_openings", is_async=False),
     "self-watch": Boundary(app, "network_signals", is_async=False),
     "scheduler, loading": Boundary(Monitor, "_load_deadlines"),
-    "scheduler, handing over": Boundary(Monitor, "_confirm_heads"),
+    HANDING_OVER: Boundary(Monitor, "_confirm_heads"),
     "provider": Boundary(WebhookProvider, "deliver"),
 }
 
@@ -108,7 +115,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         (member, {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05}),
         (app, {"SELF_WATCH_EVERY": 0.05, "LOOKBACK_EVERY": 0.05, "STORE_PAUSES": (0.01,)}),
         (queue, {"STORE_PAUSE": 0.05, "POLL": 0.1}),
-        (scheduler, {"REFILL_EVERY": 0.05}),
+        (deadlines, {"REFILL_EVERY": 0.05}),
         (dispatch, {"LOOK_EVERY": 0.05, "STORE_PAUSE": 0.05}),
     ):
         for name, value in changes.items():
@@ -201,6 +208,9 @@ async def test_any_fault_at_a_boundary_is_told_and_loses_nothing(
                             known = noticed()
                             injector.armed = FAULTS[fault]
                             try:
+                                await _open(alpha, number, database)
+                                if boundary == HANDING_OVER:  # before there is nothing due any more
+                                    await _becomes(lambda: injector.armed, None)
                                 await _live_on(alpha, beta, number, database, receiver)
                                 await eventually(lambda: injector.armed is None)
                                 await eventually(partial(_is_more, noticed, known))
@@ -216,15 +226,22 @@ def _is_task(boundary: str) -> bool:
     return boundary not in ("transport", "endpoint", "provider")
 
 
+def _transfer(number: int) -> Transfer:
+    return connext.transfer(connext.ETHEREUM, connext.OPTIMISM, number)
+
+
+async def _open(alpha: FakeChain, number: int, database: Database) -> None:
+    """Two transfers begin."""
+    alpha.mine(*(_log(connext.xcalled(_transfer(2 * number + more))) for more in (0, 1)))
+    alpha.mine()
+    await _becomes(lambda: _checkpoints(database)["ethereum"], alpha.head.number - 1)
+
+
 async def _live_on(
     alpha: FakeChain, beta: FakeChain, number: int, database: Database, receiver: Receiver
 ) -> None:
-    """A transfer is paid, another is not; both are found, and who is to be told of the second is."""
-    paid, late = (connext.transfer(connext.ETHEREUM, connext.OPTIMISM, 2 * number + more) for more in (0, 1))
-    alpha.mine(_log(connext.xcalled(paid)), _log(connext.xcalled(late)))
-    alpha.mine()
-    await _becomes(lambda: _checkpoints(database)["ethereum"], alpha.head.number - 1)
-    beta.mine(_log(connext.executed(paid)))
+    """One of them is paid, the other is not; both are found, and who is to be told of the second is."""
+    beta.mine(_log(connext.executed(_transfer(2 * number))))
     beta.mine(count=41)
     alpha.mine(count=40)
     await _becomes(lambda: _statuses(database), {"complete": number, "overdue": number})

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from chainwatch.chain import bloom, pool
+from chainwatch.chain.completeness import proven_logs
 from chainwatch.chain.errors import MalformedAnswer
 from chainwatch.chain.history import find_logs, read_range
-from chainwatch.chain.proof import proven_logs
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.model import RawLog
 from tests.fakenode import FakeChain, FakeLog, FakeNode

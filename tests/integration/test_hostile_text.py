@@ -5,18 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 
 import pytest
+import sqlalchemy as sa
 
-from chainwatch.alerting.intake import rounds, take
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.notification import load_all
-from chainwatch.alerting.submission import parse
+from chainwatch.alerting.delivery.notification import load_all
+from chainwatch.alerting.engine.intake import rounds, take
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.submission import parse
 from chainwatch.checker.flow import Flow
 from chainwatch.config import NetworkSettings, RouteSettings, from_dict
-from chainwatch.model import AbiEvent, AbiParam, Batch, Event
-from chainwatch.pipeline import Pipeline
-from chainwatch.store import alerts, blocks, incidents, outbox, transfers
+from chainwatch.model import AbiEvent, AbiParam, Batch, Event, StoredLog
+from chainwatch.pipeline.pipeline import Pipeline
+from chainwatch.store import blocks, transfers
+from chainwatch.store.alerting import alerts, incidents, outbox
 from chainwatch.store.database import Database
 from tests.support.flows import EVENTS, NETWORKS, event, flow, header
 
@@ -93,8 +96,8 @@ async def test_a_chains_text_as_key_origin_and_destination_halts_nothing_s8(
     """Its transfer is found again by its events, its alerts are grouped, told and resolved."""
     texts: dict[str, Event] = {}
 
-    def decode(_network: str, log: object) -> Event:
-        return next(e for e in texts.values() if e.log.data == log.log.data)  # type: ignore[attr-defined]
+    def decode(network: str, log: StoredLog) -> Event:
+        return next(e for e in texts.values() if e.log.data == log.log.data)
 
     pipeline = Pipeline([text_flow()], NAMED, decode, new_manager())
     sent = event("alpha", "Sent", 1000, events=TEXTS, id=text, from_="alpha", to=text)
@@ -106,7 +109,7 @@ async def test_a_chains_text_as_key_origin_and_destination_halts_nothing_s8(
     for number, item in enumerate(
         [batch("alpha", 1002, sent, other), batch("beta", 1020, filled), batch("beta", 2000)]
     ):
-        await database.write(lambda c, item=item, number=number: pipeline.process(c, [item], NOW + number))
+        await database.write(partial(pipeline.process, items=[item], now=NOW + number))
 
     with database.reading() as connection:
         stored = {t.opened_at: t for t in transfers.select(connection, transfers.Filter())}
@@ -133,13 +136,13 @@ async def test_a_senders_text_as_name_source_and_label_is_grouped_told_and_resol
         for severity in ("P2", "P3")
     ]
 
-    def submit(connection: object, ends_at: float | None, now: float) -> None:
+    def submit(connection: sa.Connection, ends_at: float | None, now: float) -> None:
         ended = [{**one, "ends_at": ends_at} for one in sent] if ends_at else sent
         for different in rounds(parse(ended)):
-            manager.take(connection, take(connection, different, now, 300.0), now)  # type: ignore[arg-type]
+            manager.take(connection, take(connection, different, now, 300.0), now)
 
     for again in range(3):
-        await database.write(lambda c, at=NOW + again: submit(c, None, at))
+        await database.write(partial(submit, ends_at=None, now=NOW + again))
     with database.reading() as connection:
         found = alerts.list_alerts(connection)
         assert {(a.name, a.severity) for a in found} == {

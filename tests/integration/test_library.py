@@ -18,12 +18,12 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch import AlertManager, Severity
-from chainwatch.alerting.notification import Notification
+from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.config import ConfigError, read_dict
-from chainwatch.operations import attending
-from chainwatch.operations.looking import Look
+from chainwatch.operations import alert_actions
+from chainwatch.operations.queries import Look
 from chainwatch.plan import make_plan
-from chainwatch.store import alert_tables
+from chainwatch.store.alerting import alert_tables
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from tests.support.pages import ROOT, blocks
@@ -207,7 +207,7 @@ def by_a_command(alerts: AlertManager, url: str, print_: str) -> bool:
     plan = make_plan(read_dict({**WATCHED, "store": {"url": url}, "lifecycle": PATIENT}))
     (alert,) = (a for a in alerts.get_recent_alerts() if a.fingerprint == print_)
     with closing(Database.open(url, create=False)) as database:
-        return attending.resolve(Look(plan, database, time.time()), [alert.id], "ann", "done") == []
+        return alert_actions.resolve(Look(plan, database, time.time()), [alert.id], "ann", "done") == []
 
 
 @pytest.mark.parametrize("resolve", [by_the_library, by_a_command])
@@ -344,7 +344,11 @@ def test_a_coroutine_that_would_wait_for_itself_is_told_so() -> None:
     with AlertManager.from_config({}) as alerts:
 
         async def meddle(_: Notification) -> None:
-            for act in (alerts.close, lambda: alerts.reload({}), lambda: alerts.register_receiver("x", refused.append)):
+            for act in (
+                alerts.close,
+                lambda: alerts.reload({}),
+                lambda: alerts.register_receiver("x", refused.append),
+            ):
                 try:
                     act()
                 except RuntimeError as error:

@@ -11,21 +11,23 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chainwatch import app, supervise
 from chainwatch.alerting import dispatch
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.app import Monitor
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.demo import scenario
 from chainwatch.demo.chain import DemoChain
 from chainwatch.model import Signal
-from chainwatch.pipeline import Outcome, Pipeline
+from chainwatch.monitor import monitor as app
+from chainwatch.monitor.monitor import Monitor
+from chainwatch.pipeline.pipeline import Outcome, Pipeline
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import alerts, blocks, transfers
-from chainwatch.store.alerts import Alert
+from chainwatch.store import blocks, transfers
+from chainwatch.store.alerting import alerts
+from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
+from chainwatch.support import supervise
 from tests.support.ports import free_port
 from tests.support.receiver import Answer, Receiver
 

@@ -23,8 +23,8 @@ from chainwatch.chain.transport import open_session
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.model import Batch, Header, LogRow, PackedLogs, SiftedBatch
 from chainwatch.plan import Plan, load_plan
-from chainwatch.reading import frames, process, ranges, worker
-from chainwatch.reading.ranges import Range, read_ranges
+from chainwatch.replay.reader import frames, process, ranges, worker
+from chainwatch.replay.reader.ranges import Range, read_ranges
 from chainwatch.store.packed_logs import pack_logs
 from scripts.bench.recorded_node import RecordedNode, serve
 from tests.support import bridge

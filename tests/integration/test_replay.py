@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
-from chainwatch import lookback, pipeline, replay, replay_run
 from chainwatch.chain import history
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.model import Logs, UndecodedLog
+from chainwatch.pipeline import opening_search, pipeline
 from chainwatch.plan import Plan, load_plan
-from chainwatch.replay import Progress, ReplayError
-from chainwatch.replay_run import Wanted
+from chainwatch.replay import replay, session
+from chainwatch.replay.replay import Progress, ReplayError
+from chainwatch.replay.session import Wanted
 from chainwatch.store import blocks
 from chainwatch.store.errors import StoreError
 from scripts.bench.recorded_node import Faults, RecordedNode, Recording, serve
@@ -65,7 +66,7 @@ class Bridge:
     async def replay(self, url: str | None = None, wanted: Wanted = WHOLE, **config: Any) -> Report:
         url = url or f"sqlite:///{self.folder / f'replay-{random.random()}.db'}"
         plan = self.plan(**config)
-        return await replay_run.replay(plan, wanted, url, durable=False, show_progress=False)
+        return await session.replay(plan, wanted, url, durable=False, show_progress=False)
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ async def test_a_fill_whose_deposit_lies_in_blocks_that_the_node_has_no_more_sta
 async def test_blocks_before_the_range_are_looked_for_once_for_many_transfers(
     chains: dict[str, Recording], watched: Bridge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookback, "KEYS_AT_ONCE", 2)
+    monkeypatch.setattr(opening_search, "KEYS_AT_ONCE", 2)
     monkeypatch.setattr(replay, "is_worthwhile", lambda _ranges: False)  # what one pool asks is counted
     await watched.serve(chains)
 
@@ -310,7 +311,7 @@ async def test_a_network_without_start_block_needs_a_beginning(
     without = Plan(settings, plan.flows, plan.watches, plan.decoders)
 
     with pytest.raises(ReplayError, match="nothing says where to begin on alpha: give --from"):
-        await replay_run.replay(
+        await session.replay(
             without, WHOLE, f"sqlite:///{watched.folder / 'a.db'}", durable=False, show_progress=False
         )
 
@@ -369,7 +370,7 @@ async def test_s7_an_interrupted_replay_goes_on_to_the_same_bytes(
     monkeypatch.setattr(replay, "EVENTS_A_COMMIT", 200)
     for events, resume in ((300, False), (900, True), (1_500, True)):
         with monkeypatch.context() as patched:
-            patched.setattr(replay_run, "_bar", partial(interrupting, events))
+            patched.setattr(session, "_bar", partial(interrupting, events))
             with pytest.raises(Interrupt):
                 await watched.replay(database_url, Wanted((), (), (), resume=resume))
 
@@ -415,6 +416,26 @@ async def test_a_replay_of_networks_that_are_not_asked_for_is_not_resumed(
 
     with pytest.raises(ReplayError, match="networks that the config has not: beta"):
         await watched.replay(sqlite_url, Wanted(("alpha",), (), (), resume=True))
+
+
+async def test_a_replay_is_not_resumed_with_other_flows(
+    chains: dict[str, Recording], watched: Bridge, sqlite_url: str
+) -> None:
+    """Its first part was judged by those that it began with."""
+    await watched.serve(chains)
+    config = watched.folder / "config.toml"
+    await watched.replay(sqlite_url)
+    begun = watched.plan()
+    config.write_text(config.read_text().replace('within = "', 'within = "1', 1))
+    changed = load_plan(config, {})
+
+    with pytest.raises(ReplayError, match="configured otherwise than when the replay began"):
+        await session.replay(
+            changed, Wanted((), (), (), resume=True), sqlite_url, durable=False, show_progress=False
+        )
+    await session.replay(
+        begun, Wanted((), (), (), resume=True), sqlite_url, durable=False, show_progress=False
+    )
 
 
 async def test_a_database_that_fails_ends_the_replay_with_its_reason(

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from chainwatch import replay_run
-from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker.transfer import IN_TIME
 from chainwatch.model import Batch, Header, RawLog, Seen
-from chainwatch.pipeline import Pipeline
+from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan, load_plan
-from chainwatch.replay_run import Wanted
-from chainwatch.store import alerts, transfers
+from chainwatch.replay import session
+from chainwatch.replay.session import Wanted
+from chainwatch.store import transfers
+from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 from scripts.bench.recorded_node import RecordedNode, Recording, serve
 from tests.support import bridge
@@ -38,7 +39,7 @@ async def test_s7_a_live_run_in_any_interleaving_raises_what_the_replay_reports(
         (tmp_path / "config.toml").write_text(bridge.config(urls, flow='lookback = "0s"'))
         plan = load_plan(tmp_path / "config.toml", {})
         url = f"sqlite:///{tmp_path / 'replay.db'}"
-        report = await replay_run.replay(plan, Wanted((), (), ()), url, durable=False, show_progress=False)
+        report = await session.replay(plan, Wanted((), (), ()), url, durable=False, show_progress=False)
     replayed = [(a["labels"], a["annotations"], a["starts_at"], a["ends_at"]) for a in report["alerts"]]
 
     live, statuses = run_live(plan, chains, tmp_path, random.Random(seed))

@@ -9,7 +9,7 @@ import pytest
 
 from chainwatch.chain import member
 from chainwatch.config import NetworkSettings
-from chainwatch.selfwatch import network_signals
+from chainwatch.monitor.self_monitoring import network_signals
 from tests.fakenode import FakeChain
 from tests.support.observing import Follower, network_settings, open_pool, ping
 from tests.support.timeless import SILENCE, Wire, error, run_timeless, status

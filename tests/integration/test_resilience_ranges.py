@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chainwatch.chain import observer, pool, proof
+from chainwatch.chain import completeness, observer, pool
 from chainwatch.chain.errors import Disputed, NotThere
 from chainwatch.chain.history import find_logs, read_range
 from tests.fakenode import FakeChain, FakeLog, FakeNode
@@ -163,7 +163,7 @@ async def test_row_04_blooms_that_tell_nothing_cost_nothing_and_are_not_believed
 async def test_row_12_last_blocks_that_are_missing_from_an_answer_are_found_S1(
     chain: FakeChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proof, "WHOLE", 0)
+    monkeypatch.setattr(completeness, "WHOLE", 0)
     async with Lying(chain, lambda n: n == 595) as node:
         assert await pings_of(node, last=595) == [n for n in PINGS if n <= 595]
 
@@ -197,7 +197,7 @@ async def test_row_13_a_pruned_only_endpoint_is_held_and_it_is_said_S1(
     chain: FakeChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "HELD_PATIENCE", 0.3)
-    monkeypatch.setattr(proof, "WHOLE", 0)
+    monkeypatch.setattr(completeness, "WHOLE", 0)
     async with Lying(chain, lambda n: n < 400, stubborn=True) as node:
         settings = network_settings(node.http_url, start_block=0, reorg_window=20)
         async with open_pool(settings) as opened, Follower(settings, opened).running() as follower:
@@ -216,8 +216,8 @@ async def test_row_13_a_pruned_endpoint_is_found_out_though_nothing_watched_is_i
     chain: FakeChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "HELD_PATIENCE", 0.3)
-    monkeypatch.setattr(proof, "WHOLE", 0)
-    monkeypatch.setattr(proof, "SAMPLE", 2)
+    monkeypatch.setattr(completeness, "WHOLE", 0)
+    monkeypatch.setattr(completeness, "SAMPLE", 2)
     async with Lying(chain, lambda n: n < 400, stubborn=True) as node:
         with pytest.raises(Disputed, match="pruned"):
             await pings_of(node)
@@ -271,7 +271,7 @@ async def test_a_recording_of_the_watched_logs_alone_under_real_blooms_is_read(c
 async def test_few_headers_are_asked_for_of_a_long_range_and_none_where_every_block_has_logs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(proof, "WHOLE", 100)
+    monkeypatch.setattr(completeness, "WHOLE", 100)
     sparse, dense = FakeChain(), FakeChain()
     for number in range(1, 3001):
         sparse.mine(*([ping(number)] if number % 500 == 0 else []))
@@ -279,7 +279,7 @@ async def test_few_headers_are_asked_for_of_a_long_range_and_none_where_every_bl
     async with FakeNode(sparse) as node:
         assert await pings_of(node, last=3000) == list(range(500, 3001, 500))
         pages = node.asked["eth_getLogs"]
-        assert node.asked["eth_getBlockByNumber"] <= 100 + pages * (proof.SAMPLE + 2)
+        assert node.asked["eth_getBlockByNumber"] <= 100 + pages * (completeness.SAMPLE + 2)
     async with FakeNode(dense) as node:
         assert await pings_of(node, last=3000) == list(range(1, 3001))
         assert node.asked["eth_getBlockByNumber"] <= node.asked["eth_getLogs"] * 3

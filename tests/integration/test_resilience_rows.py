@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from chainwatch import app
-from chainwatch.app import Monitor
 from chainwatch.chain.history import read_range
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
+from chainwatch.monitor import monitor as app
+from chainwatch.monitor.monitor import Monitor
 from chainwatch.plan import make_plan
 from chainwatch.store import schema
 from chainwatch.store.database import Database

@@ -17,27 +17,42 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting.intake import recognized
-from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.engine.intake import recognized
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.config import read_dict
 from chainwatch.model import Batch, Checkpoint, Header, Signal
-from chainwatch.operations import attending, auditing, looking, reviewing, rewinding, rota, sampling
-from chainwatch.operations.looking import Look
+from chainwatch.operations import (
+    alert_actions as attending,
+)
+from chainwatch.operations import (
+    auditing,
+    rewinding,
+    rota,
+)
+from chainwatch.operations import (
+    queries as looking,
+)
+from chainwatch.operations import (
+    receiver_test as sampling,
+)
+from chainwatch.operations import (
+    reports as reviewing,
+)
+from chainwatch.operations.queries import Look
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import (
+from chainwatch.store import blocks, drivers
+from chainwatch.store.alerting import (
     acknowledgements,
     alerts,
-    blocks,
-    drivers,
     escalations,
     holds,
     incidents,
     outbox,
     silences,
 )
+from chainwatch.store.alerting.silences import Silence
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
-from chainwatch.store.silences import Silence
 from tests.support.flows import header
 from tests.support.storing import store_batch
 

@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainwatch.alerting.lifecycle import fingerprint
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.notification import load
+from chainwatch.alerting.delivery.notification import load
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
-from chainwatch.store import alerts, outbox
+from chainwatch.store.alerting import alerts, outbox
 from chainwatch.store.database import Database
 
 T0 = 1_700_000_000

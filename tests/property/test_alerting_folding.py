@@ -11,11 +11,11 @@ import aiohttp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainwatch.alerting.notification import Notification
+from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.store.database import Database
+from tests.unit.alerting.delivery.test_queue import Bench
 from tests.unit.alerting.helpers import T0, ScriptedProvider, ends, fires
-from tests.unit.alerting.test_queue import Bench
 
 Fate = Literal["taken", "refused", "lost", "taken, but the answer was lost"]
 Step = Literal["change 1", "change 2", "change 3", "wait", "crash"]

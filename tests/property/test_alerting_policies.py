@@ -11,14 +11,14 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.notification import load
+from chainwatch.alerting.delivery.notification import load
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
-from chainwatch.store import acknowledgements, alerts, outbox, silences
-from chainwatch.store.acknowledgements import Acknowledgement
+from chainwatch.store.alerting import acknowledgements, alerts, outbox, silences
+from chainwatch.store.alerting.acknowledgements import Acknowledgement
+from chainwatch.store.alerting.silences import Silence
 from chainwatch.store.database import Database
-from chainwatch.store.silences import Silence
 
 T0 = 1_700_000_000
 FAR = 100_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainwatch.config.durations import LONGEST, format_duration, parse_duration
+from chainwatch.grammar.durations import LONGEST, format_duration, parse_duration
 
 
 @given(st.integers(0, LONGEST * 1000))

@@ -13,8 +13,8 @@ from eth_utils.address import to_checksum_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainwatch.chain._codegen import Doubt
-from chainwatch.chain.decoder import DecodeError, EventDecoder
+from chainwatch.chain.decode._codegen import Doubt
+from chainwatch.chain.decode.decoder import DecodeError, EventDecoder
 from chainwatch.model import AbiEvent, AbiParam
 
 SIZES = st.integers(1, 32)

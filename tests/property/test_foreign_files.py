@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from chainwatch.chain.abi import AbiError, load_abi
-from chainwatch.chain.decoder import ContractDecoder
+from chainwatch.chain.decode.abi import AbiError, load_abi
+from chainwatch.chain.decode.decoder import ContractDecoder
 from chainwatch.checker.expression import compile_condition
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.config import ConfigError, parse_duration, read

@@ -11,17 +11,18 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from chainwatch import recompute
-from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.checker.flow import Flow, StepPlace
 from chainwatch.checker.transfer import SEARCH
 from chainwatch.config import NetworkSettings, RouteSettings
 from chainwatch.model import Backfilled, Batch, Event, EventSource, Searched, StoredLog
-from chainwatch.pipeline import Pipeline
-from chainwatch.recompute import Prints, Recomputation
-from chainwatch.store import alerts, blocks, schema, transfers, watched
+from chainwatch.pipeline import recompute
+from chainwatch.pipeline.pipeline import Pipeline
+from chainwatch.pipeline.recompute import Prints, Recomputation
+from chainwatch.store import blocks, schema, transfers, watched
+from chainwatch.store.alerting import alerts
 from tests.property.worlds import Block, Item, World, fresh, reorganised_tellings, told_at_once, worlds
-from tests.support.flows import NETWORKS, decode, flow
+from tests.support.flows import NAMES, NETWORKS, decode, flow
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 """Without making failing examples smaller, which takes minutes."""
@@ -34,6 +35,8 @@ class Config(NamedTuple):
     name: str
     flows: tuple[Flow, ...]
     networks: Mapping[str, NetworkSettings] = NETWORKS
+    places: Sequence[str] = NAMES
+    """The networks that are read: those that the contract is on."""
 
     def __repr__(self) -> str:
         """Short, for the report of a failing example."""
@@ -52,12 +55,12 @@ class Config(NamedTuple):
     def sources(self) -> dict[StepPlace, frozenset[EventSource]]:
         return {
             (network, "bridge", signature): frozenset({source(signature)})
-            for network in self.networks
+            for network in self.places
             for signature in self.signatures
         }
 
     def reads(self, event: Event) -> bool:
-        return event.network in self.networks and event.signature in self.signatures
+        return event.network in self.places and event.signature in self.signatures
 
     def read_again(self, network: str, log: StoredLog) -> Event | None:
         event = decode(network, log)
@@ -94,7 +97,8 @@ CONFIGS = (
     Config("patient", (flow(fill={"within": "80s"}, settle={"within": "10s"}),)),
     Config("elsewhere", (flow(fill={"on": "gamma", "origin": None}),)),
     Config("opening on alpha only", (flow(opens={"on": "alpha"}),)),
-    Config("without a network", (flow(networks=WITHOUT_GAMMA),), WITHOUT_GAMMA),
+    Config("without a network", (flow(networks=WITHOUT_GAMMA),), WITHOUT_GAMMA, NAMES[:2]),
+    Config("without an address", (flow(deployed=NAMES[:2], lookback="30s"),), places=NAMES[:2]),
     Config("two flows", (flow(), flow(name="second", key=["from", "id"]))),
     Config("another flow", (flow(name="second"),)),
     Config("no settling", (only_fills(flow()),)),
@@ -143,7 +147,7 @@ class Live:
         here = []
         for item in items:
             assert isinstance(item, Batch)
-            if item.network in self.config.networks:
+            if item.network in self.config.places:
                 here.append(self.config.batch(item))
             else:
                 self.unread.append(item)
@@ -151,7 +155,7 @@ class Live:
 
     def backfill(self, chains: Mapping[str, Sequence[Block]], at_once: int) -> None:
         """Read what is to be read again, of ``chains`` as they are now."""
-        for network in self.config.networks:
+        for network in self.config.places:
             while (gap := watched.gap(self.connection, network)) is not None:
                 last = min(gap.first + at_once - 1, gap.last)
                 inside = [b for b in chains[network] if gap.first <= b.header.number <= last]

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainwatch.pipeline.transfer_stats import Tally
 from chainwatch.store import blocks, transfers
-from chainwatch.tally import Tally
 from tests.property.worlds import World, fresh, play, reorganised_tellings, worlds
 
 

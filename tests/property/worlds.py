@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from chainwatch.checker.flow import Flow
 from chainwatch.checker.transfer import IN_TIME, SEARCH
 from chainwatch.model import Batch, Event, Header, Searched, Seen, Signal
-from chainwatch.pipeline import Changed, Pipeline
+from chainwatch.pipeline.pipeline import Changed, Pipeline
 from chainwatch.store import schema, tables, transfers
 from tests.support.flows import CHAIN_IDS, EVENTS, NAMES, NETWORKS, Alerts, decode, event, flow, header
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from eth_abi.abi import encode
 
-from chainwatch.keccak import keccak256
 from chainwatch.model import RawLog
+from chainwatch.support.keccak import keccak256
 from scripts.bench.recorded_node import Recording, block_hash
 
 BEGIN = 1_680_000_000

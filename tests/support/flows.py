@@ -77,9 +77,13 @@ def flow(
     settle: Mapping[str, Any] | None = None,
     events: Mapping[str, AbiEvent] = EVENTS,
     networks: Mapping[str, NetworkSettings] = NETWORKS,
+    deployed: Sequence[str] | None = None,
     **changes: Any,
 ) -> Flow:
-    """The bridge's flow; ``opens``, ``fill`` and ``settle`` change keys of its steps (None takes a key away)."""
+    """The bridge's flow; ``opens``, ``fill`` and ``settle`` change keys of its steps (None takes a key away).
+
+    ``deployed`` are the networks that its contract is on: all, unless they are given.
+    """
 
     def changed(table: Mapping[str, Any], by: Mapping[str, Any] | None) -> dict[str, Any]:
         return {k: v for k, v in {**table, **(by or {})}.items() if v is not None}
@@ -95,7 +99,10 @@ def flow(
         "expects": [changed(fills, fill), changed(settles, settle)],
     }
     return compile_flow(
-        FlowSettings.model_validate(settings | changes), networks, lambda _contract: list(networks), event
+        FlowSettings.model_validate(settings | changes),
+        networks,
+        lambda _contract: list(deployed or networks),
+        event,
     )
 
 

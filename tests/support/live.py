@@ -6,10 +6,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
-from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.config import Settings, from_dict
 from chainwatch.model import Signal
-from chainwatch.store import outbox
+from chainwatch.store.alerting import outbox
 from chainwatch.store.database import Database
 from tests.support.ports import free_port
 from tests.support.process import Chainwatch

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from chainwatch.chain.decoder import ContractDecoder
+from chainwatch.chain.decode.decoder import ContractDecoder
 from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.config import NetworkSettings
-from chainwatch.keccak import keccak256
 from chainwatch.model import AbiEvent, AbiParam, Batch, Checkpoint, Header, Seen
+from chainwatch.support.keccak import keccak256
 from tests.fakenode import FakeLog
 
 ADDRESS = bytes.fromhex("aa" * 20)

@@ -9,15 +9,16 @@ from typing import Any
 
 from eth_abi.abi import encode
 
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.chain.abi import load_abi
-from chainwatch.keccak import keccak256
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.chain.decode.abi import load_abi
 from chainwatch.model import AbiParam, Batch, Event, Header, RawLog, Searched, Seen, Transfer
-from chainwatch.pipeline import Pipeline
+from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan
-from chainwatch.store import alerts, transfers
-from chainwatch.store.alerts import Alert
+from chainwatch.store import transfers
+from chainwatch.store.alerting import alerts
+from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.database import Database
+from chainwatch.support.keccak import keccak256
 
 FIRST_BLOCK = 1_000
 BEGIN = 1_700_000_000

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from chainwatch.cli import main
 from chainwatch.commands import setup
 from chainwatch.commands.common import BAD_USAGE, FAILED
-from chainwatch.store import outbox
+from chainwatch.store.alerting import outbox
 from chainwatch.store.database import Database
 from tests.support.ports import free_port
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from chainwatch.chain.abi import load_abi
-from chainwatch.keccak import keccak256
-from chainwatch.operations.init import Given, ask, create
+from chainwatch.chain.decode.abi import load_abi
+from chainwatch.init.presets import PRESETS
+from chainwatch.init.wizard import Given, ask, create
 from chainwatch.plan import Plan, load_plan
-from chainwatch.presets import PRESETS
+from chainwatch.support.keccak import keccak256
 from tests.support.pages import ROOT, blocks, variables
 from tests.support.past import Past, past
 

@@ -18,10 +18,11 @@ def locked(extra: str) -> dict[str, tuple[str, int]]:
     """Name → version and number of hashes."""
     text = (ROOT / "requirements" / f"{extra}.lock").read_text()
     blocks = re.split(r"^(?=[A-Za-z])", text, flags=re.MULTILINE)[1:]
-    found = {}
+    found: dict[str, tuple[str, int]] = {}
     for block in blocks:
-        name, version = re.match(r"([\w.-]+)==(\S+)", block).groups()  # type: ignore[union-attr]
-        found[canonicalize_name(name)] = version, len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", block))
+        named = re.match(r"([\w.-]+)==(\S+)", block)
+        assert named is not None, block
+        found[canonicalize_name(named[1])] = named[2], len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", block))
     return found
 
 
@@ -43,7 +44,7 @@ def test_the_lock_holds_what_is_asked_for_in_versions_that_fit(extra: str) -> No
 def test_the_lock_has_the_versions_of_the_constraints_and_hashes_of_all(extra: str) -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     constraints = dict(line.split("==") for line in lines if not line.startswith("#"))
-    pinned = {canonicalize_name(name): version for name, version in constraints.items()}
+    pinned: dict[str, str] = {canonicalize_name(name): version for name, version in constraints.items()}
     for name, (version, hashes) in locked(extra).items():
         assert hashes > 0, name
         assert pinned.get(name, version) == version, f"{name}: run scripts/lock"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Sequence
 
 import msgspec
 
-from chainwatch.store.alert_groups import Group, Member
+from chainwatch.store.alerting.alert_groups import Group, Member
 
 SCHEDULING_SLACK = 1.0
 """Seconds by which a flush may come late and still count as on its tick."""

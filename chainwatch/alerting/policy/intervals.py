@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from chainwatch.config import IntervalSettings, calendars
-from chainwatch.config.calendars import DAY, Range
+from chainwatch.config import IntervalSettings
+from chainwatch.grammar import calendars
+from chainwatch.grammar.calendars import DAY, Range
 
 ONE_DAY = timedelta(days=1)
 IN_SIGHT = 400 * 86_400.0

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from chainwatch.alerting.policy.intervals import Interval, edges, inside
-from chainwatch.config import calendars
 from chainwatch.config.people import LayerSettings, OnCallSettings
+from chainwatch.grammar import calendars
 
 ONE_DAY = timedelta(days=1)
 

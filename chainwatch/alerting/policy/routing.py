@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from chainwatch.config import RouteSettings, matching
-from chainwatch.config.calendars import Schedule, parse_schedule
-from chainwatch.config.matching import Matchers
+from chainwatch.config import RouteSettings
+from chainwatch.grammar import matchers
+from chainwatch.grammar.calendars import Schedule, parse_schedule
+from chainwatch.grammar.matchers import Matchers
 from chainwatch.store.texts import bounded
 
 ALL_LABELS = "..."
@@ -68,7 +69,7 @@ def ways(routes: Sequence[Route], labels: Mapping[str, str]) -> list[Route]:
     """
     found: list[Route] = []
     for route in routes:
-        if not matching.takes(route.match, labels):
+        if not matchers.takes(route.match, labels):
             continue
         taking = ways(route.routes, labels)
         if not taking and (route.names_alerts or not is_watchdog(labels)):
@@ -110,7 +111,7 @@ def _built(
     seen: Counter[str] = Counter()
     for route in settings:
         values = {**inherited, **{name: getattr(route, name) for name in route.model_fields_set}}
-        key = matching.written(matching.build(route.match))
+        key = matchers.written(matchers.build(route.match))
         seen[key] += 1
         key = outer_key + (key if seen[key] == 1 else f"{key}#{seen[key]}")
         names = names_alerts or "alertname" in route.match
@@ -126,7 +127,7 @@ def _one(
     grouped = "group_by" in values or whole.digest is None
     return Route(
         key=key,
-        match=matching.build(route.match),
+        match=matchers.build(route.match),
         receivers=tuple(dict.fromkeys(whole.receivers)),
         group_by=tuple(whole.group_by)
         if grouped

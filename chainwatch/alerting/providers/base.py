@@ -8,8 +8,8 @@ from typing import Protocol
 
 import aiohttp
 
-from chainwatch import http_client
-from chainwatch.alerting.notification import Notification
+from chainwatch.alerting.delivery.notification import Notification
+from chainwatch.support import http_client
 
 RETRYABLE = frozenset({408, 425, 429})
 """Refusals (4xx) that are not meant for good."""

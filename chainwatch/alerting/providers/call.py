@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
-from chainwatch.alerting.notification import Notification
+from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.providers.thread import Threads
 

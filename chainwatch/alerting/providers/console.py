@@ -6,17 +6,21 @@ import aiohttp
 from rich.console import Console
 from rich.text import Text
 
-from chainwatch.alerting.notification import Notification, NotifiedAlert
+from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.providers.thread import Threads
 from chainwatch.config import ConsoleSettings
-from chainwatch.printable import clean
+from chainwatch.support.printable import clean
 
 SHOWN_MAX = 50
 """Alerts of one notification that are written out; the others are counted."""
 INDENT = 5
 """Columns before what is said of an alert."""
+HANGING = 2
+"""Columns more before what goes on from the line above."""
+CONTINUED = "│ "
+"""Begins the further lines of a description."""
 NARROWEST = 20
 """Columns that a line has at least, however narrow the terminal."""
 WRITE_TIMEOUT = 10.0
@@ -56,7 +60,8 @@ class ConsoleProvider:
 def render(notification: Notification, terminal: Console | None = None) -> Text:
     """The notification as coloured text.
 
-    On a ``terminal`` long lines go on in further ones, all indented: nothing that a chain says begins a line.
+    On a ``terminal`` long lines go on in further ones, indented more: nothing that a chain says begins a line or looks
+    like a fact's.
     """
     alerts = text.by_urgency(notification)
     message = Text()
@@ -87,6 +92,8 @@ def _add_alert(message: Text, alert: NotifiedAlert, terminal: Console | None) ->
     _add(message, 0, line, terminal)
     for sentence in text.summary(alert):
         _add(message, INDENT, Text(sentence), terminal)
+    for sentence in text.continued(alert):
+        _add(message, INDENT, Text(CONTINUED + sentence), terminal)
     for name, value in text.facts(alert):
         _add(message, INDENT, Text.assemble((f"{name}: ", "dim"), value), terminal)
     if runbook := alert.annotations.get("runbook_url"):
@@ -96,8 +103,8 @@ def _add_alert(message: Text, alert: NotifiedAlert, terminal: Console | None) ->
 def _add(message: Text, indent: int, line: Text, terminal: Console | None) -> None:
     rows = [line]
     if terminal is not None and line.cell_len > terminal.width - indent:
-        rows = list(line.wrap(terminal, max(NARROWEST, terminal.width - INDENT), overflow="fold"))
+        rows = list(line.wrap(terminal, max(NARROWEST, terminal.width - INDENT - HANGING), overflow="fold"))
     for number, row in enumerate(rows):
-        message.append(" " * (INDENT if number else indent))
+        message.append(" " * (INDENT + HANGING if number else indent))
         message.append_text(row)
         message.append("\n")

@@ -15,12 +15,13 @@ import aiohttp
 import msgspec
 from discord_webhook import DiscordEmbed, DiscordWebhook  # type: ignore[import-untyped]  # no stubs
 
-from chainwatch.alerting.notification import LAST_TIME, Notification, NotifiedAlert
+from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.base import DeliveryError, check_status, seconds
 from chainwatch.alerting.providers.http import Answer, post
 from chainwatch.config import DiscordSettings
-from chainwatch.printable import clean
+from chainwatch.support.printable import clean
+from chainwatch.support.redaction import Redactor, parts_of_url
 
 CONTENT_MAX, TITLE_MAX, DESCRIPTION_MAX, FIELDS_MAX = 2000, 256, 4096, 25
 FIELD_NAME_MAX, FIELD_VALUE_MAX, FOOTER_MAX = 256, 1024, 2048
@@ -34,12 +35,10 @@ TIMEOUT = 30.0
 ANSWER_TIMEOUT = 10.0
 """Seconds for the body of an answer, which says whether the message is in the channel."""
 LONGEST_WAIT = 30.0
-"""Seconds that a message waits for the rate limit that an earlier answer told of."""
+"""Seconds that messages wait for the rate limit that an answer told of."""
 
 DETAIL_MAX = 200
 """Characters of what an answer says."""
-SECRET_MIN = 9
-"""Characters from which on a part of the URL's path may be the token: longer than the word ``webhooks``."""
 
 COLORS = {"P0": 0xB00020, "P1": 0xE53935, "P2": 0xFB8C00, "P3": 0x1E88E5}
 RESOLVED_COLOR = 0x43A047
@@ -61,12 +60,13 @@ class DiscordProvider:
         self.allow_private = settings.allow_private
         self._settings = settings
         self._url = confirmed(settings.url.get_secret_value())
+        self._redact = Redactor(parts_of_url(self._url))
         self._free_at = 0.0
 
     async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
         """Send it and wait until Discord confirms the message. Raises ``DeliveryError``."""
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(min(LONGEST_WAIT, max(0.0, self._free_at - loop.time())))
+        await asyncio.sleep(max(0.0, self._free_at - loop.time()))
         content = msgspec.json.encode(payload(notification, self._settings))
         answer = await post(
             session,
@@ -78,11 +78,12 @@ class DiscordProvider:
             answer_within=ANSWER_TIMEOUT,
         )
         self._note_rate_limit(answer, loop.time())
-        _check(answer, self._url)
+        _check(answer, self._redact)
 
     def _note_rate_limit(self, answer: Answer, now: float) -> None:
         if answer.headers.get("X-RateLimit-Remaining") == "0":
-            self._free_at = now + (seconds(answer.headers.get("X-RateLimit-Reset-After")) or 0.0)
+            wait = seconds(answer.headers.get("X-RateLimit-Reset-After")) or 0.0
+            self._free_at = now + min(LONGEST_WAIT, wait)
 
 
 def confirmed(url: str) -> str:
@@ -167,6 +168,7 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
 
 def _description(alert: NotifiedAlert) -> str:
     lines = [*map(text.markdown, text.summary(alert))]
+    lines += [f"> {text.markdown(line)}" for line in text.continued(alert)]
     since = int(alert.starts_at)
     lines.append(f"Since <t:{since}:f> (<t:{since}:R>)")
     if alert.ends_at is not None:
@@ -187,8 +189,8 @@ def _units(content: str) -> int:
     return len(content.encode("utf-16-le")) // 2
 
 
-def _check(answer: Answer, url: str) -> None:
-    """Raise ``DeliveryError`` unless Discord says that the message is in the channel; it names no part of ``url`` (S9)."""
+def _check(answer: Answer, redact: Redactor) -> None:
+    """Raise ``DeliveryError`` unless Discord says that the message is in the channel; it names no secret (S9)."""
     if 300 <= answer.status < 400:
         raise DeliveryError(
             "Discord's URL redirects elsewhere; set the channel's own webhook URL",
@@ -201,19 +203,15 @@ def _check(answer: Answer, url: str) -> None:
         "Discord",
         answer.status,
         answer.headers,
-        detail=_detail(said, url),
+        detail=_detail(said, redact),
         retry_after=seconds(str(retry_after)) if isinstance(retry_after, int | float) else None,
     )
     if answer.status == 200 and "id" not in said:
         raise DeliveryError("the URL answers, but not as Discord does: is it the channel's webhook URL?")
 
 
-def _detail(said: Mapping[str, Any], url: str) -> str:
-    detail = str(said.get("message", ""))[:DETAIL_MAX]
-    for part in urlsplit(url).path.split("/"):
-        if len(part) >= SECRET_MIN:
-            detail = detail.replace(part, "***")
-    return clean(detail)
+def _detail(said: Mapping[str, Any], redact: Redactor) -> str:
+    return clean(redact(str(said.get("message", "")))[:DETAIL_MAX])
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

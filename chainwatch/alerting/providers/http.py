@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from chainwatch.alerting.providers.base import DeliveryError
-from chainwatch.dns import Connector
+from chainwatch.support.dns import Connector
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to come up."""
@@ -137,6 +137,7 @@ _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] 
     (ConnectionRefusedError, "the connection was refused"),
     ((aiohttp.ServerDisconnectedError, ConnectionResetError), "it closed the connection without an answer"),
     (aiohttp.ClientResponseError, "its answer is not HTTP"),
+    (ValueError, "its URL and headers make no request"),
 )
 
 

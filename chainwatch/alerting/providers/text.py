@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from chainwatch.alerting.notification import Notification, NotifiedAlert
-from chainwatch.printable import clean
+from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
+from chainwatch.support.printable import clean
 
 PROSE = ("summary", "description", "runbook_url")
 """Annotations that are not facts of their own."""
@@ -22,6 +22,9 @@ WAYS_SHOWN = 8
 
 FACT_MAX = 1_000
 """Characters of a fact that are shown."""
+
+LINES_MAX = 20
+"""Further lines of a description that are shown."""
 
 _MARKDOWN = re.compile(
     r"[\\*_~`|>#\[\]<]|(?<=\])\("  # emphasis, code, spoilers, headings, links, mentions
@@ -129,9 +132,22 @@ def facts(alert: NotifiedAlert) -> list[tuple[str, str]]:
 
 
 def summary(alert: NotifiedAlert) -> list[str]:
-    """What happened, in one or two lines."""
-    parts = [alert.annotations.get("summary", ""), alert.annotations.get("description", "")]
+    """What happened, in one or two lines: the summary and how the description begins."""
+    parts = [alert.annotations.get("summary", ""), *_description(alert)[:1]]
     return [clean(part) for part in parts if part.strip()]
+
+
+def continued(alert: NotifiedAlert) -> list[str]:
+    """The further lines of a description; to be marked as such, so that none looks like a fact or an alert."""
+    further = [clean(line.rstrip()) for line in _description(alert)[1:]]
+    left = len(further) - LINES_MAX
+    return further if left <= 0 else [*further[:LINES_MAX], f"… ({left:,} more lines)"]
+
+
+def _description(alert: NotifiedAlert) -> list[str]:
+    """The lines of the description that say something."""
+    lines = re.split("\r?\n", alert.annotations.get("description", ""))
+    return [line for line in lines if line.strip()]
 
 
 def when(timestamp: float) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from chainwatch.alerting.notification import LAST_TIME, Notification, NotifiedAlert
+from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
 from chainwatch.alerting.providers.base import check_status
 from chainwatch.alerting.providers.http import post
 from chainwatch.config import WebhookSettings

@@ -9,7 +9,7 @@ import click
 
 from chainwatch.commands.show.terminal import details, print_json, table, time_of
 from chainwatch.config import format_duration
-from chainwatch.printable import clean
+from chainwatch.support.printable import clean
 
 KINDS = {"": "", "digest": "digest", "limited": "summary of what was over the rate limit"}
 

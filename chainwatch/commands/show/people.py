@@ -9,7 +9,7 @@ import click
 
 from chainwatch.alerting.providers.text import markdown, span, when
 from chainwatch.commands.show.terminal import print_json, table
-from chainwatch.printable import clean
+from chainwatch.support.printable import clean
 
 SHOWN_ALERTS = 100
 """Alerts of an incident that are written out; the others are counted."""

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chainwatch.alerting.providers.text import when
-from chainwatch.printable import clean, json_clean
+from chainwatch.support.printable import clean, json_clean
 
 GAP = 1
 """Columns between two cells, beside the line that the table draws."""

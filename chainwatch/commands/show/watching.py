@@ -12,7 +12,7 @@ from chainwatch.commands.show.terminal import print_json, table, time_of
 from chainwatch.model import to_hex
 from chainwatch.operations.auditing import Audit
 from chainwatch.plan import Plan
-from chainwatch.printable import clean
+from chainwatch.support.printable import clean
 
 
 def audit(found: Audit, repaired: bool, as_json: bool) -> None:

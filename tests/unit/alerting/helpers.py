@@ -7,11 +7,11 @@ from typing import Any
 import aiohttp
 import sqlalchemy as sa
 
-from chainwatch.alerting.notification import Notification, NotifiedAlert, load
+from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert, load
 from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
-from chainwatch.store import outbox
+from chainwatch.store.alerting import outbox
 
 T0 = 1_700_000_000
 

@@ -3,14 +3,15 @@
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.policies import Patience, Policies
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.policy.policies import Patience, Policies
 from chainwatch.config import RouteSettings
 from chainwatch.model import Checkpoint, Header
-from chainwatch.store import acknowledgements as stored_acknowledgements
-from chainwatch.store import alert_groups, blocks, clamping, escalations, outbox
-from chainwatch.store.acknowledgements import Acknowledgement
-from chainwatch.store.escalations import Escalation
+from chainwatch.store import blocks
+from chainwatch.store.alerting import acknowledgements as stored_acknowledgements
+from chainwatch.store.alerting import alert_groups, clamping, escalations, outbox
+from chainwatch.store.alerting.acknowledgements import Acknowledgement
+from chainwatch.store.alerting.escalations import Escalation
 from tests.unit.alerting.helpers import T0, ends, fires, route, told
 
 NOW = float(T0)
@@ -54,7 +55,7 @@ def test_an_attempt_in_an_hour_is_made_within_a_minute(connection: sa.Connection
     manager = _manager()
     manager.apply(connection, [fires()], WRONG)
     (queued,) = outbox.list_notifications(connection)
-    outbox.mark_failed(connection, queued.id, "down", WRONG + 10)
+    outbox.mark_failed(connection, queued, "down", WRONG + 10)
     manager.reroute(connection, NOW)
     (queued,) = outbox.list_notifications(connection)
     assert queued.next_attempt_at <= NOW + 60

@@ -9,14 +9,14 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.alerting import dispatch as module
+from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.dispatch import Dispatch, Receiver, firing
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.notification import Notification
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.providers.call import CallProvider
 from chainwatch.model import Signal
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
-from chainwatch.supervise import Supervisor
+from chainwatch.support.supervise import Supervisor
 from tests.unit.alerting.helpers import fires, route
 
 NOW = 1_700_000_000.0

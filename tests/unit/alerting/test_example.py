@@ -2,10 +2,10 @@
 
 import sqlalchemy as sa
 
-from chainwatch.alerting.manager import AlertManager
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.config import load
 from chainwatch.model import Signal
-from chainwatch.store import outbox
+from chainwatch.store.alerting import outbox
 from tests.support.pages import ROOT, variables
 from tests.unit.alerting.helpers import T0
 

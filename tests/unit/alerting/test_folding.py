@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting.notification import load
+from chainwatch.alerting.delivery.notification import load
+from chainwatch.alerting.delivery.retry import OPENS_AFTER
 from chainwatch.alerting.providers.base import DeliveryError
-from chainwatch.alerting.retry import OPENS_AFTER
-from chainwatch.store import alerts, folding, outbox
+from chainwatch.store.alerting import alerts, folding, outbox
 from chainwatch.store.database import Database
+from tests.unit.alerting.delivery.test_queue import Bench
 from tests.unit.alerting.helpers import T0, ends, fires
-from tests.unit.alerting.test_queue import Bench
 
 REFUSED = DeliveryError("the webhook answered 503 Service Unavailable", refused=True)
 UNSURE = DeliveryError("the webhook did not answer within 10 seconds")
@@ -108,7 +108,7 @@ def test_what_is_folded_has_the_time_of_the_newest_to_be_delivered(database_url:
         for moment, payload in ((0, ((1,), ())), (90, ((), (1,)))):
             outbox.enqueue(connection, [("ops", "g", outbox.Payload({}, *payload))], T0 + moment)
         (head,) = outbox.claim(connection, "ops", T0, 10).found
-        outbox.mark_failed(connection, head.id, "down", T0 + 1)
+        outbox.mark_failed(connection, head, "down", T0 + 1)
         folding.fold(connection, "ops", ["g"])
         (whole,) = outbox.list_notifications(connection)
     database.close()

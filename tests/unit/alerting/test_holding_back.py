@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting import tending
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.notification import load
-from chainwatch.alerting.policies import Policies
+from chainwatch.alerting.delivery.notification import load
+from chainwatch.alerting.engine import upkeep
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.policy.policies import Policies
 from chainwatch.config import RouteSettings, from_dict
 from chainwatch.model import Signal
-from chainwatch.store import (
+from chainwatch.store.alerting import (
     acknowledgements,
     alert_groups,
     alerts,
@@ -23,9 +23,10 @@ from chainwatch.store import (
     outbox,
     silences,
 )
-from chainwatch.store.acknowledgements import Acknowledgement
-from chainwatch.store.history import Transition
-from chainwatch.store.silences import Silence
+from chainwatch.store.alerting.acknowledgements import Acknowledgement
+from chainwatch.store.alerting.alert_tables import rate_windows
+from chainwatch.store.alerting.history import Transition
+from chainwatch.store.alerting.silences import Silence
 from tests.unit.alerting.helpers import T0, ends, fires, route, told
 
 NOW = float(T0)
@@ -324,7 +325,7 @@ def taken(connection: sa.Connection, transfer: str, at: float, actor: str = "ann
 
 
 def given_back(connection: sa.Connection, m: AlertManager, alert_id: int, at: float) -> None:
-    tending.give_back(connection, m.teller, {alert_id: "by hand"}, "ann", at)
+    upkeep.give_back(connection, m.teller, {alert_id: "by hand"}, "ann", at)
 
 
 def test_who_was_told_learns_with_the_next_message_who_has_taken_it(connection: sa.Connection) -> None:
@@ -514,6 +515,17 @@ def test_within_its_cooldown_a_condition_is_recorded_and_not_told_again(connecti
     m.flush(connection, NOW + 620)
     assert len(alerts.list_alerts(connection)) == 3
     assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")], [("firing", "0x01")]]
+
+
+def test_rate_limits_keep_no_more_sources_than_there_were_in_the_last_minute_s10(
+    connection: sa.Connection,
+) -> None:
+    m = manager(route(group_by=["..."]), receiver={"rate_limit": {"P1": 2}})
+    for n in range(5):
+        m.apply(connection, [fires(f"{n}", flow=f"f{n}")], NOW + 40 * n)
+    assert len(told(connection)) == 5
+    sources = connection.execute(sa.select(rate_windows.c.source)).scalars()
+    assert sorted(sources) == ["f3", "f4"]
 
 
 def test_what_is_over_the_rate_limit_comes_as_one_summary_and_its_ends_too(connection: sa.Connection) -> None:

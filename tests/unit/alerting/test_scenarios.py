@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting import intake, retry
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.notification import NotifiedAlert, load
-from chainwatch.alerting.policies import Policies
-from chainwatch.alerting.submission import parse
+from chainwatch.alerting.delivery import retry
+from chainwatch.alerting.delivery.notification import NotifiedAlert, load
+from chainwatch.alerting.engine import intake
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.submission import parse
+from chainwatch.alerting.policy.policies import Policies
 from chainwatch.config import read_dict
-from chainwatch.store import expiries, outbox, silences
+from chainwatch.store.alerting import expiries, outbox, silences
+from chainwatch.store.alerting.silences import Silence as StoredSilence
 from chainwatch.store.database import Database
-from chainwatch.store.silences import Silence as StoredSilence
 from tests.support.scenarios import (
     SCENARIOS,
     Alert,
@@ -125,7 +126,7 @@ class _Player:
                 if is_down:
                     breaker.failed(now)
                     wait = retry.backoff(queued.attempts + 1, 0.5)
-                    outbox.mark_failed(connection, queued.id, "down", now + wait)
+                    outbox.mark_failed(connection, queued, "down", now + wait)
                     continue
                 breaker.succeeded()
                 outbox.mark_delivered(connection, [(queued.id, now)])

@@ -13,6 +13,7 @@ from chainwatch.chain import errors, rpc
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.transport import BATCH
 from chainwatch.chain.wire import Call, LogFilter
+from chainwatch.support.redaction import Redactor
 from tests.fakenode import FakeChain, FakeLog
 
 ADDRESS = b"\xaa" * 20
@@ -41,7 +42,7 @@ class ScriptedTransport:
 
 
 def endpoint(*answers: Answer, **settings: Any) -> Endpoint:
-    return Endpoint(ScriptedTransport(*answers, **settings), 1.0, secrets=["SECRETKEY"])
+    return Endpoint(ScriptedTransport(*answers, **settings), 1.0, Redactor(["SECRETKEY"]))
 
 
 def text(body: str) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from chainwatch.chain.transport import endpoint_name, is_websocket, secret_parts
+from chainwatch.chain.transport import endpoint_name, is_websocket
 
 
 @pytest.mark.parametrize(
@@ -18,26 +18,6 @@ from chainwatch.chain.transport import endpoint_name, is_websocket, secret_parts
 )
 def test_an_endpoint_is_named_by_network_index_and_host_S9(url: str, name: str) -> None:
     assert endpoint_name("ethereum", 0, SecretStr(url)) == name
-
-
-def test_keys_in_path_query_and_user_are_secret_S9() -> None:
-    url = SecretStr("https://someuser:somepass@host.example/v3/pathkey1?token=querykey&x=1")
-    assert set(secret_parts(url)) == {"someuser", "somepass", "pathkey1", "querykey"}
-
-
-@pytest.mark.parametrize(
-    ("url", "secret"),
-    [
-        ("https://host.example", set()),
-        ("https://host.example/", set()),
-        ("https://host.example//v3/?x=&y=1#", set()),
-        ("https://:@host.example/%20%20%20%20", {"%20%20%20%20"}),
-        ("https://host.example/v3/key%2Bpath", {"key%2Bpath", "key+path"}),
-        ("https://host.example/?0123456789", {"0123456789"}),
-    ],
-)
-def test_what_is_no_key_is_not_struck_out_of_what_a_node_says(url: str, secret: set[str]) -> None:
-    assert set(secret_parts(SecretStr(url))) == secret
 
 
 def test_the_scheme_tells_a_websocket() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from chainwatch.chain.decoder import ContractDecoder
+from chainwatch.chain.decode.decoder import ContractDecoder
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.chain.wire import LogFilter
-from chainwatch.keccak import keccak256
 from chainwatch.model import AbiEvent, AbiParam, Event, RawLog, UndecodedLog
+from chainwatch.support.keccak import keccak256
 
 A, B = b"\xaa" * 20, b"\xbb" * 20
 PING = AbiEvent("Ping", (AbiParam("n", "uint256"),))

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from chainwatch.checker.flow import Flow, extract, index_steps
 from chainwatch.checker.transfer import World, settle, with_events
 from chainwatch.model import Event, Transfer
-from chainwatch.pipeline import Pipeline
+from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.store import schema, transfers
 from tests.support.flows import CHAIN_IDS, EVENTS, NAMES, NETWORKS, Alerts, decode, event, flow
-from tests.unit.test_pipeline import batch
+from tests.unit.pipeline.test_pipeline import batch
 
 SEEN = World(dict.fromkeys(NAMES, 90_000), dict.fromkeys(NAMES, (0, 0)))
 BOTH = EVENTS | {"Filled": EVENTS["Sent"]}

@@ -428,6 +428,30 @@ def test_a_step_from_a_network_that_is_not_configured_is_untracked_and_raises_no
     assert (untracked.transfer.status, untracked.signals) == ("untracked", [])
 
 
+@pytest.mark.parametrize("seen", [0, 9999], ids=["not read", "read for other flows"])
+def test_a_configured_network_that_the_flows_contract_is_not_on_is_none_that_the_flow_watches(
+    seen: int,
+) -> None:
+    compiled, read = flow(deployed=["alpha", "beta"]), world(9999, 9999, seen)
+
+    there = judged(compiled, [event("alpha", "Sent", 1000, to=3)], read)
+    thence = judged(compiled, [event("beta", "Filled", 1000, from_=3)], read)
+
+    assert [(s.transfer.status, s.signals, s.transfer.deadlines) for s in (there, thence)] == [
+        ("untracked", [], {})
+    ] * 2
+
+
+def test_only_those_steps_are_awaited_whose_contract_is_on_the_network() -> None:
+    compiled = flow(deployed=["alpha", "beta"], settle={"on": "origin"})
+
+    opened = judged(compiled, [event("alpha", "Sent", 1000, to=3)], world(1000))
+
+    assert (opened.transfer.status, opened.transfer.deadlines) == ("open", {"settle": ("alpha", 1100)})
+    acknowledged = judged(compiled, [event("alpha", "Settled", 1010)], world(1010), opened.transfer)
+    assert acknowledged.transfer.status == "complete"
+
+
 def test_a_step_on_a_watched_network_that_an_untracked_transfer_never_asked_for_is_an_orphan() -> None:
     events = [event("alpha", "Sent", 1000, to=99), event("beta", "Filled", 1001)]
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainwatch.checker.verify import CHECKS, CheckError, Verify, encode_transfer_info
-from chainwatch.keccak import checksum_address, keccak256
 from chainwatch.model import AbiEvent, AbiParam
+from chainwatch.support.keccak import checksum_address, keccak256
 
 INFO = AbiParam(
     "params",

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.policies import Policies
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.policy.policies import Policies
 from chainwatch.cli import main
 from chainwatch.config import load
 from chainwatch.model import Signal

@@ -12,16 +12,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chainwatch import cli
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.alerting.policies import Policies
+from chainwatch.alerting.delivery.queue import ReceiverQueue
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.policy.policies import Policies
 from chainwatch.alerting.providers import build_provider
-from chainwatch.alerting.queue import ReceiverQueue
 from chainwatch.config import Settings, load
 from chainwatch.model import Signal
-from chainwatch.store import alerts, history, outbox
+from chainwatch.store.alerting import alerts, history, outbox
+from chainwatch.store.alerting.history import Transition
 from chainwatch.store.claim import claimed
 from chainwatch.store.database import Database
-from chainwatch.store.history import Transition
 from tests.support.receiver import Answer, Receiver
 
 T0 = 1_767_600_000  # 2026-01-05 08:00 UTC, a Monday
@@ -258,7 +258,7 @@ def test_statistics_count_times_noise_deliveries_and_the_window_before(
         manager.apply(connection, [signal("0x03", "P2", ends_at=T0 + 300, reason="late")], T0 + 300)
         sent = outbox.list_notifications(connection, receiver="ops")
         outbox.mark_delivered(connection, [(sent[-2].id, sent[-2].created_at + 2.0)])
-        outbox.mark_dead(connection, sent[-3].id, "refused", T0 + 500)
+        outbox.mark_dead(connection, sent[-3], "refused", T0 + 500)
     with database.reading() as connection:
         assert len(alerts.list_alerts(connection)) == 4
     view = shell.json("stats", "--since", str(T0 - 3600), "--until", str(T0 + 3600))

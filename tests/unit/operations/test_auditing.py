@@ -8,17 +8,18 @@ from typing import NamedTuple
 
 import pytest
 
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.app import Monitor
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.demo import scenario
 from chainwatch.demo.chain import DemoChain
 from chainwatch.model import Event, StoredLog
+from chainwatch.monitor.monitor import Monitor
 from chainwatch.operations.auditing import audit, repair
-from chainwatch.pipeline import Pipeline
+from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import alerts, blocks, transfers
+from chainwatch.store import blocks, transfers
+from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 

@@ -10,16 +10,17 @@ from typing import NamedTuple
 import pytest
 from pydantic import SecretStr
 
-from chainwatch.app import Monitor
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.transport import open_session
 from chainwatch.config import LifecycleSettings, read_dict
 from chainwatch.demo import scenario
 from chainwatch.demo.bridge import Transfer
 from chainwatch.demo.chain import DemoChain
+from chainwatch.monitor.monitor import Monitor
 from chainwatch.operations.rewinding import rewind
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import alerts, blocks, transfers
+from chainwatch.store import blocks, transfers
+from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from tests.fakenode import FakeChain, FakeNode

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainwatch.model import Batch, Checkpoint, Occurrence, Raised, Transfer
-from chainwatch.store import alert_groups, alerts, blocks, outbox, schema, tables, transfers
-from chainwatch.store.alerts import Alert
-from chainwatch.store.outbox import Payload
+from chainwatch.store import blocks, schema, tables, transfers
+from chainwatch.store.alerting import alert_groups, alerts, outbox
+from chainwatch.store.alerting.alerts import Alert
+from chainwatch.store.alerting.outbox import Payload
 from chainwatch.store.retention import prune
 from tests.support.flows import event, header
 from tests.support.storing import store_batch
@@ -128,7 +129,7 @@ def notify(connection: sa.Connection, status: str, count: int = 1, at: float = 1
         if status == "delivered":
             outbox.mark_delivered(connection, [(queued.id, at)])
         elif status == "dead":
-            outbox.mark_dead(connection, queued.id, "gone", at)
+            outbox.mark_dead(connection, queued, "gone", at)
         elif status == "dropped":
             outbox.drop(connection, at, ids=[queued.id])
 

@@ -12,9 +12,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from chainwatch.alerting import submission
+from chainwatch.alerting.engine import submission
 from chainwatch.alerting.policy import routing
-from chainwatch.store import alert_groups, alerts, expiries, history, holds, incidents, schema
+from chainwatch.store import schema
+from chainwatch.store.alerting import alert_groups, alerts, expiries, history, holds, incidents
 from chainwatch.store.database import Database
 from chainwatch.store.errors import NewerSchema, OlderSchema, StoreError
 

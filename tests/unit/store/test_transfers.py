@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chainwatch.bounds import LABEL_MAX, cut
 from chainwatch.model import Deadline, Occurrence, Raised, Transfer
 from chainwatch.store import schema, tables, transfers
 from chainwatch.store.transfers import DeadlineChanges, Filter
+from chainwatch.support.bounds import LABEL_MAX, cut
 
 OCCURRENCE = Occurrence("send", "alpha", 5, 1, 50, b"t" * 32, {"amount": 1})
 FIRING = Raised({"alertname": "TransferOverdue"}, 10, None, 1)

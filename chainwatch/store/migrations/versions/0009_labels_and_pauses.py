@@ -11,7 +11,7 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-from chainwatch.bounds import ANNOTATION_MAX, LABEL_MAX, cut
+from chainwatch.support.bounds import ANNOTATION_MAX, LABEL_MAX, cut
 
 revision = "0009"
 down_revision = "0008"

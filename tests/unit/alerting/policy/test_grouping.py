@@ -15,7 +15,7 @@ from chainwatch.alerting.policy.grouping import (
     message,
     next_tick,
 )
-from chainwatch.store.alert_groups import Group, Member
+from chainwatch.store.alerting.alert_groups import Group, Member
 
 GROUP = Group(1, "key", "ops", "{}", {}, flush_at=105.0)
 FLUSHED = msgspec.structs.replace(GROUP, flush_at=5000.0, flushed_at=105.0, sent_at=105.0)

@@ -7,11 +7,11 @@ from functools import partial
 import aiohttp
 import pytest
 
-from chainwatch.alerting.notification import Notification
+from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import call
 from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.providers.call import CallProvider
-from chainwatch.supervise import failure_of
+from chainwatch.support.supervise import failure_of
 from tests.unit.alerting.helpers import notification
 
 

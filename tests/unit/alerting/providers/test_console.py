@@ -6,6 +6,7 @@ from typing import cast
 
 import aiohttp
 import pytest
+from rich.console import Console
 
 from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.providers.base import DeliveryError
@@ -41,6 +42,34 @@ def test_a_resolved_alert_says_when_and_why_it_ended() -> None:
 def test_text_from_the_chain_is_shown_as_it_is() -> None:
     shown = render(notification(notified(annotations={"summary": "[bold]\x1b[2J[/bold]"}))).plain
     assert r"[bold]\x1b[2J[/bold]" in shown
+
+
+def test_a_description_keeps_its_lines_and_none_of_them_looks_like_a_fact() -> None:
+    said = "The relayer is out of gas.\r\n\n  Top it up.\namount: 1\n P0  FIRING X\u2028y"
+    shown = render(
+        notification(notified(annotations={"summary": "a\nb", "description": said, "amount": "12\n3"}))
+    )
+    assert shown.plain.splitlines()[1:-1] == [
+        r"     a\nb",
+        "     The relayer is out of gas.",
+        "     │   Top it up.",
+        "     │ amount: 1",
+        r"     │  P0  FIRING X\u2028y",
+        r"     amount: 12\n3",
+    ]
+
+
+def test_a_description_of_very_many_lines_is_cut() -> None:
+    shown = render(notification(notified(annotations={"description": "x\n" * 5_000}))).plain.splitlines()
+    assert len(shown) < 30
+    assert "     │ … (4,979 more lines)" in shown
+
+
+def test_what_goes_on_in_a_further_row_of_a_terminal_does_not_look_like_a_fact() -> None:
+    terminal = Console(width=40, file=StringIO(), force_terminal=True)
+    said = "x" * 33 + " amount: 1 " + "y" * 60
+    shown = render(notification(notified(annotations={"description": said, "amount": "12"})), terminal).plain
+    assert [row for row in shown.splitlines() if row.startswith("     amount")] == ["     amount: 12"]
 
 
 def test_a_storm_is_counted_rather_than_shown() -> None:

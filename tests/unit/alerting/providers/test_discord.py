@@ -1,5 +1,6 @@
 """Discord messages within Discord's limits, and every answer that Discord or something in its place gives."""
 
+import asyncio
 import gzip
 import json
 import logging
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from chainwatch.alerting.notification import NotifiedAlert
+from chainwatch.alerting.delivery.notification import NotifiedAlert
 from chainwatch.alerting.providers import build_provider, discord
 from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.providers.discord import DiscordProvider, confirmed, fit, payload
@@ -79,6 +80,18 @@ def test_nobody_is_mentioned_and_markdown_is_shown_as_it_is() -> None:
 def test_a_runbook_is_the_link_of_the_title_only_when_it_is_a_web_address() -> None:
     assert _json(notified(annotations={"runbook_url": "https://r.example"}))["embeds"][0]["url"]
     assert not _json(notified(annotations={"runbook_url": "javascript:x"}))["embeds"][0]["url"]
+
+
+def test_a_description_keeps_its_lines_as_quotes_and_a_summary_has_one() -> None:
+    said = "Out of gas.\nTop it up: **now**\n\nEnded <t:0:f>"
+    (embed,) = _json(notified(annotations={"summary": "a\nb", "description": said}))["embeds"]
+    shown = embed["description"]
+    assert shown.splitlines()[:-1] == [
+        r"a\\nb",
+        "Out of gas.",
+        r"> Top it up: \*\*now\*\*",
+        r"> Ended \<t:0:f\>",
+    ]
 
 
 def test_alerts_that_do_not_fit_are_counted() -> None:
@@ -200,6 +213,19 @@ async def test_a_rate_limit_that_is_used_up_is_waited_for(
     assert second.arrived_at - first.arrived_at >= 0.19
 
 
+async def test_an_absurd_rate_limit_delays_one_message_and_not_all_that_come_s8(
+    server: Receiver, provider: DiscordProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discord, "LONGEST_WAIT", 0.1)
+    used_up = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": "1e308"}
+    server.script.append(Answer(200, '{"id": "1"}', used_up))
+    await _deliver(provider)
+    await _deliver(provider)
+    monkeypatch.setattr(discord, "LONGEST_WAIT", 30.0)
+    async with asyncio.timeout(10):
+        await _deliver(provider)
+
+
 async def test_a_server_that_hangs_is_a_failed_delivery(
     server: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +310,11 @@ async def test_an_answer_that_repeats_the_token_does_not_spread_it_s9(
     server.script.append(Answer(404, json.dumps({"message": f"no {TOKEN} here"})))
     with pytest.raises(DeliveryError, match="no \\*\\*\\* here"):
         await _deliver(provider)
+    for said in (TOKEN.upper(), "x" * (discord.DETAIL_MAX - 5) + TOKEN):
+        server.script.append(Answer(404, json.dumps({"message": said})))
+        with pytest.raises(DeliveryError) as caught:
+            await _deliver(provider)
+        assert TOKEN[:5] not in str(caught.value).lower()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chainwatch.alerting.notification import Notification
+from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import text
 from tests.unit.alerting.helpers import T0, notification, notified
 

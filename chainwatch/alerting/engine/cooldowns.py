@@ -1,0 +1,25 @@
+"""A cooldown that is set while a condition makes noise holds from when that was told, not from the next time."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from chainwatch.alerting.policy.muting import Cooldown
+from chainwatch.grammar import matchers
+from chainwatch.store.alerting import alerts, holds, outbox
+
+
+def remember(connection: sa.Connection, cooldown: Cooldown, now: float) -> None:
+    """Note when what ``cooldown`` takes was told first within its time before ``now``."""
+    queued = outbox.between(connection, now - cooldown.within)
+    known = alerts.by_id(connection, sorted({i for one in queued for i in one.payload.firing}))
+    told_at: dict[tuple[str, str], float] = {}
+    repeated: set[tuple[str, int]] = set()
+    for one in queued:
+        for alert_id in one.payload.firing:
+            alert = known.get(alert_id)
+            first = (one.receiver, alert_id) not in repeated
+            if alert is not None and first and matchers.takes(cooldown.match, alert.labels):
+                repeated.add((one.receiver, alert_id))
+                told_at[one.receiver, cooldown.condition(alert.labels)] = one.created_at
+    holds.save_told(connection, told_at)

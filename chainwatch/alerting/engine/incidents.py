@@ -1,0 +1,274 @@
+"""Incidents and their escalation: alerts that belong together wake people once, step by step, until somebody takes them.
+
+Works inside the transaction of whatever raised or ended the alerts, and keeps nothing: incidents, the policies as they
+were at the start and the step that is due are rows, so a restart changes nothing (S2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.alerting.delivery.acknowledged_by import NOBODY
+from chainwatch.alerting.engine.grouped import Teller
+from chainwatch.alerting.policy import escalation, oncall
+from chainwatch.alerting.policy.escalation import Policy, Progress, Target
+from chainwatch.alerting.policy.intervals import inside
+from chainwatch.alerting.policy.muting import Candidate, in_quiet_hours, inhibited, silenced
+from chainwatch.alerting.policy.oncall import Duty, Override
+from chainwatch.alerting.policy.people import People
+from chainwatch.store.alerting import acknowledgements, alert_groups, escalations, outbox
+from chainwatch.store.alerting import incidents as stored
+from chainwatch.store.alerting.alert_groups import Group
+from chainwatch.store.alerting.escalations import Escalation
+from chainwatch.store.alerting.incidents import Entry, Incident, Kind, Standing
+
+DUE_AT_ONCE = 200
+PAGES = 5
+"""Pages of so many steps that one transaction takes; the others are due at once again, and other writes come between."""
+LOOK_AGAIN_AFTER = 30.0
+"""Seconds after which an escalation that was stopped is looked at again: an acknowledgement may have lapsed."""
+ACTOR = "chainwatch"
+WHYS_SHOWN = 3
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where an alert belongs: the group's key and labels, its route's key, and the route's escalation policy."""
+
+    key: str
+    route: str
+    labels: Mapping[str, str]
+    escalation: str | None = None
+
+
+class Incidents:
+    """Opens incidents, and takes the steps of their escalations. ``teller`` knows what is silenced."""
+
+    def __init__(self, people: People, teller: Teller) -> None:
+        self._people = people
+        self._teller = teller
+
+    def opened(
+        self, connection: sa.Connection, alerts: Sequence[tuple[int, Place]], now: float
+    ) -> dict[int, str]:
+        """Make firing alerts, as (id, place), part of incidents; returns those that rise: id → what they count as."""
+        if not alerts:
+            return {}
+        places = {place.key: place for _, place in alerts}
+        known = stored.open_with(connection, sorted(places))
+        next_id = stored.next_id(connection)
+        new = []
+        for key, place in places.items():
+            if key not in known:
+                known[key] = Incident(next_id, key, place.route, place.labels, now)
+                new.append(known[key])
+                next_id += 1
+        stored.insert(connection, new)
+        stored.add_alerts(connection, [(known[place.key].id, alert_id) for alert_id, place in alerts])
+        self._start(connection, [(i, places[i.key].escalation) for i in new], now)
+        return self._rise(connection, known, now)
+
+    def returned(self, connection: sa.Connection, alert_ids: Sequence[int], now: float) -> dict[int, str]:
+        """The conditions of firing alerts, which flap, began again: returns the alerts that rise, as ``opened`` does."""
+        if not alert_ids or not self._people.rise_after:
+            return {}
+        stored.note_returns(connection, alert_ids, now, now - self._people.rise_within)
+        return self._rise(connection, stored.open_of(connection, alert_ids), now)
+
+    def advance(self, connection: sa.Connection, now: float) -> float | None:
+        """Take the steps that are due at ``now``; when the next one is, None for never."""
+        for _ in range(PAGES):
+            running = escalations.due(connection, now, DUE_AT_ONCE)
+            if not running:
+                break
+            known = stored.by_id(connection, [one.incident_id for one in running])
+            standing_in = escalations.overrides(connection, now)
+            changed = [self._advance(connection, known[r.incident_id], r, standing_in, now) for r in running]
+            escalations.save(connection, changed)
+        return escalations.next_due(connection)
+
+    def _start(
+        self, connection: sa.Connection, new: Sequence[tuple[Incident, str | None]], now: float
+    ) -> None:
+        started, noted = [], []
+        for incident, name in new:
+            policy = self._people.policies.get(name or "")
+            if policy is not None:
+                started.append(_running(incident.id, policy, now))
+                noted.append(_entry(incident, now, "started", f"escalation {policy.name}"))
+        escalations.save(connection, started)
+        stored.add_entries(connection, noted)
+
+    def _advance(
+        self,
+        connection: sa.Connection,
+        incident: Incident,
+        running: Escalation,
+        standing_in: Mapping[str, Sequence[escalations.StoredOverride]],
+        now: float,
+    ) -> Escalation:
+        """Take the step that is due, or stop while everything is somebody's or silenced."""
+        policy = _policy(running.policy)
+        standing, why = self._told_about(connection, incident, now)
+        if not standing:
+            if running.stopped_at is None:
+                text = f"step {running.step + 1} and what follows are not taken: {why}"
+                stored.add_entries(connection, [_entry(incident, now, "stopped", text)])
+            again_at = now + LOOK_AGAIN_AFTER
+            return msgspec.structs.replace(running, due_at=again_at, stopped_at=running.stopped_at or now)
+        if running.stopped_at is not None:
+            noted = _entry(incident, now, "started", f"escalation {policy.name}, from the beginning")
+            stored.add_entries(connection, [noted])
+            return _running(incident.id, policy, now)
+        assert running.due_at is not None
+        progress = Progress(running.round, running.step, running.due_at)
+        self._take(connection, incident, policy, progress, standing, standing_in, now)
+        following = escalation.after(policy, progress)
+        if following is None:
+            noted = _entry(incident, now, "ended", f"escalation {policy.name} has no more steps")
+            stored.add_entries(connection, [noted])
+            return msgspec.structs.replace(running, due_at=None)
+        return msgspec.structs.replace(
+            running, round=following.round, step=following.step, due_at=following.due_at
+        )
+
+    def _told_about(
+        self, connection: sa.Connection, incident: Incident, now: float
+    ) -> tuple[Sequence[Standing], str]:
+        """What fires, is nobody's, and is not silenced, inhibited or in its route's quiet hours; why the rest is not it."""
+        standing = stored.standing(connection, incident.id)
+        taken = acknowledgements.of(connection, stored.alert_ids(connection, incident.id))
+        whys = {f"acknowledged by {one.actor}": None for one in taken.values()}
+        route = self._teller.route(incident.route)
+        candidates = [Candidate(one.alert_id, one.labels, route, receiver="") for one in standing]
+        if not candidates or not self._teller.may_hold(connection, now):
+            return standing, _listed(whys) or "everything is over"
+        known = self._teller.known(connection, candidates, now)
+        left = []
+        for one, candidate in zip(standing, candidates, strict=True):
+            stages = (stage(candidate, known) for stage in (inhibited, silenced, in_quiet_hours))
+            held = next((verdict for verdict in stages if verdict is not None), None)
+            if held is None:
+                left.append(one)
+            else:
+                whys[f"{held.why} {held.detail}"] = None
+        return left, _listed(whys)
+
+    def _take(
+        self,
+        connection: sa.Connection,
+        incident: Incident,
+        policy: Policy,
+        progress: Progress,
+        standing: Sequence[Standing],
+        standing_in: Mapping[str, Sequence[escalations.StoredOverride]],
+        now: float,
+    ) -> None:
+        step = policy.steps[progress.step]
+        severity = escalation.worst([one.severity for one in standing])
+        about = f"step {progress.step + 1}" + (f", repetition {progress.round}" if progress.round else "")
+        people = self._people
+        if not escalation.applies(
+            step, severity, lambda names: inside(people.intervals, names, progress.due_at) is not None
+        ):
+            skipped = _entry(incident, now, "skipped", f"{about}: not for {severity} at this time")
+            stored.add_entries(connection, [skipped])
+            return
+
+        def on_call(name: str) -> Duty | None:
+            schedule = people.schedules.get(name)
+            if schedule is None:
+                return None
+            overrides = [Override(o.person, o.starts_at, o.ends_at, o.id) for o in standing_in.get(name, ())]
+            return oncall.on_call(schedule, people.intervals, overrides, now)
+
+        found, missed = escalation.targets(step, policy, severity, on_call)
+        missed += [f"{t.receiver}: no such receiver" for t in found if t.receiver not in people.receivers]
+        found = [target for target in found if target.receiver in people.receivers]
+        note = f"Escalation {policy.name}, {about}"
+        waited = progress.round or progress.step or step.wait
+        note += f"{NOBODY}." if waited else "."
+        self._tell(connection, incident, found, [one.alert_id for one in standing], note, now)
+        entries = [_entry(incident, now, "skipped", f"{about}: {why}") for why in missed]
+        entries += [
+            _entry(incident, now, "step", f"{about}: {target.who or target.receiver}", target.receiver)
+            for target in found
+        ]
+        stored.add_entries(connection, entries)
+
+    def _tell(
+        self,
+        connection: sa.Connection,
+        incident: Incident,
+        targets: Sequence[Target],
+        firing: Sequence[int],
+        note: str,
+        now: float,
+    ) -> None:
+        """Queue one notification for each, and let its receiver be a group, which is owed the ends and repeats."""
+        groups = alert_groups.find(connection, [incident.key])
+        next_id = alert_groups.next_id(connection)
+        queue = []
+        for target in targets:
+            group = groups.get((incident.key, target.receiver))
+            if group is None:
+                group = Group(
+                    next_id,
+                    incident.key,
+                    target.receiver,
+                    incident.route,
+                    incident.labels,
+                    flush_at=now,
+                    flushed_at=now,
+                    sent_at=now,
+                )
+                alert_groups.insert(connection, [group])
+                next_id += 1
+            else:
+                alert_groups.update(connection, [msgspec.structs.replace(group, sent_at=now)])
+            escalations.mark_told(connection, group.id, firing)
+            payload = outbox.Payload(incident.labels, tuple(firing), (), note=note)
+            queue.append((target.receiver, incident.key, payload))
+        outbox.enqueue(connection, queue, now)
+
+    def _rise(self, connection: sa.Connection, known: Mapping[str, Incident], now: float) -> dict[int, str]:
+        """Let the alerts of incidents that came too often count as more severe."""
+        people = self._people
+        if not people.rise_after:
+            return {}
+        risen: dict[int, str] = {}
+        counts = stored.occurrences(connection, sorted(known), now - people.rise_within)
+        for (key, severity), number in counts.items():
+            to = escalation.risen(severity, number, people.rise_after)
+            if to is None:
+                continue
+            incident = known[key]
+            ids = stored.firing_as_labelled(connection, incident.id, severity)
+            if ids:
+                stored.raise_to(connection, ids, to, number, now)
+                text = f"{number} alerts of {severity} count as {to}"
+                stored.add_entries(connection, [_entry(incident, now, "raised", text)])
+                risen |= dict.fromkeys(ids, to)
+        return risen
+
+
+def _listed(whys: Iterable[str]) -> str:
+    """The first few of them, and how many more there are."""
+    all_ = list(whys)
+    more = f"; {len(all_) - WHYS_SHOWN} more" if len(all_) > WHYS_SHOWN else ""
+    return "; ".join(all_[:WHYS_SHOWN]) + more
+
+
+def _running(incident_id: int, policy: Policy, now: float) -> Escalation:
+    first = escalation.begin(policy, now)
+    snapshot = msgspec.json.encode(policy).decode()
+    return Escalation(incident_id, snapshot, first.round, first.step, now, first.due_at)
+
+
+def _entry(incident: Incident, now: float, kind: Kind, text: str, receiver: str | None = None) -> Entry:
+    return Entry(incident.id, now, kind, ACTOR, text, receiver)
+
+
+_policy = msgspec.json.Decoder(Policy).decode

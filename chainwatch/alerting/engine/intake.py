@@ -1,0 +1,104 @@
+"""What was sent to the alert manager, as signals: inside the caller's transaction, with the clock's value given.
+
+Alerts that others send end by themselves; when is a row beside each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.alerting.engine.submission import NOT_SENT_AGAIN, Submission, signal_of
+from chainwatch.alerting.policy.lifecycle import fingerprint, normal_annotations, normal_labels
+from chainwatch.model import Signal
+from chainwatch.store.alerting import alerts, expiries
+from chainwatch.store.alerting.alerts import Alert
+from chainwatch.store.alerting.expiries import Expiry
+from chainwatch.support.printable import clean
+
+_PROSE = ("summary", "description")
+
+EXPIRED_AT_ONCE = 1_000
+"""Alerts that end by themselves in one transaction."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Signals with normal labels, their fingerprints in the same order, and the newest alerts of these before them."""
+
+    signals: Sequence[Signal]
+    prints: Sequence[str]
+    known: Mapping[str, Alert]
+
+
+NOTHING = Taken((), (), {})
+
+
+def recognized(connection: sa.Connection, signals: Sequence[Signal]) -> Taken:
+    """chainwatch's own signals, with what is known of their alerts. Raises ``ValueError`` for labels that are none.
+
+    Their summaries and descriptions are one line each, whatever a chain or a node has put into them.
+    """
+    if not signals:
+        return NOTHING
+    normal = [_normal(signal) for signal in signals]
+    prints = [fingerprint(signal.labels) for signal in normal]
+    return Taken(normal, prints, alerts.newest(connection, prints))
+
+
+def _normal(signal: Signal) -> Signal:
+    labels = normal_labels(signal.labels)
+    one_line = {name: clean(signal.annotations[name]) for name in _PROSE if name in signal.annotations}
+    annotations = signal.annotations and normal_annotations({**signal.annotations, **one_line}, signal.labels)
+    return msgspec.structs.replace(signal, labels=labels, annotations=annotations)
+
+
+def rounds(sent: Sequence[Submission]) -> Iterator[dict[str, Submission]]:
+    """What was sent, by fingerprint: what is there twice is taken one after the other."""
+    waiting = list(sent)
+    while waiting:
+        first: dict[str, Submission] = {}
+        for one in waiting:
+            first.setdefault(one.fingerprint, one)
+        yield first
+        waiting = [one for one in waiting if first[one.fingerprint] is not one]
+
+
+def take(
+    connection: sa.Connection, sent: Mapping[str, Submission], now: float, resolve_timeout: float
+) -> Taken:
+    """What was sent at ``now``, by fingerprint, as signals; notes when it ends by itself."""
+    known = alerts.newest(connection, sent)
+    ending = expiries.find(connection, list(known))
+    signals: dict[str, Signal] = {}
+    kept: list[Expiry] = []
+    over: list[str] = []
+    for print_, submission in sent.items():
+        signal, expiry = signal_of(submission, known.get(print_), ending.get(print_), now, resolve_timeout)
+        if signal is not None:
+            signals[print_] = signal
+        if expiry is not None:
+            kept.append(expiry)
+        elif print_ in ending:
+            over.append(print_)
+    expiries.save(connection, kept)
+    expiries.delete(connection, over)
+    return Taken(list(signals.values()), list(signals), known)
+
+
+def expired(connection: sa.Connection, now: float) -> Taken:
+    """The ends of what was not sent again by ``now``; others may be due still."""
+    due = expiries.due(connection, now, EXPIRED_AT_ONCE)
+    known = alerts.newest(connection, [expiry.fingerprint for expiry in due])
+    expiries.delete(connection, [expiry.fingerprint for expiry in due])
+    ended = {
+        e.fingerprint: _ending(known[e.fingerprint], e.expires_at, NOT_SENT_AGAIN)
+        for e in due
+        if e.fingerprint in known and known[e.fingerprint].state != "resolved"
+    }
+    return Taken(list(ended.values()), list(ended), known)
+
+
+def _ending(alert: Alert, at: float, reason: str) -> Signal:
+    return Signal(alert.labels, alert.starts_at, ends_at=max(alert.starts_at, round(at, 3)), reason=reason)

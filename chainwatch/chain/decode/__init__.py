@@ -1,0 +1,1 @@
+"""ABIs, and decoders compiled from them."""

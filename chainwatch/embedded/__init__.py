@@ -1,0 +1,1 @@
+"""The alerting for any Python program: `from chainwatch import AlertManager`."""

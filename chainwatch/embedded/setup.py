@@ -1,0 +1,109 @@
+"""A configuration as the library uses it: read, with the database that it names."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chainwatch.alerting.dispatch import Receiver
+from chainwatch.alerting.policy.policies import Policies
+from chainwatch.config import Draft, ReceiverSettings, Settings, read, read_dict
+from chainwatch.embedded.service import Configured
+from chainwatch.store.claim import claimed
+from chainwatch.store.database import Database
+
+RETENTION = 7 * 86_400.0
+"""Seconds for which what is over is kept, where the configuration does not say."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A configuration as it is used here; ``retention`` is in seconds. ``contents``: with its variables replaced."""
+
+    settings: Settings
+    in_memory: bool
+    retention: float
+    contents: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+    @property
+    def where(self) -> str | None:
+        """The database's URL; None for memory."""
+        return None if self.in_memory else self.settings.store.url.get_secret_value()
+
+    def receiver(self, name: str) -> ReceiverSettings | None:
+        """The receiver with this name."""
+        return self.settings.receivers.get(name)
+
+    def service(self) -> Configured:
+        """What the alert manager runs by."""
+        return Configured(
+            self.settings.routes,
+            [Receiver.of(receiver) for receiver in self.settings.receivers.values()],
+            Policies.of(self.settings),
+            keep_for=self.retention,
+            external_url=self.settings.external_url or "",
+        )
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A receiver that was registered while running: its settings, and the keys of its route."""
+
+    name: str
+    settings: Mapping[str, Any] = field(repr=False)
+    route: Mapping[str, Any]
+
+    def checked(self, setup: Setup, environ: Mapping[str, str]) -> Settings:
+        """The settings with its route first, which may name what ``setup`` has. Raises ``ConfigError``."""
+        others = {name: {"provider": "console"} for name in setup.settings.receivers}
+        first = {**self.route, "receivers": [self.name], "continue": True}
+        contents = {
+            **setup.contents,
+            "receivers": {**others, self.name: self.settings},
+            "routes": [first, *([{"receivers": list(others)}] if others else [])],
+        }
+        return read_dict(contents, environ, watches=False).settings()
+
+
+def read_setup(config: Path | str | Mapping[str, Any], environ: Mapping[str, str] | None) -> Setup:
+    """What stands at a path, or in a dict; ``${NAME}`` from ``environ`` or the process's. Raises ``ConfigError``."""
+    variables = os.environ if environ is None else environ
+    if isinstance(config, Mapping):
+        draft = read_dict(config, variables, watches=False)
+    else:
+        draft = read(Path(config), variables, watches=False)
+    settings = draft.settings()
+    return Setup(
+        settings,
+        in_memory=not _says(draft, "url"),
+        contents=draft.contents,
+        retention=settings.store.retention if _says(draft, "retention") else RETENTION,
+    )
+
+
+def open_database(setup: Setup, opened: ExitStack) -> Database:
+    """The database, in memory or claimed for this process, until ``opened`` closes. Raises ``StoreError``."""
+    if setup.in_memory:
+        folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="chainwatch-", dir=_memory()))
+        url = f"sqlite:///{folder}/alerts.db"
+    else:
+        url = setup.settings.store.url.get_secret_value()
+        opened.enter_context(claimed(url))
+    database = Database.open(url, durable=not setup.in_memory)
+    opened.callback(database.close)
+    return database
+
+
+def _memory() -> str | None:
+    """A file system that lives in memory, where there is one."""
+    shared = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
+    return shared if os.access(shared, os.W_OK) else None
+
+
+def _says(draft: Draft, key: str) -> bool:
+    return draft.value(("store", key)) is not None

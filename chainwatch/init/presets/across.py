@@ -1,0 +1,50 @@
+"""Across V3: a SpokePool on every network; relayers fill deposits. Source: V3SpokePoolInterface and its deployments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chainwatch.init.presets.preset import Preset, address_table
+
+ADDRESSES = {
+    "ethereum": "0x5c7BCd6E7De5423a257D81B442095A1a6ced35C5",
+    "optimism": "0x6f26Bf09B1C792e3228e5467807a900A503c0281",
+    "polygon": "0x9295ee1d8C5b022Be115A2AD3c30C72E34e7F096",
+    "base": "0x09aea4b2242abC8bb4BB78D537A67a245A7bEC64",
+    "arbitrum": "0xe35e9842fceaCA96570B734083f4a58e8F7C5f2A",
+    "linea": "0x7E63A5f1a8F0B4d0934B2f2327DAED3F6bb2ee75",
+}
+FLOW = """
+[flows.across]
+contract = "across"
+# A deposit's id is unique on its origin network only.
+key = ["network.chain_id", "depositId"]
+
+[flows.across.opens]
+step = "deposit"
+event = "FundsDeposited"
+destination = "destinationChainId"
+amount = "inputAmount"
+asset = "inputToken"
+
+# A relayer pays out. A deposit that nobody fills before its fillDeadline is refunded instead, and stays overdue.
+[[flows.across.expects]]
+step = "fill"
+event = "FilledRelay"
+key = ["originChainId", "depositId"]
+on = "destination"
+origin = "originChainId"
+within = "30m"
+severity = "P2"
+amount = "outputAmount"
+asset = "outputToken"
+# A fill with other terms than the deposit's was not asked for by it.
+assert = "inputAmount == opening.inputAmount and outputAmount == opening.outputAmount and recipient == opening.recipient"
+"""
+
+
+def _write(networks: Sequence[str]) -> str:
+    return address_table("across", "across", ADDRESSES, networks) + FLOW
+
+
+PRESET = Preset("across", "Across V3", ("across",), tuple(ADDRESSES), _write)

@@ -1,0 +1,79 @@
+"""Withdrawals of OP-stack networks to Ethereum. Source: the OP-stack specification, "Withdrawals"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chainwatch.init.presets.preset import Preset
+
+HUB = "ethereum"
+MESSAGE_PASSER = "0x4200000000000000000000000000000000000016"
+PORTALS = {
+    "optimism": "0xbEb5Fc579115071764c7423A4f12eDde41f106Ed",
+    "base": "0x49048044D57e1C92A77f79988d21Fa8fAF74E97e",
+}
+CONTRACTS = """\
+# Where withdrawals begin on {l2}, and where they are proven and paid out on Ethereum.
+[contracts.{l2}-message-passer]
+abi = "abi/l2-to-l1-message-passer.json"
+address = {{ {l2} = "{passer}" }}
+
+[contracts.{l2}-portal]
+abi = "abi/optimism-portal.json"
+address = {{ ethereum = "{portal}" }}
+"""
+FLOW = """
+[flows.{l2}-withdrawals]
+contract = "{l2}-message-passer"
+key = "withdrawalHash"
+# The L2 must have been read an hour past a step that nobody asked for before it is called an orphan.
+orphan_grace = "1h"
+# Who withdraws decides when to prove and finalize: openings may lie weeks before the first block watched.
+lookback = "30d"
+
+[flows.{l2}-withdrawals.opens]
+step = "initiate"
+event = "MessagePassed"
+# The events name no networks: they are fixed.
+on = "{l2}"
+destination = "ethereum"
+amount = "value"
+
+[[flows.{l2}-withdrawals.expects]]
+step = "prove"
+contract = "{l2}-portal"
+event = "WithdrawalProven"
+on = "ethereum"
+origin = "{l2}"
+within = "1d"
+severity = "P3"
+# A withdrawal may be proven again, against another output.
+repeat = "allow"
+
+[[flows.{l2}-withdrawals.expects]]
+step = "finalize"
+contract = "{l2}-portal"
+event = "WithdrawalFinalized"
+on = "ethereum"
+origin = "{l2}"
+within = "8d"
+severity = "P3"
+# The withdrawal's call on Ethereum must not have failed.
+assert = "success"
+"""
+
+
+def _write(networks: Sequence[str]) -> str:
+    chosen = [network for network in networks if network in PORTALS]
+    contracts = [CONTRACTS.format(l2=l2, passer=MESSAGE_PASSER, portal=PORTALS[l2]) for l2 in chosen]
+    return "\n".join(contracts) + "".join(FLOW.format(l2=l2) for l2 in chosen)
+
+
+PRESET = Preset(
+    name="op-stack",
+    title="OP-stack withdrawals (Optimism, Base)",
+    abis=("l2-to-l1-message-passer", "optimism-portal"),
+    networks=(HUB, *PORTALS),
+    write=_write,
+    hub=HUB,
+)

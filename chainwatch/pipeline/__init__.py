@@ -1,0 +1,1 @@
+"""The whole trip of a batch of blocks, in one transaction."""

@@ -1,0 +1,100 @@
+"""What goes between a replay and the process that reads for it. Both ends are ours.
+
+A frame is two lengths (64 bits, big-endian), a pickle, and the logs of a batch: rows as MessagePack, or packed already.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import msgspec
+
+from chainwatch.model import LogRow, Logs, PackedLogs, SiftedBatch
+
+if TYPE_CHECKING:
+    from chainwatch.config import Settings
+    from chainwatch.replay.reader.ranges import Range
+
+
+class Work(NamedTuple):
+    """What to read, and by which configuration.
+
+    ``ids`` are the integers that stand for the networks in a PostgreSQL database, for which logs are to be packed.
+    """
+
+    settings: Settings
+    ranges: tuple[Range, ...]
+    ids: dict[str, int] | None
+
+
+class Failure(NamedTuple):
+    """Why the reading has ended early."""
+
+    message: str
+
+
+Item: TypeAlias = Work | SiftedBatch | Failure | None
+"""None: that was all."""
+
+
+Frame: TypeAlias = tuple[bytes, bytes | bytearray]
+"""The bytes of an item, in two parts."""
+
+
+def packed(item: Item) -> Frame:
+    """The frame of ``item``."""
+    rows: bytes | bytearray = b""
+    if isinstance(item, SiftedBatch):
+        rows, left = _taken_out(item.logs)
+        item = msgspec.structs.replace(item, logs=left)
+    rest = pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
+    return _LENGTHS.pack(len(rows), len(rest)) + rest, rows
+
+
+def send(out: int, frame: Frame) -> None:
+    """Write ``frame`` to the file descriptor ``out``. Raises ``OSError`` when nobody reads it."""
+    for data in frame:
+        left = memoryview(data)
+        while left:  # a stop signal cuts a write short, after which Python's own writers lose bytes
+            left = left[os.write(out, left) :]
+
+
+def receive(source: int) -> Item:
+    """The next item from the file descriptor ``source``. Raises ``EOFError`` when it ends before."""
+    rows_length, rest_length = _LENGTHS.unpack(_read(source, _LENGTHS.size))
+    item: Item = pickle.loads(_read(source, rest_length))  # noqa: S301 - from our own process
+    if isinstance(item, SiftedBatch):
+        item = msgspec.structs.replace(item, logs=_put_back(_read(source, rows_length), item.logs))
+    return item
+
+
+_LENGTHS = struct.Struct(">QQ")
+_pack_rows = msgspec.msgpack.Encoder().encode
+_unpack_rows = msgspec.msgpack.Decoder(list[LogRow]).decode
+"""Logs make up most of it, and this takes a third of the time that pickle does."""
+
+
+def _taken_out(logs: Logs) -> tuple[bytes | bytearray, Logs]:
+    """The bytes of ``logs``, and what is left of them to be pickled."""
+    if isinstance(logs, PackedLogs):
+        return logs.data, PackedLogs(logs.number, b"")
+    return _pack_rows(logs), []
+
+
+def _put_back(rows: bytearray, left: Logs) -> Logs:
+    """What `_taken_out` took apart."""
+    return PackedLogs(left.number, rows) if isinstance(left, PackedLogs) else _unpack_rows(rows)
+
+
+def _read(source: int, length: int) -> bytearray:
+    data = bytearray(length)
+    left = memoryview(data)
+    while left:
+        count = os.readv(source, [left])
+        if count == 0:
+            raise EOFError
+        left = left[count:]
+    return data

@@ -1,0 +1,1 @@
+"""The rows of alerting: alerts, groups, silences, escalations, and the queue of notifications."""

@@ -1,0 +1,235 @@
+"""Groups of alerts as rows, one per route, set of labels and receiver, and what each is still to be told.
+
+All functions work inside the caller's transaction. Times are Unix seconds of this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.store import bulk
+from chainwatch.store.alerting.alert_tables import alert_groups, alert_members, alerts
+from chainwatch.store.alerting.alerts import State, in_chunks, seconds
+
+TELL_AGAIN = 2
+"""In place of 1 in ``told``: it was told, and is to be told once more."""
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Alerts told together to one receiver. ``flush_at`` is when the group is looked at next."""
+
+    id: int
+    key: str
+    receiver: str
+    route: str
+    labels: Mapping[str, str]
+    flush_at: float
+    flushed_at: float | None = None
+    sent_at: float | None = None
+
+
+class Member(msgspec.Struct, frozen=True):
+    """An alert in a group, and whether the group's receiver was told that it fires. ``quiet``: it need not be.
+
+    ``held``: a policy keeps it from being told for now. ``released``: one did until now. ``again``: it is to be told once
+    more though it was told. ``unseen_for``: of an alert of which was learnt only when it was over, the seconds it lasted.
+    """
+
+    alert_id: int
+    fingerprint: str
+    state: State
+    told: bool
+    quiet: bool = False
+    held: bool = False
+    released: bool = False
+    again: bool = False
+    severity: str = ""
+    labels_text: str = "{}"
+    unseen_for: float | None = None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The alert's labels, decoded when asked for."""
+        return _from_json(self.labels_text)
+
+
+def find(connection: sa.Connection, keys: Sequence[str]) -> dict[tuple[str, str], Group]:
+    """The groups with these keys, by key and receiver."""
+    groups = map(_group, bulk.select_in(connection, alert_groups, _COLUMNS, "key", keys))
+    return {(group.key, group.receiver): group for group in groups}
+
+
+def of_alerts(connection: sa.Connection, alert_ids: Sequence[int]) -> list[Group]:
+    """The groups that these alerts are in."""
+    found = {
+        row[0] for row in bulk.select_in(connection, alert_members, ("group_id",), "alert_id", alert_ids)
+    }
+    return [_group(row) for row in bulk.select_in(connection, alert_groups, _COLUMNS, "id", sorted(found))]
+
+
+def places(connection: sa.Connection, alert_ids: Sequence[int]) -> list[tuple[int, bool, Group]]:
+    """Where these alerts are, as (alert id, whether the group's receiver was told that it fires, group)."""
+    rows = list(
+        bulk.select_in(connection, alert_members, ("alert_id", "told", "group_id"), "alert_id", alert_ids)
+    )
+    ids = sorted({group_id for _, _, group_id in rows})
+    groups = {row[0]: _group(row) for row in bulk.select_in(connection, alert_groups, _COLUMNS, "id", ids)}
+    return [(alert_id, told > 0, groups[group_id]) for alert_id, told, group_id in rows]
+
+
+def next_id(connection: sa.Connection) -> int:
+    """The id for the next new group."""
+    return (bulk.scalar(connection, "SELECT max(id) FROM alert_groups") or 0) + 1
+
+
+def insert(connection: sa.Connection, new: Sequence[Group]) -> None:
+    """Store new groups, which carry their ids."""
+    bulk.change(connection, _INSERT, [_row(group) for group in new])
+
+
+def join(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) -> None:
+    """Make alerts members of groups, as (group id, alert id), untold; who is in already stays as it is."""
+    rows = [(group_id, alert_id, 0) for group_id, alert_id in pairs]
+    bulk.insert(connection, alert_members, ("group_id", "alert_id", "told"), rows)
+
+
+def update(connection: sa.Connection, changed: Sequence[Group]) -> None:
+    """Store the times of groups."""
+    rows = [(group.flush_at, group.flushed_at, group.sent_at, group.id) for group in changed]
+    bulk.change(
+        connection, "UPDATE alert_groups SET flush_at = ?, flushed_at = ?, sent_at = ? WHERE id = ?", rows
+    )
+
+
+def delete(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Forget groups, which have no members any more."""
+    for some in in_chunks(ids):
+        connection.execute(sa.delete(alert_groups).where(alert_groups.c.id.in_(some)))
+
+
+def due(connection: sa.Connection, now: float, limit: int) -> list[Group]:
+    """Up to ``limit`` groups whose time has come, the longest due first."""
+    return [_group(row) for row in bulk.select(connection, _DUE, (now, limit))]
+
+
+def next_flush(connection: sa.Connection) -> float | None:
+    """When the next group's time comes, if there is any group."""
+    found: float | None = bulk.scalar(connection, "SELECT min(flush_at) FROM alert_groups")
+    return found
+
+
+def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, list[Member]]:
+    """The members of groups, oldest alert first."""
+    found: dict[int, list[Member]] = {}
+    rows = bulk.select_in(connection, _JOINED, _MEMBER, "group_id", group_ids, " ORDER BY alerts.id")
+    for group_id, alert_id, fingerprint, state, told, audience, severity, labels, *times in rows:
+        member = Member(
+            alert_id,
+            fingerprint,
+            state,
+            told > 0,
+            audience == "quiet",
+            again=told == TELL_AGAIN,
+            severity=severity,
+            labels_text=labels,
+            unseen_for=_unseen_for(*times),
+        )
+        found.setdefault(group_id, []).append(member)
+    return found
+
+
+def mark_told(connection: sa.Connection, group_ids: Sequence[int]) -> None:
+    """Everything in these groups but what is held has been told: resolved members leave, the others count as told."""
+    bulk.change_in(connection, _FORGET_ENDED, group_ids)
+    bulk.change_in(connection, _MARK_TOLD, group_ids)
+
+
+def inherit(connection: sa.Connection, members: Sequence[tuple[int, int]]) -> None:
+    """These alerts, as (group id, alert id), count as told."""
+    bulk.change(
+        connection,
+        "UPDATE alert_members SET told = 1 WHERE group_id = ? AND alert_id = ? AND told = 0",
+        members,
+    )
+
+
+def tell_again(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
+    """Have whoever was told of these alerts told once more."""
+    for some in in_chunks(alert_ids):
+        connection.execute(
+            sa.update(alert_members)
+            .where(alert_members.c.alert_id.in_(some), alert_members.c.told == 1)
+            .values(told=TELL_AGAIN)
+        )
+
+
+def leave(connection: sa.Connection, places: Sequence[tuple[int, int]]) -> None:
+    """Take alerts out of groups, as (group id, alert id)."""
+    bulk.delete(connection, alert_members, ("group_id", "alert_id"), places)
+
+
+def hasten_untold(connection: sa.Connection, now: float) -> None:
+    """Have the groups that have something to tell looked at by ``now``, whatever their intervals."""
+    untold = (
+        sa.select(alert_members.c.group_id)
+        .join(alerts, alerts.c.id == alert_members.c.alert_id)
+        .where((alert_members.c.told == 0) | (alerts.c.state == sa.literal_column("'resolved'")))
+    )
+    connection.execute(
+        sa.update(alert_groups)
+        .where(alert_groups.c.flush_at > now, alert_groups.c.id.in_(untold))
+        .values(flush_at=now)
+    )
+
+
+def look_at_again(connection: sa.Connection, now: float, but: Sequence[str]) -> None:
+    """Have the groups that were looked at before looked at by ``now``, those of the routes ``but`` when they would be."""
+    connection.execute(
+        sa.update(alert_groups)
+        .where(alert_groups.c.flushed_at.isnot(None), alert_groups.c.flush_at > now)
+        .where(alert_groups.c.route.notin_(but))
+        .values(flush_at=now)
+    )
+
+
+_COLUMNS = ("id", "key", "receiver", "route", "labels", "flush_at", "flushed_at", "sent_at")
+_INSERT = f"INSERT INTO alert_groups ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_DUE = f"SELECT {', '.join(_COLUMNS)} FROM alert_groups WHERE flush_at <= ? ORDER BY flush_at, id LIMIT ?"  # noqa: S608
+_NOT_HELD = (
+    "group_id IN ? AND NOT EXISTS (SELECT 1 FROM alert_holds "
+    "WHERE alert_holds.group_id = alert_members.group_id AND alert_holds.alert_id = alert_members.alert_id)"
+)
+_HAS_ENDED = "EXISTS (SELECT 1 FROM alerts WHERE alerts.id = alert_members.alert_id AND state = 'resolved')"
+_FORGET_ENDED = f"DELETE FROM alert_members WHERE {_NOT_HELD} AND {_HAS_ENDED}"  # noqa: S608
+_MARK_TOLD = f"UPDATE alert_members SET told = 1 WHERE {_NOT_HELD} AND told <> 1"  # noqa: S608
+_JOINED = "alert_members JOIN alerts ON alerts.id = alert_members.alert_id"
+_MEMBER = (
+    *("group_id", "alerts.id", "fingerprint", "state", "told", "audience", "severity", "labels"),
+    *("starts_at", "ends_at", "raised_at"),
+)
+
+
+def _unseen_for(starts_at: int, ends_at: int | None, raised_at: float) -> float | None:
+    if ends_at is None or seconds(ends_at) > raised_at:
+        return None
+    return seconds(ends_at - starts_at)
+
+
+def _row(group: Group) -> tuple[Any, ...]:
+    """In the order of the columns."""
+    labels = msgspec.json.encode(group.labels).decode()
+    times = (group.flush_at, group.flushed_at, group.sent_at)
+    return (group.id, group.key, group.receiver, group.route, labels, *times)
+
+
+def _group(row: Any) -> Group:
+    """From a row with the columns in their order."""
+    number, key, receiver, route, labels, flush_at, flushed_at, sent_at = row
+    return Group(number, key, receiver, route, _from_json(labels), flush_at, flushed_at, sent_at)
+
+
+_from_json = msgspec.json.Decoder(dict[str, str]).decode

@@ -1,0 +1,274 @@
+"""Alerts as rows: the newest of each fingerprint, bulk writes, and what the commands show.
+
+All functions work inside the caller's transaction. Times are Unix seconds: chain time in ``starts_at`` and ``ends_at``,
+which are stored in milliseconds, this machine's in ``raised_at`` and ``resolved_at``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.store import bulk
+from chainwatch.store.alerting.alert_tables import (
+    alert_members,
+    alert_repeats,
+    alert_transitions,
+    alerts,
+    notifications,
+)
+from chainwatch.store.bulk import IN_LIST_MAX
+
+State = Literal["pending", "firing", "resolved"]
+Audience = Literal["routed", "unrouted", "quiet"]
+
+UNFINISHED_MARGIN = 86_400.0
+"""Seconds before the oldest unfinished notification in which resolved alerts are kept for it."""
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """One episode of a condition. ``id`` is 0 until it is stored; ``reason`` tells why it ended."""
+
+    id: int
+    fingerprint: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    starts_at: float
+    raised_at: float
+    state: State = "firing"
+    audience: Audience = "routed"
+    ends_at: float | None = None
+    reason: str = ""
+    resolved_at: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The label ``alertname``."""
+        return self.labels["alertname"]
+
+    @property
+    def severity(self) -> str:
+        """``P0`` … ``P3``."""
+        return self.labels["severity"]
+
+
+def newest(connection: sa.Connection, fingerprints: Iterable[str]) -> dict[str, Alert]:
+    """The newest alert of each fingerprint that has any; an active one is always the newest."""
+    found: dict[str, Alert] = {}
+    prints = list(dict.fromkeys(fingerprints))
+    latest = [row[1] for row in bulk.select_in(connection, alerts, _LATEST, "fingerprint", prints, _BY_PRINT)]
+    for row in bulk.select_in(connection, alerts, _COLUMNS, "id", latest):
+        alert = _alert(row)
+        found[alert.fingerprint] = alert
+    return found
+
+
+def next_id(connection: sa.Connection) -> int:
+    """The id for the next new alert; there is one writer, which counts on from here."""
+    return (bulk.scalar(connection, "SELECT max(id) FROM alerts") or 0) + 1
+
+
+def insert(connection: sa.Connection, new: Sequence[Alert]) -> None:
+    """Store new alerts, which carry their ids."""
+    bulk.change(connection, _INSERT, [_row(alert) for alert in new])
+
+
+def update(connection: sa.Connection, changed: Sequence[Alert]) -> None:
+    """Store what may change of alerts: all but id, labels and when they were raised."""
+    rows = [dict(zip(_COLUMNS, _row(alert), strict=True)) for alert in changed]
+    bulk.change(connection, _UPDATE, [tuple(row[name] for name in (*_CHANGING, "id")) for row in rows])
+
+
+def by_id(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Alert]:
+    """The alerts with these ids that are still stored."""
+    found: dict[int, Alert] = {}
+    for row in bulk.select_in(connection, alerts, _COLUMNS, "id", ids):
+        found[row[0]] = _alert(row)
+    return found
+
+
+def list_alerts(
+    connection: sa.Connection,
+    *,
+    state: State | None = None,
+    name: str | None = None,
+    severities: Sequence[str] = (),
+    since: float | None = None,
+    until: float | None = None,
+    limit: int = 1000,
+) -> list[Alert]:
+    """Alerts by chain time of their start, newest first; ``since`` and ``until`` bound ``starts_at`` on both ends."""
+    query = sa.select(alerts).order_by(alerts.c.starts_at.desc(), alerts.c.id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(alerts.c.state == state)
+    if name is not None:
+        query = query.where(alerts.c.name == name)
+    if severities:
+        query = query.where(alerts.c.severity.in_(severities))
+    if since is not None:
+        query = query.where(alerts.c.starts_at >= milliseconds(since))
+    if until is not None:
+        query = query.where(alerts.c.starts_at <= milliseconds(until))
+    return [_alert(row) for row in connection.execute(query)]
+
+
+def firing(connection: sa.Connection) -> Iterator[Alert]:
+    """Every firing alert, oldest first, read in pages."""
+    after = 0
+    while True:
+        page = connection.execute(
+            sa.select(alerts)
+            .where(alerts.c.state == sa.literal_column("'firing'"), alerts.c.id > after)
+            .order_by(alerts.c.id)
+            .limit(IN_LIST_MAX)
+        ).all()
+        yield from map(_alert, page)
+        if len(page) < IN_LIST_MAX:
+            return
+        after = page[-1].id
+
+
+def firing_labels(connection: sa.Connection, names: Sequence[str] | None) -> list[dict[str, str]]:
+    """The labels of the firing alerts with these names; of all where ``names`` is None."""
+    query = sa.select(alerts.c.labels).where(alerts.c.state == sa.literal_column("'firing'"))
+    if names is not None:
+        query = query.where(alerts.c.name.in_(names))
+    return [_from_json(text) for text in connection.execute(query.order_by(alerts.c.id)).scalars()]
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How many alerts share a state, a severity and an audience."""
+
+    state: State
+    severity: str
+    audience: Audience
+    number: int
+
+
+def counts(connection: sa.Connection) -> list[Count]:
+    """How many alerts there are of each state, severity and audience."""
+    by = (alerts.c.state, alerts.c.severity, alerts.c.audience)
+    rows = connection.execute(sa.select(*by, sa.func.count()).group_by(*by).order_by(*by))
+    return [Count(*row) for row in rows]
+
+
+def set_audience(connection: sa.Connection, audience: Audience, ids: Sequence[int]) -> None:
+    """Say of alerts that they go somewhere now, or nowhere."""
+    for some in in_chunks(ids):
+        connection.execute(sa.update(alerts).where(alerts.c.id.in_(some)).values(audience=audience))
+
+
+def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
+    """Forget up to ``limit`` alerts resolved before ``before`` (Unix seconds) with their histories; how many went.
+
+    Kept are those of which somebody is still to be told, and the newest alert, whose id must not be given twice.
+    """
+    oldest_unfinished = connection.execute(
+        sa.select(sa.func.min(notifications.c.created_at)).where(
+            notifications.c.status.in_(["pending", "dead"])
+        )
+    ).scalar()
+    if oldest_unfinished is not None:
+        before = min(before, oldest_unfinished - UNFINISHED_MARGIN)
+    newest_id = sa.select(sa.func.max(alerts.c.id)).scalar_subquery()
+    member = sa.exists().where(alert_members.c.alert_id == alerts.c.id)
+    doomed = (
+        sa.select(alerts.c.id)
+        .where(alerts.c.state == sa.literal_column("'resolved'"), alerts.c.resolved_at < before)
+        .where(alerts.c.id != newest_id, ~member)
+        .limit(limit)
+    )
+    ids = connection.execute(doomed).scalars().all()
+    for some in in_chunks(ids):
+        for column in (alert_transitions.c.alert_id, alert_repeats.c.alert_id, alerts.c.id):
+            connection.execute(sa.delete(column.table).where(column.in_(some)))
+    return len(ids)
+
+
+def milliseconds(at: float) -> int:
+    """Unix seconds as they are stored."""
+    return round(at * 1000)
+
+
+def seconds(stored: int) -> float:
+    """What was stored as Unix seconds, whole ones as ``int``."""
+    return stored / 1000 if stored % 1000 else stored // 1000
+
+
+def in_chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """``values`` in slices that fit into one statement's IN list."""
+    for start in range(0, len(values), IN_LIST_MAX):
+        yield values[start : start + IN_LIST_MAX]
+
+
+_COLUMNS = (
+    *("id", "fingerprint", "name", "severity", "state", "audience", "labels", "annotations"),
+    *("starts_at", "ends_at", "reason", "raised_at", "resolved_at"),
+)
+_FIXED = ("id", "fingerprint", "name", "severity", "labels", "raised_at")
+_CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
+_UPDATE = f"UPDATE alerts SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE id = ?"  # noqa: S608
+_INSERT = f"INSERT INTO alerts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_LATEST = ("fingerprint", "max(id)")
+_BY_PRINT = " GROUP BY fingerprint"
+
+
+def _row(alert: Alert) -> tuple[Any, ...]:
+    """In the order of the columns."""
+    return (
+        alert.id,
+        alert.fingerprint,
+        alert.name,
+        alert.severity,
+        alert.state,
+        alert.audience,
+        _json(alert.labels),
+        _json(alert.annotations),
+        milliseconds(alert.starts_at),
+        None if alert.ends_at is None else milliseconds(alert.ends_at),
+        alert.reason,
+        alert.raised_at,
+        alert.resolved_at,
+    )
+
+
+def _alert(row: Any) -> Alert:
+    """From a row with the columns in their order."""
+    (
+        number,
+        print_,
+        _,
+        _,
+        state,
+        audience,
+        labels,
+        annotations,
+        starts_at,
+        ends_at,
+        reason,
+        raised_at,
+        resolved_at,
+    ) = row
+    return Alert(
+        id=number,
+        fingerprint=print_,
+        labels=_from_json(labels),
+        annotations=_from_json(annotations),
+        starts_at=seconds(starts_at),
+        raised_at=raised_at,
+        state=state,
+        audience=audience,
+        ends_at=None if ends_at is None else seconds(ends_at),
+        reason=reason,
+        resolved_at=resolved_at,
+    )
+
+
+def _json(pairs: Mapping[str, str]) -> str:
+    return msgspec.json.encode(pairs).decode()
+
+
+_from_json = msgspec.json.Decoder(dict[str, str]).decode

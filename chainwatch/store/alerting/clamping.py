@@ -1,0 +1,91 @@
+"""Stored times that lie further ahead than they can: a clock that was wrong left them, and nobody is to wait for them.
+
+All functions work inside the caller's transaction; times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from chainwatch.store.alerting.alert_tables import (
+    acknowledgements,
+    alert_expiries,
+    alert_groups,
+    alert_timers,
+    notifications,
+    rate_windows,
+    tellings,
+)
+from chainwatch.store.alerting.escalation_tables import escalations
+from chainwatch.store.tables import networks
+
+SLACK = 60.0
+"""Seconds by which a network may have been seen further than the clock shows, which may itself be late."""
+
+
+def past(connection: sa.Connection, now: float) -> None:
+    """What has happened has happened by ``now``; what counts from it counts from ``now``."""
+    for column in (
+        notifications.c.created_at,
+        notifications.c.queued_at,
+        acknowledgements.c.reminded_at,
+        tellings.c.at,
+        rate_windows.c.started_at,
+        alert_groups.c.sent_at,
+    ):
+        _at_most(connection, column, now)
+    moved = {"due_at": escalations.c.due_at - (escalations.c.started_at - now), "started_at": now}
+    connection.execute(sa.update(escalations).where(escalations.c.started_at > now).values(moved))
+
+
+def attempts(connection: sa.Connection, latest: float) -> None:
+    """What waits to be sent is tried by ``latest``."""
+    _at_most(connection, notifications.c.next_attempt_at, latest, notifications.c.status == "pending")
+
+
+def timers(connection: sa.Connection, latest: float) -> None:
+    """Alerts that wait to fire or to end do so by ``latest``."""
+    _at_most(connection, alert_timers.c.due_at, latest)
+
+
+def stopped_escalations(connection: sa.Connection, latest: float) -> None:
+    """Escalations that were stopped are looked at by ``latest``."""
+    _at_most(connection, escalations.c.due_at, latest, escalations.c.stopped_at.is_not(None))
+
+
+def timeouts(connection: sa.Connection, latest: float) -> None:
+    """Alerts that nobody sends again end by ``latest``, unless their sender named an end."""
+    _at_most(connection, alert_expiries.c.expires_at, latest, alert_expiries.c.timeout == 1)
+
+
+def groups(
+    connection: sa.Connection, route: str, now: float, *, wait: float, interval: float, longest: float
+) -> None:
+    """The groups of a route are looked at within ``wait`` seconds at first, and within ``longest`` ones after that.
+
+    One that was looked at after ``now`` is, within ``interval``.
+    """
+    here, flush_at, flushed_at = (
+        alert_groups.c.route == route,
+        alert_groups.c.flush_at,
+        alert_groups.c.flushed_at,
+    )
+    _at_most(connection, flush_at, now + wait, sa.and_(here, flushed_at.is_(None)))
+    _at_most(connection, flush_at, now + interval, sa.and_(here, flushed_at > now))
+    _at_most(connection, flush_at, now + longest, here)
+    _at_most(connection, flushed_at, now, here)
+
+
+def seen(connection: sa.Connection, now: float) -> None:
+    """No network was seen past ``now``, unless the clock is behind the network's own blocks."""
+    too_far = sa.and_(networks.c.seen_until > now + SLACK, networks.c.timestamp <= now)
+    connection.execute(sa.update(networks).where(too_far).values(seen_until=networks.c.timestamp))
+
+
+def _at_most(
+    connection: sa.Connection, column: Any, latest: float, where: sa.ColumnElement[bool] | None = None
+) -> None:
+    too_far = column > latest if where is None else sa.and_(column > latest, where)
+    connection.execute(sa.update(column.table).where(too_far).values({column.name: latest}))

@@ -1,0 +1,126 @@
+"""Running escalations and on-call overrides as rows.
+
+All functions work inside the caller's transaction. Times are Unix seconds of this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.store import bulk
+from chainwatch.store.alerting.alert_tables import alert_members
+from chainwatch.store.alerting.escalation_tables import escalations, oncall_overrides
+
+_COLUMNS = ("incident_id", "policy", "round", "step", "started_at", "due_at", "stopped_at")
+
+
+class Escalation(msgspec.Struct, frozen=True):
+    """An incident's escalation by ``policy``, JSON as it was at the start.
+
+    ``round`` and ``step`` (from 0) are due at ``due_at``, None when all are done. ``stopped_at`` is when there was
+    nobody's alert any more; from then on ``due_at`` is when that is looked at again.
+    """
+
+    incident_id: int
+    policy: str
+    round: int
+    step: int
+    started_at: float
+    due_at: float | None
+    stopped_at: float | None = None
+
+
+class StoredOverride(msgspec.Struct, frozen=True):
+    """``person`` is on call in ``schedule`` from ``starts_at`` until just before ``ends_at``."""
+
+    id: int
+    schedule: str
+    person: str
+    starts_at: int
+    ends_at: int
+    author: str
+    created_at: float
+
+
+def save(connection: sa.Connection, changed: Sequence[Escalation]) -> None:
+    """Store escalations, new ones and those that went on."""
+    bulk.upsert(connection, escalations, _COLUMNS, [msgspec.structs.astuple(one) for one in changed])
+
+
+def due(connection: sa.Connection, now: float, limit: int) -> list[Escalation]:
+    """Up to ``limit`` escalations whose time has come, the longest due first."""
+    query = (
+        sa.select(*(escalations.c[name] for name in _COLUMNS))
+        .where(escalations.c.due_at <= now, escalations.c.due_at.is_not(None))
+        .order_by(escalations.c.due_at, escalations.c.incident_id)
+        .limit(limit)
+    )
+    return [Escalation(*row) for row in connection.execute(query)]
+
+
+def next_due(connection: sa.Connection) -> float | None:
+    """When the next step of any escalation is due."""
+    query = sa.select(sa.func.min(escalations.c.due_at)).where(escalations.c.due_at.is_not(None))
+    return connection.execute(query).scalar()
+
+
+def of_incident(connection: sa.Connection, incident_id: int) -> Escalation | None:
+    """The escalation of an open incident, if it has one."""
+    query = sa.select(*(escalations.c[name] for name in _COLUMNS))
+    row = connection.execute(query.where(escalations.c.incident_id == incident_id)).first()
+    return None if row is None else Escalation(*row)
+
+
+def mark_told(connection: sa.Connection, group_id: int, alert_ids: Sequence[int]) -> None:
+    """A step has told a group's receiver that these alerts fire: it is owed their ends."""
+    rows = [(group_id, alert_id, 1) for alert_id in alert_ids]
+    bulk.upsert(connection, alert_members, ("group_id", "alert_id", "told"), rows)
+
+
+# --- overrides --------------------------------------------------------------------------------------------
+
+
+def add_override(
+    connection: sa.Connection,
+    schedule: str,
+    person: str,
+    starts_at: int,
+    ends_at: int,
+    author: str,
+    now: float,
+) -> int:
+    """Put ``person`` on call for a time; the override's id."""
+    values = {
+        "schedule": schedule,
+        "person": person,
+        "starts_at": starts_at,
+        "ends_at": ends_at,
+        "author": author,
+        "created_at": now,
+    }
+    inserted = connection.execute(sa.insert(oncall_overrides).values(values)).inserted_primary_key
+    assert inserted is not None
+    return int(inserted[0])
+
+
+def remove_override(connection: sa.Connection, override_id: int) -> bool:
+    """Take an override back; whether there was one."""
+    deleting = sa.delete(oncall_overrides).where(oncall_overrides.c.id == override_id)
+    return connection.execute(deleting).rowcount > 0
+
+
+def overrides(
+    connection: sa.Connection, since: float, schedule: str | None = None
+) -> dict[str, list[StoredOverride]]:
+    """The overrides that end after ``since``, by schedule, oldest first."""
+    columns = [oncall_overrides.c[name] for name in StoredOverride.__struct_fields__]
+    query = sa.select(*columns).where(oncall_overrides.c.ends_at > since).order_by(oncall_overrides.c.id)
+    if schedule is not None:
+        query = query.where(oncall_overrides.c.schedule == schedule)
+    found: dict[str, list[StoredOverride]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.schedule, []).append(StoredOverride(*row))
+    return found

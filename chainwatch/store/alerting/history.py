@@ -1,0 +1,160 @@
+"""What happened to alerts, how often they were raised again, and when they change by themselves, as rows.
+
+All functions work inside the caller's transaction; times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.store import bulk
+from chainwatch.store.alerting.alert_tables import alert_repeats, alert_timers, alert_transitions, alerts
+from chainwatch.store.alerting.alerts import Alert, in_chunks, milliseconds, seconds
+
+ITSELF = "chainwatch"
+"""The actor of what a policy did."""
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """One thing that happened to an alert: ``kind`` by ``cause``, done by ``actor``; ``receiver`` where it concerns one."""
+
+    alert_id: int
+    at: float
+    kind: str
+    cause: str = ""
+    actor: str = ITSELF
+    note: str = ""
+    receiver: str | None = None
+
+
+class Timer(msgspec.Struct, frozen=True):
+    """At ``due_at`` the alert fires (``fire``, a pending one) or ends (``end``) with the end and reason given."""
+
+    alert_id: int
+    kind: Literal["fire", "end"]
+    due_at: float
+    ends_at: float | None = None
+    reason: str = ""
+
+
+_TRANSITION = Transition.__struct_fields__
+_TIMER = Timer.__struct_fields__
+
+
+def record(connection: sa.Connection, happened: Sequence[Transition]) -> None:
+    """Add to the history."""
+    if happened:
+        connection.execute(sa.insert(alert_transitions), [msgspec.structs.asdict(one) for one in happened])
+
+
+def of(connection: sa.Connection, alert: Alert) -> list[Transition]:
+    """The whole history of ``alert``: its start and its end among what else happened, oldest first."""
+    rows = connection.execute(
+        sa.select(*(alert_transitions.c[name] for name in _TRANSITION))
+        .where(alert_transitions.c.alert_id == alert.id)
+        .order_by(alert_transitions.c.id)
+    )
+    happened = [Transition(*row) for row in rows]
+    told = {one.kind for one in happened}
+    if not told & {"pending", "firing"}:
+        happened.insert(0, Transition(alert.id, alert.raised_at, "firing", "the condition holds"))
+    if alert.state == "resolved" and "resolved" not in told:
+        happened.append(Transition(alert.id, alert.resolved_at or 0.0, "resolved", alert.reason))
+    return sorted(happened, key=lambda one: one.at)
+
+
+def acknowledged_last(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, Transition]:
+    """How those of these alerts were taken on that were not given back afterwards."""
+    tail = " AND kind IN ('acknowledged', 'unacknowledged') ORDER BY id"
+    rows = bulk.select_in(connection, alert_transitions, _TRANSITION, "alert_id", alert_ids, tail)
+    last = {one.alert_id: one for one in (Transition(*row) for row in rows)}
+    return {alert_id: one for alert_id, one in last.items() if one.kind == "acknowledged"}
+
+
+def count_repeats(connection: sa.Connection, numbers: Mapping[int, int], now: float) -> None:
+    """Note that alerts were raised again so many times."""
+    if not numbers:
+        return
+    known = repeats(connection, list(numbers))
+    rows = [(alert_id, known.get(alert_id, 0) + number, now) for alert_id, number in numbers.items()]
+    bulk.upsert(connection, alert_repeats, ("alert_id", "number", "last_at"), rows)
+
+
+def repeats(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, int]:
+    """How often these alerts were raised again while they fired."""
+    found: dict[int, int] = {}
+    for some in in_chunks(alert_ids):
+        query = sa.select(alert_repeats.c.alert_id, alert_repeats.c.number)
+        rows = connection.execute(query.where(alert_repeats.c.alert_id.in_(some)))
+        found |= {row.alert_id: row.number for row in rows}
+    return found
+
+
+def changes_since(connection: sa.Connection, fingerprints: Sequence[str], since: float) -> dict[str, int]:
+    """How often each condition began or ended since ``since``."""
+    found: dict[str, int] = {}
+    ended = sa.case((alerts.c.resolved_at >= since, 1), else_=0)
+    began = sa.case((alerts.c.raised_at >= since, 1), else_=0)
+    for some in in_chunks(fingerprints):
+        query = (
+            sa.select(alerts.c.fingerprint, sa.func.sum(began + ended))
+            .where(alerts.c.fingerprint.in_(some))
+            .where((alerts.c.raised_at >= since) | (alerts.c.resolved_at >= since))
+            .group_by(alerts.c.fingerprint)
+        )
+        for fingerprint, number in connection.execute(query):
+            found[fingerprint] = int(number)
+    return found
+
+
+def set_timers(connection: sa.Connection, timers: Sequence[Timer]) -> None:
+    """Let alerts change by themselves; an alert has one timer."""
+    bulk.upsert(connection, alert_timers, _TIMER, [_timer_row(one) for one in timers])
+
+
+def stop_timers(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
+    """Let these alerts not change by themselves any more."""
+    for some in in_chunks(alert_ids):
+        connection.execute(sa.delete(alert_timers).where(alert_timers.c.alert_id.in_(some)))
+
+
+def timers_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, Timer]:
+    """The timers of these alerts."""
+    found: dict[int, Timer] = {}
+    for some in in_chunks(alert_ids):
+        query = sa.select(*(alert_timers.c[name] for name in _TIMER))
+        for row in connection.execute(query.where(alert_timers.c.alert_id.in_(some))):
+            found[row.alert_id] = _timer(row)
+    return found
+
+
+def due_timers(connection: sa.Connection, now: float, limit: int) -> list[Timer]:
+    """Up to ``limit`` timers whose time has come, the longest due first."""
+    query = (
+        sa.select(*(alert_timers.c[name] for name in _TIMER))
+        .where(alert_timers.c.due_at <= now)
+        .order_by(alert_timers.c.due_at, alert_timers.c.alert_id)
+        .limit(limit)
+    )
+    return [_timer(row) for row in connection.execute(query)]
+
+
+def next_timer(connection: sa.Connection) -> float | None:
+    """When the next timer's time comes, if there is any."""
+    return connection.execute(sa.select(sa.func.min(alert_timers.c.due_at))).scalar()
+
+
+def _timer_row(timer: Timer) -> tuple[Any, ...]:
+    """In the order of the columns."""
+    ends_at = None if timer.ends_at is None else milliseconds(timer.ends_at)
+    return msgspec.structs.astuple(msgspec.structs.replace(timer, ends_at=ends_at))
+
+
+def _timer(row: Any) -> Timer:
+    timer = Timer(*row)
+    ends_at = None if timer.ends_at is None else seconds(int(timer.ends_at))
+    return msgspec.structs.replace(timer, ends_at=ends_at)

@@ -1,0 +1,307 @@
+"""Incidents as rows: which alerts belong together, what was done about them, and which of them count as more severe.
+
+All functions work inside the caller's transaction. Times are Unix seconds of this machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.store import bulk
+from chainwatch.store.alerting.alert_tables import acknowledgements, alerts
+from chainwatch.store.alerting.alerts import in_chunks
+from chainwatch.store.alerting.escalation_tables import (
+    alert_returns,
+    alert_rises,
+    escalations,
+    incident_alerts,
+    incident_entries,
+    incidents,
+)
+
+FIRING = alerts.c.state == sa.literal_column("'firing'")
+"""As a literal, or the partial index would not be used."""
+
+Kind = Literal["note", "started", "step", "skipped", "stopped", "ended", "raised"]
+
+
+class Incident(msgspec.Struct, frozen=True):
+    """Alerts of one group, from the first start to the last end; ``ended_at`` is None while one of them fires."""
+
+    id: int
+    key: str
+    route: str
+    labels: Mapping[str, str]
+    opened_at: float
+    ended_at: float | None = None
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What happened to an incident as a whole; ``receiver`` is who was told by a step."""
+
+    incident_id: int
+    at: float
+    kind: Kind
+    actor: str
+    text: str
+    receiver: str | None = None
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A firing alert of an incident that nobody has acknowledged, and how severe it counts as."""
+
+    alert_id: int
+    labels: Mapping[str, str]
+    """With ``severity`` as what it counts as."""
+
+    @property
+    def severity(self) -> str:
+        """``P0`` … ``P3``."""
+        return self.labels["severity"]
+
+
+def open_with(connection: sa.Connection, keys: Sequence[str]) -> dict[str, Incident]:
+    """The open incidents with these keys."""
+    columns = ("id", "key", "route", "labels", "opened_at", "ended_at")
+    rows = bulk.select_in(connection, incidents, columns, "key", keys, " AND ended_at IS NULL")
+    return {row.key: _incident(row) for row in rows}
+
+
+def get(connection: sa.Connection, incident_id: int) -> Incident | None:
+    """One incident, or None where there is none with this id."""
+    row = connection.execute(sa.select(incidents).where(incidents.c.id == incident_id)).first()
+    return None if row is None else _incident(row)
+
+
+def list_incidents(
+    connection: sa.Connection, *, is_open: bool, since: float | None, until: float | None, limit: int
+) -> list[Incident]:
+    """Incidents, newest first; ``since`` and ``until`` bound when they were opened; ``is_open``: no ended ones."""
+    query = sa.select(incidents).order_by(incidents.c.id.desc()).limit(limit)
+    if is_open:
+        query = query.where(incidents.c.ended_at.is_(None))
+    if since is not None:
+        query = query.where(incidents.c.opened_at >= since)
+    if until is not None:
+        query = query.where(incidents.c.opened_at < until)
+    return [_incident(row) for row in connection.execute(query)]
+
+
+def next_id(connection: sa.Connection) -> int:
+    """The id for the next new incident."""
+    return (bulk.scalar(connection, "SELECT max(id) FROM incidents") or 0) + 1
+
+
+def insert(connection: sa.Connection, new: Sequence[Incident]) -> None:
+    """Store new incidents, which carry their ids."""
+    rows = [(i.id, i.key, i.route, _json(i.labels), i.opened_at) for i in new]
+    bulk.insert(connection, incidents, ("id", "key", "route", "labels", "opened_at"), rows)
+
+
+def add_alerts(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) -> None:
+    """Make alerts part of incidents, as (incident id, alert id)."""
+    bulk.insert(connection, incident_alerts, ("incident_id", "alert_id"), pairs)
+
+
+def alert_ids(connection: sa.Connection, incident_id: int) -> list[int]:
+    """The alerts of an incident, oldest first."""
+    query = sa.select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id == incident_id)
+    return sorted(connection.execute(query).scalars())
+
+
+def end(connection: sa.Connection, ended_alerts: Sequence[int], now: float) -> None:
+    """These alerts have ended, and with the last of an incident it and its escalation end."""
+    over = _over(connection, ended_alerts)
+    for some in in_chunks(over):
+        connection.execute(sa.update(incidents).where(incidents.c.id.in_(some)).values(ended_at=now))
+        connection.execute(sa.delete(escalations).where(escalations.c.incident_id.in_(some)))
+
+
+def _over(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
+    """The open incidents of these alerts in which nothing fires any more."""
+    found: set[int] = set()
+    member = incident_alerts.alias()
+    fires = (
+        sa.select(alerts.c.id)
+        .join(member, member.c.alert_id == alerts.c.id)
+        .where(member.c.incident_id == incidents.c.id, FIRING)
+        .exists()
+    )
+    for some in in_chunks(ended_alerts):
+        query = (
+            sa.select(incidents.c.id)
+            .join(incident_alerts, incident_alerts.c.incident_id == incidents.c.id)
+            .where(incident_alerts.c.alert_id.in_(some), incidents.c.ended_at.is_(None), ~fires)
+        )
+        found.update(connection.execute(query).scalars())
+    return sorted(found)
+
+
+def standing(connection: sa.Connection, incident_id: int) -> list[Standing]:
+    """What fires in an incident and is nobody's, oldest first."""
+    query = (
+        sa.select(alerts.c.id, alerts.c.labels, alert_rises.c.escalated_to)
+        .join(incident_alerts, incident_alerts.c.alert_id == alerts.c.id)
+        .outerjoin(alert_rises, alert_rises.c.alert_id == alerts.c.id)
+        .where(incident_alerts.c.incident_id == incident_id, FIRING)
+        .where(~sa.exists().where(acknowledgements.c.alert_id == alerts.c.id))
+        .order_by(alerts.c.id)
+    )
+    found = []
+    for alert_id, text, escalated_to in connection.execute(query):
+        labels = _from_json(text)
+        found.append(Standing(alert_id, labels | {"severity": escalated_to} if escalated_to else labels))
+    return found
+
+
+def add_entries(connection: sa.Connection, entries: Sequence[Entry]) -> None:
+    """Note what happened to incidents."""
+    if entries:
+        connection.execute(sa.insert(incident_entries), [msgspec.structs.asdict(entry) for entry in entries])
+
+
+def entries(connection: sa.Connection, incident_id: int) -> list[Entry]:
+    """What happened to an incident, in order."""
+    columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
+    query = sa.select(*columns).where(incident_entries.c.incident_id == incident_id)
+    return [Entry(*row) for row in connection.execute(query.order_by(incident_entries.c.id))]
+
+
+def steps_about(connection: sa.Connection, alert_id: int) -> list[Entry]:
+    """The steps of escalations that told somebody of the incident of an alert, in order."""
+    columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
+    query = (
+        sa.select(*columns)
+        .join(incident_alerts, incident_alerts.c.incident_id == incident_entries.c.incident_id)
+        .where(incident_alerts.c.alert_id == alert_id, incident_entries.c.receiver.is_not(None))
+    )
+    return [Entry(*row) for row in connection.execute(query.order_by(incident_entries.c.id))]
+
+
+def escalation_about(connection: sa.Connection, alert_id: int, since: float) -> list[Entry]:
+    """What the escalation of the incident of an alert did from ``since`` on, in order: steps, and those not taken."""
+    columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
+    query = (
+        sa.select(*columns)
+        .join(incident_alerts, incident_alerts.c.incident_id == incident_entries.c.incident_id)
+        .where(incident_alerts.c.alert_id == alert_id, incident_entries.c.kind != "note")
+        .where(incident_entries.c.at >= since)
+    )
+    return [Entry(*row) for row in connection.execute(query.order_by(incident_entries.c.id))]
+
+
+# --- how severe alerts count as ---------------------------------------------------------------------------
+
+
+def note_returns(connection: sa.Connection, alert_ids: Sequence[int], now: float, since: float) -> None:
+    """The conditions of these firing alerts, which flap, began again at ``now``; forget when they did until ``since``."""
+    for some in in_chunks(alert_ids):
+        old = alert_returns.c.alert_id.in_(some) & (alert_returns.c.at <= since)
+        connection.execute(sa.delete(alert_returns).where(old))
+    bulk.insert(connection, alert_returns, ("alert_id", "at"), [(i, now) for i in alert_ids])
+
+
+def open_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[str, Incident]:
+    """The open incidents of these alerts, by key."""
+    found: dict[str, Incident] = {}
+    for some in in_chunks(alert_ids):
+        query = (
+            sa.select(incidents)
+            .join(incident_alerts, incident_alerts.c.incident_id == incidents.c.id)
+            .where(incident_alerts.c.alert_id.in_(some), incidents.c.ended_at.is_(None))
+        )
+        found |= {row.key: _incident(row) for row in connection.execute(query)}
+    return found
+
+
+def occurrences(connection: sa.Connection, keys: Sequence[str], since: float) -> dict[tuple[str, str], int]:
+    """How often after ``since`` alerts of each (incident key, severity) were raised, or returned while they flapped."""
+    found: Counter[tuple[str, str]] = Counter()
+    inside = sa.join(incidents, incident_alerts, incident_alerts.c.incident_id == incidents.c.id)
+    inside = inside.join(alerts, alerts.c.id == incident_alerts.c.alert_id)
+    returned = inside.join(alert_returns, alert_returns.c.alert_id == alerts.c.id)
+    for some in in_chunks(keys):
+        for source, at in ((inside, alerts.c.raised_at), (returned, alert_returns.c.at)):
+            query = (
+                sa.select(incidents.c.key, alerts.c.severity, sa.func.count())
+                .select_from(source)
+                .where(incidents.c.key.in_(some), at > since)
+                .group_by(incidents.c.key, alerts.c.severity)
+            )
+            for key, severity, number in connection.execute(query):
+                found[key, severity] += number
+    return found
+
+
+def firing_as_labelled(connection: sa.Connection, incident_id: int, severity: str) -> list[int]:
+    """The firing alerts of an incident with this severity in their labels that do not count as more severe yet."""
+    query = (
+        sa.select(alerts.c.id)
+        .join(incident_alerts, incident_alerts.c.alert_id == alerts.c.id)
+        .where(incident_alerts.c.incident_id == incident_id, FIRING, alerts.c.severity == severity)
+        .where(~sa.exists().where(alert_rises.c.alert_id == alerts.c.id))
+        .order_by(alerts.c.id)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def raise_to(
+    connection: sa.Connection, alert_ids: Sequence[int], escalated_to: str, number: int, now: float
+) -> None:
+    """Let alerts count as ``escalated_to`` from now on, as there were ``number`` of their kind."""
+    columns = ("alert_id", "escalated_to", "at", "occurrences")
+    bulk.insert(connection, alert_rises, columns, [(i, escalated_to, now, number) for i in alert_ids])
+
+
+def rises(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, str]:
+    """Alert id → the severity that it counts as, for those that rose."""
+    columns = ("alert_id", "escalated_to")
+    return dict(bulk.select_in(connection, alert_rises, columns, "alert_id", alert_ids))
+
+
+# --- forgetting -------------------------------------------------------------------------------------------
+
+
+def prune(connection: sa.Connection, before: float, limit: int) -> int:
+    """Forget up to ``limit`` incidents ended before ``before`` with all that was noted of them; how many rows went.
+
+    The newest stays, as its id must not be given twice.
+    """
+    if limit <= 0:
+        return 0
+    newest = connection.execute(sa.select(sa.func.max(incidents.c.id))).scalar()
+    query = sa.select(incidents.c.id).where(incidents.c.ended_at < before, incidents.c.id != newest)
+    doomed = connection.execute(query.order_by(incidents.c.ended_at).limit(limit)).scalars().all()
+    for some in in_chunks(doomed):
+        inside = sa.select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id.in_(some))
+        for column in (alert_rises.c.alert_id, alert_returns.c.alert_id):
+            connection.execute(sa.delete(column.table).where(column.in_(inside)))
+        for table in (incident_alerts, incident_entries):
+            connection.execute(sa.delete(table).where(table.c.incident_id.in_(some)))
+        connection.execute(sa.delete(incidents).where(incidents.c.id.in_(some)))
+    return len(doomed)
+
+
+def by_id(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Incident]:
+    """The incidents with these ids."""
+    found: dict[int, Incident] = {}
+    for some in in_chunks(sorted(set(ids))):
+        for row in connection.execute(sa.select(incidents).where(incidents.c.id.in_(some))):
+            found[row.id] = _incident(row)
+    return found
+
+
+def _incident(row: Any) -> Incident:
+    return Incident(row.id, row.key, row.route, _from_json(row.labels), row.opened_at, row.ended_at)
+
+
+def _json(pairs: Mapping[str, str]) -> str:
+    return msgspec.json.encode(pairs).decode()
+
+
+_from_json = msgspec.json.Decoder(dict[str, str]).decode

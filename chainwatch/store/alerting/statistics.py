@@ -1,0 +1,120 @@
+"""What alerts and deliveries there were in a window of time, as numbers.
+
+All functions work inside the caller's transaction. Times are Unix seconds of this machine: an alert belongs to the window
+in which this process learnt that it fires, a notification to the one in which it was queued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.store.alerting.alert_tables import alert_transitions, alerts, notifications
+from chainwatch.store.alerting.alerts import Alert, by_id, in_chunks
+from chainwatch.store.bulk import IN_LIST_MAX
+
+ACKNOWLEDGED = "acknowledged"
+"""The kind of transition that tells of an acknowledgement."""
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A notification on its way: ``finished_at`` is when it was delivered, given up or dropped."""
+
+    receiver: str
+    status: str
+    attempts: int
+    created_at: float
+    finished_at: float | None
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """The alerts of one name and severity: how many, and the seconds from their starts on, summed up."""
+
+    name: str
+    severity: str
+    number: int
+    firing: int
+    acknowledged: int
+    to_acknowledge: float
+    resolved: int
+    to_resolve: float
+
+
+def kinds(connection: sa.Connection) -> list[Kind]:
+    """All alerts that are kept, by name and severity."""
+    first = (
+        sa.select(alert_transitions.c.alert_id, sa.func.min(alert_transitions.c.at).label("at"))
+        .where(alert_transitions.c.kind == ACKNOWLEDGED)
+        .group_by(alert_transitions.c.alert_id)
+        .subquery()
+    )
+    waited = first.c.at - alerts.c.starts_at / 1000.0
+    query = (
+        sa.select(
+            alerts.c.name,
+            alerts.c.severity,
+            sa.func.count(),
+            sa.func.sum(sa.case((alerts.c.state == "firing", 1), else_=0)),
+            sa.func.count(first.c.at),
+            sa.func.coalesce(sa.func.sum(sa.case((waited > 0, waited), else_=0.0)), 0.0),
+            sa.func.count(alerts.c.ends_at),
+            sa.func.coalesce(sa.func.sum(alerts.c.ends_at - alerts.c.starts_at), 0),
+        )
+        .outerjoin(first, first.c.alert_id == alerts.c.id)
+        .group_by(alerts.c.name, alerts.c.severity)
+        .order_by(alerts.c.name, alerts.c.severity)
+    )
+    return [
+        Kind(name, severity, number, int(firing), taken, float(waited), ended, int(lasted) / 1000)
+        for name, severity, number, firing, taken, waited, ended, lasted in connection.execute(query)
+    ]
+
+
+def raised(connection: sa.Connection, since: float, until: float) -> Iterator[Alert]:
+    """The alerts raised from ``since`` until just before ``until``, in the order of their ids, read in pages."""
+    after = 0
+    while True:
+        query = (
+            sa.select(alerts.c.id)
+            .where(alerts.c.raised_at >= since, alerts.c.raised_at < until, alerts.c.id > after)
+            .order_by(alerts.c.id)
+            .limit(IN_LIST_MAX)
+        )
+        ids = connection.execute(query).scalars().all()
+        found = by_id(connection, ids)
+        yield from (found[i] for i in ids)
+        if len(ids) < IN_LIST_MAX:
+            return
+        after = ids[-1]
+
+
+def count_raised(connection: sa.Connection, since: float, until: float) -> dict[str, int]:
+    """How many alerts of each severity were raised in the window."""
+    query = (
+        sa.select(alerts.c.severity, sa.func.count().label("number"))
+        .where(alerts.c.raised_at >= since, alerts.c.raised_at < until)
+        .group_by(alerts.c.severity)
+    )
+    return {row.severity: row.number for row in connection.execute(query)}
+
+
+def acknowledged_at(connection: sa.Connection, alert_ids: list[int]) -> dict[int, float]:
+    """When each of these alerts was first acknowledged, for those that were."""
+    found: dict[int, float] = {}
+    for some in in_chunks(alert_ids):
+        query = (
+            sa.select(alert_transitions.c.alert_id, sa.func.min(alert_transitions.c.at).label("first_at"))
+            .where(alert_transitions.c.alert_id.in_(some), alert_transitions.c.kind == ACKNOWLEDGED)
+            .group_by(alert_transitions.c.alert_id)
+        )
+        found |= {row.alert_id: row.first_at for row in connection.execute(query)}
+    return found
+
+
+def deliveries(connection: sa.Connection, since: float, until: float) -> Iterator[Delivery]:
+    """The notifications queued in the window."""
+    columns = [notifications.c[name] for name in Delivery.__struct_fields__]
+    query = sa.select(*columns).where(notifications.c.created_at >= since, notifications.c.created_at < until)
+    return (Delivery(*row) for row in connection.execute(query))

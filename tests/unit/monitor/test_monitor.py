@@ -1,0 +1,182 @@
+"""How the monitor treats networks that cannot be followed, and a database that refuses."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
+
+from chainwatch.chain.errors import DeepReorg, TransportError, WrongChain
+from chainwatch.chain.transport import open_session
+from chainwatch.config import read_dict
+from chainwatch.model import Signal
+from chainwatch.monitor import monitor as app
+from chainwatch.monitor.monitor import Monitor, _is_news
+from chainwatch.operations.queries import STOPPED_AFTER
+from chainwatch.plan import Plan, make_plan
+from chainwatch.store.alerting import alerts
+from chainwatch.store.blocks import NetworkState
+from chainwatch.store.database import Database
+from chainwatch.store.errors import StoreError
+from chainwatch.support.supervise import TASK_FAILED
+from tests.support.ports import free_port
+from tests.unit.test_plan import CONFIG
+
+
+@pytest.fixture
+def plan() -> Plan:
+    dead = [f"http://127.0.0.1:{free_port()}"]
+    networks = {name: table | {"rpc": dead} for name, table in CONFIG["networks"].items()}
+    return make_plan(read_dict(CONFIG | {"networks": networks}))
+
+
+@asynccontextmanager
+async def running(plan: Plan, file: Path) -> AsyncIterator[tuple[Monitor, Database]]:
+    with closing(Database.open(f"sqlite:///{file}", durable=False)) as database:
+        async with open_session() as session:
+            monitor = Monitor(plan, database, session)
+            await monitor.start()
+            try:
+                yield monitor, database
+            finally:
+                await monitor.stop()
+
+
+def firing(database: Database) -> set[tuple[str, str]]:
+    with database.reading() as connection:
+        return {
+            (a.name, a.labels.get("network", a.labels.get("task", ""))) for a in alerts.firing(connection)
+        }
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_reorg_too_deep_halts_its_network_alone_and_is_told(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # S8
+    reads: list[str] = []
+
+    async def read(_: Monitor, name: str) -> None:
+        reads.append(name)
+        if name == "ethereum":
+            raise DeepReorg(name, 1, 9)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Monitor, "_read", read)
+    async with running(plan, tmp_path / "x.db") as (_, database):
+        await until(lambda: ("DeepReorg", "ethereum") in firing(database))
+        assert firing(database) == {("DeepReorg", "ethereum"), ("Watchdog", "")}
+        assert sorted(reads) == ["ethereum", "optimism"]
+
+
+async def test_a_network_of_another_chain_is_tried_again_and_is_no_crash(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "WRONG_CHAIN_PAUSE", 0.01)
+    reads: list[str] = []
+
+    async def read(_: Monitor, name: str) -> None:
+        reads.append(name)
+        if reads.count("ethereum") < 4 and name == "ethereum":
+            raise WrongChain(name, 1, {"ethereum[0] node": 5})
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Monitor, "_read", read)
+    async with running(plan, tmp_path / "x.db") as (monitor, _):
+        await until(lambda: reads.count("ethereum") == 4)
+        assert monitor._supervisor.crashes == {}
+
+
+async def test_a_database_that_refuses_is_waited_for_with_few_lines(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # S10
+    monkeypatch.setattr(app, "STORE_PAUSES", (0.0,))
+    tries = 0
+
+    def job(_: sa.Connection) -> str:
+        nonlocal tries
+        tries += 1
+        if tries < 250:
+            raise StoreError("cannot write: the disk is full", transient=True)
+        return "written"
+
+    with closing(Database.open(f"sqlite:///{tmp_path / 'x.db'}", durable=False)) as database:
+        async with open_session() as session:
+            monitor = Monitor(plan, database, session)
+            with capture_logs() as lines:
+                assert await monitor._write(job) == "written"
+    assert len(lines) == 4
+
+
+async def test_what_the_database_refuses_for_good_is_not_tried_again(plan: Plan, tmp_path: Path) -> None:
+    def job(_: sa.Connection) -> None:
+        raise StoreError("cannot write: the file is damaged")
+
+    with closing(Database.open(f"sqlite:///{tmp_path / 'x.db'}", durable=False)) as database:
+        async with open_session() as session:
+            monitor = Monitor(plan, database, session)
+            for run in (monitor._write, monitor._load):
+                with pytest.raises(StoreError, match="damaged"):
+                    await run(job)
+
+
+async def test_earlier_blocks_that_cannot_be_read_are_told_once_in_a_while(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # S10
+    monkeypatch.setattr(app, "LOOKBACK_EVERY", 0.005)
+    searches = 0
+
+    async def search(*_: Any) -> AsyncIterator[None]:
+        nonlocal searches
+        searches += 1
+        raise TransportError("ethereum[0] node", "cannot connect")
+        yield
+
+    async def read(_: Monitor, _name: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(app, "search_openings", search)
+    monkeypatch.setattr(Monitor, "_read", read)
+    with capture_logs() as lines:
+        async with running(plan, tmp_path / "x.db") as (_, database):
+            await until(lambda: searches > 20)
+            assert TASK_FAILED not in {name for name, _ in firing(database)}
+    told = [line["network"] for line in lines if "earlier blocks" in line["event"]]
+    assert sorted(told) == sorted(plan.watches)
+
+
+async def test_what_a_configuration_made_no_sense_of_ends_with_that_configuration(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Monitor, "_follow", lambda _monitor, _name: asyncio.Event().wait())
+    puzzled = ("LogUndecodable", "RuleFailed")
+    async with running(plan, tmp_path / "x.db") as (monitor, database):
+        labels = [{"alertname": name, "severity": "P2"} for name in (*puzzled, "TransferRepeated")]
+        await monitor.raise_signals([Signal(one, 1_700_000_000) for one in labels])
+    async with running(plan, tmp_path / "x.db") as (_, database):
+        assert {name for name, _ in firing(database)} >= {*puzzled, "TransferRepeated"}
+    flows = {name: flow.model_copy(update={"lookback": 1.0}) for name, flow in plan.settings.flows.items()}
+    changed = replace(plan, settings=plan.settings.model_copy(update={"flows": flows}))
+    async with running(changed, tmp_path / "x.db") as (_, database):
+        names = {name for name, _ in firing(database)}
+    assert names.isdisjoint(puzzled)
+    assert "TransferRepeated" in names
+
+
+def test_the_state_of_a_network_is_stored_when_it_changes_and_now_and_then() -> None:
+    stored = NetworkState("alpha", "live", 7, 1_000, None, 2_000.0)
+    assert _is_news(stored, None)
+    assert not _is_news(stored._replace(updated_at=2_004.0), stored)
+    assert _is_news(stored._replace(updated_at=2_000.0 + app.STATES_EVERY), stored)
+    for change in ({"state": "late"}, {"head": 8}, {"head_timestamp": 1_012}, {"error": "refused"}):
+        assert _is_news(stored._replace(updated_at=2_001.0, **change), stored)
+    assert app.STATES_EVERY < STOPPED_AFTER / 2  # who looks takes silence for a stop
