@@ -16,6 +16,7 @@ DEFAULT_STORE = "sqlite:///chainwatch.db"
 CHAIN_ID = "chain_id"
 """What names networks in events unless something else is said."""
 
+NUMBER = re.compile("0|[1-9][0-9]{0,17}")
 VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 """The name of an environment variable, which may stand for a URL."""
 

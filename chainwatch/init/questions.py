@@ -12,6 +12,7 @@ from chainwatch.init.answers import (
     CHAIN_ID,
     CHOICES,
     DEFAULT_STORE,
+    NUMBER,
     OWN,
     PROVIDERS,
     VARIABLE,
@@ -22,7 +23,7 @@ from chainwatch.init.answers import (
     Receiver,
 )
 from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS
-from chainwatch.support.spelling import did_you_mean
+from chainwatch.support.spelling import nearest
 
 _ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
 _SCHEMES = ("http://", "https://", "ws://", "wss://")
@@ -79,7 +80,7 @@ def ask(given: Given, prompt: Prompt = defaults) -> Answers:
         _chain_ids(preset, given.networks)
         if given.networks
         else prompt(
-            "Networks (NAME or NAME=CHAIN_ID)",
+            "Networks (NAME or NAME=CHAIN_ID, with spaces between)",
             ", ".join(known),
             lambda text: _chain_ids(preset, _listed(text)),
         )
@@ -137,7 +138,9 @@ def _networks(chain_ids: Mapping[str, int], rpc: Sequence[str], prompt: Prompt) 
     for name, urls in endpoints.items():
         if not urls:
             variable = re.sub("[^A-Z0-9]", "_", name.upper()) + "_RPC_URL"
-            urls += prompt(f"RPC endpoints of {name} (URLs or variables)", variable, _endpoints)
+            urls += prompt(
+                f"RPC endpoints of {name} (URLs or variables, with spaces between)", variable, _endpoints
+            )
     return tuple(Network(name, chain_ids[name], tuple(urls)) for name, urls in endpoints.items())
 
 
@@ -163,8 +166,9 @@ def _network(preset: str, text: str) -> tuple[str, int]:
         )
     if not number and name in KNOWN_NETWORKS:
         return name, KNOWN_NETWORKS[name].chain_id
-    if not number.isascii() or not number.isdigit() or int(number) == 0:
-        raise InitError(f"--network: {name} is not a known network: give its chain id, as {name}=1234")
+    if not NUMBER.fullmatch(number) or int(number) == 0:
+        example = f"{name}=1234" if not name.isdigit() else f"mychain={name}"
+        raise InitError(f"--network: {name} is not a known network: give its chain id, as {example}")
     if name in KNOWN_NETWORKS and int(number) != KNOWN_NETWORKS[name].chain_id:
         raise InitError(f"--network: the chain id of {name} is {KNOWN_NETWORKS[name].chain_id}")
     return name, int(number)
@@ -302,5 +306,5 @@ def _listed(text: str) -> list[str]:
 
 
 def _near(text: str, known: Sequence[str]) -> str:
-    hint = did_you_mean(text, known)
-    return f" ({hint})" if hint else ""
+    near = nearest(text, known)
+    return f': did you mean "{near}"?' if near else ""

@@ -6,10 +6,8 @@ import json
 import re
 from collections.abc import Callable
 
-from chainwatch.init.answers import VARIABLE, Answers, Network, OwnFlow
+from chainwatch.init.answers import NUMBER, VARIABLE, Answers, Network, OwnFlow
 from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS
-
-_NUMBER = re.compile("0|[1-9][0-9]{0,17}")
 
 
 def write_config(answers: Answers) -> str:
@@ -60,7 +58,7 @@ def _network_writer(answers: Answers) -> Callable[[Network], str]:
         lines += [f"{name} = {value}" for name, value in attributes.get(network.name, {}).items()]
         if own is not None and own.named:
             value = dict(own.named)[network.name]
-            lines.append(f"{own.network_by} = {value if _NUMBER.fullmatch(value) else json.dumps(value)}")
+            lines.append(f"{own.network_by} = {value if NUMBER.fullmatch(value) else json.dumps(value)}")
         lines.append(f"rpc = [{', '.join(map(_value, network.rpc))}]")
         if known is None:
             lines.append("# Usual time between blocks; without it the network never counts as stalled.")
