@@ -178,6 +178,11 @@ class Pool:
         return sum(member.usable for member in self._members) <= 1
 
     @property
+    def now(self) -> float:
+        """The time as far as the chains tell it, else the clock's."""
+        return self._clock() if self._chain_time is None else self._chain_time.now()
+
+    @property
     def last_answer_at(self) -> float | None:
         """The clock's value at the last good answer of any endpoint."""
         return max((m.last_answer_at for m in self._members if m.last_answer_at is not None), default=None)

@@ -22,7 +22,7 @@ from chainwatch.chain.errors import (
     RangeTooWide,
 )
 from chainwatch.chain.headers import HeaderWindow, common_ancestor, links
-from chainwatch.chain.history import heavy_block_logs
+from chainwatch.chain.history import heavy_block_logs, refuse_future
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Block, Endpoint
 from chainwatch.chain.transport import BATCH
@@ -60,6 +60,7 @@ async def read_blocks(
         asked = _to_ask(blocks, watch.filter, pool.network.trust_bloom)
         logs = await _logs(endpoint, watch.filter, _runs(asked, endpoint.batch))
         try:
+            refuse_future(pool, endpoint, headers[-1])
             return headers, await proven_logs(endpoint, watch.filter, blocks, logs)
         except Disputed as error:
             return doubts.settle(endpoint, (headers, logs), error)

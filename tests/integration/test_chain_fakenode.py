@@ -495,6 +495,31 @@ async def test_on_demand_a_first_endpoint_that_stands_still_hides_no_blocks_of_a
             assert {endpoint.state for endpoint in pool.endpoints} == {"ok"}
 
 
+@pytest.mark.parametrize("agree", [False, True])
+@pytest.mark.parametrize("window", [64, 2], ids=["at the tip", "in a range"])
+async def test_a_block_from_the_future_is_believed_when_two_endpoints_say_so_S5(
+    chain: FakeChain, agree: bool, window: int
+) -> None:
+    now = chain.head.timestamp + 1.0
+    future = chain.clone()
+    for block in future.blocks[6:]:
+        block.timestamp += 3600
+    for log in (log for block in future.blocks for log in block.logs):
+        log["blockTimestamp"] = hex(future.blocks[int(log["blockNumber"], 16)].timestamp)
+    async with FakeNode(future) as first, FakeNode(future if agree else chain) as second:
+        settings = network_settings(
+            first.http_url, second.http_url, start_block=0, block_time="12s", reorg_window=window
+        )
+        async with (
+            open_pool(settings, lambda: now) as pool,
+            Follower(settings, pool, lambda: now).running() as follower,
+        ):
+            await follower.until(lambda: follower.at == 10)
+            assert follower.checkpoint is not None
+            assert (follower.checkpoint.seen_until > now + 60) == agree
+            assert follower.pings == ODD
+
+
 async def test_heads_of_all_endpoints_are_asked_for_from_time_to_time_only(chain: FakeChain) -> None:
     async with FakeNode(chain) as first, FakeNode(chain) as second:
         settings = network_settings(first.http_url, second.http_url, start_block=0)
