@@ -93,7 +93,7 @@ class Observer:
         self._watch = watch
         self._pool = pool
         self._clock = clock
-        self._chain_time = chain_time or ChainTime(clock)
+        self._chain_time = chain_time or ChainTime(clock, alone_after=0.0)
         self._looked_at: float | None = None
         """When the head was last asked for, by the monotonic clock."""
         self._lost_since: float | None = None

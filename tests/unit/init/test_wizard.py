@@ -10,20 +10,11 @@ from typing import TypeVar
 
 import pytest
 
+from chainwatch.init.answers import CHOICES, OWN, Answers, InitError, Network, Receiver
 from chainwatch.init.presets import PRESETS, abi_text
-from chainwatch.init.wizard import (
-    CHOICES,
-    OWN,
-    Answers,
-    Given,
-    InitError,
-    Network,
-    Prompt,
-    Receiver,
-    ask,
-    create,
-    write_config,
-)
+from chainwatch.init.questions import Given, Prompt, ask
+from chainwatch.init.text import write_config
+from chainwatch.init.wizard import create
 from chainwatch.plan import Plan, load_plan
 from chainwatch.support.keccak import checksum_address
 
