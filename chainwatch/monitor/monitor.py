@@ -235,6 +235,10 @@ class Monitor:
         began, parts = self._clock(), 0
         while await self._tell(lambda c, now: (recomputation.step(c, now), now)):
             parts += 1
+            if parts == 1 and is_anything_stored:
+                _log.info(
+                    "the configuration is another: what is stored is judged again before anything is read"
+                )
         if parts and is_anything_stored:
             _log.info(
                 "the configuration is another: transfers judged again",

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chainwatch.chain import pace
-from chainwatch.chain.errors import DeepReorg, WrongChain
+from chainwatch.chain import observer, pace
+from chainwatch.chain.errors import DeepReorg, HttpStatusError, NodeError, NotThere, RpcError, WrongChain
 from chainwatch.chain.history import find_logs, read_range
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
@@ -640,3 +640,45 @@ async def test_logs_are_found_by_their_topics(long_chain: FakeChain) -> None:
         found = await find_logs(pool, ADDRESS, [(PING_TOPIC,), ((70).to_bytes(32, "big"),)], 0, 3000)
     assert [(log.block_number, log.log_index) for log in found] == [(70, 0), (70, 1), (70, 2)]
     assert {log.timestamp for log in found} == {long_chain.blocks[70].timestamp}
+
+
+# --- where a network that was never read begins ------------------------------------------------------------
+
+
+async def test_a_network_that_is_read_later_than_others_begins_before_what_is_under_way(
+    node: FakeNode, chain: FakeChain
+) -> None:
+    settings = network_settings(node.http_url)
+    async with open_pool(settings) as pool:
+        follower = Follower(settings, pool, since=chain.blocks[4].timestamp)
+        async with follower.running():
+            await follower.until(lambda: follower.at == 10)
+
+    assert follower.batches[0].first == 3
+    assert follower.pings == [3, 5, 7, 9]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotThere("node", "block 5 was pruned"),
+        NodeError("node", "eth_getBlockByNumber", -32003, "archive requests need a paid plan"),
+        HttpStatusError("node", 403),
+    ],
+)
+async def test_a_network_whose_earlier_blocks_are_refused_begins_at_the_head(
+    node: FakeNode, error: RpcError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S8: to wait for what is not given would be never to read it."""
+
+    async def refused(_pool: Pool, _timestamp: int) -> int:
+        raise error
+
+    monkeypatch.setattr(observer, "block_at", refused)
+    settings = network_settings(node.http_url)
+    async with open_pool(settings) as pool:
+        follower = Follower(settings, pool, since=1)
+        async with follower.running():
+            await follower.until(lambda: follower.at == 10)
+
+    assert follower.batches[0].first == 10
