@@ -315,8 +315,8 @@ class Raised(msgspec.Struct, frozen=True, array_like=True):
     ends_at: int | None
     version: int
     """Tells the events that its annotations told of from others."""
-    wrong: int = 0
-    """Tells the events that are what is wrong from others; 0 for what an older version raised."""
+    wrong: tuple[int, ...] = ()
+    """A number for each event that is what is wrong; none for what an older version raised."""
     by_hand: bool = False
     """Whether a person ended it: it is not raised again for the same events."""
 

@@ -6,9 +6,10 @@ itself: one run of ``chainwatch check`` tells everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 from chainwatch.chain.decode.abi import Abi, AbiError, load_abi, topic0
@@ -16,7 +17,7 @@ from chainwatch.chain.decode.decoder import ContractDecoder, DecodeError
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.checker.compiler import FlowError, compile_flow
 from chainwatch.checker.flow import Flow, StepPlace
-from chainwatch.config import Draft, Settings, read
+from chainwatch.config import Draft, NetworkSettings, Settings, read
 from chainwatch.config.errors import ConfigError, Problem, problem_line
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.model import ANY_TOPIC, AbiEvent, Event, EventSource, FieldPath, StoredLog, UndecodedLog
@@ -70,11 +71,28 @@ def load_plan(path: Path, environ: Mapping[str, str]) -> Plan:
 def make_plan(draft: Draft) -> Plan:
     """Compile what ``draft`` holds. Raises ``ConfigError`` with every problem, those of the draft among them."""
     abis = _load_abis(draft.parts, draft.add)
-    flows = _compile_flows(draft.parts, abis, draft.add, draft.warn)
+    networks = {
+        name: draft.parts.networks.get(name) or _stand_in(draft, name) for name in draft.names("networks")
+    }
+    parts = draft.parts.model_copy(update={"networks": networks})
+    flows = _compile_flows(parts, abis, draft.add, draft.warn)
     _check_events_of_broken_flows(draft, abis)
+    _check_shared_addresses(parts, _watched_events(flows, abis), draft.add)
     plan = _assemble(draft.settings(), flows, abis)
     warnings = sorted(draft.warnings, key=lambda warning: warning.line)
     return replace(plan, warnings=tuple(problem_line(draft.file, warning) for warning in warnings))
+
+
+def _stand_in(draft: Draft, network: str) -> NetworkSettings:
+    """What flows can ask of a network that is not valid: what is wrong with it is no mistake of theirs."""
+    table = draft.value(("networks", network))
+    known = {k: v for k, v in table.items() if isinstance(v, int | str)} if isinstance(table, dict) else {}
+    chain_id = known.get("chain_id")
+    return NetworkSettings.model_construct(
+        name=network,
+        chain_id=chain_id if isinstance(chain_id, int) else 0,
+        attributes={k: v for k, v in known.items() if k not in NetworkSettings.model_fields},
+    )
 
 
 def plan_again(settings: Settings) -> Plan:
@@ -156,6 +174,21 @@ def _check_events_of_broken_flows(draft: Draft, abis: Mapping[str, Abi]) -> None
                     abis[contract].event(event)
                 except AbiError as error:
                     draft.add((*step, "event"), str(error))
+
+
+def _check_shared_addresses(parts: Settings, watched: Mapping[str, Sequence[AbiEvent]], add: _Add) -> None:
+    """A log is one contract's: under two names with the same event, the second would never see one."""
+    first_with: dict[tuple[str, str, AbiEvent], str] = {}
+    for contract, events in watched.items():
+        places = [
+            (n, address) for n in parts.networks for address in parts.contracts[contract].addresses_on(n)
+        ]
+        for (network, address), event in product(places, events):
+            first = first_with.setdefault((network, address, event), contract)
+            if first != contract:
+                message = f'has the address of contract "{first}" on {network}, and both watch {event.name}'
+                add(("contracts", contract, "address"), message, f'name "{first}" in the flows of both')
+                break
 
 
 def _watched_events(flows: list[Flow], abis: Mapping[str, Abi]) -> dict[str, list[AbiEvent]]:

@@ -50,6 +50,9 @@ SEEN_INTERVAL = 1.0
 LOOKS_BEFORE_BLIND = 3
 """Looks at a quiet network within its `blind_after`, however rarely it would be looked at otherwise."""
 
+COMPARE_EVERY = 5.0
+"""Seconds after which all endpoints are asked for their heads where blocks come on demand: the first may be stuck."""
+
 SETTLING = 15.0
 """After an outage as long as it lasted, but no more seconds than these, a head that does not move proves nothing: the
 node may have been away itself and still be catching up."""
@@ -88,7 +91,7 @@ class Observer:
         self._watch = watch
         self._pool = pool
         self._clock = clock
-        self._chain_time = chain_time or ChainTime(clock)
+        self._chain_time = chain_time or ChainTime(clock, alone_after=0.0)
         self._looked_at: float | None = None
         """When the head was last asked for, by the monotonic clock."""
         self._lost_since: float | None = None
@@ -107,6 +110,8 @@ class Observer:
         self._asked = False
         self._dark_since: float | None = self._begun_at
         self._settled_at = float("-inf")
+        self._compared: Moment | None = None
+        """When all endpoints were last asked for their heads."""
         self._failures = 0
         self._silent = 0
         self._told = True
@@ -186,7 +191,7 @@ class Observer:
     async def _look(self) -> AsyncIterator[Batch | Seen]:
         asked, asked_at = self._chain_time.moment(), self._clock()
         answered_at = self._pool.last_answer_at or asked_at
-        head = await self._newest()
+        head, compared = await self._compare(await self._newest(), asked)
         self._notice_silence(head)
         self._note_outage(answered_at)
         self._note_head(head, asked)
@@ -207,7 +212,7 @@ class Observer:
             yield self._taken(replacement)
             self._news.set()  # there may be more above it
             return
-        seen = None if asked_at < self._settled_at else self._seen(head, asked)
+        seen = None if asked_at < self._settled_at else self._seen(head, compared)
         if seen is not None:
             yield seen
 
@@ -240,6 +245,21 @@ class Observer:
             if not heads:
                 raise
             return max(heads, key=lambda head: head.number)
+
+    async def _compare(self, head: Header, asked: Moment) -> tuple[Header, Moment]:
+        """The newest head, and since when it is known that no endpoint has a newer one; ``head`` was told when ``asked``.
+
+        Where blocks come on demand, no age of ``head`` tells a quiet chain from a stuck endpoint.
+        """
+        if self._network.block_time is not None or self._pool.alone:
+            return head, asked
+        compared = self._compared
+        if compared is None or self._asked or asked.monotonic - compared.monotonic >= COMPARE_EVERY:
+            self._compared = compared = asked
+            timeout = min(self._network.request_timeout, HEAD_TIMEOUT)
+            heads = await self._pool.ask_all(lambda endpoint: endpoint.head(timeout))
+            head = max([head, *heads], key=lambda head: head.number)
+        return head, compared
 
     async def _catch_up(self, target: int) -> AsyncIterator[Batch]:
         assert self._next is not None

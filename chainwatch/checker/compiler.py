@@ -145,6 +145,10 @@ class _Compiler:
                         f"equal, is {path.type}: no transfer has both"
                     )
                     self._problem(place, message, other.note or path.note)
+            texts = settings.key or self.settings.key, self.settings.opens.key or self.settings.key
+            for path, part, wanted_part in zip(wanted, *texts, strict=True):
+                if path is None:
+                    self._doubt_network_part(settings, part, wanted_part, place)
 
     def _check_origin(self, settings: StepSettings, at: tuple[str | int, ...]) -> None:
         """What can be known of where a step's transfers come from must be a place where they open."""
@@ -325,6 +329,8 @@ class _Compiler:
             by = self.settings.network_by
             message = f"{text} is {path.type}, but no network's {by} can be one: it names no network"
             self._problem(at, message, path.note or f"network_by is {by!r}")
+        else:
+            self._doubt_values(text, path, at)
         get, by_value = path.reader(), self.by_value
 
         def name(event: Event) -> str:
@@ -335,6 +341,28 @@ class _Compiler:
             return by_value.get(str(value)) or f"{UNKNOWN_NETWORK}{value}"
 
         return name
+
+    def _doubt_values(self, text: str, path: Path, at: tuple[str | int, ...]) -> None:
+        by = self.settings.network_by
+        for name, network in self.networks.items():
+            value = network.attribute(by)
+            if value is not None and not _can_hold(path.type, value):
+                message = f"{text} is {path.type}, which the {by} of {name} cannot be: it never names {name}"
+                self.warn(self._at(at), message, "")
+
+    def _doubt_network_part(
+        self, settings: StepSettings, part: str, wanted: str, at: tuple[str | int, ...]
+    ) -> None:
+        """Warn where a part of the key is of the network, which for the step is another than for its opening."""
+        contract = settings.contract or self.settings.contract
+        places = self.contract_networks(contract) if settings.on == "destination" else [settings.on]
+        if settings.on == "origin" or not part.startswith("network.") or not wanted.startswith("network."):
+            return
+        here, there = part.removeprefix("network."), wanted.removeprefix("network.")
+        pairs = [(self.networks[a], self.networks[b]) for a in self._origins() for b in places if a != b]
+        if pairs and not any(a.attribute(there) == b.attribute(here) for a, b in pairs):
+            message = f"{part} is another for {settings.step} than for the opening on another network: their keys differ"
+            self.warn(self._at(at), message, f"give {settings.step} a key that takes it from the event")
 
     def _check_network(self, name: str, at: tuple[str | int, ...]) -> None:
         if name not in self.networks:

@@ -7,6 +7,7 @@ change when others arrive, so that it keeps its identity whatever is seen first 
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -263,27 +264,24 @@ def differences(
     before = dict(transfer.raised)
     raised: dict[str, Raised] = {}
     signals: list[Signal] = []
-    for finding in findings:
-        labels = _labels(transfer, finding)
+    for same in _by_condition(transfer, findings):
+        told = same[0]  # several events with the same mistake are one alert
+        labels = _labels(transfer, told)
+        wrong = tuple(sorted(_mark(e) for one in same for e in one.events if e not in one.beside))
+        current = Raised(labels, told.starts_at, told.ends_at, _version(told.events), wrong)
         name = _name(labels)
-        if name in raised:
-            continue  # several events with the same mistake are one alert
-        wrong = [e for e in finding.events if e not in finding.beside]
-        current = Raised(
-            labels, finding.starts_at, finding.ends_at, _version(finding.events), _version(wrong)
-        )
         known = before.pop(name, None)
-        if finding.ends_at is None and (resolved := _resolved(known, before, name, current)) is not None:
+        if (resolved := _resolved(known, before, current)) is not None:
             raised[name] = resolved
             continue
         raised[name] = current
         if known is None or not _says_the_same(known, current):
-            reason = LATE if finding.ends_at is not None else ""
-            annotations = _annotations(flow, finding, opened_at)
-            signals.append(Signal(labels, finding.starts_at, annotations, finding.ends_at, reason))
+            reason = LATE if told.ends_at is not None else ""
+            annotations = _annotations(flow, told, opened_at)
+            signals.append(Signal(labels, told.starts_at, annotations, told.ends_at, reason))
     signals += endings(before.values(), now, cause)
-    if transfer.occurrences:  # what a reorg takes may come back: it is not for anybody to resolve it again
-        raised |= {name: gone for name, gone in before.items() if gone.by_hand}
+    # What a reorg takes may come back: it is not for anybody to resolve it again.
+    raised |= {name: gone for name, gone in before.items() if gone.by_hand}
     return raised, signals
 
 
@@ -296,16 +294,36 @@ def endings(raised: Iterable[Raised], now: int, cause: str) -> list[Signal]:
     ]
 
 
-def _resolved(known: Raised | None, before: dict[str, Raised], name: str, current: Raised) -> Raised | None:
-    """What a person resolved that is ``current`` again, perhaps with another severity; takes it out of ``before``."""
-    if known is None:
-        condition = name.rpartition("/")[0]
-        other = next((n for n, r in before.items() if r.by_hand and n.rpartition("/")[0] == condition), None)
-        known = before.pop(other) if other is not None else None
-    if known is None or not known.by_hand:
-        return None
-    same = known.wrong == current.wrong if known.wrong else known.version == current.version
-    return known if same else None
+def _by_condition(transfer: Transfer, findings: Iterable[Finding]) -> Iterable[list[Finding]]:
+    """``findings`` with those that have the same labels together."""
+    found: dict[str, list[Finding]] = {}
+    for one in findings:
+        found.setdefault(_name(_labels(transfer, one)), []).append(one)
+    return found.values()
+
+
+def _resolved(known: Raised | None, before: dict[str, Raised], current: Raised) -> Raised | None:
+    """What a person resolved that is ``current`` again, or ended since; ``known`` has the same labels as it.
+
+    Another severity, origin or destination makes it no other where the events are the same; takes it out of ``before`` then.
+    """
+    if known is not None:
+        return known if known.by_hand and (current.ends_at is not None or _is_all(known, current)) else None
+    for name, other in before.items():
+        if other.by_hand and _kind(other) == _kind(current) and _is_all(other, current):
+            return before.pop(name)
+    return None
+
+
+def _is_all(resolved: Raised, current: Raised) -> bool:
+    """Whether nothing is wrong but what was when ``resolved`` was resolved."""
+    if not resolved.wrong:
+        return resolved.version == current.version
+    return not Counter(current.wrong) - Counter(resolved.wrong)
+
+
+def _kind(raised: Raised) -> tuple[str, ...]:
+    return tuple(raised.labels.get(name, "") for name in ("alertname", "step", "check"))
 
 
 def _says_the_same(known: Raised, current: Raised) -> bool:
@@ -320,6 +338,11 @@ def _says_the_same(known: Raised, current: Raised) -> bool:
 
 def _version(events: Iterable[Occurrence]) -> int:
     return zlib.crc32(b"".join(e.tx_hash for e in events))
+
+
+def _mark(event: Occurrence) -> int:
+    """What an event keeps when a reorg puts its transaction into another block."""
+    return zlib.crc32(event.tx_hash)
 
 
 def _name(labels: Mapping[str, str]) -> str:

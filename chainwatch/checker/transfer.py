@@ -134,6 +134,8 @@ def settle(flow: Flow, transfer: Transfer, world: World, now: int, cause: str = 
             raised |= held
             signals = [s for s in signals if all(s.labels != one.labels for one in held.values())]
         status = _disputed_or(status, finding.disputes(transfer, judge.findings, raised))
+        if raised and not transfer.occurrences:
+            status = model.EXCLUDED  # of which only what was resolved is remembered, in case it comes back
     after = Transfer(
         flow=transfer.flow,
         key=transfer.key,
@@ -458,7 +460,9 @@ class _Judge:
             self._keep_earliest(SEARCH + self._origins_of(first)[0], due_at)
             return "open"
         origin = self._origin_of(first)
-        self.findings.append(finding.orphan(self.flow, self.transfer, step, first, origin, None, later))
+        # Those after the first are repetitions, where they are not allowed.
+        for event in events if step.may_repeat else events[:1]:
+            self.findings.append(finding.orphan(self.flow, self.transfer, step, event, origin, None, later))
         if len(events) > 1 and not step.may_repeat:
             self.findings.append(finding.repeated(self.transfer, step, origin, first.network, events))
         return "orphan"

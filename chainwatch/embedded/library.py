@@ -120,6 +120,7 @@ class AlertManager(Operations):
         by the routes of those, or that names another database; then everything is as it was before.
         """
         setup = read_setup(config, environ)
+        self._check_thread()
         with self._reloading:
             self._check_open()
             before = self._setup
@@ -266,6 +267,7 @@ class AlertManager(Operations):
             raise ValueError(f"{name}: expected a function or settings, found {type(receiver).__name__}")
         made = Registered(name, receiver if isinstance(receiver, Mapping) else {"provider": "console"}, route)
         variables = os.environ if environ is None else environ
+        self._check_thread()
         with self._reloading:
             self._check_open()
             settings = made.checked(self._setup, variables)
@@ -284,6 +286,7 @@ class AlertManager(Operations):
         What was not is told after the next start on the same database, and lost with memory. With ``within=0`` nothing is
         hastened: groups go on waiting after the next start as if there had been none.
         """
+        self._check_thread()
         with self._closing:
             if self._closed:
                 return True
@@ -331,6 +334,13 @@ class AlertManager(Operations):
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("the alert manager is closed")
+
+    def _check_thread(self) -> None:
+        """Raise ``RuntimeError`` on the thread of the event loop, which would wait for itself for ever."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError(
+                "a receiver's coroutine cannot wait for this: use the method that ends in _async, or asyncio.to_thread"
+            )
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

@@ -133,7 +133,7 @@ def _with_holds(row: dict[str, Any], holds: Sequence[_Hold], now: float) -> dict
     """``row`` with what held the alert back from its receiver, and for how long."""
     why = row["why"]
     before = [hold.said(now) for hold in holds if hold.until is not None and not hold.missed]
-    if holds and holds[-1].missed:
+    if holds and holds[-1].missed and not row.get("notifications"):  # by none of the routes to the receiver
         why = f"it was over before it could be told: {holds[-1].said(now)}"
     elif holds and why == f"{holds[-1].why}: {holds[-1].detail}":
         why = f"{holds[-1].said(now)} by now"
@@ -216,7 +216,11 @@ def _told(
             else f"{'digest: ' if route.digest is not None else ''}its group is looked at in {wait}"
         )
     else:
-        row["why"] = "nothing was sent: see the history"
+        row["why"] = (
+            "nothing was sent: it was over when this route came to take it, or what was sent is stored no more"
+            if alert.state == "resolved"
+            else "nothing was sent: see the history"
+        )
     row["held_now"] = None if held is None else {"why": held.why, "detail": held.detail}
     return row
 

@@ -107,7 +107,7 @@ async def _deliver(look: Look, settings: ReceiverSettings, key: str) -> None:
         if error is None:
             outbox.mark_delivered(connection, [(queued.id, time.time())])
         else:
-            outbox.mark_failed(connection, queued.id, str(error), time.time())
+            outbox.mark_failed(connection, queued, str(error), time.time())
 
 
 async def _outcome(look: Look, receiver: str, key: str, within: float) -> Queued:

@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,6 +54,7 @@ class Database:
         drivers.begin_patiently(self._writer, lambda: self._closed)
         if url.get_backend_name() == "sqlite":
             event.listen(self._reader, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        self._readers = ThreadPoolExecutor(drivers.READERS, thread_name_prefix="chainwatch-reader")
         self._write_lock = threading.Lock()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -118,7 +119,7 @@ class Database:
         return future
 
     async def read(self, job: Callable[[sa.Connection], T]) -> T:
-        """Run ``job`` on a reader connection in a worker thread."""
+        """Run ``job`` on a reader connection in a thread for readers, which nothing else takes (S8)."""
 
         def run() -> T:
             try:
@@ -130,7 +131,9 @@ class Database:
                     raise
                 raise bearable from error
 
-        return await asyncio.to_thread(run)
+        if self._closed:
+            raise StoreError("cannot read: the database is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
     def close(self) -> None:
         """Finish the writes that were handed over, then release every connection.
@@ -143,6 +146,7 @@ class Database:
             self._jobs.put(None)
             self._thread.join()
             self._thread = None
+        self._readers.shutdown(wait=False)
         self._writer.dispose()
         self._reader.dispose()
 

@@ -104,7 +104,7 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
                 after.origin,
                 after.destination,
                 after.opened_at,
-                after.occurrences[-1].timestamp if after.occurrences else 0,
+                _last_at(after),
                 int(any(r.ends_at is None for r in after.raised.values())) if after.raised else 0,
                 _State.encoded(after),
             )
@@ -120,6 +120,13 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
         [(d.transfer_id, d.step, d.network, d.due_at) for d in opened],
     )
     return DeadlineChanges(opened, closed)
+
+
+def _last_at(transfer: Transfer) -> int:
+    """When something was last heard of ``transfer``."""
+    if transfer.occurrences:
+        return transfer.occurrences[-1].timestamp
+    return max((one.ends_at or 0 for one in transfer.raised.values()), default=0)
 
 
 def due_before(connection: sa.Connection, network: str, before: int, limit: int) -> list[Deadline]:

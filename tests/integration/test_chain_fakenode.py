@@ -407,6 +407,38 @@ async def test_another_endpoint_is_asked_when_the_first_stays_behind(chain: Fake
             assert {endpoint.state for endpoint in pool.endpoints} == {"ok"}
 
 
+async def test_on_demand_a_first_endpoint_that_stands_still_hides_no_blocks_of_another_S5(
+    chain: FakeChain,
+) -> None:
+    now = [chain.head.timestamp + 100.0]
+    async with FakeNode(chain.clone()) as stuck, FakeNode(chain) as good:
+        settings = network_settings(stuck.http_url, good.http_url, start_block=0)
+        async with (
+            open_pool(settings, lambda: now[0]) as pool,
+            Follower(settings, pool, lambda: now[0]).running() as follower,
+        ):
+            await follower.until(lambda: follower.at == 10)
+            now[0] += 20
+            chain.mine(ping(11))
+            follower.observer.wake()
+            await follower.until(lambda: follower.at == 11)
+            at = follower.items.index(follower.batches[-1])
+            assert all(item.until < now[0] - 2 for item in follower.items[:at] if isinstance(item, Seen))
+            chain.mine(ping(12))
+            await follower.until(lambda: follower.at == 12)
+            assert {endpoint.state for endpoint in pool.endpoints} == {"ok"}
+
+
+async def test_heads_of_all_endpoints_are_asked_for_from_time_to_time_only(chain: FakeChain) -> None:
+    async with FakeNode(chain) as first, FakeNode(chain) as second:
+        settings = network_settings(first.http_url, second.http_url, start_block=0)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: any(isinstance(item, Seen) for item in follower.items))
+            before, asked = second.posts, first.posts
+            await follower.until(lambda: first.posts >= asked + 5)
+            assert second.posts <= before + 1
+
+
 async def test_a_round_number_of_logs_is_suspected_to_be_cut_off_S1() -> None:
     chain = FakeChain()
     chain.mine(*[ping(0)] * 60)

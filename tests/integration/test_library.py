@@ -339,6 +339,29 @@ def test_a_function_may_send_alerts_itself() -> None:
     assert names(heard) == [("firing", "Down"), ("firing", "Heard")]
 
 
+def test_a_coroutine_that_would_wait_for_itself_is_told_so() -> None:
+    refused: list[str] = []
+    with AlertManager.from_config({}) as alerts:
+
+        async def meddle(_: Notification) -> None:
+            for act in (
+                alerts.close,
+                lambda: alerts.reload({}),
+                lambda: alerts.register_receiver("x", refused.append),
+            ):
+                try:
+                    act()
+                except RuntimeError as error:
+                    refused.append(str(error))
+            await alerts.reload_async({})
+
+        alerts.register_receiver("me", meddle, group_wait="0s")
+        alerts.send_alert("critical", "payments", "Down")
+        until(lambda: alerts.get_alert_stats()["notifications"].get("delivered") == 1)
+    assert len(refused) == 3
+    assert all("asyncio.to_thread" in said for said in refused)
+
+
 def test_close_tells_what_waits_for_its_group() -> None:
     heard: list[Notification] = []
     alerts = AlertManager.from_config({})

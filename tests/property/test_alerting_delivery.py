@@ -137,7 +137,8 @@ def test_whoever_is_told_firing_is_told_resolved_and_in_this_order_s6(
         for receiver in ("ops", "pager"):
             heard = statuses[receiver, alert.labels["condition"], alert.starts_at]
             if alert.state == "resolved":
-                assert heard in ([], ["firing", "resolved"])
+                # of what came and went before its group was looked at only the end may be told
+                assert heard in ([], ["resolved"], ["firing", "resolved"])
             else:
                 assert heard == ["firing"]
 

@@ -414,7 +414,7 @@ SCENARIOS = (
         receivers={"hook": {}, "firing-only": {"send_resolved": False}},
     ),
     Scenario(
-        "a blip before the group is told: it is told to nobody, and the group keeps its ticks",
+        "a blip before the group is told: alone it is told to nobody, and the group keeps its ticks",
         _timing("1s", "2s", "4h", "alertname"),
         (
             Push(1.0, (_v("v1", 1), _a("other", 1))),
@@ -424,7 +424,7 @@ SCENARIOS = (
         (Want(2, (_a("other", 1),)), Want(4, (_v("v2", 2.5),))),
     ),
     Scenario(
-        "a blip between two ticks: it is told to nobody, also with what fires beside it",
+        "a blip between two ticks: its end is told beside what fires",
         _timing("1s", "2s", "4h", "alertname"),
         (
             Push(1.0, (_v("v1", 1),)),
@@ -433,7 +433,11 @@ SCENARIOS = (
             Push(4.5, (_v("v3", 4.5), _v("v4", 4.5))),
             Push(5.0, (_v("v4", 4.5, 5.0),)),
         ),
-        (Want(2, (_v("v1", 1),)), Want(6, (_v("v1", 1), _v("v3", 4.5)))),
+        (
+            Want(2, (_v("v1", 1),)),
+            Want(4, (_v("v1", 1), _v("v2", 2.5, 3.0))),
+            Want(6, (_v("v1", 1), _v("v3", 4.5), _v("v4", 4.5, 5.0))),
+        ),
     ),
     Scenario(
         "a blip in a group that has emptied: it is told to nobody, and ticks go on",

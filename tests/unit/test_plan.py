@@ -222,3 +222,67 @@ def _log(topics: Any, data: Any) -> RawLog:
         return bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else bytes(value)
 
     return RawLog(7, b"\x01" * 32, 5, 0, b"\x02" * 32, b"\x03" * 20, tuple(map(raw, topics)), raw(data))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("networks.ethereum.rpc", ["${UNSET}"]),
+        ("networks.ethereum.rpc", ["ftp://node"]),
+        ("networks.ethereum.reorg_window", -1),
+        ("networks.ethereum.chain_id", "1"),
+    ],
+)
+def test_what_is_wrong_with_a_network_is_not_told_of_the_flows_that_name_it(wrong: tuple[str, Any]) -> None:
+    named = [
+        (f"{OPENS}.on", "ethereum"),
+        (f"{OPENS}.destination", "optimism"),
+        (f"{STEP}.origin", "ethereum"),
+        (f"{STEP}.on", "optimism"),
+    ]
+    planned(*named)
+
+    assert [place for place in mistakes(*named, wrong) if not place.startswith(wrong[0])] == []
+
+
+def test_one_event_at_one_address_under_two_names_is_refused() -> None:
+    contract, flow = CONFIG["contracts"]["connext"], CONFIG["flows"]["connext"]
+    second = ("contracts.second", contract)
+
+    planned(second)
+    assert mistakes(second, ("flows.other", {**flow, "contract": "second"})) == {
+        "contracts.second.address": 'has the address of contract "connext" on ethereum, and both watch XCalled '
+        'name "connext" in the flows of both'
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "doubt"),
+    [
+        ([("flows.connext.key", ["network.chain_id", "transferId"])], "their keys differ"),
+        (
+            [("flows.connext.key", ["network.name", "transferId"]), (f"{STEP}.on", "optimism")],
+            "their keys differ",
+        ),
+        ([("networks.optimism.domain", 2**40)], "never names optimism"),
+    ],
+)
+def test_what_can_hardly_match_is_warned_of(changes: list[tuple[str, Any]], doubt: str) -> None:
+    assert planned().warnings == ()
+
+    assert any(doubt in warning for warning in planned(*changes).warnings)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [("flows.connext.key", ["network.chain_id", "transferId"]), (f"{STEP}.key", ["local", "transferId"])],
+        [("flows.connext.key", ["network.chain_id", "transferId"]), (f"{STEP}.on", "origin")],
+        [
+            ("flows.connext.key", ["network.bridge", "transferId"]),
+            *((f"networks.{name}.bridge", 1) for name in ("ethereum", "optimism", "idle")),
+        ],
+    ],
+)
+def test_what_can_match_is_not_warned_of(changes: list[tuple[str, Any]]) -> None:
+    assert planned(*changes).warnings == ()

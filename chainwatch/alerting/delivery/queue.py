@@ -310,14 +310,14 @@ class ReceiverQueue:
         if retry.is_hopeless(attempts, error.permanent, now - queued.queued_at, self._give_up_after):
             await self._raise_failing(f"notification {queued.id} was given up: {reason}", now)
             await self._settle(
-                lambda: self._database.write(lambda c: outbox.mark_dead(c, queued.id, reason, now))
+                lambda: self._database.write(lambda c: outbox.mark_dead(c, queued, reason, now))
             )
         else:
             own = held_until if self._breaker.is_open else now + retry.backoff(attempts, self._jitter())
             next_at = max(held_until, own)
 
             def note(connection: sa.Connection) -> None:
-                outbox.mark_failed(connection, queued.id, reason, next_at)
+                outbox.mark_failed(connection, queued, reason, next_at)
                 if held_until > now:
                     outbox.pause(connection, self.receiver, held_until)
 

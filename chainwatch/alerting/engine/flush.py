@@ -16,7 +16,7 @@ from chainwatch.alerting.policy import grouping, rate_limits
 from chainwatch.alerting.policy.grouping import Message
 from chainwatch.alerting.policy.muting import INHIBITED, Known, cooldown_of, held_back, in_quiet_hours
 from chainwatch.alerting.policy.routing import Route, group_key
-from chainwatch.store.alerting import alert_groups, history, holds, outbox, standing
+from chainwatch.store.alerting import alert_groups, alerts, history, holds, outbox, standing
 from chainwatch.store.alerting.alert_groups import Group, Member
 from chainwatch.store.alerting.history import Transition
 from chainwatch.store.alerting.holds import Held, Place, Stream, Window
@@ -78,7 +78,7 @@ class _Flush:
                 repeat=grouping.is_repeat_due(group, route.repeat_interval, self._now),
             )
         if unheard:
-            told = self._with_explained(group, unheard, told)
+            told = self._with_unheard(group, inside, unheard, told, sends_ends=sends_ends)
         self._enqueue(group, route, inside, told)
         self._plan_next(group, route, inside, told=told is not None, emptied=bool(unheard))
 
@@ -97,7 +97,7 @@ class _Flush:
         self._teller.join(connection, self._moving, now)
         holds.note_told(connection, self._told, now)
         if self._windows is not None:
-            holds.save_windows(connection, self._windows)
+            holds.save_windows(connection, self._windows, now - rate_limits.WINDOW)
         history.record(connection, self._happened)
 
     # --- holding back -------------------------------------------------------------------------------------
@@ -126,23 +126,48 @@ class _Flush:
             self._note(group, member, "released" if held is None else "held", held or before)
         return msgspec.structs.replace(member, held=held is not None, released=held is None)
 
-    def _with_explained(
-        self, group: Group, unheard: Sequence[Member], told: Message | None
+    def _with_unheard(
+        self,
+        group: Group,
+        inside: Sequence[Member],
+        unheard: Sequence[Member],
+        told: Message | None,
+        *,
+        sends_ends: bool,
     ) -> Message | None:
-        """What ended before it was told is told to nobody, unless with the end of what explained it."""
+        """``told`` with the ends of what was never told as firing: with that of what explained it, or beside others.
+
+        What ended while anything else held it back is told to nobody, nor what nobody saw while it fired.
+        """
         explained: list[int] = []
+        passed: list[Member] = []
         for member in unheard:
             place = (group.id, member.alert_id)
             held = self._verdicts.pop(place, None) or self._held_before.get(place)
             self._leaving.append(place)
-            is_explained = not member.held and held is not None and held.why == INHIBITED
-            if is_explained and told is not None and told.resolved:
+            if held is None and member.unseen_for is None:
+                passed.append(member)
+            elif held is None:
+                self._note(group, member, "not told", OVER_BEFORE)
+            elif not member.held and held.why == INHIBITED and told is not None and told.resolved:
                 explained.append(member.alert_id)
             else:
-                self._note(group, member, "not told", held or OVER_BEFORE)
-        if not explained or told is None:
-            return told
-        return msgspec.structs.replace(told, resolved=(*explained, *told.resolved))
+                self._note(group, member, "not told", held)
+        if explained and told is not None:
+            told = msgspec.structs.replace(told, resolved=(*explained, *told.resolved))
+        if sends_ends:
+            told = grouping.with_passed(told, inside, passed, lambda: self._said_ended(group))
+        for member in passed:
+            if told is None or member.alert_id not in told.resolved:
+                self._note(group, member, "not told", OVER_BEFORE)
+        return told
+
+    def _said_ended(self, group: Group) -> set[str]:
+        """The fingerprints of the alerts that the group's last message said had ended."""
+        last = outbox.newest(self._connection, group.receiver, group.key)
+        if last is None:
+            return set()
+        return {a.fingerprint for a in alerts.by_id(self._connection, last.payload.resolved).values()}
 
     def _note(self, group: Group, member: Member, kind: str, held: Held | None) -> None:
         cause, note = (held.why, held.detail) if held is not None else ("", "")
@@ -166,7 +191,7 @@ class _Flush:
         first = next(m for m in new.values() if m.severity == severity)
         stream = (group.receiver, severity, rate_limits.source_of(first.labels))
         if self._windows is None:
-            self._windows = holds.windows(self._connection)
+            self._windows = holds.windows(self._connection, self._now - rate_limits.WINDOW)
         window = rate_limits.take(self._windows.get(stream), limit, self._now)
         if window is not None:
             self._windows[stream] = window

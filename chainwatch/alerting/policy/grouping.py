@@ -1,15 +1,16 @@
 """When a group is told, and what: Alertmanager's group_wait, group_interval and repeat_interval, without its losses.
 
 A group is first looked at ``group_wait`` after its first alert, and then on ticks ``group_interval`` apart, each time
-with one message at most. Whoever was told that an alert fires is told that it has ended. What ended before a group's
-flush and was never told is not told any more. What nobody saw, as it began and ended while the process was down, is told
-if it lasted so long that it would have been told otherwise (S2).
+with one message at most. Whoever was told that an alert fires is told that it has ended. Of what ended before a group's
+flush and was never told, the end alone is told beside what else there is in the group, as Alertmanager does, and nothing
+where the group is empty. What nobody saw, as it began and ended while the process was down, is told if it lasted so long
+that it would have been told otherwise (S2).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 
 import msgspec
 
@@ -68,6 +69,27 @@ def message(members: Sequence[Member], *, send_resolved: bool, repeat: bool) -> 
         tuple(member.alert_id for member in ended),
         any(member.fingerprint in over for member in fires),
     )
+
+
+def with_passed(
+    told: Message | None,
+    members: Sequence[Member],
+    passed: Sequence[Member],
+    said_before: Callable[[], Container[str]],
+) -> Message | None:
+    """``told`` of a group's ``members`` with the ends of what ``passed`` unheard: with it, or beside what still fires.
+
+    Whose condition ``told`` is about or fires anyway is left out. ``said_before``: the fingerprints of what the group's
+    last message said had ended; when nothing else has ended since, there is nothing to tell.
+    """
+    present = [member for member in members if not member.held]
+    standing = tuple(m.alert_id for m in present if m.told and m.state == "firing")
+    known = {member.fingerprint for member in present}
+    ends = {member.fingerprint: member.alert_id for member in passed if member.fingerprint not in known}
+    if not ends or (told is None and (not standing or ends.keys() <= set(said_before()))):
+        return told
+    told = told or Message(standing)
+    return msgspec.structs.replace(told, resolved=(*told.resolved, *ends.values()))
 
 
 def digest(members: Sequence[Member], *, send_resolved: bool, empty: bool) -> Message | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
@@ -12,7 +13,7 @@ from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.providers.thread import Threads
 
 CALL_TIMEOUT = 60.0
-"""Seconds for a plain function to return."""
+"""Seconds for a function to return, and for what it returns to be awaited."""
 
 Call = Callable[[Notification], object] | Callable[[Notification], Awaitable[object]]
 
@@ -20,7 +21,8 @@ Call = Callable[[Notification], object] | Callable[[Notification], Awaitable[obj
 class CallProvider:
     """Calls ``call`` with each notification, one at a time; what it raises means "not taken", and it is called again.
 
-    A coroutine function runs on the event loop, a plain one in a thread.
+    A coroutine function runs on the event loop, a plain one in a thread; where that returns a coroutine, as a ``lambda``
+    around one does, it is awaited.
     """
 
     concurrency = 1
@@ -37,10 +39,21 @@ class CallProvider:
         """Return once the function has returned. Raises ``DeliveryError`` when it raises."""
         try:
             if self._is_async:
-                await self._call(notification)  # type: ignore[misc]  # looked at above
+                result = self._call(notification)
             else:
-                await self._threads.run(lambda: self._call(notification))
+                result = await self._threads.run(lambda: self._call(notification))
+            if inspect.isawaitable(result):
+                await self._awaited(result)
         except DeliveryError:
             raise
         except Exception as error:
             raise DeliveryError(f"the function raised {type(error).__name__}") from error
+
+    async def _awaited(self, result: Awaitable[object]) -> None:
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT) as waiting:
+                await result
+        except TimeoutError:
+            if not waiting.expired():
+                raise
+            raise DeliveryError(f"the function did not answer within {CALL_TIMEOUT:g} seconds") from None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import NoReturn, TypeVar
 
 from chainwatch.alerting.providers.base import DeliveryError
 
@@ -29,30 +30,34 @@ class Threads:
         if not self._slots.acquire(blocking=False):
             raise DeliveryError(f"{self._who} hangs: {STUCK_MAX} earlier messages are still under way")
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
+        future: asyncio.Future[Callable[[], T]] = loop.create_future()
 
-        def settle(result: T | None, error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(result)  # type: ignore[arg-type]  # None only where T is
+        def settle(outcome: Callable[[], T]) -> None:
+            if not future.done():
+                future.set_result(outcome)
 
         def work() -> None:
-            result, failure = None, None
             try:
-                result = call()
+                outcome = partial(_returned, call())
             except BaseException as error:  # noqa: BLE001 - handed to the one who waits
-                failure = error
+                outcome = partial(_raised, error)  # as no future takes a StopIteration
             finally:
                 self._slots.release()
             if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, result, failure)
+                loop.call_soon_threadsafe(settle, outcome)
 
         threading.Thread(target=work, name=f"chainwatch-{self._who}", daemon=True).start()
         try:
             async with asyncio.timeout(self._timeout):
-                return await future
+                outcome = await future
         except TimeoutError:
             raise DeliveryError(f"{self._who} did not answer within {self._timeout:g} seconds") from None
+        return outcome()
+
+
+def _returned(result: T) -> T:
+    return result
+
+
+def _raised(error: BaseException) -> NoReturn:
+    raise error

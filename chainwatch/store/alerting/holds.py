@@ -140,16 +140,17 @@ class Window(msgspec.Struct, frozen=True):
     sent: int
 
 
-def windows(connection: sa.Connection) -> dict[Stream, Window]:
-    """Every stream's latest window; there are as many as receivers, severities and sources."""
+def windows(connection: sa.Connection, since: float) -> dict[Stream, Window]:
+    """The windows of all streams that began after ``since``."""
+    query = sa.select(rate_windows).where(rate_windows.c.started_at > since)
     return {
-        (r.receiver, r.severity, r.source): Window(r.started_at, r.sent)
-        for r in connection.execute(sa.select(rate_windows))
+        (r.receiver, r.severity, r.source): Window(r.started_at, r.sent) for r in connection.execute(query)
     }
 
 
-def save_windows(connection: sa.Connection, changed: Mapping[Stream, Window]) -> None:
-    """Store windows."""
+def save_windows(connection: sa.Connection, changed: Mapping[Stream, Window], since: float) -> None:
+    """Store windows, and forget those that began at ``since`` or before: sources may have any names."""
+    connection.execute(sa.delete(rate_windows).where(rate_windows.c.started_at <= since))
     rows = [(*stream, one.started_at, one.sent) for stream, one in changed.items()]
     bulk.upsert(connection, rate_windows, ("receiver", "severity", "source", "started_at", "sent"), rows)
 

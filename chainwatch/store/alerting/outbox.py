@@ -153,6 +153,13 @@ def get(connection: sa.Connection, notification_id: int) -> Queued | None:
     return None if row is None else _queued(row)
 
 
+def newest(connection: sa.Connection, receiver: str, key: str) -> Queued | None:
+    """The notification of ``receiver`` and group ``key`` that was queued last, as far as it is kept."""
+    query = sa.select(notifications).where(notifications.c.receiver == receiver, notifications.c.key == key)
+    row = connection.execute(query.order_by(notifications.c.id.desc()).limit(1)).first()
+    return None if row is None else _queued(row)
+
+
 def mark_delivered(connection: sa.Connection, delivered: Sequence[tuple[int, float]]) -> None:
     """The receiver has taken these, as (notification id, when), unless a person has taken them out of the queue.
 
@@ -170,11 +177,11 @@ def mark_delivered(connection: sa.Connection, delivered: Sequence[tuple[int, flo
     )
 
 
-def mark_failed(connection: sa.Connection, notification_id: int, error: str, next_attempt_at: float) -> None:
+def mark_failed(connection: sa.Connection, tried: Queued, error: str, next_attempt_at: float) -> None:
     """It was not taken and will be tried again."""
     _settle(
         connection,
-        notification_id,
+        tried,
         attempts=notifications.c.attempts + 1,
         next_attempt_at=next_attempt_at,
         last_error=error,
@@ -212,11 +219,11 @@ def next_attempts(connection: sa.Connection, queued: Sequence[Queued]) -> dict[i
     }
 
 
-def mark_dead(connection: sa.Connection, notification_id: int, error: str, now: float) -> None:
+def mark_dead(connection: sa.Connection, tried: Queued, error: str, now: float) -> None:
     """It was not taken and will not be tried again, unless a person says so."""
     _settle(
         connection,
-        notification_id,
+        tried,
         status="dead",
         attempts=notifications.c.attempts + 1,
         finished_at=now,
@@ -329,11 +336,10 @@ def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
     return connection.execute(sa.delete(notifications).where(notifications.c.id.in_(doomed))).rowcount
 
 
-def _settle(connection: sa.Connection, notification_id: int, **values: Any) -> None:
-    """Change a notification unless a person has taken it out of the queue meanwhile."""
-    connection.execute(
-        sa.update(notifications).where(notifications.c.id == notification_id, PENDING).values(**values)
-    )
+def _settle(connection: sa.Connection, tried: Queued, **values: Any) -> None:
+    """Change a notification unless a person has taken it out of the queue meanwhile, or has it tried anew."""
+    as_tried = (notifications.c.id == tried.id, notifications.c.queued_at == tried.queued_at, PENDING)
+    connection.execute(sa.update(notifications).where(*as_tried).values(**values))
 
 
 def _receivers(connection: sa.Connection, ids: Sequence[int]) -> list[str]:

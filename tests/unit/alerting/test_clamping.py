@@ -55,7 +55,7 @@ def test_an_attempt_in_an_hour_is_made_within_a_minute(connection: sa.Connection
     manager = _manager()
     manager.apply(connection, [fires()], WRONG)
     (queued,) = outbox.list_notifications(connection)
-    outbox.mark_failed(connection, queued.id, "down", WRONG + 10)
+    outbox.mark_failed(connection, queued, "down", WRONG + 10)
     manager.reroute(connection, NOW)
     (queued,) = outbox.list_notifications(connection)
     assert queued.next_attempt_at <= NOW + 60

@@ -108,7 +108,7 @@ def test_what_is_folded_has_the_time_of_the_newest_to_be_delivered(database_url:
         for moment, payload in ((0, ((1,), ())), (90, ((), (1,)))):
             outbox.enqueue(connection, [("ops", "g", outbox.Payload({}, *payload))], T0 + moment)
         (head,) = outbox.claim(connection, "ops", T0, 10).found
-        outbox.mark_failed(connection, head.id, "down", T0 + 1)
+        outbox.mark_failed(connection, head, "down", T0 + 1)
         folding.fold(connection, "ops", ["g"])
         (whole,) = outbox.list_notifications(connection)
     database.close()

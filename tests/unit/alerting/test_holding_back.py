@@ -24,6 +24,7 @@ from chainwatch.store.alerting import (
     silences,
 )
 from chainwatch.store.alerting.acknowledgements import Acknowledgement
+from chainwatch.store.alerting.alert_tables import rate_windows
 from chainwatch.store.alerting.history import Transition
 from chainwatch.store.alerting.silences import Silence
 from tests.unit.alerting.helpers import T0, ends, fires, route, told
@@ -514,6 +515,17 @@ def test_within_its_cooldown_a_condition_is_recorded_and_not_told_again(connecti
     m.flush(connection, NOW + 620)
     assert len(alerts.list_alerts(connection)) == 3
     assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")], [("firing", "0x01")]]
+
+
+def test_rate_limits_keep_no_more_sources_than_there_were_in_the_last_minute_s10(
+    connection: sa.Connection,
+) -> None:
+    m = manager(route(group_by=["..."]), receiver={"rate_limit": {"P1": 2}})
+    for n in range(5):
+        m.apply(connection, [fires(f"{n}", flow=f"f{n}")], NOW + 40 * n)
+    assert len(told(connection)) == 5
+    sources = connection.execute(sa.select(rate_windows.c.source)).scalars()
+    assert sorted(sources) == ["f3", "f4"]
 
 
 def test_what_is_over_the_rate_limit_comes_as_one_summary_and_its_ends_too(connection: sa.Connection) -> None:

@@ -126,7 +126,7 @@ class _Player:
                 if is_down:
                     breaker.failed(now)
                     wait = retry.backoff(queued.attempts + 1, 0.5)
-                    outbox.mark_failed(connection, queued.id, "down", now + wait)
+                    outbox.mark_failed(connection, queued, "down", now + wait)
                     continue
                 breaker.succeeded()
                 outbox.mark_delivered(connection, [(queued.id, now)])

@@ -11,7 +11,7 @@ import pytest
 from chainwatch.checker import transfer as transfers
 from chainwatch.checker.flow import FAILED_CHECKS, Flow
 from chainwatch.checker.transfer import REORG, SEARCH, World, resolved_by_hand, settle
-from chainwatch.model import Event, Signal, Transfer
+from chainwatch.model import EXCLUDED, Event, Signal, Transfer
 from tests.support.flows import event, flow
 from tests.unit.checker.test_transfer import (
     UNSEARCHABLE,
@@ -216,10 +216,70 @@ def test_a_dispute_that_a_reorg_takes_back_is_none() -> None:
     assert settle(flow(), undone, ALL_SEEN, 5000, REORG).transfer.status == "complete"
 
 
-def test_a_transfer_without_events_keeps_nothing_that_was_resolved() -> None:
+def test_what_was_resolved_stays_so_when_a_reorg_takes_the_only_event_and_gives_it_back() -> None:
     orphan = judged(flow(), [FILLED], ALL_SEEN)
     resolved = by_hand(orphan.transfer, *orphan.signals)
 
     gone = settle(flow(), transfers.without_blocks_above(resolved, "beta", 0), ALL_SEEN, 5000, REORG)
+    back = judged(flow(), [FILLED], ALL_SEEN, gone.transfer)
 
-    assert (gone.transfer.occurrences, gone.transfer.raised, gone.signals) == ((), {}, [])
+    assert (gone.transfer.status, gone.signals) == (EXCLUDED, [])
+    assert (back.transfer.status, back.signals) == ("resolved", [])
+
+
+def test_what_was_resolved_stays_so_when_a_reorg_takes_some_of_it() -> None:
+    thrice = [SENT, FILLED, event("beta", "Filled", 1011), event("beta", "Filled", 1012), SETTLED]
+    settled = judged(flow(), thrice, ALL_SEEN)
+    resolved = by_hand(settled.transfer, *settled.signals)
+
+    fewer = settle(flow(), transfers.without_events_at(resolved, {("beta", 1012, 0)}), ALL_SEEN, 5000, REORG)
+    again = judged(flow(), thrice, ALL_SEEN, fewer.transfer)
+
+    assert (fewer.transfer.status, fewer.signals) == ("resolved", [])
+    assert (again.transfer.status, again.signals) == ("resolved", [])
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        ([FILLED], [event("beta", "Filled", 1011)]),
+        (
+            [SENT, event("beta", "Filled", 1010, amount=1), SETTLED],
+            [event("beta", "Filled", 1011, amount=1)],
+        ),
+    ],
+    ids=["unfunded", "of another amount"],
+)
+def test_another_wrong_payout_is_told_after_one_was_resolved_where_steps_may_repeat(
+    first: list[Event], more: list[Event]
+) -> None:
+    compiled = flow(repeat="allow", fill={"assert": "amount == opening.amount"})
+    settled = judged(compiled, first, ALL_SEEN)
+    resolved = by_hand(settled.transfer, *settled.signals)
+    assert resolved.status == "resolved"
+
+    twice = judged(compiled, more, ALL_SEEN, resolved)
+
+    assert names(twice) == names(settled)
+    assert twice.transfer.status == settled.transfer.status
+
+
+def test_what_was_resolved_stays_so_when_the_configuration_names_another_origin() -> None:
+    orphan = judged(flow(), [FILLED], ALL_SEEN)
+    resolved = by_hand(orphan.transfer, *orphan.signals)
+    compiled = flow(fill={"origin": None})
+
+    again = judged(compiled, [FILLED], ALL_SEEN, resolved)
+
+    assert (again.transfer.status, again.signals) == ("resolved", [])
+
+
+def test_a_step_that_comes_after_its_alert_was_resolved_tells_nothing_and_nothing_begins_anew() -> None:
+    overdue = judged(flow(), [SENT, SETTLED], world(1100, 1100))
+    resolved = by_hand(overdue.transfer, *overdue.signals)
+
+    late = judged(flow(), [event("beta", "Filled", 1090)], ALL_SEEN, resolved)
+    gone = settle(flow(), transfers.without_blocks_above(late.transfer, "beta", 1080), ALL_SEEN, 5000, REORG)
+
+    assert (names(overdue), late.signals, gone.signals) == (["TransferOverdue"], [], [])
+    assert late.transfer.status == "complete"

@@ -258,7 +258,7 @@ def test_statistics_count_times_noise_deliveries_and_the_window_before(
         manager.apply(connection, [signal("0x03", "P2", ends_at=T0 + 300, reason="late")], T0 + 300)
         sent = outbox.list_notifications(connection, receiver="ops")
         outbox.mark_delivered(connection, [(sent[-2].id, sent[-2].created_at + 2.0)])
-        outbox.mark_dead(connection, sent[-3].id, "refused", T0 + 500)
+        outbox.mark_dead(connection, sent[-3], "refused", T0 + 500)
     with database.reading() as connection:
         assert len(alerts.list_alerts(connection)) == 4
     view = shell.json("stats", "--since", str(T0 - 3600), "--until", str(T0 + 3600))

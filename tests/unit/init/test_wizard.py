@@ -10,20 +10,11 @@ from typing import TypeVar
 
 import pytest
 
+from chainwatch.init.answers import CHOICES, OWN, Answers, InitError, Network, Receiver
 from chainwatch.init.presets import PRESETS, abi_text
-from chainwatch.init.wizard import (
-    CHOICES,
-    OWN,
-    Answers,
-    Given,
-    InitError,
-    Network,
-    Prompt,
-    Receiver,
-    ask,
-    create,
-    write_config,
-)
+from chainwatch.init.questions import Given, Prompt, ask
+from chainwatch.init.text import write_config
+from chainwatch.init.wizard import create
 from chainwatch.plan import Plan, load_plan
 from chainwatch.support.keccak import checksum_address
 
@@ -217,7 +208,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_the_repository_and_the_package_hold_the_same_abis() -> None:
-    inside = {path.name: path.read_bytes() for path in (ROOT / "chainwatch" / "presets").glob("*.json")}
+    inside = {
+        path.name: path.read_bytes() for path in (ROOT / "chainwatch" / "init" / "presets").glob("*.json")
+    }
     outside = {path.name: path.read_bytes() for path in (ROOT / "abi").glob("*.json")}
     assert inside == outside
     assert {f"{name}.json" for preset in PRESETS.values() for name in preset.abis} == set(inside)

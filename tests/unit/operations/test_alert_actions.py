@@ -11,8 +11,7 @@ import pytest
 from chainwatch.checker.flow import Flow
 from chainwatch.config import read_dict
 from chainwatch.model import AbiEvent, AbiParam, Event
-from chainwatch.operations import alert_actions
-from chainwatch.operations import queries as looking
+from chainwatch.operations import alert_actions, queries
 from chainwatch.operations.queries import Look
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import make_plan
@@ -55,12 +54,12 @@ def firing(look: Look) -> list[tuple[int, str]]:
 
 
 def counts(look: Look) -> dict[str, int]:
-    return {name: count for name, count in looking.status(look)["transfers"].items() if count}
+    return {name: count for name, count in queries.status(look)["transfers"].items() if count}
 
 
 def listed(look: Look, status: str) -> list[str]:
     nothing = dict.fromkeys(("flow", "key", "origin", "destination", "since", "until"))
-    return [t["key"] for t in looking.transfers(look, 10, statuses=[status], **nothing)]
+    return [t["key"] for t in queries.transfers(look, 10, statuses=[status], **nothing)]
 
 
 def test_what_was_resolved_by_hand_does_not_fire_again_when_its_transfer_is_judged_again(look: Look) -> None:
@@ -122,3 +121,40 @@ def test_what_was_resolved_stays_so_where_alerts_cut_a_long_assertion_short(look
     assert counts(look) == {"resolved": 1}
     judge_again(look, compiled)
     assert firing(look) == []
+
+
+def test_what_was_resolved_stays_so_when_its_block_is_replaced_by_one_without_it_for_a_while(
+    look: Look,
+) -> None:
+    payout = event("beta", "Filled", 1010)
+    read(look, flow(), 2000, payout)
+    alert_actions.resolve(look, [number for number, _ in firing(look)], "ann", "")
+    pipeline = Pipeline([flow()], NETWORKS, decode, look.manager)
+
+    for again in (
+        batch("beta", 1015, ancestor=1000, first=1001),
+        batch("beta", 2010, later(payout), first=1016),
+    ):
+        with look.database.transaction() as connection:
+            pipeline.process(connection, [again], NOW)
+
+    assert (firing(look), counts(look), listed(look, "resolved")) == ([], {"resolved": 1}, ["7"])
+
+
+def later(made: Event) -> Event:
+    """The same transaction in a later block."""
+    return made._replace(log=made.log._replace(block_number=1020, timestamp=1020))
+
+
+def test_a_late_step_tells_nothing_more_of_what_was_resolved(look: Look) -> None:
+    read(look, flow(), 1500, event("alpha", "Sent", 1000), event("beta", "Settled", 1030))
+    [(number, name)] = firing(look)
+    alert_actions.resolve(look, [number], "ann", "they were called")
+    with look.database.reading() as connection:
+        before = alerts.by_id(connection, [number, number + 1])
+
+    read(look, flow(), 2000, event("beta", "Filled", 1600))
+
+    with look.database.reading() as connection:
+        assert (name, alerts.by_id(connection, [number, number + 1])) == ("TransferOverdue", before)
+    assert counts(look) == {"complete": 1}

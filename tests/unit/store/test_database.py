@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,20 @@ def test_readers_do_not_wait_for_a_transaction_that_writes(database: Database) -
         writer.execute(put(1))
         with database.reading() as reader:
             assert numbers(reader) == []
+
+
+async def test_readers_do_not_wait_for_what_else_is_done_in_threads_s8(database: Database) -> None:
+    others = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(others)
+    over = threading.Event()
+    hanging = asyncio.create_task(asyncio.to_thread(over.wait))
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            assert await all_numbers(database) == []
+    finally:
+        over.set()
+        await hanging
 
 
 def test_a_reader_cannot_write(database: Database) -> None:

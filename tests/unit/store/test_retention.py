@@ -129,7 +129,7 @@ def notify(connection: sa.Connection, status: str, count: int = 1, at: float = 1
         if status == "delivered":
             outbox.mark_delivered(connection, [(queued.id, at)])
         elif status == "dead":
-            outbox.mark_dead(connection, queued.id, "gone", at)
+            outbox.mark_dead(connection, queued, "gone", at)
         elif status == "dropped":
             outbox.drop(connection, at, ids=[queued.id])
 

@@ -588,5 +588,6 @@ async def test_what_is_shown_as_the_next_attempt_is_when_the_next_is_made(
     bench.clock.advance(0.6)
     await eventually(lambda: len(bench.provider.attempts) > made)
     await bench.until(lambda: len(bench.provider.taken) == 3)
+    await eventually(bench.all_is_noted)
     with bench.database.reading() as connection:
         assert connection.execute(sa.select(receiver_pauses)).all() == []

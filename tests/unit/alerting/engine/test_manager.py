@@ -81,16 +81,59 @@ def test_an_alert_that_ends_before_its_group_is_told_is_told_to_nobody(connectio
     assert [(one.cause, one.receiver) for one in said] == [("over before its group was looked at", "ops")]
 
 
-def test_an_alert_that_comes_and_goes_between_two_ticks_is_told_to_nobody(connection: sa.Connection) -> None:
+def test_of_an_alert_that_comes_and_goes_beside_others_the_end_is_told_as_alertmanager_does(
+    connection: sa.Connection,
+) -> None:
     manager = _manager(route(group_interval="15s"))
     manager.apply(connection, [fires("a")], NOW)
     manager.apply(connection, [fires("b")], NOW + 1)
     manager.apply(connection, [ends("b")], NOW + 2)
     manager.flush(connection, NOW + 15)
-    assert told(connection) == [[("firing", "a")]]
-    manager.apply(connection, [fires("c")], NOW + 16)
+    assert told(connection)[1:] == [[("firing", "a"), ("resolved", "b")]]
+    manager.apply(connection, [fires("b", at=T0 + 16)], NOW + 16)
+    manager.apply(connection, [ends("b", at=T0 + 16, until=T0 + 17)], NOW + 17)
     manager.flush(connection, NOW + 30)
-    assert told(connection)[1:] == [[("firing", "c"), ("firing", "a")]]
+    assert len(told(connection)) == 2, "what comes and goes again is no news"
+    manager.apply(connection, [fires("c")], NOW + 31)
+    manager.flush(connection, NOW + 45)
+    assert told(connection)[2:] == [[("firing", "c"), ("firing", "a")]]
+
+
+def test_of_an_alert_that_comes_and_goes_within_the_group_wait_the_end_is_told_beside_others(
+    connection: sa.Connection,
+) -> None:
+    manager = _manager(route(group_wait="5s"))
+    manager.apply(connection, [fires("a"), fires("b")], NOW)
+    manager.apply(connection, [ends("b")], NOW + 1)
+    manager.flush(connection, NOW + 5)
+    assert told(connection) == [[("firing", "a"), ("resolved", "b")]]
+
+
+def test_of_what_comes_and_goes_alone_or_fires_again_nothing_is_told(connection: sa.Connection) -> None:
+    manager = _manager(route(group_interval="15s"), route("pager"), ops=True, pager=True)
+    manager.apply(connection, [fires("a")], NOW)
+    manager.apply(connection, [ends("a")], NOW + 1)
+    manager.flush(connection, NOW + 15)
+    manager.apply(connection, [fires("b", at=T0 + 16)], NOW + 16)
+    manager.apply(connection, [ends("b", at=T0 + 16, until=T0 + 17)], NOW + 17)
+    manager.flush(connection, NOW + 30)
+    assert told(connection)[1:] == [[("resolved", "a")]]
+    manager.apply(connection, [fires("c", at=T0 + 31)], NOW + 31)
+    manager.apply(connection, [ends("c", at=T0 + 31, until=T0 + 32)], NOW + 32)
+    manager.apply(connection, [fires("c", at=T0 + 33)], NOW + 33)
+    manager.flush(connection, NOW + 60)
+    assert told(connection)[2:] == [[("firing", "c")]]
+
+
+def test_a_receiver_that_hears_of_no_ends_hears_nothing_of_what_comes_and_goes(
+    connection: sa.Connection,
+) -> None:
+    manager = _manager(route(group_interval="15s"), ops=False)
+    manager.apply(connection, [fires("a")], NOW)
+    manager.apply(connection, [fires("b")], NOW + 1)
+    manager.apply(connection, [ends("b")], NOW + 2)
+    manager.flush(connection, NOW + 15)
+    assert told(connection) == [[("firing", "a")]]
 
 
 def test_a_group_that_fires_again_soon_keeps_its_ticks(connection: sa.Connection) -> None:

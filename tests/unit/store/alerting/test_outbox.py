@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.store.alerting import outbox
-from chainwatch.store.alerting.outbox import Depth, Payload
+from chainwatch.store.alerting.outbox import Depth, Payload, Queued
 from tests.support.storing import transaction_on
 
 NOW = 1000.5
@@ -24,6 +24,12 @@ def _enqueue(connection: sa.Connection, *places: str, now: float = NOW) -> list[
     outbox.enqueue(connection, messages, now)  # type: ignore[arg-type]  # receiver, key and payload
     queued = outbox.list_notifications(connection, limit=len(places))
     return [q.id for q in reversed(queued)]
+
+
+def _one(connection: sa.Connection, notification_id: int) -> Queued:
+    queued = outbox.get(connection, notification_id)
+    assert queued is not None
+    return queued
 
 
 def _claimed(connection: sa.Connection, *busy: str, now: float = NOW, limit: int = 10) -> list[int]:
@@ -56,7 +62,7 @@ def test_the_oldest_of_each_key_is_claimed_s6(connection: sa.Connection) -> None
 
 def test_a_failed_one_keeps_its_place_and_holds_back_those_behind_it_s6(connection: sa.Connection) -> None:
     a1, _a2 = _enqueue(connection, "ops/a", "ops/a")
-    outbox.mark_failed(connection, a1, "503", NOW + 4)
+    outbox.mark_failed(connection, _one(connection, a1), "503", NOW + 4)
     assert outbox.claim(connection, "ops", NOW, 10).next_ready == NOW + 4
     assert _claimed(connection, now=NOW + 4) == [a1]
     queued = outbox.get(connection, a1)
@@ -66,7 +72,7 @@ def test_a_failed_one_keeps_its_place_and_holds_back_those_behind_it_s6(connecti
 
 def test_a_dead_one_is_kept_and_makes_way(connection: sa.Connection) -> None:
     a1, a2 = _enqueue(connection, "ops/a", "ops/a")
-    outbox.mark_dead(connection, a1, "404", NOW)
+    outbox.mark_dead(connection, _one(connection, a1), "404", NOW)
     assert _claimed(connection) == [a2]
     (dead,) = outbox.list_notifications(connection, status="dead")
     assert (dead.id, dead.last_error, dead.finished_at) == (a1, "404", NOW)
@@ -86,13 +92,24 @@ def test_what_a_person_took_out_stays_out_whatever_its_delivery_came_to(connecti
 
 def test_retrying_gives_a_new_budget(connection: sa.Connection) -> None:
     a1, b1 = _enqueue(connection, "ops/a", "ops/b")
-    outbox.mark_dead(connection, a1, "404", NOW)
-    outbox.mark_failed(connection, b1, "503", NOW + 300)
+    outbox.mark_dead(connection, _one(connection, a1), "404", NOW)
+    outbox.mark_failed(connection, _one(connection, b1), "503", NOW + 300)
     assert outbox.retry(connection, NOW + 9, receiver="ops") == 2
     assert _claimed(connection, now=NOW + 9) == [a1, b1]
     queued = outbox.get(connection, a1)
     assert queued is not None
     assert (queued.attempts, queued.queued_at, queued.finished_at) == (0, NOW + 9, None)
+
+
+def test_a_try_that_began_before_a_person_asked_for_another_takes_nothing_of_the_new_budget(
+    connection: sa.Connection,
+) -> None:
+    failing, hopeless = (_one(connection, one) for one in _enqueue(connection, "ops/a", "ops/b"))
+    assert outbox.retry(connection, NOW + 9, receiver="ops") == 2
+    outbox.mark_failed(connection, failing, "503", NOW + 300)
+    outbox.mark_dead(connection, hopeless, "404", NOW + 10)
+    assert _claimed(connection, now=NOW + 10) == [failing.id, hopeless.id]
+    assert [_one(connection, tried.id).attempts for tried in (failing, hopeless)] == [0, 0]
 
 
 def test_delivered_ones_are_neither_retried_nor_dropped(connection: sa.Connection) -> None:
@@ -137,7 +154,7 @@ def test_old_delivered_and_dropped_ones_are_forgotten_in_steps_and_dead_ones_nev
     delivered, dropped, dead, _pending, fresh = _enqueue(connection, *[f"ops/{key}" for key in "abcde"])
     outbox.mark_delivered(connection, [(delivered, NOW)])
     outbox.drop(connection, NOW, ids=[dropped])
-    outbox.mark_dead(connection, dead, "404", NOW)
+    outbox.mark_dead(connection, _one(connection, dead), "404", NOW)
     outbox.mark_delivered(connection, [(fresh, NOW + 50)])
     assert outbox.prune(connection, before=NOW + 10, limit=1) == 1
     assert outbox.prune(connection, before=NOW + 10) == 1

@@ -1,0 +1,60 @@
+"""Functions as receivers: whatever they do, their message is taken, or not taken and tried again."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import aiohttp
+import pytest
+
+from chainwatch.alerting.delivery.notification import Notification
+from chainwatch.alerting.providers import call
+from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.call import CallProvider
+from chainwatch.support.supervise import failure_of
+from tests.unit.alerting.helpers import notification
+
+
+async def _deliver(function: Callable[[Notification], object]) -> BaseException | None:
+    provider = CallProvider(function)
+    async with aiohttp.ClientSession() as session, asyncio.timeout(5):
+        return await failure_of(partial(provider.deliver, notification(), session))
+
+
+async def test_what_a_plain_function_returns_is_awaited() -> None:
+    told: list[Notification] = []
+
+    async def tell(one: Notification) -> None:
+        await asyncio.sleep(0)
+        told.append(one)
+
+    for function in (tell, partial(tell), lambda one: tell(one)):
+        assert await _deliver(function) is None
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError(), StopIteration(), StopAsyncIteration(), SystemExit(1), TimeoutError()], ids=repr
+)
+async def test_whatever_a_function_raises_its_message_is_not_taken(error: BaseException) -> None:
+    def plain(_: Notification) -> None:
+        raise error
+
+    async def coroutine(_: Notification) -> None:
+        raise error
+
+    for function in (plain, coroutine, lambda one: coroutine(one)):
+        assert await _deliver(function) is not None
+
+
+async def test_a_coroutine_that_hangs_holds_up_its_message_for_a_time_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(call, "CALL_TIMEOUT", 0.02)
+
+    async def hang(_: Notification) -> None:
+        await asyncio.Event().wait()
+
+    error = await _deliver(hang)
+    assert isinstance(error, DeliveryError)
+    assert "0.02 seconds" in str(error)
