@@ -365,6 +365,8 @@ def test_init_asks_again_after_an_answer_that_it_cannot_use(
         ["alerts", "--config", "FILE", "list", "--json"],
         ["alerts", "list", "--config", "FILE", "--json"],
         ["alerts", "--json", "list", "--config", "FILE"],
+        *([group, "--json", "list", "--config", "FILE"] for group in ("silences", "queue", "cooldowns")),
+        ["oncall", "--json", "override", "list", "--config", "FILE"],
         ["--json", "oncall", "override", "list", "--config", "FILE"],
         ["oncall", "override", "--json", "list", "--config", "FILE"],
         ["report", "latency", "--json", "--config", "FILE"],
