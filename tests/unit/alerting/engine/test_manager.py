@@ -146,6 +146,18 @@ def test_a_group_that_fires_again_soon_keeps_its_ticks(connection: sa.Connection
     assert told(connection) == [[("firing", "0x01")]]
 
 
+@pytest.mark.parametrize("sends_ends", [True, False])
+def test_a_group_keeps_its_ticks_whether_its_receiver_hears_of_ends_or_not(
+    connection: sa.Connection, sends_ends: bool
+) -> None:
+    manager = _manager(route(group_wait="1s", group_interval="10s"), ops=sends_ends)
+    manager.apply(connection, [fires("a")], NOW)
+    manager.flush(connection, NOW + 1)
+    manager.apply(connection, [ends("a")], NOW + 2)
+    manager.flush(connection, NOW + 11)
+    assert manager.apply(connection, [fires("b", at=T0 + 13)], NOW + 13) == NOW + 21
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 def test_an_alert_that_came_and_went_unseen_is_told_if_it_would_have_been_s2(
     connection: sa.Connection, at_once: bool
