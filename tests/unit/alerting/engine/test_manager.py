@@ -311,6 +311,25 @@ def test_repeats_come_on_the_first_tick_after_their_time_however_short(
     assert len(told(connection)) == 5
 
 
+def test_a_receiver_that_a_route_names_no_more_hears_of_the_end_of_what_it_was_told_and_of_nothing_else(
+    connection: sa.Connection,
+) -> None:
+    settings = {"group_wait": "5s", "group_interval": "10s", "repeat_interval": "60s"}
+    first = _manager(route("ops", "pager", **settings), ops=True, pager=True)
+    first.apply(connection, [fires("a")], NOW)
+    first.flush(connection, NOW + 5)
+    first.apply(connection, [fires("b"), fires("c", name="Other")], NOW + 6)
+    changed = _manager(route("ops", **settings), ops=True, pager=True)
+    changed.reroute(connection, NOW + 7, reloaded=True)
+    for second in range(8, 400):
+        changed.flush(connection, NOW + second)
+    assert told(connection, "pager") == [[("firing", "a")]]
+    assert len(told(connection, "ops")) > 5
+    changed.apply(connection, [ends("a"), ends("b")], NOW + 400)
+    changed.flush(connection, NOW + 1000)
+    assert told(connection, "pager") == [[("firing", "a")], [("resolved", "a")]]
+
+
 def test_a_route_that_is_gone_repeats_nothing(connection: sa.Connection) -> None:
     _manager(route(match={"severity": "P1"}, repeat_interval="60s")).apply(connection, [fires()], NOW)
     _manager(route("new")).flush(connection, NOW + 100_000)
