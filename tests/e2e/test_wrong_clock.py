@@ -1,6 +1,5 @@
 """A host's clock that is wrong, or jumps: nothing is called late for it, no delivery waits for it, and it is told."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
