@@ -175,6 +175,11 @@ class Member:
         return self._paced.hangs_since is not None
 
     @property
+    def is_slowed(self) -> bool:
+        """Whether it has said of late that it is asked too often: what it is asked waits for its turn."""
+        return self._paced.is_slowed
+
+    @property
     def until_late(self) -> float:
         """Seconds until what it is being asked takes longer than usual; 0 when it does."""
         return self._paced.until_late

@@ -7,6 +7,7 @@ headers of the chain alone: each block is the child of the one before, its logs 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
@@ -18,7 +19,9 @@ from chainwatch.chain.errors import (
     DeepReorg,
     Disputed,
     NotThere,
+    RateLimited,
     RpcError,
+    TransportError,
     Unavailable,
     WrongChain,
 )
@@ -68,7 +71,13 @@ RACES = 3
 """Blocks not found in a row that are no news: a node may tell of a block before all of it can be read."""
 
 SILENT_TWICE = 2
-"""Heads found by polling alone, one after the other, until the subscription counts as dead."""
+MOST_SILENT = 64
+"""Heads found by polling alone, one after the other, until the subscription counts as dead; twice as many each time that a
+new one is silent too, and at most."""
+
+VAIN_PAUSE = 0.05
+LONGEST_VAIN_PAUSE = 1.0
+"""Seconds between two looks when the first was at news of nothing; doubling as long as there are such."""
 
 
 class Observer:
@@ -114,7 +123,11 @@ class Observer:
         """When all endpoints were last asked for their heads."""
         self._failures = 0
         self._silent = 0
-        self._told = True
+        self._silence_borne = SILENT_TWICE
+        self._heard = pool.heard
+        """What the WebSockets had told when the newest head was found."""
+        self._vain = 0
+        """Looks in a row at news, since the newest head was found."""
         self._last_error: str | None = None
         self._disputed: str | None = None
         self._failing_since: float | None = None
@@ -196,8 +209,10 @@ class Observer:
         self._note_outage(answered_at)
         self._note_head(head, asked)
         target = head.number - self._network.confirmations
-        if self._next is None:
-            self._next = await self._first(head, max(target, 0))
+        if self._last is None and self._network.start_block is None:
+            first = await self._first(head, max(target, 0))
+            # as long as nothing could be read, a head told before may be of blocks that are not there
+            self._next = first if self._next is None else min(first, self._next)
         if await is_replaced(self._pool, self._window, self._last, head, target):
             replacement = await self._replacement(head, target)
             if replacement is not None:
@@ -223,13 +238,24 @@ class Observer:
             return newest
         try:
             return min(newest, max(0, await block_at(self._pool, since) - 1))
-        except NotThere as error:
+        except (TransportError, RateLimited, Unavailable):
+            raise  # it may be back in a moment
+        except RpcError as error:
             self._log.trouble(self._clock(), "begins at the head: earlier blocks are not to be had", error)
             return newest
 
     async def _newest(self) -> Header:
-        """The head of the first endpoint that is not behind; when all are, of the one that is least."""
+        """The head of the first endpoint that is not behind; when all are, of the one that is least.
+
+        When blocks were not to be had, the lowest that is new, if any is: others may be told of that are not there.
+        """
         timeout = min(self._network.request_timeout, HEAD_TIMEOUT)
+        if self._failures:
+            read_up_to = -1 if self._last is None else self._last.number
+            told = await self._pool.every(lambda endpoint: endpoint.head(timeout))
+            fitting = [head for head in told if head.number >= read_up_to]
+            if fitting:
+                return min(fitting, key=lambda head: (head.number == read_up_to, head.number))
         heads: list[Header] = []
 
         async def read(endpoint: Endpoint) -> Header:
@@ -265,6 +291,8 @@ class Observer:
         assert self._next is not None
         far = target - self._network.reorg_window
         if self._next <= far:
+            # a long range is read with patience: not for a head of blocks that are not there
+            await self._pool.ask(lambda endpoint: endpoint.headers([far]))
             first_ever = self._last is None
             async for batch in read_range(self._pool, self._watch, self._next, far, first_ever=first_ever):
                 yield self._taken(batch)
@@ -335,27 +363,35 @@ class Observer:
     @property
     def _idle(self) -> float:
         idle = self._network.poll_interval
-        if self._pool.woken:
+        if self._pool.woken and self._silence_borne == SILENT_TWICE:
             idle = min(max(idle, IDLE_POLL), LONGEST_IDLE_POLL)
         return min(idle, self._network.blind_after / LOOKS_BEFORE_BLIND)
 
     async def _wait(self, seconds: float) -> None:
-        try:
+        """Wait for news, for ``seconds`` at most; a moment at least where they were of nothing before."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._news.wait()
-        except TimeoutError:
-            self._told = False
-        else:
-            self._told = True
+        if self._vain and not self._asked:
+            pause = min(VAIN_PAUSE * 2 ** min(self._vain, 10), LONGEST_VAIN_PAUSE, seconds)
+            await asyncio.sleep(max(0.0, begun + pause - loop.time()))
         self._news.clear()
 
     def _notice_silence(self, head: Header) -> None:
-        """A subscription that does not tell of blocks that polling finds is opened anew."""
+        """A subscription that says nothing of blocks that polling finds is opened anew, and not relied on until it tells."""
+        heard = self._pool.heard != self._heard
         if self._head is None or head.number <= self._head.number:
+            self._vain += heard
             return
-        self._silent = 0 if self._told or not self._pool.woken else self._silent + 1
-        if self._silent >= SILENT_TWICE:
+        self._heard, self._vain = self._pool.heard, 0
+        self._silent = 0 if heard or not self._pool.woken else self._silent + 1
+        if heard:
+            self._silence_borne = SILENT_TWICE
+        elif self._silent >= self._silence_borne:
             self._silent = 0
+            self._silence_borne = min(2 * self._silence_borne, MOST_SILENT)
             self._pool.resubscribe()
 
     def _note_head(self, head: Header, asked: Moment) -> None:

@@ -23,6 +23,9 @@ FASTER_BY = 1.5
 FORGIVE_AFTER = 600.0
 """Seconds after which a request that was left unanswered counts no more: it may be one that no node could answer."""
 
+SLOWED_FOR = 60.0
+"""Seconds after a complaint during which others are asked first."""
+
 WINDOW = 1.0
 
 
@@ -57,8 +60,11 @@ class PacedTransport:
         self._transport = transport
         self._most = most
         self._limiter = _limiter(most)
+        self._turn = asyncio.Lock()
+        """Whose turn it is: the limiter by itself lets large requests wait for as long as there are small ones."""
         self._recent: deque[tuple[float, int]] = deque(maxlen=10_000)
         self._complained_at = 0.0
+        self._raised_at = 0.0
         self._latencies = Latencies()
         self._peers: Sequence[Latencies] = [] if peers is None else peers
         if peers is not None:
@@ -75,7 +81,8 @@ class PacedTransport:
         """See `Transport`."""
         self._go_faster()
         if self._limiter is not None:
-            await self._limiter.acquire(min(calls, self._limiter.max_rate))
+            async with self._turn:
+                await self._limiter.acquire(min(calls, self._limiter.max_rate))
         begun = asyncio.get_running_loop().time()
         self._recent.append((begun, calls))
         request = Request(body, id, calls, kind_of(body, calls), begun)
@@ -135,13 +142,19 @@ class PacedTransport:
             return  # it was a connection that was too much
         least = LEAST if self._most is None else min(LEAST, self._most)
         self._set_rate(max(least, min(sent, self.rate or sent) / 2))
-        self._complained_at = now
+        self._complained_at = self._raised_at = now
+
+    @property
+    def is_slowed(self) -> bool:
+        """Whether the endpoint complained a short time ago, so that it gets fewer calls than it might."""
+        now = asyncio.get_running_loop().time()
+        return self.rate != self._most and now - self._complained_at < SLOWED_FOR
 
     def _go_faster(self) -> None:
         now = asyncio.get_running_loop().time()
-        if self.rate is None or self.rate == self._most or now - self._complained_at < FASTER_AFTER:
+        if self.rate is None or self.rate == self._most or now - self._raised_at < FASTER_AFTER:
             return
-        self._complained_at = now
+        self._raised_at = now
         faster = self.rate * FASTER_BY
         self._set_rate(faster if self._most is None else min(faster, self._most))
 

@@ -60,6 +60,8 @@ class Pool:
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._hedges = Hedges()
+        self.heard = 0
+        """How often a WebSocket has told of something."""
         self._latencies: list[Latencies] = []
         members = [self._member(index, session) for index in range(len(network.rpc))]
         if last_first:
@@ -132,6 +134,13 @@ class Pool:
         answers, _ = await ask_in_turn(others, read, bool, self._hedges)
         return answers[0] if answers else None
 
+    async def every(self, read: Callable[[Endpoint], Awaitable[T]]) -> list[T]:
+        """What ``read`` gets from all endpoints that can be asked and answer."""
+        answers, _ = await ask_in_turn(
+            [m for m in self._usable() if not m.hangs], read, lambda _: False, self._hedges
+        )
+        return answers
+
     def on_news(self, listener: Callable[[], None]) -> None:
         """``listener`` is called when a WebSocket tells of a new block, and when an endpoint comes back."""
         self._listeners.append(listener)
@@ -195,11 +204,15 @@ class Pool:
             index,
             session,
             self._clock,
-            self._tell,
+            self._hear,
             self._member_changed,
             self._chain_time,
             self._latencies,
         )
+
+    def _hear(self) -> None:
+        self.heard += 1
+        self._tell()
 
     def _tell(self) -> None:
         for listener in self._listeners:
@@ -233,9 +246,9 @@ class Pool:
         )
 
     def _usable(self) -> list[Member]:
-        """Those that can be asked in their order, frozen ones after them, those that hang last."""
+        """Those that can be asked in their order; after them those that want fewer calls, are frozen, and that hang."""
         usable = [member for member in self._members if member.usable]
-        return sorted(usable, key=lambda member: (member.hangs, member.frozen))
+        return sorted(usable, key=lambda member: (member.hangs, member.frozen, member.is_slowed))
 
     def _unavailable(self) -> Unavailable:
         self._refuse_wrong_chain()

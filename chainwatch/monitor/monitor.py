@@ -218,7 +218,13 @@ class Monitor:
     async def _take_up_changes(self) -> None:
         """Bring what is stored to what it would be if the configuration had always been this one."""
         sources = {name: watch.sources for name, watch in self._plan.watches.items()}
-        await self._write(lambda c: watched.follow(c, blocks.checkpoints(c), sources))
+
+        def follow(connection: sa.Connection) -> bool:
+            read_before = blocks.checkpoints(connection)
+            watched.follow(connection, read_before, sources)
+            return bool(read_before)
+
+        is_anything_stored = await self._write(follow)
         recomputation = Recomputation(
             self._pipeline,
             self._plan.read_again,
@@ -229,7 +235,11 @@ class Monitor:
         began, parts = self._clock(), 0
         while await self._tell(lambda c, now: (recomputation.step(c, now), now)):
             parts += 1
-        if parts:
+            if parts == 1 and is_anything_stored:
+                _log.info(
+                    "the configuration is another: what is stored is judged again before anything is read"
+                )
+        if parts and is_anything_stored:
             _log.info(
                 "the configuration is another: transfers judged again",
                 seconds=round(self._clock() - began, 1),

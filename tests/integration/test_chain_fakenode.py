@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chainwatch.chain import pace
-from chainwatch.chain.errors import DeepReorg, WrongChain
+from chainwatch.chain import observer, pace
+from chainwatch.chain.errors import DeepReorg, HttpStatusError, NodeError, NotThere, RpcError, WrongChain
 from chainwatch.chain.history import find_logs, read_range
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
@@ -394,6 +394,72 @@ async def test_a_silent_subscription_is_polled_beside_and_opened_anew(
         assert follower.pings == [*ODD, *range(11, 16)]
 
 
+async def test_a_subscription_that_stays_silent_makes_blocks_no_later_than_polling_does_S8(
+    node: FakeNode, chain: FakeChain
+) -> None:
+    node.silent = True
+    settings = network_settings(node.ws_url, node.http_url, start_block=0, poll_interval="200ms")
+    async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+        await follower.until(lambda: follower.at == 10 and pool.woken)
+        for number in range(11, 13):
+            chain.mine(ping(number))
+            await follower.until(lambda number=number: follower.at == number)  # type: ignore[misc]  # bound now
+        for number in range(13, 17):
+            chain.mine(ping(number))
+            await follower.until(lambda number=number: follower.at == number, 2)  # type: ignore[misc]  # bound now
+        assert node.connections <= 4
+
+
+async def test_a_subscription_that_tells_of_nothing_all_the_time_makes_few_calls_S10(
+    node: FakeNode, chain: FakeChain
+) -> None:
+    settings = network_settings(node.ws_url, node.http_url, start_block=0, poll_interval="30s")
+    async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+        await follower.until(lambda: follower.at == 10 and pool.woken)
+        before, until = node.posts, asyncio.get_running_loop().time() + 1.5
+        while asyncio.get_running_loop().time() < until:
+            await node.announce()
+            await asyncio.sleep(0.001)
+        assert node.posts - before < 15
+        chain.mine(ping(11))
+        await node.announce()
+        await follower.until(lambda: follower.at == 11, 3)
+
+
+class AheadOfItself(FakeChain):
+    """Its newest block is one that it does not have."""
+
+    ahead = 0
+
+    def block(self, named: str, lag: int = 0) -> dict[str, Any] | None:
+        block = super().block(named, lag)
+        if named == "latest" and block is not None and self.ahead:
+            return block | {"number": hex(int(block["number"], 16) + self.ahead), "hash": "0x" + "ab" * 32}
+        return block
+
+
+@pytest.mark.parametrize("ahead", [3, 10_000, 2**40])
+@pytest.mark.parametrize("from_the_start", [False, True])
+async def test_a_head_that_is_not_there_keeps_nobody_from_reading_what_is_S8(
+    ahead: int, from_the_start: bool
+) -> None:
+    liar, chain = AheadOfItself(), FakeChain()
+    chain.mine(count=10)
+    liar.blocks = chain.blocks
+    liar.ahead = ahead if from_the_start else 0
+    async with FakeNode(liar) as first, FakeNode(chain) as second:
+        settings = network_settings(first.http_url, second.http_url)
+        async with open_pool(settings) as pool:
+            await pool.all_tried()
+            async with Follower(settings, pool).running() as follower:
+                await follower.until(lambda: follower.at == 10)
+                liar.ahead = ahead
+                for number in range(11, 15):
+                    chain.mine(ping(number))
+                    await follower.until(lambda number=number: follower.at == number, 3)  # type: ignore[misc]  # bound now
+                assert follower.pings == [11, 12, 13, 14]
+
+
 async def test_another_endpoint_is_asked_when_the_first_stays_behind(chain: FakeChain) -> None:
     async with FakeNode(chain) as stuck, FakeNode(chain) as good:
         settings = network_settings(stuck.http_url, good.http_url, start_block=0)
@@ -574,3 +640,45 @@ async def test_logs_are_found_by_their_topics(long_chain: FakeChain) -> None:
         found = await find_logs(pool, ADDRESS, [(PING_TOPIC,), ((70).to_bytes(32, "big"),)], 0, 3000)
     assert [(log.block_number, log.log_index) for log in found] == [(70, 0), (70, 1), (70, 2)]
     assert {log.timestamp for log in found} == {long_chain.blocks[70].timestamp}
+
+
+# --- where a network that was never read begins ------------------------------------------------------------
+
+
+async def test_a_network_that_is_read_later_than_others_begins_before_what_is_under_way(
+    node: FakeNode, chain: FakeChain
+) -> None:
+    settings = network_settings(node.http_url)
+    async with open_pool(settings) as pool:
+        follower = Follower(settings, pool, since=chain.blocks[4].timestamp)
+        async with follower.running():
+            await follower.until(lambda: follower.at == 10)
+
+    assert follower.batches[0].first == 3
+    assert follower.pings == [3, 5, 7, 9]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotThere("node", "block 5 was pruned"),
+        NodeError("node", "eth_getBlockByNumber", -32003, "archive requests need a paid plan"),
+        HttpStatusError("node", 403),
+    ],
+)
+async def test_a_network_whose_earlier_blocks_are_refused_begins_at_the_head(
+    node: FakeNode, error: RpcError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S8: to wait for what is not given would be never to read it."""
+
+    async def refused(_pool: Pool, _timestamp: int) -> int:
+        raise error
+
+    monkeypatch.setattr(observer, "block_at", refused)
+    settings = network_settings(node.http_url)
+    async with open_pool(settings) as pool:
+        follower = Follower(settings, pool, since=1)
+        async with follower.running():
+            await follower.until(lambda: follower.at == 10)
+
+    assert follower.batches[0].first == 10

@@ -76,7 +76,13 @@ class _Transport:
     largest_batch = BATCH
     wire: ClassVar[Wire]
 
-    def __init__(self, name: str, url: SecretStr, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: SecretStr,
+        session: aiohttp.ClientSession,
+        on_date: Callable[[float], None] | None = None,
+    ) -> None:
         self.name = name
         self._host = urlsplit(url.get_secret_value()).hostname or ""
 

@@ -164,6 +164,17 @@ async def test_an_endpoint_that_says_429_is_asked_less_often(nodes: list[FakeNod
         assert pool.endpoints[0].max_rps == LEAST
 
 
+async def test_an_endpoint_that_said_429_is_asked_after_the_others_for_a_while(nodes: list[FakeNode]) -> None:
+    nodes[0].fail("eth_blockNumber", "status", 429)
+    async with open_pool(network_settings(*[node.http_url for node in nodes])) as pool:
+        await pool.all_tried()
+        await pool.ask(lambda endpoint: endpoint.ask(Call("eth_blockNumber")))
+        async with asyncio.timeout(5):
+            while pool.endpoints[0].state == "down":
+                await asyncio.sleep(0.02)
+        assert (await pool.ask(name_of)).startswith("net[1] ")
+
+
 async def test_an_endpoint_gets_no_more_calls_a_second_than_configured_however_they_are_batched(
     nodes: list[FakeNode],
 ) -> None:
