@@ -277,13 +277,13 @@ class Observer:
 
         Where blocks come on demand, no age of ``head`` tells a quiet chain from a stuck endpoint.
         """
-        if self._network.block_time is not None or self._pool.alone:
-            return head, asked
+        if self._network.block_time is not None or self._pool.alone or self._failures:
+            return head, asked  # after a failure the heads of all were told already
         compared = self._compared
         if compared is None or self._asked or asked.monotonic - compared.monotonic >= COMPARE_EVERY:
             self._compared = compared = asked
             timeout = min(self._network.request_timeout, HEAD_TIMEOUT)
-            heads = await self._pool.ask_all(lambda endpoint: endpoint.head(timeout))
+            heads = await self._pool.every(lambda endpoint: endpoint.head(timeout))
             head = max([head, *heads], key=lambda head: head.number)
         return head, compared
 

@@ -120,11 +120,6 @@ class Pool:
         ask = self._ask_each if self.network.agreement == 1 else self._ask_several
         return await _patient(patience)(ask, read)
 
-    async def ask_all(self, read: Callable[[Endpoint], Awaitable[T]]) -> list[T]:
-        """What ``read`` gets from every endpoint that answers it."""
-        answers, _ = await ask_in_turn(self._usable(), read, lambda _: False, self._hedges)
-        return answers
-
     async def second(self, read: Callable[[Endpoint], Awaitable[T]], than: Endpoint) -> T | None:
         """What ``read`` gets from an endpoint other than ``than``; None when none can be asked or answers.
 
