@@ -123,7 +123,7 @@ async def test_a_killed_replay_goes_on_to_the_same_bytes(history: History, tmp_p
         await eventually(lambda: _has_begun(database), 60)
         await asyncio.sleep(2.0)
         process.send_signal((signal.SIGKILL, signal.SIGINT, signal.SIGTERM)[attempt])
-        assert await asyncio.to_thread(process.wait, 5) != 0
+        assert await asyncio.to_thread(process.wait, 30) != 0
     watch = await history.watch(Faults())
 
     resumed = await watch.command("replay", "--json", "--database", database, "--resume")
