@@ -151,6 +151,11 @@ class Pool:
             if member.kind == "websocket" and member.usable:
                 member.set_aside("its subscription went silent", 0.0)
 
+    @property
+    def now(self) -> float:
+        """The time by which blocks are judged, in Unix seconds."""
+        return self._clock() if self._chain_time is None else self._chain_time.now()
+
     def leave_alone(self, endpoint: Endpoint, why: str) -> None:
         """Asks ``endpoint`` no more for a while: others have shown that it is wrong."""
         for member in self._members:

@@ -30,6 +30,9 @@ from chainwatch.chain.watch import NetworkWatch
 from chainwatch.chain.wire import LogFilter
 from chainwatch.model import Batch, Header, RawLog
 
+LEAP = 86_400
+"""Seconds by which a block may be made after its parent and after now: clocks are wrong, but rarely by more."""
+
 
 class Forked(ChainError):
     """The block read next is not the child of the one held: a reorg."""
@@ -164,7 +167,8 @@ def _in_time(
 ) -> tuple[list[Block], list[Header]]:
     """``blocks`` and their headers with times that never go back.
 
-    A block made before its parent is refused while another endpoint can be asked; else it counts as made with its parent.
+    While another endpoint can be asked, a block is refused that was made before its parent or leaps into the future: what is
+    stored of it would be held against those that tell the truth. Else one made before its parent counts as made with it.
     """
     passed: list[Block] = []
     before = parent
@@ -175,6 +179,14 @@ def _in_time(
                 times = f"made at {header.timestamp}, before its parent at {before.timestamp}"
                 raise MalformedAnswer(endpoint.name, f"block {header.number} was {times}")
             header = msgspec.structs.replace(header, timestamp=before.timestamp)
+        elif (
+            before is not None
+            and header.timestamp > max(pool.now, before.timestamp) + LEAP
+            and not pool.alone
+        ):
+            raise MalformedAnswer(
+                endpoint.name, f"block {header.number} was made at {header.timestamp}, too far ahead"
+            )
         passed.append(Block(header, block.bloom))
         before = header
     return passed, [block.header for block in passed]
