@@ -113,7 +113,24 @@ def _takes_config(command: click.Command) -> click.Command:
     if isinstance(command, click.Group):
         for subcommand in command.commands.values():
             _takes_config(subcommand)
+        _take_json(command)
     return command
+
+
+def _take_json(group: click.Group) -> None:
+    """Let ``--json`` stand before a subcommand too."""
+    if not any(parameter.name == "as_json" for parameter in group.params):
+        group.params.append(
+            click.Option(["--json"], is_flag=True, expose_value=False, callback=_use_json, help=_JSON_HELP)
+        )
+
+
+def _use_json(context: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    if is_wanted and isinstance(context.command, click.Group):
+        context.default_map = {**(context.default_map or {}), **_json_everywhere(context.command)}
+
+
+_JSON_HELP = "Print JSON for machines, where the command can."
 
 
 @click.group(
@@ -133,7 +150,7 @@ def _takes_config(command: click.Command) -> click.Command:
     callback=_use_config,
     help="The configuration file.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines, where the command can.")
+@click.option("--json", "as_json", is_flag=True, help=_JSON_HELP)
 @click.version_option(__version__, prog_name="chainwatch")
 @click.pass_context
 def main(context: click.Context, as_json: bool) -> None:

@@ -91,6 +91,7 @@ def _stand_in(draft: Draft, network: str) -> NetworkSettings:
     return NetworkSettings.model_construct(
         name=network,
         chain_id=chain_id if isinstance(chain_id, int) else 0,
+        rpc=[],
         attributes={k: v for k, v in known.items() if k not in NetworkSettings.model_fields},
     )
 

@@ -16,6 +16,27 @@ hypothesis.settings.register_profile("shared machine", deadline=None)  # speed i
 hypothesis.settings.load_profile("shared machine")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--quick`, for `scripts/test --quick`."""
+    parser.addoption("--quick", action="store_true", help="leave out what needs PostgreSQL or anvil")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--quick`, keep the tests that need no server."""
+    if not config.getoption("--quick"):
+        return
+    slow = [item for item in items if _needs_a_server(item)]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in set(slow)]
+
+
+def _needs_a_server(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    params = getattr(item, "callspec", None)
+    kinds = set(map(str, params.params.values())) if params is not None else set()
+    return bool({"postgres_server", "anvil_binary"} & fixtures) or "postgres" in kinds
+
+
 @pytest.fixture(scope="session")
 def anvil_binary() -> Path:
     """The anvil program, installed on first use."""

@@ -20,6 +20,12 @@ KEPT = 600.0
 KEPT_MAX = 64
 """Seconds for which a sighting counts, and how many of one source are kept."""
 
+ALONE_AFTER = 60.0
+"""Seconds after the beginning until the host's clock is believed where nothing else tells the time."""
+
+AGREE = 2
+"""By how many more sources must agree than disagree until a time later than the host's clock is believed."""
+
 PACE_AFTER = 5.0
 PACE_SLACK = 5.0
 """Seconds that two heads must be apart, and by which they may be off, to show that a chain keeps pace with the time."""
@@ -65,10 +71,14 @@ class ChainTime:
     """The time as far as the chains prove it. ``clock`` gives Unix seconds, ``monotonic`` seconds."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+        self,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        alone_after: float = ALONE_AFTER,
     ) -> None:
         self._clock = clock
         self._monotonic = monotonic
+        self._alone_from = monotonic() + alone_after
         self._heads: dict[str, _Source] = {}
         self._dates: dict[str, _Source] = {}
 
@@ -87,13 +97,14 @@ class ChainTime:
         self._dates.setdefault(endpoint, _Source(1.0)).add(date, self._monotonic())
 
     def proven(self, moment: Moment) -> float:
-        """The time at ``moment`` (Unix seconds), and never later than what is known proves."""
+        """The time at ``moment`` (Unix seconds), and never later than what is known proves; 0 where nothing is known yet."""
         paced = self._paced().values()
         known = paced or self._dates.values() or self._heads.values()
         latest = max((source.bound for source in known), default=None)
         if latest is None:
-            return moment.wall
-        return min(self._corrected(moment), moment.monotonic + latest)
+            return moment.wall if moment.monotonic >= self._alone_from else 0.0
+        time = min(self._corrected(moment), moment.monotonic + latest)
+        return time if self._is_witnessed(time - moment.monotonic) else min(time, moment.wall)
 
     def now(self) -> float:
         """The time now (Unix seconds): the clock's, put right where it is known to be wrong."""
@@ -117,6 +128,12 @@ class ChainTime:
             return None
         ahead = moment.wall - (moment.monotonic + source.bound)
         return 0.0 if -TOLERANCE <= ahead <= TOLERANCE + source.slack else ahead
+
+    def _is_witnessed(self, offset: float) -> bool:
+        """Whether enough sources, against the others and the host's clock, say that Unix time is ``offset`` + monotonic."""
+        sources = [*self._heads.values(), *self._dates.values()]
+        agree = sum(abs(source.bound - offset) <= TOLERANCE + source.slack for source in sources)
+        return agree - (len(sources) - agree) >= AGREE
 
     def _paced(self) -> Mapping[str, _Source]:
         return {name: source for name, source in self._heads.items() if source.keeps_pace}

@@ -42,6 +42,9 @@ GOOD_PAGE = 1_024
 FORGET_AFTER = 8
 """Good pages after which a size that was once too much is tried again, unless it is an endpoint's fixed limit."""
 
+FUTURE = 120.0
+"""Seconds by which a block may be ahead of the time: makers of blocks may set them a little ahead, and clocks differ."""
+
 PATIENCE = 60.0
 """Seconds for which a page is asked anew before its error goes to the caller."""
 
@@ -148,6 +151,10 @@ async def _uncut(
 _log = structlog.get_logger("chainwatch.chain")
 
 
+class FromTheFuture(Disputed):
+    """A block is later than now. One endpoint alone is not believed that: every step would be overdue."""
+
+
 class _Page(NamedTuple):
     first: int
     last: int
@@ -218,7 +225,10 @@ async def _read_page(
         if not pool.alone:
             _check_times(endpoint, headers, logs)
         try:
+            refuse_future(pool, endpoint, headers.get(last))
             page = _Page(first, last, headers.get(last), await proven_page(endpoint, wanted, blocks, logs))
+        except FromTheFuture as error:
+            page = doubts.settle(endpoint, _Page(first, last, headers.get(last), logs), error)
         except Disputed as error:
             short.append(endpoint)
             page = doubts.settle(endpoint, _Page(first, last, headers.get(last), logs), error)
@@ -260,6 +270,14 @@ def _refuse(endpoint: Endpoint, last: int) -> None:
         endpoint=endpoint.name,
         before=last + 1,
     )
+
+
+def refuse_future(pool: Pool, endpoint: Endpoint, header: Header | None) -> None:
+    """Raises `FromTheFuture` for a block that cannot have been made yet, where another endpoint can be asked for it."""
+    if header is not None and not pool.alone and header.timestamp > pool.now + FUTURE:
+        raise FromTheFuture(
+            endpoint.name, f"block {header.number} was made at {header.timestamp}, which is yet to come"
+        )
 
 
 def _check_times(endpoint: Endpoint, headers: Mapping[int, Header], logs: Sequence[RawLog]) -> None:

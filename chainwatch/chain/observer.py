@@ -19,7 +19,9 @@ from chainwatch.chain.errors import (
     DeepReorg,
     Disputed,
     NotThere,
+    RateLimited,
     RpcError,
+    TransportError,
     Unavailable,
     WrongChain,
 )
@@ -98,7 +100,7 @@ class Observer:
         self._watch = watch
         self._pool = pool
         self._clock = clock
-        self._chain_time = chain_time or ChainTime(clock)
+        self._chain_time = chain_time or ChainTime(clock, alone_after=0.0)
         self._looked_at: float | None = None
         """When the head was last asked for, by the monotonic clock."""
         self._lost_since: float | None = None
@@ -236,7 +238,9 @@ class Observer:
             return newest
         try:
             return min(newest, max(0, await block_at(self._pool, since) - 1))
-        except NotThere as error:
+        except (TransportError, RateLimited, Unavailable):
+            raise  # it may be back in a moment
+        except RpcError as error:
             self._log.trouble(self._clock(), "begins at the head: earlier blocks are not to be had", error)
             return newest
 

@@ -60,6 +60,8 @@ class PacedTransport:
         self._transport = transport
         self._most = most
         self._limiter = _limiter(most)
+        self._turn = asyncio.Lock()
+        """Whose turn it is: the limiter by itself lets large requests wait for as long as there are small ones."""
         self._recent: deque[tuple[float, int]] = deque(maxlen=10_000)
         self._complained_at = 0.0
         self._raised_at = 0.0
@@ -79,7 +81,8 @@ class PacedTransport:
         """See `Transport`."""
         self._go_faster()
         if self._limiter is not None:
-            await self._limiter.acquire(min(calls, self._limiter.max_rate))
+            async with self._turn:
+                await self._limiter.acquire(min(calls, self._limiter.max_rate))
         begun = asyncio.get_running_loop().time()
         self._recent.append((begun, calls))
         request = Request(body, id, calls, kind_of(body, calls), begun)

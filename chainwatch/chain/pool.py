@@ -151,11 +151,6 @@ class Pool:
             if member.kind == "websocket" and member.usable:
                 member.set_aside("its subscription went silent", 0.0)
 
-    @property
-    def now(self) -> float:
-        """The time by which blocks are judged, in Unix seconds."""
-        return self._clock() if self._chain_time is None else self._chain_time.now()
-
     def leave_alone(self, endpoint: Endpoint, why: str) -> None:
         """Asks ``endpoint`` no more for a while: others have shown that it is wrong."""
         for member in self._members:
@@ -181,6 +176,11 @@ class Pool:
     def alone(self) -> bool:
         """Whether no more than one endpoint can be asked now."""
         return sum(member.usable for member in self._members) <= 1
+
+    @property
+    def now(self) -> float:
+        """The time as far as the chains tell it, else the clock's."""
+        return self._clock() if self._chain_time is None else self._chain_time.now()
 
     @property
     def last_answer_at(self) -> float | None:

@@ -22,16 +22,13 @@ from chainwatch.chain.errors import (
     RangeTooWide,
 )
 from chainwatch.chain.headers import HeaderWindow, common_ancestor, links
-from chainwatch.chain.history import heavy_block_logs
+from chainwatch.chain.history import heavy_block_logs, refuse_future
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Block, Endpoint
 from chainwatch.chain.transport import BATCH
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.chain.wire import LogFilter
 from chainwatch.model import Batch, Header, RawLog
-
-LEAP = 86_400
-"""Seconds by which a block may be made after its parent and after now: clocks are wrong, but rarely by more."""
 
 
 class Forked(ChainError):
@@ -63,6 +60,7 @@ async def read_blocks(
         asked = _to_ask(blocks, watch.filter, pool.network.trust_bloom)
         logs = await _logs(endpoint, watch.filter, _runs(asked, endpoint.batch))
         try:
+            refuse_future(pool, endpoint, headers[-1])
             return headers, await proven_logs(endpoint, watch.filter, blocks, logs)
         except Disputed as error:
             return doubts.settle(endpoint, (headers, logs), error)
@@ -167,8 +165,7 @@ def _in_time(
 ) -> tuple[list[Block], list[Header]]:
     """``blocks`` and their headers with times that never go back.
 
-    While another endpoint can be asked, a block is refused that was made before its parent or leaps into the future: what is
-    stored of it would be held against those that tell the truth. Else one made before its parent counts as made with it.
+    A block made before its parent is refused while another endpoint can be asked; else it counts as made with its parent.
     """
     passed: list[Block] = []
     before = parent
@@ -179,14 +176,6 @@ def _in_time(
                 times = f"made at {header.timestamp}, before its parent at {before.timestamp}"
                 raise MalformedAnswer(endpoint.name, f"block {header.number} was {times}")
             header = msgspec.structs.replace(header, timestamp=before.timestamp)
-        elif (
-            before is not None
-            and header.timestamp > max(pool.now, before.timestamp) + LEAP
-            and not pool.alone
-        ):
-            raise MalformedAnswer(
-                endpoint.name, f"block {header.number} was made at {header.timestamp}, too far ahead"
-            )
         passed.append(Block(header, block.bloom))
         before = header
     return passed, [block.header for block in passed]

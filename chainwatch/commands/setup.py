@@ -69,14 +69,15 @@ T = TypeVar("T")
 @click.pass_obj
 def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
     """Write a commented configuration from a few answers."""
-    from chainwatch.init import wizard
+    from chainwatch.init import questions, wizard
+    from chainwatch.init.answers import OWN, InitError
 
-    asks_nobody = yes or given["preset"] not in ("", wizard.OWN) or not _is_terminal()
-    prompt: wizard.Prompt = wizard.defaults if asks_nobody else _prompt
+    asks_nobody = yes or given["preset"] not in ("", OWN) or not _is_terminal()
+    prompt: questions.Prompt = questions.defaults if asks_nobody else _prompt
     try:
-        answers = wizard.ask(wizard.Given(**given), prompt)
+        answers = questions.ask(questions.Given(**given), prompt)
         created = wizard.create(answers, config, force)
-    except wizard.InitError as error:
+    except InitError as error:
         raise click.UsageError(str(error)) from error
     for file in (created.config, *created.abis_written):
         click.echo(f"written: {file}")
@@ -126,7 +127,7 @@ def _is_terminal() -> bool:
 
 def _prompt(question: str, default: str, parse: Callable[[str], T]) -> T:
     """Ask on the terminal until ``parse`` takes the answer."""
-    from chainwatch.init.wizard import InitError
+    from chainwatch.init.answers import InitError
 
     def parsed(answer: str) -> T:
         try:

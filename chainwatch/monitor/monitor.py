@@ -55,6 +55,9 @@ from chainwatch.support.supervise import Supervisor
 from chainwatch.support.wakeup import SystemClock
 
 SELF_WATCH_EVERY = 1.0
+PAUSED_AFTER = 5.0
+"""Seconds without a turn of the self-watch after which all of this process counts as paused: as long as that lasted, nobody
+asked the networks."""
 STATES_EVERY = 5.0
 """Seconds after which the state of a network is stored again though it has not changed."""
 WRONG_CHAIN_PAUSE = 30.0
@@ -137,7 +140,8 @@ class Monitor:
         self._clock = clock = clock or SteadyClock()
         self._chain_time = ChainTime(clock)
         self._heard_at = dict.fromkeys(plan.watches, clock.unadjusted())
-        """When each network answered last, by the clock that is never adjusted; at first, when this began."""
+        """When each network answered last, by the clock that is never adjusted; at first, when this began to ask them."""
+        self._watched_at = clock.unadjusted()
         self._supervisor = Supervisor(self.raise_signals, clock)
         self._dispatch = Dispatch(
             database,
@@ -214,7 +218,13 @@ class Monitor:
     async def _take_up_changes(self) -> None:
         """Bring what is stored to what it would be if the configuration had always been this one."""
         sources = {name: watch.sources for name, watch in self._plan.watches.items()}
-        await self._write(lambda c: watched.follow(c, blocks.checkpoints(c), sources))
+
+        def follow(connection: sa.Connection) -> bool:
+            read_before = blocks.checkpoints(connection)
+            watched.follow(connection, read_before, sources)
+            return bool(read_before)
+
+        is_anything_stored = await self._write(follow)
         recomputation = Recomputation(
             self._pipeline,
             self._plan.read_again,
@@ -225,7 +235,11 @@ class Monitor:
         began, parts = self._clock(), 0
         while await self._tell(lambda c, now: (recomputation.step(c, now), now)):
             parts += 1
-        if parts:
+            if parts == 1 and is_anything_stored:
+                _log.info(
+                    "the configuration is another: what is stored is judged again before anything is read"
+                )
+        if parts and is_anything_stored:
             _log.info(
                 "the configuration is another: transfers judged again",
                 seconds=round(self._clock() - began, 1),
@@ -345,6 +359,7 @@ class Monitor:
         fired = await self._load(lambda c: firing(c, _OWN_ALERTS))
         holding = Holding(fired, int(self._clock()))
         while True:
+            self._note_pause(self._clock.unadjusted())
             now = self._clock()
             current = [watchdog(int(now)), *self._halted.values(), *self._judge_clock(now)]
             ahead, adjusted = now - self._chain_time.now(), now - self._clock.unadjusted()
@@ -359,6 +374,12 @@ class Monitor:
             await self._save_states([_state(name, status, time.time()) for name, status in observed.items()])
             await self._save_ranges(observed.values())
             await asyncio.sleep(SELF_WATCH_EVERY)
+
+    def _note_pause(self, now: float) -> None:
+        """After a pause (a long start, a machine or process that was suspended), silence counts from ``now`` on."""
+        if now - self._watched_at > PAUSED_AFTER:
+            self._heard_at = dict.fromkeys(self._heard_at, now)
+        self._watched_at = now
 
     def _judge_clock(self, now: float) -> list[Signal]:
         """What is wrong with the host's clock; the one that all wait by learns whether it may follow."""

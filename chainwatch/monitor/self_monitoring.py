@@ -19,7 +19,7 @@ HIDDEN_IN_THE_DARK = frozenset(NETWORK_ALERTS) - {"NetworkBlind"}
 WATCHDOG = "Watchdog"
 START_GRACE = 20
 """Seconds after the start until an alert from before is taken to hold no more: first the networks must have been asked."""
-PATIENCE = {"EndpointDegraded": 30.0, "LogsDisputed": 30.0, "NetworkLagging": 60.0}
+PATIENCE = {"EndpointDegraded": 30.0, "LogsDisputed": 30.0, "NetworkLagging": 60.0, CLOCK_SKEW: 10.0}
 """Seconds that a condition must have held before it is told; the others are told at once."""
 
 PEACE = 5

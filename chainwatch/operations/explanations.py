@@ -72,7 +72,12 @@ def explain(look: AlertLook, alert_id: int) -> dict[str, Any] | None:
     for name in look.receivers:
         by_escalation = [n for n in sent if n.receiver == name]
         if by_escalation and name not in reached:
-            way = f"escalation, {steps[name]}" if name in steps else f"it counts as {counts_as}"
+            if name in steps:
+                way = f"escalation, {steps[name]}"
+            elif counts_as is not None:
+                way = f"it counts as {counts_as}"
+            else:
+                way = "a route that led here before the configuration changed"
             others.append(_told_besides(alert, name, way, by_escalation))
         elif name not in reached:
             why = _why_not_routed(alert, manager.routes, name)

@@ -53,6 +53,8 @@ class Backfill:
         self._log = QuietLog(network=network)
         self._refused_since: float | None = None
         self._bounded = False
+        self._begun_to: int | None = None
+        """The end of the blocks of which it was logged that they are read."""
 
     async def read(
         self, pool: Pool | None, gap: Gap, checkpoint: Checkpoint
@@ -73,7 +75,11 @@ class Backfill:
                     yield partial(watched.skip_to, network=self.network, block=first, timestamp=oldest)
                 self._bounded = True
                 return
-            _log.info("reading earlier blocks again", network=self.network, first=gap.first, last=gap.last)
+            if gap.last != self._begun_to:
+                _log.info(
+                    "reading earlier blocks again", network=self.network, first=gap.first, last=gap.last
+                )
+            self._begun_to = gap.last
             async for part in self._parts(pool, gap, checkpoint.last.number):
                 self._refused_since = None
                 self._log.over(self._clock(), "earlier blocks are read again")

@@ -1,7 +1,9 @@
 """What happens on the chains while the process is down is told after it is up again, once, with the chain's times."""
 
 import signal
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -12,6 +14,8 @@ from tests.support.world import World, answer
 pytestmark = pytest.mark.anvil
 
 STOP_WITHIN = 5.0
+WITHIN = 10
+"""Seconds, in which a slow machine too reads two transfers and stops."""
 
 
 async def until_past(moment: float) -> None:
@@ -21,15 +25,19 @@ async def until_past(moment: float) -> None:
 async def test_deadlines_and_steps_of_the_down_time_are_told_once_with_their_chain_times(
     world: World,
 ) -> None:
-    watch = world.configure(within="6s")
+    watch = world.configure(within=f"{WITHIN}s")
     watch.start()
+    await world.until_running()
     stuck, late = world.open(), world.open()
     for transfer in (stuck, late):
         world.reconcile(transfer)
-    await world.until("transfers", holds=lambda found: [len(t["steps"]) for t in found] == [2, 2])
+    with closing(
+        sqlite3.connect(watch.folder / "chainwatch.db")
+    ) as database:  # at once: a command takes seconds
+        await eventually(lambda: database.execute("SELECT count(*) FROM logs").fetchone() == (4,))
     assert await watch.stop() == 0
     opened_at = int(world.ethereum.block()["timestamp"], 16)
-    await until_past(opened_at + 8)
+    await until_past(opened_at + WITHIN + 2)
     world.execute(late)
     paid_at = int(world.optimism.block()["timestamp"], 16)
     assert world.told == []
@@ -66,7 +74,7 @@ async def test_it_ends_in_time_while_deliveries_hang_and_loses_nothing(
     watch = world.configure(within="1s")
     watch.start()
     world.open()
-    await eventually(lambda: len(world.receiver.requests) == 2)
+    await eventually(lambda: len(world.receiver.requests) >= 2)
     begun = time.monotonic()
     assert await watch.stop(how) == 0
     assert time.monotonic() - begun < STOP_WITHIN

@@ -15,8 +15,8 @@ from tests.support.receiver import Answer, Received, Receiver
 from tests.support.told import eventually
 
 AT_ONCE = {"group_wait": "0s", "group_interval": "200ms"}
-GROUP_WAIT = 4.0
-STEP = 3.0
+GROUP_WAIT = 8.0
+STEP = 4.0
 PAUSE = 5.0
 
 CONFIG: dict[str, Any] = {

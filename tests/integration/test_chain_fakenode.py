@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chainwatch.chain import pace
-from chainwatch.chain.errors import DeepReorg, WrongChain
+from chainwatch.chain import observer, pace
+from chainwatch.chain.errors import DeepReorg, HttpStatusError, NodeError, NotThere, RpcError, WrongChain
 from chainwatch.chain.history import find_logs, read_range
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
@@ -506,6 +506,31 @@ async def test_on_demand_a_first_endpoint_that_stands_still_hides_no_blocks_of_a
             assert {endpoint.state for endpoint in pool.endpoints} == {"ok"}
 
 
+@pytest.mark.parametrize("agree", [False, True])
+@pytest.mark.parametrize("window", [64, 2], ids=["at the tip", "in a range"])
+async def test_a_block_from_the_future_is_believed_when_two_endpoints_say_so_S5(
+    chain: FakeChain, agree: bool, window: int
+) -> None:
+    now = chain.head.timestamp + 1.0
+    future = chain.clone()
+    for block in future.blocks[6:]:
+        block.timestamp += 3600
+    for log in (log for block in future.blocks for log in block.logs):
+        log["blockTimestamp"] = hex(future.blocks[int(log["blockNumber"], 16)].timestamp)
+    async with FakeNode(future) as first, FakeNode(future if agree else chain) as second:
+        settings = network_settings(
+            first.http_url, second.http_url, start_block=0, block_time="12s", reorg_window=window
+        )
+        async with (
+            open_pool(settings, lambda: now) as pool,
+            Follower(settings, pool, lambda: now).running() as follower,
+        ):
+            await follower.until(lambda: follower.at == 10)
+            assert follower.checkpoint is not None
+            assert (follower.checkpoint.seen_until > now + 60) == agree
+            assert follower.pings == ODD
+
+
 async def test_heads_of_all_endpoints_are_asked_for_from_time_to_time_only(chain: FakeChain) -> None:
     async with FakeNode(chain) as first, FakeNode(chain) as second:
         settings = network_settings(first.http_url, second.http_url, start_block=0)
@@ -626,3 +651,45 @@ async def test_logs_are_found_by_their_topics(long_chain: FakeChain) -> None:
         found = await find_logs(pool, ADDRESS, [(PING_TOPIC,), ((70).to_bytes(32, "big"),)], 0, 3000)
     assert [(log.block_number, log.log_index) for log in found] == [(70, 0), (70, 1), (70, 2)]
     assert {log.timestamp for log in found} == {long_chain.blocks[70].timestamp}
+
+
+# --- where a network that was never read begins ------------------------------------------------------------
+
+
+async def test_a_network_that_is_read_later_than_others_begins_before_what_is_under_way(
+    node: FakeNode, chain: FakeChain
+) -> None:
+    settings = network_settings(node.http_url)
+    async with open_pool(settings) as pool:
+        follower = Follower(settings, pool, since=chain.blocks[4].timestamp)
+        async with follower.running():
+            await follower.until(lambda: follower.at == 10)
+
+    assert follower.batches[0].first == 3
+    assert follower.pings == [3, 5, 7, 9]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotThere("node", "block 5 was pruned"),
+        NodeError("node", "eth_getBlockByNumber", -32003, "archive requests need a paid plan"),
+        HttpStatusError("node", 403),
+    ],
+)
+async def test_a_network_whose_earlier_blocks_are_refused_begins_at_the_head(
+    node: FakeNode, error: RpcError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S8: to wait for what is not given would be never to read it."""
+
+    async def refused(_pool: Pool, _timestamp: int) -> int:
+        raise error
+
+    monkeypatch.setattr(observer, "block_at", refused)
+    settings = network_settings(node.http_url)
+    async with open_pool(settings) as pool:
+        follower = Follower(settings, pool, since=1)
+        async with follower.running():
+            await follower.until(lambda: follower.at == 10)
+
+    assert follower.batches[0].first == 10

@@ -21,6 +21,7 @@ from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.store import blocks, transfers
 from chainwatch.store.alerting import alerts, incidents, outbox
 from chainwatch.store.database import Database
+from chainwatch.support.bounds import LABEL_MAX, cut
 from tests.support.flows import EVENTS, NETWORKS, event, flow, header
 
 LONG = random.Random(7).randbytes(10_000).hex()
@@ -116,8 +117,8 @@ async def test_a_chains_text_as_key_origin_and_destination_halts_nothing_s8(
         assert stored[1000].destination == f"?{text}"  # a network that nobody knows
         assert len(stored) == 2
         assert len(stored[1001].occurrences) == 2
-        (found,) = transfers.select(connection, transfers.Filter(key=stored[1000].key))
-        assert found == stored[1000]
+        found = [*transfers.select(connection, transfers.Filter(key=stored[1000].key))]
+        assert stored[1000] in found  # beside the other, whose key begins with its key
         assert blocks.log_count(connection, "alpha", 0) == 2
 
 
@@ -145,11 +146,10 @@ async def test_a_senders_text_as_name_source_and_label_is_grouped_told_and_resol
         await database.write(partial(submit, ends_at=None, now=NOW + again))
     with database.reading() as connection:
         found = alerts.list_alerts(connection)
-        assert {(a.name, a.severity) for a in found} == {
-            (n, s) for n in (text, text + "'") for s in ("P2", "P3")
-        }
-        assert {a.labels["more"] for a in found} == {text}
-        assert len(alerts.firing_labels(connection, [text])) == 2
+        kept, other = (cut(name, LABEL_MAX) for name in (text, text + "'"))
+        assert {(a.name, a.severity) for a in found} == {(n, s) for n in (kept, other) for s in ("P2", "P3")}
+        assert {a.labels["more"] for a in found} == {kept}
+        assert len(alerts.firing_labels(connection, [kept])) == 2
         told = load_all(connection, outbox.claim(connection, "ops", NOW + 10, 100).found)
         assert {labels["source"] for one in told for labels in [dict(one.group_labels)] if "source" in labels}
         opened = incidents.list_incidents(connection, is_open=True, since=None, until=None, limit=100)

@@ -347,7 +347,7 @@ def test_a_coroutine_that_would_wait_for_itself_is_told_so() -> None:
             for act in (
                 alerts.close,
                 lambda: alerts.reload({}),
-                lambda: alerts.register_receiver("x", refused.append),
+                lambda: alerts.register_receiver("x", lambda _: None),
             ):
                 try:
                     act()

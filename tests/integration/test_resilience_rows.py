@@ -241,31 +241,6 @@ async def test_row_21_time_that_goes_back_is_refused_and_another_endpoint_asked_
     assert follower.pings == ODD
 
 
-async def test_row_21_time_that_leaps_ahead_is_refused_and_another_endpoint_asked_S5(
-    chain: FakeChain,
-) -> None:
-    clone = chain.clone()
-    for block in clone.blocks[8:]:
-        block.timestamp += 2**30
-    async with FakeNode(clone) as wrong, FakeNode(chain) as right:
-        settings = network_settings(wrong.http_url, right.http_url, start_block=0)
-        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
-            await follower.until(lambda: follower.at == 10)
-            assert "too far ahead" in str(pool.endpoints[0].last_error)
-    assert [h.timestamp for h in follower.headers.values()] == [b.timestamp for b in chain.blocks]
-    assert follower.pings == ODD
-
-
-async def test_row_21_time_that_leaps_ahead_on_the_only_endpoint_is_believed(
-    node: FakeNode, chain: FakeChain
-) -> None:
-    for block in chain.blocks[8:]:
-        block.timestamp += 2**30
-    settings = network_settings(node.http_url, start_block=0)
-    async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
-        await follower.until(lambda: follower.at == 10)
-
-
 async def test_row_21_time_that_goes_back_on_the_only_endpoint_stands_still_instead_S5(
     node: FakeNode, chain: FakeChain
 ) -> None:

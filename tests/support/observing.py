@@ -51,8 +51,16 @@ async def open_pool(settings: NetworkSettings, clock: Callable[[], float] = time
 class Follower:
     """Stores what an observer yields, as the real store would: ``pings`` are those of blocks that count, in order."""
 
-    def __init__(self, settings: NetworkSettings, pool: Pool, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        pool: Pool,
+        clock: Callable[[], float] = time.time,
+        since: int | None = None,
+    ) -> None:
+        """``since`` is the time from which on a network that was never read is to be read."""
         self.settings = settings
+        self.since = since
         self.checkpoint: Checkpoint | None = None
         self.headers: dict[int, Header] = {}
         self.items: list[Batch | Seen] = []
@@ -64,7 +72,10 @@ class Follower:
         self._new_observer()
 
     def _new_observer(self) -> None:
-        self.observer = Observer(self.settings, watch_pings(), self._pool, self._clock)
+        async def reach_back() -> int | None:
+            return self.since
+
+        self.observer = Observer(self.settings, watch_pings(), self._pool, self._clock, reach_back=reach_back)
 
     @property
     def pings(self) -> list[int]:

@@ -56,7 +56,7 @@ def _seconds(rfc3339: str) -> float:
     return datetime.fromisoformat(rfc3339).timestamp()
 
 
-async def eventually(look: Callable[[], T], timeout: float = 15.0) -> T:
+async def eventually(look: Callable[[], T], timeout: float = 60.0) -> T:
     """What `look` returns, as soon as that is something; AssertionError with its last word after `timeout` seconds."""
     end = time.monotonic() + timeout
     while not (found := look()):

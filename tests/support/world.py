@@ -210,7 +210,7 @@ class World:
         """Those of this name."""
         return [t for t in self.told if t.name == name and status in (None, t.status)]
 
-    async def until_told(self, count: int, name: str, status: str, timeout: float = 15.0) -> list[Told]:
+    async def until_told(self, count: int, name: str, status: str, timeout: float = 60.0) -> list[Told]:
         """The alerts of this name and status, once there are `count`; AssertionError when they do not come."""
         await eventually(lambda: len(self.told_of(name, status)) >= count, timeout)
         return self.told_of(name, status)
@@ -228,7 +228,7 @@ class World:
         *command: str,
         holds: Callable[[Any], bool],
         watch: Chainwatch | None = None,
-        timeout: float = 20.0,
+        timeout: float = 60.0,
     ) -> Any:
         """What a command of a chainwatch that was started prints with `--json`, once that is as it should be."""
         watch = watch or self.watch

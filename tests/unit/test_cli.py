@@ -80,9 +80,7 @@ def call(*args: object, config: Path | None = None, **environ: str) -> Result:
 def test_a_good_configuration_is_fine(config: Path) -> None:
     result = call("check", config=config)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert (
-        "the configuration is fine: 2 networks, 1 contracts, 1 flows, 1 receivers, 1 routes" in result.stdout
-    )
+    assert "the configuration is fine: 2 networks, 1 contract, 1 flow, 1 receiver, 1 route" in result.stdout
     assert json.loads(call("check", "--json", config=config).stdout) == {
         "ok": True,
         "networks": 2,
@@ -367,6 +365,8 @@ def test_init_asks_again_after_an_answer_that_it_cannot_use(
         ["alerts", "--config", "FILE", "list", "--json"],
         ["alerts", "list", "--config", "FILE", "--json"],
         ["alerts", "--json", "list", "--config", "FILE"],
+        *([group, "--json", "list", "--config", "FILE"] for group in ("silences", "queue", "cooldowns")),
+        ["oncall", "--json", "override", "list", "--config", "FILE"],
         ["--json", "oncall", "override", "list", "--config", "FILE"],
         ["oncall", "override", "--json", "list", "--config", "FILE"],
         ["report", "latency", "--json", "--config", "FILE"],

@@ -12,12 +12,14 @@ import pytest
 import tomli
 
 from chainwatch.cli import main
+from chainwatch.model import TRANSFER_STATUSES
 from chainwatch.plan import load_plan
 from tests.support.pages import PAGES, ROOT, Block, blocks, configurations, prose, variables
 
 ALERTS = ROOT / "docs" / "alerts.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 README = ROOT / "README.md"
+GLOSSARY = ROOT / "docs" / "glossary.md"
 PACKAGE = ROOT / "chainwatch"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 ALERT_NAME = re.compile(r"Watchdog|([A-Z][a-z]+){2,}")
@@ -145,3 +147,8 @@ def understand(command: click.Command, arguments: list[str]) -> None:
         understand(command.commands[arguments[0]], arguments[1:])
     else:
         command.make_context("chainwatch", list(arguments))
+
+
+def test_every_status_of_a_transfer_is_in_the_glossary() -> None:
+    table = GLOSSARY.read_text().partition("## A transfer's status")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(TRANSFER_STATUSES)

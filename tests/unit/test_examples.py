@@ -11,7 +11,8 @@ import pytest
 
 from chainwatch.chain.decode.abi import load_abi
 from chainwatch.init.presets import PRESETS
-from chainwatch.init.wizard import Given, ask, create
+from chainwatch.init.questions import Given, ask
+from chainwatch.init.wizard import create
 from chainwatch.plan import Plan, load_plan
 from chainwatch.support.keccak import keccak256
 from tests.support.pages import ROOT, blocks, variables

@@ -80,7 +80,7 @@ class _Flush:
         if unheard:
             told = self._with_unheard(group, inside, unheard, told, sends_ends=sends_ends)
         self._enqueue(group, route, inside, told)
-        self._plan_next(group, route, inside, told=told is not None, emptied=bool(unheard))
+        self._plan_next(group, route, inside, told=told is not None, emptied=group.id in self._members)
 
     def save(self) -> None:
         """Write what came of it."""

@@ -88,7 +88,8 @@ class Teller:
     def hand_over(self, connection: sa.Connection, alert_ids: Sequence[int], now: float) -> None:
         """Let groups whose route is gone hand what they told to the groups of the same receivers that have these alerts now.
 
-        So nothing is told again, and repeats go on counting.
+        So nothing is told again, and repeats go on counting. What was not told yet to a receiver to which no route leads
+        any more is not told.
         """
         places = alert_groups.places(connection, alert_ids)
         heirs = {(i, g.receiver): g for i, _, g in places if self.route_of(g) is not GONE}
@@ -97,9 +98,11 @@ class Teller:
         changed: dict[int, Group] = {}
         for alert_id, told, group in places:
             heir = heirs.get((alert_id, group.receiver))
-            if heir is None or self.route_of(group) is not GONE:
+            if self.route_of(group) is not GONE or (heir is None and told):
                 continue
             left.append((group.id, alert_id))
+            if heir is None:
+                continue
             heir = changed.get(heir.id, heir)
             if told:
                 taken.append((heir.id, alert_id))
@@ -137,7 +140,7 @@ class Teller:
 
     def candidate(self, group: Group, member: Member) -> Candidate:
         """A member as the stages see it."""
-        route = self._by_key.get(group.route, GONE)
+        route = self.route_of(group)
         return Candidate(member.alert_id, member.labels, route, group.receiver, member.told, member.again)
 
     def known(self, connection: sa.Connection, candidates: Sequence[Candidate], now: float) -> Known:
@@ -183,8 +186,9 @@ class Teller:
         )
 
     def route_of(self, group: Group) -> Route:
-        """The route of a group; one that tells only what is owed where it is gone."""
-        return self.route(group.route)
+        """The route of a group; one that tells only what is owed where it is gone or leads to others now."""
+        route = self.route(group.route)
+        return route if group.receiver in route.receivers or route is rate_limits.SUMMARY else GONE
 
     def route(self, key: str) -> Route:
         """The route with this key; one that tells only what is owed where it is gone."""

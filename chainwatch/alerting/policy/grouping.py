@@ -10,7 +10,8 @@ that it would have been told otherwise (S2).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -75,7 +76,7 @@ def with_passed(
     told: Message | None,
     members: Sequence[Member],
     passed: Sequence[Member],
-    said_before: Callable[[], Container[str]],
+    said_before: Callable[[], AbstractSet[str]],
 ) -> Message | None:
     """``told`` of a group's ``members`` with the ends of what ``passed`` unheard: with it, or beside what still fires.
 
@@ -86,7 +87,7 @@ def with_passed(
     standing = tuple(m.alert_id for m in present if m.told and m.state == "firing")
     known = {member.fingerprint for member in present}
     ends = {member.fingerprint: member.alert_id for member in passed if member.fingerprint not in known}
-    if not ends or (told is None and (not standing or ends.keys() <= set(said_before()))):
+    if not ends or (told is None and (not standing or ends.keys() <= said_before())):
         return told
     told = told or Message(standing)
     return msgspec.structs.replace(told, resolved=(*told.resolved, *ends.values()))

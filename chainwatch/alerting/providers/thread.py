@@ -37,6 +37,7 @@ class Threads:
                 future.set_result(outcome)
 
         def work() -> None:
+            outcome: Callable[[], T]
             try:
                 outcome = partial(_returned, call())
             except BaseException as error:  # noqa: BLE001 - handed to the one who waits

@@ -21,7 +21,9 @@ def alert(view: Mapping[str, Any], as_json: bool) -> None:
         return
     rows = [("id", view["id"]), ("state", view["state"]), ("fingerprint", view["fingerprint"])]
     rows += [(name, value) for name, value in view["labels"].items()]
-    rows += [(name, value) for name, value in view["annotations"].items()]
+    for name, value in view["annotations"].items():
+        first, *further = value.splitlines() or [""] if name == "description" else [value]
+        rows += [(name, first), *(("", line) for line in further)]
     rows.append(("started", time_of(view["starts_at"])))
     if view["ends_at"] is not None:
         rows.append(("ended", f"{time_of(view['ends_at'])} ({view['reason']})"))
@@ -41,7 +43,7 @@ def history(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         print_json(rows)
         return
     columns = ("at", "what", "cause", "by", "receiver", "note")
-    table(
+    details(
         columns,
         ((time_of(r["at"]), r["kind"], r["cause"], r["actor"], r["receiver"] or "", r["note"]) for r in rows),
     )
@@ -54,7 +56,7 @@ def explanation(view: Mapping[str, Any], as_json: bool) -> None:
         return
     labels = view["alert"]["labels"]
     click.echo(clean(f"{labels['severity']} {labels['alertname']}, {view['alert']['state']}"))
-    table(
+    details(
         ("receiver", "told", "why", "route", "group"),
         (
             (r["receiver"], r["told"], r["why"], r["route"] or "", r.get("group") or "")
@@ -63,7 +65,7 @@ def explanation(view: Mapping[str, Any], as_json: bool) -> None:
     )
     sent = [(r["receiver"], n) for r in view["receivers"] for n in r.get("notifications", ())]
     if sent:
-        table(
+        details(
             ("notification", "receiver", "says", "status", "attempts", "queued", "finished", "note"),
             (
                 (
@@ -80,7 +82,7 @@ def explanation(view: Mapping[str, Any], as_json: bool) -> None:
             ),
         )
     if view["escalation"]:
-        table(
+        details(
             ("escalation", "time", "what"),
             ((one["kind"], time_of(one["at"]), one["text"]) for one in view["escalation"]),
         )

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -52,7 +53,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def details(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print what is known of one thing: like `table`, but long cells go on in a next line, so that nothing is cut."""
+    """Print what is known of one thing: like `table`, but nothing is cut.
+
+    Of two columns long cells go on in a next line; rows of more that do not fit become paragraphs, a line for each cell.
+    """
     _print(columns, [[*map(_cell, row)] for row in rows], cut=False)
 
 
@@ -76,6 +80,9 @@ def _print(columns: Sequence[str], rows: Sequence[Sequence[Text]], *, cut: bool)
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, GAP, 0, 0))
     widths = [max([len(name), *(row[i].cell_len for row in rows)]) for i, name in enumerate(columns)]
     available = console.width - EDGES - (GAP + 1) * (len(columns) - 1)
+    if not cut and len(columns) > 2 and sum(widths) > available:
+        _paragraphs(console, columns, rows)
+        return
     for name, width in zip(columns, fitted(widths, available), strict=True):
         if cut:
             shown.add_column(name, overflow="ellipsis", no_wrap=True, width=width)
@@ -84,6 +91,15 @@ def _print(columns: Sequence[str], rows: Sequence[Sequence[Text]], *, cut: bool)
     for row in rows:
         shown.add_row(*row)
     console.print(shown)
+
+
+def _paragraphs(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+    for row in rows:
+        console.print()
+        said = [(name, cell) for name, cell in zip(columns, row, strict=True) if cell]
+        for number, (name, cell) in enumerate(said):
+            line = Text.assemble((f"{name}: ", "dim"), cell)
+            console.print(Padding(line, (0, 0, 0, 3 if number else 1)))
 
 
 def _piped(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:

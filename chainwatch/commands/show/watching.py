@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from chainwatch.alerting.providers.text import span, when
-from chainwatch.commands.show.terminal import print_json, table, time_of
+from chainwatch.commands.show.terminal import details, print_json, table, time_of
 from chainwatch.model import to_hex
 from chainwatch.operations.auditing import Audit
 from chainwatch.plan import Plan
@@ -74,10 +74,11 @@ def check(
     for warning in plan.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(
-        "the configuration is fine: " + ", ".join(f"{count} {name}" for name, count in summary.items())
+        "the configuration is fine: "
+        + ", ".join(f"{n} {name if n != 1 else name.removesuffix('s')}" for name, n in summary.items())
     )
     if endpoints:
-        table(
+        details(
             ("endpoint", "ok", "chain id", "head", "log range", "problem"),
             (
                 (e["endpoint"], e["ok"], e["chain_id"], e["head"], e["log_range"], e["problem"])
@@ -85,7 +86,7 @@ def check(
             ),
         )
     if receivers:
-        table(
+        details(
             ("receiver", "ok", "provider", "problem"),
             ((r["receiver"], r["ok"], r["provider"], r["problem"]) for r in receivers),
         )

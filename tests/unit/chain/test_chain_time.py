@@ -36,10 +36,41 @@ class Host:
 OFF = [-3600.0, -600.0, -30.0, 30.0, 600.0, 3600.0]
 
 
-def test_without_any_witness_there_is_only_the_hosts_clock() -> None:
+def test_without_any_witness_there_is_only_the_hosts_clock_after_a_minute() -> None:
     host = Host(ahead=30.0)
+    assert host.time.proven(host.time.moment()) == 0.0
+    assert host.time.now() == pytest.approx(host.true + 30.0)
+    host.up += 60
     assert host.proven() == pytest.approx(30.0)
     assert host.time.error_of(host.true) is None
+
+
+@pytest.mark.parametrize("paced", [True, False])
+def test_one_endpoint_whose_clock_is_ahead_proves_nothing_S5(paced: bool) -> None:
+    host = Host(ahead=0.0)
+    if paced:
+        host.heads("right")
+    host.time.saw_date("ahead", int(host.true + 3600))
+    assert host.proven() <= 0.0
+
+
+def test_one_network_whose_blocks_are_ahead_makes_nothing_late_elsewhere_S5() -> None:
+    host = Host(ahead=0.0)
+    for _ in range(4):
+        host.up += 4
+        host.time.saw_head("ahead", int(host.true + 3600), slack=1.0)
+    assert host.proven() <= 0.0
+    host.time.saw_date("ahead", int(host.true + 3600))
+    host.time.saw_date("right", int(host.true))
+    assert host.proven() <= 0.0
+
+
+def test_a_clock_that_is_behind_hides_nothing_once_a_block_agrees_with_a_date() -> None:
+    host = Host(ahead=-3600.0)
+    host.time.saw_date("node", int(host.true))
+    assert host.proven() == pytest.approx(-3600.0)
+    host.time.saw_head("on demand", int(host.true), slack=1.0)
+    assert -2.0 <= host.proven() <= 0.0
 
 
 @pytest.mark.parametrize("ahead", [0.0, *OFF])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -46,6 +47,22 @@ async def test_each_call_of_a_batch_counts_and_a_batch_is_no_larger_than_a_secon
     assert 0.4 < time.monotonic() - begun < 1.5
     assert PacedTransport(Quick(), 0.5).largest_batch == 1
     assert PacedTransport(Quick(), 1000.0).largest_batch == Quick.largest_batch
+
+
+async def test_a_batch_waits_its_turn_and_no_longer_while_others_ask_without_end() -> None:
+    transport = PacedTransport(Quick(), 50.0)
+
+    async def read_on() -> None:
+        while True:
+            await transport.exchange(b"x", 1, 1.0)
+
+    others = [asyncio.create_task(read_on()) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    try:
+        await asyncio.wait_for(transport.exchange(b"x", 1, 1.0, calls=20), 3.0)
+    finally:
+        for task in others:
+            task.cancel()
 
 
 async def test_the_rate_that_a_complaint_halves_is_that_of_calls() -> None:

@@ -10,20 +10,11 @@ from typing import TypeVar
 
 import pytest
 
+from chainwatch.init.answers import CHOICES, OWN, Answers, InitError, Network, Receiver
 from chainwatch.init.presets import PRESETS, abi_text
-from chainwatch.init.wizard import (
-    CHOICES,
-    OWN,
-    Answers,
-    Given,
-    InitError,
-    Network,
-    Prompt,
-    Receiver,
-    ask,
-    create,
-    write_config,
-)
+from chainwatch.init.questions import Given, Prompt, ask
+from chainwatch.init.text import write_config
+from chainwatch.init.wizard import create
 from chainwatch.plan import Plan, load_plan
 from chainwatch.support.keccak import checksum_address
 
@@ -265,9 +256,14 @@ def _leaves(value: object) -> list[object]:
             Given(preset="across", rpc=["base=ftp://x"]),
             "--rpc: expected a variable's name in capitals, or a URL",
         ),
-        (Given(preset="across", receivers=["pigeon"]), "--receiver: expected one of console"),
+        (
+            Given(preset="across", receivers=["pigeon"]),
+            "--receiver: expected one of console, discord, webhook$",
+        ),
         (Given(preset="across", receivers=["discord=hook"]), "--receiver: expected a variable"),
         (Given(preset=OWN, networks=["left"]), "give its chain id, as left=1234"),
+        (Given(preset=OWN, networks=["left=" + "9" * 5_000]), "give its chain id, as left=1234"),
+        (Given(preset=OWN, networks=["31337"]), "give its chain id, as mychain=31337"),
         (Given(preset=OWN, networks=["a b=1"]), "is no name"),
         (Given(preset=OWN), "--network: name at least one"),
         (replace(OWN_FLOW, network_by="a b"), "--network-by: expected chain_id or an attribute"),

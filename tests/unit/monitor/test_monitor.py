@@ -23,6 +23,7 @@ from chainwatch.store.alerting import alerts
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
+from chainwatch.support.clock import SteadyClock
 from chainwatch.support.supervise import TASK_FAILED
 from tests.support.ports import free_port
 from tests.unit.test_plan import CONFIG
@@ -170,6 +171,31 @@ async def test_what_a_configuration_made_no_sense_of_ends_with_that_configuratio
         names = {name for name, _ in firing(database)}
     assert names.isdisjoint(puzzled)
     assert "TransferRepeated" in names
+
+
+async def test_after_a_pause_of_the_process_silence_counts_from_its_end(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "SELF_WATCH_EVERY", 0.01)
+    passed = [0.0]
+    clock = SteadyClock(lambda: 1_700_000_000 + passed[0], lambda: passed[0])
+    with closing(Database.open(f"sqlite:///{tmp_path / 'x.db'}", durable=False)) as database:
+        async with open_session() as session:
+            monitor = Monitor(plan, database, session, clock)
+            passed[0] += 60  # a long start
+            await monitor.start()
+            try:
+                await until(lambda: ("Watchdog", "") in firing(database))
+                await asyncio.sleep(0.1)
+                passed[0] += 60
+                await asyncio.sleep(0.1)
+                assert "NetworkBlind" not in {name for name, _ in firing(database)}
+                for _ in range(6):
+                    passed[0] += 3
+                    await asyncio.sleep(0.1)
+                assert "NetworkBlind" in {name for name, _ in firing(database)}
+            finally:
+                await monitor.stop()
 
 
 def test_the_state_of_a_network_is_stored_when_it_changes_and_now_and_then() -> None:

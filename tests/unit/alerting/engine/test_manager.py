@@ -146,6 +146,18 @@ def test_a_group_that_fires_again_soon_keeps_its_ticks(connection: sa.Connection
     assert told(connection) == [[("firing", "0x01")]]
 
 
+@pytest.mark.parametrize("sends_ends", [True, False])
+def test_a_group_keeps_its_ticks_whether_its_receiver_hears_of_ends_or_not(
+    connection: sa.Connection, sends_ends: bool
+) -> None:
+    manager = _manager(route(group_wait="1s", group_interval="10s"), ops=sends_ends)
+    manager.apply(connection, [fires("a")], NOW)
+    manager.flush(connection, NOW + 1)
+    manager.apply(connection, [ends("a")], NOW + 2)
+    manager.flush(connection, NOW + 11)
+    assert manager.apply(connection, [fires("b", at=T0 + 13)], NOW + 13) == NOW + 21
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 def test_an_alert_that_came_and_went_unseen_is_told_if_it_would_have_been_s2(
     connection: sa.Connection, at_once: bool
@@ -297,6 +309,25 @@ def test_repeats_come_on_the_first_tick_after_their_time_however_short(
     while due is not None and due < now + 5 * every - interval / 2:
         due = m.flush(connection, due)
     assert len(told(connection)) == 5
+
+
+def test_a_receiver_that_a_route_names_no_more_hears_of_the_end_of_what_it_was_told_and_of_nothing_else(
+    connection: sa.Connection,
+) -> None:
+    settings = {"group_wait": "5s", "group_interval": "10s", "repeat_interval": "60s"}
+    first = _manager(route("ops", "pager", **settings), ops=True, pager=True)
+    first.apply(connection, [fires("a")], NOW)
+    first.flush(connection, NOW + 5)
+    first.apply(connection, [fires("b"), fires("c", name="Other")], NOW + 6)
+    changed = _manager(route("ops", **settings), ops=True, pager=True)
+    changed.reroute(connection, NOW + 7, reloaded=True)
+    for second in range(8, 400):
+        changed.flush(connection, NOW + second)
+    assert told(connection, "pager") == [[("firing", "a")]]
+    assert len(told(connection, "ops")) > 5
+    changed.apply(connection, [ends("a"), ends("b")], NOW + 400)
+    changed.flush(connection, NOW + 1000)
+    assert told(connection, "pager") == [[("firing", "a")], [("resolved", "a")]]
 
 
 def test_a_route_that_is_gone_repeats_nothing(connection: sa.Connection) -> None:

@@ -47,6 +47,28 @@ def test_details_in_a_narrow_terminal_go_on_in_the_next_line_and_nothing_is_cut(
     assert "…" not in out
 
 
+def test_details_of_several_columns_that_do_not_fit_become_paragraphs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    narrow = narrow_terminal(monkeypatch)
+    why = "it goes only where a route names it, and no route of this configuration does"
+    details(
+        ("receiver", "told", "why", "route"), [("ops", False, why, ""), ("pager", True, "delivered", "{}")]
+    )
+    assert [line.rstrip() for line in click.unstyle(narrow.getvalue()).splitlines()] == [
+        "",
+        " receiver: ops",
+        "   told: no",
+        "   why: it goes only where a route names it, and no route of",
+        "   this configuration does",
+        "",
+        " receiver: pager",
+        "   told: yes",
+        "   why: delivered",
+        "   route: {}",
+    ]
+
+
 def test_a_tab_or_newline_of_a_chain_adds_no_cell_and_no_row(capsys: pytest.CaptureFixture[str]) -> None:
     table(("a", "b"), [("x\ty\nz", 1)])
     assert capsys.readouterr().out == "a\tb\nx\\ty\\nz\t1\n"

@@ -1,0 +1,71 @@
+"""What `chainwatch init` has to know, and the errors of answers that cannot be used."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from chainwatch.init.presets import PRESETS
+
+OWN = "own"
+"""Stands for a contract that no preset knows."""
+CHOICES = (*PRESETS, OWN)
+PROVIDERS = {"console": "", "discord": "DISCORD_WEBHOOK_URL", "webhook": "ALERT_WEBHOOK_URL"}
+"""Provider → the environment variable that holds its URL where none is named."""
+DEFAULT_STORE = "sqlite:///chainwatch.db"
+CHAIN_ID = "chain_id"
+"""What names networks in events unless something else is said."""
+
+NUMBER = re.compile("0|[1-9][0-9]{0,17}")
+VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
+"""The name of an environment variable, which may stand for a URL."""
+
+
+class InitError(ValueError):
+    """An answer that cannot be used; the message tells what was expected and by which flag it is given."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A chosen network. ``rpc`` holds URLs and names of environment variables."""
+
+    name: str
+    chain_id: int
+    rpc: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A chosen receiver. ``url`` is a URL or the name of an environment variable; empty for the console."""
+
+    provider: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class OwnFlow:
+    """A flow of one contract that no preset knows: two events that share a key."""
+
+    abi: str
+    address: tuple[tuple[str, str], ...]
+    opens: str
+    expects: str
+    key: str
+    network_by: str
+    named: tuple[tuple[str, str], ...]
+    """What events call each network; empty where that is the chain id."""
+    destination: str
+    origin: str
+    """Empty where the later event does not say."""
+    within: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Everything that a configuration is written from. ``own`` is set exactly when ``preset`` is `OWN`."""
+
+    preset: str
+    networks: tuple[Network, ...]
+    receivers: tuple[Receiver, ...] = (Receiver("console"),)
+    store: str = DEFAULT_STORE
+    own: OwnFlow | None = None

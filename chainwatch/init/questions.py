@@ -1,0 +1,310 @@
+"""The questions of `chainwatch init`: what the flags leave open is asked for, and every answer is checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from chainwatch.grammar.durations import parse_duration
+from chainwatch.init.answers import (
+    CHAIN_ID,
+    CHOICES,
+    DEFAULT_STORE,
+    NUMBER,
+    OWN,
+    PROVIDERS,
+    VARIABLE,
+    Answers,
+    InitError,
+    Network,
+    OwnFlow,
+    Receiver,
+)
+from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS
+from chainwatch.support.spelling import nearest
+
+_ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
+_SCHEMES = ("http://", "https://", "ws://", "wss://")
+_NAME = re.compile("[A-Za-z0-9_-]+")
+
+T = TypeVar("T")
+
+
+class Prompt(Protocol):
+    """Asks a question that has a default answer."""
+
+    def __call__(self, question: str, default: str, parse: Callable[[str], T], /) -> T:
+        """What ``parse`` makes of the answer; where it raises `InitError`, ask again or let the error go on."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the flags say; what is empty is asked for."""
+
+    preset: str = ""
+    networks: Sequence[str] = ()
+    """``NAME``, or ``NAME=CHAIN_ID`` for a network that is not known."""
+    rpc: Sequence[str] = ()
+    """``NETWORK=URL`` or ``NETWORK=VARIABLE``; several for one network fail over in this order."""
+    receivers: Sequence[str] = ()
+    """``PROVIDER``, ``PROVIDER=VARIABLE`` or ``PROVIDER=URL``."""
+    store: str = ""
+    abi: str = ""
+    address: Sequence[str] = ()
+    """``NETWORK=0x…``"""
+    opens: str = ""
+    expects: str = ""
+    key: str = ""
+    network_by: str = ""
+    named: Sequence[str] = ()
+    """``NETWORK=VALUE``: what events call the network where that is not its chain id."""
+    destination: str = ""
+    origin: str = ""
+    within: str = ""
+
+
+def defaults(_question: str, default: str, parse: Callable[[str], T]) -> T:
+    """The prompt that asks nobody: every answer is its default."""
+    return parse(default)
+
+
+def ask(given: Given, prompt: Prompt = defaults) -> Answers:
+    """Complete ``given`` by asking for what it leaves open. Raises `InitError`."""
+    preset = _given_or_asked(
+        given.preset, prompt, f"What to watch ({', '.join(CHOICES)})", next(iter(PRESETS)), _preset
+    )
+    known = PRESETS[preset].networks if preset != OWN else ()
+    chain_ids = (
+        _chain_ids(preset, given.networks)
+        if given.networks
+        else prompt(
+            "Networks (NAME or NAME=CHAIN_ID, with spaces between)",
+            ", ".join(known),
+            lambda text: _chain_ids(preset, _listed(text)),
+        )
+    )
+    networks = _networks(chain_ids, given.rpc, prompt)
+    receivers = (
+        _receivers(given.receivers)
+        if given.receivers
+        else prompt(f"Receivers ({', '.join(PROVIDERS)})", "console", lambda text: _receivers(_listed(text)))
+    )
+    question = "Database (SQLite or PostgreSQL URL, or a variable)"
+    store = _given_or_asked(given.store, prompt, question, DEFAULT_STORE, _database)
+    own = _own_flow(given, networks, prompt) if preset == OWN else None
+    return Answers(preset, networks, receivers, store, own)
+
+
+# --- answers ------------------------------------------------------------------------------------------
+
+
+def _given_or_asked(given: str, prompt: Prompt, question: str, default: str, parse: Callable[[str], T]) -> T:
+    """What ``parse`` makes of the flag's value, or else of the answer."""
+    return parse(given) if given else prompt(question, default, parse)
+
+
+def _preset(text: str) -> str:
+    if text not in CHOICES:
+        raise InitError(f"--preset: expected one of {', '.join(CHOICES)}{_near(text, CHOICES)}")
+    return text
+
+
+def _database(text: str) -> str:
+    return _url_or_variable("--store", text, ("sqlite:", "postgresql"))
+
+
+def _chain_ids(preset: str, names: Sequence[str]) -> dict[str, int]:
+    chain_ids = dict(_network(preset, text) for text in names)
+    if len(chain_ids) < len(names):
+        raise InitError("--network: a network is named twice")
+    if preset != OWN:
+        _check_reach(preset, list(chain_ids))
+    if not chain_ids:
+        raise InitError("--network: name at least one")
+    return chain_ids
+
+
+def _networks(chain_ids: Mapping[str, int], rpc: Sequence[str], prompt: Prompt) -> tuple[Network, ...]:
+    endpoints: dict[str, list[str]] = {name: [] for name in chain_ids}
+    for text in rpc:
+        name, _, url = text.partition("=")
+        if name not in endpoints or not url:
+            raise InitError(
+                f"--rpc: expected NETWORK=URL or NETWORK=VARIABLE, with one of {', '.join(endpoints)}"
+            )
+        endpoints[name].append(_endpoint(url))
+    for name, urls in endpoints.items():
+        if not urls:
+            variable = re.sub("[^A-Z0-9]", "_", name.upper()) + "_RPC_URL"
+            urls += prompt(
+                f"RPC endpoints of {name} (URLs or variables, with spaces between)", variable, _endpoints
+            )
+    return tuple(Network(name, chain_ids[name], tuple(urls)) for name, urls in endpoints.items())
+
+
+def _endpoint(text: str) -> str:
+    return _url_or_variable("--rpc", text, _SCHEMES)
+
+
+def _endpoints(text: str) -> list[str]:
+    urls = [_endpoint(url) for url in _listed(text)]
+    if not urls:
+        raise InitError("--rpc: name at least one endpoint")
+    return urls
+
+
+def _network(preset: str, text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if not _NAME.fullmatch(name):
+        raise InitError(f"--network: {name!r} is no name: letters, digits, - and _ only")
+    if preset != OWN and name not in PRESETS[preset].networks:
+        known = PRESETS[preset].networks
+        raise InitError(
+            f"--network: {preset} is known on {', '.join(known)}, not on {name}{_near(name, known)}"
+        )
+    if not number and name in KNOWN_NETWORKS:
+        return name, KNOWN_NETWORKS[name].chain_id
+    if not NUMBER.fullmatch(number) or int(number) == 0:
+        example = f"{name}=1234" if not name.isdigit() else f"mychain={name}"
+        raise InitError(f"--network: {name} is not a known network: give its chain id, as {example}")
+    if name in KNOWN_NETWORKS and int(number) != KNOWN_NETWORKS[name].chain_id:
+        raise InitError(f"--network: the chain id of {name} is {KNOWN_NETWORKS[name].chain_id}")
+    return name, int(number)
+
+
+def _check_reach(preset: str, names: Sequence[str]) -> None:
+    hub = PRESETS[preset].hub
+    if hub and hub not in names:
+        raise InitError(f"--network: {preset} needs {hub} too: every transfer starts or ends there")
+    if len(names) < 2:
+        raise InitError(f"--network: {preset} needs two networks at least")
+
+
+def _receivers(texts: Sequence[str]) -> tuple[Receiver, ...]:
+    receivers: dict[str, Receiver] = {"console": Receiver("console")}
+    for text in texts:
+        provider, _, url = text.partition("=")
+        if provider not in PROVIDERS:
+            raise InitError(
+                f"--receiver: expected one of {', '.join(PROVIDERS)}{_near(provider, tuple(PROVIDERS))}"
+            )
+        if provider != "console":
+            url = _url_or_variable("--receiver", url or PROVIDERS[provider], ("http://", "https://"))
+            receivers[provider] = Receiver(provider, url)
+    return tuple(receivers.values())
+
+
+def _own_flow(given: Given, networks: Sequence[Network], prompt: Prompt) -> OwnFlow:
+    def want(flag: str, value: str, question: str, default: str = "") -> str:
+        def parse(answer: str) -> str:
+            if not answer:
+                raise InitError(f"--{flag}: needed with --preset {OWN}: {question}")
+            if flag == "within":
+                _check_duration(answer)
+            return answer
+
+        return _given_or_asked(value, prompt, question, default, parse)
+
+    address = _addresses(given.address, networks, prompt)
+    within = want("within", given.within, "The time allowed for a transfer", "30m")
+    network_by = _given_or_asked(
+        given.network_by,
+        prompt,
+        "What names networks in the events (chain_id, or an attribute such as domain)",
+        CHAIN_ID,
+        _network_by,
+    )
+    return OwnFlow(
+        abi=want("abi", given.abi, "The contract's ABI file (JSON), relative to the configuration"),
+        address=address,
+        opens=want("opens", given.opens, "The event that opens a transfer"),
+        expects=want("expects", given.expects, "The event that must follow on the destination"),
+        key=want("key", given.key, "The argument that identifies a transfer in both events"),
+        network_by=network_by,
+        named=_named(given.named, network_by, networks, prompt) if network_by != CHAIN_ID else (),
+        destination=want(
+            "destination", given.destination, "The opening event's argument that names the destination"
+        ),
+        origin=_given_or_asked(
+            given.origin,
+            prompt,
+            "The later event's argument that names the origin (empty: it has none)",
+            "",
+            str.strip,
+        ),
+        within=within,
+    )
+
+
+def _check_duration(text: str) -> None:
+    try:
+        parse_duration(text)
+    except ValueError as error:
+        raise InitError(f"--within: {error}") from None
+
+
+def _network_by(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise InitError("--network-by: expected chain_id or an attribute's name: letters, digits, - and _")
+    return text
+
+
+def _named(
+    given: Sequence[str], network_by: str, networks: Sequence[Network], prompt: Prompt
+) -> tuple[tuple[str, str], ...]:
+    named = dict(text.partition("=")[::2] for text in given)
+    if unknown := sorted(named.keys() - {network.name for network in networks}):
+        raise InitError(f"--named: expected NETWORK=VALUE, and {unknown[0]!r} is none of the networks")
+    for network in networks:
+        named[network.name] = _given_or_asked(
+            named.get(network.name, ""), prompt, f"The {network_by} of {network.name}", "", _name_in_events
+        )
+    return tuple(named.items())
+
+
+def _name_in_events(text: str) -> str:
+    if not text:
+        raise InitError("--named: say what the events call every network, as --named NETWORK=VALUE")
+    return text
+
+
+def _addresses(
+    given: Sequence[str], networks: Sequence[Network], prompt: Prompt
+) -> tuple[tuple[str, str], ...]:
+    names = {network.name for network in networks}
+    addresses = {name: _address(text) for name, _, text in (pair.partition("=") for pair in given)}
+    if unknown := sorted(addresses.keys() - names):
+        raise InitError(f"--address: expected NETWORK=0x…, and {unknown[0]!r} is none of the networks")
+    for network in networks:
+        if network.name not in addresses:
+            question = f"The contract's address on {network.name}"
+            addresses[network.name] = prompt(question, "", _address)
+    return tuple(addresses.items())
+
+
+def _address(text: str) -> str:
+    if not text:
+        raise InitError(f"--address: needed with --preset {OWN}: where the contract is on every network")
+    if not _ADDRESS.fullmatch(text):
+        raise InitError("--address: an address is 0x and 40 hex digits")
+    return text
+
+
+def _url_or_variable(flag: str, text: str, schemes: tuple[str, ...]) -> str:
+    if not VARIABLE.fullmatch(text) and not text.startswith(schemes):
+        # The text is not repeated: it may be a secret.
+        raise InitError(
+            f"{flag}: expected a variable's name in capitals, or a URL that starts with {', '.join(schemes)}"
+        )
+    return text
+
+
+def _listed(text: str) -> list[str]:
+    return [part for part in re.split(r"[,\s]+", text) if part]
+
+
+def _near(text: str, known: Sequence[str]) -> str:
+    near = nearest(text, known)
+    return f': did you mean "{near}"?' if near else ""

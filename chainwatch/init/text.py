@@ -1,0 +1,147 @@
+"""The text of the configuration that `chainwatch init` writes: pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+from chainwatch.init.answers import NUMBER, VARIABLE, Answers, Network, OwnFlow
+from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS
+
+
+def write_config(answers: Answers) -> str:
+    """The text of the configuration file; it loads once the variables it names are set."""
+    parts = [_head(answers), _store(answers), *map(_network_writer(answers), answers.networks)]
+    if answers.own is not None:
+        parts.append(_own_text(answers.own))
+    else:
+        preset = PRESETS[answers.preset]
+        parts.append(
+            f"# --- {preset.title}: its contracts, and what a transfer is ---\n\n"
+            + preset.write([network.name for network in answers.networks])
+        )
+    return "\n".join([*parts, _receivers_text(answers), _routes_text(answers)])
+
+
+def variables(answers: Answers) -> tuple[str, ...]:
+    """The environment variables that the configuration names."""
+    texts = [url for network in answers.networks for url in network.rpc]
+    texts += [answers.store, *(receiver.url for receiver in answers.receivers)]
+    return tuple(dict.fromkeys(re.findall(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", "".join(map(_value, texts)))))
+
+
+def _head(answers: Answers) -> str:
+    names = variables(answers)
+    needed = f"# To be set before the start: {', '.join(names)}.\n" if names else ""
+    return (
+        "# chainwatch's configuration. `chainwatch check` tells every mistake, `chainwatch check --online` asks the\n"
+        '# endpoints too. Durations are "90s", "30m", "3h"; ${NAME} takes an environment variable; relative paths\n'
+        "# refer to this file's folder.\n" + needed
+    )
+
+
+def _store(answers: Answers) -> str:
+    return (
+        "# Where everything is kept: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.\n"
+        f"[store]\nurl = {_value(answers.store)}\n"
+    )
+
+
+def _network_writer(answers: Answers) -> Callable[[Network], str]:
+    attributes = PRESETS[answers.preset].attributes if answers.preset in PRESETS else {}
+    own = answers.own
+
+    def write(network: Network) -> str:
+        known = KNOWN_NETWORKS.get(network.name)
+        lines = [f"[networks.{network.name}]", f"chain_id = {network.chain_id}"]
+        lines += [f"{name} = {value}" for name, value in attributes.get(network.name, {}).items()]
+        if own is not None and own.named:
+            value = dict(own.named)[network.name]
+            lines.append(f"{own.network_by} = {value if NUMBER.fullmatch(value) else json.dumps(value)}")
+        lines.append(f"rpc = [{', '.join(map(_value, network.rpc))}]")
+        if known is None:
+            lines.append("# Usual time between blocks; without it the network never counts as stalled.")
+            lines.append('#block_time = "2s"')
+        else:
+            lines.append(f'block_time = "{known.block_time}"')
+            if known.stall_after:
+                lines.append(f'stall_after = "{known.stall_after}"')
+        lines.append("# First block to read, on the first run only. Default: the head at that time.")
+        lines.append("#start_block = 0")
+        return "\n".join(lines) + "\n"
+
+    return write
+
+
+def _own_text(own: OwnFlow) -> str:
+    addresses = "\n".join(f"{network} = {_value(address)}" for network, address in own.address)
+    origin = (
+        f"# The argument that names the origin; checked against where the transfer was opened.\n"
+        f"origin = {_value(own.origin)}"
+        if own.origin
+        else "# The argument that names the origin: without it the opening step may be on any other network.\n"
+        '#origin = "originChainId"'
+    )
+    return f"""\
+# --- the contract, and what a transfer is ---
+
+[contracts.bridge]
+abi = {_value(own.abi)}
+
+[contracts.bridge.address]
+{addresses}
+
+[flows.bridge]
+contract = "bridge"
+# The argument, or list of arguments, that identifies a transfer in every event.
+key = {_value(own.key)}
+# The key of [networks.NAME] whose value the events use for a network.
+network_by = {_value(own.network_by)}
+
+[flows.bridge.opens]
+step = "open"
+event = {_value(own.opens)}
+# The argument that names the destination.
+destination = {_value(own.destination)}
+
+[[flows.bridge.expects]]
+step = "complete"
+event = {_value(own.expects)}
+on = "destination"
+{origin}
+# Time allowed from the opening event's block; later raises TransferOverdue.
+within = {_value(own.within)}
+severity = "P1"
+"""
+
+
+def _receivers_text(answers: Answers) -> str:
+    tables = []
+    for receiver in answers.receivers:
+        url = f"url = {_value(receiver.url)}\n" if receiver.url else ""
+        tables.append(f'[receivers.{receiver.provider}]\nprovider = "{receiver.provider}"\n{url}')
+    return "# --- who is told ---\n\n" + "\n".join(tables)
+
+
+def _routes_text(answers: Answers) -> str:
+    names = [f'"{receiver.provider}"' for receiver in answers.receivers]
+    everyone = ", ".join(names)
+    return f"""\
+# The first route that matches takes an alert. What is urgent goes to everyone at once.
+[[routes]]
+match = {{ severity = ["P0", "P1"] }}
+receivers = [{everyone}]
+group_by = ["alertname", "destination"]
+
+[[routes]]
+receivers = [{everyone}]
+group_wait = "30s"
+group_interval = "5m"
+repeat_interval = "12h"
+"""
+
+
+def _value(text: str) -> str:
+    """A TOML string of ``text``; the name of an environment variable becomes ``${NAME}``."""
+    return f'"${{{text}}}"' if VARIABLE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
