@@ -434,9 +434,13 @@ class Observer:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
     def _is_final(self) -> bool:
-        """Whether no endpoint is left that may know the blocks that were read; those that are away are waited for."""
+        """Whether no endpoint is left that may know the blocks that were read; those that are away are waited for.
+
+        They are for as long as it takes where they have shown before that it is the others that are wrong.
+        """
         self._lost_since = self._clock() if self._lost_since is None else self._lost_since
-        return self._pool.whole or self._clock() - self._lost_since >= HELD_AFTER
+        waited = self._clock() - self._lost_since >= HELD_AFTER and not self._pool.contradicted
+        return self._pool.whole or waited
 
     def _recovered(self) -> None:
         self._lost_since = None

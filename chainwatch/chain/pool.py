@@ -155,12 +155,18 @@ class Pool:
         """Asks ``endpoint`` no more for a while: others have shown that it is wrong."""
         for member in self._members:
             if member.endpoint is endpoint:
+                member.contradicted = True
                 member.set_aside(why, LEFT_ALONE)
 
     @property
     def whole(self) -> bool:
         """Whether every endpoint that serves this chain can be asked now: what they all say is final."""
         return all(member.usable or member.state == "refused" for member in self._members)
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether others have shown an endpoint to be wrong that can be asked now, while one of them cannot."""
+        return not self.whole and any(member.usable and member.contradicted for member in self._members)
 
     @property
     def woken(self) -> bool:
