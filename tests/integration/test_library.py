@@ -371,6 +371,40 @@ def test_close_tells_what_waits_for_its_group() -> None:
     assert names(heard) == [("firing", "Down")]
 
 
+def test_close_tells_also_what_is_sent_meanwhile() -> None:
+    heard: list[Notification] = []
+    hearing, go_on = threading.Event(), threading.Event()
+    answers: list[bool] = []
+
+    def hear(notification: Notification) -> None:
+        heard.append(notification)
+        hearing.set()
+        go_on.wait(5)
+
+    alerts = AlertManager.from_config({})
+    alerts.register_receiver("me", hear, group_by=["..."], group_wait="1h")
+    alerts.send_alert("high", "test", "First")
+    ending = threading.Thread(target=lambda: answers.append(alerts.close()))
+    ending.start()
+    assert hearing.wait(5)
+    alerts.send_alert("high", "test", "Second")
+    go_on.set()
+    ending.join()
+    assert (answers, names(heard)) == ([True], [("firing", "First"), ("firing", "Second")])
+    with pytest.raises(StoreError):
+        alerts.send_alert("high", "test", "Third")
+
+
+def test_every_close_says_whether_everything_was_told() -> None:
+    def hear(_: Notification) -> None:
+        raise RuntimeError
+
+    alerts = AlertManager.from_config({})
+    alerts.register_receiver("me", hear, **AT_ONCE)
+    alerts.send_alert("high", "test", "Down")
+    assert [alerts.close(0.1), alerts.close()] == [False, False]
+
+
 async def test_what_ended_by_itself_while_nothing_ran_is_not_told_as_firing_again(tmp_path: Path) -> None:
     async with Receiver() as hook:
         settings = config(hook, f"sqlite:///{tmp_path}/alerts.db", repeat_interval="1s")
