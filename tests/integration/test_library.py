@@ -684,3 +684,27 @@ def test_the_examples_of_the_documentation_run(number: int) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert ["QueueStuck resolved", "firing ['Down']"][number] in done.stdout
+
+
+def test_what_held_an_alert_back_is_over_once_no_route_leads_to_its_receiver() -> None:
+    def settings(name: str) -> dict[str, Any]:
+        return {
+            "receivers": {"ops": {"provider": "console"}},
+            "intervals": {"always": {"times": ["00:00-24:00"]}},
+            "routes": [
+                {"receivers": ["ops"], "match": {"alertname": name}, "mute_times": ["always"], **AT_ONCE}
+            ],
+        }
+
+    def held(fingerprint: str) -> list[dict[str, Any]]:
+        rows = (alerts.explain(fingerprint) or {})["receivers"]
+        return [hold for row in rows if row["receiver"] == "ops" for hold in row.get("held", [])]
+
+    with AlertManager.from_config(settings("Down")) as alerts:
+        down = alerts.send_alert("low", "test", "Down")
+        until(lambda: held(down))
+        assert held(down)[0]["until"] is None
+        alerts.reload(settings("Slow"))
+        (hold,) = held(down)
+        assert (hold["why"], hold["missed"]) == ("quiet hours", False)
+        assert hold["until"] is not None
