@@ -38,11 +38,14 @@ class Inbox:
         self._open: list[Submission] | None = None
         """What is handed over already and may grow until its turn comes."""
         self._waiting = 0
+        self._shut = False
 
     def put(self, sent: Sequence[Submission]) -> None:
-        """Have ``sent`` taken up soon. Raises ``Overloaded`` where too much waits."""
+        """Have ``sent`` taken up soon. Raises ``Overloaded`` where too much waits, ``StoreError`` once shut."""
         size = _size(sent)
         with self._lock:
+            if self._shut:
+                raise StoreError("the alert manager is closed")
             if self._waiting and self._waiting + size > WAITING_MAX:
                 raise Overloaded(
                     "more alerts are sent than can be taken up: wait a moment, then send this one again",
@@ -53,6 +56,12 @@ class Inbox:
             else:
                 self._open.extend(sent)
             self._waiting += size
+
+    def shut(self) -> bool:
+        """Take nothing more, unless something waits; whether nothing does."""
+        with self._lock:
+            self._shut = not self._waiting
+            return self._shut
 
     def _hand_over(self, batch: list[Submission]) -> None:
         """Start ``batch``, which grows until the writer's thread takes it; the lock is held."""

@@ -88,6 +88,7 @@ class AlertManager(Operations):
         self._reloading = threading.Lock()
         self._closing = threading.Lock()
         self._closed = False
+        self._told_all = False
 
     @classmethod
     def from_config(
@@ -283,20 +284,22 @@ class AlertManager(Operations):
     def close(self, within: float = DRAIN_TIMEOUT) -> bool:
         """Tell what is still to be told, for at most ``within`` seconds, then end; whether everything was told.
 
-        What was not is told after the next start on the same database, and lost with memory. With ``within=0`` nothing is
-        hastened: groups go on waiting after the next start as if there had been none.
+        What is sent meanwhile is told too. What was not told is told after the next start on the same database, and lost
+        with memory. With ``within=0`` nothing is hastened: groups go on waiting after the next start as if there had
+        been none. Called again, it gives the same answer.
         """
         self._check_thread()
         with self._closing:
             if self._closed:
-                return True
+                return self._told_all
             with self._reloading:  # what has begun on the loop is done before the loop ends
                 self._closed = True
             with self._ending:
                 try:
-                    return self._call(self._service.drain(within))
+                    self._told_all = self._call(self._service.drain(within, self._inbox.shut))
                 finally:
                     self._call(self._service.stop())
+            return self._told_all
 
     async def close_async(self, within: float = DRAIN_TIMEOUT) -> bool:
         """As ``close``."""

@@ -119,19 +119,20 @@ class AlertService:
         """End the firing alert with this fingerprint now; whether there was one."""
         return self._dispatch.write(lambda connection, now: self._end(connection, fingerprint, reason, now))
 
-    async def drain(self, within: float) -> bool:
+    async def drain(self, within: float, shut: Callable[[], bool]) -> bool:
         """Tell everything that is still to be told, without waiting for groups to fill; whether that was done in time.
 
-        Without any time, nothing is hastened.
+        Without any time, nothing is hastened. ``shut`` ends sending unless something that was sent waits to be taken up.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + within
-        if within > 0:
-            await asyncio.wrap_future(self._dispatch.write(self._flush_untold))
-        while await self._database.read(lambda c: outbox.has_pending(c, self.receivers)):
-            if loop.time() > until:
-                return False
-            await asyncio.sleep(DRAIN_POLL)
+        while not await asyncio.wrap_future(self._dispatch.write(partial(self._told_all, within > 0, shut))):
+            while True:
+                if loop.time() > until:
+                    return False
+                await asyncio.sleep(DRAIN_POLL)
+                if not await self._database.read(lambda c: outbox.has_pending(c, self.receivers)):
+                    break
         return True
 
     async def stop(self) -> None:
@@ -162,9 +163,15 @@ class AlertService:
         upkeep.end_now(connection, self._manager.teller, standing, reason, now)
         return bool(standing), self.flush(connection, now)
 
-    def _flush_untold(self, connection: sa.Connection, now: float) -> tuple[None, float | None]:
-        alert_groups.hasten_untold(connection, now)
-        return None, _sooner(connection, self._manager.flush(connection, now))
+    def _told_all(
+        self, hasten: bool, shut: Callable[[], bool], connection: sa.Connection, now: float
+    ) -> tuple[bool, float | None]:
+        """Whether nothing is to be told and nothing more can be sent."""
+        if hasten:
+            alert_groups.hasten_untold(connection, now)
+        due_at = _sooner(connection, self._manager.flush(connection, now))
+        is_due = hasten and due_at is not None and due_at <= now
+        return not is_due and not outbox.has_pending(connection, self.receivers) and shut(), due_at
 
     def _reroute(
         self, connection: sa.Connection, now: float, *, reloaded: bool = False

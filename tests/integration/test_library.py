@@ -371,6 +371,40 @@ def test_close_tells_what_waits_for_its_group() -> None:
     assert names(heard) == [("firing", "Down")]
 
 
+def test_close_tells_also_what_is_sent_meanwhile() -> None:
+    heard: list[Notification] = []
+    hearing, go_on = threading.Event(), threading.Event()
+    answers: list[bool] = []
+
+    def hear(notification: Notification) -> None:
+        heard.append(notification)
+        hearing.set()
+        go_on.wait(5)
+
+    alerts = AlertManager.from_config({})
+    alerts.register_receiver("me", hear, group_by=["..."], group_wait="1h")
+    alerts.send_alert("high", "test", "First")
+    ending = threading.Thread(target=lambda: answers.append(alerts.close()))
+    ending.start()
+    assert hearing.wait(5)
+    alerts.send_alert("high", "test", "Second")
+    go_on.set()
+    ending.join()
+    assert (answers, names(heard)) == ([True], [("firing", "First"), ("firing", "Second")])
+    with pytest.raises(StoreError):
+        alerts.send_alert("high", "test", "Third")
+
+
+def test_every_close_says_whether_everything_was_told() -> None:
+    def hear(_: Notification) -> None:
+        raise RuntimeError
+
+    alerts = AlertManager.from_config({})
+    alerts.register_receiver("me", hear, **AT_ONCE)
+    alerts.send_alert("high", "test", "Down")
+    assert [alerts.close(0.1), alerts.close()] == [False, False]
+
+
 async def test_what_ended_by_itself_while_nothing_ran_is_not_told_as_firing_again(tmp_path: Path) -> None:
     async with Receiver() as hook:
         settings = config(hook, f"sqlite:///{tmp_path}/alerts.db", repeat_interval="1s")
@@ -650,3 +684,27 @@ def test_the_examples_of_the_documentation_run(number: int) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert ["QueueStuck resolved", "firing ['Down']"][number] in done.stdout
+
+
+def test_what_held_an_alert_back_is_over_once_no_route_leads_to_its_receiver() -> None:
+    def settings(name: str) -> dict[str, Any]:
+        return {
+            "receivers": {"ops": {"provider": "console"}},
+            "intervals": {"always": {"times": ["00:00-24:00"]}},
+            "routes": [
+                {"receivers": ["ops"], "match": {"alertname": name}, "mute_times": ["always"], **AT_ONCE}
+            ],
+        }
+
+    def held(fingerprint: str) -> list[dict[str, Any]]:
+        rows = (alerts.explain(fingerprint) or {})["receivers"]
+        return [hold for row in rows if row["receiver"] == "ops" for hold in row.get("held", [])]
+
+    with AlertManager.from_config(settings("Down")) as alerts:
+        down = alerts.send_alert("low", "test", "Down")
+        until(lambda: held(down))
+        assert held(down)[0]["until"] is None
+        alerts.reload(settings("Slow"))
+        (hold,) = held(down)
+        assert (hold["why"], hold["missed"]) == ("quiet hours", False)
+        assert hold["until"] is not None

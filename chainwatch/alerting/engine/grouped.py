@@ -15,8 +15,17 @@ from chainwatch.alerting.policy.muting import Candidate, Cooldown, Known, cooldo
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.alerting.policy.routing import Route, every, group_key
 from chainwatch.grammar import matchers
-from chainwatch.store.alerting import acknowledgements, alert_groups, alerts, clamping, holds, silences
+from chainwatch.store.alerting import (
+    acknowledgements,
+    alert_groups,
+    alerts,
+    clamping,
+    history,
+    holds,
+    silences,
+)
 from chainwatch.store.alerting.alert_groups import Group, Member
+from chainwatch.store.alerting.history import Transition
 from chainwatch.store.alerting.holds import Place
 
 NEVER = 10 * 365 * 86_400.0
@@ -93,14 +102,14 @@ class Teller:
         """
         places = alert_groups.places(connection, alert_ids)
         heirs = {(i, g.receiver): g for i, _, g in places if self.route_of(g) is not GONE}
-        left: list[Place] = []
+        left: dict[Place, str] = {}
         taken: list[Place] = []
         changed: dict[int, Group] = {}
         for alert_id, told, group in places:
             heir = heirs.get((alert_id, group.receiver))
             if self.route_of(group) is not GONE or (heir is None and told):
                 continue
-            left.append((group.id, alert_id))
+            left[group.id, alert_id] = group.receiver
             if heir is None:
                 continue
             heir = changed.get(heir.id, heir)
@@ -110,10 +119,21 @@ class Teller:
             elif heir.flushed_at is None:
                 flush_at = min(heir.flush_at, group.flush_at)
                 changed[heir.id] = msgspec.structs.replace(heir, flush_at=flush_at)
-        holds.release(connection, left)
-        alert_groups.leave(connection, left)
+        self._release(connection, left, now)
+        alert_groups.leave(connection, list(left))
         alert_groups.inherit(connection, taken)
         alert_groups.update(connection, list(changed.values()))
+
+    def _release(self, connection: sa.Connection, left: Mapping[Place, str], now: float) -> None:
+        """What held the alerts back that leave their groups (place → receiver) is over."""
+        held = holds.of_groups(connection, sorted({group_id for group_id, _ in left}))
+        over = [
+            Transition(alert_id, now, "released", one.why, note=one.detail, receiver=left[group_id, alert_id])
+            for (group_id, alert_id), one in held.items()
+            if (group_id, alert_id) in left
+        ]
+        history.record(connection, over)
+        holds.release(connection, left)
 
     def wake(self, connection: sa.Connection, alert_ids: Sequence[int], now: float) -> None:
         """Have the groups of alerts that changed looked at on their next tick."""
