@@ -10,7 +10,8 @@ that it would have been told otherwise (S2).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -75,7 +76,7 @@ def with_passed(
     told: Message | None,
     members: Sequence[Member],
     passed: Sequence[Member],
-    said_before: Callable[[], Set[str]],
+    said_before: Callable[[], AbstractSet[str]],
 ) -> Message | None:
     """``told`` of a group's ``members`` with the ends of what ``passed`` unheard: with it, or beside what still fires.
 
