@@ -55,14 +55,14 @@ INTRODUCTION = """\
 <!-- Written by scripts/docs.py from the models in chainwatch/config: change those, then run it. -->
 
 One TOML file, `config.toml` by default; the one in the repository is a working example with every key.
-`chainwatch check` tells every problem in a file at once, with its line.
+`chainwatch check` reports every problem in a file at once, with its line.
 
 - **Durations** are text with a unit: `"500ms"`, `"90s"`, `"30m"`, `"3h"`, `"7d"`, `"1h30m"`, or ISO 8601 (`"PT5M"`).
 - **Severities** are `P0` (`critical`), `P1` (`high`), `P2` (`medium`, `warning`) and `P3` (`low`, `info`).
-- **`${NAME}`** in any text takes the value of the environment variable `NAME`; `$${` stands for `${` itself.
+- **`${NAME}`** in any text is replaced by the environment variable `NAME`; `$${` stands for `${` itself.
 - **Paths** into an event's arguments are names joined by dots, such as `params.originDomain`. Wherever a network is
   named, a configured network's name wins over a path.
-- **Relative paths** of ABI files and of SQLite databases refer to the config file's folder.
+- **Relative paths** of ABI files and of SQLite databases are relative to the config file's folder.
 - **Unknown keys** are errors, except in `[networks.NAME]`, where they are free attributes.
 - **Secrets** (`rpc`, `url`, `secret`, `headers`) never appear in logs, errors or the API.
 """

@@ -1,1 +1,1 @@
-"""The commands: what is typed, read and shown; what they do stands in `chainwatch.operations`."""
+"""The commands: input, options and output; what they do is in `chainwatch.operations`."""

@@ -1,4 +1,4 @@
-"""The commands about alerts: see them, take them on, end them, and learn who was told and why."""
+"""The commands about alerts: list, acknowledge, resolve, and explain who was notified and why."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chainwatch.commands.options import Duration, Id, Moment, Severity, as_json,
 if TYPE_CHECKING:
     from chainwatch.operations.queries import Look
 
-note = click.option("--note", default="", help="Why, for those who read it later.")
+note = click.option("--note", default="", help="A reason, recorded in the history.")
 
 
 def _wanted(command: Any) -> Any:
@@ -45,7 +45,7 @@ def _wanted(command: Any) -> Any:
 @_wanted
 @click.pass_context
 def alerts(context: click.Context, /, **wanted: Any) -> None:
-    """Alerts, firing and past: list them (as without a command), take them on, end them, have them explained."""
+    """Alerts, firing and past: list (the default), acknowledge, resolve and explain them."""
     if context.invoked_subcommand is None:
         _list(context.obj, **wanted)
     else:
@@ -86,7 +86,7 @@ def alerts_show(config: Path, alert_id: int, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def alerts_history(config: Path, alert_id: int, as_json: bool) -> None:
-    """Show what happened to an alert: when, why, and who did it."""
+    """Show an alert's history: what happened, when, why, and by whom."""
     from chainwatch.commands.show import alerts as show
     from chainwatch.operations import explanations
 
@@ -99,7 +99,7 @@ def alerts_history(config: Path, alert_id: int, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def alerts_explain(config: Path, alert_id: int, as_json: bool) -> None:
-    """Show for every receiver whether it was told of an alert, and why or why not."""
+    """Show for every receiver whether it was notified of an alert, and why or why not."""
     from chainwatch.commands.show import alerts as show
     from chainwatch.operations import explanations
 
@@ -111,10 +111,15 @@ def alerts_explain(config: Path, alert_id: int, as_json: bool) -> None:
 @ids
 @by
 @note
-@click.option("--for", "seconds", type=Duration(), help="It lapses after this time. Default: with the alert.")
+@click.option(
+    "--for",
+    "seconds",
+    type=Duration(),
+    help="Let it lapse after this time. Default: when the alert is resolved.",
+)
 @click.pass_obj
 def alerts_ack(config: Path, ids: tuple[int, ...], actor: str, note: str, seconds: float | None) -> None:
-    """Take alerts on: they are not told again, and escalate no further."""
+    """Acknowledge alerts: they are not repeated and escalate no further."""
     from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
@@ -128,12 +133,12 @@ def alerts_ack(config: Path, ids: tuple[int, ...], actor: str, note: str, second
 @by
 @click.pass_obj
 def alerts_unack(config: Path, ids: tuple[int, ...], actor: str) -> None:
-    """Give alerts back: they are told again."""
+    """Drop acknowledgements: the alerts are sent again."""
     from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
         left = alert_actions.give_back(look, ids, actor)
-        _report(look, "given back", ids, left, "not acknowledged")
+        _report(look, "unacknowledged", ids, left, "not acknowledged")
 
 
 @alerts.command("resolve")
@@ -142,7 +147,7 @@ def alerts_unack(config: Path, ids: tuple[int, ...], actor: str) -> None:
 @note
 @click.pass_obj
 def alerts_resolve(config: Path, ids: tuple[int, ...], actor: str, note: str) -> None:
-    """End alerts by hand; a condition that begins anew raises them anew."""
+    """Resolve alerts by hand; they are raised again only when their condition begins anew."""
     from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
@@ -158,7 +163,7 @@ def _known(found: Any, alert_id: int) -> Any:
 
 
 def _report(look: Look, done: str, ids: Sequence[int], left: Sequence[int], why: str) -> None:
-    """Say how many it was done to, and why not to those that are ``left``; exit code 1 where it was done to none."""
+    """Print for how many IDs it was done, and why not for those ``left``; exit code 1 if for none."""
     from chainwatch.operations import alert_actions
 
     unknown = alert_actions.unknown(look, left)

@@ -1,4 +1,4 @@
-"""What the commands begin and end with."""
+"""What the commands share: configuration, database, errors, signals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAILED, BAD_USAGE, FOUND_ALERTS = 1, 2, 3
 
 
 def plan_of(config: Path) -> Plan:
-    """What the configuration plans; log lines go to standard error from now on, as it says."""
+    """The plan of the configuration; sets up logging to standard error as it says."""
     from chainwatch import logs
     from chainwatch.plan import load_plan
 
@@ -36,7 +36,7 @@ def plan_of(config: Path) -> Plan:
 
 @contextmanager
 def looking_at(config: Path) -> Iterator[Look]:
-    """The configuration and its database; what people name wrongly is their usage."""
+    """The configuration and its database; unknown names become ``click.UsageError``."""
     from chainwatch.operations.queries import look
 
     with look(config, os.environ) as opened, naming():
@@ -45,7 +45,7 @@ def looking_at(config: Path) -> Iterator[Look]:
 
 @contextmanager
 def naming() -> Iterator[None]:
-    """What people name wrongly is their usage."""
+    """Turn errors about unknown names into ``click.UsageError``."""
     from chainwatch.operations.reports import NoIncident
     from chainwatch.operations.rota import NoSuchName
 
@@ -56,33 +56,33 @@ def naming() -> Iterator[None]:
 
 
 def settings_of(config: Path) -> Settings:
-    """The configuration, for what needs no database. Raises ``ConfigError``."""
+    """The configuration, for commands that need no database. Raises ``ConfigError``."""
     from chainwatch.config import read
 
     return read(config, os.environ, watches=False).settings()
 
 
 def known_as(what: str, name: str, known: Iterable[str]) -> None:
-    """Raise ``click.UsageError``, with what it may be instead, where ``name`` is none of the ``known``."""
+    """Raise ``click.UsageError``, with a suggestion, unless ``name`` is one of the ``known``."""
     names = list(known)
     if name not in names:
         raise click.UsageError(no_such(what, name, names))
 
 
 def doubt(what: str, name: str | None, known: Iterable[str]) -> None:
-    """Say that the configuration does not know ``name``: what is stored may be from another one, so look all the same."""
+    """Warn that the configuration does not know ``name``: stored rows may be from another one, so look all the same."""
     names = list(known)
     if name is not None and name not in names:
         click.echo(no_such(what, name, names), err=True)
 
 
 def no_such(what: str, name: str, known: Iterable[str]) -> str:
-    """What to say of a ``name`` that is not there."""
+    """The message about an unknown ``name``."""
     return f"no {what} is called {name!r}; {did_you_mean(name, known) or 'none is configured'}"
 
 
 def tell_done(number: int, done: str, otherwise: str) -> None:
-    """Say to how many it was done; where to none, ``otherwise`` and exit code 1."""
+    """Print how many rows were changed; if none, ``otherwise``, and exit with code 1."""
     click.echo(f"{number} {done}")
     if number == 0:
         click.echo(otherwise, err=True)
@@ -103,7 +103,7 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 def myself() -> str:
-    """Who types: the user's name."""
+    """The name of the user running the command."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # no such user, as in some containers

@@ -1,4 +1,4 @@
-"""The commands about what woke people, and what it took."""
+"""The commands about incidents and statistics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chainwatch.commands.options import Id, Moment, as_json, at_most
 
 
 @click.command()
-@click.option("--open", "is_open", is_flag=True, help="Only those in which something fires.")
+@click.option("--open", "is_open", is_flag=True, help="Only those with firing alerts.")
 @click.option(
     "--since", type=Moment(), help="Opened at this time or later: a date, a time, or 24h ago as 24h."
 )
@@ -23,7 +23,7 @@ from chainwatch.commands.options import Id, Moment, as_json, at_most
 def incidents(
     config: Path, is_open: bool, since: int | None, until: int | None, limit: int, as_json: bool
 ) -> None:
-    """List incidents: groups of alerts, each from its first start to its last end."""
+    """List incidents: groups of alerts, each from the first start to the last resolution."""
     from chainwatch.commands.show import people as show
     from chainwatch.operations import reports
 
@@ -34,12 +34,12 @@ def incidents(
 
 @click.command()
 @click.argument("incident_id", metavar="ID", type=Id())
-@click.option("--note", help="Put this note into its timeline.")
-@click.option("--author", help="Whose note. Default: the user's name.")
+@click.option("--note", help="Add this note to its timeline.")
+@click.option("--author", help="The note's author. Default: the user's name.")
 @as_json
 @click.pass_obj
 def incident(config: Path, incident_id: int, note: str | None, author: str | None, as_json: bool) -> None:
-    """Print an incident with its timeline as Markdown, for the review after it."""
+    """Print an incident with its timeline as Markdown, for the review afterwards."""
     from chainwatch.commands.show import people as show
     from chainwatch.operations import reports
 
@@ -50,8 +50,8 @@ def incident(config: Path, incident_id: int, note: str | None, author: str | Non
 
 
 @click.command()
-@click.option("--since", type=Moment(), default="7d", show_default=True, help="Where the window begins.")
-@click.option("--until", type=Moment(), help="Where it ends. Default: now.")
+@click.option("--since", type=Moment(), default="7d", show_default=True, help="Start of the window.")
+@click.option("--until", type=Moment(), help="End of the window. Default: now.")
 @as_json
 @click.pass_obj
 def stats(config: Path, since: int, until: int | None, as_json: bool) -> None:

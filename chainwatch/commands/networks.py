@@ -1,4 +1,4 @@
-"""The commands that put right what was read of one network."""
+"""The commands that correct what was read of one network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chainwatch.model import to_hex
 @click.argument("block", type=Block)
 @click.pass_obj
 def rewind(config: Path, network: str, block: int) -> None:
-    """Forget what was read of NETWORK after BLOCK, so that `run` reads it again from there."""
+    """Discard what was read of NETWORK after BLOCK, so that `run` reads it again from there."""
     from chainwatch.operations import rewinding
     from chainwatch.store.claim import claimed
     from chainwatch.store.database import Database
@@ -29,14 +29,14 @@ def rewind(config: Path, network: str, block: int) -> None:
     url = plan.settings.store.url.get_secret_value()
     with claimed(url), contextlib.closing(Database.open(url, create=False)) as database:
         header = asyncio.run(rewinding.rewind(plan, database, network, block))
-    click.echo(f"{network} goes on after block {header.number}, {to_hex(header.hash)}")
+    click.echo(f"{network} resumes after block {header.number}, {to_hex(header.hash)}")
 
 
 @click.command()
 @click.argument("network")
-@click.option("--from", "first", type=Block, help="The first block. Default: the first that was read.")
-@click.option("--to", "last", type=Block, help="The last block. Default: the last that was read.")
-@click.option("--repair", is_flag=True, help="Put right what differs, with all that follows from it.")
+@click.option("--from", "first", type=Block, help="The first block. Default: the first one read.")
+@click.option("--to", "last", type=Block, help="The last block. Default: the last one read.")
+@click.option("--repair", is_flag=True, help="Correct the differences, with everything that depends on them.")
 @as_json
 @click.pass_obj
 def audit(

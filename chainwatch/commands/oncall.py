@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 @click.group()
 def oncall() -> None:
-    """Who is on call by the schedules of the configuration, now and next, and who stands in."""
+    """On-call schedules of the configuration: who is on call now and next, and overrides."""
 
 
 @oncall.command("now")
 @click.argument("schedules", nargs=-1)
-@click.option("--at", type=Moment(ahead=True), help="Then instead: a date, a time, or 2h from now as 2h.")
+@click.option(
+    "--at", type=Moment(ahead=True), help="At this time instead of now: a date, a time, or 2h from now as 2h."
+)
 @as_json
 @click.pass_obj
 def oncall_now(config: Path, schedules: tuple[str, ...], at: int | None, as_json: bool) -> None:
@@ -38,7 +40,9 @@ def oncall_now(config: Path, schedules: tuple[str, ...], at: int | None, as_json
 
 @oncall.command("next")
 @click.argument("schedules", nargs=-1)
-@click.option("--number", type=click.IntRange(1, 100), default=5, show_default=True, help="So many handoffs.")
+@click.option(
+    "--number", type=click.IntRange(1, 100), default=5, show_default=True, help="Number of handoffs to show."
+)
 @click.option("--at", type=Moment(ahead=True), help="After this time instead of now.")
 @as_json
 @click.pass_obj
@@ -54,14 +58,12 @@ def oncall_next(config: Path, schedules: tuple[str, ...], number: int, at: int |
 
 
 def _rota(config: Path, at: float) -> Rota:
-    """The schedules, whether or not there is a database."""
+    """The schedules, with overrides if there is a readable database."""
     from chainwatch.operations import rota
 
     found = rota.configured(settings_of(config), at)
     if not found.knows_overrides:
-        click.echo(
-            "there is no database that can be read: overrides, if there are any, do not count", err=True
-        )
+        click.echo("no readable database: overrides, if any, are ignored", err=True)
     return found
 
 
@@ -69,7 +71,7 @@ def _rota(config: Path, at: float) -> Rota:
 @as_json
 @click.pass_context
 def oncall_override(context: click.Context, as_json: bool) -> None:
-    """List who stands in for whom (as without a command), `add` to it or `remove` from it."""
+    """On-call overrides: list (the default), add or remove them."""
     if context.invoked_subcommand is None:
         _list_overrides(context.obj, as_json)
     else:
@@ -80,7 +82,7 @@ def oncall_override(context: click.Context, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def override_list(config: Path, as_json: bool) -> None:
-    """List who stands in for whom."""
+    """List on-call overrides."""
     _list_overrides(config, as_json)
 
 
@@ -95,12 +97,14 @@ def _list_overrides(config: Path, as_json: bool) -> None:
 @oncall_override.command("add")
 @click.argument("schedule")
 @click.argument("person")
-@click.option("--from", "start", type=Moment(ahead=True), help="Default: now.")
+@click.option("--from", "start", type=Moment(ahead=True), help="Start of the override. Default: now.")
 @click.option(
-    "--until", type=Moment(ahead=True), help="The end: a time, or 2h from now as 2h; or give --for."
+    "--until",
+    type=Moment(ahead=True),
+    help="End of the override: a time, or 2h from now as 2h; or give --for.",
 )
-@click.option("--for", "seconds", type=Duration(), help="How long, such as 8h.")
-@click.option("--author", help="Who says so. Default: the user's name.")
+@click.option("--for", "seconds", type=Duration(), help="Length of the override, such as 8h.")
+@click.option("--author", help="The override's author. Default: the user's name.")
 @click.pass_obj
 def override_add(
     config: Path,
@@ -111,26 +115,26 @@ def override_add(
     seconds: float | None,
     author: str | None,
 ) -> None:
-    """Put PERSON on call by SCHEDULE for a time, whatever the layers say."""
+    """Put PERSON on call in SCHEDULE for a time, overriding its layers."""
     from chainwatch.operations import rota
 
     if (until is None) == (seconds is None):
-        raise click.UsageError("give the end with --until, or the length with --for")
+        raise click.UsageError("give either --until (the end) or --for (the length)")
     with looking_at(config) as look:
         begins = int(look.now) if start is None else start
         ends = begins + int(seconds) if seconds is not None else until
         assert ends is not None
         added = rota.override(look, schedule, person, begins, ends, author or myself())
-    click.echo(f"override {added}: {person} is on call by {schedule}")
+    click.echo(f"override {added}: {person} is on call in {schedule}")
 
 
 @oncall_override.command("remove")
 @click.argument("override_id", metavar="ID", type=Id())
 @click.pass_obj
 def override_remove(config: Path, override_id: int) -> None:
-    """Take an override back."""
+    """Remove an override."""
     from chainwatch.operations import rota
 
     with looking_at(config) as look:
         rota.remove(look, override_id)
-    click.echo(f"override {override_id} is taken back")
+    click.echo(f"override {override_id} removed")

@@ -1,4 +1,4 @@
-"""The kinds of values that options take."""
+"""Types of option values, and options that commands share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chainwatch.commands.common import myself
 from chainwatch.model import SEVERITIES, SEVERITY_NAMES
 
 LAST_MOMENT = 253_402_300_799
-"""The last second of the year 9999: more are no Unix seconds (but milliseconds, perhaps)."""
+"""The last second of the year 9999: larger numbers are not Unix seconds (but perhaps milliseconds)."""
 
 
 class Duration(click.ParamType[Any]):
@@ -32,7 +32,7 @@ class Duration(click.ParamType[Any]):
 class Moment(click.ParamType[Any]):
     """A date, a time, Unix seconds, or a duration back from now (``24h``) → Unix seconds.
 
-    ``ahead``: a duration counts from now on.
+    ``ahead``: a duration counts forwards from now.
     """
 
     name = "time"
@@ -51,7 +51,7 @@ class Moment(click.ParamType[Any]):
             moment = datetime.fromisoformat(value)
         except ValueError:
             self.fail(
-                f"{value!r} is no date (2023-04-05), time (2023-04-05T08:11Z), Unix time or duration (24h)",
+                f"{value!r} is not a date (2023-04-05), time (2023-04-05T08:11Z), Unix time or duration (24h)",
                 param,
                 ctx,
             )
@@ -66,9 +66,7 @@ class Severity(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         found = SEVERITY_NAMES.get(str(value).lower())
         if found is None:
-            self.fail(
-                f"{value!r} is no severity; there are {', '.join(SEVERITIES)} and their names", param, ctx
-            )
+            self.fail(f"{value!r} is not a severity; use {', '.join(SEVERITIES)} or their names", param, ctx)
         return found
 
 
@@ -79,7 +77,7 @@ class Id(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if not re.fullmatch("0*[1-9][0-9]{0,17}", str(value)):
-            self.fail(f"{value!r} is no ID; the lists show them: whole numbers from 1 on", param, ctx)
+            self.fail(f"{value!r} is not an ID: whole numbers from 1, as the lists show them", param, ctx)
         return int(value)
 
 
@@ -87,11 +85,11 @@ Block = click.IntRange(0, 2**32 - 1)
 """A block's number."""
 
 ids = click.argument("ids", type=Id(), nargs=-1, required=True, metavar="ID…")
-"""The argument of those that do something to rows."""
+"""The argument of commands that change rows."""
 
 
 def default_to(context: click.Context, given: Mapping[str, Any]) -> None:
-    """Options that were ``given`` to a group are the defaults of the subcommand: nothing typed is ignored."""
+    """Make the options ``given`` to a group the defaults of its subcommand, so that none is ignored."""
     context.default_map = {
         **(context.default_map or {}),
         str(context.invoked_subcommand): {name: value for name, value in given.items() if value},
@@ -106,16 +104,16 @@ at_most = click.option(
     type=click.IntRange(1, 10**9),
     default=100,
     show_default=True,
-    help="At most so many, newest first.",
+    help="Maximum number of rows, newest first.",
 )
-"""The option of those whose table may be long."""
+"""The option of commands whose table may be long."""
 
-by = click.option("--by", "actor", default=myself, show_default="you", help="Who does it.")
-"""The option of those that are recorded with who did it."""
+by = click.option("--by", "actor", default=myself, show_default="you", help="Name recorded as the author.")
+"""The option of commands that record who ran them."""
 
 
 def _seconds(text: str) -> float:
-    """`parse_duration`. Imports late: most commands are given none."""
+    """`parse_duration`. Imports late: most commands get no duration."""
     from chainwatch.config import parse_duration
 
     return parse_duration(text)

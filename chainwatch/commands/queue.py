@@ -10,15 +10,15 @@ import click
 from chainwatch.commands.common import doubt, looking_at, tell_done
 from chainwatch.commands.options import Id, as_json, at_most, ids
 
-NONE = "no such notification is waiting or dead; `chainwatch queue list` lists them"
+NONE = "no such notification is pending or dead; `chainwatch queue list` lists them"
 
 
 @click.group()
 def queue() -> None:
-    """The queues of notifications, one for each receiver: look at them, have some tried again, or give them up.
+    """The queues of notifications, one for each receiver: list, retry or drop notifications.
 
-    A notification is pending until it is delivered, dead (given up after its time or by a final refusal) or dropped by a
-    person.
+    A notification is pending until it is delivered, dead (its retries are exhausted, or it was permanently refused) or
+    dropped by a person.
     """
 
 
@@ -40,24 +40,24 @@ def queue_list(config: Path, receiver: str | None, status: Any, limit: int, as_j
 
 @queue.command("retry")
 @click.argument("ids", type=Id(), nargs=-1)
-@click.option("--receiver", help="All dead and waiting notifications of this receiver.")
+@click.option("--receiver", help="All dead and pending notifications of this receiver.")
 @click.pass_obj
 def queue_retry(config: Path, ids: tuple[int, ...], receiver: str | None) -> None:
-    """Try notifications again now: by id, or all of a receiver."""
+    """Retry notifications now: by ID, or all of a receiver."""
     from chainwatch.operations import queries
 
     if bool(ids) == (receiver is not None):
-        raise click.UsageError("name notification ids, or a receiver with --receiver")
+        raise click.UsageError("give either notification IDs or --receiver")
     with looking_at(config) as look:
         doubt("receiver", receiver, look.plan.settings.receivers)
-        tell_done(queries.retry(look, ids, receiver), "to be tried again", NONE)
+        tell_done(queries.retry(look, ids, receiver), "to be retried", NONE)
 
 
 @queue.command("drop")
 @ids
 @click.pass_obj
 def queue_drop(config: Path, ids: tuple[int, ...]) -> None:
-    """Give notifications up for good; they stay visible as dropped."""
+    """Drop notifications for good; they stay visible as dropped."""
     from chainwatch.operations import queries
 
     with looking_at(config) as look:

@@ -1,4 +1,4 @@
-"""The command that runs the past again."""
+"""The command that replays past blocks."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ T = TypeVar("T")
     help="Where to end, inclusive; a date means its end. Default: the head.",
 )
 @click.option(
-    "--database", metavar="URL", help="Keep what is found in this fresh database. Default: a temporary one."
+    "--database", metavar="URL", help="Keep the results in this new database. Default: a temporary one."
 )
-@click.option("--resume", is_flag=True, help="Go on with the interrupted replay in --database.")
+@click.option("--resume", is_flag=True, help="Continue the interrupted replay in --database.")
 @click.option("--notify", is_flag=True, help="Really send the alerts to their receivers.")
 @click.option(
-    "--fail-on", type=Severity(), help=f"Exit with {FOUND_ALERTS} when an alert this severe was found."
+    "--fail-on",
+    type=Severity(),
+    help=f"Exit with code {FOUND_ALERTS} when an alert of this severity or higher was found.",
 )
 @as_json
 @click.pass_obj
@@ -57,7 +59,7 @@ def replay(
     fail_on: str | None,
     as_json: bool,
 ) -> None:
-    """Run the blocks of the past through the configuration and report what would have been raised."""
+    """Apply the configuration to past blocks and report the alerts that would have been raised."""
     if resume and database is None:
         raise click.UsageError("--resume needs the --database of the interrupted replay")
     with started() as reader:  # before all else: both processes import at once
@@ -81,13 +83,13 @@ def replay(
 
 
 def _in_temporary_database(work: Callable[[str], T]) -> T:
-    """Run ``work`` on a database that goes with it, unless it is interrupted: then it can be gone on with."""
+    """Run ``work`` on a database that is deleted afterwards, unless interrupted: then `--resume` can continue it."""
     folder = Path(tempfile.mkdtemp(prefix="chainwatch-replay-"))
     file = folder / "replay.db"
     try:
         result = work(_url(str(file)))
     except KeyboardInterrupt:
-        click.echo(f"interrupted; go on with: chainwatch replay --resume --database {file}", err=True)
+        click.echo(f"interrupted; continue with: chainwatch replay --resume --database {file}", err=True)
         sys.exit(FAILED)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The commands that try the ways of alerts: which routes they take, and whether receivers can be reached."""
+"""The commands that test delivery: which routes alerts take, and whether receivers can be reached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chainwatch.commands.options import Duration, as_json
 
 @click.group()
 def routes() -> None:
-    """Routes: which alerts go where, as the configuration has it."""
+    """Routes of the configuration: which alerts go where."""
 
 
 @routes.command("test")
@@ -23,7 +23,7 @@ def routes() -> None:
 @as_json
 @click.pass_obj
 def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
-    """Draw the tree of routes and the way that an alert with these labels takes."""
+    """Draw the tree of routes and mark those that an alert with these labels takes."""
     from chainwatch.alerting.policy.lifecycle import normal_labels
     from chainwatch.commands.show import alerts as show
     from chainwatch.config import read
@@ -43,16 +43,18 @@ def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
 
 @click.group()
 def receivers() -> None:
-    """The receivers of notifications: whether they can be reached."""
+    """Receivers of notifications: test whether they can be reached."""
 
 
 @receivers.command("test")
 @click.argument("name")
-@click.option("--within", type=Duration(), default="30s", show_default=True, help="How long to wait for it.")
+@click.option(
+    "--within", type=Duration(), default="30s", show_default=True, help="How long to wait for the delivery."
+)
 @as_json
 @click.pass_obj
 def receivers_test(config: Path, name: str, within: float, as_json: bool) -> None:
-    """Send a sample that is marked as one through the real queue, and tell whether it was taken."""
+    """Send a sample, marked as a test, through the real queue, and report whether it was delivered."""
     from chainwatch.commands.show import people as show
     from chainwatch.operations import receiver_test
 

@@ -18,7 +18,7 @@ from chainwatch.commands.options import Duration
 @click.command()
 @click.pass_obj
 def run(config: Path) -> None:
-    """Follow every network and deliver alerts until stopped. SIGHUP has the configuration read again."""
+    """Follow every network and deliver alerts until stopped. SIGHUP reloads the configuration."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by default it would end what is still starting
     from chainwatch.monitor import monitor
     from chainwatch.operations.reloading import Reloads
@@ -38,9 +38,9 @@ def run(config: Path) -> None:
 
 
 @click.command()
-@click.option("--for", "seconds", type=Duration(), default="60s", show_default=True, help="How long.")
+@click.option("--for", "seconds", type=Duration(), default="60s", show_default=True, help="How long to run.")
 def demo(seconds: float) -> None:
-    """Watch two embedded chains on which transfers complete, get stuck, are orphaned and reorganised."""
+    """Watch two embedded chains on which transfers complete, get stuck, are orphaned and undone by a reorg."""
     from chainwatch.demo.run import run_demo
 
     with tempfile.TemporaryDirectory(prefix="chainwatch-demo-") as folder:

@@ -1,4 +1,4 @@
-"""The commands before the first run: write a configuration, check it, complete words in a shell."""
+"""The commands before the first run: write a configuration, check it, set up shell completion."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
     "receivers",
     multiple=True,
     metavar="PROVIDER[=URL|VARIABLE]",
-    help="Who is told (repeatable).",
+    help="A receiver of notifications (repeatable).",
 )
 @click.option("--store", default="", metavar="URL|VARIABLE", help="The database.")
 @click.option("--abi", default="", help="With --preset own: the ABI file.")
@@ -47,7 +47,7 @@ T = TypeVar("T")
     "--network-by",
     default="",
     metavar="ATTRIBUTE",
-    help="With --preset own: what names networks in the events: chain_id, or an attribute such as domain.",
+    help="With --preset own: how the events identify networks: chain_id, or an attribute such as domain.",
 )
 @click.option(
     "--named",
@@ -63,12 +63,12 @@ T = TypeVar("T")
 @click.option(
     "--origin", default="", help="With --preset own: the argument of the later event that names the origin."
 )
-@click.option("--within", default="", help="With --preset own: the time the transfer may take, such as 30m.")
-@click.option("--yes", is_flag=True, help="Ask nothing: take the default for what is not given.")
-@click.option("--force", is_flag=True, help="Overwrite the file.")
+@click.option("--within", default="", help="With --preset own: the time a transfer may take, such as 30m.")
+@click.option("--yes", is_flag=True, help="Ask nothing: use the defaults for options not given.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @click.pass_obj
 def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
-    """Write a commented configuration from a few answers."""
+    """Write a commented configuration, from options or by asking."""
     from chainwatch.init import questions, wizard
     from chainwatch.init.answers import OWN, InitError
 
@@ -84,7 +84,7 @@ def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
     for file in created.abis_kept:
         click.echo(f"kept as it was: {file}")
     if created.variables:
-        click.echo(f"set before the start: {', '.join(created.variables)}")
+        click.echo(f"set these variables before the start: {', '.join(created.variables)}")
     click.echo(f"then: chainwatch --config {created.config} check --online")
 
 
@@ -98,7 +98,7 @@ def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
 @as_json
 @click.pass_obj
 def check(config: Path, ask: bool, as_json: bool) -> None:
-    """Check the configuration: every mistake at once."""
+    """Check the configuration and report every mistake at once."""
     from chainwatch.commands.show import watching as show
     from chainwatch.operations import online, rota
 

@@ -1,4 +1,4 @@
-"""The commands about what is told to nobody for a while: silences and cooldowns."""
+"""The commands that suppress notifications for a while: silences and cooldowns."""
 
 from __future__ import annotations
 
@@ -11,33 +11,37 @@ from chainwatch.commands.common import known_as, looking_at, tell_done
 from chainwatch.commands.options import Duration, Moment, as_json, by, ids
 
 USUAL = 7200.0
-"""Seconds that a silence lasts unless something else is said."""
+"""Seconds that a silence lasts by default."""
 
 matchers = click.argument("matchers", nargs=-1, required=True, metavar="LABEL=VALUE…")
 
 
 @click.group()
 def silences() -> None:
-    """Silences: what is recorded and told to nobody for a while.
+    """Silences: suppress notifications about matching alerts for a while.
 
-    What was hidden and still fires when a silence ends is told then.
+    The alerts are still recorded. Those that still fire when a silence ends are sent then.
     """
 
 
 @silences.command("add")
 @matchers
-@click.option("--for", "seconds", type=Duration(), help="How long. Default: 2h, unless --until is given.")
-@click.option("--start", type=Moment(ahead=True), help="From then on. Default: now.")
-@click.option("--until", type=Moment(ahead=True), help="Until then: a time, or 2h from now as 2h.")
-@click.option("--during", multiple=True, metavar="NAME", help="Only within this interval (repeatable).")
+@click.option(
+    "--for", "seconds", type=Duration(), help="Length of the silence. Default: 2h, unless --until is given."
+)
+@click.option("--start", type=Moment(ahead=True), help="Start of the silence. Default: now.")
+@click.option("--until", type=Moment(ahead=True), help="End of the silence: a time, or 2h from now as 2h.")
+@click.option(
+    "--during", multiple=True, metavar="NAME", help="Only within this configured interval (repeatable)."
+)
 @click.option(
     "--warn",
     type=Duration(),
     default="10m",
     show_default=True,
-    help="Warn so long before its end; 0s: never.",
+    help="How long before its end to warn; 0s: never.",
 )
-@click.option("--comment", default="", help="Why.")
+@click.option("--comment", default="", help="The reason.")
 @by
 @click.pass_obj
 def silences_add(
@@ -51,7 +55,7 @@ def silences_add(
     comment: str,
     actor: str,
 ) -> None:
-    """Tell nobody of alerts that all of LABEL=VALUE, !=, =~ and !~ match."""
+    """Silence alerts that all of LABEL=VALUE, !=, =~ and !~ match."""
     from chainwatch.operations import alert_actions
     from chainwatch.store.alerting.silences import Silence
 
@@ -65,11 +69,11 @@ def silences_add(
         end = float(until) if until is not None else begin + (USUAL if seconds is None else seconds)
         if end <= max(begin, look.now):
             raise click.UsageError(
-                "a silence must end after its start, and not in the past: see --for and --until"
+                "a silence must end after its start and in the future: see --for and --until"
             )
         silence = Silence(match, begin, end, actor, comment, look.now, during, warn)
         click.echo(
-            f"silence {alert_actions.add_silence(look, silence)} hides {len(alert_actions.preview(look, match))} alerts"
+            f"silence {alert_actions.add_silence(look, silence)} mutes {len(alert_actions.preview(look, match))} alerts"
         )
 
 
@@ -90,14 +94,14 @@ def silences_list(config: Path, ended: bool, as_json: bool) -> None:
 @ids
 @click.pass_obj
 def silences_expire(config: Path, ids: tuple[int, ...]) -> None:
-    """End silences now; what they hid and still fires is told."""
+    """End silences now; muted alerts that still fire are sent."""
     from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
         tell_done(
             alert_actions.expire_silences(look, ids),
             "expired",
-            "no silence with such an ID has still to end; `chainwatch silences list` lists them",
+            "no active or future silence has such an ID; `chainwatch silences list` lists them",
         )
 
 
@@ -106,7 +110,7 @@ def silences_expire(config: Path, ids: tuple[int, ...]) -> None:
 @as_json
 @click.pass_obj
 def silences_preview(config: Path, matchers: tuple[str, ...], as_json: bool) -> None:
-    """Show the firing alerts that a silence would hide."""
+    """Show the firing alerts that a silence would mute."""
     from chainwatch.commands.show import watching as show
     from chainwatch.operations import alert_actions
 
@@ -116,9 +120,9 @@ def silences_preview(config: Path, matchers: tuple[str, ...], as_json: bool) -> 
 
 @click.group()
 def cooldowns() -> None:
-    """Cooldowns: how long a receiver is not told again of the same condition.
+    """Cooldowns: the minimum time between two notifications of a receiver about one condition.
 
-    Those set while running come before the configured ones, and outlive a restart.
+    Those set by command take precedence over the configured ones, and survive a restart.
     """
 
 
@@ -126,7 +130,7 @@ def cooldowns() -> None:
 @as_json
 @click.pass_obj
 def cooldowns_list(config: Path, as_json: bool) -> None:
-    """List cooldowns in the order in which they count."""
+    """List cooldowns in order of precedence."""
     from chainwatch.commands.show import alerts as show
     from chainwatch.operations import alert_actions
 
@@ -136,16 +140,21 @@ def cooldowns_list(config: Path, as_json: bool) -> None:
 
 @cooldowns.command("set")
 @matchers
-@click.option("--within", type=Duration(), required=True, help="The time; 0s lifts configured cooldowns.")
 @click.option(
-    "--label", "labels", multiple=True, help="A label that makes conditions the same. Default: all labels."
+    "--within", type=Duration(), required=True, help="The minimum time; 0s lifts configured cooldowns."
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    help="A label that identifies a condition (repeatable). Default: all labels.",
 )
 @by
 @click.pass_obj
 def cooldowns_set(
     config: Path, matchers: tuple[str, ...], within: float, labels: tuple[str, ...], actor: str
 ) -> None:
-    """Set a cooldown, which counts before all others, without a restart."""
+    """Set a cooldown that takes precedence over all others, without a restart."""
     from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
@@ -157,14 +166,14 @@ def cooldowns_set(
 @ids
 @click.pass_obj
 def cooldowns_remove(config: Path, ids: tuple[int, ...]) -> None:
-    """Take cooldowns back that were set while running."""
+    """Remove cooldowns that were set by command."""
     from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
         tell_done(
             alert_actions.remove_cooldowns(look, ids),
             "removed",
-            "no cooldown that was set while running has such an ID; `chainwatch cooldowns list` lists them",
+            "no cooldown set by command has such an ID; `chainwatch cooldowns list` lists them",
         )
 
 

@@ -1,4 +1,4 @@
-"""The commands that show what was seen: networks, transfers, and how long they took."""
+"""The commands that show networks, transfers, and how long transfers took."""
 
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ def status(config: Path, as_json: bool) -> None:
     "statuses",
     type=click.Choice(TRANSFER_STATUSES),
     multiple=True,
-    help="Only these (repeatable).",
+    help="Only transfers with this status (repeatable).",
 )
-@click.option("--key", help="Only transfers whose key begins so, or as an alert shortens it: 0x3c1e…c4d9e1.")
+@click.option(
+    "--key", help="Only transfers whose key begins with this, or as an alert shortens it: 0x3c1e…c4d9e1."
+)
 @click.option("--origin", help="Only transfers from this network.")
 @click.option("--destination", help="Only transfers to this network.")
 @click.option(
@@ -58,7 +60,7 @@ def transfers(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None
 
 @click.group()
 def report() -> None:
-    """Statistics over the transfers that were seen."""
+    """Reports about the transfers seen."""
 
 
 @report.command("latency")
@@ -70,7 +72,7 @@ def report() -> None:
 def report_latency(
     config: Path, flow: str | None, since: int | None, until: int | None, as_json: bool
 ) -> None:
-    """How long each step took, per route: count, median, 90th and 99th percentile, longest, overdue."""
+    """Show how long each step took, per route: count, median, 90th and 99th percentile, longest, overdue."""
     from chainwatch.commands.show import watching as show
     from chainwatch.operations import queries
 

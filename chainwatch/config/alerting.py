@@ -1,4 +1,4 @@
-"""What becomes of alerts: routes, and all that holds them back or lets them go."""
+"""How alerts are notified: routes, and everything that mutes or groups them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _MATCH = (
 
 
 class RouteSettings(Table):
-    """Which alerts go to which receivers; the first route that matches takes the alert, its routes before itself.
+    """Which alerts go to which receivers; the first route that matches takes the alert, nested routes before the outer one.
 
-    A route inside another one, `[[routes.routes]]`, has the same keys; those left out are the outer route's, but for
-    `match`, `continue`, `digest`, `digest_empty` and `routes`.
+    A route inside another one, `[[routes.routes]]`, has the same keys; those left out are inherited from the outer route,
+    except `match`, `continue`, `digest`, `digest_empty` and `routes`.
     """
 
     match: Match = Field(default={}, description=f"{_MATCH} Default: every alert.")
@@ -50,23 +50,25 @@ class RouteSettings(Table):
         description="Time to wait for more alerts before a new group is sent.",
     )
     group_interval: PositiveDuration = Field(
-        default=parse_duration("15s"), description="Least time between two notifications of a changed group."
+        default=parse_duration("15s"),
+        description="Minimum time between two notifications of a changed group.",
     )
     repeat_interval: PositiveDuration = Field(
         default=parse_duration("4h"),
         description="Time after which an unchanged, still firing group is sent again.",
     )
     send_resolved: StrictBool | None = Field(
-        default=None, description="Whether to tell that an alert has ended. Default: the receiver's."
+        default=None, description="Whether to notify of resolved alerts. Default: the receiver's."
     )
     mute_times: list[Text] = Field(
-        default=[], description="Names of intervals in which nothing is sent; what still fires is sent after."
+        default=[],
+        description="Names of intervals in which nothing is sent; what still fires is sent afterwards.",
     )
     active_times: list[Text] = Field(
         default=[], description="Names of intervals outside of which nothing is sent. Default: always."
     )
     mute_critical: StrictBool = Field(
-        default=False, description="Whether `mute_times` and `active_times` hold back `P0` too."
+        default=False, description="Whether `mute_times` and `active_times` mute `P0` too."
     )
     digest: Digest | None = Field(
         default=None,
@@ -75,24 +77,22 @@ class RouteSettings(Table):
     )
     escalation: Text | None = Field(
         default=None,
-        description="Name of the escalation that runs while a group fires and is nobody's. Default: none.",
+        description="Name of the escalation that runs while a group fires unacknowledged. Default: none.",
     )
-    digest_empty: StrictBool = Field(
-        default=False, description="Whether to send a digest that has nothing to tell."
-    )
+    digest_empty: StrictBool = Field(default=False, description="Whether to send an empty digest.")
     routes: list[RouteSettings] = Field(
         default=[], description="Routes tried first for what this route takes."
     )
 
 
 class IntervalSettings(Table):
-    """A part of the week, month or year, for quiet hours; all keys that are given must fit."""
+    """A part of the week, month or year, for quiet hours; all given keys must match."""
 
     name: str = Field(description="The table's key.")
     zone: Zone = Field(default="UTC", description="IANA time zone.")
     times: Clocks = Field(
         default=[],
-        description='Times of day, such as `["22:00-07:00"]`; over midnight they belong to the day on which they begin. '
+        description='Times of day, such as `["22:00-07:00"]`; past midnight they belong to the day on which they begin. '
         "Default: the whole day.",
     )
     weekdays: Weekdays = Field(default=[], description='Such as `["monday-friday"]`. Default: all.')
@@ -104,63 +104,66 @@ class IntervalSettings(Table):
 
 
 class InhibitSettings(Table):
-    """While an alert that `source` matches fires, those that `target` matches are told to nobody."""
+    """While an alert that `source` matches fires, those that `target` matches are inhibited."""
 
     source: Match = Field(min_length=1, description=_MATCH)
     target: Match = Field(min_length=1, description="Likewise.")
     equal: list[Text] = Field(
         default=[],
-        description="Labels that both must have equal; `\"network=destination\"`: the source's `network` and the target's "
+        description="Labels that must be equal in both; `\"network=destination\"`: the source's `network` and the target's "
         "`destination`. Default: none.",
     )
 
 
 class LifecycleSettings(Table):
-    """How long a condition must hold, or must be gone, until its alert follows; the first table that matches counts."""
+    """How long a condition must hold, or be gone, until its alert fires or is resolved; the first matching table applies."""
 
     match: Match = Field(default={}, description=f"{_MATCH} Default: every alert.")
     for_: Duration = Field(
-        default=0.0, alias="for", description="Time that the condition must hold until its alert fires."
+        default=0.0, alias="for", description="How long the condition must hold until its alert fires."
     )
     keep_firing_for: Duration = Field(
-        default=0.0, description="Time that the condition must be gone until its alert ends."
+        default=0.0, description="How long the condition must be gone until its alert is resolved."
     )
 
 
 class CooldownSettings(Table):
-    """Time in which a receiver is not told again of the same condition; the first table that matches counts."""
+    """Minimum time between two notifications of a receiver about one condition; the first matching table applies."""
 
     match: Match = Field(default={}, description=f"{_MATCH} Default: every alert.")
     by: list[Text] = Field(
-        default=["..."], description='Labels that make a condition the same; `["..."]`: all of them.'
+        default=["..."], description='Labels that identify a condition; `["..."]`: all of them.'
     )
-    within: PositiveDuration = Field(description="The time, from the last notification of it.")
+    within: PositiveDuration = Field(
+        description="The time, counted from the last notification about the condition."
+    )
 
 
 class AcknowledgeSettings(Table):
-    """Alerts that count as acknowledged from the start: they are recorded and shown, and wake nobody."""
+    """Alerts that are acknowledged from the start: they are recorded and shown, but not sent."""
 
     match: Match = Field(min_length=1, description=_MATCH)
-    by: Text = Field(description="Whose they are.")
+    by: Text = Field(description="Who acknowledges them.")
     during: list[Text] = Field(
         default=[],
-        description="Names of intervals in which this holds and with which it ends, such as a maintenance. Default: always.",
+        description="Names of intervals in which this applies and with which it ends, such as maintenance. Default: always.",
     )
     lasts: PositiveDuration | None = Field(
-        default=None, description="Time after which the acknowledgement lapses. Default: with the alert."
+        default=None,
+        description="Time after which the acknowledgement lapses. Default: when the alert is resolved.",
     )
 
 
 class AlertSettings(Table):
-    """What holds for all alerts."""
+    """What applies to all alerts."""
 
     flapping_changes: AtLeastOne = Field(
         default=8,
-        description="Starts and ends within `flapping_within` from which an alert counts as flapping: it is then held as "
-        "firing until it has been steady for that time. Alerts about transfers never do.",
+        description="Starts and ends within `flapping_within` from which an alert counts as flapping: it is then kept "
+        "firing until it has been steady for that time. Alerts about transfers never flap.",
     )
     flapping_within: PositiveDuration = Field(default=parse_duration("10m"), description="See above.")
     remind_after: PositiveDuration = Field(
         default=parse_duration("4h"),
-        description="Time after which an acknowledged alert that still fires is told of again.",
+        description="Time after which a reminder is sent of an acknowledged alert that still fires.",
     )

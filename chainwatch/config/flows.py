@@ -19,11 +19,11 @@ from chainwatch.grammar.durations import parse_duration
 
 Repeat = Literal["alert", "allow"]
 
-_WHERE = "Condition on the event; only events that meet it count. Default: all."
-_AMOUNT = "Path of the amount among the event's arguments, shown in alerts."
-_ASSET = "Path of the asset's address among the event's arguments, shown in alerts."
+_WHERE = "Condition on the event; only events that satisfy it count. Default: all."
+_AMOUNT = "Path to the event argument that holds the amount, shown in alerts."
+_ASSET = "Path to the event argument that holds the asset's address, shown in alerts."
 _CONTRACT = "Contract that emits the event. Default: the flow's."
-_KEY = "Path, or list of paths, of the key in this event. Default: the flow's."
+_KEY = "Path, or list of paths, to the key in this event. Default: the flow's."
 _EVENT = "The event's name in the ABI, or its full signature where the name is overloaded."
 _VERIFY = "Built-in checks of the event, by name, such as `connext.transfer_id`."
 
@@ -61,12 +61,12 @@ class StepSettings(Table):
     on: Text = Field(
         default="destination",
         description="Where the step is expected: `origin`, `destination` or a network's name. "
-        "Events seen where that cannot be do not count.",
+        "Events seen elsewhere do not count.",
     )
     origin: Text | None = Field(
         default=None,
         description="Where the opening step must have been: a network's name or a path into the arguments. "
-        "Without it the opening step may have been on any network of its contract, and all of them must be seen past "
+        "Without it the opening step may have been on any network of its contract, and all of them must be read past "
         "the step before it is an orphan.",
     )
     within: PositiveDuration = Field(
@@ -95,22 +95,22 @@ class FlowSettings(Table):
     contract: Text = Field(description="Contract that emits the events.")
     key: Names = Field(
         min_length=1,
-        description="Path among an event's arguments, or list of paths, whose values identify a transfer.",
+        description="Path, or list of paths, to the event arguments whose values identify a transfer.",
     )
     network_by: Text = Field(
         default="chain_id",
-        description="Network attribute by which values in events name networks, such as `domain`.",
+        description="Network attribute by which values in events identify networks, such as `domain`.",
     )
     opens: OpeningSettings = Field(description="The opening step.")
     expects: list[StepSettings] = Field(min_length=1, description="The steps expected after it.")
     orphan_grace: Duration = Field(
         default=parse_duration("10m"),
-        description="How far the origin network must be seen past a step without opening: then it is an orphan.",
+        description="How far the origin network must be read past a step without an opening before it is an orphan.",
     )
     clock_skew: Duration = Field(
         default=parse_duration("2m"),
-        description="How far the clocks of two networks may differ: an opening step that is later than the step "
-        "after it by more cannot have funded that, and the transfer is disputed.",
+        description="How far the clocks of two networks may differ: an opening step that is later than the expected step "
+        "by more cannot have funded it, and the transfer is disputed.",
     )
     orphan_severity: Severity = Field(default="P0", description="Severity of `TransferOrphan`.")
     lookback: Duration = Field(
@@ -122,7 +122,7 @@ class FlowSettings(Table):
         default="alert",
         description="`alert`: a step seen twice raises `TransferRepeated`; `allow`: it does not.",
     )
-    runbook_url: WebLink | None = Field(default=None, description="Link put into every alert of this flow.")
+    runbook_url: WebLink | None = Field(default=None, description="Link added to every alert of this flow.")
     verify: list[Text] = Field(
         default=[], description="Built-in checks applied to every event that has the needed fields."
     )

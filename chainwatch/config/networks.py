@@ -23,7 +23,7 @@ NEAR_MISS = 0.8
 
 
 class NetworkSettings(Table):
-    """One chain. Any further key is a free attribute (an integer or text) that flows may name networks by."""
+    """One chain. Any further key is a free attribute (an integer or text) by which flows may identify networks."""
 
     name: str = Field(description="The table's key.")
     chain_id: StrictInt = Field(
@@ -31,7 +31,7 @@ class NetworkSettings(Table):
     )
     rpc: list[RpcUrl] = Field(
         min_length=1,
-        description="Endpoints. `ws(s)://` wakes at new blocks, `http(s)://` reads; either kind alone works; "
+        description="Endpoints. `ws(s)://` announces new blocks, `http(s)://` reads; either kind alone works; "
         "several fail over in this order.",
     )
     start_block: StrictInt | None = Field(
@@ -39,17 +39,17 @@ class NetworkSettings(Table):
         ge=0,
         le=2**32 - 1,
         description="First block to read, on the first run only. Default: the head at that time; where other networks were "
-        "read before, as far back as transfers under way need.",
+        "read before, as far back as open transfers need.",
     )
     confirmations: StrictInt = Field(
         default=0,
         ge=0,
         le=2**32 - 1,
-        description="Blocks to stay behind the head before acting. Reorgs undo either way.",
+        description="Blocks to stay behind the head before acting. Reorgs are undone in any case.",
     )
     block_time: PositiveDuration | None = Field(
         default=None,
-        description="Usual time between blocks. Left out: blocks come on demand, the network never stalls.",
+        description="Usual time between blocks. Without it blocks come on demand, and the network never stalls.",
     )
     stall_after: PositiveDuration | None = Field(
         default_factory=lambda given: 20 * given["block_time"] if given.get("block_time") else None,
@@ -58,12 +58,12 @@ class NetworkSettings(Table):
     )
     backdated: Duration = Field(
         default=0.0,
-        description="By how much blocks may be dated back, as those after a sequencer's outage are: while no new block "
+        description="By how much blocks may be backdated, as after a sequencer outage: while no new block "
         "comes, deadlines wait that much longer.",
     )
     poll_interval: PositiveDuration = Field(
         default_factory=lambda given: min(max(given.get("block_time") or 1.0, 0.2), 12.0),
-        description="Time between questions for the head where no WebSocket wakes. "
+        description="Time between polls for the head where no WebSocket announces blocks. "
         'Default: `block_time`, at least "200ms" and at most "12s"; "1s" without it.',
     )
     blind_after: PositiveDuration = Field(
@@ -71,7 +71,7 @@ class NetworkSettings(Table):
     )
     lagging_after: PositiveDuration = Field(
         default=parse_duration("5m"),
-        description="How far reading may be behind the head, in chain time, until `NetworkLagging`.",
+        description="How far reading may be behind the head, in chain time, until `NetworkLagging` is raised.",
     )
     reorg_window: StrictInt = Field(
         default=256,
@@ -83,7 +83,7 @@ class NetworkSettings(Table):
         default=None,
         ge=1,
         le=2**32 - 1,
-        description="Most blocks in one `eth_getLogs`. Default: found out from the endpoint's answers.",
+        description="Maximum number of blocks in one `eth_getLogs`. Default: determined from the endpoint's answers.",
     )
     request_timeout: PositiveDuration = Field(
         default=parse_duration("10s"), description="Time to wait for one answer."
@@ -92,7 +92,7 @@ class NetworkSettings(Table):
         default=None,
         gt=0,
         le=10_000,
-        description="Most calls a second to each endpoint, each of a batch counted; fewer after it answered 429. "
+        description="Maximum calls a second to each endpoint, counting each call of a batch; fewer after it answered 429. "
         "Default: no limit.",
     )
     agreement: StrictInt = Field(
@@ -102,7 +102,7 @@ class NetworkSettings(Table):
     )
     trust_bloom: bool = Field(
         default=False,
-        description="Whether blocks whose bloom excludes all that is watched are not asked for logs.",
+        description="Whether to skip blocks whose bloom excludes everything watched; a wrong bloom then hides events.",
     )
     attributes: dict[str, Attribute] = Field(
         default={}, description="The free attributes, such as `domain`: written beside the other keys."

@@ -41,19 +41,19 @@ def _severities(value: object) -> object:
 
 
 class PersonSettings(Table):
-    """Somebody who can be woken."""
+    """A person who can be notified."""
 
     name: str = Field(description="The table's key.")
-    receivers: Names = Field(description="Receivers that reach this person.")
+    receivers: Names = Field(description="Receivers of this person.")
     by_severity: dict[Severity, Names] = Field(
         default={},
-        description="Severity → receivers that reach this person instead for alerts of it. "
+        description="Severity → receivers of this person used instead for alerts of that severity. "
         "Default: `receivers` for all.",
     )
 
 
 class LayerSettings(Table):
-    """One rotation of a schedule: the people take turns, in this order and from the first again."""
+    """One rotation of a schedule: the people take turns, in this order, then again from the first."""
 
     people: list[Text] = Field(min_length=1, description="Names of people, in the order of their turns.")
     handoff: Annotated[Text, AfterValidator(_handoff)] = Field(
@@ -63,7 +63,7 @@ class LayerSettings(Table):
     )
     start: Annotated[date, BeforeValidator(_date)] = Field(
         default=date(2024, 1, 1),
-        description='A day in the first person\'s turn, such as `"2026-01-05"`; turns count from there, both ways.',
+        description='A day in the first person\'s turn, such as `"2026-01-05"`; turns are counted from there, both ways.',
     )
     during: Names = Field(
         default=[],
@@ -72,21 +72,21 @@ class LayerSettings(Table):
 
 
 class OnCallSettings(Table):
-    """Who is on call when: the first layer that has somebody decides, and an override before all layers."""
+    """Who is on call when: the first layer that has somebody on call applies; overrides take precedence over all layers."""
 
     name: str = Field(description="The table's key.")
     zone: Zone = Field(default="UTC", description="IANA time zone of the handoffs, such as `Europe/Berlin`.")
-    layers: list[LayerSettings] = Field(min_length=1, description="Rotations, the first comes first.")
+    layers: list[LayerSettings] = Field(min_length=1, description="Rotations, in order of precedence.")
 
 
 class EscalationStepSettings(Table):
-    """One step: who is told when nobody has acknowledged until then."""
+    """One step: who is notified if nobody has acknowledged by then."""
 
     wait: Duration = Field(
-        default=0.0, description="Time after the step before; for the first step, after the alert."
+        default=0.0, description="Time after the previous step; for the first step, after the incident began."
     )
     notify: Names = Field(
-        description="Whom to tell: names of receivers, `oncall:NAME` for whoever is on call, `person:NAME`."
+        description="Whom to notify: names of receivers, `oncall:NAME` for whoever is on call, `person:NAME`."
     )
     if_severity: Annotated[list[Severity], BeforeValidator(_severities)] = Field(
         default=[], description="Only for alerts of these severities. Default: all."
@@ -102,10 +102,10 @@ class EscalationSettings(Table):
     name: str = Field(description="The table's key.")
     steps: list[EscalationStepSettings] = Field(min_length=1, description="The steps, in order.")
     repeat: StrictInt = Field(
-        default=0, ge=0, le=1000, description="How often to begin again after the last step."
+        default=0, ge=0, le=1000, description="How often to restart after the last step."
     )
     repeat_wait: PositiveDuration = Field(
-        default=parse_duration("30m"), description="Time from the last step until they begin again."
+        default=parse_duration("30m"), description="Time from the last step until the restart."
     )
 
 
@@ -120,7 +120,7 @@ class RiseSettings(Table):
     )
     occurrences: dict[Severity, StrictInt] = Field(
         default=dict(OCCURRENCES),
-        description="Severity → how many alerts of it in one group make it rise; above `P0` there is nothing.",
+        description="Severity → number of alerts of it in one group that raise it by one level; `P0` is the highest.",
     )
 
     @field_validator("occurrences")

@@ -31,9 +31,10 @@ class _Receiver(Table):
 
     name: str = Field(description="The table's key.")
     give_up_after: PositiveDuration = Field(
-        default=parse_duration("24h"), description="Time of failed tries after which a notification is dead."
+        default=parse_duration("24h"),
+        description="How long attempts may keep failing before a notification is dead.",
     )
-    send_resolved: StrictBool = Field(default=True, description="Whether to tell that an alert has ended.")
+    send_resolved: StrictBool = Field(default=True, description="Whether to notify of resolved alerts.")
     rate_limit: dict[Severity, AtLeastOne] = Field(
         default={},
         description="Severity → notifications about new alerts a minute, for each source of alerts. What is over comes "

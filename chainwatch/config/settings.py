@@ -55,7 +55,7 @@ class LogSettings(Table):
     """What the process writes about itself to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least important lines to write."
+        default="info", description="The lowest level to write."
     )
     format: Literal["auto", "human", "json"] = Field(
         default="auto", description="`human` for people, `json` for machines, `auto`: human on a terminal."
@@ -84,5 +84,5 @@ class Settings(Table):
     escalations: dict[str, EscalationSettings] = Field(default={})
     escalate_after: RiseSettings | None = None
     external_url: WebLink | None = Field(
-        default=None, description="Address at which people reach this chainwatch, for links in notifications."
+        default=None, description="Address of this chainwatch for people, used in links in notifications."
     )

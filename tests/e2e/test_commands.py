@@ -160,7 +160,7 @@ async def test_notifications_can_be_tried_again_or_dropped(world: World) -> None
     dropped = await watch.command("queue", "drop", str(first))
     assert (dropped.code, dropped.out) == (0, "1 dropped\n")
     retried = await watch.command("queue", "retry", str(second))
-    assert (retried.code, retried.out) == (0, "1 to be tried again\n")
+    assert (retried.code, retried.out) == (0, "1 to be retried\n")
     world.receiver.usual = lambda _: Answer()
     world.receiver.requests.clear()
     watch.start()

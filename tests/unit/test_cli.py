@@ -196,9 +196,9 @@ def test_notifications_are_retried_and_dropped_by_id_or_receiver(config: Path, d
         outbox.enqueue(connection, [("ops", "k", outbox.Payload({}, (), ()))] * 2, 0.0)
     listed = json.loads(call("queue", "list", "--json", config=config).stdout)
     ids = sorted(n["id"] for n in listed)
-    assert call("queue", "retry", "--receiver", "ops", config=config).stdout == "2 to be tried again\n"
-    assert call("queue", "retry", ids[0], config=config).stdout == "1 to be tried again\n"
-    assert call("queue", "retry", 999, config=config).stdout == "0 to be tried again\n"
+    assert call("queue", "retry", "--receiver", "ops", config=config).stdout == "2 to be retried\n"
+    assert call("queue", "retry", ids[0], config=config).stdout == "1 to be retried\n"
+    assert call("queue", "retry", 999, config=config).stdout == "0 to be retried\n"
     assert call("queue", "drop", *ids, config=config).stdout == "2 dropped\n"
     assert call("queue", "drop", *ids, config=config).stdout == "0 dropped\n"
 
@@ -256,7 +256,7 @@ def test_bad_usage_ends_with_2_and_a_sentence(command: list[str], config: Path) 
             "no interval is called 'night'; none is",
         ),
         (["routes", "test", "foo"], BAD_USAGE, "'foo' is not LABEL=VALUE"),
-        (["alerts", "show", "x"], BAD_USAGE, "'x' is no ID"),
+        (["alerts", "show", "x"], BAD_USAGE, "'x' is not an ID"),
         (["alerts", "ack", "7"], FAILED, "no alert has the ID 7; `chainwatch alerts` lists them"),
         (["silences", "expire", "7"], FAILED, "`chainwatch silences list` lists them"),
         (["cooldowns", "remove", "7"], FAILED, "`chainwatch cooldowns list` lists them"),

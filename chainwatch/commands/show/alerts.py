@@ -1,4 +1,4 @@
-"""One alert, its history, why it was told or not, silences, cooldowns and routes: for people, and JSON for machines."""
+"""One alert, its history, who was notified and why, silences, cooldowns and routes: for people, and JSON for machines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chainwatch.commands.show.terminal import details, print_json, table, time_o
 from chainwatch.config import format_duration
 from chainwatch.support.printable import clean
 
-KINDS = {"": "", "digest": "digest", "limited": "summary of what was over the rate limit"}
+KINDS = {"": "", "digest": "digest", "limited": "summary of alerts over the rate limit"}
 
 
 def alert(view: Mapping[str, Any], as_json: bool) -> None:
@@ -50,7 +50,7 @@ def history(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 
 
 def explanation(view: Mapping[str, Any], as_json: bool) -> None:
-    """For each receiver whether it was told, and why; then the history."""
+    """For each receiver whether it was notified, and why; then the history."""
     if as_json:
         print_json(view)
         return

@@ -12,7 +12,7 @@ from chainwatch.commands.show.terminal import print_json, table
 from chainwatch.support.printable import clean
 
 SHOWN_ALERTS = 100
-"""Alerts of an incident that are written out; the others are counted."""
+"""Maximum number of an incident's alerts that are written out; the others are counted."""
 
 
 def shifts(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
@@ -70,7 +70,7 @@ def incidents(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 
 
 def incident(view: Mapping[str, Any], as_json: bool) -> None:
-    """One incident in Markdown, for a review after it."""
+    """One incident in Markdown, for the review afterwards."""
     if as_json:
         print_json(view)
     else:
@@ -99,7 +99,7 @@ def statistics(view: Mapping[str, Any], as_json: bool) -> None:
             ("mean time to acknowledge", _span(view["mean_time_to_acknowledge"])),
             ("resolved", view["resolved"]),
             ("mean time to resolve", _span(view["mean_time_to_resolve"])),
-            ("noise: over within a minute, nobody's", _share(view["noise"], view["alerts"])),
+            ("noise: resolved within a minute, unacknowledged", _share(view["noise"], view["alerts"])),
         ),
     )
     table(("alert", "number"), view["by_name"].items())
@@ -133,15 +133,15 @@ def statistics(view: Mapping[str, Any], as_json: bool) -> None:
 
 
 def sample(outcome: Mapping[str, Any], as_json: bool) -> None:
-    """What became of a receiver's test."""
+    """The outcome of a receiver's test."""
     if as_json:
         print_json(outcome)
     elif outcome["delivered"]:
         click.echo(
-            f"{outcome['receiver']} has taken the sample after {outcome['seconds']} s, sent by {outcome['by']}"
+            f"{outcome['receiver']} accepted the sample after {outcome['seconds']} s, sent by {outcome['by']}"
         )
     else:
-        click.echo(clean(f"{outcome['receiver']} has not taken the sample: {outcome['error']}"), err=True)
+        click.echo(clean(f"{outcome['receiver']} did not accept the sample: {outcome['error']}"), err=True)
 
 
 def _markdown(view: Mapping[str, Any]) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""How anything is shown: tables for people, JSON for machines."""
+"""Output: tables for people, JSON for machines."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 def details(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print what is known of one thing: like `table`, but nothing is cut.
 
-    Of two columns long cells go on in a next line; rows of more that do not fit become paragraphs, a line for each cell.
+    With two columns, long cells continue on the next line; wider rows that do not fit become paragraphs, one line a cell.
     """
     _print(columns, [[*map(_cell, row)] for row in rows], cut=False)
 
@@ -109,7 +109,7 @@ def _piped(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
 
 
 def _cell(value: Any) -> Text:
-    """``value`` as it stands: what comes from a chain may look like markup or steer a terminal."""
+    """``value`` as plain text: text from a chain may look like markup or contain terminal control characters."""
     if isinstance(value, bool):
         return Text("yes" if value else "no")
     text = clean("–" if value is None else str(value))

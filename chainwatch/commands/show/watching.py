@@ -1,4 +1,4 @@
-"""What was seen of the networks: their state, transfers, alerts, queues, and the past run again."""
+"""Networks, transfers, alerts, queues, audits and replays: for people, and JSON for machines."""
 
 from __future__ import annotations
 
@@ -35,12 +35,10 @@ def audit(found: Audit, repaired: bool, as_json: bool) -> None:
         f"{found.network}, blocks {found.first} to {found.last}, read through {', '.join(found.endpoints)}"
     )
     if not rows:
-        click.echo(f"{where}: all {found.logs} logs are stored as they are")
+        click.echo(f"{where}: all {found.logs} logs match what is stored")
         return
     table(("kind", "block", "log", "transaction"), [tuple(map(str, row.values())) for row in rows])
-    click.echo(
-        f"{where}: {len(rows)} differences{', put right' if repaired else '; put right with --repair'}"
-    )
+    click.echo(f"{where}: {len(rows)} differences{', repaired' if repaired else '; --repair corrects them'}")
 
 
 def check(
@@ -127,7 +125,7 @@ def status(view: dict[str, Any], as_json: bool) -> None:
         if network["error"]:
             click.echo(clean(f"{network['name']}: {network['error']}"))
     if view["undecoded_logs"]:
-        click.echo(f"{view['undecoded_logs']} stored logs do not decode with their ABI")
+        click.echo(f"{view['undecoded_logs']} stored logs cannot be decoded with their ABI")
 
 
 def transfers(rows: Sequence[dict[str, Any]], as_json: bool) -> None:

@@ -137,7 +137,7 @@ def test_a_silence_is_previewed_added_listed_and_expired(world: World) -> None:
     assert [a["id"] for a in world.read("silences", "preview", "alertname=~Transfer.*")] == [1]
     assert world.read("silences", "preview", "alertname!~Transfer.*") == []
     added = world.run("silences", "add", "severity=P2", "--for", "1h", "--by", "ann", "--comment", "upgrade")
-    assert added.output == "silence 1 hides 0 alerts\n"
+    assert added.output == "silence 1 mutes 0 alerts\n"
     world.raise_alert("NetworkLagging", "P2")
     assert world.queued("pager") == 0
     (listed,) = world.read("silences", "list")
@@ -156,7 +156,7 @@ def test_a_silence_is_previewed_added_listed_and_expired(world: World) -> None:
         (["severity=~("], "'severity=~(': not a regular expression"),
         (["severity=P1", "--for", "0s"], "end after its start"),
         (["severity=P1", "--during", "nights"], "no interval"),
-        (["severity=P1", "--until", "2020-01-01"], "not in the past"),
+        (["severity=P1", "--until", "2020-01-01"], "in the future"),
         (["severity=P1", "--until", "2099-01-01", "--for", "1h"], "not both"),
     ],
 )

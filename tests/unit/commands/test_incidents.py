@@ -163,7 +163,7 @@ def test_who_is_on_call_is_shown_before_there_is_a_database(shell: Shell) -> Non
 
 def test_an_override_puts_another_on_call_until_it_is_taken_back(shell: Shell, database: Database) -> None:
     added = shell.run("oncall", "override", "add", "primary", "ben", "--for", "8h", "--author", "anna")
-    assert added.output == "override 1: ben is on call by primary\n"
+    assert added.output == "override 1: ben is on call in primary\n"
     (found,) = shell.json("oncall", "now", "primary")
     assert (found["person"], found["by"]) == ("ben", "override")
     (listed,) = shell.json("oncall", "override")

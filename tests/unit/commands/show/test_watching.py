@@ -101,7 +101,7 @@ def test_a_status_tells_what_is_wrong_with_a_network(capsys: pytest.CaptureFixtu
     show.status(view, as_json=False)
     out = capsys.readouterr().out
     assert "ethereum: ethereum[0] host: \\x1b[2Jrefused" in out
-    assert "2 stored logs do not decode" in out
+    assert "2 stored logs cannot be decoded" in out
     assert [line.split() for line in out.splitlines() if line.startswith("ops")] == [
         ["ops", "1", "2", "3", "4"]
     ]
