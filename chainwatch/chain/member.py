@@ -115,6 +115,8 @@ class Member:
         self.kind = "websocket" if is_websocket(url) else "http"
         self.state = "new"
         self.found: int | None = None
+        self.contradicted = False
+        """Whether other endpoints have shown that its chain is another."""
         self.last_error: str | None = None
         self.last_answer_at: float | None = None
         on_date = None if chain_time is None else partial(chain_time.saw_date, self.name)

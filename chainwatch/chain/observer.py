@@ -277,13 +277,13 @@ class Observer:
 
         Where blocks come on demand, no age of ``head`` tells a quiet chain from a stuck endpoint.
         """
-        if self._network.block_time is not None or self._pool.alone:
-            return head, asked
+        if self._network.block_time is not None or self._pool.alone or self._failures:
+            return head, asked  # after a failure the heads of all were told already
         compared = self._compared
         if compared is None or self._asked or asked.monotonic - compared.monotonic >= COMPARE_EVERY:
             self._compared = compared = asked
             timeout = min(self._network.request_timeout, HEAD_TIMEOUT)
-            heads = await self._pool.ask_all(lambda endpoint: endpoint.head(timeout))
+            heads = await self._pool.every(lambda endpoint: endpoint.head(timeout))
             head = max([head, *heads], key=lambda head: head.number)
         return head, compared
 
@@ -434,9 +434,13 @@ class Observer:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
     def _is_final(self) -> bool:
-        """Whether no endpoint is left that may know the blocks that were read; those that are away are waited for."""
+        """Whether no endpoint is left that may know the blocks that were read; those that are away are waited for.
+
+        They are for as long as it takes where they have shown before that it is the others that are wrong.
+        """
         self._lost_since = self._clock() if self._lost_since is None else self._lost_since
-        return self._pool.whole or self._clock() - self._lost_since >= HELD_AFTER
+        waited = self._clock() - self._lost_since >= HELD_AFTER and not self._pool.contradicted
+        return self._pool.whole or waited
 
     def _recovered(self) -> None:
         self._lost_since = None

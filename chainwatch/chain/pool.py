@@ -120,11 +120,6 @@ class Pool:
         ask = self._ask_each if self.network.agreement == 1 else self._ask_several
         return await _patient(patience)(ask, read)
 
-    async def ask_all(self, read: Callable[[Endpoint], Awaitable[T]]) -> list[T]:
-        """What ``read`` gets from every endpoint that answers it."""
-        answers, _ = await ask_in_turn(self._usable(), read, lambda _: False, self._hedges)
-        return answers
-
     async def second(self, read: Callable[[Endpoint], Awaitable[T]], than: Endpoint) -> T | None:
         """What ``read`` gets from an endpoint other than ``than``; None when none can be asked or answers.
 
@@ -155,12 +150,18 @@ class Pool:
         """Asks ``endpoint`` no more for a while: others have shown that it is wrong."""
         for member in self._members:
             if member.endpoint is endpoint:
+                member.contradicted = True
                 member.set_aside(why, LEFT_ALONE)
 
     @property
     def whole(self) -> bool:
         """Whether every endpoint that serves this chain can be asked now: what they all say is final."""
         return all(member.usable or member.state == "refused" for member in self._members)
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether others have shown an endpoint to be wrong that can be asked now, while one of them cannot."""
+        return not self.whole and any(member.usable and member.contradicted for member in self._members)
 
     @property
     def woken(self) -> bool:

@@ -91,7 +91,8 @@ async def is_replaced(
     """Whether ``last``, the last block read, is proven not to be in the chain any more.
 
     ``head`` is the newest block of the chain, ``target`` the number up to which it is read; near the tip the child of
-    ``last`` will tell. Raises `ChainReset` for a chain that is not the one that was read, `RpcError`.
+    ``last`` will tell, unless the head is too far back for it to be read soon (`confirmations`). Raises `ChainReset` for a
+    chain that is not the one that was read, `RpcError`.
     """
     if last is None:
         return False
@@ -104,7 +105,7 @@ async def is_replaced(
             return False  # a shorter chain alone proves nothing: nodes lag
         if below[0].number < head.number and not await _differs(pool, below[0]):
             return False
-    elif target - pool.network.reorg_window <= last.number:
+    elif last.number <= target <= last.number + pool.network.reorg_window:
         return False
     return await _differs(pool, last, is_gone=head.number <= last.number)
 

@@ -22,8 +22,14 @@ HEARTBEAT = 8.0
 
 CONNECT_TIMEOUT = 10.0
 
+CLOSE_TIMEOUT = 0.1
+"""Seconds that a peer has to close its side: all that it sends until then is read in vain."""
+
 MAX_MESSAGE = 4 * 1024 * 1024
 """Bytes of one message. It is held whole, some more than once, before anybody can say that there is no room for it."""
+
+MOST_UNASKED = 500
+"""Messages a second that answer nothing. More would keep the process busy: no chain has as many blocks."""
 
 if TYPE_CHECKING:
     _Socket = aiohttp.ClientWebSocketResponse[Literal[False]]  # whose messages are bytes
@@ -56,6 +62,7 @@ class WebSocketTransport:
                     heartbeat=HEARTBEAT,
                     max_msg_size=MAX_MESSAGE,
                     decode_text=False,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT),
                 )
         self._socket = socket
         reader = asyncio.create_task(self._read(socket), name=f"{self.name} reader")
@@ -86,19 +93,27 @@ class WebSocketTransport:
 
     async def _read(self, socket: _Socket) -> None:
         error: RpcError | None = None
+        loop = asyncio.get_running_loop()
+        unasked, since = 0, loop.time()
         try:
             async for message in socket:
                 if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                     break
-                self._take(message.data)
+                unasked += not self._take(message.data)
                 del message  # or it would be held until the next comes
+                if loop.time() - since >= 1:
+                    unasked, since = 0, loop.time()
+                if unasked > MOST_UNASKED:
+                    error = TransportError(self.name, f"more than {MOST_UNASKED} messages a second")
+                    break
             over = socket.exception()
             if isinstance(over, aiohttp.WebSocketError) and over.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
                 error = AnswerTooBig(self.name, f"a WebSocket message of more than {MAX_MESSAGE} bytes")
         finally:
             self._fail_waiting(error)
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes) -> bool:
+        """Whether ``data`` is an answer that was waited for."""
         try:
             head = wire.parse_notification(data)
         except ValueError:
@@ -107,6 +122,8 @@ class WebSocketTransport:
             self._on_news()
         elif (future := self._waiting.get(head.id)) is not None and not future.done():
             future.set_result(data)
+            return True
+        return False
 
     def _fail_waiting(self, error: RpcError | None = None) -> None:
         for future in self._waiting.values():

@@ -25,6 +25,9 @@ QUANTITY_TEXT = 2 + 64
 BLOOM_TEXT = 2 + 2 * 256
 """Characters of a bloom: 0x and 256 bytes."""
 
+MOST_TOPICS = 4
+"""Topics of a log: the EVM has LOG0 to LOG4."""
+
 MILLISECONDS_FROM = 10**11
 """A timestamp from here on (the year 5138) is in milliseconds, as some chains tell it."""
 
@@ -229,6 +232,8 @@ def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, wanted: LogFilt
                 raise ValueError(f"a log of {to_hex(address)}, which was not asked for")
         tx_hash = unhexlify(wire.transaction_hash[2:])
         topics = tuple([unhexlify(topic[2:]) for topic in wire.topics])
+        if len(topics) > MOST_TOPICS:
+            raise ValueError(f"a log with more than {MOST_TOPICS} topics")
         if wire.removed or len(tx_hash) != HASH_LENGTH or len(b"".join(topics)) != HASH_LENGTH * len(topics):
             raise ValueError("a removed log, or a topic or transaction hash that does not have 32 bytes")
         index = quantity(wire.log_index)

@@ -55,6 +55,7 @@ class SteadyClock:
     def judge(self, wall_is_right: bool | None) -> None:
         """Whether other clocks agree with the host's now; None where there are none."""
         with self._lock:
+            self._follow()  # what was said until now was said of the clock before a jump
             self._wall_is_right = wall_is_right
             self._follow()
 
@@ -73,7 +74,7 @@ class SteadyClock:
     def _is_to_be_followed(self, now: float) -> bool:
         """Whether the host's clock, which is ahead, is right as far as is known."""
         if self._jumped_at is None:
-            self._jumped_at = now
+            self._jumped_at, self._wall_is_right = now, None
         if self._wall_is_right is None:
             return now - self._jumped_at >= SETTLED_AFTER
         return self._wall_is_right

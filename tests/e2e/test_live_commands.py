@@ -60,6 +60,7 @@ mended = asyncio.Event()
 async def test_every_command_takes_effect_on_the_running_process_within_a_second(live: Live) -> None:
     """Five stories side by side in one process, as each waits most of the time."""
     mended.clear()
+    await command(live, "oncall", "override", "add", "primary", "bob", "--for", "1h")
     began = time.time()
     live.raise_signals([fires(name, began) for name in ("Acked", "Open", "Paged", "Ended")], began)
     firing = {alert["labels"]["alertname"]: str(alert["id"]) for alert in await live.watch.read("alerts")}
@@ -109,8 +110,6 @@ async def acknowledged(live: Live, alert_id: str) -> float:
 
 async def overridden(live: Live) -> None:
     """The next page goes to who stands in."""
-    words = ("oncall", "override", "add", "primary", "bob", "--for", "1h")
-    await command(live, *words)
     await eventually(lambda: live.told("bob", "Paged"))
     assert live.told("anna", "Paged") == []
 
@@ -140,9 +139,8 @@ async def retried(live: Live) -> float:
     live.raise_signals([fires("Busy", now), *(fires("Down", now, number=str(n)) for n in range(6))], now)
     await eventually(lambda: requests(live, "down")[6:])  # the next probe is 7 s away
     mended.set()
-    first = await command(live, "queue", "retry", "--receiver", "busy")
-    delay = await arrival(lambda: requests(live, "busy")[1:], first)
-    second = await command(live, "queue", "retry", "--receiver", "down")
+    first = await command(live, "queue", "retry", "--receiver", "down")
     await eventually(lambda: [q.status for q in live.queued("down")] == ["delivered"] * 6)
-    assert time.time() - second < 3 * SOON  # all of them, one after the other until it has taken something
-    return delay
+    assert time.time() - first < 3 * SOON  # all of them, one after the other until it has taken something
+    second = await command(live, "queue", "retry", "--receiver", "busy")
+    return await arrival(lambda: requests(live, "busy")[1:], second)

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support import bridge
 from tests.support.bridge import BEGIN, DAY, NETWORKS
 from tests.support.process import ROOT, Chainwatch
 from tests.support.receiver import Receiver
+from tests.support.told import eventually
 
 LENGTH = 60 * DAY
 ACTIONS = bridge.history(seed=3, transfers=250, length=LENGTH)
@@ -103,15 +105,25 @@ async def test_no_alert_as_severe_as_asked_for_is_fine(history: History) -> None
     assert done.code == 0, done.err
 
 
+def _has_begun(database: str) -> bool:
+    """Whether a replay has stored anything there yet."""
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("SELECT count(*) FROM networks").fetchone()[0])
+    except sqlite3.OperationalError:
+        return False
+
+
 async def test_a_killed_replay_goes_on_to_the_same_bytes(history: History, tmp_path: Path) -> None:
     slow = await history.watch(Faults(delay=lambda: 0.05), network="max_block_range = 5000")
     database = str(tmp_path / "killed.db")
     for attempt in range(3):
         line = [*slow._line("replay", "--json", "--database", database), *(["--resume"] if attempt else [])]
         process = subprocess.Popen(line, cwd=slow.folder, env=slow.environ, stdout=subprocess.DEVNULL)
+        await eventually(lambda: _has_begun(database), 60)
         await asyncio.sleep(2.0)
         process.send_signal((signal.SIGKILL, signal.SIGINT, signal.SIGTERM)[attempt])
-        assert await asyncio.to_thread(process.wait, 5) != 0
+        assert await asyncio.to_thread(process.wait, 30) != 0
     watch = await history.watch(Faults())
 
     resumed = await watch.command("replay", "--json", "--database", database, "--resume")

@@ -1,6 +1,5 @@
 """A host's clock that is wrong, or jumps: nothing is called late for it, no delivery waits for it, and it is told."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -12,40 +11,35 @@ from tests.support.wrong_clock import WrongClock
 pytestmark = pytest.mark.anvil
 
 ON_DEMAND = 'blind_after = "30s"'
-SLOTS = 'blind_after = "30s"\nblock_time = "2s"'
+SLOTS = 'blind_after = "30s"\nblock_time = "1s"'
 
 
 @pytest.mark.parametrize(
-    ("ahead", "network"),
-    [(600, ON_DEMAND), (30, SLOTS), (-3600, SLOTS)],
-    ids=["600 on demand", "30 slots", "-3600 slots"],
+    ("ahead", "network"), [(600, ON_DEMAND), (-3600, SLOTS)], ids=["600 on demand", "-3600 slots"]
 )
 async def test_a_clock_that_is_wrong_makes_nothing_late_and_hides_nothing_S5(
     world: World, tmp_path: Path, ahead: int, network: str
 ) -> None:
     clock = WrongClock(tmp_path, ahead)
-    watch = world.configure(within="15s", network=network, endpoints=["http"])
+    watch = world.configure(within="10s", network=network, endpoints=["http"])
     watch.environ |= clock.environ
     if network == SLOTS:
         for node in (world.ethereum, world.optimism):
-            node.rpc("evm_setIntervalMining", 2)
+            node.rpc("evm_setIntervalMining", 1)
     watch.start()
     await world.until_told(1, "ClockSkew", "firing", timeout=60)
     in_time, late = world.open(), world.open()
-    await asyncio.sleep(1)
     world.execute(in_time)
     world.reconcile(in_time)
     overdue = await world.until_told(2, "TransferOverdue", "firing", timeout=40)
     assert {alert.labels["transfer"] for alert in overdue} == {"0x" + late.id.hex()}
     assert max(alert.arrived_at - alert.starts_at for alert in overdue) < 20
-    clock.set(0)
-    await world.until_told(1, "ClockSkew", "resolved", timeout=30)
     names = {alert.name for alert in world.told}
     assert names == {"ClockSkew", "TransferOverdue"}
 
 
 @pytest.mark.parametrize("jump", [-3600, 3600])
-async def test_a_clock_that_jumps_and_comes_back_while_a_receiver_is_down_holds_no_delivery(
+async def test_a_clock_that_jumps_and_comes_back_while_a_receiver_is_down_is_told_and_holds_no_delivery(
     world: World, tmp_path: Path, jump: int
 ) -> None:
     clock = WrongClock(tmp_path)
@@ -58,23 +52,11 @@ async def test_a_clock_that_jumps_and_comes_back_while_a_receiver_is_down_holds_
     await world.until_told(1, "TransferOverdue", "firing", timeout=60)  # it was sent, and refused
     clock.set(jump)
     world.open()
-    await asyncio.sleep(6)
+    await world.until(
+        "alerts", holds=lambda found: any(a["labels"]["alertname"] == "ClockSkew" for a in found)
+    )
     clock.set(0)
-    await asyncio.sleep(1)
     down = False
     world.receiver.requests.clear()
     await world.until_told(4, "TransferOverdue", "firing", timeout=40)
-
-
-async def test_a_jump_is_told_while_it_lasts(world: World, tmp_path: Path) -> None:
-    clock = WrongClock(tmp_path)
-    watch = world.configure(network=ON_DEMAND, endpoints=["http"])
-    watch.environ |= clock.environ
-    watch.start()
-    await world.until("status", holds=lambda found: found["networks"][0]["state"] == "live", timeout=60)
-    for jump in (3600, -3600):
-        world.receiver.requests.clear()
-        clock.set(jump)
-        await world.until_told(1, "ClockSkew", "firing", timeout=30)
-        clock.set(0)
-        await world.until_told(1, "ClockSkew", "resolved", timeout=30)
+    await world.until_told(1, "ClockSkew", "resolved", timeout=30)

@@ -419,11 +419,22 @@ async def test_a_subscription_that_tells_of_nothing_all_the_time_makes_few_calls
         before, until = node.posts, asyncio.get_running_loop().time() + 1.5
         while asyncio.get_running_loop().time() < until:
             await node.announce()
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)
         assert node.posts - before < 15
         chain.mine(ping(11))
         await node.announce()
         await follower.until(lambda: follower.at == 11, 3)
+
+
+async def test_a_websocket_that_floods_is_closed_and_opened_again_S8(
+    node: FakeNode, chain: FakeChain
+) -> None:
+    settings = network_settings(node.ws_url, node.http_url, start_block=0)
+    async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+        await follower.until(lambda: follower.at == 10 and pool.woken)
+        await asyncio.gather(*(node.announce() for _ in range(5_000)), return_exceptions=True)
+        chain.mine(ping(11))
+        await follower.until(lambda: follower.at == 11 and node.connections >= 2 and pool.woken)
 
 
 class AheadOfItself(FakeChain):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from chainwatch.chain import pool as pool_module
 from chainwatch.chain.errors import ChainReset, DeepReorg
 from tests.fakenode import FakeChain, FakeNode
 from tests.support.observing import Follower, network_settings, open_pool, ping
@@ -124,6 +125,52 @@ async def test_a_reset_is_not_believed_at_once_while_another_endpoint_is_away() 
             now[0] += 16
             with pytest.raises(DeepReorg):
                 await follower.until(lambda: False, 5)
+
+
+async def test_of_a_reset_endpoint_that_was_contradicted_nothing_is_believed_while_the_honest_one_is_away_S8(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_module, "LEFT_ALONE", 0.2)
+    now = [float(LATER)]
+    honest = long_chain()
+    async with FakeNode(honest.clone()) as reset, FakeNode(honest) as other:
+        settings = network_settings(
+            reset.http_url, other.http_url, start_block=380, reorg_window=16, blind_after="1h"
+        )
+
+        def clock() -> float:
+            return now[0]
+
+        async with open_pool(settings, clock) as pool, Follower(settings, pool, clock).running() as follower:
+            await follower.until(lambda: follower.at == 400)
+            reset.chain = new_chain(450)
+            honest.mine(ping(401))
+            await follower.until(lambda: follower.at == 401)
+            await other.stop()
+            await follower.until(lambda: "none of the" in str(follower.observer.status.last_error))
+            now[0] += 60
+            await asyncio.sleep(0.5)
+            now[0] += 60
+            await follower.until(lambda: follower.observer.status.disputed is not None)
+            assert follower.error is None
+            honest.mine(ping(402))
+            monkeypatch.undo()
+            await other.start()
+            await follower.until(lambda: follower.at == 402)
+            assert follower.pings[-2:] == [401, 402]
+
+
+@pytest.mark.parametrize("blocks", [394, 397])
+async def test_with_confirmations_a_reset_is_found_though_the_head_is_above_what_was_read(
+    blocks: int,
+) -> None:
+    async with FakeNode(long_chain()) as node:
+        settings = network_settings(node.http_url, start_block=370, reorg_window=64, confirmations=12)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: follower.at == 388)
+            node.chain = new_chain(blocks)
+            with pytest.raises(DeepReorg):
+                await follower.until(lambda: False, 2)
 
 
 def _thrown_back(chain: FakeChain) -> None:

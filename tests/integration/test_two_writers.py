@@ -129,8 +129,12 @@ def rewind(look: Look) -> object:
     async def asked(_pool: object, _block: int) -> Header:
         return header(9, T0 - 11)
 
+    async def is_gone(_pool: object, _kept: Header) -> bool:
+        return False
+
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(rewinding, "header_at", asked)
+        patched.setattr(rewinding, "_is_gone", is_gone)
         return asyncio.run(rewinding.rewind(look.plan, look.database, "alpha", 9))
 
 

@@ -47,6 +47,12 @@ def test_a_log_comes_through_in_bytes() -> None:
     ]
 
 
+def test_a_log_with_more_topics_than_there_can_be_is_refused() -> None:
+    assert len(logs(entry(topics=["0x" + "11" * 32] * 4))) == 1
+    with pytest.raises(ValueError, match="more than 4 topics"):
+        logs(entry(topics=["0x" + "11" * 32] * 5))
+
+
 def test_a_log_without_timestamp_topics_and_data_is_fine() -> None:
     bare = entry(topics=[], data="0x")
     del bare["blockTimestamp"]

@@ -55,15 +55,27 @@ def test_a_jump_ahead_that_stays_is_followed_after_a_minute() -> None:
 
 def test_a_jump_ahead_is_followed_at_once_where_it_is_known_to_be_right() -> None:
     host = Host()
-    host.clock.judge(True)
     host.wall += 28_800  # the machine has slept
+    host.clock()
+    host.clock.judge(True)
     assert host.clock() == pytest.approx(host.wall, abs=0.001)
+
+
+def test_that_the_clock_was_right_before_a_jump_says_nothing_of_the_jump() -> None:
+    host = Host()
+    host.clock.judge(True)
+    before = host.clock()
+    host.wall += 3600
+    assert host.clock() == before
+    host.clock.judge(False)
+    host.pass_(20)
+    assert host.clock() == pytest.approx(before + 20, abs=0.001)
 
 
 def test_a_jump_ahead_that_is_known_to_be_wrong_is_never_followed() -> None:
     host = Host()
-    host.clock.judge(False)
     host.wall += 3600
+    host.clock.judge(False)
     host.pass_(600)
     assert host.clock.jump == pytest.approx(3600, abs=0.001)
 
