@@ -162,8 +162,16 @@ class AlertManager:
                 moved.setdefault(audience, []).append(alert.id)
         for audience, ids in moved.items():
             stored.set_audience(connection, audience, ids)
-        self._join_groups(connection, page, taking, now)
+        self._join_groups(connection, page, taking, now, self._in_summaries(connection, page))
         self.teller.hand_over(connection, [alert.id for alert in page], now)
+
+    def _in_summaries(self, connection: sa.Connection, page: Sequence[Alert]) -> dict[int, set[str]]:
+        """Alert id → the receivers whose summary of what was over the rate limit holds it: they hear of it there."""
+        found: dict[int, set[str]] = {}
+        for alert_id, _, group in alert_groups.places(connection, [alert.id for alert in page]):
+            if group.route == rate_limits.ROUTE:
+                found.setdefault(alert_id, set()).add(group.receiver)
+        return found
 
     def _tend(self, connection: sa.Connection, now: float) -> None:
         """What time alone changes: alerts that fire or end, acknowledgements, silences about to end."""

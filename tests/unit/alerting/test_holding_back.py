@@ -736,3 +736,14 @@ def test_a_digest_is_sent_empty_when_that_is_asked_for(connection: sa.Connection
     m.flush(connection, midnight + 9 * 3600)
     assert told(connection) == [[]]
     assert outbox.list_notifications(connection)[0].payload.kind == "digest"
+
+
+def test_what_waits_for_the_summary_of_a_rate_limit_is_told_once_after_a_restart(
+    connection: sa.Connection,
+) -> None:
+    policies = Policies(rate_limits={"ops": {"P1": 1}})
+    manager = AlertManager([route(group_by=["..."])], {"ops": True}, 0, policies)
+    manager.apply(connection, [fires("a"), fires("b")], NOW)
+    manager.reroute(connection, NOW + 1)
+    manager.flush(connection, NOW + 60)
+    assert [{t for _, t in message} for message in told(connection)] == [{"a"}, {"b"}]
