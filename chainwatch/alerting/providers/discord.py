@@ -20,6 +20,7 @@ from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.base import DeliveryError, check_status, seconds
 from chainwatch.alerting.providers.http import Answer, post
 from chainwatch.config import DiscordSettings
+from chainwatch.support.nesting import is_too_deep
 from chainwatch.support.printable import clean
 from chainwatch.support.redaction import Redactor, parts_of_url
 
@@ -216,7 +217,7 @@ def _detail(said: Mapping[str, Any], redact: Redactor) -> str:
 
 def _json_object(content: bytes) -> dict[str, Any]:
     try:
-        decoded = msgspec.json.decode(content)
-    except (msgspec.DecodeError, ValueError, RecursionError):  # whoever answers may answer anything
+        decoded = None if is_too_deep(content) else msgspec.json.decode(content)
+    except (msgspec.DecodeError, ValueError):  # whoever answers may answer anything
         return {}
     return decoded if isinstance(decoded, dict) else {}

@@ -15,6 +15,7 @@ from typing import Any
 from chainwatch.chain.decode._shape import MAX_DEPTH, ShapeError, canonical, shape_of, tuple_of
 from chainwatch.model import AbiEvent, AbiParam
 from chainwatch.support.keccak import keccak256
+from chainwatch.support.nesting import is_too_deep
 from chainwatch.support.spelling import did_you_mean, nearest
 
 MAX_INDEXED = 3
@@ -79,6 +80,8 @@ def load_abi(path: Path) -> Abi:
             text = file.read(MAX_FILE + 1)
         if len(text) > MAX_FILE:
             raise AbiError(f"{path}: larger than {MAX_FILE // 2**20} MiB, which no ABI is")
+        if is_too_deep(text):
+            raise AbiError(f"{path}: nested too deeply for an ABI")
         content = json.loads(text)
     except OSError as error:
         raise AbiError(f"{path}: cannot read the ABI file: {error.strerror or error}") from error
@@ -86,8 +89,6 @@ def load_abi(path: Path) -> Abi:
         raise AbiError(f"{path}: not a JSON file: byte {error.start} is not valid UTF-8") from error
     except json.JSONDecodeError as error:
         raise AbiError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from error
-    except RecursionError as error:
-        raise AbiError(f"{path}: nested too deeply for an ABI") from error
     except AbiError:
         raise
     except ValueError as error:  # thousands of digits; the path may hold a zero byte
