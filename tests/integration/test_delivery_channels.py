@@ -128,12 +128,17 @@ def _ends(number: int) -> Signal:
 
 
 def _heard(server: Receiver) -> dict[str, list[str]]:
-    """What the server heard of each alert, in order; a message that came again counts once."""
+    """What the server heard of each alert, in order; a message that came again counts once.
+
+    So does a beginning that is repeated with its end: after a failed attempt what waits for a group becomes one message.
+    """
     heard: dict[str, list[str]] = defaultdict(list)
     for key, request in {r.headers["Idempotency-Key"]: r for r in reversed(server.requests)}.items():
         assert key
         for alert in reversed(request.json()["alerts"]):
-            heard[alert["labels"]["n"]].insert(0, alert["status"])
+            statuses = heard[alert["labels"]["n"]]
+            if statuses[:1] != [alert["status"]]:
+                statuses.insert(0, alert["status"])
     return heard
 
 

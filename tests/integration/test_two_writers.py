@@ -280,10 +280,10 @@ def pausing(database: Database, entered: threading.Event, go_on: threading.Event
 WRITER = """
 import sys
 from chainwatch.model import Signal
-from chainwatch.alerting.manager import AlertManager
-from chainwatch.store import alerts, silences
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.store.alerting import silences
 from chainwatch.store.database import Database
-from chainwatch.store.silences import Silence
+from chainwatch.store.alerting.silences import Silence
 name, url, times = sys.argv[1:]
 database = Database.open(url)
 manager = AlertManager([], {}, 0)
