@@ -20,7 +20,7 @@ KEPT = 600.0
 KEPT_MAX = 64
 """Seconds for which a sighting counts, and how many of one source are kept."""
 
-ALONE_AFTER = 60.0
+ALONE_AFTER = 15.0
 """Seconds after the beginning until the host's clock is believed where nothing else tells the time."""
 
 AGREE = 2
