@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share: databases and nodes, real ones."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import structlog
 
 from tests.support.anvil import Anvil, AnvilError, find_or_install
 from tests.support.missing import missing
@@ -14,6 +16,19 @@ from tests.support.postgres import PostgresError, PostgresServer
 
 hypothesis.settings.register_profile("shared machine", deadline=None)  # speed is measured by scripts/bench
 hypothesis.settings.load_profile("shared machine")
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_put_back() -> Iterator[None]:
+    """Commands configure logging for the whole process, onto a standard error that is the test's own."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    structlog.reset_defaults()
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        root.handlers = handlers
+        root.setLevel(level)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
