@@ -18,6 +18,17 @@ hypothesis.settings.register_profile("shared machine", deadline=None)  # speed i
 hypothesis.settings.load_profile("shared machine")
 
 
+_configure = structlog.configure
+
+
+def _configure_for_a_test(**settings: Any) -> None:
+    """As ``structlog.configure``, but no logger keeps what it was first used with: the next test has its own."""
+    _configure(**{**settings, "cache_logger_on_first_use": False})
+
+
+vars(structlog)["configure"] = _configure_for_a_test
+
+
 @pytest.fixture(autouse=True)
 def _logging_is_put_back() -> Iterator[None]:
     """Commands configure logging for the whole process, onto a standard error that is the test's own."""
