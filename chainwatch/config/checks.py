@@ -191,14 +191,14 @@ def _is_deployed(draft: Draft, contract: str, network: str) -> bool:
 def _check_routes(draft: Draft, parent: KeyPath = ()) -> None:
     catch_all: KeyPath | None = None
     for route in _tables(draft, (*parent, "routes")):
-        for path, name in _texts(draft, (*route, "receivers")):
+        for path, name in draft.texts((*route, "receivers")):
             _check_known(draft, path, name, "receivers")
         if not parent and isinstance(draft.value(route), dict) and draft.value((*route, "receivers")) is None:
             draft.add((*route, "receivers"), "missing; expected: Names of receivers.")
         for key in ("mute_times", "active_times"):
-            for path, name in _texts(draft, (*route, key)):
+            for path, name in draft.texts((*route, key)):
                 _check_known(draft, path, name, "intervals")
-        for path, name in _texts(draft, (*route, "match", "flow")):
+        for path, name in draft.texts((*route, "match", "flow")):
             if not name.startswith(OPERATORS):
                 _check_known(draft, path, name, "flows")
         if catch_all is not None:
@@ -214,7 +214,7 @@ def _check_routes(draft: Draft, parent: KeyPath = ()) -> None:
 
 def _check_acknowledge(draft: Draft) -> None:
     for rule in _tables(draft, ("acknowledge",)):
-        for path, name in _texts(draft, (*rule, "during")):
+        for path, name in draft.texts((*rule, "during")):
             _check_known(draft, path, name, "intervals")
 
 
@@ -230,14 +230,14 @@ def _check_receivers(draft: Draft) -> None:
 def _reached_by_escalation(draft: Draft) -> Iterator[str]:
     for policy in draft.names("escalations"):
         for step in _tables(draft, ("escalations", policy, "steps")):
-            yield from (name for _, name in _texts(draft, (*step, "notify")))
+            yield from (name for _, name in draft.texts((*step, "notify")))
     for person in draft.names("people"):
         yield from (name for _, name in _contacts(draft, person))
 
 
 def _reached(draft: Draft, parent: KeyPath) -> Iterator[str]:
     for route in _tables(draft, (*parent, "routes")):
-        yield from (name for _, name in _texts(draft, (*route, "receivers")))
+        yield from (name for _, name in draft.texts((*route, "receivers")))
         yield from _reached(draft, route)
 
 
@@ -250,15 +250,15 @@ def _check_people(draft: Draft) -> None:
             _check_known(draft, path, name, "receivers")
     for schedule in draft.names("oncall"):
         for layer in _tables(draft, ("oncall", schedule, "layers")):
-            for path, name in _texts(draft, (*layer, "people")):
+            for path, name in draft.texts((*layer, "people")):
                 _check_known(draft, path, name, "people")
-            for path, name in _texts(draft, (*layer, "during")):
+            for path, name in draft.texts((*layer, "during")):
                 _check_known(draft, path, name, "intervals")
     for policy in draft.names("escalations"):
         for step in _tables(draft, ("escalations", policy, "steps")):
-            for path, name in _texts(draft, (*step, "notify")):
+            for path, name in draft.texts((*step, "notify")):
                 _check_notified(draft, path, name)
-            for path, name in _texts(draft, (*step, "if_time")):
+            for path, name in draft.texts((*step, "if_time")):
                 _check_known(draft, path, name, "intervals")
 
 
@@ -272,10 +272,10 @@ def _check_notified(draft: Draft, path: KeyPath, name: str) -> None:
 
 def _contacts(draft: Draft, person: str) -> Iterator[tuple[KeyPath, str]]:
     """The receivers that reach a person, with where each is named."""
-    yield from _texts(draft, ("people", person, "receivers"))
+    yield from draft.texts(("people", person, "receivers"))
     by_severity = draft.value(("people", person, "by_severity"))
     for severity in by_severity if isinstance(by_severity, dict) else ():
-        yield from _texts(draft, ("people", person, "by_severity", severity))
+        yield from draft.texts(("people", person, "by_severity", severity))
 
 
 # --- values as they stand -----------------------------------------------------------------------------
@@ -284,16 +284,6 @@ def _contacts(draft: Draft, person: str) -> Iterator[tuple[KeyPath, str]]:
 def _text(draft: Draft, path: KeyPath) -> str | None:
     value = draft.value(path)
     return value if isinstance(value, str) else None
-
-
-def _texts(draft: Draft, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    """The text at ``path``, or each text of the list there, with its path."""
-    value = draft.value(path)
-    if isinstance(value, str):
-        yield path, value
-    for index, item in enumerate(value if isinstance(value, list) else ()):
-        if isinstance(item, str):
-            yield (*path, index), item
 
 
 def _tables(draft: Draft, path: KeyPath) -> list[KeyPath]:

@@ -69,7 +69,7 @@ def note_doubts(draft: Draft) -> None:
     for path in _matches(draft):
         _doubt_match(draft, path, known)
     for path in _lists(draft, ("inhibit",)):
-        for place, text in _texts(draft, (*path, "equal")):
+        for place, text in draft.texts((*path, "equal")):
             for label in text.split("="):
                 _doubt_label(draft, place, label)
     for name, interval in draft.parts.intervals.items():
@@ -112,7 +112,7 @@ def _doubt_match(draft: Draft, path: KeyPath, known: dict[str, frozenset[str]]) 
         return
     foreign = False
     for label in match:
-        tests = list(_texts(draft, (*path, label)))
+        tests = list(draft.texts((*path, label)))
         foreign |= label == "alertname" and not any(_meets(text, ALERTS) for _, text in tests)
         for place, text in tests:
             _doubt_value(draft, place, label, text, known.get(label))
@@ -171,15 +171,6 @@ def _days(year: int) -> Iterator[date]:
         if day == date.max:
             return
         day += timedelta(days=1)
-
-
-def _texts(draft: Draft, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    value = draft.value(path)
-    if isinstance(value, str):
-        yield path, value
-    for index, item in enumerate(value if isinstance(value, list) else ()):
-        if isinstance(item, str):
-            yield (*path, index), item
 
 
 def _lists(draft: Draft, path: KeyPath) -> list[KeyPath]:

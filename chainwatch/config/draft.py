@@ -156,6 +156,15 @@ class Draft:
         """Everything that it says, with variables replaced."""
         return self._data
 
+    def texts(self, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+        """The text at ``path``, or each text of the list there, with its path."""
+        value = self.value(path)
+        if isinstance(value, str):
+            yield path, value
+        for index, item in enumerate(value if isinstance(value, list) else ()):
+            if isinstance(item, str):
+                yield (*path, index), item
+
     def names(self, section: str) -> list[str]:
         """The names of all tables in ``section`` (``networks``, …), valid or not."""
         tables = self._data.get(section)
