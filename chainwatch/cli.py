@@ -65,15 +65,15 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            told = _told(error, ctx.invoked_subcommand)
-            if told is None:
+            known = _known_error(error, ctx.invoked_subcommand)
+            if known is None:
                 raise
-            message, code = told
+            message, code = known
             click.echo(message, err=True)
             sys.exit(code)
 
 
-def _told(error: Exception, command: str | None) -> tuple[str, int] | None:
+def _known_error(error: Exception, command: str | None) -> tuple[str, int] | None:
     """What to say of an error that a person can mend, and the exit code; None for a defect.
 
     Imports late: most commands end without errors.

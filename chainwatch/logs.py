@@ -62,8 +62,8 @@ def configure(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
     for noisy in ("apscheduler", "alembic", "asyncio", "urllib3", "discord_webhook"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
     # Request lines of HTTP clients carry URLs, and URLs carry keys.
-    for telling in ("urllib3.connectionpool", "aiohttp.client", "web3", "requests"):
-        logging.getLogger(telling).setLevel(logging.ERROR)
+    for noisy in ("urllib3.connectionpool", "aiohttp.client", "web3", "requests"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
 def _on_one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -53,7 +53,7 @@ def admits(bloom: int, wanted: LogFilter) -> bool:
     return all(any(bits & bloom == bits for bits in values) for values in _bits_of(wanted))
 
 
-def tells(bloom: int | None) -> bool:
+def is_informative(bloom: int | None) -> bool:
     """Whether ``bloom`` is one that can tell what a block holds: present, not zero, not full."""
     return bloom is not None and 0 < bloom.bit_count() <= MOST_BITS
 

@@ -85,8 +85,8 @@ async def proven_page(
     Raises `Disputed` as `proven_logs` does, and when the endpoint lacks the logs of such old blocks, whose they are.
     """
     await _prove_age(endpoint, blocks, logs)
-    telling = [b for b in blocks if b.bloom is None or bloom.chance(b.bloom, wanted) <= RARE]
-    return await proven_logs(endpoint, wanted, telling, logs)
+    informative = [b for b in blocks if b.bloom is None or bloom.chance(b.bloom, wanted) <= RARE]
+    return await proven_logs(endpoint, wanted, informative, logs)
 
 
 async def proven_logs(
@@ -129,7 +129,7 @@ async def everything_in(endpoint: Endpoint, block: Block) -> Everything | None:
             logs = await way(block.header)
         except (NodeError, NotThere, MalformedAnswer, AnswerTooBig):
             continue
-        if bloom.tells(block.bloom) and bloom.covers(block.bloom, logs):
+        if bloom.is_informative(block.bloom) and bloom.covers(block.bloom, logs):
             return Everything(logs, 1)
         if most is not None and logs == most.logs:
             most = most._replace(ways=most.ways + 1)
@@ -141,7 +141,9 @@ async def everything_in(endpoint: Endpoint, block: Block) -> Everything | None:
 def lacks_some(endpoint: Endpoint, block: Block, everything: Sequence[RawLog]) -> bool:
     """Whether ``block`` must have more logs than ``everything``: its bloom tells of them."""
     return (
-        not endpoint.blooms.foreign and bloom.tells(block.bloom) and not bloom.covers(block.bloom, everything)
+        not endpoint.blooms.foreign
+        and bloom.is_informative(block.bloom)
+        and not bloom.covers(block.bloom, everything)
     )
 
 
@@ -155,7 +157,7 @@ async def _judge_blooms(endpoint: Endpoint, blocks: Sequence[Block], logs: Seque
         if filled and endpoint.blooms.is_due(_now()):
             block, _ = filled[0]
             everything = await everything_in(endpoint, block)
-            right = everything is not None and everything.logs and bloom.tells(block.bloom)
+            right = everything is not None and everything.logs and bloom.is_informative(block.bloom)
             endpoint.blooms.judge(
                 not (right and everything and bloom.covers(block.bloom, everything.logs)), _now()
             )
@@ -176,7 +178,7 @@ async def _believe_against_bloom(endpoint: Endpoint, block: Block, logs: Sequenc
     number = block.header.number
     everything = await everything_in(endpoint, block)
     if everything is None:
-        if bloom.tells(block.bloom):
+        if bloom.is_informative(block.bloom):
             raise Disputed(
                 endpoint.name, f"logs of block {number} against its bloom, and no other way to ask"
             )
@@ -188,7 +190,7 @@ async def _believe_against_bloom(endpoint: Endpoint, block: Block, logs: Sequenc
             endpoint.name,
             f"a log of block {number} that its bloom excludes and that it does not have otherwise",
         )
-    if not bloom.tells(block.bloom) or not bloom.covers(block.bloom, everything.logs):
+    if not bloom.is_informative(block.bloom) or not bloom.covers(block.bloom, everything.logs):
         endpoint.blooms.judge(foreign=True, now=_now())
 
 
@@ -201,7 +203,7 @@ async def _prove_age(endpoint: Endpoint, blocks: Sequence[Block], logs: Sequence
     """Looks whether the endpoint has logs as old as ``blocks``, watched or not: a pruned one answers that there are none."""
     if logs:
         endpoint.holds_from = min(endpoint.holds_from, logs[0].block_number)
-    older = [b for b in blocks if b.header.number < endpoint.holds_from and bloom.tells(b.bloom)]
+    older = [b for b in blocks if b.header.number < endpoint.holds_from and bloom.is_informative(b.bloom)]
     if not older or endpoint.blooms.foreign:
         return
     witness = next((b for b in blocks if logs and b.header.number == logs[0].block_number), None)
@@ -217,7 +219,7 @@ async def _prove_age(endpoint: Endpoint, blocks: Sequence[Block], logs: Sequence
 
 
 def _suspect(block: Block, wanted: LogFilter) -> bool:
-    return block.bloom is not None and bloom.tells(block.bloom) and bloom.admits(block.bloom, wanted)
+    return block.bloom is not None and bloom.is_informative(block.bloom) and bloom.admits(block.bloom, wanted)
 
 
 async def _missed(endpoint: Endpoint, wanted: LogFilter, block: Block) -> list[RawLog]:

@@ -137,10 +137,10 @@ async def _uncut(
     """
     if not suspected and len(logs) not in CUT_AT:
         return logs
-    (told,) = await endpoint.blocks([block])
-    found = await everything_in(endpoint, told)
+    (reported,) = await endpoint.blocks([block])
+    found = await everything_in(endpoint, reported)
     everything = found.logs if found else []
-    if len(everything) in CUT_AT and lacks_some(endpoint, told, everything):
+    if len(everything) in CUT_AT and lacks_some(endpoint, reported, everything):
         raise Disputed(
             endpoint.name, f"exactly {len(everything)} logs of block {block}, though its bloom tells of more"
         )

@@ -115,7 +115,7 @@ class Observer:
         self._head: Header | None = None
         self._begun_at = clock()
         self._seen_until = 0
-        self._seen_told_at = float("-inf")
+        self._seen_reported_at = float("-inf")
         self._asked = False
         self._dark_since: float | None = self._begun_at
         self._settled_at = float("-inf")
@@ -252,8 +252,8 @@ class Observer:
         timeout = min(self._network.request_timeout, HEAD_TIMEOUT)
         if self._failures:
             read_up_to = -1 if self._last is None else self._last.number
-            told = await self._pool.every(lambda endpoint: endpoint.head(timeout))
-            fitting = [head for head in told if head.number >= read_up_to]
+            reported = await self._pool.every(lambda endpoint: endpoint.head(timeout))
+            fitting = [head for head in reported if head.number >= read_up_to]
             if fitting:
                 return min(fitting, key=lambda head: (head.number == read_up_to, head.number))
         heads: list[Header] = []
@@ -344,10 +344,10 @@ class Observer:
         now = asyncio.get_running_loop().time()
         if until is None or until <= self._seen_until:
             return None
-        if now - self._seen_told_at < SEEN_INTERVAL and not self._asked:
+        if now - self._seen_reported_at < SEEN_INTERVAL and not self._asked:
             return None
         self._seen_until = until
-        self._seen_told_at = now
+        self._seen_reported_at = now
         self._asked = False
         return Seen(self._network.name, until)
 

@@ -207,15 +207,15 @@ class Pool:
 
     def _hear(self) -> None:
         self.heard += 1
-        self._tell()
+        self._notify_listeners()
 
-    def _tell(self) -> None:
+    def _notify_listeners(self) -> None:
         for listener in self._listeners:
             listener()
 
     def _member_changed(self) -> None:
         self._changed.set()
-        self._tell()
+        self._notify_listeners()
 
     async def _ask_each(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
         answers, failures = await ask_in_turn(self._usable(), read, bool, self._hedges)

@@ -199,8 +199,8 @@ class Endpoint:
 
     async def logs_of_each_receipt(self, block: Header) -> list[RawLog]:
         """The same, out of the receipt of each of its transactions."""
-        told = await self.ask(Call("eth_getBlockByHash", (to_hex(block.hash), False)))
-        hashes = self._parse(wire.parse_transactions, told).transactions
+        reported = await self.ask(Call("eth_getBlockByHash", (to_hex(block.hash), False)))
+        hashes = self._parse(wire.parse_transactions, reported).transactions
         receipts = await self.ask_all([Call("eth_getTransactionReceipt", (name,)) for name in hashes])
         parsed = [self._parse(wire.parse_receipt, receipt) for receipt in receipts]
         return self._of_block([log for receipt in parsed for log in receipt.logs], block)

@@ -51,8 +51,8 @@ async def read_blocks(
     doubts: Doubts[tuple[list[Header], list[RawLog]]] = Doubts()
 
     async def read(endpoint: Endpoint) -> tuple[list[Header], list[RawLog]]:
-        told = await endpoint.blocks(range(first, last + 1))
-        blocks, headers = _in_time(pool, endpoint, parent, told)
+        reported = await endpoint.blocks(range(first, last + 1))
+        blocks, headers = _in_time(pool, endpoint, parent, reported)
         if not links(None, headers):
             raise NotThere(endpoint.name, f"the blocks {first}..{last} were replaced while they were read")
         if parent is not None and headers[0].parent_hash != parent.hash:

@@ -265,10 +265,10 @@ def differences(
     raised: dict[str, Raised] = {}
     signals: list[Signal] = []
     for same in _by_condition(transfer, findings):
-        told = same[0]  # several events with the same mistake are one alert
-        labels = _labels(transfer, told)
+        finding = same[0]  # several events with the same mistake are one alert
+        labels = _labels(transfer, finding)
         wrong = tuple(sorted(_mark(e) for one in same for e in one.events if e not in one.beside))
-        current = Raised(labels, told.starts_at, told.ends_at, _version(told.events), wrong)
+        current = Raised(labels, finding.starts_at, finding.ends_at, _version(finding.events), wrong)
         name = _name(labels)
         known = before.pop(name, None)
         if (resolved := _resolved(known, before, current)) is not None:
@@ -276,9 +276,9 @@ def differences(
             continue
         raised[name] = current
         if known is None or not _says_the_same(known, current):
-            reason = LATE if told.ends_at is not None else ""
-            annotations = _annotations(flow, told, opened_at)
-            signals.append(Signal(labels, told.starts_at, annotations, told.ends_at, reason))
+            reason = LATE if finding.ends_at is not None else ""
+            annotations = _annotations(flow, finding, opened_at)
+            signals.append(Signal(labels, finding.starts_at, annotations, finding.ends_at, reason))
     signals += endings(before.values(), now, cause)
     # What a reorg takes may come back: it is not for anybody to resolve it again.
     raised |= {name: gone for name, gone in before.items() if gone.by_hand}

@@ -185,7 +185,7 @@ def extract(
                 continue
             if hit is not None:
                 hits.append((step, *hit))
-        for step, key, occurrence in hits if len(hits) < 2 else _told_apart(hits):
+        for step, key, occurrence in hits if len(hits) < 2 else _distinguished(hits):
             found.setdefault((step.flow, key), []).append(occurrence)
     return Extracted(found, troubles)
 
@@ -194,7 +194,7 @@ _Hit = tuple[Step, str, Occurrence]
 """A step that an event is, the transfer's key, the occurrence."""
 
 
-def _told_apart(hits: Sequence[_Hit]) -> list[_Hit]:
+def _distinguished(hits: Sequence[_Hit]) -> list[_Hit]:
     """``hits`` of one event without those that others of the same flow show to be none."""
     return [hit for hit in hits if not any(_rules_out(other, hit) for other in hits if other is not hit)]
 

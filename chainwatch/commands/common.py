@@ -81,7 +81,7 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
     return f"no {what} is called {name!r}; {did_you_mean(name, known) or 'none is configured'}"
 
 
-def tell_done(number: int, done: str, otherwise: str) -> None:
+def print_done(number: int, done: str, otherwise: str) -> None:
     """Print how many rows were changed; if none, ``otherwise``, and exit with code 1."""
     click.echo(f"{number} {done}")
     if number == 0:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from chainwatch.commands.common import doubt, looking_at, tell_done
+from chainwatch.commands.common import doubt, looking_at, print_done
 from chainwatch.commands.options import Id, as_json, at_most, ids
 
 NONE = "no such notification is pending or dead; `chainwatch queue list` lists them"
@@ -50,7 +50,7 @@ def queue_retry(config: Path, ids: tuple[int, ...], receiver: str | None) -> Non
         raise click.UsageError("give either notification IDs or --receiver")
     with looking_at(config) as look:
         doubt("receiver", receiver, look.plan.settings.receivers)
-        tell_done(queries.retry(look, ids, receiver), "to be retried", NONE)
+        print_done(queries.retry(look, ids, receiver), "to be retried", NONE)
 
 
 @queue.command("drop")
@@ -61,4 +61,4 @@ def queue_drop(config: Path, ids: tuple[int, ...]) -> None:
     from chainwatch.operations import queries
 
     with looking_at(config) as look:
-        tell_done(queries.drop(look, ids), "dropped", NONE)
+        print_done(queries.drop(look, ids), "dropped", NONE)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from chainwatch.commands.common import known_as, looking_at, tell_done
+from chainwatch.commands.common import known_as, looking_at, print_done
 from chainwatch.commands.options import Duration, Moment, as_json, by, ids
 
 USUAL = 7200.0
@@ -98,7 +98,7 @@ def silences_expire(config: Path, ids: tuple[int, ...]) -> None:
     from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
-        tell_done(
+        print_done(
             alert_actions.expire_silences(look, ids),
             "expired",
             "no active or future silence has such an ID; `chainwatch silences list` lists them",
@@ -170,7 +170,7 @@ def cooldowns_remove(config: Path, ids: tuple[int, ...]) -> None:
     from chainwatch.operations import alert_actions
 
     with looking_at(config) as look:
-        tell_done(
+        print_done(
             alert_actions.remove_cooldowns(look, ids),
             "removed",
             "no cooldown set by command has such an ID; `chainwatch cooldowns list` lists them",

@@ -69,9 +69,9 @@ def _summarize(database: Database, console: Console) -> None:
     with database.reading() as connection:
         counts = transfers.counts(connection).get("bridge", {})
         raised = [a for a in alerts.list_alerts(connection) if a.name.startswith("Transfer")]
-    told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    counted = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     firing = sum(a.state == "firing" for a in raised)
-    console.print(f"[bold]transfers[/]: {told or 'none'}")
+    console.print(f"[bold]transfers[/]: {counted or 'none'}")
     console.print(
         f"[bold]alerts[/]: {len(raised)} raised, {len(raised) - firing} resolved, {firing} still firing"
     )

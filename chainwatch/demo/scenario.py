@@ -17,7 +17,7 @@ ETHER = 10**18
 WITHIN = 6
 """Seconds that a step may take in the demo."""
 
-Tell = Callable[[str], None]
+Narrate = Callable[[str], None]
 
 
 def config(alpha: DemoChain, beta: DemoChain, addresses: dict[str, str], database: Path) -> dict[str, Any]:
@@ -76,25 +76,25 @@ def config(alpha: DemoChain, beta: DemoChain, addresses: dict[str, str], databas
     }
 
 
-async def play(alpha: DemoChain, beta: DemoChain, tell: Tell) -> None:
+async def play(alpha: DemoChain, beta: DemoChain, narrate: Narrate) -> None:
     """Let transfers happen: some complete, one is stuck and recovers, one payout is nobody's, a reorg undoes another."""
-    tell("two transfers from alpha to beta, paid out at once")
+    narrate("two transfers from alpha to beta, paid out at once")
     for amount in (3, 5):
         await beta.execute(await alpha.xcall(BETA_DOMAIN, amount * ETHER))
     await asyncio.sleep(2)
 
-    tell(f"a transfer of 42 that beta does not pay out: it is due in {WITHIN} s")
+    narrate(f"a transfer of 42 that beta does not pay out: it is due in {WITHIN} s")
     stuck = await alpha.xcall(BETA_DOMAIN, 42 * ETHER)
     await asyncio.sleep(WITHIN + 4)
-    tell("beta pays the 42 after all")
+    narrate("beta pays the 42 after all")
     await beta.execute(stuck)
     await asyncio.sleep(3)
 
-    tell("beta pays out 7 that nobody sent: an orphan, once alpha has been read well past it")
+    narrate("beta pays out 7 that nobody sent: an orphan, once alpha has been read well past it")
     await beta.execute(_never_opened(7 * ETHER))
     await asyncio.sleep(6)
 
-    tell(
+    narrate(
         "a transfer of 9, paid out, and then a reorg of beta that undoes the payout: its deadline lives again"
     )
     undone = await alpha.xcall(BETA_DOMAIN, 9 * ETHER)
@@ -102,11 +102,11 @@ async def play(alpha: DemoChain, beta: DemoChain, tell: Tell) -> None:
     await asyncio.sleep(1)
     await beta.reorg(1)
     await asyncio.sleep(WITHIN + 4)
-    tell("beta pays the 9 again")
+    narrate("beta pays the 9 again")
     await beta.execute(undone)
     await asyncio.sleep(3)
 
-    tell("and back from beta to alpha, in time; the story is told")
+    narrate("and back from beta to alpha, in time; the story is told")
     await alpha.execute(await beta.xcall(ALPHA_DOMAIN, 2 * ETHER))
     await asyncio.sleep(1)
 

@@ -88,7 +88,7 @@ class AlertManager(Operations):
         self._reloading = threading.Lock()
         self._closing = threading.Lock()
         self._closed = False
-        self._told_all = False
+        self._drained = False
 
     @classmethod
     def from_config(
@@ -291,15 +291,15 @@ class AlertManager(Operations):
         self._check_thread()
         with self._closing:
             if self._closed:
-                return self._told_all
+                return self._drained
             with self._reloading:  # what has begun on the loop is done before the loop ends
                 self._closed = True
             with self._ending:
                 try:
-                    self._told_all = self._call(self._service.drain(within, self._inbox.shut))
+                    self._drained = self._call(self._service.drain(within, self._inbox.shut))
                 finally:
                     self._call(self._service.stop())
-            return self._told_all
+            return self._drained
 
     async def close_async(self, within: float = DRAIN_TIMEOUT) -> bool:
         """As ``close``."""
@@ -358,7 +358,7 @@ class AlertManager(Operations):
 
 
 async def _start(database: Database, setup: Setup, created: int, resolve_timeout: float) -> AlertService:
-    service = AlertService(database, setup.service(), told_since=created, resolve_timeout=resolve_timeout)
+    service = AlertService(database, setup.service(), notify_since=created, resolve_timeout=resolve_timeout)
     await service.start()
     return service
 

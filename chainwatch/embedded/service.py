@@ -49,7 +49,7 @@ class AlertService:
         database: Database,
         configured: Configured,
         *,
-        told_since: int,
+        notify_since: int,
         resolve_timeout: float,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -57,7 +57,7 @@ class AlertService:
         self._database = database
         self._configured = configured
         self._registered: list[tuple[Receiver, RouteSettings]] = []
-        self._told_since = told_since
+        self._notify_since = notify_since
         self._resolve_timeout = resolve_timeout
         self._manager = self._made(configured, [])
         self._dispatch = Dispatch(
@@ -126,7 +126,7 @@ class AlertService:
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + within
-        while not await asyncio.wrap_future(self._dispatch.write(partial(self._told_all, within > 0, shut))):
+        while not await asyncio.wrap_future(self._dispatch.write(partial(self._drained, within > 0, shut))):
             while True:
                 if loop.time() > until:
                     return False
@@ -160,15 +160,15 @@ class AlertService:
         self, connection: sa.Connection, print_: str, reason: str, now: float
     ) -> tuple[bool, float | None]:
         standing = [a for a in alerts.newest(connection, [print_]).values() if a.state != "resolved"]
-        upkeep.end_now(connection, self._manager.teller, standing, reason, now)
+        upkeep.end_now(connection, self._manager.group_manager, standing, reason, now)
         return bool(standing), self.flush(connection, now)
 
-    def _told_all(
+    def _drained(
         self, hasten: bool, shut: Callable[[], bool], connection: sa.Connection, now: float
     ) -> tuple[bool, float | None]:
         """Whether nothing is to be told and nothing more can be sent."""
         if hasten:
-            alert_groups.hasten_untold(connection, now)
+            alert_groups.advance_unnotified(connection, now)
         due_at = _sooner(connection, self._manager.flush(connection, now))
         is_due = hasten and due_at is not None and due_at <= now
         return not is_due and not outbox.has_pending(connection, self.receivers) and shut(), due_at
@@ -197,11 +197,11 @@ class AlertService:
             if receiver.name in receivers:
                 raise ValueError(f"there is a receiver called {receiver.name!r} already")
             receivers[receiver.name] = receiver
-        tells_ends = {name: receiver.send_resolved for name, receiver in receivers.items()}
+        sends_resolved = {name: receiver.send_resolved for name, receiver in receivers.items()}
         limits = {name: receiver.rate_limit for name, receiver in receivers.items() if receiver.rate_limit}
         policies = msgspec.structs.replace(configured.policies, rate_limits=limits)
         routes = [*(route for _, route in registered), *configured.routes]
-        return AlertManager(routes, tells_ends, self._told_since, policies)
+        return AlertManager(routes, sends_resolved, self._notify_since, policies)
 
 
 def _sooner(connection: sa.Connection, next_flush: float | None) -> float | None:

@@ -179,7 +179,7 @@ class Monitor:
             self._alerts,
             sources=self._plan.sources,
         )
-        await self._tell(lambda c, now: (None, self._alerts.reroute(c, now, reloaded=self._reloaded)))
+        await self._write_alerts(lambda c, now: (None, self._alerts.reroute(c, now, reloaded=self._reloaded)))
         await self._take_up_changes()
         ranges = await self._load(lambda c: schema.get_property(c, RANGES_PROPERTY))
         self._ranges = msgspec.json.decode(ranges or "{}", type=dict[str, int])
@@ -213,7 +213,7 @@ class Monitor:
 
     async def raise_signals(self, signals: Sequence[Signal]) -> None:
         """Let signals that are not about transfers take their way to the receivers."""
-        await self._tell(lambda c, now: (None, self._alerts.apply(c, signals, now)))
+        await self._write_alerts(lambda c, now: (None, self._alerts.apply(c, signals, now)))
 
     async def _take_up_changes(self) -> None:
         """Bring what is stored to what it would be if the configuration had always been this one."""
@@ -233,7 +233,7 @@ class Monitor:
             self._settings.store.retention,
         )
         began, parts = self._clock(), 0
-        while await self._tell(lambda c, now: (recomputation.step(c, now), now)):
+        while await self._write_alerts(lambda c, now: (recomputation.step(c, now), now)):
             parts += 1
             if parts == 1 and is_anything_stored:
                 _log.info(
@@ -299,7 +299,7 @@ class Monitor:
             outcome = job(connection, now)
             return outcome, outcome.next_flush
 
-        outcome = await self._tell(run)
+        outcome = await self._write_alerts(run)
         self._scheduler.cancelled(outcome.deadlines.closed)
         self._scheduler.added(map(_when_past, outcome.deadlines.opened))
         for network in {d.network for d in outcome.deadlines.opened if d.network.startswith(SEARCH)}:
@@ -407,7 +407,7 @@ class Monitor:
 
     # --- the way to the database and from there ---------------------------------------------------------
 
-    async def _tell(self, job: Callable[[sa.Connection, float], tuple[T, float | None]]) -> T:
+    async def _write_alerts(self, job: Callable[[sa.Connection, float], tuple[T, float | None]]) -> T:
         """Write what people may have to hear of: as `Dispatch.write`."""
         return await _patiently(lambda: asyncio.wrap_future(self._dispatch.write(job)))
 

@@ -58,8 +58,10 @@ def explain(look: AlertLook, alert_id: int) -> dict[str, Any] | None:
             return None
         taking = destinations(ways(manager.routes, alert.labels), alert.labels)
         sent = outbox.about(connection, [alert_id], alert.raised_at, None)
-        told = [
-            _told(connection, manager, alert, place, [n for n in sent if n.receiver == place[1]], look.now)
+        notified = [
+            _notified(
+                connection, manager, alert, place, [n for n in sent if n.receiver == place[1]], look.now
+            )
             for place in taking
         ]
         happened = _happened(connection, alert)
@@ -78,14 +80,14 @@ def explain(look: AlertLook, alert_id: int) -> dict[str, Any] | None:
                 way = f"it counts as {counts_as}"
             else:
                 way = "a route that led here before the configuration changed"
-            others.append(_told_besides(alert, name, way, by_escalation))
+            others.append(_notified_otherwise(alert, name, way, by_escalation))
         elif name not in reached:
             why = _why_not_routed(alert, manager.routes, name)
-            others.append({"receiver": name, "route": None, "told": False, "why": why})
+            others.append({"receiver": name, "route": None, "notified": False, "why": why})
     return {
         "alert": alert_view(alert),
         "receivers": [
-            _with_holds(row, held_by.get(row["receiver"], []), look.now) for row in (*told, *others)
+            _with_holds(row, held_by.get(row["receiver"], []), look.now) for row in (*notified, *others)
         ],
         "escalation": [
             {"at": int(one.at), "kind": one.kind, "text": one.text, "receiver": one.receiver}
@@ -116,15 +118,15 @@ def _holds(
     """By receiver, what held ``alert`` back, in order. Over a rate limit it waits until the summary is queued."""
     found: dict[str, list[_Hold]] = {}
     for one in happened:
-        if one.receiver is None or one.kind not in ("held", "released", "not told"):
+        if one.receiver is None or one.kind not in ("held", "released", "not notified"):
             continue
         holds = found.setdefault(one.receiver, [])
         last = holds[-1] if holds and holds[-1].until in (None, one.at) else None
-        if one.kind == "not told" and last is None:  # nothing but its group's wait
+        if one.kind == "not notified" and last is None:  # nothing but its group's wait
             last = _Hold(one.cause, one.note, alert.raised_at)
             holds.append(last)
         if last is not None:
-            last.until, last.missed = one.at, one.kind == "not told"
+            last.until, last.missed = one.at, one.kind == "not notified"
         if one.kind == "held":
             holds.append(_Hold(one.cause, one.note, one.at))
     for receiver, holds in found.items():
@@ -147,12 +149,14 @@ def _with_holds(row: dict[str, Any], holds: Sequence[_Hold], now: float) -> dict
     return {**row, "why": why, "held": [msgspec.structs.asdict(hold) for hold in holds]}
 
 
-def _told_besides(alert: Alert, receiver: str, way: str, sent: Sequence[outbox.Queued]) -> dict[str, Any]:
+def _notified_otherwise(
+    alert: Alert, receiver: str, way: str, sent: Sequence[outbox.Queued]
+) -> dict[str, Any]:
     """A receiver that was told though no route of the alert's own names it."""
     return {
         "receiver": receiver,
         "route": None,
-        "told": any(n.status == "delivered" for n in sent),
+        "notified": any(n.status == "delivered" for n in sent),
         "why": f"{way}: {_delivery(sent[-1])}",
         "notifications": [_notification(n, alert.id) for n in sent],
     }
@@ -184,7 +188,7 @@ def _tree(
         yield from _tree(route.routes, labels, taking, depth + 1)
 
 
-def _told(
+def _notified(
     connection: sa.Connection,
     manager: AlertManager,
     alert: Alert,
@@ -195,13 +199,13 @@ def _told(
     route, receiver = place
     key = group_key(route, route.group_labels(alert.labels))
     candidate = Candidate(alert.id, alert.labels, route, receiver)
-    held = held_back(candidate, manager.teller.known(connection, [candidate], now))
+    held = held_back(candidate, manager.group_manager.known(connection, [candidate], now))
     group = next((g for g in alert_groups.of_alerts(connection, [alert.id]) if g.receiver == receiver), None)
     row: dict[str, Any] = {
         "receiver": receiver,
         "route": route.key,
         "group": key if group is None else group.key,
-        "told": any(n.status == "delivered" for n in sent),
+        "notified": any(n.status == "delivered" for n in sent),
         "notifications": [_notification(n, alert.id) for n in sent],
         "next_look_at": None if group is None else int(group.flush_at),
     }

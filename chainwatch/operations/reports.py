@@ -20,7 +20,7 @@ from chainwatch.store.alerting.statistics import Delivery
 
 NOISE_WITHIN = 60.0
 """Seconds: an alert that ended sooner and was nobody's is noise."""
-TOLD_WITHIN = 86_400.0
+NOTIFIED_WITHIN = 86_400.0
 """Seconds after the end of an incident in which notifications are looked for."""
 PERCENTILES = (50, 90, 99)
 
@@ -48,7 +48,7 @@ def incident(look: AlertLook, incident_id: int) -> dict[str, Any]:
         if found is None:
             raise NoIncident(f"there is no incident {incident_id}; `chainwatch incidents` lists them")
         alerts = _alerts(connection, found)
-        until = None if found.ended_at is None else found.ended_at + TOLD_WITHIN
+        until = None if found.ended_at is None else found.ended_at + NOTIFIED_WITHIN
         notified = outbox.about(connection, [alert.id for alert in alerts], found.opened_at, until)
         happened = [one for alert in alerts for one in _of_alert(connection, alert)]
         happened += [_of_entry(entry) for entry in incidents.entries(connection, found.id)]
@@ -122,12 +122,12 @@ def _of_entry(entry: Entry) -> dict[str, Any]:
 
 
 def _of_notification(one: Queued) -> Iterable[dict[str, Any]]:
-    told = [
+    counted = [
         f"{len(ids)} {word}"
         for word, ids in (("firing", one.payload.firing), ("resolved", one.payload.resolved))
         if ids
     ]
-    about = f"notification {one.id} to {one.receiver} ({', '.join(told) or 'nothing firing'})"
+    about = f"notification {one.id} to {one.receiver} ({', '.join(counted) or 'nothing firing'})"
     yield _line(one.created_at, "queued", about, receiver=one.receiver)
     if one.finished_at is not None:
         took = f" after {one.finished_at - one.created_at:.1f} s, attempt {one.attempts}"

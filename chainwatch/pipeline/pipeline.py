@@ -291,7 +291,7 @@ class Pipeline:
             gap is None
             or number is None
             or (gap.first, gap.sources) != (item.first, item.sources)
-            or any(stored_hashes.get(block, told) != told for block, told in read.items())
+            or any(stored_hashes.get(block, reported) != reported for block, reported in read.items())
         ):
             return
         last = min(item.last, gap.last)

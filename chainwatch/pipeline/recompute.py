@@ -196,7 +196,7 @@ class Recomputation:
         extracted = extract(self._steps, events)
         occurrences = {k: some for k, some in extracted.occurrences.items() if k[0] in progress.remade}
         self._pipeline.add_unjudged(connection, occurrences)
-        self._tell_puzzles(connection, progress, [*extracted.troubles, *map(undecodable, undecoded)], now)
+        self._raise_troubles(connection, progress, [*extracted.troubles, *map(undecodable, undecoded)], now)
         return last
 
     def _judge(self, connection: sa.Connection, progress: _Progress, now: float) -> int | None:
@@ -220,7 +220,7 @@ class Recomputation:
         "end": _end_puzzles,
     }
 
-    def _tell_puzzles(
+    def _raise_troubles(
         self, connection: sa.Connection, progress: _Progress, troubles: Iterable[Signal], now: float
     ) -> None:
         """Raise what makes no sense now, unless it fires already."""

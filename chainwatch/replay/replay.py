@@ -137,7 +137,7 @@ class Replay:
         self._pools = pools
         self._reader = reader
         self._notify = notify
-        routes = [_told_once(route) for route in settings.routes] if notify else []
+        routes = [_without_repeats(route) for route in settings.routes] if notify else []
         self._alerts = AlertManager(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
         self._longest_wait = max((r.group_wait + r.group_interval for r in routes), default=0.0)
         """Alerts are raised as long ago as a group may wait, so that at the end none has to be waited for."""
@@ -208,14 +208,14 @@ class Replay:
         total = sum(r.last - r.first + 1 for r in self._ranges)
         done = total - sum(r.last - r.first + 1 for r in left)
 
-        def tell(sifted: SiftedBatch) -> None:
+        def advance(sifted: SiftedBatch) -> None:
             nonlocal done
             done += sifted.batch.last.number - sifted.batch.first + 1
             self._events[sifted.batch.network] += sifted.decoded
             progress(Progress(done, total, self._events.total()))
 
         async with contextlib.aclosing(self._read([r for r in left if r.first <= r.last])) as batches:
-            while await self._take_some(batches, tell):
+            while await self._take_some(batches, advance):
                 pass
         await self._look_back()
         progress(Progress(total, total, self._events.total()))
@@ -235,7 +235,7 @@ class Replay:
     # --- the way of the batches -----------------------------------------------------------------------------
 
     async def _take_some(
-        self, batches: AsyncIterator[SiftedBatch], tell: Callable[[SiftedBatch], None]
+        self, batches: AsyncIterator[SiftedBatch], advance: Callable[[SiftedBatch], None]
     ) -> bool:
         """Take some of ``batches`` through in one transaction while they are being read; whether there may be more."""
         feed = _Feed()
@@ -246,7 +246,7 @@ class Replay:
             async for batch in batches:
                 if not await feed.put(batch):
                     break  # the transaction has failed, as awaiting it tells
-                tell(batch)
+                advance(batch)
                 size += batch.decoded + len(batch.troubles) + 1
                 if size >= EVENTS_A_COMMIT:
                     break
@@ -411,7 +411,7 @@ class _End(enum.Enum):
     ABORTED = enum.auto()
 
 
-def _told_once(route: RouteSettings) -> RouteSettings:
+def _without_repeats(route: RouteSettings) -> RouteSettings:
     """``route`` for a replay: a year's alerts told again every few hours, or at night's end, would help nobody."""
     here = {"repeat_interval": NEVER, "mute_times": [], "active_times": [], "digest": None}
-    return route.model_copy(update={**here, "routes": [_told_once(inner) for inner in route.routes]})
+    return route.model_copy(update={**here, "routes": [_without_repeats(inner) for inner in route.routes]})

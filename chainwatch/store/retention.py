@@ -26,7 +26,7 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
     gone += incidents.prune(connection, wall_before, limit - gone)
     gone += alerts.prune(connection, wall_before, limit - gone)
     gone += silences.prune(connection, wall_before, limit - gone)
-    gone += holds.prune_told(connection, wall_before, limit - gone)
+    gone += holds.prune_notified_at(connection, wall_before, limit - gone)
     return gone
 
 

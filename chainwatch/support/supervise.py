@@ -127,7 +127,7 @@ class Supervisor:
 
     async def _raise_alert(self, name: str, error: BaseException) -> None:
         failed = _failed(name, error, int(self._clock()))
-        if name not in self._failing and await self._tell(failed):
+        if name not in self._failing and await self._notify(failed):
             self._failing[name] = failed
 
     async def _recover(self, name: str) -> None:
@@ -139,12 +139,12 @@ class Supervisor:
 
     async def _over(self, name: str, reason: str) -> None:
         failed = self._failing.get(name)
-        if failed is not None and await self._tell(
+        if failed is not None and await self._notify(
             Signal(failed.labels, failed.starts_at, failed.annotations, int(self._clock()), reason)
         ):
             del self._failing[name]
 
-    async def _tell(self, signal: Signal) -> bool:
+    async def _notify(self, signal: Signal) -> bool:
         """Whether it could be stored."""
         error = await failure_of(partial(self._report, [signal]))
         if error is not None:  # the store is what has failed: there is only the log left

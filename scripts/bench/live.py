@@ -28,9 +28,9 @@ sys.path.insert(0, str(ROOT))
 from tests.fakenode import FakeChain, FakeLog, FakeNode  # noqa: E402  # the checkout's test parts
 from tests.support import connext  # noqa: E402
 from tests.support.anvil import Anvil, find_or_install  # noqa: E402
+from tests.support.notified import eventually, notified  # noqa: E402
 from tests.support.process import Chainwatch  # noqa: E402
 from tests.support.receiver import Receiver  # noqa: E402
-from tests.support.told import eventually, told  # noqa: E402
 from tests.support.world import World  # noqa: E402
 
 MISMATCH = "TransferMismatch"
@@ -125,7 +125,7 @@ def _send(node: Anvil, log: connext.Log) -> None:
 
 
 def _mismatches(receiver: Receiver, after: int) -> list[float]:
-    return [one.arrived_at for one in told(receiver.requests[after:]) if one.name == MISMATCH]
+    return [one.arrived_at for one in notified(receiver.requests[after:]) if one.name == MISMATCH]
 
 
 async def cpu_share(networks: int, seconds: float) -> dict[str, float]:

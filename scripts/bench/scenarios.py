@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from chainwatch import AlertManager
+from tests.support.notified import alerts_of
 from tests.support.receiver import Answer, Received, Receiver
 from tests.support.scenarios import (
     SCENARIOS,
@@ -34,7 +35,6 @@ from tests.support.scenarios import (
     Silence,
     deviation,
 )
-from tests.support.told import alerts_of
 
 HEAD_START = 1.0
 """Seconds for all alert managers to be made in."""

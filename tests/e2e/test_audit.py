@@ -11,7 +11,7 @@ from tests.support.world import World
 pytestmark = pytest.mark.anvil
 
 
-async def test_an_audit_tells_what_is_missing_by_its_exit_code_and_repairs_it(world: World) -> None:  # S1
+async def test_an_audit_reports_what_is_missing_by_its_exit_code_and_repairs_it(world: World) -> None:  # S1
     watch = world.configure(within="1h")
     watch.start()
     transfer = world.open()
@@ -28,9 +28,9 @@ async def test_an_audit_tells_what_is_missing_by_its_exit_code_and_repairs_it(wo
             "WHERE networks.name = 'optimism' AND logs.id >> 52 = networks.id)"
         )
 
-    told = await watch.command("audit", "optimism", "--json")
-    assert told.code == 1
-    assert [difference["kind"] for difference in json.loads(told.out)["differences"]] == ["missing"]
+    notified = await watch.command("audit", "optimism", "--json")
+    assert notified.code == 1
+    assert [difference["kind"] for difference in json.loads(notified.out)["differences"]] == ["missing"]
     repaired = await watch.command("audit", "optimism", "--repair")
     assert repaired.code == 1
     assert "1 differences, repaired" in repaired.out

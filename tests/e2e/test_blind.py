@@ -20,15 +20,15 @@ NETWORK = f'blind_after = "{BLIND_AFTER:g}s"'
 
 
 async def until_blind(world: World, since: float) -> None:
-    [blind] = await world.until_told(1, "NetworkBlind", "firing")
+    [blind] = await world.until_notified(1, "NetworkBlind", "firing")
     assert blind.labels["network"] == "optimism"
     assert blind.arrived_at - since < BLIND_AFTER + SOON
 
 
-async def assert_only_blindness_was_told(world: World) -> None:
-    await world.until_told(1, "NetworkBlind", "resolved")
+async def assert_only_blindness_was_notified(world: World) -> None:
+    await world.until_notified(1, "NetworkBlind", "resolved")
     await asyncio.sleep(SETTLED)  # nothing happens: there is no condition to wait for
-    assert [(t.name, t.status) for t in world.told] == [
+    assert [(t.name, t.status) for t in world.notified] == [
         ("NetworkBlind", "firing"),
         ("NetworkBlind", "resolved"),
     ]
@@ -47,7 +47,7 @@ async def test_a_step_in_time_that_nobody_could_see_raises_nothing(world: World)
         await until_blind(world, shut_at)
         await asyncio.sleep(max(0.0, shut_at + 6 - time.time()))
         gate.open()
-        await assert_only_blindness_was_told(world)
+        await assert_only_blindness_was_notified(world)
         [shown] = await world.watch.read("transfers")
         assert shown["status"] == "complete"
 
@@ -67,18 +67,18 @@ async def test_a_frozen_node_whose_next_block_is_in_time_raises_nothing(world: W
     with world.optimism.one_block():
         world.execute(transfer)
         world.reconcile(transfer)
-    await assert_only_blindness_was_told(world)
+    await assert_only_blindness_was_notified(world)
 
 
-async def test_a_step_that_is_missing_after_the_node_is_back_is_told(world: World) -> None:
+async def test_a_step_that_is_missing_after_the_node_is_back_is_reported(world: World) -> None:
     world.configure(within="2s", network=NETWORK).start()
     await world.until_running()
     world.open()
     world.optimism.freeze()
-    await world.until_told(1, "NetworkBlind", "firing")
-    assert not world.told_of("TransferOverdue")
+    await world.until_notified(1, "NetworkBlind", "firing")
+    assert not world.notified_of("TransferOverdue")
     world.optimism.thaw()
-    await world.until_told(2, "TransferOverdue", "firing")
+    await world.until_notified(2, "TransferOverdue", "firing")
 
 
 async def test_a_quiet_network_is_not_blind(world: World) -> None:
@@ -89,4 +89,4 @@ async def test_a_quiet_network_is_not_blind(world: World) -> None:
     await world.until(
         "status", holds=lambda found: all(n["seen_until"] > begun + 1.5 for n in found["networks"])
     )
-    assert world.told == []
+    assert world.notified == []

@@ -11,10 +11,10 @@ import pytest
 from chainwatch import __version__
 from chainwatch.model import TRANSFER_STATUSES
 from tests.support.missing import missing
+from tests.support.notified import eventually
 from tests.support.ports import free_port
 from tests.support.process import Chainwatch
 from tests.support.receiver import Answer
-from tests.support.told import eventually
 from tests.support.world import SECRET, World
 
 pytestmark = pytest.mark.anvil
@@ -40,14 +40,14 @@ async def leave_one_of_each(world: World) -> None:
     done, late, _, nobodys = world.open(), world.open(), world.open(), world.transfer()
     world.execute(done)
     world.reconcile(done)
-    await world.until_told(4, "TransferOverdue", "firing")
+    await world.until_notified(4, "TransferOverdue", "firing")
     with world.optimism.one_block():
         world.execute(late)
         world.reconcile(late)
     world.execute(nobodys)
-    await world.until_told(2, "TransferOverdue", "resolved")
-    await world.until_told(1, "TransferOrphan", "firing")
-    await world.until_all_is_told()
+    await world.until_notified(2, "TransferOverdue", "resolved")
+    await world.until_notified(1, "TransferOrphan", "firing")
+    await world.until_all_notified()
 
 
 def assert_status(status: dict[str, Any]) -> None:
@@ -164,7 +164,7 @@ async def test_notifications_can_be_tried_again_or_dropped(world: World) -> None
     world.receiver.usual = lambda _: Answer()
     world.receiver.requests.clear()
     watch.start()
-    await eventually(lambda: len(world.told) == 1)
+    await eventually(lambda: len(world.notified) == 1)
     ends = {first: "dropped", second: "delivered"}
     await world.until("queue", "list", holds=lambda found: {n["id"]: n["status"] for n in found} == ends)
     assert (await watch.command("queue", "retry")).code == 2

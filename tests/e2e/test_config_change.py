@@ -92,8 +92,8 @@ async def test_what_opened_before_its_contract_was_watched_is_no_orphan(
     await until_status(world, paid_early, "complete")
     await until_status(world, stuck, "open")
     await asyncio.sleep(4)  # longer than the orphans' grace
-    assert world.told_of("TransferOrphan") == []
-    assert world.told_of("TransferOverdue") == []
+    assert world.notified_of("TransferOrphan") == []
+    assert world.notified_of("TransferOverdue") == []
 
 
 async def test_what_happened_while_a_step_was_not_watched_is_read_again(world: World) -> None:
@@ -115,6 +115,6 @@ async def test_what_happened_while_a_step_was_not_watched_is_read_again(world: W
 
     await until_status(world, before, "complete")
     await until_status(world, between, "complete")
-    await world.until_told(1, "TransferOverdue", "firing")
-    keys = {t.labels["transfer"] for t in world.told_of("TransferOverdue")}
+    await world.until_notified(1, "TransferOverdue", "firing")
+    keys = {t.labels["transfer"] for t in world.notified_of("TransferOverdue")}
     assert keys == {"0x" + last.id.hex()}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.told import Told
+from tests.support.notified import NotifiedAlert
 from tests.support.world import DISCORD, FAST, World
 
 pytestmark = pytest.mark.anvil
@@ -16,30 +16,30 @@ ONCE_EACH = [
 """What the open transfer is told with: each missing step, and its end."""
 
 
-async def play(world: World) -> list[Told]:
+async def play(world: World) -> list[NotifiedAlert]:
     """A fast transfer, a slow one, and one that stays open until both of its steps were told to be late."""
     fast, slow, stuck = world.open(), world.open(), world.open()
     world.execute(fast, fast=True)
     world.reconcile(slow)
     world.reconcile(fast, fast=True)
     world.execute(slow)
-    await world.until_told(2, "TransferOverdue", "firing", 30)
+    await world.until_notified(2, "TransferOverdue", "firing", 30)
     with world.optimism.one_block():
         world.execute(stuck)
         world.reconcile(stuck)
-    await world.until_told(2, "TransferOverdue", "resolved", 30)
-    await world.until_all_is_told()
-    assert {alert.labels["transfer"] for alert in world.told} == {"0x" + stuck.id.hex()}
-    return world.told
+    await world.until_notified(2, "TransferOverdue", "resolved", 30)
+    await world.until_all_notified()
+    assert {alert.labels["transfer"] for alert in world.notified} == {"0x" + stuck.id.hex()}
+    return world.notified
 
 
-def steps(alerts: list[Told]) -> list[tuple[str, str]]:
+def steps(alerts: list[NotifiedAlert]) -> list[tuple[str, str]]:
     """Status and step of what was told, in order of both."""
     return sorted((alert.status, alert.labels["step"]) for alert in alerts)
 
 
 @pytest.mark.parametrize("endpoints", [("ws", "http"), ("ws",), ("http",)], ids="+".join)
-async def test_only_the_open_transfer_is_told_and_once(world: World, endpoints: tuple[str, ...]) -> None:
+async def test_only_the_open_transfer_is_reported_and_once(world: World, endpoints: tuple[str, ...]) -> None:
     world.configure(endpoints=endpoints).start()
     alerts = await play(world)
     assert steps(alerts) == ONCE_EACH
@@ -55,14 +55,14 @@ async def test_only_the_open_transfer_is_told_and_once(world: World, endpoints: 
 
 
 @pytest.mark.postgres
-async def test_default_route_settings_and_postgresql_tell_the_same(world: World, postgres_url: str) -> None:
+async def test_default_route_settings_and_postgresql_report_the_same(world: World, postgres_url: str) -> None:
     world.configure(route="", store=postgres_url).start()
     assert steps(await play(world)) == ONCE_EACH
     transfers = await world.watch.read("transfers")
     assert sorted(t["status"] for t in transfers) == ["complete"] * 3
 
 
-async def test_discord_is_told_the_same(world: World) -> None:
+async def test_discord_is_reported_the_same(world: World) -> None:
     more = f"""
 [receivers.channel]
 provider = "discord"

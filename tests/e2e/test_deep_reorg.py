@@ -26,7 +26,7 @@ async def test_a_network_is_halted_by_a_deep_reorg_until_it_is_rewound_S4_S8(wor
     world.execute(moved)
     world.reconcile(moved)
     world.optimism.set_clock()
-    [halted] = await world.until_told(1, "DeepReorg", "firing")
+    [halted] = await world.until_notified(1, "DeepReorg", "firing")
     assert (halted.labels["network"], halted.labels["severity"]) == ("optimism", "P0")
     assert [network["state"] for network in (await watch.read("status"))["networks"]] == ["live", "halted"]
     assert {t["status"] for t in await watch.read("transfers")} == {"complete"}, (
@@ -47,12 +47,12 @@ async def test_a_network_is_halted_by_a_deep_reorg_until_it_is_rewound_S4_S8(wor
     watch.start()
     await world.until_running(2)
 
-    overdue = await world.until_told(4, "TransferOverdue", "firing")
+    overdue = await world.until_notified(4, "TransferOverdue", "firing")
     missing = {"0x" + transfer.id.hex() for transfer in (lost, late)}
     assert {alert.labels["transfer"] for alert in overdue} == missing
     found = {t["key"]: t["status"] for t in await watch.read("transfers")}
     complete = {"0x" + transfer.id.hex() for transfer in (kept, moved)}
     assert found == dict.fromkeys(complete, "complete") | dict.fromkeys(missing, "overdue")
     assert [network["state"] for network in (await watch.read("status"))["networks"]] == ["live", "live"]
-    await world.until_all_is_told()
-    assert {alert.name for alert in world.told} == {"DeepReorg", "TransferOverdue"}
+    await world.until_all_notified()
+    assert {alert.name for alert in world.notified} == {"DeepReorg", "TransferOverdue"}

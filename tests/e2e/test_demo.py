@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.process import Chainwatch
 
 
-async def test_the_demo_tells_of_what_is_overdue_and_of_the_orphan(tmp_path: Path) -> None:
+async def test_the_demo_reports_what_is_overdue_and_of_the_orphan(tmp_path: Path) -> None:
     done = await Chainwatch(tmp_path, "").command("demo", "--for", "46s")
     assert (done.code, done.err) == (0, "")
     lines = Counter(re.findall(r"(FIRING|RESOLVED).*?(Transfer\w+)", done.out))

@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from tests.support.notified import eventually
 from tests.support.receiver import Answer
-from tests.support.told import eventually
 from tests.support.world import World, answer
 
 pytestmark = pytest.mark.anvil
@@ -22,7 +22,7 @@ async def until_past(moment: float) -> None:
     await eventually(lambda: time.time() > moment)
 
 
-async def test_deadlines_and_steps_of_the_down_time_are_told_once_with_their_chain_times(
+async def test_deadlines_and_steps_of_the_down_time_are_reported_once_with_their_chain_times(
     world: World,
 ) -> None:
     watch = world.configure(within=f"{WITHIN}s")
@@ -40,20 +40,20 @@ async def test_deadlines_and_steps_of_the_down_time_are_told_once_with_their_cha
     await until_past(opened_at + WITHIN + 2)
     world.execute(late)
     paid_at = int(world.optimism.block()["timestamp"], 16)
-    assert world.told == []
+    assert world.notified == []
 
     watch.start()
-    await world.until_told(2, "TransferOverdue", "firing")
-    [ended] = await world.until_told(1, "TransferOverdue", "resolved")
+    await world.until_notified(2, "TransferOverdue", "firing")
+    [ended] = await world.until_notified(1, "TransferOverdue", "resolved")
     assert ended.labels["transfer"] == "0x" + late.id.hex()
     assert ended.ends_at == paid_at
     assert await watch.stop() == 0
     watch.start()
     await world.until_running(3)
-    await world.until_all_is_told()
+    await world.until_all_notified()
 
     by_key = {
-        "0x" + t.id.hex(): [a.status for a in world.told if a.labels["transfer"] == "0x" + t.id.hex()]
+        "0x" + t.id.hex(): [a.status for a in world.notified if a.labels["transfer"] == "0x" + t.id.hex()]
         for t in (stuck, late)
     }
     assert by_key == {"0x" + stuck.id.hex(): ["firing"], "0x" + late.id.hex(): ["firing", "resolved"]}
@@ -63,7 +63,7 @@ async def test_deadlines_and_steps_of_the_down_time_are_told_once_with_their_cha
         for d in t["deadlines"]
         if d["step"] == "execute"
     }
-    assert {alert.labels["transfer"]: alert.starts_at for alert in world.told} == due
+    assert {alert.labels["transfer"]: alert.starts_at for alert in world.notified} == due
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name)
@@ -82,7 +82,7 @@ async def test_it_ends_in_time_while_deliveries_hang_and_loses_nothing(
     world.receiver.requests.clear()
     world.receiver.usual = answer
     watch.start()
-    alerts = await world.until_told(2, "TransferOverdue", "firing")
+    alerts = await world.until_notified(2, "TransferOverdue", "firing")
     assert {alert.labels["step"] for alert in alerts} == {"execute", "reconcile"}
 
 

@@ -13,7 +13,7 @@ async def test_a_network_with_the_wrong_chain_id_is_refused_and_the_others_are_f
     watch = world.configure(ethereum_rpc=world.urls(world.optimism), network='blind_after = "2s"')
     watch.start()
     world.execute(world.transfer())
-    [alert] = await world.until_told(1, "NetworkBlind", "firing")
+    [alert] = await world.until_notified(1, "NetworkBlind", "firing")
     assert alert.labels["network"] == "ethereum"
     wrong = "serves chain 10, but chain_id 1 is configured"
     assert wrong in alert.annotations["description"]
@@ -35,7 +35,7 @@ async def test_the_next_endpoint_takes_over_from_dead_and_wrong_ones(world: Worl
         ethereum_rpc=[dead, unknown_path, *world.urls(world.optimism), *world.urls(world.ethereum)],
     ).start()
     stuck = world.open()
-    alerts = await world.until_told(2, "TransferOverdue", "firing")
+    alerts = await world.until_notified(2, "TransferOverdue", "firing")
     assert {alert.labels["transfer"] for alert in alerts} == {"0x" + stuck.id.hex()}
 
 
@@ -49,19 +49,19 @@ async def test_a_node_that_ends_and_comes_back_is_followed_on(world: World) -> N
         world.execute(transfer)
         world.reconcile(transfer)
     await world.until("transfers", holds=lambda found: [t["status"] for t in found] == ["complete"] * 2)
-    assert world.told == []
+    assert world.notified == []
 
 
-async def test_a_log_that_does_not_decode_is_told_once_and_stops_nothing(world: World) -> None:
+async def test_a_log_that_does_not_decode_is_reported_once_and_stops_nothing(world: World) -> None:
     world.configure(within="2s").start()
     good = connext.xcalled(world.transfer())
     for cut in (64, 32):
         world.ethereum.emit(connext.ETHEREUM.address, good.topics, good.data[:-cut])
     stuck = world.open()
-    alerts = await world.until_told(2, "TransferOverdue", "firing")
+    alerts = await world.until_notified(2, "TransferOverdue", "firing")
     assert {alert.labels["transfer"] for alert in alerts} == {"0x" + stuck.id.hex()}
-    await world.until_all_is_told()
-    [undecodable] = [alert for alert in world.told if alert.name != "TransferOverdue"]
+    await world.until_all_notified()
+    [undecodable] = [alert for alert in world.notified if alert.name != "TransferOverdue"]
     assert undecodable.name == "LogUndecodable"
     assert undecodable.labels["severity"] == "P2"
     assert (await world.watch.read("status"))["undecoded_logs"] == 2

@@ -28,7 +28,7 @@ async def test_killed_at_random_moments_it_ends_as_if_never_killed(world: World)
         watch.start()
         await world.until_running(watch=watch)
     killed.kill()
-    story = asyncio.create_task(tell_stories(world))
+    story = asyncio.create_task(run_stories(world))
     for _ in range(KILLS):
         killed.start()
         await asyncio.sleep(lives.uniform(0.3, LONGEST_LIFE))
@@ -39,14 +39,14 @@ async def test_killed_at_random_moments_it_ends_as_if_never_killed(world: World)
 
     for watch in (calm, killed):
         await world.until("transfers", "--key", ending, holds=is_overdue, watch=watch)
-        await world.until_all_is_told(watch)
+        await world.until_all_notified(watch)
     for of in (transfers, alerts):
         assert_same(await of(killed), await of(calm))
     assert_same(delivered(world, killed), delivered(world, calm))
     assert len(delivered(world, calm)) >= KILLS
 
 
-async def tell_stories(world: World) -> None:
+async def run_stories(world: World) -> None:
     """Transfers without end: complete ones, late ones, ones whose payout is undone by a reorg, ones left open."""
     late: list[Transfer] = []
     while True:
@@ -94,10 +94,10 @@ async def alerts(watch: Chainwatch) -> dict[str, Any]:
 
 def delivered(world: World, watch: Chainwatch) -> dict[str, list[str]]:
     """What was told of each alert, in order."""
-    told: dict[str, list[str]] = {}
-    for alert in world.told_by(watch):
-        told.setdefault(alert.fingerprint, []).append(alert.status)
-    return told
+    notified: dict[str, list[str]] = {}
+    for alert in world.notified_by(watch):
+        notified.setdefault(alert.fingerprint, []).append(alert.status)
+    return notified
 
 
 def assert_same(killed: dict[str, Any], calm: dict[str, Any]) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.support.live import Live, fires
+from tests.support.notified import NotifiedAlert, eventually
 from tests.support.receiver import Answer, Received, Receiver
-from tests.support.told import Told, eventually
 
 AT_ONCE = {"group_wait": "0s", "group_interval": "200ms"}
 PAGE = {"steps": [{"wait": "8s", "notify": "oncall:primary"}]}
@@ -73,11 +73,11 @@ async def test_every_command_takes_effect_on_the_running_process_within_a_second
     )
     print(f"seconds until unack, resolve, expire and retry took effect: {delays}")
     assert all(delay < SOON for delay in delays), delays
-    assert [t.status for t in live.told("ops", "Ended")] == ["firing", "resolved"]
+    assert [t.status for t in live.notified("ops", "Ended")] == ["firing", "resolved"]
     # Until now nobody took these on: they were repeated, and woke whom the override named.
-    assert len(live.told("ops", "Open")) >= 2
-    assert live.told("bob", "Open")
-    assert live.told("anna", "Open") == live.told("anna", "Acked") == []
+    assert len(live.notified("ops", "Open")) >= 2
+    assert live.notified("bob", "Open")
+    assert live.notified("anna", "Open") == live.notified("anna", "Acked") == []
 
 
 async def command(live: Live, *words: str) -> float:
@@ -92,33 +92,33 @@ def requests(live: Live, receiver: str) -> list[Received]:
     return [request for request in live.receiver.requests if request.path == f"/{receiver}"]
 
 
-async def arrival(look: Callable[[], Sequence[Told | Received]], after: float) -> float:
+async def arrival(look: Callable[[], Sequence[NotifiedAlert | Received]], after: float) -> float:
     """Seconds from ``after`` to the first of what there is."""
     return (await eventually(look))[0].arrived_at - after
 
 
 async def acknowledged(live: Live, alert_id: str) -> float:
     """It is repeated no more and wakes nobody, unlike its twin; given back, it is told again."""
-    await eventually(lambda: live.told("ops", "Acked"))
+    await eventually(lambda: live.notified("ops", "Acked"))
     await command(live, "alerts", "ack", alert_id, "--by", "anna")
-    await eventually(lambda: len(live.told("ops", "Open")) >= 2 and live.told("bob", "Open"))
-    assert len(live.told("ops", "Acked")) == 1
-    assert live.told("bob", "Acked") == []
+    await eventually(lambda: len(live.notified("ops", "Open")) >= 2 and live.notified("bob", "Open"))
+    assert len(live.notified("ops", "Acked")) == 1
+    assert live.notified("bob", "Acked") == []
     given_back = await command(live, "alerts", "unack", alert_id)
-    return await arrival(lambda: live.told("ops", "Acked")[1:], given_back)
+    return await arrival(lambda: live.notified("ops", "Acked")[1:], given_back)
 
 
 async def overridden(live: Live) -> None:
     """The next page goes to who stands in."""
-    await eventually(lambda: live.told("bob", "Paged"))
-    assert live.told("anna", "Paged") == []
+    await eventually(lambda: live.notified("bob", "Paged"))
+    assert live.notified("anna", "Paged") == []
 
 
 async def resolved(live: Live, alert_id: str) -> float:
     """Who was told of it is told that it has ended."""
-    await eventually(lambda: live.told("ops", "Ended"))
+    await eventually(lambda: live.notified("ops", "Ended"))
     ended = await command(live, "alerts", "resolve", alert_id, "--note", "mended")
-    return await arrival(lambda: live.told("ops", "Ended")[1:], ended)
+    return await arrival(lambda: live.notified("ops", "Ended")[1:], ended)
 
 
 async def silenced(live: Live) -> float:
@@ -126,11 +126,11 @@ async def silenced(live: Live) -> float:
     await command(live, "silences", "add", "alertname=Muted", "--for", "1h")
     now = time.time()
     live.raise_signals([fires("Muted", now), fires("Loud", now)], now)
-    await eventually(lambda: live.told("ops", "Loud"))
+    await eventually(lambda: live.notified("ops", "Loud"))
     await asyncio.sleep(SOON)
-    assert live.told("ops", "Muted") == []
+    assert live.notified("ops", "Muted") == []
     expired = await command(live, "silences", "expire", "1")
-    return await arrival(lambda: live.told("ops", "Muted"), expired)
+    return await arrival(lambda: live.notified("ops", "Muted"), expired)
 
 
 async def retried(live: Live) -> float:

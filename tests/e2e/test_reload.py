@@ -15,8 +15,8 @@ import pytest
 from chainwatch.demo import scenario
 from chainwatch.demo.chain import DemoChain
 from tests.support.live import Live, fires
+from tests.support.notified import eventually
 from tests.support.receiver import Receiver
-from tests.support.told import eventually
 
 AT_ONCE = {"group_wait": "0s", "group_interval": "200ms"}
 CONFIG: dict[str, Any] = {
@@ -48,27 +48,29 @@ def refusals(live: Live, number: int) -> bool:
     return live.watch.log.count("the configuration is refused") == number
 
 
-async def test_receivers_and_routes_change_and_what_was_waiting_is_told_on_time_once(
+async def test_receivers_and_routes_change_and_what_was_waiting_is_reported_on_time_once(
     tmp_path: Path, receiver: Receiver
 ) -> None:
     async with Live(tmp_path, receiver, CONFIG) as live:
         began = time.time()
         live.raise_signals([fires(name, began) for name in ("Plain", "Slow", "Waiting")], began)
-        await eventually(lambda: live.told("ops", "Plain") and live.told("gone", "Waiting"))
+        await eventually(lambda: live.notified("ops", "Plain") and live.notified("gone", "Waiting"))
 
         changed = deepcopy(CONFIG)
         changed["receivers"] = {"ops": {}, "new": {}}
         changed["routes"][1]["receivers"] = ["ops"]
         changed["routes"][2]["receivers"] = ["new"]
         await reloaded(live, changed)
-        await eventually(lambda: live.told("new", "Plain"))  # who is added hears of what fires
-        (slow,) = await eventually(lambda: live.told("ops", "Slow"))
+        await eventually(lambda: live.notified("new", "Plain"))  # who is added hears of what fires
+        (slow,) = await eventually(lambda: live.notified("ops", "Slow"))
         assert 3.9 < slow.arrived_at - began < 6.0  # its group waited on over the reload
-        await eventually(lambda: len(live.told("ops", "Waiting")) == 2)  # by its route, and by the escalation
+        await eventually(
+            lambda: len(live.notified("ops", "Waiting")) == 2
+        )  # by its route, and by the escalation
         live.raise_signals([fires("Fresh", began)], time.time())
-        await eventually(lambda: live.told("new", "Fresh"))
-        assert [len(live.told("ops", name)) for name in ("Plain", "Slow", "Fresh")] == [1, 1, 0]
-        assert len(live.told("gone", "Waiting")) == 1
+        await eventually(lambda: live.notified("new", "Fresh"))
+        assert [len(live.notified("ops", name)) for name in ("Plain", "Slow", "Fresh")] == [1, 1, 0]
+        assert len(live.notified("gone", "Waiting")) == 1
         assert live.watch.is_running
         assert "Traceback" not in live.watch.log
 
@@ -86,7 +88,7 @@ async def test_a_broken_configuration_is_refused_and_the_one_before_goes_on(
         assert "unknown" in live.watch.log  # what is wrong is told
         assert "that takes a restart" in live.watch.log
         live.raise_signals([fires("Plain", time.time())], time.time())
-        await eventually(lambda: live.told("ops", "Plain"))
+        await eventually(lambda: live.notified("ops", "Plain"))
         assert live.watch.log.count('"running"') == 1
         assert await live.watch.stop() == 0
 
@@ -108,10 +110,10 @@ async def test_what_waits_for_a_receiver_that_is_gone_is_kept_visible_and_sent_w
             "pending"
         ]
         await receiver.start()
-        await eventually(lambda: live.told("ops", "Waiting"))
-        assert live.told("gone", "Waiting") == []
+        await eventually(lambda: live.notified("ops", "Waiting"))
+        assert live.notified("gone", "Waiting") == []
         await reloaded(live, CONFIG)
-        await eventually(lambda: live.told("gone", "Waiting"))
+        await eventually(lambda: live.notified("gone", "Waiting"))
         assert [q.status for q in live.queued("gone")] == ["delivered"]
 
 
@@ -135,12 +137,12 @@ async def test_a_changed_deadline_holds_for_transfers_that_are_under_way(
         await alpha.xcall(scenario.BETA_DOMAIN, 7)
         while not await live.watch.read("transfers"):
             pass
-        assert live.told("ops", "TransferOverdue") == []
+        assert live.notified("ops", "TransferOverdue") == []
         hasty = deepcopy(patient)
         hasty["flows"]["bridge"]["expects"][0]["within"] = "1s"
         await reloaded(live, hasty)
-        (late,) = await eventually(lambda: live.told("ops", "TransferOverdue"))
+        (late,) = await eventually(lambda: live.notified("ops", "TransferOverdue"))
         assert late.status == "firing"
         await reloaded(live, patient)
-        await eventually(lambda: len(live.told("ops", "TransferOverdue")) == 2)
-        assert [t.status for t in live.told("ops", "TransferOverdue")] == ["firing", "resolved"]
+        await eventually(lambda: len(live.notified("ops", "TransferOverdue")) == 2)
+        assert [t.status for t in live.notified("ops", "TransferOverdue")] == ["firing", "resolved"]

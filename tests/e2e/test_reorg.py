@@ -48,17 +48,17 @@ async def test_a_deadline_lives_again_when_its_step_is_undone(
     await world.until("transfers", holds=lambda found: [t["status"] for t in found] == ["complete"])
     undo_last(world.optimism)
 
-    [alert] = await world.until_told(1, "TransferOverdue", "firing")
+    [alert] = await world.until_notified(1, "TransferOverdue", "firing")
     assert alert.labels["step"] == "execute"
     [shown] = await world.watch.read("transfers")
     assert shown["status"] == "overdue"
     assert alert.starts_at == shown["opened_at"] + 3
 
     world.execute(transfer)
-    [ended] = await world.until_told(1, "TransferOverdue", "resolved")
+    [ended] = await world.until_notified(1, "TransferOverdue", "resolved")
     assert ended.fingerprint == alert.fingerprint
-    await world.until_all_is_told()
-    assert len(world.told) == 2
+    await world.until_all_notified()
+    assert len(world.notified) == 2
 
 
 async def test_an_alert_ends_when_the_opening_step_is_undone(
@@ -67,11 +67,11 @@ async def test_an_alert_ends_when_the_opening_step_is_undone(
     world.configure(within="1s").start()
     undo_last = undo(world.ethereum)
     world.open()
-    await world.until_told(2, "TransferOverdue", "firing")
+    await world.until_notified(2, "TransferOverdue", "firing")
     undo_last(world.ethereum)
-    await world.until_told(2, "TransferOverdue", "resolved")
-    await world.until_all_is_told()
-    assert len(world.told) == 4
+    await world.until_notified(2, "TransferOverdue", "resolved")
+    await world.until_all_notified()
+    assert len(world.notified) == 4
     assert {alert["reason"] for alert in await world.watch.read("alerts")} >= {"reorg"}
     assert await world.watch.read("transfers") == []
 
@@ -87,7 +87,7 @@ async def test_a_step_that_moves_to_another_block_is_no_news(world: World) -> No
     world.execute(transfer)
     places = {"xcall": 1, "reconcile": 3, "execute": 4}
     await world.until("transfers", holds=lambda found: [blocks(t) for t in found] == [places])
-    assert world.told == []
+    assert world.notified == []
 
 
 def blocks(transfer: dict[str, Any]) -> dict[str, int]:

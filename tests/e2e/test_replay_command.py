@@ -16,9 +16,9 @@ from aiohttp.test_utils import TestServer
 from scripts.bench.recorded_node import Faults, RecordedNode, serve
 from tests.support import bridge
 from tests.support.bridge import BEGIN, DAY, NETWORKS
+from tests.support.notified import eventually
 from tests.support.process import ROOT, Chainwatch
 from tests.support.receiver import Receiver
-from tests.support.told import eventually
 
 LENGTH = 60 * DAY
 ACTIONS = bridge.history(seed=3, transfers=250, length=LENGTH)
@@ -86,7 +86,7 @@ async def test_the_script_is_the_command(history: History) -> None:
 
 
 @pytest.mark.parametrize(("severity", "code"), [("P0", 3), ("P1", 3), ("critical", 3), ("P3", 3), (None, 0)])
-async def test_alerts_as_severe_as_asked_for_are_told_by_the_exit_code(
+async def test_alerts_as_severe_as_asked_for_are_reported_by_the_exit_code(
     history: History, severity: str | None, code: int
 ) -> None:
     watch = await history.watch(Faults())
@@ -146,13 +146,13 @@ async def test_what_notify_sends_is_what_the_report_lists(history: History) -> N
 
         assert loud.code == 0, loud.err
         assert loud.out == silent.out
-        told = {
+        notified = {
             (alert["labels"]["alertname"], alert["labels"]["transfer"])
             for request in receiver.requests
             for alert in request.json()["alerts"]
         }
         listed = {(a["labels"]["alertname"], a["labels"]["transfer"]) for a in json.loads(loud.out)["alerts"]}
-        assert told == listed
+        assert notified == listed
 
 
 async def test_a_replay_never_touches_the_live_database(

@@ -27,19 +27,19 @@ async def test_a_clock_that_is_wrong_makes_nothing_late_and_hides_nothing_S5(
         for node in (world.ethereum, world.optimism):
             node.rpc("evm_setIntervalMining", 1)
     watch.start()
-    await world.until_told(1, "ClockSkew", "firing", timeout=60)
+    await world.until_notified(1, "ClockSkew", "firing", timeout=60)
     in_time, late = world.open(), world.open()
     world.execute(in_time)
     world.reconcile(in_time)
-    overdue = await world.until_told(2, "TransferOverdue", "firing", timeout=40)
+    overdue = await world.until_notified(2, "TransferOverdue", "firing", timeout=40)
     assert {alert.labels["transfer"] for alert in overdue} == {"0x" + late.id.hex()}
     assert max(alert.arrived_at - alert.starts_at for alert in overdue) < 20
-    names = {alert.name for alert in world.told}
+    names = {alert.name for alert in world.notified}
     assert names == {"ClockSkew", "TransferOverdue"}
 
 
 @pytest.mark.parametrize("jump", [-3600, 3600])
-async def test_a_clock_that_jumps_and_comes_back_while_a_receiver_is_down_is_told_and_holds_no_delivery(
+async def test_a_clock_that_jumps_and_comes_back_while_a_receiver_is_down_is_reported_and_holds_no_delivery(
     world: World, tmp_path: Path, jump: int
 ) -> None:
     clock = WrongClock(tmp_path)
@@ -49,7 +49,7 @@ async def test_a_clock_that_jumps_and_comes_back_while_a_receiver_is_down_is_tol
     world.receiver.usual = lambda request: Answer(503) if down else answer(request)
     world.open()
     watch.start()
-    await world.until_told(1, "TransferOverdue", "firing", timeout=60)  # it was sent, and refused
+    await world.until_notified(1, "TransferOverdue", "firing", timeout=60)  # it was sent, and refused
     clock.set(jump)
     world.open()
     await world.until(
@@ -58,5 +58,5 @@ async def test_a_clock_that_jumps_and_comes_back_while_a_receiver_is_down_is_tol
     clock.set(0)
     down = False
     world.receiver.requests.clear()
-    await world.until_told(4, "TransferOverdue", "firing", timeout=40)
-    await world.until_told(1, "ClockSkew", "resolved", timeout=30)
+    await world.until_notified(4, "TransferOverdue", "firing", timeout=40)
+    await world.until_notified(1, "ClockSkew", "resolved", timeout=30)

@@ -114,7 +114,7 @@ async def test_a_restarted_node_is_followed_on(node: Anvil) -> None:
         assert follower.pings[-1] == 2
 
 
-async def test_a_frozen_node_is_blind_and_tells_nothing_seen_until_it_goes_on_S5(node: Anvil) -> None:
+async def test_a_frozen_node_is_blind_and_reports_nothing_seen_until_it_goes_on_S5(node: Anvil) -> None:
     settings = network_settings(node.ws_url, node.http_url, blind_after="1s", request_timeout="400ms")
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
         await ping(node, 1)

@@ -410,7 +410,7 @@ async def test_a_subscription_that_stays_silent_makes_blocks_no_later_than_polli
         assert node.connections <= 4
 
 
-async def test_a_subscription_that_tells_of_nothing_all_the_time_makes_few_calls_S10(
+async def test_a_subscription_that_reports_nothing_all_the_time_makes_few_calls_S10(
     node: FakeNode, chain: FakeChain
 ) -> None:
     settings = network_settings(node.ws_url, node.http_url, start_block=0, poll_interval="30s")

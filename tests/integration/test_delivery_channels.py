@@ -142,7 +142,7 @@ def _heard(server: Receiver) -> dict[str, list[str]]:
     return heard
 
 
-async def test_what_fires_and_ends_is_told_in_order_through_every_kind_of_fault_s6(start: Start) -> None:
+async def test_what_fires_and_ends_is_reported_in_order_through_every_kind_of_fault_s6(start: Start) -> None:
     async with Receiver() as server:
         server.script.extend(
             [Answer(503), Answer(500, drop=True), Answer(429, headers={"Retry-After": "0.05"}), Answer(502)]

@@ -13,9 +13,9 @@ import pytest
 
 from chainwatch import AlertManager
 from chainwatch.alerting.delivery.retry import OPENS_AFTER
+from tests.support.notified import eventually, notified
 from tests.support.process import ROOT
 from tests.support.receiver import Answer, Received, Receiver
-from tests.support.told import eventually, told
 
 PROGRAM = """
 import sys, threading
@@ -47,7 +47,7 @@ def config(folder: Path, url: str, **receiver: Any) -> dict[str, Any]:
 
 
 def statuses(requests: Sequence[Received], name: str = "Down") -> list[str]:
-    return [alert.status for alert in told(requests) if alert.name == name]
+    return [alert.status for alert in notified(requests) if alert.name == name]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ async def test_a_slow_receiver_delays_no_other(tmp_path: Path) -> None:
         async with AlertManager.from_config(settings) as alerts:
             await alerts.submit_async([{"labels": {"alertname": f"Alert{n}"}} for n in range(50)])
             heard = await quick.wait_for(50, timeout=3)
-            assert {alert.name for alert in told(heard)} == {f"Alert{n}" for n in range(50)}
+            assert {alert.name for alert in notified(heard)} == {f"Alert{n}" for n in range(50)}
             assert len(slow.requests) <= OPENS_AFTER
             await alerts.close_async(0)
 

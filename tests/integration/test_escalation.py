@@ -53,7 +53,7 @@ def manager(**changes: Any) -> AlertManager:
     return AlertManager(settings.routes, dict.fromkeys(settings.receivers, True), 0, Policies.of(settings))
 
 
-def told(connection: sa.Connection, receiver: str) -> list[tuple[int, int]]:
+def notified(connection: sa.Connection, receiver: str) -> list[tuple[int, int]]:
     """(alerts told as firing, alerts told as resolved) of each notification of a receiver."""
     queued = outbox.list_notifications(connection, receiver=receiver, limit=1000)
     return [(len(q.payload.firing), len(q.payload.resolved)) for q in reversed(queued)]
@@ -63,17 +63,17 @@ def test_a_storm_wakes_each_person_once_and_everybody_hears_of_the_end(connectio
     alerts = manager()
     storm = [fires(f"0x{i:x}") for i in range(1000)]
     alerts.apply(connection, storm, NOW)
-    assert (told(connection, "ops"), told(connection, "anna-phone")) == ([(1000, 0)], [])
+    assert (notified(connection, "ops"), notified(connection, "anna-phone")) == ([(1000, 0)], [])
     for later in (300, 310, 600, 610):
         alerts.flush(connection, NOW + later)
-    assert told(connection, "anna-phone") == [(1000, 0)]
+    assert notified(connection, "anna-phone") == [(1000, 0)]
     (woken,) = outbox.list_notifications(connection, receiver="bob-phone")
     assert woken.payload.note == "Escalation night, step 2: nobody has acknowledged this."
-    assert told(connection, "ops") == [(1000, 0), (1000, 0)]
+    assert notified(connection, "ops") == [(1000, 0), (1000, 0)]
     alerts.apply(connection, [ends(f"0x{i:x}") for i in range(1000)], NOW + 700)
     alerts.flush(connection, NOW + 720)
     for receiver in ("ops", "anna-phone", "bob-phone"):
-        assert told(connection, receiver)[-1] == (0, 1000)
+        assert notified(connection, receiver)[-1] == (0, 1000)
     found = incidents.get(connection, 1)
     assert found is not None
     assert found.ended_at == NOW + 700
@@ -88,7 +88,7 @@ def test_what_is_acknowledged_wakes_nobody(connection: sa.Connection) -> None:
     alerts.apply(connection, [fires()], NOW)
     acknowledgements.save(connection, [Acknowledgement(1, "anna", NOW, "", None, "P1", NOW)])
     alerts.flush(connection, NOW + 700)
-    assert told(connection, "anna-phone") == []
+    assert notified(connection, "anna-phone") == []
 
 
 def test_what_is_silenced_wakes_nobody_until_the_silence_ends(connection: sa.Connection) -> None:
@@ -97,11 +97,11 @@ def test_what_is_silenced_wakes_nobody_until_the_silence_ends(connection: sa.Con
     silences.add(connection, silences.Silence(match, NOW - 1, NOW + 400, "anna", "upgrade", NOW))
     alerts.apply(connection, [fires()], NOW)
     alerts.flush(connection, NOW + 350)
-    assert told(connection, "anna-phone") == []
+    assert notified(connection, "anna-phone") == []
     alerts.flush(connection, NOW + 420)
-    assert told(connection, "anna-phone") == []
+    assert notified(connection, "anna-phone") == []
     alerts.flush(connection, NOW + 720)
-    assert told(connection, "anna-phone") == [(1, 0)]
+    assert notified(connection, "anna-phone") == [(1, 0)]
 
 
 def test_frequent_alerts_reach_the_channels_of_the_next_severity_and_keep_their_labels(
@@ -113,24 +113,24 @@ def test_frequent_alerts_reach_the_channels_of_the_next_severity_and_keep_their_
     ]
     alerts = manager(routes=routes, escalate_after={"within": "10m"})
     alerts.apply(connection, [fires("0x01")], NOW)
-    assert told(connection, "bob-phone") == []
+    assert notified(connection, "bob-phone") == []
     alerts.apply(connection, [fires("0x02")], NOW + 60)
     alerts.flush(connection, NOW + 70)
-    assert told(connection, "bob-phone") == [(2, 0)]
-    assert told(connection, "ops") == [(1, 0), (2, 0)]
+    assert notified(connection, "bob-phone") == [(2, 0)]
+    assert notified(connection, "ops") == [(1, 0), (2, 0)]
     (queued,) = outbox.list_notifications(connection, receiver="bob-phone")
     (first, _) = load(connection, queued).alerts
     assert (first.labels["severity"], first.annotations["escalated_to"]) == ("P1", "P0")
     alerts.apply(connection, [ends("0x01"), ends("0x02")], NOW + 80)
     alerts.flush(connection, NOW + 120)
-    assert told(connection, "bob-phone")[-1] == (0, 2)
+    assert notified(connection, "bob-phone")[-1] == (0, 2)
 
 
 def test_a_restart_between_two_steps_changes_nothing_s2(connection: sa.Connection) -> None:
     manager().apply(connection, [fires()], NOW)
     manager().reroute(connection, NOW + 100)
     manager().flush(connection, NOW + 300)
-    assert told(connection, "anna-phone") == [(1, 0)]
+    assert notified(connection, "anna-phone") == [(1, 0)]
 
 
 async def test_a_running_process_takes_a_step_on_time_and_follows_an_override_at_once(tmp_path: Path) -> None:
@@ -156,6 +156,8 @@ async def test_a_running_process_takes_a_step_on_time_and_follows_an_override_at
                     requests = await hook.wait_for(3)
                 finally:
                     await monitor.stop()
-    told = {request.path: request.arrived_at - began for request in requests if "alerts" in request.json()}
-    assert list(told) == ["/ops", "/anna-phone", "/bob-phone"]
-    assert 0.3 <= told["/anna-phone"] < 0.6 <= told["/bob-phone"]
+    notified = {
+        request.path: request.arrived_at - began for request in requests if "alerts" in request.json()
+    }
+    assert list(notified) == ["/ops", "/anna-phone", "/bob-phone"]
+    assert 0.3 <= notified["/anna-phone"] < 0.6 <= notified["/bob-phone"]

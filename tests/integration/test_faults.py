@@ -40,8 +40,8 @@ from chainwatch.store.database import Database
 from chainwatch.support import supervise
 from tests.fakenode import FakeChain, FakeLog, FakeNode
 from tests.support import connext
+from tests.support.notified import eventually, notified
 from tests.support.receiver import Receiver
-from tests.support.told import eventually, told
 
 WITHIN = 20.0
 """Seconds for anything to come about: far more than it takes."""
@@ -186,7 +186,7 @@ def _log(event: connext.Log) -> FakeLog:
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-async def test_any_fault_at_a_boundary_is_told_and_loses_nothing(
+async def test_any_fault_at_a_boundary_is_reported_and_loses_nothing(
     boundary: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     injector = Injector(BOUNDARIES[boundary], monkeypatch)
@@ -219,7 +219,7 @@ async def test_any_fault_at_a_boundary_is_told_and_loses_nothing(
                     finally:
                         await monitor.stop()
     expected = {"TransferOverdue"} | ({supervise.TASK_FAILED} if _is_task(boundary) else set())
-    assert {alert.name for alert in told(receiver.requests)} - {"Watchdog"} == expected
+    assert {alert.name for alert in notified(receiver.requests)} - {"Watchdog"} == expected
 
 
 def _is_task(boundary: str) -> bool:
@@ -257,7 +257,7 @@ async def _becomes(look: Callable[[], object], wanted: object) -> None:
 
 
 def _overdue(receiver: Receiver) -> int:
-    return len({a.fingerprint for a in told(receiver.requests) if a.name == "TransferOverdue"})
+    return len({a.fingerprint for a in notified(receiver.requests) if a.name == "TransferOverdue"})
 
 
 def _checkpoints(database: Database) -> dict[str, int]:

@@ -78,11 +78,11 @@ class Spoiling(FakeNode):
         self.times = times
 
     def _result(self, method: str, params: list[Any]) -> Any:
-        told: Any = super()._result(method, params)
-        if method == "eth_getLogs" and "address" in params[0] and told and self.times > 0:
+        notified: Any = super()._result(method, params)
+        if method == "eth_getLogs" and "address" in params[0] and notified and self.times > 0:
             self.times -= 1
-            return self.spoil(told)
-        return told
+            return self.spoil(notified)
+        return notified
 
 
 @pytest.fixture

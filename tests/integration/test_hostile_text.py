@@ -123,7 +123,7 @@ async def test_a_chains_text_as_key_origin_and_destination_halts_nothing_s8(
 
 
 @hostile
-async def test_a_senders_text_as_name_source_and_label_is_grouped_told_and_resolved(
+async def test_a_senders_text_as_name_source_and_label_is_grouped_reported_and_resolved(
     database: Database, text: str
 ) -> None:
     """On every way past what is kept by it: groups, incidents, cooldowns, limits, inhibitions."""
@@ -150,8 +150,10 @@ async def test_a_senders_text_as_name_source_and_label_is_grouped_told_and_resol
         assert {(a.name, a.severity) for a in found} == {(n, s) for n in (kept, other) for s in ("P2", "P3")}
         assert {a.labels["more"] for a in found} == {kept}
         assert len(alerts.firing_labels(connection, [kept])) == 2
-        told = load_all(connection, outbox.claim(connection, "ops", NOW + 10, 100).found)
-        assert {labels["source"] for one in told for labels in [dict(one.group_labels)] if "source" in labels}
+        notified = load_all(connection, outbox.claim(connection, "ops", NOW + 10, 100).found)
+        assert {
+            labels["source"] for one in notified for labels in [dict(one.group_labels)] if "source" in labels
+        }
         opened = incidents.list_incidents(connection, is_open=True, since=None, until=None, limit=100)
         assert incidents.open_with(connection, [one.key for one in opened]).keys() == {o.key for o in opened}
 

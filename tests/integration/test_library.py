@@ -26,9 +26,9 @@ from chainwatch.plan import make_plan
 from chainwatch.store.alerting import alert_tables
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
+from tests.support.notified import notified
 from tests.support.pages import ROOT, blocks
 from tests.support.receiver import Receiver
-from tests.support.told import told
 
 PATIENT = [
     {"match": {"alertname": "Pending"}, "for": "1h"},
@@ -83,7 +83,7 @@ async def test_an_alert_fires_and_resolves_on_the_webhook(database_url: str) -> 
         assert await alerts.resolve_async(print_, "restarted")
         await hook.wait_for(2)
         assert not await alerts.resolve_async(print_)
-        first, second = told(hook.requests)
+        first, second = notified(hook.requests)
     assert (first.status, second.status) == ("firing", "resolved")
     assert first.labels == {"alertname": "QueueStuck", "source": "payments", "severity": "P1"}
     assert first.annotations == {"summary": "QueueStuck", "description": "no progress", "depth": "12"}
@@ -100,7 +100,7 @@ def test_in_memory_a_send_returns_at_once_and_is_seen_by_the_next_look() -> None
     assert sorted(taken)[100] < 0.001
 
 
-def test_recent_alerts_and_counts_are_told_by_severity() -> None:
+def test_recent_alerts_and_counts_are_reported_by_severity() -> None:
     with AlertManager.from_config({}) as alerts:
         alerts.send_alert(Severity.CRITICAL, "test", "Down")
         print_ = alerts.send_alert("warning", "test", "Slow")
@@ -339,7 +339,7 @@ def test_a_function_may_send_alerts_itself() -> None:
     assert names(heard) == [("firing", "Down"), ("firing", "Heard")]
 
 
-def test_a_coroutine_that_would_wait_for_itself_is_told_so() -> None:
+def test_a_coroutine_that_would_wait_for_itself_is_reported_so() -> None:
     refused: list[str] = []
     with AlertManager.from_config({}) as alerts:
 
@@ -362,7 +362,7 @@ def test_a_coroutine_that_would_wait_for_itself_is_told_so() -> None:
     assert all("asyncio.to_thread" in said for said in refused)
 
 
-def test_close_tells_what_waits_for_its_group() -> None:
+def test_close_reports_what_waits_for_its_group() -> None:
     heard: list[Notification] = []
     alerts = AlertManager.from_config({})
     alerts.register_receiver("me", heard.append, group_wait="1h")
@@ -371,7 +371,7 @@ def test_close_tells_what_waits_for_its_group() -> None:
     assert names(heard) == [("firing", "Down")]
 
 
-def test_close_tells_also_what_is_sent_meanwhile() -> None:
+def test_close_also_delivers_what_is_sent_meanwhile() -> None:
     heard: list[Notification] = []
     hearing, go_on = threading.Event(), threading.Event()
     answers: list[bool] = []
@@ -395,7 +395,7 @@ def test_close_tells_also_what_is_sent_meanwhile() -> None:
         alerts.send_alert("high", "test", "Third")
 
 
-def test_every_close_says_whether_everything_was_told() -> None:
+def test_every_close_says_whether_everything_was_reported() -> None:
     def hear(_: Notification) -> None:
         raise RuntimeError
 
@@ -405,7 +405,7 @@ def test_every_close_says_whether_everything_was_told() -> None:
     assert [alerts.close(0.1), alerts.close()] == [False, False]
 
 
-async def test_what_ended_by_itself_while_nothing_ran_is_not_told_as_firing_again(tmp_path: Path) -> None:
+async def test_what_ended_by_itself_while_nothing_ran_is_not_reported_as_firing_again(tmp_path: Path) -> None:
     async with Receiver() as hook:
         settings = config(hook, f"sqlite:///{tmp_path}/alerts.db", repeat_interval="1s")
         ends_at = time.time() + 1.5
@@ -417,7 +417,7 @@ async def test_what_ended_by_itself_while_nothing_ran_is_not_told_as_firing_agai
         await asyncio.sleep(ends_at - time.time())
         async with AlertManager.from_config(settings):
             await hook.wait_for(before + 1)
-        assert [a.status for a in told(hook.requests[before:])] == ["resolved"]
+        assert [a.status for a in notified(hook.requests[before:])] == ["resolved"]
 
 
 def test_close_without_time_hastens_nothing(tmp_path: Path) -> None:
@@ -451,16 +451,19 @@ async def test_a_reload_moves_what_fires_to_a_new_receiver_and_ends_the_old_queu
         await new.wait_for(1)
         await alerts.resolve_async(print_)
         await new.wait_for(2)
-        assert [(a.status, a.name) for a in told(new.requests)] == [("firing", "Slow"), ("resolved", "Slow")]
-        assert [(a.status, a.name) for a in told(old.requests)] == [("firing", "Down")]
+        assert [(a.status, a.name) for a in notified(new.requests)] == [
+            ("firing", "Slow"),
+            ("resolved", "Slow"),
+        ]
+        assert [(a.status, a.name) for a in notified(old.requests)] == [("firing", "Down")]
 
 
-async def test_a_reload_tells_a_receiver_that_is_new_of_what_fires() -> None:
+async def test_a_reload_reports_a_receiver_that_is_new_of_what_fires() -> None:
     async with Receiver() as hook, AlertManager.from_config({}) as alerts:
         await alerts.send_alert_async("high", "test", "Down")
         await alerts.reload_async(config(hook))
         await hook.wait_for(1)
-        assert [(a.status, a.name) for a in told(hook.requests)] == [("firing", "Down")]
+        assert [(a.status, a.name) for a in notified(hook.requests)] == [("firing", "Down")]
 
 
 async def test_a_configuration_that_cannot_be_used_is_refused_and_the_old_one_goes_on(tmp_path: Path) -> None:
@@ -480,7 +483,7 @@ async def test_a_configuration_that_cannot_be_used_is_refused_and_the_old_one_go
             )
         await alerts.send_alert_async("high", "test", "Down")
         await hook.wait_for(1)
-        assert [(a.status, a.name) for a in told(hook.requests)] == [("firing", "Down")]
+        assert [(a.status, a.name) for a in notified(hook.requests)] == [("firing", "Down")]
 
 
 def test_a_file_is_read_again_by_its_path(tmp_path: Path) -> None:
@@ -545,7 +548,7 @@ def test_people_work_on_alerts_through_methods(tmp_path: Path, in_memory: bool) 
         ]
         explained = alerts.explain(print_)
         assert explained is not None
-        assert {r["receiver"]: r["told"] for r in explained["receivers"]} == {"you": True, "me": False}
+        assert {r["receiver"]: r["notified"] for r in explained["receivers"]} == {"you": True, "me": False}
         assert alerts.explain(0) is None
         assert alerts.history("nothing") is None
         (incident,) = alerts.incidents(is_open=True)
@@ -606,7 +609,7 @@ def test_a_registered_receiver_s_route_may_name_what_is_configured() -> None:
         until(lambda: len(heard) == 1)
         explained = alerts.explain(print_)
         assert explained is not None
-        assert {r["receiver"]: r["told"] for r in explained["receivers"]}["quiet"] is False
+        assert {r["receiver"]: r["notified"] for r in explained["receivers"]}["quiet"] is False
         until(lambda: "step" in str(alerts.incident(1)["timeline"]))
         with pytest.raises(ConfigError, match="always"):
             alerts.reload({**PEOPLE, "intervals": {}})

@@ -379,7 +379,7 @@ async def test_s7_an_interrupted_replay_goes_on_to_the_same_bytes(
     assert json.dumps(report) == uninterrupted
 
 
-async def test_s7_a_replay_that_was_finished_is_told_again_by_resuming(
+async def test_s7_a_replay_that_was_finished_is_reported_again_by_resuming(
     chains: dict[str, Recording], watched: Bridge, sqlite_url: str
 ) -> None:
     await watched.serve(chains)

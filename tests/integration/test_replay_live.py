@@ -24,7 +24,7 @@ from tests.support import bridge
 from tests.support.bridge import BEGIN, DAY, NETWORKS, Network
 
 LENGTH = 20 * DAY
-Told = list[tuple[dict[str, str], dict[str, str], float, float | None]]
+NotifiedAlert = list[tuple[dict[str, str], dict[str, str], float, float | None]]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -51,7 +51,7 @@ async def test_s7_a_live_run_in_any_interleaving_raises_what_the_replay_reports(
 
 def run_live(
     plan: Plan, chains: dict[str, Recording], folder: Path, chance: random.Random
-) -> tuple[Told, dict[str, dict[str, int]]]:
+) -> tuple[NotifiedAlert, dict[str, dict[str, int]]]:
     """The alerts and transfers when blocks come one by one, the networks' in any order, with what was seen between them."""
     coming = {n.name: blocks(plan.watches[n.name], n, chains[n.name]) for n in NETWORKS}
     manager = AlertManager(plan.settings.routes, {}, 0)

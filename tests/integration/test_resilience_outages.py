@@ -63,7 +63,7 @@ async def outage(wire: Wire, urls: list[str], says: Any, method: str) -> tuple[l
 
 @pytest.mark.parametrize("method", ["*", "eth_getLogs"])
 @pytest.mark.parametrize("says", TROUBLE)
-def test_row_11_a_node_in_trouble_for_five_minutes_is_asked_seldom_and_told_of_in_few_lines_S10(
+def test_row_11_a_node_in_trouble_for_five_minutes_is_asked_seldom_and_reported_of_in_few_lines_S10(
     says: str,
     method: str,
     chain: FakeChain,
@@ -91,7 +91,7 @@ def test_row_11_while_a_node_has_enough_the_next_one_serves(
     assert first <= 40 < second
 
 
-def test_row_06_a_node_that_takes_questions_and_never_answers_is_told_in_15_s_and_delays_no_other_S8(
+def test_row_06_a_node_that_takes_questions_and_never_answers_is_reported_in_15_s_and_delays_no_other_S8(
     chain: FakeChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = chain.clone()
@@ -117,22 +117,22 @@ def test_row_06_a_node_that_takes_questions_and_never_answers_is_told_in_15_s_an
                 other.mine(ping(11))
                 while "NetworkBlind" not in names(settings, frozen, begun):
                     await asyncio.sleep(0.1)
-                told_at = loop.time()
+                notified_at = loop.time()
                 assert frozen.observer.status.state == "blind"
                 assert (going_on.at, names(well, going_on, begun)) == (11, [])
                 wire.mend()
                 mended_at = loop.time()
                 await frozen.until(lambda: frozen.at == 11, 60.0)
                 assert names(settings, frozen, begun) == []
-                return told_at - frozen_at, loop.time() - mended_at
+                return notified_at - frozen_at, loop.time() - mended_at
 
     def names(settings: NetworkSettings, follower: Follower, begun: float) -> list[str]:
         now = asyncio.get_running_loop().time()
         signals = network_signals(settings, follower.observer.status, begun, now)
         return [signal.labels["alertname"] for signal in signals if "endpoint" not in signal.labels]
 
-    until_told, until_read = run_timeless(freeze())
-    assert until_told <= 15.2
+    until_notified, until_read = run_timeless(freeze())
+    assert until_notified <= 15.2
     assert until_read <= 16.0
 
 

@@ -46,14 +46,14 @@ class Lying(FakeNode):
         self.stubborn = stubborn
 
     def _result(self, method: str, params: list[Any]) -> Any:
-        told: Any = super()._result(method, params)
+        notified: Any = super()._result(method, params)
         if method == "eth_getLogs" and ("fromBlock" in params[0] or self.stubborn):
-            return [log for log in told if not self.silent_about(int(log["blockNumber"], 16))]
+            return [log for log in notified if not self.silent_about(int(log["blockNumber"], 16))]
         if method == "eth_getBlockReceipts" and self.stubborn and self.silent_about(int(params[0], 16)):
             return []
         if method == "eth_getTransactionReceipt" and self.stubborn:
             return None
-        return told
+        return notified
 
 
 async def pings_of(*nodes: FakeNode, first: int = 1, last: int = 600, **settings: Any) -> list[int]:
@@ -146,7 +146,7 @@ async def test_row_03_logs_that_are_looked_for_are_never_none_because_the_node_i
 
 
 @pytest.mark.parametrize("bloom", ["0x" + "00" * 256, "0x" + "ff" * 256, "0x" + "00" * 255 + "01", "0x"])
-async def test_row_04_blooms_that_tell_nothing_cost_nothing_and_are_not_believed_S1(
+async def test_row_04_blooms_that_report_nothing_cost_nothing_and_are_not_believed_S1(
     chain: FakeChain, bloom: str
 ) -> None:
     for block in chain.blocks:
@@ -178,10 +178,12 @@ async def test_row_14_logs_of_a_fork_in_a_range_are_refused_and_another_endpoint
 
     class Forked(FakeNode):
         def _result(self, method: str, params: list[Any]) -> Any:
-            told: Any = super()._result(method, params)
+            notified: Any = super()._result(method, params)
             if method == "eth_getLogs":
-                return [log | {"blockHash": "0x" + log["blockHash"][:1:-1]} for log in told[:-1]] + told[-1:]
-            return told
+                return [
+                    log | {"blockHash": "0x" + log["blockHash"][:1:-1]} for log in notified[:-1]
+                ] + notified[-1:]
+            return notified
 
     async with Forked(chain) as one, FakeNode(chain) as two:
         assert await pings_of(one, two, last=300) == list(range(1, 301))
@@ -236,8 +238,8 @@ async def test_row_13_old_blocks_that_are_not_there_at_all_are_said_to_be_missin
                 return None
             if method == "eth_getLogs" and "fromBlock" in params[0] and int(params[0]["fromBlock"], 16) < 400:
                 return []
-            told: Any = super()._result(method, params)
-            return told
+            notified: Any = super()._result(method, params)
+            return notified
 
     async with WithoutPast(chain) as node:
         settings = network_settings(node.http_url, start_block=0, reorg_window=20)
@@ -289,8 +291,8 @@ class Cutting(FakeNode):
     """Gives the first hundred logs of any question for logs, and says nothing of the others."""
 
     def _result(self, method: str, params: list[Any]) -> Any:
-        told: Any = super()._result(method, params)
-        return told[:100] if method == "eth_getLogs" else told
+        notified: Any = super()._result(method, params)
+        return notified[:100] if method == "eth_getLogs" else notified
 
 
 @pytest.mark.parametrize("receipts", [True, False])

@@ -157,7 +157,7 @@ def long_chain() -> FakeChain:
 
 
 @pytest.mark.parametrize("pruned_before", [50, 1001])
-async def test_row_13_a_pruned_node_that_tells_less_is_refused_for_the_range_and_it_is_said_S1(
+async def test_row_13_a_pruned_node_that_has_less_is_refused_for_the_range_and_it_is_said_S1(
     long_chain: FakeChain, pruned_before: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pruned = long_chain.clone()

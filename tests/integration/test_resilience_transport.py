@@ -86,13 +86,13 @@ async def test_row_09_heads_that_are_skipped_repeated_and_out_of_order_are_all_r
             for number in range(11, 17):
                 chain.mine(ping(number))
             for lag in (0, 4, 4, 1, 5, 0, 0):
-                await tell(node, {"subscription": "0x1", "result": chain.block("latest", lag)})
+                await notify(node, {"subscription": "0x1", "result": chain.block("latest", lag)})
             await follower.until(lambda: follower.at == 16)
     assert follower.pings == list(range(1, 17))
 
 
-@pytest.mark.parametrize("told", ["nothing", "twice before", "twice after"])
-async def test_row_10_removed_missing_doubled_or_late_ends_in_the_same_state_S4(told: str) -> None:
+@pytest.mark.parametrize("notified", ["nothing", "twice before", "twice after"])
+async def test_row_10_removed_missing_doubled_or_late_ends_in_the_same_state_S4(notified: str) -> None:
     chain = growing()
     async with FakeNode(chain) as node:
         settings = network_settings(node.ws_url, node.http_url, start_block=0, poll_interval="30s")
@@ -102,11 +102,11 @@ async def test_row_10_removed_missing_doubled_or_late_ends_in_the_same_state_S4(
             chain.rewind(3)
             chain.mine(ping(88), count=4)
             notices = [{"subscription": "0x2", "result": log} for log in removed]
-            for notice in notices if told == "twice before" else []:
-                await tell(node, notice)
+            for notice in notices if notified == "twice before" else []:
+                await notify(node, notice)
             await node.announce()
-            for notice in notices if told == "twice after" else []:
-                await tell(node, notice)
+            for notice in notices if notified == "twice after" else []:
+                await notify(node, notice)
             await follower.until(lambda: follower.at == chain.head.number)
     assert follower.pings == [1, 2, 3, 4, 5, 6, 7, 88]
 
@@ -130,7 +130,7 @@ async def test_row_11_503_without_end_gets_few_questions_and_few_log_lines_while
     assert len([line for line in capsys.readouterr().out.splitlines() if "warning" in line]) <= 3
 
 
-async def tell(node: FakeNode, params: dict[str, Any]) -> None:
+async def notify(node: FakeNode, params: dict[str, Any]) -> None:
     """Sends a notification to every subscriber."""
     message = json.dumps({"jsonrpc": "2.0", "method": "eth_subscription", "params": params})
     for socket in list(node._subscribed):

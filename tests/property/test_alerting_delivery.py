@@ -32,7 +32,7 @@ class Step(NamedTuple):
     change: Literal["fires", "ends"]
 
 
-class Told(NamedTuple):
+class NotifiedAlert(NamedTuple):
     """One thing that a receiver was told."""
 
     receiver: str
@@ -77,16 +77,20 @@ def _signals(steps: Sequence[Step]) -> list[tuple[int, Signal]]:
     return signals
 
 
-def _told(connection: sa.Connection) -> list[Told]:
+def _notified(connection: sa.Connection) -> list[NotifiedAlert]:
     """All that was queued, in order, repeats of what still fires left out."""
-    told: dict[Told, None] = {}
+    notified: dict[NotifiedAlert, None] = {}
     for queued in reversed(outbox.list_notifications(connection, limit=10_000)):
         for alert in load(connection, queued).alerts:
-            told[Told(queued.receiver, alert.labels["condition"], alert.starts_at, alert.status)] = None
-    return list(told)
+            notified[
+                NotifiedAlert(queued.receiver, alert.labels["condition"], alert.starts_at, alert.status)
+            ] = None
+    return list(notified)
 
 
-def _run(database: Database, signals: Sequence[tuple[int, Signal]], delays: Sequence[int]) -> list[Told]:
+def _run(
+    database: Database, signals: Sequence[tuple[int, Signal]], delays: Sequence[int]
+) -> list[NotifiedAlert]:
     """Live through ``signals``; each is seen ``delay`` seconds late, by a process started anew if it was late."""
     manager, seen = _manager(), 0
     for position, (now, signal) in enumerate(signals):
@@ -99,39 +103,39 @@ def _run(database: Database, signals: Sequence[tuple[int, Signal]], delays: Sequ
             manager.apply(connection, [signal], seen)
     with database.transaction() as connection:
         manager.flush(connection, seen + 3600)
-        return _told(connection)
+        return _notified(connection)
 
 
 @given(steps, st.lists(st.sampled_from([0, 0, 3, 30, 300]), min_size=1, max_size=5))
 @settings(max_examples=40, deadline=None)
-def test_people_are_told_the_same_of_what_lasts_whenever_the_process_was_down_s2(
+def test_people_are_reported_the_same_of_what_lasts_whenever_the_process_was_down_s2(
     steps: list[Step], delays: list[int]
 ) -> None:
     """What is over before its group is looked at is told to nobody, and when that is depends on the process."""
     signals = _signals(steps)
     ended = {(s.labels["condition"], s.starts_at) for _, s in signals if s.ends_at is not None}
     with _database() as calm, _database() as restless:
-        told = [
+        notified = [
             {one for one in _run(database, signals, given) if (one.condition, one.starts_at) not in ended}
             for database, given in ((calm, [0]), (restless, delays))
         ]
-    assert told[0] == told[1]
+    assert notified[0] == notified[1]
     lasting = {(s.labels["condition"], s.starts_at) for _, s in signals} - ended
-    assert {(one.condition, one.starts_at) for one in told[0] if one.receiver == "ops"} == lasting
+    assert {(one.condition, one.starts_at) for one in notified[0] if one.receiver == "ops"} == lasting
 
 
 @given(steps, st.lists(st.sampled_from([0, 7, 60]), min_size=1, max_size=5))
 @settings(max_examples=40, deadline=None)
-def test_whoever_is_told_firing_is_told_resolved_and_in_this_order_s6(
+def test_whoever_is_reported_firing_is_reported_resolved_and_in_this_order_s6(
     steps: list[Step], delays: list[int]
 ) -> None:
     signals = _signals(steps)
     with _database() as database:
-        told = _run(database, signals, delays)
+        notified = _run(database, signals, delays)
         with database.reading() as connection:
             known = alerts.list_alerts(connection, limit=10_000)
     statuses = defaultdict(list)
-    for receiver, condition, starts_at, status in told:
+    for receiver, condition, starts_at, status in notified:
         statuses[receiver, condition, starts_at].append(status)
     for alert in known:
         for receiver in ("ops", "pager"):
@@ -169,7 +173,7 @@ def test_a_transaction_that_is_cut_off_leaves_nothing_behind_s2(steps: list[Step
                 manager.apply(connection, [signal], now)
         with cut_off.transaction() as connection:
             manager.flush(connection, T0 + 100_000)
-            assert _told(connection) == wanted
+            assert _notified(connection) == wanted
 
 
 label_names = st.text(min_size=1, max_size=5)

@@ -79,7 +79,7 @@ async def _live_through(given_steps: list[Step], given_fates: list[Fate]) -> tup
 
 @given(steps, fates)
 @settings(max_examples=40, deadline=None)
-def test_a_receiver_is_told_everything_and_in_order_s6(
+def test_a_receiver_is_reported_everything_and_in_order_s6(
     given_steps: list[Step], given_fates: list[Fate]
 ) -> None:
     provider, changes = asyncio.run(_live_through(given_steps, given_fates))

@@ -83,7 +83,9 @@ def _run(connection: sa.Connection, given_acts: Sequence[Act]) -> None:
 
 @given(acts)
 @settings(max_examples=60, deadline=None)
-def test_ends_follow_what_was_told_and_nothing_that_fires_stays_untold_s6(given_acts: list[Act]) -> None:
+def test_ends_follow_what_was_reported_and_nothing_that_fires_stays_unreported_s6(
+    given_acts: list[Act],
+) -> None:
     with TemporaryDirectory() as folder:
         database = Database.open(f"sqlite:///{folder}/chainwatch.db", durable=False)
         try:
@@ -92,8 +94,8 @@ def test_ends_follow_what_was_told_and_nothing_that_fires_stays_untold_s6(given_
                 queued = outbox.list_notifications(connection, limit=10_000)
                 said: dict[tuple[str, float], list[str]] = defaultdict(list)
                 for one in reversed(queued):
-                    for told in load(connection, one).alerts:
-                        said[told.fingerprint, told.starts_at].append(told.status)
+                    for notified in load(connection, one).alerts:
+                        said[notified.fingerprint, notified.starts_at].append(notified.status)
                 known = alerts.list_alerts(connection, limit=10_000)
         finally:
             database.close()

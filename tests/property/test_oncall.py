@@ -65,7 +65,7 @@ def test_an_override_wins_while_it_lasts_and_changes_nothing_else(
     st.tuples(st.integers(0, 1439), st.integers(0, 1439)).filter(lambda pair: pair[0] != pair[1]),
     st.lists(st.integers(0, 7 * 86_400), max_size=20),
 )
-def test_shifts_have_no_holes_and_tell_at_every_moment_who_is_on_call(
+def test_shifts_have_no_holes_and_report_at_every_moment_who_is_on_call(
     layers: list[Layer], zone: str, other: str, start: int, times: tuple[int, int], offsets: list[int]
 ) -> None:
     first = Layer(layers[0].people, layers[0].weekday, layers[0].minute, layers[0].start, ("times",))

@@ -12,7 +12,7 @@ from chainwatch.checker.transfer import resolved_by_hand
 from chainwatch.model import Raised
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.store import transfers
-from tests.property.worlds import World, answer_searches, fresh, reorganised_tellings, worlds
+from tests.property.worlds import World, answer_searches, fresh, reorganised_orders, worlds
 from tests.support.flows import NETWORKS, Alerts, decode
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -50,12 +50,12 @@ def is_hidden_by(resolved: Raised, raised: Raised) -> bool:
 def test_what_was_resolved_stays_so_and_hides_nothing_else(
     engine: sa.Engine, data: st.DataObject, world: World
 ) -> None:
-    telling = data.draw(reorganised_tellings(world))
-    resolved_after = data.draw(st.sets(st.integers(0, len(telling) - 1), min_size=1, max_size=3))
+    delays = data.draw(reorganised_orders(world))
+    resolved_after = data.draw(st.sets(st.integers(0, len(delays) - 1), min_size=1, max_size=3))
 
     def play(connection: sa.Connection, *, by_hand: bool) -> dict[tuple[str, ...], Raised]:
         pipeline = Pipeline([world.flow], NETWORKS, decode, Alerts())
-        for number, items in enumerate(telling):
+        for number, items in enumerate(delays):
             pipeline.process(connection, items, 0.0)
             if by_hand and number in resolved_after:
                 resolve_all(connection)

@@ -21,7 +21,7 @@ from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import Prints, Recomputation
 from chainwatch.store import blocks, schema, transfers, watched
 from chainwatch.store.alerting import alerts
-from tests.property.worlds import Block, Item, World, fresh, reorganised_tellings, told_at_once, worlds
+from tests.property.worlds import Block, Item, World, fresh, processed_at_once, reorganised_orders, worlds
 from tests.support.flows import NAMES, NETWORKS, decode, flow
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -124,7 +124,7 @@ class Live:
         """Run with ``config`` from now on, once it has been taken up."""
         self.config = config
         route = RouteSettings.model_validate({"receivers": ["ops"], "group_wait": "0s"})
-        self.alerts = AlertManager([route], {"ops": True}, told_since=0)
+        self.alerts = AlertManager([route], {"ops": True}, notify_since=0)
         self.pipeline = Pipeline(
             config.flows, config.networks, config.read_again, self.alerts, sources=config.sources
         )
@@ -217,21 +217,21 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check(engine: sa.Engine, data: st.DataObject, world: World) -> None:
-    telling = data.draw(reorganised_tellings(world))
+    delays = data.draw(reorganised_orders(world))
     changes = data.draw(
-        st.lists(st.tuples(st.integers(0, len(telling)), st.sampled_from(CONFIGS)), min_size=1, max_size=3)
+        st.lists(st.tuples(st.integers(0, len(delays)), st.sampled_from(CONFIGS)), min_size=1, max_size=3)
     )
     changes.sort(key=lambda change: change[0])
     before, after = data.draw(st.sampled_from(CONFIGS)), changes[-1][1]
 
     with fresh(engine) as connection:
         replay = Live(connection, after, world)
-        replay.process(told_at_once(world)[0])
+        replay.process(processed_at_once(world)[0])
         replay.answer_searches()
         expected = replay.state()
     with fresh(engine) as connection:
         live = Live(connection, before, world)
-        for number in range(len(telling) + 1):
+        for number in range(len(delays) + 1):
             here = [config for at, config in changes if at == number]
             for config in here:
                 live.start(config)
@@ -239,8 +239,8 @@ def check(engine: sa.Engine, data: st.DataObject, world: World) -> None:
                 for _ in range(parts):
                     if live.recompute():
                         break
-            if number < len(telling):
-                live.process(telling[number])
+            if number < len(delays):
+                live.process(delays[number])
         live.process([])
         live.backfill(world.chains, data.draw(st.integers(1, 40)))
         live.answer_searches()

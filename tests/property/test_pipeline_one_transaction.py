@@ -18,7 +18,7 @@ from tests.property.worlds import (
     Item,
     World,
     answer_searches,
-    reorganised_tellings,
+    reorganised_orders,
     worlds,
 )
 from tests.support.flows import NETWORKS, decode
@@ -35,13 +35,13 @@ class Crash(Exception):
 def histories(draw: st.DrawFn) -> tuple[World, list[list[Item]]]:
     """A world and one telling of it, reorgs among it."""
     world = draw(worlds(max_transfers=2))
-    return world, draw(reorganised_tellings(world))
+    return world, draw(reorganised_orders(world))
 
 
 def pipeline(world: World) -> Pipeline:
     """The pipeline with the true alert manager, telling one receiver of everything at once."""
     route = RouteSettings.model_validate({"receivers": ["ops"], "group_wait": "0s"})
-    return Pipeline([world.flow], NETWORKS, decode, AlertManager([route], {"ops": True}, told_since=0))
+    return Pipeline([world.flow], NETWORKS, decode, AlertManager([route], {"ops": True}, notify_since=0))
 
 
 def dump(connection: sa.Connection) -> dict[str, list[tuple[Any, ...]]]:
@@ -60,22 +60,20 @@ def test_a_transaction_that_fails_at_any_statement_changes_nothing_and_can_be_do
     engine: sa.Engine, history: tuple[World, list[list[Item]]], data: st.DataObject
 ) -> None:
     """S2."""
-    world, telling = history
-    smooth = run(engine, world, telling, crash_at=[None] * len(telling))
-    crashes = data.draw(
-        st.lists(st.none() | st.integers(0, 30), min_size=len(telling), max_size=len(telling))
-    )
+    world, delays = history
+    smooth = run(engine, world, delays, crash_at=[None] * len(delays))
+    crashes = data.draw(st.lists(st.none() | st.integers(0, 30), min_size=len(delays), max_size=len(delays)))
 
-    assert run(engine, world, telling, crashes) == smooth
+    assert run(engine, world, delays, crashes) == smooth
 
 
 def run(
-    engine: sa.Engine, world: World, telling: list[list[Item]], crash_at: list[int | None]
+    engine: sa.Engine, world: World, delays: list[list[Item]], crash_at: list[int | None]
 ) -> dict[str, list[tuple[Any, ...]]]:
     """Play ``telling``; each part first with a crash at its n-th statement, where one is given, and then again."""
     flowing = pipeline(world)
     with engine.connect() as connection, connection.begin() as whole:
-        for now, (items, statement) in enumerate(zip(telling, crash_at, strict=True)):
+        for now, (items, statement) in enumerate(zip(delays, crash_at, strict=True)):
             if statement is not None:
                 before = dump(connection)
                 crashed = crash(connection, statement, lambda: flowing.process(connection, items, now))  # noqa: B023
@@ -120,10 +118,10 @@ def test_the_same_blocks_leave_the_same_rows_on_sqlite_and_on_postgresql(
     engine: sa.Engine, postgres_engine: sa.Engine, history: tuple[World, list[list[Item]]]
 ) -> None:
     """S7."""
-    world, telling = history
-    smoothly: list[int | None] = [None] * len(telling)
+    world, delays = history
+    smoothly: list[int | None] = [None] * len(delays)
 
-    assert run(engine, world, telling, smoothly) == run(postgres_engine, world, telling, smoothly)
+    assert run(engine, world, delays, smoothly) == run(postgres_engine, world, delays, smoothly)
 
 
 @pytest.fixture

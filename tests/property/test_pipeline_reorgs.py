@@ -11,8 +11,8 @@ from tests.property.worlds import (
     World,
     fresh,
     play,
-    reorganised_tellings,
-    told_at_once,
+    processed_at_once,
+    reorganised_orders,
     worlds,
 )
 
@@ -23,13 +23,13 @@ def test_blocks_that_did_not_stay_leave_no_transfer_no_deadline_and_no_firing_al
     engine: sa.Engine, data: st.DataObject, world: World
 ) -> None:
     """S4."""
-    telling = data.draw(reorganised_tellings(world))
+    delays = data.draw(reorganised_orders(world))
 
     with fresh(engine) as connection:
-        expected = play(connection, world, told_at_once(world))
+        expected = play(connection, world, processed_at_once(world))
         stored = read_blocks(connection)
     with fresh(engine) as connection:
-        found = play(connection, world, telling)
+        found = play(connection, world, delays)
         left = read_blocks(connection)
 
     assert found.transfers == expected.transfers

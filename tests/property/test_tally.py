@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chainwatch.pipeline.transfer_stats import Tally
 from chainwatch.store import blocks, transfers
-from tests.property.worlds import World, fresh, play, reorganised_tellings, worlds
+from tests.property.worlds import World, fresh, play, reorganised_orders, worlds
 
 
 @given(data=st.data(), world=worlds())
@@ -16,12 +16,12 @@ from tests.property.worlds import World, fresh, play, reorganised_tellings, worl
 def test_counting_changes_comes_to_what_counting_at_the_end_does(
     engine: sa.Engine, data: st.DataObject, world: World
 ) -> None:
-    telling = data.draw(reorganised_tellings(world))
+    delays = data.draw(reorganised_orders(world))
     flows = {world.flow.name: world.flow}
     kept, counted = Tally(flows), Tally(flows)
 
     with fresh(engine) as connection:
-        play(connection, world, telling, saved=kept.change)
+        play(connection, world, delays, saved=kept.change)
         counted.add(transfers.select(connection, transfers.Filter()))
         seen = {name: c.seen_until for name, c in blocks.checkpoints(connection).items()}
 

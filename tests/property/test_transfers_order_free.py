@@ -19,25 +19,25 @@ from tests.property.worlds import (
     World,
     fresh,
     mixed,
+    orders,
     play,
-    tellings,
-    told_at_once,
+    processed_at_once,
     worlds,
 )
 
 
 @given(data=st.data(), world=worlds())
 @settings(max_examples=80, deadline=None)
-def test_every_telling_of_a_world_ends_in_the_same_transfers_deadlines_and_alerts(
+def test_every_reporting_of_a_world_ends_in_the_same_transfers_deadlines_and_alerts(
     engine: sa.Engine, data: st.DataObject, world: World
 ) -> None:
     """S3."""
-    telling = data.draw(tellings(world))
+    delays = data.draw(orders(world))
 
     with fresh(engine) as connection:
-        expected = play(connection, world, told_at_once(world))
+        expected = play(connection, world, processed_at_once(world))
     with fresh(engine) as connection:
-        found = play(connection, world, telling)
+        found = play(connection, world, delays)
 
     assert found.transfers == expected.transfers
     assert found.deadlines == expected.deadlines
@@ -61,13 +61,13 @@ def test_one_transfer_judged_after_every_block_takes_nothing_back_and_ends_as_ju
         seen[name] = block.header.timestamp
         known = {n: first[n] for n in seen}
         current = with_events(current, occurrences(world, block.events))
-        current, told = settle(world.flow, current, Seen(seen, known), block.header.timestamp)
-        signals += told
+        current, notified = settle(world.flow, current, Seen(seen, known), block.header.timestamp)
+        signals += notified
         if current.deadlines.get(OPENING, ("", 0))[0].startswith(SEARCH):
             searched = with_events(current, occurrences(world, world.earlier))
             searched = msgspec.structs.replace(searched, searched=True)
-            current, told = settle(world.flow, searched, Seen(seen, known), block.header.timestamp)
-            signals += told
+            current, notified = settle(world.flow, searched, Seen(seen, known), block.header.timestamp)
+            signals += notified
 
     at_once = with_events(
         Transfer(world.flow.name, "1", searched=current.searched),
@@ -90,7 +90,7 @@ def test_deadline_rows_are_those_that_the_transfers_know_of(
     engine: sa.Engine, data: st.DataObject, world: World
 ) -> None:
     with fresh(engine) as connection:
-        found = play(connection, world, data.draw(tellings(world)))
+        found = play(connection, world, data.draw(orders(world)))
 
     assert found.deadlines == {
         (flow_name, key, step, network, due_at)

@@ -208,13 +208,13 @@ def batch(
     )
 
 
-def told_at_once(world: World) -> list[list[Item]]:
+def processed_at_once(world: World) -> list[list[Item]]:
     """The plainest telling: a batch per network, all in one transaction."""
     return [[batch(name, blocks, first_timestamp=START) for name, blocks in world.chains.items()]]
 
 
 @st.composite
-def tellings(draw: st.DrawFn, world: World) -> list[list[Item]]:
+def orders(draw: st.DrawFn, world: World) -> list[list[Item]]:
     """Any telling of ``world``: batches split, repeated, mixed between the networks, several or one at a time."""
     streams: list[list[Item]] = []
     for name, blocks in world.chains.items():
@@ -223,7 +223,7 @@ def tellings(draw: st.DrawFn, world: World) -> list[list[Item]]:
 
 
 @st.composite
-def reorganised_tellings(draw: st.DrawFn, world: World) -> list[list[Item]]:
+def reorganised_orders(draw: st.DrawFn, world: World) -> list[list[Item]]:
     """A telling of ``world`` with blocks that did not stay."""
     streams = [draw(reorganised(name, blocks)) for name, blocks in world.chains.items()]
     return draw(grouped(draw(mixed(streams))))
@@ -249,10 +249,10 @@ def split(
 @st.composite
 def with_repeats(draw: st.DrawFn, items: list[Item]) -> list[Item]:
     """``items`` with some of them told again later, as after a crash."""
-    told = list(items)
+    notified = list(items)
     for index in draw(st.lists(st.integers(0, len(items) - 1), max_size=2)):
-        told.insert(draw(st.integers(told.index(items[index]) + 1, len(told))), items[index])
-    return told
+        notified.insert(draw(st.integers(notified.index(items[index]) + 1, len(notified))), items[index])
+    return notified
 
 
 @st.composite
@@ -285,15 +285,15 @@ def parted(draw: st.DrawFn, whole: Sequence[Any]) -> list[Any]:
 def reorganised(draw: st.DrawFn, network: str, blocks: Sequence[Block]) -> list[Item]:
     """Batches that end in ``blocks``, some of them after others that did not stay, or told a second time."""
     items: list[Item] = []
-    told, ancestor = 0, None
+    notified, ancestor = 0, None
     for _ in range(draw(st.integers(0, 3))):
-        until = draw(st.integers(told + 1, len(blocks)))
-        items += draw(split(network, blocks, told, until, ancestor))
+        until = draw(st.integers(notified + 1, len(blocks)))
+        items += draw(split(network, blocks, notified, until, ancestor))
         fork = draw(forked(network, blocks[until - 1].header))
         items += [batch(network, part) for part in draw(parted(fork))]
-        told = draw(st.integers(1, min(until, len(blocks) - 1)))
-        ancestor = blocks[told - 1].header
-    return items + draw(split(network, blocks, told, len(blocks), ancestor))
+        notified = draw(st.integers(1, min(until, len(blocks) - 1)))
+        ancestor = blocks[notified - 1].header
+    return items + draw(split(network, blocks, notified, len(blocks), ancestor))
 
 
 @st.composite
@@ -339,13 +339,13 @@ def fresh(engine: sa.Engine) -> Iterator[sa.Connection]:
 def play(
     connection: sa.Connection,
     world: World,
-    telling: Sequence[Sequence[Item]],
+    delays: Sequence[Sequence[Item]],
     saved: Callable[[Sequence[Changed]], None] | None = None,
 ) -> State:
     """Take a whole telling through the pipeline, searches answered at the end; the state it leaves."""
     alerts = Alerts()
     pipeline = Pipeline([world.flow], NETWORKS, decode, alerts, saved=saved)
-    for items in telling:
+    for items in delays:
         pipeline.process(connection, items, 0.0)
     answer_searches(connection, pipeline, world)
     return state(connection, alerts)

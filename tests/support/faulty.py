@@ -105,18 +105,18 @@ class FaultyProxy:
 
 def _without_logs(body: bytes, answer: bytes) -> bytes:
     """``answer`` with no logs in what was asked of them: a lie that looks like the truth."""
-    asked, told = json.loads(body), json.loads(answer)
-    calls, answers = (asked, told) if isinstance(asked, list) else ([asked], [told])
+    asked, notified = json.loads(body), json.loads(answer)
+    calls, answers = (asked, notified) if isinstance(asked, list) else ([asked], [notified])
     about_logs = {call["id"] for call in calls if call["method"] == "eth_getLogs"}
     for one in answers:
         if one.get("id") in about_logs and "result" in one:
             one["result"] = []
-    return json.dumps(told).encode()
+    return json.dumps(notified).encode()
 
 
 def _first_id(answer: bytes) -> object:
     try:
-        told = json.loads(answer)
+        notified = json.loads(answer)
     except ValueError:
         return None
-    return (told[0] if isinstance(told, list) else told).get("id")
+    return (notified[0] if isinstance(notified, list) else notified).get("id")

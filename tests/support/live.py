@@ -11,10 +11,10 @@ from chainwatch.config import Settings, from_dict
 from chainwatch.model import Signal
 from chainwatch.store.alerting import outbox
 from chainwatch.store.database import Database
+from tests.support.notified import NotifiedAlert, eventually, notified
 from tests.support.ports import free_port
 from tests.support.process import Chainwatch
 from tests.support.receiver import Receiver
-from tests.support.told import Told, eventually, told
 
 
 class Live:
@@ -73,10 +73,10 @@ class Live:
         with closing(Database.open(self.url)) as database, database.reading() as connection:
             return list(reversed(outbox.list_notifications(connection, receiver=receiver)))
 
-    def told(self, receiver: str, name: str) -> list[Told]:
+    def notified(self, receiver: str, name: str) -> list[NotifiedAlert]:
         """What a receiver was told of the alerts of this name; a delivery that was repeated counts once."""
         requests = [request for request in self.receiver.requests if request.path == f"/{receiver}"]
-        return [alert for alert in told(requests) if alert.name == name]
+        return [alert for alert in notified(requests) if alert.name == name]
 
 
 def fires(name: str, at: float, **labels: str) -> Signal:

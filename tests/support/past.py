@@ -38,7 +38,7 @@ class Past:
         self._pipeline = Pipeline(plan.flows, settings.networks, plan.decode, manager)
         self._heights = dict.fromkeys(settings.networks, FIRST_BLOCK)
         for network in settings.networks:
-            self._tell(Batch(network, FIRST_BLOCK, self._header(network, 0), first_timestamp=BEGIN))
+            self._notify(Batch(network, FIRST_BLOCK, self._header(network, 0), first_timestamp=BEGIN))
 
     def emit(self, network: str, contract: str, event: str, values: Values, at: int) -> None:
         """A block at ``at`` in which ``contract`` emits ``event``."""
@@ -47,17 +47,17 @@ class Past:
         log = self._log(header, network, contract, event, values)
         decoded = self._plan.watches[network].decode(log)
         assert isinstance(decoded, Event), decoded
-        self._tell(Batch(network, header.number, header, (decoded,)))
+        self._notify(Batch(network, header.number, header, (decoded,)))
 
     def see(self, until: int) -> None:
         """Every network has been seen until ``until``."""
         for network in self._heights:
-            self._tell(Seen(network, BEGIN + until))
+            self._notify(Seen(network, BEGIN + until))
 
     def look_back_in_vain(self) -> None:
         """The openings that are looked for in earlier blocks are not there."""
         for transfer in self.transfers():
-            self._tell(Searched(transfer.flow, (transfer.key,), ()))
+            self._notify(Searched(transfer.flow, (transfer.key,), ()))
 
     def transfers(self) -> list[Transfer]:
         """All transfers, in the order in which they were first seen."""
@@ -77,7 +77,7 @@ class Past:
         """Name, step and state of every alert."""
         return [(alert.name, alert.labels["step"], alert.state) for alert in self.alerts()]
 
-    def _tell(self, item: Batch | Seen | Searched) -> None:
+    def _notify(self, item: Batch | Seen | Searched) -> None:
         with self._database.transaction() as connection:
             self._pipeline.process(connection, [item], BEGIN)
 

@@ -111,16 +111,16 @@ def deviation(scenario: Scenario, heard: Sequence[Heard]) -> float:
     for name in scenario.receivers:
         wanted = [want for want in scenario.wants if want.receiver == name]
         got = [one for one in heard if one.receiver == name]
-        assert len(got) == len(wanted), f"{name} heard {_told(got)}, not {_told(wanted)}"
+        assert len(got) == len(wanted), f"{name} heard {_notified(got)}, not {_notified(wanted)}"
         for want in wanted:
             same = [one for one in got if _keys(one) == _keys(want)]
-            assert same, f"{name} heard {_told(got)}, not {_told([want])}"
+            assert same, f"{name} heard {_notified(got)}, not {_notified([want])}"
             one = min(same, key=lambda one: abs(one.at - want.at))
             got.remove(one)
             until = want.at if want.until is None else want.until
             worst = max(worst, want.at - one.at, one.at - until, _difference(name, want, one))
     assert worst <= TOLERANCE, (
-        f"off by {worst * 1000:.0f} ms: heard {_told(heard)}, not {_told(scenario.wants)}"
+        f"off by {worst * 1000:.0f} ms: heard {_notified(heard)}, not {_notified(scenario.wants)}"
     )
     return worst
 
@@ -128,12 +128,12 @@ def deviation(scenario: Scenario, heard: Sequence[Heard]) -> float:
 def _difference(name: str, want: Want, one: Heard) -> float:
     expected = {_key(alert): alert for alert in want.alerts}
     found = {_key(alert): alert for alert in one.alerts}
-    told = f"{name} heard {_told([one])}, not {_told([want])}"
+    notified = f"{name} heard {_notified([one])}, not {_notified([want])}"
     worst = 0.0
     for key, alert in expected.items():
-        assert alert.annotations == found[key].annotations, told
+        assert alert.annotations == found[key].annotations, notified
         for a, b in ((alert.starts, found[key].starts), (alert.ends, found[key].ends)):
-            assert (a is None) == (b is None), told
+            assert (a is None) == (b is None), notified
             worst = max(worst, abs((a or 0.0) - (b or 0.0)))
     return worst
 
@@ -146,7 +146,7 @@ def _key(alert: Alert) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((k, v) for k, v in alert.labels.items() if k != "severity"))
 
 
-def _told(messages: Sequence[Heard | Want]) -> str:
+def _notified(messages: Sequence[Heard | Want]) -> str:
     return "; ".join(
         f"{m.receiver} at {m.at:.2f}: "
         + ", ".join(

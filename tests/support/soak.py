@@ -181,7 +181,7 @@ async def soak(folder: Path, binary: Path, seconds: float, seed: int) -> Counts:
             node.set_next_timestamp(latest)
             node.mine()
         logs = await _until_true(watch, {"ethereum": ethereum, "optimism": optimism})
-        alerts = await _until_told(world, _implied(_logs_of(ethereum), _logs_of(optimism)))
+        alerts = await _until_notified(world, _implied(_logs_of(ethereum), _logs_of(optimism)))
         transfers = await _compare_with_a_replay(watch, plain)
         return Counts(
             seed,
@@ -275,20 +275,20 @@ def _implied(ethereum: set[tuple[Any, ...]], optimism: set[tuple[Any, ...]]) -> 
     return overdue | {("TransferOrphan", step, key) for step, keys in early for key in keys}
 
 
-async def _until_told(world: World, implied: set[Alert]) -> int:
+async def _until_notified(world: World, implied: set[Alert]) -> int:
     """Waits until exactly these alerts fire and were told last; how many they are."""
     end = time.monotonic() + CATCH_UP
     while True:
         shown = await world.watch.read("alerts", "list", "--firing", "--limit", "1000000")
         firing = {_alert(alert["labels"]) for alert in shown if "transfer" in alert["labels"]}
-        last = {alert.fingerprint: alert for alert in world.told if "transfer" in alert.labels}
-        told = {_alert(alert.labels) for alert in last.values() if alert.status == "firing"}
-        if firing == told == implied:
+        last = {alert.fingerprint: alert for alert in world.notified if "transfer" in alert.labels}
+        notified = {_alert(alert.labels) for alert in last.values() if alert.status == "firing"}
+        if firing == notified == implied:
             return len(implied)
         assert time.monotonic() < end, (
             f"not within {CATCH_UP} s: firing, but not implied {list(firing - implied)[:3]}, "
             f"implied, but not firing {list(implied - firing)[:3]}, "
-            f"told, but not firing {list(told - firing)[:3]}, not told {list(firing - told)[:3]}"
+            f"told, but not firing {list(notified - firing)[:3]}, not told {list(firing - notified)[:3]}"
         )
         await asyncio.sleep(1.0)
 

@@ -10,9 +10,9 @@ from chainwatch.demo.bridge import Transfer
 from tests.support import connext
 from tests.support.anvil import Anvil
 from tests.support.discord import discord
+from tests.support.notified import NotifiedAlert, eventually, notified
 from tests.support.process import ROOT, Chainwatch
 from tests.support.receiver import Answer, Received, Receiver
-from tests.support.told import Told, eventually, told
 
 SECRET = "5ecret-m4rk"
 """A part of every URL that must not be told: endpoints, webhooks."""
@@ -119,7 +119,7 @@ class World:
         try:
             for watch in self.watches:
                 watch.kill()
-            self._assert_no_secret_was_told()
+            self._assert_no_secret_was_sent()
         finally:
             await self._ending.aclose()
 
@@ -197,29 +197,31 @@ class World:
     # --- what people are told ---
 
     @property
-    def told(self) -> list[Told]:
+    def notified(self) -> list[NotifiedAlert]:
         """Every alert that the webhook of the first chainwatch was told of, in order."""
-        return self.told_by(self.watch)
+        return self.notified_by(self.watch)
 
-    def told_by(self, watch: Chainwatch) -> list[Told]:
+    def notified_by(self, watch: Chainwatch) -> list[NotifiedAlert]:
         """The same of any."""
         path = f"{HOOK}/{self.watches.index(watch)}"
-        return told(request for request in self.receiver.requests if request.path == path)
+        return notified(request for request in self.receiver.requests if request.path == path)
 
-    def told_of(self, name: str, status: str | None = None) -> list[Told]:
+    def notified_of(self, name: str, status: str | None = None) -> list[NotifiedAlert]:
         """Those of this name."""
-        return [t for t in self.told if t.name == name and status in (None, t.status)]
+        return [t for t in self.notified if t.name == name and status in (None, t.status)]
 
-    async def until_told(self, count: int, name: str, status: str, timeout: float = 60.0) -> list[Told]:
+    async def until_notified(
+        self, count: int, name: str, status: str, timeout: float = 60.0
+    ) -> list[NotifiedAlert]:
         """The alerts of this name and status, once there are `count`; AssertionError when they do not come."""
-        await eventually(lambda: len(self.told_of(name, status)) >= count, timeout)
-        return self.told_of(name, status)
+        await eventually(lambda: len(self.notified_of(name, status)) >= count, timeout)
+        return self.notified_of(name, status)
 
     async def until_running(self, starts: int = 1, watch: Chainwatch | None = None) -> None:
         """Waits until a chainwatch runs for the so-manieth time."""
         await eventually(lambda: (watch or self.watch).log.count('"running"') >= starts)
 
-    async def until_all_is_told(self, watch: Chainwatch | None = None) -> None:
+    async def until_all_notified(self, watch: Chainwatch | None = None) -> None:
         """Waits until no notification is queued any more."""
         await self.until("queue", "list", "--status", "pending", holds=lambda found: not found, watch=watch)
 
@@ -240,7 +242,7 @@ class World:
 
     # --- secrets ---
 
-    def _assert_no_secret_was_told(self) -> None:
+    def _assert_no_secret_was_sent(self) -> None:
         for watch in self.watches:
             assert SECRET not in watch.written
         for file in self.folder.glob("*/chainwatch.db*"):

@@ -126,7 +126,7 @@ def test_a_missing_configuration_is_bad_usage_for_every_command(command: list[st
     assert result.stdout == ""
 
 
-def test_every_mistake_is_told_at_once_with_its_line(config: Path) -> None:
+def test_every_mistake_is_reported_at_once_with_its_line(config: Path) -> None:
     config.write_text(config.read_text().replace("XCalled", "XCaled").replace('"30m"', '"soon"'))
     result = call("check", config=config)
     assert result.exit_code == BAD_USAGE
@@ -293,9 +293,9 @@ def test_a_dead_endpoint_fails_the_online_check_without_its_url(
     monkeypatch.setattr("chainwatch.operations.online.PATIENCE", 0.1)
     result = call("check", "--online", "--json", config=config)
     assert result.exit_code == FAILED
-    told = json.loads(result.stdout)
-    assert told["ok"] is False
-    assert ["cannot connect" in e["problem"] for e in told["endpoints"]] == [True, True]
+    notified = json.loads(result.stdout)
+    assert notified["ok"] is False
+    assert ["cannot connect" in e["problem"] for e in notified["endpoints"]] == [True, True]
     assert "5ecret" not in result.stdout + result.stderr
 
 
@@ -398,7 +398,7 @@ def test_every_command_and_option_explains_itself() -> None:
             assert isinstance(parameter, click.Argument) or parameter.help, (path, parameter.name)
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_reported() -> None:
     assert call("--version").stdout.startswith("chainwatch, version ")
 
 

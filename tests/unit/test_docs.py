@@ -67,8 +67,8 @@ def test_every_alert_of_the_code_has_its_section_and_no_other_has() -> None:
 
 def test_every_alert_about_the_process_has_its_remedy() -> None:
     about_transfers = {name for name in alert_names() if name.startswith("Transfer")}
-    told = set(re.findall(r"^\| `(\w+)`", OPERATIONS.read_text(), re.MULTILINE))
-    assert set(alert_names()) - about_transfers <= told
+    notified = set(re.findall(r"^\| `(\w+)`", OPERATIONS.read_text(), re.MULTILINE))
+    assert set(alert_names()) - about_transfers <= notified
 
 
 def test_every_command_is_in_the_readme() -> None:

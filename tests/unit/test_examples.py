@@ -326,7 +326,7 @@ def test_an_across_fill_with_other_terms_than_its_deposit_is_a_mismatch(
     assert seen.raised() == [("TransferMismatch", "fill", "firing")]
 
 
-def test_a_second_across_fill_is_told(history: Callable[[str], Past]) -> None:
+def test_a_second_across_fill_is_reported(history: Callable[[str], Past]) -> None:
     seen = history("across")
     all_steps(seen, BRIDGES["across"], 7, LONG_AFTER)
     emit(seen, fill(7), LONG_AFTER + 60)

@@ -55,7 +55,7 @@ def test_each_event_is_one_json_object_on_one_line(written: Written) -> None:
 
 
 @pytest.mark.parametrize("format", ["json", "human"])
-def test_an_exception_is_told_with_its_traceback_whoever_logs_it(format: str, written: Written) -> None:
+def test_an_exception_is_reported_with_its_traceback_whoever_logs_it(format: str, written: Written) -> None:
     configure(format)
     try:
         raise KeyError("missing thing")
@@ -249,12 +249,12 @@ def test_a_secret_is_struck_out_in_every_spelling(secret: str, said: str, writte
     assert said.removeprefix("token ") not in objects(written)[0]["event"]
 
 
-def test_a_broken_configuration_is_told_without_its_secrets() -> None:  # S9
+def test_a_broken_configuration_is_reported_without_its_secrets() -> None:  # S9
     with pytest.raises(ConfigError) as caught:
         settings(store={"url": f"mysql://watch:{SECRET}@db"}, log={"level": SECRET, "url": SECRET})
-    told = str(caught.value)
-    assert "store.url" in told
-    assert f"watch:{SECRET}" not in told
+    notified = str(caught.value)
+    assert "store.url" in notified
+    assert f"watch:{SECRET}" not in notified
 
 
 def test_paths_of_sqlite_files_are_no_secrets() -> None:

@@ -123,7 +123,7 @@ def test_of_a_log_all_is_made_that_the_flows_read(changes: list[tuple[str, Any]]
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "told"),
+    ("path", "value", "notified"),
     [
         (f"{OPENS}.event", "XCaled", 'did you mean "XCalled"?'),
         (f"{OPENS}.origin", "params.orginDomain", "no field orginDomain"),
@@ -141,13 +141,13 @@ def test_of_a_log_all_is_made_that_the_flows_read(changes: list[tuple[str, Any]]
         (f"{STEP}.on", "idle", "has no address"),
     ],
 )
-def test_a_mistake_is_told_where_it_is(path: str, value: Any, told: str) -> None:
+def test_a_mistake_is_reported_where_it_is(path: str, value: Any, notified: str) -> None:
     found = mistakes((path, value))
     (place,) = [place for place in found if place.startswith(path)]
-    assert told in found[place]
+    assert notified in found[place]
 
 
-def test_an_abi_that_cannot_be_read_is_told_once_and_not_for_each_of_its_events() -> None:
+def test_an_abi_that_cannot_be_read_is_reported_once_and_not_for_each_of_its_events() -> None:
     assert list(mistakes(("contracts.connext.abi", "/nowhere/abi.json"))) == ["contracts.connext.abi"]
 
 
@@ -160,7 +160,7 @@ def test_mistakes_of_the_file_and_of_the_abi_come_together() -> None:
     assert {"networks.idle.chain_id", f"{OPENS}.event", "flows.connext.key"} <= found.keys()
 
 
-def test_unknown_events_of_a_flow_that_is_not_valid_are_told_in_the_same_run() -> None:
+def test_unknown_events_of_a_flow_that_is_not_valid_are_reported_in_the_same_run() -> None:
     found = mistakes((f"{STEP}.within", "soon"), (f"{OPENS}.event", "XCaled"), (f"{STEP}.event", "Exected"))
     assert set(found) == {f"{STEP}.within", f"{OPENS}.event", f"{STEP}.event"}
 
@@ -233,7 +233,9 @@ def _log(topics: Any, data: Any) -> RawLog:
         ("networks.ethereum.chain_id", "1"),
     ],
 )
-def test_what_is_wrong_with_a_network_is_not_told_of_the_flows_that_name_it(wrong: tuple[str, Any]) -> None:
+def test_what_is_wrong_with_a_network_is_not_reported_of_the_flows_that_name_it(
+    wrong: tuple[str, Any],
+) -> None:
     named = [
         (f"{OPENS}.on", "ethereum"),
         (f"{OPENS}.destination", "optimism"),

@@ -77,7 +77,7 @@ def _left_out(connection: sa.Connection, queued: Queued, taken: Taken) -> list[A
     inside = {*queued.payload.firing, *queued.payload.resolved}
     places = alert_groups.places(connection, [i for i in taken if i not in inside])
     here = (queued.key, queued.receiver)
-    ids = [i for i, was_told, group in places if was_told and (group.key, group.receiver) == here]
+    ids = [i for i, was_notified, group in places if was_notified and (group.key, group.receiver) == here]
     return [alert for alert in alerts.by_id(connection, sorted(ids)).values() if alert.state == "firing"]
 
 

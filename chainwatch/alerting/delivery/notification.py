@@ -117,8 +117,8 @@ def _notification(queued: Queued, known: Mapping[int, Alert], external_url: str,
     lines += [(i, "resolved") for i in payload.resolved]
     if payload.folded:
         lines.sort()  # as it happened: later episodes of a condition have higher ids
-    told = [
-        _told(known[i], status, external_url, is_over=status == "firing" and i in ended)
+    notified = [
+        _notified_alert(known[i], status, external_url, is_over=status == "firing" and i in ended)
         for i, status in lines
         if i in known
     ]
@@ -126,7 +126,7 @@ def _notification(queued: Queued, known: Mapping[int, Alert], external_url: str,
         receiver=queued.receiver,
         group_key=queued.key,
         group_labels=payload.labels,
-        alerts=tuple(told),
+        alerts=tuple(notified),
         idempotency_key=queued.idempotency_key,
         external_url=external_url,
         kind=payload.kind,
@@ -134,7 +134,7 @@ def _notification(queued: Queued, known: Mapping[int, Alert], external_url: str,
     )
 
 
-def _told(alert: Alert, status: State, external_url: str, is_over: bool) -> NotifiedAlert:
+def _notified_alert(alert: Alert, status: State, external_url: str, is_over: bool) -> NotifiedAlert:
     resolved = status == "resolved"
     return NotifiedAlert(
         status=status,

@@ -13,7 +13,7 @@ def remember(connection: sa.Connection, cooldown: Cooldown, now: float) -> None:
     """Note when what ``cooldown`` takes was told first within its time before ``now``."""
     queued = outbox.between(connection, now - cooldown.within)
     known = alerts.by_id(connection, sorted({i for one in queued for i in one.payload.firing}))
-    told_at: dict[tuple[str, str], float] = {}
+    notified_at: dict[tuple[str, str], float] = {}
     repeated: set[tuple[str, int]] = set()
     for one in queued:
         for alert_id in one.payload.firing:
@@ -21,5 +21,5 @@ def remember(connection: sa.Connection, cooldown: Cooldown, now: float) -> None:
             first = (one.receiver, alert_id) not in repeated
             if alert is not None and first and matchers.takes(cooldown.match, alert.labels):
                 repeated.add((one.receiver, alert_id))
-                told_at[one.receiver, cooldown.condition(alert.labels)] = one.created_at
-    holds.save_told(connection, told_at)
+                notified_at[one.receiver, cooldown.condition(alert.labels)] = one.created_at
+    holds.save_notified_at(connection, notified_at)

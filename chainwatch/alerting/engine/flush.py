@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alerting.engine.grouped import Seat, Seats, Teller, take_seat
+from chainwatch.alerting.engine.grouped import GroupManager, Seat, Seats, take_seat
 from chainwatch.alerting.policy import grouping, rate_limits
 from chainwatch.alerting.policy.grouping import Message
 from chainwatch.alerting.policy.muting import INHIBITED, Known, cooldown_of, held_back, in_quiet_hours
@@ -24,11 +24,13 @@ from chainwatch.store.alerting.holds import Held, Place, Stream, Window
 OVER_BEFORE = Held("over before its group was looked at", "its group waits for others, or for its next tick")
 
 
-def flush(teller: Teller, connection: sa.Connection, groups: Sequence[Group], now: float) -> None:
+def flush(
+    group_manager: GroupManager, connection: sa.Connection, groups: Sequence[Group], now: float
+) -> None:
     """Queue what ``groups``, which are due at ``now``, have to tell."""
-    page = _Flush(teller, connection, groups, now)
+    page = _Flush(group_manager, connection, groups, now)
     for group in groups:
-        page.tell(group)
+        page.flush(group)
     page.save()
 
 
@@ -36,9 +38,9 @@ class _Flush:
     """One page of groups on its way through the pipeline."""
 
     def __init__(
-        self, teller: Teller, connection: sa.Connection, groups: Sequence[Group], now: float
+        self, group_manager: GroupManager, connection: sa.Connection, groups: Sequence[Group], now: float
     ) -> None:
-        self._teller = teller
+        self._group_manager = group_manager
         self._connection = connection
         self._now = now
         self._ids = [group.id for group in groups]
@@ -47,7 +49,7 @@ class _Flush:
         self._held_before = holds.of_groups(connection, self._ids) if moves else {}
         self._verdicts: dict[Place, Held] = {}
         self._known: Known | None = None
-        if self._held_before or teller.may_hold(connection, now, moves):
+        if self._held_before or group_manager.may_hold(connection, now, moves):
             self._judge(groups)
         self._queue: list[tuple[str, str, outbox.Payload]] = []
         self._living: list[Group] = []
@@ -55,12 +57,12 @@ class _Flush:
         self._leaving: list[Place] = []
         self._moving: Seats = {}
         self._windows: dict[Stream, Window] | None = None
-        self._told: list[tuple[str, str]] = []
+        self._notified: list[tuple[str, str]] = []
         self._happened: list[Transition] = []
 
-    def tell(self, group: Group) -> None:
+    def flush(self, group: Group) -> None:
         """Put into the queue what ``group`` has to tell."""
-        route = self._teller.route_of(group)
+        route = self._group_manager.route_of(group)
         inside = [self._marked(group, member) for member in self._members.get(group.id, [])]
         collects = route.digest is not None or route.key == rate_limits.ROUTE
         unheard = [m for m in inside if grouping.ended_unheard(m, route.group_wait, collects=collects)]
@@ -68,19 +70,19 @@ class _Flush:
             left = {m.alert_id for m in unheard}
             inside = [m for m in inside if m.alert_id not in left]
         inside = self._within_limit(group, route, inside)
-        sends_ends = self._teller.tells_ends(route, group.receiver)
+        sends_ends = self._group_manager.sends_resolved(route, group.receiver)
         if route.digest is not None:
-            told = grouping.digest(inside, send_resolved=sends_ends, empty=route.digest_empty)
+            content = grouping.digest(inside, send_resolved=sends_ends, empty=route.digest_empty)
         else:
-            told = grouping.message(
+            content = grouping.message(
                 inside,
                 send_resolved=sends_ends,
                 repeat=grouping.is_repeat_due(group, route.repeat_interval, self._now),
             )
         if unheard:
-            told = self._with_unheard(group, inside, unheard, told, sends_ends=sends_ends)
-        self._enqueue(group, route, inside, told)
-        self._plan_next(group, route, inside, told=told is not None, emptied=group.id in self._members)
+            content = self._with_unheard(group, inside, unheard, content, sends_ends=sends_ends)
+        self._enqueue(group, route, inside, content)
+        self._plan_next(group, route, inside, notified=content is not None, emptied=group.id in self._members)
 
     def save(self) -> None:
         """Write what came of it."""
@@ -91,11 +93,11 @@ class _Flush:
         changed = {place: held for place, held in current.items() if before.get(place) != held}
         holds.save(connection, changed, now)
         alert_groups.leave(connection, self._leaving)
-        alert_groups.mark_told(connection, self._ids)
+        alert_groups.mark_notified(connection, self._ids)
         alert_groups.update(connection, self._living)
         alert_groups.delete(connection, self._over)
-        self._teller.join(connection, self._moving, now)
-        holds.note_told(connection, self._told, now)
+        self._group_manager.join(connection, self._moving, now)
+        holds.record_notified(connection, self._notified, now)
         if self._windows is not None:
             holds.save_windows(connection, self._windows, now - rate_limits.WINDOW)
         history.record(connection, self._happened)
@@ -105,14 +107,14 @@ class _Flush:
     def _judge(self, groups: Sequence[Group]) -> None:
         """Find what is held back. Ends of what was told are held in quiet hours only."""
         candidates = [
-            (group, member, self._teller.candidate(group, member))
+            (group, member, self._group_manager.candidate(group, member))
             for group in groups
             for member in self._members.get(group.id, [])
-            if member.told or not member.quiet
+            if member.notified or not member.quiet
         ]
-        self._known = self._teller.known(self._connection, [c for _, _, c in candidates], self._now)
+        self._known = self._group_manager.known(self._connection, [c for _, _, c in candidates], self._now)
         for group, member, candidate in candidates:
-            stage = in_quiet_hours if member.state == "resolved" and member.told else held_back
+            stage = in_quiet_hours if member.state == "resolved" and member.notified else held_back
             held = stage(candidate, self._known)
             if held is not None:
                 self._verdicts[group.id, member.alert_id] = held
@@ -131,7 +133,7 @@ class _Flush:
         group: Group,
         inside: Sequence[Member],
         unheard: Sequence[Member],
-        told: Message | None,
+        content: Message | None,
         *,
         sends_ends: bool,
     ) -> Message | None:
@@ -148,19 +150,19 @@ class _Flush:
             if held is None and member.unseen_for is None:
                 passed.append(member)
             elif held is None:
-                self._note(group, member, "not told", OVER_BEFORE)
-            elif not member.held and held.why == INHIBITED and told is not None and told.resolved:
+                self._note(group, member, "not notified", OVER_BEFORE)
+            elif not member.held and held.why == INHIBITED and content is not None and content.resolved:
                 explained.append(member.alert_id)
             else:
-                self._note(group, member, "not told", held)
-        if explained and told is not None:
-            told = msgspec.structs.replace(told, resolved=(*explained, *told.resolved))
+                self._note(group, member, "not notified", held)
+        if explained and content is not None:
+            content = msgspec.structs.replace(content, resolved=(*explained, *content.resolved))
         if sends_ends:
-            told = grouping.with_passed(told, inside, passed, lambda: self._said_ended(group))
+            content = grouping.with_passed(content, inside, passed, lambda: self._said_ended(group))
         for member in passed:
-            if told is None or member.alert_id not in told.resolved:
-                self._note(group, member, "not told", OVER_BEFORE)
-        return told
+            if content is None or member.alert_id not in content.resolved:
+                self._note(group, member, "not notified", OVER_BEFORE)
+        return content
 
     def _said_ended(self, group: Group) -> set[str]:
         """The fingerprints of the alerts that the group's last message said had ended."""
@@ -185,7 +187,7 @@ class _Flush:
         if not new:
             return inside
         severity = rate_limits.most_severe({m.alert_id: m.severity for m in new.values()})
-        limit = self._teller.limit(group.receiver, severity)
+        limit = self._group_manager.limit(group.receiver, severity)
         if limit is None:
             return inside
         first = next(m for m in new.values() if m.severity == severity)
@@ -196,7 +198,7 @@ class _Flush:
         if window is not None:
             self._windows[stream] = window
             return inside
-        fresh = {alert_id for alert_id, m in new.items() if not m.told}
+        fresh = {alert_id for alert_id, m in new.items() if not m.notified}
         self._move(group, stream, [m for m in inside if m.alert_id in fresh])
         return [m for m in inside if m.alert_id not in fresh]
 
@@ -214,23 +216,25 @@ class _Flush:
 
     # --- messages -----------------------------------------------------------------------------------------
 
-    def _enqueue(self, group: Group, route: Route, inside: Sequence[Member], told: Message | None) -> None:
-        if told is None:
+    def _enqueue(self, group: Group, route: Route, inside: Sequence[Member], content: Message | None) -> None:
+        if content is None:
             return
         kind: outbox.Kind = (
             "digest" if route.digest is not None else "limited" if route.key == rate_limits.ROUTE else ""
         )
-        payload = outbox.Payload(group.labels, told.firing, told.resolved, kind, folded=told.in_order)
+        payload = outbox.Payload(
+            group.labels, content.firing, content.resolved, kind, folded=content.in_order
+        )
         self._queue.append((group.receiver, group.key, payload))
         if self._known is not None and self._known.cooldowns:
-            fired = set(told.firing)
+            fired = set(content.firing)
             for member in inside:
                 cooldown = cooldown_of(self._known.cooldowns, member.labels)
-                if member.alert_id in fired and not member.told and cooldown is not None:
-                    self._told.append((group.receiver, cooldown.condition(member.labels)))
+                if member.alert_id in fired and not member.notified and cooldown is not None:
+                    self._notified.append((group.receiver, cooldown.condition(member.labels)))
 
     def _plan_next(
-        self, group: Group, route: Route, inside: Sequence[Member], *, told: bool, emptied: bool
+        self, group: Group, route: Route, inside: Sequence[Member], *, notified: bool, emptied: bool
     ) -> None:
         held = any(member.held for member in inside)
         firing = any(member.state == "firing" for member in inside)
@@ -244,7 +248,7 @@ class _Flush:
                 group,
                 group_interval=route.group_interval,
                 repeat_interval=route.repeat_interval,
-                told=told,
+                notified=notified,
                 firing=firing,
                 held=held,
                 emptied=emptied,

@@ -60,7 +60,7 @@ def take_seat(seats: Seats, one: Seat, alert_ids: Iterable[int]) -> None:
     seats.setdefault((one.key, one.receiver), (one, []))[1].extend(alert_ids)
 
 
-class Teller:
+class GroupManager:
     """Tells groups. ``send_resolved``: receiver → whether it hears of ends, unless the route says otherwise."""
 
     def __init__(
@@ -105,15 +105,15 @@ class Teller:
         left: dict[Place, str] = {}
         taken: list[Place] = []
         changed: dict[int, Group] = {}
-        for alert_id, told, group in places:
+        for alert_id, notified, group in places:
             heir = heirs.get((alert_id, group.receiver))
-            if self.route_of(group) is not GONE or (heir is None and told):
+            if self.route_of(group) is not GONE or (heir is None and notified):
                 continue
             left[group.id, alert_id] = group.receiver
             if heir is None:
                 continue
             heir = changed.get(heir.id, heir)
-            if told:
+            if notified:
                 taken.append((heir.id, alert_id))
                 changed[heir.id] = self._heir(heir, group, now)
             elif heir.flushed_at is None:
@@ -161,7 +161,7 @@ class Teller:
     def candidate(self, group: Group, member: Member) -> Candidate:
         """A member as the stages see it."""
         route = self.route_of(group)
-        return Candidate(member.alert_id, member.labels, route, group.receiver, member.told, member.again)
+        return Candidate(member.alert_id, member.labels, route, group.receiver, member.notified, member.again)
 
     def known(self, connection: sa.Connection, candidates: Sequence[Candidate], now: float) -> Known:
         """What the stages look at for ``candidates``."""
@@ -184,7 +184,7 @@ class Teller:
             silences=[(s, matchers.recall(s.match)) for s in silences.active(connection, now)],
             acknowledgements={a.alert_id: a for a in acknowledgements.every(connection)},
             cooldowns=cooldowns,
-            told_at=holds.told_at(connection, conditions) if conditions else {},
+            notified_at=holds.notified_at(connection, conditions) if conditions else {},
         )
 
     def cooldowns(self, connection: sa.Connection) -> list[Cooldown]:
@@ -218,7 +218,7 @@ class Teller:
         """How many notifications about new alerts a minute ``receiver`` takes, None for any number."""
         return self._policies.rate_limits.get(receiver, {}).get(severity)
 
-    def tells_ends(self, route: Route, receiver: str) -> bool:
+    def sends_resolved(self, route: Route, receiver: str) -> bool:
         """Whether ``receiver`` hears of ends by ``route``."""
         if route.send_resolved is not None:
             return route.send_resolved

@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.acknowledged_by import NOBODY
-from chainwatch.alerting.engine.grouped import Teller
+from chainwatch.alerting.engine.grouped import GroupManager
 from chainwatch.alerting.policy import escalation, oncall
 from chainwatch.alerting.policy.escalation import Policy, Progress, Target
 from chainwatch.alerting.policy.intervals import inside
@@ -46,9 +46,9 @@ class Place(msgspec.Struct, frozen=True):
 class Incidents:
     """Opens incidents, and takes the steps of their escalations. ``teller`` knows what is silenced."""
 
-    def __init__(self, people: People, teller: Teller) -> None:
+    def __init__(self, people: People, group_manager: GroupManager) -> None:
         self._people = people
-        self._teller = teller
+        self._group_manager = group_manager
 
     def opened(
         self, connection: sa.Connection, alerts: Sequence[tuple[int, Place]], now: float
@@ -111,7 +111,7 @@ class Incidents:
     ) -> Escalation:
         """Take the step that is due, or stop while everything is somebody's or silenced."""
         policy = _policy(running.policy)
-        standing, why = self._told_about(connection, incident, now)
+        standing, why = self._firing_of(connection, incident, now)
         if not standing:
             if running.stopped_at is None:
                 text = f"step {running.step + 1} and what follows are not taken: {why}"
@@ -134,18 +134,18 @@ class Incidents:
             running, round=following.round, step=following.step, due_at=following.due_at
         )
 
-    def _told_about(
+    def _firing_of(
         self, connection: sa.Connection, incident: Incident, now: float
     ) -> tuple[Sequence[Standing], str]:
         """What fires, is nobody's, and is not silenced, inhibited or in its route's quiet hours; why the rest is not it."""
         standing = stored.standing(connection, incident.id)
         taken = acknowledgements.of(connection, stored.alert_ids(connection, incident.id))
         whys = {f"acknowledged by {one.actor}": None for one in taken.values()}
-        route = self._teller.route(incident.route)
+        route = self._group_manager.route(incident.route)
         candidates = [Candidate(one.alert_id, one.labels, route, receiver="") for one in standing]
-        if not candidates or not self._teller.may_hold(connection, now):
+        if not candidates or not self._group_manager.may_hold(connection, now):
             return standing, _listed(whys) or "everything is over"
-        known = self._teller.known(connection, candidates, now)
+        known = self._group_manager.known(connection, candidates, now)
         left = []
         for one, candidate in zip(standing, candidates, strict=True):
             stages = (stage(candidate, known) for stage in (inhibited, silenced, in_quiet_hours))
@@ -190,7 +190,7 @@ class Incidents:
         note = f"Escalation {policy.name}, {about}"
         waited = progress.round or progress.step or step.wait
         note += f"{NOBODY}." if waited else "."
-        self._tell(connection, incident, found, [one.alert_id for one in standing], note, now)
+        self._send(connection, incident, found, [one.alert_id for one in standing], note, now)
         entries = [_entry(incident, now, "skipped", f"{about}: {why}") for why in missed]
         entries += [
             _entry(incident, now, "step", f"{about}: {target.who or target.receiver}", target.receiver)
@@ -198,7 +198,7 @@ class Incidents:
         ]
         stored.add_entries(connection, entries)
 
-    def _tell(
+    def _send(
         self,
         connection: sa.Connection,
         incident: Incident,
@@ -228,7 +228,7 @@ class Incidents:
                 next_id += 1
             else:
                 alert_groups.update(connection, [msgspec.structs.replace(group, sent_at=now)])
-            escalations.mark_told(connection, group.id, firing)
+            escalations.mark_notified(connection, group.id, firing)
             payload = outbox.Payload(incident.labels, tuple(firing), (), note=note)
             queue.append((target.receiver, incident.key, payload))
         outbox.enqueue(connection, queue, now)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from chainwatch.alerting.delivery import retry
 from chainwatch.alerting.engine import upkeep
 from chainwatch.alerting.engine.flush import flush
-from chainwatch.alerting.engine.grouped import Seats, Teller, seat, take_seat
+from chainwatch.alerting.engine.grouped import GroupManager, Seats, seat, take_seat
 from chainwatch.alerting.engine.hysteresis import Waiting
 from chainwatch.alerting.engine.incidents import LOOK_AGAIN_AFTER, Incidents, Place
 from chainwatch.alerting.engine.intake import Taken, recognized
@@ -57,21 +57,21 @@ class AlertManager:
         self,
         routes: Sequence[RouteSettings],
         send_resolved: Mapping[str, bool],
-        told_since: int,
+        notify_since: int,
         policies: Policies | None = None,
     ) -> None:
         self.routes = build_routes(routes)
         self.policies = policies or Policies()
-        self.teller = Teller(self.routes, send_resolved, self.policies)
-        self._incidents = Incidents(self.policies.people, self.teller)
+        self.group_manager = GroupManager(self.routes, send_resolved, self.policies)
+        self._incidents = Incidents(self.policies.people, self.group_manager)
         self._receivers = frozenset(send_resolved)
-        self._told_since = told_since
+        self._notify_since = notify_since
 
     @classmethod
-    def of(cls, settings: Settings, told_since: int) -> Self:
+    def of(cls, settings: Settings, notify_since: int) -> Self:
         """The one that is configured."""
-        tells_ends = {receiver.name: receiver.send_resolved for receiver in settings.receivers.values()}
-        return cls(settings.routes, tells_ends, told_since, Policies.of(settings))
+        sends_resolved = {receiver.name: receiver.send_resolved for receiver in settings.receivers.values()}
+        return cls(settings.routes, sends_resolved, notify_since, Policies.of(settings))
 
     def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
         """Let ``signals`` change alerts, and flush the groups that are due; when the next flush is due.
@@ -97,7 +97,7 @@ class AlertManager:
             times.append(self._incidents.advance(connection, now))
         while (next_flush := alert_groups.next_flush(connection)) is not None and next_flush <= now:
             groups = alert_groups.due(connection, now, FLUSH_PAGE)
-            flush(self.teller, connection, groups, now)
+            flush(self.group_manager, connection, groups, now)
         if moves:
             times.append(upkeep.next_time(connection, self.policies, now))
         return min((time for time in (*times, next_flush) if time is not None), default=None)
@@ -130,8 +130,8 @@ class AlertManager:
                     Signal(alert.labels, alert.starts_at, ends_at=int(now), reason="receiver removed")
                 )
         self._reroute_page(connection, page, now)
-        upkeep.judge_standing(connection, self.teller, self.policies, now)
-        self.teller.expect_digests(connection, now)
+        upkeep.judge_standing(connection, self.group_manager, self.policies, now)
+        self.group_manager.expect_digests(connection, now)
         if reloaded:
             timed = [route.key for route in every(self.routes) if route.digest is not None]
             alert_groups.look_at_again(connection, now, but=[rate_limits.ROUTE, *timed])
@@ -143,11 +143,11 @@ class AlertManager:
         clamping.attempts(connection, now + retry.LONGEST_OPEN[-1][1])
         clamping.timers(connection, now + self.policies.longest_patience)
         clamping.stopped_escalations(connection, now + LOOK_AGAIN_AFTER)
-        self.teller.clamp(connection, now)
+        self.group_manager.clamp(connection, now)
 
     def _audience(self, alert: Alert, taking: Sequence[Route]) -> Audience:
         """Who is to hear of ``alert``, which the routes ``taking`` take."""
-        if alert.state == "pending" or (alert.ends_at is not None and alert.ends_at <= self._told_since):
+        if alert.state == "pending" or (alert.ends_at is not None and alert.ends_at <= self._notify_since):
             return "quiet"
         if destinations(taking, alert.labels):
             return "routed"
@@ -163,7 +163,7 @@ class AlertManager:
         for audience, ids in moved.items():
             stored.set_audience(connection, audience, ids)
         self._join_groups(connection, page, taking, now, self._in_summaries(connection, page))
-        self.teller.hand_over(connection, [alert.id for alert in page], now)
+        self.group_manager.hand_over(connection, [alert.id for alert in page], now)
 
     def _in_summaries(self, connection: sa.Connection, page: Sequence[Alert]) -> dict[int, set[str]]:
         """Alert id → the receivers whose summary of what was over the rate limit holds it: they hear of it there."""
@@ -175,7 +175,7 @@ class AlertManager:
 
     def _tend(self, connection: sa.Connection, now: float) -> None:
         """What time alone changes: alerts that fire or end, acknowledgements, silences about to end."""
-        upkeep.keep_acknowledgements(connection, self.teller, self.policies, now)
+        upkeep.keep_acknowledgements(connection, self.group_manager, self.policies, now)
         while timers := history.due_timers(connection, now, FLUSH_PAGE):
             changed = upkeep.changed_by(connection, timers, now)
             taking = {alert.id: ways(self.routes, alert.labels) for alert in changed}
@@ -183,7 +183,9 @@ class AlertManager:
             stored.update(connection, changed)
             begun = [a for a in changed if a.state == "firing"]
             upkeep.carry_over(connection, begun, now)
-            upkeep.ended(connection, [a.id for a in changed if a.state == "resolved"], self.teller, now)
+            upkeep.ended(
+                connection, [a.id for a in changed if a.state == "resolved"], self.group_manager, now
+            )
             self._begun(connection, begun, taking, now)
         warnings = upkeep.silence_warnings(connection, now)
         self._take_in(connection, recognized(connection, warnings), now)
@@ -223,10 +225,10 @@ class AlertManager:
         )  # first: one episode ends before the next of its kind begins
         stored.insert(connection, list(new.values()))
         waiting.save(known)
-        upkeep.tell_again(connection, self.teller, [known[p].id for p in sorted(waiting.flapping)], now)
+        upkeep.renotify(connection, self.group_manager, [known[p].id for p in sorted(waiting.flapping)], now)
         begun = [a for a in new.values() if a.state != "pending"]
         upkeep.carry_over(connection, begun, now)
-        upkeep.ended(connection, ended, self.teller, now)
+        upkeep.ended(connection, ended, self.group_manager, now)
         self._begun(connection, begun, taking, now)
         self._risen(connection, self._incidents.returned(connection, sorted(waiting.returned), now), now)
 
@@ -285,7 +287,7 @@ class AlertManager:
                 for route, receiver in destinations(taking[alert.id], alert.labels):
                     if receiver not in hear_anyway.get(alert.id, ()):
                         take_seat(seats, seat(route, receiver, alert.labels, now), (alert.id,))
-        self.teller.join(connection, seats, now)
+        self.group_manager.join(connection, seats, now)
 
 
 def _place(alert: Alert, taking: Sequence[Route]) -> Place:

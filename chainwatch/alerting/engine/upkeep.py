@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alerting.engine.grouped import Teller
+from chainwatch.alerting.engine.grouped import GroupManager
 from chainwatch.alerting.policy.intervals import ends_after, inside
 from chainwatch.alerting.policy.lifecycle import fingerprint, normal_labels
 from chainwatch.alerting.policy.policies import Policies, Standing
@@ -58,7 +58,7 @@ def changed_by(connection: sa.Connection, timers: Sequence[Timer], now: float) -
 
 
 def end_now(
-    connection: sa.Connection, teller: Teller, alerts: Sequence[Alert], reason: str, now: float
+    connection: sa.Connection, group_manager: GroupManager, alerts: Sequence[Alert], reason: str, now: float
 ) -> None:
     """End alerts, firing or pending, because somebody says so: no policy keeps them, and nothing ends them again."""
     ends = [
@@ -76,15 +76,17 @@ def end_now(
     stored.update(connection, ends)
     history.stop_timers(connection, ids)
     expiries.delete(connection, [alert.fingerprint for alert in ends])
-    ended(connection, ids, teller, now)
+    ended(connection, ids, group_manager, now)
 
 
-def ended(connection: sa.Connection, alert_ids: Sequence[int], teller: Teller, now: float) -> None:
+def ended(
+    connection: sa.Connection, alert_ids: Sequence[int], group_manager: GroupManager, now: float
+) -> None:
     """Alerts have ended: let their groups tell it; they are nobody's any more."""
     if alert_ids:
         acknowledgements.remove(connection, alert_ids)
         incidents.end(connection, alert_ids, now)
-        teller.wake(connection, alert_ids, now)
+        group_manager.wake(connection, alert_ids, now)
 
 
 def carry_over(connection: sa.Connection, alerts: Sequence[Alert], now: float) -> None:
@@ -128,7 +130,9 @@ def acknowledge_standing(
     )
 
 
-def judge_standing(connection: sa.Connection, teller: Teller, policies: Policies, now: float) -> None:
+def judge_standing(
+    connection: sa.Connection, group_manager: GroupManager, policies: Policies, now: float
+) -> None:
     """Let what is somebody's by configuration be so as the configuration is now, and until it says."""
     taken = {one.alert_id: one for one in acknowledgements.every(connection)}
     last = history.acknowledged_last(connection, sorted(taken))
@@ -144,7 +148,7 @@ def judge_standing(connection: sa.Connection, teller: Teller, policies: Policies
             until = lasting.until(rule, taken[alert_id].at)
             changed.append(msgspec.structs.replace(taken[alert_id], actor=rule.by, until=until))
     acknowledgements.save(connection, changed)
-    give_back(connection, teller, lapsed, history.ITSELF, now)
+    give_back(connection, group_manager, lapsed, history.ITSELF, now)
 
 
 class _Lasting:
@@ -174,7 +178,9 @@ class _Lasting:
         return min((time for time in times if time is not None), default=None)
 
 
-def keep_acknowledgements(connection: sa.Connection, teller: Teller, policies: Policies, now: float) -> None:
+def keep_acknowledgements(
+    connection: sa.Connection, group_manager: GroupManager, policies: Policies, now: float
+) -> None:
     """Let acknowledgements lapse whose time has passed or whose alert got worse; remind of the old ones."""
     taken = acknowledgements.every(connection)
     if not taken:
@@ -188,13 +194,13 @@ def keep_acknowledgements(connection: sa.Connection, teller: Teller, policies: P
         for one in taken
         if one.alert_id not in lapsed and now >= one.reminded_at + policies.remind_after
     ]
-    give_back(connection, teller, lapsed, history.ITSELF, now)
+    give_back(connection, group_manager, lapsed, history.ITSELF, now)
     acknowledgements.set_reminded(connection, due, now)
-    tell_again(connection, teller, due, now)
+    renotify(connection, group_manager, due, now)
 
 
 def give_back(
-    connection: sa.Connection, teller: Teller, lapsed: dict[int, str], actor: str, now: float
+    connection: sa.Connection, group_manager: GroupManager, lapsed: dict[int, str], actor: str, now: float
 ) -> None:
     """These alerts (id → why) are nobody's any more: who was told of them is told again."""
     if not lapsed:
@@ -203,14 +209,16 @@ def give_back(
     history.record(
         connection, [Transition(i, now, "unacknowledged", why, actor) for i, why in lapsed.items()]
     )
-    tell_again(connection, teller, list(lapsed), now)
+    renotify(connection, group_manager, list(lapsed), now)
 
 
-def tell_again(connection: sa.Connection, teller: Teller, alert_ids: Sequence[int], now: float) -> None:
+def renotify(
+    connection: sa.Connection, group_manager: GroupManager, alert_ids: Sequence[int], now: float
+) -> None:
     """Have whoever was told of these alerts told once more, with the next message of the group."""
     if alert_ids:
-        alert_groups.tell_again(connection, alert_ids)
-        teller.wake(connection, alert_ids, now)
+        alert_groups.renotify(connection, alert_ids)
+        group_manager.wake(connection, alert_ids, now)
 
 
 def silence_warnings(connection: sa.Connection, now: float) -> list[Signal]:

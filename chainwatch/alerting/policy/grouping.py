@@ -59,9 +59,11 @@ def message(members: Sequence[Member], *, send_resolved: bool, repeat: bool) -> 
     ``repeat``: tell of firing alerts though nothing changed.
     """
     present = [member for member in members if not member.held]
-    ended = [m for m in present if m.state == "resolved" and (m.told or not m.quiet)] if send_resolved else []
+    ended = (
+        [m for m in present if m.state == "resolved" and (m.notified or not m.quiet)] if send_resolved else []
+    )
     fires = [m for m in present if is_to_fire(m) and (send_resolved or m.state == "firing")]
-    standing = [m.alert_id for m in present if m.told and m.state == "firing"]
+    standing = [m.alert_id for m in present if m.notified and m.state == "firing"]
     if not fires and not ended:
         return Message(tuple(standing)) if repeat and standing else None
     over = {member.fingerprint for member in ended}
@@ -73,7 +75,7 @@ def message(members: Sequence[Member], *, send_resolved: bool, repeat: bool) -> 
 
 
 def with_passed(
-    told: Message | None,
+    content: Message | None,
     members: Sequence[Member],
     passed: Sequence[Member],
     said_before: Callable[[], AbstractSet[str]],
@@ -84,13 +86,13 @@ def with_passed(
     last message said had ended; when nothing else has ended since, there is nothing to tell.
     """
     present = [member for member in members if not member.held]
-    standing = tuple(m.alert_id for m in present if m.told and m.state == "firing")
+    standing = tuple(m.alert_id for m in present if m.notified and m.state == "firing")
     known = {member.fingerprint for member in present}
     ends = {member.fingerprint: member.alert_id for member in passed if member.fingerprint not in known}
-    if not ends or (told is None and (not standing or ends.keys() <= said_before())):
-        return told
-    told = told or Message(standing)
-    return msgspec.structs.replace(told, resolved=(*told.resolved, *ends.values()))
+    if not ends or (content is None and (not standing or ends.keys() <= said_before())):
+        return content
+    content = content or Message(standing)
+    return msgspec.structs.replace(content, resolved=(*content.resolved, *ends.values()))
 
 
 def digest(members: Sequence[Member], *, send_resolved: bool, empty: bool) -> Message | None:
@@ -98,9 +100,9 @@ def digest(members: Sequence[Member], *, send_resolved: bool, empty: bool) -> Me
 
     What began and ended meanwhile is told as both. ``empty``: a message even where there is nothing to tell.
     """
-    known = [member for member in members if not member.held and (member.told or not member.quiet)]
+    known = [member for member in members if not member.held and (member.notified or not member.quiet)]
     ended = [member for member in known if member.state == "resolved"] if send_resolved else []
-    came_and_went = {member.alert_id for member in ended if not member.told}
+    came_and_went = {member.alert_id for member in ended if not member.notified}
     fires = [m for m in known if m.state == "firing" or m.alert_id in came_and_went]
     if not fires and not ended and not empty:
         return None
@@ -122,7 +124,7 @@ def after_flush(
     *,
     group_interval: float,
     repeat_interval: float,
-    told: bool,
+    notified: bool,
     firing: bool,
     now: float,
     held: bool = False,
@@ -135,11 +137,11 @@ def after_flush(
     next is told on its ticks.
     """
     flushed_at = group.flush_at if now - group.flush_at < SCHEDULING_SLACK else now
-    sent_at = flushed_at if told else group.sent_at
+    sent_at = flushed_at if notified else group.sent_at
     if firing and sent_at is not None:
         repeat_at = sent_at + max(repeat_interval, SHORTEST_REPEAT)
         flush_at = next_tick(flushed_at, group_interval, repeat_at)
-    elif (told or emptied) and not held:
+    elif (notified or emptied) and not held:
         flush_at = next_tick(flushed_at, group_interval, flushed_at + KEPT_EMPTY)
     elif held:
         flush_at = next_tick(flushed_at, group_interval, now)
@@ -154,7 +156,7 @@ def is_to_fire(member: Member) -> bool:
     """What was held is told when that is over if it still fires; of what ended meanwhile the end is enough."""
     if member.released or member.again:
         return member.state == "firing"
-    return not member.told and not member.quiet
+    return not member.notified and not member.quiet
 
 
 def ended_unheard(member: Member, wait: float, *, collects: bool = False) -> bool:
@@ -163,7 +165,7 @@ def ended_unheard(member: Member, wait: float, *, collects: bool = False) -> boo
     ``wait``: seconds that what nobody saw while it fired must have lasted to be told nevertheless. ``collects``: the group
     tells everything that happened.
     """
-    if member.state != "resolved" or member.told:
+    if member.state != "resolved" or member.notified:
         return False
     if member.held or member.released:
         return True

@@ -34,7 +34,7 @@ class Candidate(msgspec.Struct, frozen=True):
     labels: Labels
     route: Route
     receiver: str
-    told: bool = False
+    notified: bool = False
     again: bool = False
 
 
@@ -86,7 +86,7 @@ class Known(msgspec.Struct, frozen=True):
     silences: Sequence[tuple[Silence, Matchers]] = ()
     acknowledgements: Mapping[int, Acknowledgement] = {}
     cooldowns: Sequence[Cooldown] = ()
-    told_at: Mapping[tuple[str, str], float] = {}
+    notified_at: Mapping[tuple[str, str], float] = {}
 
 
 Stage = Callable[[Candidate, Known], Held | None]
@@ -142,12 +142,14 @@ def acknowledged(one: Candidate, known: Known) -> Held | None:
 def cooling_down(one: Candidate, known: Known) -> Held | None:
     """The receiver was told of the same condition a short while ago."""
     cooldown = cooldown_of(known.cooldowns, one.labels)
-    if cooldown is None or one.told:
+    if cooldown is None or one.notified:
         return None
-    told_at = known.told_at.get((one.receiver, cooldown.condition(one.labels)))
-    if told_at is None or known.now >= told_at + cooldown.within:
+    notified_at = known.notified_at.get((one.receiver, cooldown.condition(one.labels)))
+    if notified_at is None or known.now >= notified_at + cooldown.within:
         return None
-    return Held("cooldown", f"told {int(known.now - told_at)} s ago, again after {cooldown.within:g} s")
+    return Held(
+        "cooldown", f"notified {int(known.now - notified_at)} s ago, again after {cooldown.within:g} s"
+    )
 
 
 STAGES: tuple[Stage, ...] = (inhibited, silenced, in_quiet_hours, acknowledged, cooling_down)

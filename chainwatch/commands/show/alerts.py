@@ -57,9 +57,9 @@ def explanation(view: Mapping[str, Any], as_json: bool) -> None:
     labels = view["alert"]["labels"]
     click.echo(clean(f"{labels['severity']} {labels['alertname']}, {view['alert']['state']}"))
     details(
-        ("receiver", "told", "why", "route", "group"),
+        ("receiver", "notified", "why", "route", "group"),
         (
-            (r["receiver"], r["told"], r["why"], r["route"] or "", r.get("group") or "")
+            (r["receiver"], r["notified"], r["why"], r["route"] or "", r.get("group") or "")
             for r in view["receivers"]
         ),
     )

@@ -15,7 +15,7 @@ from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import alert_groups, alert_members, alerts
 from chainwatch.store.alerting.alerts import State, in_chunks, seconds
 
-TELL_AGAIN = 2
+RENOTIFY = 2
 """In place of 1 in ``told``: it was told, and is to be told once more."""
 
 
@@ -42,7 +42,7 @@ class Member(msgspec.Struct, frozen=True):
     alert_id: int
     fingerprint: str
     state: State
-    told: bool
+    notified: bool
     quiet: bool = False
     held: bool = False
     released: bool = False
@@ -74,11 +74,11 @@ def of_alerts(connection: sa.Connection, alert_ids: Sequence[int]) -> list[Group
 def places(connection: sa.Connection, alert_ids: Sequence[int]) -> list[tuple[int, bool, Group]]:
     """Where these alerts are, as (alert id, whether the group's receiver was told that it fires, group)."""
     rows = list(
-        bulk.select_in(connection, alert_members, ("alert_id", "told", "group_id"), "alert_id", alert_ids)
+        bulk.select_in(connection, alert_members, ("alert_id", "notified", "group_id"), "alert_id", alert_ids)
     )
     ids = sorted({group_id for _, _, group_id in rows})
     groups = {row[0]: _group(row) for row in bulk.select_in(connection, alert_groups, _COLUMNS, "id", ids)}
-    return [(alert_id, told > 0, groups[group_id]) for alert_id, told, group_id in rows]
+    return [(alert_id, notified > 0, groups[group_id]) for alert_id, notified, group_id in rows]
 
 
 def next_id(connection: sa.Connection) -> int:
@@ -94,7 +94,7 @@ def insert(connection: sa.Connection, new: Sequence[Group]) -> None:
 def join(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) -> None:
     """Make alerts members of groups, as (group id, alert id), untold; who is in already stays as it is."""
     rows = [(group_id, alert_id, 0) for group_id, alert_id in pairs]
-    bulk.insert(connection, alert_members, ("group_id", "alert_id", "told"), rows)
+    bulk.insert(connection, alert_members, ("group_id", "alert_id", "notified"), rows)
 
 
 def update(connection: sa.Connection, changed: Sequence[Group]) -> None:
@@ -126,14 +126,14 @@ def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, li
     """The members of groups, oldest alert first."""
     found: dict[int, list[Member]] = {}
     rows = bulk.select_in(connection, _JOINED, _MEMBER, "group_id", group_ids, " ORDER BY alerts.id")
-    for group_id, alert_id, fingerprint, state, told, audience, severity, labels, *times in rows:
+    for group_id, alert_id, fingerprint, state, notified, audience, severity, labels, *times in rows:
         member = Member(
             alert_id,
             fingerprint,
             state,
-            told > 0,
+            notified > 0,
             audience == "quiet",
-            again=told == TELL_AGAIN,
+            again=notified == RENOTIFY,
             severity=severity,
             labels_text=labels,
             unseen_for=_unseen_for(*times),
@@ -142,28 +142,28 @@ def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, li
     return found
 
 
-def mark_told(connection: sa.Connection, group_ids: Sequence[int]) -> None:
+def mark_notified(connection: sa.Connection, group_ids: Sequence[int]) -> None:
     """Everything in these groups but what is held has been told: resolved members leave, the others count as told."""
     bulk.change_in(connection, _FORGET_ENDED, group_ids)
-    bulk.change_in(connection, _MARK_TOLD, group_ids)
+    bulk.change_in(connection, _MARK_NOTIFIED, group_ids)
 
 
 def inherit(connection: sa.Connection, members: Sequence[tuple[int, int]]) -> None:
     """These alerts, as (group id, alert id), count as told."""
     bulk.change(
         connection,
-        "UPDATE alert_members SET told = 1 WHERE group_id = ? AND alert_id = ? AND told = 0",
+        "UPDATE alert_members SET notified = 1 WHERE group_id = ? AND alert_id = ? AND notified = 0",
         members,
     )
 
 
-def tell_again(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
+def renotify(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
     """Have whoever was told of these alerts told once more."""
     for some in in_chunks(alert_ids):
         connection.execute(
             sa.update(alert_members)
-            .where(alert_members.c.alert_id.in_(some), alert_members.c.told == 1)
-            .values(told=TELL_AGAIN)
+            .where(alert_members.c.alert_id.in_(some), alert_members.c.notified == 1)
+            .values(notified=RENOTIFY)
         )
 
 
@@ -172,16 +172,16 @@ def leave(connection: sa.Connection, places: Sequence[tuple[int, int]]) -> None:
     bulk.delete(connection, alert_members, ("group_id", "alert_id"), places)
 
 
-def hasten_untold(connection: sa.Connection, now: float) -> None:
+def advance_unnotified(connection: sa.Connection, now: float) -> None:
     """Have the groups that have something to tell looked at by ``now``, whatever their intervals."""
-    untold = (
+    unnotified = (
         sa.select(alert_members.c.group_id)
         .join(alerts, alerts.c.id == alert_members.c.alert_id)
-        .where((alert_members.c.told == 0) | (alerts.c.state == sa.literal_column("'resolved'")))
+        .where((alert_members.c.notified == 0) | (alerts.c.state == sa.literal_column("'resolved'")))
     )
     connection.execute(
         sa.update(alert_groups)
-        .where(alert_groups.c.flush_at > now, alert_groups.c.id.in_(untold))
+        .where(alert_groups.c.flush_at > now, alert_groups.c.id.in_(unnotified))
         .values(flush_at=now)
     )
 
@@ -205,10 +205,10 @@ _NOT_HELD = (
 )
 _HAS_ENDED = "EXISTS (SELECT 1 FROM alerts WHERE alerts.id = alert_members.alert_id AND state = 'resolved')"
 _FORGET_ENDED = f"DELETE FROM alert_members WHERE {_NOT_HELD} AND {_HAS_ENDED}"  # noqa: S608
-_MARK_TOLD = f"UPDATE alert_members SET told = 1 WHERE {_NOT_HELD} AND told <> 1"  # noqa: S608
+_MARK_NOTIFIED = f"UPDATE alert_members SET notified = 1 WHERE {_NOT_HELD} AND notified <> 1"  # noqa: S608
 _JOINED = "alert_members JOIN alerts ON alerts.id = alert_members.alert_id"
 _MEMBER = (
-    *("group_id", "alerts.id", "fingerprint", "state", "told", "audience", "severity", "labels"),
+    *("group_id", "alerts.id", "fingerprint", "state", "notified", "audience", "severity", "labels"),
     *("starts_at", "ends_at", "raised_at"),
 )
 

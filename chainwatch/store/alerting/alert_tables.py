@@ -74,9 +74,11 @@ alert_members = Table(
     metadata,
     Column("group_id", BigId, primary_key=True, autoincrement=False),
     Column("alert_id", BigId, primary_key=True, autoincrement=False),
-    Column("told", SmallInteger, nullable=False, comment="1 once a notification that it fires was queued"),
+    Column(
+        "notified", SmallInteger, nullable=False, comment="1 once a notification that it fires was queued"
+    ),
     sqlite_with_rowid=False,
-    comment="Who is still to be told what: the row goes when the end of the alert was told.",
+    comment="Alerts in groups: the row goes once the end of the alert was notified.",
 )
 Index("alert_members_alert", alert_members.c.alert_id)
 
@@ -220,17 +222,17 @@ cooldowns = Table(
     comment="Cooldowns set while running; they come before the configured ones.",
 )
 
-tellings = Table(
-    "tellings",
+last_notified = Table(
+    "last_notified",
     metadata,
     Column("receiver", Text, primary_key=True),
     Column(
         "condition", Text, primary_key=True, comment="fingerprint of the labels that a cooldown counts by"
     ),
     Column("at", Double, nullable=False),
-    comment="When a receiver was last told of a condition that has a cooldown.",
+    comment="When a receiver was last notified of a condition that has a cooldown.",
 )
-Index("tellings_at", tellings.c.at)
+Index("last_notified_at", last_notified.c.at)
 
 rate_windows = Table(
     "rate_windows",

@@ -14,9 +14,9 @@ from chainwatch.store.alerting.alert_tables import (
     alert_expiries,
     alert_groups,
     alert_timers,
+    last_notified,
     notifications,
     rate_windows,
-    tellings,
 )
 from chainwatch.store.alerting.escalation_tables import escalations
 from chainwatch.store.tables import networks
@@ -31,7 +31,7 @@ def past(connection: sa.Connection, now: float) -> None:
         notifications.c.created_at,
         notifications.c.queued_at,
         acknowledgements.c.reminded_at,
-        tellings.c.at,
+        last_notified.c.at,
         rate_windows.c.started_at,
         alert_groups.c.sent_at,
     ):

@@ -74,10 +74,10 @@ def of_incident(connection: sa.Connection, incident_id: int) -> Escalation | Non
     return None if row is None else Escalation(*row)
 
 
-def mark_told(connection: sa.Connection, group_id: int, alert_ids: Sequence[int]) -> None:
+def mark_notified(connection: sa.Connection, group_id: int, alert_ids: Sequence[int]) -> None:
     """A step has told a group's receiver that these alerts fire: it is owed their ends."""
     rows = [(group_id, alert_id, 1) for alert_id in alert_ids]
-    bulk.upsert(connection, alert_members, ("group_id", "alert_id", "told"), rows)
+    bulk.upsert(connection, alert_members, ("group_id", "alert_id", "notified"), rows)
 
 
 # --- overrides --------------------------------------------------------------------------------------------

@@ -59,10 +59,10 @@ def of(connection: sa.Connection, alert: Alert) -> list[Transition]:
         .order_by(alert_transitions.c.id)
     )
     happened = [Transition(*row) for row in rows]
-    told = {one.kind for one in happened}
-    if not told & {"pending", "firing"}:
+    notified = {one.kind for one in happened}
+    if not notified & {"pending", "firing"}:
         happened.insert(0, Transition(alert.id, alert.raised_at, "firing", "the condition holds"))
-    if alert.state == "resolved" and "resolved" not in told:
+    if alert.state == "resolved" and "resolved" not in notified:
         happened.append(Transition(alert.id, alert.resolved_at or 0.0, "resolved", alert.reason))
     return sorted(happened, key=lambda one: one.at)
 

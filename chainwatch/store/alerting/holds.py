@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.store import bulk
-from chainwatch.store.alerting.alert_tables import alert_holds, cooldowns, rate_windows, tellings
+from chainwatch.store.alerting.alert_tables import alert_holds, cooldowns, last_notified, rate_windows
 from chainwatch.store.alerting.alerts import in_chunks
 
 
@@ -97,33 +97,37 @@ def remove_cooldowns(connection: sa.Connection, ids: Sequence[int]) -> int:
     return connection.execute(sa.delete(cooldowns).where(cooldowns.c.id.in_(ids))).rowcount
 
 
-def told_at(connection: sa.Connection, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], float]:
+def notified_at(connection: sa.Connection, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], float]:
     """When each (receiver, condition) was last told, where it was."""
     wanted = set(pairs)
     found: dict[tuple[str, str], float] = {}
     for some in in_chunks(sorted({condition for _, condition in wanted})):
-        for row in connection.execute(sa.select(tellings).where(tellings.c.condition.in_(some))):
+        for row in connection.execute(sa.select(last_notified).where(last_notified.c.condition.in_(some))):
             if (row.receiver, row.condition) in wanted:
                 found[row.receiver, row.condition] = row.at
     return found
 
 
-def note_told(connection: sa.Connection, pairs: Iterable[tuple[str, str]], now: float) -> None:
+def record_notified(connection: sa.Connection, pairs: Iterable[tuple[str, str]], now: float) -> None:
     """Note that each (receiver, condition) is told now."""
-    save_told(connection, dict.fromkeys(pairs, now))
+    save_notified_at(connection, dict.fromkeys(pairs, now))
 
 
-def save_told(connection: sa.Connection, told: Mapping[tuple[str, str], float]) -> None:
+def save_notified_at(connection: sa.Connection, notified: Mapping[tuple[str, str], float]) -> None:
     """Note when each (receiver, condition) was told."""
-    rows = [(*pair, told[pair]) for pair in sorted(told)]
-    bulk.upsert(connection, tellings, ("receiver", "condition", "at"), rows)
+    rows = [(*pair, notified[pair]) for pair in sorted(notified)]
+    bulk.upsert(connection, last_notified, ("receiver", "condition", "at"), rows)
 
 
-def prune_told(connection: sa.Connection, before: float, limit: int) -> int:
+def prune_notified_at(connection: sa.Connection, before: float, limit: int) -> int:
     """Forget up to ``limit`` tellings before ``before``; how many went."""
-    doomed = sa.select(tellings.c.receiver, tellings.c.condition).where(tellings.c.at < before).limit(limit)
+    doomed = (
+        sa.select(last_notified.c.receiver, last_notified.c.condition)
+        .where(last_notified.c.at < before)
+        .limit(limit)
+    )
     rows = [tuple(row) for row in connection.execute(doomed)]
-    bulk.delete(connection, tellings, ("receiver", "condition"), rows)
+    bulk.delete(connection, last_notified, ("receiver", "condition"), rows)
     return len(rows)
 
 

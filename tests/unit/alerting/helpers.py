@@ -45,7 +45,7 @@ def route(*receivers: str, **settings: Any) -> RouteSettings:
     )
 
 
-def told(connection: sa.Connection, receiver: str = "ops") -> list[list[tuple[str, str]]]:
+def queued_for(connection: sa.Connection, receiver: str = "ops") -> list[list[tuple[str, str]]]:
     """The (status, transfer) of each notification of a receiver, in the order in which they were queued."""
     queued = outbox.list_notifications(connection, receiver=receiver, limit=10_000)
     return [[(a.status, a.labels["transfer"]) for a in load(connection, q).alerts] for q in reversed(queued)]

@@ -12,7 +12,7 @@ from chainwatch.store.alerting import acknowledgements as stored_acknowledgement
 from chainwatch.store.alerting import alert_groups, clamping, escalations, outbox
 from chainwatch.store.alerting.acknowledgements import Acknowledgement
 from chainwatch.store.alerting.escalations import Escalation
-from tests.unit.alerting.helpers import T0, ends, fires, route, told
+from tests.unit.alerting.helpers import T0, ends, fires, queued_for, route
 
 NOW = float(T0)
 WRONG = NOW + 3600
@@ -22,15 +22,17 @@ def _manager(*routes: RouteSettings, policies: Policies | None = None) -> AlertM
     return AlertManager(routes or (route(),), {"ops": True}, 0, policies)
 
 
-def test_a_group_that_was_to_be_told_in_an_hour_is_told_in_its_time(connection: sa.Connection) -> None:
+def test_a_group_that_was_to_be_reported_in_an_hour_is_reported_in_its_time(
+    connection: sa.Connection,
+) -> None:
     manager = _manager(route(group_wait="5s"))
     manager.apply(connection, [fires()], WRONG)
     assert manager.reroute(connection, NOW) == NOW + 5
     manager.flush(connection, NOW + 5)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
 
 
-def test_a_group_that_was_told_later_than_now_tells_changes_after_its_interval(
+def test_a_group_that_was_reported_later_than_now_reports_changes_after_its_interval(
     connection: sa.Connection,
 ) -> None:
     manager = _manager(route(group_interval="15s"))
@@ -38,7 +40,7 @@ def test_a_group_that_was_told_later_than_now_tells_changes_after_its_interval(
     manager.reroute(connection, NOW)
     manager.apply(connection, [ends(until=T0)], NOW + 1)
     manager.flush(connection, NOW + 16)
-    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
 
 
 def test_a_rate_limit_that_began_later_than_now_ends_in_a_minute(connection: sa.Connection) -> None:
@@ -48,7 +50,7 @@ def test_a_rate_limit_that_began_later_than_now_ends_in_a_minute(connection: sa.
     manager.reroute(connection, NOW)
     manager.flush(connection, NOW + 60)
     manager.apply(connection, [fires("c")], NOW + 61)
-    assert [{t for _, t in message} for message in told(connection)] == [{"a"}, {"b"}, {"c"}]
+    assert [{t for _, t in message} for message in queued_for(connection)] == [{"a"}, {"b"}, {"c"}]
 
 
 def test_an_attempt_in_an_hour_is_made_within_a_minute(connection: sa.Connection) -> None:
@@ -68,7 +70,7 @@ def test_a_condition_fires_within_its_patience(connection: sa.Connection) -> Non
     manager.apply(connection, [fires()], WRONG)
     manager.reroute(connection, NOW)
     manager.flush(connection, NOW + 40)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
 
 
 def test_an_escalation_goes_on_with_the_steps_that_it_had_before_it(connection: sa.Connection) -> None:

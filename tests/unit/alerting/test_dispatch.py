@@ -73,10 +73,10 @@ async def test_what_is_due_is_flushed_on_time_and_what_is_not_is_looked_at_now_a
             await until_flushed(seldom, 2)
 
 
-async def test_what_another_process_writes_is_told_within_a_second(file: str) -> None:
-    told: asyncio.Queue[Notification] = asyncio.Queue()
+async def test_what_another_process_writes_is_reported_within_a_second(file: str) -> None:
+    notified: asyncio.Queue[Notification] = asyncio.Queue()
     manager = AlertManager([route("ops")], {"ops": True}, 0)
-    receiver = Receiver("ops", CallProvider(told.put), give_up_after=60.0)
+    receiver = Receiver("ops", CallProvider(notified.put), give_up_after=60.0)
     with (
         closing(Database.open(file, durable=False)) as database,
         closing(Database.open(file, durable=False)) as other,
@@ -85,7 +85,7 @@ async def test_what_another_process_writes_is_told_within_a_second(file: str) ->
             await asyncio.sleep(0.1)
             with other.transaction() as connection:
                 manager.apply(connection, [fires("0x01")], NOW)
-            notification = await asyncio.wait_for(told.get(), 1.0)
+            notification = await asyncio.wait_for(notified.get(), 1.0)
     assert [alert.labels["transfer"] for alert in notification.alerts] == ["0x01"]
 
 

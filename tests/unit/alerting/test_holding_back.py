@@ -27,7 +27,7 @@ from chainwatch.store.alerting.acknowledgements import Acknowledgement
 from chainwatch.store.alerting.alert_tables import rate_windows
 from chainwatch.store.alerting.history import Transition
 from chainwatch.store.alerting.silences import Silence
-from tests.unit.alerting.helpers import T0, ends, fires, route, told
+from tests.unit.alerting.helpers import T0, ends, fires, queued_for, route
 
 NOW = float(T0)
 TICK = 15.0
@@ -58,69 +58,71 @@ def kinds(connection: sa.Connection) -> list[str]:
 # --- silences -------------------------------------------------------------------------------------------
 
 
-def test_what_is_silenced_is_told_on_the_first_tick_after_it_if_it_still_fires(
+def test_what_is_silenced_is_reported_on_the_first_tick_after_it_if_it_still_fires(
     connection: sa.Connection,
 ) -> None:
     m = manager()
     silence(connection, 0, 20)
     assert m.apply(connection, [fires()], NOW) == NOW + TICK
     m.flush(connection, NOW + TICK)
-    assert told(connection) == []
+    assert queued_for(connection) == []
     m.flush(connection, NOW + 2 * TICK)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
     assert kinds(connection) == ["firing", "held", "released"]
 
 
-def test_what_ended_while_it_was_silenced_is_told_to_nobody(connection: sa.Connection) -> None:
+def test_what_ended_while_it_was_silenced_is_reported_to_nobody(connection: sa.Connection) -> None:
     m = manager()
     silence(connection, 0, 100)
     m.apply(connection, [fires()], NOW)
     m.apply(connection, [ends()], NOW + 1)
     m.flush(connection, NOW + TICK)
     m.flush(connection, NOW + 1000)
-    assert told(connection) == []
-    assert "not told" in kinds(connection)
+    assert queued_for(connection) == []
+    assert "not notified" in kinds(connection)
 
 
-@pytest.mark.parametrize("was_told", [True, False])
-def test_what_ended_while_silenced_and_the_process_was_down_is_told_to_whom_it_was_told_before(
-    connection: sa.Connection, was_told: bool
+@pytest.mark.parametrize("was_notified", [True, False])
+def test_what_ended_while_silenced_and_the_process_was_down_is_reported_to_whom_it_was_reported_before(
+    connection: sa.Connection, was_notified: bool
 ) -> None:
     m = manager(route(repeat_interval="1s"))
-    silence(connection, 5 if was_told else 0, 100)
+    silence(connection, 5 if was_notified else 0, 100)
     m.apply(connection, [fires()], NOW)
     m.flush(connection, NOW + TICK)
-    assert told(connection) == ([[("firing", "0x01")]] if was_told else [])
+    assert queued_for(connection) == ([[("firing", "0x01")]] if was_notified else [])
     later = NOW + 1000  # the silence has ended, and so has the alert
     again = manager(route(repeat_interval="1s"))
     again.apply(connection, [ends(until=T0 + 50)], later)
     again.flush(connection, later + TICK)
-    assert told(connection) == ([[("firing", "0x01")], [("resolved", "0x01")]] if was_told else [])
+    assert queued_for(connection) == ([[("firing", "0x01")], [("resolved", "0x01")]] if was_notified else [])
 
 
-@pytest.mark.parametrize("was_told", [True, False])
-def test_what_ended_after_its_silence_before_a_tick_is_told_to_whom_it_was_told_before(
-    connection: sa.Connection, was_told: bool
+@pytest.mark.parametrize("was_notified", [True, False])
+def test_what_ended_after_its_silence_before_a_tick_is_reported_to_whom_it_was_reported_before(
+    connection: sa.Connection, was_notified: bool
 ) -> None:
     m = manager()
-    silence(connection, 5 if was_told else 0, 20)
+    silence(connection, 5 if was_notified else 0, 20)
     m.apply(connection, [fires()], NOW)
     m.flush(connection, NOW + TICK)
     m.apply(connection, [ends()], NOW + 25)
     m.flush(connection, NOW + 2 * TICK)
-    assert told(connection) == ([[("firing", "0x01")], [("resolved", "0x01")]] if was_told else [])
-    assert ("not told" in kinds(connection)) is not was_told
+    assert queued_for(connection) == ([[("firing", "0x01")], [("resolved", "0x01")]] if was_notified else [])
+    assert ("not notified" in kinds(connection)) is not was_notified
     m.flush(connection, NOW + 4 * TICK)
     assert alert_groups.next_flush(connection) is None
 
 
-def test_the_end_of_what_was_told_is_told_though_it_is_silenced_meanwhile(connection: sa.Connection) -> None:
+def test_the_end_of_what_was_reported_is_reported_though_it_is_silenced_meanwhile(
+    connection: sa.Connection,
+) -> None:
     m = manager()
     m.apply(connection, [fires()], NOW)
     silence(connection, 1, 1000)
     m.apply(connection, [ends()], NOW + 5)
     m.flush(connection, NOW + TICK)
-    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
 
 
 def test_a_silenced_alert_is_left_out_of_repeats_and_back_when_the_silence_is_over(
@@ -132,7 +134,7 @@ def test_a_silenced_alert_is_left_out_of_repeats_and_back_when_the_silence_is_ov
     for second in (1, 2, 3):
         m.flush(connection, NOW + second)
     both, only_b = [("firing", "a"), ("firing", "b")], [("firing", "b")]
-    assert told(connection) == [both, only_b, only_b, both]
+    assert queued_for(connection) == [both, only_b, only_b, both]
 
 
 def test_a_recurring_silence_hides_within_its_interval_only(connection: sa.Connection) -> None:
@@ -141,9 +143,9 @@ def test_a_recurring_silence_hides_within_its_interval_only(connection: sa.Conne
     match = {"alertname": ["TransferOverdue"]}
     silences.add(connection, Silence(match, at, at + 10 * 86_400, "ann", "", at, ("night",)))
     m.apply(connection, [fires("a", destination="x")], at + 1800)
-    assert told(connection) == []
+    assert queued_for(connection) == []
     m.flush(connection, at + 3600 + TICK)
-    assert told(connection) == [[("firing", "a")]]
+    assert queued_for(connection) == [[("firing", "a")]]
 
 
 def test_a_warning_is_raised_before_a_silence_ends_that_hides_something(connection: sa.Connection) -> None:
@@ -201,18 +203,18 @@ def blind(network: str, until: int | None = None) -> Signal:
 def test_a_blind_network_inhibits_what_is_overdue_towards_it_alone(connection: sa.Connection) -> None:
     m = manager(**BLIND)
     m.apply(connection, [blind("x"), fires("a", destination="x"), fires("b", destination="y")], NOW)
-    assert sorted(told(connection)) == [[("firing", "b")], [("firing", "x")]]
+    assert sorted(queued_for(connection)) == [[("firing", "b")], [("firing", "x")]]
     m.apply(connection, [blind("x", T0 + 5)], NOW + 5)
     m.flush(connection, NOW + TICK)
-    assert [("firing", "a"), ("firing", "b")] in told(connection)
+    assert [("firing", "a"), ("firing", "b")] in queued_for(connection)
 
 
-def test_of_what_ended_with_its_inhibitor_the_end_is_told(connection: sa.Connection) -> None:
+def test_of_what_ended_with_its_inhibitor_the_end_is_reported(connection: sa.Connection) -> None:
     m = manager(route(group_by=[]), **BLIND)
     m.apply(connection, [fires("a", destination="x"), blind("x")], NOW)
     m.apply(connection, [blind("x", T0 + 5), ends("a", destination="x")], NOW + 5)
     m.flush(connection, NOW + TICK)
-    assert told(connection) == [[("firing", "x")], [("resolved", "a"), ("resolved", "x")]]
+    assert queued_for(connection) == [[("firing", "x")], [("resolved", "a"), ("resolved", "x")]]
 
 
 def test_the_end_of_what_was_inhibited_alone_is_no_news(connection: sa.Connection) -> None:
@@ -220,7 +222,7 @@ def test_the_end_of_what_was_inhibited_alone_is_no_news(connection: sa.Connectio
     m.apply(connection, [fires("a", destination="x"), blind("x")], NOW)
     m.apply(connection, [blind("x", T0 + 5), ends("a", destination="x")], NOW + 5)
     m.flush(connection, NOW + TICK)
-    assert told(connection) == [[("firing", "x")], [("resolved", "x")]]
+    assert queued_for(connection) == [[("firing", "x")], [("resolved", "x")]]
 
 
 # --- quiet hours ----------------------------------------------------------------------------------------
@@ -232,22 +234,22 @@ def test_in_quiet_hours_nothing_is_sent_but_p0_and_the_rest_comes_after(connecti
         route(group_by=["severity"], mute_times=["night"]), intervals={"night": {"times": ["22:00-07:00"]}}
     )
     m.apply(connection, [fires("a"), fires("b", severity="P0")], midnight)
-    assert told(connection) == [[("firing", "b")]]
+    assert queued_for(connection) == [[("firing", "b")]]
     m.apply(connection, [ends("b", severity="P0")], midnight + 60)
     m.flush(connection, midnight + 3600)
     m.flush(connection, midnight + 7 * 3600 + TICK)
-    assert sorted(told(connection)[1:]) == [[("firing", "a")], [("resolved", "b")]]
+    assert sorted(queued_for(connection)[1:]) == [[("firing", "a")], [("resolved", "b")]]
 
 
-def test_the_end_of_what_was_told_waits_for_the_end_of_the_quiet_hours(connection: sa.Connection) -> None:
+def test_the_end_of_what_was_reported_waits_for_the_end_of_the_quiet_hours(connection: sa.Connection) -> None:
     midnight = T0 - T0 % 86_400
     m = manager(route(mute_times=["night"]), intervals={"night": {"times": ["22:00-07:00"]}})
     m.apply(connection, [fires()], midnight - 3 * 3600)
     m.apply(connection, [ends()], midnight)
     m.flush(connection, midnight + 3600)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
     m.flush(connection, midnight + 7 * 3600 + TICK)
-    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
 
 
 # --- acknowledgements -----------------------------------------------------------------------------------
@@ -266,9 +268,9 @@ def test_an_acknowledged_alert_is_not_repeated_until_the_acknowledgement_lapses(
     m.apply(connection, [fires()], NOW)
     acknowledge(connection, NOW + 1, until=NOW + 100)
     m.flush(connection, NOW + 60)
-    assert len(told(connection)) == 1
+    assert len(queued_for(connection)) == 1
     m.flush(connection, NOW + 120)
-    assert told(connection) == [[("firing", "0x01")]] * 2
+    assert queued_for(connection) == [[("firing", "0x01")]] * 2
     assert "unacknowledged" in kinds(connection)
 
 
@@ -278,9 +280,9 @@ def severities(connection: sa.Connection) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("together", [True, False])
-@pytest.mark.parametrize(("severity", "is_told"), [("P0", True), ("P2", False)])
+@pytest.mark.parametrize(("severity", "is_notified"), [("P0", True), ("P2", False)])
 def test_an_acknowledgement_holds_for_the_condition_unless_its_severity_rises(
-    connection: sa.Connection, severity: str, is_told: bool, together: bool
+    connection: sa.Connection, severity: str, is_notified: bool, together: bool
 ) -> None:
     m = manager(route(group_by=["..."]))
     m.apply(connection, [fires()], NOW)
@@ -292,7 +294,7 @@ def test_an_acknowledgement_holds_for_the_condition_unless_its_severity_rises(
         m.apply(connection, [changed], NOW + 10)
         m.apply(connection, [ends()], NOW + 11)
     m.flush(connection, NOW + TICK)
-    assert (("firing", severity) in severities(connection)) is is_told
+    assert (("firing", severity) in severities(connection)) is is_notified
     m.apply(connection, [fires("0x02", severity=severity)], NOW + 20)
     assert ("firing", severity) in severities(connection), "another condition is nobody's"
 
@@ -325,18 +327,18 @@ def taken(connection: sa.Connection, transfer: str, at: float, actor: str = "ann
 
 
 def given_back(connection: sa.Connection, m: AlertManager, alert_id: int, at: float) -> None:
-    upkeep.give_back(connection, m.teller, {alert_id: "by hand"}, "ann", at)
+    upkeep.give_back(connection, m.group_manager, {alert_id: "by hand"}, "ann", at)
 
 
-def test_who_was_told_learns_with_the_next_message_who_has_taken_it(connection: sa.Connection) -> None:
+def test_who_was_reported_learns_with_the_next_message_who_has_taken_it(connection: sa.Connection) -> None:
     m = manager()
     m.apply(connection, [fires("0x01")], NOW)
     taken(connection, "0x01", NOW + 1)
     m.flush(connection, NOW + TICK)
-    assert len(told(connection)) == 1, "it is no message of its own"
+    assert len(queued_for(connection)) == 1, "it is no message of its own"
     m.apply(connection, [fires("0x02")], NOW + 20)
     m.flush(connection, NOW + 2 * TICK)
-    assert told(connection)[1:] == [[("firing", "0x02")]]
+    assert queued_for(connection)[1:] == [[("firing", "0x02")]]
     assert note(connection) == "Left out, as acknowledged by ann: TransferOverdue transfer=0x01 (mine)."
 
 
@@ -366,7 +368,7 @@ def test_nobody_is_named_above_an_alert_that_was_given_back(connection: sa.Conne
     m.apply(connection, [fires("0x01")], NOW)
     given_back(connection, m, taken(connection, "0x01", NOW + 1), NOW + 2)
     m.flush(connection, NOW + TICK)
-    assert told(connection) == [[("firing", "0x01")]] * 2
+    assert queued_for(connection) == [[("firing", "0x01")]] * 2
     assert note(connection) == ""
 
 
@@ -378,7 +380,7 @@ def test_nobody_is_named_above_an_alert_whose_acknowledgement_has_lapsed(connect
     m.flush(connection, NOW + TICK)
     m.flush(connection, NOW + 2 * TICK)
     assert alert_id not in acknowledgements.of(connection, [alert_id])
-    assert told(connection) == [[("firing", "0x01")]] * 2
+    assert queued_for(connection) == [[("firing", "0x01")]] * 2
     assert note(connection) == ""
 
 
@@ -400,7 +402,7 @@ def test_many_that_are_somebody_s_are_counted(connection: sa.Connection) -> None
     assert note(connection) == "Acknowledged by ann: 4 alerts. Not acknowledged: TransferOverdue transfer=4."
 
 
-def test_who_had_it_is_told_with_its_end(connection: sa.Connection) -> None:
+def test_who_had_it_is_reported_with_its_end(connection: sa.Connection) -> None:
     m = manager()
     m.apply(connection, [fires("0x01"), fires("0x02")], NOW)
     taken(connection, "0x01", NOW + 1)
@@ -416,7 +418,7 @@ def test_a_reminder_says_which_of_a_group_nobody_has(connection: sa.Connection) 
     taken(connection, "0x01", NOW + 1)
     m.flush(connection, NOW + 601)
     m.flush(connection, NOW + 601 + TICK)
-    assert told(connection)[1:] == [[("firing", "0x01"), ("firing", "0x02")]]
+    assert queued_for(connection)[1:] == [[("firing", "0x01"), ("firing", "0x02")]]
     assert note(connection) == (
         "Reminder: acknowledged by ann, and still firing: TransferOverdue transfer=0x01. "
         "Not acknowledged: TransferOverdue transfer=0x02."
@@ -430,21 +432,21 @@ def test_people_are_reminded_of_what_they_acknowledged_and_still_fires(connectio
     m.apply(connection, [fires()], NOW)
     acknowledge(connection, NOW + 1)
     m.flush(connection, NOW + 599)
-    assert len(told(connection)) == 1
+    assert len(queued_for(connection)) == 1
     m.flush(connection, NOW + 601)
     m.flush(connection, NOW + 601 + TICK)
     m.flush(connection, NOW + 900)
-    assert len(told(connection)) == 2
+    assert len(queued_for(connection)) == 2
     assert note(connection) == "Reminder: acknowledged by ann, and still firing."
 
 
 def test_what_is_somebody_s_by_configuration_wakes_nobody(connection: sa.Connection) -> None:
     m = manager(acknowledge=[{"match": {"alertname": "TransferOverdue"}, "by": "bob", "lasts": "20s"}])
     m.apply(connection, [fires()], NOW)
-    assert told(connection) == []
+    assert queued_for(connection) == []
     m.flush(connection, NOW + 20)
     m.flush(connection, NOW + 2 * TICK)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
 
 
 MAINTENANCE: dict[str, Any] = {
@@ -464,12 +466,12 @@ def test_what_is_somebody_s_during_an_interval_is_nobody_s_after_it(
     m.apply(connection, [fires("0x01", severity="P0", at=int(at))], at)
     end = MIDNIGHT + 3 * HOUR
     m.flush(connection, end - 1)
-    assert told(connection) == [], "one interval ends as the next begins"
+    assert queued_for(connection) == [], "one interval ends as the next begins"
     m = manager(**MAINTENANCE) if restarted else m
     due = m.flush(connection, end)
     assert due is not None
     m.flush(connection, due)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
     assert note(connection) == ""
     assert [k for k in kinds(connection) if "acknowledged" in k] == ["acknowledged", "unacknowledged"]
 
@@ -480,7 +482,7 @@ def test_a_shorter_time_ends_what_is_somebody_s_during_an_interval(connection: s
     m.apply(connection, [fires("0x01")], MIDNIGHT)
     m.flush(connection, MIDNIGHT + 600)
     m.flush(connection, MIDNIGHT + 600 + TICK)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
 
 
 def test_what_is_somebody_s_by_configuration_follows_a_change_of_it(connection: sa.Connection) -> None:
@@ -488,13 +490,13 @@ def test_what_is_somebody_s_by_configuration_follows_a_change_of_it(connection: 
     m.apply(connection, [fires("0x01")], MIDNIGHT)
     same = manager(**MAINTENANCE)
     same.reroute(connection, MIDNIGHT + 60, reloaded=True)
-    assert told(connection) == []
+    assert queued_for(connection) == []
     intervals = {"early": {"times": ["00:00-01:00"]}, "late": {"times": ["02:00-03:00"]}}
     shorter = manager(**MAINTENANCE | {"intervals": intervals})
     shorter.reroute(connection, MIDNIGHT + 120, reloaded=True)
     shorter.flush(connection, MIDNIGHT + HOUR)
     shorter.flush(connection, MIDNIGHT + HOUR + TICK)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
     m.apply(connection, [fires("0x01", severity="P0")], MIDNIGHT + HOUR + 60)
     gone = manager()
     gone.reroute(connection, MIDNIGHT + HOUR + 61, reloaded=True)
@@ -505,7 +507,9 @@ def test_what_is_somebody_s_by_configuration_follows_a_change_of_it(connection: 
 # --- cooldowns and rates --------------------------------------------------------------------------------
 
 
-def test_within_its_cooldown_a_condition_is_recorded_and_not_told_again(connection: sa.Connection) -> None:
+def test_within_its_cooldown_a_condition_is_recorded_and_not_reported_again(
+    connection: sa.Connection,
+) -> None:
     m = manager(cooldowns=[{"match": {"alertname": "TransferOverdue"}, "within": "10m"}])
     m.apply(connection, [fires()], NOW)
     m.apply(connection, [ends(until=T0 + 30)], NOW + 30)
@@ -514,7 +518,7 @@ def test_within_its_cooldown_a_condition_is_recorded_and_not_told_again(connecti
     m.apply(connection, [fires(at=T0 + 500)], NOW + 500)
     m.flush(connection, NOW + 620)
     assert len(alerts.list_alerts(connection)) == 3
-    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")], [("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")], [("resolved", "0x01")], [("firing", "0x01")]]
 
 
 def test_rate_limits_keep_no_more_sources_than_there_were_in_the_last_minute_s10(
@@ -523,7 +527,7 @@ def test_rate_limits_keep_no_more_sources_than_there_were_in_the_last_minute_s10
     m = manager(route(group_by=["..."]), receiver={"rate_limit": {"P1": 2}})
     for n in range(5):
         m.apply(connection, [fires(f"{n}", flow=f"f{n}")], NOW + 40 * n)
-    assert len(told(connection)) == 5
+    assert len(queued_for(connection)) == 5
     sources = connection.execute(sa.select(rate_windows.c.source)).scalars()
     assert sorted(sources) == ["f3", "f4"]
 
@@ -531,15 +535,15 @@ def test_rate_limits_keep_no_more_sources_than_there_were_in_the_last_minute_s10
 def test_what_is_over_the_rate_limit_comes_as_one_summary_and_its_ends_too(connection: sa.Connection) -> None:
     m = manager(route(group_by=["..."]), receiver={"rate_limit": {"P1": 2}})
     m.apply(connection, [fires(f"{n}", flow="f") for n in range(6)], NOW)
-    assert len(told(connection)) == 2
+    assert len(queued_for(connection)) == 2
     m.flush(connection, NOW + 60)
-    assert len(told(connection)) == 3
-    assert len(told(connection)[2]) == 4
+    assert len(queued_for(connection)) == 3
+    assert len(queued_for(connection)[2]) == 4
     newest = outbox.list_notifications(connection)[0]
     assert newest.payload.kind == "limited"
     m.apply(connection, [ends(f"{n}", flow="f") for n in range(6)], NOW + 100)
     m.flush(connection, NOW + 200)
-    assert sorted(len(one) for one in told(connection)[3:]) == [1, 1, 4]
+    assert sorted(len(one) for one in queued_for(connection)[3:]) == [1, 1, 4]
 
 
 def test_a_summary_of_what_is_over_already_is_one_that_says_both(connection: sa.Connection) -> None:
@@ -547,7 +551,7 @@ def test_a_summary_of_what_is_over_already_is_one_that_says_both(connection: sa.
     m.apply(connection, [fires(f"{n}", flow="f") for n in range(4)], NOW)
     m.apply(connection, [ends("2", until=T0 + 20, flow="f"), ends("3", until=T0 + 20, flow="f")], NOW + 20)
     m.flush(connection, NOW + 60)
-    assert told(connection) == [
+    assert queued_for(connection) == [
         [("firing", "0")],
         [("firing", "1"), ("firing", "2"), ("resolved", "2"), ("firing", "3"), ("resolved", "3")],
     ]
@@ -562,27 +566,30 @@ def test_a_summary_of_a_condition_that_came_twice_is_one_too(connection: sa.Conn
     m.apply(connection, [ends("1", until=T0 + 20, flow="f")], NOW + 20)
     m.apply(connection, [fires("1", at=T0 + 30, flow="f")], NOW + 30)
     m.flush(connection, NOW + 60)
-    assert told(connection) == [[("firing", "0")], [("firing", "1"), ("resolved", "1"), ("firing", "1")]]
+    assert queued_for(connection) == [
+        [("firing", "0")],
+        [("firing", "1"), ("resolved", "1"), ("firing", "1")],
+    ]
 
 
 # --- lifecycle ------------------------------------------------------------------------------------------
 
 
-def test_a_condition_must_hold_for_its_time_before_it_is_told(connection: sa.Connection) -> None:
+def test_a_condition_must_hold_for_its_time_before_it_is_reported(connection: sa.Connection) -> None:
     m = manager(lifecycle=[{"match": {"alertname": "TransferOverdue"}, "for": "60s"}])
     assert m.apply(connection, [fires()], NOW) == NOW + 60
     assert [a.state for a in alerts.list_alerts(connection)] == ["pending"]
     m.flush(connection, NOW + 60)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
     assert kinds(connection) == ["pending", "firing"]
 
 
-def test_a_condition_that_did_not_hold_for_its_time_is_told_to_nobody(connection: sa.Connection) -> None:
+def test_a_condition_that_did_not_hold_for_its_time_is_reported_to_nobody(connection: sa.Connection) -> None:
     m = manager(lifecycle=[{"match": {"alertname": "TransferOverdue"}, "for": "60s"}])
     m.apply(connection, [fires()], NOW)
     m.apply(connection, [ends(until=T0 + 30)], NOW + 30)
     m.flush(connection, NOW + 100)
-    assert told(connection) == []
+    assert queued_for(connection) == []
     assert [a.state for a in alerts.list_alerts(connection)] == ["resolved"]
 
 
@@ -595,10 +602,10 @@ def test_an_alert_is_kept_firing_until_its_condition_has_been_gone_for_a_while(
     m.apply(connection, [fires()], NOW + 40)
     m.apply(connection, [ends(until=T0 + 50)], NOW + 50)
     m.flush(connection, NOW + 109)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
     m.flush(connection, NOW + 110)
     m.flush(connection, NOW + 125)
-    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
     (alert,) = alerts.list_alerts(connection)
     assert (alert.ends_at, alert.reason) == (T0 + 50, "late")
     assert history.repeats(connection, [alert.id]) == {alert.id: 1}
@@ -629,7 +636,7 @@ def test_an_alert_that_flaps_is_held_as_firing_until_it_is_steady(connection: sa
     assert alerts.list_alerts(connection)[0].reason == "steady again"
 
 
-def test_who_was_told_of_an_alert_hears_once_that_it_flaps(connection: sa.Connection) -> None:
+def test_who_was_reported_of_an_alert_hears_once_that_it_flaps(connection: sa.Connection) -> None:
     m = manager(alerts={"flapping_changes": 4, "flapping_within": "10m"})
     one = {"alertname": "DiskFull", "severity": "P1"}
     for at in range(0, 300, 60):
@@ -691,13 +698,13 @@ def test_what_is_sent_again_while_it_fires_is_not_counted(connection: sa.Connect
 # --- digests and trees ----------------------------------------------------------------------------------
 
 
-def test_a_digest_tells_everything_once_a_day(connection: sa.Connection) -> None:
+def test_a_digest_reports_everything_once_a_day(connection: sa.Connection) -> None:
     midnight = T0 - T0 % 86_400
     m = manager(route(digest="daily 09:00 UTC"))
     assert m.apply(connection, [fires("a"), fires("b", name="Other")], midnight) == midnight + 9 * 3600
     m.apply(connection, [ends("b", name="Other")], midnight + 60)
     m.flush(connection, midnight + 9 * 3600)
-    assert told(connection) == [[("firing", "a"), ("firing", "b"), ("resolved", "b")]]
+    assert queued_for(connection) == [[("firing", "a"), ("firing", "b"), ("resolved", "b")]]
     digest = load(connection, outbox.list_notifications(connection)[0])
     assert [(a.labels["transfer"], a.is_over) for a in digest.alerts] == [
         ("a", False),
@@ -705,7 +712,7 @@ def test_a_digest_tells_everything_once_a_day(connection: sa.Connection) -> None
         ("b", False),
     ]
     m.flush(connection, midnight + 33 * 3600)
-    assert told(connection)[1:] == [[("firing", "a")]]
+    assert queued_for(connection)[1:] == [[("firing", "a")]]
 
 
 @pytest.mark.parametrize(
@@ -734,11 +741,11 @@ def test_a_digest_is_sent_empty_when_that_is_asked_for(connection: sa.Connection
     m = manager(route(digest="daily 09:00 UTC", digest_empty=True))
     assert m.reroute(connection, midnight) == midnight + 9 * 3600
     m.flush(connection, midnight + 9 * 3600)
-    assert told(connection) == [[]]
+    assert queued_for(connection) == [[]]
     assert outbox.list_notifications(connection)[0].payload.kind == "digest"
 
 
-def test_what_waits_for_the_summary_of_a_rate_limit_is_told_once_after_a_restart(
+def test_what_waits_for_the_summary_of_a_rate_limit_is_reported_once_after_a_restart(
     connection: sa.Connection,
 ) -> None:
     policies = Policies(rate_limits={"ops": {"P1": 1}})
@@ -746,4 +753,4 @@ def test_what_waits_for_the_summary_of_a_rate_limit_is_told_once_after_a_restart
     manager.apply(connection, [fires("a"), fires("b")], NOW)
     manager.reroute(connection, NOW + 1)
     manager.flush(connection, NOW + 60)
-    assert [{t for _, t in message} for message in told(connection)] == [{"a"}, {"b"}]
+    assert [{t for _, t in message} for message in queued_for(connection)] == [{"a"}, {"b"}]

@@ -99,8 +99,8 @@ class _Player:
     def _made(self, route: Mapping[str, Any]) -> AlertManager:
         urls = dict.fromkeys(self._scenario.receivers, "http://127.0.0.1:1")
         settings = read_dict(self._scenario.config(urls, route), {}, watches=False).settings()
-        tells_ends = {name: one.send_resolved for name, one in settings.receivers.items()}
-        return AlertManager(settings.routes, tells_ends, 0, Policies.of(settings))
+        sends_resolved = {name: one.send_resolved for name, one in settings.receivers.items()}
+        return AlertManager(settings.routes, sends_resolved, 0, Policies.of(settings))
 
     def _next_time(self, connection: sa.Connection, now: float) -> float:
         times = (self._manager.flush(connection, now), expiries.next_due(connection))

@@ -106,7 +106,7 @@ def test_a_single_new_head_bounds_a_clock_that_is_ten_minutes_ahead_S5() -> None
     assert -1.0 <= host.proven() <= 0.0
 
 
-def test_the_dates_of_answers_tell_the_time_where_no_block_comes() -> None:
+def test_the_dates_of_answers_report_the_time_where_no_block_comes() -> None:
     host = Host(ahead=600.0)
     host.time.saw_date("node", int(host.true))
     assert -1.0 <= host.proven() <= 0.0
@@ -137,7 +137,7 @@ def test_of_two_chains_that_disagree_none_says_that_the_clock_is_wrong() -> None
     assert host.time.error_of(host.true) == 0.0
 
 
-def test_heads_that_are_caught_up_with_do_not_tell_the_time() -> None:
+def test_heads_that_are_caught_up_with_do_not_report_the_time() -> None:
     host = Host(ahead=0.0)
     for n in range(10):
         host.up += 4

@@ -116,7 +116,7 @@ def test_too_many_questions_are_not_too_wide_a_range(message: str) -> None:
     assert range_hint(-32005, message) is None
 
 
-def test_an_unknown_block_is_told_apart() -> None:
+def test_an_unknown_block_is_reported_apart() -> None:
     assert unknown_block("unknown block")
     assert unknown_block("header not found")
     assert not unknown_block("eth_getLogs is limited to a 1000 blocks range")

@@ -30,7 +30,7 @@ async def test_before_the_first_answer_a_network_is_starting_and_then_blind() ->
         )
 
 
-async def test_the_status_tells_head_checkpoint_and_lag() -> None:
+async def test_the_status_reports_head_checkpoint_and_lag() -> None:
     chain = FakeChain()
     chain.mine(count=20)
     async with FakeNode(chain) as node:
@@ -44,7 +44,7 @@ async def test_the_status_tells_head_checkpoint_and_lag() -> None:
             assert (status.head.number, status.lag_blocks, status.last_error) == (20, 0, None)
 
 
-async def test_errors_of_reading_are_told_and_forgotten_after_recovery() -> None:
+async def test_errors_of_reading_are_reported_and_forgotten_after_recovery() -> None:
     async with FakeNode(FakeChain()) as node:
         settings = network_settings(node.http_url, start_block=0)
         async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:

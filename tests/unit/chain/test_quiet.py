@@ -20,7 +20,7 @@ def test_trouble_of_an_hour_each_second_makes_a_handful_of_lines_S10() -> None:
     }
 
 
-def test_each_kind_of_trouble_is_told() -> None:
+def test_each_kind_of_trouble_is_reported() -> None:
     with capture_logs() as lines:
         log = QuietLog()
         for kind in ("one", "two", "one"):
@@ -28,7 +28,7 @@ def test_each_kind_of_trouble_is_told() -> None:
     assert [line["event"] for line in lines] == ["one", "two"]
 
 
-def test_the_end_is_told_once_and_trouble_after_it_is_news_again() -> None:
+def test_the_end_is_reported_once_and_trouble_after_it_is_news_again() -> None:
     with capture_logs() as lines:
         log = QuietLog()
         log.over(0, "fine")
@@ -39,7 +39,7 @@ def test_the_end_is_told_once_and_trouble_after_it_is_news_again() -> None:
     assert [line["event"] for line in lines] == ["bad", "fine", "bad"]
 
 
-def test_trouble_that_comes_and_goes_each_second_is_not_told_each_time_S10() -> None:
+def test_trouble_that_comes_and_goes_each_second_is_not_reported_each_time_S10() -> None:
     with capture_logs() as lines:
         log = QuietLog()
         for second in range(59):

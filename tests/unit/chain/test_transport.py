@@ -20,7 +20,7 @@ def test_an_endpoint_is_named_by_network_index_and_host_S9(url: str, name: str) 
     assert endpoint_name("ethereum", 0, SecretStr(url)) == name
 
 
-def test_the_scheme_tells_a_websocket() -> None:
+def test_the_scheme_reports_a_websocket() -> None:
     assert is_websocket(SecretStr("wss://a"))
     assert is_websocket(SecretStr("ws://a"))
     assert not is_websocket(SecretStr("https://a"))

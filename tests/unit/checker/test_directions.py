@@ -129,7 +129,7 @@ def test_an_acknowledgement_without_opening_waits_for_its_own_network_alone() ->
     assert [s.labels["origin"] for s in settled.signals] == ["gamma"]
 
 
-def test_one_event_for_payout_and_acknowledgement_is_told_apart_by_on() -> None:
+def test_one_event_for_payout_and_acknowledgement_is_reported_apart_by_on() -> None:
     both = flow(settle={"event": "Filled", "on": "origin"})
     events = [
         sent("alpha", "beta"),
@@ -153,7 +153,7 @@ def test_one_event_for_payout_and_acknowledgement_is_told_apart_by_on() -> None:
         ({}, {"on": "beta"}),
     ],
 )
-def test_one_event_that_opens_and_closes_a_transfer_is_told_apart_by_on(
+def test_one_event_that_opens_and_closes_a_transfer_is_reported_apart_by_on(
     opens: dict[str, Any], fill: dict[str, Any]
 ) -> None:
     both = flow(opens=opens, fill={"event": "Sent", **fill}, settle={"event": "Sent", **fill})

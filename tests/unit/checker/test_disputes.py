@@ -34,7 +34,7 @@ def by_hand(transfer: Transfer, *signals: Signal, at: int = 6000) -> Transfer:
     return resolved_by_hand(transfer, [s.labels for s in signals], at)
 
 
-def told(compiled: Flow, events: Sequence[Event], seen: World = ALL_SEEN) -> dict[str, float | None]:
+def notified(compiled: Flow, events: Sequence[Event], seen: World = ALL_SEEN) -> dict[str, float | None]:
     """What is raised by all of ``events``, with its end."""
     return {s.labels["alertname"]: s.ends_at for s in judged(compiled, events, seen).signals}
 
@@ -101,10 +101,10 @@ def test_an_earlier_opening_is_looked_for_before_a_payout_is_called_unfunded() -
     assert names(held) == []
     assert held.transfer.deadlines["!opening"] == (SEARCH + "alpha", 1605)
     assert names(settle(compiled, searched, seen, 5000)) == ["TransferOrphan"]
-    assert told(flow(lookback="1h", clock_skew="2m", events=UNSEARCHABLE), events, seen) == {}
+    assert notified(flow(lookback="1h", clock_skew="2m", events=UNSEARCHABLE), events, seen) == {}
 
 
-def test_a_forged_payout_and_the_true_one_are_both_told() -> None:
+def test_a_forged_payout_and_the_true_one_are_both_reported() -> None:
     events = [
         FORGED,
         event("alpha", "Sent", 1300),
@@ -112,7 +112,7 @@ def test_a_forged_payout_and_the_true_one_are_both_told() -> None:
         event("beta", "Settled", 1310),
     ]
 
-    assert told(PATIENT, events) == {"TransferOrphan": None, "TransferRepeated": None}
+    assert notified(PATIENT, events) == {"TransferOrphan": None, "TransferRepeated": None}
 
 
 # --- payouts that do not add up ---------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_what_was_resolved_stays_so_when_a_reorg_takes_some_of_it() -> None:
     ],
     ids=["unfunded", "of another amount"],
 )
-def test_another_wrong_payout_is_told_after_one_was_resolved_where_steps_may_repeat(
+def test_another_wrong_payout_is_reported_after_one_was_resolved_where_steps_may_repeat(
     first: list[Event], more: list[Event]
 ) -> None:
     compiled = flow(repeat="allow", fill={"assert": "amount == opening.amount"})
@@ -274,7 +274,7 @@ def test_what_was_resolved_stays_so_when_the_configuration_names_another_origin(
     assert (again.transfer.status, again.signals) == ("resolved", [])
 
 
-def test_a_step_that_comes_after_its_alert_was_resolved_tells_nothing_and_nothing_begins_anew() -> None:
+def test_a_step_that_comes_after_its_alert_was_resolved_reports_nothing_and_nothing_begins_anew() -> None:
     overdue = judged(flow(), [SENT, SETTLED], world(1100, 1100))
     resolved = by_hand(overdue.transfer, *overdue.signals)
 

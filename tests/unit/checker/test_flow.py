@@ -158,7 +158,7 @@ def test_bytes_and_text_can_name_networks_too() -> None:
     assert occurrence.facts[DESTINATION] == "beta"
 
 
-def test_an_event_that_lacks_a_value_that_the_flow_names_is_told_and_counts_for_nothing() -> None:
+def test_an_event_that_lacks_a_value_that_the_flow_names_is_reported_and_counts_for_nothing() -> None:
     compiled = flow(opens={"amount": "parts[0]"})
 
     extracted = extract(index_steps([compiled]), [event("alpha", "Sent", 5), event("beta", "Filled", 6)])
@@ -303,8 +303,8 @@ def test_a_flow_whose_key_is_not_indexed_cannot_be_searched() -> None:
 # --- flows that do not compile ------------------------------------------------------------------------
 
 
-def test_every_problem_of_a_flow_is_told_at_once_with_its_place() -> None:
-    told = problems(
+def test_every_problem_of_a_flow_is_reported_at_once_with_its_place() -> None:
+    notified = problems(
         lambda: flow(
             opens={"amount": "amont", "where": "amount >", "on": "alfa"},
             fill={"event": "Field", "on": "omega"},
@@ -313,7 +313,7 @@ def test_every_problem_of_a_flow_is_told_at_once_with_its_place() -> None:
         )
     )
 
-    assert set(told) == {
+    assert set(notified) == {
         "flows.bridge.opens.amount",
         "flows.bridge.opens.where",
         "flows.bridge.opens.on",
@@ -323,23 +323,23 @@ def test_every_problem_of_a_flow_is_told_at_once_with_its_place() -> None:
         "flows.bridge.expects.1.on",
         "flows.bridge.verify.0",
     }
-    assert "did you mean amount" in told["flows.bridge.opens.amount"]
-    assert "did you mean alpha" in told["flows.bridge.opens.on"]
-    assert "did you mean beta" in told["flows.bridge.expects.1.on"]
-    assert "Field" in told["flows.bridge.expects.0.event"]
+    assert "did you mean amount" in notified["flows.bridge.opens.amount"]
+    assert "did you mean alpha" in notified["flows.bridge.opens.on"]
+    assert "did you mean beta" in notified["flows.bridge.expects.1.on"]
+    assert "Field" in notified["flows.bridge.expects.0.event"]
 
 
 def test_a_step_expected_on_the_destination_needs_one() -> None:
-    told = problems(lambda: flow(opens={"destination": None}))
+    notified = problems(lambda: flow(opens={"destination": None}))
 
-    assert "destination" in told["flows.bridge.expects.0.on"]
+    assert "destination" in notified["flows.bridge.expects.0.on"]
 
 
 @pytest.mark.parametrize("place", ["key", "origin", "destination", "amount", "asset"])
 def test_a_path_to_an_array_is_refused_where_one_value_is_needed(place: str) -> None:
-    told = problems(lambda: flow(opens={place: "parts"}))
+    notified = problems(lambda: flow(opens={place: "parts"}))
 
-    (message,) = told.values()
+    (message,) = notified.values()
     assert "single value" in message
 
 
@@ -347,28 +347,28 @@ def test_an_element_of_an_array_is_one_value() -> None:
     assert flow(opens={"amount": "parts[0]"}).name == "bridge"
 
 
-def test_a_networks_name_that_is_neither_name_nor_path_is_told_with_the_nearest() -> None:
-    told = problems(lambda: flow(opens={"destination": "gama"}))
+def test_a_networks_name_that_is_neither_name_nor_path_is_reported_with_the_nearest() -> None:
+    notified = problems(lambda: flow(opens={"destination": "gama"}))
 
-    assert "did you mean gamma" in told["flows.bridge.opens.destination"]
-
-
-def test_a_part_of_a_key_that_some_network_lacks_is_told() -> None:
-    told = problems(lambda: flow(opens={"key": ["network.shard"]}))
-
-    assert told == {"flows.bridge.opens.key": "network alpha has no attribute 'shard'"}
+    assert "did you mean gamma" in notified["flows.bridge.opens.destination"]
 
 
-def test_a_check_whose_fields_no_event_of_the_flow_has_is_told() -> None:
-    told = problems(lambda: flow(verify=["connext.message_hash"]))
+def test_a_part_of_a_key_that_some_network_lacks_is_reported() -> None:
+    notified = problems(lambda: flow(opens={"key": ["network.shard"]}))
 
-    assert "connext.message_hash" in told["flows.bridge.verify.0"]
+    assert notified == {"flows.bridge.opens.key": "network alpha has no attribute 'shard'"}
 
 
-def test_a_check_of_a_step_that_lacks_its_fields_is_told() -> None:
-    told = problems(lambda: flow(fill={"verify": ["connext.message_hash"]}))
+def test_a_check_whose_fields_no_event_of_the_flow_has_is_reported() -> None:
+    notified = problems(lambda: flow(verify=["connext.message_hash"]))
 
-    assert "messageHash" in told["flows.bridge.expects.0.verify.0"]
+    assert "connext.message_hash" in notified["flows.bridge.verify.0"]
+
+
+def test_a_check_of_a_step_that_lacks_its_fields_is_reported() -> None:
+    notified = problems(lambda: flow(fill={"verify": ["connext.message_hash"]}))
+
+    assert "messageHash" in notified["flows.bridge.expects.0.verify.0"]
 
 
 def test_origins_are_the_networks_that_the_opening_contract_is_on() -> None:

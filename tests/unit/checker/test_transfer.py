@@ -622,7 +622,7 @@ def test_an_alert_whose_late_step_was_reorganised_away_fires_again() -> None:
     assert (signal.starts_at, signal.ends_at) == (1030, None)
 
 
-def test_an_alert_tells_of_the_transaction_that_replaced_the_one_it_told_of() -> None:
+def test_an_alert_reports_the_transaction_that_replaced_the_one_it_reported_of() -> None:
     """S4: the same block time, another transaction."""
     old = judged(flow(), [event("alpha", "Sent", 1000)], world(1000, 1031))
 

@@ -171,7 +171,7 @@ def test_a_mismatch_names_what_was_expected_and_what_was_found() -> None:
 
 
 @pytest.mark.parametrize("name", list(CHECKS))
-def test_an_event_without_the_fields_is_refused_and_told_which(name: str) -> None:
+def test_an_event_without_the_fields_is_refused_and_reported_which(name: str) -> None:
     with pytest.raises(
         CheckError, match=rf"{name} cannot check Reconciled\(bytes32\): it needs .*\(bytes32\) and"
     ):

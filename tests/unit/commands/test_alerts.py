@@ -114,7 +114,7 @@ def test_an_acknowledged_alert_says_whose_it_is_and_can_be_given_back(world: Wor
     assert any(kind == "unacknowledged" for kind, _ in kinds)
 
 
-def test_what_a_person_resolves_ends_with_their_name_and_is_told(world: World) -> None:
+def test_what_a_person_resolves_ends_with_their_name_and_is_reported(world: World) -> None:
     world.raise_alert()
     assert world.run("alerts", "resolve", "1", "--by", "ann", "--note", "refunded").exit_code == 0
     world.flush(later=20)
@@ -166,12 +166,12 @@ def test_a_silence_that_makes_no_sense_is_refused(world: World, words: list[str]
     assert said in result.stderr
 
 
-def test_explain_says_of_every_receiver_why_it_was_told_or_not(world: World) -> None:
+def test_explain_says_of_every_receiver_why_it_was_reported_or_not(world: World) -> None:
     world.raise_alert()
-    told = {one["receiver"]: one for one in world.read("alerts", "explain", "1")["receivers"]}
-    assert told["ops"]["notifications"][0]["says"] == "firing"
-    assert told["ops"]["why"] == "it is in the queue"
-    assert "does not name this receiver" in told["pager"]["why"]
+    notified = {one["receiver"]: one for one in world.read("alerts", "explain", "1")["receivers"]}
+    assert notified["ops"]["notifications"][0]["says"] == "firing"
+    assert notified["ops"]["why"] == "it is in the queue"
+    assert "does not name this receiver" in notified["pager"]["why"]
     assert "ops" in world.run("alerts", "explain", "1").output
 
 
@@ -179,12 +179,12 @@ def test_explain_names_the_silence_that_holds_an_alert_back(world: World) -> Non
     world.run("silences", "add", "severity=P2", "--by", "ann", "--comment", "upgrade")
     world.raise_alert("NetworkLagging", "P2")
     view = world.read("alerts", "explain", "1")
-    told = {one["receiver"]: one["why"] for one in view["receivers"]}
-    assert told["pager"].startswith("silenced: by silence 1 of ann: upgrade, for ")
+    notified = {one["receiver"]: one["why"] for one in view["receivers"]}
+    assert notified["pager"].startswith("silenced: by silence 1 of ann: upgrade, for ")
     assert [one["kind"] for one in view["history"]] == ["firing", "held"]
 
 
-def test_explain_tells_of_a_hold_that_is_over_what_it_was_and_how_long_it_lasted(world: World) -> None:
+def test_explain_reports_a_hold_that_is_over_what_it_was_and_how_long_it_lasted(world: World) -> None:
     world.run("silences", "add", "severity=P2", "--by", "ann", "--comment", "upgrade")
     world.raise_alert("NetworkLagging", "P2")
     world.run("silences", "expire", "1")
@@ -199,13 +199,13 @@ def test_explain_tells_of_a_hold_that_is_over_what_it_was_and_how_long_it_lasted
     assert hold["until"] - hold["since"] == pytest.approx(600, abs=5)
 
 
-def test_explain_tells_why_what_was_over_too_soon_was_told_to_nobody(world: World) -> None:
+def test_explain_reports_why_what_was_over_too_soon_was_reported_to_nobody(world: World) -> None:
     world.run("silences", "add", "severity=P2", "--by", "ann", "--comment", "upgrade")
     world.raise_alert("NetworkLagging", "P2")
     world.run("alerts", "resolve", "1")
     world.flush(later=300)
     (pager,) = [r for r in world.read("alerts", "explain", "1")["receivers"] if r["receiver"] == "pager"]
-    assert pager["told"] is False
+    assert pager["notified"] is False
     assert pager["why"].startswith(
         "it was over before it could be told: silenced: by silence 1 of ann: upgrade"
     )
@@ -214,8 +214,8 @@ def test_explain_tells_why_what_was_over_too_soon_was_told_to_nobody(world: Worl
 def test_explain_names_the_rate_limit_that_holds_an_alert_back_and_then_the_summary(world: World) -> None:
     world.raise_alert("NetworkLagging", "P2", network="n")
     world.raise_alert("EndpointDegraded", "P2", network="n")
-    told = {one["receiver"]: one["why"] for one in world.read("alerts", "explain", "2")["receivers"]}
-    assert told["pager"].startswith("rate limit: it is told in the summary in ")
+    notified = {one["receiver"]: one["why"] for one in world.read("alerts", "explain", "2")["receivers"]}
+    assert notified["pager"].startswith("rate limit: it is told in the summary in ")
     world.flush(later=61)
     assert "over the rate limit" in world.run("alerts", "explain", "2").output
 
@@ -238,7 +238,7 @@ def test_a_cooldown_set_while_running_comes_before_the_configured_ones(world: Wo
     assert world.run("cooldowns", "remove", "1").output == "1 removed\n"
 
 
-def test_a_cooldown_set_amid_the_noise_counts_from_what_was_told(world: World) -> None:
+def test_a_cooldown_set_amid_the_noise_counts_from_what_was_reported(world: World) -> None:
     def comes_and_goes(later: float) -> None:
         world.raise_alert()
         world.run("alerts", "resolve", str(world.read("alerts")[0]["id"]))

@@ -118,13 +118,13 @@ def signal(transfer: str, severity: str = "P1", at: int = T0, **fields: Any) -> 
 # --- on call ----------------------------------------------------------------------------------------------
 
 
-def test_who_is_on_call_is_told_with_the_time_until_which(shell: Shell, database: Database) -> None:
+def test_who_is_on_call_is_reported_with_the_time_until_which(shell: Shell, database: Database) -> None:
     (found,) = shell.json("oncall", "now", "primary", "--at", "2026-01-13T12:00")
     assert (found["person"], found["by"]) == ("ben", "layer 1")
     assert (found["from"], found["until"]) == (1768305600, 1768809600)  # until the 19th, 09:00 in Berlin
 
 
-def test_the_next_handoffs_are_told_and_gaps_among_them(shell: Shell, database: Database) -> None:
+def test_the_next_handoffs_are_reported_and_gaps_among_them(shell: Shell, database: Database) -> None:
     primary = shell.json("oncall", "next", "primary", "--number", "3", "--at", "2026-03-24T00:00")
     assert [(s["person"], s["from"]) for s in primary] == [
         ("anna", 1774854000),  # 30 March, 09:00 in Berlin, after the change of the clock
@@ -136,7 +136,7 @@ def test_the_next_handoffs_are_told_and_gaps_among_them(shell: Shell, database: 
     assert "nobody" in shell.run("oncall", "next", "office").output
 
 
-def test_of_one_who_is_always_on_call_no_end_is_told(shell: Shell, database: Database) -> None:
+def test_of_one_who_is_always_on_call_no_end_is_reported(shell: Shell, database: Database) -> None:
     shell.file.write_text(CONFIG.replace('people = ["anna", "ben"]', 'people = ["anna"]'))
     (found,) = shell.json("oncall", "now", "primary")
     assert (found["person"], found["until"]) == ("anna", None)
@@ -188,7 +188,7 @@ def test_an_override_puts_another_on_call_until_it_is_taken_back(shell: Shell, d
         (("stats", "--since", "1h", "--until", "2h"), "ends before it begins"),
     ],
 )
-def test_what_is_named_wrongly_is_told_with_a_hint(
+def test_what_is_named_wrongly_is_reported_with_a_hint(
     shell: Shell, database: Database, words: tuple[str, ...], said: str
 ) -> None:
     result = shell.run(*words)
@@ -230,7 +230,7 @@ def test_an_incident_is_printed_as_markdown_with_everything_in_order(
     assert shell.run("incident", "1", "--note", "the relayer was down", "--author", "ben").exit_code == 0
     page = shell.run("incident", "1").output
     lines = [line for line in page.splitlines() if line.startswith("- 2026")]
-    told = [
+    notified = [
         "**acknowledged**",
         "**delivered** notification 1 to ops (2 firing) delivered after 1.5 s",
         "oncall:primary (anna) → phone",
@@ -238,7 +238,7 @@ def test_an_incident_is_printed_as_markdown_with_everything_in_order(
         "— ben",
     ]
     assert page.startswith("# Incident 1: TransferOverdue\n")
-    assert all(any(words in line for line in lines) for words in told), page
+    assert all(any(words in line for line in lines) for words in notified), page
     assert [line[2:25] for line in lines] == sorted(line[2:25] for line in lines)
     assert "0x01 is \\*late\\*" in page
     (listed,) = shell.json("incidents")
@@ -276,7 +276,7 @@ def test_statistics_count_times_noise_deliveries_and_the_window_before(
     assert "+200%" in shown
 
 
-def test_explain_tells_which_step_told_a_receiver_that_no_route_names(
+def test_explain_reports_which_step_reported_a_receiver_that_no_route_names(
     shell: Shell, database: Database
 ) -> None:
     manager = shell.manager()
@@ -289,7 +289,7 @@ def test_explain_tells_which_step_told_a_receiver_that_no_route_names(
     assert "step 1: nobody has acknowledged this" in found["phone"]["notifications"][0]["note"]
 
 
-def test_explain_tells_which_steps_were_not_taken_and_why(shell: Shell, database: Database) -> None:
+def test_explain_reports_which_steps_were_not_taken_and_why(shell: Shell, database: Database) -> None:
     manager = shell.manager()
     with database.transaction() as connection:
         manager.apply(connection, [signal("0x01")], T0)
@@ -323,7 +323,7 @@ async def test_a_sample_goes_to_the_receiver_marked_as_one_and_leaves_no_alert(
     assert rows_left(database) == 0
 
 
-async def test_a_receiver_that_refuses_a_sample_is_told_with_its_answer(
+async def test_a_receiver_that_refuses_a_sample_is_reported_with_its_answer(
     shell: Shell, database: Database
 ) -> None:
     async with Receiver(lambda _: Answer(status=403)) as hook:

@@ -76,7 +76,7 @@ def test_a_severity_goes_by_either_name(text: str, severity: str) -> None:
     assert converted(Severity(), text) == severity
 
 
-def test_an_unknown_severity_is_told_with_those_there_are() -> None:
+def test_an_unknown_severity_is_reported_with_those_there_are() -> None:
     with pytest.raises(click.BadParameter, match="P0, P1, P2, P3"):
         converted(Severity(), "P9")
 

@@ -43,40 +43,40 @@ def test_a_broken_configuration_is_refused_at_its_line_in_the_right_words(path: 
     expected = expected_words(path.read_text())
     assert len(lines) == len(expected)
     for number, words in expected:
-        told = [line for line in lines if line.startswith(f"{path}:{number}: ")]
-        assert any(all(word in line for word in words) for line in told), (number, words, lines)
+        notified = [line for line in lines if line.startswith(f"{path}:{number}: ")]
+        assert any(all(word in line for word in words) for line in notified), (number, words, lines)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_s9_no_error_about_a_broken_configuration_tells_a_secret(path: Path) -> None:
+def test_s9_no_error_about_a_broken_configuration_reports_a_secret(path: Path) -> None:
     error = refusal(path)
-    told = [str(error), repr(error), repr(error.problems), *traceback.format_exception(error)]
-    assert not [text for text in told if "S3CR3T" in text]
+    notified = [str(error), repr(error), repr(error.problems), *traceback.format_exception(error)]
+    assert not [text for text in notified if "S3CR3T" in text]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_problems_are_told_in_the_order_of_the_file(path: Path) -> None:
+def test_problems_are_reported_in_the_order_of_the_file(path: Path) -> None:
     numbers = [problem.line for problem in refusal(path).problems]
     assert numbers == sorted(numbers)
 
 
-def test_a_missing_file_is_told_with_how_to_get_one(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_how_to_get_one(tmp_path: Path) -> None:
     assert re.search(
         r"nothing\.toml: there is no such file — .*init", str(refusal(tmp_path / "nothing.toml"))
     )
 
 
-def test_a_directory_is_told(tmp_path: Path) -> None:
+def test_a_directory_is_reported(tmp_path: Path) -> None:
     assert "this is a directory" in str(refusal(tmp_path))
 
 
-def test_a_file_that_is_not_utf_8_is_told_with_the_place(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_reported_with_the_place(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(b"[log]\n# caf\xe9\n")
     assert "byte 11 is not UTF-8" in str(refusal(path))
 
 
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_may_not_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> str:
         raise PermissionError(13, "Permission denied")
 
@@ -84,7 +84,7 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest
     assert "cannot be read: Permission denied" in str(refusal(tmp_path / "config.toml"))
 
 
-def test_an_empty_file_is_told_at_line_1(tmp_path: Path) -> None:
+def test_an_empty_file_is_reported_at_line_1(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("")
     assert f"{path}:1: networks: no networks" in str(refusal(path))

@@ -250,7 +250,7 @@ def test_a_variable_s_value_is_not_searched_for_variables(data: dict[str, Any]) 
     assert from_dict(data, {"A": "${B}"}).networks["ethereum"].attributes["title"] == "${B}"
 
 
-def test_every_unset_variable_is_told_once(data: dict[str, Any]) -> None:
+def test_every_unset_variable_is_reported_once(data: dict[str, Any]) -> None:
     data["networks"]["ethereum"]["rpc"] = ["${A}", "${B}"]
     data["flows"]["connext"]["contract"] = "${C}"
     assert problems(data) == [
@@ -290,7 +290,7 @@ def test_a_variable_that_is_used_often_and_not_set_is_one_problem(data: dict[str
     ],
     ids=str,
 )
-def test_s9_a_variable_s_value_is_never_told_wherever_it_is_wrong(
+def test_s9_a_variable_s_value_is_never_reported_wherever_it_is_wrong(
     data: dict[str, Any], path: tuple[Any, ...]
 ) -> None:
     table: Any = data
@@ -300,31 +300,31 @@ def test_s9_a_variable_s_value_is_never_told_wherever_it_is_wrong(
     assert "S3CR3T" not in "\n".join(problems(data, {"TOKEN": "https://[S3CR3T"}))
 
 
-def test_s9_a_step_name_from_a_variable_is_not_told_when_it_is_taken(data: dict[str, Any]) -> None:
+def test_s9_a_step_name_from_a_variable_is_not_reported_when_it_is_taken(data: dict[str, Any]) -> None:
     data["flows"]["connext"]["opens"]["step"] = "${STEP}"
     data["flows"]["connext"]["expects"][0]["step"] = "${STEP}"
-    [told] = problems(data, {"STEP": "S3CR3T"})
-    assert "the value of ${STEP}" in told
-    assert "S3CR3T" not in told
+    [notified] = problems(data, {"STEP": "S3CR3T"})
+    assert "the value of ${STEP}" in notified
+    assert "S3CR3T" not in notified
 
 
 @pytest.mark.parametrize(
     "url", ["postgresql+other://u:S3CR3T@h/d", "sqlite://S3CR3T", "S3CR3T", "ho\u2100st://S3CR3T"]
 )
-def test_s9_a_wrong_database_url_is_not_told(data: dict[str, Any], url: str) -> None:
+def test_s9_a_wrong_database_url_is_not_reported(data: dict[str, Any], url: str) -> None:
     data["store"] = {"url": url}
-    [told] = problems(data)
-    assert told.startswith("store.url: expected sqlite:///FILE or postgresql://")
-    assert "S3CR3T" not in told
+    [notified] = problems(data)
+    assert notified.startswith("store.url: expected sqlite:///FILE or postgresql://")
+    assert "S3CR3T" not in notified
 
 
 @pytest.mark.parametrize("slip", ["https://user:S3CR3T@host/", "S3CR3T" * 20], ids=["url", "token"])
-def test_s9_a_secret_pasted_into_a_wrong_place_is_not_told(data: dict[str, Any], slip: str) -> None:
+def test_s9_a_secret_pasted_into_a_wrong_place_is_not_reported(data: dict[str, Any], slip: str) -> None:
     data["contracts"]["connext"]["address"] = slip
     data["flows"]["connext"]["contract"] = slip
-    told = problems(data)
-    assert len(told) == 2
-    assert "S3CR3T" not in "".join(told)
+    notified = problems(data)
+    assert len(notified) == 2
+    assert "S3CR3T" not in "".join(notified)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_s9_a_secret_pasted_into_a_wrong_place_is_not_told(data: dict[str, Any],
 )
 def test_impossible_urls_are_refused(data: dict[str, Any], url: str) -> None:
     data["networks"]["ethereum"]["rpc"] = [url]
-    assert [told.partition(":")[0] for told in problems(data)] == ["networks.ethereum.rpc[0]"]
+    assert [notified.partition(":")[0] for notified in problems(data)] == ["networks.ethereum.rpc[0]"]
 
 
 # --- one part and another -----------------------------------------------------------------------------
@@ -343,8 +343,8 @@ def test_one_mistake_hides_no_other(data: dict[str, Any]) -> None:
     data["networks"]["optimism"]["confirmatons"] = 1
     data["flows"]["connext"]["expects"][0] |= {"within": 5, "on": "optimsm", "contract": "conext"}
     data["routes"][0] |= {"receivers": ["opps"], "group_wiat": "1s"}
-    told = [line.partition(": ")[0] for line in problems(data)]
-    assert sorted(told) == [
+    notified = [line.partition(": ")[0] for line in problems(data)]
+    assert sorted(notified) == [
         "flows.connext.expects[0].contract",
         "flows.connext.expects[0].on",
         "flows.connext.expects[0].within",
@@ -360,8 +360,8 @@ def test_names_of_parts_that_are_not_valid_still_count_as_known(data: dict[str, 
     data["networks"]["optimism"]["chain_id"] = "ten"
     data["contracts"]["connext"]["address"] = {"optimism": "0x1", "ethereum": CONNEXT}
     data["receivers"]["ops"]["provider"] = "slak"
-    told = [line.partition(": ")[0] for line in problems(data)]
-    assert told == [
+    notified = [line.partition(": ")[0] for line in problems(data)]
+    assert notified == [
         "networks.optimism.chain_id",
         "contracts.connext.address.optimism",
         "receivers.ops.provider",
@@ -376,8 +376,8 @@ def test_a_network_s_name_may_stand_where_a_path_may(data: dict[str, Any]) -> No
 def test_a_destination_by_name_needs_the_contract_there(data: dict[str, Any]) -> None:
     data["contracts"]["connext"]["address"] = {"ethereum": CONNEXT}
     data["flows"]["connext"]["opens"]["destination"] = "optimism"
-    [told] = problems(data)
-    assert told.startswith('flows.connext.expects[0].on: the step is to be seen on network "optimism"')
+    [notified] = problems(data)
+    assert notified.startswith('flows.connext.expects[0].on: the step is to be seen on network "optimism"')
 
 
 def test_a_step_of_another_contract_is_looked_for_at_that_contract_s_addresses(data: dict[str, Any]) -> None:
@@ -413,7 +413,7 @@ def test_a_route_is_reached_past_one_that_continues_or_does_not_take_all(
     assert len(from_dict(data).routes) == 2
 
 
-def test_a_route_for_an_unknown_flow_is_told(data: dict[str, Any]) -> None:
+def test_a_route_for_an_unknown_flow_is_reported(data: dict[str, Any]) -> None:
     data["routes"][0]["match"] = {"flow": ["connext", "conext"]}
     assert problems(data) == ['routes[0].match.flow[1]: no flow is called "conext" — did you mean "connext"?']
 

@@ -57,7 +57,7 @@ def test_what_is_sent_while_the_writer_is_busy_is_taken_up_together_and_in_order
     ]
 
 
-def test_whoever_sends_more_than_can_be_taken_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_sends_more_than_can_be_taken_up_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "WAITING_MAX", 20_000)
     writer = Writer()
     box = Inbox(writer.accept)

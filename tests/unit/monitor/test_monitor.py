@@ -61,7 +61,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_reorg_too_deep_halts_its_network_alone_and_is_told(
+async def test_a_reorg_too_deep_halts_its_network_alone_and_is_reported(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S8
     reads: list[str] = []
@@ -130,7 +130,7 @@ async def test_what_the_database_refuses_for_good_is_not_tried_again(plan: Plan,
                     await run(job)
 
 
-async def test_earlier_blocks_that_cannot_be_read_are_told_once_in_a_while(
+async def test_earlier_blocks_that_cannot_be_read_are_reported_once_in_a_while(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S10
     monkeypatch.setattr(app, "LOOKBACK_EVERY", 0.005)
@@ -151,8 +151,8 @@ async def test_earlier_blocks_that_cannot_be_read_are_told_once_in_a_while(
         async with running(plan, tmp_path / "x.db") as (_, database):
             await until(lambda: searches > 20)
             assert TASK_FAILED not in {name for name, _ in firing(database)}
-    told = [line["network"] for line in lines if "earlier blocks" in line["event"]]
-    assert sorted(told) == sorted(plan.watches)
+    notified = [line["network"] for line in lines if "earlier blocks" in line["event"]]
+    assert sorted(notified) == sorted(plan.watches)
 
 
 async def test_what_a_configuration_made_no_sense_of_ends_with_that_configuration(

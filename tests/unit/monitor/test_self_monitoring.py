@@ -81,7 +81,7 @@ def test_a_network_is_blind_once_nothing_has_answered_for_long_enough() -> None:
     assert "alpha[0] node: cannot connect" in signal.annotations["description"]
 
 
-def test_a_block_whose_logs_are_in_dispute_is_told() -> None:
+def test_a_block_whose_logs_are_in_dispute_is_reported() -> None:
     (signal,) = wrong(disputed="net[0] node: no logs of block 7, against its bloom")
     assert signal.labels == {"alertname": "LogsDisputed", "network": "alpha", "severity": "P1"}
     assert "no logs of block 7, against its bloom" in signal.annotations["description"]
@@ -104,12 +104,12 @@ def test_a_network_stalls_with_the_age_of_its_head() -> None:
     assert signal.starts_at == T0 - 5 + 240
 
 
-def test_a_network_that_does_not_answer_is_not_told_to_stand_still() -> None:
+def test_a_network_that_does_not_answer_is_not_reported_to_stand_still() -> None:
     assert names(wrong(now=T0 + 600, last_answer_at=T0 + 599.0)) == ["NetworkStalled"]
     assert wrong(now=T0 + 244, last_answer_at=T0 + 230.0) == [], "nobody has looked since"
 
 
-def test_of_a_halted_network_only_the_reason_is_told() -> None:
+def test_of_a_halted_network_only_the_reason_is_reported() -> None:
     assert wrong(now=T0 + 1000, state="halted", endpoints=(endpoint("down"),)) == []
     never_read: dict[str, Any] = {"state": "halted", "head": None, "last_answer_at": None}
     assert names(wrong(now=T0 + 1000, heard_at=T0, **never_read)) == ["NetworkBlind"]
@@ -132,7 +132,7 @@ def test_a_network_that_was_never_read_does_not_lag() -> None:
 
 
 @pytest.mark.parametrize("state", ["down", "degraded", "refused"])
-def test_an_endpoint_that_is_not_well_is_told(state: str) -> None:
+def test_an_endpoint_that_is_not_well_is_reported(state: str) -> None:
     (signal,) = wrong(endpoints=(endpoint(state, "HTTP status 500"), endpoint()))
     assert signal.labels["alertname"] == "EndpointDegraded"
     assert signal.labels["endpoint"] == "alpha[0] node"
@@ -151,7 +151,7 @@ def signal(name: str = "NetworkBlind", at: int = T0, **labels: str) -> Signal:
     return Signal({"alertname": name, "severity": "P1", "network": "alpha", **labels}, at, {"summary": name})
 
 
-def test_a_condition_is_told_when_it_begins_and_when_it_has_been_gone_for_a_while() -> None:
+def test_a_condition_is_reported_when_it_begins_and_when_it_has_been_gone_for_a_while() -> None:
     holding = Holding()
     blind = signal()
     assert holding.update([blind], T0) == [blind]
@@ -175,8 +175,8 @@ def test_a_condition_may_begin_again() -> None:
 
 def test_what_comes_and_goes_every_second_is_one_alert() -> None:  # S10
     holding = Holding()
-    told = [holding.update([signal()] if second % 2 else [], T0 + second) for second in range(600)]
-    assert [s.ends_at for changes in told for s in changes] == [None]
+    notified = [holding.update([signal()] if second % 2 else [], T0 + second) for second in range(600)]
+    assert [s.ends_at for changes in notified for s in changes] == [None]
 
 
 @pytest.mark.parametrize("name", PATIENCE)
@@ -191,15 +191,15 @@ def test_some_conditions_must_hold_for_a_while(name: str) -> None:
     assert holding.update([lasting], T0 + 10 + patience) == [lasting]
 
 
-def test_endpoints_of_a_blind_network_are_told_of_only_when_they_stay_behind_after_it() -> None:
+def test_endpoints_of_a_blind_network_are_reported_of_only_when_they_stay_behind_after_it() -> None:
     holding, patience = Holding(), int(PATIENCE["EndpointDegraded"])
     endpoint_down = signal("EndpointDegraded")
     blind = signal("NetworkBlind")
     assert holding.update([endpoint_down, blind], T0) == [blind]
     assert holding.update([endpoint_down, blind], T0 + 3 * patience) == []
     assert holding.update([endpoint_down], T0 + 4 * patience - 1) == []
-    told = holding.update([endpoint_down], T0 + 4 * patience)
-    assert [s for s in told if s.ends_at is None] == [endpoint_down]
+    notified = holding.update([endpoint_down], T0 + 4 * patience)
+    assert [s for s in notified if s.ends_at is None] == [endpoint_down]
 
 
 @pytest.mark.parametrize("dark", ["NetworkBlind", "DeepReorg"])
@@ -233,7 +233,7 @@ def test_an_alert_from_before_is_neither_raised_again_nor_ended_at_once() -> Non
     assert holding.update([], T0 + START_GRACE - 1) == []
 
 
-def test_an_alert_from_before_ends_with_the_start_and_the_words_that_were_told() -> None:
+def test_an_alert_from_before_ends_with_the_start_and_the_words_that_were_reported() -> None:
     holding = Holding([signal(at=T0 - 500)], T0)
     holding.update([], T0 + START_GRACE)
     (ended,) = holding.update([], T0 + START_GRACE + PEACE)
@@ -251,10 +251,10 @@ def test_what_fired_about_a_network_is_kept_until_the_network_has_been_heard() -
     assert holding.update([halted], T0 + 100) == []
 
 
-def test_the_watchdog_is_told_once_and_never_ends() -> None:
+def test_the_watchdog_is_reported_once_and_never_ends() -> None:
     holding = Holding()
-    told = [holding.update([watchdog(T0 + second)], T0 + second) for second in range(300)]
-    assert [names(changes) for changes in told if changes] == [["Watchdog"]]
+    notified = [holding.update([watchdog(T0 + second)], T0 + second) for second in range(300)]
+    assert [names(changes) for changes in notified if changes] == [["Watchdog"]]
     restarted = Holding([watchdog(T0)], T0 + 300)
     assert all(restarted.update([watchdog(t)], t) == [] for t in range(T0 + 300, T0 + 600))
 
@@ -263,7 +263,7 @@ def test_the_watchdog_is_told_once_and_never_ends() -> None:
 
 
 @pytest.mark.parametrize(("error", "says"), [(30.0, "30 s ahead"), (-600.4, "600 s behind")])
-def test_a_clock_that_disagrees_with_the_chains_is_told_with_what_to_do(error: float, says: str) -> None:
+def test_a_clock_that_disagrees_with_the_chains_is_reported_with_what_to_do(error: float, says: str) -> None:
     (signal,) = clock_signals(error, 0.0, T0)
     assert signal.labels == {"alertname": "ClockSkew", "severity": "P2"}
     assert says in signal.annotations["summary"]
@@ -273,7 +273,7 @@ def test_a_clock_that_disagrees_with_the_chains_is_told_with_what_to_do(error: f
 @pytest.mark.parametrize(
     ("jump", "says"), [(3600.0, "jumped ahead by 3600 s"), (-30.0, "jumped back by 30 s")]
 )
-def test_a_jump_is_told_where_nothing_says_which_time_is_right(jump: float, says: str) -> None:
+def test_a_jump_is_reported_where_nothing_says_which_time_is_right(jump: float, says: str) -> None:
     (signal,) = clock_signals(None, jump, T0)
     assert says in signal.annotations["summary"]
 
@@ -289,7 +289,7 @@ def test_a_wrong_clock_is_no_stalled_network() -> None:
     assert network_signals(SETTINGS, status(last_answer_at=now), now, now, ahead=600.0) == []
 
 
-def test_a_node_that_was_thrown_back_is_told_whatever_the_block_time() -> None:
+def test_a_node_that_was_thrown_back_is_reported_whatever_the_block_time() -> None:
     settings = SETTINGS.model_copy(update={"block_time": None, "stall_after": None})
     back = status(head=header(50, T0 - 605), checkpoint=header(100, T0 - 5), behind_since=float(T0 - 16))
     (signal,) = network_signals(settings, back, T0, T0)

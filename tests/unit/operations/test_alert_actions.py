@@ -146,7 +146,7 @@ def later(made: Event) -> Event:
     return made._replace(log=made.log._replace(block_number=1020, timestamp=1020))
 
 
-def test_a_late_step_tells_nothing_more_of_what_was_resolved(look: Look) -> None:
+def test_a_late_step_reports_nothing_more_of_what_was_resolved(look: Look) -> None:
     read(look, flow(), 1500, event("alpha", "Sent", 1000), event("beta", "Settled", 1030))
     [(number, name)] = firing(look)
     alert_actions.resolve(look, [number], "ann", "they were called")

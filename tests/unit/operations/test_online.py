@@ -39,7 +39,7 @@ def plan(chain: DemoChain, tmp_path: Any, *urls: str, chain_id: int = CHAIN_ID) 
     return make_plan(read_dict(config))
 
 
-async def test_each_endpoint_tells_its_chain_head_and_range(chain: DemoChain, tmp_path: Any) -> None:
+async def test_each_endpoint_reports_its_chain_head_and_range(chain: DemoChain, tmp_path: Any) -> None:
     await chain.mine(3)
     found = await online.check_endpoints(plan(chain, tmp_path, chain.http_url, chain.ws_url))
     for index, endpoint in enumerate(found):
@@ -56,14 +56,14 @@ async def test_each_endpoint_tells_its_chain_head_and_range(chain: DemoChain, tm
     assert len(found) == 2
 
 
-async def test_an_endpoint_of_another_chain_tells_which(chain: DemoChain, tmp_path: Any) -> None:
+async def test_an_endpoint_of_another_chain_reports_which(chain: DemoChain, tmp_path: Any) -> None:
     for url in (chain.http_url, chain.ws_url):
         (found,) = await online.check_endpoints(plan(chain, tmp_path, url, chain_id=5))
         assert (found["ok"], found["chain_id"], found["head"]) == (False, CHAIN_ID, None)
         assert found["problem"] == f"serves chain {CHAIN_ID}, but chain_id 5 is configured: refused"
 
 
-async def test_a_dead_endpoint_is_told_beside_a_good_one_and_without_its_url(
+async def test_a_dead_endpoint_is_reported_beside_a_good_one_and_without_its_url(
     chain: DemoChain, tmp_path: Any
 ) -> None:  # S8, S9
     dead = free_port()

@@ -269,7 +269,7 @@ def test_a_flow_that_was_changed_judges_unfinished_transfers_again(connection: s
     assert ("fill", "beta", 4600) in patient.rows()
 
 
-def test_a_log_that_does_not_decode_is_stored_with_its_error_and_told(connection: sa.Connection) -> None:
+def test_a_log_that_does_not_decode_is_stored_with_its_error_and_reported(connection: sa.Connection) -> None:
     run = Run(connection)
     log = SENT.log._replace(data=b"\x00")
 

@@ -65,7 +65,7 @@ class Run:
         return [(s.labels["alertname"], s.ends_at, s.reason) for s in self.alerts.signals]
 
 
-def test_alerts_that_hold_on_are_not_told_again(connection: sa.Connection) -> None:
+def test_alerts_that_hold_on_are_not_reported_again(connection: sa.Connection) -> None:
     run = Run(connection, flow()).take_up()
     run.read("beta", 1100, event("beta", "Filled", 1010))
     run.read("alpha", 1100)
@@ -89,7 +89,7 @@ def test_a_flow_that_is_gone_takes_its_transfers_and_alerts_with_it(connection: 
     assert {d.step for d in transfers.due_after(connection, (0, 0, ""), 2**62, 99)} == set()
 
 
-def test_what_was_late_long_ago_is_kept_and_told_to_nobody(connection: sa.Connection) -> None:
+def test_what_was_late_long_ago_is_kept_and_reported_to_nobody(connection: sa.Connection) -> None:
     run = Run(connection, flow()).take_up()
     run.read("alpha", 1100, event("alpha", "Sent", 1000))
     run.read("beta", 1100, event("beta", "Filled", 1020), event("beta", "Settled", 1021))
@@ -101,7 +101,7 @@ def test_what_was_late_long_ago_is_kept_and_told_to_nobody(connection: sa.Connec
     assert [(r.starts_at, r.ends_at) for r in transfer.raised.values()] == [(1005, 1020)]
 
 
-def test_a_log_that_does_not_decode_any_more_is_told_and_labelled(connection: sa.Connection) -> None:
+def test_a_log_that_does_not_decode_any_more_is_reported_and_labelled(connection: sa.Connection) -> None:
     Run(connection, flow()).take_up().read("alpha", 1100, event("alpha", "Sent", 1000))
     run = Run(connection, flow(), name="second")
     run.work = Recomputation(

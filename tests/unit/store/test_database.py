@@ -214,7 +214,9 @@ async def test_a_job_with_a_statement_that_makes_no_sense_is_undone_alone(databa
     assert await all_numbers(database) == [1, 3]
 
 
-async def test_when_the_database_itself_refuses_all_that_share_the_commit_are_told(sqlite: Database) -> None:
+async def test_when_the_database_itself_refuses_all_that_share_the_commit_are_reported(
+    sqlite: Database,
+) -> None:
     def refuses(connection: sa.Connection) -> None:
         raise sa.exc.OperationalError("", None, sqlite3.OperationalError("database or disk is full"))
 
@@ -279,7 +281,7 @@ async def together(database: Database, *jobs: Callable[[sa.Connection], object])
 # --- a database that refuses --------------------------------------------------------------------------
 
 
-def test_a_locked_database_is_told_as_such_and_loses_nothing(
+def test_a_locked_database_is_reported_as_such_and_loses_nothing(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(drivers, "BUSY_TIMEOUT", 0.05)
@@ -317,7 +319,7 @@ async def test_closing_waits_no_longer_for_the_lock_of_another_process(sqlite_ur
             write.result()
 
 
-def test_a_full_disk_is_told_as_such_and_what_was_written_stays(sqlite: Database) -> None:
+def test_a_full_disk_is_reported_as_such_and_what_was_written_stays(sqlite: Database) -> None:
     with sqlite.transaction() as connection:
         connection.execute(put(1))
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -351,7 +353,7 @@ async def test_a_disk_that_was_full_for_a_while_takes_writes_again(sqlite: Datab
     assert await all_numbers(sqlite) == [1]
 
 
-def test_a_read_only_database_is_told_as_such(sqlite_url: str) -> None:
+def test_a_read_only_database_is_reported_as_such(sqlite_url: str) -> None:
     database = Database.open(sqlite_url)
 
     def forbid(connection: sa.Connection) -> None:
@@ -367,20 +369,20 @@ def test_a_read_only_database_is_told_as_such(sqlite_url: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
-def test_a_folder_without_permission_is_told_as_such(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_reported_as_such(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StoreError, match="permissions"):
         Database.open(f"sqlite:///{tmp_path / 'new.db'}")
 
 
-def test_a_file_that_is_no_database_is_told_as_such(sqlite_url: str) -> None:
+def test_a_file_that_is_no_database_is_reported_as_such(sqlite_url: str) -> None:
     path_of(sqlite_url).write_bytes(b"this is not a database, " * 100)
 
     with pytest.raises(StoreError, match="not an SQLite database"):
         Database.open(sqlite_url)
 
 
-def test_a_damaged_file_is_told_as_such(sqlite_url: str) -> None:
+def test_a_damaged_file_is_reported_as_such(sqlite_url: str) -> None:
     database = Database.open(sqlite_url)
     with database.transaction() as connection:
         bulk.insert(connection, deadlines, COLUMNS, MANY)
@@ -409,14 +411,14 @@ def test_a_damaged_file_is_told_as_such(sqlite_url: str) -> None:
         ("postgresql://nobody:secret@127.0.0.1:1/none", "does not answer"),
     ],
 )
-def test_a_url_that_leads_nowhere_is_told_as_such(url: str, words: str) -> None:
+def test_a_url_that_leads_nowhere_is_reported_as_such(url: str, words: str) -> None:
     with pytest.raises(StoreError, match=words) as refused:
         Database.open(url)
 
     assert "secret" not in str(refused.value)
 
 
-def test_a_postgresql_database_that_does_not_exist_is_told_as_such(postgres_url: str) -> None:
+def test_a_postgresql_database_that_does_not_exist_is_reported_as_such(postgres_url: str) -> None:
     with pytest.raises(StoreError, match="no such database"):
         Database.open(postgres_url.rsplit("/", 1)[0] + "/nowhere")
 

@@ -169,7 +169,7 @@ def alert_ids(connection: sa.Connection) -> list[int]:
     return sorted(a.id for a in alerts.list_alerts(connection))
 
 
-def test_alerts_go_once_they_were_resolved_long_ago_and_told_to_all(connection: sa.Connection) -> None:
+def test_alerts_go_once_they_were_resolved_long_ago_and_reported_to_all(connection: sa.Connection) -> None:
     store_alerts(connection, [alert(1, 1.0), alert(2, None), alert(3, 900.0), alert(4, 1.0), alert(5, None)])
     alert_groups.join(connection, [(1, 4)])
 

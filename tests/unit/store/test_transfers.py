@@ -88,7 +88,7 @@ def test_every_integer_of_the_evm_is_kept_exactly(facts: dict[str, int]) -> None
     assert stored.occurrences[0].facts == facts
 
 
-def test_keys_of_any_text_are_told_apart(connection: sa.Connection) -> None:
+def test_keys_of_any_text_are_reported_apart(connection: sa.Connection) -> None:
     keys = ["7", "07", "7/", "ä", "a" * 100_000, ""]
 
     save(connection, *(transfer(key) for key in keys), transfer("7", flow="other"))
@@ -97,7 +97,7 @@ def test_keys_of_any_text_are_told_apart(connection: sa.Connection) -> None:
     assert {key for _, key in found} == set(keys)
 
 
-def test_deadlines_that_open_move_and_close_are_told_and_stored(connection: sa.Connection) -> None:
+def test_deadlines_that_open_move_and_close_are_reported_and_stored(connection: sa.Connection) -> None:
     before = transfer()
     opened = transfer(deadlines={"fill": ("beta", 30), "settle": ("beta", 99)})
 

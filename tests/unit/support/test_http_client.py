@@ -52,11 +52,11 @@ def test_a_date_counts_from_now_where_the_answer_has_none() -> None:
         "Mon, 01 Jan 2024 00:00:00 +99999999999999999999",
     ],
 )
-def test_all_else_tells_nothing(text: str) -> None:
+def test_all_else_reports_nothing(text: str) -> None:
     assert retry_after({"Retry-After": text}) is None
     assert retry_after({"Retry-After": "5", "Date": text}) == 5.0
 
 
-def test_no_header_tells_nothing() -> None:
+def test_no_header_reports_nothing() -> None:
     assert retry_after({}) is None
     assert retry_after(None) is None

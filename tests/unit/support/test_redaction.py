@@ -52,7 +52,7 @@ def test_what_is_no_key_stays(url: str) -> None:
     assert Redactor(parts_of(url))("in chainwatch and webhooks") == "in chainwatch and webhooks"
 
 
-def test_a_key_of_letters_is_told_from_the_words_of_a_path() -> None:
+def test_a_key_of_letters_is_reported_from_the_words_of_a_path() -> None:
     struck = Redactor(parts_of("https://host.example/webhooks/lettersOnly/averyverylonglowercasekey"))
     assert struck("webhooks lettersOnly averyverylonglowercasekey") == "webhooks *** ***"
 

@@ -19,7 +19,7 @@ NOW = 1_700_000_000
 Run = Callable[[], Coroutine[Any, Any, None]]
 
 
-class Told:
+class NotifiedAlert:
     """Takes the signals; refuses while ``refuses`` is set."""
 
     def __init__(self) -> None:
@@ -37,8 +37,8 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def notified() -> NotifiedAlert:
+    return NotifiedAlert()
 
 
 @pytest.fixture(autouse=True)
@@ -48,8 +48,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def supervising(told: Told) -> AsyncIterator[Supervisor]:
-    supervisor = Supervisor(told, lambda: NOW)
+async def supervising(notified: NotifiedAlert) -> AsyncIterator[Supervisor]:
+    supervisor = Supervisor(notified, lambda: NOW)
     yield supervisor
     await supervisor.stop(1.0, first=lambda _: True)
 
@@ -78,7 +78,9 @@ async def forever() -> None:
     await asyncio.Event().wait()
 
 
-async def test_a_crash_is_restarted_told_once_and_stops_no_other_task(told: Told) -> None:  # S8
+async def test_a_crash_is_restarted_reported_once_and_stops_no_other_task(
+    notified: NotifiedAlert,
+) -> None:  # S8
     turns = 0
 
     async def healthy() -> None:
@@ -88,39 +90,41 @@ async def test_a_crash_is_restarted_told_once_and_stops_no_other_task(told: Told
             await asyncio.sleep(0)
 
     run = failing(5, ValueError("bad"))
-    async with supervising(told) as supervisor:
+    async with supervising(notified) as supervisor:
         supervisor.start("healthy", healthy)
         supervisor.start("sick", run)
         await until(lambda: supervisor.crashes.get("sick") == 5)
         before = turns
         await until(lambda: turns > before)
-    assert told.short == [("sick", False, "")]
-    (signal,) = told.signals
+    assert notified.short == [("sick", False, "")]
+    (signal,) = notified.signals
     assert signal.labels == {"alertname": TASK_FAILED, "task": "sick", "severity": "P1"}
     assert signal.starts_at == NOW
 
 
-async def test_the_alert_does_not_repeat_what_the_error_says(told: Told) -> None:  # S9
-    async with supervising(told) as supervisor:
+async def test_the_alert_does_not_repeat_what_the_error_says(notified: NotifiedAlert) -> None:  # S9
+    async with supervising(notified) as supervisor:
         supervisor.start("sick", failing(1, ValueError("https://node/5ecret")))
-        await until(lambda: bool(told.signals))
-    said = told.signals[0].annotations["description"]
+        await until(lambda: bool(notified.signals))
+    said = notified.signals[0].annotations["description"]
     assert "5ecret" not in said
     assert "ValueError in test_supervise.py, line" in said
 
 
 async def test_the_alert_ends_once_the_task_has_run_for_long_enough(
-    told: Told, monkeypatch: pytest.MonkeyPatch
+    notified: NotifiedAlert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervise, "HEALTHY_AFTER", 0.02)
-    async with supervising(told) as supervisor:
+    async with supervising(notified) as supervisor:
         supervisor.start("sick", failing(1, ValueError()))
-        await until(lambda: len(told.signals) == 2)
-    assert told.short == [("sick", False, ""), ("sick", True, "runs again")]
-    assert told.signals[1].ends_at == NOW
+        await until(lambda: len(notified.signals) == 2)
+    assert notified.short == [("sick", False, ""), ("sick", True, "runs again")]
+    assert notified.signals[1].ends_at == NOW
 
 
-async def test_pauses_grow_and_begin_anew_after_health(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pauses_grow_and_begin_anew_after_health(
+    notified: NotifiedAlert, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(supervise, "FIRST_PAUSE", 1.0)
     monkeypatch.setattr(supervise, "LONGEST_PAUSE", 60.0)
     monkeypatch.setattr("chainwatch.support.supervise.random.uniform", lambda _low, high: high)
@@ -145,7 +149,7 @@ async def test_pauses_grow_and_begin_anew_after_health(told: Told, monkeypatch: 
             raise ValueError
         await forever()
 
-    async with supervising(told) as supervisor:
+    async with supervising(notified) as supervisor:
         supervisor.start("sick", run)
         while runs < 11:
             await sleep(0)
@@ -153,9 +157,9 @@ async def test_pauses_grow_and_begin_anew_after_health(told: Told, monkeypatch: 
     assert 1 in pauses[8:]
 
 
-async def test_a_lasting_crash_is_one_traceback_and_short_lines(told: Told) -> None:  # S10
+async def test_a_lasting_crash_is_one_traceback_and_short_lines(notified: NotifiedAlert) -> None:  # S10
     with capture_logs() as lines:
-        async with supervising(told) as supervisor:
+        async with supervising(notified) as supervisor:
             supervisor.start("sick", failing(20, ValueError("same")))
             await until(lambda: supervisor.crashes.get("sick") == 20)
     crashes = [line for line in lines if line["event"].startswith("a task crashed")]
@@ -163,28 +167,32 @@ async def test_a_lasting_crash_is_one_traceback_and_short_lines(told: Told) -> N
     assert crashes[-1]["error"] == "ValueError: same"
 
 
-async def test_a_crash_that_could_not_be_told_is_told_at_the_next_one(told: Told) -> None:
-    told.refuses = True
+async def test_a_crash_that_could_not_be_reported_is_reported_at_the_next_one(
+    notified: NotifiedAlert,
+) -> None:
+    notified.refuses = True
 
     async def run() -> None:
         if supervisor.crashes.get("sick", 0) == 3:
-            told.refuses = False
+            notified.refuses = False
         raise ValueError
 
-    async with supervising(told) as supervisor:
+    async with supervising(notified) as supervisor:
         supervisor.start("sick", run)
-        await until(lambda: bool(told.signals))
-    assert told.short == [("sick", False, "")]
+        await until(lambda: bool(notified.signals))
+    assert notified.short == [("sick", False, "")]
 
 
-async def test_a_cancellation_from_within_is_a_crash_and_not_the_end(told: Told) -> None:  # S8
-    async with supervising(told) as supervisor:
+async def test_a_cancellation_from_within_is_a_crash_and_not_the_end(notified: NotifiedAlert) -> None:  # S8
+    async with supervising(notified) as supervisor:
         supervisor.start("sick", failing(1, asyncio.CancelledError()))
-        await until(lambda: bool(told.signals))
-    assert told.short == [("sick", False, "")]
+        await until(lambda: bool(notified.signals))
+    assert notified.short == [("sick", False, "")]
 
 
-async def test_a_crash_after_a_failed_task_group_is_a_crash_and_not_the_end(told: Told) -> None:  # S8
+async def test_a_crash_after_a_failed_task_group_is_a_crash_and_not_the_end(
+    notified: NotifiedAlert,
+) -> None:  # S8
     """Up to Python 3.12 a group whose child failed leaves its parent with a cancellation on the count."""
 
     async def fail_later() -> None:
@@ -203,13 +211,13 @@ async def test_a_crash_after_a_failed_task_group_is_a_crash_and_not_the_end(told
             raise ValueError("something else, later")
         await forever()
 
-    async with supervising(told) as supervisor:
+    async with supervising(notified) as supervisor:
         supervisor.start("network", run)
         await until(lambda: runs == 3)
-    assert told.short == [("network", False, "")]
+    assert notified.short == [("network", False, "")]
 
 
-async def test_who_cancels_itself_crashes(told: Told) -> None:
+async def test_who_cancels_itself_crashes(notified: NotifiedAlert) -> None:
     runs = 0
 
     async def run() -> None:
@@ -221,10 +229,10 @@ async def test_who_cancels_itself_crashes(told: Told) -> None:
             task.cancel()
         await forever()
 
-    async with supervising(told) as supervisor:
+    async with supervising(notified) as supervisor:
         supervisor.start("confused", run)
         await until(lambda: runs == 2)
-    assert told.short == [("confused", False, "")]
+    assert notified.short == [("confused", False, "")]
 
 
 class Unspeakable(Exception):
@@ -271,12 +279,14 @@ def deep() -> BaseException:
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_no_error_of_any_class_ends_a_task(told: Told, error: BaseException) -> None:  # S8, S10
+async def test_no_error_of_any_class_ends_a_task(
+    notified: NotifiedAlert, error: BaseException
+) -> None:  # S8, S10
     with capture_logs() as lines:
-        async with supervising(told) as supervisor:
+        async with supervising(notified) as supervisor:
             supervisor.start("sick", failing(2, error))
             await until(lambda: supervisor.crashes.get("sick") == 2)
-    assert told.short == [("sick", False, "")]
+    assert notified.short == [("sick", False, "")]
     crashes = [line for line in lines if line["event"].startswith("a task crashed")]
     assert len(crashes) == 2
     assert all(len(str(line)) < 25_000 for line in crashes)
@@ -285,7 +295,7 @@ async def test_no_error_of_any_class_ends_a_task(told: Told, error: BaseExceptio
 @pytest.mark.parametrize(
     "error", [asyncio.CancelledError(), SystemExit(1), OutOfPlace(), Unspeakable(), MemoryError()]
 )
-async def test_no_error_in_telling_of_a_crash_ends_a_task(error: BaseException) -> None:  # S8
+async def test_no_error_in_reporting_of_a_crash_ends_a_task(error: BaseException) -> None:  # S8
     async def report(_signals: Sequence[Signal]) -> None:
         raise error
 
@@ -296,7 +306,7 @@ async def test_no_error_in_telling_of_a_crash_ends_a_task(error: BaseException) 
 
 
 async def test_a_log_that_cannot_be_written_ends_no_task(
-    told: Told, monkeypatch: pytest.MonkeyPatch
+    notified: NotifiedAlert, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S8
     class Full:
         def error(self, *_: object, **__: object) -> None:
@@ -305,28 +315,28 @@ async def test_a_log_that_cannot_be_written_ends_no_task(
         info = warning = error
 
     monkeypatch.setattr(supervise, "_log", Full())
-    async with supervising(told) as supervisor:
+    async with supervising(notified) as supervisor:
         supervisor.start("sick", failing(3, ValueError()))
         await until(lambda: supervisor.crashes.get("sick") == 3)
-    assert told.short == [("sick", False, "")]
+    assert notified.short == [("sick", False, "")]
 
 
-async def test_the_end_of_an_alert_is_told_once_the_store_takes_it(
-    told: Told, monkeypatch: pytest.MonkeyPatch
+async def test_the_end_of_an_alert_is_reported_once_the_store_takes_it(
+    notified: NotifiedAlert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervise, "HEALTHY_AFTER", 0.02)
-    async with supervising(told) as supervisor:
+    async with supervising(notified) as supervisor:
         supervisor.start("sick", failing(1, ValueError()))
-        await until(lambda: len(told.signals) == 1)
-        told.refuses = True
+        await until(lambda: len(notified.signals) == 1)
+        notified.refuses = True
         await asyncio.sleep(0.05)
-        told.refuses = False
-        await until(lambda: len(told.signals) == 2)
-    assert told.short[1] == ("sick", True, "runs again")
+        notified.refuses = False
+        await until(lambda: len(notified.signals) == 2)
+    assert notified.short[1] == ("sick", True, "runs again")
 
 
 async def test_a_task_that_swallows_its_cancellation_is_stopped_all_the_same(
-    told: Told, monkeypatch: pytest.MonkeyPatch
+    notified: NotifiedAlert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervise, "CANCEL_AGAIN", 0.01)
     swallowed = 0
@@ -340,16 +350,16 @@ async def test_a_task_that_swallows_its_cancellation_is_stopped_all_the_same(
                 swallowed += 1
         await forever()
 
-    supervisor = Supervisor(told, time.time)
+    supervisor = Supervisor(notified, time.time)
     supervisor.start("deaf", run)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     await supervisor.stop(1.0, first=lambda _: True)
     assert swallowed == 2
-    assert told.signals == []
+    assert notified.signals == []
 
 
-async def test_a_task_that_was_asked_to_end_and_fails_is_not_restarted(told: Told) -> None:
+async def test_a_task_that_was_asked_to_end_and_fails_is_not_restarted(notified: NotifiedAlert) -> None:
     runs = 0
     asked = asyncio.Event()
 
@@ -359,16 +369,16 @@ async def test_a_task_that_was_asked_to_end_and_fails_is_not_restarted(told: Tol
         await asked.wait()
         raise ValueError("closing failed")
 
-    supervisor = Supervisor(told, time.time)
+    supervisor = Supervisor(notified, time.time)
     supervisor.start("sick", run)
     await asyncio.sleep(0.01)
     asyncio.get_running_loop().call_later(0.01, asked.set)
     await supervisor.finish("sick", 1.0)
     assert runs == 1
-    assert told.signals == []
+    assert notified.signals == []
 
 
-async def test_a_task_that_returns_has_ended_and_so_has_its_alert(told: Told) -> None:
+async def test_a_task_that_returns_has_ended_and_so_has_its_alert(notified: NotifiedAlert) -> None:
     runs = 0
 
     async def run() -> None:
@@ -377,33 +387,33 @@ async def test_a_task_that_returns_has_ended_and_so_has_its_alert(told: Told) ->
         if runs == 1:
             raise ValueError
 
-    async with supervising(told) as supervisor:
+    async with supervising(notified) as supervisor:
         supervisor.start("sick", run)
-        await until(lambda: len(told.signals) == 2)
+        await until(lambda: len(notified.signals) == 2)
         await asyncio.sleep(0.01)
     assert runs == 2
-    assert told.short[1] == ("sick", True, "has ended")
+    assert notified.short[1] == ("sick", True, "has ended")
 
 
 async def test_alerts_from_before_end_with_health_or_with_their_task(
-    told: Told, monkeypatch: pytest.MonkeyPatch
+    notified: NotifiedAlert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervise, "HEALTHY_AFTER", 0.02)
     before = [
         Signal({"alertname": TASK_FAILED, "task": task, "severity": "P1"}, 5, {"summary": "as told"})
         for task in ("here", "gone")
     ]
-    async with supervising(told) as supervisor:
+    async with supervising(notified) as supervisor:
         supervisor.start("here", forever)
         await supervisor.remember(before)
-        assert told.short == [("gone", True, "there is no such task any more")]
-        await until(lambda: len(told.signals) == 2)
-    assert told.short[1] == ("here", True, "runs again")
-    assert told.signals[1].starts_at == 5
-    assert told.signals[1].annotations == {"summary": "as told"}
+        assert notified.short == [("gone", True, "there is no such task any more")]
+        await until(lambda: len(notified.signals) == 2)
+    assert notified.short[1] == ("here", True, "runs again")
+    assert notified.signals[1].starts_at == 5
+    assert notified.signals[1].annotations == {"summary": "as told"}
 
 
-async def test_stopping_cancels_some_at_once_and_gives_the_others_time(told: Told) -> None:
+async def test_stopping_cancels_some_at_once_and_gives_the_others_time(notified: NotifiedAlert) -> None:
     ended: list[str] = []
 
     def task(name: str, seconds: float) -> Run:
@@ -417,7 +427,7 @@ async def test_stopping_cancels_some_at_once_and_gives_the_others_time(told: Tol
 
         return run
 
-    supervisor = Supervisor(told, time.time)
+    supervisor = Supervisor(notified, time.time)
     supervisor.start("now", task("now", 60))
     supervisor.start("soon", task("soon", 0.02))
     supervisor.start("never", task("never", 60))
@@ -428,7 +438,7 @@ async def test_stopping_cancels_some_at_once_and_gives_the_others_time(told: Tol
     assert ended == ["now cut short", "soon done", "never cut short"]
 
 
-async def test_a_task_that_fails_while_it_is_stopped_is_not_restarted(told: Told) -> None:
+async def test_a_task_that_fails_while_it_is_stopped_is_not_restarted(notified: NotifiedAlert) -> None:
     runs = 0
 
     async def run() -> None:
@@ -439,9 +449,9 @@ async def test_a_task_that_fails_while_it_is_stopped_is_not_restarted(told: Told
         finally:
             raise ValueError("closing failed")
 
-    supervisor = Supervisor(told, time.time)
+    supervisor = Supervisor(notified, time.time)
     supervisor.start("sick", run)
     await asyncio.sleep(0)
     await supervisor.stop(1.0, first=lambda _: True)
     assert runs == 1
-    assert told.signals == []
+    assert notified.signals == []

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.engine import incidents as engine_module
-from chainwatch.alerting.engine.grouped import Teller
+from chainwatch.alerting.engine.grouped import GroupManager
 from chainwatch.alerting.engine.incidents import LOOK_AGAIN_AFTER, Incidents, Place
 from chainwatch.alerting.policy.escalation import build_policies
 from chainwatch.alerting.policy.lifecycle import fingerprint
@@ -51,7 +51,7 @@ def people(steps: Sequence[dict[str, Any]], rise: RiseSettings | None = None, **
 
 
 def engine_of(whom: People) -> Incidents:
-    return Incidents(whom, Teller((), {}, Policies()))
+    return Incidents(whom, GroupManager((), {}, Policies()))
 
 
 STEPS = [
@@ -83,7 +83,7 @@ def acknowledge(connection: sa.Connection, alert_id: int) -> None:
     connection.execute(sa.insert(acknowledgements).values(row))
 
 
-def told(connection: sa.Connection) -> list[tuple[str, tuple[int, ...]]]:
+def notified(connection: sa.Connection) -> list[tuple[str, tuple[int, ...]]]:
     """(receiver, alerts told as firing) of each notification, in order."""
     queued = outbox.list_notifications(connection, limit=10_000)
     return [(one.receiver, one.payload.firing) for one in reversed(queued)]
@@ -102,11 +102,11 @@ def test_steps_are_taken_in_order_each_after_its_wait(connection: sa.Connection)
     fire(connection, 1, 2)
     opened(connection, engine, 1, 2)
     assert engine.advance(connection, NOW) == NOW + 300
-    assert told(connection) == [("ops", (1, 2))]
+    assert notified(connection) == [("ops", (1, 2))]
     assert engine.advance(connection, NOW + 299) == NOW + 300
     assert engine.advance(connection, NOW + 300) == NOW + 600
     assert engine.advance(connection, NOW + 600) is None
-    assert told(connection)[1:] == [("anna-phone", (1, 2)), ("bob-phone", (1, 2))]
+    assert notified(connection)[1:] == [("anna-phone", (1, 2)), ("bob-phone", (1, 2))]
     assert timeline(connection) == [
         "started: escalation night",
         "step: step 1: ops",
@@ -123,7 +123,7 @@ def test_steps_that_came_due_while_the_process_was_down_are_all_taken_after_it_s
     fire(connection, 1)
     opened(connection, engine, 1)
     assert engine.advance(connection, NOW + 450) == NOW + 600
-    assert [receiver for receiver, _ in told(connection)] == ["ops", "anna-phone"]
+    assert [receiver for receiver, _ in notified(connection)] == ["ops", "anna-phone"]
 
 
 def test_a_transaction_takes_so_many_steps_and_asks_to_be_called_for_the_others_at_once_s10(
@@ -136,18 +136,18 @@ def test_a_transaction_takes_so_many_steps_and_asks_to_be_called_for_the_others_
     places = [(i, Place(f"key {i}", "{}", {"alertname": "x"}, "night")) for i in (1, 2, 3)]
     engine.opened(connection, places, NOW)
     assert engine.advance(connection, NOW) == NOW
-    assert len(told(connection)) == 2
+    assert len(notified(connection)) == 2
     assert engine.advance(connection, NOW) is None
-    assert len(told(connection)) == 3
+    assert len(notified(connection)) == 3
 
 
-def test_a_repeated_policy_tells_again(connection: sa.Connection) -> None:
+def test_a_repeated_policy_reports_again(connection: sa.Connection) -> None:
     engine = engine_of(people([{"notify": "ops"}], repeat=2, repeat_wait="10m"))
     fire(connection, 1)
     opened(connection, engine, 1)
     assert engine.advance(connection, NOW) == NOW + 600
     engine.advance(connection, NOW + 10_000)
-    assert [receiver for receiver, _ in told(connection)] == ["ops"] * 3
+    assert [receiver for receiver, _ in notified(connection)] == ["ops"] * 3
 
 
 def test_an_acknowledgement_stops_the_steps_and_a_lapse_begins_them_anew(connection: sa.Connection) -> None:
@@ -158,10 +158,10 @@ def test_an_acknowledgement_stops_the_steps_and_a_lapse_begins_them_anew(connect
     acknowledge(connection, 1)
     assert engine.advance(connection, NOW + 300) == NOW + 300 + LOOK_AGAIN_AFTER
     assert engine.advance(connection, NOW + 330) == NOW + 330 + LOOK_AGAIN_AFTER
-    assert told(connection) == [("ops", (1,))]
+    assert notified(connection) == [("ops", (1,))]
     connection.execute(sa.delete(acknowledgements))
     assert engine.advance(connection, NOW + 360) == NOW + 660
-    assert told(connection) == [("ops", (1,))] * 2
+    assert notified(connection) == [("ops", (1,))] * 2
     assert timeline(connection)[2:4] == [
         "stopped: step 2 and what follows are not taken: acknowledged by anna",
         "started: escalation night, from the beginning",
@@ -184,13 +184,13 @@ def test_a_step_that_waits_in_its_queue_does_not_say_that_nobody_has_what_somebo
     )
 
 
-def test_a_step_tells_only_of_what_is_nobody_s_yet(connection: sa.Connection) -> None:
+def test_a_step_reports_only_of_what_is_nobody_s_yet(connection: sa.Connection) -> None:
     engine = engine_of(people(STEPS))
     fire(connection, 1, 2)
     opened(connection, engine, 1, 2)
     acknowledge(connection, 1)
     engine.advance(connection, NOW)
-    assert told(connection) == [("ops", (2,))]
+    assert notified(connection) == [("ops", (2,))]
 
 
 def test_an_escalation_ends_with_the_last_of_its_alerts_and_the_next_one_is_another_incident(
@@ -203,7 +203,7 @@ def test_an_escalation_ends_with_the_last_of_its_alerts_and_the_next_one_is_anot
     assert engine.advance(connection, NOW + 10) == NOW + 300
     end(connection, 2, now=NOW + 20)
     assert engine.advance(connection, NOW + 1000) is None
-    assert [receiver for receiver, _ in told(connection)] == ["ops"]
+    assert [receiver for receiver, _ in notified(connection)] == ["ops"]
     fire(connection, 3)
     opened(connection, engine, 3, now=NOW + 2000)
     first, second = incidents.get(connection, 1), incidents.get(connection, 2)
@@ -213,12 +213,12 @@ def test_an_escalation_ends_with_the_last_of_its_alerts_and_the_next_one_is_anot
     assert incidents.alert_ids(connection, 2) == [3]
 
 
-def test_whoever_was_told_by_a_step_is_owed_the_end(connection: sa.Connection) -> None:
+def test_whoever_was_reported_by_a_step_is_owed_the_end(connection: sa.Connection) -> None:
     engine = engine_of(people(STEPS))
     fire(connection, 1)
     opened(connection, engine, 1)
     engine.advance(connection, NOW + 300)
-    owed = connection.execute(sa.select(alert_members.c.alert_id, alert_members.c.told)).all()
+    owed = connection.execute(sa.select(alert_members.c.alert_id, alert_members.c.notified)).all()
     assert [tuple(row) for row in owed] == [(1, 1), (1, 1)]
 
 
@@ -229,10 +229,10 @@ def test_a_change_of_the_configuration_does_not_derail_what_runs(connection: sa.
     before.advance(connection, NOW)
     after = engine_of(people([{"notify": "ops"}]))
     assert after.advance(connection, NOW + 300) == NOW + 600
-    assert [receiver for receiver, _ in told(connection)] == ["ops", "anna-phone"]
+    assert [receiver for receiver, _ in notified(connection)] == ["ops", "anna-phone"]
     gone = engine_of(People(receivers=frozenset(["bob-phone"])))
     gone.advance(connection, NOW + 600)
-    assert told(connection)[-1] == ("bob-phone", (1,))
+    assert notified(connection)[-1] == ("bob-phone", (1,))
 
 
 def test_an_override_says_who_is_woken(connection: sa.Connection) -> None:
@@ -241,7 +241,7 @@ def test_an_override_says_who_is_woken(connection: sa.Connection) -> None:
     opened(connection, engine, 1)
     escalations.add_override(connection, "primary", "bob", T0, T0 + 3600, "anna", NOW)
     engine.advance(connection, NOW + 300)
-    assert [receiver for receiver, _ in told(connection)] == ["ops", "bob-phone"]
+    assert [receiver for receiver, _ in notified(connection)] == ["ops", "bob-phone"]
 
 
 def test_a_step_for_other_severities_is_passed_over_and_what_reaches_nobody_is_noted(
@@ -255,7 +255,7 @@ def test_a_step_for_other_severities_is_passed_over_and_what_reaches_nobody_is_n
     fire(connection, 1)
     opened(connection, engine, 1)
     assert engine.advance(connection, NOW) is None
-    assert told(connection) == []
+    assert notified(connection) == []
     assert timeline(connection)[1:4] == [
         "skipped: step 1: not for P1 at this time",
         "skipped: step 2: oncall:gone: no such schedule",

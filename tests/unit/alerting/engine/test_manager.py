@@ -9,29 +9,29 @@ from chainwatch.config import RouteSettings
 from chainwatch.store.alerting import alert_groups, history, outbox
 from chainwatch.store.alerting import alerts as stored
 from chainwatch.support.bounds import ANNOTATION_MAX, LABEL_MAX, cut
-from tests.unit.alerting.helpers import T0, ends, fires, route, told
+from tests.unit.alerting.helpers import T0, ends, fires, queued_for, route
 
 NOW = float(T0)
 
 
-def _manager(*routes: RouteSettings, told_since: int = 0, **send_resolved: bool) -> AlertManager:
-    return AlertManager(routes or (route(),), send_resolved or {"ops": True}, told_since)
+def _manager(*routes: RouteSettings, notify_since: int = 0, **send_resolved: bool) -> AlertManager:
+    return AlertManager(routes or (route(),), send_resolved or {"ops": True}, notify_since)
 
 
-def test_without_group_wait_an_alert_is_told_in_the_transaction_of_its_signal(
+def test_without_group_wait_an_alert_is_reported_in_the_transaction_of_its_signal(
     connection: sa.Connection,
 ) -> None:
     _manager().apply(connection, [fires()], NOW)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
 
 
-def test_a_group_waits_for_more_alerts_before_it_is_first_told(connection: sa.Connection) -> None:
+def test_a_group_waits_for_more_alerts_before_it_is_first_reported(connection: sa.Connection) -> None:
     manager = _manager(route(group_wait="5s"))
     assert manager.apply(connection, [fires("a")], NOW) == NOW + 5
     assert manager.apply(connection, [fires("b")], NOW + 3) == NOW + 5
-    assert told(connection) == []
+    assert queued_for(connection) == []
     manager.flush(connection, NOW + 5)
-    assert told(connection) == [[("firing", "a"), ("firing", "b")]]
+    assert queued_for(connection) == [[("firing", "a"), ("firing", "b")]]
 
 
 def test_later_changes_wait_for_the_group_interval_and_come_with_all_that_fires(
@@ -42,7 +42,7 @@ def test_later_changes_wait_for_the_group_interval_and_come_with_all_that_fires(
     assert manager.apply(connection, [fires("b")], NOW + 2) == NOW + 15
     manager.apply(connection, [ends("a")], NOW + 3)
     manager.flush(connection, NOW + 15)
-    assert told(connection)[1:] == [[("firing", "b"), ("resolved", "a")]]
+    assert queued_for(connection)[1:] == [[("firing", "b"), ("resolved", "a")]]
 
 
 def test_a_chains_line_ends_in_what_chainwatch_says_become_no_lines(connection: sa.Connection) -> None:
@@ -56,32 +56,34 @@ def test_a_chains_line_ends_in_what_chainwatch_says_become_no_lines(connection: 
     }
 
 
-def test_groups_are_told_apart_by_their_labels(connection: sa.Connection) -> None:
+def test_groups_are_reported_apart_by_their_labels(connection: sa.Connection) -> None:
     manager = _manager(route(group_by=["destination"]))
     signals = [fires("a", destination="x"), fires("b", destination="y"), fires("c", destination="x")]
     manager.apply(connection, signals, NOW)
-    assert sorted(told(connection)) == [[("firing", "a"), ("firing", "c")], [("firing", "b")]]
+    assert sorted(queued_for(connection)) == [[("firing", "a"), ("firing", "c")], [("firing", "b")]]
 
 
-def test_what_still_fires_is_told_again_after_the_repeat_interval(connection: sa.Connection) -> None:
+def test_what_still_fires_is_reported_again_after_the_repeat_interval(connection: sa.Connection) -> None:
     manager = _manager(route(repeat_interval="60s"))
     assert manager.apply(connection, [fires()], NOW) == NOW + 60
     assert manager.flush(connection, NOW + 60) == NOW + 120
-    assert told(connection) == [[("firing", "0x01")]] * 2
+    assert queued_for(connection) == [[("firing", "0x01")]] * 2
 
 
-def test_an_alert_that_ends_before_its_group_is_told_is_told_to_nobody(connection: sa.Connection) -> None:
+def test_an_alert_that_ends_before_its_group_is_reported_is_reported_to_nobody(
+    connection: sa.Connection,
+) -> None:
     manager = _manager(route(group_wait="5s"))
     manager.apply(connection, [fires()], NOW)
     manager.apply(connection, [ends()], NOW + 1)
     manager.flush(connection, NOW + 5)
-    assert told(connection) == []
+    assert queued_for(connection) == []
     (alert,) = stored.list_alerts(connection)
-    said = [one for one in history.of(connection, alert) if one.kind == "not told"]
+    said = [one for one in history.of(connection, alert) if one.kind == "not notified"]
     assert [(one.cause, one.receiver) for one in said] == [("over before its group was looked at", "ops")]
 
 
-def test_of_an_alert_that_comes_and_goes_beside_others_the_end_is_told_as_alertmanager_does(
+def test_of_an_alert_that_comes_and_goes_beside_others_the_end_is_reported_as_alertmanager_does(
     connection: sa.Connection,
 ) -> None:
     manager = _manager(route(group_interval="15s"))
@@ -89,27 +91,27 @@ def test_of_an_alert_that_comes_and_goes_beside_others_the_end_is_told_as_alertm
     manager.apply(connection, [fires("b")], NOW + 1)
     manager.apply(connection, [ends("b")], NOW + 2)
     manager.flush(connection, NOW + 15)
-    assert told(connection)[1:] == [[("firing", "a"), ("resolved", "b")]]
+    assert queued_for(connection)[1:] == [[("firing", "a"), ("resolved", "b")]]
     manager.apply(connection, [fires("b", at=T0 + 16)], NOW + 16)
     manager.apply(connection, [ends("b", at=T0 + 16, until=T0 + 17)], NOW + 17)
     manager.flush(connection, NOW + 30)
-    assert len(told(connection)) == 2, "what comes and goes again is no news"
+    assert len(queued_for(connection)) == 2, "what comes and goes again is no news"
     manager.apply(connection, [fires("c")], NOW + 31)
     manager.flush(connection, NOW + 45)
-    assert told(connection)[2:] == [[("firing", "c"), ("firing", "a")]]
+    assert queued_for(connection)[2:] == [[("firing", "c"), ("firing", "a")]]
 
 
-def test_of_an_alert_that_comes_and_goes_within_the_group_wait_the_end_is_told_beside_others(
+def test_of_an_alert_that_comes_and_goes_within_the_group_wait_the_end_is_reported_beside_others(
     connection: sa.Connection,
 ) -> None:
     manager = _manager(route(group_wait="5s"))
     manager.apply(connection, [fires("a"), fires("b")], NOW)
     manager.apply(connection, [ends("b")], NOW + 1)
     manager.flush(connection, NOW + 5)
-    assert told(connection) == [[("firing", "a"), ("resolved", "b")]]
+    assert queued_for(connection) == [[("firing", "a"), ("resolved", "b")]]
 
 
-def test_of_what_comes_and_goes_alone_or_fires_again_nothing_is_told(connection: sa.Connection) -> None:
+def test_of_what_comes_and_goes_alone_or_fires_again_nothing_is_reported(connection: sa.Connection) -> None:
     manager = _manager(route(group_interval="15s"), route("pager"), ops=True, pager=True)
     manager.apply(connection, [fires("a")], NOW)
     manager.apply(connection, [ends("a")], NOW + 1)
@@ -117,12 +119,12 @@ def test_of_what_comes_and_goes_alone_or_fires_again_nothing_is_told(connection:
     manager.apply(connection, [fires("b", at=T0 + 16)], NOW + 16)
     manager.apply(connection, [ends("b", at=T0 + 16, until=T0 + 17)], NOW + 17)
     manager.flush(connection, NOW + 30)
-    assert told(connection)[1:] == [[("resolved", "a")]]
+    assert queued_for(connection)[1:] == [[("resolved", "a")]]
     manager.apply(connection, [fires("c", at=T0 + 31)], NOW + 31)
     manager.apply(connection, [ends("c", at=T0 + 31, until=T0 + 32)], NOW + 32)
     manager.apply(connection, [fires("c", at=T0 + 33)], NOW + 33)
     manager.flush(connection, NOW + 60)
-    assert told(connection)[2:] == [[("firing", "c")]]
+    assert queued_for(connection)[2:] == [[("firing", "c")]]
 
 
 def test_a_receiver_that_hears_of_no_ends_hears_nothing_of_what_comes_and_goes(
@@ -133,7 +135,7 @@ def test_a_receiver_that_hears_of_no_ends_hears_nothing_of_what_comes_and_goes(
     manager.apply(connection, [fires("b")], NOW + 1)
     manager.apply(connection, [ends("b")], NOW + 2)
     manager.flush(connection, NOW + 15)
-    assert told(connection) == [[("firing", "a")]]
+    assert queued_for(connection) == [[("firing", "a")]]
 
 
 def test_a_group_that_fires_again_soon_keeps_its_ticks(connection: sa.Connection) -> None:
@@ -143,7 +145,7 @@ def test_a_group_that_fires_again_soon_keeps_its_ticks(connection: sa.Connection
     manager.flush(connection, NOW + 1)
     assert manager.apply(connection, [fires(at=T0 + 2)], NOW + 2) == NOW + 11
     manager.flush(connection, NOW + 11)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
 
 
 @pytest.mark.parametrize("sends_ends", [True, False])
@@ -159,7 +161,7 @@ def test_a_group_keeps_its_ticks_whether_its_receiver_hears_of_ends_or_not(
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_an_alert_that_came_and_went_unseen_is_told_if_it_would_have_been_s2(
+def test_an_alert_that_came_and_went_unseen_is_reported_if_it_would_have_been_s2(
     connection: sa.Connection, at_once: bool
 ) -> None:
     """In one batch of the blocks that were missed, or in two."""
@@ -171,7 +173,7 @@ def test_an_alert_that_came_and_went_unseen_is_told_if_it_would_have_been_s2(
         manager.apply(connection, [fires("long"), fires("short")], later)
         manager.apply(connection, [ends("long", until=T0 + 60), ends("short", until=T0 + 4)], later + 1)
     manager.flush(connection, later + 5)
-    assert told(connection) == [[("firing", "long"), ("resolved", "long")]]
+    assert queued_for(connection) == [[("firing", "long"), ("resolved", "long")]]
 
 
 def test_one_batch_may_end_an_episode_and_begin_the_next(connection: sa.Connection) -> None:
@@ -179,45 +181,45 @@ def test_one_batch_may_end_an_episode_and_begin_the_next(connection: sa.Connecti
     manager.apply(connection, [fires()], NOW)
     manager.apply(connection, [ends(), fires(at=T0 + 90)], NOW + 1)
     manager.flush(connection, NOW + 15)
-    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01"), ("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")], [("resolved", "0x01"), ("firing", "0x01")]]
     assert [a.state for a in stored.list_alerts(connection)] == ["firing", "resolved"]
 
 
-def test_what_ended_before_the_watching_began_is_recorded_and_told_to_nobody(
+def test_what_ended_before_the_watching_began_is_recorded_and_reported_to_nobody(
     connection: sa.Connection,
 ) -> None:
-    manager = _manager(route(group_wait="5s"), told_since=T0)
+    manager = _manager(route(group_wait="5s"), notify_since=T0)
     manager.apply(connection, [ends("a", at=T0 - 90, until=T0), fires("b", at=T0 - 90)], NOW)
     manager.apply(connection, [ends("b", at=T0 - 90, until=T0 - 9)], NOW + 1)
     manager.flush(connection, NOW + 5)
-    assert told(connection) == []
+    assert queued_for(connection) == []
     assert {a.audience for a in stored.list_alerts(connection)} == {"quiet"}
 
 
-def test_whoever_was_told_firing_is_told_resolved_though_it_ended_before_the_watching_began(
+def test_whoever_was_reported_firing_is_reported_resolved_though_it_ended_before_the_watching_began(
     connection: sa.Connection,
 ) -> None:
-    manager = _manager(told_since=T0)
+    manager = _manager(notify_since=T0)
     manager.apply(connection, [fires(at=T0 - 90)], NOW)
     manager.apply(connection, [ends(at=T0 - 90, until=T0 - 9)], NOW + 20)
     manager.flush(connection, NOW + 30)
-    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
 
 
-def test_replayed_signals_tell_nobody_anything_new_s3(connection: sa.Connection) -> None:
+def test_replayed_signals_report_nobody_anything_new_s3(connection: sa.Connection) -> None:
     manager = _manager()
     for _ in range(3):
         manager.apply(connection, [fires(), fires()], NOW)
     for _ in range(3):
         manager.apply(connection, [ends(), ends()], NOW + 20)
     manager.flush(connection, NOW + 1000)
-    assert told(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")], [("resolved", "0x01")]]
 
 
 def test_an_alert_without_a_route_is_stored_and_counted(connection: sa.Connection) -> None:
     _manager(route(match={"severity": "P0"})).apply(connection, [fires()], NOW)
     assert stored.counts(connection) == [stored.Count("firing", "P1", "unrouted", 1)]
-    assert told(connection) == []
+    assert queued_for(connection) == []
 
 
 def test_a_watchdog_without_a_route_is_no_fault(connection: sa.Connection) -> None:
@@ -230,8 +232,8 @@ def test_a_receiver_may_hear_of_no_ends(connection: sa.Connection) -> None:
     manager.apply(connection, [fires()], NOW)
     manager.apply(connection, [ends()], NOW + 1)
     manager.flush(connection, NOW + 15)
-    assert told(connection, "ops") == [[("firing", "0x01")], [("resolved", "0x01")]]
-    assert told(connection, "pager") == [[("firing", "0x01")]]
+    assert queued_for(connection, "ops") == [[("firing", "0x01")], [("resolved", "0x01")]]
+    assert queued_for(connection, "pager") == [[("firing", "0x01")]]
 
 
 def test_a_route_may_say_otherwise_than_its_receiver_about_ends(connection: sa.Connection) -> None:
@@ -239,10 +241,10 @@ def test_a_route_may_say_otherwise_than_its_receiver_about_ends(connection: sa.C
     manager.apply(connection, [fires()], NOW)
     manager.apply(connection, [ends()], NOW + 1)
     manager.flush(connection, NOW + 15)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
 
 
-def test_nothing_stays_of_a_group_when_all_is_told(connection: sa.Connection) -> None:
+def test_nothing_stays_of_a_group_when_all_is_reported(connection: sa.Connection) -> None:
     manager = _manager()
     manager.apply(connection, [fires()], NOW)
     manager.apply(connection, [ends()], NOW + 1)
@@ -259,11 +261,11 @@ def test_after_a_change_of_routes_firing_alerts_reach_their_new_receivers(connec
     changed.apply(connection, [ends()], NOW + 20)
     changed.flush(connection, NOW + 1000)
     for receiver in ("old", "new"):
-        assert told(connection, receiver) == [[("firing", "0x01")], [("resolved", "0x01")]]
+        assert queued_for(connection, receiver) == [[("firing", "0x01")], [("resolved", "0x01")]]
 
 
 @pytest.mark.parametrize("group_by", [["alertname"], ["..."]])
-def test_a_route_that_changes_its_match_tells_its_receiver_nothing_twice(
+def test_a_route_that_changes_its_match_reports_its_receiver_nothing_twice(
     connection: sa.Connection, group_by: list[str]
 ) -> None:
     first = _manager(route(match={"severity": "P1"}, group_interval="10s", repeat_interval="60s"))
@@ -272,29 +274,29 @@ def test_a_route_that_changes_its_match_tells_its_receiver_nothing_twice(
     changed.reroute(connection, NOW + 1)
     for tick in range(10, 60, 10):
         changed.flush(connection, NOW + tick)
-    assert told(connection) == [[("firing", "0x01"), ("firing", "0x02")]]
+    assert queued_for(connection) == [[("firing", "0x01"), ("firing", "0x02")]]
     changed.flush(connection, NOW + 60)  # the repeat counts from what was told
-    repeats = [alert for message in told(connection)[1:] for alert in message]
+    repeats = [alert for message in queued_for(connection)[1:] for alert in message]
     assert repeats == [("firing", "0x01"), ("firing", "0x02")]
     changed.apply(connection, [ends("0x01"), ends("0x02")], NOW + 61)
     changed.flush(connection, NOW + 80)
-    over = [alert for message in told(connection) for alert in message if alert[0] == "resolved"]
+    over = [alert for message in queued_for(connection) for alert in message if alert[0] == "resolved"]
     assert over == [("resolved", "0x01"), ("resolved", "0x02")]
     changed.flush(connection, NOW + 1000)
     assert alert_groups.next_flush(connection) is None
 
 
-def test_what_waits_for_its_group_while_the_match_changes_is_told_once_and_in_time(
+def test_what_waits_for_its_group_while_the_match_changes_is_reported_once_and_in_time(
     connection: sa.Connection,
 ) -> None:
     _manager(route(match={"severity": "P1"}, group_wait="10s")).apply(connection, [fires()], NOW)
     changed = _manager(route(group_wait="10s"))
     changed.reroute(connection, NOW + 8)
     changed.flush(connection, NOW + 9)
-    assert told(connection) == []
+    assert queued_for(connection) == []
     changed.flush(connection, NOW + 10)
     changed.flush(connection, NOW + 1000)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
 
 
 @pytest.mark.parametrize(
@@ -308,10 +310,10 @@ def test_repeats_come_on_the_first_tick_after_their_time_however_short(
     due = m.apply(connection, [fires()], now)
     while due is not None and due < now + 5 * every - interval / 2:
         due = m.flush(connection, due)
-    assert len(told(connection)) == 5
+    assert len(queued_for(connection)) == 5
 
 
-def test_a_receiver_that_a_route_names_no_more_hears_of_the_end_of_what_it_was_told_and_of_nothing_else(
+def test_a_receiver_that_a_route_names_no_more_hears_of_the_end_of_what_it_was_reported_and_of_nothing_else(
     connection: sa.Connection,
 ) -> None:
     settings = {"group_wait": "5s", "group_interval": "10s", "repeat_interval": "60s"}
@@ -323,23 +325,23 @@ def test_a_receiver_that_a_route_names_no_more_hears_of_the_end_of_what_it_was_t
     changed.reroute(connection, NOW + 7, reloaded=True)
     for second in range(8, 400):
         changed.flush(connection, NOW + second)
-    assert told(connection, "pager") == [[("firing", "a")]]
-    assert len(told(connection, "ops")) > 5
+    assert queued_for(connection, "pager") == [[("firing", "a")]]
+    assert len(queued_for(connection, "ops")) > 5
     changed.apply(connection, [ends("a"), ends("b")], NOW + 400)
     changed.flush(connection, NOW + 1000)
-    assert told(connection, "pager") == [[("firing", "a")], [("resolved", "a")]]
+    assert queued_for(connection, "pager") == [[("firing", "a")], [("resolved", "a")]]
 
 
 def test_a_route_that_is_gone_repeats_nothing(connection: sa.Connection) -> None:
     _manager(route(match={"severity": "P1"}, repeat_interval="60s")).apply(connection, [fires()], NOW)
     _manager(route("new")).flush(connection, NOW + 100_000)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
 
 
-def test_alerts_that_had_no_route_are_told_once_they_have_one(connection: sa.Connection) -> None:
+def test_alerts_that_had_no_route_are_reported_once_they_have_one(connection: sa.Connection) -> None:
     _manager(route(match={"severity": "P0"})).apply(connection, [fires()], NOW)
     _manager().reroute(connection, NOW + 1)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
     assert stored.counts(connection) == [stored.Count("firing", "P1", "routed", 1)]
 
 
@@ -355,7 +357,7 @@ def test_rerouting_changes_nothing_when_the_routes_are_the_same(connection: sa.C
     manager = _manager()
     manager.apply(connection, [fires()], NOW)
     manager.reroute(connection, NOW + 100)
-    assert told(connection) == [[("firing", "0x01")]]
+    assert queued_for(connection) == [[("firing", "0x01")]]
 
 
 def test_a_storm_of_ten_thousand_is_one_notification_and_a_few_statements(connection: sa.Connection) -> None:

@@ -25,22 +25,22 @@ def _member(
     alert_id: int,
     state: Literal["firing", "resolved"],
     *,
-    told: bool,
+    notified: bool,
     fingerprint: str = "",
     quiet: bool = False,
     unseen_for: float | None = None,
 ) -> Member:
-    return Member(alert_id, fingerprint or f"f{alert_id}", state, told, quiet, unseen_for=unseen_for)
+    return Member(alert_id, fingerprint or f"f{alert_id}", state, notified, quiet, unseen_for=unseen_for)
 
 
-NEW = _member(1, "firing", told=False)
-OLD = _member(2, "firing", told=True)
-OVER = _member(3, "resolved", told=True)
-MISSED = _member(4, "resolved", told=False)
+NEW = _member(1, "firing", notified=False)
+OLD = _member(2, "firing", notified=True)
+OVER = _member(3, "resolved", notified=True)
+MISSED = _member(4, "resolved", notified=False)
 
 
 @pytest.mark.parametrize(
-    ("members", "told"),
+    ("members", "notified"),
     [
         ([], None),
         ([NEW], Message((1,))),
@@ -52,29 +52,29 @@ MISSED = _member(4, "resolved", told=False)
         ([MISSED], Message((4,), (4,), in_order=True)),
         ([NEW, MISSED], Message((1, 4), (4,), in_order=True)),
         ([OVER, MISSED], Message((4,), (3, 4), in_order=True)),
-        ([_member(5, "resolved", told=False, quiet=True)], None),
-        ([_member(5, "resolved", told=True, quiet=True)], Message((), (5,))),
+        ([_member(5, "resolved", notified=False, quiet=True)], None),
+        ([_member(5, "resolved", notified=True, quiet=True)], Message((), (5,))),
     ],
 )
-def test_firing_alerts_and_new_ends_are_one_message(members: list[Member], told: Message | None) -> None:
-    assert message(members, send_resolved=True, repeat=False) == told
+def test_firing_alerts_and_new_ends_are_one_message(members: list[Member], notified: Message | None) -> None:
+    assert message(members, send_resolved=True, repeat=False) == notified
 
 
-def test_the_episodes_of_one_condition_are_told_in_order_s6() -> None:
+def test_the_episodes_of_one_condition_are_reported_in_order_s6() -> None:
     episodes = [
-        _member(1, "resolved", told=True, fingerprint="f"),
-        _member(2, "firing", told=False, fingerprint="f"),
+        _member(1, "resolved", notified=True, fingerprint="f"),
+        _member(2, "firing", notified=False, fingerprint="f"),
     ]
     assert message(episodes, send_resolved=True, repeat=False) == Message((2,), (1,), in_order=True)
 
 
-def test_a_receiver_that_hears_of_no_ends_is_told_of_what_still_fires_alone() -> None:
+def test_a_receiver_that_hears_of_no_ends_is_reported_of_what_still_fires_alone() -> None:
     assert message([NEW, OVER, MISSED], send_resolved=False, repeat=False) == Message((1,))
     assert message([OVER, MISSED], send_resolved=False, repeat=False) is None
     assert message([OLD, OVER], send_resolved=False, repeat=True) == Message((2,))
 
 
-def test_a_repeat_tells_firing_alerts_again_and_nothing_else() -> None:
+def test_a_repeat_reports_firing_alerts_again_and_nothing_else() -> None:
     assert message([OLD], send_resolved=True, repeat=True) == Message((2,))
     assert message([], send_resolved=True, repeat=True) is None
 
@@ -85,12 +85,12 @@ def test_a_repeat_tells_firing_alerts_again_and_nothing_else() -> None:
         (MISSED, 5.0, True),
         (OVER, 5.0, False),
         (NEW, 5.0, False),
-        (_member(5, "resolved", told=False, unseen_for=4.9), 5.0, True),
-        (_member(5, "resolved", told=False, unseen_for=5.0), 5.0, False),
-        (_member(5, "resolved", told=False, quiet=True), 5.0, False),
+        (_member(5, "resolved", notified=False, unseen_for=4.9), 5.0, True),
+        (_member(5, "resolved", notified=False, unseen_for=5.0), 5.0, False),
+        (_member(5, "resolved", notified=False, quiet=True), 5.0, False),
     ],
 )
-def test_what_is_over_and_was_never_told_is_told_no_more(
+def test_what_is_over_and_was_never_reported_is_reported_no_more(
     member: Member, wait: float, is_unheard: bool
 ) -> None:
     assert ended_unheard(member, wait) is is_unheard
@@ -98,7 +98,7 @@ def test_what_is_over_and_was_never_told_is_told_no_more(
 
 
 @pytest.mark.parametrize("collects", [False, True])
-def test_what_ended_while_it_was_held_back_is_told_no_more(collects: bool) -> None:
+def test_what_ended_while_it_was_held_back_is_reported_no_more(collects: bool) -> None:
     held = msgspec.structs.replace(MISSED, held=True)
     assert ended_unheard(held, 0.0, collects=collects)
     assert ended_unheard(msgspec.structs.replace(held, held=False, released=True), 0.0, collects=collects)
@@ -131,14 +131,14 @@ def test_a_change_never_puts_a_flush_off() -> None:
     assert flush_at_change(msgspec.structs.replace(FLUSHED, flush_at=120.0), 15.0, now=121.0) == 120.0
 
 
-def _after(group: Group, *, told: bool, firing: bool, now: float, **more: bool) -> Group | None:
+def _after(group: Group, *, notified: bool, firing: bool, now: float, **more: bool) -> Group | None:
     return after_flush(
-        group, group_interval=15.0, repeat_interval=60.0, told=told, firing=firing, now=now, **more
+        group, group_interval=15.0, repeat_interval=60.0, notified=notified, firing=firing, now=now, **more
     )
 
 
 def test_a_group_that_still_fires_is_looked_at_again_when_it_repeats() -> None:
-    after = _after(GROUP, told=True, firing=True, now=105.01)
+    after = _after(GROUP, notified=True, firing=True, now=105.01)
     assert after is not None
     assert (after.flushed_at, after.sent_at, after.flush_at) == (105.0, 105.0, 165.0)
     assert is_repeat_due(after, 60.0, 165.0)
@@ -146,23 +146,23 @@ def test_a_group_that_still_fires_is_looked_at_again_when_it_repeats() -> None:
 
 
 def test_a_flush_that_comes_late_moves_the_ticks_so_that_the_next_is_not_early() -> None:
-    after = _after(GROUP, told=True, firing=True, now=300.0)
+    after = _after(GROUP, notified=True, firing=True, now=300.0)
     assert after is not None
     assert after.flushed_at == 300.0
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_an_emptied_group_keeps_its_ticks_for_half_a_minute_and_is_then_over(told: bool) -> None:
-    emptied = _after(GROUP, told=told, firing=False, now=105.0, emptied=True)
+@pytest.mark.parametrize("notified", [True, False])
+def test_an_emptied_group_keeps_its_ticks_for_half_a_minute_and_is_then_over(notified: bool) -> None:
+    emptied = _after(GROUP, notified=notified, firing=False, now=105.0, emptied=True)
     assert emptied is not None
     assert emptied.flush_at == 135.0
     assert flush_at_change(emptied, 15.0, now=106.0) == 120.0
-    assert _after(emptied, told=False, firing=False, now=135.0) is None
+    assert _after(emptied, notified=False, firing=False, now=135.0) is None
 
 
 def test_an_emptied_group_with_a_longer_interval_lives_until_its_next_tick() -> None:
     emptied = after_flush(
-        GROUP, group_interval=300.0, repeat_interval=600.0, told=True, firing=False, now=105.0
+        GROUP, group_interval=300.0, repeat_interval=600.0, notified=True, firing=False, now=105.0
     )
     assert emptied is not None
     assert emptied.flush_at == 405.0

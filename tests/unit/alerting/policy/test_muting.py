@@ -38,7 +38,7 @@ def routed(**fields: Any) -> Candidate:
     return msgspec.structs.replace(ONE, route=msgspec.structs.replace(ROUTE, **fields))
 
 
-def test_an_alert_that_nothing_holds_back_is_told() -> None:
+def test_an_alert_that_nothing_holds_back_is_reported() -> None:
     assert why(ONE) is None
 
 
@@ -103,7 +103,7 @@ def test_quiet_hours_hold_all_but_p0(fields: dict[str, Any], severity: str, held
 def test_an_acknowledged_alert_is_held_but_for_its_reminder() -> None:
     taken = {7: Acknowledgement(7, "ann", NOON, "mine", None, "P1", NOON)}
     assert why(ONE, acknowledgements=taken) == "acknowledged: by ann: mine"
-    assert why(msgspec.structs.replace(ONE, told=True, again=True), acknowledgements=taken) is None
+    assert why(msgspec.structs.replace(ONE, notified=True, again=True), acknowledgements=taken) is None
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,12 @@ def test_a_cooldown_holds_the_same_condition_for_its_time(
     ago: float, by: tuple[str, ...], held: bool
 ) -> None:
     cooldown = Cooldown(build(alertname="TransferOverdue"), by, 60.0)
-    told_at = {("ops", cooldown.condition(LABELS)): NOON - ago}
-    assert (why(ONE, cooldowns=[cooldown], told_at=told_at) is not None) is held
-    assert why(msgspec.structs.replace(ONE, receiver="other"), cooldowns=[cooldown], told_at=told_at) is None
+    notified_at = {("ops", cooldown.condition(LABELS)): NOON - ago}
+    assert (why(ONE, cooldowns=[cooldown], notified_at=notified_at) is not None) is held
+    assert (
+        why(msgspec.structs.replace(ONE, receiver="other"), cooldowns=[cooldown], notified_at=notified_at)
+        is None
+    )
 
 
 def test_the_first_stage_that_holds_says_why() -> None:

@@ -22,15 +22,15 @@ async def _deliver(function: Callable[[Notification], object]) -> BaseException 
 
 
 async def test_what_a_plain_function_returns_is_awaited() -> None:
-    told: list[Notification] = []
+    notified: list[Notification] = []
 
-    async def tell(one: Notification) -> None:
+    async def notify(one: Notification) -> None:
         await asyncio.sleep(0)
-        told.append(one)
+        notified.append(one)
 
-    for function in (tell, partial(tell), lambda one: tell(one)):
+    for function in (notify, partial(notify), lambda one: notify(one)):
         assert await _deliver(function) is None
-    assert len(told) == 3
+    assert len(notified) == 3
 
 
 @pytest.mark.parametrize(

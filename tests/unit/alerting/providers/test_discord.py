@@ -328,6 +328,6 @@ def test_the_message_is_asked_for(url: str, wanted: str) -> None:
     assert confirmed(url) == wanted
 
 
-def test_a_time_beyond_all_calendars_is_told_as_their_last() -> None:
+def test_a_time_beyond_all_calendars_is_reported_as_their_last() -> None:
     (embed,) = _json(notified(starts_at=2.0**63))["embeds"]
     assert embed["timestamp"] == "9999-12-31T23:59:59"

@@ -239,6 +239,6 @@ def test_addresses_that_are_public(address: str) -> None:
     assert is_public(address)
 
 
-def test_a_time_beyond_all_calendars_is_told_as_their_last() -> None:
-    (told,) = body(notification(notified(starts_at=2.0**63)))["alerts"]
-    assert told["startsAt"] == "9999-12-31T23:59:59Z"
+def test_a_time_beyond_all_calendars_is_reported_as_their_last() -> None:
+    (reported,) = body(notification(notified(starts_at=2.0**63)))["alerts"]
+    assert reported["startsAt"] == "9999-12-31T23:59:59Z"

@@ -53,17 +53,18 @@ def test_details_of_several_columns_that_do_not_fit_become_paragraphs(
     narrow = narrow_terminal(monkeypatch)
     why = "it goes only where a route names it, and no route of this configuration does"
     details(
-        ("receiver", "told", "why", "route"), [("ops", False, why, ""), ("pager", True, "delivered", "{}")]
+        ("receiver", "notified", "why", "route"),
+        [("ops", False, why, ""), ("pager", True, "delivered", "{}")],
     )
     assert [line.rstrip() for line in click.unstyle(narrow.getvalue()).splitlines()] == [
         "",
         " receiver: ops",
-        "   told: no",
+        "   notified: no",
         "   why: it goes only where a route names it, and no route of",
         "   this configuration does",
         "",
         " receiver: pager",
-        "   told: yes",
+        "   notified: yes",
         "   why: delivered",
         "   route: {}",
     ]

@@ -80,7 +80,7 @@ def test_json_keeps_integers_exactly(
     assert json.loads(capsys.readouterr().out) == [{"value": UINT256, "text": "é[red]"}]
 
 
-def test_a_status_tells_what_is_wrong_with_a_network(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_status_reports_what_is_wrong_with_a_network(capsys: pytest.CaptureFixture[str]) -> None:
     network = {
         "name": "ethereum",
         "chain_id": 1,
@@ -112,7 +112,7 @@ def test_an_alert_that_ended_says_when_and_why(capsys: pytest.CaptureFixture[str
     assert "2023-11-14 22:14:20 UTC (reorg)" in capsys.readouterr().out
 
 
-def test_steps_tell_which_were_late_and_which_are_awaited(capsys: pytest.CaptureFixture[str]) -> None:
+def test_steps_report_which_were_late_and_which_are_awaited(capsys: pytest.CaptureFixture[str]) -> None:
     steps = {"xcall": {"late_by": 0}, "execute": {"late_by": 7}, "reconcile": {"late_by": None}}
     deadlines = [{"step": "execute", "state": "late"}, {"step": "settle", "state": "open"}]
     show.transfers([transfer(steps=steps, deadlines=deadlines)], as_json=False)

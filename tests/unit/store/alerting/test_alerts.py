@@ -136,15 +136,19 @@ def test_a_group_keeps_its_times_and_goes_when_it_is_over(connection: sa.Connect
     assert alert_groups.next_flush(connection) is None
 
 
-def test_members_that_ended_leave_when_told_and_the_others_count_as_told(connection: sa.Connection) -> None:
+def test_members_that_ended_leave_when_reported_and_the_others_count_as_reported(
+    connection: sa.Connection,
+) -> None:
     alerts.insert(connection, [_alert(1), _alert(2, ended=150), _alert(3)])
     alert_groups.insert(connection, [_group(1), _group(2)])
     alert_groups.join(connection, [(1, 1), (1, 2), (2, 3)])
-    assert _told(connection, [1]) == {1: [(1, "f1", "firing", False), (2, "f2", "resolved", False)]}
-    alert_groups.mark_told(connection, [1])
-    assert _told(connection, [1, 2]) == {1: [(1, "f1", "firing", True)], 2: [(3, "f3", "firing", False)]}
+    assert _notified(connection, [1]) == {1: [(1, "f1", "firing", False), (2, "f2", "resolved", False)]}
+    alert_groups.mark_notified(connection, [1])
+    assert _notified(connection, [1, 2]) == {1: [(1, "f1", "firing", True)], 2: [(3, "f3", "firing", False)]}
 
 
-def _told(connection: sa.Connection, ids: list[int]) -> dict[int, list[tuple[int, str, str, bool]]]:
+def _notified(connection: sa.Connection, ids: list[int]) -> dict[int, list[tuple[int, str, str, bool]]]:
     found = alert_groups.members(connection, ids)
-    return {i: [(m.alert_id, m.fingerprint, m.state, m.told) for m in inside] for i, inside in found.items()}
+    return {
+        i: [(m.alert_id, m.fingerprint, m.state, m.notified) for m in inside] for i, inside in found.items()
+    }

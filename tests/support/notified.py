@@ -13,7 +13,7 @@ T = TypeVar("T")
 POLL = 0.02
 
 
-class Told(NamedTuple):
+class NotifiedAlert(NamedTuple):
     """One alert in one delivery; times are Unix seconds, `ends_at` None while it fires."""
 
     status: str
@@ -29,7 +29,7 @@ class Told(NamedTuple):
         return self.labels["alertname"]
 
 
-def told(requests: Iterable[Received]) -> list[Told]:
+def notified(requests: Iterable[Received]) -> list[NotifiedAlert]:
     """Every alert of every delivery, in the order of arrival; a delivery that was repeated counts once."""
     once: dict[str, Received] = {}
     for request in requests:
@@ -37,11 +37,11 @@ def told(requests: Iterable[Received]) -> list[Told]:
     return [alert for request in once.values() for alert in alerts_of(request)]
 
 
-def alerts_of(request: Received) -> Iterator[Told]:
+def alerts_of(request: Received) -> Iterator[NotifiedAlert]:
     """Every alert of one delivery."""
     for alert in request.json()["alerts"]:
         firing = alert["status"] == "firing"
-        yield Told(
+        yield NotifiedAlert(
             alert["status"],
             alert["fingerprint"],
             alert["labels"],
