@@ -33,6 +33,7 @@ from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.alerting.silences import Silence
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
+from chainwatch.support.nesting import is_too_deep_or_large
 
 RESOLVE_TIMEOUT = 300.0
 """Seconds after which an alert without an end, that is not sent again, ends by itself; as in Alertmanager."""
@@ -382,11 +383,11 @@ def _metadata(key: object, value: object) -> tuple[str, str]:
     except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
         raise ValueError(f"metadata: a name that is no text: {type(error).__name__}") from None
     try:
-        return name, _text(value)
-    except RecursionError:
-        raise ValueError(f"metadata: {name!r}: nested too deep, or within itself") from None
+        if not is_too_deep_or_large(value):
+            return name, _text(value)
     except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
         raise ValueError(f"metadata: {name!r}: cannot be written as text ({type(error).__name__})") from None
+    raise ValueError(f"metadata: {name!r}: too large, nested too deep, or within itself")
 
 
 def _text(value: object) -> str:
