@@ -34,6 +34,7 @@ from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.receivers import ConsoleSettings, DiscordSettings, ReceiverSettings, WebhookSettings
 from chainwatch.config.settings import LogSettings, Settings, StoreSettings
 from chainwatch.grammar.durations import format_duration, parse_duration
+from chainwatch.support.nesting import is_too_deep_or_large
 
 __all__ = [
     "AcknowledgeSettings",
@@ -94,7 +95,9 @@ def read_dict(
     *,
     watches: bool = True,
 ) -> Draft:
-    """As `read`, for the file's shape in a dict."""
+    """As `read`, for the file's shape in a dict. Raises `ConfigError` only where that is nested too deep to be checked."""
+    if is_too_deep_or_large(data):
+        raise ConfigError("config", [Problem((), 0, "too large, nested too deep, or within itself")])
     draft = Draft("config", folder.absolute(), data, environ or {}, None)
     cross_check(draft, watches=watches)
     note_doubts(draft)
