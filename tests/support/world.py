@@ -51,36 +51,7 @@ start_block = 0
 abi = "{abi}"
 address = {{ ethereum = "{ethereum}", optimism = "{optimism}" }}
 
-[flows.connext]
-contract = "connext"
-key = "transferId"
-network_by = "domain"
-orphan_grace = "3s"
-verify = ["connext.transfer_id", "connext.message_hash"]
-
-[flows.connext.opens]
-step = "xcall"
-event = "XCalled"
-origin = "params.originDomain"
-destination = "params.destinationDomain"
-amount = "params.bridgedAmt"
-asset = "asset"
-
-[[flows.connext.expects]]
-step = "execute"
-event = "Executed"
-on = "destination"
-origin = "args.params.originDomain"
-within = "{within}"
-severity = "P1"
-
-[[flows.connext.expects]]
-step = "reconcile"
-event = "Reconciled"
-on = "destination"
-origin = "originDomain"
-within = "{reconcile_within}"
-severity = "P2"
+{flow}
 
 [receivers.hook]
 provider = "webhook"
@@ -148,8 +119,11 @@ class World:
             abi=ROOT / "abi" / "connext.json",
             ethereum=connext.ETHEREUM.address,
             optimism=connext.OPTIMISM.address,
-            within=within,
-            reconcile_within=reconcile_within or within,
+            flow=connext.flow(
+                within,
+                reconcile_within or within,
+                'orphan_grace = "3s"\nverify = ["connext.transfer_id", "connext.message_hash"]',
+            ),
             network=network,
             route=route,
             more=more,
