@@ -168,7 +168,7 @@ def is_model(hint: Any) -> bool:
 
 
 def default_words(field: FieldInfo) -> str:
-    """A key's default as it would be written; a dash where the meaning tells it."""
+    """A key's default as it would be written; a dash where the description gives it."""
     if field.is_required():
         return "required"
     if field.default_factory is not None or field.default is None:

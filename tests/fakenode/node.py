@@ -1,4 +1,4 @@
-"""Serves a `FakeChain` as JSON-RPC over HTTP and WebSocket on one loopback port, and fails as told."""
+"""Serves a `FakeChain` as JSON-RPC over HTTP and WebSocket on one loopback port, and fails as instructed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Fault:
 class FakeNode:
     """``async with FakeNode(chain) as node``. It is ``lag`` blocks behind the chain.
 
-    ``batches`` and ``by_hash`` say what it can do, ``silent`` whether its subscriptions tell nothing.
+    ``batches`` and ``by_hash`` say what it can do, ``silent`` whether its subscriptions send nothing.
     ``asked``, ``posts``, ``queries`` and ``connections`` count what it was asked.
     """
 

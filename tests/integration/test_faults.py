@@ -1,7 +1,7 @@
-"""Any exception out of any boundary: the task comes back, somebody is told, and nothing is lost.
+"""Any exception out of any boundary: the task comes back, an alert reports it, and nothing is lost.
 
 One fault is put into a running monitor; it must end as it does without it: a transfer complete, another one overdue and
-told of (S2, S8).
+notified of (S2, S8).
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def plan_for(urls: dict[str, str], hook: str) -> Plan:
             "rpc": [urls[n.name]],
             "start_block": 0,
             "poll_interval": "20ms",
-            "confirmations": 1,  # seen as far as their blocks tell, and no further
+            "confirmations": 1,  # seen as far as their blocks reach, and no further
         }
         for n in (connext.ETHEREUM, connext.OPTIMISM)
     }
@@ -240,7 +240,7 @@ async def _open(alpha: FakeChain, number: int, database: Database) -> None:
 async def _live_on(
     alpha: FakeChain, beta: FakeChain, number: int, database: Database, receiver: Receiver
 ) -> None:
-    """One of them is paid, the other is not; both are found, and who is to be told of the second is."""
+    """One of them is paid, the other is not; both are found, and the second is notified."""
     beta.mine(_log(connext.executed(_transfer(2 * number))))
     beta.mine(count=41)
     alpha.mine(count=40)
@@ -271,7 +271,7 @@ def _statuses(database: Database) -> dict[str, int]:
 
 
 def _notices(monitor: Monitor, lines: list[Any], database: Database) -> int:
-    """What tells of faults: alerts about tasks; lines of the log and endpoints' errors where another try is all there is."""
+    """What reports faults: alerts about tasks; lines of the log and endpoints' errors where another try is all there is."""
     errors = sum(e.errors for pool in monitor._pools.values() for e in pool.endpoints)
     with database.reading() as connection:
         failed = sum(a.name == supervise.TASK_FAILED for a in alerts.list_alerts(connection))

@@ -156,7 +156,7 @@ async def test_row_04_blooms_that_report_nothing_cost_nothing_and_are_not_believ
         assert node.asked["eth_getBlockReceipts"] <= 3
         full = bloom.endswith("ff")  # so are those of busy chains now and then
         assert node.asked["eth_getBlockByNumber"] < (600 if full else 400), (
-            "one page tells what they are worth"
+            "one page shows what they are worth"
         )
 
 

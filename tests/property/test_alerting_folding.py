@@ -1,4 +1,4 @@
-"""S6 through outages and crashes, with messages folded: all told, in order, a key for one message only."""
+"""S6 through outages and crashes, with messages folded: all delivered, in order, a key for one message only."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_receiver_is_reported_everything_and_in_order_s6(
     assert not provider.differed, "a key stands for one message"
     for name, number in changes.items():
         wanted = [(T0 + n // 2 * 100, "resolved" if n % 2 else "firing") for n in range(number)]
-        assert list(dict.fromkeys(heard[name])) == wanted, "each change is first told after those before it"
-        assert heard[name][-1] == wanted[-1], "what was told last holds"
+        assert list(dict.fromkeys(heard[name])) == wanted, "each change is first sent after those before it"
+        assert heard[name][-1] == wanted[-1], "what was sent last holds"
         if "crash" not in given_steps and not any("lost" in fate for fate in given_fates):
-            assert heard[name] == wanted, "nothing is told twice where every answer came and was noted"
+            assert heard[name] == wanted, "nothing is sent twice where every answer came and was noted"

@@ -30,7 +30,7 @@ WITHOUT_GAMMA = {name: network for name, network in NETWORKS.items() if name != 
 
 
 class Config(NamedTuple):
-    """Flows and networks, as they may be configured; ``name`` tells it from others."""
+    """Flows and networks, as they may be configured; ``name`` distinguishes it from others."""
 
     name: str
     flows: tuple[Flow, ...]
@@ -115,7 +115,7 @@ class Live:
         self.connection = connection
         self.world = world
         self.unread: list[Item] = []
-        """What was told of networks that were not configured then."""
+        """What was read of networks that were not configured then."""
         self.start(config)
         while not self.recompute():
             pass

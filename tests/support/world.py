@@ -15,7 +15,7 @@ from tests.support.process import ROOT, Chainwatch
 from tests.support.receiver import Answer, Received, Receiver
 
 SECRET = "5ecret-m4rk"
-"""A part of every URL that must not be told: endpoints, webhooks."""
+"""A part of every URL that must not be shown: endpoints, webhooks."""
 
 HOOK = f"/hook/{SECRET}"
 DISCORD = f"/api/webhooks/1234/{SECRET}"
@@ -25,7 +25,7 @@ group_by = ["..."]
 group_wait = "0s"
 group_interval = "300ms"
 """
-"""A route's settings with which nothing waits, and each notification tells of one alert."""
+"""A route's settings with which nothing waits, and each notification reports one alert."""
 
 BOTH = ("ws", "http")
 
@@ -148,7 +148,7 @@ class World:
     # --- what happens on the chains ---
 
     def transfer(self) -> Transfer:
-        """A transfer from Ethereum to Optimism that nobody has told the chains of."""
+        """A transfer from Ethereum to Optimism that is not on any chain yet."""
         self._nonce += 1
         return connext.transfer(connext.ETHEREUM, connext.OPTIMISM, self._nonce)
 
@@ -168,11 +168,11 @@ class World:
         routers = [connext.ROUTER] if fast else []
         self.optimism.emit(connext.OPTIMISM.address, *connext.reconciled(transfer, routers=routers))
 
-    # --- what people are told ---
+    # --- what receivers get ---
 
     @property
     def notified(self) -> list[NotifiedAlert]:
-        """Every alert that the webhook of the first chainwatch was told of, in order."""
+        """Every alert that the webhook of the first chainwatch received, in order."""
         return self.notified_by(self.watch)
 
     def notified_by(self, watch: Chainwatch) -> list[NotifiedAlert]:

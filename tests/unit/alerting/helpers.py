@@ -81,7 +81,7 @@ def notified(**fields: Any) -> NotifiedAlert:
 
 
 class ManualClock:
-    """Stands still until it is told to go on."""
+    """Stands still until it may go on."""
 
     def __init__(self, now: float = T0) -> None:
         self._now = now

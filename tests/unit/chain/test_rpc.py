@@ -1,4 +1,4 @@
-"""One endpoint: each bad answer is a typed error, and none of them tells a secret."""
+"""One endpoint: each bad answer is a typed error, and none of them shows a secret."""
 
 from __future__ import annotations
 

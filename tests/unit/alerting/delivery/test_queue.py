@@ -1,4 +1,4 @@
-"""The worker of one receiver, with a clock that stands still and a provider that does as told."""
+"""The worker of one receiver, with a clock that stands still and a provider that does as instructed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
