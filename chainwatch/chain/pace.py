@@ -91,8 +91,11 @@ class PacedTransport:
             answer = await self._transport.exchange(body, id, seconds, calls)
         except NoRoomForAnswer:
             raise
-        except (RpcTimeout, AnswerTooBig):  # neither gives anything, and both take long
-            self._left_unanswered(request)
+        except (RpcTimeout, AnswerTooBig) as error:  # neither gives anything, and both take long
+            if (
+                isinstance(error, RpcTimeout) or _CONTRACT_CALL not in body
+            ):  # a contract may return any amount
+                self._left_unanswered(request)
             raise
         finally:
             self._under_way.discard(request)
@@ -161,6 +164,9 @@ class PacedTransport:
     def _set_rate(self, rate: float) -> None:
         self.rate = rate
         self._limiter = _limiter(rate)
+
+
+_CONTRACT_CALL = b'"method":"eth_call"'
 
 
 def _limiter(rate: float | None) -> AsyncLimiter | None:

@@ -65,6 +65,8 @@ class Endpoint:
         self.blooms = BloomTrust()
         """Whether what its headers' blooms say of logs counts."""
         self.rpc = JsonRpc(transport, timeout, redact)
+        self.state_by_hash = True
+        """Whether it takes a block's hash where state is read (EIP-1898), as far as is known."""
         self._by_hash = True
 
     async def chain_id(self, seconds: float | None = None) -> int:
