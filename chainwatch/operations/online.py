@@ -1,4 +1,4 @@
-"""``check --online``: endpoints asked for their chain id, head and a range of logs, receivers whether they answer."""
+"""``check --online``: each endpoint's chain id, head, range of logs and contracts; whether each receiver answers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from chainwatch.alerting.providers.http import reach
 from chainwatch.chain.errors import RangeTooWide, RpcError, Unavailable, WrongChain
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.state import Code, read_state
 from chainwatch.chain.transport import endpoint_name, open_session
 from chainwatch.config import NetworkSettings
 from chainwatch.config.receivers import DiscordSettings, WebhookSettings
+from chainwatch.model import Header, to_hex
 from chainwatch.plan import Plan
 
 RANGE = 1_000
@@ -77,6 +79,7 @@ async def _endpoint(
             head = await pool.ask(Endpoint.head, PATIENCE)
             found |= {"chain_id": network.chain_id, "head": head.number}
             found["log_range"] = await _log_range(plan, network.name, pool, head.number)
+            found["problem"] = await _missing_contracts(plan, network.name, pool, head)
     except (WrongChain, Unavailable) as error:
         found["problem"] = pool.endpoints[0].last_error or str(error)
         if isinstance(error, WrongChain):
@@ -85,6 +88,22 @@ async def _endpoint(
         found["problem"] = error.what
     name = endpoint_name(network.name, index, url)
     return {"network": network.name, "endpoint": name, "ok": found["problem"] is None, **found}
+
+
+async def _missing_contracts(plan: Plan, network: str, pool: Pool, head: Header) -> str | None:
+    """Which contracts have no code at their addresses; None where all have, or where the endpoint cannot say."""
+    watch = plan.watches.get(network)
+    contracts = () if watch is None else watch.contracts
+    try:
+        codes = await read_state(pool, head, [Code(contract.address) for contract in contracts])
+    except RpcError:
+        return None
+    missing = [
+        f"{contract.name} at {to_hex(contract.address)}"
+        for contract, code in zip(contracts, codes, strict=True)
+        if code == b""
+    ]
+    return f"no contract has been deployed here: {', '.join(missing)}" if missing else None
 
 
 async def _log_range(plan: Plan, network: str, pool: Pool, head: int) -> int | None:
