@@ -28,6 +28,7 @@ from chainwatch.chain.seen import SEEN_MARGIN
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.transport import open_session
 from chainwatch.checker.transfer import SEARCH
+from chainwatch.flows.opening_search import search_openings
 from chainwatch.model import Backfilled, Deadline, Signal
 from chainwatch.monitor.deadlines import DeadlineScheduler
 from chainwatch.monitor.self_monitoring import (
@@ -41,7 +42,6 @@ from chainwatch.monitor.self_monitoring import (
     watchdog,
 )
 from chainwatch.pipeline.backfill import Backfill, goes_on
-from chainwatch.pipeline.opening_search import search_openings
 from chainwatch.pipeline.pipeline import Item, Outcome, Pipeline
 from chainwatch.pipeline.recompute import Recomputation, fingerprints
 from chainwatch.plan import Plan

@@ -29,11 +29,11 @@ from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.checker.transfer import IN_TIME, REORG, SEARCH
 from chainwatch.config import RouteSettings
+from chainwatch.flows.opening_search import search_openings
+from chainwatch.flows.transfer_stats import Tally
 from chainwatch.model import Searched, SiftedBatch, Signal, Transfer
-from chainwatch.pipeline.opening_search import search_openings
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import JUDGED_BY, Prints, fingerprints
-from chainwatch.pipeline.transfer_stats import Tally
 from chainwatch.plan import Plan
 from chainwatch.replay.reader.process import Reader, is_worthwhile
 from chainwatch.replay.reader.ranges import Range, read_ranges

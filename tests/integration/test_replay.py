@@ -15,8 +15,9 @@ from aiohttp.test_utils import TestServer
 from chainwatch.chain import history
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.watch import NetworkWatch
+from chainwatch.flows import opening_search
 from chainwatch.model import Logs, UndecodedLog
-from chainwatch.pipeline import opening_search, pipeline
+from chainwatch.pipeline import pipeline
 from chainwatch.plan import Plan, load_plan
 from chainwatch.replay import replay, session
 from chainwatch.replay.replay import Progress, ReplayError

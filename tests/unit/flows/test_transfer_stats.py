@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from chainwatch.checker import transfer as transfers
 from chainwatch.checker.flow import Flow, extract, index_steps
 from chainwatch.checker.transfer import World, settle
+from chainwatch.flows.transfer_stats import Tally
 from chainwatch.model import EXCLUDED, Event, Transfer
-from chainwatch.pipeline.transfer_stats import Tally
 from tests.support.flows import event, flow
 
 
