@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,14 +28,15 @@ from chainwatch.chain.errors import NotThere
 from chainwatch.chain.history import block_at
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
-from chainwatch.checker.transfer import IN_TIME, REORG, SEARCH
+from chainwatch.checker.transfer import IN_TIME, REORG
 from chainwatch.config import RouteSettings
-from chainwatch.flows.opening_search import search_openings
 from chainwatch.flows.transfer_stats import Tally
-from chainwatch.model import Searched, SiftedBatch, Signal, Transfer
+from chainwatch.model import ReadResult, SiftedBatch, Signal
+from chainwatch.pipeline.checker import Checker, Prints
 from chainwatch.pipeline.pipeline import Pipeline
-from chainwatch.pipeline.recompute import JUDGED_BY, Prints, fingerprints
+from chainwatch.pipeline.recompute import JUDGED_BY, fingerprints
 from chainwatch.plan import Plan
+from chainwatch.registry import build_checkers
 from chainwatch.replay.reader.process import Reader, is_worthwhile
 from chainwatch.replay.reader.ranges import Range, read_ranges
 from chainwatch.store import blocks, schema, transfers
@@ -50,7 +52,8 @@ FIRST_TIME = 1_000_000_000
 HEAD_PATIENCE = 30.0
 """Seconds for which the head is asked for until the replay gives up."""
 ALL = 2**62
-SEARCHES_AT_ONCE = 1_000
+READS_AT_ONCE = 1_000
+"""Questions that a checker may ask at a time."""
 PROPERTY = "replay"
 """The property that marks a database as a replay's and holds its range."""
 
@@ -142,14 +145,8 @@ class Replay:
         self._longest_wait = max((r.group_wait + r.group_interval for r in routes), default=0.0)
         """Alerts are raised as long ago as a group may wait, so that at the end none has to be waited for."""
         self._tally = Tally({flow.name: flow for flow in plan.flows})
-        self._pipeline = Pipeline(
-            plan.flows,
-            settings.networks,
-            plan.decode,
-            self._alerts,
-            saved=self._tally.change,
-            sources=plan.sources,
-        )
+        self._checkers = build_checkers(plan, self._tally.change)
+        self._pipeline = Pipeline(self._checkers, settings.networks, plan.decode, self._alerts, plan.sources)
         self._ranges: list[Range] = []
         self._ids: dict[str, int] | None = None
         """The integers that stand for the networks, where logs are to be packed for them."""
@@ -165,7 +162,7 @@ class Replay:
                     "or go on with an interrupted replay by --resume"
                 )
             schema.set_property(connection, PROPERTY, msgspec.json.encode(list(ranges)).decode())
-            judged_by = fingerprints(self._plan.settings)
+            judged_by = fingerprints(self._checkers, self._plan.settings)
             schema.set_property(connection, JUDGED_BY, msgspec.json.encode(judged_by).decode())
             self._take(connection, ranges)
 
@@ -182,7 +179,8 @@ class Replay:
             if missing := [r.network for r in ranges if r.network not in self._pools]:
                 raise ReplayError(f"the replay is of networks that the config has not: {', '.join(missing)}")
             judged_by = schema.get_property(connection, JUDGED_BY)
-            if judged_by and msgspec.json.decode(judged_by, type=Prints) != fingerprints(self._plan.settings):
+            present = fingerprints(self._checkers, self._plan.settings)
+            if judged_by and msgspec.json.decode(judged_by, type=Prints) != present:
                 raise ReplayError(
                     "the flows, or the networks or contracts that they use, are configured otherwise than when the replay "
                     "began: begin it anew, in another --database"
@@ -217,7 +215,8 @@ class Replay:
         async with contextlib.aclosing(self._read([r for r in left if r.first <= r.last])) as batches:
             while await self._take_some(batches, advance):
                 pass
-        await self._look_back()
+        for checker in self._checkers:
+            await self._read_wanted(checker)
         progress(Progress(total, total, self._events.total()))
         if self._notify:
             await self._deliver()
@@ -247,7 +246,7 @@ class Replay:
                 if not await feed.put(batch):
                     break  # the transaction has failed, as awaiting it tells
                 advance(batch)
-                size += batch.decoded + len(batch.troubles) + 1
+                size += batch.decoded + len(batch.signals) + 1
                 if size >= EVENTS_A_COMMIT:
                     break
         except BaseException:
@@ -264,26 +263,28 @@ class Replay:
             return self._reader.read(self._plan, ranges, self._ids)
         return read_ranges(self._plan, self._pools, ranges)
 
-    async def _write(self, items: Iterable[SiftedBatch | Searched]) -> None:
+    async def _write(self, items: Iterable[SiftedBatch | ReadResult]) -> None:
         now = time.time() - self._longest_wait
         await self._database.write(lambda c: self._pipeline.process(c, items, now))
 
-    async def _look_back(self) -> None:
-        """Look up the opening steps from before the range, until there is none left to look for.
+    async def _read_wanted(self, checker: Checker) -> None:
+        """Read what ``checker`` wants beyond the range, until it wants nothing more.
 
-        Those that the node does not have any more stay looked for, as in a live run: their transfers stay open.
+        What a network's nodes do not have any more stays wanted, as in a live run.
         """
-        world = await self._database.read(self._pipeline.first_watched)
-        origins = set(self._pools)
-        while found := await self._database.read(lambda c: _unsearched(c, origins)):
-            origin, waiting = found
+        networks = set(self._pools)
+        while found := await self._database.read(partial(_wanted, checker, networks)):
+            network, wanted = found
             try:
-                async for searched in search_openings(self._plan, self._pools, world, waiting):
-                    await self._write([searched])
+                async for result in checker.read(self._pools, wanted):
+                    await self._write([result])
             except NotThere as error:
-                origins.discard(origin)
+                networks.discard(network)
                 _log.warning(
-                    "blocks before the range cannot be looked through", network=origin, error=str(error)
+                    "what a checker wants to read is not there any more",
+                    checker=checker.extractor.name,
+                    network=network,
+                    error=str(error),
                 )
 
     async def _deliver(self) -> None:
@@ -341,11 +342,11 @@ class Replay:
         }
 
 
-def _unsearched(connection: sa.Connection, origins: Iterable[str]) -> tuple[str, list[Transfer]] | None:
-    """One of ``origins``, and transfers whose opening step is to be looked for there; None when there are no more."""
-    for origin in sorted(origins):
-        if waiting := transfers.waiting_on(connection, SEARCH + origin, SEARCHES_AT_ONCE):
-            return origin, waiting
+def _wanted(checker: Checker, networks: Iterable[str], connection: sa.Connection) -> tuple[str, Any] | None:
+    """One of ``networks``, and what ``checker`` wants to read from it; None when it wants nothing of any."""
+    for network in sorted(networks):
+        if wanted := checker.load_wanted(connection, network, READS_AT_ONCE):
+            return network, wanted
     return None
 
 

@@ -80,7 +80,7 @@ def test_one_transfer_judged_after_every_block_takes_nothing_back_and_ends_as_ju
 
 def occurrences(world: World, events: Sequence[Event]) -> list[Occurrence]:
     """The steps among ``events``."""
-    found = extract(index_steps([world.flow]), events).occurrences
+    found = extract(index_steps([world.flow]), events).found
     return [o for of_key in found.values() for o in of_key]
 
 

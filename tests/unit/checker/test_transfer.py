@@ -27,8 +27,8 @@ def world(
 
 def occurrences(compiled: Flow, events: Iterable[Event]) -> list[Occurrence]:
     found = extract(index_steps([compiled]), events)
-    assert not found.troubles
-    return [o for of_key in found.occurrences.values() for o in of_key]
+    assert not found.signals
+    return [o for of_key in found.found.values() for o in of_key]
 
 
 def judged(compiled: Flow, events: Iterable[Event], seen: World, before: Transfer | None = None) -> Settled:

@@ -15,7 +15,7 @@ from tests.support.flows import event, flow
 def settled(events: list[Event], seen: int, key: str = "7") -> Transfer:
     """The transfer of ``events`` when both networks were seen until ``seen``."""
     compiled = flow()
-    found = extract(index_steps([compiled]), events).occurrences[("bridge", key)]
+    found = extract(index_steps([compiled]), events).found[("bridge", key)]
     world = World({"alpha": seen, "beta": seen}, {"alpha": (0, 0), "beta": (0, 0)})
     return settle(compiled, transfers.with_events(Transfer("bridge", key), found), world, seen).transfer
 
