@@ -143,9 +143,7 @@ class BusyTransaction:
             self._work.signals.append(_signal(row))
 
     def roll_back(self, network: str, block: int, _found: Sequence[Counted]) -> None:
-        self._connection.execute(
-            sa.delete(events).where(events.c.network == network, events.c.block > block)
-        )
+        self._connection.execute(sa.delete(events).where(events.c.network == network, events.c.block > block))
         self._touched[network] = "reorg"
 
     def remove(self, network: str, positions: set[tuple[int, int]], _found: Sequence[Counted]) -> None:
@@ -183,7 +181,9 @@ class BusyTransaction:
         if len(rows) <= self._threshold:
             if before is not None:
                 self._connection.execute(sa.delete(raised).where(raised.c.network == network))
-                self._work.signals.append(_signal(before, max(before.starts_at, self._work.chain_time), cause))
+                self._work.signals.append(
+                    _signal(before, max(before.starts_at, self._work.chain_time), cause)
+                )
                 self._note([], [(_number(network), "quiet")])
             return
         last, over = rows[-1], rows[self._threshold]
