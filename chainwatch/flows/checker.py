@@ -12,10 +12,11 @@ import sqlalchemy as sa
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker import transfer as transfers
+from chainwatch.checker.coverage import Watched, World
 from chainwatch.checker.extractor import log_rows
-from chainwatch.checker.finding import endings
 from chainwatch.checker.flow import Flow, FlowExtractor, StepPlace, extract, index_steps
-from chainwatch.checker.transfer import FILLING, SEARCH, Watched, World
+from chainwatch.checker.judge import FILLING, SEARCH
+from chainwatch.checker.raising import endings
 from chainwatch.config import Settings
 from chainwatch.flows.fingerprints import fingerprints
 from chainwatch.flows.gathered import Gathered, Key

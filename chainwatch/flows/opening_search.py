@@ -9,8 +9,8 @@ from chainwatch.chain.errors import ChainError
 from chainwatch.chain.history import block_at, find_logs
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.watch import NetworkWatch
+from chainwatch.checker.coverage import World
 from chainwatch.checker.flow import ORIGIN, UNKNOWN_NETWORK, Flow
-from chainwatch.checker.transfer import World
 from chainwatch.model import Event, Searched, Transfer
 
 KEYS_AT_ONCE = 100

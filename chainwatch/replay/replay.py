@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
-import queue
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,10 +22,7 @@ from chainwatch.alerting.engine.grouped import NEVER
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.chain.errors import NotThere
-from chainwatch.chain.history import block_at
 from chainwatch.chain.pool import Pool
-from chainwatch.chain.rpc import Endpoint
-from chainwatch.checker.transfer import IN_TIME, REORG
 from chainwatch.config import RouteSettings
 from chainwatch.flows.transfer_stats import Tally
 from chainwatch.model import ReadResult, SiftedBatch, Signal
@@ -37,21 +31,17 @@ from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import JUDGED_BY, fingerprints
 from chainwatch.plan import Plan
 from chainwatch.registry import build_checkers
+from chainwatch.replay.errors import ReplayError
+from chainwatch.replay.feed import Feed
 from chainwatch.replay.reader.process import Reader, is_worthwhile
 from chainwatch.replay.reader.ranges import Range, read_ranges
+from chainwatch.replay.report import alerts_fired
 from chainwatch.store import blocks, schema, transfers
-from chainwatch.store.alerting import alerts, outbox
+from chainwatch.store.alerting import outbox
 from chainwatch.store.database import Database
 
 EVENTS_A_COMMIT = 250_000
 """Events that one transaction takes: the more, the fewer transfers are stored before they are complete."""
-AHEAD = 4
-"""Batches that wait for the database; a process that reads keeps more of them itself (`reading.worker.AHEAD`)."""
-FIRST_TIME = 1_000_000_000
-"""Integers from here on are Unix seconds, smaller ones block numbers."""
-HEAD_PATIENCE = 30.0
-"""Seconds for which the head is asked for until the replay gives up."""
-ALL = 2**62
 READS_AT_ONCE = 1_000
 """Questions that a checker may ask at a time."""
 PROPERTY = "replay"
@@ -60,62 +50,12 @@ PROPERTY = "replay"
 _log = structlog.get_logger("chainwatch.replay.replay")
 
 
-class ReplayError(Exception):
-    """The replay cannot be done; the message says why and how to mend it."""
-
-
 class Progress(NamedTuple):
     """How far a replay is: blocks done of those in all, events found so far."""
 
     blocks: int
     of: int
     events: int
-
-
-def parse_when(text: str) -> int | datetime:
-    """A block number or a moment: ``16233067``, ``1680682306`` (Unix seconds), ``2023-04-05``, ``2023-04-05T08:11:46Z``.
-
-    Integers below 1,000,000,000 are block numbers. Times without a zone are UTC. Raises ``ValueError``.
-    """
-    if text.isdigit():
-        number = int(text)
-        try:
-            return number if number < FIRST_TIME else datetime.fromtimestamp(number, UTC)
-        except (OverflowError, OSError) as error:
-            raise ValueError(f"{text} seconds is no time") from error
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-async def resolve_ranges(
-    plan: Plan,
-    pools: Mapping[str, Pool],
-    start: Mapping[str, int | datetime],
-    end: Mapping[str, int | datetime],
-) -> list[Range]:
-    """The block ranges between ``start`` and ``end``, given by network.
-
-    Where one is missing it is the network's ``start_block``, or its head.
-    Raises ``ReplayError`` for a range without blocks or a start that nothing names, ``ChainError`` where nothing answers.
-    """
-    ranges = []
-    for network, pool in pools.items():
-        newest = await pool.ask(Endpoint.head, HEAD_PATIENCE)
-        begin: int | datetime | None = start.get(network, plan.settings.networks[network].start_block)
-        if begin is None:
-            raise ReplayError(
-                f"nothing says where to begin on {network}: give --from, or networks.{network}.start_block in the config"
-            )
-        first = begin if isinstance(begin, int) else await block_at(pool, int(begin.timestamp()))
-        until = end.get(network, newest.number)
-        last = until if isinstance(until, int) else await block_at(pool, int(until.timestamp()) + 1) - 1
-        last = min(last, newest.number)
-        if first > last:
-            raise ReplayError(
-                f"the range of {network} holds no block: it begins at {first} and ends at {last}"
-            )
-        ranges.append(Range(network, first, last))
-    return ranges
 
 
 class Replay:
@@ -237,7 +177,7 @@ class Replay:
         self, batches: AsyncIterator[SiftedBatch], advance: Callable[[SiftedBatch], None]
     ) -> bool:
         """Take some of ``batches`` through in one transaction while they are being read; whether there may be more."""
-        feed = _Feed()
+        feed = Feed()
         writing = asyncio.create_task(self._write(feed))
         writing.add_done_callback(lambda _: feed.close())
         size = 0
@@ -337,7 +277,9 @@ class Replay:
             ],
             "events": self._events.total(),
             "transfers": self._tally.statuses(),
-            "alerts": _alerts(connection, Policies.of(self._plan.settings), max(seen.values(), default=0)),
+            "alerts": alerts_fired(
+                connection, Policies.of(self._plan.settings), max(seen.values(), default=0)
+            ),
             "latency": self._tally.latency(seen),
         }
 
@@ -350,66 +292,8 @@ def _wanted(checker: Checker, networks: Iterable[str], connection: sa.Connection
     return None
 
 
-def _alerts(connection: sa.Connection, policies: Policies, until: int) -> list[dict[str, Any]]:
-    """What a live run would have fired by chain time ``until`` and not taken back, in the order of their starts."""
-    raised = [
-        {
-            "labels": dict(sorted(alert.labels.items())),
-            "annotations": dict(sorted(alert.annotations.items())),
-            "starts_at": alert.starts_at,
-            "ends_at": alert.ends_at,
-        }
-        for alert in alerts.list_alerts(connection, limit=ALL)
-        if alert.reason not in (IN_TIME, REORG)
-        and (alert.ends_at or until) - alert.starts_at >= policies.patience_with(alert.labels).fires_after
-    ]
-    return sorted(raised, key=lambda a: (a["starts_at"], sorted(a["labels"].items())))
-
-
 def _pending(connection: sa.Connection) -> int:
     return sum(depth.number for depth in outbox.depths(connection) if depth.status == "pending")
-
-
-class _Feed:
-    """Hands batches from the event loop to a transaction in another thread, few at a time."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[SiftedBatch | _End] = queue.SimpleQueue()
-        self._loop = asyncio.get_running_loop()
-        self._room = asyncio.Semaphore(AHEAD)
-        self._closed = False
-
-    async def put(self, batch: SiftedBatch) -> bool:
-        """Hand ``batch`` over as soon as there is room; whether anybody takes it."""
-        await self._room.acquire()
-        if not self._closed:
-            self._queue.put(batch)
-        return not self._closed
-
-    def end(self) -> None:
-        """There are no more batches."""
-        self._queue.put(_End.DONE)
-
-    def abort(self) -> None:
-        """What was handed over must not be kept."""
-        self._queue.put(_End.ABORTED)
-
-    def close(self) -> None:
-        """Nobody takes batches any more."""
-        self._closed = True
-        self._room.release()
-
-    def __iter__(self) -> Iterator[SiftedBatch]:
-        while not isinstance(batch := self._queue.get(), _End):
-            self._loop.call_soon_threadsafe(self._room.release)
-            yield batch
-        if batch is _End.ABORTED:
-            raise ReplayError("the replay was interrupted")
-
-
-class _End(enum.Enum):
-    DONE = enum.auto()
-    ABORTED = enum.auto()
 
 
 def _without_repeats(route: RouteSettings) -> RouteSettings:

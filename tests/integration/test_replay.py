@@ -21,7 +21,8 @@ from chainwatch.model import Logs, UndecodedLog
 from chainwatch.pipeline import pipeline
 from chainwatch.plan import Plan, load_plan
 from chainwatch.replay import replay, session
-from chainwatch.replay.replay import Progress, ReplayError
+from chainwatch.replay.errors import ReplayError
+from chainwatch.replay.replay import Progress
 from chainwatch.replay.session import Wanted
 from chainwatch.store import blocks
 from chainwatch.store.errors import StoreError

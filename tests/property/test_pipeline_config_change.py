@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.checker.flow import Flow, StepPlace
-from chainwatch.checker.transfer import SEARCH
+from chainwatch.checker.judge import SEARCH
 from chainwatch.config import NetworkSettings, RouteSettings
 from chainwatch.model import Backfilled, Batch, Event, EventSource, Searched, StoredLog
 from chainwatch.pipeline import recompute

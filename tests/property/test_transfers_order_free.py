@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainwatch.checker.coverage import World as Seen
 from chainwatch.checker.flow import extract, index_steps
-from chainwatch.checker.transfer import IN_TIME, OPENING, SEARCH, settle, with_events
-from chainwatch.checker.transfer import World as Seen
+from chainwatch.checker.judge import OPENING, SEARCH
+from chainwatch.checker.transfer import IN_TIME, settle, with_events
 from chainwatch.model import Event, Occurrence, Signal, Transfer
 from tests.property.worlds import (
     END,

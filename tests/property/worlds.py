@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from hypothesis import strategies as st
 
 from chainwatch.checker.flow import Flow
-from chainwatch.checker.transfer import IN_TIME, SEARCH
+from chainwatch.checker.judge import SEARCH
+from chainwatch.checker.transfer import IN_TIME
 from chainwatch.flows.checker import Changed
 from chainwatch.model import Batch, Event, Header, Searched, Seen, Signal
 from chainwatch.pipeline.pipeline import Pipeline

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.checker.coverage import World
 from chainwatch.checker.flow import Flow, extract, index_steps
-from chainwatch.checker.transfer import World, settle, with_events
+from chainwatch.checker.transfer import settle, with_events
 from chainwatch.model import Event, Transfer
 from chainwatch.store import schema, transfers
 from tests.support.flows import CHAIN_IDS, EVENTS, NAMES, NETWORKS, Alerts, decode, event, flow

@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from chainwatch.checker import transfer as transfers
+from chainwatch.checker.coverage import World
 from chainwatch.checker.flow import FAILED_CHECKS, Flow
-from chainwatch.checker.transfer import REORG, SEARCH, World, resolved_by_hand, settle
+from chainwatch.checker.judge import SEARCH
+from chainwatch.checker.transfer import REORG, resolved_by_hand, settle
 from chainwatch.model import EXCLUDED, Event, Signal, Transfer
 from tests.support.flows import event, flow
 from tests.unit.checker.test_transfer import (

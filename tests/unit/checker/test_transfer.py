@@ -10,8 +10,11 @@ import msgspec
 import pytest
 
 from chainwatch.checker import transfer as transfers
+from chainwatch.checker.coverage import World
 from chainwatch.checker.flow import FAILED_CHECKS, Flow, extract, index_steps
-from chainwatch.checker.transfer import OPENING, REORG, SEARCH, Settled, World, settle, step_views
+from chainwatch.checker.judge import OPENING, SEARCH
+from chainwatch.checker.step_views import step_views
+from chainwatch.checker.transfer import REORG, Settled, settle
 from chainwatch.model import EXCLUDED, AbiEvent, AbiParam, Event, Occurrence, Signal, Transfer
 from tests.support.flows import CHAIN_IDS, EVENTS, event, flow
 

@@ -6,8 +6,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from chainwatch.checker import transfer as transfers
+from chainwatch.checker.coverage import World
 from chainwatch.checker.flow import Flow, extract, index_steps
-from chainwatch.checker.transfer import World, settle
+from chainwatch.checker.transfer import settle
 from chainwatch.flows.transfer_stats import Tally
 from chainwatch.model import EXCLUDED, Event, Transfer
 from tests.support.flows import event, flow

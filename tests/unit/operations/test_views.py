@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from chainwatch.checker import transfer as transfers
+from chainwatch.checker.coverage import World
 from chainwatch.checker.flow import extract, index_steps
-from chainwatch.checker.transfer import World, settle
+from chainwatch.checker.transfer import settle
 from chainwatch.model import Event, Transfer
 from chainwatch.operations.views import transfer_view
 from tests.support.flows import event, flow

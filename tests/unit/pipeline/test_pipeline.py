@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.checker.flow import Flow
-from chainwatch.checker.transfer import OPENING, SEARCH
+from chainwatch.checker.judge import OPENING, SEARCH
 from chainwatch.flows import checker
 from chainwatch.model import FLOWS, Batch, Deadline, Event, Searched, Seen, Transfer, UndecodedLog
 from chainwatch.store import blocks, bulk, schema, tables, transfers
