@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from chainwatch.checker.flow import Step, StepPlace
+from chainwatch.checker.flow import Step, WatchedStep
 
 
 class Watched(NamedTuple):
@@ -19,7 +19,7 @@ class Watched(NamedTuple):
     unread_until: int | None = None
 
 
-class World(NamedTuple):
+class Coverage(NamedTuple):
     """How far networks have been read, by name: ``seen`` until which chain time, ``first`` block and its time.
 
     ``watched`` is for the steps that are not watched since their network's first block.
@@ -27,7 +27,7 @@ class World(NamedTuple):
 
     seen: Mapping[str, int]
     first: Mapping[str, tuple[int, int]]
-    watched: Mapping[StepPlace, Watched] = {}
+    watched: Mapping[WatchedStep, Watched] = {}
 
     def watch_of(self, network: str, step: Step) -> Watched:
         """Since when events of ``step`` are watched on ``network``."""

@@ -37,7 +37,7 @@ UNKNOWN_NETWORK = "?"
 """Marks a value that names no configured network, as in ``?1869640809``."""
 
 
-StepPlace: TypeAlias = tuple[str, str, str]
+WatchedStep: TypeAlias = tuple[str, str, str]
 """Where events of a step happen: network, contract and the event's signature."""
 
 
@@ -51,7 +51,7 @@ class Step:
     event: AbiEvent
     key: tuple[Callable[[Event], str], ...]
     facts: tuple[tuple[str, Callable[[Event], Any]], ...]
-    places: frozenset[str]
+    networks: frozenset[str]
     """The networks on which its contract is: it can be seen nowhere else."""
     only_on: frozenset[str] | None = None
     """Events on other networks do not count; None where the configuration alone leaves every network."""

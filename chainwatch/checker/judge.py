@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from chainwatch import model
 from chainwatch.checker import finding
-from chainwatch.checker.coverage import World
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.finding import Finding
 from chainwatch.checker.flow import (
     EXCLUDED,
@@ -21,9 +21,9 @@ from chainwatch.checker.step_events import (
     by_step,
     claimed_origin,
     destination_of,
-    groups,
+    group_events,
+    log_position,
     openings_of,
-    place_of,
 )
 from chainwatch.model import Occurrence, Transfer
 
@@ -41,10 +41,10 @@ them was watched are read again."""
 class Judge:
     """Judges one transfer: gathers its findings and deadlines, and how it stands."""
 
-    def __init__(self, flow: Flow, transfer: Transfer, world: World) -> None:
+    def __init__(self, flow: Flow, transfer: Transfer, coverage: Coverage) -> None:
         self.flow = flow
         self.transfer = transfer
-        self.world = world
+        self.coverage = coverage
         self.events = by_step(transfer)
         self.status = "open"
         self.origin: str | None = None
@@ -73,21 +73,21 @@ class Judge:
         self.status = "complete" if tracked else model.EXCLUDED if excluded else "untracked"
         for step in self.flow.expected:
             first = None
-            for asked, events in groups(step, self.events, openings):
+            for asked, events in group_events(step, self.events, openings):
                 if asked is None:
                     self._judge_stray(step, events, openings)
                     continue
                 if tracked:
                     first = first or events[0]
                 if self._cannot_have_funded(asked, events[0]):
-                    verdict = self._judge_unasked(step, events, asked)
+                    verdict = self._judge_unmatched(step, events, asked)
                     if verdict != "unopened":
                         if tracked and verdict == "orphan":
                             self._judge_assertion(step, asked, destination, events)
                         continue
                 was_orphan = self._judge_wait(step, asked, events[0])
                 if tracked:
-                    self._judge_asked(step, asked, destination, events, was_orphan=was_orphan)
+                    self._judge_matched(step, asked, destination, events, was_orphan=was_orphan)
             if tracked:
                 self._judge_deadline(step, opening, destination, first)
         if tracked:
@@ -98,10 +98,10 @@ class Judge:
     ) -> None:
         """Whether ``event``, the first of ``step``, came in time; while it is missing, whether its time is over (S5)."""
         network = expected_network(step, opening)
-        if network not in step.places:
+        if network not in step.networks:
             return  # nobody can see it there
         due_at = opening.timestamp + step.within
-        watched = self.world.watch_of(network, step)
+        watched = self.coverage.watch_of(network, step)
         if event is not None and event.timestamp <= due_at:
             return
         if event is None and watched.block > 0 and opening.timestamp < watched.timestamp:
@@ -111,7 +111,7 @@ class Judge:
             self.status = "open" if self.status == "complete" else self.status
         elif event is not None:
             self.findings.append(finding.overdue(self.transfer, step, network, opening, destination, event))
-        elif self.world.seen.get(network, 0) > due_at:
+        elif self.coverage.seen.get(network, 0) > due_at:
             self.findings.append(finding.overdue(self.transfer, step, network, opening, destination, None))
             self.status = "overdue"
         else:
@@ -121,7 +121,7 @@ class Judge:
 
     def _is_unseen(self, opening: Occurrence) -> bool:
         """Whether no step is watched on the networks on which ``opening`` asks for them."""
-        return not any(expected_network(step, opening) in step.places for step in self.flow.expected)
+        return not any(expected_network(step, opening) in step.networks for step in self.flow.expected)
 
     def _cannot_have_funded(self, opening: Occurrence, event: Occurrence) -> bool:
         """Whether ``opening`` is later than ``event``, which names it, by more than clocks differ."""
@@ -130,21 +130,21 @@ class Judge:
     def _judge_stray(self, step: Step, events: Sequence[Occurrence], openings: Sequence[Occurrence]) -> None:
         """Judge ``events`` of ``step`` that no opening step asks for; a log that is another step already is no stray."""
         counted = self._counted(openings)
-        if strays := [event for event in events if place_of(event) not in counted]:
-            self._judge_unasked(step, strays)
-        elif (opening := counted[place_of(events[0])]).timestamp > events[0].timestamp:
+        if strays := [event for event in events if log_position(event) not in counted]:
+            self._judge_unmatched(step, strays)
+        elif (opening := counted[log_position(events[0])]).timestamp > events[0].timestamp:
             self._judge_wait(step, opening, events[0])
 
     def _counted(self, openings: Sequence[Occurrence]) -> dict[tuple[str, int, int], Occurrence]:
         """The logs that are opening steps or steps that these ask for, each with its opening step."""
         counted = {
-            place_of(event): asked
+            log_position(event): asked
             for step in self.flow.expected
-            for asked, events in groups(step, self.events, openings)
+            for asked, events in group_events(step, self.events, openings)
             if asked is not None
             for event in events
         }
-        return counted | {place_of(opening): opening for opening in openings}
+        return counted | {log_position(opening): opening for opening in openings}
 
     def _judge_wait(self, step: Step, opening: Occurrence, first: Occurrence) -> bool:
         """Whether ``first``, the event of ``step`` that ``opening`` asks for, was an orphan until that came."""
@@ -154,7 +154,7 @@ class Judge:
         self.findings.append(finding.orphan(self.flow, self.transfer, step, first, origin, opening.timestamp))
         return True
 
-    def _judge_asked(
+    def _judge_matched(
         self,
         step: Step,
         opening: Occurrence,
@@ -201,13 +201,13 @@ class Judge:
         self.origin = claims[0] if claims else self._origin_of(steps[0]) or None
         self.destination = steps[0].network
         verdicts = {
-            self._judge_unasked(step, events)
+            self._judge_unmatched(step, events)
             for step in self.flow.expected
-            for _, events in groups(step, self.events, ())
+            for _, events in group_events(step, self.events, ())
         }
         self.status = next((v for v in ("orphan", "open", "unopened") if v in verdicts), "untracked")
 
-    def _judge_unasked(
+    def _judge_unmatched(
         self, step: Step, events: Sequence[Occurrence], later: Occurrence | None = None
     ) -> str:
         """Judge ``events`` of ``step``, on one network and from one origin, that no opening step asked for.
@@ -222,7 +222,7 @@ class Judge:
             self._judge_content(step, event)
         due_at = first.timestamp + self.flow.orphan_grace
         for network in self._origins_of(first):
-            if self.world.seen.get(network, 0) <= due_at:
+            if self.coverage.seen.get(network, 0) <= due_at:
                 self._keep_earliest(network, due_at)
                 return "open"
         for network in self._origins_of(first):
@@ -261,7 +261,7 @@ class Judge:
 
     def _may_open_unread(self, event: Occurrence, network: str) -> bool:
         """Whether the opening step of ``event`` may lie on ``network`` in blocks that are still to be read again."""
-        unread_until = self.world.watch_of(network, self.flow.opening).unread_until
+        unread_until = self.coverage.watch_of(network, self.flow.opening).unread_until
         if unread_until is None:
             return False
         return not self.flow.lookback or event.timestamp <= unread_until + self.flow.lookback
@@ -275,7 +275,7 @@ class Judge:
         place = event.network, claimed_origin(steps[event.step], event)
         first = next(o for o in self._steps() if (o.network, claimed_origin(steps[o.step], o)) == place)
         for network in self._origins_of(event):
-            block, timestamp, _ = self.world.watch_of(network, self.flow.opening)
+            block, timestamp, _ = self.coverage.watch_of(network, self.flow.opening)
             reach = self._reach(network, block)
             if block > 0 and reach and first.timestamp <= timestamp + reach:
                 return True
@@ -286,7 +286,7 @@ class Judge:
 
         Without a lookback nowhere, unless its events have been watched for less long than the network.
         """
-        if self.flow.lookback or watched_from <= self.world.first.get(network, (0, 0))[0]:
+        if self.flow.lookback or watched_from <= self.coverage.first.get(network, (0, 0))[0]:
             return self.flow.lookback
         return max(step.within for step in self.flow.expected)
 
@@ -300,7 +300,7 @@ class Judge:
         origins: dict[str, None] = {}
         for one in self.transfer.occurrences:
             if (
-                place_of(one) == place_of(event)
+                log_position(one) == log_position(event)
                 and one.step != self.flow.opening.name
                 and one.step in self.flow.steps
             ):

@@ -30,7 +30,7 @@ def disputes(transfer: Transfer, findings: Sequence[Finding], raised: Mapping[st
     ]
 
 
-def differences(
+def update_raised(
     flow: Flow,
     transfer: Transfer,
     findings: Sequence[Finding],

@@ -25,7 +25,7 @@ def by_step(transfer: Transfer) -> dict[str, list[Occurrence]]:
     return events
 
 
-def groups(
+def group_events(
     step: Step, by_step: Mapping[str, list[Occurrence]], openings: Sequence[Occurrence]
 ) -> list[tuple[Occurrence | None, list[Occurrence]]]:
     """The events of ``step``, those of one network and one claimed origin together, with the opening that asks for them.
@@ -36,14 +36,14 @@ def groups(
     if events is None:
         return []
     if len(events) == 1:
-        return [(asking(openings, step, events[0]), events)]
+        return [(matching_opening(openings, step, events[0]), events)]
     groups: dict[tuple[str, str], list[Occurrence]] = {}
     for event in events:
         groups.setdefault((event.network, claimed_origin(step, event)), []).append(event)
-    return [(asking(openings, step, some[0]), some) for some in groups.values()]
+    return [(matching_opening(openings, step, some[0]), some) for some in groups.values()]
 
 
-def asking(openings: Sequence[Occurrence], step: Step, event: Occurrence) -> Occurrence | None:
+def matching_opening(openings: Sequence[Occurrence], step: Step, event: Occurrence) -> Occurrence | None:
     """The first of ``openings`` that asks for ``event`` to be its ``step``."""
     claimed = claimed_origin(step, event)
     for opening in openings:
@@ -63,6 +63,6 @@ def claimed_origin(step: Step, event: Occurrence) -> str:
     return event.network if step.expected_on == "origin" and not claimed else claimed
 
 
-place_of = attrgetter("network", "block", "log_index")
-position_of = attrgetter("step", "network", "block", "log_index")
-order_of = attrgetter("timestamp", "network", "block", "log_index", "step")
+log_position = attrgetter("network", "block", "log_index")
+step_position = attrgetter("step", "network", "block", "log_index")
+chain_order = attrgetter("timestamp", "network", "block", "log_index", "step")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from chainwatch import model
 from chainwatch.checker.flow import Flow, Step, expected_network
-from chainwatch.checker.step_events import by_step, groups, openings_of
+from chainwatch.checker.step_events import by_step, group_events, openings_of
 from chainwatch.model import Occurrence, Transfer
 
 
@@ -33,7 +33,7 @@ def step_views(flow: Flow, transfer: Transfer) -> list[StepView]:
         network = expected_network(step, openings[0])
         due_at = openings[0].timestamp + step.within
         event = None
-        for asked, some in groups(step, events, openings):
+        for asked, some in group_events(step, events, openings):
             if asked is not None:
                 event = some[0]
                 break

@@ -14,10 +14,10 @@ import msgspec
 
 from chainwatch import model
 from chainwatch.checker import raising
-from chainwatch.checker.coverage import World
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import Flow
 from chainwatch.checker.judge import FILLING, OPENING, SEARCH, Judge
-from chainwatch.checker.step_events import claimed_origin, order_of, position_of
+from chainwatch.checker.step_events import chain_order, claimed_origin, step_position
 from chainwatch.model import DISPUTED, RESOLVED, Occurrence, Raised, Signal, Transfer
 from chainwatch.support import bounds
 
@@ -34,13 +34,13 @@ class Settled(NamedTuple):
 
 def with_events(transfer: Transfer, added: Iterable[Occurrence]) -> Transfer:
     """``transfer`` with more events; those it has already are not counted twice."""
-    occurrences = {position_of(o): o for o in transfer.occurrences}
+    occurrences = {step_position(o): o for o in transfer.occurrences}
     before = len(occurrences)
     for occurrence in added:
-        occurrences.setdefault(position_of(occurrence), occurrence)
+        occurrences.setdefault(step_position(occurrence), occurrence)
     if len(occurrences) == before:
         return transfer
-    return msgspec.structs.replace(transfer, occurrences=tuple(sorted(occurrences.values(), key=order_of)))
+    return msgspec.structs.replace(transfer, occurrences=tuple(sorted(occurrences.values(), key=chain_order)))
 
 
 def without_blocks_above(transfer: Transfer, network: str, block: int) -> Transfer:
@@ -55,19 +55,19 @@ def without_events_at(transfer: Transfer, positions: Container[tuple[str, int, i
     return msgspec.structs.replace(transfer, occurrences=kept)
 
 
-def settle(flow: Flow, transfer: Transfer, world: World, now: int, cause: str = IN_TIME) -> Settled:
+def settle(flow: Flow, transfer: Transfer, coverage: Coverage, now: int, cause: str = IN_TIME) -> Settled:
     """Judge ``transfer`` by its events and by what was seen; tell how that differs from what was raised before.
 
     ``now`` is the chain time (seconds) at which a condition that no longer holds ends, ``cause`` the reason given for it.
     """
     transfer = _without_uncounted(flow, transfer)
-    judge = Judge(flow, transfer, world)
+    judge = Judge(flow, transfer, coverage)
     judge.judge()
     raised: dict[str, Raised] = transfer.raised
     signals: list[Signal] = []
     status = judge.status
     if raised or judge.findings:
-        raised, signals = raising.differences(flow, transfer, judge.findings, judge.opened_at, now, cause)
+        raised, signals = raising.update_raised(flow, transfer, judge.findings, judge.opened_at, now, cause)
         if held := _held(transfer.raised, raised, judge.deadlines):
             raised |= held
             signals = [s for s in signals if all(s.labels != one.labels for one in held.values())]
@@ -106,15 +106,17 @@ def resolved_by_hand(transfer: Transfer, alerts: Iterable[Mapping[str, str]], at
     if status in (DISPUTED, "orphan"):
         some = [one for one in raised.values() if raising.is_dispute(one.labels["alertname"])]
         overdue = any(
-            one.labels["alertname"] == "TransferOverdue" for one in raised.values() if _is_standing(one)
+            one.labels["alertname"] == "TransferOverdue"
+            for one in raised.values()
+            if _is_not_ended_by_chain(one)
         )
         waits = any(step != OPENING for step in transfer.deadlines)
         base = "overdue" if overdue else "open" if waits else status
-        status = _disputed_or(base, [one for one in some if _is_standing(one)])
+        status = _disputed_or(base, [one for one in some if _is_not_ended_by_chain(one)])
     return msgspec.structs.replace(transfer, raised=raised, status=status)
 
 
-def _is_standing(raised: Raised) -> bool:
+def _is_not_ended_by_chain(raised: Raised) -> bool:
     return raised.ends_at is None or raised.by_hand
 
 

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker import transfer as transfers
-from chainwatch.checker.coverage import Watched, World
+from chainwatch.checker.coverage import Coverage, Watched
 from chainwatch.checker.extractor import log_rows
-from chainwatch.checker.flow import Flow, FlowExtractor, StepPlace, extract, index_steps
+from chainwatch.checker.flow import Flow, FlowExtractor, WatchedStep, extract, index_steps
 from chainwatch.checker.judge import FILLING, SEARCH
 from chainwatch.checker.raising import endings
 from chainwatch.config import Settings
@@ -59,7 +59,7 @@ class _Unopened(NamedTuple):
     """Transfers whose opening step is to be searched for, with how far networks were read."""
 
     transfers: list[Transfer]
-    world: World
+    coverage: Coverage
 
 
 class FlowChecker:
@@ -69,7 +69,7 @@ class FlowChecker:
         self,
         flows: Iterable[Flow],
         watches: Mapping[str, NetworkWatch] = MappingProxyType({}),
-        sources: Mapping[StepPlace, frozenset[EventSource]] = MappingProxyType({}),
+        sources: Mapping[WatchedStep, frozenset[EventSource]] = MappingProxyType({}),
         saved: Callable[[Sequence[Changed]], None] | None = None,
     ) -> None:
         """``watches`` are the networks in which openings are searched for.
@@ -106,11 +106,11 @@ class FlowChecker:
             return None
         work = Work(connection, blocks.checkpoints(connection))
         work.load_watched()
-        return _Unopened(waiting, world_of(work, self.sources))
+        return _Unopened(waiting, coverage_of(work, self.sources))
 
     def read(self, pools: Mapping[str, Pool], wanted: _Unopened) -> AsyncIterator[Searched]:
         """See `Checker`."""
-        return search_openings(self.extractor.flows, self._watches, pools, wanted.world, wanted.transfers)
+        return search_openings(self.extractor.flows, self._watches, pools, wanted.coverage, wanted.transfers)
 
     def fingerprints(self, settings: Settings) -> Prints:
         """By the flows' names."""
@@ -137,7 +137,7 @@ class FlowTransaction:
         self._connection = work.connection
         self._gathered = Gathered(checker.lengths)
         self._known_watched: Mapping[str, Mapping[EventSource, WatchedSet]] | None = None
-        self._known_world = World({}, {})
+        self._known_coverage = Coverage({}, {})
 
     # --- what happened
 
@@ -208,20 +208,20 @@ class FlowTransaction:
     def judge_again(self, page: Page) -> int | None:
         """See `CheckerTransaction`. Transfers of flows that are not configured any more are deleted."""
         some = stored.page(self._connection, page.after, page.limit, page.names)
-        world = self._world()
-        self._save([(t, self._judged_again(t, world)) for t in some])
+        coverage = self._coverage()
+        self._save([(t, self._judged_again(t, coverage)) for t in some])
         return some[-1].id if some else None
 
-    def _world(self) -> World:
+    def _coverage(self) -> Coverage:
         """How far networks are read, up to date."""
         if self._known_watched is not self._work.watched:
             self._known_watched = self._work.watched
-            self._known_world = world_of(self._work, self._checker.sources)
-        return self._known_world
+            self._known_coverage = coverage_of(self._work, self._checker.sources)
+        return self._known_coverage
 
     def _settle_keys(self, keys: Sequence[Key]) -> None:
         """Judge and save these transfers, some at a time."""
-        gathered, world = self._gathered, self._world()
+        gathered, coverage = self._gathered, self._coverage()
         for start in range(0, len(keys), AT_ONCE):
             some = keys[start : start + AT_ONCE]
             known = stored.load(self._connection, some)
@@ -229,21 +229,21 @@ class FlowTransaction:
             for key in some:
                 if key in known or key in gathered.found:
                     before = known.get(key) or Transfer(*key)
-                    changed.append((before, self._judged(gathered.updated(key, before), world)))
+                    changed.append((before, self._judged(gathered.updated(key, before), coverage)))
             self._note(self._save(changed))
 
     def _judge_due(self, network: str, before_time: int) -> None:
-        world = self._world()
+        coverage = self._coverage()
         while due := stored.due_before(self._connection, network, before_time, AT_ONCE):
             before = stored.load_ids(self._connection, {d.transfer_id for d in due})
-            changes = self._save([(t, self._judged(t, world)) for t in before])
+            changes = self._save([(t, self._judged(t, coverage)) for t in before])
             if not changes.opened and not changes.closed:
                 stored.discard(
                     self._connection, due
                 )  # rows that no transfer knows of would come back for ever
             self._note(changes)
 
-    def _judged(self, current: Transfer, world: World, cause: str = transfers.IN_TIME) -> Transfer:
+    def _judged(self, current: Transfer, coverage: Coverage, cause: str = transfers.IN_TIME) -> Transfer:
         work, gathered = self._work, self._gathered
         flow = self._flows.get(current.flow)
         if flow is None:
@@ -252,19 +252,19 @@ class FlowTransaction:
             return msgspec.structs.replace(current, deadlines={}, raised={})
         if (current.flow, current.key) in gathered.dropped:
             cause = REPAIRED if gathered.removed else transfers.REORG
-        settled = transfers.settle(flow, current, world, work.chain_time, cause)
+        settled = transfers.settle(flow, current, coverage, work.chain_time, cause)
         work.signals += _without_past(current, settled.signals) if work.quiet else settled.signals
         return settled.transfer
 
-    def _judged_again(self, transfer: Transfer, world: World) -> Transfer:
+    def _judged_again(self, transfer: Transfer, coverage: Coverage) -> Transfer:
         flow = self._flows.get(transfer.flow)
-        if flow is None or all(_is_before_watch(flow, o, world) for o in transfer.occurrences):
+        if flow is None or all(_is_before_watch(flow, o, coverage) for o in transfer.occurrences):
             # Nothing of the flow is left, or only openings that a search had found for other transfers.
             work = self._work
             work.signals += endings(transfer.raised.values(), work.chain_time, CONFIG_CHANGED)
             return msgspec.structs.replace(transfer, occurrences=(), raised={}, deadlines={})
-        searched = transfer.searched or any(_is_before_watch(flow, o, world) for o in transfer.occurrences)
-        return self._judged(msgspec.structs.replace(transfer, searched=searched), world, CONFIG_CHANGED)
+        searched = transfer.searched or any(_is_before_watch(flow, o, coverage) for o in transfer.occurrences)
+        return self._judged(msgspec.structs.replace(transfer, searched=searched), coverage, CONFIG_CHANGED)
 
     def _save(self, changed: Sequence[Changed]) -> stored.DeadlineChanges:
         if self._checker.saved is not None:
@@ -281,14 +281,14 @@ class FlowTransaction:
         }
 
 
-def world_of(work: Work, sources: Mapping[StepPlace, frozenset[EventSource]]) -> World:
+def coverage_of(work: Work, sources: Mapping[WatchedStep, frozenset[EventSource]]) -> Coverage:
     """How far networks are read, with since when the events of each step, which come from ``sources``, are watched."""
-    watched: dict[StepPlace, Watched] = {}
+    watched: dict[WatchedStep, Watched] = {}
     for place, some in sources.items():
         known = work.watched.get(place[0], {})
         if found := [known[source] for source in some if source in known]:
             watched[place] = _watched_together(found)
-    return World(work.seen, work.first, watched)
+    return Coverage(work.seen, work.first, watched)
 
 
 def _watched_together(rows: Sequence[WatchedSet]) -> Watched:
@@ -298,10 +298,10 @@ def _watched_together(rows: Sequence[WatchedSet]) -> Watched:
     return Watched(block, timestamp, max(unread, default=None))
 
 
-def _is_before_watch(flow: Flow, occurrence: Occurrence, world: World) -> bool:
+def _is_before_watch(flow: Flow, occurrence: Occurrence, coverage: Coverage) -> bool:
     """Whether ``occurrence`` is an opening from before the first block watched, as only a search finds."""
     is_opening = occurrence.step == flow.opening.name
-    return is_opening and occurrence.block < world.watch_of(occurrence.network, flow.opening).block
+    return is_opening and occurrence.block < coverage.watch_of(occurrence.network, flow.opening).block
 
 
 def _without_past(before: Transfer, signals: Sequence[Signal]) -> list[Signal]:

@@ -9,7 +9,7 @@ from chainwatch.chain.errors import ChainError
 from chainwatch.chain.history import block_at, find_logs
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.watch import NetworkWatch
-from chainwatch.checker.coverage import World
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import ORIGIN, UNKNOWN_NETWORK, Flow
 from chainwatch.model import Event, Searched, Transfer
 
@@ -21,7 +21,7 @@ async def search_openings(
     flows: Iterable[Flow],
     watches: Mapping[str, NetworkWatch],
     pools: Mapping[str, Pool],
-    world: World,
+    coverage: Coverage,
     waiting: Iterable[Transfer],
 ) -> AsyncIterator[Searched]:
     """Look for the opening steps of ``waiting`` up to a flow's lookback before they were first watched on each origin.
@@ -39,7 +39,7 @@ async def search_openings(
     for (flow_name, origins), keys in groups.items():
         flow = by_name[flow_name]
         try:
-            places = [await _place(watches, pools, world, flow, origin) for origin in origins]
+            places = [await _place(watches, pools, coverage, flow, origin) for origin in origins]
             for start in range(0, len(keys), KEYS_AT_ONCE):
                 some = keys[start : start + KEYS_AT_ONCE]
                 events = [event for place in places if place for event in await place.search(some)]
@@ -75,11 +75,15 @@ class _Place(NamedTuple):
 
 
 async def _place(
-    watches: Mapping[str, NetworkWatch], pools: Mapping[str, Pool], world: World, flow: Flow, origin: str
+    watches: Mapping[str, NetworkWatch],
+    pools: Mapping[str, Pool],
+    coverage: Coverage,
+    flow: Flow,
+    origin: str,
 ) -> _Place | None:
     """Where on ``origin``; None where there is nothing before the first block watched."""
     watch = watches.get(origin)
-    watched_from, since, _ = world.watch_of(origin, flow.opening)
+    watched_from, since, _ = coverage.watch_of(origin, flow.opening)
     if watch is None or watched_from == 0:
         return None
     first = await block_at(pools[origin], max(0, since - flow.lookback))

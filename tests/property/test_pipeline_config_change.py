@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from chainwatch.alerting.engine.manager import AlertManager
-from chainwatch.checker.flow import Flow, StepPlace
+from chainwatch.checker.flow import Flow, WatchedStep
 from chainwatch.checker.judge import SEARCH
 from chainwatch.config import NetworkSettings, RouteSettings
 from chainwatch.model import Backfilled, Batch, Event, EventSource, Searched, StoredLog
@@ -53,7 +53,7 @@ class Config(NamedTuple):
         return {step.event.signature for flow in self.flows for step in flow.all_steps}
 
     @property
-    def sources(self) -> dict[StepPlace, frozenset[EventSource]]:
+    def sources(self) -> dict[WatchedStep, frozenset[EventSource]]:
         return {
             (network, "bridge", signature): frozenset({source(signature)})
             for network in self.places

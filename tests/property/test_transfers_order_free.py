@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainwatch.checker.coverage import World as Seen
+from chainwatch.checker.coverage import Coverage as Seen
 from chainwatch.checker.flow import extract, index_steps
 from chainwatch.checker.judge import OPENING, SEARCH
 from chainwatch.checker.transfer import IN_TIME, settle, with_events

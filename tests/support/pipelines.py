@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 
-from chainwatch.checker.flow import Flow, StepPlace
+from chainwatch.checker.flow import Flow, WatchedStep
 from chainwatch.config import NetworkSettings
 from chainwatch.flows.checker import Changed, FlowChecker
 from chainwatch.model import EventSource
@@ -20,7 +20,7 @@ def flow_pipeline(
     decode: Decoder,
     alerts: Alerts,
     saved: Callable[[Sequence[Changed]], None] | None = None,
-    sources: Mapping[StepPlace, frozenset[EventSource]] | None = None,
+    sources: Mapping[WatchedStep, frozenset[EventSource]] | None = None,
 ) -> Pipeline:
     """A pipeline whose only checker follows ``flows``; the rest as for `FlowChecker` and `Pipeline`."""
     watched: dict[str, frozenset[EventSource]] = {}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.checker.coverage import World
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import Flow, extract, index_steps
 from chainwatch.checker.transfer import settle, with_events
 from chainwatch.model import Event, Transfer
@@ -18,7 +18,7 @@ from tests.support.flows import CHAIN_IDS, EVENTS, NAMES, NETWORKS, Alerts, deco
 from tests.support.pipelines import flow_pipeline, judge_transfers_again
 from tests.unit.pipeline.test_pipeline import batch
 
-SEEN = World(dict.fromkeys(NAMES, 90_000), dict.fromkeys(NAMES, (0, 0)))
+SEEN = Coverage(dict.fromkeys(NAMES, 90_000), dict.fromkeys(NAMES, (0, 0)))
 BOTH = EVENTS | {"Filled": EVENTS["Sent"]}
 """One event that opens a transfer on its origin and closes it on its destination."""
 
@@ -125,7 +125,7 @@ def test_an_acknowledgement_without_opening_waits_for_its_own_network_alone() ->
     found = extract(index_steps([acknowledged]), [arrived("Settled", "gamma", "gamma")])
     current = with_events(Transfer("bridge", "7"), found.found["bridge", "7"])
 
-    settled = settle(acknowledged, current, World({"gamma": 9_000}, {}), 9_000)
+    settled = settle(acknowledged, current, Coverage({"gamma": 9_000}, {}), 9_000)
 
     assert [s.labels["origin"] for s in settled.signals] == ["gamma"]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chainwatch.checker import transfer as transfers
-from chainwatch.checker.coverage import World
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import extract, index_steps
 from chainwatch.checker.transfer import settle
 from chainwatch.model import Event, Transfer
@@ -17,7 +17,7 @@ def settled(events: list[Event], seen: int, key: str = "7") -> Transfer:
     """The transfer of ``events`` when both networks were seen until ``seen``."""
     compiled = flow()
     found = extract(index_steps([compiled]), events).found[("bridge", key)]
-    world = World({"alpha": seen, "beta": seen}, {"alpha": (0, 0), "beta": (0, 0)})
+    world = Coverage({"alpha": seen, "beta": seen}, {"alpha": (0, 0), "beta": (0, 0)})
     return settle(compiled, transfers.with_events(Transfer("bridge", key), found), world, seen).transfer
 
 
