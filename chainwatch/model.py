@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -182,17 +182,17 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class SiftedBatch(msgspec.Struct, frozen=True):
-    """A batch after it was found out to which transfers its events belong: ``batch`` itself holds none any more.
+    """A batch with what the checkers' extractors found in place of its events.
 
-    ``logs`` are to be stored, ``decoded`` of them are events; ``occurrences`` are by flow and key, ``troubles`` tell of
-    what could not be judged.
+    ``batch`` holds no events any more. ``logs`` are to be stored; ``decoded`` of them are events. ``found`` is by checker,
+    ``signals`` are about events that cannot be judged.
     """
 
     batch: Batch
     decoded: int
     logs: Logs
-    occurrences: dict[tuple[str, str], list[Occurrence]]
-    troubles: list[Signal]
+    found: dict[str, Any]
+    signals: list[Signal]
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -202,12 +202,29 @@ class Seen(msgspec.Struct, frozen=True):
     until: int
 
 
+class ReadResult(Protocol):
+    """What a checker read from a chain beyond the watched events."""
+
+    @property
+    def checker(self) -> str:
+        """The name of the checker that wanted it."""
+
+
 class Searched(msgspec.Struct, frozen=True):
-    """The origin's earlier blocks were looked through for the opening steps of ``keys``; ``events`` were found."""
+    """The origin's earlier blocks were searched for the opening steps of ``keys``; ``events`` were found."""
 
     flow: str
     keys: tuple[str, ...]
     events: tuple[Event, ...]
+
+    @property
+    def checker(self) -> str:
+        """See `ReadResult`."""
+        return FLOWS
+
+
+FLOWS = "flows"
+"""The name of the checker that follows transfers."""
 
 
 EventSource: TypeAlias = tuple[bytes, bytes]

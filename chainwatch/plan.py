@@ -12,15 +12,16 @@ from functools import cached_property
 from itertools import product
 from pathlib import Path
 
-from chainwatch.chain.decode.abi import Abi, AbiError, load_abi, topic0
+from chainwatch.chain.decode.abi import Abi, AbiError, load_abi
 from chainwatch.chain.decode.decoder import ContractDecoder, DecodeError
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.checker.compiler import FlowError, compile_flow
-from chainwatch.checker.flow import Flow, StepPlace
+from chainwatch.checker.extractor import Extractor
+from chainwatch.checker.flow import Flow, FlowExtractor
 from chainwatch.config import Draft, NetworkSettings, Settings, read
 from chainwatch.config.errors import ConfigError, Problem, problem_line
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import ANY_TOPIC, AbiEvent, Event, EventSource, FieldPath, StoredLog, UndecodedLog
+from chainwatch.model import AbiEvent, Event, EventSource, FieldPath, StoredLog, UndecodedLog
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Plan:
     """A configuration ready to run."""
 
     settings: Settings
-    flows: tuple[Flow, ...]
+    extractors: tuple[Extractor, ...]
+    """What each checker watches and finds in events."""
     watches: Mapping[str, NetworkWatch]
     """What is watched on each network that has something to watch."""
     decoders: Mapping[str, ContractDecoder]
@@ -51,16 +53,15 @@ class Plan:
         watch = self.watches.get(network)
         return None if watch is None else watch.decode(log.log)
 
+    @property
+    def sources(self) -> dict[str, frozenset[EventSource]]:
+        """What is watched on each network."""
+        return {network: watch.sources for network, watch in self.watches.items()}
+
     @cached_property
-    def sources(self) -> Mapping[StepPlace, frozenset[EventSource]]:
-        """Where on each network the events of each step come from."""
-        found: dict[StepPlace, frozenset[EventSource]] = {}
-        for network, watch in self.watches.items():
-            for contract, event in {(s.contract, s.event) for f in self.flows for s in f.all_steps}:
-                topic = topic0(event) or ANY_TOPIC
-                if here := frozenset((w.address, topic) for w in watch.contracts if w.name == contract):
-                    found[network, contract, event.signature] = here
-        return found
+    def flows(self) -> tuple[Flow, ...]:
+        """The compiled flows."""
+        return next(one.flows for one in self.extractors if isinstance(one, FlowExtractor))
 
 
 def load_plan(path: Path, environ: Mapping[str, str]) -> Plan:
@@ -75,10 +76,10 @@ def make_plan(draft: Draft) -> Plan:
         name: draft.parts.networks.get(name) or _stand_in(draft, name) for name in draft.names("networks")
     }
     parts = draft.parts.model_copy(update={"networks": networks})
-    flows = _compile_flows(parts, abis, draft.add, draft.warn)
+    extractors = compile_extractors(parts, abis, draft.add, draft.warn)
     _check_events_of_broken_flows(draft, abis)
-    _check_shared_addresses(parts, _watched_events(flows, abis), draft.add)
-    plan = _assemble(draft.settings(), flows, abis)
+    _check_shared_addresses(parts, _watched_events(extractors, abis), draft.add)
+    plan = _assemble(draft.settings(), extractors, abis)
     warnings = sorted(draft.warnings, key=lambda warning: warning.line)
     return replace(plan, warnings=tuple(problem_line(draft.file, warning) for warning in warnings))
 
@@ -104,25 +105,33 @@ def plan_again(settings: Settings) -> Plan:
         problems.append(Problem(path, 0, message, hint))
 
     abis = _load_abis(settings, add)
-    flows = _compile_flows(settings, abis, add, lambda *_: None)
+    extractors = compile_extractors(settings, abis, add, lambda *_: None)
     if problems:
         raise ConfigError("the configuration", problems)
-    return _assemble(settings, flows, abis)
+    return _assemble(settings, extractors, abis)
 
 
 _Add = Callable[..., None]
 """Notes a problem: its path, message and hint."""
 
 
-def _assemble(settings: Settings, flows: list[Flow], abis: Mapping[str, Abi]) -> Plan:
-    reads = _reads(flows)
-    decoders = {name: ContractDecoder(events, reads) for name, events in _watched_events(flows, abis).items()}
+def compile_extractors(
+    parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _Add
+) -> tuple[Extractor, ...]:
+    """One extractor for each kind of check. What is wrong goes to ``add``, what can match nothing to ``warn``."""
+    return (FlowExtractor(_compile_flows(parts, abis, add, warn)),)
+
+
+def _assemble(settings: Settings, extractors: tuple[Extractor, ...], abis: Mapping[str, Abi]) -> Plan:
+    reads = _reads(extractors)
+    watched = _watched_events(extractors, abis)
+    decoders = {name: ContractDecoder(events, reads) for name, events in watched.items()}
     watches = {
         network: NetworkWatch(network, contracts)
         for network in settings.networks
         if (contracts := _watched_contracts(settings, network, decoders))
     }
-    return Plan(settings, tuple(flows), watches, decoders)
+    return Plan(settings, extractors, watches, decoders)
 
 
 def _load_abis(parts: Settings, add: _Add) -> dict[str, Abi]:
@@ -192,21 +201,20 @@ def _check_shared_addresses(parts: Settings, watched: Mapping[str, Sequence[AbiE
                 break
 
 
-def _watched_events(flows: list[Flow], abis: Mapping[str, Abi]) -> dict[str, list[AbiEvent]]:
-    """By contract the events that some flow counts, in every indexed form the ABI has."""
+def _watched_events(extractors: Sequence[Extractor], abis: Mapping[str, Abi]) -> dict[str, list[AbiEvent]]:
+    """By contract the events that some checker watches, in every indexed form the ABI has."""
     watched: dict[str, dict[AbiEvent, None]] = {}
-    for flow in flows:
-        for step in (flow.opening, *flow.expected):
-            forms = abis[step.contract].forms(step.event.signature)
-            watched.setdefault(step.contract, {}).update(dict.fromkeys(forms))
+    for extractor in extractors:
+        for contract, signature, _ in extractor.watched:
+            watched.setdefault(contract, {}).update(dict.fromkeys(abis[contract].forms(signature)))
     return {contract: list(events) for contract, events in watched.items()}
 
 
-def _reads(flows: list[Flow]) -> dict[str, frozenset[FieldPath]]:
-    """By event signature the values that some flow reads: nothing else needs to be made of a log."""
+def _reads(extractors: Sequence[Extractor]) -> dict[str, frozenset[FieldPath]]:
+    """By event signature the values that some checker reads: others need not be decoded."""
     reads: dict[str, frozenset[FieldPath]] = {}
-    for flow in flows:
-        for signature, paths in flow.reads.items():
+    for extractor in extractors:
+        for _, signature, paths in extractor.watched:
             reads[signature] = reads.get(signature, frozenset()) | paths
     return reads
 

@@ -7,24 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
-
-import msgspec
+from typing import Any, TypeAlias
 
 from chainwatch.checker.expression import Condition
+from chainwatch.checker.extractor import Extracted, WatchedEvent
 from chainwatch.checker.path import EvaluationError, Path
 from chainwatch.checker.verify import Verify
 from chainwatch.model import (
+    FLOWS,
     AbiEvent,
-    Batch,
     Event,
     FieldPath,
-    LogRow,
     Occurrence,
-    SiftedBatch,
     Signal,
-    UndecodedLog,
-    log_row,
     to_hex,
 )
 
@@ -42,7 +37,7 @@ UNKNOWN_NETWORK = "?"
 """Marks a value that names no configured network, as in ``?1869640809``."""
 
 
-StepPlace: TypeAlias = tuple[str, str, str]
+WatchedStep: TypeAlias = tuple[str, str, str]
 """Where events of a step happen: network, contract and the event's signature."""
 
 
@@ -56,7 +51,7 @@ class Step:
     event: AbiEvent
     key: tuple[Callable[[Event], str], ...]
     facts: tuple[tuple[str, Callable[[Event], Any]], ...]
-    places: frozenset[str]
+    networks: frozenset[str]
     """The networks on which its contract is: it can be seen nowhere else."""
     only_on: frozenset[str] | None = None
     """Events on other networks do not count; None where the configuration alone leaves every network."""
@@ -161,33 +156,54 @@ class Flow:
     _key_paths: tuple[Path | None, ...] = ()
 
 
-class Extracted(NamedTuple):
-    """The occurrences found in some events, by flow and key, and the alerts about events that could not be judged."""
+Found: TypeAlias = dict[tuple[str, str], list[Occurrence]]
+"""Occurrences by transfer (flow, key), in the order of the events."""
 
-    occurrences: dict[tuple[str, str], list[Occurrence]]
-    troubles: list[Signal]
+
+class FlowExtractor:
+    """The `Extractor` of flows."""
+
+    name = FLOWS
+
+    def __init__(self, flows: Sequence[Flow]) -> None:
+        self.flows = tuple(flows)
+        self._steps = index_steps(self.flows)
+
+    @property
+    def watched(self) -> list[WatchedEvent]:
+        """The events of all steps."""
+        return [
+            WatchedEvent(step.contract, signature, flow.reads.get(signature, frozenset()))
+            for flow in self.flows
+            for step in flow.all_steps
+            if (signature := step.event.signature)
+        ]
+
+    def extract(self, events: Iterable[Event]) -> Extracted[Found]:
+        """See `Extractor`."""
+        return extract(self._steps, events)
 
 
 def extract(
     steps: Mapping[tuple[str, str], Sequence[Step]],
     events: Iterable[Event],
-) -> Extracted:
-    """Which transfers ``events`` belong to. ``steps`` are those of all flows, as `index_steps` gives them."""
-    found: dict[tuple[str, str], list[Occurrence]] = {}
-    troubles: list[Signal] = []
+) -> Extracted[Found]:
+    """Which transfers ``events`` belong to: their occurrences by flow and key. ``steps`` are as `index_steps` gives them."""
+    found: Found = {}
+    signals: list[Signal] = []
     for event in events:
         hits: list[_Hit] = []
         for step in steps.get((event.contract, event.signature), ()):
             try:
                 hit = step.occurrence(event)
             except EvaluationError as error:
-                troubles.append(_trouble(step, event, error))
+                signals.append(_cannot_judge(step, event, error))
                 continue
             if hit is not None:
                 hits.append((step, *hit))
         for step, key, occurrence in hits if len(hits) < 2 else _distinguished(hits):
             found.setdefault((step.flow, key), []).append(occurrence)
-    return Extracted(found, troubles)
+    return Extracted(found, signals)
 
 
 _Hit = tuple[Step, str, Occurrence]
@@ -228,39 +244,6 @@ def expected_network(step: Step, opening: Occurrence) -> str:
     return opening.network if step.expected_on == "origin" else step.expected_on
 
 
-def sift(steps: Mapping[tuple[str, str], Sequence[Step]], batch: Batch) -> SiftedBatch:
-    """What the events of ``batch`` are to the flows whose ``steps`` `index_steps` gave."""
-    occurrences, troubles = extract(steps, batch.events)
-    troubles += [undecodable(log) for log in batch.undecoded]
-    logs = log_rows(batch.events, batch.undecoded)
-    rest = msgspec.structs.replace(batch, events=(), undecoded=())
-    return SiftedBatch(rest, len(batch.events), logs, occurrences, troubles)
-
-
-def log_rows(events: Iterable[Event], undecoded: Iterable[UndecodedLog]) -> list[LogRow]:
-    """What is stored of ``events`` and ``undecoded``: the logs alone."""
-    rows = [log_row(event.contract, event.log) for event in events]
-    return rows + [log_row(one.contract, one.log, one.error) for one in undecoded]
-
-
-def undecodable(undecoded: UndecodedLog) -> Signal:
-    """The alert about a log that does not decode."""
-    return Signal(
-        labels={
-            "alertname": "LogUndecodable",
-            "network": undecoded.network,
-            "contract": undecoded.contract,
-            "severity": "P2",
-        },
-        starts_at=undecoded.log.timestamp,
-        annotations={
-            "summary": f"a log of {undecoded.contract} on {undecoded.network} does not decode with its ABI",
-            "description": f"{undecoded.error}. It is stored as it is, counts for nothing, and reading goes on.",
-            "tx_hash": to_hex(undecoded.log.tx_hash),
-        },
-    )
-
-
 def index_steps(flows: Iterable[Flow]) -> dict[tuple[str, str], list[Step]]:
     """All steps of ``flows`` by contract name and event signature."""
     index: dict[tuple[str, str], list[Step]] = {}
@@ -280,7 +263,7 @@ def _topic(text: str, abi_type: str) -> bytes:
     return int(text).to_bytes(32, "big", signed=int(text) < 0)
 
 
-def _trouble(step: Step, event: Event, error: EvaluationError) -> Signal:
+def _cannot_judge(step: Step, event: Event, error: EvaluationError) -> Signal:
     return Signal(
         labels={
             "alertname": "RuleFailed",

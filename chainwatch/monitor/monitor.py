@@ -27,7 +27,6 @@ from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.seen import SEEN_MARGIN
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.transport import open_session
-from chainwatch.checker.transfer import SEARCH
 from chainwatch.model import Backfilled, Deadline, Signal
 from chainwatch.monitor.deadlines import DeadlineScheduler
 from chainwatch.monitor.self_monitoring import (
@@ -41,11 +40,12 @@ from chainwatch.monitor.self_monitoring import (
     watchdog,
 )
 from chainwatch.pipeline.backfill import Backfill, goes_on
-from chainwatch.pipeline.opening_search import search_openings
+from chainwatch.pipeline.checker import Checker
 from chainwatch.pipeline.pipeline import Item, Outcome, Pipeline
 from chainwatch.pipeline.recompute import Recomputation, fingerprints
 from chainwatch.plan import Plan
-from chainwatch.store import blocks, schema, transfers, watched
+from chainwatch.registry import build_checkers
+from chainwatch.store import blocks, schema, watched
 from chainwatch.store.alerting import clamping, outbox
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
@@ -62,9 +62,10 @@ STATES_EVERY = 5.0
 """Seconds after which the state of a network is stored again though it has not changed."""
 WRONG_CHAIN_PAUSE = 30.0
 """Seconds until a network whose endpoints all served another chain is tried again."""
-LOOKBACK_EVERY = 5.0
-LOOKBACK_AT_ONCE = 500
-"""Transfers whose opening step is looked for at a time."""
+READ_EVERY = 5.0
+"""Seconds after which a checker is asked again what it wants to read."""
+READS_AT_ONCE = 500
+"""Questions that a checker may ask at a time."""
 RANGES_PROPERTY = "block_ranges"
 """The property that holds the most blocks of one question for logs, by endpoint, as JSON."""
 PAST = SEEN_MARGIN + 1
@@ -157,10 +158,18 @@ class Monitor:
         self._stored_states: dict[str, NetworkState] = {}
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
-        self._search_wanted = {network: asyncio.Event() for network in plan.watches}
-        self._scheduler = DeadlineScheduler(
-            self._load_deadlines, self._confirm_heads, SystemClock(self._chain_time.now)
-        )
+        self._checkers = {checker.extractor.name: checker for checker in build_checkers(plan)}
+        self._reads_wanted = {
+            (checker, network): asyncio.Event() for checker in self._checkers for network in plan.watches
+        }
+        self._schedulers = {
+            name: DeadlineScheduler(
+                partial(self._load_deadlines, checker),
+                self._confirm_heads,
+                SystemClock(self._chain_time.now),
+            )
+            for name, checker in self._checkers.items()
+        }
         self._alerts: AlertManager
         self._pipeline: Pipeline
 
@@ -173,21 +182,23 @@ class Monitor:
         await self._write(lambda c: clamping.seen(c, self._clock()))
         self._alerts = AlertManager.of(settings, await self._load(schema.created_at))
         self._pipeline = Pipeline(
-            self._plan.flows,
+            list(self._checkers.values()),
             settings.networks,
             self._plan.decode,
             self._alerts,
-            sources=self._plan.sources,
+            self._plan.sources,
         )
         await self._write_alerts(lambda c, now: (None, self._alerts.reroute(c, now, reloaded=self._reloaded)))
         await self._take_up_changes()
         ranges = await self._load(lambda c: schema.get_property(c, RANGES_PROPERTY))
         self._ranges = msgspec.json.decode(ranges or "{}", type=dict[str, int])
         start = self._supervisor.start
-        start("deadlines", self._scheduler.run)
+        for name, scheduler in self._schedulers.items():
+            start(f"deadlines of {name}", scheduler.run)
         for name in self._plan.watches:
             start(f"network {name}", partial(self._follow, name))
-            start(f"lookback {name}", partial(self._look_back, name))
+            for checker in self._checkers.values():
+                start(f"reads of {checker.extractor.name} {name}", partial(self._read_wanted, checker, name))
             backfill = Backfill(name, settings.store.retention, self._plan.watches[name], self._clock)
             start(f"backfill {name}", partial(self._fill_gaps, backfill))
         start("self-watch", self._watch_self)
@@ -217,11 +228,10 @@ class Monitor:
 
     async def _take_up_changes(self) -> None:
         """Bring what is stored to what it would be if the configuration had always been this one."""
-        sources = {name: watch.sources for name, watch in self._plan.watches.items()}
 
         def follow(connection: sa.Connection) -> bool:
             read_before = blocks.checkpoints(connection)
-            watched.follow(connection, read_before, sources)
+            watched.follow(connection, read_before, self._plan.sources)
             return bool(read_before)
 
         is_anything_stored = await self._write(follow)
@@ -229,7 +239,7 @@ class Monitor:
             self._pipeline,
             self._plan.read_again,
             self._alerts,
-            fingerprints(self._settings),
+            fingerprints(self._checkers.values(), self._settings),
             self._settings.store.retention,
         )
         began, parts = self._clock(), 0
@@ -300,28 +310,30 @@ class Monitor:
             return outcome, outcome.next_flush
 
         outcome = await self._write_alerts(run)
-        self._scheduler.cancelled(outcome.deadlines.closed)
-        self._scheduler.added(map(_when_past, outcome.deadlines.opened))
-        for network in {d.network for d in outcome.deadlines.opened if d.network.startswith(SEARCH)}:
-            self._search_wanted[network.removeprefix(SEARCH)].set()
+        for checker, changes in outcome.deadlines.items():
+            self._schedulers[checker].cancelled(changes.closed)
+            self._schedulers[checker].added(map(_when_past, changes.opened))
+        for place in outcome.wanted & self._reads_wanted.keys():
+            self._reads_wanted[place].set()
 
-    async def _look_back(self, origin: str) -> None:
-        """Look for the opening steps of early steps in the blocks of ``origin`` before the first one watched."""
-        log = QuietLog(network=origin)
-        wanted = self._search_wanted[origin]
+    async def _read_wanted(self, checker: Checker, network: str) -> None:
+        """Read from ``network`` what ``checker`` wants to know beyond the watched events; for ever."""
+        name = checker.extractor.name
+        log = QuietLog(network=network, checker=name)
+        changed = self._reads_wanted[name, network]
         while True:
-            waiting = await self._load(lambda c: transfers.waiting_on(c, SEARCH + origin, LOOKBACK_AT_ONCE))
-            world = await self._load(self._pipeline.first_watched)
+            changed.clear()
+            wanted = await self._load(lambda c: checker.load_wanted(c, network, READS_AT_ONCE))
             try:
-                async for found in search_openings(self._plan, self._pools, world, waiting):
-                    await self._process([found])
+                if wanted is not None:
+                    async for result in checker.read(self._pools, wanted):
+                        await self._process([result])
             except ChainError as error:
-                log.trouble(self._clock(), "earlier blocks cannot be looked through; later again", error)
+                log.trouble(self._clock(), "what a checker wants cannot be read; trying again later", error)
             else:
-                log.over(self._clock(), "earlier blocks are looked through again")
-            wanted.clear()
+                log.over(self._clock(), "what a checker wants is read again")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wanted.wait(), LOOKBACK_EVERY)
+                await asyncio.wait_for(changed.wait(), READ_EVERY)
 
     async def _fill_gaps(self, backfill: Backfill) -> None:
         """Read blocks of a network again for what was not watched when they were read; ends when all are."""
@@ -340,10 +352,12 @@ class Monitor:
 
     # --- deadlines ----------------------------------------------------------------------------------------
 
-    async def _load_deadlines(self, after: tuple[int, int, str], until: int, limit: int) -> list[Deadline]:
+    async def _load_deadlines(
+        self, checker: Checker, after: tuple[int, int, str], until: int, limit: int
+    ) -> list[Deadline]:
         due_at, transfer_id, step = after
         position = (due_at - PAST, transfer_id, step)
-        found = await self._load(lambda c: transfers.due_after(c, position, until - PAST, limit))
+        found = await self._load(lambda c: checker.load_deadlines(c, position, until - PAST, limit))
         return [_when_past(deadline) for deadline in found]
 
     async def _confirm_heads(self, due: Sequence[Deadline]) -> None:

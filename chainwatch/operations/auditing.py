@@ -14,6 +14,7 @@ from chainwatch.model import Batch, Event, RawLog, StoredLog, UndecodedLog
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import check_done
 from chainwatch.plan import Plan
+from chainwatch.registry import build_checkers
 from chainwatch.store import blocks, schema
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -93,8 +94,8 @@ def repair(plan: Plan, database: Database, found: Audit) -> None:
     with database.transaction() as connection:
         check_done(connection)
         alerts = AlertManager.of(settings, schema.created_at(connection))
-        pipeline = Pipeline(plan.flows, settings.networks, plan.decode, alerts, sources=plan.sources)
-        pipeline.put_right(connection, found.network, wrong, right, time.time())
+        pipeline = Pipeline(build_checkers(plan), settings.networks, plan.decode, alerts, plan.sources)
+        pipeline.repair_logs(connection, found.network, wrong, right, time.time())
 
 
 def _compare(batch: Batch, stored: Sequence[StoredLog], pruned_before: float) -> Iterable[Difference]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from chainwatch.config import read
+from chainwatch.flows.transfer_stats import Tally
 from chainwatch.model import SEVERITIES, TRANSFER_STATUSES, to_hex
 from chainwatch.operations import views
 from chainwatch.operations.alert_context import AlertLook, alert_view
-from chainwatch.pipeline.transfer_stats import Tally
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import blocks
 from chainwatch.store import transfers as stored_transfers

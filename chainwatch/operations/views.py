@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chainwatch.checker.flow import UNKNOWN_NETWORK, Flow
-from chainwatch.checker.transfer import step_views
+from chainwatch.checker.step_views import step_views
 from chainwatch.model import Occurrence, Transfer, to_hex
 
 

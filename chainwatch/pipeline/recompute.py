@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import sha256
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.checker.flow import extract, index_steps, undecodable
+from chainwatch.checker.extractor import undecodable
 from chainwatch.config import Settings
 from chainwatch.model import Event, Signal, StoredLog, UndecodedLog
-from chainwatch.pipeline.pipeline import CONFIG_CHANGED, Alerts, Pipeline
-from chainwatch.store import blocks, schema, transfers, watched
+from chainwatch.pipeline.checker import CONFIG_CHANGED, Checker, Page, Prints
+from chainwatch.pipeline.pipeline import Alerts, Pipeline
+from chainwatch.store import blocks, schema, watched
 from chainwatch.store.alerting import alerts
 from chainwatch.store.errors import StoreError
 
@@ -34,48 +33,16 @@ TRANSFERS_AT_ONCE = 2_000
 PUZZLED = ("LogUndecodable", "RuleFailed")
 """Alerts about what the configuration could make no sense of."""
 
-VERSION = 1
-"""Raise it when the same configuration makes other transfers of the same logs than before: all are made again then."""
-
-_JUDGING = {"orphan_grace", "orphan_severity", "repeat", "runbook_url"}
-_JUDGING_STEP = {"within", "severity", "repeat"}
-"""What of a flow says how its events are judged, but not which they are."""
+_BY_CHECKER = ("forget", "judge")
+"""The stages that each checker goes through by itself."""
 
 ReadAgain: TypeAlias = Callable[[str, StoredLog], Event | UndecodedLog | None]
 """What a stored log of a network is, as it would be read now."""
-Prints: TypeAlias = dict[str, tuple[str, str]]
-"""Flow → what tells apart which events it counts, and all of it."""
 
 
-def fingerprints(settings: Settings) -> Prints:
-    """What each configured flow, with the ABI files, addresses and networks that it uses, compiles to."""
-    networks = {name: (network.chain_id, network.attributes) for name, network in settings.networks.items()}
-    abis = {name: Path(contract.abi).read_bytes() for name, contract in settings.contracts.items()}
-    found: Prints = {}
-    for name, flow in settings.flows.items():
-        whole = flow.model_dump()
-        used = {flow.contract, flow.opens.contract, *(step.contract for step in flow.expects)} - {None}
-        contracts = {
-            c: (settings.contracts[c].address, abis[c]) for c in sorted(filter(None, used)) if c in abis
-        }
-        rest = {
-            **{key: value for key, value in whole.items() if key not in _JUDGING},
-            "expects": [
-                {key: value for key, value in step.items() if key not in _JUDGING_STEP}
-                for step in whole["expects"]
-            ],
-        }
-        found[name] = (
-            fingerprint([VERSION, rest, contracts, networks]),
-            fingerprint([VERSION, whole, contracts, networks]),
-        )
-    return found
-
-
-def fingerprint(settings: object) -> str:
-    """The same text for the same settings, in whichever order."""
-    encoded = msgspec.json.encode(settings, enc_hook=lambda model: model.model_dump(), order="deterministic")
-    return sha256(encoded).hexdigest()
+def fingerprints(checkers: Iterable[Checker], settings: Settings) -> Prints:
+    """What each thing that is configured for ``checkers`` compiles to."""
+    return {name: prints for checker in checkers for name, prints in checker.fingerprints(settings).items()}
 
 
 def check_done(connection: sa.Connection) -> None:
@@ -97,6 +64,8 @@ class _Progress(msgspec.Struct):
     """The flows whose transfers are judged again."""
     stage: str = "forget"
     after: int = 0
+    checker: int = 0
+    """Which checker the stage is at."""
     met: list[dict[str, str]] = []
     """The labels of the alerts about what makes no sense now."""
 
@@ -121,7 +90,7 @@ class Recomputation:
         self._alerts = alert_manager
         self._target = target
         self._retention = retention
-        self._steps = index_steps(pipeline.flows.values())
+        self._checkers = pipeline.checkers
 
     def step(self, connection: sa.Connection, now: float) -> bool:
         """Do a bounded part of what is to be done, inside the transaction of ``connection``; whether there is more."""
@@ -131,8 +100,11 @@ class Recomputation:
         last = self._STAGES[progress.stage](self, connection, progress, now)
         if last is not None:
             progress.after = last
+        elif progress.stage in _BY_CHECKER and progress.checker + 1 < len(self._checkers):
+            progress.checker, progress.after = progress.checker + 1, 0
         elif (stages := list(self._STAGES))[-1] != progress.stage:
-            progress.stage, progress.after = stages[stages.index(progress.stage) + 1], 0
+            progress.stage = stages[stages.index(progress.stage) + 1]
+            progress.checker, progress.after = 0, 0
         else:
             schema.set_property(connection, JUDGED_BY, _json(self._target))
             schema.drop_property(connection, UNDER_WAY)
@@ -150,7 +122,9 @@ class Recomputation:
         judged_by = msgspec.json.decode(known or "{}", type=Prints)
         if before is None and known is not None and judged_by == self._target:
             return None
-        names = {*judged_by, *self._target, *([] if known else transfers.flow_names(connection))}
+        names = {*judged_by, *self._target}
+        if not known:
+            names |= {name for checker in self._checkers for name in checker.stored_names(connection)}
         remade, judged = set[str](), set[str]()
         for name in names:
             old, new = judged_by.get(name, ("", "")), self._target.get(name, ("", ""))
@@ -170,10 +144,9 @@ class Recomputation:
     # --- the stages: each returns the last id that it has done, None once there are no more ---------------
 
     def _forget(self, connection: sa.Connection, progress: _Progress, _now: float) -> int | None:
-        """Forget the events of transfers that are made again."""
-        some = transfers.page(connection, progress.after, TRANSFERS_AT_ONCE, progress.remade)
-        transfers.forget_events(connection, some)
-        return some[-1].id if some else None
+        """Forget the events of what is made again."""
+        page = Page(progress.remade, progress.after, TRANSFERS_AT_ONCE)
+        return self._checkers[progress.checker].forget_events(connection, page)
 
     def _extract(self, connection: sa.Connection, progress: _Progress, now: float) -> int | None:
         """Find the events of transfers in the stored logs, and what makes no sense."""
@@ -193,16 +166,17 @@ class Recomputation:
                 if (found.contract, error) != (log.contract, log.error):
                     changed.append((found.contract, error, number))
         blocks.relabel(connection, changed)
-        extracted = extract(self._steps, events)
-        occurrences = {k: some for k, some in extracted.occurrences.items() if k[0] in progress.remade}
-        self._pipeline.add_unjudged(connection, occurrences)
-        self._raise_troubles(connection, progress, [*extracted.troubles, *map(undecodable, undecoded)], now)
+        signals: list[Signal] = []
+        for checker in self._checkers:
+            extracted = checker.extractor.extract(events)
+            self._pipeline.store_unjudged(connection, checker, extracted.found, progress.remade)
+            signals += extracted.signals
+        self._raise_troubles(connection, progress, [*signals, *map(undecodable, undecoded)], now)
         return last
 
     def _judge(self, connection: sa.Connection, progress: _Progress, now: float) -> int | None:
-        return self._pipeline.judge_again(
-            connection, progress.after, TRANSFERS_AT_ONCE, now, flows=progress.judged
-        )
+        page = Page(progress.judged, progress.after, TRANSFERS_AT_ONCE)
+        return self._pipeline.judge_again(connection, self._checkers[progress.checker], page, now)
 
     def _end_puzzles(self, connection: sa.Connection, progress: _Progress, now: float) -> None:
         """End the alerts about what makes sense now, or is not looked at any more."""

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.plan import Plan
+from chainwatch.replay.bounds import parse_when, resolve_ranges
+from chainwatch.replay.errors import ReplayError
 from chainwatch.replay.reader.process import Reader, is_worthwhile
-from chainwatch.replay.replay import Progress, Replay, ReplayError, parse_when, resolve_ranges
+from chainwatch.replay.replay import Progress, Replay
 from chainwatch.store.blocks import new_ids
 from chainwatch.store.database import Database, parse_url
 from chainwatch.support.spelling import did_you_mean

@@ -29,6 +29,7 @@ from chainwatch.chain.transport import HttpTransport, open_session
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.config import read_dict
 from chainwatch.demo.bridge import Transfer
+from chainwatch.flows.checker import FlowChecker
 from chainwatch.monitor import deadlines
 from chainwatch.monitor import monitor as app
 from chainwatch.monitor.monitor import Monitor
@@ -70,7 +71,7 @@ BOUNDARIES = {
     "timers": Boundary(AlertManager, "flush", is_async=False),
     "store": Boundary(transfers, "save", is_async=False),
     "reading the store": Boundary(Database, "read"),
-    "lookback": Boundary(app, "search_openings", is_async=False),
+    "reads of checkers": Boundary(FlowChecker, "read", is_async=False),
     "self-watch": Boundary(app, "network_signals", is_async=False),
     "scheduler, loading": Boundary(Monitor, "_load_deadlines"),
     HANDING_OVER: Boundary(Monitor, "_confirm_heads"),

@@ -17,12 +17,12 @@ from chainwatch.alerting.engine.submission import parse
 from chainwatch.checker.flow import Flow
 from chainwatch.config import NetworkSettings, RouteSettings, from_dict
 from chainwatch.model import AbiEvent, AbiParam, Batch, Event, StoredLog
-from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.store import blocks, transfers
 from chainwatch.store.alerting import alerts, incidents, outbox
 from chainwatch.store.database import Database
 from chainwatch.support.bounds import LABEL_MAX, cut
 from tests.support.flows import EVENTS, NETWORKS, event, flow, header
+from tests.support.pipelines import flow_pipeline
 
 LONG = random.Random(7).randbytes(10_000).hex()
 """What no compression makes short enough for an index."""
@@ -100,7 +100,7 @@ async def test_a_chains_text_as_key_origin_and_destination_halts_nothing_s8(
     def decode(network: str, log: StoredLog) -> Event:
         return next(e for e in texts.values() if e.log.data == log.log.data)
 
-    pipeline = Pipeline([text_flow()], NAMED, decode, new_manager())
+    pipeline = flow_pipeline([text_flow()], NAMED, decode, new_manager())
     sent = event("alpha", "Sent", 1000, events=TEXTS, id=text, from_="alpha", to=text)
     other = event("alpha", "Sent", 1001, events=TEXTS, id=text + "'", from_=text, to="beta")
     filled = event("beta", "Filled", 1010, events=TEXTS, id=text + "'", from_=text)

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,12 +246,7 @@ async def test_a_database_of_other_chains_is_refused(file: Path) -> None:
                 name: settings.model_copy(update={"chain_id": settings.chain_id + 10})
                 for name, settings in plan.settings.networks.items()
             }
-            other = Plan(
-                plan.settings.model_copy(update={"networks": networks}),
-                plan.flows,
-                plan.watches,
-                plan.decoders,
-            )
+            other = replace(plan, settings=plan.settings.model_copy(update={"networks": networks}))
             with pytest.raises(StoreError, match="chain"):
                 await app.run(other, database, asyncio.Event())
 

@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from aiohttp.test_utils import TestServer
 from chainwatch.chain import history
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.watch import NetworkWatch
+from chainwatch.flows import checker, opening_search
 from chainwatch.model import Logs, UndecodedLog
-from chainwatch.pipeline import opening_search, pipeline
+from chainwatch.pipeline import pipeline
 from chainwatch.plan import Plan, load_plan
 from chainwatch.replay import replay, session
-from chainwatch.replay.replay import Progress, ReplayError
+from chainwatch.replay.errors import ReplayError
+from chainwatch.replay.replay import Progress
 from chainwatch.replay.session import Wanted
 from chainwatch.store import blocks
 from chainwatch.store.errors import StoreError
@@ -121,8 +124,8 @@ async def test_s7_the_report_has_the_same_bytes_on_either_database_and_in_every_
         reports.append(json.dumps(await watched.replay(network=f"max_block_range = {pages}")))
     monkeypatch.setattr(replay, "is_worthwhile", lambda _ranges: False)
     for at_once, found_max in ((5_000, 40_000), (1, 40_000), (5_000, 3), (2, 5)):
-        monkeypatch.setattr(pipeline, "AT_ONCE", at_once)
-        monkeypatch.setattr(pipeline, "FOUND_MAX", found_max)
+        monkeypatch.setattr(checker, "AT_ONCE", at_once)
+        monkeypatch.setattr(checker, "FOUND_MAX", found_max)
         reports.append(json.dumps(await watched.replay()))
 
     assert len(set(reports)) == 1
@@ -308,7 +311,7 @@ async def test_a_network_without_start_block_needs_a_beginning(
     plan = watched.plan()
     networks = {n: s.model_copy(update={"start_block": None}) for n, s in plan.settings.networks.items()}
     settings = plan.settings.model_copy(update={"networks": networks})
-    without = Plan(settings, plan.flows, plan.watches, plan.decoders)
+    without = replace(plan, settings=settings)
 
     with pytest.raises(ReplayError, match="nothing says where to begin on alpha: give --from"):
         await session.replay(

@@ -12,17 +12,18 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from chainwatch.alerting.engine.manager import AlertManager
-from chainwatch.checker.flow import Flow, StepPlace
-from chainwatch.checker.transfer import SEARCH
+from chainwatch.checker.flow import Flow, WatchedStep
+from chainwatch.checker.judge import SEARCH
 from chainwatch.config import NetworkSettings, RouteSettings
 from chainwatch.model import Backfilled, Batch, Event, EventSource, Searched, StoredLog
 from chainwatch.pipeline import recompute
-from chainwatch.pipeline.pipeline import Pipeline
-from chainwatch.pipeline.recompute import Prints, Recomputation
+from chainwatch.pipeline.checker import Prints
+from chainwatch.pipeline.recompute import Recomputation
 from chainwatch.store import blocks, schema, transfers, watched
 from chainwatch.store.alerting import alerts
 from tests.property.worlds import Block, Item, World, fresh, processed_at_once, reorganised_orders, worlds
 from tests.support.flows import NAMES, NETWORKS, decode, flow
+from tests.support.pipelines import flow_pipeline
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 """Without making failing examples smaller, which takes minutes."""
@@ -52,7 +53,7 @@ class Config(NamedTuple):
         return {step.event.signature for flow in self.flows for step in flow.all_steps}
 
     @property
-    def sources(self) -> dict[StepPlace, frozenset[EventSource]]:
+    def sources(self) -> dict[WatchedStep, frozenset[EventSource]]:
         return {
             (network, "bridge", signature): frozenset({source(signature)})
             for network in self.places
@@ -125,7 +126,7 @@ class Live:
         self.config = config
         route = RouteSettings.model_validate({"receivers": ["ops"], "group_wait": "0s"})
         self.alerts = AlertManager([route], {"ops": True}, notify_since=0)
-        self.pipeline = Pipeline(
+        self.pipeline = flow_pipeline(
             config.flows, config.networks, config.read_again, self.alerts, sources=config.sources
         )
         wanted: dict[str, set[EventSource]] = {}

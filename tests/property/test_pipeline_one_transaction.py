@@ -22,6 +22,7 @@ from tests.property.worlds import (
     worlds,
 )
 from tests.support.flows import NETWORKS, decode
+from tests.support.pipelines import flow_pipeline
 
 FREE = {"notifications": ("id", "idempotency_key"), "alert_transitions": ("id",)}
 """Columns that may differ from run to run: a sequence goes on after a rollback."""
@@ -41,7 +42,7 @@ def histories(draw: st.DrawFn) -> tuple[World, list[list[Item]]]:
 def pipeline(world: World) -> Pipeline:
     """The pipeline with the true alert manager, notifying one receiver of everything at once."""
     route = RouteSettings.model_validate({"receivers": ["ops"], "group_wait": "0s"})
-    return Pipeline([world.flow], NETWORKS, decode, AlertManager([route], {"ops": True}, notify_since=0))
+    return flow_pipeline([world.flow], NETWORKS, decode, AlertManager([route], {"ops": True}, notify_since=0))
 
 
 def dump(connection: sa.Connection) -> dict[str, list[tuple[Any, ...]]]:

@@ -15,11 +15,14 @@ import sqlalchemy as sa
 from hypothesis import strategies as st
 
 from chainwatch.checker.flow import Flow
-from chainwatch.checker.transfer import IN_TIME, SEARCH
+from chainwatch.checker.judge import SEARCH
+from chainwatch.checker.transfer import IN_TIME
+from chainwatch.flows.checker import Changed
 from chainwatch.model import Batch, Event, Header, Searched, Seen, Signal
-from chainwatch.pipeline.pipeline import Changed, Pipeline
+from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.store import schema, tables, transfers
 from tests.support.flows import CHAIN_IDS, EVENTS, NAMES, NETWORKS, Alerts, decode, event, flow, header
+from tests.support.pipelines import flow_pipeline
 
 T = TypeVar("T")
 Item = Batch | Seen | Searched
@@ -344,7 +347,7 @@ def play(
 ) -> State:
     """Take a whole order through the pipeline, searches answered at the end; the state it leaves."""
     alerts = Alerts()
-    pipeline = Pipeline([world.flow], NETWORKS, decode, alerts, saved=saved)
+    pipeline = flow_pipeline([world.flow], NETWORKS, decode, alerts, saved=saved)
     for items in delays:
         pipeline.process(connection, items, 0.0)
     answer_searches(connection, pipeline, world)

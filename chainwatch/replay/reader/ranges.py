@@ -11,7 +11,7 @@ import msgspec
 
 from chainwatch.chain.history import read_range
 from chainwatch.chain.pool import Pool
-from chainwatch.checker.flow import index_steps, sift
+from chainwatch.checker.extractor import sift
 from chainwatch.model import Batch, SiftedBatch
 from chainwatch.plan import Plan
 
@@ -28,13 +28,12 @@ async def read_ranges(
     plan: Plan, pools: Mapping[str, Pool], ranges: Sequence[Range]
 ) -> AsyncGenerator[SiftedBatch]:
     """The batches of all ``ranges``, by the time of their last block. Raises ``ChainError``."""
-    steps = index_steps(plan.flows)
     sources: dict[str, AsyncGenerator[Batch]] = {}
     waiting: dict[str, SiftedBatch] = {}
 
     async def pull(network: str) -> None:
         if (batch := await anext(sources[network], None)) is not None:
-            waiting[network] = sift(steps, batch)
+            waiting[network] = sift(plan.extractors, batch)
 
     async with contextlib.AsyncExitStack() as stack:
         for r in ranges:

@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from chainwatch.checker import transfer as transfers
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import FAILED_CHECKS, Flow
-from chainwatch.checker.transfer import REORG, SEARCH, World, resolved_by_hand, settle
+from chainwatch.checker.judge import SEARCH
+from chainwatch.checker.transfer import REORG, resolved_by_hand, settle
 from chainwatch.model import EXCLUDED, Event, Signal, Transfer
 from tests.support.flows import event, flow
 from tests.unit.checker.test_transfer import (
@@ -34,7 +36,7 @@ def by_hand(transfer: Transfer, *signals: Signal, at: int = 6000) -> Transfer:
     return resolved_by_hand(transfer, [s.labels for s in signals], at)
 
 
-def notified(compiled: Flow, events: Sequence[Event], seen: World = ALL_SEEN) -> dict[str, float | None]:
+def notified(compiled: Flow, events: Sequence[Event], seen: Coverage = ALL_SEEN) -> dict[str, float | None]:
     """What is raised by all of ``events``, with its end."""
     return {s.labels["alertname"]: s.ends_at for s in judged(compiled, events, seen).signals}
 

@@ -10,8 +10,11 @@ import msgspec
 import pytest
 
 from chainwatch.checker import transfer as transfers
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import FAILED_CHECKS, Flow, extract, index_steps
-from chainwatch.checker.transfer import OPENING, REORG, SEARCH, Settled, World, settle, step_views
+from chainwatch.checker.judge import OPENING, SEARCH
+from chainwatch.checker.step_views import step_views
+from chainwatch.checker.transfer import REORG, Settled, settle
 from chainwatch.model import EXCLUDED, AbiEvent, AbiParam, Event, Occurrence, Signal, Transfer
 from tests.support.flows import CHAIN_IDS, EVENTS, event, flow
 
@@ -20,18 +23,20 @@ FIRST_BLOCK = {"alpha": (0, 0), "beta": (0, 0), "gamma": (0, 0)}
 
 def world(
     alpha: int = 0, beta: int = 0, gamma: int = 0, first: Mapping[str, tuple[int, int]] = FIRST_BLOCK
-) -> World:
+) -> Coverage:
     """How far each network was seen."""
-    return World({"alpha": alpha, "beta": beta, "gamma": gamma}, first)
+    return Coverage({"alpha": alpha, "beta": beta, "gamma": gamma}, first)
 
 
 def occurrences(compiled: Flow, events: Iterable[Event]) -> list[Occurrence]:
     found = extract(index_steps([compiled]), events)
-    assert not found.troubles
-    return [o for of_key in found.occurrences.values() for o in of_key]
+    assert not found.signals
+    return [o for of_key in found.found.values() for o in of_key]
 
 
-def judged(compiled: Flow, events: Iterable[Event], seen: World, before: Transfer | None = None) -> Settled:
+def judged(
+    compiled: Flow, events: Iterable[Event], seen: Coverage, before: Transfer | None = None
+) -> Settled:
     current = transfers.with_events(before or Transfer("bridge", "7"), occurrences(compiled, events))
     return settle(compiled, current, seen, now=max(seen.seen.values()))
 
@@ -161,7 +166,7 @@ def test_a_step_on_a_fixed_network_is_awaited_there() -> None:
 def test_no_time_is_counted_against_a_network_that_was_never_seen() -> None:
     opened = settle(
         flow(), transfers.with_events(Transfer("bridge", "7"), occurrences(flow(), [event("alpha", "Sent", 1)])),
-        World({"alpha": 10**9}, {}), 10**9,
+        Coverage({"alpha": 10**9}, {}), 10**9,
     )  # fmt: skip
 
     assert opened.transfer.status == "open"

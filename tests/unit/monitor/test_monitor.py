@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from chainwatch.chain.errors import DeepReorg, TransportError, WrongChain
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
+from chainwatch.flows.checker import FlowChecker
 from chainwatch.model import Signal
 from chainwatch.monitor import monitor as app
 from chainwatch.monitor.monitor import Monitor, _is_news
@@ -130,10 +131,10 @@ async def test_what_the_database_refuses_for_good_is_not_tried_again(plan: Plan,
                     await run(job)
 
 
-async def test_earlier_blocks_that_cannot_be_read_are_reported_once_in_a_while(
+async def test_what_a_checker_cannot_read_is_reported_once_in_a_while(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S10
-    monkeypatch.setattr(app, "LOOKBACK_EVERY", 0.005)
+    monkeypatch.setattr(app, "READ_EVERY", 0.005)
     searches = 0
 
     async def search(*_: Any) -> AsyncIterator[None]:
@@ -145,13 +146,14 @@ async def test_earlier_blocks_that_cannot_be_read_are_reported_once_in_a_while(
     async def read(_: Monitor, _name: str) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(app, "search_openings", search)
+    monkeypatch.setattr(FlowChecker, "load_wanted", lambda *_: object())
+    monkeypatch.setattr(FlowChecker, "read", search)
     monkeypatch.setattr(Monitor, "_read", read)
     with capture_logs() as lines:
         async with running(plan, tmp_path / "x.db") as (_, database):
             await until(lambda: searches > 20)
             assert TASK_FAILED not in {name for name, _ in firing(database)}
-    notified = [line["network"] for line in lines if "earlier blocks" in line["event"]]
+    notified = [line["network"] for line in lines if "what a checker wants" in line["event"]]
     assert sorted(notified) == sorted(plan.watches)
 
 

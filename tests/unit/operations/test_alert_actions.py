@@ -13,11 +13,11 @@ from chainwatch.config import read_dict
 from chainwatch.model import AbiEvent, AbiParam, Event
 from chainwatch.operations import alert_actions, queries
 from chainwatch.operations.queries import Look
-from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import make_plan
 from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 from tests.support.flows import EVENTS, NAMES, NETWORKS, decode, event, flow
+from tests.support.pipelines import flow_pipeline, judge_transfers_again
 from tests.unit.pipeline.test_pipeline import batch
 from tests.unit.test_plan import CONFIG
 
@@ -36,7 +36,7 @@ def look(tmp_path: Path) -> Iterator[Look]:
 
 
 def read(look: Look, compiled: Flow, until: int, *events: Event) -> None:
-    pipeline = Pipeline([compiled], NETWORKS, decode, look.manager)
+    pipeline = flow_pipeline([compiled], NETWORKS, decode, look.manager)
     with look.database.transaction() as connection:
         for name in NAMES:
             here = [e for e in events if e.network == name]
@@ -45,7 +45,9 @@ def read(look: Look, compiled: Flow, until: int, *events: Event) -> None:
 
 def judge_again(look: Look, compiled: Flow) -> None:
     with look.database.transaction() as connection:
-        Pipeline([compiled], NETWORKS, decode, look.manager).judge_again(connection, 0, 10, NOW)
+        judge_transfers_again(
+            flow_pipeline([compiled], NETWORKS, decode, look.manager), connection, 0, 10, NOW
+        )
 
 
 def firing(look: Look) -> list[tuple[int, str]]:
@@ -129,7 +131,7 @@ def test_what_was_resolved_stays_so_when_its_block_is_replaced_by_one_without_it
     payout = event("beta", "Filled", 1010)
     read(look, flow(), 2000, payout)
     alert_actions.resolve(look, [number for number, _ in firing(look)], "ann", "")
-    pipeline = Pipeline([flow()], NETWORKS, decode, look.manager)
+    pipeline = flow_pipeline([flow()], NETWORKS, decode, look.manager)
 
     for again in (
         batch("beta", 1015, ancestor=1000, first=1001),

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.chain.errors import NodeError
-from chainwatch.checker.transfer import FILLING
+from chainwatch.checker.judge import FILLING
 from chainwatch.model import Batch
 from chainwatch.pipeline import backfill
 from chainwatch.pipeline.backfill import PATIENCE, Backfill

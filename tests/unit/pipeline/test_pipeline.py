@@ -8,12 +8,12 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.checker.flow import Flow
-from chainwatch.checker.transfer import OPENING, SEARCH
-from chainwatch.model import Batch, Deadline, Event, Searched, Seen, Transfer, UndecodedLog
-from chainwatch.pipeline import pipeline as module
-from chainwatch.pipeline.pipeline import Pipeline
+from chainwatch.checker.judge import OPENING, SEARCH
+from chainwatch.flows import checker
+from chainwatch.model import FLOWS, Batch, Deadline, Event, Searched, Seen, Transfer, UndecodedLog
 from chainwatch.store import blocks, bulk, schema, tables, transfers
 from tests.support.flows import NETWORKS, Alerts, decode, event, flow, header
+from tests.support.pipelines import flow_pipeline, judge_transfers_again
 
 
 @pytest.fixture
@@ -31,10 +31,11 @@ class Run:
     def __init__(self, connection: sa.Connection, *flows: Flow) -> None:
         self.connection = connection
         self.alerts = Alerts()
-        self.pipeline = Pipeline(flows or [flow()], NETWORKS, decode, self.alerts)
+        self.pipeline = flow_pipeline(flows or [flow()], NETWORKS, decode, self.alerts)
 
     def __call__(self, *items: Batch | Seen | Searched) -> transfers.DeadlineChanges:
-        return self.pipeline.process(self.connection, items, 0.0).deadlines
+        outcome = self.pipeline.process(self.connection, items, 0.0)
+        return outcome.deadlines.get(FLOWS, transfers.DeadlineChanges([], []))
 
     @property
     def transfer(self) -> Transfer:
@@ -226,7 +227,7 @@ def test_the_first_blocks_time_comes_from_its_header_when_the_batch_does_not_say
 def test_deadlines_by_the_thousands_are_raised_some_at_a_time(
     connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "AT_ONCE", 2)
+    monkeypatch.setattr(checker, "AT_ONCE", 2)
     run = Run(connection)
     run(batch("alpha", 1001, *(event("alpha", "Sent", 1000, id=i, log_index=i) for i in range(7))))
 
@@ -261,10 +262,10 @@ def test_a_flow_that_was_changed_judges_unfinished_transfers_again(connection: s
     run(batch("alpha", 1001, SENT), batch("beta", 1031))
     patient = Run(connection, flow(fill={"within": "1h"}))
 
-    last = patient.pipeline.judge_again(connection, 0, 10, 0.0)
+    last = judge_transfers_again(patient.pipeline, connection, 0, 10, 0.0)
 
     assert last == run.transfer.id
-    assert patient.pipeline.judge_again(connection, last, 10, 0.0) is None
+    assert judge_transfers_again(patient.pipeline, connection, last, 10, 0.0) is None
     assert patient.raised == [("TransferOverdue", "fill", 1031, "configuration changed")]
     assert ("fill", "beta", 4600) in patient.rows()
 
@@ -357,7 +358,7 @@ def test_blocks_and_the_reorg_that_drops_them_may_come_in_one_transaction(connec
 def test_a_transfer_that_is_whole_twice_in_one_transaction_is_saved_once(
     connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "AT_ONCE", 2)
+    monkeypatch.setattr(checker, "AT_ONCE", 2)
     run = Run(connection)
     steps = [event("beta", "Filled", 1002), event("beta", "Settled", 1003)]
     again = batch("beta", 1003, *steps, first=1002, ancestor=1001, fork=1)

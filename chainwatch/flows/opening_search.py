@@ -9,19 +9,19 @@ from chainwatch.chain.errors import ChainError
 from chainwatch.chain.history import block_at, find_logs
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.watch import NetworkWatch
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import ORIGIN, UNKNOWN_NETWORK, Flow
-from chainwatch.checker.transfer import World
 from chainwatch.model import Event, Searched, Transfer
-from chainwatch.plan import Plan
 
 KEYS_AT_ONCE = 100
 """Keys that one ``eth_getLogs`` filter may name."""
 
 
 async def search_openings(
-    plan: Plan,
+    flows: Iterable[Flow],
+    watches: Mapping[str, NetworkWatch],
     pools: Mapping[str, Pool],
-    world: World,
+    coverage: Coverage,
     waiting: Iterable[Transfer],
 ) -> AsyncIterator[Searched]:
     """Look for the opening steps of ``waiting`` up to a flow's lookback before they were first watched on each origin.
@@ -30,16 +30,16 @@ async def search_openings(
     asked, after the searches on all others.
     """
     failed: ChainError | None = None
-    flows = {flow.name: flow for flow in plan.flows}
+    by_name = {flow.name: flow for flow in flows}
     groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for transfer in waiting:
-        if transfer.flow in flows:
-            origins = _origins(flows[transfer.flow], transfer)
+        if transfer.flow in by_name:
+            origins = _origins(by_name[transfer.flow], transfer)
             groups.setdefault((transfer.flow, origins), []).append(transfer.key)
     for (flow_name, origins), keys in groups.items():
-        flow = flows[flow_name]
+        flow = by_name[flow_name]
         try:
-            places = [await _place(plan, pools, world, flow, origin) for origin in origins]
+            places = [await _place(watches, pools, coverage, flow, origin) for origin in origins]
             for start in range(0, len(keys), KEYS_AT_ONCE):
                 some = keys[start : start + KEYS_AT_ONCE]
                 events = [event for place in places if place for event in await place.search(some)]
@@ -54,7 +54,6 @@ class _Place(NamedTuple):
     """Where opening steps of ``flow`` are looked for: the blocks ``first``..``last`` of one network."""
 
     flow: Flow
-    topic0s: tuple[bytes, ...] | None
     pool: Pool
     watch: NetworkWatch
     first: int
@@ -63,11 +62,11 @@ class _Place(NamedTuple):
     async def search(self, keys: Sequence[str]) -> list[Event]:
         """The opening events of ``keys``, and perhaps others."""
         opening = self.flow.opening
-        topics = [self.topic0s, *self.flow.search_topics(keys)]
         found: list[Event] = []
         for contract in self.watch.contracts:
             if contract.name != opening.contract:
                 continue
+            topics = [contract.decoder.topic0s, *self.flow.search_topics(keys)]
             for log in await find_logs(self.pool, contract.address, topics, self.first, self.last):
                 event = self.watch.decode(log)
                 if isinstance(event, Event) and event.signature == opening.event.signature:
@@ -76,17 +75,20 @@ class _Place(NamedTuple):
 
 
 async def _place(
-    plan: Plan, pools: Mapping[str, Pool], world: World, flow: Flow, origin: str
+    watches: Mapping[str, NetworkWatch],
+    pools: Mapping[str, Pool],
+    coverage: Coverage,
+    flow: Flow,
+    origin: str,
 ) -> _Place | None:
     """Where on ``origin``; None where there is nothing before the first block watched."""
-    watch = plan.watches.get(origin)
-    watched_from, since, _ = world.watch_of(origin, flow.opening)
+    watch = watches.get(origin)
+    watched_from, since, _ = coverage.watch_of(origin, flow.opening)
     if watch is None or watched_from == 0:
         return None
     first = await block_at(pools[origin], max(0, since - flow.lookback))
     last = watched_from - 1
-    topic0s = plan.decoders[flow.opening.contract].topic0s
-    return _Place(flow, topic0s, pools[origin], watch, first, last) if first <= last else None
+    return _Place(flow, pools[origin], watch, first, last) if first <= last else None
 
 
 def _origins(flow: Flow, transfer: Transfer) -> tuple[str, ...]:

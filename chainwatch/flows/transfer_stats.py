@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple, TypeVar
 
 from chainwatch.checker.flow import Flow
-from chainwatch.checker.transfer import step_views
+from chainwatch.checker.step_views import step_views
 from chainwatch.model import EXCLUDED, Transfer
 
 T = TypeVar("T")
