@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 
 from chainwatch.alerting.providers import DeliveryError
-from chainwatch.alerting.providers.http import open_session as open_receiver_session
-from chainwatch.alerting.providers.http import reach
+from chainwatch.alerting.providers.transport import open_session as open_receiver_session
+from chainwatch.alerting.providers.transport import reach
 from chainwatch.chain.errors import RangeTooWide, RpcError, Unavailable, WrongChain
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.providers import DeliveryError, build_provider
-from chainwatch.alerting.providers.http import open_session
+from chainwatch.alerting.providers.transport import open_session
 from chainwatch.config import ReceiverSettings
 from chainwatch.operations.queries import Look
 from chainwatch.store.alerting import alerts, outbox

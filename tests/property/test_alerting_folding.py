@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainwatch.alerting.delivery.notification import Notification
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.store.database import Database
 from tests.unit.alerting.delivery.test_queue import Bench
 from tests.unit.alerting.helpers import T0, ScriptedProvider, ends, fires

@@ -21,7 +21,7 @@ from chainwatch.alerting.delivery import retry
 from chainwatch.alerting.delivery.notification import Notification, load_all
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.providers import DeliveryError, Provider
-from chainwatch.alerting.providers.http import open_session
+from chainwatch.alerting.providers.transport import open_session
 from chainwatch.model import Signal
 from chainwatch.store.alerting import alerts, folding, outbox
 from chainwatch.store.alerting.outbox import Queued

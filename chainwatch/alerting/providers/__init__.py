@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainwatch.alerting.providers.base import DeliveryError, Provider
+from chainwatch.alerting.providers.provider import DeliveryError, Provider
 from chainwatch.config import ConsoleSettings, DiscordSettings, ReceiverSettings
 
 __all__ = ["DeliveryError", "Provider", "build_provider"]

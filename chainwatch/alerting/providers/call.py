@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 
 from chainwatch.alerting.delivery.notification import Notification
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.alerting.providers.thread import Threads
 
 CALL_TIMEOUT = 60.0

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.alerting.providers.thread import Threads
 from chainwatch.config import ConsoleSettings
 from chainwatch.support.printable import clean

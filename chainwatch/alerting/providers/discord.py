@@ -17,8 +17,8 @@ from discord_webhook import DiscordEmbed, DiscordWebhook  # type: ignore[import-
 
 from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
-from chainwatch.alerting.providers.base import DeliveryError, check_status, seconds
-from chainwatch.alerting.providers.http import Answer, post
+from chainwatch.alerting.providers.provider import DeliveryError, check_status, seconds
+from chainwatch.alerting.providers.transport import Answer, post
 from chainwatch.config import DiscordSettings
 from chainwatch.support.nesting import is_too_deep
 from chainwatch.support.printable import clean

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NoReturn, TypeVar
 
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.provider import DeliveryError
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ import aiohttp
 import msgspec
 
 from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
-from chainwatch.alerting.providers.base import check_status
-from chainwatch.alerting.providers.http import post
+from chainwatch.alerting.providers.provider import check_status
+from chainwatch.alerting.providers.transport import post
 from chainwatch.config import WebhookSettings
 
 WHO = "the webhook"

@@ -8,7 +8,7 @@ import aiohttp
 import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert, load
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
 from chainwatch.store.alerting import outbox

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from chainwatch.alerting.providers.http import open_session as open_receiver_session
+from chainwatch.alerting.providers.transport import open_session as open_receiver_session
 from chainwatch.chain.transport import open_session as open_endpoint_session
 from chainwatch.support import dns
 from chainwatch.support.dns import Resolver, SystemResolver

@@ -11,7 +11,7 @@ from chainwatch.alerting.delivery import queue as queues
 from chainwatch.alerting.delivery.queue import MIND_EVERY, ReceiverQueue
 from chainwatch.alerting.delivery.retry import OPENS_AFTER, REFUSALS, longest_open
 from chainwatch.alerting.engine.manager import AlertManager
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.model import Signal
 from chainwatch.store.alerting import acknowledgements, outbox
 from chainwatch.store.alerting.acknowledgements import Acknowledgement

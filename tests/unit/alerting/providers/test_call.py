@@ -9,8 +9,8 @@ import pytest
 
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import call
-from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.providers.call import CallProvider
+from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.support.supervise import failure_of
 from tests.unit.alerting.helpers import notification
 

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from chainwatch.alerting.providers import build_provider
-from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.providers.console import SHOWN_MAX, ConsoleProvider, render
+from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.config import ConsoleSettings
 from tests.unit.alerting.helpers import T0, notification, notified
 

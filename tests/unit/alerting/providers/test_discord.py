@@ -15,10 +15,10 @@ from pydantic import SecretStr
 
 from chainwatch.alerting.delivery.notification import NotifiedAlert
 from chainwatch.alerting.providers import build_provider, discord
-from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.alerting.providers.discord import DiscordProvider, confirmed, fit, payload
-from chainwatch.alerting.providers.http import ANSWER_MAX, open_session
+from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.alerting.providers.text import markdown
+from chainwatch.alerting.providers.transport import ANSWER_MAX, open_session
 from chainwatch.config import DiscordSettings
 from tests.support.discord import discord as as_discord
 from tests.support.discord import rate_limited

@@ -12,8 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from chainwatch.alerting.providers import build_provider
-from chainwatch.alerting.providers.base import DeliveryError
-from chainwatch.alerting.providers.http import is_public, open_session
+from chainwatch.alerting.providers.provider import DeliveryError
+from chainwatch.alerting.providers.transport import is_public, open_session
 from chainwatch.alerting.providers.webhook import WebhookProvider, body
 from chainwatch.config import WebhookSettings
 from tests.support.receiver import Answer, Receiver
