@@ -17,8 +17,8 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
-from chainwatch.alerting.dispatch import Dispatch, Receiver, firing
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.dispatch import firing
+from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
 from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.errors import ChainError, ChainReset, DeepReorg, WrongChain
 from chainwatch.chain.observer import Observer
@@ -49,9 +49,8 @@ from chainwatch.store import blocks, schema, transfers, watched
 from chainwatch.store.alerting import clamping, outbox
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
-from chainwatch.store.errors import StoreError
+from chainwatch.store.retrying import retrying
 from chainwatch.support.clock import SteadyClock
-from chainwatch.support.supervise import Supervisor
 from chainwatch.support.wakeup import SystemClock
 
 SELF_WATCH_EVERY = 1.0
@@ -69,8 +68,6 @@ RANGES_PROPERTY = "block_ranges"
 """The property that holds the most blocks of one question for logs, by endpoint, as JSON."""
 PAST = SEEN_MARGIN + 1
 """Seconds after a deadline from which on the head can prove that the network was seen past it."""
-STORE_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
-"""Seconds between tries while the database refuses for a passing reason; the last one repeats."""
 
 T = TypeVar("T")
 
@@ -142,14 +139,8 @@ class Monitor:
         self._heard_at = dict.fromkeys(plan.watches, clock.unadjusted())
         """When each network answered last, by the clock that is never adjusted; at first, when this began to ask them."""
         self._watched_at = clock.unadjusted()
-        self._supervisor = Supervisor(self.raise_signals, clock)
-        self._dispatch = Dispatch(
-            database,
-            self._supervisor,
-            keep_for=plan.settings.store.retention,
-            external_url=plan.settings.external_url or "",
-            clock=clock,
-        )
+        self._alerting = AlertingRuntime(database, AlertingConfig.of(plan.settings), clock=clock)
+        self._supervisor = self._alerting.supervisor
         self._pools: dict[str, Pool] = {}
         self._observers: dict[str, Observer] = {}
         self._ranges: dict[str, int] = {}
@@ -161,8 +152,9 @@ class Monitor:
         self._scheduler = DeadlineScheduler(
             self._load_deadlines, self._confirm_heads, SystemClock(self._chain_time.now)
         )
-        self._alerts: AlertManager
-        self._pipeline: Pipeline
+        self._pipeline = Pipeline(
+            plan.flows, plan.settings.networks, plan.decode, self._alerting, sources=plan.sources
+        )
 
     async def start(self) -> None:
         """Check the database against the configuration, then start every task."""
@@ -171,15 +163,7 @@ class Monitor:
             lambda c: blocks.check_chain_ids(c, {n.name: n.chain_id for n in settings.networks.values()})
         )
         await self._write(lambda c: clamping.seen(c, self._clock()))
-        self._alerts = AlertManager.of(settings, await self._load(schema.created_at))
-        self._pipeline = Pipeline(
-            self._plan.flows,
-            settings.networks,
-            self._plan.decode,
-            self._alerts,
-            sources=self._plan.sources,
-        )
-        await self._write_alerts(lambda c, now: (None, self._alerts.reroute(c, now, reloaded=self._reloaded)))
+        await self._alerting.resume(reloaded=self._reloaded)
         await self._take_up_changes()
         ranges = await self._load(lambda c: schema.get_property(c, RANGES_PROPERTY))
         self._ranges = msgspec.json.decode(ranges or "{}", type=dict[str, int])
@@ -191,7 +175,7 @@ class Monitor:
             backfill = Backfill(name, settings.store.retention, self._plan.watches[name], self._clock)
             start(f"backfill {name}", partial(self._fill_gaps, backfill))
         start("self-watch", self._watch_self)
-        await self._dispatch.start(self._alerts, map(Receiver.of, settings.receivers.values()))
+        await self._alerting.start()
         for depth in await self._load(outbox.depths):
             if depth.status == "pending" and depth.receiver not in settings.receivers:
                 _log.warning(
@@ -209,11 +193,11 @@ class Monitor:
     async def stop(self) -> None:
         """End every task; what is under way and not committed is done again after the next start."""
         _log.info("stopping")
-        await self._dispatch.stop()
+        await self._alerting.close()
 
     async def raise_signals(self, signals: Sequence[Signal]) -> None:
-        """Let signals that are not about transfers take their way to the receivers."""
-        await self._write_alerts(lambda c, now: (None, self._alerts.apply(c, signals, now)))
+        """Apply signals that are not about transfers."""
+        await retrying(lambda: self._alerting.raise_signals(signals))
 
     async def _take_up_changes(self) -> None:
         """Bring what is stored to what it would be if the configuration had always been this one."""
@@ -228,7 +212,7 @@ class Monitor:
         recomputation = Recomputation(
             self._pipeline,
             self._plan.read_again,
-            self._alerts,
+            self._alerting,
             fingerprints(self._settings),
             self._settings.store.retention,
         )
@@ -408,30 +392,14 @@ class Monitor:
     # --- the way to the database and from there ---------------------------------------------------------
 
     async def _write_alerts(self, job: Callable[[sa.Connection, float], tuple[T, float | None]]) -> T:
-        """Write what people may have to hear of: as `Dispatch.write`."""
-        return await _patiently(lambda: asyncio.wrap_future(self._dispatch.write(job)))
+        """Write what may change alerts: as `AlertingRuntime.write`."""
+        return await retrying(lambda: asyncio.wrap_future(self._alerting.write(job)))
 
     async def _write(self, job: Callable[[sa.Connection], T]) -> T:
-        return await _patiently(lambda: self._database.write(job))
+        return await retrying(lambda: self._database.write(job))
 
     async def _load(self, job: Callable[[sa.Connection], T]) -> T:
-        return await _patiently(lambda: self._database.read(job))
-
-
-async def _patiently(run: Callable[[], Awaitable[T]]) -> T:
-    """``run``; wait and try again while the database refuses for a passing reason."""
-    tries = 0
-    while True:
-        try:
-            return await run()
-        except StoreError as error:
-            if not error.transient:
-                raise
-            pause = STORE_PAUSES[min(tries, len(STORE_PAUSES) - 1)]
-            if tries in (0, 10) or tries % 100 == 0:
-                _log.error("the database refuses; trying again", reason=str(error), tries=tries)
-            tries += 1
-            await asyncio.sleep(pause)
+        return await retrying(lambda: self._database.read(job))
 
 
 def _json(value: object) -> str:

@@ -1,39 +1,81 @@
-"""What every provider is, and how it says that a delivery failed."""
+"""The contract between a receiver's queue and the channel that it sends to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
-import aiohttp
+import msgspec
 
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.support import http_client
 
 RETRYABLE = frozenset({408, 425, 429})
-"""Refusals (4xx) that are not meant for good."""
+"""HTTP statuses of refusals (4xx) that may not last."""
+
+Message = TypeVar("Message")
+"""What a channel sends, in its own form: a JSON body, lines of text, …"""
 
 
-class Provider(Protocol):
-    """A channel. ``concurrency``: how many messages may be under way at once.
+class Capabilities(msgspec.Struct, frozen=True):
+    """What a channel can do, as its queue uses it.
 
-    ``allow_private``: whether its HTTP connections may go to loopback and private addresses.
+    ``concurrency``: how many messages may be under way at once. ``keeps_receipts``: receipts are stored, and ``render``
+    gets the one of the group's last message, to edit that message or to reply to it.
     """
 
-    concurrency: int
+    concurrency: int = 1
+    keeps_receipts: bool = False
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """A channel took a message. ``remote_ids``: what the channel calls it, by any names, such as ``{"message": "42"}``.
+
+    A receipt without ids leaves the one before in place.
+    """
+
+    remote_ids: Mapping[str, str] = {}
+
+
+class Server(NamedTuple):
+    """An HTTP server. ``url`` may hold secrets; ``allow_private``: whether its address may be private or loopback."""
+
+    url: str
     allow_private: bool
 
-    async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
-        """Return once the receiver has taken ``notification``. Raises ``DeliveryError`` if it has not, or may not have."""
+
+class Provider(Protocol[Message]):
+    """One receiver's channel. It never retries by itself: the queue does.
+
+    ``server``: where it sends to, for ``check --online``; None for a channel that does not use HTTP.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def server(self) -> Server | None: ...
+
+    def render(self, notification: Notification, previous: Receipt | None) -> Message:
+        """The message for ``notification``: pure, so the same arguments give the same message.
+
+        ``previous``: the receipt of the last message about the same group; None for the first one, and for a channel
+        that keeps no receipts. A crash between ``send`` and its receipt's commit has the notification rendered again
+        with the receipt from before.
+        """
+        ...
+
+    async def send(self, message: Message) -> Receipt:
+        """Return once the channel has taken ``message``. Raises ``DeliveryError`` if it has not, or may not have."""
         ...
 
 
 class DeliveryError(Exception):
-    """The receiver did not take a message. The text names no URL and no secret (S9).
+    """The channel did not take a message. The text names no URL and no secret (S9).
 
-    ``retry_after``: seconds for which it wants to be left alone. ``permanent``: trying again is unlikely to help.
-    ``refused``: it has not taken it for sure; else it may have, and the answer is what was lost.
+    ``retry_after``: seconds for which nothing is to be sent. ``permanent``: another attempt is unlikely to succeed.
+    ``refused``: it was certainly not taken; otherwise it may have been, and only the answer was lost.
     """
 
     def __init__(
@@ -53,9 +95,10 @@ class DeliveryError(Exception):
 def check_status(
     who: str, status: int, headers: Mapping[str, str], *, detail: str = "", retry_after: float | None = None
 ) -> None:
-    """Raise ``DeliveryError`` unless an HTTP answer to a message means that it was taken.
+    """Raise ``DeliveryError`` unless an HTTP answer means that the message was taken.
 
-    ``detail`` says what the answer's body tells; ``retry_after`` (seconds) what it asks for beside its headers.
+    ``who`` names the channel in the error; ``detail``: the reason that the answer's body gives; ``retry_after``
+    (seconds): the pause that the body asks for, which goes before the header's.
     """
     if 200 <= status < 300:
         return
@@ -70,7 +113,7 @@ def check_status(
 
 
 def seconds(text: str | None) -> float | None:
-    """A header's number of seconds, or None where it holds none."""
+    """The seconds that a header gives; None where it holds no finite number from zero up."""
     try:
         value = float(text or "")
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""The way to receivers over HTTP: to public addresses only unless the receiver allows others, and with bounded answers."""
+"""HTTP for providers: public addresses only, unless a receiver allows others, no redirects, bounded answers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 
-from chainwatch.alerting.providers.provider import DeliveryError
+from chainwatch.alerting.providers.provider import DeliveryError, Server
 from chainwatch.support.dns import Connector
 
 CONNECT_TIMEOUT = 10.0
@@ -27,7 +27,7 @@ ANSWER_MAX = 262_144
 
 
 class Answer(NamedTuple):
-    """What a receiver answered; of the body what came in time, at most ``ANSWER_MAX`` bytes."""
+    """A receiver's answer. ``body``: what came in time, at most ``ANSWER_MAX`` bytes."""
 
     status: int
     headers: Mapping[str, str]
@@ -35,67 +35,89 @@ class Answer(NamedTuple):
 
 
 class PrivateAddress(OSError):
-    """A receiver's name leads to an address that is not on the public internet."""
+    """A receiver's host name resolves to an address outside the public internet."""
 
 
-def open_session(*, allow_private: bool) -> aiohttp.ClientSession:
-    """A session without cookies, proxies and decompression, to be used through ``post``.
+class Transport:
+    """The HTTP client that all providers of a process share: no cookies, proxies, redirects or decompression.
 
-    Unless ``allow_private``, every connection is checked at the address it really goes to, so neither a literal
-    address nor a name that changes its mind between two look-ups leads inside.
+    Unless a server's ``allow_private`` is set, every connection is checked at the address it really goes to, so neither a
+    literal address nor a name that resolves to another address later leads into a private network. Use it on one event
+    loop, as an asynchronous context manager or with ``close``; connections are made when they are first needed.
     """
-    return aiohttp.ClientSession(
-        connector=Connector(socket_factory=None if allow_private else _public_socket),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
-        trust_env=False,
-        auto_decompress=False,
-        headers={"Accept-Encoding": "identity"},
-    )
 
+    def __init__(self) -> None:
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        """By whether private addresses are allowed."""
 
-async def post(
-    session: aiohttp.ClientSession,
-    url: str,
-    content: bytes,
-    headers: Mapping[str, str],
-    *,
-    who: str,
-    within: float,
-    answer_within: float = ANSWER_TIMEOUT,
-) -> Answer:
-    """The answer to ``content``, whatever its status; redirects are not followed. Times in seconds.
+    async def post(
+        self,
+        server: Server,
+        content: bytes,
+        headers: Mapping[str, str],
+        *,
+        who: str,
+        within: float,
+        answer_within: float = ANSWER_TIMEOUT,
+    ) -> Answer:
+        """The answer to ``content``, whatever its status. Times in seconds.
 
-    Raises ``DeliveryError`` where there is none; ``who`` names the receiver in it, which names no URL and no address (S9).
-    """
-    try:
-        async with session.post(
-            url,
-            data=content,
-            headers=headers,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=within, connect=CONNECT_TIMEOUT),
-        ) as answer:
-            return Answer(answer.status, answer.headers, await _read(answer, answer_within))
-    except TimeoutError:
-        raise DeliveryError(f"{who} did not answer within {within:g} seconds") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise _explained(who, error) from None
+        Raises ``DeliveryError`` where there is none; its text calls the receiver ``who`` and names no URL and no address
+        (S9).
+        """
+        try:
+            async with self._session(server.allow_private).post(
+                server.url,
+                data=content,
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=within, connect=CONNECT_TIMEOUT),
+            ) as answer:
+                return Answer(answer.status, answer.headers, await _read(answer, answer_within))
+        except TimeoutError:
+            raise DeliveryError(f"{who} did not answer within {within:g} seconds") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _explained(who, error) from None
 
+    async def reach(self, server: Server, *, who: str, within: float) -> None:
+        """Return once ``server`` has answered a HEAD request, whatever the answer. Raises as ``post``."""
+        try:
+            async with self._session(server.allow_private).head(
+                server.url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=within)
+            ):
+                return
+        except TimeoutError:
+            raise DeliveryError(f"{who} did not answer within {within:g} seconds") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _explained(who, error) from None
 
-async def reach(session: aiohttp.ClientSession, url: str, *, who: str, within: float) -> None:
-    """Return once the server of ``url`` has answered anything to HEAD, which changes nothing there. Raises as ``post``."""
-    try:
-        async with session.head(url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=within)):
-            return
-    except TimeoutError:
-        raise DeliveryError(f"{who} did not answer within {within:g} seconds") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise _explained(who, error) from None
+    async def close(self) -> None:
+        """Close every connection."""
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _session(self, allow_private: bool) -> aiohttp.ClientSession:
+        if allow_private not in self._sessions:
+            self._sessions[allow_private] = aiohttp.ClientSession(
+                connector=Connector(socket_factory=None if allow_private else _public_socket),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
+                trust_env=False,
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity"},
+            )
+        return self._sessions[allow_private]
 
 
 async def _read(answer: aiohttp.ClientResponse, within: float) -> bytes:
-    """The body as far as it comes; the status has been said, so a rest that is cut off or late is no matter."""
+    """As much of the body as comes in time: the status is known, so a body that is cut off or late is no error."""
     body = bytearray()
     with suppress(aiohttp.ClientError, OSError):  # time-outs are among the latter
         async with asyncio.timeout(within):
@@ -121,7 +143,7 @@ def _explained(who: str, error: Exception) -> DeliveryError:
 
 
 def reason(error: BaseException) -> str:
-    """Why there is no answer, in words that hold no host and no address (S9)."""
+    """Why there is no answer, in words without host and address (S9)."""
     chain = list(_causes(error))
     for kinds, words in _REASONS:
         if any(isinstance(one, kinds) for one in chain):
@@ -151,13 +173,13 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet, itself and any IPv4 address it stands for."""
-    return all(map(_is_public, _meant(ipaddress.ip_address(address.partition("%")[0]))))
+    """Whether an IP address, and any IPv4 address embedded in it, belongs to the public internet."""
+    return all(map(_is_public, _with_embedded(ipaddress.ip_address(address.partition("%")[0]))))
 
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _METADATA = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("168.63.129.16/32"))
-"""Where clouds tell a machine its secrets (Oracle's, Azure's) that not every Python takes for other than public."""
+"""Metadata services of clouds (Oracle's, Azure's), which not every Python version counts as private."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -167,7 +189,7 @@ def _is_public(ip: _Address) -> bool:
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or getattr(ip, "is_site_local", False))
 
 
-def _meant(ip: _Address) -> list[_Address]:
+def _with_embedded(ip: _Address) -> list[_Address]:
     if isinstance(ip, ipaddress.IPv4Address):
         return [ip]
     if ip.ipv4_mapped is not None:

@@ -19,6 +19,7 @@ from chainwatch.monitor import monitor as app
 from chainwatch.monitor.monitor import Monitor, _is_news
 from chainwatch.operations.queries import STOPPED_AFTER
 from chainwatch.plan import Plan, make_plan
+from chainwatch.store import retrying
 from chainwatch.store.alerting import alerts
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
@@ -100,7 +101,7 @@ async def test_a_network_of_another_chain_is_tried_again_and_is_no_crash(
 async def test_a_database_that_refuses_is_waited_for_with_few_lines(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S10
-    monkeypatch.setattr(app, "STORE_PAUSES", (0.0,))
+    monkeypatch.setattr(retrying, "STORE_PAUSES", (0.0,))
     tries = 0
 
     def job(_: sa.Connection) -> str:

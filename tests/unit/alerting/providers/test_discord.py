@@ -15,11 +15,10 @@ from pydantic import SecretStr
 
 from chainwatch.alerting.delivery.notification import NotifiedAlert
 from chainwatch.alerting.providers import build_provider, discord
-from chainwatch.alerting.providers.discord import DiscordProvider, confirmed, fit, payload
+from chainwatch.alerting.providers.discord import DiscordProvider, DiscordSettings, confirmed, fit, payload
 from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.alerting.providers.text import markdown
-from chainwatch.alerting.providers.transport import ANSWER_MAX, open_session
-from chainwatch.config import DiscordSettings
+from chainwatch.alerting.providers.transport import ANSWER_MAX, Transport
 from tests.support.discord import discord as as_discord
 from tests.support.discord import rate_limited
 from tests.support.receiver import Answer, Receiver
@@ -34,8 +33,7 @@ def _settings(base: str = "https://discord.com", **more: Any) -> DiscordSettings
 
 
 async def _deliver(provider: DiscordProvider) -> None:
-    async with open_session(allow_private=provider.allow_private) as session:
-        await provider.deliver(notification(), session)
+    await provider.send(provider.render(notification(), None))
 
 
 def _json(*alerts: NotifiedAlert, **more: Any) -> dict[str, Any]:
@@ -53,8 +51,14 @@ async def server() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-def provider(server: Receiver) -> DiscordProvider:
-    built = build_provider(_settings(server.url, allow_private=True))
+async def transport() -> AsyncIterator[Transport]:
+    async with Transport() as transport:
+        yield transport
+
+
+@pytest.fixture
+def provider(server: Receiver, transport: Transport) -> DiscordProvider:
+    built = build_provider(_settings(server.url, allow_private=True), transport)
     assert isinstance(built, DiscordProvider)
     return built
 
@@ -227,18 +231,20 @@ async def test_an_absurd_rate_limit_delays_one_message_and_not_all_that_come_s8(
 
 
 async def test_a_server_that_hangs_is_a_failed_delivery(
-    server: Receiver, monkeypatch: pytest.MonkeyPatch
+    server: Receiver, provider: DiscordProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(discord, "TIMEOUT", 0.05)
     server.script.append(Answer(delay=0.5))
     with pytest.raises(DeliveryError, match="did not answer within"):
-        await _deliver(DiscordProvider(_settings(server.url, allow_private=True)))
+        await _deliver(provider)
 
 
-async def test_a_server_that_is_away_is_a_failed_delivery_that_names_no_secret_s9(server: Receiver) -> None:
+async def test_a_server_that_is_away_is_a_failed_delivery_that_names_no_secret_s9(
+    server: Receiver, provider: DiscordProvider
+) -> None:
     await server.stop()
     with pytest.raises(DeliveryError) as caught:
-        await _deliver(DiscordProvider(_settings(server.url, allow_private=True)))
+        await _deliver(provider)
     assert str(caught.value) == "Discord cannot be reached: the connection was refused"
 
 
@@ -251,8 +257,10 @@ async def test_no_log_line_holds_the_token_s9(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254"])
-async def test_a_private_address_is_refused_by_default(server: Receiver, host: str) -> None:
-    provider = DiscordProvider(_settings(f"http://{host}:{server.port}"))
+async def test_a_private_address_is_refused_by_default(
+    server: Receiver, transport: Transport, host: str
+) -> None:
+    provider = DiscordProvider(_settings(f"http://{host}:{server.port}"), transport)
     with pytest.raises(DeliveryError, match="allow_private") as caught:
         await _deliver(provider)
     assert caught.value.permanent
