@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from chainwatch.alerting.delivery.notification import NotifiedAlert
-from chainwatch.alerting.providers import build_provider, discord
+from chainwatch.alerting.providers import Receipt, build_provider, discord
 from chainwatch.alerting.providers.discord import DiscordProvider, DiscordSettings, confirmed, fit, payload
 from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.alerting.providers.text import markdown
@@ -32,8 +32,8 @@ def _settings(base: str = "https://discord.com", **more: Any) -> DiscordSettings
     return DiscordSettings(name="ops", provider="discord", url=url, **more)
 
 
-async def _deliver(provider: DiscordProvider) -> None:
-    await provider.send(provider.render(notification(), None))
+async def _deliver(provider: DiscordProvider) -> Receipt:
+    return await provider.send(provider.render(notification(), None))
 
 
 def _json(*alerts: NotifiedAlert, **more: Any) -> dict[str, Any]:
@@ -153,7 +153,8 @@ def test_a_cut_never_leaves_half_an_escape(text: str, limit: int) -> None:
 
 
 async def test_a_message_is_sent_and_confirmed(server: Receiver, provider: DiscordProvider) -> None:
-    await _deliver(provider)
+    receipt = await _deliver(provider)
+    assert receipt.remote_ids["message"].isdecimal()
     (request,) = server.requests
     assert request.query["wait"] == "true"
     assert request.path.endswith(TOKEN)
@@ -162,7 +163,7 @@ async def test_a_message_is_sent_and_confirmed(server: Receiver, provider: Disco
 
 async def test_an_answer_without_content_means_taken(server: Receiver, provider: DiscordProvider) -> None:
     server.script.append(Answer(204))
-    await _deliver(provider)
+    assert await _deliver(provider) == Receipt()
     assert len(server.requests) == 1
 
 
