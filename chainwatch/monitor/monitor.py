@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -25,11 +25,11 @@ from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.seen import SEEN_MARGIN
-from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.transport import open_session
 from chainwatch.checker.transfer import SEARCH
 from chainwatch.model import Backfilled, Deadline, Signal
 from chainwatch.monitor.deadlines import DeadlineScheduler
+from chainwatch.monitor.network_records import NetworkRecords
 from chainwatch.monitor.self_monitoring import (
     CLOCK_SKEW,
     DEEP_REORG,
@@ -45,9 +45,8 @@ from chainwatch.pipeline.opening_search import search_openings
 from chainwatch.pipeline.pipeline import Item, Outcome, Pipeline
 from chainwatch.pipeline.recompute import Recomputation, fingerprints
 from chainwatch.plan import Plan
-from chainwatch.store import blocks, schema, transfers, watched
+from chainwatch.store import blocks, transfers, watched
 from chainwatch.store.alerting import clamping, outbox
-from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.retrying import retrying
 from chainwatch.support.clock import SteadyClock
@@ -57,15 +56,11 @@ SELF_WATCH_EVERY = 1.0
 PAUSED_AFTER = 5.0
 """Seconds without a turn of the self-watch after which all of this process counts as paused: as long as that lasted, nobody
 asked the networks."""
-STATES_EVERY = 5.0
-"""Seconds after which the state of a network is stored again though it has not changed."""
 WRONG_CHAIN_PAUSE = 30.0
 """Seconds until a network whose endpoints all served another chain is tried again."""
 LOOKBACK_EVERY = 5.0
 LOOKBACK_AT_ONCE = 500
 """Transfers whose opening step is looked for at a time."""
-RANGES_PROPERTY = "block_ranges"
-"""The property that holds the most blocks of one question for logs, by endpoint, as JSON."""
 PAST = SEEN_MARGIN + 1
 """Seconds after a deadline from which on the head can prove that the network was seen past it."""
 
@@ -143,9 +138,7 @@ class Monitor:
         self._supervisor = self._alerting.supervisor
         self._pools: dict[str, Pool] = {}
         self._observers: dict[str, Observer] = {}
-        self._ranges: dict[str, int] = {}
-        """The most blocks of one question for logs, by endpoint, as stored."""
-        self._stored_states: dict[str, NetworkState] = {}
+        self._records = NetworkRecords(database)
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
         self._search_wanted = {network: asyncio.Event() for network in plan.watches}
@@ -165,8 +158,7 @@ class Monitor:
         await self._write(lambda c: clamping.seen(c, self._clock()))
         await self._alerting.resume(reloaded=self._reloaded)
         await self._take_up_changes()
-        ranges = await self._load(lambda c: schema.get_property(c, RANGES_PROPERTY))
-        self._ranges = msgspec.json.decode(ranges or "{}", type=dict[str, int])
+        await self._records.load()
         start = self._supervisor.start
         start("deadlines", self._scheduler.run)
         for name in self._plan.watches:
@@ -258,7 +250,7 @@ class Monitor:
         )
         checkpoint = (await self._load(blocks.checkpoints)).get(name)
         window = await self._load(lambda c: blocks.window(c, name))
-        pool.remember(self._ranges)
+        pool.remember(self._records.ranges)
         async with pool:
             async for item in observer.batches(checkpoint, window):
                 await self._process([item])
@@ -355,8 +347,7 @@ class Monitor:
             unheard = {name for name, status in observed.items() if status.head is None}
             if changes := holding.update(current, int(now), unheard):
                 await self.raise_signals(changes)
-            await self._save_states([_state(name, status, time.time()) for name, status in observed.items()])
-            await self._save_ranges(observed.values())
+            await self._records.save(observed, time.time())
             await asyncio.sleep(SELF_WATCH_EVERY)
 
     def _note_pause(self, now: float) -> None:
@@ -371,24 +362,6 @@ class Monitor:
         self._clock.judge(None if error is None else error == 0.0)
         return clock_signals(error, self._clock.jump, now)
 
-    async def _save_states(self, states: Sequence[NetworkState]) -> None:
-        """Store what has changed, and from time to time that nothing has: who looks takes silence for a stop."""
-        changed = [state for state in states if _is_news(state, self._stored_states.get(state.name))]
-        if changed:
-            await self._write(lambda c: blocks.save_states(c, changed))
-            self._stored_states |= {state.name: state for state in changed}
-
-    async def _save_ranges(self, observed: Iterable[NetworkStatus]) -> None:
-        ranges = self._ranges | {
-            endpoint.name: endpoint.max_block_range
-            for status in observed
-            for endpoint in status.endpoints
-            if endpoint.max_block_range is not None
-        }
-        if ranges != self._ranges:
-            await self._write(lambda c: schema.set_property(c, RANGES_PROPERTY, _json(ranges)))
-            self._ranges = ranges
-
     # --- the way to the database and from there ---------------------------------------------------------
 
     async def _write_alerts(self, job: Callable[[sa.Connection, float], tuple[T, float | None]]) -> T:
@@ -400,23 +373,6 @@ class Monitor:
 
     async def _load(self, job: Callable[[sa.Connection], T]) -> T:
         return await retrying(lambda: self._database.read(job))
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _state(network: str, status: NetworkStatus, now: float) -> NetworkState:
-    number, timestamp = (status.head.number, status.head.timestamp) if status.head else (None, None)
-    return NetworkState(network, status.state, number, timestamp, status.last_error, now)
-
-
-def _is_news(state: NetworkState, stored: NetworkState | None) -> bool:
-    return (
-        stored is None
-        or abs(state.updated_at - stored.updated_at) >= STATES_EVERY
-        or state._replace(updated_at=0.0) != stored._replace(updated_at=0.0)
-    )
 
 
 def _when_past(deadline: Deadline) -> Deadline:

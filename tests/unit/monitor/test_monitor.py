@@ -16,7 +16,8 @@ from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.model import Signal
 from chainwatch.monitor import monitor as app
-from chainwatch.monitor.monitor import Monitor, _is_news
+from chainwatch.monitor.monitor import Monitor
+from chainwatch.monitor.network_records import STATES_EVERY, is_news
 from chainwatch.operations.queries import STOPPED_AFTER
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import retrying
@@ -201,9 +202,9 @@ async def test_after_a_pause_of_the_process_silence_counts_from_its_end(
 
 def test_the_state_of_a_network_is_stored_when_it_changes_and_now_and_then() -> None:
     stored = NetworkState("alpha", "live", 7, 1_000, None, 2_000.0)
-    assert _is_news(stored, None)
-    assert not _is_news(stored._replace(updated_at=2_004.0), stored)
-    assert _is_news(stored._replace(updated_at=2_000.0 + app.STATES_EVERY), stored)
+    assert is_news(stored, None)
+    assert not is_news(stored._replace(updated_at=2_004.0), stored)
+    assert is_news(stored._replace(updated_at=2_000.0 + STATES_EVERY), stored)
     for change in ({"state": "late"}, {"head": 8}, {"head_timestamp": 1_012}, {"error": "refused"}):
-        assert _is_news(stored._replace(updated_at=2_001.0, **change), stored)
-    assert app.STATES_EVERY < STOPPED_AFTER / 2  # who looks takes silence for a stop
+        assert is_news(stored._replace(updated_at=2_001.0, **change), stored)
+    assert STATES_EVERY < STOPPED_AFTER / 2  # who looks takes silence for a stop
