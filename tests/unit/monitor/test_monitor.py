@@ -1,6 +1,7 @@
 """How the monitor treats networks that cannot be followed, and a database that refuses."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -21,7 +22,8 @@ from chainwatch.monitor.network_records import STATES_EVERY, is_news
 from chainwatch.operations.queries import STOPPED_AFTER
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import retrying
-from chainwatch.store.alerting import alerts
+from chainwatch.store.alerting import alerts, expiries
+from chainwatch.store.alerting.expiries import Expiry
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -198,6 +200,18 @@ async def test_after_a_pause_of_the_process_silence_counts_from_its_end(
                 assert "NetworkBlind" in {name for name, _ in firing(database)}
             finally:
                 await monitor.stop()
+
+
+async def test_what_was_submitted_and_has_expired_resolves_under_a_monitor_too(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Monitor, "_follow", lambda _monitor, _name: asyncio.Event().wait())
+    async with running(plan, tmp_path / "x.db") as (monitor, database):
+        await monitor.raise_signals([Signal({"alertname": "Odd", "severity": "P2"}, 1_700_000_000)])
+        with database.transaction() as connection:
+            (odd,) = (alert for alert in alerts.firing(connection) if alert.name == "Odd")
+            expiries.save(connection, [Expiry(odd.fingerprint, time.time() + 0.2, timeout=True)])
+        await until(lambda: ("Odd", "") not in firing(database))
 
 
 def test_the_state_of_a_network_is_stored_when_it_changes_and_now_and_then() -> None:
