@@ -31,7 +31,7 @@ from chainwatch.config.draft import Draft
 from chainwatch.config.errors import ConfigError, Problem
 from chainwatch.config.flows import FlowSettings, OpeningSettings, StepSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
-from chainwatch.config.receivers import ConsoleSettings, DiscordSettings, ReceiverSettings, WebhookSettings
+from chainwatch.config.receivers import ReceiverSettings
 from chainwatch.config.settings import LogSettings, Settings, StoreSettings
 from chainwatch.grammar.durations import format_duration, parse_duration
 from chainwatch.support.nesting import is_too_deep_or_large
@@ -40,10 +40,8 @@ __all__ = [
     "AcknowledgeSettings",
     "AlertSettings",
     "ConfigError",
-    "ConsoleSettings",
     "ContractSettings",
     "CooldownSettings",
-    "DiscordSettings",
     "Draft",
     "FlowSettings",
     "InhibitSettings",
@@ -58,7 +56,6 @@ __all__ = [
     "Settings",
     "StepSettings",
     "StoreSettings",
-    "WebhookSettings",
     "format_duration",
     "from_dict",
     "load",

@@ -7,16 +7,13 @@ from typing import Any
 
 import aiohttp
 
-from chainwatch.alerting.providers import DeliveryError
-from chainwatch.alerting.providers.http import open_session as open_receiver_session
-from chainwatch.alerting.providers.http import reach
+from chainwatch.alerting.providers import DeliveryError, Server, Transport, build_provider
 from chainwatch.chain.errors import RangeTooWide, RpcError, Unavailable, WrongChain
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.state import Code, read_state
 from chainwatch.chain.transport import endpoint_name, open_session
-from chainwatch.config import NetworkSettings
-from chainwatch.config.receivers import DiscordSettings, WebhookSettings
+from chainwatch.config import NetworkSettings, ReceiverSettings
 from chainwatch.model import Header, to_hex
 from chainwatch.plan import Plan
 
@@ -51,19 +48,21 @@ async def check_receivers(plan: Plan) -> list[dict[str, Any]]:
 
     As dicts with ``receiver``, ``provider``, ``ok`` and ``problem``.
     """
-    with_url = [
-        r for r in plan.settings.receivers.values() if isinstance(r, DiscordSettings | WebhookSettings)
-    ]
-    return list(await asyncio.gather(*map(_receiver, with_url)))
+    async with Transport() as transport:
+        questions = [
+            _receiver(settings, server, transport)
+            for settings in plan.settings.receivers.values()
+            if (server := build_provider(settings, transport).server) is not None
+        ]
+        return list(await asyncio.gather(*questions))
 
 
-async def _receiver(receiver: DiscordSettings | WebhookSettings) -> dict[str, Any]:
-    found: dict[str, Any] = {"receiver": receiver.name, "provider": receiver.provider, "problem": None}
-    async with open_receiver_session(allow_private=receiver.allow_private) as session:
-        try:
-            await reach(session, receiver.url.get_secret_value(), who="the receiver", within=PATIENCE)
-        except DeliveryError as error:
-            found["problem"] = str(error)
+async def _receiver(settings: ReceiverSettings, server: Server, transport: Transport) -> dict[str, Any]:
+    found: dict[str, Any] = {"receiver": settings.name, "provider": settings.provider, "problem": None}
+    try:
+        await transport.reach(server, who="the receiver", within=PATIENCE)
+    except DeliveryError as error:
+        found["problem"] = str(error)
     return {**found, "ok": found["problem"] is None}
 
 

@@ -35,7 +35,7 @@ from chainwatch.monitor import monitor as app
 from chainwatch.monitor.monitor import Monitor
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import blocks, transfers
+from chainwatch.store import blocks, retrying, transfers
 from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 from chainwatch.support import supervise
@@ -75,7 +75,7 @@ BOUNDARIES = {
     "self-watch": Boundary(app, "network_signals", is_async=False),
     "scheduler, loading": Boundary(Monitor, "_load_deadlines"),
     HANDING_OVER: Boundary(Monitor, "_confirm_heads"),
-    "provider": Boundary(WebhookProvider, "deliver"),
+    "provider": Boundary(WebhookProvider, "send"),
 }
 
 
@@ -114,7 +114,8 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, changes in (
         (supervise, {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05}),
         (member, {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05}),
-        (app, {"SELF_WATCH_EVERY": 0.05, "LOOKBACK_EVERY": 0.05, "STORE_PAUSES": (0.01,)}),
+        (app, {"SELF_WATCH_EVERY": 0.05, "LOOKBACK_EVERY": 0.05}),
+        (retrying, {"STORE_PAUSES": (0.01,)}),
         (queue, {"STORE_PAUSE": 0.05, "POLL": 0.1}),
         (deadlines, {"REFILL_EVERY": 0.05}),
         (dispatch, {"LOOK_EVERY": 0.05, "STORE_PAUSE": 0.05}),

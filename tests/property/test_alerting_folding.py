@@ -7,12 +7,11 @@ from collections import defaultdict
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-import aiohttp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainwatch.alerting.delivery.notification import Notification
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers import DeliveryError, Receipt
 from chainwatch.store.database import Database
 from tests.unit.alerting.delivery.test_queue import Bench
 from tests.unit.alerting.helpers import T0, ScriptedProvider, ends, fires
@@ -33,17 +32,18 @@ class Fated(ScriptedProvider):
         self.known: dict[str, Notification] = {}
         self.differed = False
 
-    async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
+    async def send(self, message: Notification) -> Receipt:
         await asyncio.sleep(0)
         fate = self._fates.pop(0) if self._fates else "taken"
         if fate == "refused":
             raise DeliveryError("503", refused=True)
         if fate == "lost":
             raise DeliveryError("no answer")
-        known = self.known.setdefault(notification.idempotency_key, notification)
-        self.differed |= _said(known) != _said(notification)
+        known = self.known.setdefault(message.idempotency_key, message)
+        self.differed |= _said(known) != _said(message)
         if fate != "taken":
             raise DeliveryError("no answer")
+        return Receipt()
 
 
 def _said(message: Notification) -> list[tuple[str, str, float]]:
