@@ -11,7 +11,7 @@ from chainwatch.model import SiftedBatch
 from chainwatch.replay.errors import ReplayError
 
 AHEAD = 4
-"""Batches that wait for the database; a process that reads keeps more of them itself (`chainwatch.replay.reader.worker.AHEAD`)."""
+"""Batches that wait for the database; a process that reads keeps more of them itself (`reader.worker.AHEAD`)."""
 
 
 class Feed:

@@ -118,7 +118,7 @@ def _is_date(text: str) -> bool:
 
 @contextlib.contextmanager
 def _bar(show: bool) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar on standard error: blocks done, events a second, time left. Imports late: most replays show none."""
+    """A progress bar on standard error: blocks done, events a second, time left. Imports late: most runs show none."""
     if not (show and sys.stderr.isatty()):
         yield lambda _progress: None
         return
