@@ -32,7 +32,7 @@ class Plan:
     extractors: tuple[Extractor, ...]
     """What each checker watches and finds in events."""
     watches: Mapping[str, NetworkWatch]
-    """What is watched on each network that has something to watch."""
+    """What is watched on each network that is followed."""
     decoders: Mapping[str, ContractDecoder]
     warnings: tuple[str, ...] = ()
     """What in the configuration can match nothing, with its lines."""
@@ -126,10 +126,11 @@ def _assemble(settings: Settings, extractors: tuple[Extractor, ...], abis: Mappi
     reads = _reads(extractors)
     watched = _watched_events(extractors, abis)
     decoders = {name: ContractDecoder(events, reads) for name, events in watched.items()}
+    followed = {network for extractor in extractors for network in extractor.networks}
     watches = {
         network: NetworkWatch(network, contracts)
         for network in settings.networks
-        if (contracts := _watched_contracts(settings, network, decoders))
+        if (contracts := _watched_contracts(settings, network, decoders)) or network in followed
     }
     return Plan(settings, extractors, watches, decoders)
 

@@ -164,6 +164,8 @@ class FlowExtractor:
     """The `Extractor` of flows."""
 
     name = FLOWS
+    networks = frozenset[str]()
+    """None: transfers follow from events alone."""
 
     def __init__(self, flows: Sequence[Flow]) -> None:
         self.flows = tuple(flows)
