@@ -1,7 +1,7 @@
 """From the configuration to what runs: compiled flows, and what is watched on each network.
 
 All mistakes that only the ABIs can show (unknown events, fields, conditions that do not compile) join those of the file
-itself: one run of ``chainwatch check`` tells everything.
+itself: one run of ``chainwatch check`` reports all of them.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Plan:
     extractors: tuple[Extractor, ...]
     """What each checker watches and finds in events."""
     watches: Mapping[str, NetworkWatch]
-    """What is watched on each network that has something to watch."""
+    """What is watched on each network that is followed."""
     decoders: Mapping[str, ContractDecoder]
     warnings: tuple[str, ...] = ()
-    """What the configuration holds that can match nothing by all that is known, with its lines."""
+    """What in the configuration can match nothing, with its lines."""
 
     def decode(self, network: str, log: StoredLog) -> Event | None:
-        """A stored log as an event again; None when it does not decode or its contract is watched no more."""
+        """A stored log as an event again; None when it does not decode or is not watched any more."""
         decoder = self.decoders.get(log.contract)
         if decoder is None or log.error is not None:
             return None
@@ -49,7 +49,7 @@ class Plan:
         return Event(network, log.contract, event.name, event.signature, args, log.log)
 
     def read_again(self, network: str, log: StoredLog) -> Event | UndecodedLog | None:
-        """A stored log as it would be read now, whatever it was before; None when it is watched no more."""
+        """A stored log as it would be read now, whatever it was before; None when it is not watched any more."""
         watch = self.watches.get(network)
         return None if watch is None else watch.decode(log.log)
 
@@ -85,7 +85,7 @@ def make_plan(draft: Draft) -> Plan:
 
 
 def _stand_in(draft: Draft, network: str) -> NetworkSettings:
-    """What flows can ask of a network that is not valid: what is wrong with it is no mistake of theirs."""
+    """A network in place of one that is not valid, for flows that name it: its mistakes are not theirs."""
     table = draft.value(("networks", network))
     known = {k: v for k, v in table.items() if isinstance(v, int | str)} if isinstance(table, dict) else {}
     chain_id = known.get("chain_id")
@@ -126,10 +126,11 @@ def _assemble(settings: Settings, extractors: tuple[Extractor, ...], abis: Mappi
     reads = _reads(extractors)
     watched = _watched_events(extractors, abis)
     decoders = {name: ContractDecoder(events, reads) for name, events in watched.items()}
+    followed = {network for extractor in extractors for network in extractor.networks}
     watches = {
         network: NetworkWatch(network, contracts)
         for network in settings.networks
-        if (contracts := _watched_contracts(settings, network, decoders))
+        if (contracts := _watched_contracts(settings, network, decoders)) or network in followed
     }
     return Plan(settings, extractors, watches, decoders)
 
@@ -159,7 +160,7 @@ def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _A
         overrides = (flow.opens.contract, *(step.contract for step in flow.expects))
         contracts = {flow.contract, *(name for name in overrides if name)}
         if not contracts <= abis.keys():
-            continue  # told already: an unknown contract, or an ABI that cannot be read
+            continue  # reported already: an unknown contract, or an ABI that cannot be read
         try:
             flows.append(compile_flow(flow, parts.networks, contract_networks, event, warn))
         except FlowError as error:
@@ -169,7 +170,7 @@ def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _A
 
 
 def _check_events_of_broken_flows(draft: Draft, abis: Mapping[str, Abi]) -> None:
-    """Flows that are not valid cannot be compiled, but unknown events in them can be told already."""
+    """Report unknown events of flows that are not valid and so cannot be compiled."""
     for name in draft.names("flows"):
         flow: tuple[str | int, ...] = ("flows", name)
         if name in draft.parts.flows:
@@ -187,7 +188,7 @@ def _check_events_of_broken_flows(draft: Draft, abis: Mapping[str, Abi]) -> None
 
 
 def _check_shared_addresses(parts: Settings, watched: Mapping[str, Sequence[AbiEvent]], add: _Add) -> None:
-    """A log is one contract's: under two names with the same event, the second would never see one."""
+    """Report an address under two contract names that watch the same event: the second would never see one."""
     first_with: dict[tuple[str, str, AbiEvent], str] = {}
     for contract, events in watched.items():
         places = [

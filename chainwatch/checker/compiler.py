@@ -1,6 +1,6 @@
 """From a flow's configuration to `chainwatch.checker.flow.Flow`: names become paths, conditions and checks. Pure.
 
-Every mistake that the ABIs show is gathered, so that one run tells them all.
+All mistakes are gathered, so that one run reports every one.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ def compile_flow(
 ) -> Flow:
     """Compile ``settings``; raises `FlowError` with all problems at once.
 
-    ``contract_networks`` gives the names of the networks that a contract is on. ``warn`` takes what is doubtful.
+    ``contract_networks`` gives the names of the networks that a contract is on.
+    ``warn`` is called with what is valid, but can match nothing.
     """
     return _Compiler(settings, networks, contract_networks, event, warn).flow()
 
 
 class _Compiler:
-    """Compiles one flow and gathers every problem on the way."""
+    """Compiles one flow."""
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class _Compiler:
         )
 
     def _check_keys(self, opening: AbiEvent, steps: Sequence[tuple[StepSettings, KeyPath, AbiEvent]]) -> None:
-        """The parts of the key must be of types in every step that can be the same."""
+        """Check that the types of each part of the key can be equal in every step."""
         wanted = self._key_paths(self.settings.opens, opening)
         for settings, at, event in steps:
             place = (*at, "key") if settings.key else ("key",)
@@ -123,7 +124,7 @@ class _Compiler:
                     self._check_network_part(settings, part, wanted_part, place)
 
     def _check_origin(self, settings: StepSettings, at: KeyPath) -> None:
-        """What can be known of where a step's transfers come from must be a place where they open."""
+        """Check that a step's transfers come from a network on which they open, as far as the configuration says."""
         origins = self._origins()
         if settings.origin in self.networks and settings.origin not in origins:
             self.terms.problem(
@@ -164,7 +165,7 @@ class _Compiler:
     def _expected(
         self, settings: StepSettings, at: KeyPath, event: AbiEvent, opening: AbiEvent | None
     ) -> Step:
-        # Without its opening event an assertion cannot be checked: that event is the mistake to mend first.
+        # Without its opening event an assertion cannot be checked: the unknown event is to be mended first.
         asserted = settings.assert_ if opening is not None else None
         assertion = self.terms.condition(asserted, event, opening, (*at, "assert"))
         facts = self._named_facts(settings, event, at)
@@ -206,7 +207,7 @@ class _Compiler:
         )
 
     def _allowed_on(self, on: str) -> frozenset[str] | None:
-        """The networks on which a step expected on ``on`` counts; None where only the transfer itself can tell."""
+        """The networks on which a step expected on ``on`` counts; None where that depends on the transfer."""
         if on == "origin":
             return frozenset(self._origins())
         if on != "destination":
@@ -215,7 +216,7 @@ class _Compiler:
         return frozenset([destination]) if destination in self.networks and destination is not None else None
 
     def _away_from(self, settings: StepSettings) -> str:
-        """The network that is the origin of all that `settings` follows, where the event can be seen elsewhere too."""
+        """See `Step.away_from`."""
         origins = self._origins()
         if settings.origin is not None:
             origins = (settings.origin,) if settings.origin in self.networks else ()
@@ -259,7 +260,7 @@ class _Compiler:
         return tuple(parts)
 
     def _check_network_part(self, settings: StepSettings, part: str, wanted: str, at: KeyPath) -> None:
-        """Warn where a part of the key is of the network, which for the step is another than for its opening."""
+        """Warn where a part of the key is an attribute of the network, which differs between the step and its opening."""
         contract = settings.contract or self.settings.contract
         places = self.contract_networks(contract) if settings.on == "destination" else [settings.on]
         if settings.on == "origin" or not part.startswith("network.") or not wanted.startswith("network."):

@@ -1,4 +1,4 @@
-"""How far networks have been read, which is what a transfer is judged by beside its events. Pure."""
+"""How far networks have been read: with its events all that a transfer is judged by. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from chainwatch.checker.flow import Step, WatchedStep
 
 
 class Watched(NamedTuple):
-    """The first block in which a step's events are watched, and its time.
+    """The first block in which a step's events are watched, and that block's time (seconds).
 
-    ``unread_until``: blocks up to that time, read before they were watched, are still to be read again; None for none.
+    ``unread_until``: blocks up to this time were read before the events were watched, and are to be read again; None where
+    there are no such blocks.
     """
 
     block: int
@@ -20,9 +21,9 @@ class Watched(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """How far networks have been read, by name: ``seen`` until which chain time, ``first`` block and its time.
+    """By network: until which chain time it was ``seen``, and the ``first`` block that was read with its time.
 
-    ``watched`` is for the steps that are not watched since their network's first block.
+    ``watched`` holds the steps that were not watched from their network's first block on.
     """
 
     seen: Mapping[str, int]

@@ -6,7 +6,7 @@ that reads, so that what an extractor finds must be picklable.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -55,6 +55,10 @@ class Extractor(Protocol):
     @property
     def watched(self) -> Sequence[WatchedEvent]:
         """The events to watch. An event that several checkers watch is read and stored once."""
+
+    @property
+    def networks(self) -> Collection[str]:
+        """The networks to follow even where no watched event can happen: those whose state the checker reads."""
 
     def extract(self, events: Iterable[Event]) -> Extracted[Any]:
         """What the checker needs of ``events``, which may be of any checker: those that it does not watch are skipped."""

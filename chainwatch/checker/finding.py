@@ -1,4 +1,4 @@
-"""What can be wrong with a transfer, and the signals that tell of it. Pure.
+"""What can be wrong with a transfer. Pure.
 
 A finding is a condition about one transfer that holds, or held for a time. Its labels follow from events that do not
 change when others arrive, so that it keeps its identity whatever is seen first (S3).
@@ -15,7 +15,7 @@ from chainwatch.model import Occurrence, Transfer, to_hex
 
 
 class Finding(NamedTuple):
-    """A condition: its alert's name, what tells it from others of that name, when it held (chain time), what to say."""
+    """A condition: its alert's name and labels, since and until when it held (chain time), and its explanation."""
 
     alertname: str
     step: str
@@ -30,7 +30,7 @@ class Finding(NamedTuple):
     due_at: int | None = None
     check: str | None = None
     beside: tuple[Occurrence, ...] = ()
-    """Those of ``events`` that explain it, but are not what is wrong."""
+    """Those of ``events`` that explain it, but are not wrong themselves."""
 
 
 def overdue(
@@ -41,7 +41,7 @@ def overdue(
     destination: str,
     late: Occurrence | None,
 ) -> Finding:
-    """``step`` was not seen on ``network`` in time; ``late`` is the event that came after all."""
+    """``step`` was not seen on ``network`` in time; ``late`` is its event, if it was seen after all."""
     due_at = opening.timestamp + step.within
 
     def explain() -> tuple[str, str]:
@@ -78,9 +78,9 @@ def orphan(
     ends_at: int | None,
     later: Occurrence | None = None,
 ) -> Finding:
-    """``event`` is a step that no opening step asked for by the end of the grace; ``ends_at`` is when one did after all.
+    """``event`` is a step without an opening step by the end of the grace; ``ends_at`` is when one was seen after all.
 
-    ``later`` is an opening step that came too late to have funded it.
+    ``later`` is an opening step that happened too late to have funded it.
     """
 
     def explain() -> tuple[str, str]:

@@ -22,7 +22,7 @@ EventLookup = Callable[[str, str], AbiEvent]
 
 
 Warn = Callable[[KeyPath, str, str], None]
-"""Takes the path of keys to what is doubtful, what it is, and how to mend it."""
+"""Called with the path of keys to what can match nothing, what is wrong with it, and how to mend it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class FlowProblem:
 
 
 class FlowTerms:
-    """Compiles the texts of one flow one by one, and gathers every problem on the way."""
+    """Compiles the texts of one flow and gathers every problem. ``at`` is always a path of keys within the flow."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class FlowTerms:
         self._by_value = _networks_by_value(networks, settings.network_by)
 
     def event(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> AbiEvent | None:
-        """The event of a step; None where there is none."""
+        """The event of a step; None, with the problem noted, where there is none."""
         try:
             return self._lookup(settings.contract or self.settings.contract, settings.event)
         except LookupError as error:
@@ -79,7 +79,7 @@ class FlowTerms:
         return path
 
     def network_attribute(self, attribute: str, at: KeyPath) -> Callable[[Event], str]:
-        """Gives an attribute of an event's network as text."""
+        """Reads an attribute of an event's network as text."""
         values = {name: network.attribute(attribute) for name, network in self.networks.items()}
         if missing := [name for name, value in values.items() if value is None]:
             self.problem(at, f"network {missing[0]} has no attribute {attribute!r}")
@@ -87,7 +87,7 @@ class FlowTerms:
         return lambda event: texts[event.network]
 
     def network_of(self, text: str, event: AbiEvent, at: KeyPath) -> Callable[[Event], str]:
-        """Gives the network's name that ``text`` (a name, or a path to a value) stands for in an event."""
+        """Reads from an event the name of the network that ``text`` (a name, or a path to a value) stands for."""
         if text in self.networks:
             return lambda _event: text
         path = self.value(text, event, at)
@@ -122,7 +122,7 @@ class FlowTerms:
                 self.warn(at, message, "")
 
     def check_network(self, name: str, at: KeyPath) -> None:
-        """``name`` must be that of a network."""
+        """Check that ``name`` is the name of a network."""
         if name not in self.networks:
             near = nearest(name, [*self.networks, "origin", "destination"])
             self.problem(at, f"there is no network {name!r}", f"did you mean {near}?" if near else "")
@@ -182,7 +182,7 @@ class FlowTerms:
         self._warn(self._path_to(at), message, hint)
 
     def problem(self, at: KeyPath, message: str, hint: str = "") -> None:
-        """Note a mistake at ``at``, a path of keys within the flow."""
+        """Note a mistake at ``at``."""
         self.problems.append(FlowProblem(self._path_to(at), message, hint))
 
     def _path_to(self, at: KeyPath) -> KeyPath:

@@ -31,15 +31,14 @@ OPENING = "!opening"
 """The deadline by which the opening step of an early step must be seen on the origin network."""
 
 SEARCH = "search "
-"""With the origin's name behind it, the network of that deadline while the origin's earlier blocks are looked through."""
+"""Followed by the origin's name: the network of that deadline while the origin's earlier blocks are to be searched."""
 
 FILLING = "filling "
-"""With a network's name behind it, the network of a deadline that waits until blocks that were read before something in
-them was watched are read again."""
+"""Followed by a network's name: the network of a deadline that waits for a back-fill of that network."""
 
 
 class Judge:
-    """Judges one transfer: gathers its findings and deadlines, and how it stands."""
+    """Judges one transfer: `judge` sets its status, its findings and its deadlines."""
 
     def __init__(self, flow: Flow, transfer: Transfer, coverage: Coverage) -> None:
         self.flow = flow
@@ -54,6 +53,7 @@ class Judge:
         self.deadlines: dict[str, tuple[str, int]] = {}
 
     def judge(self) -> None:
+        """Set the attributes that say what the events mean."""
         openings = openings_of(self.flow, self.events)
         if openings:
             self._judge_opened(openings)
@@ -99,13 +99,13 @@ class Judge:
         """Whether ``event``, the first of ``step``, came in time; while it is missing, whether its time is over (S5)."""
         network = expected_network(step, opening)
         if network not in step.networks:
-            return  # nobody can see it there
+            return  # it cannot be seen there
         due_at = opening.timestamp + step.within
         watched = self.coverage.watch_of(network, step)
         if event is not None and event.timestamp <= due_at:
             return
         if event is None and watched.block > 0 and opening.timestamp < watched.timestamp:
-            return  # it may have come when nobody watched
+            return  # it may have happened before it was watched
         if watched.unread_until is not None and opening.timestamp <= watched.unread_until:
             self.deadlines[step.name] = (FILLING + network, due_at)
             self.status = "open" if self.status == "complete" else self.status
@@ -120,15 +120,15 @@ class Judge:
                 self.status = "open"
 
     def _is_unseen(self, opening: Occurrence) -> bool:
-        """Whether no step is watched on the networks on which ``opening`` asks for them."""
+        """Whether no step is watched on the network on which ``opening`` expects it."""
         return not any(expected_network(step, opening) in step.networks for step in self.flow.expected)
 
     def _cannot_have_funded(self, opening: Occurrence, event: Occurrence) -> bool:
-        """Whether ``opening`` is later than ``event``, which names it, by more than clocks differ."""
+        """Whether ``opening`` happened after ``event`` of the same transfer, by more than clocks may differ."""
         return opening.timestamp > event.timestamp + self.flow.clock_skew
 
     def _judge_stray(self, step: Step, events: Sequence[Occurrence], openings: Sequence[Occurrence]) -> None:
-        """Judge ``events`` of ``step`` that no opening step asks for; a log that is another step already is no stray."""
+        """Judge ``events`` of ``step`` that no opening step expects, unless their logs count as another step already."""
         counted = self._counted(openings)
         if strays := [event for event in events if log_position(event) not in counted]:
             self._judge_unmatched(step, strays)
@@ -136,7 +136,7 @@ class Judge:
             self._judge_wait(step, opening, events[0])
 
     def _counted(self, openings: Sequence[Occurrence]) -> dict[tuple[str, int, int], Occurrence]:
-        """The logs that are opening steps or steps that these ask for, each with its opening step."""
+        """The positions of logs that count as opening steps or as steps that these expect, each with its opening step."""
         counted = {
             log_position(event): asked
             for step in self.flow.expected
@@ -147,7 +147,7 @@ class Judge:
         return counted | {log_position(opening): opening for opening in openings}
 
     def _judge_wait(self, step: Step, opening: Occurrence, first: Occurrence) -> bool:
-        """Whether ``first``, the event of ``step`` that ``opening`` asks for, was an orphan until that came."""
+        """Whether ``first``, the event of ``step`` that ``opening`` expects, was an orphan until that opening happened."""
         if opening.timestamp <= first.timestamp + self.flow.orphan_grace or self._unsearchable(first):
             return False
         origin = self._origin_of(first)
@@ -163,7 +163,7 @@ class Judge:
         *,
         was_orphan: bool,
     ) -> None:
-        """Judge the ``events`` of an expected step that ``opening`` asks for; those of an orphan keep its labels."""
+        """Judge the ``events`` of a step that ``opening`` expects; if they were an orphan, the labels stay the same."""
         first = events[0]
         origin, place = opening.network, destination
         if was_orphan:
@@ -193,7 +193,7 @@ class Judge:
                 self.findings.append(finding.wrong_origin(transfer, step, event, claimed, destination))
 
     def _judge_unopened(self) -> None:
-        """A transfer of which only later steps are known: early ones are held, then looked up, then orphans."""
+        """Judge a transfer without an opening step: steps wait, then the opening is searched for, then they are orphans."""
         steps = self._steps()
         if not steps:
             return
@@ -210,10 +210,10 @@ class Judge:
     def _judge_unmatched(
         self, step: Step, events: Sequence[Occurrence], later: Occurrence | None = None
     ) -> str:
-        """Judge ``events`` of ``step``, on one network and from one origin, that no opening step asked for.
+        """Judge ``events`` of ``step``, on one network and from one origin, that no opening step can have funded.
 
-        ``later`` is one that asks for them, but came too late to have funded them.
-        Returns ``untracked``, ``open`` (held), ``unopened`` or ``orphan``.
+        ``later`` is an opening step that expects them, but happened too late.
+        Returns ``untracked``, ``open`` (undecided yet), ``unopened`` or ``orphan``.
         """
         first = events[0]
         if later is None and self._is_elsewhere(step, first):
@@ -235,7 +235,7 @@ class Judge:
             self._keep_earliest(SEARCH + self._origins_of(first)[0], due_at)
             return "open"
         origin = self._origin_of(first)
-        # Those after the first are repetitions, where they are not allowed.
+        # Where repetition is not allowed, those after the first are one alert of repetition.
         for event in events if step.may_repeat else events[:1]:
             self.findings.append(finding.orphan(self.flow, self.transfer, step, event, origin, None, later))
         if len(events) > 1 and not step.may_repeat:
@@ -248,16 +248,16 @@ class Judge:
         return bool(claimed and claimed not in self.flow.origins) or event.network == step.away_from
 
     def _judge_content(self, step: Step, event: Occurrence) -> None:
-        """What is wrong with the event by itself, whatever else is known."""
+        """Find what built-in checks found wrong with the event alone."""
         if FAILED_CHECKS not in event.facts:
             return
         origin = self._origin_of(event)
         self.findings += finding.failed_checks(self.transfer, step, event, origin, event.network)
 
     def _unsearchable(self, event: Occurrence) -> bool:
-        """Whether the opening step of ``event`` may lie where nobody can look for it."""
-        can_look = self.flow.search is not None and self.flow.lookback
-        return not can_look and self._may_open_before(event)
+        """Whether the opening step of ``event`` may lie in earlier blocks that cannot be searched."""
+        can_search = self.flow.search is not None and self.flow.lookback
+        return not can_search and self._may_open_before(event)
 
     def _may_open_unread(self, event: Occurrence, network: str) -> bool:
         """Whether the opening step of ``event`` may lie on ``network`` in blocks that are still to be read again."""
@@ -282,9 +282,9 @@ class Judge:
         return False
 
     def _reach(self, network: str, watched_from: int) -> int:
-        """How long before ``watched_from`` an opening step on ``network`` may lie, in seconds.
+        """How long before block ``watched_from`` an opening step on ``network`` may lie, in seconds.
 
-        Without a lookback nowhere, unless its events have been watched for less long than the network.
+        Without a lookback zero, unless its events have been watched for less long than the network.
         """
         if self.flow.lookback or watched_from <= self.coverage.first.get(network, (0, 0))[0]:
             return self.flow.lookback
@@ -296,7 +296,7 @@ class Judge:
         return [o for o in self.transfer.occurrences if o.step != opening and o.step in self.flow.steps]
 
     def _origins_of(self, event: Occurrence) -> tuple[str, ...]:
-        """The networks on which the opening step of ``event`` can be, by the event alone, whichever step it is."""
+        """The networks on which the opening step of ``event`` can be, as far as the event itself says."""
         origins: dict[str, None] = {}
         for one in self.transfer.occurrences:
             if (
@@ -309,12 +309,12 @@ class Judge:
         return tuple(origins)
 
     def _origin_of(self, event: Occurrence) -> str:
-        """The network from which ``event`` comes, by the event alone; empty where that leaves several."""
+        """The network from which ``event`` comes, as far as the event itself says; empty where several are possible."""
         origins = self._origins_of(event)
         return origins[0] if len(origins) == 1 else ""
 
     def _keep_earliest(self, network: str, due_at: int) -> None:
-        """Have the missing opening step judged again at ``due_at``, unless that is to happen earlier."""
+        """Open a deadline for the missing opening step at ``due_at`` (chain time), unless there is an earlier one."""
         known = self.deadlines.get(OPENING)
         if known is None or due_at < known[1]:
             self.deadlines[OPENING] = (network, due_at)

@@ -11,18 +11,18 @@ from chainwatch.checker.flow import AMOUNT, ASSET, Flow
 from chainwatch.model import Occurrence, Raised, Signal, Transfer, to_hex
 
 LATE = "late"
-"""Why an alert ended that the chain itself put an end to."""
+"""Why an alert ended whose missing step was seen after all."""
 
 _DISPUTES = frozenset({"TransferOrphan", "TransferMismatch", "TransferRepeated"})
 
 
 def is_dispute(alertname: str) -> bool:
-    """Whether a transfer with such an alert cannot be called settled until a person has looked at it."""
+    """Whether a transfer with such an alert is disputed until a person resolves it."""
     return alertname in _DISPUTES
 
 
 def disputes(transfer: Transfer, findings: Sequence[Finding], raised: Mapping[str, Raised]) -> list[Raised]:
-    """What stands ``raised`` by those of ``findings`` that dispute ``transfer`` and that the chain has not ended."""
+    """Those of ``raised`` by which ``transfer`` is disputed, and that no event has ended."""
     return [
         raised[_name(_labels(transfer, one))]
         for one in findings
@@ -38,10 +38,10 @@ def update_raised(
     now: int,
     cause: str,
 ) -> tuple[dict[str, Raised], list[Signal]]:
-    """What stands raised by ``findings``, and the signals that lead there from what ``transfer`` had raised.
+    """The alerts that ``findings`` raise, and the signals about what differs from those that ``transfer`` had raised.
 
-    What no longer holds, and never held by what is known now, ends at ``now`` (chain time) with the reason ``cause``.
-    What a person resolved stays resolved while the same events are wrong.
+    An alert without a finding any more ends at ``now`` (chain time) with the reason ``cause``. An alert that a person
+    resolved stays resolved while the same events are wrong.
     """
     before = dict(transfer.raised)
     raised: dict[str, Raised] = {}
@@ -57,18 +57,18 @@ def update_raised(
             raised[name] = resolved
             continue
         raised[name] = current
-        if known is None or not _says_the_same(known, current):
+        if known is None or not _is_same(known, current):
             reason = LATE if finding.ends_at is not None else ""
             annotations = _annotations(flow, finding, opened_at)
             signals.append(Signal(labels, finding.starts_at, annotations, finding.ends_at, reason))
     signals += endings(before.values(), now, cause)
-    # What a reorg takes may come back: it is not for anybody to resolve it again.
+    # What a reorg takes may come back, and need not be resolved again then.
     raised |= {name: gone for name, gone in before.items() if gone.by_hand}
     return raised, signals
 
 
 def endings(raised: Iterable[Raised], now: int, cause: str) -> list[Signal]:
-    """The signals that end those of ``raised`` that stand, at ``now`` (chain time) with the reason ``cause``."""
+    """The signals that end those of ``raised`` that have no end yet, at ``now`` (chain time) with the reason ``cause``."""
     return [
         Signal(one.labels, one.starts_at, {}, max(now, one.starts_at), cause)
         for one in raised
@@ -77,7 +77,7 @@ def endings(raised: Iterable[Raised], now: int, cause: str) -> list[Signal]:
 
 
 def _by_condition(transfer: Transfer, findings: Iterable[Finding]) -> Iterable[list[Finding]]:
-    """``findings`` with those that have the same labels together."""
+    """``findings`` grouped by their labels."""
     found: dict[str, list[Finding]] = {}
     for one in findings:
         found.setdefault(_name(_labels(transfer, one)), []).append(one)
@@ -85,9 +85,10 @@ def _by_condition(transfer: Transfer, findings: Iterable[Finding]) -> Iterable[l
 
 
 def _resolved(known: Raised | None, before: dict[str, Raised], current: Raised) -> Raised | None:
-    """What a person resolved that is ``current`` again, or ended since; ``known`` has the same labels as it.
+    """The alert that a person resolved and that ``current`` is again; None for none. ``known`` has the same labels.
 
-    Another severity, origin or destination makes it no other where the events are the same; takes it out of ``before`` then.
+    An alert of ``before`` about the same events is the same in spite of another severity, origin or destination; it is
+    removed from ``before`` then.
     """
     if known is not None:
         return known if known.by_hand and (current.ends_at is not None or _is_all(known, current)) else None
@@ -98,7 +99,7 @@ def _resolved(known: Raised | None, before: dict[str, Raised], current: Raised) 
 
 
 def _is_all(resolved: Raised, current: Raised) -> bool:
-    """Whether nothing is wrong but what was when ``resolved`` was resolved."""
+    """Whether all that is wrong now was wrong already when ``resolved`` was resolved."""
     if not resolved.wrong:
         return resolved.version == current.version
     return not Counter(current.wrong) - Counter(resolved.wrong)
@@ -108,8 +109,8 @@ def _kind(raised: Raised) -> tuple[str, ...]:
     return tuple(raised.labels.get(name, "") for name in ("alertname", "step", "check"))
 
 
-def _says_the_same(known: Raised, current: Raised) -> bool:
-    """Whether nobody need be told of ``current``. ``wrong`` does not count: older versions did not keep it."""
+def _is_same(known: Raised, current: Raised) -> bool:
+    """Whether ``current`` is no news. ``wrong`` is not compared: older versions did not store it."""
     return not known.by_hand and (known.labels, known.starts_at, known.ends_at, known.version) == (
         current.labels,
         current.starts_at,
@@ -123,12 +124,12 @@ def _version(events: Iterable[Occurrence]) -> int:
 
 
 def _mark(event: Occurrence) -> int:
-    """What an event keeps when a reorg puts its transaction into another block."""
+    """Identifies an event even if a reorg puts its transaction into another block."""
     return zlib.crc32(event.tx_hash)
 
 
 def _name(labels: Mapping[str, str]) -> str:
-    """What tells a condition from the others of its transfer."""
+    """Identifies a condition among those of its transfer."""
     return "/".join(
         labels.get(k, "") for k in ("alertname", "step", "destination", "origin", "check", "severity")
     )

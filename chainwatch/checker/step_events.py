@@ -1,4 +1,4 @@
-"""The events of one transfer by step, and which opening step asks for which of them. Pure."""
+"""The events of one transfer by step, and which opening step expects which of them. Pure."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def by_step(transfer: Transfer) -> dict[str, list[Occurrence]]:
 def group_events(
     step: Step, by_step: Mapping[str, list[Occurrence]], openings: Sequence[Occurrence]
 ) -> list[tuple[Occurrence | None, list[Occurrence]]]:
-    """The events of ``step``, those of one network and one claimed origin together, with the opening that asks for them.
+    """The events of ``step``, grouped by network and claimed origin, each group with the opening that expects it.
 
-    Ordered by their first events, whose networks report in order: what is first among them stays first (S3).
+    In the order of the groups' first events: a network reports its events in order, so that the first stays the first (S3).
     """
     events = by_step.get(step.name)
     if events is None:
@@ -44,7 +44,7 @@ def group_events(
 
 
 def matching_opening(openings: Sequence[Occurrence], step: Step, event: Occurrence) -> Occurrence | None:
-    """The first of ``openings`` that asks for ``event`` to be its ``step``."""
+    """The first of ``openings`` that expects ``event`` as its ``step``; None where none does."""
     claimed = claimed_origin(step, event)
     for opening in openings:
         if event.network == expected_network(step, opening) and claimed in ("", opening.network):
@@ -53,16 +53,20 @@ def matching_opening(openings: Sequence[Occurrence], step: Step, event: Occurren
 
 
 def destination_of(opening: Occurrence) -> str:
+    """The network that ``opening`` names as its destination; empty where it names none."""
     destination: str = opening.facts.get(DESTINATION, "")
     return destination
 
 
 def claimed_origin(step: Step, event: Occurrence) -> str:
-    """The network from which ``event`` comes as it says, or as its place does; empty when neither says it."""
+    """The network from which ``event`` says that it comes, or on which it must open; empty when neither is known."""
     claimed: str = event.facts.get(ORIGIN, "")
     return event.network if step.expected_on == "origin" and not claimed else claimed
 
 
 log_position = attrgetter("network", "block", "log_index")
+"""Of an occurrence: which log it is."""
 step_position = attrgetter("step", "network", "block", "log_index")
+"""Of an occurrence: which log it is, as which step."""
 chain_order = attrgetter("timestamp", "network", "block", "log_index", "step")
+"""Of an occurrence: sorts by chain time."""

@@ -1,4 +1,4 @@
-"""How each step of a transfer stands, for reports. Pure."""
+"""Whether and when each expected step of a transfer was seen, for reports. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chainwatch.model import Occurrence, Transfer
 
 
 class StepView(NamedTuple):
-    """How an expected step stands: the event that counts (None while missing), when it was due, and on which network."""
+    """An expected step: on which network and until when (chain time) it was due, and its event (None while missing)."""
 
     step: Step
     network: str
@@ -20,9 +20,9 @@ class StepView(NamedTuple):
 
 
 def step_views(flow: Flow, transfer: Transfer) -> list[StepView]:
-    """How each expected step of an opened transfer stands; empty for one that never opened.
+    """The expected steps of an opened transfer; empty for one that never opened.
 
-    A step that is missing and that nobody waits for (it may lie before the first block watched) is left out.
+    A missing step without a deadline (it may lie before the first block watched) is left out.
     """
     events = by_step(transfer)
     openings = openings_of(flow, events)

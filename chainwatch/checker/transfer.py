@@ -26,7 +26,7 @@ IN_TIME = "in time"
 
 
 class Settled(NamedTuple):
-    """A transfer after a change, and the signals that tell of it."""
+    """A transfer after it was judged, and the signals about what changed."""
 
     transfer: Transfer
     signals: list[Signal]
@@ -56,7 +56,7 @@ def without_events_at(transfer: Transfer, positions: Container[tuple[str, int, i
 
 
 def settle(flow: Flow, transfer: Transfer, coverage: Coverage, now: int, cause: str = IN_TIME) -> Settled:
-    """Judge ``transfer`` by its events and by what was seen; tell how that differs from what was raised before.
+    """Judge ``transfer`` by its events and by what was seen; signal what differs from what was raised before.
 
     ``now`` is the chain time (seconds) at which a condition that no longer holds ends, ``cause`` the reason given for it.
     """
@@ -73,7 +73,9 @@ def settle(flow: Flow, transfer: Transfer, coverage: Coverage, now: int, cause: 
             signals = [s for s in signals if all(s.labels != one.labels for one in held.values())]
         status = _disputed_or(status, raising.disputes(transfer, judge.findings, raised))
         if raised and not transfer.occurrences:
-            status = model.EXCLUDED  # of which only what was resolved is remembered, in case it comes back
+            status = (
+                model.EXCLUDED
+            )  # kept only for the alerts that a person resolved, in case its events come back
     after = Transfer(
         flow=transfer.flow,
         key=transfer.key,
@@ -91,9 +93,9 @@ def settle(flow: Flow, transfer: Transfer, coverage: Coverage, now: int, cause: 
 
 
 def resolved_by_hand(transfer: Transfer, alerts: Iterable[Mapping[str, str]], at: int) -> Transfer:
-    """``transfer`` after a person has ended those of its ``alerts``, given by their labels, at ``at`` (Unix seconds).
+    """``transfer`` after a person has resolved those of its ``alerts``, given by their labels, at ``at`` (Unix seconds).
 
-    They stay ended for as long as the same events are all that is wrong, however often it is judged.
+    They stay resolved while the same events are all that is wrong, however often the transfer is judged.
     """
     wanted = list(alerts)
     raised = {
@@ -117,11 +119,12 @@ def resolved_by_hand(transfer: Transfer, alerts: Iterable[Mapping[str, str]], at
 
 
 def _is_not_ended_by_chain(raised: Raised) -> bool:
+    """Whether the condition holds, or would but for a person who resolved it."""
     return raised.ends_at is None or raised.by_hand
 
 
 def _disputed_or(status: str, disputes: Sequence[Raised]) -> str:
-    """How a transfer stands that would be ``status`` but for what is, or was until a person resolved it, in dispute."""
+    """The status of a transfer that is ``status`` but for ``disputes``, which hold or were resolved by a person."""
     if any(not one.by_hand for one in disputes):
         return status if status == "orphan" else DISPUTED
     if disputes and status not in ("open", "overdue"):
@@ -130,7 +133,7 @@ def _disputed_or(status: str, disputes: Sequence[Raised]) -> str:
 
 
 def _without_uncounted(flow: Flow, transfer: Transfer) -> Transfer:
-    """``transfer`` without the events that count no more by the flow as it is configured now."""
+    """``transfer`` without the events that do not count any more by the present configuration of ``flow``."""
     for occurrence in transfer.occurrences:
         step = flow.steps.get(occurrence.step)
         if step is not None and not step.counts_on(occurrence.network, claimed_origin(step, occurrence)):
@@ -148,7 +151,7 @@ def _without_uncounted(flow: Flow, transfer: Transfer) -> Transfer:
 def _held(
     before: Mapping[str, Raised], now: Mapping[str, Raised], deadlines: Mapping[str, tuple[str, int]]
 ) -> dict[str, Raised]:
-    """What of ``before`` nobody can say to be over, since what would end it is being looked for in earlier blocks."""
+    """The alerts of ``before`` to keep for now: what would end them is being searched for in earlier blocks."""
     sought = {step for step, (network, _) in deadlines.items() if network.startswith((SEARCH, FILLING))}
     return {
         name: one
@@ -158,6 +161,6 @@ def _held(
 
 
 def _awaits(raised: Raised) -> str | None:
-    """The step whose coming would end ``raised``."""
+    """The step that ends ``raised`` when it is seen; None for an alert that no step ends."""
     names = {"TransferOrphan": OPENING, "TransferOverdue": raised.labels.get("step")}
     return names.get(raised.labels["alertname"])

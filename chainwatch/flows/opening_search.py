@@ -1,4 +1,4 @@
-"""Opening steps from before the first watched block: looked up by key in the origin's earlier blocks."""
+"""Searches the origin's blocks before the first watched one for opening steps, by their keys."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ async def search_openings(
     coverage: Coverage,
     waiting: Iterable[Transfer],
 ) -> AsyncIterator[Searched]:
-    """Look for the opening steps of ``waiting`` up to a flow's lookback before they were first watched on each origin.
+    """Search for the opening steps of ``waiting``, up to a flow's lookback before they were first watched on each origin.
 
-    Yields what was found, and for which transfers the search is done. Raises ``ChainError`` for a network that cannot be
-    asked, after the searches on all others.
+    Yields what was found for which transfers. Raises ``ChainError`` for a network that cannot be asked, after the searches
+    on all others.
     """
     failed: ChainError | None = None
     by_name = {flow.name: flow for flow in flows}
@@ -39,10 +39,10 @@ async def search_openings(
     for (flow_name, origins), keys in groups.items():
         flow = by_name[flow_name]
         try:
-            places = [await _place(watches, pools, coverage, flow, origin) for origin in origins]
+            ranges = [await _search_range(watches, pools, coverage, flow, origin) for origin in origins]
             for start in range(0, len(keys), KEYS_AT_ONCE):
                 some = keys[start : start + KEYS_AT_ONCE]
-                events = [event for place in places if place for event in await place.search(some)]
+                events = [event for r in ranges if r for event in await r.search(some)]
                 yield Searched(flow_name, tuple(some), tuple(events))
         except ChainError as error:
             failed = error
@@ -50,8 +50,8 @@ async def search_openings(
         raise failed
 
 
-class _Place(NamedTuple):
-    """Where opening steps of ``flow`` are looked for: the blocks ``first``..``last`` of one network."""
+class _SearchRange(NamedTuple):
+    """The blocks ``first``..``last`` of one network, which are searched for opening steps of ``flow``."""
 
     flow: Flow
     pool: Pool
@@ -60,7 +60,7 @@ class _Place(NamedTuple):
     last: int
 
     async def search(self, keys: Sequence[str]) -> list[Event]:
-        """The opening events of ``keys``, and perhaps others."""
+        """The opening events of ``keys``, and perhaps of other keys."""
         opening = self.flow.opening
         found: list[Event] = []
         for contract in self.watch.contracts:
@@ -74,21 +74,21 @@ class _Place(NamedTuple):
         return found
 
 
-async def _place(
+async def _search_range(
     watches: Mapping[str, NetworkWatch],
     pools: Mapping[str, Pool],
     coverage: Coverage,
     flow: Flow,
     origin: str,
-) -> _Place | None:
-    """Where on ``origin``; None where there is nothing before the first block watched."""
+) -> _SearchRange | None:
+    """What to search on ``origin``; None where there is nothing before the first block watched."""
     watch = watches.get(origin)
     watched_from, since, _ = coverage.watch_of(origin, flow.opening)
     if watch is None or watched_from == 0:
         return None
     first = await block_at(pools[origin], max(0, since - flow.lookback))
     last = watched_from - 1
-    return _Place(flow, pools[origin], watch, first, last) if first <= last else None
+    return _SearchRange(flow, pools[origin], watch, first, last) if first <= last else None
 
 
 def _origins(flow: Flow, transfer: Transfer) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""After a change of the configuration: what is stored becomes what a replay with the new one over the stored logs finds.
+"""After a change of the configuration: makes of what is stored what a replay with the new one over the stored logs finds.
 
-Flows whose events may mean something else now have their transfers made again from the stored logs; all that changed are
-judged again. It goes in transactions of bounded size, before anything new is read, and goes on where it was interrupted.
+What may count other events now is made again from the stored logs; all that changed is judged again. This is done in
+transactions of bounded size, before anything new is read, and resumes where it was interrupted.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from chainwatch.store.alerting import alerts
 from chainwatch.store.errors import StoreError
 
 JUDGED_BY = "judged_by"
-"""The property that tells by which flows, as they were configured then, the stored transfers were judged."""
+"""The property for the fingerprints of the configuration by which what is stored was judged."""
 UNDER_WAY = "recomputing"
-"""The property that tells how far this has come; missing when there is nothing to do."""
+"""The property for the progress of a recomputation; missing when there is nothing to do."""
 
 LOGS_AT_ONCE = 4_000
 TRANSFERS_AT_ONCE = 2_000
 
-PUZZLED = ("LogUndecodable", "RuleFailed")
-"""Alerts about what the configuration could make no sense of."""
+UNJUDGED = ("LogUndecodable", "RuleFailed")
+"""Alerts about events that cannot be decoded or judged by the configuration."""
 
 _BY_CHECKER = ("forget", "judge")
 """The stages that each checker goes through by itself."""
 
 ReadAgain: TypeAlias = Callable[[str, StoredLog], Event | UndecodedLog | None]
-"""What a stored log of a network is, as it would be read now."""
+"""Reads a stored log of a network again by the present configuration."""
 
 
 def fingerprints(checkers: Iterable[Checker], settings: Settings) -> Prints:
@@ -46,7 +46,7 @@ def fingerprints(checkers: Iterable[Checker], settings: Settings) -> Prints:
 
 
 def check_done(connection: sa.Connection) -> None:
-    """Raise ``StoreError`` while a changed configuration is only partly taken up: nothing may be judged until it is."""
+    """Raise ``StoreError`` while a recomputation is not finished: nothing else may be judged until it is."""
     if schema.get_property(connection, UNDER_WAY) is not None:
         raise StoreError(
             "a changed configuration is being taken up; that goes on in `chainwatch run`: try again once its log says that "
@@ -55,26 +55,23 @@ def check_done(connection: sa.Connection) -> None:
 
 
 class _Progress(msgspec.Struct):
-    """How far a recomputation has come: ``target`` is what it leads to, ``after`` the last id done in ``stage``."""
+    """How far a recomputation has come: towards the fingerprints ``target``, up to the id ``after`` in ``stage``."""
 
     target: Prints
     remade: list[str]
-    """The flows whose transfers are made again."""
+    """The names of what is made again from the logs."""
     judged: list[str]
-    """The flows whose transfers are judged again."""
+    """The names of what is judged again, those made again among them."""
     stage: str = "forget"
     after: int = 0
     checker: int = 0
     """Which checker the stage is at."""
     met: list[dict[str, str]] = []
-    """The labels of the alerts about what makes no sense now."""
+    """The labels of the alerts about events that cannot be decoded or judged now."""
 
 
 class Recomputation:
-    """Brings the database of ``pipeline`` to ``target``: call `step` until it returns False, before anything is read.
-
-    ``read_again`` makes what it is now of a stored log.
-    """
+    """Brings the database of ``pipeline`` to ``target``: call `step` until it returns False, before anything is read."""
 
     def __init__(
         self,
@@ -93,7 +90,7 @@ class Recomputation:
         self._checkers = pipeline.checkers
 
     def step(self, connection: sa.Connection, now: float) -> bool:
-        """Do a bounded part of what is to be done, inside the transaction of ``connection``; whether there is more."""
+        """Do a bounded part, inside the transaction of ``connection``; whether there is more to do."""
         progress = self._progress(connection, now)
         if progress is None:
             return False
@@ -113,7 +110,7 @@ class Recomputation:
         return True
 
     def _progress(self, connection: sa.Connection, now: float) -> _Progress | None:
-        """What is under way, begun anew where the target has changed; None when there is nothing to do."""
+        """The stored progress, or a new one where the target has changed; None when there is nothing to do."""
         stored = schema.get_property(connection, UNDER_WAY)
         before = None if stored is None else msgspec.json.decode(stored, type=_Progress)
         if before is not None and before.target == self._target:
@@ -141,7 +138,7 @@ class Recomputation:
             watched.begin_after_pruned(connection)
         return _Progress(self._target, sorted(remade), sorted(remade | judged))
 
-    # --- the stages: each returns the last id that it has done, None once there are no more ---------------
+    # --- the stages: each returns the last id done, None once there are no more ---------------------------
 
     def _forget(self, connection: sa.Connection, progress: _Progress, _now: float) -> int | None:
         """Forget the events of what is made again."""
@@ -149,7 +146,7 @@ class Recomputation:
         return self._checkers[progress.checker].forget_events(connection, page)
 
     def _extract(self, connection: sa.Connection, progress: _Progress, now: float) -> int | None:
-        """Find the events of transfers in the stored logs, and what makes no sense."""
+        """Find the events of what is made again in the stored logs, and those that cannot be decoded or judged."""
         last: int | None = None
         events: list[Event] = []
         undecoded: list[UndecodedLog] = []
@@ -171,19 +168,19 @@ class Recomputation:
             extracted = checker.extractor.extract(events)
             self._pipeline.store_unjudged(connection, checker, extracted.found, progress.remade)
             signals += extracted.signals
-        self._raise_troubles(connection, progress, [*signals, *map(undecodable, undecoded)], now)
+        self._raise_unjudged(connection, progress, [*signals, *map(undecodable, undecoded)], now)
         return last
 
     def _judge(self, connection: sa.Connection, progress: _Progress, now: float) -> int | None:
         page = Page(progress.judged, progress.after, TRANSFERS_AT_ONCE)
         return self._pipeline.judge_again(connection, self._checkers[progress.checker], page, now)
 
-    def _end_puzzles(self, connection: sa.Connection, progress: _Progress, now: float) -> None:
-        """End the alerts about what makes sense now, or is not looked at any more."""
+    def _end_unjudged(self, connection: sa.Connection, progress: _Progress, now: float) -> None:
+        """End the alerts about events that can be decoded and judged now, or are not watched any more."""
         over = [
             Signal(a.labels, a.starts_at, ends_at=max(a.starts_at, int(now)), reason=CONFIG_CHANGED)
             for a in alerts.firing(connection)
-            if a.name in PUZZLED and a.labels not in progress.met
+            if a.name in UNJUDGED and a.labels not in progress.met
         ]
         self._alerts.apply(connection, over, now)
 
@@ -191,21 +188,21 @@ class Recomputation:
         "forget": _forget,
         "extract": _extract,
         "judge": _judge,
-        "end": _end_puzzles,
+        "end": _end_unjudged,
     }
 
-    def _raise_troubles(
-        self, connection: sa.Connection, progress: _Progress, troubles: Iterable[Signal], now: float
+    def _raise_unjudged(
+        self, connection: sa.Connection, progress: _Progress, raised: Iterable[Signal], now: float
     ) -> None:
-        """Raise what makes no sense now, unless it fires already."""
+        """Raise the alerts about events that cannot be decoded or judged, unless they fire already."""
         new: dict[str, Signal] = {}
-        for signal in troubles:
+        for signal in raised:
             if signal.labels not in progress.met:
                 new.setdefault(_json(signal.labels), signal)
         if not new:
             return
         progress.met += [dict(signal.labels) for signal in new.values()]
-        firing = [a.labels for a in alerts.firing(connection) if a.name in PUZZLED]
+        firing = [a.labels for a in alerts.firing(connection) if a.name in UNJUDGED]
         self._alerts.apply(connection, [s for s in new.values() if s.labels not in firing], now)
 
 

@@ -20,7 +20,7 @@ class Work:
         self.connection = connection
         self.checkpoints = dict(checkpoints)
         self.numbers: dict[str, int] = {}
-        """The integers that stand for networks."""
+        """The integers that stand for networks, by name."""
         self.headers: dict[str, dict[int, Header]] = {}
         """The new ones, by network and number."""
         self.seen = {name: c.seen_until for name, c in checkpoints.items()}

@@ -1,4 +1,4 @@
-"""From where to where a replay reads: block numbers or times, as users give them, to ranges of blocks."""
+"""The bounds of a replay: turns block numbers or times, as users give them, into ranges of blocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chainwatch.replay.reader.ranges import Range
 FIRST_TIME = 1_000_000_000
 """Integers from here on are Unix seconds, smaller ones block numbers."""
 HEAD_PATIENCE = 30.0
-"""Seconds for which the head is asked for until the replay gives up."""
+"""Seconds after which a replay gives up asking for the head."""
 
 
 def parse_when(text: str) -> int | datetime:
@@ -41,7 +41,7 @@ async def resolve_ranges(
 ) -> list[Range]:
     """The block ranges between ``start`` and ``end``, given by network.
 
-    Where one is missing it is the network's ``start_block``, or its head.
+    A missing start is the network's ``start_block``, a missing end its head.
     Raises ``ReplayError`` for a range without blocks or a start that nothing names, ``ChainError`` where nothing answers.
     """
     ranges = []

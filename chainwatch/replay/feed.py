@@ -11,11 +11,11 @@ from chainwatch.model import SiftedBatch
 from chainwatch.replay.errors import ReplayError
 
 AHEAD = 4
-"""Batches that wait for the database; a process that reads keeps more of them itself (`reading.worker.AHEAD`)."""
+"""Batches that wait for the database; a process that reads keeps more of them itself (`reader.worker.AHEAD`)."""
 
 
 class Feed:
-    """Hands batches from the event loop to a transaction in another thread, few at a time."""
+    """Hands batches to a transaction in another thread, a few at a time. Iterate over it there."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[SiftedBatch | _End] = queue.SimpleQueue()
@@ -24,22 +24,22 @@ class Feed:
         self._closed = False
 
     async def put(self, batch: SiftedBatch) -> bool:
-        """Hand ``batch`` over as soon as there is room; whether anybody takes it."""
+        """Hand over ``batch`` as soon as there is room; False once the transaction has ended."""
         await self._room.acquire()
         if not self._closed:
             self._queue.put(batch)
         return not self._closed
 
     def end(self) -> None:
-        """There are no more batches."""
+        """End the transaction: there are no more batches."""
         self._queue.put(_End.DONE)
 
     def abort(self) -> None:
-        """What was handed over must not be kept."""
+        """Let the transaction fail, so that what was handed over is rolled back."""
         self._queue.put(_End.ABORTED)
 
     def close(self) -> None:
-        """Nobody takes batches any more."""
+        """Note that the transaction has ended."""
         self._closed = True
         self._room.release()
 

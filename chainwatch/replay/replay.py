@@ -1,7 +1,7 @@
 """Replay: the blocks of the past through the same pipeline, to test a configuration (S7).
 
-Only two things differ from a live run: batches come from ranges of history, and nothing waits. Where two networks'
-batches fall into the time line does not matter (S3); they are merged by block time so that progress stays even.
+Only two things differ from a live run: batches come from ranges of history, and nothing waits. The order of different
+networks' batches does not matter (S3); they are merged by block time so that progress stays even.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _log = structlog.get_logger("chainwatch.replay.replay")
 
 
 class Progress(NamedTuple):
-    """How far a replay is: blocks done of those in all, events found so far."""
+    """How far a replay is: blocks done, all blocks, events found so far."""
 
     blocks: int
     of: int
@@ -61,8 +61,8 @@ class Progress(NamedTuple):
 class Replay:
     """One replay into one database.
 
-    ``reader`` reads long ranges. ``notify`` sends what the alerts' routes say to the receivers. Use ``begin``, then ``run``,
-    then ``report``.
+    ``reader`` reads long ranges. With ``notify`` alerts are sent to the receivers of their routes. Use ``begin``, then
+    ``run``, then ``report``.
     """
 
     def __init__(
@@ -83,18 +83,18 @@ class Replay:
         routes = [_without_repeats(route) for route in settings.routes] if notify else []
         self._alerts = AlertManager(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
         self._longest_wait = max((r.group_wait + r.group_interval for r in routes), default=0.0)
-        """Alerts are raised as long ago as a group may wait, so that at the end none has to be waited for."""
+        """Alerts are raised this long ago, so that at the end no group has to wait."""
         self._tally = Tally({flow.name: flow for flow in plan.flows})
         self._checkers = build_checkers(plan, self._tally.change)
         self._pipeline = Pipeline(self._checkers, settings.networks, plan.decode, self._alerts, plan.sources)
         self._ranges: list[Range] = []
         self._ids: dict[str, int] | None = None
-        """The integers that stand for the networks, where logs are to be packed for them."""
+        """The integers that stand for the networks, if logs are to be packed (PostgreSQL)."""
         self._events: Counter[str] = Counter()
-        """Those stored, by network."""
+        """How many are stored, by network."""
 
     def begin(self, ranges: Sequence[Range]) -> None:
-        """Take a fresh database for ``ranges``. Raises ``ReplayError`` when it is somebody else's, a live one above all."""
+        """Begin a replay of ``ranges`` in an empty database. Raises ``ReplayError`` for one in use, such as a live one."""
         with self._database.transaction() as connection:
             if blocks.checkpoints(connection) or schema.get_property(connection, PROPERTY):
                 raise ReplayError(
@@ -107,9 +107,9 @@ class Replay:
             self._take(connection, ranges)
 
     def resume(self) -> None:
-        """Go on with the replay that was interrupted in this database.
+        """Resume the replay that was interrupted in this database.
 
-        Raises ``ReplayError`` when there was none, and when it was with other flows: its report would be of neither.
+        Raises ``ReplayError`` when there was none, and when it was with another configuration of flows.
         """
         with self._database.reading() as connection:
             stored = schema.get_property(connection, PROPERTY)
@@ -133,7 +133,7 @@ class Replay:
             self._ids = blocks.network_ids(connection, [r.network for r in ranges])
 
     async def run(self, progress: Callable[[Progress], None]) -> None:
-        """Read, check and store the whole range. Raises ``ChainError`` and ``StoreError``; what is committed stays."""
+        """Read, check and store all ranges. Raises ``ChainError`` and ``StoreError``; what is committed stays."""
         checkpoints = await self._database.read(blocks.checkpoints)
         if checkpoints:
             await self._database.read(self._count_stored)
@@ -153,7 +153,7 @@ class Replay:
             progress(Progress(done, total, self._events.total()))
 
         async with contextlib.aclosing(self._read([r for r in left if r.first <= r.last])) as batches:
-            while await self._take_some(batches, advance):
+            while await self._write_some(batches, advance):
                 pass
         for checker in self._checkers:
             await self._read_wanted(checker)
@@ -171,12 +171,12 @@ class Replay:
         """What the replay found, ready for JSON. The same blocks and configuration give the same bytes."""
         return await self._database.read(self._found)
 
-    # --- the way of the batches -----------------------------------------------------------------------------
+    # --- from batches to the database -----------------------------------------------------------------------
 
-    async def _take_some(
+    async def _write_some(
         self, batches: AsyncIterator[SiftedBatch], advance: Callable[[SiftedBatch], None]
     ) -> bool:
-        """Take some of ``batches`` through in one transaction while they are being read; whether there may be more."""
+        """Apply some of ``batches`` in one transaction while they are being read; whether there may be more."""
         feed = Feed()
         writing = asyncio.create_task(self._write(feed))
         writing.add_done_callback(lambda _: feed.close())
@@ -184,7 +184,7 @@ class Replay:
         try:
             async for batch in batches:
                 if not await feed.put(batch):
-                    break  # the transaction has failed, as awaiting it tells
+                    break  # the transaction has failed: awaiting it raises
                 advance(batch)
                 size += batch.decoded + len(batch.signals) + 1
                 if size >= EVENTS_A_COMMIT:
@@ -192,7 +192,7 @@ class Replay:
         except BaseException:
             feed.abort()
             await asyncio.wait({writing})
-            writing.exception()  # there is one: it was broken off
+            writing.exception()  # always raised here: it was aborted
             raise
         feed.end()
         await writing
@@ -228,13 +228,13 @@ class Replay:
                 )
 
     async def _deliver(self) -> None:
-        """Flush every group and let the queues empty themselves. Imports late: few replays send anything."""
+        """Flush every group and wait until all notifications are sent. Imports late: few replays send any."""
         from chainwatch.alerting.delivery.queue import ReceiverQueue
         from chainwatch.alerting.providers import Transport, build_provider
 
         await self._database.write(lambda c: self._alerts.flush(c, time.time()))
 
-        async def troubled(signals: Sequence[Signal]) -> None:
+        async def raise_signals(signals: Sequence[Signal]) -> None:
             await self._database.write(lambda c: self._alerts.apply(c, signals, time.time()))
 
         async with Transport() as transport:
@@ -243,7 +243,7 @@ class Replay:
                     self._database,
                     receiver.name,
                     build_provider(receiver, transport),
-                    troubled,
+                    raise_signals,
                     give_up_after=receiver.give_up_after,
                     external_url=self._plan.settings.external_url or "",
                 )
@@ -252,7 +252,7 @@ class Replay:
             async with asyncio.TaskGroup() as tasks:
                 for queue in queues:
                     tasks.create_task(queue.run())
-                while await self._database.read(_pending):  # noqa: ASYNC110 - queues tell nobody when they are empty
+                while await self._database.read(_pending):  # noqa: ASYNC110 - queues do not signal that they are empty
                     await asyncio.sleep(0.2)
                 for queue in queues:
                     queue.stop()
@@ -286,7 +286,7 @@ class Replay:
 
 
 def _wanted(checker: Checker, networks: Iterable[str], connection: sa.Connection) -> tuple[str, Any] | None:
-    """One of ``networks``, and what ``checker`` wants to read from it; None when it wants nothing of any."""
+    """One of ``networks`` and what ``checker`` wants to read from it; None when it wants nothing."""
     for network in sorted(networks):
         if wanted := checker.load_wanted(connection, network, READS_AT_ONCE):
             return network, wanted
@@ -298,6 +298,6 @@ def _pending(connection: sa.Connection) -> int:
 
 
 def _without_repeats(route: RouteSettings) -> RouteSettings:
-    """``route`` for a replay: a year's alerts told again every few hours, or at night's end, would help nobody."""
+    """``route`` without repeats, quiet hours and digests, which would multiply or hide the alerts of a long range."""
     here = {"repeat_interval": NEVER, "mute_times": [], "active_times": [], "digest": None}
     return route.model_copy(update={**here, "routes": [_without_repeats(inner) for inner in route.routes]})

@@ -14,7 +14,10 @@ ALL = 2**62
 
 
 def alerts_fired(connection: sa.Connection, policies: Policies, until: int) -> list[dict[str, Any]]:
-    """What a live run would have fired by chain time ``until`` and not taken back, in the order of their starts."""
+    """The alerts that a live run would have fired by chain time ``until`` and not withdrawn, in the order of their starts.
+
+    Ready for JSON: labels, annotations, chain times.
+    """
     raised = [
         {
             "labels": dict(sorted(alert.labels.items())),

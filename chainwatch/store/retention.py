@@ -1,4 +1,4 @@
-"""Forgetting what is old and done, in steps so small that nobody waits for one."""
+"""Deletes what is old and finished, in steps so small that no other write waits long."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks
 
 
 def prune(connection: sa.Connection, before: int, wall_before: float, limit: int) -> int:
-    """Delete up to ``limit`` rows of what is over; returns how many went, 0 when there is nothing left to delete.
+    """Delete up to ``limit`` rows of what is finished; returns how many, 0 when nothing is left to delete.
 
     Transfers whose last event lies before ``before`` (chain time), unless they are unfinished or an alert about them
     fires; logs of blocks before it, unless a reorg may still reach them (transfers carry what they need of
     their logs); notifications finished, incidents over and alerts resolved before ``wall_before`` (Unix seconds), unless
-    somebody is still to be told of them; silences that ended before then.
+    a notification about them is still to be sent; silences that ended before then.
     """
     gone = _prune_transfers(connection, before, limit)
     gone += _prune_logs(connection, before, limit - gone)

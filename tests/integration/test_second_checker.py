@@ -9,8 +9,9 @@ import pytest
 from chainwatch import plan as plans
 from chainwatch.chain.decode.abi import Abi
 from chainwatch.checker.extractor import Extractor
-from chainwatch.config import Settings
+from chainwatch.config import Settings, read_dict
 from chainwatch.demo import scenario
+from chainwatch.demo.chain import DemoChain
 from chainwatch.flows.checker import Changed
 from chainwatch.monitor import monitor
 from chainwatch.pipeline.checker import Checker
@@ -19,7 +20,7 @@ from chainwatch.registry import build_checkers
 from chainwatch.replay import replay, session
 from chainwatch.replay.session import Wanted
 from chainwatch.store.database import Database
-from tests.integration.test_monitor import chains, plan_for, raised, running, statuses, until
+from tests.integration.test_monitor import chains, checkpoint, plan_for, raised, running, statuses, until
 from tests.support.busy import BusyChecker, BusyExtractor
 
 
@@ -73,3 +74,23 @@ async def test_it_is_raised_undone_by_a_reorg_and_found_by_a_replay(tmp_path: Pa
         (live.labels, live.annotations, live.starts_at)
     ]
     assert report["transfers"] == {"bridge": {"complete": 1}}
+
+
+async def test_a_network_without_watched_events_is_followed_where_a_checker_reads_its_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BusyExtractor, "networks", ("gamma",))
+    file = tmp_path / "monitor.db"
+    gamma = DemoChain(900_003, "gamma")
+    await gamma.start()
+    try:
+        async with chains() as (alpha, beta, addresses):
+            config = scenario.config(alpha, beta, addresses, file)
+            config["networks"]["gamma"] = {"chain_id": 900_003, "rpc": [gamma.http_url], "start_block": 0}
+            plan = plans.make_plan(read_dict(config))
+            with closing(Database.open(f"sqlite:///{file}", durable=False)) as database:
+                async with running(plan, database):
+                    await gamma.mine()
+                    await until(lambda: checkpoint(database, "gamma") >= gamma.head.number > 0)
+    finally:
+        await gamma.stop()

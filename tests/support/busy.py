@@ -7,7 +7,7 @@ a change of the pipeline, the monitor or the replay.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -54,6 +54,7 @@ class Counted(NamedTuple):
 
 class BusyExtractor:
     name = NAME
+    networks: Collection[str] = ()
 
     def __init__(self, contract: str, signature: str) -> None:
         self.watched = [WatchedEvent(contract, signature, frozenset())]

@@ -1,4 +1,4 @@
-"""History to replay: ranges of several networks as one stream of batches, in the order of time."""
+"""Ranges of blocks of several networks as one stream of batches, in the order of time."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def read_ranges(
 
 
 async def _together(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do ``jobs`` at the same time. The first that fails ends the others, which is waited for, and is raised itself."""
+    """Run ``jobs`` at the same time. Raises the first error, after all others were cancelled and have ended."""
     tasks = [asyncio.create_task(job) for job in jobs]
     try:
         await asyncio.gather(*tasks)

@@ -1,4 +1,4 @@
-"""Blocks that were read before something in them was watched, and are not to be had any more."""
+"""The back-fill of blocks that are not available any more."""
 
 from __future__ import annotations
 
