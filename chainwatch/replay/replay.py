@@ -38,7 +38,7 @@ from chainwatch.plan import Plan
 from chainwatch.replay.reader.process import Reader, is_worthwhile
 from chainwatch.replay.reader.ranges import Range, read_ranges
 from chainwatch.store import blocks, schema, transfers
-from chainwatch.store.alerting import alerts, outbox
+from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 
 EVENTS_A_COMMIT = 250_000
@@ -287,34 +287,21 @@ class Replay:
                 )
 
     async def _deliver(self) -> None:
-        """Flush every group and let the queues empty themselves. Imports late: few replays send anything."""
-        from chainwatch.alerting.delivery.queue import ReceiverQueue
-        from chainwatch.alerting.providers import Transport, build_provider
+        """Flush every group and send all notifications. Imports late: few replays send anything."""
+        from chainwatch.alerting.dispatch import deliver_pending
 
         await self._database.write(lambda c: self._alerts.flush(c, time.time()))
 
-        async def troubled(signals: Sequence[Signal]) -> None:
+        async def raise_signals(signals: Sequence[Signal]) -> None:
             await self._database.write(lambda c: self._alerts.apply(c, signals, time.time()))
 
-        async with Transport() as transport:
-            queues = [
-                ReceiverQueue(
-                    self._database,
-                    receiver.name,
-                    build_provider(receiver, transport),
-                    troubled,
-                    give_up_after=receiver.give_up_after,
-                    external_url=self._plan.settings.external_url or "",
-                )
-                for receiver in self._plan.settings.receivers.values()
-            ]
-            async with asyncio.TaskGroup() as tasks:
-                for queue in queues:
-                    tasks.create_task(queue.run())
-                while await self._database.read(_pending):  # noqa: ASYNC110 - queues tell nobody when they are empty
-                    await asyncio.sleep(0.2)
-                for queue in queues:
-                    queue.stop()
+        settings = self._plan.settings
+        await deliver_pending(
+            self._database,
+            settings.receivers.values(),
+            raise_signals,
+            external_url=settings.external_url or "",
+        )
 
     # --- the report -----------------------------------------------------------------------------------------
 
@@ -364,10 +351,6 @@ def _alerts(connection: sa.Connection, policies: Policies, until: int) -> list[d
         and (alert.ends_at or until) - alert.starts_at >= policies.patience_with(alert.labels).fires_after
     ]
     return sorted(raised, key=lambda a: (a["starts_at"], sorted(a["labels"].items())))
-
-
-def _pending(connection: sa.Connection) -> int:
-    return sum(depth.number for depth in outbox.depths(connection) if depth.status == "pending")
 
 
 class _Feed:
