@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
 
-from chainwatch.alerting.delivery.queue import ReceiverQueue
-from chainwatch.alerting.providers import Provider
+from chainwatch.alerting.delivery.queue import OnSignals, ReceiverQueue
+from chainwatch.alerting.providers import Provider, Transport, build_provider
 from chainwatch.config import ReceiverSettings
 from chainwatch.model import Signal
 from chainwatch.store import retention
-from chainwatch.store.alerting import alerts
+from chainwatch.store.alerting import alerts, outbox
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.support.supervise import TASK_FAILED, Supervisor
@@ -36,6 +36,8 @@ RETENTION_STEP = 2_000
 """The most rows that one transaction of a pruning deletes."""
 STORE_PAUSE = 1.0
 """Seconds between two attempts at a flush while the database refuses."""
+PENDING_POLL = 0.2
+"""Seconds between two looks at whether queues are empty."""
 STOP_WITHIN = 4.0
 """Seconds within which all tasks end; deliveries that are cut off are made again after the next start."""
 
@@ -213,3 +215,32 @@ def firing(connection: sa.Connection, names: Sequence[str]) -> list[Signal]:
     """The firing alerts with these names, as the signals that raised them."""
     found = [alert for alert in alerts.firing(connection) if alert.name in names]
     return [Signal(alert.labels, alert.starts_at, alert.annotations) for alert in found]
+
+
+async def deliver_pending(
+    database: Database, receivers: Collection[ReceiverSettings], on_signals: OnSignals, *, external_url: str
+) -> None:
+    """Run the queues of ``receivers`` until none of them holds a pending notification.
+
+    ``on_signals`` takes alerts about failing receivers; ``external_url``: the base of links, or empty.
+    """
+    names = [settings.name for settings in receivers]
+    async with Transport() as transport:
+        queues = [
+            ReceiverQueue(
+                database,
+                settings.name,
+                build_provider(settings, transport),
+                on_signals,
+                give_up_after=settings.give_up_after,
+                external_url=external_url,
+            )
+            for settings in receivers
+        ]
+        async with asyncio.TaskGroup() as tasks:
+            for queue in queues:
+                tasks.create_task(queue.run())
+            while await database.read(lambda c: outbox.has_pending(c, names)):  # noqa: ASYNC110 - queues report to nobody
+                await asyncio.sleep(PENDING_POLL)
+            for queue in queues:
+                queue.stop()

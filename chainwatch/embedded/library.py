@@ -38,12 +38,12 @@ T = TypeVar("T")
 
 
 class AlertManager(Operations):
-    """Takes alerts, keeps them, and tells receivers of them as the routes say. Make one with ``from_config``.
+    """Stores alerts and notifies receivers of them by the configured routes. Make one with ``from_config``.
 
-    Works in a thread of its own; every method may be called from any thread. Those that end in ``_async`` are for
-    coroutines. With a database, a method that sends returns once what was sent is committed: it outlives a crash. In
-    memory, it returns at once, and raises ``Overloaded`` where more is sent than can be taken up. Use it as a context
-    manager, or ``close`` it.
+    It works in a thread of its own; every method may be called from any thread, and those that end in ``_async`` are for
+    coroutines. On a database, the methods that submit alerts return once these are committed, so a crash loses none. In
+    memory, they return at once, and raise ``Overloaded`` when alerts come faster than they can be stored. Use it as a
+    context manager, or ``close`` it.
     """
 
     def __init__(self, setup: Setup, *, resolve_timeout: float) -> None:
@@ -77,11 +77,11 @@ class AlertManager(Operations):
     ) -> Self:
         """A running alert manager from a configuration file's path, or from its contents as a dict.
 
-        The keys are the file's; networks, contracts and flows may be there and are not looked at. Without ``[store]
-        url`` alerts are kept in memory until ``close``; ``[store] retention`` is seven days unless it is given.
-        ``${NAME}`` is taken from ``environ`` (default: the process's). ``resolve_timeout``: seconds or text such as
-        ``"5m"``. Raises ``ConfigError`` with every problem found, ``ValueError`` for a time-out
-        that is none, ``StoreError`` for a database that does not serve.
+        The keys are those of the file; networks, contracts and flows are ignored. Without ``[store] url`` alerts are
+        kept in memory until ``close``; ``[store] retention`` is seven days by default. ``${NAME}`` is taken from
+        ``environ`` (default: the process's environment). ``resolve_timeout`` (seconds, or text such as ``"5m"``): how
+        long after it was last submitted an alert without an end resolves. Raises ``ConfigError`` with every problem
+        found, ``ValueError`` for an invalid time-out, ``StoreError`` for a database that cannot be used.
         """
         seconds = parse_duration(resolve_timeout) if isinstance(resolve_timeout, str) else resolve_timeout
         if not seconds > 0:
@@ -91,11 +91,11 @@ class AlertManager(Operations):
     def reload(
         self, config: Path | str | Mapping[str, Any], *, environ: Mapping[str, str] | None = None
     ) -> None:
-        """Go on with another configuration: routes, receivers and everything else that decides who is told what.
+        """Go on with another configuration of routes, receivers and everything else about alerts.
 
-        Alerts, groups, their timers and what was told stay, so nothing is told twice; what fires follows the new routes.
-        Receivers that were registered stay too. Raises ``ConfigError`` or ``ValueError`` for one that cannot be used, also
-        by the routes of those, or that names another database; then everything is as it was before.
+        Alerts, groups, their timers and past notifications stay, so nothing is sent twice; firing alerts follow the new
+        routes. Registered receivers stay too. Raises ``ConfigError`` or ``ValueError`` for a configuration that cannot be
+        used, that the routes of registered receivers do not fit, or that names another database; then nothing changes.
         """
         setup = read_setup(config, environ)
         self._check_thread()
@@ -116,14 +116,14 @@ class AlertManager(Operations):
         """As ``reload``."""
         await asyncio.to_thread(self.reload, config, environ=environ)
 
-    # --- sending ------------------------------------------------------------------------------------------
+    # --- submitting ---------------------------------------------------------------------------------------
 
     def submit(self, alerts: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Take alerts as Alertmanager's ``POST /api/v2/alerts`` does; their fingerprints.
+        """Submit alerts, as to Alertmanager's ``POST /api/v2/alerts``; returns their fingerprints.
 
-        Each has ``labels`` (``alertname`` among them; ``severity`` is P2 where it is missing) and may have
-        ``annotations``, ``starts_at`` and ``ends_at`` (RFC 3339, ``datetime`` or Unix seconds; also ``startsAt``,
-        ``endsAt``). An end in the past ends the alert. Raises ``ValueError``, with nothing taken, when one is wrong.
+        Each has ``labels`` (``alertname`` is required, ``severity`` defaults to P2) and may have ``annotations``,
+        ``starts_at`` and ``ends_at`` (RFC 3339, ``datetime`` or Unix seconds; also ``startsAt``, ``endsAt``). An end in
+        the past resolves the alert. Raises ``ValueError`` for an invalid alert; then none of them is taken.
         """
         prints, future = self._send(alerts)
         if future is not None:
@@ -145,11 +145,11 @@ class AlertManager(Operations):
         message: str = "",
         metadata: Mapping[str, object] | None = None,
     ) -> str:
-        """Raise one alert, or say again that it fires; its fingerprint.
+        """Raise one alert, or confirm that it still fires; returns its fingerprint.
 
         ``title``, ``source`` and ``severity`` identify it (labels ``alertname``, ``source``, ``severity``); ``message``
-        and ``metadata`` explain it: values other than text are written as in JSON, bytes as 0x-hex. It ends by
-        ``resolve``, or ``resolve_timeout`` after it was sent last.
+        and ``metadata`` become annotations: values other than text are written as JSON, bytes as 0x-hex. It resolves by
+        ``resolve``, or ``resolve_timeout`` after it was last sent.
         """
         return self.submit([alert_of(severity, source, title, message, metadata)])[0]
 
@@ -165,14 +165,14 @@ class AlertManager(Operations):
         return (await self.submit_async([alert_of(severity, source, title, message, metadata)]))[0]
 
     def resolve(self, fingerprint: str, note: str = "resolved") -> bool:
-        """End a firing alert now, for the reason ``note``; False where none with this fingerprint fires."""
+        """Resolve a firing alert now, with ``note`` as its reason; False where none with this fingerprint fires."""
         return self._alerting.end(fingerprint, note).result()
 
     async def resolve_async(self, fingerprint: str, note: str = "resolved") -> bool:
         """As ``resolve``."""
         return await asyncio.wrap_future(self._alerting.end(fingerprint, note))
 
-    # --- looking ------------------------------------------------------------------------------------------
+    # --- reading ------------------------------------------------------------------------------------------
 
     def get_recent_alerts(
         self, minutes: float = 60, severity: Severity | str | None = None, limit: int = 1_000
@@ -185,7 +185,7 @@ class AlertManager(Operations):
     def _look(self) -> AlertLook:
         self._check_open()
         if self._in_memory:
-            self._database.hand_over(lambda _: None).result()  # what was sent before is there
+            self._database.hand_over(lambda _: None).result()  # earlier submissions are stored by then
         return _Look(self._setup.settings, self._database, time(), self._alerting)
 
     # --- silences -----------------------------------------------------------------------------------------
@@ -199,10 +199,10 @@ class AlertManager(Operations):
         author: str = "",
         comment: str = "",
     ) -> int:
-        """Tell nobody of what ``match`` takes (as in a route) from ``starts_at`` (now) until ``ends_at``, in Unix seconds.
+        """Silence the alerts that ``match`` (as in a route) from ``starts_at`` (now) until ``ends_at`` (Unix seconds).
 
-        Returns the silence's number. What is silenced and still fires is told when the silence ends. Raises
-        ``ValueError`` for no label at all, a pattern that is none, or an end that is not after the start.
+        Returns the silence's number. Receivers are notified of alerts that still fire when the silence ends. Raises
+        ``ValueError`` for an empty ``match``, an invalid pattern, or an end that is not after the start.
         """
         now = time()
         begins = now if starts_at is None else starts_at
@@ -216,7 +216,7 @@ class AlertManager(Operations):
         return self._database.hand_over(lambda connection: silences.add(connection, silence)).result()
 
     def end_silence(self, number: int) -> bool:
-        """End a silence now; False where it has ended before."""
+        """End a silence now; False where it has already ended."""
         now = time()
         return self._database.hand_over(lambda c: silences.expire(c, [number], now)).result() > 0
 
@@ -230,12 +230,13 @@ class AlertManager(Operations):
         environ: Mapping[str, str] | None = None,
         **route: Any,
     ) -> None:
-        """Let ``receiver`` hear of alerts too, beside whom the configuration names.
+        """Add a receiver to those of the configuration.
 
-        It is a function of one ``Notification``, plain or ``async``, called again later when it raises; or settings as
-        in a ``[receivers.NAME]`` table. ``route`` are keys of a ``[[routes]]`` table (``match``, ``group_by``,
-        ``group_wait``, ``mute_times``, ``escalation``, …), by default as there: all alerts, by name; they may name what the
-        configuration has. Raises ``ConfigError`` or ``ValueError``.
+        ``receiver`` is a function of one ``Notification``, plain or ``async``, which is called again later when it
+        raises; or settings as in a ``[receivers.NAME]`` table. ``route``: keys of a ``[[routes]]`` table (``match``,
+        ``group_by``, ``group_wait``, ``mute_times``, ``escalation``, …), with the same defaults: all alerts, grouped by
+        name. They may refer to intervals, escalations and the like in the configuration. Raises ``ConfigError`` or
+        ``ValueError``.
         """
         if not callable(receiver) and not isinstance(receiver, Mapping):
             raise ValueError(f"{name}: expected a function or settings, found {type(receiver).__name__}")
@@ -252,17 +253,17 @@ class AlertManager(Operations):
     # --- ending -------------------------------------------------------------------------------------------
 
     def close(self, within: float = DRAIN_TIMEOUT) -> bool:
-        """Tell what is still to be told, for at most ``within`` seconds, then end; whether everything was told.
+        """Send every notification that is due or waits for its group, for at most ``within`` seconds, then stop.
 
-        What is sent meanwhile is told too. What was not told is told after the next start on the same database, and lost
-        with memory. With ``within=0`` nothing is hastened: groups go on waiting after the next start as if there had
-        been none. Called again, it gives the same answer.
+        Returns whether all were sent. Alerts submitted meanwhile are included. On a database, the others are sent after
+        the next start; in memory they are lost. With ``within=0`` groups are not hastened: after the next start they
+        go on waiting as before. Further calls return the same.
         """
         self._check_thread()
         with self._closing:
             if self._closed:
                 return self._drained
-            with self._reloading:  # what has begun on the loop is done before the loop ends
+            with self._reloading:  # a reload or registration under way ends before the loop does
                 self._closed = True
             with self._ending:
                 try:
@@ -290,7 +291,7 @@ class AlertManager(Operations):
     # --- threads ------------------------------------------------------------------------------------------
 
     def _send(self, alerts: Sequence[Mapping[str, Any]]) -> tuple[list[str], Future[None] | None]:
-        """The fingerprints, and what to wait for."""
+        """The fingerprints, and a future that is done once the alerts are committed; None in memory."""
         sent = submission.parse(alerts, time() + self._resolve_timeout)
         prints = [one.fingerprint for one in sent]
         if not self._in_memory:
@@ -300,7 +301,7 @@ class AlertManager(Operations):
 
     def _read(self, look: Callable[[Any], T]) -> T:
         if self._in_memory:
-            self._database.hand_over(lambda _: None).result()  # what was sent before is there
+            self._database.hand_over(lambda _: None).result()  # earlier submissions are stored by then
         with self._database.reading() as connection:
             return look(connection)
 
@@ -309,7 +310,7 @@ class AlertManager(Operations):
             raise StoreError("the alert manager is closed")
 
     def _check_thread(self) -> None:
-        """Raise ``RuntimeError`` on the thread of the event loop, which would wait for itself for ever."""
+        """Raise ``RuntimeError`` on the event loop's own thread, where waiting would never end."""
         if threading.current_thread() is self._thread:
             raise RuntimeError(
                 "a receiver's coroutine cannot wait for this: use the method that ends in _async, or asyncio.to_thread"

@@ -1,4 +1,4 @@
-"""A configuration as the library uses it: read, with the database that it names."""
+"""A configuration as the library uses it, and the database that it names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from chainwatch.store.claim import claimed
 from chainwatch.store.database import Database
 
 RETENTION = 7 * 86_400.0
-"""Seconds for which what is over is kept, where the configuration does not say."""
+"""The default of ``[store] retention`` in the library, in seconds."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A configuration as it is used here; ``retention`` is in seconds. ``contents``: with its variables replaced."""
+    """A valid configuration. ``retention`` is in seconds; ``contents``: the tables as read, with variables replaced."""
 
     settings: Settings
     in_memory: bool
@@ -30,7 +30,7 @@ class Setup:
 
     @property
     def where(self) -> str | None:
-        """The database's URL; None for memory."""
+        """The database's URL; None for an alert manager in memory."""
         return None if self.in_memory else self.settings.store.url.get_secret_value()
 
     def alerting(self) -> AlertingConfig:
@@ -40,14 +40,14 @@ class Setup:
 
 @dataclass(frozen=True)
 class Registered:
-    """A receiver that was registered while running: its settings, and the keys of its route."""
+    """A receiver that was registered while running: the keys of its own table and of its route's."""
 
     name: str
     settings: Mapping[str, Any] = field(repr=False)
     route: Mapping[str, Any]
 
     def checked(self, setup: Setup, environ: Mapping[str, str]) -> Settings:
-        """The settings with its route first, which may name what ``setup`` has. Raises ``ConfigError``."""
+        """``setup`` with this receiver, whose route is the first. Raises ``ConfigError``."""
         others = {name: {"provider": "console"} for name in setup.settings.receivers}
         first = {**self.route, "receivers": [self.name], "continue": True}
         contents = {
@@ -59,7 +59,7 @@ class Registered:
 
 
 def read_setup(config: Path | str | Mapping[str, Any], environ: Mapping[str, str] | None) -> Setup:
-    """What stands at a path, or in a dict; ``${NAME}`` from ``environ`` or the process's. Raises ``ConfigError``."""
+    """Read a file or a dict, with ``${NAME}`` from ``environ`` (None: the process's). Raises ``ConfigError``."""
     variables = os.environ if environ is None else environ
     if isinstance(config, Mapping):
         draft = read_dict(config, variables, watches=False)
@@ -75,7 +75,7 @@ def read_setup(config: Path | str | Mapping[str, Any], environ: Mapping[str, str
 
 
 def open_database(setup: Setup, opened: ExitStack) -> Database:
-    """The database, in memory or claimed for this process, until ``opened`` closes. Raises ``StoreError``."""
+    """Open the database, in memory or claimed for this process, until ``opened`` is closed. Raises ``StoreError``."""
     if setup.in_memory:
         folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="chainwatch-", dir=_memory()))
         url = f"sqlite:///{folder}/alerts.db"
@@ -88,7 +88,7 @@ def open_database(setup: Setup, opened: ExitStack) -> Database:
 
 
 def _memory() -> str | None:
-    """A file system that lives in memory, where there is one."""
+    """The folder of a file system in memory; None where there is none."""
     shared = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
     return shared if os.access(shared, os.W_OK) else None
 

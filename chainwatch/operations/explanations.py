@@ -113,7 +113,7 @@ class _Hold(msgspec.Struct):
 
 
 def _holds(
-    happened: Sequence[Transition], sent: Sequence[outbox.Queued], alert: Alert
+    happened: Sequence[Transition], sent: Sequence[outbox.QueuedNotification], alert: Alert
 ) -> dict[str, list[_Hold]]:
     """By receiver, what held ``alert`` back, in order. Over a rate limit it waits until the summary is queued."""
     found: dict[str, list[_Hold]] = {}
@@ -150,7 +150,7 @@ def _with_holds(row: dict[str, Any], holds: Sequence[_Hold], now: float) -> dict
 
 
 def _notified_otherwise(
-    alert: Alert, receiver: str, way: str, sent: Sequence[outbox.Queued]
+    alert: Alert, receiver: str, way: str, sent: Sequence[outbox.QueuedNotification]
 ) -> dict[str, Any]:
     """A receiver that was told though no route of the alert's own names it."""
     return {
@@ -193,7 +193,7 @@ def _notified(
     manager: AlertManager,
     alert: Alert,
     place: tuple[Route, str],
-    sent: Sequence[outbox.Queued],
+    sent: Sequence[outbox.QueuedNotification],
     now: float,
 ) -> dict[str, Any]:
     route, receiver = place
@@ -234,7 +234,7 @@ def _notified(
     return row
 
 
-def _delivery(last: outbox.Queued) -> str:
+def _delivery(last: outbox.QueuedNotification) -> str:
     if last.status == "pending" and last.attempts:
         return f"{last.attempts} attempts failed, it is tried again: {last.last_error}"
     words = {
@@ -246,7 +246,7 @@ def _delivery(last: outbox.Queued) -> str:
     return words[last.status]
 
 
-def _notification(queued: outbox.Queued, alert_id: int) -> dict[str, Any]:
+def _notification(queued: outbox.QueuedNotification, alert_id: int) -> dict[str, Any]:
     return {
         "id": queued.id,
         "says": " and ".join(_says(queued.payload, alert_id)),

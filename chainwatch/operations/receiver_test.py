@@ -16,7 +16,7 @@ from chainwatch.operations.queries import Look
 from chainwatch.store.alerting import alerts, outbox
 from chainwatch.store.alerting.alert_tables import alerts as table
 from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.outbox import Queued
+from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.claim import claimed
 from chainwatch.store.errors import StoreError
 
@@ -109,7 +109,7 @@ async def _deliver(look: Look, settings: ReceiverSettings, key: str) -> None:
             outbox.mark_failed(connection, queued, str(error), time.time())
 
 
-async def _outcome(look: Look, receiver: str, key: str, within: float) -> Queued:
+async def _outcome(look: Look, receiver: str, key: str, within: float) -> QueuedNotification:
     """The sample's notification once it has been tried, or the time is up."""
     until = time.monotonic() + within
     while True:
@@ -120,6 +120,6 @@ async def _outcome(look: Look, receiver: str, key: str, within: float) -> Queued
         await asyncio.sleep(POLL)
 
 
-def _find(connection: sa.Connection, receiver: str, key: str) -> Queued:
+def _find(connection: sa.Connection, receiver: str, key: str) -> QueuedNotification:
     found = outbox.list_notifications(connection, receiver=receiver, limit=1000)
     return next(queued for queued in found if queued.key == key)

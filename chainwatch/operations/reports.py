@@ -15,7 +15,7 @@ from chainwatch.store.alerting import alerts as stored_alerts
 from chainwatch.store.alerting import history, incidents, outbox, statistics
 from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.alerting.incidents import Entry, Incident
-from chainwatch.store.alerting.outbox import Queued
+from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.alerting.statistics import Delivery
 
 NOISE_WITHIN = 60.0
@@ -121,7 +121,7 @@ def _of_entry(entry: Entry) -> dict[str, Any]:
     return _line(entry.at, kind, text if kind == "note" else f"{entry.kind}: {text}", actor=entry.actor)
 
 
-def _of_notification(one: Queued) -> Iterable[dict[str, Any]]:
+def _of_notification(one: QueuedNotification) -> Iterable[dict[str, Any]]:
     counted = [
         f"{len(ids)} {word}"
         for word, ids in (("firing", one.payload.firing), ("resolved", one.payload.resolved))

@@ -37,7 +37,6 @@ from chainwatch.replay.reader.process import Reader, is_worthwhile
 from chainwatch.replay.reader.ranges import Range, read_ranges
 from chainwatch.replay.report import alerts_fired
 from chainwatch.store import blocks, schema, transfers
-from chainwatch.store.alerting import outbox
 from chainwatch.store.database import Database
 
 EVENTS_A_COMMIT = 250_000
@@ -228,34 +227,21 @@ class Replay:
                 )
 
     async def _deliver(self) -> None:
-        """Flush every group and wait until all notifications are sent. Imports late: few replays send any."""
-        from chainwatch.alerting.delivery.queue import ReceiverQueue
-        from chainwatch.alerting.providers import Transport, build_provider
+        """Flush every group and send all notifications. Imports late: few replays send anything."""
+        from chainwatch.alerting.dispatch import deliver_pending
 
         await self._database.write(lambda c: self._alerts.flush(c, time.time()))
 
         async def raise_signals(signals: Sequence[Signal]) -> None:
             await self._database.write(lambda c: self._alerts.apply(c, signals, time.time()))
 
-        async with Transport() as transport:
-            queues = [
-                ReceiverQueue(
-                    self._database,
-                    receiver.name,
-                    build_provider(receiver, transport),
-                    raise_signals,
-                    give_up_after=receiver.give_up_after,
-                    external_url=self._plan.settings.external_url or "",
-                )
-                for receiver in self._plan.settings.receivers.values()
-            ]
-            async with asyncio.TaskGroup() as tasks:
-                for queue in queues:
-                    tasks.create_task(queue.run())
-                while await self._database.read(_pending):  # noqa: ASYNC110 - queues do not signal that they are empty
-                    await asyncio.sleep(0.2)
-                for queue in queues:
-                    queue.stop()
+        settings = self._plan.settings
+        await deliver_pending(
+            self._database,
+            settings.receivers.values(),
+            raise_signals,
+            external_url=settings.external_url or "",
+        )
 
     # --- the report -----------------------------------------------------------------------------------------
 
@@ -291,10 +277,6 @@ def _wanted(checker: Checker, networks: Iterable[str], connection: sa.Connection
         if wanted := checker.load_wanted(connection, network, READS_AT_ONCE):
             return network, wanted
     return None
-
-
-def _pending(connection: sa.Connection) -> int:
-    return sum(depth.number for depth in outbox.depths(connection) if depth.status == "pending")
 
 
 def _without_repeats(route: RouteSettings) -> RouteSettings:

@@ -18,7 +18,7 @@ from chainwatch.checker.flow import Flow
 from chainwatch.config import NetworkSettings, RouteSettings, from_dict
 from chainwatch.model import AbiEvent, AbiParam, Batch, Event, StoredLog
 from chainwatch.store import blocks, transfers
-from chainwatch.store.alerting import alerts, incidents, outbox
+from chainwatch.store.alerting import alerts, claims, incidents
 from chainwatch.store.database import Database
 from chainwatch.support.bounds import LABEL_MAX, cut
 from tests.support.flows import EVENTS, NETWORKS, event, flow, header
@@ -150,7 +150,7 @@ async def test_a_senders_text_as_name_source_and_label_is_grouped_reported_and_r
         assert {(a.name, a.severity) for a in found} == {(n, s) for n in (kept, other) for s in ("P2", "P3")}
         assert {a.labels["more"] for a in found} == {kept}
         assert len(alerts.firing_labels(connection, [kept])) == 2
-        notified = load_all(connection, outbox.claim(connection, "ops", NOW + 10, 100).found)
+        notified = load_all(connection, claims.claim(connection, "ops", NOW + 10, 100).found)
         assert {
             labels["source"] for one in notified for labels in [dict(one.group_labels)] if "source" in labels
         }
@@ -161,7 +161,7 @@ async def test_a_senders_text_as_name_source_and_label_is_grouped_reported_and_r
     await database.write(lambda c: manager.flush(c, NOW + 100))
     with database.reading() as connection:
         assert {a.state for a in alerts.list_alerts(connection)} == {"resolved"}
-        ends = load_all(connection, outbox.claim(connection, "ops", NOW + 200, 100).found)
+        ends = load_all(connection, claims.claim(connection, "ops", NOW + 200, 100).found)
         assert ends
         assert not incidents.list_incidents(connection, is_open=True, since=None, until=None, limit=100)
 

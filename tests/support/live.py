@@ -68,7 +68,7 @@ class Live:
         with closing(Database.open(self.url)) as database, database.transaction() as connection:
             AlertManager.of(self.settings, 0).apply(connection, signals, now)
 
-    def queued(self, receiver: str) -> list[outbox.Queued]:
+    def queued(self, receiver: str) -> list[outbox.QueuedNotification]:
         """The notifications of a receiver, oldest first."""
         with closing(Database.open(self.url)) as database, database.reading() as connection:
             return list(reversed(outbox.list_notifications(connection, receiver=receiver)))

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from chainwatch.store.alerting import acknowledgements, alert_groups, alerts, history
 from chainwatch.store.alerting.acknowledgements import Acknowledgement
 from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.outbox import Queued
+from chainwatch.store.alerting.outbox import QueuedNotification
 
 NOBODY = ": nobody has acknowledged this"
 """The end of the note of an escalation's step; left out once one of the alerts is acknowledged."""
@@ -31,7 +31,10 @@ def acknowledged_now(connection: sa.Connection) -> Acknowledged:
 
 
 def note(
-    connection: sa.Connection, queued: Queued, known: Mapping[int, Alert], acknowledged: Acknowledged
+    connection: sa.Connection,
+    queued: QueuedNotification,
+    known: Mapping[int, Alert],
+    acknowledged: Acknowledged,
 ) -> str:
     """The line that precedes the alerts of ``queued``, or empty text. ``known``: alert id → the alert as stored now."""
     payload = queued.payload
@@ -77,7 +80,9 @@ def _of_ended(connection: sa.Connection, ended: Sequence[Alert]) -> Iterable[str
         yield f"Was acknowledged by {person}: {_named(some, ended)}{comment}."
 
 
-def _left_out(connection: sa.Connection, queued: Queued, acknowledged: Acknowledged) -> list[Alert]:
+def _left_out(
+    connection: sa.Connection, queued: QueuedNotification, acknowledged: Acknowledged
+) -> list[Alert]:
     """The group's firing alerts that the receiver knows and that are not repeated because they are acknowledged."""
     inside = {*queued.payload.firing, *queued.payload.resolved}
     places = alert_groups.places(connection, [i for i in acknowledged if i not in inside])

@@ -12,7 +12,7 @@ import structlog
 
 from chainwatch.alerting.providers import Receipt
 from chainwatch.store.alerting import outbox, receipts
-from chainwatch.store.alerting.outbox import Queued
+from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.support.supervise import failure_of
@@ -26,7 +26,7 @@ _log = structlog.get_logger("chainwatch.queue")
 class Delivered(NamedTuple):
     """A notification that its channel took at ``at`` (Unix seconds), with the channel's receipt."""
 
-    queued: Queued
+    queued: QueuedNotification
     at: float
     receipt: Receipt
 

@@ -11,7 +11,7 @@ from chainwatch.alerting.delivery import acknowledged_by
 from chainwatch.store.alerting import alerts as stored
 from chainwatch.store.alerting import incidents
 from chainwatch.store.alerting.alerts import Alert, State
-from chainwatch.store.alerting.outbox import Kind, Queued
+from chainwatch.store.alerting.outbox import Kind, QueuedNotification
 
 LAST_TIME = 253_402_300_799
 """The last second that RFC 3339 and the calendars of providers can write, in Unix seconds."""
@@ -87,13 +87,13 @@ class Notification(msgspec.Struct, frozen=True):
         return _common(alert.annotations for alert in self.alerts)
 
 
-def load(connection: sa.Connection, queued: Queued, external_url: str = "") -> Notification:
+def load(connection: sa.Connection, queued: QueuedNotification, external_url: str = "") -> Notification:
     """``queued`` with its alerts and acknowledgements as stored now, without alerts that are no longer stored."""
     return load_all(connection, [queued], external_url)[0]
 
 
 def load_all(
-    connection: sa.Connection, queued: Sequence[Queued], external_url: str = ""
+    connection: sa.Connection, queued: Sequence[QueuedNotification], external_url: str = ""
 ) -> list[Notification]:
     """As ``load``, for several."""
     ids = {i for one in queued for i in (*one.payload.firing, *one.payload.resolved)}
@@ -114,7 +114,9 @@ def load_all(
     ]
 
 
-def _notification(queued: Queued, known: Mapping[int, Alert], external_url: str, note: str) -> Notification:
+def _notification(
+    queued: QueuedNotification, known: Mapping[int, Alert], external_url: str, note: str
+) -> Notification:
     payload = queued.payload
     ended = set(payload.resolved)
     lines: list[tuple[int, State]] = [(i, "firing") for i in payload.firing]

@@ -22,8 +22,8 @@ from chainwatch.alerting.delivery.notification import Notification, load_all
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.providers import DeliveryError, Provider, Receipt
 from chainwatch.model import Signal
-from chainwatch.store.alerting import alerts, folding, outbox, receipts
-from chainwatch.store.alerting.outbox import Queued
+from chainwatch.store.alerting import alerts, claims, folding, outbox, receipts
+from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.support.supervise import failure_of
@@ -53,7 +53,7 @@ _log = structlog.get_logger("chainwatch.queue")
 class _Ready(NamedTuple):
     """A claimed notification with its alerts, and the receipt of its group's last message."""
 
-    queued: Queued
+    queued: QueuedNotification
     notification: Notification
     previous: Receipt | None
 
@@ -214,11 +214,11 @@ class ReceiverQueue:
         is_down = self._breaker.is_open
         away_until = now if is_down else max(self._back_at, self._paused_until)
 
-        def read(connection: sa.Connection) -> tuple[outbox.Claim, list[_Ready], list[str]]:
+        def read(connection: sa.Connection) -> tuple[claims.Claim, list[_Ready], list[str]]:
             if is_down:
-                claim = outbox.claim_probe(connection, self.receiver, busy)
+                claim = claims.claim_probe(connection, self.receiver, busy)
             else:
-                claim = outbox.claim(connection, self.receiver, now, FETCHED_MAX, busy)
+                claim = claims.claim(connection, self.receiver, now, FETCHED_MAX, busy)
             keys = folding.foldable(connection, self.receiver, claim.found, away_until, now)
             return claim, self._ready(connection, claim.found), keys
 
@@ -237,7 +237,7 @@ class ReceiverQueue:
         if claim.next_ready is not None:
             self._look_at = min(self._look_at, claim.next_ready)
 
-    def _ready(self, connection: sa.Connection, claimed: list[Queued]) -> list[_Ready]:
+    def _ready(self, connection: sa.Connection, claimed: list[QueuedNotification]) -> list[_Ready]:
         notifications = load_all(connection, claimed, self._external_url)
         ids: dict[str, receipts.RemoteIds] = {}
         if self._provider.capabilities.keeps_receipts:
@@ -301,7 +301,7 @@ class ReceiverQueue:
             self._fetched.clear()
             self._look_at = 0.0
 
-    async def _delivered(self, queued: Queued, receipt: Receipt) -> None:
+    async def _delivered(self, queued: QueuedNotification, receipt: Receipt) -> None:
         now = self._clock.now()
         if self._is_pause_noted and not self._breaker.is_open:
             self._is_pause_noted = False
@@ -312,7 +312,7 @@ class ReceiverQueue:
             ended = self._failing_signal(starts_at, "", ends_at=max(starts_at, int(now)))
             await self._persist(lambda: self._on_signals([ended]))
 
-    async def _failed(self, queued: Queued, error: DeliveryError) -> None:
+    async def _failed(self, queued: QueuedNotification, error: DeliveryError) -> None:
         now = self._clock.now()
         if error.retry_after is not None:
             pause = min(error.retry_after, retry.LONGEST_PAUSE)

@@ -87,7 +87,7 @@ class Bench:
 
         await asyncio.wait_for(go_on(), 20)
 
-    def queued(self) -> list[outbox.Queued]:
+    def queued(self) -> list[outbox.QueuedNotification]:
         with self.database.reading() as connection:
             return list(reversed(outbox.list_notifications(connection)))
 
