@@ -161,6 +161,8 @@ class _Page(NamedTuple):
     end: Header | None
     """The header of its last block, where that was asked for."""
     logs: list[RawLog]
+    is_end_doubtful: bool = False
+    """Whether the block after ``end`` names another parent."""
 
 
 async def _pages(pool: Pool, wanted: LogFilter, first: int, last: int, *, ends: bool) -> AsyncIterator[_Page]:
@@ -222,21 +224,27 @@ async def _read_page(
         if ends and last < whole[1]:
             numbers.add(last + 1)  # the child names the block up to which the checkpoint will stand
         blocks = await endpoint.blocks(sorted(numbers)) if numbers else []
+        is_end_doubtful = False
         if blocks and blocks[-1].header.number > last:
             child = blocks.pop()
-            _check_link(endpoint, blocks[-1].header, child.header)
+            is_end_doubtful = await _is_doubtful(endpoint, blocks[-1].header, child.header)
         headers = {block.header.number: block.header for block in blocks}
         logs = _checked(endpoint, logs, headers)
         if not pool.alone:
             _check_times(endpoint, headers, logs)
         try:
             refuse_future(pool, endpoint, headers.get(last))
-            page = _Page(first, last, headers.get(last), await proven_page(endpoint, wanted, blocks, logs))
+            logs = await proven_page(endpoint, wanted, blocks, logs)
+            page = _Page(first, last, headers.get(last), logs, is_end_doubtful)
         except FromTheFuture as error:
-            page = doubts.settle(endpoint, _Page(first, last, headers.get(last), logs), error)
+            page = doubts.settle(
+                endpoint, _Page(first, last, headers.get(last), logs, is_end_doubtful), error
+            )
         except Disputed as error:
             short.append(endpoint)
-            page = doubts.settle(endpoint, _Page(first, last, headers.get(last), logs), error)
+            page = doubts.settle(
+                endpoint, _Page(first, last, headers.get(last), logs, is_end_doubtful), error
+            )
         answered.append((page, endpoint))
         return page
 
@@ -244,7 +252,8 @@ async def _read_page(
     by = next(endpoint for answer, endpoint in answered if answer is page)
     for endpoint in {one.name: one for one in short if page.logs and one is not by}.values():
         _refuse(endpoint, last)
-    if page.end is not None and last == whole[1] and await _is_disproved(pool, page.end, by):
+    is_checked = last < whole[1] and not page.is_end_doubtful
+    if page.end is not None and not is_checked and await _is_disproved(pool, page.end, by):
         pool.leave_alone(
             by, f"its block {last} is not the one that its own next block and other endpoints name"
         )
@@ -262,7 +271,8 @@ async def _is_disproved(pool: Pool, end: Header, by: Endpoint) -> bool:
 
     async def linked(endpoint: Endpoint) -> Header:
         header, child = await endpoint.headers([end.number, end.number + 1])
-        _check_link(endpoint, header, child)
+        if child.parent_hash != header.hash:
+            raise _unlinked(endpoint, header)
         return header
 
     found = await pool.every(linked)
@@ -305,11 +315,23 @@ def refuse_future(pool: Pool, endpoint: Endpoint, header: Header | None) -> None
         )
 
 
-def _check_link(endpoint: Endpoint, header: Header, child: Header) -> None:
-    if child.parent_hash != header.hash:
-        raise MalformedAnswer(
-            endpoint.name, f"block {header.number} is not the parent of block {child.number}"
-        )
+async def _is_doubtful(endpoint: Endpoint, header: Header, child: Header) -> bool:
+    """Whether ``child`` names another parent than ``header``. Raises `MalformedAnswer` where ``header`` is another when asked again.
+
+    By itself it proves nothing: recordings and some pruned nodes serve blocks that are not linked.
+    """
+    if child.parent_hash == header.hash:
+        return False
+    (again,) = await endpoint.headers([header.number])
+    if again.hash != header.hash:
+        raise _unlinked(endpoint, header)
+    return True
+
+
+def _unlinked(endpoint: Endpoint, header: Header) -> MalformedAnswer:
+    return MalformedAnswer(
+        endpoint.name, f"block {header.number} is not the parent of block {header.number + 1}"
+    )
 
 
 def _check_times(endpoint: Endpoint, headers: Mapping[int, Header], logs: Sequence[RawLog]) -> None:

@@ -198,7 +198,7 @@ async def test_blocks_before_the_range_are_looked_for_once_for_many_transfers(
     await watched.replay()
 
     for node in watched.nodes.values():
-        assert node.questions["eth_getBlockByNumber"] < 300
+        assert node.questions["eth_getBlockByNumber"] < 400
 
 
 async def test_repeats_that_are_allowed_raise_nothing(
