@@ -316,7 +316,7 @@ def refuse_future(pool: Pool, endpoint: Endpoint, header: Header | None) -> None
 
 
 async def _is_doubtful(endpoint: Endpoint, header: Header, child: Header) -> bool:
-    """Whether ``child`` names another parent than ``header``. Raises `MalformedAnswer` where ``header`` is another when asked again.
+    """Whether ``child`` names another parent than ``header``. Raises `MalformedAnswer` where a second answer differs.
 
     By itself it proves nothing: recordings and some pruned nodes serve blocks that are not linked.
     """
