@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, StrictBool, ValidationInfo
+from pydantic import BeforeValidator, Field, SecretStr, StrictBool, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from chainwatch.config.types import AtLeastOne, PositiveDuration, Severity, Table
@@ -62,7 +62,7 @@ def settings_model(provider: object) -> type[ReceiverSettings]:
 def secret_keys(provider: object) -> frozenset[str]:
     """The keys of a receiver's table whose values are secret: those whose type holds a ``SecretStr``."""
     fields = settings_model(provider).model_fields
-    return frozenset(field.alias or key for key, field in fields.items() if "SecretStr" in repr(field))
+    return frozenset(field.alias or key for key, field in fields.items() if SecretStr.__name__ in repr(field))
 
 
 def _by_provider(value: object, info: ValidationInfo) -> object:
