@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 
 from chainwatch.alerting.engine import submission
 from chainwatch.alerting.engine.manager import AlertManager as Manager
-from chainwatch.alerting.providers.call import Call, CallProvider
+from chainwatch.alerting.providers.callback import Callback, CallbackProvider
 from chainwatch.alerting.runtime import RESOLVE_TIMEOUT, AlertingRuntime
 from chainwatch.config import Settings, parse_duration
 from chainwatch.embedded.arguments import Severity, alert_of, severity_of
@@ -225,7 +225,7 @@ class AlertManager(Operations):
     def register_receiver(
         self,
         name: str,
-        receiver: Call | Mapping[str, Any],
+        receiver: Callback | Mapping[str, Any],
         *,
         environ: Mapping[str, str] | None = None,
         **route: Any,
@@ -246,7 +246,7 @@ class AlertManager(Operations):
         with self._reloading:
             self._check_open()
             settings = made.checked(self._setup, variables)
-            provider = CallProvider(receiver) if callable(receiver) else None
+            provider = CallbackProvider(receiver) if callable(receiver) else None
             self._call(self._alerting.register(settings.receivers[name], settings.routes[0], provider))
             self._registered.append((made, variables))
 

@@ -354,15 +354,15 @@ class ReceiverQueue:
         if now - since >= REPORT_AFTER:
             await self._raise_failing("it has taken no message for two minutes", now)
 
-    async def _raise_failing(self, why: str, now: float) -> None:
+    async def _raise_failing(self, reason: str, now: float) -> None:
         """Raise ``ReceiverFailing``, before its cause is written, so that a crash in between loses neither."""
         if self._failing_since is None:
             self._failing_since = int(now)
-        signal = self._failing_signal(self._failing_since, why)
+        signal = self._failing_signal(self._failing_since, reason)
         await self._persist(lambda: self._on_signals([signal]))
 
-    def _failing_signal(self, starts_at: float, why: str, ends_at: float | None = None) -> Signal:
-        annotations = {"summary": f"Receiver {self.receiver} is failing", "description": why} if why else {}
+    def _failing_signal(self, starts_at: float, reason: str, ends_at: float | None = None) -> Signal:
+        annotations = {"summary": f"Receiver {self.receiver} is failing", "description": reason} if reason else {}
         return Signal(
             labels=self._failing_labels(),
             annotations=annotations,

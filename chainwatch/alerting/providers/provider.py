@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -38,10 +39,11 @@ class Receipt(msgspec.Struct, frozen=True):
     remote_ids: Mapping[str, str] = {}
 
 
-class Server(NamedTuple):
+@dataclass(frozen=True)
+class Server:
     """An HTTP server. ``url`` may hold secrets; ``allow_private``: whether its address may be private or loopback."""
 
-    url: str
+    url: str = field(repr=False)
     allow_private: bool
 
 

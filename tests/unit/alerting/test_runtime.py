@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chainwatch.alerting.engine import submission
-from chainwatch.alerting.providers.call import CallProvider
+from chainwatch.alerting.providers.callback import CallbackProvider
 from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
 from chainwatch.config import ReceiverSettings, read_dict
 from chainwatch.store.alerting import alerts
@@ -133,7 +133,7 @@ async def test_a_reload_that_takes_the_name_of_a_registered_receiver_changes_not
     async with running(database) as runtime:
         settings = ReceiverSettings(name="mine", provider="function")
         notified: list[object] = []
-        await runtime.register(settings, route("mine"), CallProvider(notified.append))
+        await runtime.register(settings, route("mine"), CallbackProvider(notified.append))
         taken: dict[str, Any] = {
             "receivers": {"mine": {"provider": "console"}},
             "routes": [{"receivers": ["mine"]}],

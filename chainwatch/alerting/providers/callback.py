@@ -10,14 +10,14 @@ from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, Receipt, Server
 from chainwatch.alerting.providers.thread import Threads
 
-CALL_TIMEOUT = 60.0
+CALLBACK_TIMEOUT = 60.0
 """Seconds within which a function must return, and a coroutine that it returned must end."""
 
-Call = Callable[[Notification], object] | Callable[[Notification], Awaitable[object]]
+Callback = Callable[[Notification], object] | Callable[[Notification], Awaitable[object]]
 
 
-class CallProvider:
-    """Calls ``call`` with each notification, one at a time. When it raises, the queue tries again.
+class CallbackProvider:
+    """Calls ``callback`` with each notification, one at a time. When it raises, the queue tries again.
 
     A coroutine function runs on the event loop, a plain one in a thread. When a plain function returns a coroutine, as
     a ``lambda`` around a coroutine function does, the coroutine is awaited.
@@ -26,12 +26,12 @@ class CallProvider:
     capabilities = Capabilities()
     server: Server | None = None
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(
-            getattr(call, "__call__", None)  # noqa: B004 - an object whose __call__ is a coroutine function
+    def __init__(self, callback: Callback) -> None:
+        self._callback = callback
+        self._is_async = inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
+            getattr(callback, "__call__", None)  # noqa: B004 - an object whose __call__ is a coroutine function
         )
-        self._threads = Threads("the function", CALL_TIMEOUT)
+        self._threads = Threads("the function", CALLBACK_TIMEOUT)
 
     def render(self, notification: Notification, previous: Receipt | None) -> Notification:
         """The notification itself: functions take it as it is."""
@@ -41,9 +41,9 @@ class CallProvider:
         """Return once the function has returned. Raises ``DeliveryError`` when it raises."""
         try:
             if self._is_async:
-                result = self._call(message)
+                result = self._callback(message)
             else:
-                result = await self._threads.run(lambda: self._call(message))
+                result = await self._threads.run(lambda: self._callback(message))
             if inspect.isawaitable(result):
                 await self._awaited(result)
         except DeliveryError:
@@ -54,9 +54,9 @@ class CallProvider:
 
     async def _awaited(self, result: Awaitable[object]) -> None:
         try:
-            async with asyncio.timeout(CALL_TIMEOUT) as waiting:
+            async with asyncio.timeout(CALLBACK_TIMEOUT) as waiting:
                 await result
         except TimeoutError:
             if not waiting.expired():
                 raise
-            raise DeliveryError(f"the function did not answer within {CALL_TIMEOUT:g} seconds") from None
+            raise DeliveryError(f"the function did not answer within {CALLBACK_TIMEOUT:g} seconds") from None
