@@ -71,7 +71,7 @@ BOUNDARIES = {
     "timers": Boundary(AlertManager, "flush", is_async=False),
     "store": Boundary(transfers, "save", is_async=False),
     "reading the store": Boundary(Database, "read"),
-    "reads of checkers": Boundary(FlowChecker, "read", is_async=False),
+    "reads of checkers": Boundary(FlowChecker, "load_wanted", is_async=False),
     "self-watch": Boundary(app, "network_signals", is_async=False),
     "scheduler, loading": Boundary(Monitor, "_load_deadlines"),
     HANDING_OVER: Boundary(Monitor, "_confirm_heads"),
@@ -114,7 +114,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, changes in (
         (supervise, {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05}),
         (member, {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05}),
-        (app, {"SELF_WATCH_EVERY": 0.05, "LOOKBACK_EVERY": 0.05, "STORE_PAUSES": (0.01,)}),
+        (app, {"SELF_WATCH_EVERY": 0.05, "READ_EVERY": 0.05, "STORE_PAUSES": (0.01,)}),
         (queue, {"STORE_PAUSE": 0.05, "POLL": 0.1}),
         (deadlines, {"REFILL_EVERY": 0.05}),
         (dispatch, {"LOOK_EVERY": 0.05, "STORE_PAUSE": 0.05}),
