@@ -55,7 +55,7 @@ def to_prove(endpoint: Endpoint, first: int, last: int, end: int | None, logs: S
     if endpoint.blooms.foreign:
         return witness if endpoint.blooms.is_due(_now()) else []
     filled = {log.block_number for log in logs}
-    whole = WHOLE if endpoint.batch >= BATCH else SLOWLY * endpoint.batch
+    whole = WHOLE if endpoint.rpc.batch >= BATCH else SLOWLY * endpoint.rpc.batch
     step = 1 if end is not None and end - first < whole else -(-(last - first + 1) // SAMPLE)
     silent = [number for number in range(first, last + 1, step) if number not in filled]
     return witness + silent if silent else []

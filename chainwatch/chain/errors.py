@@ -83,6 +83,17 @@ class NodeError(RpcError):
         self.message = message
 
 
+class ExecutionFailed(NodeError):
+    """An `eth_call` that the EVM ended by itself: it reverted (``data``: the bytes it gave), ran out of gas, and the like.
+
+    It is a property of the call at that block and not a fault of the endpoint.
+    """
+
+    def __init__(self, endpoint: str, code: int, message: str, data: bytes) -> None:
+        super().__init__(endpoint, "eth_call", code, message)
+        self.data = data
+
+
 class NotThere(RpcError):
     """The node does not know a block that others have: it lags, is pruned, or is on another fork."""
 

@@ -219,7 +219,12 @@ async def _read_page(
         numbers.update(to_prove(endpoint, first, last, whole[1] if ends else None, logs))
         if ends and logs:
             numbers.add(logs[len(logs) // 2].block_number)  # are these the logs of this chain?
+        if ends and last < whole[1]:
+            numbers.add(last + 1)  # the child names the block up to which the checkpoint will stand
         blocks = await endpoint.blocks(sorted(numbers)) if numbers else []
+        if blocks and blocks[-1].header.number > last:
+            child = blocks.pop()
+            _check_link(endpoint, blocks[-1].header, child.header)
         headers = {block.header.number: block.header for block in blocks}
         logs = _checked(endpoint, logs, headers)
         if not pool.alone:
@@ -239,9 +244,29 @@ async def _read_page(
     by = next(endpoint for answer, endpoint in answered if answer is page)
     for endpoint in {one.name: one for one in short if page.logs and one is not by}.values():
         _refuse(endpoint, last)
+    if page.end is not None and last == whole[1] and await _is_disproved(pool, page.end, by):
+        pool.leave_alone(
+            by, f"its block {last} is not the one that its own next block and other endpoints name"
+        )
+        return await _read_page(pool, wanted, first, last, whole, ends)
     if pool.network.agreement > 1 or (page.logs and first > whole[0]):
         return page
     return await _confirmed(pool, page, read, by, whole[1])
+
+
+async def _is_disproved(pool: Pool, end: Header, by: Endpoint) -> bool:
+    """Whether another endpoint has another block than ``end``, which ``by`` gave, and no endpoint has a child of ``end``."""
+    other = await pool.second(lambda endpoint: endpoint.headers([end.number]), by)
+    if other is None or other[0].hash == end.hash:
+        return False
+
+    async def linked(endpoint: Endpoint) -> Header:
+        header, child = await endpoint.headers([end.number, end.number + 1])
+        _check_link(endpoint, header, child)
+        return header
+
+    found = await pool.every(linked)
+    return bool(found) and all(header.hash != end.hash for header in found)
 
 
 async def _confirmed(
@@ -277,6 +302,13 @@ def refuse_future(pool: Pool, endpoint: Endpoint, header: Header | None) -> None
     if header is not None and not pool.alone and header.timestamp > pool.now + FUTURE:
         raise FromTheFuture(
             endpoint.name, f"block {header.number} was made at {header.timestamp}, which is yet to come"
+        )
+
+
+def _check_link(endpoint: Endpoint, header: Header, child: Header) -> None:
+    if child.parent_hash != header.hash:
+        raise MalformedAnswer(
+            endpoint.name, f"block {header.number} is not the parent of block {child.number}"
         )
 
 

@@ -48,6 +48,19 @@ def unknown_block(message: str) -> bool:
     return _UNKNOWN.search(message.lower()) is not None
 
 
+def unknown_state(code: int | None, message: str) -> bool:
+    """Whether an error answer means that the node does not have, or no longer has, the state of the block that was named."""
+    return code in _UNKNOWN_STATE_CODES or _UNKNOWN_STATE.search(message.lower()) is not None
+
+
+def execution_failed(code: int | None, message: str) -> bool:
+    """Whether an error answer to `eth_call` means that the EVM ended the call: a revert, no gas left, an invalid opcode.
+
+    Source: the errors of geth (core/vm/errors.go), reth, erigon, Nethermind, besu, anvil and Hardhat.
+    """
+    return code in _EXECUTION_CODES or _EXECUTION.match(message.lower()) is not None
+
+
 def _integer(text: str) -> int | None:
     """The number that ``text`` writes, in decimal or 0x-hexadecimal; None when it is longer than any block number."""
     digits = re.sub("[,_]", "", text)
@@ -85,4 +98,18 @@ _RATE = re.compile(
 _UNKNOWN = re.compile(
     r"unknown block|block not found|header not found|could not find block|block .*not (?:found|known|available)"
     r"|missing trie node|pruned"
+)
+_UNKNOWN_STATE_CODES = (-32001, -39001)
+"""EIP-1474's "resource not found" and besu's "unknown block"."""
+_UNKNOWN_STATE = re.compile(
+    r"for hash not found|not (?:currently )?canonical|could not be found"
+    r"|state .{0,100}(?:not (?:found|available)|unavailable)|no state available|pruning|archive"
+)
+_EXECUTION_CODES = (3, -32015)
+"""A revert as geth and most others give it; "VM execution error" of Nethermind."""
+_EXECUTION = re.compile(
+    r"(?:err: |error: |evm error:? ?|vm exception while processing transaction: ){0,2}"
+    r"(?:(?:execution )?revert|out ?of ?gas|invalid ?(?:fe)?opcode|invalid_operation|opcode ?not ?found|not ?activated"
+    r"|bad ?instruction|(?:bad|invalid) ?jump|stack ?(?:under|over)flow|stack limit|gas uint64 overflow|write protection"
+    r"|return ?data out ?of|max call depth|call ?too ?deep|vm execution error)"
 )

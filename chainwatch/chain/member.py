@@ -283,7 +283,7 @@ class Member:
             await self._tend()
             return
         async with self._transport.connected() as closed:
-            await self.endpoint.ask(Call("eth_subscribe", ("newHeads",)), self._timeout)
+            await self.endpoint.rpc.call(Call("eth_subscribe", ("newHeads",)), self._timeout)
             await self._verify()
             await self._tend(closed)
             if closed.done():

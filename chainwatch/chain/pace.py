@@ -7,8 +7,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aiolimiter import AsyncLimiter
-
 from chainwatch.chain.errors import AnswerTooBig, NoRoomForAnswer, RpcTimeout
 from chainwatch.chain.latency import LEAST_PATIENCE, Latencies, kind_of, patience
 from chainwatch.chain.transport import Transport
@@ -27,6 +25,10 @@ SLOWED_FOR = 60.0
 """Seconds after a complaint during which others are asked first."""
 
 WINDOW = 1.0
+"""Seconds in which no more calls are sent than are allowed a second, whenever one begins to count."""
+
+MARGIN = 0.02
+"""Seconds that a window is longer: requests do not all take the same time to arrive."""
 
 
 class Request(NamedTuple):
@@ -59,10 +61,10 @@ class PacedTransport:
         """Seconds that the last answer took, without the wait before it was asked for."""
         self._transport = transport
         self._most = most
-        self._limiter = _limiter(most)
         self._turn = asyncio.Lock()
-        """Whose turn it is: the limiter by itself lets large requests wait for as long as there are small ones."""
-        self._recent: deque[tuple[float, int]] = deque(maxlen=10_000)
+        """Held by the request that is sent next: a large one does not wait for as long as there are small ones."""
+        self._sent: deque[tuple[float, int]] = deque()
+        """When requests of the last window were sent, on the loop's clock, and the calls of each."""
         self._complained_at = 0.0
         self._raised_at = 0.0
         self._latencies = Latencies()
@@ -80,19 +82,18 @@ class PacedTransport:
     async def exchange(self, body: bytes, id: int, seconds: float, calls: int = 1) -> bytes:
         """See `Transport`."""
         self._go_faster()
-        if self._limiter is not None:
-            async with self._turn:
-                await self._limiter.acquire(min(calls, self._limiter.max_rate))
-        begun = asyncio.get_running_loop().time()
-        self._recent.append((begun, calls))
+        begun = await self._wait_for_turn(calls)
         request = Request(body, id, calls, kind_of(body, calls), begun)
         self._under_way.add(request)
         try:
             answer = await self._transport.exchange(body, id, seconds, calls)
         except NoRoomForAnswer:
             raise
-        except (RpcTimeout, AnswerTooBig):  # neither gives anything, and both take long
-            self._left_unanswered(request)
+        except (RpcTimeout, AnswerTooBig) as error:  # neither gives anything, and both take long
+            if (
+                isinstance(error, RpcTimeout) or _CONTRACT_CALL not in body
+            ):  # a contract may return any amount
+                self._left_unanswered(request)
             raise
         finally:
             self._under_way.discard(request)
@@ -126,6 +127,34 @@ class PacedTransport:
         for request in list(self._unanswered.values()):
             await self.exchange(request.body, request.id, self._patience(request), request.calls)
 
+    async def _wait_for_turn(self, calls: int) -> float:
+        """Returns once ``calls`` more may be sent, with the time on the loop's clock; they count as sent then."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            wait = self._free_at(calls, loop.time()) - loop.time()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            now = loop.time()
+            self._sent.append((now, calls))
+            return now
+
+    def _free_at(self, calls: int, now: float) -> float:
+        """When ``calls`` more may be sent; more than a window allows count as all that it allows."""
+        length = WINDOW if self.rate is None else max(WINDOW, 1 / self.rate) + MARGIN
+        while self._sent and now - self._sent[0][0] >= length:
+            self._sent.popleft()
+        if self.rate is None:
+            return now
+        allowed = max(1, int(self.rate))
+        spare = allowed - min(calls, allowed) - sum(sent for _, sent in self._sent)
+        free_at = now
+        for at, sent in self._sent:
+            if spare >= 0:
+                break
+            spare += sent
+            free_at = at + length
+        return free_at
+
     def _left_unanswered(self, request: Request) -> None:
         known = self._unanswered.get(request.kind)
         if known is None or request.begun - known.begun >= FORGIVE_AFTER:
@@ -137,11 +166,11 @@ class PacedTransport:
     def too_often(self) -> None:
         """The endpoint wants fewer calls: half of those that it got in the last second."""
         now = asyncio.get_running_loop().time()
-        sent = sum(calls for at, calls in self._recent if now - at <= WINDOW) / WINDOW
+        sent = sum(calls for at, calls in self._sent if now - at <= WINDOW) / WINDOW
         if not sent:
             return  # it was a connection that was too much
         least = LEAST if self._most is None else min(LEAST, self._most)
-        self._set_rate(max(least, min(sent, self.rate or sent) / 2))
+        self.rate = max(least, min(sent, self.rate or sent) / 2)
         self._complained_at = self._raised_at = now
 
     @property
@@ -156,16 +185,7 @@ class PacedTransport:
             return
         self._raised_at = now
         faster = self.rate * FASTER_BY
-        self._set_rate(faster if self._most is None else min(faster, self._most))
-
-    def _set_rate(self, rate: float) -> None:
-        self.rate = rate
-        self._limiter = _limiter(rate)
+        self.rate = faster if self._most is None else min(faster, self._most)
 
 
-def _limiter(rate: float | None) -> AsyncLimiter | None:
-    """Lets ``rate`` calls through each second, in bursts of a second's worth."""
-    if rate is None:
-        return None
-    burst = max(1.0, rate)
-    return AsyncLimiter(burst, burst / rate)
+_CONTRACT_CALL = b'"method":"eth_call"'

@@ -58,7 +58,7 @@ async def read_blocks(
         if parent is not None and headers[0].parent_hash != parent.hash:
             raise Forked
         asked = _to_ask(blocks, watch.filter, pool.network.trust_bloom)
-        logs = await _logs(endpoint, watch.filter, _runs(asked, endpoint.batch))
+        logs = await _logs(endpoint, watch.filter, _runs(asked, endpoint.rpc.batch))
         try:
             refuse_future(pool, endpoint, headers[-1])
             return headers, await proven_logs(endpoint, watch.filter, blocks, logs)

@@ -7,6 +7,7 @@ Every function raises `ValueError` (msgspec's errors are such) with a text that 
 
 from __future__ import annotations
 
+import re
 from binascii import unhexlify
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -65,10 +66,11 @@ class LogFilter(NamedTuple):
 
 
 class WireError(msgspec.Struct):
-    """The error of a JSON-RPC answer. Its ``data``, which may be anything of any size, is not read."""
+    """The error of a JSON-RPC answer. Its ``data``, which may be anything of any size, is not parsed yet."""
 
     code: int = 0
     message: str = ""
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class Answer(msgspec.Struct):
@@ -199,6 +201,43 @@ def to_bloom(wire: WireHeader) -> int | None:
     return int(text, 16) if text is not None and len(text) == BLOOM_TEXT else None
 
 
+def to_bytes(text: str) -> bytes:
+    """The bytes of ``0x…`` DATA of any length."""
+    if text[:2] != "0x":
+        raise ValueError("data that does not begin with 0x")
+    return unhexlify(text[2:])
+
+
+def to_word(text: str) -> bytes:
+    """The 32 bytes of ``0x…`` DATA."""
+    if text[:2] != "0x":
+        raise ValueError("data that does not begin with 0x")
+    return _fixed(text, HASH_LENGTH)
+
+
+def to_amount(text: str) -> int:
+    """The integer of a ``0x…`` quantity of up to 256 bits, which has hexadecimal digits only."""
+    if not _QUANTITY.fullmatch(text):
+        raise ValueError("a quantity that is not 0x and up to 64 hexadecimal digits")
+    return int(text, 16)
+
+
+def revert_data(data: msgspec.Raw | msgspec.UnsetType) -> bytes:
+    """The bytes that a reverted call gave, out of the ``data`` of its error; none where they are not to be found.
+
+    They stand there as text (geth, erigon, reth, besu, anvil), after the word "Reverted" (Nethermind) or in an object
+    (Hardhat).
+    """
+    if data is msgspec.UNSET:
+        return b""
+    try:
+        found = _parse_error_data(data)
+        text = found.data if isinstance(found, _ErrorData) else found
+        return to_bytes(text.removeprefix("Reverted ")) if text else b""
+    except ValueError:
+        return b""
+
+
 def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, wanted: LogFilter | None) -> list[RawLog]:
     """``wires`` in (block, log index) order; timestamp 0 where the node gave none.
 
@@ -250,6 +289,14 @@ def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, wanted: LogFilt
         in_order = in_order and before < position
         before = position
     return logs if in_order else _in_order(logs)
+
+
+class _ErrorData(msgspec.Struct):
+    data: str | None = None
+
+
+_parse_error_data = _parser(msgspec.json.Decoder(str | _ErrorData | None))
+_QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 
 
 class _Block(NamedTuple):

@@ -32,7 +32,7 @@ from chainwatch.config.people import (
     PersonSettings,
     RiseSettings,
 )
-from chainwatch.config.receivers import RECEIVER_MODELS, ConsoleSettings, ReceiverSettings
+from chainwatch.config.receivers import PROVIDERS, AnyReceiver, secret_keys, settings_model
 from chainwatch.config.settings import SECRET_KEYS, LogSettings, Settings, StoreSettings
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.config.types import WebLink
@@ -42,7 +42,7 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "networks": TypeAdapter(NetworkSettings),
     "contracts": TypeAdapter(ContractSettings),
     "flows": TypeAdapter(FlowSettings),
-    "receivers": TypeAdapter(ReceiverSettings),
+    "receivers": TypeAdapter(AnyReceiver),
     "intervals": TypeAdapter(IntervalSettings),
     "people": TypeAdapter(PersonSettings),
     "oncall": TypeAdapter(OnCallSettings),
@@ -115,7 +115,8 @@ class Draft:
         self._variables: dict[KeyPath, str] = {}
         self._unset: set[KeyPath] = set()
         self._unset_variables: dict[str, list[KeyPath]] = {}
-        self._data: dict[str, Any] = self._expanded((), dict(data))
+        self._data: dict[str, Any] = dict(data)
+        self._data = self._expanded((), self._data)
         self._add_unset_variables()
         self.parts = self._valid_parts()
 
@@ -183,8 +184,17 @@ class Draft:
             return "a table" if isinstance(value, dict) else "a date or time"
         if not value:
             return "empty text"
-        secret = bool(SECRET_KEYS.intersection(path)) or "://" in value or len(value) > 60
+        secret = self._is_secret(path) or "://" in value or len(value) > 60
         return "other text" if secret else json.dumps(value, ensure_ascii=False)
+
+    def _is_secret(self, path: KeyPath) -> bool:
+        """Whether the values at ``path`` are secret; of an unknown provider's settings all but its name are."""
+        if path[:1] != ("receivers",):
+            return bool(SECRET_KEYS.intersection(path))
+        provider = self.value((*path[:2], "provider"))
+        if isinstance(provider, str) and provider in PROVIDERS:
+            return bool(secret_keys(provider).intersection(path[2:]))
+        return path[2:] != ("provider",)
 
     # --- ${NAME} --------------------------------------------------------------------------------------
 
@@ -207,7 +217,7 @@ class Draft:
             return "${"
         if name is not None and name in self._environ:
             self._variables[path] = match[0]
-            if SECRET_KEYS.intersection(path) and not self._environ[name].strip():
+            if self._is_secret(path) and not self._environ[name].strip():
                 self.add(path, f"expected a secret or URL, found the empty value of {match[0]}")
                 self._unset.add(path)
             return self._environ[name]
@@ -334,7 +344,7 @@ class Draft:
             case ("escalations", _, "steps", _):
                 return EscalationStepSettings
             case ("receivers", _):
-                return RECEIVER_MODELS.get(self.value((*table, "provider")), ConsoleSettings)
+                return settings_model(self.value((*table, "provider")))
         return _MODELS[str(table[0])]
 
     def _meant(self, place: KeyPath) -> KeyPath:

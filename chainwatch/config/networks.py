@@ -92,8 +92,8 @@ class NetworkSettings(Table):
         default=None,
         gt=0,
         le=10_000,
-        description="Maximum calls a second to each endpoint, counting each call of a batch; fewer after it answered 429. "
-        "Default: no limit.",
+        description="Maximum calls in any second to each endpoint, counting each call of a batch; fewer after it "
+        "answered 429. Default: no limit.",
     )
     agreement: StrictInt = Field(
         default=1,

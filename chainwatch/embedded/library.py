@@ -8,54 +8,33 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from enum import StrEnum
 from pathlib import Path
 from time import time
 from typing import Any, Self, TypeVar
 
-import msgspec
-
-from chainwatch.alerting.dispatch import Receiver
 from chainwatch.alerting.engine import submission
 from chainwatch.alerting.engine.manager import AlertManager as Manager
 from chainwatch.alerting.providers.call import Call, CallProvider
+from chainwatch.alerting.runtime import RESOLVE_TIMEOUT, AlertingRuntime
 from chainwatch.config import Settings, parse_duration
+from chainwatch.embedded.arguments import Severity, alert_of, severity_of
 from chainwatch.embedded.inbox import Inbox, Overloaded
 from chainwatch.embedded.operations import Operations
-from chainwatch.embedded.service import AlertService
 from chainwatch.embedded.setup import Registered, Setup, open_database, read_setup
 from chainwatch.grammar import matchers
-from chainwatch.model import SEVERITY_NAMES
 from chainwatch.operations.alert_context import AlertLook
-from chainwatch.store import schema
 from chainwatch.store.alerting import alerts, silences
 from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.alerting.silences import Silence
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 
-RESOLVE_TIMEOUT = 300.0
-"""Seconds after which an alert without an end, that is not sent again, ends by itself; as in Alertmanager."""
-GIVE_UP_AFTER = 86_400.0
-"""Seconds of failed tries after which a notification for a function is dead."""
 DRAIN_TIMEOUT = 10.0
+"""Seconds that ``close`` takes at most to send what is queued."""
 
 __all__ = ["AlertManager", "Overloaded", "Severity"]
 
 T = TypeVar("T")
-
-
-class Severity(StrEnum):
-    """How urgent an alert is, from the most to the least."""
-
-    P0 = "P0"
-    P1 = "P1"
-    P2 = "P2"
-    P3 = "P3"
-    CRITICAL = P0
-    HIGH = P1
-    MEDIUM = P2
-    LOW = P3
 
 
 class AlertManager(Operations):
@@ -74,15 +53,13 @@ class AlertManager(Operations):
         self._ending = ExitStack()
         with ExitStack() as opened:
             self._database = open_database(setup, opened)
-            with self._database.reading() as connection:
-                created = schema.created_at(connection)
             self._loop = asyncio.new_event_loop()
             opened.callback(self._loop.close)
             self._thread = threading.Thread(target=self._run, name="chainwatch-alerts", daemon=True)
             self._thread.start()
             opened.callback(self._end_loop)
-            self._service = self._call(_start(self._database, setup, created, resolve_timeout))
-            self._inbox = Inbox(self._service.accept_later)
+            self._alerting = self._call(_start(self._database, setup, resolve_timeout))
+            self._inbox = Inbox(self._alerting.accept_later)
             self._ending = opened.pop_all()
         self._registered: list[tuple[Registered, Mapping[str, str]]] = []
         self._reloading = threading.Lock()
@@ -124,17 +101,13 @@ class AlertManager(Operations):
         self._check_thread()
         with self._reloading:
             self._check_open()
-            before = self._setup
-            if setup.where != before.where:
+            if setup.where != self._setup.where:
                 raise ValueError(
                     "[store] url cannot change while running: close the alert manager and make a new one"
                 )
             for made, variables in self._registered:
                 made.checked(setup, variables)
-            kept = [name for name, one in setup.settings.receivers.items() if one == before.receiver(name)]
-            if setup.settings.external_url != before.settings.external_url:
-                kept = []  # it stands in every message
-            self._call(self._service.reload(setup.service(), kept))
+            self._call(self._alerting.reload(setup.alerting()))
             self._setup = setup
 
     async def reload_async(
@@ -178,7 +151,7 @@ class AlertManager(Operations):
         and ``metadata`` explain it: values other than text are written as in JSON, bytes as 0x-hex. It ends by
         ``resolve``, or ``resolve_timeout`` after it was sent last.
         """
-        return self.submit([_alert(severity, source, title, message, metadata)])[0]
+        return self.submit([alert_of(severity, source, title, message, metadata)])[0]
 
     async def send_alert_async(
         self,
@@ -189,15 +162,15 @@ class AlertManager(Operations):
         metadata: Mapping[str, object] | None = None,
     ) -> str:
         """As ``send_alert``."""
-        return (await self.submit_async([_alert(severity, source, title, message, metadata)]))[0]
+        return (await self.submit_async([alert_of(severity, source, title, message, metadata)]))[0]
 
     def resolve(self, fingerprint: str, note: str = "resolved") -> bool:
         """End a firing alert now, for the reason ``note``; False where none with this fingerprint fires."""
-        return self._service.end(fingerprint, note).result()
+        return self._alerting.end(fingerprint, note).result()
 
     async def resolve_async(self, fingerprint: str, note: str = "resolved") -> bool:
         """As ``resolve``."""
-        return await asyncio.wrap_future(self._service.end(fingerprint, note))
+        return await asyncio.wrap_future(self._alerting.end(fingerprint, note))
 
     # --- looking ------------------------------------------------------------------------------------------
 
@@ -205,7 +178,7 @@ class AlertManager(Operations):
         self, minutes: float = 60, severity: Severity | str | None = None, limit: int = 1_000
     ) -> list[Alert]:
         """The alerts that started in the last ``minutes``, newest first, firing or not."""
-        severities = [] if severity is None else [_severity(severity)]
+        severities = [] if severity is None else [severity_of(severity)]
         since = int(time() - minutes * 60)
         return self._read(lambda c: alerts.list_alerts(c, since=since, severities=severities, limit=limit))
 
@@ -213,7 +186,7 @@ class AlertManager(Operations):
         self._check_open()
         if self._in_memory:
             self._database.hand_over(lambda _: None).result()  # what was sent before is there
-        return _Look(self._setup.settings, self._database, time(), self._service)
+        return _Look(self._setup.settings, self._database, time(), self._alerting)
 
     # --- silences -----------------------------------------------------------------------------------------
 
@@ -272,11 +245,8 @@ class AlertManager(Operations):
         with self._reloading:
             self._check_open()
             settings = made.checked(self._setup, variables)
-            if callable(receiver):
-                new = Receiver(name, CallProvider(receiver), give_up_after=GIVE_UP_AFTER)
-            else:
-                new = Receiver.of(settings.receivers[name])
-            self._call(self._service.register(new, settings.routes[0]))
+            provider = CallProvider(receiver) if callable(receiver) else None
+            self._call(self._alerting.register(settings.receivers[name], settings.routes[0], provider))
             self._registered.append((made, variables))
 
     # --- ending -------------------------------------------------------------------------------------------
@@ -296,9 +266,9 @@ class AlertManager(Operations):
                 self._closed = True
             with self._ending:
                 try:
-                    self._drained = self._call(self._service.drain(within, self._inbox.shut))
+                    self._drained = self._call(self._alerting.drain(within, self._inbox.shut))
                 finally:
-                    self._call(self._service.stop())
+                    self._call(self._alerting.close())
             return self._drained
 
     async def close_async(self, within: float = DRAIN_TIMEOUT) -> bool:
@@ -324,7 +294,7 @@ class AlertManager(Operations):
         sent = submission.parse(alerts, time() + self._resolve_timeout)
         prints = [one.fingerprint for one in sent]
         if not self._in_memory:
-            return prints, self._service.accept(sent)
+            return prints, self._alerting.accept(sent)
         self._inbox.put(sent)
         return prints, None
 
@@ -357,66 +327,24 @@ class AlertManager(Operations):
         self._thread.join()
 
 
-async def _start(database: Database, setup: Setup, created: int, resolve_timeout: float) -> AlertService:
-    service = AlertService(database, setup.service(), notify_since=created, resolve_timeout=resolve_timeout)
-    await service.start()
-    return service
-
-
-def _alert(
-    severity: Severity | str, source: str, title: str, message: str, metadata: Mapping[str, object] | None
-) -> dict[str, Any]:
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise ValueError(f"metadata: expected a table, found {type(metadata).__name__}")
-    more = dict(_metadata(key, value) for key, value in (metadata or {}).items())
-    return {
-        "labels": {"alertname": title, "severity": str(severity), "source": source},
-        "annotations": {"summary": title, "description": message, **more},
-    }
-
-
-def _metadata(key: object, value: object) -> tuple[str, str]:
-    """A name and its value as text. Raises ``ValueError``, naming it, for what cannot be written."""
-    try:
-        name = str(key)
-    except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
-        raise ValueError(f"metadata: a name that is no text: {type(error).__name__}") from None
-    try:
-        return name, _text(value)
-    except RecursionError:
-        raise ValueError(f"metadata: {name!r}: nested too deep, or within itself") from None
-    except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
-        raise ValueError(f"metadata: {name!r}: cannot be written as text ({type(error).__name__})") from None
-
-
-def _text(value: object) -> str:
-    """Text as it is, bytes as 0x-hex, all else as JSON has it; without quotes where that is text."""
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    written = msgspec.json.encode(value, enc_hook=str)
-    return msgspec.json.decode(written) if written.startswith(b'"') else written.decode()
-
-
-def _severity(name: Severity | str) -> str:
-    try:
-        return SEVERITY_NAMES[str(name).lower()]
-    except KeyError:
-        raise ValueError(f"severity {name!r} is none of {', '.join(SEVERITY_NAMES)}") from None
+async def _start(database: Database, setup: Setup, resolve_timeout: float) -> AlertingRuntime:
+    runtime = AlertingRuntime(database, setup.alerting(), resolve_timeout=resolve_timeout)
+    await runtime.resume()
+    await runtime.start()
+    return runtime
 
 
 class _Look(AlertLook):
-    """As the running service sees it: with the receivers that were registered."""
+    """What operations read, with the receivers and routes that were registered while running."""
 
-    def __init__(self, settings: Settings, database: Database, now: float, service: AlertService) -> None:
+    def __init__(self, settings: Settings, database: Database, now: float, alerting: AlertingRuntime) -> None:
         super().__init__(settings, database, now)
-        self._service = service
+        self._alerting = alerting
 
     @property
     def manager(self) -> Manager:
-        return self._service.manager
+        return self._alerting.engine
 
     @property
     def receivers(self) -> list[str]:
-        return self._service.receivers
+        return self._alerting.receivers

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chainwatch.alerting.dispatch import Receiver
-from chainwatch.alerting.policy.policies import Policies
-from chainwatch.config import Draft, ReceiverSettings, Settings, read, read_dict
-from chainwatch.embedded.service import Configured
+from chainwatch.alerting.runtime import AlertingConfig
+from chainwatch.config import Draft, Settings, read, read_dict
 from chainwatch.store.claim import claimed
 from chainwatch.store.database import Database
 
@@ -35,19 +33,9 @@ class Setup:
         """The database's URL; None for memory."""
         return None if self.in_memory else self.settings.store.url.get_secret_value()
 
-    def receiver(self, name: str) -> ReceiverSettings | None:
-        """The receiver with this name."""
-        return self.settings.receivers.get(name)
-
-    def service(self) -> Configured:
-        """What the alert manager runs by."""
-        return Configured(
-            self.settings.routes,
-            [Receiver.of(receiver) for receiver in self.settings.receivers.values()],
-            Policies.of(self.settings),
-            keep_for=self.retention,
-            external_url=self.settings.external_url or "",
-        )
+    def alerting(self) -> AlertingConfig:
+        """The part that decides who is notified of what, and how."""
+        return AlertingConfig.of(self.settings, keep_for=self.retention)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -17,18 +17,18 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
-from chainwatch.alerting.dispatch import Dispatch, Receiver, firing
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.dispatch import firing
+from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
 from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.errors import ChainError, ChainReset, DeepReorg, WrongChain
 from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.seen import SEEN_MARGIN
-from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.transport import open_session
 from chainwatch.model import Backfilled, Deadline, Signal
 from chainwatch.monitor.deadlines import DeadlineScheduler
+from chainwatch.monitor.network_records import NetworkRecords
 from chainwatch.monitor.self_monitoring import (
     CLOCK_SKEW,
     DEEP_REORG,
@@ -45,33 +45,25 @@ from chainwatch.pipeline.pipeline import Item, Outcome, Pipeline
 from chainwatch.pipeline.recompute import Recomputation, fingerprints
 from chainwatch.plan import Plan
 from chainwatch.registry import build_checkers
-from chainwatch.store import blocks, schema, watched
+from chainwatch.store import blocks, watched
 from chainwatch.store.alerting import clamping, outbox
-from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
-from chainwatch.store.errors import StoreError
+from chainwatch.store.retrying import retrying
 from chainwatch.support.clock import SteadyClock
-from chainwatch.support.supervise import Supervisor
 from chainwatch.support.wakeup import SystemClock
 
 SELF_WATCH_EVERY = 1.0
 PAUSED_AFTER = 5.0
 """Seconds without a turn of the self-watch after which all of this process counts as paused: as long as that lasted, nobody
 asked the networks."""
-STATES_EVERY = 5.0
-"""Seconds after which the state of a network is stored again though it has not changed."""
 WRONG_CHAIN_PAUSE = 30.0
 """Seconds until a network whose endpoints all served another chain is tried again."""
 READ_EVERY = 5.0
 """Seconds after which a checker is asked again what it wants to read."""
 READS_AT_ONCE = 500
 """Questions that a checker may ask at a time."""
-RANGES_PROPERTY = "block_ranges"
-"""The property that holds the most blocks of one question for logs, by endpoint, as JSON."""
 PAST = SEEN_MARGIN + 1
 """Seconds after a deadline from which on the head can prove that the network was seen past it."""
-STORE_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
-"""Seconds between tries while the database refuses for a passing reason; the last one repeats."""
 
 T = TypeVar("T")
 
@@ -143,19 +135,11 @@ class Monitor:
         self._heard_at = dict.fromkeys(plan.watches, clock.unadjusted())
         """When each network answered last, by the clock that is never adjusted; at first, when this began to ask them."""
         self._watched_at = clock.unadjusted()
-        self._supervisor = Supervisor(self.raise_signals, clock)
-        self._dispatch = Dispatch(
-            database,
-            self._supervisor,
-            keep_for=plan.settings.store.retention,
-            external_url=plan.settings.external_url or "",
-            clock=clock,
-        )
+        self._alerting = AlertingRuntime(database, AlertingConfig.of(plan.settings), clock=clock)
+        self._supervisor = self._alerting.supervisor
         self._pools: dict[str, Pool] = {}
         self._observers: dict[str, Observer] = {}
-        self._ranges: dict[str, int] = {}
-        """The most blocks of one question for logs, by endpoint, as stored."""
-        self._stored_states: dict[str, NetworkState] = {}
+        self._records = NetworkRecords(database)
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
         self._checkers = {checker.extractor.name: checker for checker in build_checkers(plan)}
@@ -170,8 +154,13 @@ class Monitor:
             )
             for name, checker in self._checkers.items()
         }
-        self._alerts: AlertManager
-        self._pipeline: Pipeline
+        self._pipeline = Pipeline(
+            list(self._checkers.values()),
+            plan.settings.networks,
+            plan.decode,
+            self._alerting,
+            plan.sources,
+        )
 
     async def start(self) -> None:
         """Check the database against the configuration, then start every task."""
@@ -180,18 +169,9 @@ class Monitor:
             lambda c: blocks.check_chain_ids(c, {n.name: n.chain_id for n in settings.networks.values()})
         )
         await self._write(lambda c: clamping.seen(c, self._clock()))
-        self._alerts = AlertManager.of(settings, await self._load(schema.created_at))
-        self._pipeline = Pipeline(
-            list(self._checkers.values()),
-            settings.networks,
-            self._plan.decode,
-            self._alerts,
-            self._plan.sources,
-        )
-        await self._write_alerts(lambda c, now: (None, self._alerts.reroute(c, now, reloaded=self._reloaded)))
+        await self._alerting.resume(reloaded=self._reloaded)
         await self._take_up_changes()
-        ranges = await self._load(lambda c: schema.get_property(c, RANGES_PROPERTY))
-        self._ranges = msgspec.json.decode(ranges or "{}", type=dict[str, int])
+        await self._records.load()
         start = self._supervisor.start
         for name, scheduler in self._schedulers.items():
             start(f"deadlines of {name}", scheduler.run)
@@ -202,7 +182,7 @@ class Monitor:
             backfill = Backfill(name, settings.store.retention, self._plan.watches[name], self._clock)
             start(f"backfill {name}", partial(self._fill_gaps, backfill))
         start("self-watch", self._watch_self)
-        await self._dispatch.start(self._alerts, map(Receiver.of, settings.receivers.values()))
+        await self._alerting.start()
         for depth in await self._load(outbox.depths):
             if depth.status == "pending" and depth.receiver not in settings.receivers:
                 _log.warning(
@@ -220,11 +200,11 @@ class Monitor:
     async def stop(self) -> None:
         """End every task; what is under way and not committed is done again after the next start."""
         _log.info("stopping")
-        await self._dispatch.stop()
+        await self._alerting.close()
 
     async def raise_signals(self, signals: Sequence[Signal]) -> None:
-        """Let signals that are not about transfers take their way to the receivers."""
-        await self._write_alerts(lambda c, now: (None, self._alerts.apply(c, signals, now)))
+        """Apply signals that are not about transfers."""
+        await retrying(lambda: self._alerting.raise_signals(signals))
 
     async def _take_up_changes(self) -> None:
         """Bring what is stored to what it would be if the configuration had always been this one."""
@@ -238,7 +218,7 @@ class Monitor:
         recomputation = Recomputation(
             self._pipeline,
             self._plan.read_again,
-            self._alerts,
+            self._alerting,
             fingerprints(self._checkers.values(), self._settings),
             self._settings.store.retention,
         )
@@ -284,7 +264,7 @@ class Monitor:
         )
         checkpoint = (await self._load(blocks.checkpoints)).get(name)
         window = await self._load(lambda c: blocks.window(c, name))
-        pool.remember(self._ranges)
+        pool.remember(self._records.ranges)
         async with pool:
             async for item in observer.batches(checkpoint, window):
                 await self._process([item])
@@ -385,8 +365,7 @@ class Monitor:
             unheard = {name for name, status in observed.items() if status.head is None}
             if changes := holding.update(current, int(now), unheard):
                 await self.raise_signals(changes)
-            await self._save_states([_state(name, status, time.time()) for name, status in observed.items()])
-            await self._save_ranges(observed.values())
+            await self._records.save(observed, time.time())
             await asyncio.sleep(SELF_WATCH_EVERY)
 
     def _note_pause(self, now: float) -> None:
@@ -401,68 +380,17 @@ class Monitor:
         self._clock.judge(None if error is None else error == 0.0)
         return clock_signals(error, self._clock.jump, now)
 
-    async def _save_states(self, states: Sequence[NetworkState]) -> None:
-        """Store what has changed, and from time to time that nothing has: who looks takes silence for a stop."""
-        changed = [state for state in states if _is_news(state, self._stored_states.get(state.name))]
-        if changed:
-            await self._write(lambda c: blocks.save_states(c, changed))
-            self._stored_states |= {state.name: state for state in changed}
-
-    async def _save_ranges(self, observed: Iterable[NetworkStatus]) -> None:
-        ranges = self._ranges | {
-            endpoint.name: endpoint.max_block_range
-            for status in observed
-            for endpoint in status.endpoints
-            if endpoint.max_block_range is not None
-        }
-        if ranges != self._ranges:
-            await self._write(lambda c: schema.set_property(c, RANGES_PROPERTY, _json(ranges)))
-            self._ranges = ranges
-
     # --- the way to the database and from there ---------------------------------------------------------
 
     async def _write_alerts(self, job: Callable[[sa.Connection, float], tuple[T, float | None]]) -> T:
-        """Write what people may have to hear of: as `Dispatch.write`."""
-        return await _patiently(lambda: asyncio.wrap_future(self._dispatch.write(job)))
+        """Write what may change alerts: as `AlertingRuntime.write`."""
+        return await retrying(lambda: asyncio.wrap_future(self._alerting.write(job)))
 
     async def _write(self, job: Callable[[sa.Connection], T]) -> T:
-        return await _patiently(lambda: self._database.write(job))
+        return await retrying(lambda: self._database.write(job))
 
     async def _load(self, job: Callable[[sa.Connection], T]) -> T:
-        return await _patiently(lambda: self._database.read(job))
-
-
-async def _patiently(run: Callable[[], Awaitable[T]]) -> T:
-    """``run``; wait and try again while the database refuses for a passing reason."""
-    tries = 0
-    while True:
-        try:
-            return await run()
-        except StoreError as error:
-            if not error.transient:
-                raise
-            pause = STORE_PAUSES[min(tries, len(STORE_PAUSES) - 1)]
-            if tries in (0, 10) or tries % 100 == 0:
-                _log.error("the database refuses; trying again", reason=str(error), tries=tries)
-            tries += 1
-            await asyncio.sleep(pause)
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _state(network: str, status: NetworkStatus, now: float) -> NetworkState:
-    number, timestamp = (status.head.number, status.head.timestamp) if status.head else (None, None)
-    return NetworkState(network, status.state, number, timestamp, status.last_error, now)
-
-
-def _is_news(state: NetworkState, stored: NetworkState | None) -> bool:
-    return (
-        stored is None
-        or abs(state.updated_at - stored.updated_at) >= STATES_EVERY
-        or state._replace(updated_at=0.0) != stored._replace(updated_at=0.0)
-    )
+        return await retrying(lambda: self._database.read(job))
 
 
 def _when_past(deadline: Deadline) -> Deadline:

@@ -1,4 +1,4 @@
-"""``check --online``: endpoints asked for their chain id, head and a range of logs, receivers whether they answer."""
+"""``check --online``: each endpoint's chain id, head, range of logs and contracts; whether each receiver answers."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from typing import Any
 
 import aiohttp
 
-from chainwatch.alerting.providers import DeliveryError
-from chainwatch.alerting.providers.http import open_session as open_receiver_session
-from chainwatch.alerting.providers.http import reach
+from chainwatch.alerting.providers import DeliveryError, Server, Transport, build_provider
 from chainwatch.chain.errors import RangeTooWide, RpcError, Unavailable, WrongChain
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.state import Code, read_state
 from chainwatch.chain.transport import endpoint_name, open_session
-from chainwatch.config import NetworkSettings
-from chainwatch.config.receivers import DiscordSettings, WebhookSettings
+from chainwatch.config import NetworkSettings, ReceiverSettings
+from chainwatch.model import Header, to_hex
 from chainwatch.plan import Plan
 
 RANGE = 1_000
@@ -49,19 +48,21 @@ async def check_receivers(plan: Plan) -> list[dict[str, Any]]:
 
     As dicts with ``receiver``, ``provider``, ``ok`` and ``problem``.
     """
-    with_url = [
-        r for r in plan.settings.receivers.values() if isinstance(r, DiscordSettings | WebhookSettings)
-    ]
-    return list(await asyncio.gather(*map(_receiver, with_url)))
+    async with Transport() as transport:
+        questions = [
+            _receiver(settings, server, transport)
+            for settings in plan.settings.receivers.values()
+            if (server := build_provider(settings, transport).server) is not None
+        ]
+        return list(await asyncio.gather(*questions))
 
 
-async def _receiver(receiver: DiscordSettings | WebhookSettings) -> dict[str, Any]:
-    found: dict[str, Any] = {"receiver": receiver.name, "provider": receiver.provider, "problem": None}
-    async with open_receiver_session(allow_private=receiver.allow_private) as session:
-        try:
-            await reach(session, receiver.url.get_secret_value(), who="the receiver", within=PATIENCE)
-        except DeliveryError as error:
-            found["problem"] = str(error)
+async def _receiver(settings: ReceiverSettings, server: Server, transport: Transport) -> dict[str, Any]:
+    found: dict[str, Any] = {"receiver": settings.name, "provider": settings.provider, "problem": None}
+    try:
+        await transport.reach(server, who="the receiver", within=PATIENCE)
+    except DeliveryError as error:
+        found["problem"] = str(error)
     return {**found, "ok": found["problem"] is None}
 
 
@@ -77,6 +78,7 @@ async def _endpoint(
             head = await pool.ask(Endpoint.head, PATIENCE)
             found |= {"chain_id": network.chain_id, "head": head.number}
             found["log_range"] = await _log_range(plan, network.name, pool, head.number)
+            found["problem"] = await _missing_contracts(plan, network.name, pool, head)
     except (WrongChain, Unavailable) as error:
         found["problem"] = pool.endpoints[0].last_error or str(error)
         if isinstance(error, WrongChain):
@@ -85,6 +87,22 @@ async def _endpoint(
         found["problem"] = error.what
     name = endpoint_name(network.name, index, url)
     return {"network": network.name, "endpoint": name, "ok": found["problem"] is None, **found}
+
+
+async def _missing_contracts(plan: Plan, network: str, pool: Pool, head: Header) -> str | None:
+    """Which contracts have no code at their addresses; None where all have, or where the endpoint cannot say."""
+    watch = plan.watches.get(network)
+    contracts = () if watch is None else watch.contracts
+    try:
+        codes = await read_state(pool, head, [Code(contract.address) for contract in contracts])
+    except RpcError:
+        return None
+    missing = [
+        f"{contract.name} at {to_hex(contract.address)}"
+        for contract, code in zip(contracts, codes, strict=True)
+        if code == b""
+    ]
+    return f"no contract has been deployed here: {', '.join(missing)}" if missing else None
 
 
 async def _log_range(plan: Plan, network: str, pool: Pool, head: int) -> int | None:

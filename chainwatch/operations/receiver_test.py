@@ -10,8 +10,7 @@ import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.policy.lifecycle import fingerprint
-from chainwatch.alerting.providers import DeliveryError, build_provider
-from chainwatch.alerting.providers.http import open_session
+from chainwatch.alerting.providers import DeliveryError, Transport, build_provider
 from chainwatch.config import ReceiverSettings
 from chainwatch.operations.queries import Look
 from chainwatch.store.alerting import alerts, outbox
@@ -96,11 +95,11 @@ async def _deliver(look: Look, settings: ReceiverSettings, key: str) -> None:
     with look.database.reading() as connection:
         queued = _find(connection, settings.name, key)
         notification = load(connection, queued, look.plan.settings.external_url or "")
-    provider = build_provider(settings)
     error: DeliveryError | None = None
-    async with open_session(allow_private=provider.allow_private) as session:
+    async with Transport() as transport:
+        provider = build_provider(settings, transport)
         try:
-            await provider.deliver(notification, session)
+            await provider.send(provider.render(notification, None))
         except DeliveryError as refused:
             error = refused
     with look.database.transaction() as connection:

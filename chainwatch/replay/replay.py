@@ -230,31 +230,32 @@ class Replay:
     async def _deliver(self) -> None:
         """Flush every group and wait until all notifications are sent. Imports late: few replays send any."""
         from chainwatch.alerting.delivery.queue import ReceiverQueue
-        from chainwatch.alerting.providers import build_provider
+        from chainwatch.alerting.providers import Transport, build_provider
 
         await self._database.write(lambda c: self._alerts.flush(c, time.time()))
 
         async def raise_signals(signals: Sequence[Signal]) -> None:
             await self._database.write(lambda c: self._alerts.apply(c, signals, time.time()))
 
-        queues = [
-            ReceiverQueue(
-                self._database,
-                receiver.name,
-                build_provider(receiver),
-                raise_signals,
-                give_up_after=receiver.give_up_after,
-                external_url=self._plan.settings.external_url or "",
-            )
-            for receiver in self._plan.settings.receivers.values()
-        ]
-        async with asyncio.TaskGroup() as tasks:
-            for queue in queues:
-                tasks.create_task(queue.run())
-            while await self._database.read(_pending):  # noqa: ASYNC110 - queues do not signal that they are empty
-                await asyncio.sleep(0.2)
-            for queue in queues:
-                queue.stop()
+        async with Transport() as transport:
+            queues = [
+                ReceiverQueue(
+                    self._database,
+                    receiver.name,
+                    build_provider(receiver, transport),
+                    raise_signals,
+                    give_up_after=receiver.give_up_after,
+                    external_url=self._plan.settings.external_url or "",
+                )
+                for receiver in self._plan.settings.receivers.values()
+            ]
+            async with asyncio.TaskGroup() as tasks:
+                for queue in queues:
+                    tasks.create_task(queue.run())
+                while await self._database.read(_pending):  # noqa: ASYNC110 - queues do not signal that they are empty
+                    await asyncio.sleep(0.2)
+                for queue in queues:
+                    queue.stop()
 
     # --- the report -----------------------------------------------------------------------------------------
 

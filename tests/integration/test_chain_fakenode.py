@@ -382,7 +382,7 @@ async def test_another_network_goes_on_while_one_hangs_S8(node: FakeNode, chain:
 async def test_a_silent_subscription_is_polled_beside_and_opened_anew(
     node: FakeNode, chain: FakeChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chainwatch.chain.observer.IDLE_POLL", 0.1)
+    monkeypatch.setattr("chainwatch.chain.wakeups.IDLE_POLL", 0.1)
     node.silent = True
     settings = network_settings(node.ws_url, node.http_url, start_block=0)
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:

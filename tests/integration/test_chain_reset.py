@@ -1,4 +1,4 @@
-"""A chain that began anew, and a node that was thrown back: noticed, told, and never taken for a network in health."""
+"""A chain that began anew, and a node that was thrown back: noticed, reported, and never taken for a network in health."""
 
 from __future__ import annotations
 

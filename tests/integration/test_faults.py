@@ -1,7 +1,7 @@
-"""Any exception out of any boundary: the task comes back, somebody is told, and nothing is lost.
+"""Any exception out of any boundary: the task comes back, an alert reports it, and nothing is lost.
 
 One fault is put into a running monitor; it must end as it does without it: a transfer complete, another one overdue and
-told of (S2, S8).
+notified of (S2, S8).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from chainwatch.monitor import monitor as app
 from chainwatch.monitor.monitor import Monitor
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import blocks, transfers
+from chainwatch.store import blocks, retrying, transfers
 from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 from chainwatch.support import supervise
@@ -75,7 +75,7 @@ BOUNDARIES = {
     "self-watch": Boundary(app, "network_signals", is_async=False),
     "scheduler, loading": Boundary(Monitor, "_load_deadlines"),
     HANDING_OVER: Boundary(Monitor, "_confirm_heads"),
-    "provider": Boundary(WebhookProvider, "deliver"),
+    "provider": Boundary(WebhookProvider, "send"),
 }
 
 
@@ -114,7 +114,8 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, changes in (
         (supervise, {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05}),
         (member, {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05}),
-        (app, {"SELF_WATCH_EVERY": 0.05, "READ_EVERY": 0.05, "STORE_PAUSES": (0.01,)}),
+        (app, {"SELF_WATCH_EVERY": 0.05, "READ_EVERY": 0.05}),
+        (retrying, {"STORE_PAUSES": (0.01,)}),
         (queue, {"STORE_PAUSE": 0.05, "POLL": 0.1}),
         (deadlines, {"REFILL_EVERY": 0.05}),
         (dispatch, {"LOOK_EVERY": 0.05, "STORE_PAUSE": 0.05}),
@@ -155,7 +156,7 @@ def plan_for(urls: dict[str, str], hook: str) -> Plan:
             "rpc": [urls[n.name]],
             "start_block": 0,
             "poll_interval": "20ms",
-            "confirmations": 1,  # seen as far as their blocks tell, and no further
+            "confirmations": 1,  # seen as far as their blocks reach, and no further
         }
         for n in (connext.ETHEREUM, connext.OPTIMISM)
     }
@@ -241,7 +242,7 @@ async def _open(alpha: FakeChain, number: int, database: Database) -> None:
 async def _live_on(
     alpha: FakeChain, beta: FakeChain, number: int, database: Database, receiver: Receiver
 ) -> None:
-    """One of them is paid, the other is not; both are found, and who is to be told of the second is."""
+    """One of them is paid, the other is not; both are found, and the second is notified."""
     beta.mine(_log(connext.executed(_transfer(2 * number))))
     beta.mine(count=41)
     alpha.mine(count=40)
@@ -272,7 +273,7 @@ def _statuses(database: Database) -> dict[str, int]:
 
 
 def _notices(monitor: Monitor, lines: list[Any], database: Database) -> int:
-    """What tells of faults: alerts about tasks; lines of the log and endpoints' errors where another try is all there is."""
+    """What reports faults: alerts about tasks; lines of the log and endpoints' errors where another try is all there is."""
     errors = sum(e.errors for pool in monitor._pools.values() for e in pool.endpoints)
     with database.reading() as connection:
         failed = sum(a.name == supervise.TASK_FAILED for a in alerts.list_alerts(connection))

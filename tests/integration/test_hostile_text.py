@@ -94,7 +94,7 @@ def batch(network: str, until: int, *events: Event) -> Batch:
 async def test_a_chains_text_as_key_origin_and_destination_halts_nothing_s8(
     database: Database, text: str
 ) -> None:
-    """Its transfer is found again by its events, its alerts are grouped, told and resolved."""
+    """Its transfer is found again by its events, its alerts are grouped, reported and resolved."""
     texts: dict[str, Event] = {}
 
     def decode(network: str, log: StoredLog) -> Event:

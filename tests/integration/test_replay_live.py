@@ -80,7 +80,7 @@ def run_live(
 
 
 def blocks(watch: NetworkWatch, network: Network, chain: Recording) -> Iterator[Batch | Seen]:
-    """A network's blocks as an observer tells of them: those with logs one by one, those without many at a time."""
+    """A network's blocks as an observer reports them: those with logs one by one, those without many at a time."""
     inside = [log for log in chain.logs if log.block_number >= network.start]
     first = network.start
     for number in sorted({log.block_number for log in inside} | {chain.head}):

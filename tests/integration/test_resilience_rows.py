@@ -18,6 +18,7 @@ from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.monitor import monitor as app
 from chainwatch.monitor.monitor import Monitor
+from chainwatch.monitor.network_records import RANGES_PROPERTY
 from chainwatch.plan import make_plan
 from chainwatch.store import schema
 from chainwatch.store.database import Database
@@ -325,7 +326,7 @@ async def test_row_17_a_structural_limit_is_remembered_by_the_next_run(
                         await asyncio.sleep(0.02)
                 found.append(observer.status.endpoints[0].max_block_range)
                 async with asyncio.timeout(10):
-                    while not await database.read(lambda c: schema.get_property(c, app.RANGES_PROPERTY)):
+                    while not await database.read(lambda c: schema.get_property(c, RANGES_PROPERTY)):
                         await asyncio.sleep(0.02)
                 await monitor.stop()
             node.faults.clear()

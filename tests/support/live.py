@@ -74,7 +74,7 @@ class Live:
             return list(reversed(outbox.list_notifications(connection, receiver=receiver)))
 
     def notified(self, receiver: str, name: str) -> list[NotifiedAlert]:
-        """What a receiver was told of the alerts of this name; a delivery that was repeated counts once."""
+        """What a receiver was sent about the alerts of this name; a delivery that was repeated counts once."""
         requests = [request for request in self.receiver.requests if request.path == f"/{receiver}"]
         return [alert for alert in notified(requests) if alert.name == name]
 

@@ -28,7 +28,7 @@ Values = Mapping[str, Any]
 
 
 class Past:
-    """Networks whose blocks are told one at a time. Times are seconds after `BEGIN`."""
+    """Networks whose blocks are delivered one at a time. Times are seconds after `BEGIN`."""
 
     def __init__(self, plan: Plan, database: Database) -> None:
         self._plan = plan

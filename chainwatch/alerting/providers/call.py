@@ -1,4 +1,4 @@
-"""A Python function as a receiver, for those who use chainwatch as a library."""
+"""A Python function as a receiver, for programs that use chainwatch as a library."""
 
 from __future__ import annotations
 
@@ -6,27 +6,25 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
-import aiohttp
-
 from chainwatch.alerting.delivery.notification import Notification
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, Receipt, Server
 from chainwatch.alerting.providers.thread import Threads
 
 CALL_TIMEOUT = 60.0
-"""Seconds for a function to return, and for what it returns to be awaited."""
+"""Seconds within which a function must return, and a coroutine that it returned must end."""
 
 Call = Callable[[Notification], object] | Callable[[Notification], Awaitable[object]]
 
 
 class CallProvider:
-    """Calls ``call`` with each notification, one at a time; what it raises means "not taken", and it is called again.
+    """Calls ``call`` with each notification, one at a time. When it raises, the queue tries again.
 
-    A coroutine function runs on the event loop, a plain one in a thread; where that returns a coroutine, as a ``lambda``
-    around one does, it is awaited.
+    A coroutine function runs on the event loop, a plain one in a thread. When a plain function returns a coroutine, as
+    a ``lambda`` around a coroutine function does, the coroutine is awaited.
     """
 
-    concurrency = 1
-    allow_private = False
+    capabilities = Capabilities()
+    server: Server | None = None
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -35,19 +33,24 @@ class CallProvider:
         )
         self._threads = Threads("the function", CALL_TIMEOUT)
 
-    async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
+    def render(self, notification: Notification, previous: Receipt | None) -> Notification:
+        """The notification itself: functions take it as it is."""
+        return notification
+
+    async def send(self, message: Notification) -> Receipt:
         """Return once the function has returned. Raises ``DeliveryError`` when it raises."""
         try:
             if self._is_async:
-                result = self._call(notification)
+                result = self._call(message)
             else:
-                result = await self._threads.run(lambda: self._call(notification))
+                result = await self._threads.run(lambda: self._call(message))
             if inspect.isawaitable(result):
                 await self._awaited(result)
         except DeliveryError:
             raise
         except Exception as error:
             raise DeliveryError(f"the function raised {type(error).__name__}") from error
+        return Receipt()
 
     async def _awaited(self, result: Awaitable[object]) -> None:
         try:

@@ -103,7 +103,11 @@ class EventDecoder:
     def _from_hex(self, text: Any, place: str) -> bytes:
         try:
             return unhexlify(text[2:] if text[:2] == "0x" else text)
-        except (ValueError, TypeError) as error:
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+        ) as error:  # a dict has no slices: from Python 3.12 on a KeyError
             raise self._error(f"{place}: expected hex digits in pairs: {error}") from None
 
     def _error(self, reason: str) -> DecodeError:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.delivery.retry import OPENS_AFTER
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.store.alerting import alerts, folding, outbox
 from chainwatch.store.database import Database
 from tests.unit.alerting.delivery.test_queue import Bench

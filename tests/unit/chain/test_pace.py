@@ -38,6 +38,35 @@ async def test_no_more_requests_a_second_are_sent_than_configured() -> None:
     assert 0.4 < time.monotonic() - begun < 1.5
 
 
+class Noting(Quick):
+    """Notes when each call was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[float] = []
+
+    async def exchange(self, body: bytes, id: int, seconds: float, calls: int = 1) -> bytes:
+        self.sent += [time.monotonic()] * calls
+        return body
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+async def test_no_second_has_more_calls_than_are_allowed_not_even_the_first(calls: int) -> None:
+    noting = Noting()
+    transport = PacedTransport(noting, 12.0)
+    await asyncio.gather(*(transport.exchange(b"x", 1, 1.0, calls) for _ in range(30 // calls)))
+    busiest = max(sum(at <= other < at + 1.0 for other in noting.sent) for at in noting.sent)
+    assert busiest == 12
+    assert noting.sent[-1] - noting.sent[0] < 2.5, "as quickly as that allows"
+
+
+async def test_less_than_one_call_a_second_is_one_in_several_seconds() -> None:
+    noting = Noting()
+    transport = PacedTransport(noting, 0.8)
+    for _ in range(2):
+        await transport.exchange(b"x", 1, 1.0)
+    assert 1.25 <= noting.sent[1] - noting.sent[0] < 1.6
+
+
 async def test_each_call_of_a_batch_counts_and_a_batch_is_no_larger_than_a_second_allows() -> None:
     transport = PacedTransport(Quick(), 20.0)
     assert transport.largest_batch == 20

@@ -160,7 +160,7 @@ async def test_an_endpoint_that_says_429_is_asked_less_often(nodes: list[FakeNod
     async with open_pool(network_settings(nodes[0].http_url, max_rps=50)) as pool:
         assert pool.endpoints[0].max_rps == 50
         with pytest.raises(RpcError):
-            await pool.ask(lambda endpoint: endpoint.ask(Call("eth_blockNumber")))
+            await pool.ask(lambda endpoint: endpoint.rpc.call(Call("eth_blockNumber")))
         assert pool.endpoints[0].max_rps == LEAST
 
 
@@ -168,7 +168,7 @@ async def test_an_endpoint_that_said_429_is_asked_after_the_others_for_a_while(n
     nodes[0].fail("eth_blockNumber", "status", 429)
     async with open_pool(network_settings(*[node.http_url for node in nodes])) as pool:
         await pool.all_tried()
-        await pool.ask(lambda endpoint: endpoint.ask(Call("eth_blockNumber")))
+        await pool.ask(lambda endpoint: endpoint.rpc.call(Call("eth_blockNumber")))
         async with asyncio.timeout(5):
             while pool.endpoints[0].state == "down":
                 await asyncio.sleep(0.02)

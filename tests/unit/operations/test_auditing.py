@@ -46,7 +46,7 @@ class Watched(NamedTuple):
             return [(a.name, a.state, a.reason) for a in alerts.list_alerts(connection) if "flow" in a.labels]
 
     def spoil(self, wrong: list[StoredLog], right: list[Event]) -> None:
-        """Changes what is stored, with all that follows, as if the endpoint had told it so."""
+        """Changes what is stored, with all that follows, as if the endpoint had reported it so."""
         settings = self.plan.settings
         pipeline = flow_pipeline(
             self.plan.flows,
