@@ -261,7 +261,7 @@ def of_orphaned_events(alerts: set[Any], orders: Sequence[Sequence[Item]]) -> se
     }
     labels = {alert: dict(alert[0]) for alert in alerts}
     return {
-        a for a, own in labels.items() if own["alertname"] in recompute.PUZZLED and own["network"] in reorged
+        a for a, own in labels.items() if own["alertname"] in recompute.UNJUDGED and own["network"] in reorged
     }
 
 
