@@ -13,21 +13,18 @@ from functools import partial
 from typing import TypeVar
 
 import aiohttp
-import msgspec
 import sqlalchemy as sa
 import structlog
 
 from chainwatch.alerting.dispatch import firing
 from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
 from chainwatch.chain.chain_time import ChainTime
-from chainwatch.chain.errors import ChainError, ChainReset, DeepReorg, WrongChain
+from chainwatch.chain.errors import ChainReset, DeepReorg, WrongChain
 from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
-from chainwatch.chain.quiet import QuietLog
-from chainwatch.chain.seen import SEEN_MARGIN
 from chainwatch.chain.transport import open_session
 from chainwatch.model import Backfilled, Deadline, Signal
-from chainwatch.monitor.deadlines import DeadlineScheduler
+from chainwatch.monitor.checker_tasks import CheckerTasks
 from chainwatch.monitor.network_records import NetworkRecords
 from chainwatch.monitor.self_monitoring import (
     CLOCK_SKEW,
@@ -40,7 +37,6 @@ from chainwatch.monitor.self_monitoring import (
     watchdog,
 )
 from chainwatch.pipeline.backfill import Backfill, goes_on
-from chainwatch.pipeline.checker import Checker
 from chainwatch.pipeline.pipeline import Item, Outcome, Pipeline
 from chainwatch.pipeline.recompute import Recomputation, fingerprints
 from chainwatch.plan import Plan
@@ -58,12 +54,6 @@ PAUSED_AFTER = 5.0
 asked the networks."""
 WRONG_CHAIN_PAUSE = 30.0
 """Seconds until a network whose endpoints all served another chain is tried again."""
-READ_EVERY = 5.0
-"""Seconds after which a checker is asked again what it wants to read."""
-READS_AT_ONCE = 500
-"""Questions that a checker may ask at a time."""
-PAST = SEEN_MARGIN + 1
-"""Seconds after a deadline from which on the head can prove that the network was seen past it."""
 
 T = TypeVar("T")
 
@@ -142,20 +132,21 @@ class Monitor:
         self._records = NetworkRecords(database)
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
-        self._checkers = {checker.extractor.name: checker for checker in build_checkers(plan)}
-        self._reads_wanted = {
-            (checker, network): asyncio.Event() for checker in self._checkers for network in plan.watches
-        }
-        self._schedulers = {
-            name: DeadlineScheduler(
-                partial(self._load_deadlines, checker),
+        self._checkers = build_checkers(plan)
+        self._checker_tasks = [
+            CheckerTasks(
+                checker,
+                plan.watches,
+                self._pools,
+                self._load,
+                self._process,
                 self._confirm_heads,
                 SystemClock(self._chain_time.now),
             )
-            for name, checker in self._checkers.items()
-        }
+            for checker in self._checkers
+        ]
         self._pipeline = Pipeline(
-            list(self._checkers.values()),
+            self._checkers,
             plan.settings.networks,
             plan.decode,
             self._alerting,
@@ -173,12 +164,11 @@ class Monitor:
         await self._take_up_changes()
         await self._records.load()
         start = self._supervisor.start
-        for name, scheduler in self._schedulers.items():
-            start(f"deadlines of {name}", scheduler.run)
+        for tasks in self._checker_tasks:
+            for name, task in tasks.all().items():
+                start(name, task)
         for name in self._plan.watches:
             start(f"network {name}", partial(self._follow, name))
-            for checker in self._checkers.values():
-                start(f"reads of {checker.extractor.name} {name}", partial(self._read_wanted, checker, name))
             backfill = Backfill(name, settings.store.retention, self._plan.watches[name], self._clock)
             start(f"backfill {name}", partial(self._fill_gaps, backfill))
         start("self-watch", self._watch_self)
@@ -219,7 +209,7 @@ class Monitor:
             self._pipeline,
             self._plan.read_again,
             self._alerting,
-            fingerprints(self._checkers.values(), self._settings),
+            fingerprints(self._checkers, self._settings),
             self._settings.store.retention,
         )
         began, parts = self._clock(), 0
@@ -290,30 +280,8 @@ class Monitor:
             return outcome, outcome.next_flush
 
         outcome = await self._write_alerts(run)
-        for checker, changes in outcome.deadlines.items():
-            self._schedulers[checker].cancelled(changes.closed)
-            self._schedulers[checker].added(map(_when_past, changes.opened))
-        for place in outcome.wanted & self._reads_wanted.keys():
-            self._reads_wanted[place].set()
-
-    async def _read_wanted(self, checker: Checker, network: str) -> None:
-        """Read from ``network`` what ``checker`` wants to know beyond the watched events; for ever."""
-        name = checker.extractor.name
-        log = QuietLog(network=network, checker=name)
-        changed = self._reads_wanted[name, network]
-        while True:
-            changed.clear()
-            wanted = await self._load(lambda c: checker.load_wanted(c, network, READS_AT_ONCE))
-            try:
-                if wanted is not None:
-                    async for result in checker.read(self._pools, wanted):
-                        await self._process([result])
-            except ChainError as error:
-                log.trouble(self._clock(), "what a checker wants cannot be read; trying again later", error)
-            else:
-                log.over(self._clock(), "what a checker wants is read again")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), READ_EVERY)
+        for tasks in self._checker_tasks:
+            tasks.wake(outcome)
 
     async def _fill_gaps(self, backfill: Backfill) -> None:
         """Read blocks of a network again for what was not watched when they were read; ends when all are."""
@@ -331,14 +299,6 @@ class Monitor:
         await self._judge(lambda c, now: self._pipeline.judge_filled(c, network, now))
 
     # --- deadlines ----------------------------------------------------------------------------------------
-
-    async def _load_deadlines(
-        self, checker: Checker, after: tuple[int, int, str], until: int, limit: int
-    ) -> list[Deadline]:
-        due_at, transfer_id, step = after
-        position = (due_at - PAST, transfer_id, step)
-        found = await self._load(lambda c: checker.load_deadlines(c, position, until - PAST, limit))
-        return [_when_past(deadline) for deadline in found]
 
     async def _confirm_heads(self, due: Sequence[Deadline]) -> None:
         """Deadlines have come by the clock: have their networks looked at. What was seen decides (S5)."""
@@ -391,11 +351,6 @@ class Monitor:
 
     async def _load(self, job: Callable[[sa.Connection], T]) -> T:
         return await retrying(lambda: self._database.read(job))
-
-
-def _when_past(deadline: Deadline) -> Deadline:
-    """``deadline`` for the scheduler: at the time from which on its network can be seen past it."""
-    return msgspec.structs.replace(deadline, due_at=deadline.due_at + PAST)
 
 
 def _deep_reorg(network: str, error: DeepReorg, now: int) -> Signal:

@@ -30,8 +30,9 @@ from chainwatch.chain.watch import NetworkWatch
 from chainwatch.config import read_dict
 from chainwatch.demo.bridge import Transfer
 from chainwatch.flows.checker import FlowChecker
-from chainwatch.monitor import deadlines
+from chainwatch.monitor import checker_tasks, deadlines
 from chainwatch.monitor import monitor as app
+from chainwatch.monitor.checker_tasks import CheckerTasks
 from chainwatch.monitor.monitor import Monitor
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan, make_plan
@@ -71,9 +72,9 @@ BOUNDARIES = {
     "timers": Boundary(AlertManager, "flush", is_async=False),
     "store": Boundary(transfers, "save", is_async=False),
     "reading the store": Boundary(Database, "read"),
-    "reads of checkers": Boundary(FlowChecker, "read", is_async=False),
+    "reads of checkers": Boundary(FlowChecker, "load_wanted", is_async=False),
     "self-watch": Boundary(app, "network_signals", is_async=False),
-    "scheduler, loading": Boundary(Monitor, "_load_deadlines"),
+    "scheduler, loading": Boundary(CheckerTasks, "_load_deadlines"),
     HANDING_OVER: Boundary(Monitor, "_confirm_heads"),
     "provider": Boundary(WebhookProvider, "send"),
 }
@@ -114,7 +115,8 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, changes in (
         (supervise, {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05}),
         (member, {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05}),
-        (app, {"SELF_WATCH_EVERY": 0.05, "LOOKBACK_EVERY": 0.05}),
+        (app, {"SELF_WATCH_EVERY": 0.05}),
+        (checker_tasks, {"READ_EVERY": 0.05}),
         (retrying, {"STORE_PAUSES": (0.01,)}),
         (queue, {"STORE_PAUSE": 0.05, "POLL": 0.1}),
         (deadlines, {"REFILL_EVERY": 0.05}),

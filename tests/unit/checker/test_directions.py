@@ -16,7 +16,7 @@ from chainwatch.model import Event, Transfer
 from chainwatch.store import schema, transfers
 from tests.support.flows import CHAIN_IDS, EVENTS, NAMES, NETWORKS, Alerts, decode, event, flow
 from tests.support.pipelines import flow_pipeline, judge_transfers_again
-from tests.unit.pipeline.test_pipeline import batch
+from tests.support.runs import batch
 
 SEEN = Coverage(dict.fromkeys(NAMES, 90_000), dict.fromkeys(NAMES, (0, 0)))
 BOTH = EVENTS | {"Filled": EVENTS["Sent"]}

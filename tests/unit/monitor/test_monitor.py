@@ -17,6 +17,7 @@ from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.flows.checker import FlowChecker
 from chainwatch.model import Signal
+from chainwatch.monitor import checker_tasks
 from chainwatch.monitor import monitor as app
 from chainwatch.monitor.monitor import Monitor
 from chainwatch.monitor.network_records import STATES_EVERY, is_news
@@ -138,7 +139,7 @@ async def test_what_the_database_refuses_for_good_is_not_tried_again(plan: Plan,
 async def test_what_a_checker_cannot_read_is_reported_once_in_a_while(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S10
-    monkeypatch.setattr(app, "READ_EVERY", 0.005)
+    monkeypatch.setattr(checker_tasks, "READ_EVERY", 0.005)
     searches = 0
 
     async def search(*_: Any) -> AsyncIterator[None]:

@@ -18,7 +18,7 @@ from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 from tests.support.flows import EVENTS, NAMES, NETWORKS, decode, event, flow
 from tests.support.pipelines import flow_pipeline, judge_transfers_again
-from tests.unit.pipeline.test_pipeline import batch
+from tests.support.runs import batch
 from tests.unit.test_plan import CONFIG
 
 NOW = 1_800_000_000.0
