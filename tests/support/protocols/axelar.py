@@ -98,7 +98,7 @@ class Axelar:
 
     def relay(self, origin: str, sent: Receipt) -> Relayed:
         """Approves and executes the only call of a transaction on the network that it is for."""
-        (call,) = calls(origin, sent)
+        (call,) = calls_in(origin, sent)
         return Relayed(self.approve(call.destination, [(call.command, call)]), self.execute(call))
 
     def approve(self, destination: str, batch: Sequence[tuple[bytes, Call]]) -> Receipt:
@@ -122,7 +122,7 @@ class Axelar:
         return site.chain.send(call.contract, "execute(bytes32,string,string,bytes)", *what)
 
 
-def calls(origin: str, sent: Receipt) -> list[Call]:
+def calls_in(origin: str, sent: Receipt) -> list[Call]:
     """The calls that a transaction sent from a network, by Axelar's name of it."""
     found = []
     transaction = bytes.fromhex(sent.transaction_hash[2:])

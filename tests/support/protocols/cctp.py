@@ -104,7 +104,7 @@ class Cctp:
 
     def relay(self, sent: Receipt, fee: int = 0) -> Receipt:
         """Lets the only message of a transaction be attested and received; `fee` is taken of a fast deposit."""
-        (message,) = messages(sent)
+        (message,) = messages_in(sent)
         if self.version == 2:
             message = message.attested(self.fresh_nonce(), message.finality, fee)
         return self.receive(message)
@@ -137,7 +137,7 @@ def recipient_of(message: Message) -> str:
     return address_of(message.body[36:68])
 
 
-def messages(sent: Receipt) -> list[Message]:
+def messages_in(sent: Receipt) -> list[Message]:
     """The messages that a transaction sent; those of version 2 without nonces."""
     return [Message.parse(log.decode_data("(bytes)")[0]) for log in sent.events(MESSAGE_SENT)]
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 from eth_abi.abi import decode, encode
 from eth_abi.grammar import TupleType, parse
@@ -14,6 +14,9 @@ from tests.support.anvil import Anvil, AnvilError
 from tests.support.protocols.artifacts import compile_solidity
 
 BATCH = Path(__file__).with_name("batch.sol")
+
+TRANSFER = "Transfer(address,address,uint256)"
+HOUR = 3_600
 
 GAS = 15_000_000
 RECEIPT_TIMEOUT = 10.0
@@ -55,6 +58,11 @@ class Receipt:
         """The only log of an event; raises ValueError if there are none or several."""
         (found,) = self.events(signature)
         return found
+
+    def order(self, *signatures: str) -> list[str]:
+        """The names of those of its events that are asked for, in chain order."""
+        names = {keccak(text=signature): signature.partition("(")[0] for signature in signatures}
+        return [names[log.topics[0]] for log in self.logs if log.topics and log.topics[0] in names]
 
 
 @dataclass(frozen=True)
@@ -141,6 +149,14 @@ class Chain:
         return "for a reason that a second call does not show"
 
 
+class Chains(NamedTuple):
+    """Three networks, with the chain ids of real ones."""
+
+    ethereum: Chain
+    arbitrum: Chain
+    base: Chain
+
+
 def advance(chains: Iterable[Chain], seconds: int) -> None:
     """Puts the clocks of nodes forward together: the blocks mined from now on are that much later."""
     for chain in chains:
@@ -155,6 +171,11 @@ def word(address: str) -> bytes:
 def address_of(padded: bytes) -> str:
     """The address, in lower case, in the last 20 bytes of a bytes32."""
     return "0x" + padded[-20:].hex()
+
+
+def number(big_endian: bytes) -> int:
+    """The unsigned integer in a topic or a part of a payload."""
+    return int.from_bytes(big_endian)
 
 
 def call_data(function: str, *arguments: object) -> bytes:

@@ -101,7 +101,7 @@ class Hyperlane:
 
     def relay(self, sent: Receipt) -> Receipt:
         """Delivers the only message of a transaction on the network that it is for."""
-        (message,) = messages(sent)
+        (message,) = messages_in(sent)
         return self.process(message)
 
     def process(self, message: Message) -> Receipt:
@@ -110,7 +110,7 @@ class Hyperlane:
         return site.chain.send(site.mailbox, "process(bytes,bytes)", b"", message.encode())
 
 
-def messages(sent: Receipt) -> list[Message]:
+def messages_in(sent: Receipt) -> list[Message]:
     """The messages that a transaction dispatched."""
     return [Message.parse(log.decode_data("(bytes)")[0]) for log in sent.events(DISPATCH)]
 

@@ -126,7 +126,7 @@ class LayerZero:
 
     def relay(self, sent: Receipt) -> Relayed:
         """Verifies and delivers the only packet of a transaction on the network that it is for."""
-        (packet,) = packets(sent)
+        (packet,) = packets_in(sent)
         return Relayed(self.verify(packet), self.deliver(packet))
 
     def verify(self, packet: Packet) -> Receipt:
@@ -143,7 +143,7 @@ class LayerZero:
         return site.chain.send(site.endpoint, function, origin, receiver, packet.guid, packet.message, b"")
 
 
-def packets(sent: Receipt) -> list[Packet]:
+def packets_in(sent: Receipt) -> list[Packet]:
     """The packets that a transaction sent."""
     return [Packet.parse(log.decode_data("(bytes,bytes,address)")[0]) for log in sent.events(PACKET_SENT)]
 
