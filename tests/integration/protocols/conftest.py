@@ -15,6 +15,7 @@ from tests.support.protocols.cctp import Cctp
 from tests.support.protocols.chain import Chain, Chains
 from tests.support.protocols.hyperlane import Hyperlane
 from tests.support.protocols.layerzero import LayerZero
+from tests.support.protocols.wormhole import Wormhole
 
 T = TypeVar("T")
 
@@ -49,6 +50,11 @@ def cctp_v2(chains: Chains) -> Cctp:
 @pytest.fixture(scope="package")
 def axelar(chains: Chains) -> Axelar:
     return deployed(lambda: Axelar(dict(zip(("Ethereum", "arbitrum", "base"), chains, strict=True))))
+
+
+@pytest.fixture(scope="package")
+def wormhole(chains: Chains) -> Wormhole:
+    return deployed(lambda: Wormhole(dict(zip((2, 23, 30), chains, strict=True))))
 
 
 def deployed(deploy: Callable[[], T]) -> T:
