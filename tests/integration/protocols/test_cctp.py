@@ -1,15 +1,13 @@
 """CCTP 1 has a nonce of the origin; CCTP 2 has one that the origin does not know."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from tests.support.missing import missing
-from tests.support.protocols.artifacts import ArtifactError, Package, typechain_abi
-from tests.support.protocols.cctp import FAST, FINALIZED, MESSAGE_SENT, Cctp, messages_in
+from tests.support.protocols.artifacts import ArtifactError
+from tests.support.protocols.cctp import FAST, FINALIZED, MESSAGE_SENT, Cctp, messages_in, published_events
 from tests.support.protocols.chain import HOUR, TRANSFER, Chains, Reverted, address_of, advance, number
-from tests.support.protocols.hyperlane import CORE
 
 pytestmark = pytest.mark.anvil
 
@@ -20,40 +18,17 @@ RECEIVED_V2 = "MessageReceived(address,uint32,bytes32,bytes32,uint32,bytes)"
 MINT_V1 = "MintAndWithdraw(address,uint256,address)"
 MINT_V2 = "MintAndWithdraw(address,uint256,address,uint256)"
 
-WORMHOLE = Package(
-    "@wormhole-foundation/sdk-evm-cctp",
-    "6.1.5",
-    "sha512-p8bpijEDiMUSPCVfuVtLLd+D2JFRjGcCeC5QAW8zjFxHK4Mh6FBghVyvyd3xjxo1BZiMQn2pU64qjy2gIkDxuQ==",
-)
-V1 = "dist/esm/ethers-contracts/factories"
-V2 = "dist/typechain/factories/contracts/interfaces/cctp"
-
-
-def published(package: Package, file: str, name: str) -> tuple[str, list[str]]:
-    """An event's signature, and the names of its indexed arguments, from a published ABI."""
-    (event,) = (e for e in typechain_abi(package, file) if e["type"] == "event" and e["name"] == name)
-    inputs: list[dict[str, Any]] = event["inputs"]
-    return f"{name}({','.join(i['type'] for i in inputs)})", [i["name"] for i in inputs if i["indexed"]]
-
 
 def test_the_stand_in_of_cctp_emits_what_is_published_of_circles() -> None:
     try:
-        found = [
-            published(WORMHOLE, f"{V1}/MessageTransmitter__factory.js", "MessageSent"),
-            published(WORMHOLE, f"{V1}/MessageTransmitter__factory.js", "MessageReceived"),
-            published(WORMHOLE, f"{V1}/TokenMessenger__factory.js", "DepositForBurn"),
-            published(WORMHOLE, f"{V1}/TokenMessenger__factory.js", "MintAndWithdraw"),
-            published(CORE, f"{V2}/ITokenMessengerV2__factory.js", "DepositForBurn"),
-        ]
+        v1, v2 = published_events(1), published_events(2)
     except ArtifactError as error:
         missing("the ABIs of CCTP", str(error))
-    assert found == [
-        (MESSAGE_SENT, []),
-        (RECEIVED_V1, ["caller", "nonce"]),
-        (DEPOSIT_V1, ["nonce", "burnToken", "depositor"]),
-        (MINT_V1, ["mintRecipient", "mintToken"]),
-        (DEPOSIT_V2, ["burnToken", "depositor", "minFinalityThreshold"]),
-    ]
+    assert v1[MESSAGE_SENT] == []
+    assert v1[DEPOSIT_V1] == ["nonce", "burnToken", "depositor"]
+    assert v1[RECEIVED_V1] == ["caller", "nonce"]
+    assert v1[MINT_V1] == ["mintRecipient", "mintToken"]
+    assert v2 == {DEPOSIT_V2: ["burnToken", "depositor", "minFinalityThreshold"]}
 
 
 def test_cctp_v1_joins_a_deposit_by_the_origins_domain_and_nonce(cctp_v1: Cctp) -> None:

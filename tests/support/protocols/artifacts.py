@@ -7,6 +7,7 @@ asked for are unpacked.
 import base64
 import fcntl
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -20,16 +21,18 @@ from typing import Any, NamedTuple
 
 from tests.support.anvil import CACHE
 
+SOURCES = Path(__file__).parent
+
 NPM_TIMEOUT = 300.0
 NODE_TIMEOUT = 120.0
 
-# What a contract's file calls its creation code: Hardhat a string, Foundry an object, typechain a constant.
+# How ethers' typechain writes a contract's interface and creation code into a factory.
 TYPECHAIN_ABI = re.compile(r"const _abi = (\[.*?\n\])", re.DOTALL)
 TYPECHAIN_BYTECODE = re.compile(r'const _bytecode\s*=\s*"(0x[0-9a-f]+)"')
 
-# Compiles the standard JSON input on stdin with the compiler in the folder given, without solc's own npm wrapper.
+# Compiles the standard JSON input on stdin with the compiler at the path given, without solc's own npm wrapper.
 COMPILE = """
-const compiler = require(process.argv[1] + "/package/soljson.js");
+const compiler = require(process.argv[1]);
 const compile = compiler.cwrap("solidity_compile", "string", ["string", "number", "number"]);
 process.stdout.write(compile(require("fs").readFileSync(0, "utf8"), 0, 0));
 """
@@ -40,11 +43,12 @@ class ArtifactError(Exception):
 
 
 class Package(NamedTuple):
-    """One version of an npm package: its name, version, and hash in the form of npm's `dist.integrity`."""
+    """One version of an npm package: name, version, hash as npm's `dist.integrity` has it, and the files to keep."""
 
     name: str
     version: str
     integrity: str
+    files: tuple[str, ...]
 
     @property
     def spec(self) -> str:
@@ -52,7 +56,7 @@ class Package(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """Where the files that were asked for are cached."""
+        """Where its files are cached."""
         return CACHE / "npm" / f"{self.name.strip('@').replace('/', '-')}-{self.version}"
 
 
@@ -60,39 +64,42 @@ SOLC = Package(
     "solc",
     "0.8.30",
     "sha512-9Srk/gndtBmoUbg4CE6ypAzPQlElv8ntbnl6SigUBAzgXKn35v87sj04uZeoZWjtDkdzT0qKFcIo/wl63UMxdw==",
+    ("soljson.js",),
 )
 
 
-def load(package: Package, *files: str) -> list[Path]:
+def load(package: Package) -> list[Path]:
     """The paths of a package's files, fetched unless cached; raises ArtifactError saying why they cannot be had."""
-    paths = [package.folder / "package" / file for file in files]
+    paths = [package.folder / "package" / file for file in package.files]
     if not all(path.exists() for path in paths):
         with _locked():
-            _unpack(package, _fetch(package), files)
+            if not all(path.exists() for path in paths):
+                _unpack(package, _fetch(package))
     return paths
 
 
-def bytecodes(package: Package, *files: str) -> list[bytes]:
+def bytecodes(package: Package) -> list[bytes]:
     """The creation code in each of a package's files: Hardhat's and Foundry's JSON, or ethers' typechain factories."""
-    return [_bytecode(path) for path in load(package, *files)]
+    return [_bytecode(path) for path in load(package)]
 
 
-def compile_solidity(source: Path) -> dict[str, bytes]:
-    """The creation code of each contract of a Solidity file that imports nothing, by name; cached by its content."""
-    (compiler,) = load(SOLC, "soljson.js")
-    content = source.read_text()
-    cached = SOLC.folder / f"{hashlib.sha256(content.encode()).hexdigest()}.json"
+def own_bytecodes() -> dict[str, bytes]:
+    """The creation code of each contract of the Solidity files here, which import nothing, by name; cached."""
+    (compiler,) = load(SOLC)
+    sources = {path.name: {"content": path.read_text()} for path in sorted(SOURCES.glob("*.sol"))}
+    digest = hashlib.sha256(json.dumps(sources).encode()).hexdigest()
+    cached = SOLC.folder / f"{digest}.json"
     if not cached.exists():
-        compiled = _compile(compiler.parent.parent, source.name, content)
-        unfinished = cached.with_suffix(".part")
-        unfinished.write_text(json.dumps(compiled))
-        unfinished.replace(cached)
+        with _locked():
+            if not cached.exists():
+                unfinished = cached.with_suffix(".part")
+                unfinished.write_text(json.dumps(_compile(compiler, sources)))
+                unfinished.replace(cached)
     return {name: bytes.fromhex(code) for name, code in json.loads(cached.read_text()).items()}
 
 
-def typechain_abi(package: Package, file: str) -> list[dict[str, Any]]:
-    """The ABI in an ethers' typechain factory, which is a JavaScript literal."""
-    (path,) = load(package, file)
+def typechain_abi(path: Path) -> list[dict[str, Any]]:
+    """The ABI in one of ethers' typechain factories, which is a JavaScript literal."""
     found = TYPECHAIN_ABI.search(path.read_text())
     if found is None:
         raise ArtifactError(f"{path.name} has no ABI")
@@ -125,18 +132,19 @@ def _from_hex(path: Path, code: str) -> bytes:
     return decoded
 
 
-def _compile(solc: Path, name: str, content: str) -> dict[str, str]:
+def _compile(compiler: Path, sources: dict[str, dict[str, str]]) -> dict[str, str]:
     settings = {
         "optimizer": {"enabled": True, "runs": 200},
         "evmVersion": "paris",
         "outputSelection": {"*": {"*": ["evm.bytecode.object"]}},
     }
-    query = {"language": "Solidity", "sources": {name: {"content": content}}, "settings": settings}
-    answer = json.loads(_node(COMPILE, solc, json.dumps(query)))
+    query = {"language": "Solidity", "sources": sources, "settings": settings}
+    answer = json.loads(_node(COMPILE, compiler, json.dumps(query)))
     wrong = [e["formattedMessage"] for e in answer.get("errors", []) if e["severity"] == "error"]
     if wrong:
         raise ArtifactError("\n".join(wrong))
-    return {n: contract["evm"]["bytecode"]["object"] for n, contract in answer["contracts"][name].items()}
+    contracts = {name: contract for file in answer["contracts"].values() for name, contract in file.items()}
+    return {name: contract["evm"]["bytecode"]["object"] for name, contract in contracts.items()}
 
 
 def _node(script: str, argument: str | Path, stdin: str = "") -> str:
@@ -180,17 +188,19 @@ def _fetch(package: Package) -> bytes:
     return archive
 
 
-def _unpack(package: Package, archive: bytes, files: tuple[str, ...]) -> None:
-    package.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile() as held:
-        held.write(archive)
-        held.seek(0)
-        wanted = {f"package/{file}" for file in files}
-        with tarfile.open(fileobj=held, mode="r|gz") as opened:
-            for member in opened:
-                if member.name in wanted:
-                    opened.extract(member, package.folder, filter="data")
-                    wanted.remove(member.name)
-                    if not wanted:
-                        return
-    raise ArtifactError(f"{package.spec} lacks {', '.join(sorted(wanted))}")
+def _unpack(package: Package, archive: bytes) -> None:
+    wanted = {f"package/{file}" for file in package.files}
+    with (
+        tempfile.TemporaryDirectory(dir=CACHE) as unfinished,
+        tarfile.open(fileobj=io.BytesIO(archive), mode="r|gz") as opened,
+    ):
+        for member in opened:
+            if member.name in wanted:
+                opened.extract(member, unfinished, filter="data")
+        for name in sorted(wanted):
+            path = package.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                Path(unfinished, name).replace(path)
+            except FileNotFoundError as error:
+                raise ArtifactError(f"{package.spec} lacks {name}") from error

@@ -20,20 +20,20 @@ GATEWAY = Package(
     "@axelar-network/axelar-cgp-solidity",
     "6.4.0",
     "sha512-Xnw5xi234B1cmTCzgudV8zq+DDjJ1d1U362CM0vKH1FWmZprKIdqgmOYkiRyu+QiVhnznKiBURiSEHVrNjtYpw==",
+    (
+        "artifacts/contracts/auth/AxelarAuthWeighted.sol/AxelarAuthWeighted.json",
+        "artifacts/contracts/TokenDeployer.sol/TokenDeployer.json",
+        "artifacts/contracts/AxelarGateway.sol/AxelarGateway.json",
+        "artifacts/contracts/AxelarGatewayProxy.sol/AxelarGatewayProxy.json",
+        "artifacts/contracts/gas-service/AxelarGasService.sol/AxelarGasService.json",
+    ),
 )
-GATEWAY_FILES = [
-    "artifacts/contracts/auth/AxelarAuthWeighted.sol/AxelarAuthWeighted.json",
-    "artifacts/contracts/TokenDeployer.sol/TokenDeployer.json",
-    "artifacts/contracts/AxelarGateway.sol/AxelarGateway.json",
-    "artifacts/contracts/AxelarGatewayProxy.sol/AxelarGatewayProxy.json",
-    "artifacts/contracts/gas-service/AxelarGasService.sol/AxelarGasService.json",
-]
 APP = Package(
     "@axelar-network/axelar-local-dev",
     "1.2.5",
     "sha512-tsR8muQRxokMW3xg5aCTQYj2gQZTmB8urbRub5sBOX0cPMhm4e3azVPpBIz/FCj8VIrTthOyJ014it/y8qTFSg==",
+    ("src/artifacts/src/contracts/test/Executable.sol/Executable.json",),
 )
-APP_FILES = ["src/artifacts/src/contracts/test/Executable.sol/Executable.json"]
 
 VALIDATOR_KEY = keccak(text="the validator of the tests")
 
@@ -83,7 +83,7 @@ class Axelar:
     """
 
     def __init__(self, chains: Mapping[str, Chain]) -> None:
-        codes = bytecodes(GATEWAY, *GATEWAY_FILES) + bytecodes(APP, *APP_FILES)
+        codes = bytecodes(GATEWAY) + bytecodes(APP)
         self.sites = {name: _deploy(chain, codes) for name, chain in chains.items()}
         for site in self.sites.values():
             for name, other in self.sites.items():

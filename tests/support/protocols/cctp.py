@@ -6,16 +6,28 @@ Version 2's messages leave the origin without a nonce: the attester fills in non
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 from eth_account import Account
 from eth_utils.crypto import keccak
 
-from tests.support.protocols.artifacts import compile_solidity
+from tests.support.protocols.artifacts import Package, load, own_bytecodes, typechain_abi
 from tests.support.protocols.chain import Chain, Receipt, address_of, word
+from tests.support.protocols.hyperlane import CORE
 
-SOURCE = Path(__file__).with_name("cctp.sol")
+PUBLISHED_V1 = Package(
+    "@wormhole-foundation/sdk-evm-cctp",
+    "6.1.5",
+    "sha512-p8bpijEDiMUSPCVfuVtLLd+D2JFRjGcCeC5QAW8zjFxHK4Mh6FBghVyvyd3xjxo1BZiMQn2pU64qjy2gIkDxuQ==",
+    tuple(
+        f"dist/esm/ethers-contracts/factories/{name}__factory.js"
+        for name in ("MessageTransmitter", "TokenMessenger")
+    ),
+)
+PUBLISHED_V2 = CORE._replace(
+    files=("dist/typechain/factories/contracts/interfaces/cctp/ITokenMessengerV2__factory.js",)
+)
+
 ATTESTER_KEY = keccak(text="the attester of the tests")
 SUPPLY = 10**18
 
@@ -84,7 +96,7 @@ class Cctp:
     def __init__(self, version: Version, chains: Mapping[int, Chain]) -> None:
         self.version = version
         self._attested = 0
-        codes = compile_solidity(SOURCE)
+        codes = own_bytecodes()
         self.sites = {domain: _deploy(version, chain, domain, codes) for domain, chain in chains.items()}
         for site in self.sites.values():
             for other in self.sites.values():
@@ -120,6 +132,18 @@ class Cctp:
         """A nonce as the attester of version 2 picks it."""
         self._attested += 1
         return keccak(text=f"nonce {self._attested}")
+
+
+def published_events(version: Version) -> dict[str, list[str]]:
+    """The signatures of Circle's own events, and the names of their indexed arguments, as other bridges publish them."""
+    package = PUBLISHED_V1 if version == 1 else PUBLISHED_V2
+    events = [entry for path in load(package) for entry in typechain_abi(path) if entry["type"] == "event"]
+    return {
+        f"{event['name']}({','.join(i['type'] for i in event['inputs'])})": [
+            i["name"] for i in event["inputs"] if i["indexed"]
+        ]
+        for event in events
+    }
 
 
 def attester_address() -> str:

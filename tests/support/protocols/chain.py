@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
 from eth_abi.abi import decode, encode
@@ -11,9 +10,7 @@ from eth_abi.grammar import TupleType, parse
 from eth_utils.crypto import keccak
 
 from tests.support.anvil import Anvil, AnvilError
-from tests.support.protocols.artifacts import compile_solidity
-
-BATCH = Path(__file__).with_name("batch.sol")
+from tests.support.protocols.artifacts import own_bytecodes
 
 TRANSFER = "Transfer(address,address,uint256)"
 HOUR = 3_600
@@ -92,7 +89,7 @@ class Chain:
 
     def send_together(self, calls: Sequence[tuple[str, bytes]]) -> Receipt:
         """Makes several calls, as (address, call data), in one transaction: of a contract that is deployed for it."""
-        contract = self.deploy(compile_solidity(BATCH)["Batch"])
+        contract = self.deploy(own_bytecodes()["Batch"])
         return self.send(contract, "run((address,bytes)[])", calls)
 
     def submit(self, to: str, function: str, *arguments: object, value: int = 0) -> str:

@@ -13,12 +13,6 @@ from eth_utils.crypto import keccak
 from tests.support.protocols.artifacts import Package, bytecodes
 from tests.support.protocols.chain import Chain, Receipt, word
 
-# Its events are those of 12.1.0, which weighs 110 MB, but for the place of SentTransferRemote: there before Dispatch.
-CORE = Package(
-    "@hyperlane-xyz/core",
-    "9.0.10",
-    "sha512-AqoFMuETUy5bKkIA7qAbquESvx9qARrKc3C9Zo+lNWOMIduKrpXZEtbMM03Y+LmPsJmAr5EXcrSuTbxmGDyvng==",
-)
 CONTRACTS = [
     "Mailbox",
     "isms/NoopIsm",
@@ -27,7 +21,14 @@ CONTRACTS = [
     "test/TestRecipient",
     "token/HypERC20",
 ]
-FILES = [f"dist/typechain/factories/contracts/{name}__factory.js" for name in CONTRACTS]
+
+# Its events are those of 12.1.0, which weighs 110 MB, but for the place of SentTransferRemote: there before Dispatch.
+CORE = Package(
+    "@hyperlane-xyz/core",
+    "9.0.10",
+    "sha512-AqoFMuETUy5bKkIA7qAbquESvx9qARrKc3C9Zo+lNWOMIduKrpXZEtbMM03Y+LmPsJmAr5EXcrSuTbxmGDyvng==",
+    tuple(f"dist/typechain/factories/contracts/{name}__factory.js" for name in CONTRACTS),
+)
 
 VERSION = 3
 SUPPLY = 10**24
@@ -78,7 +79,7 @@ class Hyperlane:
     """Mailboxes on several networks, with a recipient and a token that know their likes on each other network."""
 
     def __init__(self, chains: Sequence[Chain]) -> None:
-        codes = bytecodes(CORE, *FILES)
+        codes = bytecodes(CORE)
         self.sites = {chain.chain_id: _deploy(chain, codes) for chain in chains}
         for site in self.sites.values():
             for other in self.sites.values():

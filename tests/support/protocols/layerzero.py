@@ -17,18 +17,18 @@ SDK = Package(
     "@layerzerolabs/lz-evm-sdk-v2",
     "3.1.10",
     "sha512-52Y+O5i1UzmrbKm9z1LQ2BqRZbcrLuc3m126+vv+n0CNu3NqXFOCISc4OMAgis5lEgszH4azc0m7dM1+3HIM2A==",
+    (
+        "artifacts/contracts/EndpointV2.sol/EndpointV2.json",
+        "artifacts/contracts/messagelib/SimpleMessageLib.sol/SimpleMessageLib.json",
+        "artifacts/contracts/oapp/examples/OmniCounter.sol/OmniCounter.json",
+    ),
 )
-SDK_FILES = [
-    "artifacts/contracts/EndpointV2.sol/EndpointV2.json",
-    "artifacts/contracts/messagelib/SimpleMessageLib.sol/SimpleMessageLib.json",
-    "artifacts/contracts/oapp/examples/OmniCounter.sol/OmniCounter.json",
-]
 OFT = Package(  # the packages of the OFT itself have it as an abstract contract, without code
     "@layerzerolabs/ovault-evm",
     "0.0.6",
     "sha512-NSkA0fOkI0smXHtz3EVMVBzLPnKUiaX4Gd1mV9v18IeG3aZ8Wq9qxd8V7gpJTPFjyT9bIf6KWBdPIdK0jy1Gxw==",
+    ("artifacts/MockOFT.sol/MockOFT.json",),
 )
-OFT_FILES = ["artifacts/MockOFT.sol/MockOFT.json"]
 
 PACKET_VERSION = 1
 FEE = 100
@@ -96,7 +96,7 @@ class LayerZero:
     """Endpoints on several networks, by eid, with apps and tokens that have each other as peers."""
 
     def __init__(self, chains: Mapping[int, Chain]) -> None:
-        codes = bytecodes(SDK, *SDK_FILES) + bytecodes(OFT, *OFT_FILES)
+        codes = bytecodes(SDK) + bytecodes(OFT)
         self.sites = {eid: _deploy(chain, eid, codes) for eid, chain in chains.items()}
         for site in self.sites.values():
             for other in self.sites.values():

@@ -14,16 +14,17 @@ from eth_utils.crypto import keccak
 from tests.support.protocols.artifacts import Package, bytecodes
 from tests.support.protocols.chain import Chain, Receipt, call_data, word
 
-SDK = Package(
-    "@certusone/wormhole-sdk",
-    "0.10.18",
-    "sha512-VuN4AGB018ELkzTT/jN+yWgE6TWqXsHilxxCVWqGctzow2hKSFd8ADUhxhHigies436rS0vPvrgXi6m0J1+Ecw==",
-)
 CONTRACTS = [
     *("Implementation", "Setup", "Wormhole"),
     *("BridgeImplementation", "BridgeSetup", "TokenBridge", "TokenImplementation"),
 ]
-FILES = [f"lib/cjs/ethers-contracts/factories/{name}__factory.js" for name in CONTRACTS]
+
+SDK = Package(
+    "@certusone/wormhole-sdk",
+    "0.10.18",
+    "sha512-VuN4AGB018ELkzTT/jN+yWgE6TWqXsHilxxCVWqGctzow2hKSFd8ADUhxhHigies436rS0vPvrgXi6m0J1+Ecw==",
+    tuple(f"lib/cjs/ethers-contracts/factories/{name}__factory.js" for name in CONTRACTS),
+)
 
 GUARDIAN_KEY = keccak(text="the guardian of the tests")
 GOVERNANCE_CHAIN, GOVERNANCE = 1, (4).to_bytes(32)
@@ -74,7 +75,7 @@ class Wormhole:
     """Core and token bridges on several networks, by Wormhole's numbers; each network's token is known on all."""
 
     def __init__(self, chains: Mapping[int, Chain]) -> None:
-        codes = dict(zip(CONTRACTS, bytecodes(SDK, *FILES), strict=True))
+        codes = dict(zip(CONTRACTS, bytecodes(SDK), strict=True))
         self.sites = {number: _deploy(chain, number, codes) for number, chain in chains.items()}
         for site in self.sites.values():
             others = [other for other in self.sites.values() if other is not site]
