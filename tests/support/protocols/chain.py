@@ -1,7 +1,7 @@
 """An anvil node as the contracts' users see it: deploy, call and send by function signature, receipts with raw logs."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self, cast
 
@@ -154,10 +154,14 @@ class Chains(NamedTuple):
     base: Chain
 
 
-def advance(chains: Iterable[Chain], seconds: int) -> None:
-    """Puts the clocks of nodes forward together: the blocks mined from now on are that much later."""
+def advance(chains: Sequence[Chain], seconds: int) -> None:
+    """Sets the clocks of all nodes to the same time, so much later than the latest block of any of them.
+
+    The nodes' own clocks may differ by a second, as each counts from its start.
+    """
+    latest = max(int(chain.anvil.block()["timestamp"], 16) for chain in chains)
     for chain in chains:
-        chain.anvil.increase_time(seconds)
+        chain.anvil.rpc("anvil_setTime", latest + seconds)
 
 
 def word(address: str) -> bytes:
