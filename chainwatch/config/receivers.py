@@ -27,7 +27,7 @@ _PROVIDER = "The kind of channel: `console`, `discord` or `webhook`."
 
 
 class _Receiver(Table):
-    """What every receiver has."""
+    """The settings of every receiver."""
 
     name: str = Field(description="The table's key.")
     give_up_after: PositiveDuration = Field(

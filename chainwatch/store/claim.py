@@ -1,4 +1,4 @@
-"""One running chainwatch per database: two would read, check and tell everything twice."""
+"""One running chainwatch per database: two would read, check and notify everything twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ADVISORY_LOCK = 0x636861696E77
 
 @contextmanager
 def claimed(url: str) -> Iterator[None]:
-    """Hold the database at ``url`` for this process. Raises ``StoreError`` when another one does; a dead one never does."""
+    """Holds the database at ``url`` for this process, until it ends. Raises ``StoreError`` while another process does."""
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         with _file_lock(Path(f"{parsed.database}.lock")):
@@ -32,7 +32,7 @@ def claimed(url: str) -> Iterator[None]:
 @contextmanager
 def _file_lock(path: Path) -> Iterator[None]:
     try:
-        touch_private(path)  # who may read it could lock it
+        touch_private(path)  # whoever can read it could lock it
         file = path.open("a")
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}; mend the folder's permissions") from error

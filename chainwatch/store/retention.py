@@ -1,4 +1,4 @@
-"""Forgetting what is old and done, in steps so small that nobody waits for one."""
+"""Deletes old and finished rows, in steps so small that no write waits long for one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks
 
 
 def prune(connection: sa.Connection, before: int, wall_before: float, limit: int) -> int:
-    """Delete up to ``limit`` rows of what is over; returns how many went, 0 when there is nothing left to delete.
+    """Deletes up to ``limit`` finished rows, and returns their number; 0 when there are none left.
 
     Transfers whose last event lies before ``before`` (chain time), unless they are unfinished or an alert about them
     fires; logs of blocks before it, unless a reorg may still reach them (transfers carry what they need of
     their logs); notifications finished, incidents over and alerts resolved before ``wall_before`` (Unix seconds), unless
-    somebody is still to be told of them; silences that ended before then.
+    a notification about them is still to be sent; silences that ended before then.
     """
     gone = _prune_transfers(connection, before, limit)
     gone += _prune_logs(connection, before, limit - gone)
@@ -37,7 +37,7 @@ def _prune_transfers(connection: sa.Connection, before: int, limit: int) -> int:
 
 
 def _prune_logs(connection: sa.Connection, before: int, limit: int) -> int:
-    """A network's logs lie together in the order of their blocks, so the oldest are found without a search."""
+    """Deletes from the oldest log on: a network's logs are stored in the order of their blocks, so that needs no search."""
     window = sa.select(sa.func.min(headers.c.number)).where(headers.c.network_id == networks.c.id)
     gone = 0
     for number, oldest_header in connection.execute(sa.select(networks.c.id, window.scalar_subquery())).all():
