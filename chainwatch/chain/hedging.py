@@ -76,7 +76,7 @@ async def ask_in_turn(
                 answers.append(task.result())
                 if enough(answers):
                     for slow in late:
-                        running[slow].lost()
+                        running[slow].note_late()
                     return answers, failures
         return answers, failures
     finally:
@@ -87,7 +87,7 @@ async def ask_in_turn(
 
 def _failure(task: asyncio.Task[T], member: Member) -> RpcError | None:
     if task.cancelled():  # by what the endpoint is connected through, not by this function
-        return member.was_cut_short()
+        return member.note_cancelled()
     error = task.exception()
     if isinstance(error, RpcError):
         return bare(error)

@@ -240,14 +240,12 @@ async def _read_page(
         answered.append((page, endpoint))
         return page
 
-    page = await pool.agree(read, PATIENCE)
+    page = await pool.ask_agreeing(read, PATIENCE)
     by = next(endpoint for answer, endpoint in answered if answer is page)
     for endpoint in {one.name: one for one in short if page.logs and one is not by}.values():
         _refuse(endpoint, last)
     if page.end is not None and last == whole[1] and await _is_disproved(pool, page.end, by):
-        pool.leave_alone(
-            by, f"its block {last} is not the one that its own next block and other endpoints name"
-        )
+        pool.avoid(by, f"its block {last} is not the one that its own next block and other endpoints name")
         return await _read_page(pool, wanted, first, last, whole, ends)
     if pool.network.agreement > 1 or (page.logs and first > whole[0]):
         return page
@@ -256,7 +254,7 @@ async def _read_page(
 
 async def _is_disproved(pool: Pool, end: Header, by: Endpoint) -> bool:
     """Whether another endpoint has another block than ``end``, which ``by`` gave, and no endpoint has a child of ``end``."""
-    other = await pool.second(lambda endpoint: endpoint.headers([end.number]), by)
+    other = await pool.ask_another(lambda endpoint: endpoint.headers([end.number]), by)
     if other is None or other[0].hash == end.hash:
         return False
 
@@ -265,7 +263,7 @@ async def _is_disproved(pool: Pool, end: Header, by: Endpoint) -> bool:
         _check_link(endpoint, header, child)
         return header
 
-    found = await pool.every(linked)
+    found = await pool.ask_all(linked)
     return bool(found) and all(header.hash != end.hash for header in found)
 
 
@@ -276,7 +274,7 @@ async def _confirmed(
 
     Raises `Disputed` when each has logs that the other lacks, or when the other's logs are of another fork.
     """
-    other = await pool.second(read, by)
+    other = await pool.ask_another(read, by)
     more = [] if other is None else sorted(set(other.logs) - set(page.logs))
     if other is None or not more:
         return page

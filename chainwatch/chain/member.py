@@ -186,12 +186,12 @@ class Member:
         """Seconds until a call that is under way takes longer than usual; 0 when one does."""
         return self._paced.until_late
 
-    def lost(self) -> None:
+    def note_late(self) -> None:
         """Another endpoint has answered while this one takes too long."""
         self._paced.give_up()
         self._count(RpcTimeout(self.name, "no answer in the usual time: another endpoint was asked"))
 
-    def was_cut_short(self) -> RpcError:
+    def note_cancelled(self) -> RpcError:
         """The failure that stands for a read which something beneath it has cancelled."""
         error = Unforeseen(self.name, "the call was cancelled from within")
         self._failed(error)
@@ -282,16 +282,16 @@ class Member:
     async def _use(self) -> None:
         if isinstance(self._transport, HttpTransport):
             await self._verify()
-            await self._tend()
+            await self._maintain()
             return
         async with self._transport.connected() as closed:
             await self.endpoint.rpc.call(Call("eth_subscribe", ("newHeads",)), self._timeout)
             await self._verify()
-            await self._tend(closed)
+            await self._maintain(closed)
             if closed.done():
                 raise TransportError(self.name, "the WebSocket was closed")
 
-    async def _tend(self, *closed: asyncio.Task[None]) -> None:
+    async def _maintain(self, *closed: asyncio.Task[None]) -> None:
         """Returns when it is set aside or ``closed``; until then it is probed while it is asked last."""
         aside = asyncio.create_task(self._aside.wait())
         ends = (aside, *closed)

@@ -138,7 +138,7 @@ class Observer:
             last_answer_at=self._pool.last_answer_at,
             disputed=self._failures.disputed,
             last_error=self._failures.last_error or _why_none_answers(self._pool.endpoints),
-            transport="websocket" if self._pool.woken else "polling",
+            transport="websocket" if self._pool.subscribed else "polling",
             endpoints=self._pool.endpoints,
             behind_since=self._heads.behind_since,
         )

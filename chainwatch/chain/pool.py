@@ -25,7 +25,7 @@ from chainwatch.config import NetworkSettings
 
 T = TypeVar("T")
 
-LEFT_ALONE = 120.0
+AVOIDED_FOR = 120.0
 """Seconds for which an endpoint is not asked that others have shown to be wrong."""
 
 LONGEST_WAIT = 2.0
@@ -60,7 +60,7 @@ class Pool:
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._hedges = Hedges()
-        self.heard = 0
+        self.announcements = 0
         """How many messages the subscriptions of the WebSockets have sent."""
         self._latencies: list[Latencies] = []
         members = [self._member(index, session) for index in range(len(network.rpc))]
@@ -112,7 +112,7 @@ class Pool:
         """
         return await _patient(patience)(self._ask_each, read)
 
-    async def agree(self, read: Callable[[Endpoint], Awaitable[T]], patience: float = 0.0) -> T:
+    async def ask_agreeing(self, read: Callable[[Endpoint], Awaitable[T]], patience: float = 0.0) -> T:
         """The same, but as many endpoints as the network's ``agreement`` must give the same answer.
 
         Raises also `Disputed` when too few did.
@@ -120,7 +120,7 @@ class Pool:
         ask = self._ask_each if self.network.agreement == 1 else self._ask_several
         return await _patient(patience)(ask, read)
 
-    async def second(self, read: Callable[[Endpoint], Awaitable[T]], than: Endpoint) -> T | None:
+    async def ask_another(self, read: Callable[[Endpoint], Awaitable[T]], than: Endpoint) -> T | None:
         """What ``read`` gets from an endpoint other than ``than``; None when no other answers.
 
         Raises `RangeTooWide`: the other may answer a smaller range.
@@ -129,14 +129,14 @@ class Pool:
         answers, _ = await ask_in_turn(others, read, bool, self._hedges)
         return answers[0] if answers else None
 
-    async def every(self, read: Callable[[Endpoint], Awaitable[T]]) -> list[T]:
+    async def ask_all(self, read: Callable[[Endpoint], Awaitable[T]]) -> list[T]:
         """What ``read`` gets from each endpoint that answers."""
         answers, _ = await ask_in_turn(
             [m for m in self._usable() if not m.hangs], read, lambda _: False, self._hedges
         )
         return answers
 
-    def on_news(self, listener: Callable[[], None]) -> None:
+    def add_listener(self, listener: Callable[[], None]) -> None:
         """Has ``listener`` called when a WebSocket announces a block, and when an endpoint becomes usable or fails."""
         self._listeners.append(listener)
 
@@ -146,12 +146,12 @@ class Pool:
             if member.kind == "websocket" and member.usable:
                 member.set_aside("its subscription went silent", 0.0)
 
-    def leave_alone(self, endpoint: Endpoint, why: str) -> None:
+    def avoid(self, endpoint: Endpoint, why: str) -> None:
         """Does not ask ``endpoint`` for a while: others have shown that it is wrong."""
         for member in self._members:
             if member.endpoint is endpoint:
                 member.contradicted = True
-                member.set_aside(why, LEFT_ALONE)
+                member.set_aside(why, AVOIDED_FOR)
 
     @property
     def whole(self) -> bool:
@@ -164,7 +164,7 @@ class Pool:
         return not self.whole and any(member.usable and member.contradicted for member in self._members)
 
     @property
-    def woken(self) -> bool:
+    def subscribed(self) -> bool:
         """Whether a WebSocket is subscribed to new blocks."""
         return any(member.kind == "websocket" and member.usable for member in self._members)
 
@@ -199,14 +199,14 @@ class Pool:
             index,
             session,
             self._clock,
-            self._hear,
+            self._count_announcement,
             self._member_changed,
             self._chain_time,
             self._latencies,
         )
 
-    def _hear(self) -> None:
-        self.heard += 1
+    def _count_announcement(self) -> None:
+        self.announcements += 1
         self._notify_listeners()
 
     def _notify_listeners(self) -> None:

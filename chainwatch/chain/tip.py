@@ -65,7 +65,7 @@ async def read_blocks(
         except Disputed as error:
             return doubts.settle(endpoint, (headers, logs), error)
 
-    headers, logs = await pool.agree(read)
+    headers, logs = await pool.ask_agreeing(read)
     events, undecoded = watch.decode_all(logs)
     return Batch(watch.network, first, headers[-1], events, undecoded, tuple(headers), ancestor)
 
@@ -139,7 +139,7 @@ async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
         kept = (ours[-1].number, ours[0].number) if ours else (below, below)
         raise DeepReorg(pool.network.name, *kept) from None
     for endpoint in strangers:
-        pool.leave_alone(endpoint, "its chain holds none of the newest blocks that were read: was it reset?")
+        pool.avoid(endpoint, "its chain holds none of the newest blocks that were read: was it reset?")
     if strangers:  # the head may come from one of them
         raise NotThere(pool.network.name, f"{strangers[0].name} has another history than the others")
     return ancestor
