@@ -1,4 +1,4 @@
-"""Serves a `FakeChain` as JSON-RPC over HTTP and WebSocket on one loopback port, and fails as told."""
+"""Serves a `FakeChain` as JSON-RPC over HTTP and WebSocket on one loopback port, and fails on demand."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class FakeNode:
     """``async with FakeNode(chain) as node``. It is ``lag`` blocks behind the chain.
 
     ``batches``, ``by_hash`` (logs) and ``state_by_hash`` (EIP-1898) say what it can do,
-    ``silent`` whether its subscriptions tell nothing.
+    ``silent`` whether its subscriptions announce nothing.
     ``asked``, ``posts``, ``queries`` and ``connections`` count what it was asked.
     """
 
