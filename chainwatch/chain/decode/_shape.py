@@ -169,5 +169,5 @@ def _array(item: Shape, length: int | None) -> Array:
 
 def _checked_size(words: int) -> int:
     if words > MAX_STATIC_WORDS:
-        raise ShapeError(f"a static value of {words} words cannot stand in a log")
+        raise ShapeError(f"a static value of {words} words do not fit into a log")
     return words
