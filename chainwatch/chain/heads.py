@@ -107,7 +107,7 @@ class Heads:
         )
 
     async def _all(self) -> list[Header]:
-        return await self._pool.every(lambda endpoint: endpoint.head(self._timeout))
+        return await self._pool.ask_all(lambda endpoint: endpoint.head(self._timeout))
 
     def _is_thrown_back(self) -> bool:
         """Whether the newest head has been below the last block read for longer than a node lags for a moment."""

@@ -1,4 +1,4 @@
-"""How providers say that an `eth_getLogs` range is too much, in dozens of wordings, or that one asks too often."""
+"""The meaning of error answers, in dozens of wordings: ranges too wide, too many calls, unknown blocks, failed execution."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class LimitHint(NamedTuple):
-    """A range refusal: ``blocks`` would work (None: not named); ``structural``: it holds for every range."""
+    """A refused range: ``blocks`` would work (None where not named); ``structural``: the limit holds for every range."""
 
     blocks: int | None
     structural: bool
 
 
 def range_hint(code: int | None, message: str) -> LimitHint | None:
-    """What an error answer to `eth_getLogs` says about the range; None when it is about something else.
+    """The limit that an error answer to `eth_getLogs` names or implies; None when the error is about something else.
 
     ``code`` is the JSON-RPC error code. Source of the wordings: 31 providers as collected by ponder-sh/ponder (MIT).
     """
@@ -39,7 +39,7 @@ def range_hint(code: int | None, message: str) -> LimitHint | None:
 
 
 def rate_limited(code: int | None, message: str) -> bool:
-    """Whether an error answer means "too many questions", for a second or for the rest of the day."""
+    """Whether an error answer means "too many calls", for a second or for the rest of the day."""
     return code in _RATE_CODES or _RATE.search(message.lower()) is not None
 
 
@@ -62,7 +62,7 @@ def execution_failed(code: int | None, message: str) -> bool:
 
 
 def _integer(text: str) -> int | None:
-    """The number that ``text`` writes, in decimal or 0x-hexadecimal; None when it is longer than any block number."""
+    """The number in ``text``, in decimal or 0x-hexadecimal; None when it is longer than any block number."""
     digits = re.sub("[,_]", "", text)
     if len(digits) > DIGITS:
         return None
@@ -70,7 +70,7 @@ def _integer(text: str) -> int | None:
 
 
 DIGITS = 18
-"""Characters of a number that is read."""
+"""The most characters of a number that is read."""
 
 NOT_SUPPORTED = (-32600, -32601, -32602)
 """JSON-RPC codes for "no such request, method or parameters"."""

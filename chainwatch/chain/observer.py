@@ -1,7 +1,7 @@
 """Follows one network: wake-ups in, batches of blocks in order out; a reorg comes as a batch with its ancestor.
 
-What wakes it (a WebSocket, the poll interval, `Observer.wake`) only makes it look. What it then yields follows from the
-headers of the chain alone: each block is the child of the one before, its logs are asked for by its hash.
+A wake-up (a WebSocket, the poll interval, `Observer.wake`) only makes it look. What it then yields follows from the headers
+of the chain alone: each block is the child of the one before, and its logs are asked for by its hash.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from chainwatch.config import NetworkSettings
 from chainwatch.model import Batch, Checkpoint, Header, Seen
 
 SEEN_INTERVAL = 1.0
-"""Seconds between two `Seen`, unless someone asked by `Observer.wake`."""
+"""Seconds between two `Seen`, unless `Observer.wake` was called."""
 
 
 class Observer:
     """Follows ``network`` through ``pool`` (started by its owner).
 
-    ``clock`` gives Unix seconds, for waiting; ``chain_time`` is shared by all networks, for what is called late.
+    ``clock`` gives Unix seconds, for waiting; ``chain_time`` is shared by all networks, and decides what is late.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Observer:
         chain_time: ChainTime | None = None,
         reach_back: Callable[[], Awaitable[int | None]] | None = None,
     ) -> None:
-        """``reach_back`` says which time the first block ever read is not to be later than, where no block is configured."""
+        """``reach_back`` gives the time (Unix seconds) from which blocks are needed, where no first block is configured."""
         self._network = network
         self._watch = watch
         self._pool = pool
@@ -85,8 +85,8 @@ class Observer:
         """All blocks after ``checkpoint``, for ever; ``headers`` are the stored ones of the window.
 
         Each item must be stored before the next is asked for. Without a checkpoint it begins at the network's
-        ``start_block``, else where ``reach_back`` says, else at the head. Trouble in reading is retried for ever; raised
-        are only `DeepReorg`, and `WrongChain` before the first answer.
+        ``start_block``, else at the time of ``reach_back``, else at the head. Errors in reading are retried for ever; only
+        `DeepReorg` is raised, and `WrongChain` before the first answer.
         """
         if checkpoint is not None:
             self._begin_at(checkpoint, headers)
@@ -121,12 +121,12 @@ class Observer:
                 self._resting = False
 
     def wake(self) -> None:
-        """Look now, and tell how far the network is seen even if that was told a moment ago."""
+        """Looks now, and yields how far the network is seen even if it did a moment ago."""
         self._wake_ups.wake()
 
     @property
     def status(self) -> NetworkStatus:
-        """How the network stands now."""
+        """The state of the network now."""
         return NetworkStatus(
             name=self._network.name,
             chain_id=self._network.chain_id,
@@ -138,7 +138,7 @@ class Observer:
             last_answer_at=self._pool.last_answer_at,
             disputed=self._failures.disputed,
             last_error=self._failures.last_error or _why_none_answers(self._pool.endpoints),
-            transport="websocket" if self._pool.woken else "polling",
+            transport="websocket" if self._pool.subscribed else "polling",
             endpoints=self._pool.endpoints,
             behind_since=self._heads.behind_since,
         )
@@ -157,7 +157,7 @@ class Observer:
         target = head.number - self._network.confirmations
         if self._last is None and self._network.start_block is None:
             first = await self._first(head, max(target, 0))
-            # as long as nothing could be read, a head told before may be of blocks that are not there
+            # as long as nothing could be read, an earlier head may be of blocks that do not exist
             self._next = first if self._next is None else min(first, self._next)
         if await is_replaced(self._pool, self._window, self._last, head, target):
             replacement = await self._replacement(head, target)
@@ -171,14 +171,14 @@ class Observer:
             if replacement is None:
                 raise NotThere(self._network.name, f"endpoints disagree on block {self._next}") from None
             yield self._taken(replacement)
-            self._wake_ups.look_again()  # there may be more above it
+            self._wake_ups.look_again()  # there may be more blocks above it
             return
         seen = None if asked_at < self._failures.settled_at else self._seen(head, compared)
         if seen is not None:
             yield seen
 
     async def _first(self, head: Header, newest: int) -> int:
-        """The first block ever to be read: ``newest``, or one from before the time that what is under way needs."""
+        """The first block ever to be read: ``newest``, or an earlier one where ``reach_back`` asks for it."""
         since = None if self._reach_back is None else await self._reach_back()
         if since is None or since >= head.timestamp:
             return newest
@@ -187,14 +187,16 @@ class Observer:
         except (TransportError, RateLimited, Unavailable):
             raise  # it may be back in a moment
         except RpcError as error:
-            self._log.trouble(self._clock(), "begins at the head: earlier blocks are not to be had", error)
+            self._log.trouble(
+                self._clock(), "reading begins at the head: earlier blocks are unavailable", error
+            )
             return newest
 
     async def _catch_up(self, target: int) -> AsyncIterator[Batch]:
         assert self._next is not None
         far = target - self._network.reorg_window
         if self._next <= far:
-            # a long range is read with patience: not for a head of blocks that are not there
+            # a long range is retried for long: it must not be for a head whose blocks do not exist
             await self._pool.ask(lambda endpoint: endpoint.headers([far]))
             first_ever = self._last is None
             async for batch in read_range(self._pool, self._watch, self._next, far, first_ever=first_ever):
@@ -214,10 +216,10 @@ class Observer:
         try:
             return await headers_before(self._pool, batch.headers[0], self._network.reorg_window - 1)
         except NotThere:
-            return []  # a node without its past
+            return []  # a node without old blocks
 
     async def _replacement(self, head: Header, target: int) -> Batch | None:
-        """The blocks that stand where others were read; None while there are none, or when there was no reorg."""
+        """The blocks that replace those that were read; None while there are none, or when there was no reorg."""
         last = self._last
         assert last is not None
         ancestor = await find_ancestor(self._pool, self._window, min(head.number, last.number))
@@ -237,7 +239,7 @@ class Observer:
         return batch
 
     def _seen(self, head: Header, asked: Moment) -> Seen | None:
-        """How far the network is seen when it stands at the head; None when there is nothing new to tell."""
+        """How far the network is seen when it is read up to the head; None when that is no farther than before."""
         if (
             self._network.confirmations
             or self._last is None
@@ -295,7 +297,7 @@ class Observer:
 
 
 def _why_none_answers(endpoints: Sequence[EndpointStatus]) -> str | None:
-    """What is wrong with the endpoints; None while one of them can be asked."""
+    """The last errors of the endpoints; None while one of them is usable."""
     if any(endpoint.state in ("ok", "degraded", "frozen") for endpoint in endpoints):
         return None
     return "; ".join(f"{e.name}: {e.last_error}" for e in endpoints if e.last_error) or None

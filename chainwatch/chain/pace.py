@@ -1,4 +1,4 @@
-"""How often an endpoint is asked: as configured at most, and less once it has said that it is too often."""
+"""Limits the calls to an endpoint: to the configured rate, and to a lower one once it has refused calls as too many."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from chainwatch.chain.latency import LEAST_PATIENCE, Latencies, kind_of, patienc
 from chainwatch.chain.transport import Transport
 
 LEAST = 5.0
-"""Calls a second below which nothing is learned: an endpoint that wants fewer is set aside for a while each time."""
+"""The lowest rate (calls a second) that is learned: an endpoint that allows fewer is set aside for a while each time."""
 
 FASTER_AFTER = 15.0
 FASTER_BY = 1.5
-"""Seconds without a complaint after which a learned rate is raised, and the factor."""
+"""Seconds without a refusal after which a learned rate is raised, and the factor."""
 
 FORGIVE_AFTER = 600.0
-"""Seconds after which a request that was left unanswered counts no more: it may be one that no node could answer."""
+"""Seconds after which an unanswered request no longer counts: perhaps no node could answer it."""
 
 SLOWED_FOR = 60.0
-"""Seconds after a complaint during which others are asked first."""
+"""Seconds after a refusal during which other endpoints are asked first."""
 
 WINDOW = 1.0
 """Seconds in which no more calls are sent than are allowed a second, whenever one begins to count."""
@@ -32,7 +32,7 @@ MARGIN = 0.02
 
 
 class Request(NamedTuple):
-    """What an endpoint was sent, at ``begun`` on the loop's clock."""
+    """A request to an endpoint, sent at ``begun`` on the loop's clock."""
 
     body: bytes
     id: int
@@ -42,10 +42,10 @@ class Request(NamedTuple):
 
 
 class PacedTransport:
-    """``transport`` with at most ``most`` calls a second (None: as many as there are), fewer after `too_often`.
+    """``transport`` with at most ``most`` calls in any second (None: any number), fewer after `slow_down`.
 
-    Each call of a batch counts, as it does for those who sell them. How long answers take is kept and compared with
-    ``peers``, the latencies of all endpoints of the network, to which this one's are added.
+    Each call of a batch counts, as providers count them. The latencies of its answers are kept and compared with ``peers``,
+    those of all endpoints of the network, to which they are added.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class PacedTransport:
     ) -> None:
         self.name = transport.name
         self._unanswered: dict[str, Request] = {}
-        """The first request of each kind that it did not answer in time, or with far too much, until it answers one of
-        that kind."""
+        """The first request of each kind without an answer in time, or with far too large a one, until one of that kind is
+        answered."""
         self.rate = most
         """Calls a second that are allowed now; None for any number."""
         self.took: float | None = None
-        """Seconds that the last answer took, without the wait before it was asked for."""
+        """Seconds that the last answer took, without the wait before its request."""
         self._transport = transport
         self._most = most
         self._turn = asyncio.Lock()
@@ -112,18 +112,18 @@ class PacedTransport:
         return max(0.0, min(left, default=LEAST_PATIENCE))
 
     def give_up(self) -> None:
-        """What is under way for longest is not waited for any longer."""
+        """Counts the oldest request under way as unanswered."""
         if self._under_way:
             self._left_unanswered(min(self._under_way, key=lambda request: request.begun))
 
     @property
     def hangs_since(self) -> float | None:
-        """When the oldest request was sent that it left unanswered, on the loop's clock; None when there is none."""
+        """When the oldest unanswered request was sent, on the loop's clock; None when there is none."""
         oldest = asyncio.get_running_loop().time() - FORGIVE_AFTER
         return min((r.begun for r in self._unanswered.values() if r.begun > oldest), default=None)
 
     async def ask_again(self) -> None:
-        """Send what was not answered once more: it is to be answered as quickly as is usual. Raises what `exchange` does."""
+        """Repeats the unanswered requests, which must be answered as quickly as is usual. Raises what `exchange` does."""
         for request in list(self._unanswered.values()):
             await self.exchange(request.body, request.id, self._patience(request), request.calls)
 
@@ -163,8 +163,8 @@ class PacedTransport:
     def _patience(self, request: Request) -> float:
         return patience(request.kind, self._latencies, self._peers)
 
-    def too_often(self) -> None:
-        """The endpoint wants fewer calls: half of those that it got in the last second."""
+    def slow_down(self) -> None:
+        """Halves the rate of the last second, as the endpoint refused a call as one too many."""
         now = asyncio.get_running_loop().time()
         sent = sum(calls for at, calls in self._sent if now - at <= WINDOW) / WINDOW
         if not sent:
@@ -175,7 +175,7 @@ class PacedTransport:
 
     @property
     def is_slowed(self) -> bool:
-        """Whether the endpoint complained a short time ago, so that it gets fewer calls than it might."""
+        """Whether the endpoint refused calls a short time ago, so that it gets fewer than configured."""
         now = asyncio.get_running_loop().time()
         return self.rate != self._most and now - self._complained_at < SLOWED_FOR
 

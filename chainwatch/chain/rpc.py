@@ -1,6 +1,6 @@
-"""One endpoint: typed questions over JSON-RPC, answered in `chainwatch.model`'s nouns or with a typed error.
+"""One endpoint: blocks and logs read over JSON-RPC, as the types of `chainwatch.model` or a typed error.
 
-An answer that is not exactly what was asked for is an error and never "nothing there" (S1).
+An answer that is not exactly what was asked for is an error and never "no logs" (S1).
 """
 
 from __future__ import annotations
@@ -31,11 +31,10 @@ from chainwatch.model import Header, RawLog, to_hex
 from chainwatch.support.redaction import NOTHING_SECRET, Redactor
 
 RANGES_AGAIN = 600.0
-"""Seconds after which twice as many blocks are tried as an endpoint said that it searches at most: it may have been one odd
-answer."""
+"""Seconds after which twice the known limit of blocks is tried: the limit may come from one odd answer."""
 
 CUT_AT = (100, 1_000, 10_000)
-"""Numbers of logs at which some nodes silently end their answers."""
+"""Numbers of logs at which some nodes silently cut their answers off."""
 
 HTTP_TOO_LARGE = 413
 
@@ -53,17 +52,17 @@ class Endpoint:
     def __init__(self, transport: Transport, timeout: float, redact: Redactor = NOTHING_SECRET) -> None:
         self.name = transport.name
         self.max_range: int | None = None
-        """Most blocks that one `eth_getLogs` may span here, as far as its answers have told."""
+        """The most blocks that one `eth_getLogs` may span, as far as its answers have shown; None for any number."""
         self._max_range_since: float | None = None
         self.last_head: Header | None = None
         self.lacks_before = 0
-        """The block before which logs were found to be missing here: a pruned node."""
+        """The block before which logs were found to be missing: a pruned node."""
         self.holds_from = math.inf
-        """The oldest block of which logs were had here."""
+        """The oldest block of which it gave logs."""
         self.lacks_logs_of: Block | None = None
-        """A block whose logs were not to be had here when they were asked for last."""
+        """A block whose logs were missing when they were last asked for."""
         self.blooms = BloomTrust()
-        """Whether what its headers' blooms say of logs counts."""
+        """Whether the blooms of its headers can be trusted."""
         self.rpc = JsonRpc(transport, timeout, redact)
         self.state_by_hash = True
         """Whether it takes a block's hash where state is read (EIP-1898), as far as is known."""
@@ -101,10 +100,10 @@ class Endpoint:
     async def logs(self, wanted: LogFilter, first: int, last: int) -> list[RawLog]:
         """The logs of the blocks ``first``..``last`` in order, timestamp 0 where the node gives none.
 
-        Raises `RangeTooWide` when the endpoint wants fewer blocks, or is known to.
+        Raises `RangeTooWide` when the endpoint refuses so many blocks, or is known to.
         """
         if not wanted.addresses:
-            return []  # a node would take it for "of all addresses"
+            return []  # for a node, no address means all addresses
         blocks = last - first + 1
         self._doubt_max_range()
         if self.max_range is not None and blocks > self.max_range:
@@ -127,7 +126,7 @@ class Endpoint:
     async def logs_of(self, wanted: LogFilter, blocks: Sequence[Header]) -> list[RawLog]:
         """The logs of exactly ``blocks`` (ascending, linked by their hashes), with their timestamps.
 
-        Asked by block hash (EIP-234); an endpoint that cannot is asked by range, and the last hash is checked after it.
+        By block hash (EIP-234); by range where the endpoint cannot do that, with the last hash checked afterwards.
         """
         if not wanted.addresses:
             return []
@@ -163,8 +162,8 @@ class Endpoint:
 
     async def logs_of_each_receipt(self, block: Header) -> list[RawLog]:
         """The same, out of the receipt of each of its transactions."""
-        reported = await self.rpc.call(Call("eth_getBlockByHash", (to_hex(block.hash), False)))
-        hashes = self.rpc.parse(wire.parse_transactions, reported).transactions
+        answer = await self.rpc.call(Call("eth_getBlockByHash", (to_hex(block.hash), False)))
+        hashes = self.rpc.parse(wire.parse_transactions, answer).transactions
         receipts = await self.rpc.call_all([Call("eth_getTransactionReceipt", (name,)) for name in hashes])
         parsed = [self.rpc.parse(wire.parse_receipt, receipt) for receipt in receipts]
         return self._of_block([log for receipt in parsed for log in receipt.logs], block)
@@ -182,7 +181,7 @@ class Endpoint:
 
     async def _logs_by_hash(self, wanted: LogFilter, blocks: Sequence[Header]) -> list[RawLog]:
         calls = [Call("eth_getLogs", ({"blockHash": to_hex(b.hash), **wanted.to_json()},)) for b in blocks]
-        # a node that does not have the block may answer [] for it: asking it for the block as well tells
+        # a node without the block may answer [] for its logs: the block itself, asked for last, proves that it has it
         known = Call("eth_getBlockByHash", (to_hex(blocks[-1].hash), False))
         *results, proof = await self.rpc.call_all([*calls, known])
         if self._header(proof).hash != blocks[-1].hash:
@@ -210,7 +209,7 @@ class Endpoint:
         return [log._replace(timestamp=blocks[log.block_number].timestamp) for log in logs]
 
     def _too_wide(self, error: RpcError, blocks: int) -> RangeTooWide | None:
-        """The same news as a range refusal, learning a limit that holds for every range; None when it is none."""
+        """``error`` as a refused range, with a limit on every range remembered; None when it is about something else."""
         if isinstance(error, NodeError):
             hint = limits.range_hint(error.code, error.message)
             if hint is None:
@@ -228,11 +227,11 @@ class Endpoint:
         return self.rpc.parse(lambda raw: wire.to_header(wire.parse_header(raw)), result)
 
     async def _ask_logs(self, call: Call) -> list[wire.WireLog]:
-        """The entries that ``call`` asks for: they may be many, so they are parsed with the answer around them."""
+        """The entries that ``call`` asks for, which may be many: they are parsed together with the answer around them."""
         data = await self.rpc.exchange(call)
         try:
             return wire.parse_logs_answer(data).result
-        except ValueError:  # the usual way says what is wrong
+        except ValueError:  # the usual way finds out what is wrong
             return self.rpc.parse(
                 wire.parse_logs, self.rpc.result(call, self.rpc.parse(wire.parse_answer, data))
             )

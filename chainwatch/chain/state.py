@@ -109,7 +109,7 @@ async def read_state(
         return outcomes
 
     try:
-        return await pool.agree(read, patience)
+        return await pool.ask_agreeing(read, patience)
     except RpcError:
         if not incomplete:
             raise

@@ -37,11 +37,11 @@ class WakeUps:
         self._news = asyncio.Event()
         self._silent = 0
         self._silence_borne = SILENT_TWICE
-        self._heard = pool.heard
+        self._heard = pool.announcements
         """How much news the WebSockets had brought when the newest head was found."""
         self._vain = 0
         """Looks in a row after news, without a new head."""
-        pool.on_news(self._news.set)
+        pool.add_listener(self._news.set)
 
     def wake(self) -> None:
         """End the wait, and have it answered how far the network is seen."""
@@ -67,12 +67,12 @@ class WakeUps:
 
     def note_head(self, is_new: bool) -> None:
         """The head was read. A subscription that misses new heads is opened anew, and not relied on until it has news."""
-        heard = self._pool.heard != self._heard
+        heard = self._pool.announcements != self._heard
         if not is_new:
             self._vain += heard
             return
-        self._heard, self._vain = self._pool.heard, 0
-        self._silent = 0 if heard or not self._pool.woken else self._silent + 1
+        self._heard, self._vain = self._pool.announcements, 0
+        self._silent = 0 if heard or not self._pool.subscribed else self._silent + 1
         if heard:
             self._silence_borne = SILENT_TWICE
         elif self._silent >= self._silence_borne:
@@ -83,6 +83,6 @@ class WakeUps:
     @property
     def _poll_interval(self) -> float:
         interval = self._network.poll_interval
-        if self._pool.woken and self._silence_borne == SILENT_TWICE:
+        if self._pool.subscribed and self._silence_borne == SILENT_TWICE:
             interval = min(max(interval, IDLE_POLL), LONGEST_IDLE_POLL)
         return min(interval, self._network.blind_after / LOOKS_BEFORE_BLIND)

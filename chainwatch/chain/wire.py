@@ -1,8 +1,8 @@
-"""JSON-RPC messages as they stand on the wire, and their way into the nouns of `chainwatch.model`.
+"""JSON-RPC messages on the wire, and their conversion to the types of `chainwatch.model`.
 
 Answers are parsed by msgspec straight into typed structs: this is the hot path of a replay.
 Shapes: https://ethereum.github.io/execution-apis/ and https://www.jsonrpc.org/specification.
-Every function raises `ValueError` (msgspec's errors are such) with a text that holds nothing of the answer's size.
+Every function raises `ValueError` (msgspec's errors are such) with a text that is short however large the answer is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 Buffer = bytes | msgspec.Raw
 
 QUANTITY_TEXT = 2 + 64
-"""Characters of a quantity at most: 0x and 256 bits."""
+"""The most characters of a quantity: 0x and 256 bits."""
 
 BLOOM_TEXT = 2 + 2 * 256
 """Characters of a bloom: 0x and 256 bytes."""
@@ -30,7 +30,7 @@ MOST_TOPICS = 4
 """Topics of a log: the EVM has LOG0 to LOG4."""
 
 MILLISECONDS_FROM = 10**11
-"""A timestamp from here on (the year 5138) is in milliseconds, as some chains tell it."""
+"""A timestamp from here on (the year 5138) is in milliseconds, as on some chains."""
 
 
 class Call(NamedTuple):
@@ -82,7 +82,7 @@ class Answer(msgspec.Struct):
 
 
 class Notification(msgspec.Struct):
-    """What a WebSocket carries: an answer (``id``), or news of a subscription (``method``)."""
+    """A WebSocket's message: an answer (``id``), or one of a subscription (``method``)."""
 
     id: int | str | None = None
     method: str | None = None
@@ -171,7 +171,7 @@ def quantity(text: str) -> int:
 
 
 def _seconds(text: str) -> int:
-    """The time of a ``0x…`` quantity in seconds, also where a node tells milliseconds."""
+    """The time of a ``0x…`` quantity in seconds, also where a node gives milliseconds."""
     timestamp = quantity(text)
     if timestamp >= MILLISECONDS_FROM:
         timestamp //= 1000
@@ -181,7 +181,7 @@ def _seconds(text: str) -> int:
 
 
 def to_header(wire: WireHeader) -> Header:
-    """A block's header in bytes and integers. Refused is a block other than the first that was made at time 0."""
+    """A block's header in bytes and integers. A timestamp 0 is refused, but for the first block."""
     number, timestamp = quantity(wire.number), _seconds(wire.timestamp)
     if number >= BLOCKS:
         raise ValueError(f"a block number over {BLOCKS - 1}")
@@ -241,8 +241,8 @@ def revert_data(data: msgspec.Raw | msgspec.UnsetType) -> bytes:
 def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, wanted: LogFilter | None) -> list[RawLog]:
     """``wires`` in (block, log index) order; timestamp 0 where the node gave none.
 
-    Refused is what nobody asked for: a log outside ``first``..``last``, or one that ``wanted`` does not fit (None: any
-    does), a removed one, two with the same position, two blocks of the same number.
+    Refused are logs that were not asked for: outside ``first``..``last``, or not matching ``wanted`` (None: any log does);
+    removed ones, two with the same position, two blocks of the same number.
     """
     addresses = wanted.addresses if wanted else None
     kinds = wanted.topics[0] if wanted and wanted.topics else None

@@ -102,9 +102,9 @@ def read_dict(
 
 
 def read(path: Path, environ: Mapping[str, str], *, watches: bool = True) -> Draft:
-    """What the file at ``path`` says, checked as far as it can be without its ABI files.
+    """The draft of the file at ``path``, checked as far as possible without its ABI files.
 
-    ``watches=False``: for what only tells alerts and needs no networks.
+    ``watches=False``: for a program that only sends alerts, and needs no networks.
     Raises `ConfigError` only when there is nothing to check: no readable file, or not TOML.
     """
     text = _text(path)

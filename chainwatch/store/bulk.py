@@ -13,7 +13,7 @@ from chainwatch.store.errors import StoreError
 from chainwatch.store.texts import Unstorable, storable
 
 COPY_FROM = 50
-"""From so many rows on, PostgreSQL's COPY through a staging table beats executemany."""
+"""Rows from which on PostgreSQL's COPY through a staging table is faster than executemany."""
 IN_LIST_MAX = 1000
 
 Row = Sequence[Any]
@@ -108,9 +108,9 @@ def select_in(
 
 
 def _array(values: Sequence[Any]) -> tuple[str, Row]:
-    """What stands for ``values`` as an array in PostgreSQL, and its parameters.
+    """The SQL for ``values`` as an array in PostgreSQL, and its parameters.
 
-    Digests go in one piece and are cut there: the driver takes long over lists of bytes, the server over planning them.
+    Digests are sent as one value and split by the server: lists of bytes are slow in the driver, and to plan.
     """
     size = len(values[0]) if isinstance(values[0], bytes) else 0
     if not size or any(len(value) != size for value in values):

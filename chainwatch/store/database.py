@@ -33,7 +33,7 @@ from chainwatch.support.private_files import touch_private
 T = TypeVar("T")
 
 GROUP_COMMIT_MAX = 256
-"""How many waiting writes may share one commit."""
+"""The most waiting writes that share one commit."""
 
 _JOBS_OWN_FAULT = (DataError, IntegrityError, ProgrammingError)
 """Errors of a statement; anything else that a driver raises is a failure of the database."""
@@ -64,11 +64,11 @@ class Database:
 
     @classmethod
     def open(cls, url: str, *, durable: bool = True, create: bool = True) -> Database:
-        """Open the database at ``url``; ``create`` it where it is missing, or bring its schema up to date.
+        """Opens the database at ``url``; with ``create``, makes it where it is missing, or brings its schema up to date.
 
-        Without ``create`` nothing is changed: what is missing or of another version is refused.
+        Without ``create`` nothing is changed: a database that is missing or of another version is refused.
 
-        ``durable=False`` trades safety against a power cut for speed: only for databases that can be made again.
+        ``durable=False`` gives up safety against a power cut for speed: only for databases that can be made again.
         """
         parsed = parse_url(url)
         if not create and parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
@@ -100,9 +100,9 @@ class Database:
             yield connection
 
     async def write(self, job: Callable[[sa.Connection], T]) -> T:
-        """Run ``job`` in the writer thread and return its result once it is committed.
+        """Runs ``job`` in the writer thread and returns its result once it is committed.
 
-        A job that raises is undone alone; those that share its commit are not touched.
+        A job that raises is undone alone; others that share its commit are not affected.
         """
         return await asyncio.wrap_future(self.hand_over(job))
 
@@ -138,7 +138,7 @@ class Database:
     def close(self) -> None:
         """Finish the writes that were submitted, then release every connection.
 
-        Those that wait for another process's lock are refused within ``BUSY_STEP`` seconds.
+        Writes that wait for another process's lock are refused within ``BUSY_STEP`` seconds.
         """
         with self._hand_over_lock:
             self._closed = True
@@ -207,7 +207,7 @@ class Database:
         except BaseException as error:  # noqa: BLE001 - raised wherever this commit is awaited
             waiting = [job for job in jobs if not job.future.done()]
             if len(jobs) > 1 and not (isinstance(error, StoreError) and error.transient):
-                for job in waiting:  # one of them may be at fault
+                for job in waiting:  # perhaps only one of them is at fault
                     self._commit_together([job])
                 return
             for job in waiting:
@@ -249,7 +249,7 @@ def _make_private(file: Path) -> None:
 
 
 def parse_url(url: str) -> sa.URL:
-    """``url`` for SQLAlchemy. Raises ``StoreError`` for one that is malformed or of a kind that does not serve."""
+    """``url`` for SQLAlchemy. Raises ``StoreError`` for one that is malformed or of an unsupported database."""
     try:
         parsed = sa.make_url(url)
     except (SQLAlchemyError, ValueError):  # their texts may hold the password

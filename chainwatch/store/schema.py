@@ -58,7 +58,7 @@ def check(engine: sa.Engine) -> None:
     """Make sure that the schema is this version's, without writing.
 
     Raises ``NoDatabase`` for an empty database, ``OlderSchema`` and ``NewerSchema`` for another version's, ``StoreError``
-    for somebody else's.
+    for another program's.
     """
     with engine.begin() as connection:
         version = current_version(connection)

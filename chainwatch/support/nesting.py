@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import accumulate, chain
 
 DEEPEST = 200
-"""Levels that a document may have here; ABIs and answers of services have a dozen."""
+"""The most levels of a document; ABIs and answers of services have a dozen."""
 
 MOST_VALUES = 100_000
 """Values that a caller's own value may consist of."""
@@ -20,7 +20,7 @@ _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def is_too_deep(json: bytes) -> bool:
-    """Whether brackets are open more than ``DEEPEST`` deep anywhere; those within texts count too."""
+    """Whether brackets are nested deeper than ``DEEPEST`` anywhere; brackets within texts count too."""
     brackets = json.translate(None, _OTHERS)
     return max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > DEEPEST
 

@@ -130,7 +130,7 @@ async def test_an_endpoint_that_lags_or_dies_is_replaced_by_another(
     count(second, 3, 3)
     async with open_pool(network_settings(first.http_url, second.http_url)) as pool:
         await pool.all_tried()
-        newest = await pool.second(lambda endpoint: endpoint.head(), than=pool._members[0].endpoint)
+        newest = await pool.ask_another(lambda endpoint: endpoint.head(), than=pool._members[0].endpoint)
         assert newest is not None
         assert await read_state(pool, newest, READS) == outcomes(3)
         first.kill()

@@ -87,7 +87,7 @@ async def test_row_03_a_false_empty_answer_that_nothing_settles_is_held_and_repo
     settings = network_settings(node.http_url, start_block=0)
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
         await follower.until(lambda: follower.observer.status.disputed is not None)
-        assert "no logs of block 1, though its bloom says" in str(follower.observer.status.disputed)
+        assert "no logs of block 1, though its bloom shows" in str(follower.observer.status.disputed)
         assert follower.at == -1
         lie.times = 0
         await follower.until(lambda: follower.at == 10)

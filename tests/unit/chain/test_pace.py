@@ -97,7 +97,7 @@ async def test_a_batch_waits_its_turn_and_no_longer_while_others_ask_without_end
 async def test_the_rate_that_a_complaint_halves_is_that_of_calls() -> None:
     transport = PacedTransport(Quick(), None)
     await transport.exchange(b"x", 1, 1.0, calls=60)
-    transport.too_often()
+    transport.slow_down()
     assert transport.rate == 30.0
     assert transport.largest_batch == 30
     await transport.exchange(b"x", 1, 1.0, calls=64)  # made up before the complaint: sent all the same
@@ -107,9 +107,9 @@ async def test_a_complaint_halves_the_rate_and_peace_raises_it_again(monkeypatch
     transport = PacedTransport(Quick(), None)
     for _ in range(40):
         await transport.exchange(b"x", 1, 1.0)
-    transport.too_often()
+    transport.slow_down()
     assert transport.rate == 20.0
-    transport.too_often()
+    transport.slow_down()
     assert transport.rate == 10.0
     monkeypatch.setattr(pace, "FASTER_AFTER", 0.0)
     await transport.exchange(b"x", 1, 1.0)
@@ -118,7 +118,7 @@ async def test_a_complaint_halves_the_rate_and_peace_raises_it_again(monkeypatch
 
 async def test_a_complaint_about_a_connection_before_any_call_teaches_nothing() -> None:
     transport = PacedTransport(Quick(), None)
-    transport.too_often()
+    transport.slow_down()
     assert transport.rate is None
 
 
@@ -128,7 +128,7 @@ async def test_the_learned_rate_stays_between_the_least_and_the_configured_one(
     transport = PacedTransport(Quick(), 8.0)
     await transport.exchange(b"x", 1, 1.0)
     for _ in range(4):
-        transport.too_often()
+        transport.slow_down()
     assert transport.rate == pace.LEAST
     monkeypatch.setattr(pace, "FASTER_AFTER", 0.0)
     for _ in range(6):

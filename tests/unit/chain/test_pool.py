@@ -72,7 +72,7 @@ async def test_a_patient_question_outlasts_an_outage(nodes: list[FakeNode]) -> N
         await node.stop()
         with pytest.raises(RpcError):
             await pool.ask(Endpoint.head)
-        with pytest.raises(Unavailable, match="no endpoint can be asked now"):
+        with pytest.raises(Unavailable, match="no endpoint is usable now"):
             await pool.ask(Endpoint.head)
         asking = asyncio.create_task(pool.ask(Endpoint.head, patience=5))
         await asyncio.sleep(0.1)
@@ -115,11 +115,11 @@ async def test_one_endpoint_of_another_chain_is_refused_and_the_other_serves(nod
 async def test_news_comes_from_a_websocket_at_a_new_block(nodes: list[FakeNode]) -> None:
     heard = asyncio.Event()
     async with open_pool(network_settings(nodes[0].ws_url)) as pool:
-        pool.on_news(heard.set)
+        pool.add_listener(heard.set)
         nodes[0].chain.mine()
         await nodes[0].announce()
         await asyncio.wait_for(heard.wait(), 2)
-        assert pool.woken
+        assert pool.subscribed
 
 
 async def test_an_endpoint_with_an_old_head_is_frozen_asked_last_and_down_after_five_minutes(
