@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -93,35 +93,62 @@ async def run(
     """
     current: Plan | None = plan
     clock = SteadyClock()
-    async with open_session() as session:
-        while current is not None:
-            monitor = Monitor(current, database, session, clock, reloaded=current is not plan)
-            current = await _run(monitor, stop, next_plan)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        async with open_session() as session:
+            while current is not None:
+                make = partial(Monitor, current, database, session, clock)
+                current = await _run(make, stopping, next_plan, reloaded=current is not plan)
+    finally:
+        await _cancel(stopping)
 
 
 async def _run(
-    monitor: Monitor, stop: asyncio.Event, next_plan: Callable[[], Awaitable[Plan]]
+    make: Callable[..., Monitor],
+    stopping: asyncio.Future[Any],
+    next_plan: Callable[[], Awaitable[Plan]],
+    *,
+    reloaded: bool,
 ) -> Plan | None:
-    """The next plan, once there is one and ``monitor`` has stopped; None once ``stop`` is set."""
-    starting = asyncio.create_task(monitor.start())
-    stopping = asyncio.create_task(stop.wait())
+    """The next plan, once there is one and the monitor has stopped; None once ``stopping`` is done.
+
+    After the host's clock was set another monitor follows: what waits in memory was measured by the clock before.
+    """
     changing = asyncio.ensure_future(next_plan())
-    tasks = (starting, stopping, changing)
+    try:
+        while not (stopping.done() or changing.done()):
+            await _run_until(make(reloaded=reloaded), stopping, changing)
+            reloaded = False
+        return None if stopping.done() else changing.result()
+    finally:
+        await _cancel(changing)
+
+
+async def _run_until(monitor: Monitor, stopping: asyncio.Future[Any], changing: asyncio.Future[Any]) -> None:
+    """Run ``monitor`` until one of the others is done, or the host's clock was set."""
+    starting = asyncio.create_task(monitor.start())
+    clock_set = asyncio.create_task(monitor.clock_set.wait())
     try:
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
-            await asyncio.wait((stopping, changing), return_when=asyncio.FIRST_COMPLETED)
-        return changing.result() if changing.done() and not stopping.done() else None
+            await asyncio.wait((stopping, changing, clock_set), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()  # a database that refuses may have held the start up
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(starting, clock_set)  # a database that refuses may have held the start up
         await monitor.stop()
 
 
+async def _cancel(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class Monitor:
-    """All parts of a live chainwatch on one database; ``reloaded``: another one ran until now."""
+    """All parts of a live chainwatch on one database; ``reloaded``: another one ran until now.
+
+    A clock that is to be set follows the host's when a monitor is made. ``clock_set``: make another one, for that.
+    """
 
     def __init__(
         self,
@@ -138,6 +165,8 @@ class Monitor:
         self._database = database
         self._session = session
         self._clock = clock = clock or SteadyClock()
+        self._clock_set_by = clock.follow()
+        self.clock_set = asyncio.Event()
         self._chain_time = ChainTime(clock)
         self._heard_at = dict.fromkeys(plan.watches, clock.unadjusted())
         """When each network answered last, by the clock that is never adjusted; at first, when this began to ask them."""
@@ -179,7 +208,7 @@ class Monitor:
             self._alerts,
             sources=self._plan.sources,
         )
-        await self._write_alerts(lambda c, now: (None, self._alerts.reroute(c, now, reloaded=self._reloaded)))
+        await self._write_alerts(lambda c, now: (None, self._reroute(c, now)))
         await self._take_up_changes()
         ranges = await self._load(lambda c: schema.get_property(c, RANGES_PROPERTY))
         self._ranges = msgspec.json.decode(ranges or "{}", type=dict[str, int])
@@ -214,6 +243,11 @@ class Monitor:
     async def raise_signals(self, signals: Sequence[Signal]) -> None:
         """Let signals that are not about transfers take their way to the receivers."""
         await self._write_alerts(lambda c, now: (None, self._alerts.apply(c, signals, now)))
+
+    def _reroute(self, connection: sa.Connection, now: float) -> float | None:
+        if self._clock_set_by:
+            self._alerts.follow_clock(connection, self._clock_set_by, now)
+        return self._alerts.reroute(connection, now, reloaded=self._reloaded)
 
     async def _take_up_changes(self) -> None:
         """Bring what is stored to what it would be if the configuration had always been this one."""
@@ -385,6 +419,9 @@ class Monitor:
         """What is wrong with the host's clock; the one that all wait by learns whether it may follow."""
         error = self._chain_time.error_of(time.time())
         self._clock.judge(None if error is None else error == 0.0)
+        if self._clock.is_to_be_set and not self.clock_set.is_set():
+            _log.warning("the host's clock was set", seconds=round(self._clock.jump, 1))
+            self.clock_set.set()
         return clock_signals(error, self._clock.jump, now)
 
     async def _save_states(self, states: Sequence[NetworkState]) -> None:

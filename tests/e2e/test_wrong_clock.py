@@ -1,11 +1,13 @@
 """A host's clock that is wrong, or jumps: nothing is called late for it, no delivery waits for it, and it is told."""
 
+import asyncio
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.receiver import Answer
-from tests.support.world import World, answer
+from tests.support.world import FAST, World, answer
 from tests.support.wrong_clock import WrongClock
 
 pytestmark = pytest.mark.anvil
@@ -60,3 +62,26 @@ async def test_a_clock_that_jumps_and_comes_back_while_a_receiver_is_down_is_rep
     world.receiver.requests.clear()
     await world.until_notified(4, "TransferOverdue", "firing", timeout=40)
     await world.until_notified(1, "ClockSkew", "resolved", timeout=30)
+
+
+@pytest.mark.parametrize("ahead", [3600, -3600])
+async def test_after_a_clock_that_was_wrong_from_the_start_is_set_right_waits_keep_their_length(
+    world: World, tmp_path: Path, ahead: int
+) -> None:
+    clock = WrongClock(tmp_path, ahead)
+    patient = FAST.replace('group_wait = "0s"', 'group_wait = "8s"')
+    watch = world.configure(within="1s", network=ON_DEMAND, endpoints=["http"], route=patient)
+    watch.environ |= clock.environ
+    watch.start()
+    await world.until_running()
+    world.open()
+    await world.until(
+        "alerts", holds=lambda found: any(a["labels"]["alertname"] == "TransferOverdue" for a in found)
+    )
+    raised_at = time.monotonic()
+    clock.set(0)
+    await world.until_notified(2, "TransferOverdue", "firing", timeout=20)
+    assert 5 < time.monotonic() - raised_at < 11
+    await asyncio.sleep(2)
+    assert len(world.notified_of("TransferOverdue")) == 2, "execute and reconcile, once each"
+    assert "the host's clock was set" in watch.log
