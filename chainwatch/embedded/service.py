@@ -10,6 +10,7 @@ from functools import partial
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 
 from chainwatch.alerting.dispatch import Dispatch, Receiver
 from chainwatch.alerting.engine import intake, upkeep
@@ -21,10 +22,15 @@ from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
 from chainwatch.store.alerting import alert_groups, alerts, clamping, expiries, outbox
 from chainwatch.store.database import Database
+from chainwatch.store.errors import StoreError
 from chainwatch.support.clock import SteadyClock
 from chainwatch.support.supervise import Supervisor
 
 DRAIN_POLL = 0.02
+CLOCK_EVERY = 1.0
+"""Seconds between two looks whether the host's clock was set."""
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,12 @@ class AlertService:
         *,
         notify_since: int,
         resolve_timeout: float,
-        clock: Callable[[], float] | None = None,
+        clock: SteadyClock | None = None,
     ) -> None:
-        clock = clock or SteadyClock()
+        self._clock = clock = clock or SteadyClock()
+        self._keeping_clock: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
+        """Held by what starts or ends queues."""
         self._database = database
         self._configured = configured
         self._registered: list[tuple[Receiver, RouteSettings]] = []
@@ -82,30 +91,33 @@ class AlertService:
         """Take up what an earlier run left, then run every queue and timer."""
         await asyncio.wrap_future(self._dispatch.write(self._reroute))
         await self._dispatch.start(self, self._configured.receivers)
+        self._keeping_clock = asyncio.create_task(self._keep_clock(), name="clock")
 
     async def register(self, receiver: Receiver, route: RouteSettings) -> None:
         """Let ``receiver`` hear of what ``route`` takes, beside all others. Raises ``ValueError`` for a name in use."""
-        registered = [(receiver, route), *self._registered]
-        self._manager = self._made(self._configured, registered)
-        self._registered = registered
-        self._dispatch.add(receiver)
-        await asyncio.wrap_future(self._dispatch.write(self._reroute))
+        async with self._changing:
+            registered = [(receiver, route), *self._registered]
+            self._manager = self._made(self._configured, registered)
+            self._registered = registered
+            self._dispatch.add(receiver)
+            await asyncio.wrap_future(self._dispatch.write(self._reroute))
 
     async def reload(self, configured: Configured, kept: Collection[str]) -> None:
         """Go on by ``configured``; the queues of the receivers ``kept`` are not touched, nor registered receivers.
 
         Raises ``ValueError`` where a registered receiver has the name of one that is new; then nothing has changed.
         """
-        manager = self._made(configured, self._registered)
-        gone = {receiver.name for receiver in self._configured.receivers} - set(kept)
-        self._configured, self._manager = configured, manager
-        await self._dispatch.reload(
-            gone,
-            [receiver for receiver in configured.receivers if receiver.name not in kept],
-            keep_for=configured.keep_for,
-            external_url=configured.external_url,
-        )
-        await asyncio.wrap_future(self._dispatch.write(partial(self._reroute, reloaded=True)))
+        async with self._changing:
+            manager = self._made(configured, self._registered)
+            gone = {receiver.name for receiver in self._configured.receivers} - set(kept)
+            self._configured, self._manager = configured, manager
+            await self._dispatch.reload(
+                gone,
+                [receiver for receiver in configured.receivers if receiver.name not in kept],
+                keep_for=configured.keep_for,
+                external_url=configured.external_url,
+            )
+            await asyncio.wrap_future(self._dispatch.write(partial(self._reroute, reloaded=True)))
 
     def accept(self, sent: Sequence[Submission]) -> Future[None]:
         """Store what was sent and what follows from it; the future is done once that is committed."""
@@ -137,7 +149,40 @@ class AlertService:
 
     async def stop(self) -> None:
         """End every task; what was not delivered stays in the database."""
+        if self._keeping_clock is not None:
+            self._keeping_clock.cancel()
+            await asyncio.gather(self._keeping_clock, return_exceptions=True)
         await self._dispatch.stop()
+
+    async def _keep_clock(self) -> None:
+        """After the host's clock was set, begin again: what waits in memory was measured by the clock before."""
+        while True:
+            await asyncio.sleep(CLOCK_EVERY)
+            if self._clock.is_to_be_set:
+                async with self._changing:
+                    await self._dispatch.stop()
+                    await self._follow_clock()
+                    registered = [receiver for receiver, _ in self._registered]
+                    await self._dispatch.start(self, [*registered, *self._configured.receivers])
+
+    async def _follow_clock(self) -> None:
+        """Set the clock, and move what is stored by as much, in one transaction; tried until the database takes it."""
+        by = 0.0
+
+        def follow(connection: sa.Connection, _: float) -> tuple[None, float | None]:
+            nonlocal by
+            by += self._clock.follow()
+            return self._reroute(connection, self._clock(), clock_set_by=by)
+
+        while True:
+            try:
+                await asyncio.wrap_future(self._dispatch.write(follow))
+            except StoreError as error:
+                _log.error("the host's clock was set, but stored waits cannot be moved yet", error=str(error))
+                await asyncio.sleep(CLOCK_EVERY)
+            else:
+                _log.warning("the host's clock was set", seconds=round(by, 1))
+                return
 
     # --- what is done in the writer's thread -------------------------------------------------------------
 
@@ -174,9 +219,11 @@ class AlertService:
         return not is_due and not outbox.has_pending(connection, self.receivers) and shut(), due_at
 
     def _reroute(
-        self, connection: sa.Connection, now: float, *, reloaded: bool = False
+        self, connection: sa.Connection, now: float, *, reloaded: bool = False, clock_set_by: float = 0.0
     ) -> tuple[None, float | None]:
         """What ended by itself meanwhile has ended before anything is told."""
+        if clock_set_by:
+            self._manager.follow_clock(connection, clock_set_by, now)
         clamping.timeouts(connection, now + self._resolve_timeout)
         ended: list[Signal] = []
         while (taken := intake.expired(connection, now)).known:

@@ -1,0 +1,83 @@
+"""What the library's alerting does when the host's clock is set."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from chainwatch.alerting.delivery.notification import Notification
+from chainwatch.alerting.dispatch import Receiver
+from chainwatch.alerting.engine import submission
+from chainwatch.alerting.policy.policies import Policies
+from chainwatch.alerting.providers.call import CallProvider
+from chainwatch.embedded import service as module
+from chainwatch.embedded.service import AlertService, Configured
+from chainwatch.store.database import Database
+from chainwatch.support.clock import SETTLED_AFTER, SteadyClock
+from tests.unit.alerting.helpers import route
+
+START = 1_700_000_000.0
+
+
+class Host:
+    """A machine whose clock is ``ahead`` by so many seconds."""
+
+    def __init__(self, ahead: float) -> None:
+        self.up = 50.0
+        self.ahead = ahead
+        self.clock = SteadyClock(lambda: START + self.up + self.ahead, lambda: self.up)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("ahead", [3600.0, 30.0])
+async def test_when_the_clock_is_set_back_groups_and_retries_wait_as_long_as_before_and_nothing_is_sent_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    monkeypatch.setattr(module, "CLOCK_EVERY", 0.01)
+    host, taken, tried = Host(ahead), list[str](), list[float]()
+    down = True
+
+    def take(notification: Notification) -> None:
+        tried.append(host.up)
+        if down:
+            raise OSError("down")
+        taken.append(notification.alerts[0].labels["alertname"])
+
+    configured = Configured(
+        [route("ops", match={"alertname": "soon"}), route("ops", group_wait="2m")],
+        [Receiver("ops", CallProvider(take), give_up_after=3600.0)],
+        Policies(),
+        keep_for=86_400.0,
+        external_url="",
+    )
+    with closing(Database.open(f"sqlite:///{tmp_path / 'x.db'}", durable=False)) as database:
+        service = AlertService(database, configured, notify_since=0, resolve_timeout=3600.0, clock=host.clock)
+        await service.start()
+        try:
+            sent = submission.parse([{"labels": {"alertname": name}} for name in ("soon", "later")])
+            await asyncio.wrap_future(service.accept(sent))
+            await until(lambda: bool(tried))
+            host.ahead = 0.0
+            host.clock()
+            host.up += SETTLED_AFTER + 1
+            await until(lambda: abs(host.clock.jump) < 1)
+            down = False
+            host.up += 10
+            await until(lambda: taken == ["soon"])
+            host.up += 40
+            await asyncio.sleep(0.6)  # one look of the timers
+            assert taken == ["soon"]
+            host.up += 10
+            await until(lambda: taken == ["soon", "later"])
+            host.up += 60
+            await asyncio.sleep(0.1)
+            assert taken == ["soon", "later"]
+        finally:
+            await service.stop()
