@@ -137,7 +137,7 @@ class AlertManager:
         return self.apply(connection, gone, now)
 
     def follow_clock(self, connection: sa.Connection, by: float, now: float) -> None:
-        """The clock was set by ``by`` seconds (negative: back) to ``now``: waits keep their length. Call ``reroute`` next."""
+        """The clock was set by ``by`` seconds (negative: back) to ``now``: waits keep their length. Then ``reroute``."""
         clamping.shift(connection, by, now, self._by_calendar())
 
     def _by_calendar(self) -> list[str]:
