@@ -14,10 +14,12 @@ def seen_beyond(network: NetworkSettings, head: Header, proven: float, clock: fl
     """Until when (Unix seconds) ``network`` is seen by standing at ``head``; None when that proves no more than its blocks.
 
     It was asked for its head when the time was ``proven`` at least, and ``clock`` by the clock. A head that should have
-    had a child long ago proves nothing: a stopped sequencer backdates its next blocks, and a stuck node hides them.
+    had a child long ago proves nothing: a stopped sequencer backdates its next blocks, and a stuck node hides them. Nor
+    does one prove more than its child's usual time, by which that may be backdated already.
     """
     block_time = network.block_time or 0.0
     age = max(proven, clock) - head.timestamp
     if network.block_time is not None and age > 2 * block_time + SEEN_MARGIN:
         return None
-    return int(proven - max(block_time, SEEN_MARGIN) - network.backdated)
+    until = int(proven - max(block_time, SEEN_MARGIN) - network.backdated)
+    return until if network.block_time is None else min(until, head.timestamp + int(block_time))
