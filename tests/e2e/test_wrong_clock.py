@@ -49,19 +49,23 @@ async def test_a_clock_that_jumps_and_comes_back_while_a_receiver_is_down_is_rep
     watch.environ |= clock.environ
     down = True
     world.receiver.usual = lambda request: Answer(503) if down else answer(request)
-    world.open()
+    late = {"0x" + world.open().id.hex()}
     watch.start()
     await world.until_notified(1, "TransferOverdue", "firing", timeout=60)  # it was sent, and refused
     clock.set(jump)
-    world.open()
+    late.add("0x" + world.open().id.hex())
     await world.until(
         "alerts", holds=lambda found: any(a["labels"]["alertname"] == "ClockSkew" for a in found)
     )
     clock.set(0)
     down = False
     world.receiver.requests.clear()
-    await world.until_notified(4, "TransferOverdue", "firing", timeout=40)
+    back_at = time.time()
+    overdue = await world.until_notified(4, "TransferOverdue", "firing", timeout=40)
+    assert {alert.labels["transfer"] for alert in overdue} == late
+    assert max(alert.arrived_at for alert in overdue) - back_at < 15, "probed every ten seconds"
     await world.until_notified(1, "ClockSkew", "resolved", timeout=30)
+    assert len(world.notified_of("ClockSkew", "resolved")) == 1
 
 
 @pytest.mark.parametrize("ahead", [3600, -3600])

@@ -435,6 +435,8 @@ async def test_a_websocket_that_floods_is_closed_and_opened_again_S8(
         await asyncio.gather(*(node.announce() for _ in range(5_000)), return_exceptions=True)
         chain.mine(ping(11))
         await follower.until(lambda: follower.at == 11 and node.connections >= 2 and pool.woken)
+        assert follower.pings == [1, 3, 5, 7, 9, 11]
+        assert node.connections < 10
 
 
 class AheadOfItself(FakeChain):

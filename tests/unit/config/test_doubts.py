@@ -167,7 +167,9 @@ def test_parts_of_a_key_that_are_never_equal_are_refused(abi_type: str) -> None:
 
 @pytest.mark.parametrize("abi_type", ["uint32", "int256", "string"])
 def test_parts_of_a_key_of_another_size_may_be_equal(abi_type: str) -> None:
-    flow(events=typed("Filled", "id", abi_type))
+    taken = flow(events=typed("Filled", "id", abi_type))
+
+    assert [step.name for step in taken.expected] == [step.name for step in flow().expected]
 
 
 def networks(**attribute: Any) -> dict[str, NetworkSettings]:
@@ -196,7 +198,7 @@ def test_a_value_that_can_name_a_network_is_taken(abi_type: str, value: object) 
     events = typed("Sent", "to", abi_type)
     fixed = {"origin": "alpha"}
 
-    flow(
+    taken = flow(
         events=events,
         networks=networks(tag=value),
         network_by="tag",
@@ -204,6 +206,8 @@ def test_a_value_that_can_name_a_network_is_taken(abi_type: str, value: object) 
         fill=fixed,
         settle=fixed,
     )
+
+    assert taken.opening.name == flow().opening.name
 
 
 def test_an_origin_where_nothing_opens_is_refused() -> None:
