@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from chainwatch.chain.chain_time import TOLERANCE, ChainTime
 from chainwatch.support.clock import SETTLED_AFTER, SteadyClock
 
 START = 1_700_000_000.0
@@ -157,3 +160,53 @@ def test_how_long_something_lasts_is_the_same_whatever_is_followed(jump: float) 
     host.wall += jump
     host.pass_(20)
     assert host.clock.unadjusted() - before == pytest.approx(20, abs=0.001)
+
+
+OFF = [-3600.0, -600.0, -30.0, 30.0, 600.0, 3600.0]
+
+
+@pytest.mark.parametrize("witness", ["heads", "dates", "one date and one head"])
+@pytest.mark.parametrize("error", OFF)
+@pytest.mark.parametrize(
+    ("wrong_from", "right_from"), [(0, 120), (60, 90), (60, 600), (60, 10_000)], ids=str
+)
+def test_with_blocks_or_dates_as_witnesses_every_wait_keeps_its_length_and_a_right_clock_is_shown(
+    witness: str, error: float, wrong_from: int, right_from: int
+) -> None:
+    host = Host()
+    host.wall = START + (error if wrong_from == 0 else 0.0)
+    clock = host.clock = SteadyClock(lambda: host.wall, lambda: host.up)
+    chain_time = ChainTime(clock, lambda: host.up)
+    tell = _witnesses(chain_time)[witness]
+    waited_from, moved = clock(), 0.0
+    for second in range(1, 900):
+        true = START + second
+        host.up += 1
+        host.wall = true + (error if wrong_from <= second < right_from else 0.0)
+        tell(second, true)
+        found = chain_time.error_of(host.wall)
+        clock.judge(None if found is None else found == 0.0)
+        moved += clock.follow()
+        assert clock() - waited_from - moved == pytest.approx(second, abs=1.0), "no wait is another length"
+        if second > right_from + 2 or (wrong_from > 60 and second < wrong_from):
+            assert abs(clock() - true) <= TOLERANCE
+        if second > 60 and wrong_from <= second < right_from:
+            assert found is not None
+            assert found == pytest.approx(error, abs=3.0), "ClockSkew says so"
+
+
+def _witnesses(chain_time: ChainTime) -> dict[str, Callable[[int, float], None]]:
+    def heads(second: int, true: float) -> None:
+        if second % 4 == 0:
+            chain_time.saw_head("a", int(true), 1.0)
+            chain_time.saw_head("b", int(true) - 1, 1.0)
+
+    def dates(second: int, true: float) -> None:
+        chain_time.saw_date("node", int(true))
+
+    def one_each(second: int, true: float) -> None:
+        dates(second, true)
+        if second % 12 == 0:
+            chain_time.saw_head("a", int(true) - 1, 1.0)
+
+    return {"heads": heads, "dates": dates, "one date and one head": one_each}
