@@ -167,9 +167,7 @@ OFF = [-3600.0, -600.0, -30.0, 30.0, 600.0, 3600.0]
 
 @pytest.mark.parametrize("witness", ["heads", "dates", "one date and one head"])
 @pytest.mark.parametrize("error", OFF)
-@pytest.mark.parametrize(
-    ("wrong_from", "right_from"), [(0, 120), (60, 90), (60, 600), (60, 10_000)], ids=str
-)
+@pytest.mark.parametrize(("wrong_from", "right_from"), [(0, 120), (60, 90), (60, 600), (60, 10_000)], ids=str)
 def test_with_blocks_or_dates_as_witnesses_every_wait_keeps_its_length_and_a_right_clock_is_shown(
     witness: str, error: float, wrong_from: int, right_from: int
 ) -> None:
