@@ -24,7 +24,7 @@ from chainwatch.store.alerting import alert_groups, alerts, clamping, expiries, 
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.support.clock import SteadyClock
-from chainwatch.support.supervise import Supervisor
+from chainwatch.support.supervise import Supervisor, failure_of
 
 DRAIN_POLL = 0.02
 CLOCK_EVERY = 1.0
@@ -159,11 +159,18 @@ class AlertService:
         while True:
             await asyncio.sleep(CLOCK_EVERY)
             if self._clock.is_to_be_set:
-                async with self._changing:
-                    await self._dispatch.stop()
-                    await self._follow_clock()
-                    registered = [receiver for receiver, _ in self._registered]
-                    await self._dispatch.start(self, [*registered, *self._configured.receivers])
+                error = await failure_of(self._begin_again)
+                if error is not None:
+                    _log.error("beginning again after the clock was set failed", error=type(error).__name__)
+
+    async def _begin_again(self) -> None:
+        async with self._changing:
+            await self._dispatch.stop()
+            try:
+                await self._follow_clock()
+            finally:  # whatever happened, what is queued must go out
+                registered = [receiver for receiver, _ in self._registered]
+                await self._dispatch.start(self, [*registered, *self._configured.receivers])
 
     async def _follow_clock(self) -> None:
         """Set the clock, and move what is stored by as much, in one transaction; tried until the database takes it."""

@@ -6,10 +6,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.dispatch import Receiver
 from chainwatch.alerting.engine import submission
+from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.alerting.providers.call import CallProvider
 from chainwatch.embedded import service as module
@@ -81,3 +83,37 @@ async def test_when_the_clock_is_set_back_groups_and_retries_wait_as_long_as_bef
             assert taken == ["soon", "later"]
         finally:
             await service.stop()
+
+
+async def test_a_fault_while_the_clock_is_followed_ends_no_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CLOCK_EVERY", 0.01)
+    failed = list[float]()
+
+    def fail(_manager: AlertManager, _connection: sa.Connection, by: float, _now: float) -> None:
+        failed.append(by)
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(AlertManager, "follow_clock", fail)
+    host, taken = Host(3600.0), list[str]()
+
+    def take(notification: Notification) -> None:
+        taken.append(notification.alerts[0].labels["alertname"])
+
+    receiver = Receiver("ops", CallProvider(take), give_up_after=3600.0)
+    configured = Configured([route("ops")], [receiver], Policies(), keep_for=86_400.0, external_url="")
+    with closing(Database.open(f"sqlite:///{tmp_path / 'x.db'}", durable=False)) as database:
+        service = AlertService(database, configured, notify_since=0, resolve_timeout=3600.0, clock=host.clock)
+        await service.start()
+        try:
+            host.ahead = 0.0
+            host.clock()
+            host.up += SETTLED_AFTER + 1
+            await until(lambda: bool(failed))
+            sent = submission.parse([{"labels": {"alertname": "later"}}])
+            await asyncio.wrap_future(service.accept(sent))
+            await until(lambda: taken == ["later"])
+        finally:
+            await service.stop()
+    assert failed == [pytest.approx(-3600.0)]
