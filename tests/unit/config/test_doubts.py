@@ -40,13 +40,12 @@ def test_the_shipped_configuration_is_doubted_nowhere(tmp_path: Path) -> None:
     assert warnings(tmp_path, SHIPPED) == []
 
 
-@pytest.mark.parametrize("page", ["writing-a-flow", "alerting", "escalation"])
-def test_no_example_of_the_documentation_is_doubted(tmp_path: Path, page: str) -> None:
-    for number, block in enumerate(
-        re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.S)
-    ):
-        if "[networks." not in block:
-            continue
+def test_no_whole_example_of_the_documentation_is_doubted(tmp_path: Path) -> None:
+    pages = (ROOT / "docs").glob("*.md")
+    found = [block for page in pages for block in re.findall(r"```toml\n(.*?)```", page.read_text(), re.S)]
+    whole = [block for block in found if "[networks." in block and "[flows." in block]
+    assert whole
+    for number, block in enumerate(whole):
         file = tmp_path / f"{number}.toml"
         file.write_text(block)
         shutil.copytree(ROOT / "abi", tmp_path / "abi", dirs_exist_ok=True)
