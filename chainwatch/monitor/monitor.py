@@ -35,7 +35,7 @@ from chainwatch.monitor.self_monitoring import (
     DEEP_REORG,
     NETWORK_ALERTS,
     WATCHDOG,
-    Holding,
+    OwnConditions,
     clock_signals,
     network_signals,
     watchdog,
@@ -355,9 +355,9 @@ class Monitor:
     # --- itself -------------------------------------------------------------------------------------------
 
     async def _watch_self(self) -> None:
-        """Tell what is wrong with the networks; begins, after a crash too, with what the database says fires."""
+        """Raise and end the alerts about networks and clock; begins, after a crash too, with what fires by the database."""
         fired = await self._load(lambda c: firing(c, _OWN_ALERTS))
-        holding = Holding(fired, int(self._clock()))
+        conditions = OwnConditions(fired, int(self._clock()))
         while True:
             self._note_pause(self._clock.unadjusted())
             now = self._clock()
@@ -368,9 +368,10 @@ class Monitor:
                 self._heard_at[name] = max(self._heard_at[name], status.last_answer_at or 0.0)
                 settings, heard_at = self._settings.networks[name], self._heard_at[name] + adjusted
                 current += network_signals(settings, status.moved(adjusted), heard_at, now, ahead)
-            unheard = {name for name, status in observed.items() if status.head is None}
-            if changes := holding.update(current, int(now), unheard):
+            unanswered = {name for name, status in observed.items() if status.head is None}
+            if changes := conditions.changes(current, int(now), unanswered):
                 await self.raise_signals(changes)
+                conditions.commit(changes)
             await self._save_states([_state(name, status, time.time()) for name, status in observed.items()])
             await self._save_ranges(observed.values())
             await asyncio.sleep(SELF_WATCH_EVERY)

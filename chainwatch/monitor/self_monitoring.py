@@ -2,91 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable
 
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.config import NetworkSettings
 from chainwatch.model import Header, Signal
+from chainwatch.support.conditions import ConditionSet
 
 NETWORK_ALERTS = ("NetworkBlind", "NetworkStalled", "NetworkLagging", "LogsDisputed", "EndpointDegraded")
 DEEP_REORG = "DeepReorg"
 CLOCK_SKEW = "ClockSkew"
 JUMP = 2.0
 """Seconds between the host's clock and the one that everything waits by, from which on the host's has jumped."""
-DARK = ("NetworkBlind", DEEP_REORG)
-HIDDEN_IN_THE_DARK = frozenset(NETWORK_ALERTS) - {"NetworkBlind"}
-"""The alerts that say that a network is not looked at, and those that cannot be judged meanwhile."""
+UNREAD = ("NetworkBlind", DEEP_REORG)
+"""The alerts that say that a network is not read."""
+NEEDS_READING = frozenset(NETWORK_ALERTS) - {"NetworkBlind"}
+"""The alerts that cannot be judged meanwhile."""
 WATCHDOG = "Watchdog"
-START_GRACE = 20
-"""Seconds after the start until an alert from before is taken to hold no more: first the networks must have been asked."""
-PATIENCE = {"EndpointDegraded": 30.0, "LogsDisputed": 30.0, "NetworkLagging": 60.0, CLOCK_SKEW: 10.0}
-"""Seconds that a condition must have held before it is told; the others are told at once."""
-
-PEACE = 5
-COOLDOWN = {"EndpointDegraded": 60}
-"""Seconds that a condition must have been gone before its alert ends, those of some alerts: what comes and goes is one."""
-
-Labels = tuple[tuple[str, str], ...]
+START_GRACE = 20.0
+"""Seconds after the start during which an alert from before goes on firing: first the networks must have been asked."""
+BEGIN_AFTER = {"EndpointDegraded": 30.0, "LogsDisputed": 30.0, "NetworkLagging": 60.0, CLOCK_SKEW: 10.0}
+"""Seconds that a condition must have held before it is reported; the others are reported at once."""
+END_AFTER = 5.0
+SLOW_END_AFTER = {"EndpointDegraded": 60.0}
+"""Seconds that a condition must have been gone before its alert ends, so that one which comes and goes is one alert; the
+second for the alerts named."""
 
 
-class Holding:
-    """Which self-watch conditions hold; tells what changed since the last look."""
+class OwnConditions:
+    """Which of these conditions hold: a `ConditionSet` that knows when a network could not be checked."""
 
-    def __init__(self, firing: Iterable[Signal] = (), now: int = 0) -> None:
+    def __init__(self, firing: Iterable[Signal] = (), now: float = 0.0) -> None:
         """``firing``: such alerts that fire already, from before this process, which began ``now`` (Unix seconds)."""
-        self._raised = {_key(signal.labels): signal for signal in firing}
-        self._inherited = set(self._raised)
-        self._judge_inherited_at = now + START_GRACE
-        self._since: dict[Labels, int] = {}
-        self._gone_since: dict[Labels, int] = {}
+        before = list(firing)
+        self._conditions = ConditionSet(
+            before,
+            begin_after=lambda signal: BEGIN_AFTER.get(signal.labels["alertname"], 0.0),
+            end_after=lambda signal: SLOW_END_AFTER.get(signal.labels["alertname"], END_AFTER),
+        )
+        self._unchecked = before
+        """What fires from before this process and has not been checked since."""
+        self._check_all_from = now + START_GRACE
 
-    def update(
-        self, current: Iterable[Signal], now: int, unheard: Container[str | None] = frozenset()
+    def changes(
+        self, current: Iterable[Signal], now: float, unanswered: Container[str | None] = frozenset()
     ) -> list[Signal]:
-        """The signals to raise and to end, given those that hold ``now`` (Unix seconds).
+        """The signals to store, given the conditions that hold ``now`` (Unix seconds): see `ConditionSet.changes`.
 
-        ``unheard`` are the networks that have not answered since the start: what fired about them before is kept.
+        ``unanswered`` are the networks that have not answered since the start: what fired about them before is kept.
         """
-        holding = {_key(signal.labels): signal for signal in current}
-        explained = _explained_by_blindness(holding)
-        self._since = {key: now if key in explained else self._since.get(key, now) for key in holding}
-        new = {
-            key: signal
-            for key, signal in holding.items()
-            if key not in self._raised
-            and now - self._since[key] >= PATIENCE.get(signal.labels["alertname"], 0.0)
-        }
-        if now >= self._judge_inherited_at:
-            self._inherited = {k for k in self._inherited if self._raised[k].labels.get("network") in unheard}
-        gone = self._raised.keys() - holding.keys() - self._inherited - _hidden(self._raised, holding)
-        self._gone_since = {key: self._gone_since.get(key, now) for key in gone}
-        over = [key for key in self._raised if now - self._gone_since.get(key, now) >= _peace(key)]
-        ended = [
-            Signal(s.labels, s.starts_at, s.annotations, self._gone_since[key], "recovered")
-            for key, s in ((key, self._raised.pop(key)) for key in over)
-        ]
-        self._raised |= new
-        return [*new.values(), *ended]
+        found = list(current)
+        if now >= self._check_all_from:
+            self._unchecked = [s for s in self._unchecked if s.labels.get("network") in unanswered]
+        unchecked = [signal.labels for signal in self._unchecked]
+        unread = {s.labels["network"] for s in found if s.labels["alertname"] in UNREAD}
 
+        def unknown(signal: Signal) -> bool:
+            name, network = signal.labels["alertname"], signal.labels.get("network")
+            return (name in NEEDS_READING and network in unread) or signal.labels in unchecked
 
-def _explained_by_blindness(holding: Mapping[Labels, Signal]) -> set[Labels]:
-    """What is wrong with endpoints of networks that cannot be read at all: `NetworkBlind` tells of it already."""
-    blind = {s.labels["network"] for s in holding.values() if s.labels["alertname"] == "NetworkBlind"}
-    return {
-        key
-        for key, signal in holding.items()
-        if signal.labels["alertname"] == "EndpointDegraded" and signal.labels["network"] in blind
-    }
+        return self._conditions.changes(found, now, unknown)
 
-
-def _hidden(raised: Mapping[Labels, Signal], holding: Mapping[Labels, Signal]) -> set[Labels]:
-    """What was told of networks that nobody looks at now: that it is not seen does not mean that it is over."""
-    dark = {s.labels["network"] for s in holding.values() if s.labels["alertname"] in DARK}
-    return {
-        key
-        for key, signal in raised.items()
-        if signal.labels["alertname"] in HIDDEN_IN_THE_DARK and signal.labels["network"] in dark
-    }
+    def commit(self, signals: Iterable[Signal]) -> None:
+        """``signals``, which `changes` gave, are stored."""
+        self._conditions.commit(signals)
 
 
 def watchdog(now: int) -> Signal:
@@ -262,11 +241,3 @@ def _network_signal(
         starts_at,
         {"summary": summary, "description": description},
     )
-
-
-def _peace(key: Labels) -> int:
-    return COOLDOWN.get(dict(key)["alertname"], PEACE)
-
-
-def _key(labels: Mapping[str, str]) -> Labels:
-    return tuple(sorted(labels.items()))

@@ -27,6 +27,7 @@ from chainwatch.store.alerting import alerts, folding, outbox
 from chainwatch.store.alerting.outbox import Queued
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
+from chainwatch.support.conditions import ConditionSet
 from chainwatch.support.supervise import failure_of
 from chainwatch.support.wakeup import Clock, SystemClock
 
@@ -91,7 +92,8 @@ class ReceiverQueue:
         self._marks = _Marks(database, self._settle)
         self._breaker = retry.Breaker()
         self._paused_until = 0.0
-        self._failing_since: float | None = None
+        self._failing = ConditionSet(refresh=True)
+        """`ReceiverFailing`, while it fires."""
         self._back_at = 0.0
         """When the receiver last took something after it had been down: what was queued before waited for it."""
         self._is_pause_noted = False
@@ -146,7 +148,7 @@ class ReceiverQueue:
         if failed and not self._breaker.is_open:
             self._breaker = retry.Breaker(retry.OPENS_AFTER - 1)
         if known is not None and known.state == "firing":
-            self._failing_since = known.starts_at
+            self._failing.restore([Signal(known.labels, known.starts_at, known.annotations)])
 
     async def _mind_people(self) -> None:
         """A person who has something tried again knows better: the receiver is left alone no more."""
@@ -287,10 +289,7 @@ class ReceiverQueue:
             self._is_pause_noted = False
             await self._settle(lambda: self._database.write(lambda c: outbox.end_pause(c, [self.receiver])))
         await self._marks.delivered(queued.id, now)
-        if self._failing_since is not None:
-            starts_at, self._failing_since = self._failing_since, None
-            ended = self._failing_signal(starts_at, "", ends_at=max(starts_at, int(now)))
-            await self._settle(lambda: self._on_signals([ended]))
+        await self._report(self._failing.changes([], int(now), reason="delivered"))
 
     async def _failed(self, queued: Queued, error: DeliveryError) -> None:
         now = self._clock.now()
@@ -328,28 +327,24 @@ class ReceiverQueue:
 
     async def _report_long_failure(self) -> None:
         since = self._breaker.failing_since
-        if since is None or not self._breaker.is_open or self._failing_since is not None:
+        if since is None or not self._breaker.is_open or self._failing.firing:
             return
         now = self._clock.now()
         if now - since >= REPORT_AFTER:
             await self._raise_failing("it has taken no message for two minutes", now)
 
     async def _raise_failing(self, why: str, now: float) -> None:
-        """Raised before what it tells of is written, so that a crash between the two loses neither."""
-        if self._failing_since is None:
-            self._failing_since = int(now)
-        signal = self._failing_signal(self._failing_since, why)
-        await self._settle(lambda: self._on_signals([signal]))
+        """Raise the alert before its cause is stored, so that a crash between the two loses neither."""
+        annotations = {"summary": f"Receiver {self.receiver} is failing", "description": why}
+        failing = Signal(self._failing_labels(), int(now), annotations)
+        await self._report(self._failing.changes([failing], int(now)))
 
-    def _failing_signal(self, starts_at: float, why: str, ends_at: float | None = None) -> Signal:
-        annotations = {"summary": f"Receiver {self.receiver} is failing", "description": why} if why else {}
-        return Signal(
-            labels=self._failing_labels(),
-            annotations=annotations,
-            starts_at=starts_at,
-            ends_at=ends_at,
-            reason="delivered" if ends_at is not None else "",
-        )
+    async def _report(self, signals: list[Signal]) -> None:
+        if signals:
+            self._failing.commit(
+                signals
+            )  # at once: storing is tried until it succeeds, in the order of these calls
+            await self._settle(lambda: self._on_signals(signals))
 
     def _failing_labels(self) -> dict[str, str]:
         return {"alertname": "ReceiverFailing", "receiver": self.receiver, "severity": "P1"}
