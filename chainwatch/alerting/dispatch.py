@@ -222,6 +222,6 @@ class Dispatch:
 
 
 def firing(connection: sa.Connection, names: Sequence[str]) -> list[Signal]:
-    """The firing alerts of these names, as they were raised."""
-    found = [alert for alert in alerts.firing(connection) if alert.name in names]
-    return [Signal(alert.labels, alert.starts_at, alert.annotations) for alert in found]
+    """chainwatch's own firing alerts of these names, as they were raised."""
+    found = [a for a in alerts.firing(connection) if a.name in names and a.source != "external"]
+    return [alert.signal() for alert in found]

@@ -278,7 +278,9 @@ def differences(
         if known is None or not _says_the_same(known, current):
             reason = LATE if finding.ends_at is not None else ""
             annotations = _annotations(flow, finding, opened_at)
-            signals.append(Signal(labels, finding.starts_at, annotations, finding.ends_at, reason))
+            signals.append(
+                Signal(labels, finding.starts_at, annotations, finding.ends_at, reason, "transfer")
+            )
     signals += endings(before.values(), now, cause)
     # What a reorg takes may come back: it is not for anybody to resolve it again.
     raised |= {name: gone for name, gone in before.items() if gone.by_hand}
@@ -288,7 +290,7 @@ def differences(
 def endings(raised: Iterable[Raised], now: int, cause: str) -> list[Signal]:
     """The signals that end those of ``raised`` that stand, at ``now`` (chain time) with the reason ``cause``."""
     return [
-        Signal(one.labels, one.starts_at, {}, max(now, one.starts_at), cause)
+        Signal(one.labels, one.starts_at, {}, max(now, one.starts_at), cause, "transfer")
         for one in raised
         if one.ends_at is None
     ]

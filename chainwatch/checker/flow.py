@@ -258,6 +258,7 @@ def undecodable(undecoded: UndecodedLog) -> Signal:
             "description": f"{undecoded.error}. It is stored as it is, counts for nothing, and reading goes on.",
             "tx_hash": to_hex(undecoded.log.tx_hash),
         },
+        source="event",
     )
 
 
@@ -283,7 +284,7 @@ def _topic(text: str, abi_type: str) -> bytes:
 def _trouble(step: Step, event: Event, error: EvaluationError) -> Signal:
     return Signal(
         labels={
-            "alertname": "RuleFailed",
+            "alertname": "FlowEvaluationFailed",
             "flow": step.flow,
             "step": step.name,
             "network": event.network,
@@ -291,8 +292,9 @@ def _trouble(step: Step, event: Event, error: EvaluationError) -> Signal:
         },
         starts_at=event.log.timestamp,
         annotations={
-            "summary": f"{step.flow}: an event of step {step.name} cannot be judged",
+            "summary": f"{step.flow}: an event of step {step.name} cannot be evaluated",
             "description": f"{error}. The event is stored, but counts for no transfer.",
             "tx_hash": to_hex(event.log.tx_hash),
         },
+        source="event",
     )

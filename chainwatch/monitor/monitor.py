@@ -463,4 +463,5 @@ def _deep_reorg(network: str, error: DeepReorg, now: int) -> Signal:
         {"alertname": DEEP_REORG, "network": network, "severity": "P0"},
         now,
         {"summary": f"{network} is halted: {what}", "description": str(error)},
+        source="network",
     )

@@ -77,6 +77,7 @@ def watchdog(now: int) -> Signal:
             "summary": "chainwatch is alive",
             "description": "This alert always fires; its absence is the alarm.",
         },
+        source="process",
     )
 
 
@@ -105,6 +106,7 @@ def clock_signals(error: float | None, jump: float, now: float) -> list[Signal]:
                 "silences, quiet hours and on-call turns may be off. Have NTP set the clock: see `timedatectl` or "
                 "`chronyc tracking`.",
             },
+            source="process",
         )
     ]
 
@@ -227,6 +229,7 @@ def _endpoint_signals(settings: NetworkSettings, status: NetworkStatus, now: flo
                 "description": f"{endpoint.last_error or 'it does not answer as it must'}. "
                 "The network's other endpoints serve meanwhile, where there are any.",
             },
+            source="network",
         )
         for endpoint in status.endpoints
         if endpoint.state != "ok"
@@ -240,4 +243,5 @@ def _network_signal(
         {"alertname": name, "network": network, "severity": severity},
         starts_at,
         {"summary": summary, "description": description},
+        source="network",
     )

@@ -74,7 +74,7 @@ def _note_in_transfers(connection: sa.Connection, ended: Sequence[Alert], now: i
     """Let the transfers that raised these alerts know that a person has ended them: judged again, they stay ended."""
     by_label: dict[tuple[str, str], list[Mapping[str, str]]] = {}
     for alert in ended:
-        if "flow" in alert.labels and "transfer" in alert.labels:
+        if alert.source == "transfer":
             label = alert.labels["flow"], alert.labels["transfer"]
             by_label.setdefault(label, []).append(alert.labels)
     changed = [

@@ -56,7 +56,7 @@ def explain(look: AlertLook, alert_id: int) -> dict[str, Any] | None:
         alert = alerts.by_id(connection, [alert_id]).get(alert_id)
         if alert is None:
             return None
-        taking = destinations(ways(manager.routes, alert.labels), alert.labels)
+        taking = destinations(ways(manager.routes, alert.labels), alert.failing_receiver)
         sent = outbox.about(connection, [alert_id], alert.raised_at, None)
         notified = [
             _notified(
@@ -166,9 +166,10 @@ def routes(settings: Settings, labels: Mapping[str, str]) -> dict[str, Any]:
     """The configured tree of routes, which of them take an alert with ``labels``, and the receivers that it goes to."""
     tree = build_routes(settings.routes)
     taking = ways(tree, labels) if labels else []
+    failing = labels.get("receiver", "") if labels.get("alertname") == "ReceiverFailing" else ""
     return {
         "routes": list(_tree(tree, labels, {route.key for route in taking}, 0)),
-        "receivers": list(dict.fromkeys(receiver for _, receiver in destinations(taking, labels))),
+        "receivers": list(dict.fromkeys(receiver for _, receiver in destinations(taking, failing))),
     }
 
 

@@ -209,7 +209,9 @@ class Pipeline:
         if flow is None or all(self._is_before_watch(flow, o, work.world) for o in transfer.occurrences):
             # Nothing of the flow is left, or only openings that a search had found for other transfers.
             work.signals += [
-                Signal(r.labels, r.starts_at, {}, max(work.chain_time, r.starts_at), CONFIG_CHANGED)
+                Signal(
+                    r.labels, r.starts_at, {}, max(work.chain_time, r.starts_at), CONFIG_CHANGED, "transfer"
+                )
                 for r in transfer.raised.values()
                 if r.ends_at is None
             ]

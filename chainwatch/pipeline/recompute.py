@@ -31,9 +31,6 @@ UNDER_WAY = "recomputing"
 LOGS_AT_ONCE = 4_000
 TRANSFERS_AT_ONCE = 2_000
 
-PUZZLED = ("LogUndecodable", "RuleFailed")
-"""Alerts about what the configuration could make no sense of."""
-
 VERSION = 1
 """Raise it when the same configuration makes other transfers of the same logs than before: all are made again then."""
 
@@ -207,9 +204,9 @@ class Recomputation:
     def _end_puzzles(self, connection: sa.Connection, progress: _Progress, now: float) -> None:
         """End the alerts about what makes sense now, or is not looked at any more."""
         over = [
-            Signal(a.labels, a.starts_at, ends_at=max(a.starts_at, int(now)), reason=CONFIG_CHANGED)
+            a.signal(int(now), CONFIG_CHANGED)
             for a in alerts.firing(connection)
-            if a.name in PUZZLED and a.labels not in progress.met
+            if a.source == "event" and a.labels not in progress.met
         ]
         self._alerts.apply(connection, over, now)
 
@@ -231,7 +228,7 @@ class Recomputation:
         if not new:
             return
         progress.met += [dict(signal.labels) for signal in new.values()]
-        firing = [a.labels for a in alerts.firing(connection) if a.name in PUZZLED]
+        firing = [a.labels for a in alerts.firing(connection) if a.source == "event"]
         self._alerts.apply(connection, [s for s in new.values() if s.labels not in firing], now)
 
 

@@ -205,6 +205,7 @@ def _failed(name: str, error: BaseException, now: int) -> Signal:
             "summary": f"chainwatch: the task {name} crashed and is being restarted",
             "description": f"{type(error).__name__}{place_of(error)}. The log has its text and traceback.",
         },
+        source="process",
     )
 
 

@@ -185,7 +185,7 @@ class Live:
         """Transfers, what fires, and the open deadlines by transfer."""
         stored = {t.id: t for t in transfers.page(self.connection, 0, 10_000)}
         firing = {
-            (frozenset(a.labels.items()), 0 if a.name in recompute.PUZZLED else a.starts_at)
+            (frozenset(a.labels.items()), 0 if a.source == "event" else a.starts_at)
             for a in alerts.firing(self.connection)
         }
         due = {

@@ -148,7 +148,7 @@ class ReceiverQueue:
         if failed and not self._breaker.is_open:
             self._breaker = retry.Breaker(retry.OPENS_AFTER - 1)
         if known is not None and known.state == "firing":
-            self._failing.restore([Signal(known.labels, known.starts_at, known.annotations)])
+            self._failing.restore([known.signal()])
 
     async def _mind_people(self) -> None:
         """A person who has something tried again knows better: the receiver is left alone no more."""
@@ -336,7 +336,7 @@ class ReceiverQueue:
     async def _raise_failing(self, why: str, now: float) -> None:
         """Raise the alert before its cause is stored, so that a crash between the two loses neither."""
         annotations = {"summary": f"Receiver {self.receiver} is failing", "description": why}
-        failing = Signal(self._failing_labels(), int(now), annotations)
+        failing = Signal(self._failing_labels(), int(now), annotations, source="receiver")
         await self._report(self._failing.changes([failing], int(now)))
 
     async def _report(self, signals: list[Signal]) -> None:

@@ -191,7 +191,7 @@ class _Flush:
         if limit is None:
             return inside
         first = next(m for m in new.values() if m.severity == severity)
-        stream = (group.receiver, severity, rate_limits.source_of(first.labels))
+        stream = (group.receiver, severity, rate_limits.counted_as(first.source, first.labels))
         if self._windows is None:
             self._windows = holds.windows(self._connection, self._now - rate_limits.WINDOW)
         window = rate_limits.take(self._windows.get(stream), limit, self._now)

@@ -147,4 +147,4 @@ class Waiting:
 
 def _may_flap(alert: Alert) -> bool:
     """Ends of alerts about transfers are facts of the chain."""
-    return "transfer" not in alert.labels
+    return alert.source != "transfer"

@@ -93,12 +93,8 @@ def expired(connection: sa.Connection, now: float) -> Taken:
     known = alerts.newest(connection, [expiry.fingerprint for expiry in due])
     expiries.delete(connection, [expiry.fingerprint for expiry in due])
     ended = {
-        e.fingerprint: _ending(known[e.fingerprint], e.expires_at, NOT_SENT_AGAIN)
+        e.fingerprint: known[e.fingerprint].signal(round(e.expires_at, 3), NOT_SENT_AGAIN)
         for e in due
         if e.fingerprint in known and known[e.fingerprint].state != "resolved"
     }
     return Taken(list(ended.values()), list(ended), known)
-
-
-def _ending(alert: Alert, at: float, reason: str) -> Signal:
-    return Signal(alert.labels, alert.starts_at, ends_at=max(alert.starts_at, round(at, 3)), reason=reason)

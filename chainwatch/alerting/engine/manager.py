@@ -125,10 +125,8 @@ class AlertManager:
             if len(page) == FLUSH_PAGE:
                 self._reroute_page(connection, page, now)
                 page = []
-            if alert.name == "ReceiverFailing" and alert.labels.get("receiver") not in self._receivers:
-                gone.append(
-                    Signal(alert.labels, alert.starts_at, ends_at=int(now), reason="receiver removed")
-                )
+            if alert.source == "receiver" and alert.failing_receiver not in self._receivers:
+                gone.append(alert.signal(int(now), "receiver removed"))
         self._reroute_page(connection, page, now)
         upkeep.judge_standing(connection, self.group_manager, self.policies, now)
         self.group_manager.expect_digests(connection, now)
@@ -149,7 +147,7 @@ class AlertManager:
         """Who is to hear of ``alert``, which the routes ``taking`` take."""
         if alert.state == "pending" or (alert.ends_at is not None and alert.ends_at <= self._notify_since):
             return "quiet"
-        if destinations(taking, alert.labels):
+        if destinations(taking, alert.failing_receiver):
             return "routed"
         return "quiet" if is_watchdog(alert.labels) else "unrouted"
 
@@ -266,7 +264,7 @@ class AlertManager:
         known = Known(now=now, intervals=self.policies.intervals)
         return {
             receiver
-            for route, receiver in destinations(ways(self.routes, alert.labels), alert.labels)
+            for route, receiver in destinations(ways(self.routes, alert.labels), alert.failing_receiver)
             if route.digest is None
             and in_quiet_hours(Candidate(alert.id, alert.labels, route, receiver), known) is None
         }
@@ -284,7 +282,7 @@ class AlertManager:
         seats: Seats = {}
         for alert in alerts:
             if alert.audience != "quiet":
-                for route, receiver in destinations(taking[alert.id], alert.labels):
+                for route, receiver in destinations(taking[alert.id], alert.failing_receiver):
                     if receiver not in hear_anyway.get(alert.id, ()):
                         take_seat(seats, seat(route, receiver, alert.labels, now), (alert.id,))
         self.group_manager.join(connection, seats, now)

@@ -237,11 +237,7 @@ def silence_warnings(connection: sa.Connection, now: float) -> list[Signal]:
             if alert is None and holds.hides_something(connection, silence.id):
                 signals.append(signal)
         elif fires and alert is not None:
-            signals.append(
-                Signal(
-                    alert.labels, alert.starts_at, alert.annotations, int(silence.ends_at), "silence ended"
-                )
-            )
+            signals.append(alert.signal(int(silence.ends_at), "silence ended"))
     return signals
 
 
@@ -284,4 +280,5 @@ def _warning(silence: Silence, now: float) -> Signal:
             "description": f"{silence.comment}\nWhat it hides is told once it has ended: mend it, or add a silence.".strip(),
             "ends_at": str(int(silence.ends_at)),
         },
+        source="silence",
     )

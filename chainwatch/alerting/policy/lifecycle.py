@@ -90,4 +90,5 @@ def _begin(signal: Signal, print_: str, now: float) -> Alert:
         ends_at=signal.ends_at,
         reason=signal.reason if ended else "",
         resolved_at=now if ended else None,
+        source=signal.source,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chainwatch.alerting.policy.routing import Route
-from chainwatch.model import SEVERITIES
+from chainwatch.model import SEVERITIES, Source
 from chainwatch.store.alerting.holds import Window
 from chainwatch.store.texts import bounded
 
@@ -24,9 +24,21 @@ SUMMARY = Route(
 )
 
 
-def source_of(labels: Mapping[str, str]) -> str:
-    """What an alert comes from: its ``source``, its flow, its network, or else its name; a long one is cut."""
-    named = (labels[name] for name in ("source", "flow", "network") if labels.get(name))
+_COUNTED_BY: Mapping[Source, tuple[str, ...]] = {
+    "transfer": ("flow",),
+    "event": ("flow", "network"),
+    "network": ("network",),
+    "external": ("source", "flow", "network"),
+}
+"""The labels by the first of which alerts about something are counted; those about anything else by name."""
+
+
+def counted_as(source: Source, labels: Mapping[str, str]) -> str:
+    """What an alert counts as for a rate limit: its flow, its network, …, or else its name; a long one is cut.
+
+    Alerts of other programs count as their label ``source``, ``flow`` or ``network``.
+    """
+    named = (labels[name] for name in _COUNTED_BY.get(source, ()) if labels.get(name))
     return bounded(next(named, labels["alertname"]))
 
 

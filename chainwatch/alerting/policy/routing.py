@@ -80,17 +80,12 @@ def ways(routes: Sequence[Route], labels: Mapping[str, str]) -> list[Route]:
     return found
 
 
-def destinations(taking: Sequence[Route], labels: Mapping[str, str]) -> list[tuple[Route, str]]:
-    """Every (route, receiver) that an alert with ``labels``, which the routes ``taking`` take, goes to.
+def destinations(taking: Sequence[Route], failing: str = "") -> list[tuple[Route, str]]:
+    """Every (route, receiver) to which an alert goes that the routes ``taking`` take.
 
-    One about a failing receiver never goes to that receiver.
+    An alert about the ``failing`` receiver never goes to that receiver.
     """
-    return [
-        (route, receiver)
-        for route in taking
-        for receiver in route.receivers
-        if not _is_about(labels, receiver)
-    ]
+    return [(route, receiver) for route in taking for receiver in route.receivers if receiver != failing]
 
 
 def is_watchdog(labels: Mapping[str, str]) -> bool:
@@ -146,10 +141,6 @@ def _one(
         escalation=whole.escalation,
         routes=inner,
     )
-
-
-def _is_about(labels: Mapping[str, str], receiver: str) -> bool:
-    return labels["alertname"] == "ReceiverFailing" and labels.get("receiver") == receiver
 
 
 _quoted = json.JSONEncoder(ensure_ascii=False).encode

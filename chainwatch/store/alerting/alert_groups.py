@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.model import Source
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import alert_groups, alert_members, alerts
 from chainwatch.store.alerting.alerts import State, in_chunks, seconds
@@ -49,6 +50,7 @@ class Member(msgspec.Struct, frozen=True):
     again: bool = False
     severity: str = ""
     labels_text: str = "{}"
+    source: Source = "external"
     unseen_for: float | None = None
 
     @property
@@ -126,7 +128,7 @@ def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, li
     """The members of groups, oldest alert first."""
     found: dict[int, list[Member]] = {}
     rows = bulk.select_in(connection, _JOINED, _MEMBER, "group_id", group_ids, " ORDER BY alerts.id")
-    for group_id, alert_id, fingerprint, state, notified, audience, severity, labels, *times in rows:
+    for group_id, alert_id, fingerprint, state, notified, audience, severity, labels, source, *times in rows:
         member = Member(
             alert_id,
             fingerprint,
@@ -136,6 +138,7 @@ def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, li
             again=notified == RENOTIFY,
             severity=severity,
             labels_text=labels,
+            source=source,
             unseen_for=_unseen_for(*times),
         )
         found.setdefault(group_id, []).append(member)
@@ -208,7 +211,17 @@ _FORGET_ENDED = f"DELETE FROM alert_members WHERE {_NOT_HELD} AND {_HAS_ENDED}" 
 _MARK_NOTIFIED = f"UPDATE alert_members SET notified = 1 WHERE {_NOT_HELD} AND notified <> 1"  # noqa: S608
 _JOINED = "alert_members JOIN alerts ON alerts.id = alert_members.alert_id"
 _MEMBER = (
-    *("group_id", "alerts.id", "fingerprint", "state", "notified", "audience", "severity", "labels"),
+    *(
+        "group_id",
+        "alerts.id",
+        "fingerprint",
+        "state",
+        "notified",
+        "audience",
+        "severity",
+        "labels",
+        "source",
+    ),
     *("starts_at", "ends_at", "raised_at"),
 )
 

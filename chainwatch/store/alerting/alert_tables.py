@@ -29,6 +29,13 @@ alerts = Table(
     Column("reason", Text, nullable=False, comment="why it ended"),
     Column("raised_at", Double, nullable=False, comment="when this process learnt that it fires"),
     Column("resolved_at", Double, comment="when this process learnt that it ended"),
+    Column(
+        "source",
+        Text,
+        nullable=False,
+        server_default="external",
+        comment="what it is about: transfer, event, network, receiver, …",
+    ),
     comment="Every alert, firing or resolved.",
 )
 Index("alerts_newest", alerts.c.fingerprint, alerts.c.id)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.model import Signal, Source
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import (
     alert_members,
@@ -43,6 +44,7 @@ class Alert(msgspec.Struct, frozen=True):
     ends_at: float | None = None
     reason: str = ""
     resolved_at: float | None = None
+    source: Source = "external"
 
     @property
     def name(self) -> str:
@@ -53,6 +55,16 @@ class Alert(msgspec.Struct, frozen=True):
     def severity(self) -> str:
         """``P0`` … ``P3``."""
         return self.labels["severity"]
+
+    @property
+    def failing_receiver(self) -> str:
+        """The receiver that it is about; empty for all other alerts."""
+        return self.labels.get("receiver", "") if self.source == "receiver" else ""
+
+    def signal(self, ends_at: float | None = None, reason: str = "") -> Signal:
+        """The signal that its condition holds or, with ``ends_at`` (not before its start), that it ended."""
+        end = None if ends_at is None else max(self.starts_at, ends_at)
+        return Signal(self.labels, self.starts_at, self.annotations, end, reason, self.source)
 
 
 def newest(connection: sa.Connection, fingerprints: Iterable[str]) -> dict[str, Alert]:
@@ -206,9 +218,9 @@ def in_chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 _COLUMNS = (
     *("id", "fingerprint", "name", "severity", "state", "audience", "labels", "annotations"),
-    *("starts_at", "ends_at", "reason", "raised_at", "resolved_at"),
+    *("starts_at", "ends_at", "reason", "raised_at", "resolved_at", "source"),
 )
-_FIXED = ("id", "fingerprint", "name", "severity", "labels", "raised_at")
+_FIXED = ("id", "fingerprint", "name", "severity", "labels", "raised_at", "source")
 _CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
 _UPDATE = f"UPDATE alerts SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE id = ?"  # noqa: S608
 _INSERT = f"INSERT INTO alerts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
@@ -232,6 +244,7 @@ def _row(alert: Alert) -> tuple[Any, ...]:
         alert.reason,
         alert.raised_at,
         alert.resolved_at,
+        alert.source,
     )
 
 
@@ -251,6 +264,7 @@ def _alert(row: Any) -> Alert:
         reason,
         raised_at,
         resolved_at,
+        source,
     ) = row
     return Alert(
         id=number,
@@ -264,6 +278,7 @@ def _alert(row: Any) -> Alert:
         ends_at=None if ends_at is None else seconds(ends_at),
         reason=reason,
         resolved_at=resolved_at,
+        source=source,
     )
 
 

@@ -159,10 +159,15 @@ async def test_what_a_configuration_made_no_sense_of_ends_with_that_configuratio
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Monitor, "_follow", lambda _monitor, _name: asyncio.Event().wait())
-    puzzled = ("LogUndecodable", "RuleFailed")
+    puzzled = ("LogUndecodable", "FlowEvaluationFailed")
     async with running(plan, tmp_path / "x.db") as (monitor, database):
         labels = [{"alertname": name, "severity": "P2"} for name in (*puzzled, "TransferRepeated")]
-        await monitor.raise_signals([Signal(one, 1_700_000_000) for one in labels])
+        await monitor.raise_signals(
+            [
+                Signal(one, 1_700_000_000, source="event" if one["alertname"] in puzzled else "transfer")
+                for one in labels
+            ]
+        )
     async with running(plan, tmp_path / "x.db") as (_, database):
         assert {name for name, _ in firing(database)} >= {*puzzled, "TransferRepeated"}
     flows = {name: flow.model_copy(update={"lookback": 1.0}) for name, flow in plan.settings.flows.items()}

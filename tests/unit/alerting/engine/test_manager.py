@@ -346,7 +346,7 @@ def test_alerts_that_had_no_route_are_reported_once_they_have_one(connection: sa
 
 
 def test_an_alert_about_a_receiver_that_is_gone_ends(connection: sa.Connection) -> None:
-    failing = fires(name="ReceiverFailing", receiver="gone")
+    failing = fires(name="ReceiverFailing", receiver="gone", source="receiver")
     _manager().apply(connection, [failing], NOW)
     _manager().reroute(connection, NOW + 1)
     (alert,) = stored.list_alerts(connection)
