@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from chainwatch.alert_model import Alert, Silence
 from chainwatch.alerting.dispatch import Receiver
 from chainwatch.alerting.engine import submission
 from chainwatch.alerting.engine.manager import AlertManager as Manager
@@ -29,8 +30,6 @@ from chainwatch.model import SEVERITY_NAMES
 from chainwatch.operations.alert_context import AlertLook
 from chainwatch.store import schema
 from chainwatch.store.alerting import alerts, silences
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.silences import Silence
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 

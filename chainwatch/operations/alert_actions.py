@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Acknowledgement, Alert, Silence, StoredCooldown, Transition
 from chainwatch.alerting.engine import cooldowns as cooling
 from chainwatch.alerting.engine import upkeep
 from chainwatch.alerting.policy.muting import Cooldown
@@ -18,11 +19,6 @@ from chainwatch.grammar import matchers as matching
 from chainwatch.operations.alert_context import AlertLook, alert_view
 from chainwatch.store import transfers
 from chainwatch.store.alerting import acknowledgements, alerts, history, holds, incidents, silences
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.history import Transition
-from chainwatch.store.alerting.holds import StoredCooldown
-from chainwatch.store.alerting.silences import Silence
 
 BY_HAND = "by hand"
 ENDED_SHOWN_FOR = 7 * 86_400.0

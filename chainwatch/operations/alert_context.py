@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from chainwatch.alert_model import Alert
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.config import Settings
 from chainwatch.store import schema
-from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.database import Database
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, Transition
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.policy import rate_limits
 from chainwatch.alerting.policy.muting import Candidate, held_back
@@ -23,8 +24,6 @@ from chainwatch.config import Settings, format_duration
 from chainwatch.grammar import matchers
 from chainwatch.operations.alert_context import AlertLook, alert_view
 from chainwatch.store.alerting import acknowledgements, alert_groups, alerts, history, incidents, outbox
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.history import Transition
 
 
 def show(look: AlertLook, alert_id: int) -> dict[str, Any] | None:
@@ -217,7 +216,7 @@ def _notified(
     elif alert.audience == "quiet":
         row["why"] = "it was over before anybody could be told"
     elif held is not None and alert.state == "firing":
-        row["why"] = f"{held.why}: {held.detail}"
+        row["why"] = f"{held.reason}: {held.detail}"
     elif group is not None:
         wait = format_duration(max(0.0, round(group.flush_at - now)))
         row["why"] = (
@@ -231,7 +230,7 @@ def _notified(
             if alert.state == "resolved"
             else "nothing was sent: see the history"
         )
-    row["held_now"] = None if held is None else {"why": held.why, "detail": held.detail}
+    row["held_now"] = None if held is None else {"why": held.reason, "detail": held.detail}
     return row
 
 

@@ -8,13 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, Entry, Incident
 from chainwatch.alerting.policy.rate_limits import counted_as
 from chainwatch.model import SEVERITIES
 from chainwatch.operations.alert_context import AlertLook
 from chainwatch.store.alerting import alerts as stored_alerts
 from chainwatch.store.alerting import history, incidents, outbox, statistics
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.incidents import Entry, Incident
 from chainwatch.store.alerting.outbox import Queued
 from chainwatch.store.alerting.statistics import Delivery
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
+from chainwatch.alert_model import StoredOverride
 from chainwatch.alerting.policy import oncall
 from chainwatch.alerting.policy.intervals import Interval, build_intervals
 from chainwatch.alerting.policy.oncall import Override, Schedule, Shift, build_schedules
 from chainwatch.config import Settings
 from chainwatch.operations.alert_context import AlertLook
 from chainwatch.store.alerting import escalations
-from chainwatch.store.alerting.escalations import StoredOverride
 from chainwatch.store.peek import peek
 from chainwatch.support.spelling import did_you_mean
 

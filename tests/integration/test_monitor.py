@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert
 from chainwatch.alerting import dispatch
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.chain.transport import open_session
@@ -24,7 +25,6 @@ from chainwatch.pipeline.pipeline import Outcome, Pipeline
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import blocks, transfers
 from chainwatch.store.alerting import alerts
-from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.support import supervise

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, Silence
 from chainwatch.alerting.engine.intake import recognized
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.config import read_dict
@@ -50,7 +51,6 @@ from chainwatch.store.alerting import (
     outbox,
     silences,
 )
-from chainwatch.store.alerting.silences import Silence
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from tests.support.flows import header
@@ -107,7 +107,7 @@ def manager(connection: sa.Connection) -> AlertManager:
     return AlertManager.of(make_plan(read_dict(config("sqlite:///x.db"))).settings, 0)
 
 
-def only_alert(connection: sa.Connection) -> alerts.Alert:
+def only_alert(connection: sa.Connection) -> Alert:
     (alert,) = alerts.list_alerts(connection, name="Late")
     return alert
 
@@ -283,7 +283,6 @@ from chainwatch.model import Signal
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.store.alerting import silences
 from chainwatch.store.database import Database
-from chainwatch.store.alerting.silences import Silence
 name, url, times = sys.argv[1:]
 database = Database.open(url)
 manager = AlertManager([], {}, 0)

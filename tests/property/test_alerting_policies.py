@@ -11,13 +11,12 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainwatch.alert_model import Acknowledgement, Silence
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
 from chainwatch.store.alerting import acknowledgements, alerts, outbox, silences
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
-from chainwatch.store.alerting.silences import Silence
 from chainwatch.store.database import Database
 
 T0 = 1_700_000_000

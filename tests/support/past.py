@@ -9,6 +9,7 @@ from typing import Any
 
 from eth_abi.abi import encode
 
+from chainwatch.alert_model import Alert
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.chain.decode.abi import load_abi
 from chainwatch.model import AbiParam, Batch, Event, Header, RawLog, Searched, Seen, Transfer
@@ -16,7 +17,6 @@ from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan
 from chainwatch.store import transfers
 from chainwatch.store.alerting import alerts
-from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.database import Database
 from chainwatch.support.keccak import keccak256
 

@@ -9,9 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Acknowledgement, Alert, Transition
 from chainwatch.store.alerting import acknowledgements, alert_groups, alerts, history
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
-from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.alerting.outbox import Queued
 
 NOBODY = ": nobody has acknowledged this"
@@ -82,7 +81,7 @@ def _left_out(connection: sa.Connection, queued: Queued, taken: Taken) -> list[A
 
 
 def _by_person(
-    some: Iterable[Alert], had: Mapping[int, Acknowledgement] | Mapping[int, history.Transition]
+    some: Iterable[Alert], had: Mapping[int, Acknowledgement] | Mapping[int, Transition]
 ) -> list[tuple[str, str, list[Alert]]]:
     """(who, their note in brackets, the alerts)."""
     found: dict[tuple[str, str], list[Alert]] = {}

@@ -11,17 +11,17 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Group, Member, MemberId, RateStream, RateWindow, Suppression, Transition
 from chainwatch.alerting.engine.grouped import GroupManager, Seat, Seats, take_seat
 from chainwatch.alerting.policy import grouping, rate_limits
 from chainwatch.alerting.policy.grouping import Message
 from chainwatch.alerting.policy.muting import INHIBITED, Known, cooldown_of, held_back, in_quiet_hours
 from chainwatch.alerting.policy.routing import Route, group_key
 from chainwatch.store.alerting import alert_groups, alerts, history, holds, outbox, standing
-from chainwatch.store.alerting.alert_groups import Group, Member
-from chainwatch.store.alerting.history import Transition
-from chainwatch.store.alerting.holds import Held, Place, Stream, Window
 
-OVER_BEFORE = Held("over before its group was looked at", "its group waits for others, or for its next tick")
+OVER_BEFORE = Suppression(
+    "over before its group was looked at", "its group waits for others, or for its next tick"
+)
 
 
 def flush(
@@ -47,16 +47,16 @@ class _Flush:
         self._members = alert_groups.members(connection, self._ids)
         moves = standing.is_anything(connection, now)
         self._held_before = holds.of_groups(connection, self._ids) if moves else {}
-        self._verdicts: dict[Place, Held] = {}
+        self._verdicts: dict[MemberId, Suppression] = {}
         self._known: Known | None = None
         if self._held_before or group_manager.may_hold(connection, now, moves):
             self._judge(groups)
         self._queue: list[tuple[str, str, outbox.Payload]] = []
         self._living: list[Group] = []
         self._over: list[int] = []
-        self._leaving: list[Place] = []
+        self._leaving: list[MemberId] = []
         self._moving: Seats = {}
-        self._windows: dict[Stream, Window] | None = None
+        self._windows: dict[RateStream, RateWindow] | None = None
         self._notified: list[tuple[str, str]] = []
         self._happened: list[Transition] = []
 
@@ -124,9 +124,9 @@ class _Flush:
         held, before = self._verdicts.get(place), self._held_before.get(place)
         if held is None and before is None:
             return member
-        if held is None or before is None or held.why != before.why:
+        if held is None or before is None or held.reason != before.reason:
             self._note(group, member, "released" if held is None else "held", held or before)
-        return msgspec.structs.replace(member, held=held is not None, released=held is None)
+        return msgspec.structs.replace(member, suppressed=held is not None, released=held is None)
 
     def _with_unheard(
         self,
@@ -151,7 +151,7 @@ class _Flush:
                 passed.append(member)
             elif held is None:
                 self._note(group, member, "not notified", OVER_BEFORE)
-            elif not member.held and held.why == INHIBITED and content is not None and content.resolved:
+            elif not member.suppressed and held.reason == INHIBITED and content is not None and content.resolved:
                 explained.append(member.alert_id)
             else:
                 self._note(group, member, "not notified", held)
@@ -171,8 +171,8 @@ class _Flush:
             return set()
         return {a.fingerprint for a in alerts.by_id(self._connection, last.payload.resolved).values()}
 
-    def _note(self, group: Group, member: Member, kind: str, held: Held | None) -> None:
-        cause, note = (held.why, held.detail) if held is not None else ("", "")
+    def _note(self, group: Group, member: Member, kind: str, held: Suppression | None) -> None:
+        cause, note = (held.reason, held.detail) if held is not None else ("", "")
         self._happened.append(
             Transition(member.alert_id, self._now, kind, cause, note=note, receiver=group.receiver)
         )
@@ -183,7 +183,7 @@ class _Flush:
         """The members without those that are over the receiver's limit, which move to its summary."""
         if route.digest is not None or route.key == rate_limits.ROUTE:
             return inside
-        new = {m.alert_id: m for m in inside if grouping.is_to_fire(m) and not m.held}
+        new = {m.alert_id: m for m in inside if grouping.is_to_fire(m) and not m.suppressed}
         if not new:
             return inside
         severity = rate_limits.most_severe({m.alert_id: m.severity for m in new.values()})
@@ -202,7 +202,7 @@ class _Flush:
         self._move(group, stream, [m for m in inside if m.alert_id in fresh])
         return [m for m in inside if m.alert_id not in fresh]
 
-    def _move(self, group: Group, stream: Stream, over: Sequence[Member]) -> None:
+    def _move(self, group: Group, stream: RateStream, over: Sequence[Member]) -> None:
         receiver, severity, source = stream
         window = (self._windows or {})[stream]
         flush_at = window.started_at + rate_limits.WINDOW
@@ -212,7 +212,7 @@ class _Flush:
         for member in over:
             self._leaving.append((group.id, member.alert_id))
             detail = f"{window.sent} notifications of {severity} from {source} were sent in this minute"
-            self._note(group, member, "held", Held("rate limit", detail))
+            self._note(group, member, "held", Suppression("rate limit", detail))
 
     # --- messages -----------------------------------------------------------------------------------------
 
@@ -236,7 +236,7 @@ class _Flush:
     def _plan_next(
         self, group: Group, route: Route, inside: Sequence[Member], *, notified: bool, emptied: bool
     ) -> None:
-        held = any(member.held for member in inside)
+        held = any(member.suppressed for member in inside)
         firing = any(member.state == "firing" for member in inside)
         if route.digest is not None:
             after = None

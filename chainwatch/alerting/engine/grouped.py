@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Group, Member, MemberId, Transition
 from chainwatch.alerting.policy import grouping, rate_limits
 from chainwatch.alerting.policy.muting import Candidate, Cooldown, Known, cooldown_of
 from chainwatch.alerting.policy.policies import Policies
@@ -24,9 +25,6 @@ from chainwatch.store.alerting import (
     holds,
     silences,
 )
-from chainwatch.store.alerting.alert_groups import Group, Member
-from chainwatch.store.alerting.history import Transition
-from chainwatch.store.alerting.holds import Place
 
 NEVER = 10 * 365 * 86_400.0
 """Seconds between repeats of a group whose route is gone from the config: it only tells what is still owed."""
@@ -102,8 +100,8 @@ class GroupManager:
         """
         places = alert_groups.places(connection, alert_ids)
         heirs = {(i, g.receiver): g for i, _, g in places if self.route_of(g) is not GONE}
-        left: dict[Place, str] = {}
-        taken: list[Place] = []
+        left: dict[MemberId, str] = {}
+        taken: list[MemberId] = []
         changed: dict[int, Group] = {}
         for alert_id, notified, group in places:
             heir = heirs.get((alert_id, group.receiver))
@@ -124,11 +122,11 @@ class GroupManager:
         alert_groups.inherit(connection, taken)
         alert_groups.update(connection, list(changed.values()))
 
-    def _release(self, connection: sa.Connection, left: Mapping[Place, str], now: float) -> None:
+    def _release(self, connection: sa.Connection, left: Mapping[MemberId, str], now: float) -> None:
         """What held the alerts back that leave their groups (place → receiver) is over."""
         held = holds.of_groups(connection, sorted({group_id for group_id, _ in left}))
         over = [
-            Transition(alert_id, now, "released", one.why, note=one.detail, receiver=left[group_id, alert_id])
+            Transition(alert_id, now, "released", one.reason, note=one.detail, receiver=left[group_id, alert_id])
             for (group_id, alert_id), one in held.items()
             if (group_id, alert_id) in left
         ]
@@ -161,7 +159,7 @@ class GroupManager:
     def candidate(self, group: Group, member: Member) -> Candidate:
         """A member as the stages see it."""
         route = self.route_of(group)
-        return Candidate(member.alert_id, member.labels, route, group.receiver, member.notified, member.again)
+        return Candidate(member.alert_id, member.labels, route, group.receiver, member.notified, member.renotify)
 
     def known(self, connection: sa.Connection, candidates: Sequence[Candidate], now: float) -> Known:
         """What the stages look at for ``candidates``."""

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, Timer, Transition
 from chainwatch.alerting.policy.policies import AT_ONCE, Policies
 from chainwatch.config import format_duration
 from chainwatch.model import Signal
 from chainwatch.store.alerting import history
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.history import Timer, Transition
 
 FLAPPING = "flapping"
 """The annotation of an alert that is held as firing because it flaps."""

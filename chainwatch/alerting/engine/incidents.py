@@ -11,6 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import (
+    Entry,
+    EntryKind,
+    Escalation,
+    Group,
+    Incident,
+    StoredOverride,
+    Unacknowledged,
+)
 from chainwatch.alerting.delivery.acknowledged_by import NOBODY
 from chainwatch.alerting.engine.grouped import GroupManager
 from chainwatch.alerting.policy import escalation, oncall
@@ -21,9 +30,6 @@ from chainwatch.alerting.policy.oncall import Duty, Override
 from chainwatch.alerting.policy.people import People
 from chainwatch.store.alerting import acknowledgements, alert_groups, escalations, outbox
 from chainwatch.store.alerting import incidents as stored
-from chainwatch.store.alerting.alert_groups import Group
-from chainwatch.store.alerting.escalations import Escalation
-from chainwatch.store.alerting.incidents import Entry, Incident, Kind, Standing
 
 DUE_AT_ONCE = 200
 PAGES = 5
@@ -106,7 +112,7 @@ class Incidents:
         connection: sa.Connection,
         incident: Incident,
         running: Escalation,
-        standing_in: Mapping[str, Sequence[escalations.StoredOverride]],
+        standing_in: Mapping[str, Sequence[StoredOverride]],
         now: float,
     ) -> Escalation:
         """Take the step that is due, or stop while everything is somebody's or silenced."""
@@ -136,7 +142,7 @@ class Incidents:
 
     def _firing_of(
         self, connection: sa.Connection, incident: Incident, now: float
-    ) -> tuple[Sequence[Standing], str]:
+    ) -> tuple[Sequence[Unacknowledged], str]:
         """What fires, is nobody's, and is not silenced, inhibited or in its route's quiet hours; why the rest is not it."""
         standing = stored.standing(connection, incident.id)
         taken = acknowledgements.of(connection, stored.alert_ids(connection, incident.id))
@@ -153,7 +159,7 @@ class Incidents:
             if held is None:
                 left.append(one)
             else:
-                whys[f"{held.why} {held.detail}"] = None
+                whys[f"{held.reason} {held.detail}"] = None
         return left, _listed(whys)
 
     def _take(
@@ -162,8 +168,8 @@ class Incidents:
         incident: Incident,
         policy: Policy,
         progress: Progress,
-        standing: Sequence[Standing],
-        standing_in: Mapping[str, Sequence[escalations.StoredOverride]],
+        standing: Sequence[Unacknowledged],
+        standing_in: Mapping[str, Sequence[StoredOverride]],
         now: float,
     ) -> None:
         step = policy.steps[progress.step]
@@ -267,7 +273,7 @@ def _running(incident_id: int, policy: Policy, now: float) -> Escalation:
     return Escalation(incident_id, snapshot, first.round, first.step, now, first.due_at)
 
 
-def _entry(incident: Incident, now: float, kind: Kind, text: str, receiver: str | None = None) -> Entry:
+def _entry(incident: Incident, now: float, kind: EntryKind, text: str, receiver: str | None = None) -> Entry:
     return Entry(incident.id, now, kind, ACTOR, text, receiver)
 
 

@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, Expiry
 from chainwatch.alerting.engine.submission import NOT_SENT_AGAIN, Submission, signal_of
 from chainwatch.alerting.policy.lifecycle import fingerprint, normal_annotations, normal_labels
 from chainwatch.model import Signal
 from chainwatch.store.alerting import alerts, expiries
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.expiries import Expiry
 from chainwatch.support.printable import clean
 
 _PROSE = ("summary", "description")

@@ -11,6 +11,7 @@ from typing import Self
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, Audience
 from chainwatch.alerting.delivery import retry
 from chainwatch.alerting.engine import upkeep
 from chainwatch.alerting.engine.flush import flush
@@ -35,7 +36,6 @@ from chainwatch.config import RouteSettings, Settings
 from chainwatch.model import Signal
 from chainwatch.store.alerting import alert_groups, clamping, history, standing
 from chainwatch.store.alerting import alerts as stored
-from chainwatch.store.alerting.alerts import Alert, Audience
 
 FLUSH_PAGE = 500
 """How many groups are flushed at a time."""

@@ -13,11 +13,10 @@ from typing import Any
 
 import msgspec
 
+from chainwatch.alert_model import Alert, Expiry
 from chainwatch.alerting.delivery.notification import LAST_TIME
 from chainwatch.alerting.policy.lifecycle import fingerprint, normal_annotations, normal_labels
 from chainwatch.model import Signal
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.expiries import Expiry
 
 DEFAULT_SEVERITY = "P2"
 """Of alerts sent without the label ``severity``."""

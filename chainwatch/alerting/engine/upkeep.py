@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import ITSELF, Acknowledgement, Alert, Silence, Timer, Transition
 from chainwatch.alerting.engine.grouped import GroupManager
 from chainwatch.alerting.policy.intervals import ends_after, inside
 from chainwatch.alerting.policy.lifecycle import fingerprint, normal_labels
@@ -23,10 +24,6 @@ from chainwatch.store.alerting import (
     silences,
 )
 from chainwatch.store.alerting import alerts as stored
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.history import Timer, Transition
-from chainwatch.store.alerting.silences import Silence
 
 SILENCE_EXPIRING = "SilenceExpiring"
 BY_CONFIGURATION = "by configuration"
@@ -148,7 +145,7 @@ def judge_standing(
             until = lasting.until(rule, taken[alert_id].at)
             changed.append(msgspec.structs.replace(taken[alert_id], actor=rule.by, until=until))
     acknowledgements.save(connection, changed)
-    give_back(connection, group_manager, lapsed, history.ITSELF, now)
+    give_back(connection, group_manager, lapsed, ITSELF, now)
 
 
 class _Lasting:
@@ -194,7 +191,7 @@ def keep_acknowledgements(
         for one in taken
         if one.alert_id not in lapsed and now >= one.reminded_at + policies.remind_after
     ]
-    give_back(connection, group_manager, lapsed, history.ITSELF, now)
+    give_back(connection, group_manager, lapsed, ITSELF, now)
     acknowledgements.set_reminded(connection, due, now)
     renotify(connection, group_manager, due, now)
 

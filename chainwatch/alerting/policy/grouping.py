@@ -15,7 +15,7 @@ from collections.abc import Set as AbstractSet
 
 import msgspec
 
-from chainwatch.store.alerting.alert_groups import Group, Member
+from chainwatch.alert_model import Group, Member
 
 SCHEDULING_SLACK = 1.0
 """Seconds by which a flush may come late and still count as on its tick."""
@@ -58,7 +58,7 @@ def message(members: Sequence[Member], *, send_resolved: bool, repeat: bool) -> 
 
     ``repeat``: tell of firing alerts though nothing changed.
     """
-    present = [member for member in members if not member.held]
+    present = [member for member in members if not member.suppressed]
     ended = (
         [m for m in present if m.state == "resolved" and (m.notified or not m.quiet)] if send_resolved else []
     )
@@ -85,7 +85,7 @@ def with_passed(
     Whose condition ``told`` is about or fires anyway is left out. ``said_before``: the fingerprints of what the group's
     last message said had ended; when nothing else has ended since, there is nothing to tell.
     """
-    present = [member for member in members if not member.held]
+    present = [member for member in members if not member.suppressed]
     standing = tuple(m.alert_id for m in present if m.notified and m.state == "firing")
     known = {member.fingerprint for member in present}
     ends = {member.fingerprint: member.alert_id for member in passed if member.fingerprint not in known}
@@ -100,7 +100,7 @@ def digest(members: Sequence[Member], *, send_resolved: bool, empty: bool) -> Me
 
     What began and ended meanwhile is told as both. ``empty``: a message even where there is nothing to tell.
     """
-    known = [member for member in members if not member.held and (member.notified or not member.quiet)]
+    known = [member for member in members if not member.suppressed and (member.notified or not member.quiet)]
     ended = [member for member in known if member.state == "resolved"] if send_resolved else []
     came_and_went = {member.alert_id for member in ended if not member.notified}
     fires = [m for m in known if m.state == "firing" or m.alert_id in came_and_went]
@@ -154,7 +154,7 @@ def after_flush(
 
 def is_to_fire(member: Member) -> bool:
     """What was held is told when that is over if it still fires; of what ended meanwhile the end is enough."""
-    if member.released or member.again:
+    if member.released or member.renotify:
         return member.state == "firing"
     return not member.notified and not member.quiet
 
@@ -167,7 +167,7 @@ def ended_unheard(member: Member, wait: float, *, collects: bool = False) -> boo
     """
     if member.state != "resolved" or member.notified:
         return False
-    if member.held or member.released:
+    if member.suppressed or member.released:
         return True
     if member.quiet or collects:
         return False

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from chainwatch.alert_model import Alert
 from chainwatch.model import SEVERITIES, SEVERITY_NAMES, Signal
-from chainwatch.store.alerting.alerts import Alert
 from chainwatch.support.bounds import ANNOTATION_MAX, LABEL_MAX, cut, cut_labels
 
 WHOLE = "_whole"

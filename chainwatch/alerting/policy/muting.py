@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from chainwatch.alert_model import Acknowledgement, Silence, Suppression
 from chainwatch.alerting.policy.intervals import Interval, inside
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.policy.routing import ALL_LABELS, Route
 from chainwatch.config import InhibitSettings
 from chainwatch.grammar import matchers as matching
 from chainwatch.grammar.matchers import Matchers
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
-from chainwatch.store.alerting.holds import Held
-from chainwatch.store.alerting.silences import Silence
 
 INHIBITED = "inhibited"
 QUIET_HOURS = "quiet hours"
@@ -89,25 +87,25 @@ class Known(msgspec.Struct, frozen=True):
     notified_at: Mapping[tuple[str, str], float] = {}
 
 
-Stage = Callable[[Candidate, Known], Held | None]
+Stage = Callable[[Candidate, Known], Suppression | None]
 
 
-def inhibited(one: Candidate, known: Known) -> Held | None:
+def inhibited(one: Candidate, known: Known) -> Suppression | None:
     """Another alert that fires explains it."""
     for rule in known.inhibitions:
         source = rule.inhibitor(one.labels, known.firing)
         if source is not None:
             about = ", ".join(f"{a}={source.get(a, '')}" for a, _ in rule.equal)
-            return Held(INHIBITED, f"by {source['alertname']}" + (f" ({about})" if about else ""))
+            return Suppression(INHIBITED, f"by {source['alertname']}" + (f" ({about})" if about else ""))
     return None
 
 
-def silenced(one: Candidate, known: Known) -> Held | None:
+def silenced(one: Candidate, known: Known) -> Suppression | None:
     """Somebody has silenced it."""
     for silence, matchers in known.silences:
         if is_on(silence, known) and matching.takes(matchers, one.labels):
             detail = f"by silence {silence.id} of {silence.author}: {silence.comment}".rstrip(": ")
-            return Held("silenced", detail, silence.id)
+            return Suppression("silenced", detail, silence.id)
     return None
 
 
@@ -118,28 +116,28 @@ def is_on(silence: Silence, known: Known) -> bool:
     return not silence.during or inside(known.intervals, silence.during, known.now) is not None
 
 
-def in_quiet_hours(one: Candidate, known: Known) -> Held | None:
+def in_quiet_hours(one: Candidate, known: Known) -> Suppression | None:
     """The route is quiet now. P0 breaks through unless the route says otherwise."""
     route = one.route
     if one.labels["severity"] == "P0" and not route.mute_critical:
         return None
     muted = inside(known.intervals, route.mute_times, known.now)
     if muted is not None:
-        return Held(QUIET_HOURS, f"within {muted}")
+        return Suppression(QUIET_HOURS, f"within {muted}")
     if route.active_times and inside(known.intervals, route.active_times, known.now) is None:
-        return Held(QUIET_HOURS, f"outside {', '.join(route.active_times)}")
+        return Suppression(QUIET_HOURS, f"outside {', '.join(route.active_times)}")
     return None
 
 
-def acknowledged(one: Candidate, known: Known) -> Held | None:
+def acknowledged(one: Candidate, known: Known) -> Suppression | None:
     """Somebody has taken it on; reminders get through."""
     taken = known.acknowledgements.get(one.alert_id)
     if taken is None or one.again:
         return None
-    return Held("acknowledged", f"by {taken.actor}" + (f": {taken.note}" if taken.note else ""))
+    return Suppression("acknowledged", f"by {taken.actor}" + (f": {taken.note}" if taken.note else ""))
 
 
-def cooling_down(one: Candidate, known: Known) -> Held | None:
+def cooling_down(one: Candidate, known: Known) -> Suppression | None:
     """The receiver was told of the same condition a short while ago."""
     cooldown = cooldown_of(known.cooldowns, one.labels)
     if cooldown is None or one.notified:
@@ -147,7 +145,7 @@ def cooling_down(one: Candidate, known: Known) -> Held | None:
     notified_at = known.notified_at.get((one.receiver, cooldown.condition(one.labels)))
     if notified_at is None or known.now >= notified_at + cooldown.within:
         return None
-    return Held(
+    return Suppression(
         "cooldown", f"notified {int(known.now - notified_at)} s ago, again after {cooldown.within:g} s"
     )
 
@@ -156,7 +154,7 @@ STAGES: tuple[Stage, ...] = (inhibited, silenced, in_quiet_hours, acknowledged, 
 """In this order."""
 
 
-def held_back(one: Candidate, known: Known) -> Held | None:
+def held_back(one: Candidate, known: Known) -> Suppression | None:
     """Why an alert that fires is not told, or None."""
     return next((held for stage in STAGES if (held := stage(one, known)) is not None), None)
 

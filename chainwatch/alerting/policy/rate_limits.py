@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from chainwatch.alert_model import RateWindow
 from chainwatch.alerting.policy.routing import Route
 from chainwatch.model import SEVERITIES, Source
-from chainwatch.store.alerting.holds import Window
 from chainwatch.store.texts import bounded
 
 WINDOW = 60.0
@@ -47,8 +47,8 @@ def most_severe(severities: Mapping[int, str]) -> str:
     return min(severities.values(), key=SEVERITIES.index)
 
 
-def take(window: Window | None, limit: int, now: float) -> Window | None:
+def take(window: RateWindow | None, limit: int, now: float) -> RateWindow | None:
     """The window after one more notification at ``now``; None when its limit is reached."""
     if window is None or now >= window.started_at + WINDOW:
-        return Window(now, 1)
-    return Window(window.started_at, window.sent + 1) if window.sent < limit else None
+        return RateWindow(now, 1)
+    return RateWindow(window.started_at, window.sent + 1) if window.sent < limit else None

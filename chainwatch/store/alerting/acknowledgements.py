@@ -5,26 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Acknowledgement
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import acknowledgements
 from chainwatch.store.alerting.alerts import in_chunks
 
 _COLUMNS = ("alert_id", "actor", "at", "note", "until", "severity", "reminded_at")
-
-
-class Acknowledgement(msgspec.Struct, frozen=True):
-    """``actor`` has taken the alert on at ``at``, until ``until`` (None: with the alert)."""
-
-    alert_id: int
-    actor: str
-    at: float
-    note: str
-    until: float | None
-    severity: str
-    reminded_at: float
 
 
 def save(connection: sa.Connection, new: Sequence[Acknowledgement]) -> None:

@@ -5,58 +5,19 @@ All functions work inside the caller's transaction. Times are Unix seconds of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.model import Source
+from chainwatch.alert_model import Group, Member
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import alert_groups, alert_members, alerts
-from chainwatch.store.alerting.alerts import State, in_chunks, seconds
+from chainwatch.store.alerting.alerts import in_chunks, seconds
 
 RENOTIFY = 2
 """In place of 1 in ``told``: it was told, and is to be told once more."""
-
-
-class Group(msgspec.Struct, frozen=True):
-    """Alerts told together to one receiver. ``flush_at`` is when the group is looked at next."""
-
-    id: int
-    key: str
-    receiver: str
-    route: str
-    labels: Mapping[str, str]
-    flush_at: float
-    flushed_at: float | None = None
-    sent_at: float | None = None
-
-
-class Member(msgspec.Struct, frozen=True):
-    """An alert in a group, and whether the group's receiver was told that it fires. ``quiet``: it need not be.
-
-    ``held``: a policy keeps it from being told for now. ``released``: one did until now. ``again``: it is to be told once
-    more though it was told. ``unseen_for``: of an alert of which was learnt only when it was over, the seconds it lasted.
-    """
-
-    alert_id: int
-    fingerprint: str
-    state: State
-    notified: bool
-    quiet: bool = False
-    held: bool = False
-    released: bool = False
-    again: bool = False
-    severity: str = ""
-    labels_text: str = "{}"
-    source: Source = "external"
-    unseen_for: float | None = None
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """The alert's labels, decoded when asked for."""
-        return _from_json(self.labels_text)
 
 
 def find(connection: sa.Connection, keys: Sequence[str]) -> dict[tuple[str, str], Group]:
@@ -135,7 +96,7 @@ def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, li
             state,
             notified > 0,
             audience == "quiet",
-            again=notified == RENOTIFY,
+            renotify=notified == RENOTIFY,
             severity=severity,
             labels_text=labels,
             source=source,

@@ -7,12 +7,12 @@ which are stored in milliseconds, this machine's in ``raised_at`` and ``resolved
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.model import Signal, Source
+from chainwatch.alert_model import Alert, Audience, State
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import (
     alert_members,
@@ -23,48 +23,8 @@ from chainwatch.store.alerting.alert_tables import (
 )
 from chainwatch.store.bulk import IN_LIST_MAX
 
-State = Literal["pending", "firing", "resolved"]
-Audience = Literal["routed", "unrouted", "quiet"]
-
 UNFINISHED_MARGIN = 86_400.0
 """Seconds before the oldest unfinished notification in which resolved alerts are kept for it."""
-
-
-class Alert(msgspec.Struct, frozen=True):
-    """One episode of a condition. ``id`` is 0 until it is stored; ``reason`` tells why it ended."""
-
-    id: int
-    fingerprint: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    starts_at: float
-    raised_at: float
-    state: State = "firing"
-    audience: Audience = "routed"
-    ends_at: float | None = None
-    reason: str = ""
-    resolved_at: float | None = None
-    source: Source = "external"
-
-    @property
-    def name(self) -> str:
-        """The label ``alertname``."""
-        return self.labels["alertname"]
-
-    @property
-    def severity(self) -> str:
-        """``P0`` … ``P3``."""
-        return self.labels["severity"]
-
-    @property
-    def failing_receiver(self) -> str:
-        """The receiver that it is about; empty for all other alerts."""
-        return self.labels.get("receiver", "") if self.source == "receiver" else ""
-
-    def signal(self, ends_at: float | None = None, reason: str = "") -> Signal:
-        """The signal that its condition holds or, with ``ends_at`` (not before its start), that it ended."""
-        end = None if ends_at is None else max(self.starts_at, ends_at)
-        return Signal(self.labels, self.starts_at, self.annotations, end, reason, self.source)
 
 
 def newest(connection: sa.Connection, fingerprints: Iterable[str]) -> dict[str, Alert]:

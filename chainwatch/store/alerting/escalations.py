@@ -10,39 +10,12 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Escalation, StoredOverride
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import alert_members
 from chainwatch.store.alerting.escalation_tables import escalations, oncall_overrides
 
 _COLUMNS = ("incident_id", "policy", "round", "step", "started_at", "due_at", "stopped_at")
-
-
-class Escalation(msgspec.Struct, frozen=True):
-    """An incident's escalation by ``policy``, JSON as it was at the start.
-
-    ``round`` and ``step`` (from 0) are due at ``due_at``, None when all are done. ``stopped_at`` is when there was
-    nobody's alert any more; from then on ``due_at`` is when that is looked at again.
-    """
-
-    incident_id: int
-    policy: str
-    round: int
-    step: int
-    started_at: float
-    due_at: float | None
-    stopped_at: float | None = None
-
-
-class StoredOverride(msgspec.Struct, frozen=True):
-    """``person`` is on call in ``schedule`` from ``starts_at`` until just before ``ends_at``."""
-
-    id: int
-    schedule: str
-    person: str
-    starts_at: int
-    ends_at: int
-    author: str
-    created_at: float
 
 
 def save(connection: sa.Connection, changed: Sequence[Escalation]) -> None:

@@ -7,21 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Expiry
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import alert_expiries
 
 _COLUMNS = ("fingerprint", "expires_at", "timeout")
-
-
-class Expiry(msgspec.Struct, frozen=True):
-    """The alert with this fingerprint ends at ``expires_at``; ``timeout``: because its sender named no end."""
-
-    fingerprint: str
-    expires_at: float
-    timeout: bool
 
 
 def find(connection: sa.Connection, fingerprints: Sequence[str]) -> dict[str, Expiry]:

@@ -6,40 +6,15 @@ All functions work inside the caller's transaction; times are Unix seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, Timer, Transition
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import alert_repeats, alert_timers, alert_transitions, alerts
-from chainwatch.store.alerting.alerts import Alert, in_chunks, milliseconds, seconds
-
-ITSELF = "chainwatch"
-"""The actor of what a policy did."""
-
-
-class Transition(msgspec.Struct, frozen=True):
-    """One thing that happened to an alert: ``kind`` by ``cause``, done by ``actor``; ``receiver`` where it concerns one."""
-
-    alert_id: int
-    at: float
-    kind: str
-    cause: str = ""
-    actor: str = ITSELF
-    note: str = ""
-    receiver: str | None = None
-
-
-class Timer(msgspec.Struct, frozen=True):
-    """At ``due_at`` the alert fires (``fire``, a pending one) or ends (``end``) with the end and reason given."""
-
-    alert_id: int
-    kind: Literal["fire", "end"]
-    due_at: float
-    ends_at: float | None = None
-    reason: str = ""
-
+from chainwatch.store.alerting.alerts import in_chunks, milliseconds, seconds
 
 _TRANSITION = Transition.__struct_fields__
 _TIMER = Timer.__struct_fields__

@@ -11,42 +11,31 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import MemberId, RateStream, RateWindow, StoredCooldown, Suppression
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import alert_holds, cooldowns, last_notified, rate_windows
 from chainwatch.store.alerting.alerts import in_chunks
 
-
-class Held(msgspec.Struct, frozen=True):
-    """Why an alert is not told: ``why`` in a word or two (``silenced``), ``detail`` by what; ``silence_id``: which one."""
-
-    why: str
-    detail: str = ""
-    silence_id: int | None = None
-
-
 _HOLD = ("group_id", "alert_id", "why", "detail", "silence_id")
 
-Place = tuple[int, int]
-"""A group's id and an alert's."""
 
-
-def of_groups(connection: sa.Connection, group_ids: Sequence[int]) -> dict[Place, Held]:
+def of_groups(connection: sa.Connection, group_ids: Sequence[int]) -> dict[MemberId, Suppression]:
     """What is held in these groups."""
-    found: dict[Place, Held] = {}
+    found: dict[MemberId, Suppression] = {}
     for some in in_chunks(group_ids):
         query = sa.select(*(alert_holds.c[name] for name in _HOLD))
         for row in connection.execute(query.where(alert_holds.c.group_id.in_(some))):
-            found[row.group_id, row.alert_id] = Held(row.why, row.detail, row.silence_id)
+            found[row.group_id, row.alert_id] = Suppression(row.why, row.detail, row.silence_id)
     return found
 
 
-def save(connection: sa.Connection, held: Mapping[Place, Held], now: float) -> None:
+def save(connection: sa.Connection, held: Mapping[MemberId, Suppression], now: float) -> None:
     """Hold these from now on."""
-    rows = [(*place, one.why, one.detail, one.silence_id, now) for place, one in held.items()]
+    rows = [(*place, one.reason, one.detail, one.silence_id, now) for place, one in held.items()]
     bulk.upsert(connection, alert_holds, (*_HOLD, "since"), rows)
 
 
-def release(connection: sa.Connection, places: Iterable[Place]) -> None:
+def release(connection: sa.Connection, places: Iterable[MemberId]) -> None:
     """Hold these no more."""
     bulk.delete(connection, alert_holds, ("group_id", "alert_id"), list(places))
 
@@ -58,17 +47,6 @@ def hides_something(connection: sa.Connection, silence_id: int) -> bool:
 
 
 # --- cooldowns ------------------------------------------------------------------------------------------
-
-
-class StoredCooldown(msgspec.Struct, frozen=True):
-    """A cooldown set while running; ``seconds`` 0 lifts a configured one."""
-
-    id: int
-    match: Mapping[str, Sequence[str]]
-    by: tuple[str, ...]
-    seconds: float
-    author: str
-    created_at: float
 
 
 def stored_cooldowns(connection: sa.Connection) -> list[StoredCooldown]:
@@ -133,26 +111,17 @@ def prune_notified_at(connection: sa.Connection, before: float, limit: int) -> i
 
 # --- rates ----------------------------------------------------------------------------------------------
 
-Stream = tuple[str, str, str]
-"""Receiver, severity and source of notifications."""
 
-
-class Window(msgspec.Struct, frozen=True):
-    """How many notifications went out since ``started_at``."""
-
-    started_at: float
-    sent: int
-
-
-def windows(connection: sa.Connection, since: float) -> dict[Stream, Window]:
+def windows(connection: sa.Connection, since: float) -> dict[RateStream, RateWindow]:
     """The windows of all streams that began after ``since``."""
     query = sa.select(rate_windows).where(rate_windows.c.started_at > since)
     return {
-        (r.receiver, r.severity, r.source): Window(r.started_at, r.sent) for r in connection.execute(query)
+        (r.receiver, r.severity, r.source): RateWindow(r.started_at, r.sent)
+        for r in connection.execute(query)
     }
 
 
-def save_windows(connection: sa.Connection, changed: Mapping[Stream, Window], since: float) -> None:
+def save_windows(connection: sa.Connection, changed: Mapping[RateStream, RateWindow], since: float) -> None:
     """Store windows, and forget those that began at ``since`` or before: sources may have any names."""
     connection.execute(sa.delete(rate_windows).where(rate_windows.c.started_at <= since))
     rows = [(*stream, one.started_at, one.sent) for stream, one in changed.items()]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Entry, Incident, Unacknowledged
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import acknowledgements, alerts
 from chainwatch.store.alerting.alerts import in_chunks
@@ -26,43 +27,6 @@ from chainwatch.store.alerting.escalation_tables import (
 
 FIRING = alerts.c.state == sa.literal_column("'firing'")
 """As a literal, or the partial index would not be used."""
-
-Kind = Literal["note", "started", "step", "skipped", "stopped", "ended", "raised"]
-
-
-class Incident(msgspec.Struct, frozen=True):
-    """Alerts of one group, from the first start to the last end; ``ended_at`` is None while one of them fires."""
-
-    id: int
-    key: str
-    route: str
-    labels: Mapping[str, str]
-    opened_at: float
-    ended_at: float | None = None
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """What happened to an incident as a whole; ``receiver`` is who was told by a step."""
-
-    incident_id: int
-    at: float
-    kind: Kind
-    actor: str
-    text: str
-    receiver: str | None = None
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """A firing alert of an incident that nobody has acknowledged, and how severe it counts as."""
-
-    alert_id: int
-    labels: Mapping[str, str]
-    """With ``severity`` as what it counts as."""
-
-    @property
-    def severity(self) -> str:
-        """``P0`` … ``P3``."""
-        return self.labels["severity"]
 
 
 def open_with(connection: sa.Connection, keys: Sequence[str]) -> dict[str, Incident]:
@@ -142,7 +106,7 @@ def _over(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
     return sorted(found)
 
 
-def standing(connection: sa.Connection, incident_id: int) -> list[Standing]:
+def standing(connection: sa.Connection, incident_id: int) -> list[Unacknowledged]:
     """What fires in an incident and is nobody's, oldest first."""
     query = (
         sa.select(alerts.c.id, alerts.c.labels, alert_rises.c.escalated_to)
@@ -155,7 +119,9 @@ def standing(connection: sa.Connection, incident_id: int) -> list[Standing]:
     found = []
     for alert_id, text, escalated_to in connection.execute(query):
         labels = _from_json(text)
-        found.append(Standing(alert_id, labels | {"severity": escalated_to} if escalated_to else labels))
+        found.append(
+            Unacknowledged(alert_id, labels | {"severity": escalated_to} if escalated_to else labels)
+        )
     return found
 
 

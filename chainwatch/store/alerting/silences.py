@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Silence
 from chainwatch.store.alerting.alert_tables import silences
-
-
-class Silence(msgspec.Struct, frozen=True):
-    """What is told to nobody from ``starts_at`` until ``ends_at``: alerts that ``match`` takes, within ``during``.
-
-    ``match`` is label → values as in the configuration; ``during`` names intervals, none for all the time. ``warn_before``:
-    seconds before its end at which a warning is raised if it hides something, 0 for none.
-    """
-
-    match: Mapping[str, Sequence[str]]
-    starts_at: float
-    ends_at: float
-    author: str
-    comment: str
-    created_at: float
-    during: tuple[str, ...] = ()
-    warn_before: float = 0.0
-    id: int = 0
-
-    def is_active(self, now: float) -> bool:
-        """Whether ``now`` lies between its start and its end."""
-        return self.starts_at <= now < self.ends_at
 
 
 def add(connection: sa.Connection, silence: Silence) -> int:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert
 from chainwatch.store.alerting.alert_tables import alert_transitions, alerts, notifications
-from chainwatch.store.alerting.alerts import Alert, by_id, in_chunks
+from chainwatch.store.alerting.alerts import by_id, in_chunks
 from chainwatch.store.bulk import IN_LIST_MAX
 
 ACKNOWLEDGED = "acknowledged"

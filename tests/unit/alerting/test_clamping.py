@@ -3,6 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Acknowledgement, Escalation
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.policy.policies import Patience, Policies
 from chainwatch.config import RouteSettings
@@ -10,8 +11,6 @@ from chainwatch.model import Checkpoint, Header
 from chainwatch.store import blocks
 from chainwatch.store.alerting import acknowledgements as stored_acknowledgements
 from chainwatch.store.alerting import alert_groups, clamping, escalations, outbox
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
-from chainwatch.store.alerting.escalations import Escalation
 from tests.unit.alerting.helpers import T0, ends, fires, queued_for, route
 
 NOW = float(T0)

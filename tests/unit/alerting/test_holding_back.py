@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Acknowledgement, Silence, Transition
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.engine import upkeep
 from chainwatch.alerting.engine.manager import AlertManager
@@ -23,10 +24,7 @@ from chainwatch.store.alerting import (
     outbox,
     silences,
 )
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
 from chainwatch.store.alerting.alert_tables import rate_windows
-from chainwatch.store.alerting.history import Transition
-from chainwatch.store.alerting.silences import Silence
 from tests.unit.alerting.helpers import T0, ends, fires, queued_for, route
 
 NOW = float(T0)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Silence as StoredSilence
 from chainwatch.alerting.delivery import retry
 from chainwatch.alerting.delivery.notification import NotifiedAlert, load
 from chainwatch.alerting.engine import intake
@@ -22,7 +23,6 @@ from chainwatch.alerting.engine.submission import parse
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.config import read_dict
 from chainwatch.store.alerting import expiries, outbox, silences
-from chainwatch.store.alerting.silences import Silence as StoredSilence
 from chainwatch.store.database import Database
 from tests.support.scenarios import (
     SCENARIOS,

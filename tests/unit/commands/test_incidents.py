@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chainwatch import cli
+from chainwatch.alert_model import Transition
 from chainwatch.alerting.delivery.queue import ReceiverQueue
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.policy.policies import Policies
@@ -19,7 +20,6 @@ from chainwatch.alerting.providers import build_provider
 from chainwatch.config import Settings, load
 from chainwatch.model import Signal
 from chainwatch.store.alerting import alerts, history, outbox
-from chainwatch.store.alerting.history import Transition
 from chainwatch.store.claim import claimed
 from chainwatch.store.database import Database
 from tests.support.receiver import Answer, Receiver

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Acknowledgement
 from chainwatch.alerting.delivery import queue as queues
 from chainwatch.alerting.delivery.queue import MIND_EVERY, ReceiverQueue
 from chainwatch.alerting.delivery.retry import OPENS_AFTER, REFUSALS, longest_open
@@ -14,7 +15,6 @@ from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.providers.base import DeliveryError
 from chainwatch.model import Signal
 from chainwatch.store.alerting import acknowledgements, outbox
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
 from chainwatch.store.alerting.alert_tables import receiver_pauses
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.engine import incidents as engine_module
 from chainwatch.alerting.engine.grouped import GroupManager
@@ -19,7 +20,6 @@ from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonS
 from chainwatch.store.alerting import alerts, escalations, incidents, outbox
 from chainwatch.store.alerting.alert_tables import acknowledgements, alert_members
 from chainwatch.store.alerting.alert_tables import alerts as alert_rows
-from chainwatch.store.alerting.alerts import Alert
 from tests.support.storing import transaction_on
 from tests.unit.alerting.helpers import T0
 

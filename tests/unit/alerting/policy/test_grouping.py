@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 import pytest
 
+from chainwatch.alert_model import Group, Member
 from chainwatch.alerting.policy.grouping import (
     Message,
     after_flush,
@@ -15,7 +16,6 @@ from chainwatch.alerting.policy.grouping import (
     message,
     next_tick,
 )
-from chainwatch.store.alerting.alert_groups import Group, Member
 
 GROUP = Group(1, "key", "ops", "{}", {}, flush_at=105.0)
 FLUSHED = msgspec.structs.replace(GROUP, flush_at=5000.0, flushed_at=105.0, sent_at=105.0)
@@ -99,9 +99,9 @@ def test_what_is_over_and_was_never_reported_is_reported_no_more(
 
 @pytest.mark.parametrize("collects", [False, True])
 def test_what_ended_while_it_was_held_back_is_reported_no_more(collects: bool) -> None:
-    held = msgspec.structs.replace(MISSED, held=True)
+    held = msgspec.structs.replace(MISSED, suppressed=True)
     assert ended_unheard(held, 0.0, collects=collects)
-    assert ended_unheard(msgspec.structs.replace(held, held=False, released=True), 0.0, collects=collects)
+    assert ended_unheard(msgspec.structs.replace(held, suppressed=False, released=True), 0.0, collects=collects)
 
 
 def test_a_digest_holds_the_beginning_and_the_end_of_what_came_and_went() -> None:

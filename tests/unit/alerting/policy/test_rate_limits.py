@@ -4,16 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chainwatch.alert_model import RateWindow
 from chainwatch.alerting.policy import rate_limits
 from chainwatch.model import Source
-from chainwatch.store.alerting.holds import Window
 
 
 def test_a_window_takes_its_limit_and_begins_anew_when_it_is_over() -> None:
-    assert rate_limits.take(None, 2, 100.0) == Window(100.0, 1)
-    assert rate_limits.take(Window(100.0, 1), 2, 110.0) == Window(100.0, 2)
-    assert rate_limits.take(Window(100.0, 2), 2, 159.9) is None
-    assert rate_limits.take(Window(100.0, 2), 2, 160.0) == Window(160.0, 1)
+    assert rate_limits.take(None, 2, 100.0) == RateWindow(100.0, 1)
+    assert rate_limits.take(RateWindow(100.0, 1), 2, 110.0) == RateWindow(100.0, 2)
+    assert rate_limits.take(RateWindow(100.0, 2), 2, 159.9) is None
+    assert rate_limits.take(RateWindow(100.0, 2), 2, 160.0) == RateWindow(160.0, 1)
 
 
 @given(st.lists(st.floats(0, 30), max_size=60), st.integers(1, 10))
