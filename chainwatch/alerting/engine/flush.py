@@ -151,7 +151,12 @@ class _Flush:
                 passed.append(member)
             elif held is None:
                 self._note(group, member, "not notified", OVER_BEFORE)
-            elif not member.suppressed and held.reason == INHIBITED and content is not None and content.resolved:
+            elif (
+                not member.suppressed
+                and held.reason == INHIBITED
+                and content is not None
+                and content.resolved
+            ):
                 explained.append(member.alert_id)
             else:
                 self._note(group, member, "not notified", held)

@@ -126,7 +126,9 @@ class GroupManager:
         """What held the alerts back that leave their groups (place → receiver) is over."""
         held = holds.of_groups(connection, sorted({group_id for group_id, _ in left}))
         over = [
-            Transition(alert_id, now, "released", one.reason, note=one.detail, receiver=left[group_id, alert_id])
+            Transition(
+                alert_id, now, "released", one.reason, note=one.detail, receiver=left[group_id, alert_id]
+            )
             for (group_id, alert_id), one in held.items()
             if (group_id, alert_id) in left
         ]
@@ -159,7 +161,9 @@ class GroupManager:
     def candidate(self, group: Group, member: Member) -> Candidate:
         """A member as the stages see it."""
         route = self.route_of(group)
-        return Candidate(member.alert_id, member.labels, route, group.receiver, member.notified, member.renotify)
+        return Candidate(
+            member.alert_id, member.labels, route, group.receiver, member.notified, member.renotify
+        )
 
     def known(self, connection: sa.Connection, candidates: Sequence[Candidate], now: float) -> Known:
         """What the stages look at for ``candidates``."""

@@ -101,7 +101,9 @@ def test_what_is_over_and_was_never_reported_is_reported_no_more(
 def test_what_ended_while_it_was_held_back_is_reported_no_more(collects: bool) -> None:
     held = msgspec.structs.replace(MISSED, suppressed=True)
     assert ended_unheard(held, 0.0, collects=collects)
-    assert ended_unheard(msgspec.structs.replace(held, suppressed=False, released=True), 0.0, collects=collects)
+    assert ended_unheard(
+        msgspec.structs.replace(held, suppressed=False, released=True), 0.0, collects=collects
+    )
 
 
 def test_a_digest_holds_the_beginning_and_the_end_of_what_came_and_went() -> None:
