@@ -160,7 +160,7 @@ class AlertService:
         self, connection: sa.Connection, print_: str, reason: str, now: float
     ) -> tuple[bool, float | None]:
         standing = [a for a in alerts.newest(connection, [print_]).values() if a.state != "resolved"]
-        upkeep.end_now(connection, self._manager.group_manager, standing, reason, now)
+        upkeep.resolve_now(connection, self._manager.group_manager, standing, reason, now)
         return bool(standing), self.flush(connection, now)
 
     def _drained(

@@ -49,7 +49,7 @@ def give_back(look: AlertLook, ids: Sequence[int], actor: str) -> list[int]:
     """Let alerts be nobody's again; the ids of those that were nobody's."""
     with look.database.transaction() as connection:
         taken = acknowledgements.of(connection, ids)
-        upkeep.give_back(
+        upkeep.drop_acknowledgements(
             connection, look.manager.group_manager, dict.fromkeys(taken, BY_HAND), actor, look.now
         )
     return sorted(set(ids) - taken.keys())
@@ -60,7 +60,7 @@ def resolve(look: AlertLook, ids: Sequence[int], actor: str, note: str) -> list[
     reason = f"{BY_HAND}: {note}" if note else BY_HAND
     with look.database.transaction() as connection:
         found = [a for a in alerts.by_id(connection, sorted(set(ids))).values() if a.state != "resolved"]
-        upkeep.end_now(connection, look.manager.group_manager, found, reason, look.now)
+        upkeep.resolve_now(connection, look.manager.group_manager, found, reason, look.now)
         _note_in_transfers(connection, found, int(look.now))
         _record(connection, look, [a.id for a in found], "resolved", actor, note)
     return sorted(set(ids) - {a.id for a in found})

@@ -20,7 +20,7 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
-from chainwatch.alerting.engine.grouped import NEVER
+from chainwatch.alerting.engine.group_manager import NEVER
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.chain.errors import NotThere
@@ -360,7 +360,7 @@ def _alerts(connection: sa.Connection, policies: Policies, until: int) -> list[d
         }
         for alert in alerts.list_alerts(connection, limit=ALL)
         if alert.reason not in (IN_TIME, REORG)
-        and (alert.ends_at or until) - alert.starts_at >= policies.patience_with(alert.labels).fires_after
+        and (alert.ends_at or until) - alert.starts_at >= policies.lifecycle_of(alert.labels).fire_after
     ]
     return sorted(raised, key=lambda a: (a["starts_at"], sorted(a["labels"].items())))
 

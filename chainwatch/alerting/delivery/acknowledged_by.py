@@ -74,7 +74,7 @@ def _of_ended(connection: sa.Connection, ended: Sequence[Alert]) -> Iterable[str
 def _left_out(connection: sa.Connection, queued: Queued, taken: Taken) -> list[Alert]:
     """What the receiver was told of in this group, and is not told now because somebody has it."""
     inside = {*queued.payload.firing, *queued.payload.resolved}
-    places = alert_groups.places(connection, [i for i in taken if i not in inside])
+    places = alert_groups.memberships(connection, [i for i in taken if i not in inside])
     here = (queued.key, queued.receiver)
     ids = [i for i, was_notified, group in places if was_notified and (group.key, group.receiver) == here]
     return [alert for alert in alerts.by_id(connection, sorted(ids)).values() if alert.state == "firing"]

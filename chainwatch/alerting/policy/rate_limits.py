@@ -1,4 +1,4 @@
-"""How many notifications about new alerts a receiver gets in a minute; the others wait for one summary. Pure."""
+"""Rate limits: notifications over a receiver's limit a minute are summarized once at the end of the minute. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chainwatch.store.texts import bounded
 WINDOW = 60.0
 """Seconds."""
 ROUTE = "over the limit"
-"""The key of the route by which what was over is told; its groups are told once a minute."""
+"""The key of the route that sends the summaries; its groups are flushed once a minute."""
 
 SUMMARY = Route(
     key=ROUTE,
@@ -43,7 +43,7 @@ def counted_as(source: Source, labels: Mapping[str, str]) -> str:
 
 
 def most_severe(severities: Mapping[int, str]) -> str:
-    """The most severe of those of some alerts."""
+    """The most severe of ``severities`` (alert id → severity)."""
     return min(severities.values(), key=SEVERITIES.index)
 
 

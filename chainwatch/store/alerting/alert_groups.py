@@ -34,7 +34,7 @@ def of_alerts(connection: sa.Connection, alert_ids: Sequence[int]) -> list[Group
     return [_group(row) for row in bulk.select_in(connection, alert_groups, _COLUMNS, "id", sorted(found))]
 
 
-def places(connection: sa.Connection, alert_ids: Sequence[int]) -> list[tuple[int, bool, Group]]:
+def memberships(connection: sa.Connection, alert_ids: Sequence[int]) -> list[tuple[int, bool, Group]]:
     """Where these alerts are, as (alert id, whether the group's receiver was told that it fires, group)."""
     rows = list(
         bulk.select_in(connection, alert_members, ("alert_id", "notified", "group_id"), "alert_id", alert_ids)
@@ -150,7 +150,7 @@ def advance_unnotified(connection: sa.Connection, now: float) -> None:
     )
 
 
-def look_at_again(connection: sa.Connection, now: float, but: Sequence[str]) -> None:
+def flush_again(connection: sa.Connection, now: float, but: Sequence[str]) -> None:
     """Have the groups that were looked at before looked at by ``now``, those of the routes ``but`` when they would be."""
     connection.execute(
         sa.update(alert_groups)

@@ -40,7 +40,7 @@ def release(connection: sa.Connection, places: Iterable[MemberId]) -> None:
     bulk.delete(connection, alert_holds, ("group_id", "alert_id"), list(places))
 
 
-def hides_something(connection: sa.Connection, silence_id: int) -> bool:
+def suppresses_any(connection: sa.Connection, silence_id: int) -> bool:
     """Whether an alert is held by this silence."""
     query = sa.select(alert_holds.c.alert_id).where(alert_holds.c.silence_id == silence_id).limit(1)
     return connection.execute(query).first() is not None

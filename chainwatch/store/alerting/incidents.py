@@ -106,7 +106,7 @@ def _over(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
     return sorted(found)
 
 
-def standing(connection: sa.Connection, incident_id: int) -> list[Unacknowledged]:
+def unacknowledged(connection: sa.Connection, incident_id: int) -> list[Unacknowledged]:
     """What fires in an incident and is nobody's, oldest first."""
     query = (
         sa.select(alerts.c.id, alerts.c.labels, alert_rises.c.escalated_to)

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from chainwatch.alert_model import Acknowledgement, Escalation
 from chainwatch.alerting.engine.manager import AlertManager
-from chainwatch.alerting.policy.policies import Patience, Policies
+from chainwatch.alerting.policy.policies import Lifecycle, Policies
 from chainwatch.config import RouteSettings
 from chainwatch.model import Checkpoint, Header
 from chainwatch.store import blocks
@@ -63,8 +63,8 @@ def test_an_attempt_in_an_hour_is_made_within_a_minute(connection: sa.Connection
     assert (queued.created_at, queued.queued_at) == (NOW, NOW)
 
 
-def test_a_condition_fires_within_its_patience(connection: sa.Connection) -> None:
-    policies = Policies(patience=(Patience(fires_after=30.0),), flapping_within=40.0)
+def test_a_condition_fires_within_its_lifecycles(connection: sa.Connection) -> None:
+    policies = Policies(lifecycles=(Lifecycle(fire_after=30.0),), flapping_within=40.0)
     manager = _manager(policies=policies)
     manager.apply(connection, [fires()], WRONG)
     manager.reroute(connection, NOW)

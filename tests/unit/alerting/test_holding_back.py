@@ -173,7 +173,7 @@ def test_a_silence_is_not_taken_for_another_that_its_text_names(connection: sa.C
     mine = silences.add(connection, named)
     m.apply(connection, [fires()], NOW)
     m.flush(connection, NOW + 75)
-    assert (holds.hides_something(connection, mine), holds.hides_something(connection, other)) == (
+    assert (holds.suppresses_any(connection, mine), holds.suppresses_any(connection, other)) == (
         True,
         False,
     )
@@ -325,7 +325,7 @@ def taken(connection: sa.Connection, transfer: str, at: float, actor: str = "ann
 
 
 def given_back(connection: sa.Connection, m: AlertManager, alert_id: int, at: float) -> None:
-    upkeep.give_back(connection, m.group_manager, {alert_id: "by hand"}, "ann", at)
+    upkeep.drop_acknowledgements(connection, m.group_manager, {alert_id: "by hand"}, "ann", at)
 
 
 def test_who_was_reported_learns_with_the_next_message_who_has_taken_it(connection: sa.Connection) -> None:

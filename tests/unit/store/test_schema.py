@@ -134,7 +134,7 @@ def test_an_older_database_keeps_its_groups_and_silences_with_keys_that_fit(data
         assert alert_groups.find(connection, [now]).keys() == {(now, "ops")}
         assert incidents.open_with(connection, [now]).keys() == {now}
         assert connection.execute(sa.text("SELECT key FROM notifications")).scalars().all() == [now]
-        assert [holds.hides_something(connection, n) for n in (1, 3, 12)] == [False, False, True]
+        assert [holds.suppresses_any(connection, n) for n in (1, 3, 12)] == [False, False, True]
 
 
 def test_alerts_say_what_they_are_about_and_the_renamed_one_goes_on_from_version_0015_on(

@@ -8,7 +8,7 @@ import pytest
 from chainwatch.alert_model import Acknowledgement, Silence
 from chainwatch.alerting.policy import muting
 from chainwatch.alerting.policy.intervals import Interval
-from chainwatch.alerting.policy.muting import Candidate, Cooldown, Inhibition, Known
+from chainwatch.alerting.policy.muting import Candidate, Context, Cooldown, Inhibition
 from chainwatch.alerting.policy.routing import Route
 from chainwatch.grammar import matchers
 
@@ -29,7 +29,7 @@ def silence(start: float, end: float, **more: Any) -> tuple[Silence, matchers.Ma
 
 
 def why(one: Candidate, **known: Any) -> str | None:
-    held = muting.held_back(one, Known(now=NOON, intervals=INTERVALS, **known))
+    held = muting.suppression_of(one, Context(now=NOON, intervals=INTERVALS, **known))
     return None if held is None else f"{held.reason}: {held.detail}"
 
 

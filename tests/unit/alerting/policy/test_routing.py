@@ -2,14 +2,14 @@
 
 import pytest
 
-from chainwatch.alerting.policy.routing import build_routes, destinations, group_key, ways
+from chainwatch.alerting.policy.routing import build_routes, destinations, group_key, matching_routes
 from tests.unit.alerting.helpers import route
 
 LABELS = {"alertname": "TransferOverdue", "severity": "P1", "destination": "optimism"}
 
 
 def _receivers(labels: dict[str, str], *routes: object, failing: str = "") -> list[str]:
-    taking = ways(build_routes(routes), labels)  # type: ignore[arg-type]  # routes are
+    taking = matching_routes(build_routes(routes), labels)  # type: ignore[arg-type]  # routes are
     return [receiver for _, receiver in destinations(taking, failing)]
 
 
@@ -81,7 +81,7 @@ def test_an_inner_route_is_tried_first_and_lends_what_it_leaves_out() -> None:
         ),
         route("c"),
     ]
-    (found,) = ways(build_routes(tree), LABELS)
+    (found,) = matching_routes(build_routes(tree), LABELS)
     assert found.receivers == ("b",)
     assert (found.group_by, found.repeat_interval, found.group_wait) == (("flow",), 3600.0, 9.0)
     assert found.key == '{severity="P1"}/{destination="optimism"}'

@@ -16,7 +16,7 @@ SELECT EXISTS (SELECT 1 FROM acknowledgements)
 """
 
 
-def is_anything(connection: sa.Connection, since: float) -> bool:
+def needs_upkeep(connection: sa.Connection, since: float) -> bool:
     """Whether there is an acknowledgement, timer, held alert, cooldown, running escalation, or silence.
 
     Silences count until they ended before ``since``.
