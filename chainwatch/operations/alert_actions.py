@@ -18,7 +18,7 @@ from chainwatch.checker.transfer import resolved_by_hand
 from chainwatch.grammar import matchers as matching
 from chainwatch.operations.alert_context import AlertLook, alert_view
 from chainwatch.store import transfers
-from chainwatch.store.alerting import acknowledgements, alerts, history, holds, incidents, silences
+from chainwatch.store.alerting import acknowledgements, alerts, history, incidents, limits, silences
 
 BY_HAND = "by hand"
 ENDED_SHOWN_FOR = 7 * 86_400.0
@@ -134,19 +134,19 @@ def set_cooldown(
     """
     with look.database.transaction() as connection:
         cooling.remember(connection, Cooldown(matching.build(match), tuple(by), seconds), look.now)
-        return holds.add_cooldown(connection, StoredCooldown(0, match, tuple(by), seconds, author, look.now))
+        return limits.add_cooldown(connection, StoredCooldown(0, match, tuple(by), seconds, author, look.now))
 
 
 def remove_cooldowns(look: AlertLook, ids: Sequence[int]) -> int:
     """Take cooldowns back; how many there were."""
     with look.database.transaction() as connection:
-        return holds.remove_cooldowns(connection, ids)
+        return limits.remove_cooldowns(connection, ids)
 
 
 def list_cooldowns(look: AlertLook) -> list[dict[str, Any]]:
     """Those set while running, then the configured ones, in the order in which they count."""
     with look.database.reading() as connection:
-        stored = holds.stored_cooldowns(connection)
+        stored = limits.stored_cooldowns(connection)
     rows: list[dict[str, Any]] = [
         {
             "id": one.id,

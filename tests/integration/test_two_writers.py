@@ -46,8 +46,8 @@ from chainwatch.store.alerting import (
     acknowledgements,
     alerts,
     escalations,
-    holds,
     incidents,
+    limits,
     outbox,
     silences,
 )
@@ -168,12 +168,12 @@ OPERATIONS: dict[str, tuple[Write | None, Write, Check]] = {
     "cooldowns set": (
         None,
         lambda look: attending.set_cooldown(look, {"alertname": ["Late"]}, ["alertname"], 600.0, "ann"),
-        lambda c: [one.seconds for one in holds.stored_cooldowns(c)] == [600.0],
+        lambda c: [one.seconds for one in limits.stored_cooldowns(c)] == [600.0],
     ),
     "cooldowns remove": (
         lambda look: attending.set_cooldown(look, {"alertname": ["Late"]}, ["alertname"], 600.0, "ann"),
         lambda look: attending.remove_cooldowns(look, [1]),
-        lambda c: holds.stored_cooldowns(c) == [],
+        lambda c: limits.stored_cooldowns(c) == [],
     ),
     "queue retry": (
         None,

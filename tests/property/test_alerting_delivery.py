@@ -111,7 +111,7 @@ def _run(
 def test_people_are_reported_the_same_of_what_lasts_whenever_the_process_was_down_s2(
     steps: list[Step], delays: list[int]
 ) -> None:
-    """What is over before its group is looked at is told to nobody, and when that is depends on the process."""
+    """An alert resolved before its group was flushed is not notified, and when that is depends on the process."""
     signals = _signals(steps)
     ended = {(s.labels["condition"], s.starts_at) for _, s in signals if s.ends_at is not None}
     with _database() as calm, _database() as restless:

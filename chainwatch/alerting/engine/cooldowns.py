@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from chainwatch.alerting.policy.muting import Cooldown
 from chainwatch.grammar import matchers
-from chainwatch.store.alerting import alerts, holds, outbox
+from chainwatch.store.alerting import alerts, limits, outbox
 
 
 def remember(connection: sa.Connection, cooldown: Cooldown, now: float) -> None:
@@ -22,4 +22,4 @@ def remember(connection: sa.Connection, cooldown: Cooldown, now: float) -> None:
             if alert is not None and first and matchers.takes(cooldown.match, alert.labels):
                 repeated.add((one.receiver, alert_id))
                 notified_at[one.receiver, cooldown.condition(alert.labels)] = one.created_at
-    holds.save_notified_at(connection, notified_at)
+    limits.save_notified_at(connection, notified_at)

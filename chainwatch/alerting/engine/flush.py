@@ -17,10 +17,10 @@ from chainwatch.alerting.policy import grouping, rate_limits
 from chainwatch.alerting.policy.grouping import Content
 from chainwatch.alerting.policy.muting import INHIBITED, Context, cooldown_of, in_quiet_hours, suppression_of
 from chainwatch.alerting.policy.routing import Route, group_key
-from chainwatch.store.alerting import activity, alert_groups, alerts, history, holds, outbox
+from chainwatch.store.alerting import activity, alert_groups, alerts, history, limits, outbox, suppressions
 
 RESOLVED_BEFORE = Suppression(
-    "over before its group was looked at", "its group waits for others, or for its next tick"
+    "resolved before its group was flushed", "its group waits for group_wait or group_interval"
 )
 
 
@@ -46,7 +46,7 @@ class _Flush:
         self._ids = [group.id for group in groups]
         self._members = alert_groups.members(connection, self._ids)
         stored = activity.needs_upkeep(connection, now)
-        self._suppressed_before = holds.of_groups(connection, self._ids) if stored else {}
+        self._suppressed_before = suppressions.of_groups(connection, self._ids) if stored else {}
         self._suppressed: dict[MemberId, Suppression] = {}
         self._context: Context | None = None
         if self._suppressed_before or group_manager.may_suppress(connection, now, stored):
@@ -91,21 +91,21 @@ class _Flush:
         connection, now = self._connection, self._now
         outbox.enqueue(connection, self._queue, now)
         before, current = self._suppressed_before, self._suppressed
-        holds.release(connection, [member_id for member_id in before if member_id not in current])
+        suppressions.release(connection, [member_id for member_id in before if member_id not in current])
         changed = {
             member_id: suppression
             for member_id, suppression in current.items()
             if before.get(member_id) != suppression
         }
-        holds.save(connection, changed, now)
+        suppressions.save(connection, changed, now)
         alert_groups.leave(connection, self._leaving)
         alert_groups.mark_notified(connection, self._ids)
         alert_groups.update(connection, self._living)
         alert_groups.delete(connection, self._over)
         self._group_manager.join(connection, self._moving, now)
-        holds.record_notified(connection, self._notified, now)
+        limits.record_notified(connection, self._notified, now)
         if self._windows is not None:
-            holds.save_windows(connection, self._windows, now - rate_limits.WINDOW)
+            limits.save_windows(connection, self._windows, now - rate_limits.WINDOW)
         history.record(connection, self._happened)
 
     # --- suppression --------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ class _Flush:
         first = next(m for m in new.values() if m.severity == severity)
         stream = (group.receiver, severity, rate_limits.counted_as(first.source, first.labels))
         if self._windows is None:
-            self._windows = holds.windows(self._connection, self._now - rate_limits.WINDOW)
+            self._windows = limits.windows(self._connection, self._now - rate_limits.WINDOW)
         window = rate_limits.take(self._windows.get(stream), limit, self._now)
         if window is not None:
             self._windows[stream] = window

@@ -22,8 +22,9 @@ from chainwatch.store.alerting import (
     alerts,
     clamping,
     history,
-    holds,
+    limits,
     silences,
+    suppressions,
 )
 
 NEVER = 10 * 365 * 86_400.0
@@ -125,12 +126,12 @@ class GroupManager:
                 changed[heir.id] = msgspec.structs.replace(heir, flush_at=flush_at)
         self._release(connection, left, now)
         alert_groups.leave(connection, list(left))
-        alert_groups.inherit(connection, taken)
+        alert_groups.set_notified(connection, taken)
         alert_groups.update(connection, list(changed.values()))
 
     def _release(self, connection: sa.Connection, left: Mapping[MemberId, str], now: float) -> None:
         """End the suppressions of the alerts that leave their groups (member → receiver)."""
-        held = holds.of_groups(connection, sorted({group_id for group_id, _ in left}))
+        held = suppressions.of_groups(connection, sorted({group_id for group_id, _ in left}))
         over = [
             Transition(
                 alert_id, now, "released", one.reason, note=one.detail, receiver=left[group_id, alert_id]
@@ -139,7 +140,7 @@ class GroupManager:
             if (group_id, alert_id) in left
         ]
         history.record(connection, over)
-        holds.release(connection, left)
+        suppressions.release(connection, left)
 
     def wake(self, connection: sa.Connection, alert_ids: Sequence[int], now: float) -> None:
         """Have the groups of alerts that changed flushed at their next interval."""
@@ -192,13 +193,13 @@ class GroupManager:
             silences=[(s, matchers.recall(s.match)) for s in silences.active(connection, now)],
             acknowledgements={a.alert_id: a for a in acknowledgements.every(connection)},
             cooldowns=cooldowns,
-            notified_at=holds.notified_at(connection, conditions) if conditions else {},
+            notified_at=limits.notified_at(connection, conditions) if conditions else {},
         )
 
     def cooldowns(self, connection: sa.Connection) -> list[Cooldown]:
         """The cooldowns that operators have set, then the configured ones: the first that matches an alert counts."""
         stored = [
-            Cooldown(matchers.recall(s.match), s.by, s.seconds) for s in holds.stored_cooldowns(connection)
+            Cooldown(matchers.recall(s.match), s.by, s.seconds) for s in limits.stored_cooldowns(connection)
         ]
         return [*stored, *self._policies.cooldowns]
 
@@ -210,7 +211,7 @@ class GroupManager:
             or self._policies.cooldowns
             or (stored and silences.active(connection, now))
             or (stored and acknowledgements.every(connection))
-            or (stored and holds.stored_cooldowns(connection))
+            or (stored and limits.stored_cooldowns(connection))
         )
 
     def route_of(self, group: Group) -> Route:

@@ -143,7 +143,7 @@ class Incidents:
     def _to_escalate(
         self, connection: sa.Connection, incident: Incident, now: float
     ) -> tuple[Sequence[Unacknowledged], str]:
-        """The firing alerts that are not acknowledged, silenced, inhibited or in quiet hours; why the others are left out."""
+        """The firing alerts that are not acknowledged, silenced, inhibited or in quiet hours; why others are left out."""
         unacknowledged = stored.unacknowledged(connection, incident.id)
         taken = acknowledgements.of(connection, stored.alert_ids(connection, incident.id))
         reasons = {f"acknowledged by {one.actor}": None for one in taken.values()}

@@ -19,9 +19,9 @@ from chainwatch.store.alerting import (
     alert_groups,
     expiries,
     history,
-    holds,
     incidents,
     silences,
+    suppressions,
 )
 from chainwatch.store.alerting import alerts as stored
 
@@ -237,7 +237,7 @@ def silence_warnings(connection: sa.Connection, now: float) -> list[Signal]:
         alert = known.get(fingerprint(signal.labels))
         fires = alert is not None and alert.state == "firing"
         if silence.is_active(now):
-            if alert is None and holds.suppresses_any(connection, silence.id):
+            if alert is None and suppressions.suppresses_any(connection, silence.id):
                 signals.append(signal)
         elif fires and alert is not None:
             signals.append(alert.signal(int(silence.ends_at), "silence ended"))

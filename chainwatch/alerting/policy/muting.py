@@ -36,7 +36,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Inhibition(msgspec.Struct, frozen=True):
-    """While an alert that ``source`` matches fires, those that ``target`` matches and that share ``equal`` are suppressed."""
+    """While an alert that ``source`` matches fires, those that ``target`` matches and share ``equal`` are suppressed."""
 
     source: Matchers
     target: Matchers

@@ -1,4 +1,4 @@
-"""Whose an alert is, as rows. All functions work inside the caller's transaction; times are Unix seconds."""
+"""Acknowledgements as rows. All functions work inside the caller's transaction; times are Unix seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COLUMNS = ("alert_id", "actor", "at", "note", "until", "severity", "reminded_at
 
 
 def save(connection: sa.Connection, new: Sequence[Acknowledgement]) -> None:
-    """Store acknowledgements; a later one of an alert takes the place of the one before."""
+    """Store acknowledgements; one of an alert replaces the one before."""
     rows = [tuple(getattr(one, name) for name in _COLUMNS) for one in new]
     bulk.upsert(connection, acknowledgements, _COLUMNS, rows)
 
@@ -33,19 +33,19 @@ def of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, Acknowl
 
 
 def every(connection: sa.Connection) -> list[Acknowledgement]:
-    """All of them, by alert."""
+    """All acknowledgements, by alert."""
     query = sa.select(acknowledgements).order_by(acknowledgements.c.alert_id)
     return [_acknowledgement(row) for row in connection.execute(query)]
 
 
 def remove(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
-    """Forget the acknowledgements of these alerts."""
+    """Delete the acknowledgements of these alerts."""
     for some in in_chunks(alert_ids):
         connection.execute(sa.delete(acknowledgements).where(acknowledgements.c.alert_id.in_(some)))
 
 
 def set_reminded(connection: sa.Connection, alert_ids: Sequence[int], now: float) -> None:
-    """Note that their people are reminded at ``now``."""
+    """Store that the people who acknowledged these alerts are reminded at ``now``."""
     for some in in_chunks(alert_ids):
         connection.execute(
             sa.update(acknowledgements).where(acknowledgements.c.alert_id.in_(some)).values(reminded_at=now)

@@ -1,4 +1,4 @@
-"""Whether anything stands that time or a policy moves by itself: where nothing does, most alerts are told at once."""
+"""Whether anything is stored that time or a policy changes by itself; where nothing is, a flush has less to read."""
 
 from __future__ import annotations
 

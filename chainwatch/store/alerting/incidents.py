@@ -1,4 +1,4 @@
-"""Incidents as rows: which alerts belong together, what was done about them, and which of them count as more severe.
+"""Incidents as rows: their alerts, what was done about them, and to which severity alerts were raised.
 
 All functions work inside the caller's transaction. Times are Unix seconds of this machine.
 """
@@ -79,14 +79,14 @@ def alert_ids(connection: sa.Connection, incident_id: int) -> list[int]:
 
 
 def end(connection: sa.Connection, ended_alerts: Sequence[int], now: float) -> None:
-    """These alerts have ended, and with the last of an incident it and its escalation end."""
-    over = _over(connection, ended_alerts)
-    for some in in_chunks(over):
+    """After these alerts have ended: end the incidents in which nothing fires any more, and their escalations."""
+    finished = _finished(connection, ended_alerts)
+    for some in in_chunks(finished):
         connection.execute(sa.update(incidents).where(incidents.c.id.in_(some)).values(ended_at=now))
         connection.execute(sa.delete(escalations).where(escalations.c.incident_id.in_(some)))
 
 
-def _over(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
+def _finished(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
     """The open incidents of these alerts in which nothing fires any more."""
     found: set[int] = set()
     member = incident_alerts.alias()
@@ -107,7 +107,7 @@ def _over(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
 
 
 def unacknowledged(connection: sa.Connection, incident_id: int) -> list[Unacknowledged]:
-    """What fires in an incident and is nobody's, oldest first."""
+    """The firing alerts of an incident that nobody has acknowledged, oldest first."""
     query = (
         sa.select(alerts.c.id, alerts.c.labels, alert_rises.c.escalated_to)
         .join(incident_alerts, incident_alerts.c.alert_id == alerts.c.id)
@@ -126,20 +126,20 @@ def unacknowledged(connection: sa.Connection, incident_id: int) -> list[Unacknow
 
 
 def add_entries(connection: sa.Connection, entries: Sequence[Entry]) -> None:
-    """Note what happened to incidents."""
+    """Add entries to the history of incidents."""
     if entries:
         connection.execute(sa.insert(incident_entries), [msgspec.structs.asdict(entry) for entry in entries])
 
 
 def entries(connection: sa.Connection, incident_id: int) -> list[Entry]:
-    """What happened to an incident, in order."""
+    """The history of an incident, in order."""
     columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
     query = sa.select(*columns).where(incident_entries.c.incident_id == incident_id)
     return [Entry(*row) for row in connection.execute(query.order_by(incident_entries.c.id))]
 
 
 def steps_about(connection: sa.Connection, alert_id: int) -> list[Entry]:
-    """The steps of escalations that told somebody of the incident of an alert, in order."""
+    """The steps of escalations that notified a receiver of the incident of an alert, in order."""
     columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
     query = (
         sa.select(*columns)
@@ -150,7 +150,7 @@ def steps_about(connection: sa.Connection, alert_id: int) -> list[Entry]:
 
 
 def escalation_about(connection: sa.Connection, alert_id: int, since: float) -> list[Entry]:
-    """What the escalation of the incident of an alert did from ``since`` on, in order: steps, and those not taken."""
+    """The entries of the escalation of an alert's incident from ``since`` on, in order: steps taken and skipped."""
     columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
     query = (
         sa.select(*columns)
@@ -161,11 +161,11 @@ def escalation_about(connection: sa.Connection, alert_id: int, since: float) -> 
     return [Entry(*row) for row in connection.execute(query.order_by(incident_entries.c.id))]
 
 
-# --- how severe alerts count as ---------------------------------------------------------------------------
+# --- raised severities ------------------------------------------------------------------------------------
 
 
 def note_returns(connection: sa.Connection, alert_ids: Sequence[int], now: float, since: float) -> None:
-    """The conditions of these firing alerts, which flap, began again at ``now``; forget when they did until ``since``."""
+    """Store that the conditions of these firing alerts, which flap, began again ``now``; delete those up to ``since``."""
     for some in in_chunks(alert_ids):
         old = alert_returns.c.alert_id.in_(some) & (alert_returns.c.at <= since)
         connection.execute(sa.delete(alert_returns).where(old))
@@ -186,7 +186,7 @@ def open_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[str, In
 
 
 def occurrences(connection: sa.Connection, keys: Sequence[str], since: float) -> dict[tuple[str, str], int]:
-    """How often after ``since`` alerts of each (incident key, severity) were raised, or returned while they flapped."""
+    """How often since ``since`` alerts of each (incident key, severity) were raised, or began again while they flapped."""
     found: Counter[tuple[str, str]] = Counter()
     inside = sa.join(incidents, incident_alerts, incident_alerts.c.incident_id == incidents.c.id)
     inside = inside.join(alerts, alerts.c.id == incident_alerts.c.alert_id)
@@ -205,7 +205,7 @@ def occurrences(connection: sa.Connection, keys: Sequence[str], since: float) ->
 
 
 def firing_as_labelled(connection: sa.Connection, incident_id: int, severity: str) -> list[int]:
-    """The firing alerts of an incident with this severity in their labels that do not count as more severe yet."""
+    """The firing alerts of an incident with this severity in their labels whose severity was not raised yet."""
     query = (
         sa.select(alerts.c.id)
         .join(incident_alerts, incident_alerts.c.alert_id == alerts.c.id)
@@ -219,22 +219,22 @@ def firing_as_labelled(connection: sa.Connection, incident_id: int, severity: st
 def raise_to(
     connection: sa.Connection, alert_ids: Sequence[int], escalated_to: str, number: int, now: float
 ) -> None:
-    """Let alerts count as ``escalated_to`` from now on, as there were ``number`` of their kind."""
+    """Raise the severity of alerts to ``escalated_to``, as there were ``number`` of their kind."""
     columns = ("alert_id", "escalated_to", "at", "occurrences")
     bulk.insert(connection, alert_rises, columns, [(i, escalated_to, now, number) for i in alert_ids])
 
 
 def rises(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, str]:
-    """Alert id → the severity that it counts as, for those that rose."""
+    """Alert id → the severity to which it was raised, for those that were."""
     columns = ("alert_id", "escalated_to")
     return dict(bulk.select_in(connection, alert_rises, columns, "alert_id", alert_ids))
 
 
-# --- forgetting -------------------------------------------------------------------------------------------
+# --- pruning ----------------------------------------------------------------------------------------------
 
 
 def prune(connection: sa.Connection, before: float, limit: int) -> int:
-    """Forget up to ``limit`` incidents ended before ``before`` with all that was noted of them; how many rows went.
+    """Delete up to ``limit`` incidents ended before ``before`` with everything about them; returns how many.
 
     The newest stays, as its id must not be given twice.
     """
@@ -242,15 +242,15 @@ def prune(connection: sa.Connection, before: float, limit: int) -> int:
         return 0
     newest = connection.execute(sa.select(sa.func.max(incidents.c.id))).scalar()
     query = sa.select(incidents.c.id).where(incidents.c.ended_at < before, incidents.c.id != newest)
-    doomed = connection.execute(query.order_by(incidents.c.ended_at).limit(limit)).scalars().all()
-    for some in in_chunks(doomed):
+    outdated = connection.execute(query.order_by(incidents.c.ended_at).limit(limit)).scalars().all()
+    for some in in_chunks(outdated):
         inside = sa.select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id.in_(some))
         for column in (alert_rises.c.alert_id, alert_returns.c.alert_id):
             connection.execute(sa.delete(column.table).where(column.in_(inside)))
         for table in (incident_alerts, incident_entries):
             connection.execute(sa.delete(table).where(table.c.incident_id.in_(some)))
         connection.execute(sa.delete(incidents).where(incidents.c.id.in_(some)))
-    return len(doomed)
+    return len(outdated)
 
 
 def by_id(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Incident]:

@@ -19,10 +19,10 @@ from chainwatch.store.alerting import (
     alert_groups,
     alerts,
     history,
-    holds,
     incidents,
     outbox,
     silences,
+    suppressions,
 )
 from chainwatch.store.alerting.alert_tables import rate_windows
 from tests.unit.alerting.helpers import T0, ends, fires, queued_for, route
@@ -173,7 +173,10 @@ def test_a_silence_is_not_taken_for_another_that_its_text_names(connection: sa.C
     mine = silences.add(connection, named)
     m.apply(connection, [fires()], NOW)
     m.flush(connection, NOW + 75)
-    assert (holds.suppresses_any(connection, mine), holds.suppresses_any(connection, other)) == (
+    assert (
+        suppressions.suppresses_any(connection, mine),
+        suppressions.suppresses_any(connection, other),
+    ) == (
         True,
         False,
     )

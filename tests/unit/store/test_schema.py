@@ -15,7 +15,15 @@ from alembic.script import ScriptDirectory
 from chainwatch.alerting.engine import submission
 from chainwatch.alerting.policy import lifecycle, routing
 from chainwatch.store import schema
-from chainwatch.store.alerting import alert_groups, alerts, expiries, history, holds, incidents, silences
+from chainwatch.store.alerting import (
+    alert_groups,
+    alerts,
+    expiries,
+    history,
+    incidents,
+    silences,
+    suppressions,
+)
 from chainwatch.store.database import Database
 from chainwatch.store.errors import NewerSchema, OlderSchema, StoreError
 
@@ -134,7 +142,7 @@ def test_an_older_database_keeps_its_groups_and_silences_with_keys_that_fit(data
         assert alert_groups.find(connection, [now]).keys() == {(now, "ops")}
         assert incidents.open_with(connection, [now]).keys() == {now}
         assert connection.execute(sa.text("SELECT key FROM notifications")).scalars().all() == [now]
-        assert [holds.suppresses_any(connection, n) for n in (1, 3, 12)] == [False, False, True]
+        assert [suppressions.suppresses_any(connection, n) for n in (1, 3, 12)] == [False, False, True]
 
 
 def test_alerts_say_what_they_are_about_and_the_renamed_one_goes_on_from_version_0015_on(

@@ -33,6 +33,29 @@ SOURCES = (
 )
 """Source, the label that such alerts have, and their names: another program may send alerts of these names without it."""
 
+COLUMN_COMMENTS = {
+    ("alert_groups", "flush_at"): "when it is flushed next",
+    ("alert_groups", "flushed_at"): "when it was last flushed; the intervals count from here",
+    ("alert_timers", "ends_at"): "of an end: the end to be stored, in milliseconds",
+    ("alert_timers", "reason"): "of an end: the reason to be stored",
+    ("alert_holds", "silence_id"): "the silence that suppresses it",
+    ("incident_entries", "receiver"): "of a step: the receiver that was notified",
+    ("escalations", "due_at"): "when the step is due; null: no step is left",
+    ("alert_rises", "escalated_to"): "P0 to P3: the severity to which it was raised; its label stays",
+}
+TABLE_COMMENTS = {
+    "notifications": "The queues: one notification for one receiver, kept until delivered or visibly dead (S6).",
+    "receiver_pauses": "Until when nothing is sent to a receiver that is down or asked for a pause.",
+    "alert_transitions": "The history of alerts, beside their start and their end, which are in their rows.",
+    "alert_timers": "Alerts that fire or end at a given time unless a signal changes that.",
+    "acknowledgements": "Acknowledged alerts: the row is deleted when the acknowledgement lapses or is withdrawn.",
+    "silences": "Silences: alerts that they match are recorded without notifications.",
+    "alert_holds": "Members of groups whose notification is suppressed, and why.",
+    "incident_entries": "What happened to an incident as a whole: notes of people, and the steps of its escalation.",
+    "alert_rises": "Alerts that were raised so often that their severity rose.",
+    "alert_returns": "When the conditions of alerts that go on firing because they flap began again, lately.",
+}
+
 
 def upgrade() -> None:
     """Add ``alerts.source`` and fill it from names and labels; rename what is stored of the renamed alert."""
@@ -55,6 +78,11 @@ def upgrade() -> None:
     renamed = _rename_alerts(connection)
     _rename_groups(connection, renamed)
     _rename_in_matchers(connection)
+    if connection.dialect.name == "postgresql":
+        for (table, column), comment in COLUMN_COMMENTS.items():
+            connection.exec_driver_sql(f"COMMENT ON COLUMN {table}.{column} IS '{comment}'")
+        for table, comment in TABLE_COMMENTS.items():
+            op.create_table_comment(table, comment)
 
 
 def _rename_alerts(connection: sa.Connection) -> list[int]:

@@ -80,7 +80,7 @@ def test_an_alert_that_ends_before_its_group_is_reported_is_reported_to_nobody(
     assert queued_for(connection) == []
     (alert,) = stored.list_alerts(connection)
     said = [one for one in history.of(connection, alert) if one.kind == "not notified"]
-    assert [(one.cause, one.receiver) for one in said] == [("over before its group was looked at", "ops")]
+    assert [(one.cause, one.receiver) for one in said] == [("resolved before its group was flushed", "ops")]
 
 
 def test_of_an_alert_that_comes_and_goes_beside_others_the_end_is_reported_as_alertmanager_does(
