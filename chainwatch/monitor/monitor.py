@@ -139,7 +139,7 @@ class Monitor:
         self._session = session
         self._clock = clock = clock or SteadyClock()
         self._chain_time = ChainTime(clock)
-        self._heard_at = dict.fromkeys(plan.watches, clock.unadjusted())
+        self._answered_at = dict.fromkeys(plan.watches, clock.unadjusted())
         """When each network answered last, by the clock that is never adjusted; at first, when this began to ask them."""
         self._watched_at = clock.unadjusted()
         self._supervisor = Supervisor(self.raise_signals, clock)
@@ -300,8 +300,8 @@ class Monitor:
             return outcome, outcome.next_flush
 
         outcome = await self._write_alerts(run)
-        self._scheduler.cancelled(outcome.deadlines.closed)
-        self._scheduler.added(map(_when_past, outcome.deadlines.opened))
+        self._scheduler.cancel(outcome.deadlines.closed)
+        self._scheduler.add(map(_when_past, outcome.deadlines.opened))
         for network in {d.network for d in outcome.deadlines.opened if d.network.startswith(SEARCH)}:
             self._search_wanted[network.removeprefix(SEARCH)].set()
 
@@ -347,7 +347,7 @@ class Monitor:
         return [_when_past(deadline) for deadline in found]
 
     async def _confirm_heads(self, due: Sequence[Deadline]) -> None:
-        """Deadlines have come by the clock: have their networks looked at. What was seen decides (S5)."""
+        """Deadlines are due by the clock: have their networks confirm their heads. What was seen decides (S5)."""
         for network in {deadline.network for deadline in due}:
             if (observer := self._observers.get(network)) is not None:
                 observer.wake()
@@ -365,9 +365,9 @@ class Monitor:
             ahead, adjusted = now - self._chain_time.now(), now - self._clock.unadjusted()
             observed = {name: observer.status for name, observer in self._observers.items()}
             for name, status in observed.items():
-                self._heard_at[name] = max(self._heard_at[name], status.last_answer_at or 0.0)
-                settings, heard_at = self._settings.networks[name], self._heard_at[name] + adjusted
-                current += network_signals(settings, status.moved(adjusted), heard_at, now, ahead)
+                self._answered_at[name] = max(self._answered_at[name], status.last_answer_at or 0.0)
+                settings, answered_at = self._settings.networks[name], self._answered_at[name] + adjusted
+                current += network_signals(settings, status.moved(adjusted), answered_at, now, ahead)
             unanswered = {name for name, status in observed.items() if status.head is None}
             if changes := conditions.changes(current, int(now), unanswered):
                 await self.raise_signals(changes)
@@ -379,7 +379,7 @@ class Monitor:
     def _note_pause(self, now: float) -> None:
         """After a pause (a long start, a machine or process that was suspended), silence counts from ``now`` on."""
         if now - self._watched_at > PAUSED_AFTER:
-            self._heard_at = dict.fromkeys(self._heard_at, now)
+            self._answered_at = dict.fromkeys(self._answered_at, now)
         self._watched_at = now
 
     def _judge_clock(self, now: float) -> list[Signal]:

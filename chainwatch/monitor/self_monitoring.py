@@ -1,4 +1,4 @@
-"""chainwatch watching itself: what is wrong with networks and endpoints right now, as signals. Pure."""
+"""Self-monitoring: what is wrong with networks, endpoints and the host's clock now, as signals. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NETWORK_ALERTS = ("NetworkBlind", "NetworkStalled", "NetworkLagging", "LogsDispu
 DEEP_REORG = "DeepReorg"
 CLOCK_SKEW = "ClockSkew"
 JUMP = 2.0
-"""Seconds between the host's clock and the one that everything waits by, from which on the host's has jumped."""
+"""Seconds of difference to the monotonic clock from which on the host's clock counts as having jumped."""
 UNREAD = ("NetworkBlind", DEEP_REORG)
 """The alerts that say that a network is not read."""
 NEEDS_READING = frozenset(NETWORK_ALERTS) - {"NetworkBlind"}
@@ -69,7 +69,7 @@ class OwnConditions:
 
 
 def watchdog(now: int) -> Signal:
-    """The alert that always fires: who stops hearing of it knows that the path of alerts is broken."""
+    """The alert that always fires: when its notifications stop, alerting is broken."""
     return Signal(
         {"alertname": WATCHDOG, "severity": "P3"},
         now,
@@ -84,8 +84,8 @@ def watchdog(now: int) -> Signal:
 def clock_signals(error: float | None, jump: float, now: float) -> list[Signal]:
     """What is wrong with the host's clock ``now``.
 
-    ``error``: seconds by which it is ahead of the chains and the endpoints (negative: behind), None where they do not
-    tell; where they do, a jump has made it right or wrong. ``jump``: seconds by which it has jumped.
+    ``error``: seconds by which it is ahead of the chains and the endpoints (negative: behind), None where that is unknown;
+    where it is known, it alone counts. ``jump``: seconds by which the clock has jumped.
     """
     if error:
         what = f"this machine's clock is {_ahead(error)}"
@@ -112,18 +112,18 @@ def clock_signals(error: float | None, jump: float, now: float) -> list[Signal]:
 
 
 def network_signals(
-    settings: NetworkSettings, status: NetworkStatus, heard_at: float, now: float, ahead: float = 0.0
+    settings: NetworkSettings, status: NetworkStatus, answered_at: float, now: float, ahead: float = 0.0
 ) -> list[Signal]:
     """What is wrong with one network ``now``.
 
-    ``heard_at`` is when it answered last as far as is known without ``status``, or when the process began (Unix seconds);
-    ``ahead``: seconds by which the clock that these are told by is ahead of the chains' time.
-    A network that is halted is not looked at: `DeepReorg` says why.
+    ``answered_at`` is its last answer as far as is known without ``status``, or the start of the process (Unix seconds);
+    ``ahead``: seconds by which the clock of these times is ahead of the chains' time. A network that is halted has no
+    other alerts than `DeepReorg`.
     """
     if status.state == "halted" and status.head is not None:
         return []
     signals = _endpoint_signals(settings, status, now)
-    blind_since = max(status.last_answer_at or 0.0, heard_at)
+    blind_since = max(status.last_answer_at or 0.0, answered_at)
     if now - blind_since > settings.blind_after:
         reason = f" ({status.last_error})" if status.last_error else ""
         return [*signals, _blind(settings, int(blind_since + settings.blind_after), reason)]
@@ -131,7 +131,7 @@ def network_signals(
         signals.append(_disputed(settings, int(now), status.disputed))
     if status.head is None:
         return signals
-    age = (status.last_answer_at or now) - ahead - status.head.timestamp  # since then nobody has looked
+    age = (status.last_answer_at or now) - ahead - status.head.timestamp  # nothing is known of the time since
     if _is_thrown_back(settings, status, now):
         signals.append(_thrown_back(settings, status.behind_since, status.head, status.checkpoint))
     elif settings.stall_after is not None and age > settings.stall_after:

@@ -63,8 +63,8 @@ def names(signals: list[Signal]) -> list[str]:
     return [signal.labels["alertname"] for signal in signals]
 
 
-def wrong(now: float = T0, heard_at: float = T0 - 1000, **fields: Any) -> list[Signal]:
-    return network_signals(SETTINGS, status(**fields), heard_at, now)
+def wrong(now: float = T0, answered_at: float = T0 - 1000, **fields: Any) -> list[Signal]:
+    return network_signals(SETTINGS, status(**fields), answered_at, now)
 
 
 # --- what is wrong ------------------------------------------------------------------------------------
@@ -90,12 +90,12 @@ def test_a_block_whose_logs_are_in_dispute_is_reported() -> None:
 
 def test_a_network_that_never_answered_is_blind_so_long_after_the_start() -> None:
     silent: dict[str, Any] = {"last_answer_at": None, "head": None, "checkpoint": None}
-    assert wrong(now=T0 + 15, heard_at=T0, **silent) == []
-    assert names(wrong(now=T0 + 16, heard_at=T0, **silent)) == ["NetworkBlind"]
+    assert wrong(now=T0 + 15, answered_at=T0, **silent) == []
+    assert names(wrong(now=T0 + 16, answered_at=T0, **silent)) == ["NetworkBlind"]
 
 
 def test_reading_anew_after_a_crash_is_not_blindness_at_once() -> None:
-    assert wrong(now=T0 + 1, heard_at=T0, last_answer_at=None, head=None) == []
+    assert wrong(now=T0 + 1, answered_at=T0, last_answer_at=None, head=None) == []
 
 
 def test_a_network_stalls_with_the_age_of_its_head() -> None:
@@ -113,7 +113,7 @@ def test_a_network_that_does_not_answer_is_not_reported_to_stand_still() -> None
 def test_of_a_halted_network_only_the_reason_is_reported() -> None:
     assert wrong(now=T0 + 1000, state="halted", endpoints=(endpoint("down"),)) == []
     never_read: dict[str, Any] = {"state": "halted", "head": None, "last_answer_at": None}
-    assert names(wrong(now=T0 + 1000, heard_at=T0, **never_read)) == ["NetworkBlind"]
+    assert names(wrong(now=T0 + 1000, answered_at=T0, **never_read)) == ["NetworkBlind"]
 
 
 def test_a_network_without_block_time_never_stalls() -> None:
