@@ -17,7 +17,7 @@ JUMP = 2.0
 UNREAD = ("NetworkBlind", DEEP_REORG)
 """The alerts that say that a network is not read."""
 NEEDS_READING = frozenset(NETWORK_ALERTS) - {"NetworkBlind"}
-"""The alerts that cannot be judged meanwhile."""
+"""The alerts that are unknown while a network is not read."""
 WATCHDOG = "Watchdog"
 START_GRACE = 20.0
 """Seconds after the start during which an alert from before goes on firing: first the networks must have been asked."""
