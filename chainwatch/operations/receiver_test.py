@@ -77,7 +77,7 @@ def _store_alert(connection: sa.Connection, receiver: str, now: float) -> int:
         ends_at=int(now),
         reason="test",
         resolved_at=now,
-        source="receiver",
+        source="process",
     )
     alerts.insert(connection, [sample])
     return sample.id

@@ -81,7 +81,7 @@ class AlertManager:
 
     def take(self, connection: sa.Connection, taken: Taken, now: float) -> float | None:
         """As ``apply``, for signals that `intake` has prepared."""
-        self._take_in(connection, taken, now)
+        self._apply_signals(connection, taken, now)
         return self.flush(connection, now)
 
     def flush(self, connection: sa.Connection, now: float) -> float | None:
@@ -92,7 +92,7 @@ class AlertManager:
         needs_upkeep = activity.needs_upkeep(connection, now - upkeep.LOOK_BACK)
         times: list[float | None] = []
         if needs_upkeep:
-            self._keep_up(connection, now)
+            self._run_upkeep(connection, now)
             times.append(self._incidents.advance(connection, now))
         while (next_flush := alert_groups.next_flush(connection)) is not None and next_flush <= now:
             groups = alert_groups.due(connection, now, FLUSH_PAGE)
@@ -116,7 +116,7 @@ class AlertManager:
         begin anew now, as in Alertmanager after a reload. Returns when the next flush is due.
         """
         self._clamp(connection, now)
-        self._take_in(connection, recognized(connection, ended), now)
+        self._apply_signals(connection, recognized(connection, ended), now)
         gone: list[Signal] = []
         page: list[Alert] = []
         for alert in stored.firing(connection):
@@ -170,7 +170,7 @@ class AlertManager:
                 found.setdefault(alert_id, set()).add(group.receiver)
         return found
 
-    def _keep_up(self, connection: sa.Connection, now: float) -> None:
+    def _run_upkeep(self, connection: sa.Connection, now: float) -> None:
         """Apply what time alone changes: timers of alerts, acknowledgements that lapse, silences that expire."""
         upkeep.expire_acknowledgements(connection, self.group_manager, self.policies, now)
         while timers := history.due_timers(connection, now, FLUSH_PAGE):
@@ -183,11 +183,11 @@ class AlertManager:
             upkeep.on_resolved(
                 connection, [a.id for a in changed if a.state == "resolved"], self.group_manager, now
             )
-            self._begun(connection, begun, taking, now)
+            self._on_begun(connection, begun, taking, now)
         warnings = upkeep.silence_warnings(connection, now)
-        self._take_in(connection, recognized(connection, warnings), now)
+        self._apply_signals(connection, recognized(connection, warnings), now)
 
-    def _take_in(self, connection: sa.Connection, taken: Taken, now: float) -> None:
+    def _apply_signals(self, connection: sa.Connection, taken: Taken, now: float) -> None:
         if not taken.signals:
             return
         known = dict(taken.known)
@@ -228,8 +228,10 @@ class AlertManager:
         begun = [a for a in new.values() if a.state != "pending"]
         upkeep.carry_acknowledgements(connection, begun, now)
         upkeep.on_resolved(connection, ended, self.group_manager, now)
-        self._begun(connection, begun, taking, now)
-        self._risen(connection, self._incidents.returned(connection, sorted(hysteresis.returned), now), now)
+        self._on_begun(connection, begun, taking, now)
+        self._on_risen(
+            connection, self._incidents.returned(connection, sorted(hysteresis.returned), now), now
+        )
 
     def _audience_after(self, before: Alert | None, after: Alert, taking: Sequence[Route]) -> Audience:
         """The audience of ``after``; quiet for an alert that ends while it is pending, as it was never notified."""
@@ -237,7 +239,9 @@ class AlertManager:
             return "quiet"
         return self._audience(after, taking)
 
-    def _begun(self, connection: sa.Connection, alerts: Sequence[Alert], taking: Taking, now: float) -> None:
+    def _on_begun(
+        self, connection: sa.Connection, alerts: Sequence[Alert], taking: Taking, now: float
+    ) -> None:
         """After alerts began to fire, or began and ended: put them into groups and incidents."""
         upkeep.acknowledge_automatically(connection, self.policies, alerts, now)
         self._join_groups(connection, alerts, taking, now)
@@ -249,9 +253,9 @@ class AlertManager:
         """Add routed alerts that fire to incidents, which may raise the severity of some."""
         routed = [a for a in alerts if a.state == "firing" and a.audience == "routed"]
         placed = [(a.id, _incident_of(a, taking[a.id])) for a in routed if not is_watchdog(a.labels)]
-        self._risen(connection, self._incidents.opened(connection, placed, now), now)
+        self._on_risen(connection, self._incidents.opened(connection, placed, now), now)
 
-    def _risen(self, connection: sa.Connection, rises: Mapping[int, str], now: float) -> None:
+    def _on_risen(self, connection: sa.Connection, rises: Mapping[int, str], now: float) -> None:
         """Add alerts, as id → their raised severity, to the groups of that severity."""
         if rises:
             found = stored.by_id(connection, list(rises)).values()

@@ -157,6 +157,7 @@ def test_alerts_say_what_they_are_about_and_the_renamed_one_goes_on_from_version
         {"alertname": "NetworkBlind", "network": "n", "severity": "P1"},
         {"alertname": "Watchdog", "severity": "P3"},
         {"alertname": "DiskFull", "network": "n", "severity": "P1"},
+        {"alertname": "Watchdog", "cluster": "c", "severity": "P3"},  # another program's
     ]
     engine = sa.create_engine(_driver_url(database_url))
     old_key = '{}/{}:{alertname="RuleFailed"}'
@@ -183,6 +184,7 @@ def test_alerts_say_what_they_are_about_and_the_renamed_one_goes_on_from_version
             "INSERT INTO alert_groups VALUES (1, :key, 'ops', '{}', '{\"alertname\":\"RuleFailed\"}', 1.0, 1.0, 1.0)",
             "INSERT INTO incidents VALUES (1, :key, '{}', '{\"alertname\":\"RuleFailed\"}', 1.0, NULL)",
             "INSERT INTO alert_members VALUES (1, 1, 1)",
+            "INSERT INTO alert_expiries SELECT fingerprint, 1.5, 1 FROM alerts WHERE id = 7",
             "INSERT INTO incident_alerts VALUES (1, 1)",
             "INSERT INTO silences (matchers, starts_at, ends_at, during, author, comment, created_at, warn_before) "
             "VALUES ('{\"alertname\":[\"RuleFailed\"]}', 1.0, 9.0, '[]', 'ann', :key, 1.0, 0.0)",
@@ -193,13 +195,14 @@ def test_alerts_say_what_they_are_about_and_the_renamed_one_goes_on_from_version
     engine.dispose()
 
     with closing(Database.open(database_url)) as database, database.reading() as connection:
-        stored = alerts.by_id(connection, range(1, 7))
-        assert [stored[n].source for n in range(1, 7)] == [
+        stored = alerts.by_id(connection, range(1, 8))
+        assert [stored[n].source for n in range(1, 8)] == [
             "event",
             "external",
             "transfer",
             "network",
             "process",
+            "external",
             "external",
         ]
         renamed = stored[1]

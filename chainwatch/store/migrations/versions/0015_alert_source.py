@@ -26,12 +26,14 @@ SOURCES = (
         "network",
         ("NetworkBlind", "NetworkStalled", "NetworkLagging", "LogsDisputed", "EndpointDegraded", "DeepReorg"),
     ),
-    ("receiver", "receiver", ("ReceiverFailing", "ReceiverTest")),
+    ("receiver", "receiver", ("ReceiverFailing",)),
     ("silence", "silence", ("SilenceExpiring",)),
     ("process", "task", ("TaskFailed",)),
-    ("process", "severity", ("ClockSkew", "Watchdog")),
+    ("process", "severity", ("ClockSkew", "ReceiverTest", "Watchdog")),
 )
-"""Source, the label that such alerts have, and their names: another program may send alerts of these names without it."""
+"""Source, the label that such alerts have, and their names. Other programs' alerts of such a name lack the label, or have an
+expiry.
+"""
 
 COLUMN_COMMENTS = {
     ("alert_groups", "flush_at"): "when it is flushed next",
@@ -72,7 +74,8 @@ def upgrade() -> None:
     connection = op.get_bind()
     for source, label, names in SOURCES:
         change = sa.text(
-            "UPDATE alerts SET source = :source WHERE name IN :names AND labels LIKE :label"
+            "UPDATE alerts SET source = :source WHERE name IN :names AND labels LIKE :label "
+            "AND fingerprint NOT IN (SELECT fingerprint FROM alert_expiries)"
         ).bindparams(sa.bindparam("names", expanding=True))
         connection.execute(change, {"source": source, "names": names, "label": f'%"{label}":%'})
     renamed = _rename_alerts(connection)
