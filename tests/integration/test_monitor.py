@@ -261,7 +261,7 @@ async def test_an_alert_about_a_task_that_is_no_more_ends_at_the_start(file: Pat
         with closing(Database.open(f"sqlite:///{file}", durable=False)) as database:
             async with running(plan, database) as monitor:
                 labels = {"alertname": supervise.TASK_FAILED, "task": "network gamma", "severity": "P1"}
-                await monitor.raise_signals([Signal(labels, 5, {"summary": "gone"})])
+                await monitor.raise_signals([Signal(labels, 5, {"summary": "gone"}, source="process")])
             async with running(plan, database):
                 await until(
                     lambda: [a.state for a in raised(database, supervise.TASK_FAILED)] == ["resolved"]

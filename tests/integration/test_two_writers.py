@@ -280,6 +280,7 @@ def pausing(database: Database, entered: threading.Event, go_on: threading.Event
 WRITER = """
 import sys
 from chainwatch.model import Signal
+from chainwatch.alert_model import Silence
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.store.alerting import silences
 from chainwatch.store.database import Database
