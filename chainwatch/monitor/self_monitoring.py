@@ -30,7 +30,7 @@ second for the alerts named."""
 
 
 class OwnConditions:
-    """Which of these conditions hold: a `ConditionSet` that knows when a network could not be checked."""
+    """The conditions about networks and the clock: a `ConditionSet` that knows which networks could not be checked."""
 
     def __init__(self, firing: Iterable[Signal] = (), now: float = 0.0) -> None:
         """``firing``: such alerts that fire already, from before this process, which began ``now`` (Unix seconds)."""
@@ -209,7 +209,7 @@ def _disputed(settings: NetworkSettings, starts_at: int, reason: str) -> Signal:
         "P1",
         settings.name,
         starts_at,
-        f"reading {settings.name} is held: a block or its logs are not to be had, or cannot be believed",
+        f"reading {settings.name} is paused: a block or its logs are unavailable, or not credible",
         f"{reason}. The block and those after it are read when that is settled; deadlines there are held until then.",
     )
 

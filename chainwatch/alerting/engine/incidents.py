@@ -150,7 +150,7 @@ class Incidents:
         route = self._group_manager.route(incident.route)
         candidates = [Candidate(one.alert_id, one.labels, route, receiver="") for one in unacknowledged]
         if not candidates or not self._group_manager.may_suppress(connection, now):
-            return unacknowledged, _listed(reasons) or "everything is over"
+            return unacknowledged, _listed(reasons) or "every alert has ended"
         context = self._group_manager.context_of(connection, candidates, now)
         left = []
         for one, candidate in zip(unacknowledged, candidates, strict=True):

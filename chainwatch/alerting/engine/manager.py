@@ -284,7 +284,7 @@ class AlertManager:
         now: float,
         notified_anyway: Mapping[int, Container[str]] | None = None,
     ) -> None:
-        """GroupSpec alerts in the groups of the routes that take them, but for the receivers that hear of one anyway."""
+        """Add alerts to the groups of the routes that match them, except for receivers that are notified of one anyway."""
         notified_anyway = notified_anyway or {}
         joins: Joins = {}
         for alert in alerts:

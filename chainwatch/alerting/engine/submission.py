@@ -147,7 +147,7 @@ def _pairs(fields: Mapping[str, Any], key: str) -> dict[str, str]:
 
 
 def _check_encodable(text: str, where: str) -> None:
-    """Half of a surrogate pair is in no database and no message."""
+    """Raise ``ValueError`` for half of a surrogate pair: no database and no message can hold it."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -17,7 +17,7 @@ from chainwatch.model import SEVERITIES
 
 
 class Step(msgspec.Struct, frozen=True):
-    """``notify`` is notified ``wait`` seconds after the step before, if the severity and the time are those given."""
+    """Those named in ``notify`` are notified ``wait`` seconds after the step before, if severity and time are as given."""
 
     wait: float
     notify: tuple[str, ...]

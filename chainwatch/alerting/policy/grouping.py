@@ -1,10 +1,10 @@
 """When a group is flushed, and what its notification says: Alertmanager's group_wait, group_interval and repeat_interval.
 
 A group is first flushed ``group_wait`` after its first alert, and then at ticks ``group_interval`` apart, each time with
-one notification at most. A receiver that was notified that an alert fires is also notified of its resolution, unlike in
-Alertmanager always. An alert that ended before the group's flush, so that its start was not notified, is listed as resolved
-if the group has something else to say, as in Alertmanager. An alert that began and ended while the process was down is
-notified if it lasted so long that it would have been notified otherwise (S2).
+one notification at most. Unlike in Alertmanager, a receiver that was notified that an alert fires is always notified of its
+resolution. An alert that ended before the group's flush, so that its start was not notified, is listed as resolved if the
+group has something else to say, as in Alertmanager. An alert that began and ended while the process was down is notified if
+it lasted so long that it would have been notified otherwise (S2).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What limits how often receivers are notified, as rows: cooldowns, when they began, and the windows of rate limits.
+"""What limits how often receivers are notified, as rows: cooldowns, the last notifications that they count
+from, and the windows of rate limits.
 
 All functions work inside the caller's transaction; times are Unix seconds.
 """
