@@ -18,7 +18,7 @@ import msgspec
 from chainwatch.alert_model import Alert, Silence
 from chainwatch.alerting.dispatch import Receiver
 from chainwatch.alerting.engine import submission
-from chainwatch.alerting.engine.manager import AlertManager as Manager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.providers.call import Call, CallProvider
 from chainwatch.config import Settings, parse_duration
 from chainwatch.embedded.inbox import Inbox, Overloaded
@@ -413,7 +413,7 @@ class _Look(AlertLook):
         self._service = service
 
     @property
-    def manager(self) -> Manager:
+    def manager(self) -> AlertEngine:
         return self._service.manager
 
     @property

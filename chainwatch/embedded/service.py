@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from chainwatch.alerting.dispatch import Dispatch, Receiver
 from chainwatch.alerting.engine import intake, upkeep
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.engine.intake import Taken
-from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.engine.submission import Submission
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.config import RouteSettings
@@ -69,7 +69,7 @@ class AlertService:
         )
 
     @property
-    def manager(self) -> AlertManager:
+    def manager(self) -> AlertEngine:
         """What decides who is told what now."""
         return self._manager
 
@@ -191,7 +191,7 @@ class AlertService:
 
     def _made(
         self, configured: Configured, registered: Sequence[tuple[Receiver, RouteSettings]]
-    ) -> AlertManager:
+    ) -> AlertEngine:
         receivers: dict[str, Receiver] = {}
         for receiver in (*configured.receivers, *(receiver for receiver, _ in registered)):
             if receiver.name in receivers:
@@ -201,7 +201,7 @@ class AlertService:
         limits = {name: receiver.rate_limit for name, receiver in receivers.items() if receiver.rate_limit}
         policies = msgspec.structs.replace(configured.policies, rate_limits=limits)
         routes = [*(route for _, route in registered), *configured.routes]
-        return AlertManager(routes, sends_resolved, self._notify_since, policies)
+        return AlertEngine(routes, sends_resolved, self._notify_since, policies)
 
 
 def _sooner(connection: sa.Connection, next_flush: float | None) -> float | None:

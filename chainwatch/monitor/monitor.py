@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import structlog
 
 from chainwatch.alerting.dispatch import Dispatch, Receiver, firing
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.errors import ChainError, ChainReset, DeepReorg, WrongChain
 from chainwatch.chain.observer import Observer
@@ -161,7 +161,7 @@ class Monitor:
         self._scheduler = DeadlineScheduler(
             self._load_deadlines, self._confirm_heads, SystemClock(self._chain_time.now)
         )
-        self._alerts: AlertManager
+        self._alerts: AlertEngine
         self._pipeline: Pipeline
 
     async def start(self) -> None:
@@ -171,7 +171,7 @@ class Monitor:
             lambda c: blocks.check_chain_ids(c, {n.name: n.chain_id for n in settings.networks.values()})
         )
         await self._write(lambda c: clamping.seen(c, self._clock()))
-        self._alerts = AlertManager.of(settings, await self._load(schema.created_at))
+        self._alerts = AlertEngine.of(settings, await self._load(schema.created_at))
         self._pipeline = Pipeline(
             self._plan.flows,
             settings.networks,

@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert, Transition
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.policy import rate_limits
 from chainwatch.alerting.policy.muting import Candidate, suppression_of
 from chainwatch.alerting.policy.routing import (
@@ -190,7 +190,7 @@ def _tree(
 
 def _notified(
     connection: sa.Connection,
-    manager: AlertManager,
+    manager: AlertEngine,
     alert: Alert,
     place: tuple[Route, str],
     sent: Sequence[outbox.Queued],

@@ -20,8 +20,8 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.engine.group_manager import NEVER
-from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.chain.errors import NotThere
 from chainwatch.chain.history import block_at
@@ -138,7 +138,7 @@ class Replay:
         self._reader = reader
         self._notify = notify
         routes = [_without_repeats(route) for route in settings.routes] if notify else []
-        self._alerts = AlertManager(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
+        self._alerts = AlertEngine(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
         self._longest_wait = max((r.group_wait + r.group_interval for r in routes), default=0.0)
         """Alerts are raised as long ago as a group may wait, so that at the end none has to be waited for."""
         self._tally = Tally({flow.name: flow for flow in plan.flows})

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.queue import ReceiverQueue
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.providers import build_provider
 from chainwatch.config import DiscordSettings, ReceiverSettings, RouteSettings, WebhookSettings
 from chainwatch.model import Signal
@@ -33,7 +33,7 @@ class Alerting:
             "group_wait": "0s",
             "group_interval": "1ms",
         }
-        self._manager = AlertManager(
+        self._manager = AlertEngine(
             [RouteSettings.model_validate(route)], {r.name: True for r in receivers}, 0
         )
         self._receivers = receivers

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from chainwatch.alert_model import Acknowledgement, Silence
 from chainwatch.alerting.delivery.notification import load
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.chain.transport import open_session
 from chainwatch.config import from_dict, read_dict
@@ -48,9 +48,9 @@ def connection(database_url: str) -> Iterator[sa.Connection]:
         yield connection
 
 
-def manager(**changes: Any) -> AlertManager:
+def manager(**changes: Any) -> AlertEngine:
     settings = from_dict({**CONFIG, **changes})
-    return AlertManager(settings.routes, dict.fromkeys(settings.receivers, True), 0, Policies.of(settings))
+    return AlertEngine(settings.routes, dict.fromkeys(settings.receivers, True), 0, Policies.of(settings))
 
 
 def notified(connection: sa.Connection, receiver: str) -> list[tuple[int, int]]:

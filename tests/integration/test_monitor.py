@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert
 from chainwatch.alerting import dispatch
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.demo import scenario
@@ -176,15 +176,15 @@ async def test_a_self_watch_alert_that_could_not_be_stored_is_stored_later(
 ) -> None:
     monkeypatch.setattr(supervise, "FIRST_PAUSE", 0.05)
     refused: list[StoreError] = []
-    apply = AlertManager.apply
+    apply = AlertEngine.apply
 
-    def refuse_once(self: AlertManager, connection: sa.Connection, signals: Any, now: float) -> float | None:
+    def refuse_once(self: AlertEngine, connection: sa.Connection, signals: Any, now: float) -> float | None:
         if not refused and any(signal.labels["alertname"] == "Watchdog" for signal in signals):
             refused.append(StoreError("cannot write: something odd"))
             raise refused[0]
         return apply(self, connection, signals, now)
 
-    monkeypatch.setattr(AlertManager, "apply", refuse_once)
+    monkeypatch.setattr(AlertEngine, "apply", refuse_once)
     async with chains() as (alpha, beta, addresses):
         plan = plan_for(alpha, beta, addresses, file)
         with closing(Database.open(f"sqlite:///{file}", durable=False)) as database:

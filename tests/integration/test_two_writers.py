@@ -18,8 +18,8 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert, Silence
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.engine.intake import recognized
-from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.config import read_dict
 from chainwatch.model import Batch, Checkpoint, Header, Signal
 from chainwatch.operations import (
@@ -103,8 +103,8 @@ def at_t0(plan: Plan, running: Database, database_url: str) -> Iterator[Look]:
         yield Look(plan, other, T0 + 1)
 
 
-def manager(connection: sa.Connection) -> AlertManager:
-    return AlertManager.of(make_plan(read_dict(config("sqlite:///x.db"))).settings, 0)
+def manager(connection: sa.Connection) -> AlertEngine:
+    return AlertEngine.of(make_plan(read_dict(config("sqlite:///x.db"))).settings, 0)
 
 
 def only_alert(connection: sa.Connection) -> Alert:
@@ -281,12 +281,12 @@ WRITER = """
 import sys
 from chainwatch.model import Signal
 from chainwatch.alert_model import Silence
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.store.alerting import silences
 from chainwatch.store.database import Database
 name, url, times = sys.argv[1:]
 database = Database.open(url)
-manager = AlertManager([], {}, 0)
+manager = AlertEngine([], {}, 0)
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(int(times)):

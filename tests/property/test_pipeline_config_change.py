@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.checker.flow import Flow, StepPlace
 from chainwatch.checker.transfer import SEARCH
 from chainwatch.config import NetworkSettings, RouteSettings
@@ -124,7 +124,7 @@ class Live:
         """Run with ``config`` from now on, once it has been taken up."""
         self.config = config
         route = RouteSettings.model_validate({"receivers": ["ops"], "group_wait": "0s"})
-        self.alerts = AlertManager([route], {"ops": True}, notify_since=0)
+        self.alerts = AlertEngine([route], {"ops": True}, notify_since=0)
         self.pipeline = Pipeline(
             config.flows, config.networks, config.read_again, self.alerts, sources=config.sources
         )

@@ -1,4 +1,4 @@
-"""Signals and alerts of other programs, prepared for the alert manager inside the caller's transaction.
+"""Signals and alerts of other programs, prepared for the alert engine inside the caller's transaction.
 
 An alert that another program sends ends by itself unless it is sent again; a row beside it says when.
 """

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Acknowledgement, Escalation
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.policy.policies import Lifecycle, Policies
 from chainwatch.config import RouteSettings
 from chainwatch.model import Checkpoint, Header
@@ -17,8 +17,8 @@ NOW = float(T0)
 WRONG = NOW + 3600
 
 
-def _manager(*routes: RouteSettings, policies: Policies | None = None) -> AlertManager:
-    return AlertManager(routes or (route(),), {"ops": True}, 0, policies)
+def _manager(*routes: RouteSettings, policies: Policies | None = None) -> AlertEngine:
+    return AlertEngine(routes or (route(),), {"ops": True}, 0, policies)
 
 
 def test_a_group_that_was_to_be_reported_in_an_hour_is_reported_in_its_time(

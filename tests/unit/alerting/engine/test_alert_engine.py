@@ -4,7 +4,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.config import RouteSettings
 from chainwatch.store.alerting import alert_groups, history, outbox
 from chainwatch.store.alerting import alerts as stored
@@ -14,8 +14,8 @@ from tests.unit.alerting.helpers import T0, ends, fires, queued_for, route
 NOW = float(T0)
 
 
-def _manager(*routes: RouteSettings, notify_since: int = 0, **send_resolved: bool) -> AlertManager:
-    return AlertManager(routes or (route(),), send_resolved or {"ops": True}, notify_since)
+def _manager(*routes: RouteSettings, notify_since: int = 0, **send_resolved: bool) -> AlertEngine:
+    return AlertEngine(routes or (route(),), send_resolved or {"ops": True}, notify_since)
 
 
 def test_without_group_wait_an_alert_is_reported_in_the_transaction_of_its_signal(

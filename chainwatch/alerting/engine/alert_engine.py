@@ -1,6 +1,6 @@
 """Signals → alerts → groups → notifications, in the transaction of whatever caused the signals (S2).
 
-The manager keeps no state: alerts, groups and what each receiver was notified of are rows, so a restart changes nothing.
+The engine keeps no state: alerts, groups and what each receiver was notified of are rows, so a restart changes nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Taking = Mapping[int, Sequence[Route]]
 """Alert id → the routes that match it."""
 
 
-class AlertManager:
+class AlertEngine:
     """Turns signals into alerts, and alerts into queued notifications.
 
     ``routes`` are in the configuration's order. ``send_resolved``: receiver → whether it is notified of resolutions, unless
