@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -264,13 +264,20 @@ class Checkpoint(msgspec.Struct, frozen=True):
 # --- what checkers raise ------------------------------------------------------------------------------
 
 
+Source: TypeAlias = Literal[
+    "transfer", "event", "network", "receiver", "silence", "process", "rule", "invariant", "external"
+]
+"""What a condition is about: a transfer; an event that could not be decoded or evaluated; a network or an endpoint of it; a
+receiver that fails; a silence that expires; this process and its host; a rule; an invariant; what another program sent."""
+
+
 class Signal(msgspec.Struct, frozen=True):
     """A condition is now true (``ends_at`` is None) or has stopped being so.
 
     ``labels`` identify the condition (``alertname`` and ``severity`` among them), ``annotations`` explain it.
     ``starts_at`` and ``ends_at`` are Unix seconds, kept to the millisecond: chain time for what happens on chain. A
-    signal with an end for a condition never raised before says that it came and went. ``reason`` tells why it ended:
-    ``late``, ``reorg``, ….
+    signal with an end for a condition never raised before says that it came and went. ``reason`` says why it ended:
+    ``late``, ``reorg``, …. ``source`` is what the condition is about; the first signal of an alert decides.
     """
 
     labels: Mapping[str, str]
@@ -278,6 +285,7 @@ class Signal(msgspec.Struct, frozen=True):
     annotations: Mapping[str, str] = {}
     ends_at: float | None = None
     reason: str = ""
+    source: Source = "external"
 
 
 BLOCKS, LOGS_A_BLOCK = 2**32, 2**20

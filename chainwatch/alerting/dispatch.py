@@ -212,9 +212,9 @@ class Dispatch:
 
 
 def firing(connection: sa.Connection, names: Sequence[str]) -> list[Signal]:
-    """The firing alerts with these names, as the signals that raised them."""
-    found = [alert for alert in alerts.firing(connection) if alert.name in names]
-    return [Signal(alert.labels, alert.starts_at, alert.annotations) for alert in found]
+    """chainwatch's own firing alerts with these names, as the signals that raised them."""
+    found = [a for a in alerts.firing(connection) if a.name in names and a.source != "external"]
+    return [alert.signal() for alert in found]
 
 
 async def deliver_pending(

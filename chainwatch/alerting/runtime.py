@@ -18,8 +18,8 @@ import structlog
 
 from chainwatch.alerting.dispatch import Dispatch, Receiver
 from chainwatch.alerting.engine import intake, upkeep
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.engine.intake import Taken
-from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.engine.submission import Submission
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.alerting.providers import Provider, Transport, build_provider
@@ -99,7 +99,7 @@ class AlertingRuntime:
         self._resolve_timeout = resolve_timeout
         self._transport = Transport()
         self._notify_since = 0
-        self._engine: AlertManager
+        self._engine: AlertEngine
         self._dispatch = Dispatch(
             database,
             self.supervisor,
@@ -110,7 +110,7 @@ class AlertingRuntime:
         )
 
     @property
-    def engine(self) -> AlertManager:
+    def engine(self) -> AlertEngine:
         """The alert manager by the current configuration; there is none before ``resume``."""
         return self._engine
 
@@ -294,7 +294,7 @@ class AlertingRuntime:
     ) -> tuple[bool, float | None]:
         newest = alerts.newest(connection, [fingerprint]).values()
         active = [alert for alert in newest if alert.state != "resolved"]
-        upkeep.end_now(connection, self._engine.group_manager, active, reason, now)
+        upkeep.resolve_now(connection, self._engine.group_manager, active, reason, now)
         return bool(active), self.flush(connection, now)
 
     def _drained(
@@ -332,7 +332,7 @@ class AlertingRuntime:
 
     def _engine_of(
         self, config: AlertingConfig, registered: Sequence[tuple[RouteSettings, Receiver]]
-    ) -> AlertManager:
+    ) -> AlertEngine:
         receivers: dict[str, ReceiverSettings] = {}
         for settings in (*config.receivers, *(receiver.settings for _, receiver in registered)):
             if settings.name in receivers:
@@ -342,7 +342,7 @@ class AlertingRuntime:
         limits = {name: settings.rate_limit for name, settings in receivers.items() if settings.rate_limit}
         policies = msgspec.structs.replace(config.policies, rate_limits=limits)
         routes = [*(route for route, _ in registered), *config.routes]
-        return AlertManager(routes, sends_resolved, self._notify_since, policies)
+        return AlertEngine(routes, sends_resolved, self._notify_since, policies)
 
 
 def _sooner(connection: sa.Connection, next_flush: float | None) -> float | None:

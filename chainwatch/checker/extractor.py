@@ -95,4 +95,5 @@ def undecodable(undecoded: UndecodedLog) -> Signal:
             "description": f"{undecoded.error}. It is stored as it is, counts for nothing, and reading goes on.",
             "tx_hash": to_hex(undecoded.log.tx_hash),
         },
+        source="event",
     )

@@ -268,7 +268,7 @@ def _topic(text: str, abi_type: str) -> bytes:
 def _cannot_judge(step: Step, event: Event, error: EvaluationError) -> Signal:
     return Signal(
         labels={
-            "alertname": "RuleFailed",
+            "alertname": "FlowEvaluationFailed",
             "flow": step.flow,
             "step": step.name,
             "network": event.network,
@@ -276,8 +276,9 @@ def _cannot_judge(step: Step, event: Event, error: EvaluationError) -> Signal:
         },
         starts_at=event.log.timestamp,
         annotations={
-            "summary": f"{step.flow}: an event of step {step.name} cannot be judged",
+            "summary": f"{step.flow}: an event of step {step.name} cannot be evaluated",
             "description": f"{error}. The event is stored, but counts for no transfer.",
             "tx_hash": to_hex(event.log.tx_hash),
         },
+        source="event",
     )

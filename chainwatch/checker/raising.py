@@ -60,7 +60,9 @@ def update_raised(
         if known is None or not _is_same(known, current):
             reason = LATE if finding.ends_at is not None else ""
             annotations = _annotations(flow, finding, opened_at)
-            signals.append(Signal(labels, finding.starts_at, annotations, finding.ends_at, reason))
+            signals.append(
+                Signal(labels, finding.starts_at, annotations, finding.ends_at, reason, "transfer")
+            )
     signals += endings(before.values(), now, cause)
     # What a reorg takes may come back, and need not be resolved again then.
     raised |= {name: gone for name, gone in before.items() if gone.by_hand}
@@ -70,7 +72,7 @@ def update_raised(
 def endings(raised: Iterable[Raised], now: int, cause: str) -> list[Signal]:
     """The signals that end those of ``raised`` that have no end yet, at ``now`` (chain time) with the reason ``cause``."""
     return [
-        Signal(one.labels, one.starts_at, {}, max(now, one.starts_at), cause)
+        Signal(one.labels, one.starts_at, {}, max(now, one.starts_at), cause, "transfer")
         for one in raised
         if one.ends_at is None
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from chainwatch.alert_model import Silence
 from chainwatch.commands.common import known_as, looking_at, print_done
 from chainwatch.commands.options import Duration, Moment, as_json, by, ids
 
@@ -57,7 +58,6 @@ def silences_add(
 ) -> None:
     """Silence alerts that all of LABEL=VALUE, !=, =~ and !~ match."""
     from chainwatch.operations import alert_actions
-    from chainwatch.store.alerting.silences import Silence
 
     if seconds is not None and until is not None:
         raise click.UsageError("give --for or --until, not both")

@@ -21,6 +21,7 @@ ALERTS = frozenset(
         "ClockSkew",
         "DeepReorg",
         "EndpointDegraded",
+        "FlowEvaluationFailed",
         "LogUndecodable",
         "LogsDisputed",
         "NetworkBlind",
@@ -28,7 +29,6 @@ ALERTS = frozenset(
         "NetworkStalled",
         "ReceiverFailing",
         "ReceiverTest",
-        "RuleFailed",
         "SilenceExpiring",
         "TaskFailed",
         "TransferMismatch",
@@ -39,6 +39,9 @@ ALERTS = frozenset(
     )
 )
 """The names of the alerts that chainwatch raises by itself."""
+
+RENAMED = {"RuleFailed": "FlowEvaluationFailed"}
+"""What alerts were called by earlier versions, and what they are called now."""
 
 LABELS = frozenset(
     (
@@ -129,9 +132,16 @@ def _doubt_value(draft: Draft, place: KeyPath, label: str, text: str, known: fro
     elif operator in ("", "=", "=~") and known is not None and not _meets(text, known):
         if label == "severity" and not operator:
             return  # refused already
-        near = nearest(text.removeprefix(operator), known)
-        hint = f'did you mean "{near}"?' if near else "fine if another program sends such alerts"
+        value = text.removeprefix(operator)
+        hint = _renamed(value) if label == "alertname" else ""
+        if not hint:
+            near = nearest(value, known)
+            hint = f'did you mean "{near}"?' if near else "fine if another program sends such alerts"
         draft.warn(place, f"no alert of chainwatch has the label {label} {operator or '='} {shown}", hint)
+
+
+def _renamed(value: str) -> str:
+    return f'it is called "{RENAMED[value]}" now' if value in RENAMED else ""
 
 
 def _doubt_label(draft: Draft, place: KeyPath, label: str) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from time import time
 from typing import Any, Self, TypeVar
 
+from chainwatch.alert_model import Alert, Silence
 from chainwatch.alerting.engine import submission
-from chainwatch.alerting.engine.manager import AlertManager as Manager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.providers.callback import Callback, CallbackProvider
 from chainwatch.alerting.runtime import RESOLVE_TIMEOUT, AlertingRuntime
 from chainwatch.config import Settings, parse_duration
@@ -24,8 +25,6 @@ from chainwatch.embedded.setup import Registered, Setup, open_database, read_set
 from chainwatch.grammar import matchers
 from chainwatch.operations.alert_context import AlertLook
 from chainwatch.store.alerting import alerts, silences
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.silences import Silence
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 
@@ -343,7 +342,7 @@ class _Look(AlertLook):
         self._alerting = alerting
 
     @property
-    def manager(self) -> Manager:
+    def manager(self) -> AlertEngine:
         return self._alerting.engine
 
     @property

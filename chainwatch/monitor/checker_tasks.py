@@ -71,8 +71,8 @@ class CheckerTasks:
     def wake(self, outcome: Outcome) -> None:
         """Take up what changed in a transaction that is committed."""
         if (changes := outcome.deadlines.get(self._name)) is not None:
-            self._scheduler.cancelled(changes.closed)
-            self._scheduler.added(map(_when_past, changes.opened))
+            self._scheduler.cancel(changes.closed)
+            self._scheduler.add(map(_when_past, changes.opened))
         for checker, network in outcome.wanted:
             if checker == self._name and network in self._changed:
                 self._changed[network].set()

@@ -31,7 +31,7 @@ from chainwatch.monitor.self_monitoring import (
     DEEP_REORG,
     NETWORK_ALERTS,
     WATCHDOG,
-    Holding,
+    OwnConditions,
     clock_signals,
     network_signals,
     watchdog,
@@ -151,7 +151,7 @@ class Monitor:
         self._clock_set_by = clock.follow()
         self.clock_set = asyncio.Event()
         self._chain_time = ChainTime(clock)
-        self._heard_at = dict.fromkeys(plan.watches, clock.unadjusted())
+        self._answered_at = dict.fromkeys(plan.watches, clock.unadjusted())
         """When each network answered last, by the clock that is never adjusted; at first, when this began to ask them."""
         self._watched_at = clock.unadjusted()
         self._alerting = AlertingRuntime(database, AlertingConfig.of(plan.settings), clock=clock)
@@ -330,7 +330,7 @@ class Monitor:
     # --- deadlines ----------------------------------------------------------------------------------------
 
     async def _confirm_heads(self, due: Sequence[Deadline]) -> None:
-        """Deadlines have come by the clock: have their networks looked at. What was seen decides (S5)."""
+        """Deadlines are due by the clock: have their networks confirm their heads. What was seen decides (S5)."""
         for network in {deadline.network for deadline in due}:
             if (observer := self._observers.get(network)) is not None:
                 observer.wake()
@@ -338,9 +338,9 @@ class Monitor:
     # --- itself -------------------------------------------------------------------------------------------
 
     async def _watch_self(self) -> None:
-        """Tell what is wrong with the networks; begins, after a crash too, with what the database says fires."""
+        """Raise and end the alerts about networks and clock; begins, after a crash too, with what fires by the database."""
         fired = await self._load(lambda c: firing(c, _OWN_ALERTS))
-        holding = Holding(fired, int(self._clock()))
+        conditions = OwnConditions(fired, int(self._clock()))
         while True:
             self._note_pause(self._clock.unadjusted())
             now = self._clock()
@@ -348,19 +348,20 @@ class Monitor:
             ahead, adjusted = now - self._chain_time.now(), now - self._clock.unadjusted()
             observed = {name: observer.status for name, observer in self._observers.items()}
             for name, status in observed.items():
-                self._heard_at[name] = max(self._heard_at[name], status.last_answer_at or 0.0)
-                settings, heard_at = self._settings.networks[name], self._heard_at[name] + adjusted
-                current += network_signals(settings, status.moved(adjusted), heard_at, now, ahead)
-            unheard = {name for name, status in observed.items() if status.head is None}
-            if changes := holding.update(current, int(now), unheard):
+                self._answered_at[name] = max(self._answered_at[name], status.last_answer_at or 0.0)
+                settings, answered_at = self._settings.networks[name], self._answered_at[name] + adjusted
+                current += network_signals(settings, status.moved(adjusted), answered_at, now, ahead)
+            unanswered = {name for name, status in observed.items() if status.head is None}
+            if changes := conditions.changes(current, int(now), unanswered):
                 await self.raise_signals(changes)
+                conditions.commit(changes)
             await self._records.save(observed, time.time())
             await asyncio.sleep(SELF_WATCH_EVERY)
 
     def _note_pause(self, now: float) -> None:
         """After a pause (a long start, a machine or process that was suspended), silence counts from ``now`` on."""
         if now - self._watched_at > PAUSED_AFTER:
-            self._heard_at = dict.fromkeys(self._heard_at, now)
+            self._answered_at = dict.fromkeys(self._answered_at, now)
         self._watched_at = now
 
     def _judge_clock(self, now: float) -> list[Signal]:
@@ -391,4 +392,5 @@ def _deep_reorg(network: str, error: DeepReorg, now: int) -> Signal:
         {"alertname": DEEP_REORG, "network": network, "severity": "P0"},
         now,
         {"summary": f"{network} is halted: {what}", "description": str(error)},
+        source="network",
     )

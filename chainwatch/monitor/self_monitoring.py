@@ -1,96 +1,75 @@
-"""chainwatch watching itself: what is wrong with networks and endpoints right now, as signals. Pure."""
+"""Self-monitoring: what is wrong with networks, endpoints and the host's clock now, as signals. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable
 
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.config import NetworkSettings
 from chainwatch.model import Header, Signal
+from chainwatch.support.conditions import ConditionSet
 
 NETWORK_ALERTS = ("NetworkBlind", "NetworkStalled", "NetworkLagging", "LogsDisputed", "EndpointDegraded")
 DEEP_REORG = "DeepReorg"
 CLOCK_SKEW = "ClockSkew"
 JUMP = 2.0
-"""Seconds between the host's clock and the one that everything waits by, from which on the host's has jumped."""
-DARK = ("NetworkBlind", DEEP_REORG)
-HIDDEN_IN_THE_DARK = frozenset(NETWORK_ALERTS) - {"NetworkBlind"}
-"""The alerts that say that a network is not looked at, and those that cannot be judged meanwhile."""
+"""Seconds of difference to the monotonic clock from which on the host's clock counts as having jumped."""
+UNREAD = ("NetworkBlind", DEEP_REORG)
+"""The alerts that say that a network is not read."""
+NEEDS_READING = frozenset(NETWORK_ALERTS) - {"NetworkBlind"}
+"""The alerts that are unknown while a network is not read."""
 WATCHDOG = "Watchdog"
-START_GRACE = 20
-"""Seconds after the start until an alert from before is taken to hold no more: first the networks must have been asked."""
-PATIENCE = {"EndpointDegraded": 30.0, "LogsDisputed": 30.0, "NetworkLagging": 60.0, CLOCK_SKEW: 10.0}
-"""Seconds that a condition must have held before it is told; the others are told at once."""
-
-PEACE = 5
-COOLDOWN = {"EndpointDegraded": 60}
-"""Seconds that a condition must have been gone before its alert ends, those of some alerts: what comes and goes is one."""
-
-Labels = tuple[tuple[str, str], ...]
+START_GRACE = 20.0
+"""Seconds after the start during which an alert from before goes on firing: first the networks must have been asked."""
+BEGIN_AFTER = {"EndpointDegraded": 30.0, "LogsDisputed": 30.0, "NetworkLagging": 60.0, CLOCK_SKEW: 10.0}
+"""Seconds that a condition must have held before it is reported; the others are reported at once."""
+END_AFTER = 5.0
+SLOW_END_AFTER = {"EndpointDegraded": 60.0}
+"""Seconds that a condition must have been gone before its alert ends, so that one which comes and goes is one alert; the
+second for the alerts named."""
 
 
-class Holding:
-    """Which self-watch conditions hold; tells what changed since the last look."""
+class OwnConditions:
+    """The conditions about networks and the clock: a `ConditionSet` that knows which networks could not be checked."""
 
-    def __init__(self, firing: Iterable[Signal] = (), now: int = 0) -> None:
+    def __init__(self, firing: Iterable[Signal] = (), now: float = 0.0) -> None:
         """``firing``: such alerts that fire already, from before this process, which began ``now`` (Unix seconds)."""
-        self._raised = {_key(signal.labels): signal for signal in firing}
-        self._inherited = set(self._raised)
-        self._judge_inherited_at = now + START_GRACE
-        self._since: dict[Labels, int] = {}
-        self._gone_since: dict[Labels, int] = {}
+        before = list(firing)
+        self._conditions = ConditionSet(
+            before,
+            begin_after=lambda signal: BEGIN_AFTER.get(signal.labels["alertname"], 0.0),
+            end_after=lambda signal: SLOW_END_AFTER.get(signal.labels["alertname"], END_AFTER),
+        )
+        self._unchecked = before
+        """What fires from before this process and has not been checked since."""
+        self._check_all_from = now + START_GRACE
 
-    def update(
-        self, current: Iterable[Signal], now: int, unheard: Container[str | None] = frozenset()
+    def changes(
+        self, current: Iterable[Signal], now: float, unanswered: Container[str | None] = frozenset()
     ) -> list[Signal]:
-        """The signals to raise and to end, given those that hold ``now`` (Unix seconds).
+        """The signals to store, given the conditions that hold ``now`` (Unix seconds): see `ConditionSet.changes`.
 
-        ``unheard`` are the networks that have not answered since the start: what fired about them before is kept.
+        ``unanswered`` are the networks that have not answered since the start: what fired about them before is kept.
         """
-        holding = {_key(signal.labels): signal for signal in current}
-        explained = _explained_by_blindness(holding)
-        self._since = {key: now if key in explained else self._since.get(key, now) for key in holding}
-        new = {
-            key: signal
-            for key, signal in holding.items()
-            if key not in self._raised
-            and now - self._since[key] >= PATIENCE.get(signal.labels["alertname"], 0.0)
-        }
-        if now >= self._judge_inherited_at:
-            self._inherited = {k for k in self._inherited if self._raised[k].labels.get("network") in unheard}
-        gone = self._raised.keys() - holding.keys() - self._inherited - _hidden(self._raised, holding)
-        self._gone_since = {key: self._gone_since.get(key, now) for key in gone}
-        over = [key for key in self._raised if now - self._gone_since.get(key, now) >= _peace(key)]
-        ended = [
-            Signal(s.labels, s.starts_at, s.annotations, self._gone_since[key], "recovered")
-            for key, s in ((key, self._raised.pop(key)) for key in over)
-        ]
-        self._raised |= new
-        return [*new.values(), *ended]
+        found = list(current)
+        if now >= self._check_all_from:
+            self._unchecked = [s for s in self._unchecked if s.labels.get("network") in unanswered]
+        unchecked = [signal.labels for signal in self._unchecked]
+        unread = {s.labels["network"] for s in found if s.labels["alertname"] in UNREAD}
 
+        def unknown(signal: Signal) -> bool:
+            name, network = signal.labels["alertname"], signal.labels.get("network")
+            return (name in NEEDS_READING and network in unread) or signal.labels in unchecked
 
-def _explained_by_blindness(holding: Mapping[Labels, Signal]) -> set[Labels]:
-    """What is wrong with endpoints of networks that cannot be read at all: `NetworkBlind` tells of it already."""
-    blind = {s.labels["network"] for s in holding.values() if s.labels["alertname"] == "NetworkBlind"}
-    return {
-        key
-        for key, signal in holding.items()
-        if signal.labels["alertname"] == "EndpointDegraded" and signal.labels["network"] in blind
-    }
+        return self._conditions.changes(found, now, unknown)
 
-
-def _hidden(raised: Mapping[Labels, Signal], holding: Mapping[Labels, Signal]) -> set[Labels]:
-    """What was told of networks that nobody looks at now: that it is not seen does not mean that it is over."""
-    dark = {s.labels["network"] for s in holding.values() if s.labels["alertname"] in DARK}
-    return {
-        key
-        for key, signal in raised.items()
-        if signal.labels["alertname"] in HIDDEN_IN_THE_DARK and signal.labels["network"] in dark
-    }
+    def commit(self, signals: Iterable[Signal]) -> None:
+        """``signals``, which `changes` gave, are stored."""
+        self._conditions.commit(signals)
 
 
 def watchdog(now: int) -> Signal:
-    """The alert that always fires: who stops hearing of it knows that the path of alerts is broken."""
+    """The alert that always fires: when its notifications stop, alerting is broken."""
     return Signal(
         {"alertname": WATCHDOG, "severity": "P3"},
         now,
@@ -98,14 +77,15 @@ def watchdog(now: int) -> Signal:
             "summary": "chainwatch is alive",
             "description": "This alert always fires; its absence is the alarm.",
         },
+        source="process",
     )
 
 
 def clock_signals(error: float | None, jump: float, now: float) -> list[Signal]:
     """What is wrong with the host's clock ``now``.
 
-    ``error``: seconds by which it is ahead of the chains and the endpoints (negative: behind), None where they do not
-    tell; where they do, a jump has made it right or wrong. ``jump``: seconds by which it has jumped.
+    ``error``: seconds by which it is ahead of the chains and the endpoints (negative: behind), None where that is unknown;
+    where it is known, it alone counts. ``jump``: seconds by which the clock has jumped.
     """
     if error:
         what = f"this machine's clock is {_ahead(error)}"
@@ -126,23 +106,24 @@ def clock_signals(error: float | None, jump: float, now: float) -> list[Signal]:
                 "silences, quiet hours and on-call turns may be off. Have NTP set the clock: see `timedatectl` or "
                 "`chronyc tracking`.",
             },
+            source="process",
         )
     ]
 
 
 def network_signals(
-    settings: NetworkSettings, status: NetworkStatus, heard_at: float, now: float, ahead: float = 0.0
+    settings: NetworkSettings, status: NetworkStatus, answered_at: float, now: float, ahead: float = 0.0
 ) -> list[Signal]:
     """What is wrong with one network ``now``.
 
-    ``heard_at`` is when it answered last as far as is known without ``status``, or when the process began (Unix seconds);
-    ``ahead``: seconds by which the clock that these are told by is ahead of the chains' time.
-    A network that is halted is not looked at: `DeepReorg` says why.
+    ``answered_at`` is its last answer as far as is known without ``status``, or the start of the process (Unix seconds);
+    ``ahead``: seconds by which the clock of these times is ahead of the chains' time. A network that is halted has no
+    other alerts than `DeepReorg`.
     """
     if status.state == "halted" and status.head is not None:
         return []
     signals = _endpoint_signals(settings, status, now)
-    blind_since = max(status.last_answer_at or 0.0, heard_at)
+    blind_since = max(status.last_answer_at or 0.0, answered_at)
     if now - blind_since > settings.blind_after:
         reason = f" ({status.last_error})" if status.last_error else ""
         return [*signals, _blind(settings, int(blind_since + settings.blind_after), reason)]
@@ -150,7 +131,7 @@ def network_signals(
         signals.append(_disputed(settings, int(now), status.disputed))
     if status.head is None:
         return signals
-    age = (status.last_answer_at or now) - ahead - status.head.timestamp  # since then nobody has looked
+    age = (status.last_answer_at or now) - ahead - status.head.timestamp  # nothing is known of the time since
     if _is_thrown_back(settings, status, now):
         signals.append(_thrown_back(settings, status.behind_since, status.head, status.checkpoint))
     elif settings.stall_after is not None and age > settings.stall_after:
@@ -228,7 +209,7 @@ def _disputed(settings: NetworkSettings, starts_at: int, reason: str) -> Signal:
         "P1",
         settings.name,
         starts_at,
-        f"reading {settings.name} is held: a block or its logs are not to be had, or cannot be believed",
+        f"reading {settings.name} is paused: a block or its logs are unavailable, or not credible",
         f"{reason}. The block and those after it are read when that is settled; deadlines there are held until then.",
     )
 
@@ -248,6 +229,7 @@ def _endpoint_signals(settings: NetworkSettings, status: NetworkStatus, now: flo
                 "description": f"{endpoint.last_error or 'it does not answer as it must'}. "
                 "The network's other endpoints serve meanwhile, where there are any.",
             },
+            source="network",
         )
         for endpoint in status.endpoints
         if endpoint.state != "ok"
@@ -261,12 +243,5 @@ def _network_signal(
         {"alertname": name, "network": network, "severity": severity},
         starts_at,
         {"summary": summary, "description": description},
+        source="network",
     )
-
-
-def _peace(key: Labels) -> int:
-    return COOLDOWN.get(dict(key)["alertname"], PEACE)
-
-
-def _key(labels: Mapping[str, str]) -> Labels:
-    return tuple(sorted(labels.items()))

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Acknowledgement, Alert, Silence, StoredCooldown, Transition
 from chainwatch.alerting.engine import cooldowns as cooling
 from chainwatch.alerting.engine import upkeep
 from chainwatch.alerting.policy.muting import Cooldown
@@ -17,12 +18,7 @@ from chainwatch.checker.transfer import resolved_by_hand
 from chainwatch.grammar import matchers as matching
 from chainwatch.operations.alert_context import AlertLook, alert_view
 from chainwatch.store import transfers
-from chainwatch.store.alerting import acknowledgements, alerts, history, holds, incidents, silences
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.history import Transition
-from chainwatch.store.alerting.holds import StoredCooldown
-from chainwatch.store.alerting.silences import Silence
+from chainwatch.store.alerting import acknowledgements, alerts, history, incidents, limits, silences
 
 BY_HAND = "by hand"
 ENDED_SHOWN_FOR = 7 * 86_400.0
@@ -53,7 +49,7 @@ def give_back(look: AlertLook, ids: Sequence[int], actor: str) -> list[int]:
     """Let alerts be nobody's again; the ids of those that were nobody's."""
     with look.database.transaction() as connection:
         taken = acknowledgements.of(connection, ids)
-        upkeep.give_back(
+        upkeep.drop_acknowledgements(
             connection, look.manager.group_manager, dict.fromkeys(taken, BY_HAND), actor, look.now
         )
     return sorted(set(ids) - taken.keys())
@@ -64,7 +60,7 @@ def resolve(look: AlertLook, ids: Sequence[int], actor: str, note: str) -> list[
     reason = f"{BY_HAND}: {note}" if note else BY_HAND
     with look.database.transaction() as connection:
         found = [a for a in alerts.by_id(connection, sorted(set(ids))).values() if a.state != "resolved"]
-        upkeep.end_now(connection, look.manager.group_manager, found, reason, look.now)
+        upkeep.resolve_now(connection, look.manager.group_manager, found, reason, look.now)
         _note_in_transfers(connection, found, int(look.now))
         _record(connection, look, [a.id for a in found], "resolved", actor, note)
     return sorted(set(ids) - {a.id for a in found})
@@ -74,7 +70,7 @@ def _note_in_transfers(connection: sa.Connection, ended: Sequence[Alert], now: i
     """Let the transfers that raised these alerts know that a person has ended them: judged again, they stay ended."""
     by_label: dict[tuple[str, str], list[Mapping[str, str]]] = {}
     for alert in ended:
-        if "flow" in alert.labels and "transfer" in alert.labels:
+        if alert.source == "transfer":
             label = alert.labels["flow"], alert.labels["transfer"]
             by_label.setdefault(label, []).append(alert.labels)
     changed = [
@@ -138,19 +134,19 @@ def set_cooldown(
     """
     with look.database.transaction() as connection:
         cooling.remember(connection, Cooldown(matching.build(match), tuple(by), seconds), look.now)
-        return holds.add_cooldown(connection, StoredCooldown(0, match, tuple(by), seconds, author, look.now))
+        return limits.add_cooldown(connection, StoredCooldown(0, match, tuple(by), seconds, author, look.now))
 
 
 def remove_cooldowns(look: AlertLook, ids: Sequence[int]) -> int:
     """Take cooldowns back; how many there were."""
     with look.database.transaction() as connection:
-        return holds.remove_cooldowns(connection, ids)
+        return limits.remove_cooldowns(connection, ids)
 
 
 def list_cooldowns(look: AlertLook) -> list[dict[str, Any]]:
     """Those set while running, then the configured ones, in the order in which they count."""
     with look.database.reading() as connection:
-        stored = holds.stored_cooldowns(connection)
+        stored = limits.stored_cooldowns(connection)
     rows: list[dict[str, Any]] = [
         {
             "id": one.id,

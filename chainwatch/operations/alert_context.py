@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alert_model import Alert
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.config import Settings
 from chainwatch.store import schema
-from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.database import Database
 
 
@@ -21,10 +21,10 @@ class AlertLook:
         self.now = now
 
     @cached_property
-    def manager(self) -> AlertManager:
+    def manager(self) -> AlertEngine:
         """The alert manager as it is configured."""
         with self.database.reading() as connection:
-            return AlertManager.of(self.settings, schema.created_at(connection))
+            return AlertEngine.of(self.settings, schema.created_at(connection))
 
     @property
     def receivers(self) -> list[str]:

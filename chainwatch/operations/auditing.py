@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.chain.history import read_range
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
@@ -93,7 +93,7 @@ def repair(plan: Plan, database: Database, found: Audit) -> None:
 
     with database.transaction() as connection:
         check_done(connection)
-        alerts = AlertManager.of(settings, schema.created_at(connection))
+        alerts = AlertEngine.of(settings, schema.created_at(connection))
         pipeline = Pipeline(build_checkers(plan), settings.networks, plan.decode, alerts, plan.sources)
         pipeline.repair_logs(connection, found.network, wrong, right, time.time())
 

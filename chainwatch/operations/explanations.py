@@ -8,23 +8,22 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alert_model import Alert, Transition
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.policy import rate_limits
-from chainwatch.alerting.policy.muting import Candidate, held_back
+from chainwatch.alerting.policy.muting import Candidate, suppression_of
 from chainwatch.alerting.policy.routing import (
     Route,
     build_routes,
     destinations,
     group_key,
     is_watchdog,
-    ways,
+    matching_routes,
 )
 from chainwatch.config import Settings, format_duration
 from chainwatch.grammar import matchers
 from chainwatch.operations.alert_context import AlertLook, alert_view
 from chainwatch.store.alerting import acknowledgements, alert_groups, alerts, history, incidents, outbox
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.history import Transition
 
 
 def show(look: AlertLook, alert_id: int) -> dict[str, Any] | None:
@@ -56,7 +55,7 @@ def explain(look: AlertLook, alert_id: int) -> dict[str, Any] | None:
         alert = alerts.by_id(connection, [alert_id]).get(alert_id)
         if alert is None:
             return None
-        taking = destinations(ways(manager.routes, alert.labels), alert.labels)
+        taking = destinations(matching_routes(manager.routes, alert.labels), alert.failing_receiver)
         sent = outbox.about(connection, [alert_id], alert.raised_at, None)
         notified = [
             _notified(
@@ -165,10 +164,11 @@ def _notified_otherwise(
 def routes(settings: Settings, labels: Mapping[str, str]) -> dict[str, Any]:
     """The configured tree of routes, which of them take an alert with ``labels``, and the receivers that it goes to."""
     tree = build_routes(settings.routes)
-    taking = ways(tree, labels) if labels else []
+    taking = matching_routes(tree, labels) if labels else []
+    failing = labels.get("receiver", "") if labels.get("alertname") == "ReceiverFailing" else ""
     return {
         "routes": list(_tree(tree, labels, {route.key for route in taking}, 0)),
-        "receivers": list(dict.fromkeys(receiver for _, receiver in destinations(taking, labels))),
+        "receivers": list(dict.fromkeys(receiver for _, receiver in destinations(taking, failing))),
     }
 
 
@@ -180,7 +180,7 @@ def _tree(
             "depth": depth,
             "match": matchers.written(route.match),
             "receivers": list(route.receivers),
-            "continue": route.goes_on,
+            "continue": route.continues,
             "matches": bool(labels) and matchers.takes(route.match, labels),
             "takes": route.key in taking,
             "group": group_key(route, route.group_labels(labels)) if route.key in taking else None,
@@ -190,7 +190,7 @@ def _tree(
 
 def _notified(
     connection: sa.Connection,
-    manager: AlertManager,
+    manager: AlertEngine,
     alert: Alert,
     place: tuple[Route, str],
     sent: Sequence[outbox.QueuedNotification],
@@ -199,7 +199,7 @@ def _notified(
     route, receiver = place
     key = group_key(route, route.group_labels(alert.labels))
     candidate = Candidate(alert.id, alert.labels, route, receiver)
-    held = held_back(candidate, manager.group_manager.known(connection, [candidate], now))
+    held = suppression_of(candidate, manager.group_manager.context_of(connection, [candidate], now))
     group = next((g for g in alert_groups.of_alerts(connection, [alert.id]) if g.receiver == receiver), None)
     row: dict[str, Any] = {
         "receiver": receiver,
@@ -216,7 +216,7 @@ def _notified(
     elif alert.audience == "quiet":
         row["why"] = "it was over before anybody could be told"
     elif held is not None and alert.state == "firing":
-        row["why"] = f"{held.why}: {held.detail}"
+        row["why"] = f"{held.reason}: {held.detail}"
     elif group is not None:
         wait = format_duration(max(0.0, round(group.flush_at - now)))
         row["why"] = (
@@ -230,7 +230,7 @@ def _notified(
             if alert.state == "resolved"
             else "nothing was sent: see the history"
         )
-    row["held_now"] = None if held is None else {"why": held.why, "detail": held.detail}
+    row["held_now"] = None if held is None else {"why": held.reason, "detail": held.detail}
     return row
 
 
@@ -270,7 +270,7 @@ def _says(payload: outbox.Payload, alert_id: int) -> Iterator[str]:
 def _why_not_routed(alert: Alert, routes: Sequence[Route], receiver: str) -> str:
     if is_watchdog(alert.labels):
         return "Watchdog goes only where a route names it"
-    taking = ways(routes, alert.labels)
+    taking = matching_routes(routes, alert.labels)
     if any(receiver in route.receivers for route in taking):
         return "an alert about a receiver that fails is not sent to it"
     if not taking:

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.providers import DeliveryError, Transport, build_provider
@@ -15,7 +16,6 @@ from chainwatch.config import ReceiverSettings
 from chainwatch.operations.queries import Look
 from chainwatch.store.alerting import alerts, outbox
 from chainwatch.store.alerting.alert_tables import alerts as table
-from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.claim import claimed
 from chainwatch.store.errors import StoreError
@@ -76,6 +76,7 @@ def _store_alert(connection: sa.Connection, receiver: str, now: float) -> int:
         ends_at=int(now),
         reason="test",
         resolved_at=now,
+        source="process",
     )
     alerts.insert(connection, [sample])
     return sample.id

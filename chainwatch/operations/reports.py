@@ -8,13 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from chainwatch.alerting.policy.rate_limits import source_of
+from chainwatch.alert_model import Alert, Entry, Incident
+from chainwatch.alerting.policy.rate_limits import counted_as
 from chainwatch.model import SEVERITIES
 from chainwatch.operations.alert_context import AlertLook
 from chainwatch.store.alerting import alerts as stored_alerts
 from chainwatch.store.alerting import history, incidents, outbox, statistics
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.incidents import Entry, Incident
 from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.alerting.statistics import Delivery
 
@@ -160,7 +159,7 @@ def statistics_of(look: AlertLook, since: float, until: float) -> dict[str, Any]
         "alerts": len(alerts),
         "by_severity": {s: sum(alert.severity == s for alert in alerts) for s in SEVERITIES},
         "by_name": _counted(alert.name for alert in alerts),
-        "by_source": _counted(source_of(alert.labels) for alert in alerts),
+        "by_source": _counted(counted_as(alert.source, alert.labels) for alert in alerts),
         "active": firing,
         "acknowledged": len(to_acknowledge),
         "mean_time_to_acknowledge": _mean(to_acknowledge),

@@ -6,7 +6,7 @@ import time
 
 import sqlalchemy as sa
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.chain.errors import NotThere
 from chainwatch.chain.history import header_at
 from chainwatch.chain.pool import Pool
@@ -52,7 +52,7 @@ async def rewind(plan: Plan, database: Database, network: str, block: int) -> He
                 f"block {block} of {network} is not the one that was read, so those before it may be others too; "
                 "rewind to an earlier block, from before the reorg"
             )
-        alerts = AlertManager.of(settings, schema.created_at(connection))
+        alerts = AlertEngine.of(settings, schema.created_at(connection))
         pipeline = Pipeline(build_checkers(plan), settings.networks, plan.decode, alerts, plan.sources)
         batch = Batch(network, block + 1, header, headers=(header,), ancestor=header)
         pipeline.process(connection, [batch], time.time())

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
+from chainwatch.alert_model import StoredOverride
 from chainwatch.alerting.policy import oncall
 from chainwatch.alerting.policy.intervals import Interval, build_intervals
-from chainwatch.alerting.policy.oncall import Override, Schedule, Shift, build_schedules
+from chainwatch.alerting.policy.oncall import OnCallSchedule, Override, Shift, build_schedules
 from chainwatch.config import Settings
 from chainwatch.operations.alert_context import AlertLook
 from chainwatch.store.alerting import escalations
-from chainwatch.store.alerting.escalations import StoredOverride
 from chainwatch.store.peek import peek
 from chainwatch.support.spelling import did_you_mean
 
@@ -33,7 +33,7 @@ class Rota:
 
     def __init__(self, settings: Settings, overrides: Mapping[str, Sequence[StoredOverride]] | None) -> None:
         self.knows_overrides = overrides is not None
-        self.schedules: dict[str, Schedule] = build_schedules(settings.oncall)
+        self.schedules: dict[str, OnCallSchedule] = build_schedules(settings.oncall)
         self._intervals: dict[str, Interval] = build_intervals(settings.intervals)
         self._overrides = {
             name: [Override(o.person, o.starts_at, o.ends_at, o.id, o.author) for o in found]

@@ -30,9 +30,6 @@ UNDER_WAY = "recomputing"
 LOGS_AT_ONCE = 4_000
 TRANSFERS_AT_ONCE = 2_000
 
-UNJUDGED = ("LogUndecodable", "RuleFailed")
-"""Alerts about events that cannot be decoded or judged by the configuration."""
-
 _BY_CHECKER = ("forget", "judge")
 """The stages that each checker goes through by itself."""
 
@@ -178,9 +175,9 @@ class Recomputation:
     def _end_unjudged(self, connection: sa.Connection, progress: _Progress, now: float) -> None:
         """End the alerts about events that can be decoded and judged now, or are not watched any more."""
         over = [
-            Signal(a.labels, a.starts_at, ends_at=max(a.starts_at, int(now)), reason=CONFIG_CHANGED)
+            a.signal(int(now), CONFIG_CHANGED)
             for a in alerts.firing(connection)
-            if a.name in UNJUDGED and a.labels not in progress.met
+            if a.source == "event" and a.labels not in progress.met
         ]
         self._alerts.apply(connection, over, now)
 
@@ -202,7 +199,7 @@ class Recomputation:
         if not new:
             return
         progress.met += [dict(signal.labels) for signal in new.values()]
-        firing = [a.labels for a in alerts.firing(connection) if a.name in UNJUDGED]
+        firing = [a.labels for a in alerts.firing(connection) if a.source == "event"]
         self._alerts.apply(connection, [s for s in new.values() if s.labels not in firing], now)
 
 

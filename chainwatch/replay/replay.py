@@ -18,8 +18,8 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
-from chainwatch.alerting.engine.grouped import NEVER
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
+from chainwatch.alerting.engine.group_manager import NEVER
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.chain.errors import NotThere
 from chainwatch.chain.pool import Pool
@@ -80,7 +80,7 @@ class Replay:
         self._reader = reader
         self._notify = notify
         routes = [_without_repeats(route) for route in settings.routes] if notify else []
-        self._alerts = AlertManager(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
+        self._alerts = AlertEngine(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
         self._longest_wait = max((r.group_wait + r.group_interval for r in routes), default=0.0)
         """Alerts are raised this long ago, so that at the end no group has to wait."""
         self._tally = Tally({flow.name: flow for flow in plan.flows})

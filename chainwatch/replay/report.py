@@ -27,6 +27,6 @@ def alerts_fired(connection: sa.Connection, policies: Policies, until: int) -> l
         }
         for alert in alerts.list_alerts(connection, limit=ALL)
         if alert.reason not in (IN_TIME, REORG)
-        and (alert.ends_at or until) - alert.starts_at >= policies.patience_with(alert.labels).fires_after
+        and (alert.ends_at or until) - alert.starts_at >= policies.lifecycle_of(alert.labels).fire_after
     ]
     return sorted(raised, key=lambda a: (a["starts_at"], sorted(a["labels"].items())))

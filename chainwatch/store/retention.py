@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from chainwatch.model import event_id
 from chainwatch.store import watched
-from chainwatch.store.alerting import alerts, holds, incidents, outbox, receipts, silences
+from chainwatch.store.alerting import alerts, incidents, limits, outbox, receipts, silences
 from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks, transfers
 
 
@@ -26,7 +26,7 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
     gone += incidents.prune(connection, wall_before, limit - gone)
     gone += alerts.prune(connection, wall_before, limit - gone)
     gone += silences.prune(connection, wall_before, limit - gone)
-    gone += holds.prune_notified_at(connection, wall_before, limit - gone)
+    gone += limits.prune_notified_at(connection, wall_before, limit - gone)
     gone += receipts.prune(connection, wall_before, limit - gone)
     return gone
 

@@ -1,4 +1,4 @@
-"""Tasks that go on: a crash of one is logged, counted, alerted and restarted with backoff, and stops no other."""
+"""Supervised tasks: a crash of one is logged, counted, alerted and restarted with backoff, and stops no other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from weakref import WeakSet
@@ -14,6 +14,7 @@ from weakref import WeakSet
 import structlog
 
 from chainwatch.model import Signal
+from chainwatch.support.conditions import ConditionSet
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
@@ -21,7 +22,7 @@ HEALTHY_AFTER = 120.0
 """Seconds without a crash after which a task counts as recovered."""
 
 CANCEL_AGAIN = 2.0
-"""Seconds after which a task that goes on though it was cancelled is cancelled again."""
+"""Seconds after which a task that is still running although it was cancelled is cancelled again."""
 
 TEXT_LENGTH = 1_000
 TRACEBACK_LENGTH = 20_000
@@ -41,21 +42,21 @@ class Supervisor:
         self._report = report
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._failing: dict[str, Signal] = {}
-        """The alerts that were told and have not ended, by task."""
+        self._failing = ConditionSet()
+        """The tasks that crashed and have not run well since."""
         self._last_error: dict[str, str] = {}
         self._ending: WeakSet[asyncio.Task[None]] = WeakSet()
-        """The tasks that were asked to end, or are cancelled."""
+        """The tasks that were asked to end, or were cancelled."""
         self.crashes: dict[str, int] = {}
 
     async def remember(self, signals: Iterable[Signal]) -> None:
-        """Take up alerts that fire from before this process: call it once all tasks are started.
+        """Take over the alerts about crashes that fire from before this process; call it once all tasks are started.
 
-        Those about tasks that are no more end.
+        Those about tasks that no longer exist end.
         """
-        self._failing |= {signal.labels["task"]: signal for signal in signals}
-        for name in self._failing.keys() - self._tasks.keys():
-            await self._over(name, "there is no such task any more")
+        self._failing.restore(signals)
+        gone = {signal.labels["task"] for signal in self._failing.firing} - self._tasks.keys()
+        await self._end_alerts(gone, "there is no such task any more")
 
     def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Keep ``run`` going under ``name``; it ends when it returns."""
@@ -73,7 +74,8 @@ class Supervisor:
     async def stop(self, within: float, first: Callable[[str], bool]) -> None:
         """End every task in at most ``within`` seconds.
 
-        Those whose name ``first`` picks are cancelled at once; the others have been asked to end and are given the time to.
+        Tasks whose name ``first`` picks are cancelled at once. The caller has asked the others to end; they are cancelled
+        when the time is over.
         """
         self._ending.update(self._tasks.values())
         for name, task in self._tasks.items():
@@ -87,7 +89,7 @@ class Supervisor:
                 await asyncio.wait(late, timeout=0.5)
 
     async def _keep_going(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Runs nothing foreign in its own task: only who stops it can cancel it, so no crash is taken for a stop."""
+        """Run ``run`` in a task of its own each time, so that a cancellation from within it is a crash and not a stop."""
         loop = asyncio.get_running_loop()
         pause = FIRST_PAUSE
         while True:
@@ -100,14 +102,14 @@ class Supervisor:
             if error is None:
                 if not self._is_ending():
                     _log.info("a task has ended", task=name)
-                    await failure_of(partial(self._over, name, "has ended"))
+                    await failure_of(partial(self._end_alerts, {name}, "has ended"))
                 return
             if self._is_ending():
                 _log.warning("a task failed while it was ending", task=name, error=_text(error))
                 return
             await failure_of(partial(self._note, name, error))
             await failure_of(partial(self._raise_alert, name, error))
-            del error  # it holds all that the task held when it failed
+            del error  # it references everything that the task did when it failed
             if loop.time() - begun >= HEALTHY_AFTER:
                 pause = FIRST_PAUSE
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
@@ -117,7 +119,7 @@ class Supervisor:
         return asyncio.current_task() in self._ending
 
     async def _note(self, name: str, error: BaseException) -> None:
-        """Count and log a crash; the same one again without its traceback, which would say nothing more."""
+        """Count and log a crash; a repetition is logged without its traceback, which would say nothing new."""
         crashes = self.crashes[name] = self.crashes.get(name, 0) + 1
         text = _text(error)
         news = text != self._last_error.get(name)
@@ -126,39 +128,37 @@ class Supervisor:
         _log.error("a task crashed and is restarted", task=name, crashes=crashes, **details)
 
     async def _raise_alert(self, name: str, error: BaseException) -> None:
-        failed = _failed(name, error, int(self._clock()))
-        if name not in self._failing and await self._notify(failed):
-            self._failing[name] = failed
+        now = int(self._clock())
+        failed = _failed(name, error, now)
+        await self._store(self._failing.changes([failed], now, unknown=lambda s: s.labels["task"] != name))
 
     async def _recover(self, name: str) -> None:
         """Once the task has run for long enough, end the alert about it; tried again while that cannot be stored."""
         while True:
             await asyncio.sleep(HEALTHY_AFTER)
-            if name in self._failing:
-                await failure_of(partial(self._over, name, "runs again"))
+            await failure_of(partial(self._end_alerts, {name}, "runs again"))
 
-    async def _over(self, name: str, reason: str) -> None:
-        failed = self._failing.get(name)
-        if failed is not None and await self._notify(
-            Signal(failed.labels, failed.starts_at, failed.annotations, int(self._clock()), reason)
-        ):
-            del self._failing[name]
+    async def _end_alerts(self, names: Collection[str], reason: str) -> None:
+        now = int(self._clock())
+        ended = self._failing.changes([], now, lambda s: s.labels["task"] not in names, reason)
+        await self._store(ended)
 
-    async def _notify(self, signal: Signal) -> bool:
-        """Whether it could be stored."""
-        error = await failure_of(partial(self._report, [signal]))
-        if error is not None:  # the store is what has failed: there is only the log left
-            _log.error(
-                "an alert about a crash could not be stored", task=signal.labels["task"], error=_text(error)
-            )
-        return error is None
+    async def _store(self, signals: Sequence[Signal]) -> None:
+        """Report ``signals``; those that cannot be stored are logged and come again with the next change of their task."""
+        for signal in signals:
+            error = await failure_of(partial(self._report, [signal]))
+            if error is None:
+                self._failing.commit([signal])
+            else:  # the store is what has failed: only the log is left
+                task = signal.labels["task"]
+                _log.error("an alert about a crash could not be stored", task=task, error=_text(error))
 
 
 async def failure_of(run: Callable[[], Awaitable[None]]) -> BaseException | None:
     """What ``run`` raised, of whatever class; None once it has returned.
 
-    It runs in a task of its own, which is cancelled with the caller. So a cancellation that comes out of it is told from
-    one of the caller, and what it leaves behind in its task (a count of cancellations, up to Python 3.12) ends with it.
+    It runs in a task of its own, which is cancelled with the caller. So its own cancellation can be distinguished from the
+    caller's, and what it leaves behind in its task (a count of cancellations, up to Python 3.12) ends with that task.
     """
     task = asyncio.create_task(_caught(run))
     try:
@@ -182,7 +182,7 @@ def _text(error: BaseException) -> str:
     """The class and the text of ``error``."""
     try:
         return f"{type(error).__name__}: {error}"[:TEXT_LENGTH]
-    except BaseException as unspeakable:  # noqa: BLE001 - __str__ is anybody's code
+    except BaseException as unspeakable:  # noqa: BLE001 - __str__ is foreign code
         return f"{type(error).__name__} (its text cannot be made: {type(unspeakable).__name__})"
 
 
@@ -190,21 +190,22 @@ def _traceback(error: BaseException) -> str:
     """The beginning and the end of the traceback of ``error``; its text alone where none can be made."""
     try:
         whole = "".join(traceback.format_exception(error))
-    except BaseException:  # noqa: BLE001 - it calls anybody's __str__ and __repr__, and may run out of stack or memory
+    except BaseException:  # noqa: BLE001 - foreign __str__ and __repr__ run in it, and it may run out of stack or memory
         return _text(error)
     half = TRACEBACK_LENGTH // 2
     return whole if len(whole) <= TRACEBACK_LENGTH else f"{whole[:half]}\n…\n{whole[-half:]}"
 
 
 def _failed(name: str, error: BaseException, now: int) -> Signal:
-    """Names the error and its place; its text stays in the log, for it may hold what is not for everyone (S9)."""
+    """The alert names the error and its place; its text is only logged, as it may hold secrets (S9)."""
     return Signal(
         labels={"alertname": TASK_FAILED, "task": name, "severity": "P1"},
         starts_at=now,
         annotations={
             "summary": f"chainwatch: the task {name} crashed and is being restarted",
-            "description": f"{type(error).__name__}{place_of(error)}. The log has the whole of it.",
+            "description": f"{type(error).__name__}{place_of(error)}. The log has its text and traceback.",
         },
+        source="process",
     )
 
 

@@ -345,16 +345,16 @@ async def _measure_deadlines(folder: Path) -> None:
         some = [Deadline(n, "execute", "optimism", start + 3600) for n in range(first, first + 1000)]
         rows = [(d.transfer_id, d.step, d.network, d.due_at) for d in some]
         await database.write(lambda c: bulk.insert(c, tables.deadlines, columns, rows))  # noqa: B023
-        scheduler.added(some)
+        scheduler.add(some)
         await database.write(lambda c: transfers.discard(c, some))  # noqa: B023
-        scheduler.cancelled((d.transfer_id, d.step) for d in some)
+        scheduler.cancel((d.transfer_id, d.step) for d in some)
     rate = CHANGED / (time.perf_counter() - begun)
     due_at = int(time.time()) + 3
     first = DEADLINES + CHANGED
     some = [Deadline(n, "execute", "optimism", due_at) for n in range(first, first + DUE)]
     rows = [(d.transfer_id, d.step, d.network, d.due_at) for d in some]
     await database.write(lambda c: bulk.insert(c, tables.deadlines, columns, rows))
-    scheduler.added(some)
+    scheduler.add(some)
     await all_come.wait()
     late = max(come.values()) - due_at
     gc.collect()

@@ -28,7 +28,7 @@ import psycopg
 from eth_abi.decoding import ContextFramesBytesIO
 from eth_abi.registry import registry
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.chain import wire
 from chainwatch.chain.decode.abi import load_abi
 from chainwatch.chain.history import read_range
@@ -201,7 +201,7 @@ def _stages(config: Path, url: str) -> dict[str, float]:
             ("parse", wire, "to_raw_logs"),
             ("decode", NetworkWatch, "decode_all"),
             ("process", Pipeline, "process"),
-            ("alerts", AlertManager, "apply"),
+            ("alerts", AlertEngine, "apply"),
             ("store", store_blocks, "save_logs"),
             ("store", store_blocks, "save_checkpoint"),
             ("store", store_blocks, "checkpoints"),

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.queue import ReceiverQueue
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.providers import Transport, build_provider
 from chainwatch.alerting.providers.discord import DiscordSettings
 from chainwatch.alerting.providers.webhook import WebhookSettings
@@ -35,7 +35,7 @@ class Alerting:
             "group_wait": "0s",
             "group_interval": "1ms",
         }
-        self._manager = AlertManager(
+        self._manager = AlertEngine(
             [RouteSettings.model_validate(route)], {r.name: True for r in receivers}, 0
         )
         self._receivers = receivers

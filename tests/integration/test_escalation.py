@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Acknowledgement, Silence
 from chainwatch.alerting.delivery.notification import load
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.chain.transport import open_session
 from chainwatch.config import from_dict, read_dict
 from chainwatch.monitor.monitor import Monitor
 from chainwatch.plan import make_plan
 from chainwatch.store.alerting import acknowledgements, escalations, incidents, outbox, silences
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
 from chainwatch.store.database import Database
 from tests.support.receiver import Receiver
 from tests.support.storing import transaction_on
@@ -48,9 +48,9 @@ def connection(database_url: str) -> Iterator[sa.Connection]:
         yield connection
 
 
-def manager(**changes: Any) -> AlertManager:
+def manager(**changes: Any) -> AlertEngine:
     settings = from_dict({**CONFIG, **changes})
-    return AlertManager(settings.routes, dict.fromkeys(settings.receivers, True), 0, Policies.of(settings))
+    return AlertEngine(settings.routes, dict.fromkeys(settings.receivers, True), 0, Policies.of(settings))
 
 
 def notified(connection: sa.Connection, receiver: str) -> list[tuple[int, int]]:
@@ -94,7 +94,7 @@ def test_what_is_acknowledged_wakes_nobody(connection: sa.Connection) -> None:
 def test_what_is_silenced_wakes_nobody_until_the_silence_ends(connection: sa.Connection) -> None:
     alerts = manager()
     match = {"alertname": ["TransferOverdue"]}
-    silences.add(connection, silences.Silence(match, NOW - 1, NOW + 400, "anna", "upgrade", NOW))
+    silences.add(connection, Silence(match, NOW - 1, NOW + 400, "anna", "upgrade", NOW))
     alerts.apply(connection, [fires()], NOW)
     alerts.flush(connection, NOW + 350)
     assert notified(connection, "anna-phone") == []

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from chainwatch.alerting import dispatch
 from chainwatch.alerting.delivery import queue
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.providers.webhook import WebhookProvider
 from chainwatch.chain import member
 from chainwatch.chain.observer import Observer
@@ -68,8 +68,8 @@ BOUNDARIES = {
     "observer": Boundary(Observer, "_newest"),
     "decoder": Boundary(NetworkWatch, "decode_all", is_async=False),
     "pipeline": Boundary(Pipeline, "process", is_async=False),
-    "alerts": Boundary(AlertManager, "apply", is_async=False),
-    "timers": Boundary(AlertManager, "flush", is_async=False),
+    "alerts": Boundary(AlertEngine, "apply", is_async=False),
+    "timers": Boundary(AlertEngine, "flush", is_async=False),
     "store": Boundary(transfers, "save", is_async=False),
     "reading the store": Boundary(Database, "read"),
     "reads of checkers": Boundary(FlowChecker, "load_wanted", is_async=False),

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.notification import load_all
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.engine.intake import rounds, take
-from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.engine.submission import parse
 from chainwatch.checker.flow import Flow
 from chainwatch.config import NetworkSettings, RouteSettings, from_dict
@@ -75,9 +75,9 @@ def database(database_url: str) -> Iterator[Database]:
         yield opened
 
 
-def new_manager() -> AlertManager:
-    made = AlertManager.of(SETTINGS, 0)
-    return AlertManager(ROUTES, {"ops": True}, 0, made.policies)
+def new_manager() -> AlertEngine:
+    made = AlertEngine.of(SETTINGS, 0)
+    return AlertEngine(ROUTES, {"ops": True}, 0, made.policies)
 
 
 def text_flow() -> Flow:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert
 from chainwatch.alerting import dispatch
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.demo import scenario
@@ -25,7 +26,6 @@ from chainwatch.pipeline.pipeline import Outcome, Pipeline
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import blocks, retrying, transfers
 from chainwatch.store.alerting import alerts
-from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.support import supervise
@@ -177,15 +177,15 @@ async def test_a_self_watch_alert_that_could_not_be_stored_is_stored_later(
 ) -> None:
     monkeypatch.setattr(supervise, "FIRST_PAUSE", 0.05)
     refused: list[StoreError] = []
-    apply = AlertManager.apply
+    apply = AlertEngine.apply
 
-    def refuse_once(self: AlertManager, connection: sa.Connection, signals: Any, now: float) -> float | None:
+    def refuse_once(self: AlertEngine, connection: sa.Connection, signals: Any, now: float) -> float | None:
         if not refused and any(signal.labels["alertname"] == "Watchdog" for signal in signals):
             refused.append(StoreError("cannot write: something odd"))
             raise refused[0]
         return apply(self, connection, signals, now)
 
-    monkeypatch.setattr(AlertManager, "apply", refuse_once)
+    monkeypatch.setattr(AlertEngine, "apply", refuse_once)
     async with chains() as (alpha, beta, addresses):
         plan = plan_for(alpha, beta, addresses, file)
         with closing(Database.open(f"sqlite:///{file}", durable=False)) as database:
@@ -257,7 +257,7 @@ async def test_an_alert_about_a_task_that_is_no_more_ends_at_the_start(file: Pat
         with closing(Database.open(f"sqlite:///{file}", durable=False)) as database:
             async with running(plan, database) as monitor:
                 labels = {"alertname": supervise.TASK_FAILED, "task": "network gamma", "severity": "P1"}
-                await monitor.raise_signals([Signal(labels, 5, {"summary": "gone"})])
+                await monitor.raise_signals([Signal(labels, 5, {"summary": "gone"}, source="process")])
             async with running(plan, database):
                 await until(
                     lambda: [a.state for a in raised(database, supervise.TASK_FAILED)] == ["resolved"]

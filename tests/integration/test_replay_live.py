@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker.transfer import IN_TIME
 from chainwatch.model import Batch, Header, RawLog, Seen
@@ -54,7 +54,7 @@ def run_live(
 ) -> tuple[NotifiedAlert, dict[str, dict[str, int]]]:
     """The alerts and transfers when blocks come one by one, the networks' in any order, with what was seen between them."""
     coming = {n.name: blocks(plan.watches[n.name], n, chains[n.name]) for n in NETWORKS}
-    manager = AlertManager(plan.settings.routes, {}, 0)
+    manager = AlertEngine(plan.settings.routes, {}, 0)
     pipeline = flow_pipeline(plan.flows, plan.settings.networks, plan.decode, manager)
     with closing(Database.open(f"sqlite:///{folder / 'live.db'}", durable=False)) as database:
         while coming:

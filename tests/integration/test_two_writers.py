@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, Silence
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.engine.intake import recognized
-from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.config import read_dict
 from chainwatch.model import Batch, Checkpoint, Header, Signal
 from chainwatch.operations import (
@@ -45,12 +46,11 @@ from chainwatch.store.alerting import (
     acknowledgements,
     alerts,
     escalations,
-    holds,
     incidents,
+    limits,
     outbox,
     silences,
 )
-from chainwatch.store.alerting.silences import Silence
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from tests.support.flows import header
@@ -103,11 +103,11 @@ def at_t0(plan: Plan, running: Database, database_url: str) -> Iterator[Look]:
         yield Look(plan, other, T0 + 1)
 
 
-def manager(connection: sa.Connection) -> AlertManager:
-    return AlertManager.of(make_plan(read_dict(config("sqlite:///x.db"))).settings, 0)
+def manager(connection: sa.Connection) -> AlertEngine:
+    return AlertEngine.of(make_plan(read_dict(config("sqlite:///x.db"))).settings, 0)
 
 
-def only_alert(connection: sa.Connection) -> alerts.Alert:
+def only_alert(connection: sa.Connection) -> Alert:
     (alert,) = alerts.list_alerts(connection, name="Late")
     return alert
 
@@ -168,12 +168,12 @@ OPERATIONS: dict[str, tuple[Write | None, Write, Check]] = {
     "cooldowns set": (
         None,
         lambda look: attending.set_cooldown(look, {"alertname": ["Late"]}, ["alertname"], 600.0, "ann"),
-        lambda c: [one.seconds for one in holds.stored_cooldowns(c)] == [600.0],
+        lambda c: [one.seconds for one in limits.stored_cooldowns(c)] == [600.0],
     ),
     "cooldowns remove": (
         lambda look: attending.set_cooldown(look, {"alertname": ["Late"]}, ["alertname"], 600.0, "ann"),
         lambda look: attending.remove_cooldowns(look, [1]),
-        lambda c: holds.stored_cooldowns(c) == [],
+        lambda c: limits.stored_cooldowns(c) == [],
     ),
     "queue retry": (
         None,
@@ -280,13 +280,13 @@ def pausing(database: Database, entered: threading.Event, go_on: threading.Event
 WRITER = """
 import sys
 from chainwatch.model import Signal
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alert_model import Silence
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.store.alerting import silences
 from chainwatch.store.database import Database
-from chainwatch.store.alerting.silences import Silence
 name, url, times = sys.argv[1:]
 database = Database.open(url)
-manager = AlertManager([], {}, 0)
+manager = AlertEngine([], {}, 0)
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(int(times)):

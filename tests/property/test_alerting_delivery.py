@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainwatch.alerting.delivery.notification import load
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
@@ -58,10 +58,10 @@ def _database() -> Iterator[Database]:
             database.close()
 
 
-def _manager() -> AlertManager:
+def _manager() -> AlertEngine:
     """Two receivers, grouped: a new manager is a restarted process, as all it knows is in the database."""
     route = {"receivers": ["ops", "pager"], "group_by": ["alertname"]}
-    return AlertManager([RouteSettings.model_validate(route)], {"ops": True, "pager": True}, 0)
+    return AlertEngine([RouteSettings.model_validate(route)], {"ops": True, "pager": True}, 0)
 
 
 def _signals(steps: Sequence[Step]) -> list[tuple[int, Signal]]:

@@ -11,13 +11,12 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainwatch.alert_model import Acknowledgement, Silence
 from chainwatch.alerting.delivery.notification import load
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
 from chainwatch.store.alerting import acknowledgements, alerts, outbox, silences
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
-from chainwatch.store.alerting.silences import Silence
 from chainwatch.store.database import Database
 
 T0 = 1_700_000_000
@@ -44,9 +43,9 @@ acts = st.lists(
 )
 
 
-def _manager() -> AlertManager:
+def _manager() -> AlertEngine:
     routes = [{"receivers": ["ops"], "group_wait": "5s", "group_interval": "15s", "repeat_interval": "60s"}]
-    return AlertManager([RouteSettings.model_validate(r) for r in routes], {"ops": True}, 0)
+    return AlertEngine([RouteSettings.model_validate(r) for r in routes], {"ops": True}, 0)
 
 
 def _labels(condition: int) -> dict[str, str]:

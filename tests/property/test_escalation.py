@@ -5,11 +5,11 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chainwatch.alerting.policy.escalation import Policy, Progress, Step, after, begin, risen
+from chainwatch.alerting.policy.escalation import EscalationPolicy, Progress, Step, after, begin, risen
 from chainwatch.model import SEVERITIES
 
 POLICIES = st.builds(
-    lambda waits, repeat, repeat_wait: Policy(
+    lambda waits, repeat, repeat_wait: EscalationPolicy(
         "p", tuple(Step(wait, ("ops",)) for wait in waits), repeat, repeat_wait
     ),
     st.lists(st.integers(0, 7200), min_size=1, max_size=6),
@@ -18,7 +18,7 @@ POLICIES = st.builds(
 )
 
 
-def taken(policy: Policy, start: int) -> list[Progress]:
+def taken(policy: EscalationPolicy, start: int) -> list[Progress]:
     steps = []
     progress: Progress | None = begin(policy, start)
     while progress is not None:
@@ -28,7 +28,9 @@ def taken(policy: Policy, start: int) -> list[Progress]:
 
 
 @given(POLICIES, st.integers(0, 2_000_000_000))
-def test_every_step_is_taken_once_a_round_in_order_and_time_goes_forward(policy: Policy, start: int) -> None:
+def test_every_step_is_taken_once_a_round_in_order_and_time_goes_forward(
+    policy: EscalationPolicy, start: int
+) -> None:
     found = taken(policy, start)
     rounds = [(p.round, p.step) for p in found]
     assert rounds == [(r, s) for r in range(policy.repeat + 1) for s in range(len(policy.steps))]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainwatch.alerting.policy.intervals import Interval
-from chainwatch.alerting.policy.oncall import Layer, Override, Schedule, on_call, shifts, turn
+from chainwatch.alerting.policy.oncall import Layer, OnCallSchedule, Override, on_call, shifts, turn
 
 ZONES = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"])
 MOMENTS = st.integers(1_600_000_000, 1_900_000_000)
@@ -48,7 +48,7 @@ def test_after_as_many_turns_as_people_the_first_has_it_again(layer: Layer, zone
 def test_an_override_wins_while_it_lasts_and_changes_nothing_else(
     layers: list[Layer], zone: str, starts_at: int, length: int, now: int
 ) -> None:
-    schedule = Schedule("s", zone, tuple(layers))
+    schedule = OnCallSchedule("s", zone, tuple(layers))
     override = Override("zoe", starts_at, starts_at + length)
     for moment in (now, starts_at, starts_at + length - 1, starts_at + length, starts_at - 1):
         inside = starts_at <= moment < starts_at + length
@@ -69,7 +69,7 @@ def test_shifts_have_no_holes_and_report_at_every_moment_who_is_on_call(
     layers: list[Layer], zone: str, other: str, start: int, times: tuple[int, int], offsets: list[int]
 ) -> None:
     first = Layer(layers[0].people, layers[0].weekday, layers[0].minute, layers[0].start, ("times",))
-    schedule = Schedule("s", zone, (first, *layers[1:]))
+    schedule = OnCallSchedule("s", zone, (first, *layers[1:]))
     intervals = {"times": Interval(other, times=(times,), weekdays=((0, 3),))}
     found = shifts(schedule, intervals, (), start, start + 7 * 86_400)
     assert (found[0].starts_at, found[-1].ends_at) == (start, start + 7 * 86_400)

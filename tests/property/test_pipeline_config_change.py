@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.checker.flow import Flow, WatchedStep
 from chainwatch.checker.judge import SEARCH
 from chainwatch.config import NetworkSettings, RouteSettings
@@ -125,7 +125,7 @@ class Live:
         """Run with ``config`` from now on, once it has been taken up."""
         self.config = config
         route = RouteSettings.model_validate({"receivers": ["ops"], "group_wait": "0s"})
-        self.alerts = AlertManager([route], {"ops": True}, notify_since=0)
+        self.alerts = AlertEngine([route], {"ops": True}, notify_since=0)
         self.pipeline = flow_pipeline(
             config.flows, config.networks, config.read_again, self.alerts, sources=config.sources
         )
@@ -186,7 +186,7 @@ class Live:
         """Transfers, what fires, and the open deadlines by transfer."""
         stored = {t.id: t for t in transfers.page(self.connection, 0, 10_000)}
         firing = {
-            (frozenset(a.labels.items()), 0 if a.name in recompute.UNJUDGED else a.starts_at)
+            (frozenset(a.labels.items()), 0 if a.source == "event" else a.starts_at)
             for a in alerts.firing(self.connection)
         }
         due = {
@@ -261,7 +261,9 @@ def of_orphaned_events(alerts: set[Any], orders: Sequence[Sequence[Item]]) -> se
     }
     labels = {alert: dict(alert[0]) for alert in alerts}
     return {
-        a for a, own in labels.items() if own["alertname"] in recompute.UNJUDGED and own["network"] in reorged
+        a
+        for a, own in labels.items()
+        if own["alertname"] in ("LogUndecodable", "FlowEvaluationFailed") and own["network"] in reorged
     }
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.config import RouteSettings
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.store import schema
@@ -42,7 +42,7 @@ def histories(draw: st.DrawFn) -> tuple[World, list[list[Item]]]:
 def pipeline(world: World) -> Pipeline:
     """The pipeline with the true alert manager, notifying one receiver of everything at once."""
     route = RouteSettings.model_validate({"receivers": ["ops"], "group_wait": "0s"})
-    return flow_pipeline([world.flow], NETWORKS, decode, AlertManager([route], {"ops": True}, notify_since=0))
+    return flow_pipeline([world.flow], NETWORKS, decode, AlertEngine([route], {"ops": True}, notify_since=0))
 
 
 def dump(connection: sa.Connection) -> dict[str, list[tuple[Any, ...]]]:

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.config import Settings, from_dict
 from chainwatch.model import Signal
 from chainwatch.store.alerting import outbox
@@ -66,7 +66,7 @@ class Live:
     def raise_signals(self, signals: Sequence[Signal], now: float) -> None:
         """Let alerts begin and end ``now``, as another process on the same database may."""
         with closing(Database.open(self.url)) as database, database.transaction() as connection:
-            AlertManager.of(self.settings, 0).apply(connection, signals, now)
+            AlertEngine.of(self.settings, 0).apply(connection, signals, now)
 
     def queued(self, receiver: str) -> list[outbox.QueuedNotification]:
         """The notifications of a receiver, oldest first."""

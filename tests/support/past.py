@@ -9,13 +9,13 @@ from typing import Any
 
 from eth_abi.abi import encode
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alert_model import Alert
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.chain.decode.abi import load_abi
 from chainwatch.model import AbiParam, Batch, Event, Header, RawLog, Searched, Seen, Transfer
 from chainwatch.plan import Plan
 from chainwatch.store import transfers
 from chainwatch.store.alerting import alerts
-from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.database import Database
 from chainwatch.support.keccak import keccak256
 from tests.support.pipelines import flow_pipeline
@@ -34,7 +34,7 @@ class Past:
         self._plan = plan
         self._database = database
         settings = plan.settings
-        manager = AlertManager(settings.routes, dict.fromkeys(settings.receivers, True), 0)
+        manager = AlertEngine(settings.routes, dict.fromkeys(settings.receivers, True), 0)
         self._pipeline = flow_pipeline(plan.flows, settings.networks, plan.decode, manager)
         self._heights = dict.fromkeys(settings.networks, FIRST_BLOCK)
         for network in settings.networks:

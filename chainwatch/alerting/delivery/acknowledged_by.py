@@ -9,9 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Acknowledgement, Alert, Transition
 from chainwatch.store.alerting import acknowledgements, alert_groups, alerts, history
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
-from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.alerting.outbox import QueuedNotification
 
 NOBODY = ": nobody has acknowledged this"
@@ -85,14 +84,14 @@ def _left_out(
 ) -> list[Alert]:
     """The group's firing alerts that the receiver knows and that are not repeated because they are acknowledged."""
     inside = {*queued.payload.firing, *queued.payload.resolved}
-    places = alert_groups.places(connection, [i for i in acknowledged if i not in inside])
+    places = alert_groups.memberships(connection, [i for i in acknowledged if i not in inside])
     here = (queued.key, queued.receiver)
     ids = [i for i, was_notified, group in places if was_notified and (group.key, group.receiver) == here]
     return [alert for alert in alerts.by_id(connection, sorted(ids)).values() if alert.state == "firing"]
 
 
 def _by_person(
-    some: Iterable[Alert], acknowledged: Mapping[int, Acknowledgement] | Mapping[int, history.Transition]
+    some: Iterable[Alert], acknowledged: Mapping[int, Acknowledgement] | Mapping[int, Transition]
 ) -> list[tuple[str, str, list[Alert]]]:
     """The alerts of each acknowledgement, as (person, comment in brackets or empty text, alerts)."""
     found: dict[tuple[str, str], list[Alert]] = {}

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, State
 from chainwatch.alerting.delivery import acknowledged_by
 from chainwatch.store.alerting import alerts as stored
 from chainwatch.store.alerting import incidents
-from chainwatch.store.alerting.alerts import Alert, State
 from chainwatch.store.alerting.outbox import Kind, QueuedNotification
 
 LAST_TIME = 253_402_300_799

@@ -26,6 +26,7 @@ from chainwatch.store.alerting import alerts, claims, folding, outbox, receipts
 from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
+from chainwatch.support.conditions import ConditionSet
 from chainwatch.support.supervise import failure_of
 from chainwatch.support.wakeup import Clock, SystemClock
 
@@ -100,7 +101,8 @@ class ReceiverQueue:
         )
         self._breaker = retry.Breaker()
         self._paused_until = 0.0
-        self._failing_since: float | None = None
+        self._failing = ConditionSet(refresh=True)
+        """`ReceiverFailing`, while it fires."""
         self._back_at = 0.0
         """When the receiver last recovered (Unix seconds): notifications queued before then waited for it."""
         self._is_pause_noted = False
@@ -154,7 +156,7 @@ class ReceiverQueue:
         if failed and not self._breaker.is_open:
             self._breaker = retry.Breaker(retry.OPENS_AFTER - 1)
         if known is not None and known.state == "firing":
-            self._failing_since = known.starts_at
+            self._failing.restore([known.signal()])
 
     async def _check_for_retry(self) -> None:
         """End a pause, or close the breaker, when a person has asked for a retry since."""
@@ -307,10 +309,7 @@ class ReceiverQueue:
             self._is_pause_noted = False
             await self._persist(lambda: self._database.write(lambda c: outbox.end_pause(c, [self.receiver])))
         await self._marks.mark(Delivered(queued, now, receipt))
-        if self._failing_since is not None:
-            starts_at, self._failing_since = self._failing_since, None
-            ended = self._failing_signal(starts_at, "", ends_at=max(starts_at, int(now)))
-            await self._persist(lambda: self._on_signals([ended]))
+        await self._report(self._failing.changes([], int(now), reason="delivered"))
 
     async def _failed(self, queued: QueuedNotification, error: DeliveryError) -> None:
         now = self._clock.now()
@@ -348,30 +347,23 @@ class ReceiverQueue:
 
     async def _report_long_failure(self) -> None:
         since = self._breaker.failing_since
-        if since is None or not self._breaker.is_open or self._failing_since is not None:
+        if since is None or not self._breaker.is_open or self._failing.firing:
             return
         now = self._clock.now()
         if now - since >= REPORT_AFTER:
             await self._raise_failing("it has taken no message for two minutes", now)
 
     async def _raise_failing(self, reason: str, now: float) -> None:
-        """Raise ``ReceiverFailing``, before its cause is written, so that a crash in between loses neither."""
-        if self._failing_since is None:
-            self._failing_since = int(now)
-        signal = self._failing_signal(self._failing_since, reason)
-        await self._persist(lambda: self._on_signals([signal]))
+        """Raise ``ReceiverFailing`` before its cause is stored, so that a crash between the two loses neither."""
+        annotations = {"summary": f"Receiver {self.receiver} is failing", "description": reason}
+        failing = Signal(self._failing_labels(), int(now), annotations, source="receiver")
+        await self._report(self._failing.changes([failing], int(now)))
 
-    def _failing_signal(self, starts_at: float, reason: str, ends_at: float | None = None) -> Signal:
-        annotations = (
-            {"summary": f"Receiver {self.receiver} is failing", "description": reason} if reason else {}
-        )
-        return Signal(
-            labels=self._failing_labels(),
-            annotations=annotations,
-            starts_at=starts_at,
-            ends_at=ends_at,
-            reason="delivered" if ends_at is not None else "",
-        )
+    async def _report(self, signals: list[Signal]) -> None:
+        if signals:
+            # at once: storing is tried until it succeeds, in the order of these calls
+            self._failing.commit(signals)
+            await self._persist(lambda: self._on_signals(signals))
 
     def _failing_labels(self) -> dict[str, str]:
         return {"alertname": "ReceiverFailing", "receiver": self.receiver, "severity": "P1"}

@@ -1,4 +1,4 @@
-"""A cooldown that is set while a condition makes noise holds from when that was told, not from the next time."""
+"""A cooldown that is set while a condition makes noise counts from the last notification about it, not from the next."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sqlalchemy as sa
 
 from chainwatch.alerting.policy.muting import Cooldown
 from chainwatch.grammar import matchers
-from chainwatch.store.alerting import alerts, holds, outbox
+from chainwatch.store.alerting import alerts, limits, outbox
 
 
 def remember(connection: sa.Connection, cooldown: Cooldown, now: float) -> None:
-    """Note when what ``cooldown`` takes was told first within its time before ``now``."""
+    """Store when receivers were first notified, within the cooldown's time before ``now``, of alerts that it matches."""
     queued = outbox.between(connection, now - cooldown.within)
     known = alerts.by_id(connection, sorted({i for one in queued for i in one.payload.firing}))
     notified_at: dict[tuple[str, str], float] = {}
@@ -22,4 +22,4 @@ def remember(connection: sa.Connection, cooldown: Cooldown, now: float) -> None:
             if alert is not None and first and matchers.takes(cooldown.match, alert.labels):
                 repeated.add((one.receiver, alert_id))
                 notified_at[one.receiver, cooldown.condition(alert.labels)] = one.created_at
-    holds.save_notified_at(connection, notified_at)
+    limits.save_notified_at(connection, notified_at)

@@ -1,7 +1,7 @@
-"""The flush of groups: what each is to tell, what is held back or over a limit, and when it is looked at next.
+"""The flush of groups: what each one's notification says, what is suppressed or over a rate limit, when the next flush is.
 
-A pipeline for each group: hold back what a policy holds back → take out what is over the rate limit → put into messages
-what is left → queue them. Everything is rows, so a restart changes nothing.
+The stages for each group: mark what a policy suppresses → move what is over the rate limit into the receiver's summary →
+compose a notification of the rest → queue it. Everything is rows, so a restart changes nothing.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alerting.engine.grouped import GroupManager, Seat, Seats, take_seat
+from chainwatch.alert_model import Group, Member, MemberId, RateStream, RateWindow, Suppression, Transition
+from chainwatch.alerting.engine.group_manager import GroupManager, GroupSpec, Joins, add_join
 from chainwatch.alerting.policy import grouping, rate_limits
-from chainwatch.alerting.policy.grouping import Message
-from chainwatch.alerting.policy.muting import INHIBITED, Known, cooldown_of, held_back, in_quiet_hours
+from chainwatch.alerting.policy.grouping import Content
+from chainwatch.alerting.policy.muting import INHIBITED, Context, cooldown_of, in_quiet_hours, suppression_of
 from chainwatch.alerting.policy.routing import Route, group_key
-from chainwatch.store.alerting import alert_groups, alerts, history, holds, outbox, standing
-from chainwatch.store.alerting.alert_groups import Group, Member
-from chainwatch.store.alerting.history import Transition
-from chainwatch.store.alerting.holds import Held, Place, Stream, Window
+from chainwatch.store.alerting import activity, alert_groups, alerts, history, limits, outbox, suppressions
 
-OVER_BEFORE = Held("over before its group was looked at", "its group waits for others, or for its next tick")
+RESOLVED_BEFORE = Suppression(
+    "resolved before its group was flushed", "its group waits for group_wait or group_interval"
+)
 
 
 def flush(
     group_manager: GroupManager, connection: sa.Connection, groups: Sequence[Group], now: float
 ) -> None:
-    """Queue what ``groups``, which are due at ``now``, have to tell."""
+    """Queue the notifications of ``groups``, which are due at ``now``, and plan their next flush."""
     page = _Flush(group_manager, connection, groups, now)
     for group in groups:
         page.flush(group)
@@ -35,7 +35,7 @@ def flush(
 
 
 class _Flush:
-    """One page of groups on its way through the pipeline."""
+    """One page of groups on its way through the stages."""
 
     def __init__(
         self, group_manager: GroupManager, connection: sa.Connection, groups: Sequence[Group], now: float
@@ -45,178 +45,200 @@ class _Flush:
         self._now = now
         self._ids = [group.id for group in groups]
         self._members = alert_groups.members(connection, self._ids)
-        moves = standing.is_anything(connection, now)
-        self._held_before = holds.of_groups(connection, self._ids) if moves else {}
-        self._verdicts: dict[Place, Held] = {}
-        self._known: Known | None = None
-        if self._held_before or group_manager.may_hold(connection, now, moves):
+        stored = activity.needs_upkeep(connection, now)
+        self._suppressed_before = suppressions.of_groups(connection, self._ids) if stored else {}
+        self._suppressed: dict[MemberId, Suppression] = {}
+        self._context: Context | None = None
+        if self._suppressed_before or group_manager.may_suppress(connection, now, stored):
             self._judge(groups)
         self._queue: list[tuple[str, str, outbox.Payload]] = []
         self._living: list[Group] = []
         self._over: list[int] = []
-        self._leaving: list[Place] = []
-        self._moving: Seats = {}
-        self._windows: dict[Stream, Window] | None = None
+        self._leaving: list[MemberId] = []
+        self._moving: Joins = {}
+        self._windows: dict[RateStream, RateWindow] | None = None
         self._notified: list[tuple[str, str]] = []
         self._happened: list[Transition] = []
 
     def flush(self, group: Group) -> None:
-        """Put into the queue what ``group`` has to tell."""
+        """Compose and queue the notification of ``group``, if there is anything to say, and plan its next flush."""
         route = self._group_manager.route_of(group)
-        inside = [self._marked(group, member) for member in self._members.get(group.id, [])]
+        members = [self._marked(group, member) for member in self._members.get(group.id, [])]
         collects = route.digest is not None or route.key == rate_limits.ROUTE
-        unheard = [m for m in inside if grouping.ended_unheard(m, route.group_wait, collects=collects)]
-        if unheard:
-            left = {m.alert_id for m in unheard}
-            inside = [m for m in inside if m.alert_id not in left]
-        inside = self._within_limit(group, route, inside)
+        missed = [m for m in members if grouping.ended_unnotified(m, route.group_wait, collects=collects)]
+        if missed:
+            left = {m.alert_id for m in missed}
+            members = [m for m in members if m.alert_id not in left]
+        members = self._within_limit(group, route, members)
         sends_ends = self._group_manager.sends_resolved(route, group.receiver)
         if route.digest is not None:
-            content = grouping.digest(inside, send_resolved=sends_ends, empty=route.digest_empty)
+            content = grouping.digest(members, send_resolved=sends_ends, empty=route.digest_empty)
         else:
-            content = grouping.message(
-                inside,
+            content = grouping.content_of(
+                members,
                 send_resolved=sends_ends,
                 repeat=grouping.is_repeat_due(group, route.repeat_interval, self._now),
             )
-        if unheard:
-            content = self._with_unheard(group, inside, unheard, content, sends_ends=sends_ends)
-        self._enqueue(group, route, inside, content)
-        self._plan_next(group, route, inside, notified=content is not None, emptied=group.id in self._members)
+        if missed:
+            content = self._with_missed(group, members, missed, content, sends_ends=sends_ends)
+        self._enqueue(group, route, members, content)
+        self._plan_next(
+            group, route, members, notified=content is not None, emptied=group.id in self._members
+        )
 
     def save(self) -> None:
-        """Write what came of it."""
+        """Write the notifications, suppressions, memberships and times that follow."""
         connection, now = self._connection, self._now
         outbox.enqueue(connection, self._queue, now)
-        before, current = self._held_before, self._verdicts
-        holds.release(connection, [place for place in before if place not in current])
-        changed = {place: held for place, held in current.items() if before.get(place) != held}
-        holds.save(connection, changed, now)
+        before, current = self._suppressed_before, self._suppressed
+        suppressions.release(connection, [member_id for member_id in before if member_id not in current])
+        changed = {
+            member_id: suppression
+            for member_id, suppression in current.items()
+            if before.get(member_id) != suppression
+        }
+        suppressions.save(connection, changed, now)
         alert_groups.leave(connection, self._leaving)
         alert_groups.mark_notified(connection, self._ids)
         alert_groups.update(connection, self._living)
         alert_groups.delete(connection, self._over)
         self._group_manager.join(connection, self._moving, now)
-        holds.record_notified(connection, self._notified, now)
+        limits.record_notified(connection, self._notified, now)
         if self._windows is not None:
-            holds.save_windows(connection, self._windows, now - rate_limits.WINDOW)
+            limits.save_windows(connection, self._windows, now - rate_limits.WINDOW)
         history.record(connection, self._happened)
 
-    # --- holding back -------------------------------------------------------------------------------------
+    # --- suppression --------------------------------------------------------------------------------------
 
     def _judge(self, groups: Sequence[Group]) -> None:
-        """Find what is held back. Ends of what was told are held in quiet hours only."""
+        """Find what is suppressed. Resolutions of what was notified are suppressed in quiet hours only."""
         candidates = [
             (group, member, self._group_manager.candidate(group, member))
             for group in groups
             for member in self._members.get(group.id, [])
             if member.notified or not member.quiet
         ]
-        self._known = self._group_manager.known(self._connection, [c for _, _, c in candidates], self._now)
+        self._context = self._group_manager.context_of(
+            self._connection, [c for _, _, c in candidates], self._now
+        )
         for group, member, candidate in candidates:
-            stage = in_quiet_hours if member.state == "resolved" and member.notified else held_back
-            held = stage(candidate, self._known)
-            if held is not None:
-                self._verdicts[group.id, member.alert_id] = held
+            stage = in_quiet_hours if member.state == "resolved" and member.notified else suppression_of
+            suppression = stage(candidate, self._context)
+            if suppression is not None:
+                self._suppressed[group.id, member.alert_id] = suppression
 
     def _marked(self, group: Group, member: Member) -> Member:
-        place = (group.id, member.alert_id)
-        held, before = self._verdicts.get(place), self._held_before.get(place)
-        if held is None and before is None:
+        member_id = (group.id, member.alert_id)
+        suppression, before = self._suppressed.get(member_id), self._suppressed_before.get(member_id)
+        if suppression is None and before is None:
             return member
-        if held is None or before is None or held.why != before.why:
-            self._note(group, member, "released" if held is None else "held", held or before)
-        return msgspec.structs.replace(member, held=held is not None, released=held is None)
+        if suppression is None or before is None or suppression.reason != before.reason:
+            self._note(group, member, "released" if suppression is None else "held", suppression or before)
+        return msgspec.structs.replace(
+            member, suppressed=suppression is not None, released=suppression is None
+        )
 
-    def _with_unheard(
+    def _with_missed(
         self,
         group: Group,
-        inside: Sequence[Member],
-        unheard: Sequence[Member],
-        content: Message | None,
+        members: Sequence[Member],
+        missed: Sequence[Member],
+        content: Content | None,
         *,
         sends_ends: bool,
-    ) -> Message | None:
-        """``told`` with the ends of what was never told as firing: with that of what explained it, or beside others.
+    ) -> Content | None:
+        """``content`` with the resolutions of ``missed`` alerts, which ended before their start was notified.
 
-        What ended while anything else held it back is told to nobody, nor what nobody saw while it fired.
+        Alerts resolved while suppressed are not sent, except inhibited ones, which are listed with their inhibitor's
+        resolution. Others are listed beside whatever else the group has to say.
         """
-        explained: list[int] = []
-        passed: list[Member] = []
-        for member in unheard:
-            place = (group.id, member.alert_id)
-            held = self._verdicts.pop(place, None) or self._held_before.get(place)
-            self._leaving.append(place)
-            if held is None and member.unseen_for is None:
-                passed.append(member)
-            elif held is None:
-                self._note(group, member, "not notified", OVER_BEFORE)
-            elif not member.held and held.why == INHIBITED and content is not None and content.resolved:
-                explained.append(member.alert_id)
+        inhibited: list[int] = []
+        unsuppressed: list[Member] = []
+        for member in missed:
+            member_id = (group.id, member.alert_id)
+            suppression = self._suppressed.pop(member_id, None) or self._suppressed_before.get(member_id)
+            self._leaving.append(member_id)
+            if suppression is None and member.unseen_for is None:
+                unsuppressed.append(member)
+            elif suppression is None:
+                self._note(group, member, "not notified", RESOLVED_BEFORE)
+            elif (
+                not member.suppressed
+                and suppression.reason == INHIBITED
+                and content is not None
+                and content.resolved
+            ):
+                inhibited.append(member.alert_id)
             else:
-                self._note(group, member, "not notified", held)
-        if explained and content is not None:
-            content = msgspec.structs.replace(content, resolved=(*explained, *content.resolved))
+                self._note(group, member, "not notified", suppression)
+        if inhibited and content is not None:
+            content = msgspec.structs.replace(content, resolved=(*inhibited, *content.resolved))
         if sends_ends:
-            content = grouping.with_passed(content, inside, passed, lambda: self._said_ended(group))
-        for member in passed:
+            content = grouping.with_resolutions(
+                content, members, unsuppressed, lambda: self._last_resolved(group)
+            )
+        for member in unsuppressed:
             if content is None or member.alert_id not in content.resolved:
-                self._note(group, member, "not notified", OVER_BEFORE)
+                self._note(group, member, "not notified", RESOLVED_BEFORE)
         return content
 
-    def _said_ended(self, group: Group) -> set[str]:
-        """The fingerprints of the alerts that the group's last message said had ended."""
+    def _last_resolved(self, group: Group) -> set[str]:
+        """The fingerprints of the alerts that the group's last notification listed as resolved."""
         last = outbox.newest(self._connection, group.receiver, group.key)
         if last is None:
             return set()
         return {a.fingerprint for a in alerts.by_id(self._connection, last.payload.resolved).values()}
 
-    def _note(self, group: Group, member: Member, kind: str, held: Held | None) -> None:
-        cause, note = (held.why, held.detail) if held is not None else ("", "")
+    def _note(self, group: Group, member: Member, kind: str, suppression: Suppression | None) -> None:
+        cause, note = (suppression.reason, suppression.detail) if suppression is not None else ("", "")
         self._happened.append(
             Transition(member.alert_id, self._now, kind, cause, note=note, receiver=group.receiver)
         )
 
     # --- the rate limit -----------------------------------------------------------------------------------
 
-    def _within_limit(self, group: Group, route: Route, inside: list[Member]) -> list[Member]:
-        """The members without those that are over the receiver's limit, which move to its summary."""
+    def _within_limit(self, group: Group, route: Route, members: list[Member]) -> list[Member]:
+        """The members without those over the receiver's rate limit, which move into its summary of the minute."""
         if route.digest is not None or route.key == rate_limits.ROUTE:
-            return inside
-        new = {m.alert_id: m for m in inside if grouping.is_to_fire(m) and not m.held}
+            return members
+        new = {m.alert_id: m for m in members if grouping.is_to_notify(m) and not m.suppressed}
         if not new:
-            return inside
+            return members
         severity = rate_limits.most_severe({m.alert_id: m.severity for m in new.values()})
         limit = self._group_manager.limit(group.receiver, severity)
         if limit is None:
-            return inside
+            return members
         first = next(m for m in new.values() if m.severity == severity)
-        stream = (group.receiver, severity, rate_limits.source_of(first.labels))
+        stream = (group.receiver, severity, rate_limits.counted_as(first.source, first.labels))
         if self._windows is None:
-            self._windows = holds.windows(self._connection, self._now - rate_limits.WINDOW)
+            self._windows = limits.windows(self._connection, self._now - rate_limits.WINDOW)
         window = rate_limits.take(self._windows.get(stream), limit, self._now)
         if window is not None:
             self._windows[stream] = window
-            return inside
+            return members
         fresh = {alert_id for alert_id, m in new.items() if not m.notified}
-        self._move(group, stream, [m for m in inside if m.alert_id in fresh])
-        return [m for m in inside if m.alert_id not in fresh]
+        self._move(group, stream, [m for m in members if m.alert_id in fresh])
+        return [m for m in members if m.alert_id not in fresh]
 
-    def _move(self, group: Group, stream: Stream, over: Sequence[Member]) -> None:
+    def _move(self, group: Group, stream: RateStream, over: Sequence[Member]) -> None:
         receiver, severity, source = stream
         window = (self._windows or {})[stream]
         flush_at = window.started_at + rate_limits.WINDOW
         labels = {"severity": severity, "source": source}
-        place = Seat(group_key(rate_limits.SUMMARY, labels), receiver, rate_limits.SUMMARY, labels, flush_at)
-        take_seat(self._moving, place, (member.alert_id for member in over))
+        summary = GroupSpec(
+            group_key(rate_limits.SUMMARY, labels), receiver, rate_limits.SUMMARY, labels, flush_at
+        )
+        add_join(self._moving, summary, (member.alert_id for member in over))
         for member in over:
             self._leaving.append((group.id, member.alert_id))
             detail = f"{window.sent} notifications of {severity} from {source} were sent in this minute"
-            self._note(group, member, "held", Held("rate limit", detail))
+            self._note(group, member, "held", Suppression("rate limit", detail))
 
-    # --- messages -----------------------------------------------------------------------------------------
+    # --- notifications ------------------------------------------------------------------------------------
 
-    def _enqueue(self, group: Group, route: Route, inside: Sequence[Member], content: Message | None) -> None:
+    def _enqueue(
+        self, group: Group, route: Route, members: Sequence[Member], content: Content | None
+    ) -> None:
         if content is None:
             return
         kind: outbox.Kind = (
@@ -226,21 +248,21 @@ class _Flush:
             group.labels, content.firing, content.resolved, kind, folded=content.in_order
         )
         self._queue.append((group.receiver, group.key, payload))
-        if self._known is not None and self._known.cooldowns:
+        if self._context is not None and self._context.cooldowns:
             fired = set(content.firing)
-            for member in inside:
-                cooldown = cooldown_of(self._known.cooldowns, member.labels)
+            for member in members:
+                cooldown = cooldown_of(self._context.cooldowns, member.labels)
                 if member.alert_id in fired and not member.notified and cooldown is not None:
                     self._notified.append((group.receiver, cooldown.condition(member.labels)))
 
     def _plan_next(
-        self, group: Group, route: Route, inside: Sequence[Member], *, notified: bool, emptied: bool
+        self, group: Group, route: Route, members: Sequence[Member], *, notified: bool, emptied: bool
     ) -> None:
-        held = any(member.held for member in inside)
-        firing = any(member.state == "firing" for member in inside)
+        suppression = any(member.suppressed for member in members)
+        firing = any(member.state == "firing" for member in members)
         if route.digest is not None:
             after = None
-            if firing or held or route.digest_empty:
+            if firing or suppression or route.digest_empty:
                 flush_at = route.digest.next_after(self._now)
                 after = msgspec.structs.replace(group, flush_at=flush_at, flushed_at=self._now)
         else:
@@ -250,7 +272,7 @@ class _Flush:
                 repeat_interval=route.repeat_interval,
                 notified=notified,
                 firing=firing,
-                held=held,
+                suppressed=suppression,
                 emptied=emptied,
                 now=self._now,
             )

@@ -1,6 +1,6 @@
-"""Alerts that wait: to fire until a condition has held for a while, to end until it has been gone for a while.
+"""The delays of ``[[lifecycle]]``: how long a condition must hold before its alert fires, and be gone before it ends.
 
-A condition that begins and ends again and again counts as flapping: its alert is held as firing until it has been steady.
+A condition that begins and ends again and again flaps: its alert goes on firing until the condition has been steady.
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, Timer, Transition
 from chainwatch.alerting.policy.policies import AT_ONCE, Policies
 from chainwatch.config import format_duration
 from chainwatch.model import Signal
 from chainwatch.store.alerting import history
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.history import Timer, Transition
 
 FLAPPING = "flapping"
-"""The annotation of an alert that is held as firing because it flaps."""
+"""The annotation of an alert that goes on firing because its condition flaps."""
 STEADY = "steady again"
 
 
-class Waiting:
-    """What the signals of one transaction, given at ``now``, let wait. ``known``: the newest alerts by fingerprint."""
+class Hysteresis:
+    """The delays of the signals of one transaction at ``now``. ``known``: the newest alerts by fingerprint."""
 
     def __init__(
         self,
@@ -46,7 +45,7 @@ class Waiting:
         ]
         since = now - policies.flapping_within
         self._changes = history.changes_since(connection, ending, since) if ending else {}
-        self._set: dict[str, Timer] = {}
+        self._new: dict[str, Timer] = {}
         self._stopped: set[int] = set()
         self._repeats: dict[int, int] = {}
         self._happened: list[tuple[str, Transition]] = []
@@ -55,8 +54,8 @@ class Waiting:
         self.returned: set[int] = set()
         """The ids of the alerts that flap and whose condition began again."""
 
-    def settle(self, before: Alert | None, signal: Signal, after: Alert) -> Alert:
-        """``after``, which ``signal`` would make of ``before``, or what it is until it has waited."""
+    def delay(self, before: Alert | None, signal: Signal, after: Alert) -> Alert:
+        """``after``, which ``signal`` makes of ``before``, or what the alert is until its delay is over."""
         begins = after.id == 0
         if begins and after.state == "firing":
             return self._begins(after)
@@ -72,9 +71,9 @@ class Waiting:
         return after
 
     def save(self, known: Mapping[str, Alert]) -> None:
-        """Write the timers and what happened; ``known`` has the alerts' ids."""
+        """Write the timers and the history; ``known`` has the alerts with their ids, by fingerprint."""
         history.stop_timers(self._connection, sorted(self._stopped))
-        timers = [msgspec.structs.replace(t, alert_id=known[print_].id) for print_, t in self._set.items()]
+        timers = [msgspec.structs.replace(t, alert_id=known[print_].id) for print_, t in self._new.items()]
         history.set_timers(self._connection, timers)
         history.count_repeats(self._connection, self._repeats, self._now)
         history.record(
@@ -83,10 +82,10 @@ class Waiting:
         )
 
     def _begins(self, alert: Alert) -> Alert:
-        wait = self._policies.patience_with(alert.labels).fires_after if self._policies.patience else 0.0
+        wait = self._policies.lifecycle_of(alert.labels).fire_after if self._policies.lifecycles else 0.0
         if wait <= 0:
             return alert
-        self._set[alert.fingerprint] = Timer(0, "fire", self._now + wait)
+        self._new[alert.fingerprint] = Timer(0, "fire", self._now + wait)
         self._note(alert, "pending", f"must hold for {format_duration(wait)}")
         return msgspec.structs.replace(alert, state="pending")
 
@@ -94,7 +93,7 @@ class Waiting:
         if before.id:
             self._repeats[before.id] = self._repeats.get(before.id, 0) + 1
         if before.state == "firing":
-            if self._timer_of(before) is not None:  # it was held as firing, so it is the same alert all along
+            if self._timer_of(before) is not None:  # it went on firing, so it is still the same episode
                 self._stop(before)
                 if FLAPPING in before.annotations:
                     self.returned.add(before.id)
@@ -107,25 +106,25 @@ class Waiting:
 
     def _ends(self, before: Alert, signal: Signal, after: Alert) -> Alert:
         policies = self._policies
-        patience = policies.patience_with(before.labels) if policies.patience else AT_ONCE
+        lifecycle = policies.lifecycle_of(before.labels) if policies.lifecycles else AT_ONCE
         flaps = FLAPPING in before.annotations
         if not flaps and _may_flap(before):
             # this end is one more; what began and ended within this transaction is not counted
             flaps = self._changes.get(before.fingerprint, 0) + 1 >= policies.flapping_changes
-        wait = max(patience.ends_after, policies.flapping_within if flaps else 0.0)
+        wait = max(lifecycle.keep_firing_for, policies.flapping_within if flaps else 0.0)
         if wait <= 0 or before.id == 0:
             return after
         reason = STEADY if flaps else signal.reason
         known = self._timer_of(before)
         due_at = known.due_at if known is not None and not flaps else self._now + wait
-        self._set[before.fingerprint] = Timer(before.id, "end", due_at, signal.ends_at, reason)
+        self._new[before.fingerprint] = Timer(before.id, "end", due_at, signal.ends_at, reason)
         self._stopped.discard(before.id)
         kept = msgspec.structs.replace(before, annotations=after.annotations)
         if not flaps:
             return before if kept == before else kept
         within = format_duration(policies.flapping_within)
         said = before.annotations.get(FLAPPING) or (
-            f"{policies.flapping_changes} changes within {within}: held as firing until it has been steady for {within}"
+            f"{policies.flapping_changes} changes within {within}: it goes on firing until it has been steady for {within}"
         )
         if FLAPPING not in before.annotations:
             self._note(before, FLAPPING, said)
@@ -133,12 +132,12 @@ class Waiting:
         return msgspec.structs.replace(kept, annotations={**kept.annotations, FLAPPING: said})
 
     def _timer_of(self, alert: Alert) -> Timer | None:
-        if alert.fingerprint in self._set:
-            return self._set[alert.fingerprint]
+        if alert.fingerprint in self._new:
+            return self._new[alert.fingerprint]
         return None if alert.id in self._stopped else self._timers.get(alert.id)
 
     def _stop(self, alert: Alert) -> None:
-        self._set.pop(alert.fingerprint, None)
+        self._new.pop(alert.fingerprint, None)
         self._stopped.add(alert.id)
 
     def _note(self, alert: Alert, kind: str, note: str) -> None:
@@ -146,5 +145,5 @@ class Waiting:
 
 
 def _may_flap(alert: Alert) -> bool:
-    """Ends of alerts about transfers are facts of the chain."""
-    return "transfer" not in alert.labels
+    """The ends of alerts about transfers are facts of the chain: such alerts never flap."""
+    return alert.source != "transfer"

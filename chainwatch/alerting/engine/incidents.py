@@ -1,6 +1,6 @@
-"""Incidents and their escalation: alerts that belong together wake people once, step by step, until somebody takes them.
+"""Incidents and their escalation: the alerts of a group page people together, step by step, until somebody acknowledges.
 
-Works inside the transaction of whatever raised or ended the alerts, and keeps nothing: incidents, the policies as they
+Works inside the transaction that raised or ended the alerts, and keeps no state: incidents, the escalation policies as they
 were at the start and the step that is due are rows, so a restart changes nothing (S2).
 """
 
@@ -11,31 +11,37 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import (
+    Entry,
+    EntryKind,
+    Escalation,
+    Group,
+    Incident,
+    StoredOverride,
+    Unacknowledged,
+)
 from chainwatch.alerting.delivery.acknowledged_by import NOBODY
-from chainwatch.alerting.engine.grouped import GroupManager
+from chainwatch.alerting.engine.group_manager import GroupManager
 from chainwatch.alerting.policy import escalation, oncall
-from chainwatch.alerting.policy.escalation import Policy, Progress, Target
+from chainwatch.alerting.policy.escalation import EscalationPolicy, Progress, Target
 from chainwatch.alerting.policy.intervals import inside
 from chainwatch.alerting.policy.muting import Candidate, in_quiet_hours, inhibited, silenced
 from chainwatch.alerting.policy.oncall import Duty, Override
 from chainwatch.alerting.policy.people import People
 from chainwatch.store.alerting import acknowledgements, alert_groups, escalations, outbox
 from chainwatch.store.alerting import incidents as stored
-from chainwatch.store.alerting.alert_groups import Group
-from chainwatch.store.alerting.escalations import Escalation
-from chainwatch.store.alerting.incidents import Entry, Incident, Kind, Standing
 
 DUE_AT_ONCE = 200
 PAGES = 5
-"""Pages of so many steps that one transaction takes; the others are due at once again, and other writes come between."""
-LOOK_AGAIN_AFTER = 30.0
-"""Seconds after which an escalation that was stopped is looked at again: an acknowledgement may have lapsed."""
+"""Pages of ``DUE_AT_ONCE`` steps in one transaction; the rest stay due for the next, so that other writes come between."""
+RECHECK_AFTER = 30.0
+"""Seconds after which a stopped escalation is checked again: an acknowledgement may have lapsed."""
 ACTOR = "chainwatch"
-WHYS_SHOWN = 3
+REASONS_SHOWN = 3
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where an alert belongs: the group's key and labels, its route's key, and the route's escalation policy."""
+class IncidentSpec(msgspec.Struct, frozen=True):
+    """The incident to which an alert belongs: the group's key and labels, the route's key and escalation policy."""
 
     key: str
     route: str
@@ -44,48 +50,48 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Incidents:
-    """Opens incidents, and takes the steps of their escalations. ``teller`` knows what is silenced."""
+    """Opens incidents, and takes the steps of their escalations. ``group_manager`` knows what is suppressed."""
 
     def __init__(self, people: People, group_manager: GroupManager) -> None:
         self._people = people
         self._group_manager = group_manager
 
     def opened(
-        self, connection: sa.Connection, alerts: Sequence[tuple[int, Place]], now: float
+        self, connection: sa.Connection, alerts: Sequence[tuple[int, IncidentSpec]], now: float
     ) -> dict[int, str]:
-        """Make firing alerts, as (id, place), part of incidents; returns those that rise: id → what they count as."""
+        """Add firing alerts, as (id, incident), to incidents; returns those whose severity rises: id → new severity."""
         if not alerts:
             return {}
-        places = {place.key: place for _, place in alerts}
-        known = stored.open_with(connection, sorted(places))
+        specs = {spec.key: spec for _, spec in alerts}
+        known = stored.open_with(connection, sorted(specs))
         next_id = stored.next_id(connection)
         new = []
-        for key, place in places.items():
+        for key, spec in specs.items():
             if key not in known:
-                known[key] = Incident(next_id, key, place.route, place.labels, now)
+                known[key] = Incident(next_id, key, spec.route, spec.labels, now)
                 new.append(known[key])
                 next_id += 1
         stored.insert(connection, new)
-        stored.add_alerts(connection, [(known[place.key].id, alert_id) for alert_id, place in alerts])
-        self._start(connection, [(i, places[i.key].escalation) for i in new], now)
+        stored.add_alerts(connection, [(known[spec.key].id, alert_id) for alert_id, spec in alerts])
+        self._start(connection, [(i, specs[i.key].escalation) for i in new], now)
         return self._rise(connection, known, now)
 
     def returned(self, connection: sa.Connection, alert_ids: Sequence[int], now: float) -> dict[int, str]:
-        """The conditions of firing alerts, which flap, began again: returns the alerts that rise, as ``opened`` does."""
+        """Conditions of firing alerts, which flap, began again: returns the alerts whose severity rises, as ``opened``."""
         if not alert_ids or not self._people.rise_after:
             return {}
         stored.note_returns(connection, alert_ids, now, now - self._people.rise_within)
         return self._rise(connection, stored.open_of(connection, alert_ids), now)
 
     def advance(self, connection: sa.Connection, now: float) -> float | None:
-        """Take the steps that are due at ``now``; when the next one is, None for never."""
+        """Take the steps that are due at ``now``; returns when the next one is due, None for never."""
         for _ in range(PAGES):
             running = escalations.due(connection, now, DUE_AT_ONCE)
             if not running:
                 break
             known = stored.by_id(connection, [one.incident_id for one in running])
-            standing_in = escalations.overrides(connection, now)
-            changed = [self._advance(connection, known[r.incident_id], r, standing_in, now) for r in running]
+            overrides = escalations.overrides(connection, now)
+            changed = [self._advance(connection, known[r.incident_id], r, overrides, now) for r in running]
             escalations.save(connection, changed)
         return escalations.next_due(connection)
 
@@ -106,17 +112,17 @@ class Incidents:
         connection: sa.Connection,
         incident: Incident,
         running: Escalation,
-        standing_in: Mapping[str, Sequence[escalations.StoredOverride]],
+        overrides: Mapping[str, Sequence[StoredOverride]],
         now: float,
     ) -> Escalation:
-        """Take the step that is due, or stop while everything is somebody's or silenced."""
+        """Take the step that is due, or stop while every alert is acknowledged, suppressed or over."""
         policy = _policy(running.policy)
-        standing, why = self._firing_of(connection, incident, now)
-        if not standing:
+        unacknowledged, why = self._to_escalate(connection, incident, now)
+        if not unacknowledged:
             if running.stopped_at is None:
                 text = f"step {running.step + 1} and what follows are not taken: {why}"
                 stored.add_entries(connection, [_entry(incident, now, "stopped", text)])
-            again_at = now + LOOK_AGAIN_AFTER
+            again_at = now + RECHECK_AFTER
             return msgspec.structs.replace(running, due_at=again_at, stopped_at=running.stopped_at or now)
         if running.stopped_at is not None:
             noted = _entry(incident, now, "started", f"escalation {policy.name}, from the beginning")
@@ -124,7 +130,7 @@ class Incidents:
             return _running(incident.id, policy, now)
         assert running.due_at is not None
         progress = Progress(running.round, running.step, running.due_at)
-        self._take(connection, incident, policy, progress, standing, standing_in, now)
+        self._take(connection, incident, policy, progress, unacknowledged, overrides, now)
         following = escalation.after(policy, progress)
         if following is None:
             noted = _entry(incident, now, "ended", f"escalation {policy.name} has no more steps")
@@ -134,40 +140,40 @@ class Incidents:
             running, round=following.round, step=following.step, due_at=following.due_at
         )
 
-    def _firing_of(
+    def _to_escalate(
         self, connection: sa.Connection, incident: Incident, now: float
-    ) -> tuple[Sequence[Standing], str]:
-        """What fires, is nobody's, and is not silenced, inhibited or in its route's quiet hours; why the rest is not it."""
-        standing = stored.standing(connection, incident.id)
+    ) -> tuple[Sequence[Unacknowledged], str]:
+        """The firing alerts that are not acknowledged, silenced, inhibited or in quiet hours; why others are left out."""
+        unacknowledged = stored.unacknowledged(connection, incident.id)
         taken = acknowledgements.of(connection, stored.alert_ids(connection, incident.id))
-        whys = {f"acknowledged by {one.actor}": None for one in taken.values()}
+        reasons = {f"acknowledged by {one.actor}": None for one in taken.values()}
         route = self._group_manager.route(incident.route)
-        candidates = [Candidate(one.alert_id, one.labels, route, receiver="") for one in standing]
-        if not candidates or not self._group_manager.may_hold(connection, now):
-            return standing, _listed(whys) or "everything is over"
-        known = self._group_manager.known(connection, candidates, now)
+        candidates = [Candidate(one.alert_id, one.labels, route, receiver="") for one in unacknowledged]
+        if not candidates or not self._group_manager.may_suppress(connection, now):
+            return unacknowledged, _listed(reasons) or "every alert has ended"
+        context = self._group_manager.context_of(connection, candidates, now)
         left = []
-        for one, candidate in zip(standing, candidates, strict=True):
-            stages = (stage(candidate, known) for stage in (inhibited, silenced, in_quiet_hours))
+        for one, candidate in zip(unacknowledged, candidates, strict=True):
+            stages = (stage(candidate, context) for stage in (inhibited, silenced, in_quiet_hours))
             held = next((verdict for verdict in stages if verdict is not None), None)
             if held is None:
                 left.append(one)
             else:
-                whys[f"{held.why} {held.detail}"] = None
-        return left, _listed(whys)
+                reasons[f"{held.reason} {held.detail}"] = None
+        return left, _listed(reasons)
 
     def _take(
         self,
         connection: sa.Connection,
         incident: Incident,
-        policy: Policy,
+        policy: EscalationPolicy,
         progress: Progress,
-        standing: Sequence[Standing],
-        standing_in: Mapping[str, Sequence[escalations.StoredOverride]],
+        unacknowledged: Sequence[Unacknowledged],
+        overrides: Mapping[str, Sequence[StoredOverride]],
         now: float,
     ) -> None:
         step = policy.steps[progress.step]
-        severity = escalation.worst([one.severity for one in standing])
+        severity = escalation.worst([one.severity for one in unacknowledged])
         about = f"step {progress.step + 1}" + (f", repetition {progress.round}" if progress.round else "")
         people = self._people
         if not escalation.applies(
@@ -181,8 +187,8 @@ class Incidents:
             schedule = people.schedules.get(name)
             if schedule is None:
                 return None
-            overrides = [Override(o.person, o.starts_at, o.ends_at, o.id) for o in standing_in.get(name, ())]
-            return oncall.on_call(schedule, people.intervals, overrides, now)
+            current = [Override(o.person, o.starts_at, o.ends_at, o.id) for o in overrides.get(name, ())]
+            return oncall.on_call(schedule, people.intervals, current, now)
 
         found, missed = escalation.targets(step, policy, severity, on_call)
         missed += [f"{t.receiver}: no such receiver" for t in found if t.receiver not in people.receivers]
@@ -190,7 +196,7 @@ class Incidents:
         note = f"Escalation {policy.name}, {about}"
         waited = progress.round or progress.step or step.wait
         note += f"{NOBODY}." if waited else "."
-        self._send(connection, incident, found, [one.alert_id for one in standing], note, now)
+        self._send(connection, incident, found, [one.alert_id for one in unacknowledged], note, now)
         entries = [_entry(incident, now, "skipped", f"{about}: {why}") for why in missed]
         entries += [
             _entry(incident, now, "step", f"{about}: {target.who or target.receiver}", target.receiver)
@@ -207,7 +213,7 @@ class Incidents:
         note: str,
         now: float,
     ) -> None:
-        """Queue one notification for each, and let its receiver be a group, which is owed the ends and repeats."""
+        """Queue one notification for each target, and give its receiver a group, which sends repeats and resolutions."""
         groups = alert_groups.find(connection, [incident.key])
         next_id = alert_groups.next_id(connection)
         queue = []
@@ -234,7 +240,7 @@ class Incidents:
         outbox.enqueue(connection, queue, now)
 
     def _rise(self, connection: sa.Connection, known: Mapping[str, Incident], now: float) -> dict[int, str]:
-        """Let the alerts of incidents that came too often count as more severe."""
+        """Raise the severity of the alerts of incidents that were raised too often; id → new severity."""
         people = self._people
         if not people.rise_after:
             return {}
@@ -254,21 +260,21 @@ class Incidents:
         return risen
 
 
-def _listed(whys: Iterable[str]) -> str:
-    """The first few of them, and how many more there are."""
-    all_ = list(whys)
-    more = f"; {len(all_) - WHYS_SHOWN} more" if len(all_) > WHYS_SHOWN else ""
-    return "; ".join(all_[:WHYS_SHOWN]) + more
+def _listed(reasons: Iterable[str]) -> str:
+    """The first few reasons, and how many more there are."""
+    all_ = list(reasons)
+    more = f"; {len(all_) - REASONS_SHOWN} more" if len(all_) > REASONS_SHOWN else ""
+    return "; ".join(all_[:REASONS_SHOWN]) + more
 
 
-def _running(incident_id: int, policy: Policy, now: float) -> Escalation:
+def _running(incident_id: int, policy: EscalationPolicy, now: float) -> Escalation:
     first = escalation.begin(policy, now)
     snapshot = msgspec.json.encode(policy).decode()
     return Escalation(incident_id, snapshot, first.round, first.step, now, first.due_at)
 
 
-def _entry(incident: Incident, now: float, kind: Kind, text: str, receiver: str | None = None) -> Entry:
+def _entry(incident: Incident, now: float, kind: EntryKind, text: str, receiver: str | None = None) -> Entry:
     return Entry(incident.id, now, kind, ACTOR, text, receiver)
 
 
-_policy = msgspec.json.Decoder(Policy).decode
+_policy = msgspec.json.Decoder(EscalationPolicy).decode

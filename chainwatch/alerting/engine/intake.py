@@ -1,6 +1,6 @@
-"""What was sent to the alert manager, as signals: inside the caller's transaction, with the clock's value given.
+"""Signals and alerts of other programs, prepared for the alert engine inside the caller's transaction.
 
-Alerts that others send end by themselves; when is a row beside each.
+An alert that another program sends ends by itself unless it is sent again; a row beside it says when.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, Expiry
 from chainwatch.alerting.engine.submission import NOT_SENT_AGAIN, Submission, signal_of
 from chainwatch.alerting.policy.lifecycle import fingerprint, normal_annotations, normal_labels
 from chainwatch.model import Signal
 from chainwatch.store.alerting import alerts, expiries
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.expiries import Expiry
 from chainwatch.support.printable import clean
 
 _PROSE = ("summary", "description")
 
 EXPIRED_AT_ONCE = 1_000
-"""Alerts that end by themselves in one transaction."""
+"""The most alerts that expire in one transaction."""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -36,9 +35,9 @@ NOTHING = Taken((), (), {})
 
 
 def recognized(connection: sa.Connection, signals: Sequence[Signal]) -> Taken:
-    """chainwatch's own signals, with what is known of their alerts. Raises ``ValueError`` for labels that are none.
+    """chainwatch's own signals with their newest alerts. Raises ``ValueError`` for invalid labels.
 
-    Their summaries and descriptions are one line each, whatever a chain or a node has put into them.
+    Summaries and descriptions become one line each, whatever a chain or a node has put into them.
     """
     if not signals:
         return NOTHING
@@ -55,7 +54,7 @@ def _normal(signal: Signal) -> Signal:
 
 
 def rounds(sent: Sequence[Submission]) -> Iterator[dict[str, Submission]]:
-    """What was sent, by fingerprint: what is there twice is taken one after the other."""
+    """``sent`` in rounds by fingerprint: an alert that was sent twice is in two rounds, in the order it was sent."""
     waiting = list(sent)
     while waiting:
         first: dict[str, Submission] = {}
@@ -68,12 +67,15 @@ def rounds(sent: Sequence[Submission]) -> Iterator[dict[str, Submission]]:
 def take(
     connection: sa.Connection, sent: Mapping[str, Submission], now: float, resolve_timeout: float
 ) -> Taken:
-    """What was sent at ``now``, by fingerprint, as signals; notes when it ends by itself."""
+    """One round of alerts sent at ``now`` as signals; stores when each of them ends by itself.
+
+    ``resolve_timeout``: seconds after which one without an end of its own ends.
+    """
     known = alerts.newest(connection, sent)
     ending = expiries.find(connection, list(known))
     signals: dict[str, Signal] = {}
     kept: list[Expiry] = []
-    over: list[str] = []
+    settled: list[str] = []
     for print_, submission in sent.items():
         signal, expiry = signal_of(submission, known.get(print_), ending.get(print_), now, resolve_timeout)
         if signal is not None:
@@ -81,24 +83,20 @@ def take(
         if expiry is not None:
             kept.append(expiry)
         elif print_ in ending:
-            over.append(print_)
+            settled.append(print_)
     expiries.save(connection, kept)
-    expiries.delete(connection, over)
+    expiries.delete(connection, settled)
     return Taken(list(signals.values()), list(signals), known)
 
 
 def expired(connection: sa.Connection, now: float) -> Taken:
-    """The ends of what was not sent again by ``now``; others may be due still."""
+    """The ends of up to ``EXPIRED_AT_ONCE`` alerts that were not sent again by ``now``."""
     due = expiries.due(connection, now, EXPIRED_AT_ONCE)
     known = alerts.newest(connection, [expiry.fingerprint for expiry in due])
     expiries.delete(connection, [expiry.fingerprint for expiry in due])
     ended = {
-        e.fingerprint: _ending(known[e.fingerprint], e.expires_at, NOT_SENT_AGAIN)
+        e.fingerprint: known[e.fingerprint].signal(round(e.expires_at, 3), NOT_SENT_AGAIN)
         for e in due
         if e.fingerprint in known and known[e.fingerprint].state != "resolved"
     }
     return Taken(list(ended.values()), list(ended), known)
-
-
-def _ending(alert: Alert, at: float, reason: str) -> Signal:
-    return Signal(alert.labels, alert.starts_at, ends_at=max(alert.starts_at, round(at, 3)), reason=reason)

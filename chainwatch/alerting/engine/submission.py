@@ -1,4 +1,4 @@
-"""Alerts as other programs send them, with Alertmanager's rules for what was sent before: pure.
+"""Alerts as other programs send them, merged with those sent before as Alertmanager does: pure.
 
 Source: ``POST /api/v2/alerts`` and ``types.Alert.Merge`` of Prometheus Alertmanager. An alert without an end ends by
 itself ``resolve_timeout`` after it was last sent.
@@ -13,11 +13,10 @@ from typing import Any
 
 import msgspec
 
+from chainwatch.alert_model import Alert, Expiry
 from chainwatch.alerting.delivery.notification import LAST_TIME
 from chainwatch.alerting.policy.lifecycle import fingerprint, normal_annotations, normal_labels
 from chainwatch.model import Signal
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.expiries import Expiry
 
 DEFAULT_SEVERITY = "P2"
 """Of alerts sent without the label ``severity``."""
@@ -35,7 +34,7 @@ _IGNORED = frozenset({"generatorURL", "generator_url"})
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """One alert as sent, its labels normal ones. Times are Unix seconds, None where nothing was said."""
+    """One alert as sent, with normal labels. Times are Unix seconds, None where none was given."""
 
     fingerprint: str
     labels: Mapping[str, str]
@@ -45,11 +44,11 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 def parse(alerts: Sequence[Mapping[str, Any]], ended_by: float = math.inf) -> list[Submission]:
-    """What was sent: ``labels``, ``annotations``, and ``starts_at`` and ``ends_at`` as RFC 3339, ``datetime`` or Unix time.
+    """Alerts from ``labels``, ``annotations``, and ``starts_at`` and ``ends_at`` as RFC 3339, ``datetime`` or Unix seconds.
 
-    Alertmanager's ``startsAt`` and ``endsAt`` mean the same; its ``generatorURL`` is left out. A ``datetime`` without a
-    zone is UTC. ``ended_by``: when an alert without an end ends by itself. Raises ``ValueError`` for the first alert that
-    is none, naming its place.
+    Alertmanager's ``startsAt`` and ``endsAt`` mean the same; its ``generatorURL`` is ignored. A ``datetime`` without a
+    zone is UTC. ``ended_by``: when an alert without an end ends by itself. Raises ``ValueError`` for the first invalid
+    alert, naming its index.
     """
     found = []
     for place, alert in enumerate(alerts):
@@ -68,10 +67,10 @@ def parse(alerts: Sequence[Mapping[str, Any]], ended_by: float = math.inf) -> li
 def signal_of(
     sent: Submission, known: Alert | None, expiry: Expiry | None, now: float, resolve_timeout: float
 ) -> tuple[Signal | None, Expiry | None]:
-    """What ``sent`` says at ``now``, and when it ends by itself; None for each where it says nothing.
+    """The signal that ``sent`` is at ``now``, and when its alert ends by itself; None where there is none.
 
-    ``known`` is the newest alert of its fingerprint, ``expiry`` when that one ends by itself. Intervals that overlap
-    become one: the earliest start; of two ends the later, unless that was only a time-out.
+    ``known`` is the newest alert of its fingerprint, ``expiry`` when that one ends by itself. Intervals that overlap are
+    merged: the earliest start; of two ends the later, unless that one was only a time-out.
     """
     end = sent.ends_at if sent.ends_at is not None else now + resolve_timeout
     start = sent.starts_at if sent.starts_at is not None else (now if sent.ends_at is None else end)
@@ -88,7 +87,7 @@ def signal_of(
 
 
 def _ended(sent: Submission, known: Alert | None, start: float, end: float, overlaps: bool) -> Signal | None:
-    """The end of an alert that was never sent as firing is nobody's news."""
+    """The signal that an alert ended; None for one that was never sent as firing, or had ended already."""
     if known is None:
         return None
     if known.state == "resolved" and (not overlaps or end <= (known.ends_at or 0)):
@@ -148,7 +147,7 @@ def _pairs(fields: Mapping[str, Any], key: str) -> dict[str, str]:
 
 
 def _check_encodable(text: str, where: str) -> None:
-    """Half of a surrogate pair is in no database and no message."""
+    """Raise ``ValueError`` for half of a surrogate pair: no database and no message can hold it."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""What time alone does to alerts: they fire or end after a wait, acknowledgements lapse, silences come to their end."""
+"""What changes alerts beside signals: timers, acknowledgements and their expiry, operators, silences that expire."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alerting.engine.grouped import GroupManager
+from chainwatch.alert_model import ITSELF, Acknowledgement, Alert, Silence, Timer, Transition
+from chainwatch.alerting.engine.group_manager import GroupManager
 from chainwatch.alerting.policy.intervals import ends_after, inside
 from chainwatch.alerting.policy.lifecycle import fingerprint, normal_labels
-from chainwatch.alerting.policy.policies import Policies, Standing
+from chainwatch.alerting.policy.policies import AutoAcknowledgement, Policies
 from chainwatch.grammar import matchers
 from chainwatch.model import SEVERITIES, Signal
 from chainwatch.store.alerting import (
@@ -18,24 +19,20 @@ from chainwatch.store.alerting import (
     alert_groups,
     expiries,
     history,
-    holds,
     incidents,
     silences,
+    suppressions,
 )
 from chainwatch.store.alerting import alerts as stored
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.history import Timer, Transition
-from chainwatch.store.alerting.silences import Silence
 
 SILENCE_EXPIRING = "SilenceExpiring"
 BY_CONFIGURATION = "by configuration"
 LOOK_BACK = 86_400.0
-"""Seconds for which an ended silence is looked at, so that its warning ends too."""
+"""Seconds after its end for which a silence is still considered, so that the warning about it ends too."""
 
 
-def changed_by(connection: sa.Connection, timers: Sequence[Timer], now: float) -> list[Alert]:
-    """The alerts as they are after ``timers``, which are due and go."""
+def after_timers(connection: sa.Connection, timers: Sequence[Timer], now: float) -> list[Alert]:
+    """Apply ``timers``, which are due, and delete them; the alerts that they changed, to be stored by the caller."""
     known = stored.by_id(connection, [timer.alert_id for timer in timers])
     history.stop_timers(connection, [timer.alert_id for timer in timers])
     changed: list[Alert] = []
@@ -57,10 +54,10 @@ def changed_by(connection: sa.Connection, timers: Sequence[Timer], now: float) -
     return changed
 
 
-def end_now(
+def resolve_now(
     connection: sa.Connection, group_manager: GroupManager, alerts: Sequence[Alert], reason: str, now: float
 ) -> None:
-    """End alerts, firing or pending, because somebody says so: no policy keeps them, and nothing ends them again."""
+    """Resolve alerts, firing or pending, on somebody's order: no policy keeps them firing, and no timer ends them again."""
     ends = [
         msgspec.structs.replace(
             alert,
@@ -76,32 +73,32 @@ def end_now(
     stored.update(connection, ends)
     history.stop_timers(connection, ids)
     expiries.delete(connection, [alert.fingerprint for alert in ends])
-    ended(connection, ids, group_manager, now)
+    on_resolved(connection, ids, group_manager, now)
 
 
-def ended(
+def on_resolved(
     connection: sa.Connection, alert_ids: Sequence[int], group_manager: GroupManager, now: float
 ) -> None:
-    """Alerts have ended: let their groups tell it; they are nobody's any more."""
+    """After alerts were resolved: drop their acknowledgements, end their incidents, and have their groups flushed."""
     if alert_ids:
         acknowledgements.remove(connection, alert_ids)
         incidents.end(connection, alert_ids, now)
         group_manager.wake(connection, alert_ids, now)
 
 
-def carry_over(connection: sa.Connection, alerts: Sequence[Alert], now: float) -> None:
-    """Alerts that begin are somebody's if the same condition was, at their severity or a higher one.
+def carry_acknowledgements(connection: sa.Connection, alerts: Sequence[Alert], now: float) -> None:
+    """Acknowledge new alerts whose condition was acknowledged at the same severity or a higher one.
 
-    Severity is a label, so a condition that changes it is another alert. Call it before the old one has ended.
+    Severity is a label, so a condition that changes it is another alert. Call it before the old alert has ended.
     """
     taken = acknowledgements.every(connection) if alerts else []
     if not taken:
         return
     known = stored.by_id(connection, [one.alert_id for one in taken])
-    theirs = {_condition(known[one.alert_id]): one for one in taken if one.alert_id in known}
+    by_condition = {_condition(known[one.alert_id]): one for one in taken if one.alert_id in known}
     carried = []
     for alert in alerts:
-        one = theirs.get(_condition(alert))
+        one = by_condition.get(_condition(alert))
         if one is not None and alert.state == "firing" and not _is_worse(alert.severity, one.severity):
             carried.append(msgspec.structs.replace(one, alert_id=alert.id))
     acknowledgements.save(connection, carried)
@@ -111,77 +108,80 @@ def carry_over(connection: sa.Connection, alerts: Sequence[Alert], now: float) -
     )
 
 
-def acknowledge_standing(
+def acknowledge_automatically(
     connection: sa.Connection, policies: Policies, alerts: Sequence[Alert], now: float
 ) -> None:
-    """Acknowledge alerts that fire from now on for those whose they are by configuration."""
-    if not policies.standing:
+    """Acknowledge alerts that begin to fire and that the configuration (``[[acknowledge]]``) acknowledges by itself."""
+    if not policies.auto_acknowledgements:
         return
-    lasting = _Lasting(policies, now)
+    acknowledging = _AutoAcknowledging(policies, now)
     taken: list[Acknowledgement] = []
     for alert in alerts:
-        rule = lasting.rule_of(alert) if alert.state == "firing" else None
-        if rule is not None:
-            until = lasting.until(rule, now)
-            taken.append(Acknowledgement(alert.id, rule.by, now, "", until, alert.severity, now))
+        automatic = acknowledging.first_for(alert) if alert.state == "firing" else None
+        if automatic is not None:
+            until = acknowledging.until(automatic, now)
+            taken.append(Acknowledgement(alert.id, automatic.by, now, "", until, alert.severity, now))
     acknowledgements.save(connection, taken)
     history.record(
         connection, [Transition(t.alert_id, now, "acknowledged", BY_CONFIGURATION, t.actor) for t in taken]
     )
 
 
-def judge_standing(
+def review_automatic(
     connection: sa.Connection, group_manager: GroupManager, policies: Policies, now: float
 ) -> None:
-    """Let what is somebody's by configuration be so as the configuration is now, and until it says."""
+    """Bring the acknowledgements by configuration, their people and their ends, in line with the present configuration."""
     taken = {one.alert_id: one for one in acknowledgements.every(connection)}
     last = history.acknowledged_last(connection, sorted(taken))
     ids = [alert_id for alert_id, one in last.items() if one.cause == BY_CONFIGURATION]
-    lasting = _Lasting(policies, now)
+    acknowledging = _AutoAcknowledging(policies, now)
     lapsed: dict[int, str] = {}
     changed: list[Acknowledgement] = []
     for alert_id, alert in stored.by_id(connection, ids).items():
-        rule = lasting.rule_of(alert)
-        if rule is None:
-            lapsed[alert_id] = "it is nobody's by configuration now"
+        automatic = acknowledging.first_for(alert)
+        if automatic is None:
+            lapsed[alert_id] = "no longer acknowledged by the configuration"
         else:
-            until = lasting.until(rule, taken[alert_id].at)
-            changed.append(msgspec.structs.replace(taken[alert_id], actor=rule.by, until=until))
+            until = acknowledging.until(automatic, taken[alert_id].at)
+            changed.append(msgspec.structs.replace(taken[alert_id], actor=automatic.by, until=until))
     acknowledgements.save(connection, changed)
-    give_back(connection, group_manager, lapsed, history.ITSELF, now)
+    drop_acknowledgements(connection, group_manager, lapsed, ITSELF, now)
 
 
-class _Lasting:
-    """Which alerts are somebody's by configuration at ``now``, and for how long."""
+class _AutoAcknowledging:
+    """Which alerts the configuration acknowledges at ``now``, and until when."""
 
     def __init__(self, policies: Policies, now: float) -> None:
         self._policies = policies
         self._now = now
         self._ends: dict[tuple[str, ...], float | None] = {}
 
-    def rule_of(self, alert: Alert) -> Standing | None:
-        """The first rule that takes ``alert`` now."""
-        for rule in self._policies.standing:
-            on = not rule.during or inside(self._policies.intervals, rule.during, self._now) is not None
-            if on and matchers.takes(rule.match, alert.labels):
-                return rule
+    def first_for(self, alert: Alert) -> AutoAcknowledgement | None:
+        """The first automatic acknowledgement that matches ``alert`` and is within its intervals; None for none."""
+        for automatic in self._policies.auto_acknowledgements:
+            on = (
+                not automatic.during
+                or inside(self._policies.intervals, automatic.during, self._now) is not None
+            )
+            if on and matchers.takes(automatic.match, alert.labels):
+                return automatic
         return None
 
-    def until(self, rule: Standing, taken_at: float) -> float | None:
-        """When what ``rule`` gave somebody at ``taken_at`` is nobody's again: its intervals have ended, or its time has."""
-        if rule.during and rule.during not in self._ends:
-            self._ends[rule.during] = ends_after(self._policies.intervals, rule.during, self._now)
+    def until(self, automatic: AutoAcknowledgement, taken_at: float) -> float | None:
+        """When an acknowledgement made by ``automatic`` at ``taken_at`` lapses: with its intervals, or after its time."""
+        if automatic.during and automatic.during not in self._ends:
+            self._ends[automatic.during] = ends_after(self._policies.intervals, automatic.during, self._now)
         times = (
-            self._ends[rule.during] if rule.during else None,
-            None if rule.lasts is None else taken_at + rule.lasts,
+            self._ends[automatic.during] if automatic.during else None,
+            None if automatic.lasts is None else taken_at + automatic.lasts,
         )
         return min((time for time in times if time is not None), default=None)
 
 
-def keep_acknowledgements(
+def expire_acknowledgements(
     connection: sa.Connection, group_manager: GroupManager, policies: Policies, now: float
 ) -> None:
-    """Let acknowledgements lapse whose time has passed or whose alert got worse; remind of the old ones."""
+    """Drop acknowledgements whose time has passed or whose alert became more severe; remind of the old ones."""
     taken = acknowledgements.every(connection)
     if not taken:
         return
@@ -194,15 +194,15 @@ def keep_acknowledgements(
         for one in taken
         if one.alert_id not in lapsed and now >= one.reminded_at + policies.remind_after
     ]
-    give_back(connection, group_manager, lapsed, history.ITSELF, now)
+    drop_acknowledgements(connection, group_manager, lapsed, ITSELF, now)
     acknowledgements.set_reminded(connection, due, now)
     renotify(connection, group_manager, due, now)
 
 
-def give_back(
+def drop_acknowledgements(
     connection: sa.Connection, group_manager: GroupManager, lapsed: dict[int, str], actor: str, now: float
 ) -> None:
-    """These alerts (id → why) are nobody's any more: who was told of them is told again."""
+    """Drop the acknowledgements of these alerts (id → why), and notify their receivers again."""
     if not lapsed:
         return
     acknowledgements.remove(connection, list(lapsed))
@@ -215,14 +215,17 @@ def give_back(
 def renotify(
     connection: sa.Connection, group_manager: GroupManager, alert_ids: Sequence[int], now: float
 ) -> None:
-    """Have whoever was told of these alerts told once more, with the next message of the group."""
+    """Have the receivers that were notified of these alerts notified once more, with the next flush of their groups."""
     if alert_ids:
         alert_groups.renotify(connection, alert_ids)
         group_manager.wake(connection, alert_ids, now)
 
 
 def silence_warnings(connection: sa.Connection, now: float) -> list[Signal]:
-    """Signals about silences that end soon and hide something, and about those of them that have ended."""
+    """The warnings that begin, about silences that expire soon and suppress alerts, and those that end with their silence.
+
+    One silence is warned of once: a warning that a person has resolved does not fire again.
+    """
     watched = [s for s in silences.select(connection, now - LOOK_BACK) if s.warn_before > 0]
     watched = [s for s in watched if s.starts_at <= now and s.ends_at - s.warn_before <= now]
     if not watched:
@@ -234,19 +237,15 @@ def silence_warnings(connection: sa.Connection, now: float) -> list[Signal]:
         alert = known.get(fingerprint(signal.labels))
         fires = alert is not None and alert.state == "firing"
         if silence.is_active(now):
-            if alert is None and holds.hides_something(connection, silence.id):
+            if alert is None and suppressions.suppresses_any(connection, silence.id):
                 signals.append(signal)
         elif fires and alert is not None:
-            signals.append(
-                Signal(
-                    alert.labels, alert.starts_at, alert.annotations, int(silence.ends_at), "silence ended"
-                )
-            )
+            signals.append(alert.signal(int(silence.ends_at), "silence ended"))
     return signals
 
 
-def next_time(connection: sa.Connection, policies: Policies, now: float) -> float | None:
-    """When there is something to do next, None for never."""
+def next_due(connection: sa.Connection, policies: Policies, now: float) -> float | None:
+    """When the next timer, lapse, reminder or silence warning is due (Unix seconds), None for never."""
     times = [history.next_timer(connection)]
     for one in acknowledgements.every(connection):
         times += [one.until, one.reminded_at + policies.remind_after]
@@ -257,7 +256,7 @@ def next_time(connection: sa.Connection, policies: Policies, now: float) -> floa
 
 
 def _lapsed(one: Acknowledgement, severity: str | None, now: float) -> str:
-    """Why an acknowledgement of an alert that counts as ``severity`` holds no more; empty while it does."""
+    """Why an acknowledgement of an alert that counts as ``severity`` lapses; empty while it stands."""
     if one.until is not None and now >= one.until:
         return "its time has passed"
     if severity is not None and _is_worse(severity, one.severity):
@@ -270,7 +269,7 @@ def _is_worse(severity: str, than: str) -> bool:
 
 
 def _condition(alert: Alert) -> str:
-    """What identifies it whatever its severity."""
+    """The fingerprint of its labels without the severity."""
     return fingerprint({name: value for name, value in alert.labels.items() if name != "severity"})
 
 
@@ -280,8 +279,11 @@ def _warning(silence: Silence, now: float) -> Signal:
         normal_labels(labels),
         int(now),
         {
-            "summary": f"silence {silence.id} of {silence.author} ends soon and hides alerts that fire",
-            "description": f"{silence.comment}\nWhat it hides is told once it has ended: mend it, or add a silence.".strip(),
+            "summary": f"silence {silence.id} of {silence.author} ends soon and suppresses firing alerts",
+            "description": (
+                f"{silence.comment}\nAlerts that still fire when it ends are notified: fix the cause, or add a silence."
+            ).strip(),
             "ends_at": str(int(silence.ends_at)),
         },
+        source="silence",
     )

@@ -1,1 +1,1 @@
-"""Who is told what, when: pure decisions over alerts, routes and times."""
+"""Who is notified of what, and when: pure decisions over alerts, routes and times."""

@@ -1,7 +1,7 @@
-"""Which step of an escalation is due when, whom a step means, and when frequent alerts count as more severe: pure.
+"""Which step of an escalation is due when, whom it notifies, and when frequent alerts become more severe: pure.
 
-Steps are due at fixed times from the start, so those that came due while the process was down are all taken after it,
-and the end is the same as without the pause (S2). Times are Unix seconds.
+Steps are due at fixed times from the start. Those that came due while the process was down are all taken when it is up
+again, so the outcome is the same as without the pause (S2). Times are Unix seconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chainwatch.model import SEVERITIES
 
 
 class Step(msgspec.Struct, frozen=True):
-    """``notify`` is told ``wait`` seconds after the step before, if severity and time are right."""
+    """Those named in ``notify`` are notified ``wait`` seconds after the step before, if severity and time are as given."""
 
     wait: float
     notify: tuple[str, ...]
@@ -25,11 +25,11 @@ class Step(msgspec.Struct, frozen=True):
     if_time: tuple[str, ...] = ()
 
 
-class Policy(msgspec.Struct, frozen=True):
+class EscalationPolicy(msgspec.Struct, frozen=True):
     """Steps, taken ``repeat`` times again, each time ``repeat_wait`` seconds after the last step.
 
-    ``contacts`` are the people that the steps name or a schedule may, as they were when the policy was taken: person →
-    severity (empty for all others) → receivers.
+    ``contacts`` are the people as configured when the escalation started: person → severity (empty for all others) →
+    receivers.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Target(NamedTuple):
-    """One receiver to tell, and on whose behalf: ``oncall:primary (anna)``; empty for a receiver named itself."""
+    """A receiver to notify, and for whom: ``oncall:primary (anna)``; ``who`` is empty where the step names the receiver."""
 
     receiver: str
     who: str = ""
@@ -56,14 +56,14 @@ class Target(NamedTuple):
 
 def build_policies(
     settings: Mapping[str, EscalationSettings], people: Mapping[str, PersonSettings]
-) -> dict[str, Policy]:
+) -> dict[str, EscalationPolicy]:
     """The policies as configured, by name."""
     contacts = {
         name: {"": tuple(person.receivers), **{s: tuple(r) for s, r in person.by_severity.items()}}
         for name, person in people.items()
     }
     return {
-        name: Policy(
+        name: EscalationPolicy(
             name,
             tuple(
                 Step(step.wait, tuple(step.notify), tuple(step.if_severity), tuple(step.if_time))
@@ -77,13 +77,13 @@ def build_policies(
     }
 
 
-def begin(policy: Policy, now: float) -> Progress:
-    """Where an escalation stands that starts at ``now``."""
+def begin(policy: EscalationPolicy, now: float) -> Progress:
+    """The first step of an escalation that starts at ``now``."""
     return Progress(0, 0, now + policy.steps[0].wait)
 
 
-def after(policy: Policy, progress: Progress) -> Progress | None:
-    """What comes when the step that was due is done; None when that was the last."""
+def after(policy: EscalationPolicy, progress: Progress) -> Progress | None:
+    """The step after the one in ``progress``; None when that was the last."""
     round_, step, due_at = progress.round, progress.step + 1, progress.due_at
     if step == len(policy.steps):
         if round_ == policy.repeat:
@@ -93,27 +93,27 @@ def after(policy: Policy, progress: Progress) -> Progress | None:
 
 
 def applies(step: Step, severity: str, is_inside: Callable[[Sequence[str]], bool]) -> bool:
-    """Whether a step is taken for alerts of ``severity``; ``is_inside`` tells of intervals whether it is time."""
+    """Whether a step is taken for alerts of ``severity``; ``is_inside``: whether it is within one of these intervals now."""
     return (not step.if_severity or severity in step.if_severity) and (
         not step.if_time or is_inside(step.if_time)
     )
 
 
 def targets(
-    step: Step, policy: Policy, severity: str, on_call: Callable[[str], Duty | None]
+    step: Step, policy: EscalationPolicy, severity: str, on_call: Callable[[str], Duty | None]
 ) -> tuple[list[Target], list[str]]:
-    """The receivers that ``step`` means, each once, and in words what of it reaches nobody.
+    """The receivers that ``step`` notifies, each once, and why some of its entries reach nobody.
 
-    ``on_call`` tells who is on call by a schedule's name; None where there is no such schedule.
+    ``on_call`` gives who is on call by a schedule's name; None where there is no such schedule.
     """
     found: dict[str, Target] = {}
-    missed = []
+    unreached = []
     for name in step.notify:
         person, who = name.removeprefix(PERSON), name
         if name.startswith(SCHEDULE):
             duty = on_call(name.removeprefix(SCHEDULE))
             if duty is None or duty.person is None:
-                missed.append(f"{name}: {'no such schedule' if duty is None else 'nobody is on call'}")
+                unreached.append(f"{name}: {'no such schedule' if duty is None else 'nobody is on call'}")
                 continue
             person, who = duty.person, f"{name} ({duty.person})"
         elif not name.startswith(PERSON):
@@ -121,11 +121,11 @@ def targets(
             continue
         contact = policy.contacts.get(person)
         if contact is None:
-            missed.append(f"{who}: no such person")
+            unreached.append(f"{who}: no such person")
             continue
         for receiver in contact.get(severity, contact[""]):
             found.setdefault(receiver, Target(receiver, who))
-    return list(found.values()), missed
+    return list(found.values()), unreached
 
 
 def worst(severities: Sequence[str]) -> str:
@@ -134,7 +134,7 @@ def worst(severities: Sequence[str]) -> str:
 
 
 def risen(severity: str, occurrences: int, thresholds: Mapping[str, int]) -> str | None:
-    """One level above ``severity`` once it occurred as often as its threshold says; None while it has not, or is the top."""
+    """One level above ``severity`` once it occurred as often as its threshold; None before, and for the highest."""
     level = SEVERITIES.index(severity)
     if level == 0 or severity not in thresholds or occurrences < thresholds[severity]:
         return None

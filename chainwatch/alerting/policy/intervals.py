@@ -1,7 +1,7 @@
 """Quiet hours and working hours: whether a moment lies in a configured interval, by the wall clock of its zone.
 
 An interval that runs over midnight belongs to the day on which it began: ``friday`` with ``22:00-07:00`` ends on Saturday
-at seven. What the wall clock shows counts, so an hour that is lived twice in autumn is in both times.
+at seven. The wall clock counts, so an hour that autumn shows twice is in the interval both times.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from chainwatch.grammar.calendars import DAY, Range
 
 ONE_DAY = timedelta(days=1)
 IN_SIGHT = 400 * 86_400.0
-"""Seconds ahead in which the end of an interval is looked for."""
+"""Seconds ahead within which the end of an interval is searched."""
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """Minutes of the days that meet all of ``weekdays``, ``days``, ``months`` and ``years``; an empty one is met by all."""
+    """Minutes of the days that are in all of ``weekdays``, ``days``, ``months`` and ``years``; an empty one is every day."""
 
     zone: str
     times: tuple[Range, ...] = ()
@@ -74,7 +74,7 @@ def inside(intervals: Mapping[str, Interval], names: Iterable[str], now: float) 
 
 
 def ends_after(intervals: Mapping[str, Interval], names: Sequence[str], now: float) -> float | None:
-    """When the first moment after ``now`` comes that lies in none of the named intervals; None where none is in sight."""
+    """The first moment after ``now`` that lies in none of the named intervals; None for none within ``IN_SIGHT``."""
     known = [intervals[name] for name in names if name in intervals]
     moments = heapq.merge(*(edges(one, now, now + IN_SIGHT) for one in known))
     return next((at for at in moments if inside(intervals, names, at) is None), None)

@@ -1,4 +1,4 @@
-"""An alert's life, pending → firing → resolved, as a pure function of what is known and one signal."""
+"""An alert's life, pending → firing → resolved: the next state from the newest alert of a condition and one signal. Pure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import msgspec
 
+from chainwatch.alert_model import Alert
 from chainwatch.model import SEVERITIES, SEVERITY_NAMES, Signal
-from chainwatch.store.alerting.alerts import Alert
 from chainwatch.support.bounds import ANNOTATION_MAX, LABEL_MAX, cut, cut_labels
 
 WHOLE = "_whole"
-"""Ends the name of the annotation that holds a label's whole value."""
+"""The suffix of the annotation that has the whole value of a label that was cut."""
 
 
 def normal_labels(labels: Mapping[str, str]) -> dict[str, str]:
@@ -32,7 +32,7 @@ def normal_labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def normal_annotations(annotations: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, str]:
-    """The annotations, and of every label that is cut the whole value as ``LABEL_whole``.
+    """The annotations, and the whole value of every label that is cut as ``LABEL_whole``.
 
     Each has at most ``bounds.ANNOTATION_MAX`` bytes.
     """
@@ -47,11 +47,11 @@ def fingerprint(labels: Mapping[str, str]) -> str:
 
 
 def transition(known: Alert | None, signal: Signal, print_: str, now: float) -> Alert:
-    """The alert as it is after ``signal``, which came at ``now`` (Unix seconds); ``known`` is its newest episode so far.
+    """The alert after ``signal``, which came at ``now`` (Unix seconds); ``known`` is the newest alert of its condition.
 
     The signal's labels are normal ones, ``print_`` is their fingerprint. Returns ``known`` itself when nothing changes, and
-    an alert with id 0 when an episode begins: the condition fires, or a signal with an end tells of one that came and went
-    unseen.
+    an alert with id 0 when an episode begins: the condition fires, or a signal with an end reports one that began and
+    ended unseen.
     """
     if known is None or _is_another_episode(known, signal):
         return _begin(signal, print_, now)
@@ -90,4 +90,5 @@ def _begin(signal: Signal, print_: str, now: float) -> Alert:
         ends_at=signal.ends_at,
         reason=signal.reason if ended else "",
         resolved_at=now if ended else None,
+        source=signal.source,
     )

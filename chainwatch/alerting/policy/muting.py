@@ -1,7 +1,6 @@
-"""What keeps an alert from being told for now: a pipeline of stages, each a function of the alert and what is known.
+"""What suppresses the notification of an alert: stages, each a pure function of the alert and its context.
 
-The first stage that holds an alert back says why. Nothing held is forgotten: the alert is told when that is over and it
-still fires. Pure: the clock's value is part of what is known.
+The first stage that suppresses an alert says why. The alert is notified when the suppression is over, if it still fires.
 """
 
 from __future__ import annotations
@@ -10,25 +9,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from chainwatch.alert_model import Acknowledgement, Silence, Suppression
 from chainwatch.alerting.policy.intervals import Interval, inside
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.policy.routing import ALL_LABELS, Route
 from chainwatch.config import InhibitSettings
 from chainwatch.grammar import matchers as matching
 from chainwatch.grammar.matchers import Matchers
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
-from chainwatch.store.alerting.holds import Held
-from chainwatch.store.alerting.silences import Silence
 
 INHIBITED = "inhibited"
 QUIET_HOURS = "quiet hours"
-"""The one reason that holds back ends too."""
+"""The only reason that suppresses resolutions too."""
 
 Labels = Mapping[str, str]
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """An alert on its way to a receiver by a route. ``again``: it is to be told once more, whoever has taken it on."""
+    """An alert that a route sends to a receiver. ``again``: a reminder, which is sent although the alert is acknowledged."""
 
     alert_id: int
     labels: Labels
@@ -39,7 +36,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Inhibition(msgspec.Struct, frozen=True):
-    """While an alert that ``source`` takes fires, those that ``target`` takes and share the ``equal`` labels are held."""
+    """While an alert that ``source`` matches fires, those that ``target`` matches and share ``equal`` are suppressed."""
 
     source: Matchers
     target: Matchers
@@ -47,9 +44,9 @@ class Inhibition(msgspec.Struct, frozen=True):
     """Pairs of a label of the source and one of the target."""
 
     def inhibitor(self, labels: Labels, sources: Iterable[Labels]) -> Labels | None:
-        """The first of the firing ``sources`` that holds an alert with ``labels`` back.
+        """The first of the firing ``sources`` that inhibits an alert with ``labels``; None for none.
 
-        What is a source itself is not held by another that would hold it as well (as in Alertmanager).
+        Two alerts that match both sides never inhibit each other (as in Alertmanager).
         """
         if not matching.takes(self.target, labels):
             return None
@@ -63,20 +60,20 @@ class Inhibition(msgspec.Struct, frozen=True):
 
 
 class Cooldown(msgspec.Struct, frozen=True):
-    """Alerts that ``match`` takes are told once in ``within`` seconds for each set of values of the labels ``by``."""
+    """Alerts that ``match`` takes are notified once in ``within`` seconds for each set of values of the labels ``by``."""
 
     match: Matchers
     by: tuple[str, ...]
     within: float
 
     def condition(self, labels: Labels) -> str:
-        """What counts as the same: the fingerprint of its labels."""
+        """What counts as the same condition: the fingerprint of the labels ``by``."""
         names = labels if self.by == (ALL_LABELS,) else self.by
         return fingerprint({name: labels.get(name, "") for name in names})
 
 
-class Known(msgspec.Struct, frozen=True):
-    """What the stages look at. ``told_at``: (receiver, condition) → when it was last told."""
+class Context(msgspec.Struct, frozen=True):
+    """What the stages need beside the alert. ``notified_at``: (receiver, condition) → the last notification of it."""
 
     now: float
     intervals: Mapping[str, Interval] = {}
@@ -89,76 +86,76 @@ class Known(msgspec.Struct, frozen=True):
     notified_at: Mapping[tuple[str, str], float] = {}
 
 
-Stage = Callable[[Candidate, Known], Held | None]
+Stage = Callable[[Candidate, Context], Suppression | None]
 
 
-def inhibited(one: Candidate, known: Known) -> Held | None:
-    """Another alert that fires explains it."""
-    for rule in known.inhibitions:
-        source = rule.inhibitor(one.labels, known.firing)
+def inhibited(one: Candidate, context: Context) -> Suppression | None:
+    """Another alert that fires inhibits it."""
+    for inhibition in context.inhibitions:
+        source = inhibition.inhibitor(one.labels, context.firing)
         if source is not None:
-            about = ", ".join(f"{a}={source.get(a, '')}" for a, _ in rule.equal)
-            return Held(INHIBITED, f"by {source['alertname']}" + (f" ({about})" if about else ""))
+            about = ", ".join(f"{a}={source.get(a, '')}" for a, _ in inhibition.equal)
+            return Suppression(INHIBITED, f"by {source['alertname']}" + (f" ({about})" if about else ""))
     return None
 
 
-def silenced(one: Candidate, known: Known) -> Held | None:
-    """Somebody has silenced it."""
-    for silence, matchers in known.silences:
-        if is_on(silence, known) and matching.takes(matchers, one.labels):
+def silenced(one: Candidate, context: Context) -> Suppression | None:
+    """A silence matches it."""
+    for silence, matchers in context.silences:
+        if is_on(silence, context) and matching.takes(matchers, one.labels):
             detail = f"by silence {silence.id} of {silence.author}: {silence.comment}".rstrip(": ")
-            return Held("silenced", detail, silence.id)
+            return Suppression("silenced", detail, silence.id)
     return None
 
 
-def is_on(silence: Silence, known: Known) -> bool:
-    """Whether a silence hides what it matches now; one with intervals does only within them."""
-    if not silence.is_active(known.now):
+def is_on(silence: Silence, context: Context) -> bool:
+    """Whether a silence is in effect now: between its start and end, and within its intervals where it has any."""
+    if not silence.is_active(context.now):
         return False
-    return not silence.during or inside(known.intervals, silence.during, known.now) is not None
+    return not silence.during or inside(context.intervals, silence.during, context.now) is not None
 
 
-def in_quiet_hours(one: Candidate, known: Known) -> Held | None:
-    """The route is quiet now. P0 breaks through unless the route says otherwise."""
+def in_quiet_hours(one: Candidate, context: Context) -> Suppression | None:
+    """The route is muted now. P0 is notified all the same unless the route says otherwise."""
     route = one.route
     if one.labels["severity"] == "P0" and not route.mute_critical:
         return None
-    muted = inside(known.intervals, route.mute_times, known.now)
+    muted = inside(context.intervals, route.mute_times, context.now)
     if muted is not None:
-        return Held(QUIET_HOURS, f"within {muted}")
-    if route.active_times and inside(known.intervals, route.active_times, known.now) is None:
-        return Held(QUIET_HOURS, f"outside {', '.join(route.active_times)}")
+        return Suppression(QUIET_HOURS, f"within {muted}")
+    if route.active_times and inside(context.intervals, route.active_times, context.now) is None:
+        return Suppression(QUIET_HOURS, f"outside {', '.join(route.active_times)}")
     return None
 
 
-def acknowledged(one: Candidate, known: Known) -> Held | None:
-    """Somebody has taken it on; reminders get through."""
-    taken = known.acknowledgements.get(one.alert_id)
+def acknowledged(one: Candidate, context: Context) -> Suppression | None:
+    """Somebody has acknowledged it; reminders are sent all the same."""
+    taken = context.acknowledgements.get(one.alert_id)
     if taken is None or one.again:
         return None
-    return Held("acknowledged", f"by {taken.actor}" + (f": {taken.note}" if taken.note else ""))
+    return Suppression("acknowledged", f"by {taken.actor}" + (f": {taken.note}" if taken.note else ""))
 
 
-def cooling_down(one: Candidate, known: Known) -> Held | None:
-    """The receiver was told of the same condition a short while ago."""
-    cooldown = cooldown_of(known.cooldowns, one.labels)
+def cooling_down(one: Candidate, context: Context) -> Suppression | None:
+    """The receiver was notified of the same condition within the cooldown."""
+    cooldown = cooldown_of(context.cooldowns, one.labels)
     if cooldown is None or one.notified:
         return None
-    notified_at = known.notified_at.get((one.receiver, cooldown.condition(one.labels)))
-    if notified_at is None or known.now >= notified_at + cooldown.within:
+    notified_at = context.notified_at.get((one.receiver, cooldown.condition(one.labels)))
+    if notified_at is None or context.now >= notified_at + cooldown.within:
         return None
-    return Held(
-        "cooldown", f"notified {int(known.now - notified_at)} s ago, again after {cooldown.within:g} s"
+    return Suppression(
+        "cooldown", f"notified {int(context.now - notified_at)} s ago, again after {cooldown.within:g} s"
     )
 
 
 STAGES: tuple[Stage, ...] = (inhibited, silenced, in_quiet_hours, acknowledged, cooling_down)
-"""In this order."""
+"""In the order in which they are asked."""
 
 
-def held_back(one: Candidate, known: Known) -> Held | None:
-    """Why an alert that fires is not told, or None."""
-    return next((held for stage in STAGES if (held := stage(one, known)) is not None), None)
+def suppression_of(one: Candidate, context: Context) -> Suppression | None:
+    """Why an alert that fires is not notified, or None."""
+    return next((found for stage in STAGES if (found := stage(one, context)) is not None), None)
 
 
 def cooldown_of(cooldowns: Sequence[Cooldown], labels: Labels) -> Cooldown | None:
@@ -168,12 +165,12 @@ def cooldown_of(cooldowns: Sequence[Cooldown], labels: Labels) -> Cooldown | Non
 
 
 def build_inhibitions(settings: Sequence[InhibitSettings]) -> tuple[Inhibition, ...]:
-    """The rules as configured."""
+    """The inhibitions as configured."""
     return tuple(
         Inhibition(
-            matching.build(rule.source),
-            matching.build(rule.target),
-            tuple((a, b or a) for a, _, b in (pair.partition("=") for pair in rule.equal)),
+            matching.build(one.source),
+            matching.build(one.target),
+            tuple((a, b or a) for a, _, b in (pair.partition("=") for pair in one.equal)),
         )
-        for rule in settings
+        for one in settings
     )

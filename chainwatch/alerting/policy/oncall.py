@@ -21,7 +21,7 @@ ONE_DAY = timedelta(days=1)
 
 
 class Layer(msgspec.Struct, frozen=True):
-    """People who take turns; ``weekday`` (0 is Monday) and ``minute`` of the handoff, daily where it is None."""
+    """People who take turns. The handoff is at ``minute`` of the day, on ``weekday`` (0 is Monday) or daily (None)."""
 
     people: tuple[str, ...]
     weekday: int | None
@@ -30,8 +30,8 @@ class Layer(msgspec.Struct, frozen=True):
     during: tuple[str, ...] = ()
 
 
-class Schedule(msgspec.Struct, frozen=True):
-    """Layers in one time zone; the first that has somebody on call decides."""
+class OnCallSchedule(msgspec.Struct, frozen=True):
+    """An on-call schedule: layers in one time zone; the first layer that is on duty decides."""
 
     name: str
     zone: str
@@ -71,16 +71,16 @@ class Shift(msgspec.Struct, frozen=True):
     duty: Duty
 
 
-def build_schedules(settings: Mapping[str, OnCallSettings]) -> dict[str, Schedule]:
+def build_schedules(settings: Mapping[str, OnCallSettings]) -> dict[str, OnCallSchedule]:
     """The schedules as configured, by name."""
     return {
-        name: Schedule(name, one.zone, tuple(_layer(layer) for layer in one.layers))
+        name: OnCallSchedule(name, one.zone, tuple(_layer(layer) for layer in one.layers))
         for name, one in settings.items()
     }
 
 
 def turn(layer: Layer, zone: str, now: float) -> Turn:
-    """Whose turn it is in ``layer`` at ``now``, whatever restricts the layer."""
+    """Whose turn it is in ``layer`` at ``now``, whether or not the layer is on duty then."""
     tz = ZoneInfo(zone)
     day = datetime.fromtimestamp(now, tz).date() + ONE_DAY
     while not (_is_handoff(layer, day) and calendars.moment(day, layer.minute, tz) <= now):
@@ -98,12 +98,12 @@ def turn(layer: Layer, zone: str, now: float) -> Turn:
 
 
 def on_call(
-    schedule: Schedule, intervals: Mapping[str, Interval], overrides: Sequence[Override], now: float
+    schedule: OnCallSchedule, intervals: Mapping[str, Interval], overrides: Sequence[Override], now: float
 ) -> Duty:
     """Who is on call at ``now``. Of overrides that overlap, the one with the highest id counts."""
-    standing_in = [o for o in overrides if o.starts_at <= now < o.ends_at]
-    if standing_in:
-        return Duty(max(standing_in, key=lambda override: override.id).person, "override")
+    current = [o for o in overrides if o.starts_at <= now < o.ends_at]
+    if current:
+        return Duty(max(current, key=lambda override: override.id).person, "override")
     for number, layer in enumerate(schedule.layers, 1):
         if not layer.during or inside(intervals, layer.during, now) is not None:
             return Duty(turn(layer, schedule.zone, now).person, f"layer {number}")
@@ -111,13 +111,13 @@ def on_call(
 
 
 def shifts(
-    schedule: Schedule,
+    schedule: OnCallSchedule,
     intervals: Mapping[str, Interval],
     overrides: Sequence[Override],
     start: float,
     end: float,
 ) -> list[Shift]:
-    """Who is on call from ``start`` until ``end``, without a hole: neighbours differ in who is on call."""
+    """Who is on call from ``start`` until ``end``: shifts without gaps between them, each with another person or nobody."""
     found: list[Shift] = []
     moments = sorted({start, end, *_changes(schedule, intervals, overrides, start, end)})
     for begins, ends in itertools.pairwise(moments):
@@ -130,7 +130,7 @@ def shifts(
 
 
 def gaps(
-    schedule: Schedule,
+    schedule: OnCallSchedule,
     intervals: Mapping[str, Interval],
     overrides: Sequence[Override],
     start: float,
@@ -152,7 +152,7 @@ def _is_handoff(layer: Layer, day: date) -> bool:
 
 
 def _changes(
-    schedule: Schedule,
+    schedule: OnCallSchedule,
     intervals: Mapping[str, Interval],
     overrides: Iterable[Override],
     start: float,

@@ -1,4 +1,4 @@
-"""Whom alerts wake: everything configured about people, schedules and escalations, built once from the settings."""
+"""Whom alerts page: everything configured about people, schedules and escalations, built once from the settings."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 import msgspec
 
-from chainwatch.alerting.policy.escalation import Policy, build_policies
+from chainwatch.alerting.policy.escalation import EscalationPolicy, build_policies
 from chainwatch.alerting.policy.intervals import Interval, build_intervals
-from chainwatch.alerting.policy.oncall import Schedule, build_schedules
+from chainwatch.alerting.policy.oncall import OnCallSchedule, build_schedules
 from chainwatch.config import Settings
 
 
 class People(msgspec.Struct, frozen=True):
-    """Whom alerts wake, as configured; without any of it incidents are recorded and wake nobody."""
+    """Whom alerts page, as configured; without any of it incidents are only recorded."""
 
-    policies: Mapping[str, Policy] = {}
-    schedules: Mapping[str, Schedule] = {}
+    policies: Mapping[str, EscalationPolicy] = {}
+    schedules: Mapping[str, OnCallSchedule] = {}
     intervals: Mapping[str, Interval] = {}
     receivers: frozenset[str] = frozenset()
     rise_within: float = 0.0
@@ -24,7 +24,7 @@ class People(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, settings: Settings) -> People:
-        """Those of a configuration."""
+        """From a configuration."""
         rise = settings.escalate_after
         return cls(
             policies=build_policies(settings.escalations, settings.people),

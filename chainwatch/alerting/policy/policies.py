@@ -1,4 +1,4 @@
-"""Everything configured that decides when an alert fires and who is told: built once from the settings."""
+"""Everything configured that decides when an alert fires and who is notified: built once from the settings."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from chainwatch.grammar import matchers
 from chainwatch.grammar.matchers import Matchers
 
 
-class Patience(msgspec.Struct, frozen=True):
-    """Seconds that a condition must hold until its alert fires, and must be gone until it ends."""
+class Lifecycle(msgspec.Struct, frozen=True):
+    """Seconds that a condition must hold before its alert fires, and must be gone before it ends (``[[lifecycle]]``)."""
 
     match: Matchers = ()
-    fires_after: float = 0.0
-    ends_after: float = 0.0
+    fire_after: float = 0.0
+    keep_firing_for: float = 0.0
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """Alerts that ``match`` takes and that begin within the intervals ``during`` are ``by``'s from the start.
+class AutoAcknowledgement(msgspec.Struct, frozen=True):
+    """Alerts that ``match`` takes and that begin within the intervals ``during`` are acknowledged as ``by`` at once.
 
-    They are so until those intervals end, and for ``lasts`` seconds at most.
+    The acknowledgement lapses when those intervals end, after ``lasts`` seconds at the latest.
     """
 
     match: Matchers
@@ -34,17 +34,17 @@ class Standing(msgspec.Struct, frozen=True):
     lasts: float | None
 
 
-AT_ONCE = Patience()
+AT_ONCE = Lifecycle()
 
 
 class Policies(msgspec.Struct, frozen=True):
-    """What is configured beside routes. ``rate_limits``: receiver → severity → notifications a minute."""
+    """Everything configured about alerts but the routes. ``rate_limits``: receiver → severity → notifications a minute."""
 
     intervals: Mapping[str, Interval] = {}
     inhibitions: tuple[Inhibition, ...] = ()
-    patience: tuple[Patience, ...] = ()
+    lifecycles: tuple[Lifecycle, ...] = ()
     cooldowns: tuple[Cooldown, ...] = ()
-    standing: tuple[Standing, ...] = ()
+    auto_acknowledgements: tuple[AutoAcknowledgement, ...] = ()
     rate_limits: Mapping[str, Mapping[str, int]] = {}
     flapping_changes: int = 8
     flapping_within: float = 600.0
@@ -53,16 +53,16 @@ class Policies(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, settings: Settings) -> Policies:
-        """Those of a configuration."""
+        """From a configuration."""
         alerts: AlertSettings = settings.alerts
         return cls(
             intervals=build_intervals(settings.intervals),
             inhibitions=build_inhibitions(settings.inhibit),
-            patience=_patience(settings.lifecycle),
+            lifecycles=_lifecycles(settings.lifecycle),
             cooldowns=tuple(
                 Cooldown(matchers.build(one.match), tuple(one.by), one.within) for one in settings.cooldowns
             ),
-            standing=_standing(settings.acknowledge),
+            auto_acknowledgements=_auto_acknowledgements(settings.acknowledge),
             rate_limits={r.name: r.rate_limit for r in settings.receivers.values() if r.rate_limit},
             flapping_changes=alerts.flapping_changes,
             flapping_within=alerts.flapping_within,
@@ -70,30 +70,32 @@ class Policies(msgspec.Struct, frozen=True):
             people=People.of(settings),
         )
 
-    def patience_with(self, labels: Mapping[str, str]) -> Patience:
-        """The first patience that takes an alert with ``labels``."""
-        return next((one for one in self.patience if matchers.takes(one.match, labels)), AT_ONCE)
+    def lifecycle_of(self, labels: Mapping[str, str]) -> Lifecycle:
+        """The delays of the first ``[[lifecycle]]`` that matches an alert with ``labels``."""
+        return next((one for one in self.lifecycles if matchers.takes(one.match, labels)), AT_ONCE)
 
     @property
-    def longest_patience(self) -> float:
-        """Seconds that an alert waits at most until it fires or ends."""
-        waits = [max(one.fires_after, one.ends_after) for one in self.patience]
+    def longest_delay(self) -> float:
+        """The most seconds that an alert may wait before it fires or ends."""
+        waits = [max(one.fire_after, one.keep_firing_for) for one in self.lifecycles]
         return max([*waits, self.flapping_within])
 
-    def source_names(self) -> list[str] | None:
-        """The names that inhibiting alerts may have; None where any may."""
+    def inhibitor_names(self) -> list[str] | None:
+        """The names that inhibiting alerts may have; None where any name may inhibit."""
         names: set[str] = set()
-        for rule in self.inhibitions:
-            named = next((m for m in rule.source if m.name == "alertname" and not m.patterns), None)
+        for inhibition in self.inhibitions:
+            named = next((m for m in inhibition.source if m.name == "alertname" and not m.patterns), None)
             if named is None or not named.values:
                 return None
             names |= named.values
         return sorted(names)
 
 
-def _patience(settings: Sequence[LifecycleSettings]) -> tuple[Patience, ...]:
-    return tuple(Patience(matchers.build(s.match), s.for_, s.keep_firing_for) for s in settings)
+def _lifecycles(settings: Sequence[LifecycleSettings]) -> tuple[Lifecycle, ...]:
+    return tuple(Lifecycle(matchers.build(s.match), s.for_, s.keep_firing_for) for s in settings)
 
 
-def _standing(settings: Sequence[AcknowledgeSettings]) -> tuple[Standing, ...]:
-    return tuple(Standing(matchers.build(s.match), s.by, tuple(s.during), s.lasts) for s in settings)
+def _auto_acknowledgements(settings: Sequence[AcknowledgeSettings]) -> tuple[AutoAcknowledgement, ...]:
+    return tuple(
+        AutoAcknowledgement(matchers.build(s.match), s.by, tuple(s.during), s.lasts) for s in settings
+    )

@@ -1,4 +1,4 @@
-"""Which receivers an alert goes to, and in which groups: a tree of routes, in order, first match wins."""
+"""Which receivers an alert goes to, and in which groups: a tree of routes; the first that matches takes the alert."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ NOT_INHERITED = {"match", "continue_", "digest", "digest_empty", "routes"}
 class Route(msgspec.Struct, frozen=True):
     """A configured route with a ``key`` that names it in groups, stable while its ``match`` is. Times in seconds.
 
-    ``routes`` are tried before the route itself. ``names_alerts``: it or an outer one looks at ``alertname``.
+    ``routes`` are tried before the route itself. ``names_alerts``: its ``match`` or an outer one has ``alertname``.
     """
 
     key: str
     match: Matchers
     receivers: tuple[str, ...]
     group_by: tuple[str, ...] = ("alertname",)
-    goes_on: bool = False
+    continues: bool = False
     group_wait: float = 5.0
     group_interval: float = 15.0
     repeat_interval: float = 14_400.0
@@ -51,19 +51,19 @@ class Route(msgspec.Struct, frozen=True):
 
 
 def build_routes(settings: Sequence[RouteSettings]) -> tuple[Route, ...]:
-    """The routes as configured; those with equal ``match`` side by side are told apart by a number in their key."""
+    """The routes as configured; siblings with equal ``match`` get a number in their key."""
     return _built(settings, "", {}, False)
 
 
-def every(routes: Sequence[Route]) -> Iterator[Route]:
+def all_routes(routes: Sequence[Route]) -> Iterator[Route]:
     """All routes of the tree, the outer ones first."""
     for route in routes:
         yield route
-        yield from every(route.routes)
+        yield from all_routes(route.routes)
 
 
-def ways(routes: Sequence[Route], labels: Mapping[str, str]) -> list[Route]:
-    """The routes that take an alert with ``labels``: of each branch the innermost.
+def matching_routes(routes: Sequence[Route], labels: Mapping[str, str]) -> list[Route]:
+    """The routes that take an alert with ``labels``: the innermost of each branch.
 
     ``Watchdog`` goes only where a route names it.
     """
@@ -71,30 +71,25 @@ def ways(routes: Sequence[Route], labels: Mapping[str, str]) -> list[Route]:
     for route in routes:
         if not matchers.takes(route.match, labels):
             continue
-        taking = ways(route.routes, labels)
+        taking = matching_routes(route.routes, labels)
         if not taking and (route.names_alerts or not is_watchdog(labels)):
             taking = [route]
         found += taking
-        if taking and not route.goes_on:
+        if taking and not route.continues:
             break
     return found
 
 
-def destinations(taking: Sequence[Route], labels: Mapping[str, str]) -> list[tuple[Route, str]]:
-    """Every (route, receiver) that an alert with ``labels``, which the routes ``taking`` take, goes to.
+def destinations(taking: Sequence[Route], failing: str = "") -> list[tuple[Route, str]]:
+    """Every (route, receiver) to which an alert goes that the routes ``taking`` take.
 
-    One about a failing receiver never goes to that receiver.
+    An alert about the ``failing`` receiver never goes to that receiver.
     """
-    return [
-        (route, receiver)
-        for route in taking
-        for receiver in route.receivers
-        if not _is_about(labels, receiver)
-    ]
+    return [(route, receiver) for route in taking for receiver in route.receivers if receiver != failing]
 
 
 def is_watchdog(labels: Mapping[str, str]) -> bool:
-    """Whether this is the alert that always fires, to show that alerting lives."""
+    """Whether this is the alert that always fires, to show that alerting works (of chainwatch or another program)."""
     return labels["alertname"] == "Watchdog"
 
 
@@ -131,8 +126,8 @@ def _one(
         receivers=tuple(dict.fromkeys(whole.receivers)),
         group_by=tuple(whole.group_by)
         if grouped
-        else (),  # a digest is one notification unless told otherwise
-        goes_on=route.continue_,
+        else (),  # a digest is one notification unless configured otherwise
+        continues=route.continue_,
         group_wait=whole.group_wait,
         group_interval=whole.group_interval,
         repeat_interval=whole.repeat_interval,
@@ -146,10 +141,6 @@ def _one(
         escalation=whole.escalation,
         routes=inner,
     )
-
-
-def _is_about(labels: Mapping[str, str], receiver: str) -> bool:
-    return labels["alertname"] == "ReceiverFailing" and labels.get("receiver") == receiver
 
 
 _quoted = json.JSONEncoder(ensure_ascii=False).encode

@@ -1,13 +1,13 @@
-"""Whose an alert is, as rows. All functions work inside the caller's transaction; times are Unix seconds."""
+"""Acknowledgements as rows. All functions work inside the caller's transaction; times are Unix seconds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Acknowledgement
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import acknowledgements
 from chainwatch.store.alerting.alerts import in_chunks
@@ -15,20 +15,8 @@ from chainwatch.store.alerting.alerts import in_chunks
 _COLUMNS = ("alert_id", "actor", "at", "note", "until", "severity", "reminded_at")
 
 
-class Acknowledgement(msgspec.Struct, frozen=True):
-    """``actor`` has taken the alert on at ``at``, until ``until`` (None: with the alert)."""
-
-    alert_id: int
-    actor: str
-    at: float
-    note: str
-    until: float | None
-    severity: str
-    reminded_at: float
-
-
 def save(connection: sa.Connection, new: Sequence[Acknowledgement]) -> None:
-    """Store acknowledgements; a later one of an alert takes the place of the one before."""
+    """Store acknowledgements; one of an alert replaces the one before."""
     rows = [tuple(getattr(one, name) for name in _COLUMNS) for one in new]
     bulk.upsert(connection, acknowledgements, _COLUMNS, rows)
 
@@ -45,19 +33,19 @@ def of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, Acknowl
 
 
 def every(connection: sa.Connection) -> list[Acknowledgement]:
-    """All of them, by alert."""
+    """All acknowledgements, by alert."""
     query = sa.select(acknowledgements).order_by(acknowledgements.c.alert_id)
     return [_acknowledgement(row) for row in connection.execute(query)]
 
 
 def remove(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
-    """Forget the acknowledgements of these alerts."""
+    """Delete the acknowledgements of these alerts."""
     for some in in_chunks(alert_ids):
         connection.execute(sa.delete(acknowledgements).where(acknowledgements.c.alert_id.in_(some)))
 
 
 def set_reminded(connection: sa.Connection, alert_ids: Sequence[int], now: float) -> None:
-    """Note that their people are reminded at ``now``."""
+    """Store that the people who acknowledged these alerts are reminded at ``now``."""
     for some in in_chunks(alert_ids):
         connection.execute(
             sa.update(acknowledgements).where(acknowledgements.c.alert_id.in_(some)).values(reminded_at=now)

@@ -1,61 +1,24 @@
-"""Groups of alerts as rows, one per route, set of labels and receiver, and what each is still to be told.
+"""Groups of alerts as rows, one per route, set of labels and receiver, and of what each receiver was notified.
 
 All functions work inside the caller's transaction. Times are Unix seconds of this machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Group, Member, MemberId
 from chainwatch.store import bulk
 from chainwatch.store.alerting import receipts
 from chainwatch.store.alerting.alert_tables import alert_groups, alert_members, alerts
-from chainwatch.store.alerting.alerts import State, in_chunks, seconds
+from chainwatch.store.alerting.alerts import in_chunks, seconds
 
 RENOTIFY = 2
-"""In place of 1 in ``told``: it was told, and is to be told once more."""
-
-
-class Group(msgspec.Struct, frozen=True):
-    """Alerts told together to one receiver. ``flush_at`` is when the group is looked at next."""
-
-    id: int
-    key: str
-    receiver: str
-    route: str
-    labels: Mapping[str, str]
-    flush_at: float
-    flushed_at: float | None = None
-    sent_at: float | None = None
-
-
-class Member(msgspec.Struct, frozen=True):
-    """An alert in a group, and whether the group's receiver was told that it fires. ``quiet``: it need not be.
-
-    ``held``: a policy keeps it from being told for now. ``released``: one did until now. ``again``: it is to be told once
-    more though it was told. ``unseen_for``: of an alert of which was learnt only when it was over, the seconds it lasted.
-    """
-
-    alert_id: int
-    fingerprint: str
-    state: State
-    notified: bool
-    quiet: bool = False
-    held: bool = False
-    released: bool = False
-    again: bool = False
-    severity: str = ""
-    labels_text: str = "{}"
-    unseen_for: float | None = None
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """The alert's labels, decoded when asked for."""
-        return _from_json(self.labels_text)
+"""In place of 1 in ``notified``: the receiver was notified, and is to be notified once more."""
 
 
 def find(connection: sa.Connection, keys: Sequence[str]) -> dict[tuple[str, str], Group]:
@@ -65,15 +28,15 @@ def find(connection: sa.Connection, keys: Sequence[str]) -> dict[tuple[str, str]
 
 
 def of_alerts(connection: sa.Connection, alert_ids: Sequence[int]) -> list[Group]:
-    """The groups that these alerts are in."""
+    """The groups that have these alerts as members."""
     found = {
         row[0] for row in bulk.select_in(connection, alert_members, ("group_id",), "alert_id", alert_ids)
     }
     return [_group(row) for row in bulk.select_in(connection, alert_groups, _COLUMNS, "id", sorted(found))]
 
 
-def places(connection: sa.Connection, alert_ids: Sequence[int]) -> list[tuple[int, bool, Group]]:
-    """Where these alerts are, as (alert id, whether the group's receiver was told that it fires, group)."""
+def memberships(connection: sa.Connection, alert_ids: Sequence[int]) -> list[tuple[int, bool, Group]]:
+    """The memberships of these alerts, as (alert id, whether the group's receiver was notified that it fires, group)."""
     rows = list(
         bulk.select_in(connection, alert_members, ("alert_id", "notified", "group_id"), "alert_id", alert_ids)
     )
@@ -93,13 +56,13 @@ def insert(connection: sa.Connection, new: Sequence[Group]) -> None:
 
 
 def join(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) -> None:
-    """Make alerts members of groups, as (group id, alert id), untold; who is in already stays as it is."""
+    """Make alerts members of groups, as (group id, alert id), not yet notified; existing members stay as they are."""
     rows = [(group_id, alert_id, 0) for group_id, alert_id in pairs]
     bulk.insert(connection, alert_members, ("group_id", "alert_id", "notified"), rows)
 
 
 def update(connection: sa.Connection, changed: Sequence[Group]) -> None:
-    """Store the times of groups."""
+    """Store the changed times of groups."""
     rows = [(group.flush_at, group.flushed_at, group.sent_at, group.id) for group in changed]
     bulk.change(
         connection, "UPDATE alert_groups SET flush_at = ?, flushed_at = ?, sent_at = ? WHERE id = ?", rows
@@ -107,19 +70,19 @@ def update(connection: sa.Connection, changed: Sequence[Group]) -> None:
 
 
 def delete(connection: sa.Connection, ids: Sequence[int]) -> None:
-    """Delete groups, which have no members any more, and the receipts of their messages."""
+    """Delete groups, which have no members left, and the receipts of their messages."""
     receipts.delete_with_groups(connection, ids)
     for some in in_chunks(ids):
         connection.execute(sa.delete(alert_groups).where(alert_groups.c.id.in_(some)))
 
 
 def due(connection: sa.Connection, now: float, limit: int) -> list[Group]:
-    """Up to ``limit`` groups whose time has come, the longest due first."""
+    """Up to ``limit`` groups that are to be flushed, the longest due first."""
     return [_group(row) for row in bulk.select(connection, _DUE, (now, limit))]
 
 
 def next_flush(connection: sa.Connection) -> float | None:
-    """When the next group's time comes, if there is any group."""
+    """When the next group is to be flushed; None without groups."""
     found: float | None = bulk.scalar(connection, "SELECT min(flush_at) FROM alert_groups")
     return found
 
@@ -128,16 +91,17 @@ def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, li
     """The members of groups, oldest alert first."""
     found: dict[int, list[Member]] = {}
     rows = bulk.select_in(connection, _JOINED, _MEMBER, "group_id", group_ids, " ORDER BY alerts.id")
-    for group_id, alert_id, fingerprint, state, notified, audience, severity, labels, *times in rows:
+    for group_id, alert_id, fingerprint, state, notified, audience, severity, labels, source, *times in rows:
         member = Member(
             alert_id,
             fingerprint,
             state,
             notified > 0,
             audience == "quiet",
-            again=notified == RENOTIFY,
+            renotify=notified == RENOTIFY,
             severity=severity,
             labels_text=labels,
+            source=source,
             unseen_for=_unseen_for(*times),
         )
         found.setdefault(group_id, []).append(member)
@@ -145,13 +109,13 @@ def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, li
 
 
 def mark_notified(connection: sa.Connection, group_ids: Sequence[int]) -> None:
-    """Everything in these groups but what is held has been told: resolved members leave, the others count as told."""
-    bulk.change_in(connection, _FORGET_ENDED, group_ids)
+    """Mark all members that are not suppressed as notified; resolved ones leave their groups."""
+    bulk.change_in(connection, _DELETE_RESOLVED, group_ids)
     bulk.change_in(connection, _MARK_NOTIFIED, group_ids)
 
 
-def inherit(connection: sa.Connection, members: Sequence[tuple[int, int]]) -> None:
-    """These alerts, as (group id, alert id), count as told."""
+def set_notified(connection: sa.Connection, members: Sequence[tuple[int, int]]) -> None:
+    """Mark members, as (group id, alert id), as notified."""
     bulk.change(
         connection,
         "UPDATE alert_members SET notified = 1 WHERE group_id = ? AND alert_id = ? AND notified = 0",
@@ -160,7 +124,7 @@ def inherit(connection: sa.Connection, members: Sequence[tuple[int, int]]) -> No
 
 
 def renotify(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
-    """Have whoever was told of these alerts told once more."""
+    """Have the receivers that were notified of these alerts notified once more."""
     for some in in_chunks(alert_ids):
         connection.execute(
             sa.update(alert_members)
@@ -169,13 +133,13 @@ def renotify(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
         )
 
 
-def leave(connection: sa.Connection, places: Sequence[tuple[int, int]]) -> None:
-    """Take alerts out of groups, as (group id, alert id)."""
-    bulk.delete(connection, alert_members, ("group_id", "alert_id"), places)
+def leave(connection: sa.Connection, members: Sequence[MemberId]) -> None:
+    """Remove alerts from groups, as (group id, alert id)."""
+    bulk.delete(connection, alert_members, ("group_id", "alert_id"), members)
 
 
 def advance_unnotified(connection: sa.Connection, now: float) -> None:
-    """Have the groups that have something to tell looked at by ``now``, whatever their intervals."""
+    """Have the groups that have something new to notify flushed by ``now``, whatever their intervals."""
     unnotified = (
         sa.select(alert_members.c.group_id)
         .join(alerts, alerts.c.id == alert_members.c.alert_id)
@@ -188,8 +152,8 @@ def advance_unnotified(connection: sa.Connection, now: float) -> None:
     )
 
 
-def look_at_again(connection: sa.Connection, now: float, but: Sequence[str]) -> None:
-    """Have the groups that were looked at before looked at by ``now``, those of the routes ``but`` when they would be."""
+def flush_again(connection: sa.Connection, now: float, but: Sequence[str]) -> None:
+    """Have the groups that were flushed before flushed by ``now``; those of the routes ``but`` stay as planned."""
     connection.execute(
         sa.update(alert_groups)
         .where(alert_groups.c.flushed_at.isnot(None), alert_groups.c.flush_at > now)
@@ -201,16 +165,26 @@ def look_at_again(connection: sa.Connection, now: float, but: Sequence[str]) -> 
 _COLUMNS = ("id", "key", "receiver", "route", "labels", "flush_at", "flushed_at", "sent_at")
 _INSERT = f"INSERT INTO alert_groups ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _DUE = f"SELECT {', '.join(_COLUMNS)} FROM alert_groups WHERE flush_at <= ? ORDER BY flush_at, id LIMIT ?"  # noqa: S608
-_NOT_HELD = (
+_NOT_SUPPRESSED = (
     "group_id IN ? AND NOT EXISTS (SELECT 1 FROM alert_holds "
     "WHERE alert_holds.group_id = alert_members.group_id AND alert_holds.alert_id = alert_members.alert_id)"
 )
-_HAS_ENDED = "EXISTS (SELECT 1 FROM alerts WHERE alerts.id = alert_members.alert_id AND state = 'resolved')"
-_FORGET_ENDED = f"DELETE FROM alert_members WHERE {_NOT_HELD} AND {_HAS_ENDED}"  # noqa: S608
-_MARK_NOTIFIED = f"UPDATE alert_members SET notified = 1 WHERE {_NOT_HELD} AND notified <> 1"  # noqa: S608
+_IS_RESOLVED = "EXISTS (SELECT 1 FROM alerts WHERE alerts.id = alert_members.alert_id AND state = 'resolved')"
+_DELETE_RESOLVED = f"DELETE FROM alert_members WHERE {_NOT_SUPPRESSED} AND {_IS_RESOLVED}"  # noqa: S608
+_MARK_NOTIFIED = f"UPDATE alert_members SET notified = 1 WHERE {_NOT_SUPPRESSED} AND notified <> 1"  # noqa: S608
 _JOINED = "alert_members JOIN alerts ON alerts.id = alert_members.alert_id"
 _MEMBER = (
-    *("group_id", "alerts.id", "fingerprint", "state", "notified", "audience", "severity", "labels"),
+    *(
+        "group_id",
+        "alerts.id",
+        "fingerprint",
+        "state",
+        "notified",
+        "audience",
+        "severity",
+        "labels",
+        "source",
+    ),
     *("starts_at", "ends_at", "raised_at"),
 )
 

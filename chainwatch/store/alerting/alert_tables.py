@@ -1,8 +1,8 @@
-"""The tables of alerts, of the groups in which people hear of them, and of the notifications on their way.
+"""The tables of alerts, of the groups by which receivers are notified of them, and of the queued notifications.
 
-An alert is one row per episode: it fires once and resolves once; a condition that comes back is a new row. What a
-receiver has been told of an alert is a row of ``alert_members`` while it still has something to hear. A notification
-names its alerts by id, so that a storm told again and again costs a few bytes per alert (S10).
+An alert is one row per episode: it fires once and resolves once; a condition that comes back is a new row. Whether a
+receiver was notified of an alert is a row of ``alert_members`` until its resolution was notified. A notification names its
+alerts by id, so that one repeated again and again costs a few bytes per alert (S10).
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ alerts = Table(
     Column("reason", Text, nullable=False, comment="why it ended"),
     Column("raised_at", Double, nullable=False, comment="when this process learnt that it fires"),
     Column("resolved_at", Double, comment="when this process learnt that it ended"),
+    Column(
+        "source",
+        Text,
+        nullable=False,
+        server_default="external",
+        comment="what it is about: transfer, event, network, receiver, …",
+    ),
     comment="Every alert, firing or resolved.",
 )
 Index("alerts_newest", alerts.c.fingerprint, alerts.c.id)
@@ -61,8 +68,8 @@ alert_groups = Table(
     Column("receiver", Text, nullable=False),
     Column("route", Text, nullable=False, comment="the route's own key"),
     Column("labels", Text, nullable=False, comment="JSON object of the labels that the group has in common"),
-    Column("flush_at", Double, nullable=False, comment="when it is looked at next"),
-    Column("flushed_at", Double, comment="when it was last looked at; the intervals count from here"),
+    Column("flush_at", Double, nullable=False, comment="when it is flushed next"),
+    Column("flushed_at", Double, comment="when it was last flushed; the intervals count from here"),
     Column("sent_at", Double, comment="when its last notification was queued; repeats count from here"),
     comment="The living groups, one per receiver.",
 )
@@ -100,7 +107,7 @@ notifications = Table(
     Column("last_error", Text),
     Column("idempotency_key", Text, nullable=False, unique=True),
     sqlite_autoincrement=True,
-    comment="The queues: one message for one receiver, kept until delivered or visibly dead (S6).",
+    comment="The queues: one notification for one receiver, kept until delivered or visibly dead (S6).",
 )
 receiver_pauses = Table(
     "receiver_pauses",
@@ -108,7 +115,7 @@ receiver_pauses = Table(
     Column("receiver", Text, primary_key=True),
     Column("until", Double, nullable=False),
     sqlite_with_rowid=False,
-    comment="Before when nothing is tried for a receiver that is down or asked to be left alone.",
+    comment="Until when nothing is sent to a receiver that is down or asked for a pause.",
 )
 Index(
     "notifications_pending",
@@ -155,7 +162,7 @@ alert_transitions = Table(
     Column("note", Text, nullable=False),
     Column("receiver", Text, comment="for what concerns one receiver only"),
     sqlite_autoincrement=True,
-    comment="What happened to alerts beside their start and their end, which stand in their rows.",
+    comment="The history of alerts, beside their start and their end, which are in their rows.",
 )
 Index("alert_transitions_alert", alert_transitions.c.alert_id, alert_transitions.c.id)
 
@@ -165,9 +172,9 @@ alert_timers = Table(
     Column("alert_id", BigId, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False, comment="fire (a pending alert) or end (one that is kept firing)"),
     Column("due_at", Double, nullable=False),
-    Column("ends_at", BigInteger, comment="of an end: the end to be noted, in milliseconds"),
-    Column("reason", Text, nullable=False, comment="of an end: the reason to be noted"),
-    comment="Alerts that change by themselves when their time comes.",
+    Column("ends_at", BigInteger, comment="of an end: the end to be stored, in milliseconds"),
+    Column("reason", Text, nullable=False, comment="of an end: the reason to be stored"),
+    comment="Alerts that fire or end at a given time unless a signal changes that.",
 )
 Index("alert_timers_due", alert_timers.c.due_at)
 
@@ -190,7 +197,7 @@ acknowledgements = Table(
     Column("until", Double, comment="when it lapses; null: with the alert"),
     Column("severity", Text, nullable=False, comment="of the alert at that time"),
     Column("reminded_at", Double, nullable=False, comment="the last reminder, at first when it was made"),
-    comment="Alerts that are somebody's: the row goes when it lapses or is taken back.",
+    comment="Acknowledged alerts: the row is deleted when the acknowledgement lapses or is withdrawn.",
 )
 
 silences = Table(
@@ -206,7 +213,7 @@ silences = Table(
     Column("created_at", Double, nullable=False),
     Column("warn_before", Double, nullable=False, comment="seconds before its end; 0: no warning"),
     sqlite_autoincrement=True,
-    comment="What is recorded and told to nobody.",
+    comment="Silences: alerts that they match are recorded without notifications.",
 )
 Index("silences_end", silences.c.ends_at)
 
@@ -218,9 +225,9 @@ alert_holds = Table(
     Column("why", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("since", Double, nullable=False),
-    Column("silence_id", BigId, comment="of the silence that holds it"),
+    Column("silence_id", BigId, comment="the silence that suppresses it"),
     sqlite_with_rowid=False,
-    comment="Members of groups that are not told for now, and why.",
+    comment="Members of groups whose notification is suppressed, and why.",
 )
 
 cooldowns = Table(

@@ -7,11 +7,12 @@ which are stored in milliseconds, this machine's in ``raised_at`` and ``resolved
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, Audience, State
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import (
     alert_members,
@@ -22,41 +23,12 @@ from chainwatch.store.alerting.alert_tables import (
 )
 from chainwatch.store.bulk import IN_LIST_MAX
 
-State = Literal["pending", "firing", "resolved"]
-Audience = Literal["routed", "unrouted", "quiet"]
-
 UNFINISHED_MARGIN = 86_400.0
 """Seconds before the oldest unfinished notification in which resolved alerts are kept for it."""
 
 
-class Alert(msgspec.Struct, frozen=True):
-    """One episode of a condition. ``id`` is 0 until it is stored; ``reason`` tells why it ended."""
-
-    id: int
-    fingerprint: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    starts_at: float
-    raised_at: float
-    state: State = "firing"
-    audience: Audience = "routed"
-    ends_at: float | None = None
-    reason: str = ""
-    resolved_at: float | None = None
-
-    @property
-    def name(self) -> str:
-        """The label ``alertname``."""
-        return self.labels["alertname"]
-
-    @property
-    def severity(self) -> str:
-        """``P0`` … ``P3``."""
-        return self.labels["severity"]
-
-
 def newest(connection: sa.Connection, fingerprints: Iterable[str]) -> dict[str, Alert]:
-    """The newest alert of each fingerprint that has any; an active one is always the newest."""
+    """The newest alert of each fingerprint that has any; one that has not ended is always the newest."""
     found: dict[str, Alert] = {}
     prints = list(dict.fromkeys(fingerprints))
     latest = [row[1] for row in bulk.select_in(connection, alerts, _LATEST, "fingerprint", prints, _BY_PRINT)]
@@ -77,7 +49,7 @@ def insert(connection: sa.Connection, new: Sequence[Alert]) -> None:
 
 
 def update(connection: sa.Connection, changed: Sequence[Alert]) -> None:
-    """Store what may change of alerts: all but id, labels and when they were raised."""
+    """Store what changed of alerts; id, labels, source and when they were raised never change."""
     rows = [dict(zip(_COLUMNS, _row(alert), strict=True)) for alert in changed]
     bulk.change(connection, _UPDATE, [tuple(row[name] for name in (*_CHANGING, "id")) for row in rows])
 
@@ -156,15 +128,15 @@ def counts(connection: sa.Connection) -> list[Count]:
 
 
 def set_audience(connection: sa.Connection, audience: Audience, ids: Sequence[int]) -> None:
-    """Say of alerts that they go somewhere now, or nowhere."""
+    """Store whether alerts go to a receiver now."""
     for some in in_chunks(ids):
         connection.execute(sa.update(alerts).where(alerts.c.id.in_(some)).values(audience=audience))
 
 
 def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
-    """Forget up to ``limit`` alerts resolved before ``before`` (Unix seconds) with their histories; how many went.
+    """Delete up to ``limit`` alerts resolved before ``before`` (Unix seconds) with their histories; returns how many.
 
-    Kept are those of which somebody is still to be told, and the newest alert, whose id must not be given twice.
+    Alerts that are still to be notified are kept, and the newest alert, whose id must not be given twice.
     """
     oldest_unfinished = connection.execute(
         sa.select(sa.func.min(notifications.c.created_at)).where(
@@ -175,13 +147,13 @@ def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
         before = min(before, oldest_unfinished - UNFINISHED_MARGIN)
     newest_id = sa.select(sa.func.max(alerts.c.id)).scalar_subquery()
     member = sa.exists().where(alert_members.c.alert_id == alerts.c.id)
-    doomed = (
+    outdated = (
         sa.select(alerts.c.id)
         .where(alerts.c.state == sa.literal_column("'resolved'"), alerts.c.resolved_at < before)
         .where(alerts.c.id != newest_id, ~member)
         .limit(limit)
     )
-    ids = connection.execute(doomed).scalars().all()
+    ids = connection.execute(outdated).scalars().all()
     for some in in_chunks(ids):
         for column in (alert_transitions.c.alert_id, alert_repeats.c.alert_id, alerts.c.id):
             connection.execute(sa.delete(column.table).where(column.in_(some)))
@@ -189,12 +161,12 @@ def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
 
 
 def milliseconds(at: float) -> int:
-    """Unix seconds as they are stored."""
+    """Unix seconds as they are stored, in milliseconds."""
     return round(at * 1000)
 
 
 def seconds(stored: int) -> float:
-    """What was stored as Unix seconds, whole ones as ``int``."""
+    """Stored milliseconds as Unix seconds, whole ones as ``int``."""
     return stored / 1000 if stored % 1000 else stored // 1000
 
 
@@ -206,9 +178,9 @@ def in_chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 _COLUMNS = (
     *("id", "fingerprint", "name", "severity", "state", "audience", "labels", "annotations"),
-    *("starts_at", "ends_at", "reason", "raised_at", "resolved_at"),
+    *("starts_at", "ends_at", "reason", "raised_at", "resolved_at", "source"),
 )
-_FIXED = ("id", "fingerprint", "name", "severity", "labels", "raised_at")
+_FIXED = ("id", "fingerprint", "name", "severity", "labels", "raised_at", "source")
 _CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
 _UPDATE = f"UPDATE alerts SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE id = ?"  # noqa: S608
 _INSERT = f"INSERT INTO alerts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
@@ -232,6 +204,7 @@ def _row(alert: Alert) -> tuple[Any, ...]:
         alert.reason,
         alert.raised_at,
         alert.resolved_at,
+        alert.source,
     )
 
 
@@ -251,6 +224,7 @@ def _alert(row: Any) -> Alert:
         reason,
         raised_at,
         resolved_at,
+        source,
     ) = row
     return Alert(
         id=number,
@@ -264,6 +238,7 @@ def _alert(row: Any) -> Alert:
         ends_at=None if ends_at is None else seconds(ends_at),
         reason=reason,
         resolved_at=resolved_at,
+        source=source,
     )
 
 

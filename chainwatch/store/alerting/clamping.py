@@ -27,7 +27,7 @@ from chainwatch.store.alerting.escalation_tables import escalations
 from chainwatch.store.tables import networks
 
 SLACK = 60.0
-"""Seconds by which a network may have been seen further than the clock shows, which may itself be late."""
+"""Seconds by which a network may be seen ahead of the clock, which may itself be behind."""
 
 
 def shift(connection: sa.Connection, by: float, now: float, by_calendar: Collection[str]) -> None:
@@ -58,7 +58,7 @@ def shift(connection: sa.Connection, by: float, now: float, by_calendar: Collect
 
 
 def past(connection: sa.Connection, now: float) -> None:
-    """What has happened has happened by ``now``; what counts from it counts from ``now``."""
+    """Move the times of past events that lie after ``now`` to ``now``, and what counts from them accordingly."""
     for column in (
         notifications.c.created_at,
         notifications.c.queued_at,
@@ -73,31 +73,31 @@ def past(connection: sa.Connection, now: float) -> None:
 
 
 def attempts(connection: sa.Connection, latest: float) -> None:
-    """What waits to be sent is tried by ``latest``."""
+    """Have pending notifications tried by ``latest``."""
     _at_most(connection, notifications.c.next_attempt_at, latest, notifications.c.status == "pending")
 
 
 def timers(connection: sa.Connection, latest: float) -> None:
-    """Alerts that wait to fire or to end do so by ``latest``."""
+    """Have alerts that wait to fire or to end do so by ``latest``."""
     _at_most(connection, alert_timers.c.due_at, latest)
 
 
 def stopped_escalations(connection: sa.Connection, latest: float) -> None:
-    """Escalations that were stopped are looked at by ``latest``."""
+    """Have stopped escalations checked by ``latest``."""
     _at_most(connection, escalations.c.due_at, latest, escalations.c.stopped_at.is_not(None))
 
 
 def timeouts(connection: sa.Connection, latest: float) -> None:
-    """Alerts that nobody sends again end by ``latest``, unless their sender named an end."""
+    """Have alerts that are not sent again end by ``latest``, unless their sender named an end."""
     _at_most(connection, alert_expiries.c.expires_at, latest, alert_expiries.c.timeout == 1)
 
 
 def groups(
     connection: sa.Connection, route: str, now: float, *, wait: float, interval: float, longest: float
 ) -> None:
-    """The groups of a route are looked at within ``wait`` seconds at first, and within ``longest`` ones after that.
+    """Have the groups of a route flushed within ``wait`` seconds if they are new, else within ``longest`` seconds.
 
-    One that was looked at after ``now`` is, within ``interval``.
+    A group whose last flush lies after ``now`` is flushed within ``interval`` seconds.
     """
     here, flush_at, flushed_at = (
         alert_groups.c.route == route,
@@ -111,7 +111,7 @@ def groups(
 
 
 def seen(connection: sa.Connection, now: float) -> None:
-    """No network was seen past ``now``, unless the clock is behind the network's own blocks."""
+    """Correct networks that were seen past ``now`` (S5), unless the clock is behind their own blocks."""
     too_far = sa.and_(networks.c.seen_until > now + SLACK, networks.c.timestamp <= now)
     connection.execute(sa.update(networks).where(too_far).values(seen_until=networks.c.timestamp))
 

@@ -1,7 +1,7 @@
-"""The tables of incidents, of the escalations that run over them, and of who stands in for whom.
+"""The tables of incidents, of their escalations, and of on-call overrides.
 
-An incident is a group of alerts from the first that fires to the last that ends, whoever is told of it: what people
-are woken for once, and look back on.
+An incident is a group of alerts from the first that fires to the last that ends, whichever receivers are notified: what
+people are paged for once, and what they review afterwards.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ incident_entries = Table(
     Column("kind", Text, nullable=False, comment="note, started, step, skipped, ended or raised"),
     Column("actor", Text, nullable=False, comment="who did it; chainwatch for what a policy did"),
     Column("text", Text, nullable=False),
-    Column("receiver", Text, comment="of a step: who was told"),
+    Column("receiver", Text, comment="of a step: the receiver that was notified"),
     sqlite_autoincrement=True,
-    comment="What belongs to an incident as a whole: notes of people, and the steps of its escalation.",
+    comment="What happened to an incident as a whole: notes of people, and the steps of its escalation.",
 )
 Index("incident_entries_incident", incident_entries.c.incident_id, incident_entries.c.id)
 
@@ -57,7 +57,7 @@ escalations = Table(
     Column("round", Integer, nullable=False, comment="0 at first, then the repetition"),
     Column("step", Integer, nullable=False, comment="the step that is due next, from 0"),
     Column("started_at", Double, nullable=False),
-    Column("due_at", Double, comment="when the step is due; null: there is nothing more to do"),
+    Column("due_at", Double, comment="when the step is due; null: no step is left"),
     Column(
         "stopped_at", Double, comment="when everything was acknowledged or ended; null: it runs or ran out"
     ),
@@ -75,11 +75,14 @@ alert_rises = Table(
     metadata,
     Column("alert_id", BigId, primary_key=True, autoincrement=False),
     Column(
-        "escalated_to", Text, nullable=False, comment="P0 to P3: how severe it counts as, beside its label"
+        "escalated_to",
+        Text,
+        nullable=False,
+        comment="P0 to P3: the severity to which it was raised; its label stays",
     ),
     Column("at", Double, nullable=False),
     Column("occurrences", Integer, nullable=False, comment="how many alerts of its kind there were by then"),
-    comment="Alerts that came so often that they count as more severe.",
+    comment="Alerts that were raised so often that their severity rose.",
 )
 
 alert_returns = Table(
@@ -88,7 +91,7 @@ alert_returns = Table(
     Column("alert_id", BigId, primary_key=True, autoincrement=False),
     Column("at", Double, primary_key=True),
     sqlite_with_rowid=False,
-    comment="When the condition of an alert that is held as firing because it flaps began again, of late.",
+    comment="When the conditions of alerts that go on firing because they flap began again, lately.",
 )
 
 oncall_overrides = Table(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Escalation, StoredOverride
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import alert_members
 from chainwatch.store.alerting.escalation_tables import escalations, oncall_overrides
@@ -17,41 +18,13 @@ from chainwatch.store.alerting.escalation_tables import escalations, oncall_over
 _COLUMNS = ("incident_id", "policy", "round", "step", "started_at", "due_at", "stopped_at")
 
 
-class Escalation(msgspec.Struct, frozen=True):
-    """An incident's escalation by ``policy``, JSON as it was at the start.
-
-    ``round`` and ``step`` (from 0) are due at ``due_at``, None when all are done. ``stopped_at`` is when there was
-    nobody's alert any more; from then on ``due_at`` is when that is looked at again.
-    """
-
-    incident_id: int
-    policy: str
-    round: int
-    step: int
-    started_at: float
-    due_at: float | None
-    stopped_at: float | None = None
-
-
-class StoredOverride(msgspec.Struct, frozen=True):
-    """``person`` is on call in ``schedule`` from ``starts_at`` until just before ``ends_at``."""
-
-    id: int
-    schedule: str
-    person: str
-    starts_at: int
-    ends_at: int
-    author: str
-    created_at: float
-
-
 def save(connection: sa.Connection, changed: Sequence[Escalation]) -> None:
-    """Store escalations, new ones and those that went on."""
+    """Store new and changed escalations."""
     bulk.upsert(connection, escalations, _COLUMNS, [msgspec.structs.astuple(one) for one in changed])
 
 
 def due(connection: sa.Connection, now: float, limit: int) -> list[Escalation]:
-    """Up to ``limit`` escalations whose time has come, the longest due first."""
+    """Up to ``limit`` escalations whose step is due, the longest due first."""
     query = (
         sa.select(*(escalations.c[name] for name in _COLUMNS))
         .where(escalations.c.due_at <= now, escalations.c.due_at.is_not(None))
@@ -75,7 +48,7 @@ def of_incident(connection: sa.Connection, incident_id: int) -> Escalation | Non
 
 
 def mark_notified(connection: sa.Connection, group_id: int, alert_ids: Sequence[int]) -> None:
-    """A step has told a group's receiver that these alerts fire: it is owed their ends."""
+    """Mark these alerts as notified in a group whose receiver a step has notified, so that it gets their resolutions."""
     rows = [(group_id, alert_id, 1) for alert_id in alert_ids]
     bulk.upsert(connection, alert_members, ("group_id", "alert_id", "notified"), rows)
 
@@ -92,7 +65,7 @@ def add_override(
     author: str,
     now: float,
 ) -> int:
-    """Put ``person`` on call for a time; the override's id."""
+    """Store that ``person`` is on call for a time (Unix seconds); returns the override's id."""
     values = {
         "schedule": schedule,
         "person": person,
@@ -107,7 +80,7 @@ def add_override(
 
 
 def remove_override(connection: sa.Connection, override_id: int) -> bool:
-    """Take an override back; whether there was one."""
+    """Delete an override; returns whether there was one."""
     deleting = sa.delete(oncall_overrides).where(oncall_overrides.c.id == override_id)
     return connection.execute(deleting).rowcount > 0
 

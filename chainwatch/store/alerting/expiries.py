@@ -7,42 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Expiry
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import alert_expiries
 
 _COLUMNS = ("fingerprint", "expires_at", "timeout")
 
 
-class Expiry(msgspec.Struct, frozen=True):
-    """The alert with this fingerprint ends at ``expires_at``; ``timeout``: because its sender named no end."""
-
-    fingerprint: str
-    expires_at: float
-    timeout: bool
-
-
 def find(connection: sa.Connection, fingerprints: Sequence[str]) -> dict[str, Expiry]:
-    """The expiries of these fingerprints, as far as there are any."""
+    """The expiries of these fingerprints that have one."""
     rows = bulk.select_in(connection, alert_expiries, _COLUMNS, "fingerprint", fingerprints)
     return {row[0]: Expiry(row[0], row[1], bool(row[2])) for row in rows}
 
 
 def save(connection: sa.Connection, expiries: Sequence[Expiry]) -> None:
-    """Store expiries, in place of those that were there."""
+    """Store expiries, replacing those of the same fingerprints."""
     rows = [(e.fingerprint, e.expires_at, int(e.timeout)) for e in expiries]
     bulk.upsert(connection, alert_expiries, _COLUMNS, rows)
 
 
 def delete(connection: sa.Connection, fingerprints: Sequence[str]) -> None:
-    """Forget the expiries of these fingerprints."""
+    """Delete the expiries of these fingerprints."""
     bulk.delete(connection, alert_expiries, ("fingerprint",), [(f,) for f in fingerprints])
 
 
 def due(connection: sa.Connection, now: float, limit: int) -> list[Expiry]:
-    """Up to ``limit`` expiries whose time has come, the earliest first."""
+    """Up to ``limit`` expiries that are due, the earliest first."""
     query = (
         sa.select(alert_expiries)
         .where(alert_expiries.c.expires_at <= now)

@@ -1,4 +1,4 @@
-"""What happened to alerts, how often they were raised again, and when they change by themselves, as rows.
+"""The history of alerts, how often they were raised again, and their timers, as rows.
 
 All functions work inside the caller's transaction; times are Unix seconds.
 """
@@ -6,53 +6,28 @@ All functions work inside the caller's transaction; times are Unix seconds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, Timer, Transition
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import alert_repeats, alert_timers, alert_transitions, alerts
-from chainwatch.store.alerting.alerts import Alert, in_chunks, milliseconds, seconds
-
-ITSELF = "chainwatch"
-"""The actor of what a policy did."""
-
-
-class Transition(msgspec.Struct, frozen=True):
-    """One thing that happened to an alert: ``kind`` by ``cause``, done by ``actor``; ``receiver`` where it concerns one."""
-
-    alert_id: int
-    at: float
-    kind: str
-    cause: str = ""
-    actor: str = ITSELF
-    note: str = ""
-    receiver: str | None = None
-
-
-class Timer(msgspec.Struct, frozen=True):
-    """At ``due_at`` the alert fires (``fire``, a pending one) or ends (``end``) with the end and reason given."""
-
-    alert_id: int
-    kind: Literal["fire", "end"]
-    due_at: float
-    ends_at: float | None = None
-    reason: str = ""
-
+from chainwatch.store.alerting.alerts import in_chunks, milliseconds, seconds
 
 _TRANSITION = Transition.__struct_fields__
 _TIMER = Timer.__struct_fields__
 
 
 def record(connection: sa.Connection, happened: Sequence[Transition]) -> None:
-    """Add to the history."""
+    """Add entries to the history."""
     if happened:
         connection.execute(sa.insert(alert_transitions), [msgspec.structs.asdict(one) for one in happened])
 
 
 def of(connection: sa.Connection, alert: Alert) -> list[Transition]:
-    """The whole history of ``alert``: its start and its end among what else happened, oldest first."""
+    """The whole history of ``alert`` with its start and its end, oldest first."""
     rows = connection.execute(
         sa.select(*(alert_transitions.c[name] for name in _TRANSITION))
         .where(alert_transitions.c.alert_id == alert.id)
@@ -68,7 +43,7 @@ def of(connection: sa.Connection, alert: Alert) -> list[Transition]:
 
 
 def acknowledged_last(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, Transition]:
-    """How those of these alerts were taken on that were not given back afterwards."""
+    """The last acknowledgement in the history of each of these alerts that is still acknowledged."""
     tail = " AND kind IN ('acknowledged', 'unacknowledged') ORDER BY id"
     rows = bulk.select_in(connection, alert_transitions, _TRANSITION, "alert_id", alert_ids, tail)
     last = {one.alert_id: one for one in (Transition(*row) for row in rows)}
@@ -76,7 +51,7 @@ def acknowledged_last(connection: sa.Connection, alert_ids: Sequence[int]) -> di
 
 
 def count_repeats(connection: sa.Connection, numbers: Mapping[int, int], now: float) -> None:
-    """Note that alerts were raised again so many times."""
+    """Count that alerts were raised again so many times more (alert id → number)."""
     if not numbers:
         return
     known = repeats(connection, list(numbers))
@@ -95,7 +70,7 @@ def repeats(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, in
 
 
 def changes_since(connection: sa.Connection, fingerprints: Sequence[str], since: float) -> dict[str, int]:
-    """How often each condition began or ended since ``since``."""
+    """How often the condition of each fingerprint began or ended since ``since``."""
     found: dict[str, int] = {}
     ended = sa.case((alerts.c.resolved_at >= since, 1), else_=0)
     began = sa.case((alerts.c.raised_at >= since, 1), else_=0)
@@ -112,12 +87,12 @@ def changes_since(connection: sa.Connection, fingerprints: Sequence[str], since:
 
 
 def set_timers(connection: sa.Connection, timers: Sequence[Timer]) -> None:
-    """Let alerts change by themselves; an alert has one timer."""
+    """Store timers; a timer of an alert replaces the one before."""
     bulk.upsert(connection, alert_timers, _TIMER, [_timer_row(one) for one in timers])
 
 
 def stop_timers(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
-    """Let these alerts not change by themselves any more."""
+    """Delete the timers of these alerts."""
     for some in in_chunks(alert_ids):
         connection.execute(sa.delete(alert_timers).where(alert_timers.c.alert_id.in_(some)))
 
@@ -133,7 +108,7 @@ def timers_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, 
 
 
 def due_timers(connection: sa.Connection, now: float, limit: int) -> list[Timer]:
-    """Up to ``limit`` timers whose time has come, the longest due first."""
+    """Up to ``limit`` timers that are due, the longest due first."""
     query = (
         sa.select(*(alert_timers.c[name] for name in _TIMER))
         .where(alert_timers.c.due_at <= now)
@@ -144,7 +119,7 @@ def due_timers(connection: sa.Connection, now: float, limit: int) -> list[Timer]
 
 
 def next_timer(connection: sa.Connection) -> float | None:
-    """When the next timer's time comes, if there is any."""
+    """When the next timer is due; None without timers."""
     return connection.execute(sa.select(sa.func.min(alert_timers.c.due_at))).scalar()
 
 

@@ -1,4 +1,4 @@
-"""Incidents as rows: which alerts belong together, what was done about them, and which of them count as more severe.
+"""Incidents as rows: their alerts, what was done about them, and to which severity alerts were raised.
 
 All functions work inside the caller's transaction. Times are Unix seconds of this machine.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Entry, Incident, Unacknowledged
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import acknowledgements, alerts
 from chainwatch.store.alerting.alerts import in_chunks
@@ -26,43 +27,6 @@ from chainwatch.store.alerting.escalation_tables import (
 
 FIRING = alerts.c.state == sa.literal_column("'firing'")
 """As a literal, or the partial index would not be used."""
-
-Kind = Literal["note", "started", "step", "skipped", "stopped", "ended", "raised"]
-
-
-class Incident(msgspec.Struct, frozen=True):
-    """Alerts of one group, from the first start to the last end; ``ended_at`` is None while one of them fires."""
-
-    id: int
-    key: str
-    route: str
-    labels: Mapping[str, str]
-    opened_at: float
-    ended_at: float | None = None
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """What happened to an incident as a whole; ``receiver`` is who was told by a step."""
-
-    incident_id: int
-    at: float
-    kind: Kind
-    actor: str
-    text: str
-    receiver: str | None = None
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """A firing alert of an incident that nobody has acknowledged, and how severe it counts as."""
-
-    alert_id: int
-    labels: Mapping[str, str]
-    """With ``severity`` as what it counts as."""
-
-    @property
-    def severity(self) -> str:
-        """``P0`` … ``P3``."""
-        return self.labels["severity"]
 
 
 def open_with(connection: sa.Connection, keys: Sequence[str]) -> dict[str, Incident]:
@@ -115,14 +79,14 @@ def alert_ids(connection: sa.Connection, incident_id: int) -> list[int]:
 
 
 def end(connection: sa.Connection, ended_alerts: Sequence[int], now: float) -> None:
-    """These alerts have ended, and with the last of an incident it and its escalation end."""
-    over = _over(connection, ended_alerts)
-    for some in in_chunks(over):
+    """After these alerts have ended: end the incidents in which nothing fires any more, and their escalations."""
+    finished = _finished(connection, ended_alerts)
+    for some in in_chunks(finished):
         connection.execute(sa.update(incidents).where(incidents.c.id.in_(some)).values(ended_at=now))
         connection.execute(sa.delete(escalations).where(escalations.c.incident_id.in_(some)))
 
 
-def _over(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
+def _finished(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
     """The open incidents of these alerts in which nothing fires any more."""
     found: set[int] = set()
     member = incident_alerts.alias()
@@ -142,8 +106,8 @@ def _over(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
     return sorted(found)
 
 
-def standing(connection: sa.Connection, incident_id: int) -> list[Standing]:
-    """What fires in an incident and is nobody's, oldest first."""
+def unacknowledged(connection: sa.Connection, incident_id: int) -> list[Unacknowledged]:
+    """The firing alerts of an incident that nobody has acknowledged, oldest first."""
     query = (
         sa.select(alerts.c.id, alerts.c.labels, alert_rises.c.escalated_to)
         .join(incident_alerts, incident_alerts.c.alert_id == alerts.c.id)
@@ -155,25 +119,27 @@ def standing(connection: sa.Connection, incident_id: int) -> list[Standing]:
     found = []
     for alert_id, text, escalated_to in connection.execute(query):
         labels = _from_json(text)
-        found.append(Standing(alert_id, labels | {"severity": escalated_to} if escalated_to else labels))
+        found.append(
+            Unacknowledged(alert_id, labels | {"severity": escalated_to} if escalated_to else labels)
+        )
     return found
 
 
 def add_entries(connection: sa.Connection, entries: Sequence[Entry]) -> None:
-    """Note what happened to incidents."""
+    """Add entries to the history of incidents."""
     if entries:
         connection.execute(sa.insert(incident_entries), [msgspec.structs.asdict(entry) for entry in entries])
 
 
 def entries(connection: sa.Connection, incident_id: int) -> list[Entry]:
-    """What happened to an incident, in order."""
+    """The history of an incident, in order."""
     columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
     query = sa.select(*columns).where(incident_entries.c.incident_id == incident_id)
     return [Entry(*row) for row in connection.execute(query.order_by(incident_entries.c.id))]
 
 
 def steps_about(connection: sa.Connection, alert_id: int) -> list[Entry]:
-    """The steps of escalations that told somebody of the incident of an alert, in order."""
+    """The steps of escalations that notified a receiver of the incident of an alert, in order."""
     columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
     query = (
         sa.select(*columns)
@@ -184,7 +150,7 @@ def steps_about(connection: sa.Connection, alert_id: int) -> list[Entry]:
 
 
 def escalation_about(connection: sa.Connection, alert_id: int, since: float) -> list[Entry]:
-    """What the escalation of the incident of an alert did from ``since`` on, in order: steps, and those not taken."""
+    """The entries of the escalation of an alert's incident from ``since`` on, in order: steps taken and skipped."""
     columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
     query = (
         sa.select(*columns)
@@ -195,11 +161,11 @@ def escalation_about(connection: sa.Connection, alert_id: int, since: float) -> 
     return [Entry(*row) for row in connection.execute(query.order_by(incident_entries.c.id))]
 
 
-# --- how severe alerts count as ---------------------------------------------------------------------------
+# --- raised severities ------------------------------------------------------------------------------------
 
 
 def note_returns(connection: sa.Connection, alert_ids: Sequence[int], now: float, since: float) -> None:
-    """The conditions of these firing alerts, which flap, began again at ``now``; forget when they did until ``since``."""
+    """Store that the conditions of these firing alerts, which flap, began again ``now``; delete those up to ``since``."""
     for some in in_chunks(alert_ids):
         old = alert_returns.c.alert_id.in_(some) & (alert_returns.c.at <= since)
         connection.execute(sa.delete(alert_returns).where(old))
@@ -220,7 +186,7 @@ def open_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[str, In
 
 
 def occurrences(connection: sa.Connection, keys: Sequence[str], since: float) -> dict[tuple[str, str], int]:
-    """How often after ``since`` alerts of each (incident key, severity) were raised, or returned while they flapped."""
+    """How often since ``since`` alerts of each (incident key, severity) were raised, or began again while they flapped."""
     found: Counter[tuple[str, str]] = Counter()
     inside = sa.join(incidents, incident_alerts, incident_alerts.c.incident_id == incidents.c.id)
     inside = inside.join(alerts, alerts.c.id == incident_alerts.c.alert_id)
@@ -239,7 +205,7 @@ def occurrences(connection: sa.Connection, keys: Sequence[str], since: float) ->
 
 
 def firing_as_labelled(connection: sa.Connection, incident_id: int, severity: str) -> list[int]:
-    """The firing alerts of an incident with this severity in their labels that do not count as more severe yet."""
+    """The firing alerts of an incident with this severity in their labels whose severity was not raised yet."""
     query = (
         sa.select(alerts.c.id)
         .join(incident_alerts, incident_alerts.c.alert_id == alerts.c.id)
@@ -253,22 +219,22 @@ def firing_as_labelled(connection: sa.Connection, incident_id: int, severity: st
 def raise_to(
     connection: sa.Connection, alert_ids: Sequence[int], escalated_to: str, number: int, now: float
 ) -> None:
-    """Let alerts count as ``escalated_to`` from now on, as there were ``number`` of their kind."""
+    """Raise the severity of alerts to ``escalated_to``, as there were ``number`` of their kind."""
     columns = ("alert_id", "escalated_to", "at", "occurrences")
     bulk.insert(connection, alert_rises, columns, [(i, escalated_to, now, number) for i in alert_ids])
 
 
 def rises(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, str]:
-    """Alert id → the severity that it counts as, for those that rose."""
+    """Alert id → the severity to which it was raised, for those that were."""
     columns = ("alert_id", "escalated_to")
     return dict(bulk.select_in(connection, alert_rises, columns, "alert_id", alert_ids))
 
 
-# --- forgetting -------------------------------------------------------------------------------------------
+# --- pruning ----------------------------------------------------------------------------------------------
 
 
 def prune(connection: sa.Connection, before: float, limit: int) -> int:
-    """Forget up to ``limit`` incidents ended before ``before`` with all that was noted of them; how many rows went.
+    """Delete up to ``limit`` incidents ended before ``before`` with everything about them; returns how many.
 
     The newest stays, as its id must not be given twice.
     """
@@ -276,15 +242,15 @@ def prune(connection: sa.Connection, before: float, limit: int) -> int:
         return 0
     newest = connection.execute(sa.select(sa.func.max(incidents.c.id))).scalar()
     query = sa.select(incidents.c.id).where(incidents.c.ended_at < before, incidents.c.id != newest)
-    doomed = connection.execute(query.order_by(incidents.c.ended_at).limit(limit)).scalars().all()
-    for some in in_chunks(doomed):
+    outdated = connection.execute(query.order_by(incidents.c.ended_at).limit(limit)).scalars().all()
+    for some in in_chunks(outdated):
         inside = sa.select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id.in_(some))
         for column in (alert_rises.c.alert_id, alert_returns.c.alert_id):
             connection.execute(sa.delete(column.table).where(column.in_(inside)))
         for table in (incident_alerts, incident_entries):
             connection.execute(sa.delete(table).where(table.c.incident_id.in_(some)))
         connection.execute(sa.delete(incidents).where(incidents.c.id.in_(some)))
-    return len(doomed)
+    return len(outdated)
 
 
 def by_id(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Incident]:

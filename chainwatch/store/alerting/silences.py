@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Silence
 from chainwatch.store.alerting.alert_tables import silences
 
 
-class Silence(msgspec.Struct, frozen=True):
-    """What is told to nobody from ``starts_at`` until ``ends_at``: alerts that ``match`` takes, within ``during``.
-
-    ``match`` is label → values as in the configuration; ``during`` names intervals, none for all the time. ``warn_before``:
-    seconds before its end at which a warning is raised if it hides something, 0 for none.
-    """
-
-    match: Mapping[str, Sequence[str]]
-    starts_at: float
-    ends_at: float
-    author: str
-    comment: str
-    created_at: float
-    during: tuple[str, ...] = ()
-    warn_before: float = 0.0
-    id: int = 0
-
-    def is_active(self, now: float) -> bool:
-        """Whether ``now`` lies between its start and its end."""
-        return self.starts_at <= now < self.ends_at
-
-
 def add(connection: sa.Connection, silence: Silence) -> int:
-    """Store a new silence; its id."""
+    """Store a new silence; returns its id."""
     row = msgspec.structs.asdict(silence)
     del row["id"]
     row["matchers"] = msgspec.json.encode(row.pop("match")).decode()
@@ -43,27 +22,27 @@ def add(connection: sa.Connection, silence: Silence) -> int:
 
 
 def active(connection: sa.Connection, now: float) -> list[Silence]:
-    """Those between their start and their end at ``now``, oldest first."""
+    """The silences that are active at ``now``, oldest first."""
     query = sa.select(silences).where(silences.c.ends_at > now, silences.c.starts_at <= now)
     return [_silence(row) for row in connection.execute(query.order_by(silences.c.id))]
 
 
 def select(connection: sa.Connection, ended_after: float) -> list[Silence]:
-    """All that end after ``ended_after``, newest first."""
+    """The silences that end after ``ended_after``, newest first."""
     query = sa.select(silences).where(silences.c.ends_at > ended_after).order_by(silences.c.id.desc())
     return [_silence(row) for row in connection.execute(query)]
 
 
 def expire(connection: sa.Connection, ids: Sequence[int], now: float) -> int:
-    """End silences now; how many had not ended yet."""
+    """End silences now; returns how many had not ended yet."""
     query = sa.update(silences).where(silences.c.id.in_(ids), silences.c.ends_at > now).values(ends_at=now)
     return connection.execute(query).rowcount
 
 
 def prune(connection: sa.Connection, before: float, limit: int) -> int:
-    """Forget up to ``limit`` silences that ended before ``before``; how many went."""
-    doomed = sa.select(silences.c.id).where(silences.c.ends_at < before).limit(limit)
-    return connection.execute(sa.delete(silences).where(silences.c.id.in_(doomed))).rowcount
+    """Delete up to ``limit`` silences that ended before ``before``; returns how many."""
+    outdated = sa.select(silences.c.id).where(silences.c.ends_at < before).limit(limit)
+    return connection.execute(sa.delete(silences).where(silences.c.id.in_(outdated))).rowcount
 
 
 def _silence(row: Any) -> Silence:

@@ -1,4 +1,4 @@
-"""What alerts and deliveries there were in a window of time, as numbers.
+"""Counts and durations of alerts and deliveries in a window of time.
 
 All functions work inside the caller's transaction. Times are Unix seconds of this machine: an alert belongs to the window
 in which this process learnt that it fires, a notification to the one in which it was queued.
@@ -11,16 +11,17 @@ from collections.abc import Iterator
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert
 from chainwatch.store.alerting.alert_tables import alert_transitions, alerts, notifications
-from chainwatch.store.alerting.alerts import Alert, by_id, in_chunks
+from chainwatch.store.alerting.alerts import by_id, in_chunks
 from chainwatch.store.bulk import IN_LIST_MAX
 
 ACKNOWLEDGED = "acknowledged"
-"""The kind of transition that tells of an acknowledgement."""
+"""The kind of transition that an acknowledgement is."""
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """A notification on its way: ``finished_at`` is when it was delivered, given up or dropped."""
+    """The delivery of one notification: ``finished_at`` is when it was delivered, given up or dropped."""
 
     receiver: str
     status: str

@@ -9,15 +9,23 @@ import sqlalchemy as sa
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert, load
 from chainwatch.alerting.providers import Capabilities, DeliveryError, Receipt, Server
 from chainwatch.config import RouteSettings
-from chainwatch.model import Signal
+from chainwatch.model import Signal, Source
 from chainwatch.store.alerting import outbox
 
 T0 = 1_700_000_000
 
 
-def fires(transfer: str = "0x01", *, at: int = T0, name: str = "TransferOverdue", **labels: str) -> Signal:
+def fires(
+    transfer: str = "0x01",
+    *,
+    at: int = T0,
+    name: str = "TransferOverdue",
+    source: Source = "transfer",
+    **labels: str,
+) -> Signal:
     """A condition that is now true."""
-    return Signal(_labels(name, transfer, labels), at, {"summary": f"{transfer} is late"})
+    summary = {"summary": f"{transfer} is late"}
+    return Signal(_labels(name, transfer, labels), at, summary, source=source)
 
 
 def ends(
@@ -27,10 +35,13 @@ def ends(
     until: int = T0 + 60,
     name: str = "TransferOverdue",
     reason: str = "late",
+    source: Source = "transfer",
     **labels: str,
 ) -> Signal:
     """A condition that is true no more."""
-    return Signal(_labels(name, transfer, labels), at, {"summary": f"{transfer} was late"}, until, reason)
+    return Signal(
+        _labels(name, transfer, labels), at, {"summary": f"{transfer} was late"}, until, reason, source
+    )
 
 
 def _labels(name: str, transfer: str, more: dict[str, str]) -> dict[str, str]:

@@ -3,8 +3,9 @@
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting.engine.manager import AlertManager
-from chainwatch.alerting.policy.policies import Patience, Policies
+from chainwatch.alert_model import Acknowledgement, Escalation, Expiry, Silence
+from chainwatch.alerting.engine.alert_engine import AlertEngine
+from chainwatch.alerting.policy.policies import Lifecycle, Policies
 from chainwatch.config import RouteSettings
 from chainwatch.model import Checkpoint, Header
 from chainwatch.store import blocks
@@ -14,22 +15,18 @@ from chainwatch.store.alerting import (
     clamping,
     escalations,
     expiries,
-    holds,
+    limits,
     outbox,
     silences,
 )
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
-from chainwatch.store.alerting.escalations import Escalation
-from chainwatch.store.alerting.expiries import Expiry
-from chainwatch.store.alerting.silences import Silence
 from tests.unit.alerting.helpers import T0, ends, fires, queued_for, route
 
 NOW = float(T0)
 WRONG = NOW + 3600
 
 
-def _manager(*routes: RouteSettings, policies: Policies | None = None) -> AlertManager:
-    return AlertManager(routes or (route(),), {"ops": True}, 0, policies)
+def _manager(*routes: RouteSettings, policies: Policies | None = None) -> AlertEngine:
+    return AlertEngine(routes or (route(),), {"ops": True}, 0, policies)
 
 
 def test_a_group_that_was_to_be_reported_in_an_hour_is_reported_in_its_time(
@@ -74,8 +71,8 @@ def test_an_attempt_in_an_hour_is_made_within_a_minute(connection: sa.Connection
     assert (queued.created_at, queued.queued_at) == (NOW, NOW)
 
 
-def test_a_condition_fires_within_its_patience(connection: sa.Connection) -> None:
-    policies = Policies(patience=(Patience(fires_after=30.0),), flapping_within=40.0)
+def test_a_condition_fires_within_its_lifecycles(connection: sa.Connection) -> None:
+    policies = Policies(lifecycles=(Lifecycle(fire_after=30.0),), flapping_within=40.0)
     manager = _manager(policies=policies)
     manager.apply(connection, [fires()], WRONG)
     manager.reroute(connection, NOW)
@@ -129,7 +126,7 @@ def test_a_clock_behind_the_blocks_takes_nothing_back(connection: sa.Connection)
 OFF = [-3600.0, -600.0, -30.0, 30.0, 600.0, 3600.0]
 
 
-def _set_right(connection: sa.Connection, manager: AlertManager, error: float, now: float) -> None:
+def _set_right(connection: sa.Connection, manager: AlertEngine, error: float, now: float) -> None:
     """The clock was ahead by ``error`` seconds, and shows ``now`` from now on."""
     manager.follow_clock(connection, -error, now)
     manager.reroute(connection, now)
@@ -169,13 +166,13 @@ def test_a_clock_that_is_set_right_changes_no_interval_and_repeats_nothing_early
 
 
 @pytest.mark.parametrize("error", OFF)
-@pytest.mark.parametrize("patience", [Patience(fires_after=60.0), Patience(ends_after=60.0)])
-def test_a_clock_that_is_set_right_changes_no_patience(
-    connection: sa.Connection, error: float, patience: Patience
+@pytest.mark.parametrize("lifecycle", [Lifecycle(fire_after=60.0), Lifecycle(keep_firing_for=60.0)])
+def test_a_clock_that_is_set_right_changes_no_lifecycle(
+    connection: sa.Connection, error: float, lifecycle: Lifecycle
 ) -> None:
-    manager = _manager(policies=Policies(patience=(patience,)))
+    manager = _manager(policies=Policies(lifecycles=(lifecycle,)))
     manager.apply(connection, [fires()], NOW + error)
-    if patience.ends_after:
+    if lifecycle.keep_firing_for:
         manager.apply(connection, [ends()], NOW + error)
     before = len(queued_for(connection))
     _set_right(connection, manager, error, NOW + 20)
@@ -197,14 +194,14 @@ def test_a_clock_that_is_set_right_changes_no_retry_nor_escalation_nor_cooldown(
     outbox.mark_failed(connection, queued, "down", wrong + 30)
     outbox.pause(connection, "ops", wrong + 30)
     escalations.save(connection, [Escalation(1, "{}", 0, 1, wrong, wrong + 300)])
-    holds.record_notified(connection, [("ops", "condition")], wrong)
+    limits.record_notified(connection, [("ops", "condition")], wrong)
     _set_right(connection, manager, error, NOW + 20)
     (queued,) = outbox.list_notifications(connection)
     assert (queued.queued_at, queued.next_attempt_at) == (NOW, NOW + 30)
     assert outbox.next_attempts(connection, [queued]) == {queued.id: NOW + 30}
     (escalation,) = escalations.due(connection, NOW + 1e6, 10)
     assert (escalation.started_at, escalation.due_at) == (NOW, NOW + 300)
-    assert holds.notified_at(connection, [("ops", "condition")]) == {("ops", "condition"): NOW}
+    assert limits.notified_at(connection, [("ops", "condition")]) == {("ops", "condition"): NOW}
 
 
 @pytest.mark.parametrize("error", OFF)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from chainwatch.alerting import dispatch as module
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.dispatch import Dispatch, Receiver, firing
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.providers.callback import CallbackProvider
 from chainwatch.config import ReceiverSettings
 from chainwatch.model import Signal
@@ -76,7 +76,7 @@ async def test_what_is_due_is_flushed_on_time_and_what_is_not_is_looked_at_now_a
 
 async def test_what_another_process_writes_is_reported_within_a_second(file: str) -> None:
     notified: asyncio.Queue[Notification] = asyncio.Queue()
-    manager = AlertManager([route("ops")], {"ops": True}, 0)
+    manager = AlertEngine([route("ops")], {"ops": True}, 0)
     receiver = Receiver(ReceiverSettings(name="ops", provider="function"), CallbackProvider(notified.put))
     with (
         closing(Database.open(file, durable=False)) as database,

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.config import load
 from chainwatch.model import Signal
 from chainwatch.store.alerting import outbox
@@ -12,8 +12,8 @@ from tests.unit.alerting.helpers import T0
 EXAMPLE = ROOT / "config.toml"
 
 
-def manager() -> AlertManager:
-    return AlertManager.of(load(EXAMPLE, variables(EXAMPLE.read_text())), 0)
+def manager() -> AlertEngine:
+    return AlertEngine.of(load(EXAMPLE, variables(EXAMPLE.read_text())), 0)
 
 
 def test_by_the_example_a_p0_is_reported_at_once_to_everybody_on_call(connection: sa.Connection) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.delivery.retry import OPENS_AFTER
 from chainwatch.alerting.providers.provider import DeliveryError
@@ -140,9 +141,9 @@ def test_ten_thousand_that_wait_are_folded_in_a_moment(database_url: str) -> Non
     database.close()
 
 
-def _alert(number: int) -> alerts.Alert:
+def _alert(number: int) -> Alert:
     labels = {"alertname": "X", "severity": "P1", "transfer": str(number)}
-    return alerts.Alert(number, f"{number:016x}", labels, {}, T0, T0)
+    return Alert(number, f"{number:016x}", labels, {}, T0, T0)
 
 
 def _pending(connection: sa.Connection) -> dict[tuple[str, str], int]:

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Acknowledgement, Silence, Transition
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.engine import upkeep
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.config import RouteSettings, from_dict
 from chainwatch.model import Signal
@@ -18,22 +19,19 @@ from chainwatch.store.alerting import (
     alert_groups,
     alerts,
     history,
-    holds,
     incidents,
     outbox,
     silences,
+    suppressions,
 )
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
 from chainwatch.store.alerting.alert_tables import rate_windows
-from chainwatch.store.alerting.history import Transition
-from chainwatch.store.alerting.silences import Silence
 from tests.unit.alerting.helpers import T0, ends, fires, queued_for, route
 
 NOW = float(T0)
 TICK = 15.0
 
 
-def manager(*routes: RouteSettings, **config: Any) -> AlertManager:
+def manager(*routes: RouteSettings, **config: Any) -> AlertEngine:
     settings = from_dict(
         {
             "networks": {"n": {"chain_id": 1, "rpc": ["http://127.0.0.1:1"]}},
@@ -42,7 +40,7 @@ def manager(*routes: RouteSettings, **config: Any) -> AlertManager:
             **config,
         }
     )
-    return AlertManager(routes or (route(),), {"ops": True}, 0, Policies.of(settings))
+    return AlertEngine(routes or (route(),), {"ops": True}, 0, Policies.of(settings))
 
 
 def silence(connection: sa.Connection, start: float, end: float, **more: Any) -> int:
@@ -175,7 +173,10 @@ def test_a_silence_is_not_taken_for_another_that_its_text_names(connection: sa.C
     mine = silences.add(connection, named)
     m.apply(connection, [fires()], NOW)
     m.flush(connection, NOW + 75)
-    assert (holds.hides_something(connection, mine), holds.hides_something(connection, other)) == (
+    assert (
+        suppressions.suppresses_any(connection, mine),
+        suppressions.suppresses_any(connection, other),
+    ) == (
         True,
         False,
     )
@@ -326,8 +327,8 @@ def taken(connection: sa.Connection, transfer: str, at: float, actor: str = "ann
     return alert.id
 
 
-def given_back(connection: sa.Connection, m: AlertManager, alert_id: int, at: float) -> None:
-    upkeep.give_back(connection, m.group_manager, {alert_id: "by hand"}, "ann", at)
+def given_back(connection: sa.Connection, m: AlertEngine, alert_id: int, at: float) -> None:
+    upkeep.drop_acknowledgements(connection, m.group_manager, {alert_id: "by hand"}, "ann", at)
 
 
 def test_who_was_reported_learns_with_the_next_message_who_has_taken_it(connection: sa.Connection) -> None:
@@ -749,7 +750,7 @@ def test_what_waits_for_the_summary_of_a_rate_limit_is_reported_once_after_a_res
     connection: sa.Connection,
 ) -> None:
     policies = Policies(rate_limits={"ops": {"P1": 1}})
-    manager = AlertManager([route(group_by=["..."])], {"ops": True}, 0, policies)
+    manager = AlertEngine([route(group_by=["..."])], {"ops": True}, 0, policies)
     manager.apply(connection, [fires("a"), fires("b")], NOW)
     manager.reroute(connection, NOW + 1)
     manager.flush(connection, NOW + 60)

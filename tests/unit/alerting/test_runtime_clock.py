@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from chainwatch.alerting import runtime as module
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.engine import submission
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.alerting.providers.callback import CallbackProvider
 from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
@@ -99,11 +99,11 @@ async def test_a_fault_while_the_clock_is_followed_ends_no_queue(
     monkeypatch.setattr(module, "CLOCK_EVERY", 0.01)
     failed = list[float]()
 
-    def fail(_manager: AlertManager, _connection: sa.Connection, by: float, _now: float) -> None:
+    def fail(_manager: AlertEngine, _connection: sa.Connection, by: float, _now: float) -> None:
         failed.append(by)
         raise RuntimeError("odd")
 
-    monkeypatch.setattr(AlertManager, "follow_clock", fail)
+    monkeypatch.setattr(AlertEngine, "follow_clock", fail)
     host, taken = Host(3600.0), list[str]()
 
     def take(notification: Notification) -> None:

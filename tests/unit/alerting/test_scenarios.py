@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Silence as StoredSilence
 from chainwatch.alerting.delivery import retry
 from chainwatch.alerting.delivery.notification import NotifiedAlert, load
 from chainwatch.alerting.engine import intake
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.engine.submission import parse
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.config import read_dict
 from chainwatch.store.alerting import claims, expiries, outbox, silences
-from chainwatch.store.alerting.silences import Silence as StoredSilence
 from chainwatch.store.database import Database
 from tests.support.scenarios import (
     SCENARIOS,
@@ -96,11 +96,11 @@ class _Player:
                 self._manager = self._made(self._scenario.route)
                 self._manager.reroute(connection, now)
 
-    def _made(self, route: Mapping[str, Any]) -> AlertManager:
+    def _made(self, route: Mapping[str, Any]) -> AlertEngine:
         urls = dict.fromkeys(self._scenario.receivers, "http://127.0.0.1:1")
         settings = read_dict(self._scenario.config(urls, route), {}, watches=False).settings()
         sends_resolved = {name: one.send_resolved for name, one in settings.receivers.items()}
-        return AlertManager(settings.routes, sends_resolved, 0, Policies.of(settings))
+        return AlertEngine(settings.routes, sends_resolved, 0, Policies.of(settings))
 
     def _next_time(self, connection: sa.Connection, now: float) -> float:
         times = (self._manager.flush(connection, now), expiries.next_due(connection))

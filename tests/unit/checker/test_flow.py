@@ -166,7 +166,7 @@ def test_an_event_that_lacks_a_value_that_the_flow_names_is_reported_and_counts_
     assert list(extracted.found) == [("bridge", "7")]
     (trouble,) = extracted.signals
     assert trouble.labels == {
-        "alertname": "RuleFailed",
+        "alertname": "FlowEvaluationFailed",
         "flow": "bridge",
         "step": "send",
         "network": "alpha",

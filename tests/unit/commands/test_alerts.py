@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.cli import main
 from chainwatch.config import load
@@ -63,7 +63,7 @@ class World:
         self.config.write_text(CONFIG)
         self.settings = load(self.config, {})
         self.database = Database.open(self.settings.store.url.get_secret_value())
-        self.manager = AlertManager(
+        self.manager = AlertEngine(
             self.settings.routes, {"ops": True, "pager": True}, 0, Policies.of(self.settings)
         )
 

@@ -12,14 +12,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chainwatch import cli
+from chainwatch.alert_model import Transition
 from chainwatch.alerting.delivery.queue import ReceiverQueue
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.alerting.providers import Transport, build_provider
 from chainwatch.config import Settings, load
 from chainwatch.model import Signal
 from chainwatch.store.alerting import alerts, history, outbox
-from chainwatch.store.alerting.history import Transition
 from chainwatch.store.claim import claimed
 from chainwatch.store.database import Database
 from tests.support.receiver import Answer, Receiver
@@ -92,11 +92,9 @@ class Shell:
     def settings(self) -> Settings:
         return load(self.file, self.environ)
 
-    def manager(self) -> AlertManager:
+    def manager(self) -> AlertEngine:
         settings = self.settings
-        return AlertManager(
-            settings.routes, dict.fromkeys(settings.receivers, True), 0, Policies.of(settings)
-        )
+        return AlertEngine(settings.routes, dict.fromkeys(settings.receivers, True), 0, Policies.of(settings))
 
 
 @pytest.fixture

@@ -100,6 +100,11 @@ def test_a_matcher_that_something_may_meet_is_not_doubted(tmp_path: Path, match:
     assert warnings(tmp_path, with_route(match)) == []
 
 
+def test_the_former_name_of_an_alert_is_doubted_with_the_present_one(tmp_path: Path) -> None:
+    (doubt,) = warnings(tmp_path, with_route('alertname = "RuleFailed"'))
+    assert 'it is called "FlowEvaluationFailed" now' in doubt
+
+
 def test_an_alert_of_another_program_is_doubted_once_whatever_its_labels(tmp_path: Path) -> None:
     assert len(warnings(tmp_path, with_route('alertname = "DiskFull", host = "a"'))) == 1
 

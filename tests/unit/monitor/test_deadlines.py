@@ -92,7 +92,7 @@ async def test_a_deadline_that_comes_due_is_handed_over_within_its_second(
     deadline = _due_in(1)
     await scheduler.start()
     await eventually(lambda: table.reads == [0])
-    scheduler.added([deadline])
+    scheduler.add([deadline])
     await eventually(lambda: table.handed == [deadline])
     assert 0 <= time.time() - deadline.due_at < 0.5
 
@@ -101,7 +101,7 @@ async def test_a_cancelled_deadline_is_not_handed_over(table: Table, scheduler: 
     table.rows = [_due_in(1, 1), _due_in(1, 2)]
     await scheduler.start()
     await eventually(lambda: table.reads == [2])
-    scheduler.cancelled([(1, "execute"), (99, "never held")])
+    scheduler.cancel([(1, "execute"), (99, "never held")])
     await eventually(lambda: len(table.handed) >= 1)
     await asyncio.sleep(0.05)
     assert [d.transfer_id for d in table.handed] == [2]
@@ -118,7 +118,7 @@ async def test_a_deadline_committed_while_the_table_is_read_is_not_missed(
     table: Table, scheduler: Kept
 ) -> None:
     deadline = _due_in(1)
-    table.during_load = lambda: scheduler.added([deadline])
+    table.during_load = lambda: scheduler.add([deadline])
     await scheduler.start()
     await eventually(lambda: bool(table.handed))
     assert table.handed == [deadline]
@@ -142,7 +142,7 @@ async def test_those_beyond_the_room_are_held_once_there_is_room_again(
     await scheduler.start()
     await eventually(lambda: table.reads == [0])
     table.rows = [_due_in(1, n) for n in range(12)]
-    scheduler.added(table.rows)
+    scheduler.add(table.rows)
     await eventually(lambda: len({d.transfer_id for d in table.handed}) == 12)
     assert {d.transfer_id for d in table.handed} == set(range(12))
 
@@ -184,11 +184,11 @@ async def test_a_deadline_is_handed_over_again_only_when_it_was_armed_again(
     deadline = _due_in(-5)
     await scheduler.start()
     await eventually(lambda: table.reads == [0])
-    scheduler.added([deadline])
+    scheduler.add([deadline])
     await eventually(lambda: table.handed == [deadline])
     await asyncio.sleep(0.02)
     assert table.handed == [deadline]
-    scheduler.added([deadline])
+    scheduler.add([deadline])
     await eventually(lambda: len(table.handed) > 1)
     assert table.handed == [deadline, deadline]
 

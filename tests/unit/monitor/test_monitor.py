@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
+from chainwatch.alert_model import Escalation, Expiry
 from chainwatch.chain.errors import DeepReorg, TransportError, WrongChain
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
@@ -25,8 +26,6 @@ from chainwatch.operations.queries import STOPPED_AFTER
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import retrying
 from chainwatch.store.alerting import alerts, escalations, expiries
-from chainwatch.store.alerting.escalations import Escalation
-from chainwatch.store.alerting.expiries import Expiry
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -167,10 +166,15 @@ async def test_what_a_configuration_made_no_sense_of_ends_with_that_configuratio
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Monitor, "_follow", lambda _monitor, _name: asyncio.Event().wait())
-    puzzled = ("LogUndecodable", "RuleFailed")
+    puzzled = ("LogUndecodable", "FlowEvaluationFailed")
     async with running(plan, tmp_path / "x.db") as (monitor, database):
         labels = [{"alertname": name, "severity": "P2"} for name in (*puzzled, "TransferRepeated")]
-        await monitor.raise_signals([Signal(one, 1_700_000_000) for one in labels])
+        await monitor.raise_signals(
+            [
+                Signal(one, 1_700_000_000, source="event" if one["alertname"] in puzzled else "transfer")
+                for one in labels
+            ]
+        )
     async with running(plan, tmp_path / "x.db") as (_, database):
         assert {name for name, _ in firing(database)} >= {*puzzled, "TransferRepeated"}
     flows = {name: flow.model_copy(update={"lookback": 1.0}) for name, flow in plan.settings.flows.items()}

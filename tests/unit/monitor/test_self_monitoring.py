@@ -1,5 +1,6 @@
 """What is wrong with networks, from their status; and which alerts about it begin, stay and end."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -9,10 +10,10 @@ from chainwatch.chain.status import NetworkStatus
 from chainwatch.config import NetworkSettings
 from chainwatch.model import Header, Signal
 from chainwatch.monitor.self_monitoring import (
-    PATIENCE,
-    PEACE,
+    BEGIN_AFTER,
+    END_AFTER,
     START_GRACE,
-    Holding,
+    OwnConditions,
     clock_signals,
     network_signals,
     watchdog,
@@ -62,8 +63,8 @@ def names(signals: list[Signal]) -> list[str]:
     return [signal.labels["alertname"] for signal in signals]
 
 
-def wrong(now: float = T0, heard_at: float = T0 - 1000, **fields: Any) -> list[Signal]:
-    return network_signals(SETTINGS, status(**fields), heard_at, now)
+def wrong(now: float = T0, answered_at: float = T0 - 1000, **fields: Any) -> list[Signal]:
+    return network_signals(SETTINGS, status(**fields), answered_at, now)
 
 
 # --- what is wrong ------------------------------------------------------------------------------------
@@ -89,12 +90,12 @@ def test_a_block_whose_logs_are_in_dispute_is_reported() -> None:
 
 def test_a_network_that_never_answered_is_blind_so_long_after_the_start() -> None:
     silent: dict[str, Any] = {"last_answer_at": None, "head": None, "checkpoint": None}
-    assert wrong(now=T0 + 15, heard_at=T0, **silent) == []
-    assert names(wrong(now=T0 + 16, heard_at=T0, **silent)) == ["NetworkBlind"]
+    assert wrong(now=T0 + 15, answered_at=T0, **silent) == []
+    assert names(wrong(now=T0 + 16, answered_at=T0, **silent)) == ["NetworkBlind"]
 
 
 def test_reading_anew_after_a_crash_is_not_blindness_at_once() -> None:
-    assert wrong(now=T0 + 1, heard_at=T0, last_answer_at=None, head=None) == []
+    assert wrong(now=T0 + 1, answered_at=T0, last_answer_at=None, head=None) == []
 
 
 def test_a_network_stalls_with_the_age_of_its_head() -> None:
@@ -112,7 +113,7 @@ def test_a_network_that_does_not_answer_is_not_reported_to_stand_still() -> None
 def test_of_a_halted_network_only_the_reason_is_reported() -> None:
     assert wrong(now=T0 + 1000, state="halted", endpoints=(endpoint("down"),)) == []
     never_read: dict[str, Any] = {"state": "halted", "head": None, "last_answer_at": None}
-    assert names(wrong(now=T0 + 1000, heard_at=T0, **never_read)) == ["NetworkBlind"]
+    assert names(wrong(now=T0 + 1000, answered_at=T0, **never_read)) == ["NetworkBlind"]
 
 
 def test_a_network_without_block_time_never_stalls() -> None:
@@ -151,92 +152,104 @@ def signal(name: str = "NetworkBlind", at: int = T0, **labels: str) -> Signal:
     return Signal({"alertname": name, "severity": "P1", "network": "alpha", **labels}, at, {"summary": name})
 
 
+class Watch:
+    """The conditions with whatever they give stored at once."""
+
+    def __init__(self, firing: Iterable[Signal] = (), now: float = 0.0) -> None:
+        self._conditions = OwnConditions(firing, now)
+
+    def update(self, current: Iterable[Signal], now: float, **unanswered: set[str | None]) -> list[Signal]:
+        changes = self._conditions.changes(current, now, **unanswered)
+        self._conditions.commit(changes)
+        return changes
+
+
 def test_a_condition_is_reported_when_it_begins_and_when_it_has_been_gone_for_a_while() -> None:
-    holding = Holding()
+    watch = Watch()
     blind = signal()
-    assert holding.update([blind], T0) == [blind]
-    assert holding.update([signal(at=T0 + 1)], T0 + 1) == []
-    for second in range(2, 2 + PEACE):
-        assert holding.update([], T0 + second) == []
-    (ended,) = holding.update([], T0 + 2 + PEACE)
+    assert watch.update([blind], T0) == [blind]
+    assert watch.update([signal(at=T0 + 1)], T0 + 1) == []
+    for second in range(2, 2 + int(END_AFTER)):
+        assert watch.update([], T0 + second) == []
+    (ended,) = watch.update([], T0 + 2 + int(END_AFTER))
     assert (ended.labels, ended.starts_at, ended.ends_at) == (blind.labels, T0, T0 + 2)
     assert ended.reason == "recovered"
-    assert holding.update([], T0 + 100) == []
+    assert watch.update([], T0 + 100) == []
 
 
 def test_a_condition_may_begin_again() -> None:
-    holding = Holding()
-    holding.update([signal()], T0)
-    holding.update([], T0 + 1)
-    holding.update([], T0 + 1 + PEACE)
+    watch = Watch()
+    watch.update([signal()], T0)
+    watch.update([], T0 + 1)
+    watch.update([], T0 + 1 + int(END_AFTER))
     again = signal(at=T0 + 50)
-    assert holding.update([again], T0 + 50) == [again]
+    assert watch.update([again], T0 + 50) == [again]
 
 
 def test_what_comes_and_goes_every_second_is_one_alert() -> None:  # S10
-    holding = Holding()
-    notified = [holding.update([signal()] if second % 2 else [], T0 + second) for second in range(600)]
+    watch = Watch()
+    notified = [watch.update([signal()] if second % 2 else [], T0 + second) for second in range(600)]
     assert [s.ends_at for changes in notified for s in changes] == [None]
 
 
-@pytest.mark.parametrize("name", PATIENCE)
+@pytest.mark.parametrize("name", BEGIN_AFTER)
 def test_some_conditions_must_hold_for_a_while(name: str) -> None:
-    holding = Holding()
+    watch = Watch()
     lasting = signal(name)
-    patience = int(PATIENCE[name])
-    assert holding.update([lasting], T0) == []
-    assert holding.update([], T0 + 5) == []
-    assert holding.update([lasting], T0 + 10) == []
-    assert holding.update([lasting], T0 + 9 + patience) == []
-    assert holding.update([lasting], T0 + 10 + patience) == [lasting]
+    patience = int(BEGIN_AFTER[name])
+    assert watch.update([lasting], T0) == []
+    assert watch.update([], T0 + 5) == []
+    assert watch.update([lasting], T0 + 10) == []
+    assert watch.update([lasting], T0 + 9 + patience) == []
+    assert watch.update([lasting], T0 + 10 + patience) == [lasting]
 
 
 def test_endpoints_of_a_blind_network_are_reported_of_only_when_they_stay_behind_after_it() -> None:
-    holding, patience = Holding(), int(PATIENCE["EndpointDegraded"])
+    watch, patience = Watch(), int(BEGIN_AFTER["EndpointDegraded"])
     endpoint_down = signal("EndpointDegraded")
     blind = signal("NetworkBlind")
-    assert holding.update([endpoint_down, blind], T0) == [blind]
-    assert holding.update([endpoint_down, blind], T0 + 3 * patience) == []
-    assert holding.update([endpoint_down], T0 + 4 * patience - 1) == []
-    notified = holding.update([endpoint_down], T0 + 4 * patience)
+    assert watch.update([endpoint_down, blind], T0) == [blind]
+    assert watch.update([endpoint_down, blind], T0 + 3 * patience) == []
+    assert watch.update([endpoint_down], T0 + 4 * patience - 1) == []
+    notified = watch.update([endpoint_down], T0 + 4 * patience)
     assert [s for s in notified if s.ends_at is None] == [endpoint_down]
 
 
 @pytest.mark.parametrize("dark", ["NetworkBlind", "DeepReorg"])
 @pytest.mark.parametrize("name", ["NetworkStalled", "NetworkLagging", "LogsDisputed", "EndpointDegraded"])
 def test_what_cannot_be_seen_any_more_has_not_recovered_S5(dark: str, name: str) -> None:
-    holding, patience = Holding(), int(PATIENCE.get(name, 0))
+    watch, patience = Watch(), int(BEGIN_AFTER.get(name, 0))
     wrong = signal(name)
-    holding.update([wrong], T0)
-    holding.update([wrong], T0 + patience)
+    watch.update([wrong], T0)
+    watch.update([wrong], T0 + patience)
     unseen = T0 + patience + 1
-    assert holding.update([signal(dark)], unseen) == [signal(dark)]
-    assert holding.update([signal(dark)], unseen + 1000) == []
-    holding.update([wrong], unseen + 2000)
-    ended = holding.update([wrong], unseen + 2000 + PEACE)
+    assert watch.update([signal(dark)], unseen) == [signal(dark)]
+    assert watch.update([signal(dark)], unseen + 1000) == []
+    watch.update([wrong], unseen + 2000)
+    ended = watch.update([wrong], unseen + 2000 + int(END_AFTER))
     assert [(s.labels["alertname"], s.reason) for s in ended] == [(dark, "recovered")]
 
 
 def test_conditions_of_several_networks_do_not_touch_each_other() -> None:
-    holding = Holding()
+    watch = Watch()
     alpha, beta = signal(), signal(network="beta")
-    assert holding.update([alpha], T0) == [alpha]
-    assert holding.update([alpha, beta], T0 + 1) == [beta]
-    holding.update([beta], T0 + 2)
-    assert [s.labels["network"] for s in holding.update([beta], T0 + 2 + PEACE)] == ["alpha"]
+    assert watch.update([alpha], T0) == [alpha]
+    assert watch.update([alpha, beta], T0 + 1) == [beta]
+    watch.update([beta], T0 + 2)
+    assert [s.labels["network"] for s in watch.update([beta], T0 + 2 + int(END_AFTER))] == ["alpha"]
 
 
 def test_an_alert_from_before_is_neither_raised_again_nor_ended_at_once() -> None:
-    holding = Holding([signal(at=T0 - 500)], T0)
-    assert holding.update([], T0) == []
-    assert holding.update([signal()], T0 + 1) == []
-    assert holding.update([], T0 + START_GRACE - 1) == []
+    watch = Watch([signal(at=T0 - 500)], T0)
+    assert watch.update([], T0) == []
+    assert watch.update([signal()], T0 + 1) == []
+    assert watch.update([], T0 + START_GRACE - 1) == []
 
 
 def test_an_alert_from_before_ends_with_the_start_and_the_words_that_were_reported() -> None:
-    holding = Holding([signal(at=T0 - 500)], T0)
-    holding.update([], T0 + START_GRACE)
-    (ended,) = holding.update([], T0 + START_GRACE + PEACE)
+    watch = Watch([signal(at=T0 - 500)], T0)
+    watch.update([], T0 + START_GRACE)
+    (ended,) = watch.update([], T0 + START_GRACE + int(END_AFTER))
     assert ended.starts_at == T0 - 500
     assert ended.annotations == {"summary": "NetworkBlind"}
     assert ended.ends_at == T0 + START_GRACE
@@ -244,18 +257,20 @@ def test_an_alert_from_before_ends_with_the_start_and_the_words_that_were_report
 
 def test_what_fired_about_a_network_is_kept_until_the_network_has_been_heard() -> None:
     halted, gone = signal("DeepReorg", at=T0 - 500), signal(at=T0 - 500, network="removed")
-    holding = Holding([halted, gone], T0)
+    watch = Watch([halted, gone], T0)
     for second in range(100):
-        ended = holding.update([], T0 + second, unheard={"alpha"})
-        assert [s.labels["network"] for s in ended] == (["removed"] if second == START_GRACE + PEACE else [])
-    assert holding.update([halted], T0 + 100) == []
+        ended = watch.update([], T0 + second, unanswered={"alpha"})
+        assert [s.labels["network"] for s in ended] == (
+            ["removed"] if second == START_GRACE + int(END_AFTER) else []
+        )
+    assert watch.update([halted], T0 + 100) == []
 
 
 def test_the_watchdog_is_reported_once_and_never_ends() -> None:
-    holding = Holding()
-    notified = [holding.update([watchdog(T0 + second)], T0 + second) for second in range(300)]
+    watch = Watch()
+    notified = [watch.update([watchdog(T0 + second)], T0 + second) for second in range(300)]
     assert [names(changes) for changes in notified if changes] == [["Watchdog"]]
-    restarted = Holding([watchdog(T0)], T0 + 300)
+    restarted = Watch([watchdog(T0)], T0 + 300)
     assert all(restarted.update([watchdog(t)], t) == [] for t in range(T0 + 300, T0 + 600))
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.demo import scenario
@@ -52,7 +52,7 @@ class Watched(NamedTuple):
             self.plan.flows,
             settings.networks,
             self.plan.decode,
-            AlertManager(settings.routes, dict.fromkeys(settings.receivers, True), 0),
+            AlertEngine(settings.routes, dict.fromkeys(settings.receivers, True), 0),
         )
         with self.database.transaction() as connection:
             pipeline.repair_logs(connection, "alpha", wrong, right, 0.0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.config import RouteSettings
 from chainwatch.model import SEVERITIES, TRANSFER_STATUSES, Batch, Checkpoint, Signal
 from chainwatch.operations import queries
@@ -78,7 +78,7 @@ def _state(database: Database, state: str, head: int | None, updated_at: float) 
 def _raise(database: Database, *signals: Signal) -> None:
     routes = [RouteSettings.model_validate({"receivers": ["ops"], "group_wait": "0s"})]
     with database.transaction() as connection:
-        AlertManager(routes, {"ops": True}, 0).apply(connection, signals, T0)
+        AlertEngine(routes, {"ops": True}, 0).apply(connection, signals, T0)
 
 
 def _signal(name: str, severity: str, **fields: Any) -> Signal:

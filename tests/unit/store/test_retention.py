@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainwatch.alert_model import Alert, State
 from chainwatch.model import Batch, Checkpoint, Occurrence, Raised, Transfer
 from chainwatch.store import blocks, schema, tables, transfers
 from chainwatch.store.alerting import alert_groups, alerts, outbox
-from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.alerting.outbox import Payload
 from chainwatch.store.retention import prune
 from tests.support.flows import event, header
@@ -147,7 +147,7 @@ def test_notifications_go_once_they_were_delivered_or_dropped_long_ago(
 
 
 def alert(number: int, resolved_at: float | None) -> Alert:
-    state: alerts.State = "firing" if resolved_at is None else "resolved"
+    state: State = "firing" if resolved_at is None else "resolved"
     return Alert(
         number,
         f"{number:016x}",

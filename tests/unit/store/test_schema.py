@@ -13,9 +13,17 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from chainwatch.alerting.engine import submission
-from chainwatch.alerting.policy import routing
+from chainwatch.alerting.policy import lifecycle, routing
 from chainwatch.store import schema
-from chainwatch.store.alerting import alert_groups, alerts, expiries, history, holds, incidents
+from chainwatch.store.alerting import (
+    alert_groups,
+    alerts,
+    expiries,
+    history,
+    incidents,
+    silences,
+    suppressions,
+)
 from chainwatch.store.database import Database
 from chainwatch.store.errors import NewerSchema, OlderSchema, StoreError
 
@@ -134,7 +142,78 @@ def test_an_older_database_keeps_its_groups_and_silences_with_keys_that_fit(data
         assert alert_groups.find(connection, [now]).keys() == {(now, "ops")}
         assert incidents.open_with(connection, [now]).keys() == {now}
         assert connection.execute(sa.text("SELECT key FROM notifications")).scalars().all() == [now]
-        assert [holds.hides_something(connection, n) for n in (1, 3, 12)] == [False, False, True]
+        assert [suppressions.suppresses_any(connection, n) for n in (1, 3, 12)] == [False, False, True]
+
+
+def test_alerts_say_what_they_are_about_and_the_renamed_one_goes_on_from_version_0015_on(
+    database_url: str,
+) -> None:
+    old = {"alertname": "RuleFailed", "flow": "f", "network": "n", "severity": "P2", "step": "s"}
+    new = old | {"alertname": "FlowEvaluationFailed"}
+    before = [
+        old,
+        {"alertname": "RuleFailed", "severity": "P2"},  # another program's
+        {"alertname": "TransferOverdue", "severity": "P1", "transfer": "0x1"},
+        {"alertname": "NetworkBlind", "network": "n", "severity": "P1"},
+        {"alertname": "Watchdog", "severity": "P3"},
+        {"alertname": "DiskFull", "network": "n", "severity": "P1"},
+        {"alertname": "Watchdog", "cluster": "c", "severity": "P3"},  # another program's
+    ]
+    engine = sa.create_engine(_driver_url(database_url))
+    old_key = '{}/{}:{alertname="RuleFailed"}'
+    with engine.begin() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0013")
+        for number, labels in enumerate(before, 1):
+            connection.execute(
+                sa.text(
+                    "INSERT INTO alerts (id, fingerprint, name, severity, state, audience, labels, annotations, "
+                    "starts_at, ends_at, reason, raised_at, resolved_at) VALUES (:id, :print, :name, :severity, "
+                    "'firing', 'routed', :labels, '{}', 1700000000000, NULL, '', 1700000001.5, NULL)"
+                ),
+                {
+                    "id": number,
+                    "print": lifecycle.fingerprint(labels),
+                    "name": labels["alertname"],
+                    "severity": labels["severity"],
+                    "labels": json.dumps(labels, separators=(",", ":")),
+                },
+            )
+        for statement in (
+            "INSERT INTO alert_groups VALUES (1, :key, 'ops', '{}', '{\"alertname\":\"RuleFailed\"}', 1.0, 1.0, 1.0)",
+            "INSERT INTO incidents VALUES (1, :key, '{}', '{\"alertname\":\"RuleFailed\"}', 1.0, NULL)",
+            "INSERT INTO alert_members VALUES (1, 1, 1)",
+            "INSERT INTO alert_expiries SELECT fingerprint, 1.5, 1 FROM alerts WHERE id = 7",
+            "INSERT INTO incident_alerts VALUES (1, 1)",
+            "INSERT INTO silences (matchers, starts_at, ends_at, during, author, comment, created_at, warn_before) "
+            "VALUES ('{\"alertname\":[\"RuleFailed\"]}', 1.0, 9.0, '[]', 'ann', :key, 1.0, 0.0)",
+        ):
+            connection.execute(
+                sa.text(statement.replace(":[", "\\:[").replace(':"', '\\:"')), {"key": old_key}
+            )
+    engine.dispose()
+
+    with closing(Database.open(database_url)) as database, database.reading() as connection:
+        stored = alerts.by_id(connection, range(1, 8))
+        assert [stored[n].source for n in range(1, 8)] == [
+            "event",
+            "external",
+            "transfer",
+            "network",
+            "process",
+            "external",
+            "external",
+        ]
+        renamed = stored[1]
+        assert (renamed.labels, renamed.fingerprint) == (new, lifecycle.fingerprint(new))
+        assert stored[2].labels == before[1]
+        key = '{}/{}:{alertname="FlowEvaluationFailed"}'
+        (group,) = alert_groups.find(connection, [key]).values()
+        assert group.labels == {"alertname": "FlowEvaluationFailed"}
+        assert incidents.open_with(connection, [key])[key].labels == group.labels
+        (silence,) = silences.select(connection, 0.0)
+        assert silence.match == {"alertname": ["FlowEvaluationFailed"]}
 
 
 def test_a_database_of_an_older_version_is_left_as_it_is_by_whoever_only_looks(database_url: str) -> None:

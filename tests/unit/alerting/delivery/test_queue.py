@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Acknowledgement
 from chainwatch.alerting.delivery import queue as queues
 from chainwatch.alerting.delivery.queue import MIND_EVERY, ReceiverQueue
 from chainwatch.alerting.delivery.retry import OPENS_AFTER, REFUSALS, longest_open
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.providers import Capabilities, DeliveryError, Receipt
 from chainwatch.model import Signal
 from chainwatch.store.alerting import acknowledgements, outbox
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
 from chainwatch.store.alerting.alert_tables import receiver_pauses
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -35,7 +35,7 @@ class Bench:
         self.clock = ManualClock()
         self.provider = ScriptedProvider()
         self.signals: list[Signal] = []
-        self._manager = AlertManager([route(group_by=["..."], group_interval="1ms")], {"ops": True}, 0)
+        self._manager = AlertEngine([route(group_by=["..."], group_interval="1ms")], {"ops": True}, 0)
         self._running: list[tuple[ReceiverQueue, asyncio.Task[None]]] = []
 
     def start(self, **options: float) -> ReceiverQueue:

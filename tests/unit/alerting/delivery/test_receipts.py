@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.queue import ReceiverQueue
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.policy.grouping import KEPT_EMPTY
 from chainwatch.alerting.providers import DeliveryError, Receipt, Transport, build_provider
 from chainwatch.config import ConfigError, ReceiverSettings, read_dict
@@ -44,7 +44,7 @@ class Board:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.clock = ManualClock()
-        self.manager = AlertManager([route(group_interval="1ms")], {"ops": True}, 0)
+        self.manager = AlertEngine([route(group_interval="1ms")], {"ops": True}, 0)
         self._transport = Transport()
         self._running: list[tuple[ReceiverQueue, asyncio.Task[None]]] = []
 
@@ -204,7 +204,7 @@ async def test_the_end_of_a_group_edits_its_message_and_deletes_the_receipt(boar
 
 
 async def test_a_group_that_ends_without_a_notification_takes_its_receipt_along(board: Board) -> None:
-    board.manager = AlertManager([route(group_interval="1ms")], {"ops": False}, 0)
+    board.manager = AlertEngine([route(group_interval="1ms")], {"ops": False}, 0)
     await board.apply(fires("0x01"))
     await board.delivered(1)
     assert board.stored() == ['{"note":"1"}']

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.engine import incidents as engine_module
-from chainwatch.alerting.engine.grouped import GroupManager
-from chainwatch.alerting.engine.incidents import LOOK_AGAIN_AFTER, Incidents, Place
+from chainwatch.alerting.engine.group_manager import GroupManager
+from chainwatch.alerting.engine.incidents import RECHECK_AFTER, Incidents, IncidentSpec
 from chainwatch.alerting.policy.escalation import build_policies
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.policy.oncall import build_schedules
@@ -19,12 +20,11 @@ from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonS
 from chainwatch.store.alerting import alerts, escalations, incidents, outbox
 from chainwatch.store.alerting.alert_tables import acknowledgements, alert_members
 from chainwatch.store.alerting.alert_tables import alerts as alert_rows
-from chainwatch.store.alerting.alerts import Alert
 from tests.support.storing import transaction_on
 from tests.unit.alerting.helpers import T0
 
 NOW = float(T0)
-PLACE = Place("{}/{}:{}", "{}", {"alertname": "TransferOverdue"}, "night")
+PLACE = IncidentSpec("{}/{}:{}", "{}", {"alertname": "TransferOverdue"}, "night")
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_transaction_takes_so_many_steps_and_asks_to_be_called_for_the_others_
     monkeypatch.setattr(engine_module, "DUE_AT_ONCE", 2)
     engine = engine_of(people([{"notify": "ops"}]))
     fire(connection, 1, 2, 3)
-    places = [(i, Place(f"key {i}", "{}", {"alertname": "x"}, "night")) for i in (1, 2, 3)]
+    places = [(i, IncidentSpec(f"key {i}", "{}", {"alertname": "x"}, "night")) for i in (1, 2, 3)]
     engine.opened(connection, places, NOW)
     assert engine.advance(connection, NOW) == NOW
     assert len(notified(connection)) == 2
@@ -156,8 +156,8 @@ def test_an_acknowledgement_stops_the_steps_and_a_lapse_begins_them_anew(connect
     opened(connection, engine, 1)
     engine.advance(connection, NOW)
     acknowledge(connection, 1)
-    assert engine.advance(connection, NOW + 300) == NOW + 300 + LOOK_AGAIN_AFTER
-    assert engine.advance(connection, NOW + 330) == NOW + 330 + LOOK_AGAIN_AFTER
+    assert engine.advance(connection, NOW + 300) == NOW + 300 + RECHECK_AFTER
+    assert engine.advance(connection, NOW + 330) == NOW + 330 + RECHECK_AFTER
     assert notified(connection) == [("ops", (1,))]
     connection.execute(sa.delete(acknowledgements))
     assert engine.advance(connection, NOW + 360) == NOW + 660

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
+from chainwatch.alert_model import Alert, Expiry
 from chainwatch.alerting.engine.submission import DEFAULT_SEVERITY, Submission, parse, signal_of
 from chainwatch.model import Signal
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.expiries import Expiry
 
 NOW = 1_000_000.0
 TIMEOUT = 300.0

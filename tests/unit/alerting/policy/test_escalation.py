@@ -3,7 +3,7 @@
 import pytest
 
 from chainwatch.alerting.policy.escalation import (
-    Policy,
+    EscalationPolicy,
     Progress,
     Step,
     Target,
@@ -21,7 +21,7 @@ from chainwatch.config.people import OCCURRENCES, EscalationSettings, PersonSett
 T0 = 1_700_000_000.0
 
 
-def run(policy: Policy) -> list[tuple[int, int, float]]:
+def run(policy: EscalationPolicy) -> list[tuple[int, int, float]]:
     """Every step of an escalation as (round, step, seconds after the start)."""
     taken = []
     progress: Progress | None = begin(policy, T0)
@@ -32,12 +32,12 @@ def run(policy: Policy) -> list[tuple[int, int, float]]:
 
 
 def test_each_step_waits_from_the_one_before() -> None:
-    policy = Policy("p", (Step(0, ("a",)), Step(300, ("b",)), Step(600, ("c",))))
+    policy = EscalationPolicy("p", (Step(0, ("a",)), Step(300, ("b",)), Step(600, ("c",))))
     assert run(policy) == [(0, 0, 0), (0, 1, 300), (0, 2, 900)]
 
 
 def test_a_repeated_policy_begins_again_after_its_wait() -> None:
-    policy = Policy("p", (Step(10, ("a",)), Step(20, ("b",))), repeat=2, repeat_wait=100)
+    policy = EscalationPolicy("p", (Step(10, ("a",)), Step(20, ("b",))), repeat=2, repeat_wait=100)
     assert run(policy) == [(0, 0, 10), (0, 1, 30), (1, 0, 140), (1, 1, 160), (2, 0, 270), (2, 1, 290)]
 
 
@@ -65,7 +65,9 @@ CONTACTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 def test_a_step_means_receivers_people_and_whoever_is_on_call_each_receiver_once() -> None:
     step = Step(0, ("ops", "person:bob", "oncall:primary", "oncall:primary"))
-    found, missed = targets(step, Policy("p", (step,), contacts=CONTACTS), "P0", lambda name: Duty("anna"))
+    found, missed = targets(
+        step, EscalationPolicy("p", (step,), contacts=CONTACTS), "P0", lambda name: Duty("anna")
+    )
     assert found == [
         Target("ops"),
         Target("bob-phone", "person:bob"),
@@ -77,14 +79,14 @@ def test_a_step_means_receivers_people_and_whoever_is_on_call_each_receiver_once
 
 def test_a_person_is_reached_by_the_receivers_for_the_severity() -> None:
     step = Step(0, ("person:anna",))
-    policy = Policy("p", (step,), contacts=CONTACTS)
+    policy = EscalationPolicy("p", (step,), contacts=CONTACTS)
     assert [t.receiver for t in targets(step, policy, "P2", lambda _: None)[0]] == ["anna-mail"]
 
 
 def test_what_reaches_nobody_is_said() -> None:
     step = Step(0, ("oncall:gone", "oncall:night", "person:zoe"))
     duties = {"night": Duty(None)}
-    found, missed = targets(step, Policy("p", (step,), contacts=CONTACTS), "P1", duties.get)
+    found, missed = targets(step, EscalationPolicy("p", (step,), contacts=CONTACTS), "P1", duties.get)
     assert found == []
     assert missed == [
         "oncall:gone: no such schedule",
@@ -127,7 +129,7 @@ def test_a_policy_is_built_as_configured_with_everybody_s_contacts() -> None:
     anna = PersonSettings.model_validate(
         {"name": "anna", "receivers": "mail", "by_severity": {"critical": ["phone"]}}
     )
-    assert build_policies({"p": settings}, {"anna": anna})["p"] == Policy(
+    assert build_policies({"p": settings}, {"anna": anna})["p"] == EscalationPolicy(
         "p",
         (Step(0, ("ops",)), Step(300, ("oncall:x",), ("P0",))),
         1,

@@ -5,17 +5,17 @@ from typing import Literal
 import msgspec
 import pytest
 
+from chainwatch.alert_model import Group, Member
 from chainwatch.alerting.policy.grouping import (
-    Message,
+    Content,
     after_flush,
+    content_of,
     digest,
-    ended_unheard,
+    ended_unnotified,
     flush_at_change,
     is_repeat_due,
-    message,
     next_tick,
 )
-from chainwatch.store.alerting.alert_groups import Group, Member
 
 GROUP = Group(1, "key", "ops", "{}", {}, flush_at=105.0)
 FLUSHED = msgspec.structs.replace(GROUP, flush_at=5000.0, flushed_at=105.0, sent_at=105.0)
@@ -43,21 +43,21 @@ MISSED = _member(4, "resolved", notified=False)
     ("members", "notified"),
     [
         ([], None),
-        ([NEW], Message((1,))),
+        ([NEW], Content((1,))),
         ([OLD], None),
-        ([NEW, OLD], Message((1, 2))),
-        ([OVER], Message((), (3,))),
-        ([OLD, OVER], Message((2,), (3,))),
-        ([NEW, OVER], Message((1,), (3,))),
-        ([MISSED], Message((4,), (4,), in_order=True)),
-        ([NEW, MISSED], Message((1, 4), (4,), in_order=True)),
-        ([OVER, MISSED], Message((4,), (3, 4), in_order=True)),
+        ([NEW, OLD], Content((1, 2))),
+        ([OVER], Content((), (3,))),
+        ([OLD, OVER], Content((2,), (3,))),
+        ([NEW, OVER], Content((1,), (3,))),
+        ([MISSED], Content((4,), (4,), in_order=True)),
+        ([NEW, MISSED], Content((1, 4), (4,), in_order=True)),
+        ([OVER, MISSED], Content((4,), (3, 4), in_order=True)),
         ([_member(5, "resolved", notified=False, quiet=True)], None),
-        ([_member(5, "resolved", notified=True, quiet=True)], Message((), (5,))),
+        ([_member(5, "resolved", notified=True, quiet=True)], Content((), (5,))),
     ],
 )
-def test_firing_alerts_and_new_ends_are_one_message(members: list[Member], notified: Message | None) -> None:
-    assert message(members, send_resolved=True, repeat=False) == notified
+def test_firing_alerts_and_new_ends_are_one_message(members: list[Member], notified: Content | None) -> None:
+    assert content_of(members, send_resolved=True, repeat=False) == notified
 
 
 def test_the_episodes_of_one_condition_are_reported_in_order_s6() -> None:
@@ -65,18 +65,18 @@ def test_the_episodes_of_one_condition_are_reported_in_order_s6() -> None:
         _member(1, "resolved", notified=True, fingerprint="f"),
         _member(2, "firing", notified=False, fingerprint="f"),
     ]
-    assert message(episodes, send_resolved=True, repeat=False) == Message((2,), (1,), in_order=True)
+    assert content_of(episodes, send_resolved=True, repeat=False) == Content((2,), (1,), in_order=True)
 
 
 def test_a_receiver_that_hears_of_no_ends_is_reported_of_what_still_fires_alone() -> None:
-    assert message([NEW, OVER, MISSED], send_resolved=False, repeat=False) == Message((1,))
-    assert message([OVER, MISSED], send_resolved=False, repeat=False) is None
-    assert message([OLD, OVER], send_resolved=False, repeat=True) == Message((2,))
+    assert content_of([NEW, OVER, MISSED], send_resolved=False, repeat=False) == Content((1,))
+    assert content_of([OVER, MISSED], send_resolved=False, repeat=False) is None
+    assert content_of([OLD, OVER], send_resolved=False, repeat=True) == Content((2,))
 
 
 def test_a_repeat_reports_firing_alerts_again_and_nothing_else() -> None:
-    assert message([OLD], send_resolved=True, repeat=True) == Message((2,))
-    assert message([], send_resolved=True, repeat=True) is None
+    assert content_of([OLD], send_resolved=True, repeat=True) == Content((2,))
+    assert content_of([], send_resolved=True, repeat=True) is None
 
 
 @pytest.mark.parametrize(
@@ -93,23 +93,25 @@ def test_a_repeat_reports_firing_alerts_again_and_nothing_else() -> None:
 def test_what_is_over_and_was_never_reported_is_reported_no_more(
     member: Member, wait: float, is_unheard: bool
 ) -> None:
-    assert ended_unheard(member, wait) is is_unheard
-    assert not ended_unheard(member, wait, collects=True)
+    assert ended_unnotified(member, wait) is is_unheard
+    assert not ended_unnotified(member, wait, collects=True)
 
 
 @pytest.mark.parametrize("collects", [False, True])
 def test_what_ended_while_it_was_held_back_is_reported_no_more(collects: bool) -> None:
-    held = msgspec.structs.replace(MISSED, held=True)
-    assert ended_unheard(held, 0.0, collects=collects)
-    assert ended_unheard(msgspec.structs.replace(held, held=False, released=True), 0.0, collects=collects)
+    held = msgspec.structs.replace(MISSED, suppressed=True)
+    assert ended_unnotified(held, 0.0, collects=collects)
+    assert ended_unnotified(
+        msgspec.structs.replace(held, suppressed=False, released=True), 0.0, collects=collects
+    )
 
 
 def test_a_digest_holds_the_beginning_and_the_end_of_what_came_and_went() -> None:
     members = [NEW, OLD, OVER, MISSED]
-    assert digest(members, send_resolved=True, empty=False) == Message((1, 2, 4), (3, 4), in_order=True)
-    assert digest(members, send_resolved=False, empty=False) == Message((1, 2))
+    assert digest(members, send_resolved=True, empty=False) == Content((1, 2, 4), (3, 4), in_order=True)
+    assert digest(members, send_resolved=False, empty=False) == Content((1, 2))
     assert digest([MISSED], send_resolved=False, empty=False) is None
-    assert digest([], send_resolved=True, empty=True) == Message(())
+    assert digest([], send_resolved=True, empty=True) == Content(())
 
 
 @pytest.mark.parametrize(

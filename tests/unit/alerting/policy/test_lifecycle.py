@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 
+from chainwatch.alert_model import Alert
 from chainwatch.alerting.engine import submission
 from chainwatch.alerting.policy import lifecycle
 from chainwatch.alerting.policy.lifecycle import fingerprint, normal_labels
 from chainwatch.model import Signal
-from chainwatch.store.alerting.alerts import Alert
 from chainwatch.support.bounds import ANNOTATION_MAX, LABEL_MAX
 from tests.unit.alerting.helpers import T0, ends, fires
 

@@ -5,13 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from chainwatch.alert_model import Acknowledgement, Silence
 from chainwatch.alerting.policy import muting
 from chainwatch.alerting.policy.intervals import Interval
-from chainwatch.alerting.policy.muting import Candidate, Cooldown, Inhibition, Known
+from chainwatch.alerting.policy.muting import Candidate, Context, Cooldown, Inhibition
 from chainwatch.alerting.policy.routing import Route
 from chainwatch.grammar import matchers
-from chainwatch.store.alerting.acknowledgements import Acknowledgement
-from chainwatch.store.alerting.silences import Silence
 
 NOON = 1_700_000_000.0 // 86_400 * 86_400 + 12 * 3600
 LABELS = {"alertname": "TransferOverdue", "severity": "P1", "destination": "x"}
@@ -30,8 +29,8 @@ def silence(start: float, end: float, **more: Any) -> tuple[Silence, matchers.Ma
 
 
 def why(one: Candidate, **known: Any) -> str | None:
-    held = muting.held_back(one, Known(now=NOON, intervals=INTERVALS, **known))
-    return None if held is None else f"{held.why}: {held.detail}"
+    held = muting.suppression_of(one, Context(now=NOON, intervals=INTERVALS, **known))
+    return None if held is None else f"{held.reason}: {held.detail}"
 
 
 def routed(**fields: Any) -> Candidate:

@@ -8,8 +8,8 @@ import pytest
 from chainwatch.alerting.policy.intervals import Interval
 from chainwatch.alerting.policy.oncall import (
     Layer,
+    OnCallSchedule,
     Override,
-    Schedule,
     build_schedules,
     gaps,
     on_call,
@@ -88,7 +88,7 @@ def test_a_handoff_that_autumn_shows_twice_comes_once_at_the_first(zone: str, da
 
 
 def test_the_first_layer_that_is_not_restricted_then_decides() -> None:
-    schedule = Schedule(
+    schedule = OnCallSchedule(
         "primary",
         BERLIN,
         (
@@ -102,7 +102,7 @@ def test_the_first_layer_that_is_not_restricted_then_decides() -> None:
 
 
 def test_an_override_wins_over_all_layers_and_of_two_the_newer() -> None:
-    schedule = Schedule("primary", BERLIN, (WEEKLY,))
+    schedule = OnCallSchedule("primary", BERLIN, (WEEKLY,))
     noon = int(at("2026-01-06T12:00"))
     older = Override("bob", noon, noon + 7200, id=1)
     newer = Override("cleo", noon + 600, noon + 1200, id=2)
@@ -113,14 +113,14 @@ def test_an_override_wins_over_all_layers_and_of_two_the_newer() -> None:
 
 
 def test_shifts_follow_each_other_and_begin_where_somebody_else_is_on_call() -> None:
-    schedule = Schedule("primary", BERLIN, (WEEKLY,))
+    schedule = OnCallSchedule("primary", BERLIN, (WEEKLY,))
     start, end = at("2026-03-24T00:00"), at("2026-04-07T00:00")
     handoffs = [shift.starts_at for shift in shifts(schedule, {}, (), start, end)]
     assert handoffs == [start, at("2026-03-30T09:00"), at("2026-04-06T09:00")]
 
 
 def test_outside_all_restrictions_there_is_a_gap_that_an_override_fills() -> None:
-    schedule = Schedule("office", BERLIN, (Layer(("dora",), None, 0, date(2026, 1, 5), ("office",)),))
+    schedule = OnCallSchedule("office", BERLIN, (Layer(("dora",), None, 0, date(2026, 1, 5), ("office",)),))
     friday, tuesday = at("2026-01-09T12:00"), at("2026-01-13T12:00")
     found = gaps(schedule, OFFICE, (), friday, tuesday)
     assert [(g.starts_at, g.ends_at) for g in found] == [
@@ -135,7 +135,7 @@ def test_a_gap_over_a_dst_night_ends_at_the_right_second() -> None:
     night = {
         "night": Interval(BERLIN, times=((150, 240),))
     }  # 02:30 to 04:00, half an hour of which spring skips
-    schedule = Schedule("night", BERLIN, (Layer(("dora",), None, 0, date(2026, 1, 5), ("night",)),))
+    schedule = OnCallSchedule("night", BERLIN, (Layer(("dora",), None, 0, date(2026, 1, 5), ("night",)),))
     found = shifts(schedule, night, (), at("2026-03-29T00:00"), at("2026-03-29T12:00"))
     assert [(s.starts_at, s.duty.person) for s in found] == [
         (at("2026-03-29T00:00"), None),

@@ -2,15 +2,15 @@
 
 import pytest
 
-from chainwatch.alerting.policy.routing import build_routes, destinations, group_key, ways
+from chainwatch.alerting.policy.routing import build_routes, destinations, group_key, matching_routes
 from tests.unit.alerting.helpers import route
 
 LABELS = {"alertname": "TransferOverdue", "severity": "P1", "destination": "optimism"}
 
 
-def _receivers(labels: dict[str, str], *routes: object) -> list[str]:
-    taking = ways(build_routes(routes), labels)  # type: ignore[arg-type]  # routes are
-    return [receiver for _, receiver in destinations(taking, labels)]
+def _receivers(labels: dict[str, str], *routes: object, failing: str = "") -> list[str]:
+    taking = matching_routes(build_routes(routes), labels)  # type: ignore[arg-type]  # routes are
+    return [receiver for _, receiver in destinations(taking, failing)]
 
 
 def test_the_first_route_that_matches_takes_the_alert() -> None:
@@ -40,7 +40,7 @@ def test_the_watchdog_goes_only_where_a_route_names_it() -> None:
 
 def test_an_alert_about_a_failing_receiver_never_goes_to_that_receiver() -> None:
     failing = {"alertname": "ReceiverFailing", "severity": "P1", "receiver": "a"}
-    assert _receivers(failing, route("a", "b")) == ["b"]
+    assert _receivers(failing, route("a", "b"), failing="a") == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_an_inner_route_is_tried_first_and_lends_what_it_leaves_out() -> None:
         ),
         route("c"),
     ]
-    (found,) = ways(build_routes(tree), LABELS)
+    (found,) = matching_routes(build_routes(tree), LABELS)
     assert found.receivers == ("b",)
     assert (found.group_by, found.repeat_interval, found.group_wait) == (("flow",), 3600.0, 9.0)
     assert found.key == '{severity="P1"}/{destination="optimism"}'

@@ -6,9 +6,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Alert, Group
 from chainwatch.store.alerting import alert_groups, alerts, outbox
-from chainwatch.store.alerting.alert_groups import Group
-from chainwatch.store.alerting.alerts import Alert
 from tests.support.storing import transaction_on
 
 

@@ -1,4 +1,4 @@
-"""Whether anything stands that time or a policy moves by itself: where nothing does, most alerts are told at once."""
+"""Whether anything is stored that time or a policy changes by itself; where nothing is, a flush has less to read."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SELECT EXISTS (SELECT 1 FROM acknowledgements)
 """
 
 
-def is_anything(connection: sa.Connection, since: float) -> bool:
-    """Whether there is an acknowledgement, timer, held alert, cooldown, running escalation, or silence.
+def needs_upkeep(connection: sa.Connection, since: float) -> bool:
+    """Whether there is an acknowledgement, timer, suppressed alert, cooldown, running escalation, or silence.
 
     Silences count until they ended before ``since``.
     """

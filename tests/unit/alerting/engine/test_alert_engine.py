@@ -4,7 +4,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.config import RouteSettings
 from chainwatch.store.alerting import alert_groups, history, outbox
 from chainwatch.store.alerting import alerts as stored
@@ -14,8 +14,8 @@ from tests.unit.alerting.helpers import T0, ends, fires, queued_for, route
 NOW = float(T0)
 
 
-def _manager(*routes: RouteSettings, notify_since: int = 0, **send_resolved: bool) -> AlertManager:
-    return AlertManager(routes or (route(),), send_resolved or {"ops": True}, notify_since)
+def _manager(*routes: RouteSettings, notify_since: int = 0, **send_resolved: bool) -> AlertEngine:
+    return AlertEngine(routes or (route(),), send_resolved or {"ops": True}, notify_since)
 
 
 def test_without_group_wait_an_alert_is_reported_in_the_transaction_of_its_signal(
@@ -80,7 +80,7 @@ def test_an_alert_that_ends_before_its_group_is_reported_is_reported_to_nobody(
     assert queued_for(connection) == []
     (alert,) = stored.list_alerts(connection)
     said = [one for one in history.of(connection, alert) if one.kind == "not notified"]
-    assert [(one.cause, one.receiver) for one in said] == [("over before its group was looked at", "ops")]
+    assert [(one.cause, one.receiver) for one in said] == [("resolved before its group was flushed", "ops")]
 
 
 def test_of_an_alert_that_comes_and_goes_beside_others_the_end_is_reported_as_alertmanager_does(
@@ -346,7 +346,7 @@ def test_alerts_that_had_no_route_are_reported_once_they_have_one(connection: sa
 
 
 def test_an_alert_about_a_receiver_that_is_gone_ends(connection: sa.Connection) -> None:
-    failing = fires(name="ReceiverFailing", receiver="gone")
+    failing = fires(name="ReceiverFailing", receiver="gone", source="receiver")
     _manager().apply(connection, [failing], NOW)
     _manager().reroute(connection, NOW + 1)
     (alert,) = stored.list_alerts(connection)

@@ -1,4 +1,4 @@
-"""Where alerts are to be told, and what keeps them from it: the groups of the routes, and what is known of policies.
+"""Groups: which alerts join which, when they are flushed, and what the policies need to know of their members.
 
 Everything is rows, so a restart changes nothing.
 """
@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Group, Member, MemberId, Transition
 from chainwatch.alerting.policy import grouping, rate_limits
-from chainwatch.alerting.policy.muting import Candidate, Cooldown, Known, cooldown_of
+from chainwatch.alerting.policy.muting import Candidate, Context, Cooldown, cooldown_of
 from chainwatch.alerting.policy.policies import Policies
-from chainwatch.alerting.policy.routing import Route, every, group_key
+from chainwatch.alerting.policy.routing import Route, all_routes, group_key
 from chainwatch.grammar import matchers
 from chainwatch.store.alerting import (
     acknowledgements,
@@ -21,21 +22,20 @@ from chainwatch.store.alerting import (
     alerts,
     clamping,
     history,
-    holds,
+    limits,
     silences,
+    suppressions,
 )
-from chainwatch.store.alerting.alert_groups import Group, Member
-from chainwatch.store.alerting.history import Transition
-from chainwatch.store.alerting.holds import Place
 
 NEVER = 10 * 365 * 86_400.0
-"""Seconds between repeats of a group whose route is gone from the config: it only tells what is still owed."""
+"""Seconds between repeats of a group whose route is gone from the configuration: only resolutions are still notified."""
 
 GONE = Route(key="", match=(), receivers=(), repeat_interval=NEVER)
+"""Stands for a route that is no longer configured."""
 
 
-class Seat(msgspec.Struct, frozen=True):
-    """Where alerts are to be told: in the group ``key`` of ``receiver``, first looked at by ``flush_at``."""
+class GroupSpec(msgspec.Struct, frozen=True):
+    """The group ``key`` of ``receiver`` that alerts join; if it is new, it is first flushed at ``flush_at``."""
 
     key: str
     receiver: str
@@ -44,45 +44,50 @@ class Seat(msgspec.Struct, frozen=True):
     flush_at: float
 
 
-def seat(route: Route, receiver: str, labels: Mapping[str, str], now: float) -> Seat:
-    """The seat of an alert that joins at ``now``."""
+def group_for(route: Route, receiver: str, labels: Mapping[str, str], now: float) -> GroupSpec:
+    """The group of ``route`` and ``receiver`` that an alert with ``labels`` joins at ``now``."""
     group_labels = route.group_labels(labels)
     flush_at = now + route.group_wait if route.digest is None else route.digest.next_after(now)
-    return Seat(group_key(route, group_labels), receiver, route, group_labels, flush_at)
+    return GroupSpec(group_key(route, group_labels), receiver, route, group_labels, flush_at)
 
 
-Seats = dict[tuple[str, str], tuple[Seat, list[int]]]
-"""By group key and receiver: where, and the ids of the alerts."""
+Joins = dict[tuple[str, str], tuple[GroupSpec, list[int]]]
+"""By group key and receiver: the group, and the ids of the alerts that join it."""
 
 
-def take_seat(seats: Seats, one: Seat, alert_ids: Iterable[int]) -> None:
-    """Add alerts to ``seats``."""
-    seats.setdefault((one.key, one.receiver), (one, []))[1].extend(alert_ids)
+def add_join(joins: Joins, one: GroupSpec, alert_ids: Iterable[int]) -> None:
+    """Add alerts that join a group to ``joins``."""
+    joins.setdefault((one.key, one.receiver), (one, []))[1].extend(alert_ids)
 
 
 class GroupManager:
-    """Tells groups. ``send_resolved``: receiver → whether it hears of ends, unless the route says otherwise."""
+    """Manages the groups of ``routes``.
+
+    ``send_resolved``: receiver → whether it is notified of resolutions, unless the route says otherwise.
+    """
 
     def __init__(
         self, routes: Sequence[Route], send_resolved: Mapping[str, bool], policies: Policies
     ) -> None:
-        self._by_key = {route.key: route for route in every(routes)} | {
+        self._by_key = {route.key: route for route in all_routes(routes)} | {
             rate_limits.ROUTE: rate_limits.SUMMARY
         }
-        self._digests = [route for route in every(routes) if route.digest_empty and route.digest is not None]
+        self._digests = [
+            route for route in all_routes(routes) if route.digest_empty and route.digest is not None
+        ]
         self._send_resolved = dict(send_resolved)
         self._policies = policies
         self._mutes = any(route.mute_times or route.active_times for route in self._by_key.values())
 
-    def join(self, connection: sa.Connection, seats: Seats, now: float) -> None:
-        """Put alerts into their groups, which are made where they are missing and flushed in time."""
-        if not seats:
+    def join(self, connection: sa.Connection, joins: Joins, now: float) -> None:
+        """Add alerts to their groups; create those that are missing, and plan the flush of all."""
+        if not joins:
             return
-        known = alert_groups.find(connection, sorted({key for key, _ in seats}))
+        known = alert_groups.find(connection, sorted({key for key, _ in joins}))
         next_id = alert_groups.next_id(connection)
         made, woken, joining = [], [], []
-        for place, (one, alert_ids) in seats.items():
-            group = known.get(place)
+        for key_and_receiver, (one, alert_ids) in joins.items():
+            group = known.get(key_and_receiver)
             if group is None:
                 group = Group(next_id, one.key, one.receiver, one.route.key, one.labels, one.flush_at)
                 next_id += 1
@@ -94,18 +99,18 @@ class GroupManager:
         alert_groups.update(connection, woken)
         alert_groups.join(connection, joining)
 
-    def hand_over(self, connection: sa.Connection, alert_ids: Sequence[int], now: float) -> None:
-        """Let groups whose route is gone hand what they told to the groups of the same receivers that have these alerts now.
+    def leave_gone_routes(self, connection: sa.Connection, alert_ids: Sequence[int], now: float) -> None:
+        """Move alerts out of groups whose route is gone, into the groups of the same receivers that have them now.
 
-        So nothing is told again, and repeats go on counting. What was not told yet to a receiver to which no route leads
-        any more is not told.
+        What was notified counts as notified there, so that nothing is sent again and the repeat interval goes on. A
+        receiver that no route leads to any more is not notified of what it was not notified of before.
         """
-        places = alert_groups.places(connection, alert_ids)
-        heirs = {(i, g.receiver): g for i, _, g in places if self.route_of(g) is not GONE}
-        left: dict[Place, str] = {}
-        taken: list[Place] = []
+        memberships = alert_groups.memberships(connection, alert_ids)
+        heirs = {(i, g.receiver): g for i, _, g in memberships if self.route_of(g) is not GONE}
+        left: dict[MemberId, str] = {}
+        taken: list[MemberId] = []
         changed: dict[int, Group] = {}
-        for alert_id, notified, group in places:
+        for alert_id, notified, group in memberships:
             heir = heirs.get((alert_id, group.receiver))
             if self.route_of(group) is not GONE or (heir is None and notified):
                 continue
@@ -121,35 +126,37 @@ class GroupManager:
                 changed[heir.id] = msgspec.structs.replace(heir, flush_at=flush_at)
         self._release(connection, left, now)
         alert_groups.leave(connection, list(left))
-        alert_groups.inherit(connection, taken)
+        alert_groups.set_notified(connection, taken)
         alert_groups.update(connection, list(changed.values()))
 
-    def _release(self, connection: sa.Connection, left: Mapping[Place, str], now: float) -> None:
-        """What held the alerts back that leave their groups (place → receiver) is over."""
-        held = holds.of_groups(connection, sorted({group_id for group_id, _ in left}))
+    def _release(self, connection: sa.Connection, left: Mapping[MemberId, str], now: float) -> None:
+        """End the suppressions of the alerts that leave their groups (member → receiver)."""
+        held = suppressions.of_groups(connection, sorted({group_id for group_id, _ in left}))
         over = [
-            Transition(alert_id, now, "released", one.why, note=one.detail, receiver=left[group_id, alert_id])
+            Transition(
+                alert_id, now, "released", one.reason, note=one.detail, receiver=left[group_id, alert_id]
+            )
             for (group_id, alert_id), one in held.items()
             if (group_id, alert_id) in left
         ]
         history.record(connection, over)
-        holds.release(connection, left)
+        suppressions.release(connection, left)
 
     def wake(self, connection: sa.Connection, alert_ids: Sequence[int], now: float) -> None:
-        """Have the groups of alerts that changed looked at on their next tick."""
+        """Have the groups of alerts that changed flushed at their next interval."""
         groups = alert_groups.of_alerts(connection, alert_ids)
         alert_groups.update(connection, [self._woken(group, now) for group in groups])
 
-    def expect_digests(self, connection: sa.Connection, now: float) -> None:
-        """Make the groups of the digests that are sent even when they are empty."""
-        seats: Seats = {}
+    def create_digest_groups(self, connection: sa.Connection, now: float) -> None:
+        """Create the groups of the digests that are sent even when they are empty."""
+        joins: Joins = {}
         for route in self._digests:
             for receiver in route.receivers:
-                take_seat(seats, seat(route, receiver, {}, now), ())
-        self.join(connection, seats, now)
+                add_join(joins, group_for(route, receiver, {}, now), ())
+        self.join(connection, joins, now)
 
     def clamp(self, connection: sa.Connection, now: float) -> None:
-        """Have every group looked at no later than its route lets it wait from ``now``."""
+        """Move every flush that lies further ahead than its route allows (a clock was wrong) to the latest possible time."""
         for key, route in self._by_key.items():
             if route.digest is not None:
                 wait = interval = longest = route.digest.next_after(now) - now
@@ -159,12 +166,14 @@ class GroupManager:
             clamping.groups(connection, key, now, wait=wait, interval=interval, longest=max(wait, longest))
 
     def candidate(self, group: Group, member: Member) -> Candidate:
-        """A member as the stages see it."""
+        """A member as the stages of `policy.muting` take it."""
         route = self.route_of(group)
-        return Candidate(member.alert_id, member.labels, route, group.receiver, member.notified, member.again)
+        return Candidate(
+            member.alert_id, member.labels, route, group.receiver, member.notified, member.renotify
+        )
 
-    def known(self, connection: sa.Connection, candidates: Sequence[Candidate], now: float) -> Known:
-        """What the stages look at for ``candidates``."""
+    def context_of(self, connection: sa.Connection, candidates: Sequence[Candidate], now: float) -> Context:
+        """What the stages of `policy.muting` need to judge ``candidates``."""
         cooldowns = self.cooldowns(connection)
         conditions = [
             (one.receiver, cooldown.condition(one.labels))
@@ -173,8 +182,8 @@ class GroupManager:
         ]
         sources = []
         if any(matchers.takes(r.target, c.labels) for r in self._policies.inhibitions for c in candidates):
-            sources = alerts.firing_labels(connection, self._policies.source_names())
-        return Known(
+            sources = alerts.firing_labels(connection, self._policies.inhibitor_names())
+        return Context(
             now=now,
             intervals=self._policies.intervals,
             inhibitions=self._policies.inhibitions,
@@ -184,48 +193,48 @@ class GroupManager:
             silences=[(s, matchers.recall(s.match)) for s in silences.active(connection, now)],
             acknowledgements={a.alert_id: a for a in acknowledgements.every(connection)},
             cooldowns=cooldowns,
-            notified_at=holds.notified_at(connection, conditions) if conditions else {},
+            notified_at=limits.notified_at(connection, conditions) if conditions else {},
         )
 
     def cooldowns(self, connection: sa.Connection) -> list[Cooldown]:
-        """Those set while running, then the configured ones."""
+        """The cooldowns that operators have set, then the configured ones: the first that matches an alert counts."""
         stored = [
-            Cooldown(matchers.recall(s.match), s.by, s.seconds) for s in holds.stored_cooldowns(connection)
+            Cooldown(matchers.recall(s.match), s.by, s.seconds) for s in limits.stored_cooldowns(connection)
         ]
         return [*stored, *self._policies.cooldowns]
 
-    def may_hold(self, connection: sa.Connection, now: float, moves: bool = True) -> bool:
-        """Whether any policy could hold anything back now; ``moves``: whether anything stands in the database."""
+    def may_suppress(self, connection: sa.Connection, now: float, stored: bool = True) -> bool:
+        """Whether any policy could suppress anything now; ``stored``: whether the database may have something that does."""
         return bool(
             self._mutes
             or self._policies.inhibitions
             or self._policies.cooldowns
-            or (moves and silences.active(connection, now))
-            or (moves and acknowledgements.every(connection))
-            or (moves and holds.stored_cooldowns(connection))
+            or (stored and silences.active(connection, now))
+            or (stored and acknowledgements.every(connection))
+            or (stored and limits.stored_cooldowns(connection))
         )
 
     def route_of(self, group: Group) -> Route:
-        """The route of a group; one that tells only what is owed where it is gone or leads to others now."""
+        """The route of a group; ``GONE`` where it is no longer configured, or not for this receiver."""
         route = self.route(group.route)
         return route if group.receiver in route.receivers or route is rate_limits.SUMMARY else GONE
 
     def route(self, key: str) -> Route:
-        """The route with this key; one that tells only what is owed where it is gone."""
+        """The route with this key; ``GONE`` where it is no longer configured."""
         return self._by_key.get(key, GONE)
 
     def limit(self, receiver: str, severity: str) -> int | None:
-        """How many notifications about new alerts a minute ``receiver`` takes, None for any number."""
+        """The most notifications about new alerts of ``severity`` a minute for ``receiver``; None for no limit."""
         return self._policies.rate_limits.get(receiver, {}).get(severity)
 
     def sends_resolved(self, route: Route, receiver: str) -> bool:
-        """Whether ``receiver`` hears of ends by ``route``."""
+        """Whether ``receiver`` is notified of resolutions by ``route``."""
         if route.send_resolved is not None:
             return route.send_resolved
         return self._send_resolved.get(receiver, True)
 
     def _heir(self, heir: Group, group: Group, now: float) -> Group:
-        """``heir`` on the ticks of ``group``."""
+        """``heir`` with the intervals of ``group`` going on."""
         route = self.route_of(heir)
         flushed_at = max(heir.flushed_at or 0.0, group.flushed_at or now)
         flush_at = grouping.next_tick(flushed_at, route.group_interval, now)
