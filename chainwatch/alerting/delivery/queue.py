@@ -362,7 +362,9 @@ class ReceiverQueue:
         await self._persist(lambda: self._on_signals([signal]))
 
     def _failing_signal(self, starts_at: float, reason: str, ends_at: float | None = None) -> Signal:
-        annotations = {"summary": f"Receiver {self.receiver} is failing", "description": reason} if reason else {}
+        annotations = (
+            {"summary": f"Receiver {self.receiver} is failing", "description": reason} if reason else {}
+        )
         return Signal(
             labels=self._failing_labels(),
             annotations=annotations,
