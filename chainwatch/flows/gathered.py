@@ -15,7 +15,7 @@ Key: TypeAlias = tuple[str, str]
 
 
 class Gathered:
-    """``lengths``: by flow, how many events most complete transfers have."""
+    """The events that one transaction gathers, by transfer. ``lengths``: how many events most transfers of a flow have."""
 
     def __init__(self, lengths: Mapping[str, int]) -> None:
         self._lengths = lengths
