@@ -103,7 +103,7 @@ class RawLog(NamedTuple):
 class Event(NamedTuple):
     """A decoded log: ``contract`` is the configured contract's name, ``name`` the event's (``XCalled``).
 
-    ``signature`` tells overloads apart. ``args`` holds ints, bools, bytes, text, checksummed addresses, lists, and
+    ``signature`` distinguishes overloads. ``args`` holds ints, bools, bytes, text, checksummed addresses, lists, and
     dicts for tuples.
     """
 
@@ -289,7 +289,7 @@ class Signal(msgspec.Struct, frozen=True):
 
 
 BLOCKS, LOGS_A_BLOCK = 2**32, 2**20
-"""How many blocks a network, and how many logs a block may have: what `event_id` can tell apart."""
+"""How many blocks a network, and how many logs a block may have at most: the range of `event_id`."""
 
 
 def event_id(network_id: int, block: int, log_index: int) -> int:

@@ -96,7 +96,7 @@ class Judge:
     def _judge_deadline(
         self, step: Step, opening: Occurrence, destination: str, event: Occurrence | None
     ) -> None:
-        """Whether ``event``, the first of ``step``, came in time; while it is missing, whether its time is over (S5)."""
+        """Judge whether ``event``, the first of ``step``, was in time; while it is missing, whether it is overdue (S5)."""
         network = expected_network(step, opening)
         if network not in step.networks:
             return  # it cannot be seen there

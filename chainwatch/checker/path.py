@@ -84,7 +84,7 @@ def compile_path(text: str, event: AbiEvent) -> Path:
 
 @dataclass(frozen=True)
 class Step:
-    """A field name or an array index, and where it stands in the source."""
+    """A field name or an array index, and its position in the source."""
 
     key: str | int
     column: int

@@ -1,4 +1,4 @@
-"""What tells a configured flow from what it was before, so that a change is noticed."""
+"""Fingerprints of configured flows, by which a change of the configuration is noticed."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ Key: TypeAlias = tuple[str, str]
 
 
 class Gathered:
-    """``lengths``: how many events a transfer of each flow has that is complete, mostly."""
+    """The events that one transaction gathers, by transfer. ``lengths``: how many events most transfers of a flow have."""
 
     def __init__(self, lengths: Mapping[str, int]) -> None:
         self._lengths = lengths
         self.found: dict[Key, list[Occurrence]] = {}
         self.full: dict[Key, None] = {}
-        """Those in ``found`` that need not wait for more events, mostly, in the order in which they came to that."""
+        """The keys in ``found`` with as many events as complete transfers have, in the order in which they got there."""
         self.dropped: set[Key] = set()
         """The transfers that lost events, as far as is known."""
         self.removed: set[tuple[str, int, int]] = set()

@@ -70,13 +70,13 @@ class Checker(Protocol):
     # --- a changed configuration: see `chainwatch.pipeline.recompute`
 
     def fingerprints(self, settings: Settings) -> Prints:
-        """What tells each configured thing of this checker from what it was before, by names unlike other checkers'."""
+        """The fingerprints of each thing that is configured for this checker, by names unlike other checkers'."""
 
     def stored_names(self, connection: sa.Connection) -> Sequence[str]:
-        """The names of all of which something is stored."""
+        """The names of `fingerprints` for which something is stored, configured or not."""
 
     def forget_events(self, connection: sa.Connection, page: Page) -> int | None:
-        """Forget which events ``page`` consists of: they are found anew. Returns its last id; None once there is none."""
+        """Remove the events from ``page``, which are to be found anew. Returns its last id; None once it is empty."""
 
 
 class CheckerTransaction(Protocol):
@@ -112,5 +112,5 @@ class CheckerTransaction(Protocol):
     def judge_again(self, page: Page) -> int | None:
         """Judge ``page`` by the present configuration, and drop what is configured no more.
 
-        Returns its last id; None once there is none.
+        Returns its last id; None once it is empty.
         """
