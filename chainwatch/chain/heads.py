@@ -69,7 +69,7 @@ class Heads:
     async def compare(
         self, head: Header, asked: Moment, *, now: bool, failing: bool
     ) -> tuple[Header, Moment]:
-        """The newest head, and since when it is known that no endpoint has a newer one; ``head`` is the answer to ``asked``.
+        """The newest head, and the moment at which no endpoint had a newer one; ``head`` was asked for at ``asked``.
 
         Where blocks come on demand, no age of ``head`` tells a quiet chain from a stuck endpoint: all are asked, every few
         seconds or ``now``.
@@ -87,7 +87,7 @@ class Heads:
         return self.head is not None and head.number > self.head.number
 
     def note(self, head: Header, last: Header | None, asked: Moment) -> None:
-        """``head`` is the newest now, as the answer to ``asked``; ``last`` is the last block read."""
+        """Keeps ``head``, asked for at ``asked``, as the newest; ``last`` is the last block read."""
         if self._looked_at is not None and self.is_new(head):
             self._chain_time.saw_head(self._network.name, head.timestamp, asked.monotonic - self._looked_at)
         self._looked_at = asked.monotonic

@@ -111,5 +111,5 @@ _EXECUTION = re.compile(
     r"(?:err: |error: |evm error:? ?|vm exception while processing transaction: ){0,2}"
     r"(?:(?:execution )?revert|out ?of ?gas|invalid ?(?:fe)?opcode|invalid_operation|opcode ?not ?found|not ?activated"
     r"|bad ?instruction|(?:bad|invalid) ?jump|stack ?(?:under|over)flow|stack limit|gas uint64 overflow|write protection"
-    r"|return ?data out ?of|max call depth|call ?too ?deep|vm execution error)"
+    r"|return ?data out ?of|max call depth|call ?too ?deep|vm execution error|message execution failed)"
 )

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import aiohttp
 
@@ -35,6 +35,7 @@ from chainwatch.chain.latency import Latencies
 from chainwatch.chain.pace import PacedTransport
 from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.status import EndpointStatus
 from chainwatch.chain.transport import HttpTransport, endpoint_name, is_websocket
 from chainwatch.chain.websocket import WebSocketTransport
 from chainwatch.chain.wire import Call
@@ -73,28 +74,6 @@ PROBE_EVERY = 10.0
 
 PEACE = 10.0
 """Seconds without a refusal for overload after which the next pause is short again."""
-
-
-class EndpointStatus(NamedTuple):
-    """An endpoint as an operator sees it.
-
-    ``state``: ok, degraded (over 10 % errors), frozen (slow, its head is old, or a call hung: asked last), down (frozen
-    for five minutes, or it does not answer and is not asked), or refused (another chain). ``questions`` and ``errors``
-    count reads. ``max_rps``: the calls a second that are allowed now. ``latency`` and ``last_answer_at`` are in seconds;
-    the texts hold no secrets.
-    """
-
-    name: str
-    state: str
-    kind: str
-    questions: int
-    errors: int
-    error_ratio: float
-    latency: float | None
-    last_answer_at: float | None
-    last_error: str | None
-    max_block_range: int | None
-    max_rps: float | None = None
 
 
 class Member:

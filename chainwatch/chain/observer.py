@@ -28,11 +28,10 @@ from chainwatch.chain.failures import FIRST_PAUSE, Failures
 from chainwatch.chain.headers import HeaderWindow
 from chainwatch.chain.heads import Heads
 from chainwatch.chain.history import block_at, read_range
-from chainwatch.chain.member import EndpointStatus
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.quiet import QuietLog
 from chainwatch.chain.seen import seen_beyond
-from chainwatch.chain.status import NetworkStatus
+from chainwatch.chain.status import EndpointStatus, NetworkStatus
 from chainwatch.chain.tip import Forked, find_ancestor, headers_before, is_replaced, read_blocks
 from chainwatch.chain.transport import BATCH
 from chainwatch.chain.wakeups import WakeUps

@@ -19,8 +19,9 @@ from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.errors import Disputed, NotThere, RangeTooWide, RpcError, Unavailable, WrongChain
 from chainwatch.chain.hedging import Hedges, ask_in_turn
 from chainwatch.chain.latency import Latencies
-from chainwatch.chain.member import FIRST_PAUSE, EndpointStatus, Member
+from chainwatch.chain.member import FIRST_PAUSE, Member
 from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.status import EndpointStatus
 from chainwatch.config import NetworkSettings
 
 T = TypeVar("T")

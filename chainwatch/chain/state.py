@@ -34,7 +34,7 @@ CALL_GAS = 30_000_000
 class ContractCall(msgspec.Struct, frozen=True):
     """What a call of the contract at ``address`` with ``data`` (selector and ABI-encoded arguments) returns: bytes.
 
-    An address without code returns none.
+    An address without code returns none. ``gas`` is the most that the call may use.
     """
 
     address: bytes

@@ -1,11 +1,32 @@
-"""A network as an operator sees it."""
+"""A network and its endpoints as an operator sees them."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from chainwatch.chain.member import EndpointStatus
 from chainwatch.model import Header
+
+
+class EndpointStatus(NamedTuple):
+    """An endpoint as an operator sees it.
+
+    ``state``: ok, degraded (over 10 % errors), frozen (slow, its head is old, or a call hung: asked last), down (frozen
+    for five minutes, or it does not answer and is not asked), or refused (another chain). ``questions`` and ``errors``
+    count reads. ``max_rps``: the calls a second that are allowed now. ``latency`` and ``last_answer_at`` are in seconds;
+    the texts hold no secrets.
+    """
+
+    name: str
+    state: str
+    kind: str
+    questions: int
+    errors: int
+    error_ratio: float
+    latency: float | None
+    last_answer_at: float | None
+    last_error: str | None
+    max_block_range: int | None
+    max_rps: float | None = None
 
 
 class NetworkStatus(NamedTuple):

@@ -16,8 +16,8 @@ LONGEST_IDLE_POLL = 10.0
 LOOKS_BEFORE_BLIND = 3
 """Polls of a quiet network within its `blind_after`, however rare they would be otherwise."""
 
-SILENT_TWICE = 2
-MOST_SILENT = 64
+SILENT_HEADS = 2
+MOST_SILENT_HEADS = 64
 """New heads in a row, found by polling alone, after which the subscription counts as dead; doubled, up to the most, each
 time that a new subscription is silent too."""
 
@@ -36,9 +36,9 @@ class WakeUps:
         self._pool = pool
         self._news = asyncio.Event()
         self._silent = 0
-        self._silence_borne = SILENT_TWICE
-        self._heard = pool.announcements
-        """How much news the WebSockets had brought when the newest head was found."""
+        self._silence_limit = SILENT_HEADS
+        self._announcements = pool.announcements
+        """How many messages the subscriptions had sent when the newest head was found."""
         self._vain = 0
         """Looks in a row after news, without a new head."""
         pool.add_listener(self._news.set)
@@ -67,22 +67,22 @@ class WakeUps:
 
     def note_head(self, is_new: bool) -> None:
         """The head was read. A subscription that misses new heads is opened anew, and not relied on until it has news."""
-        heard = self._pool.announcements != self._heard
+        announced = self._pool.announcements != self._announcements
         if not is_new:
-            self._vain += heard
+            self._vain += announced
             return
-        self._heard, self._vain = self._pool.announcements, 0
-        self._silent = 0 if heard or not self._pool.subscribed else self._silent + 1
-        if heard:
-            self._silence_borne = SILENT_TWICE
-        elif self._silent >= self._silence_borne:
+        self._announcements, self._vain = self._pool.announcements, 0
+        self._silent = 0 if announced or not self._pool.subscribed else self._silent + 1
+        if announced:
+            self._silence_limit = SILENT_HEADS
+        elif self._silent >= self._silence_limit:
             self._silent = 0
-            self._silence_borne = min(2 * self._silence_borne, MOST_SILENT)
+            self._silence_limit = min(2 * self._silence_limit, MOST_SILENT_HEADS)
             self._pool.resubscribe()
 
     @property
     def _poll_interval(self) -> float:
         interval = self._network.poll_interval
-        if self._pool.subscribed and self._silence_borne == SILENT_TWICE:
+        if self._pool.subscribed and self._silence_limit == SILENT_HEADS:
             interval = min(max(interval, IDLE_POLL), LONGEST_IDLE_POLL)
         return min(interval, self._network.blind_after / LOOKS_BEFORE_BLIND)

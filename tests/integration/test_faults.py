@@ -22,7 +22,7 @@ from chainwatch.alerting.delivery import queue
 from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.providers.webhook import WebhookProvider
 from chainwatch.chain import member
-from chainwatch.chain.observer import Observer
+from chainwatch.chain.heads import Heads
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.transport import HttpTransport, open_session
@@ -64,8 +64,8 @@ HANDING_OVER = "scheduler, handing over"
 BOUNDARIES = {
     "transport": Boundary(HttpTransport, "exchange"),
     "endpoint": Boundary(Endpoint, "blocks"),
-    "pool": Boundary(Pool, "agree"),
-    "observer": Boundary(Observer, "_newest"),
+    "pool": Boundary(Pool, "ask_agreeing"),
+    "observer": Boundary(Heads, "newest"),
     "decoder": Boundary(NetworkWatch, "decode_all", is_async=False),
     "pipeline": Boundary(Pipeline, "process", is_async=False),
     "alerts": Boundary(AlertEngine, "apply", is_async=False),

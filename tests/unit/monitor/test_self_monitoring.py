@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from chainwatch.chain.member import EndpointStatus
-from chainwatch.chain.status import NetworkStatus
+from chainwatch.chain.status import EndpointStatus, NetworkStatus
 from chainwatch.config import NetworkSettings
 from chainwatch.model import Header, Signal
 from chainwatch.monitor.self_monitoring import (
