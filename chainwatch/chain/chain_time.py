@@ -1,4 +1,4 @@
-"""What time it is by the chains: a host's clock may be wrong, and nothing may be called late on its word alone. Pure.
+"""The time according to the chains: a host's clock may be wrong, and alone it may make nothing late. Pure.
 
 A block that has just come proves that its timestamp is past; so does the ``Date`` of an HTTP answer. Both go on by the
 monotonic clock. They are believed in this order: heads of networks that keep pace with the monotonic clock, the dates of
@@ -21,7 +21,7 @@ KEPT_MAX = 64
 """Seconds for which a sighting counts, and how many of one source are kept."""
 
 ALONE_AFTER = 15.0
-"""Seconds after the beginning until the host's clock is believed where nothing else tells the time."""
+"""Seconds after the start until the host's clock is believed where nothing else shows the time."""
 
 AGREE = 2
 """By how many more sources must agree than disagree until a time later than the host's clock is believed."""
@@ -39,7 +39,7 @@ class Moment(NamedTuple):
 
 
 class _Source:
-    """What one network or endpoint has said. Each sighting is a lower bound of Unix time minus monotonic time."""
+    """The times shown by one network or endpoint. Each sighting is a lower bound of Unix time minus monotonic time."""
 
     def __init__(self, slack: float) -> None:
         self.slack = slack
@@ -61,7 +61,7 @@ class _Source:
 
     @property
     def keeps_pace(self) -> bool:
-        """Whether the last sightings went on as the monotonic clock did; what is being caught up with does not."""
+        """Whether the last sightings advanced as the monotonic clock did; those of a syncing node do not."""
         last_at, last = self._sightings[-1]
         early = [offset for at, offset in self._sightings if last_at - at >= PACE_AFTER]
         return bool(early) and abs(last - early[-1]) <= PACE_SLACK + self.slack
@@ -124,7 +124,7 @@ class ChainTime:
         return self._clock() < timestamp and 2 * later > len(others)
 
     def error_of(self, wall: float) -> float | None:
-        """Seconds by which a clock that shows ``wall`` now is ahead, 0 where it is right enough; None: nobody knows.
+        """Seconds by which a clock that shows ``wall`` now is ahead, 0 where it is right enough; None: not known.
 
         Negative: it is behind.
         """

@@ -58,7 +58,7 @@ def shift(connection: sa.Connection, by: float, now: float, by_calendar: Collect
 
 
 def past(connection: sa.Connection, now: float) -> None:
-    """What has happened has happened by ``now``; what counts from it counts from ``now``."""
+    """Let no past event lie after ``now``, nor anything that is counted from one."""
     for column in (
         notifications.c.created_at,
         notifications.c.queued_at,
@@ -73,31 +73,32 @@ def past(connection: sa.Connection, now: float) -> None:
 
 
 def attempts(connection: sa.Connection, latest: float) -> None:
-    """What waits to be sent is tried by ``latest``."""
+    """Let the next attempt of each pending notification be no later than ``latest``."""
     _at_most(connection, notifications.c.next_attempt_at, latest, notifications.c.status == "pending")
 
 
 def timers(connection: sa.Connection, latest: float) -> None:
-    """Alerts that wait to fire or to end do so by ``latest``."""
+    """Let alerts that wait to fire or to end do so no later than ``latest``."""
     _at_most(connection, alert_timers.c.due_at, latest)
 
 
 def stopped_escalations(connection: sa.Connection, latest: float) -> None:
-    """Escalations that were stopped are looked at by ``latest``."""
+    """Let escalations that were stopped be checked again no later than ``latest``."""
     _at_most(connection, escalations.c.due_at, latest, escalations.c.stopped_at.is_not(None))
 
 
 def timeouts(connection: sa.Connection, latest: float) -> None:
-    """Alerts that nobody sends again end by ``latest``, unless their sender named an end."""
+    """Let alerts that are not sent again end no later than ``latest``, unless their sender named an end."""
     _at_most(connection, alert_expiries.c.expires_at, latest, alert_expiries.c.timeout == 1)
 
 
 def groups(
     connection: sa.Connection, route: str, now: float, *, wait: float, interval: float, longest: float
 ) -> None:
-    """The groups of a route are looked at within ``wait`` seconds at first, and within ``longest`` ones after that.
+    """Let the groups of ``route`` be flushed in time, in seconds from ``now``.
 
-    One that was looked at after ``now`` is, within ``interval``.
+    That is within ``wait`` for the first time, within ``longest`` after that, and within ``interval`` where the last flush
+    is stored as later than ``now``.
     """
     here, flush_at, flushed_at = (
         alert_groups.c.route == route,
@@ -111,7 +112,7 @@ def groups(
 
 
 def seen(connection: sa.Connection, now: float) -> None:
-    """No network was seen past ``now``, unless the clock is behind the network's own blocks."""
+    """Let no network be seen past ``now``, unless the clock is behind the network's own blocks."""
     too_far = sa.and_(networks.c.seen_until > now + SLACK, networks.c.timestamp <= now)
     connection.execute(sa.update(networks).where(too_far).values(seen_until=networks.c.timestamp))
 
