@@ -62,7 +62,8 @@ class Holding:
         self._gone_since = {key: self._gone_since.get(key, now) for key in gone}
         over = [key for key in self._raised if now - self._gone_since.get(key, now) >= _peace(key)]
         ended = [
-            Signal(s.labels, s.starts_at, s.annotations, self._gone_since[key], "recovered")
+            # a clock that was set back since then makes no end earlier than its start
+            Signal(s.labels, s.starts_at, s.annotations, max(s.starts_at, self._gone_since[key]), "recovered")
             for key, s in ((key, self._raised.pop(key)) for key in over)
         ]
         self._raised |= new

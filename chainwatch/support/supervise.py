@@ -140,7 +140,13 @@ class Supervisor:
     async def _over(self, name: str, reason: str) -> None:
         failed = self._failing.get(name)
         if failed is not None and await self._notify(
-            Signal(failed.labels, failed.starts_at, failed.annotations, int(self._clock()), reason)
+            Signal(
+                failed.labels,
+                failed.starts_at,
+                failed.annotations,
+                max(failed.starts_at, int(self._clock())),
+                reason,
+            )
         ):
             del self._failing[name]
 
