@@ -17,14 +17,14 @@ SETTLED_AFTER = 60.0
 """Seconds after which a jump is followed where nothing says whether it was right."""
 
 SLEWED = 10.0
-"""Seconds by which the host's clock may differ until it counts as having jumped; what is less is made up for slowly."""
+"""Seconds by which the host's clock may differ until it counts as having jumped; a smaller difference is slewed."""
 
 SLEW = 0.1
-"""Seconds a second that are made up for: a wait is that much longer or shorter meanwhile."""
+"""Seconds a second by which a difference is slewed: waits are that much longer or shorter meanwhile."""
 
 
 class SteadyClock:
-    """Unix seconds that never go back and never jump ahead by mistake; call it for the time. Safe in any thread.
+    """Unix seconds that no jump of the host's clock changes by mistake; call it for the time. Safe in any thread.
 
     After a jump of the host's clock (by more than ``SLEWED``) it goes on as before, until the host's clock is known to be
     right, or has kept to the jump for a minute where nothing is known. Then, where time has passed (a machine that
@@ -68,9 +68,9 @@ class SteadyClock:
             return self._is_right()
 
     def judge(self, wall_is_right: bool | None) -> None:
-        """Whether other clocks agree with the host's now; None where there are none."""
+        """Take note whether other clocks agree with the host's now; None where there are none."""
         with self._lock:
-            self._advance()  # what was said until now was said of the clock before a jump
+            self._advance()  # the last judgement was of the clock before a jump
             self._wall_is_right = wall_is_right
             self._advance()
 

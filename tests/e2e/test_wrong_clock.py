@@ -88,7 +88,7 @@ async def test_after_a_clock_that_was_wrong_from_the_start_is_set_right_waits_ke
     await world.until_notified(2, "TransferOverdue", "firing", timeout=20)
     notified_at = time.monotonic()
     assert notified_at - opened_at > 9, "overdue after a second at least, then eight seconds"
-    assert notified_at - raised_by < 11
+    assert notified_at - raised_by < 13.5, "not at half speed"
     await asyncio.sleep(2)
     assert len(world.notified_of("TransferOverdue")) == 2, "execute and reconcile, once each"
     assert "the host's clock was set" in watch.log
