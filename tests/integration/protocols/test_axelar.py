@@ -1,4 +1,4 @@
-"""Axelar approves a call under a command id; the execution tells of nothing else."""
+"""Axelar approves a call under a command id, and the event of its execution has only that id."""
 
 from dataclasses import replace
 

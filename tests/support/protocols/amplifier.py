@@ -40,7 +40,7 @@ class Site(NamedTuple):
 
 
 class Amplifier:
-    """Amplifier gateways on several networks, by Axelar's names, with apps that know each other."""
+    """Amplifier gateways on several networks, by Axelar's names, each with an app."""
 
     def __init__(self, chains: Mapping[str, Chain]) -> None:
         codes = bytecodes(SDK) + bytecodes(APP)
