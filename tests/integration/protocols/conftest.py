@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.anvil import Anvil
 from tests.support.missing import missing
+from tests.support.protocols.amplifier import Amplifier
 from tests.support.protocols.artifacts import ArtifactError
 from tests.support.protocols.axelar import Axelar
 from tests.support.protocols.cctp import Cctp
@@ -50,6 +51,11 @@ def cctp_v2(chains: Chains) -> Cctp:
 @pytest.fixture(scope="package")
 def axelar(chains: Chains) -> Axelar:
     return deployed(lambda: Axelar(dict(zip(("Ethereum", "arbitrum", "base"), chains, strict=True))))
+
+
+@pytest.fixture(scope="package")
+def amplifier(chains: Chains) -> Amplifier:
+    return deployed(lambda: Amplifier(dict(zip(("ethereum", "arbitrum", "base"), chains, strict=True))))
 
 
 @pytest.fixture(scope="package")

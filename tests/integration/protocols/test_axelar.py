@@ -1,10 +1,11 @@
-"""Axelar approves a call under a command id; the execution tells of nothing else."""
+"""Axelar approves a call under a command id, and the event of its execution has only that id."""
 
 from dataclasses import replace
 
 import pytest
 from eth_utils.crypto import keccak
 
+from tests.support.protocols.amplifier import Amplifier
 from tests.support.protocols.axelar import CONTRACT_CALL, Axelar, calls_in
 from tests.support.protocols.chain import HOUR, Chains, Log, Reverted, address_of, advance, call_data
 
@@ -13,6 +14,8 @@ pytestmark = pytest.mark.anvil
 APPROVED = "ContractCallApproved(bytes32,string,string,address,bytes32,bytes32,uint256)"
 CALL_EXECUTED = "ContractCallExecuted(bytes32)"
 COMMAND_EXECUTED = "Executed(bytes32)"
+MESSAGE_APPROVED = "MessageApproved(bytes32,string,string,string,address,bytes32)"
+MESSAGE_EXECUTED = "MessageExecuted(bytes32)"
 GAS_PAID = "NativeGasPaidForContractCall(address,string,string,bytes32,uint256,address)"
 
 
@@ -40,6 +43,8 @@ def test_axelar_approves_a_call_by_its_transaction_and_executes_it_by_command(ax
     assert (transaction.hex(), index) == (sent.transaction_hash[2:], sent.logs.index(call))
     assert (address_of(log.topics[2]), log.topics[3]) == (app, keccak(payload))
     assert approved.order(APPROVED, COMMAND_EXECUTED) == ["ContractCallApproved", "Executed"]
+    site = axelar.sites["arbitrum"]
+    assert site.chain.call(site.app, "value()", "string") == "a value"
     last = executed.event(CALL_EXECUTED)
     assert (last.topics[1:], last.data) == ((log.topics[1],), b"")
     assert (last.address, last.topics[1]) == (
@@ -96,3 +101,38 @@ def test_an_axelar_call_is_late_forged_or_executed_twice_under_two_commands(
     forged = replace(call, transaction=keccak(text="no transaction"))
     axelar.approve("Ethereum", [(forged.command, forged)])
     assert axelar.execute(forged).event(CALL_EXECUTED).topics[1] == forged.command
+
+
+def test_the_amplifier_has_the_calls_transaction_in_a_text_whose_hash_is_the_command(
+    amplifier: Amplifier,
+) -> None:
+    sent = amplifier.call("ethereum", "arbitrum", "a value")
+    call = sent.event(CONTRACT_CALL)
+    payload = call.decode_data("(string,string,bytes)")[2]
+    approved, executed = amplifier.relay("ethereum", sent)
+    log = approved.event(MESSAGE_APPROVED)
+    chain, message, sender = log.decode_data("(string,string,string)")
+    assert (chain, message) == ("ethereum", f"{sent.transaction_hash}-{sent.logs.index(call)}")
+    assert sender.lower() == amplifier.sites["ethereum"].app
+    assert log.topics[1] == keccak(text=f"{chain}_{message}")
+    assert (address_of(log.topics[2]), log.topics[3]) == (amplifier.sites["arbitrum"].app, keccak(payload))
+    assert executed.event(MESSAGE_EXECUTED).topics[1:] == (log.topics[1],)
+    assert approved.events(COMMAND_EXECUTED) == executed.events(CALL_EXECUTED) == []
+    site = amplifier.sites["arbitrum"]
+    assert site.chain.call(site.app, "value()", "string") == "a value"
+
+
+def test_an_amplifier_call_is_late_or_forged_but_never_executed_twice(
+    chains: Chains, amplifier: Amplifier
+) -> None:
+    sent = amplifier.call("base", "ethereum", "late")
+    advance(chains, HOUR)
+    assert amplifier.relay("base", sent).executed.timestamp - sent.timestamp >= HOUR
+    (call,) = calls_in("base", sent)
+    assert amplifier.approve("ethereum", [call]).logs == ()
+    with pytest.raises(Reverted):
+        amplifier.execute(call)
+
+    forged = replace(call, index=call.index + 1)
+    amplifier.approve("ethereum", [forged])
+    assert len(amplifier.execute(forged).events(MESSAGE_EXECUTED)) == 1

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.anvil
 ETHEREUM, ARBITRUM, BASE = 30_101, 30_110, 30_184
 PACKET_VERIFIED = "PacketVerified((uint32,bytes32,uint64),address,bytes32)"
 PACKET_DELIVERED = "PacketDelivered((uint32,bytes32,uint64),address)"
+NONCE_SKIPPED = "InboundNonceSkipped(uint32,bytes32,address,uint64)"
 OFT_SENT = "OFTSent(bytes32,uint32,address,uint256,uint256)"
 OFT_RECEIVED = "OFTReceived(bytes32,uint32,address,uint256)"
 
@@ -96,6 +97,17 @@ def test_layerzeros_packets_may_be_late_and_out_of_order_but_come_once(
     assert nonces == [2, 1]
     with pytest.raises(Reverted):
         layerzero.deliver(second)
+
+
+def test_a_layerzero_app_may_skip_a_packet_which_is_then_never_delivered(layerzero: LayerZero) -> None:
+    (packet,) = packets_in(layerzero.increment(ETHEREUM, BASE))
+    site = layerzero.sites[BASE]
+    skip = "skipInboundNonce(uint32,bytes32,uint64)"
+    skipped = site.chain.send(site.counter, skip, packet.origin, packet.sender, packet.nonce)
+    values = skipped.event(NONCE_SKIPPED).decode_data("(uint32,bytes32,address,uint64)")
+    assert values == (ETHEREUM, packet.sender, site.counter, packet.nonce)
+    with pytest.raises(Reverted):
+        layerzero.verify(packet)
 
 
 def test_a_forged_layerzero_packet_takes_the_guid_of_the_next_real_one(layerzero: LayerZero) -> None:

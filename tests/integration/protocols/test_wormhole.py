@@ -1,4 +1,4 @@
-"""Wormhole joins by emitter and sequence number; which of the core's messages are transfers is said by their sender."""
+"""Wormhole joins by emitter and sequence number; only the emitter shows which of the core's messages are transfers."""
 
 from dataclasses import replace
 

@@ -77,9 +77,9 @@ class Site(NamedTuple):
 
 
 class Axelar:
-    """Gateways on several networks, by Axelar's names, with apps that know each other.
+    """Gateways on several networks, by Axelar's names, each with an app.
 
-    An app's `set` pays for gas and calls its like on another network, where the value sent is stored.
+    An app's `set` pays for gas and calls the app of another network, which stores the value sent.
     """
 
     def __init__(self, chains: Mapping[str, Chain]) -> None:

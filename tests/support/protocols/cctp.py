@@ -12,7 +12,7 @@ from eth_account import Account
 from eth_utils.crypto import keccak
 
 from tests.support.protocols.artifacts import Package, load, own_bytecodes, typechain_abi
-from tests.support.protocols.chain import Chain, Receipt, address_of, word
+from tests.support.protocols.chain import Chain, Receipt, word
 from tests.support.protocols.hyperlane import CORE
 
 PUBLISHED_V1 = Package(
@@ -149,16 +149,6 @@ def published_events(version: Version) -> dict[str, list[str]]:
 def attester_address() -> str:
     """Whose signature the transmitters accept."""
     return str(Account.from_key(ATTESTER_KEY).address).lower()
-
-
-def amount_of(message: Message) -> int:
-    """The amount that a burn message's body asks for, before fees."""
-    return int.from_bytes(message.body[68:100])
-
-
-def recipient_of(message: Message) -> str:
-    """Who is to get the tokens of a burn message's body."""
-    return address_of(message.body[36:68])
 
 
 def messages_in(sent: Receipt) -> list[Message]:

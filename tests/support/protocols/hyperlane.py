@@ -1,8 +1,8 @@
 """Hyperlane v3: a mailbox and a warp route (token) per network, and the relayer.
 
-Messages are verified by `NoopIsm`, which accepts each: whoever calls `process` is believed, so a forged message is
-delivered like a real one. A message is version uint8, nonce uint32, origin uint32, sender bytes32, destination uint32,
-recipient bytes32, body; its id is the hash of it all (contracts/libs/Message.sol).
+Messages are verified by `NoopIsm`, which accepts every message: a forged one is delivered like a real one.
+A message is version uint8, nonce uint32, origin uint32, sender bytes32, destination uint32, recipient bytes32, body;
+its id is the hash of it all (contracts/libs/Message.sol).
 """
 
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ class Site(NamedTuple):
 
 
 class Hyperlane:
-    """Mailboxes on several networks, with a recipient and a token that know their likes on each other network."""
+    """Mailboxes on several networks, each with a recipient and a token; a token accepts transfers from all others."""
 
     def __init__(self, chains: Sequence[Chain]) -> None:
         codes = bytecodes(CORE)

@@ -1,6 +1,7 @@
 """LayerZero V2: an endpoint, an app (OmniCounter) and a token (OFT) per network, the verifier and the executor.
 
-Packets go through LayerZero's `SimpleMessageLib`, which verifies each: a forged packet is delivered like a real one.
+Packets are verified by LayerZero's `SimpleMessageLib`, which accepts every packet: a forged one is delivered like a real
+one.
 A packet is version uint8, nonce uint64, source eid uint32, sender bytes32, destination eid uint32, receiver bytes32,
 guid bytes32, message (PacketV1Codec.sol); an eid is the endpoint's number of its network.
 """
@@ -130,7 +131,7 @@ class LayerZero:
         return Relayed(self.verify(packet), self.deliver(packet))
 
     def verify(self, packet: Packet) -> Receipt:
-        """Lets the receiving endpoint know a packet, sent or forged; raises Reverted if the app has no such peer."""
+        """Marks a packet, sent or forged, as verified at its destination; raises Reverted if the app has no such peer."""
         site = self.sites[packet.destination]
         return site.chain.send(site.library, "validatePacket(bytes)", packet.encode())
 

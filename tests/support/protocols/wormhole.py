@@ -116,7 +116,7 @@ def messages_in(chain: int, sent: Receipt) -> list[Message]:
 
 
 def _registration(site: Site) -> Message:
-    """Governance's word that a network's token bridge is to be believed."""
+    """Governance's message that registers a network's token bridge on the others."""
     module, action, everywhere = b"TokenBridge".rjust(32, b"\0"), bytes([1]), bytes(2)
     payload = module + action + everywhere + site.number.to_bytes(2) + word(site.bridge)
     return Message(GOVERNANCE_CHAIN, GOVERNANCE, site.number, payload)
