@@ -98,9 +98,13 @@ def list_alerts(
     severities: Sequence[str] = (),
     since: float | None = None,
     until: float | None = None,
+    before: tuple[int, ...] | None = None,
     limit: int = 1000,
 ) -> list[Alert]:
-    """Alerts by chain time of their start, newest first; ``since`` and ``until`` bound ``starts_at`` on both ends."""
+    """Alerts by chain time of their start, newest first; ``since`` and ``until`` bound ``starts_at`` on both ends.
+
+    ``before``: only what follows the alert with this start (milliseconds) and this id.
+    """
     query = sa.select(alerts).order_by(alerts.c.starts_at.desc(), alerts.c.id.desc()).limit(limit)
     if state is not None:
         query = query.where(alerts.c.state == state)
@@ -112,6 +116,8 @@ def list_alerts(
         query = query.where(alerts.c.starts_at >= milliseconds(since))
     if until is not None:
         query = query.where(alerts.c.starts_at <= milliseconds(until))
+    if before is not None:
+        query = query.where(sa.tuple_(alerts.c.starts_at, alerts.c.id) < sa.tuple_(*before))
     return [_alert(row) for row in connection.execute(query)]
 
 

@@ -199,8 +199,7 @@ def end_pause(connection: sa.Connection, receivers: Sequence[str]) -> None:
 
 
 def next_attempts(connection: sa.Connection, queued: Sequence[Queued]) -> dict[int, float]:
-    """When each pending one of ``queued`` is tried next, by id: in its own time, after those before it, and no sooner than
-    its receiver is tried at all."""
+    """By id, when each pending one of ``queued`` is tried next: after those before it, and after its receiver's pause."""
     pending = [one for one in queued if one.status == "pending"]
     pauses = {row.receiver: row.until for row in connection.execute(sa.select(receiver_pauses))}
     heads: dict[tuple[str, str], float] = {}
@@ -250,6 +249,11 @@ def list_notifications(
     return [_queued(row) for row in connection.execute(query)]
 
 
+def status_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Status]:
+    """The status of each of these notifications that is stored, by id."""
+    return dict(bulk.select_in(connection, notifications, ("id", "status"), "id", ids))
+
+
 def between(connection: sa.Connection, since: float, until: float | None = None) -> list[Queued]:
     """The notifications queued from ``since`` to ``until``, oldest first."""
     query = sa.select(notifications).where(notifications.c.created_at >= since).order_by(notifications.c.id)
@@ -270,10 +274,8 @@ def about(
 def depths(connection: sa.Connection) -> list[Depth]:
     """How many notifications there are of each receiver and status."""
     by = (notifications.c.receiver, notifications.c.status)
-    query = (
-        sa.select(*by, sa.func.count(), sa.func.min(notifications.c.created_at)).group_by(*by).order_by(*by)
-    )
-    return [Depth(*row) for row in connection.execute(query)]
+    counted = sa.select(*by, sa.func.count(), sa.func.min(notifications.c.created_at))
+    return [Depth(*row) for row in connection.execute(counted.group_by(*by).order_by(*by))]
 
 
 def has_pending(connection: sa.Connection, receivers: Sequence[str]) -> bool:
@@ -362,9 +364,8 @@ def _change(
 ) -> int:
     update = sa.update(notifications).where(notifications.c.status.in_(statuses)).values(**values)
     if ids is not None:
-        return sum(
-            connection.execute(update.where(notifications.c.id.in_(some))).rowcount for some in in_chunks(ids)
-        )
+        chosen = [notifications.c.id.in_(some) for some in in_chunks(ids)]
+        return sum(connection.execute(update.where(some)).rowcount for some in chosen)
     if receiver is not None:
         return connection.execute(update.where(notifications.c.receiver == receiver)).rowcount
     raise ValueError("name notifications by ids or by receiver")
