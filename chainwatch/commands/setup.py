@@ -105,7 +105,7 @@ def check(config: Path, ask: bool, as_json: bool) -> None:
     plan = plan_of(config)
     found, receivers = asyncio.run(online.check(plan)) if ask else ([], [])
     show.check(plan, found, receivers, rota.gaps_ahead(plan.settings, time.time()), as_json)
-    if any(not one["ok"] for one in (*found, *receivers)):
+    if not (all(one.ok for one in found) and all(one.ok for one in receivers)):
         sys.exit(FAILED)
 
 

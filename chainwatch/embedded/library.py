@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from enum import StrEnum
@@ -17,20 +17,16 @@ import msgspec
 
 from chainwatch.alerting.dispatch import Receiver
 from chainwatch.alerting.engine import submission
-from chainwatch.alerting.engine.manager import AlertManager as Manager
 from chainwatch.alerting.providers.call import Call, CallProvider
-from chainwatch.config import Settings, parse_duration
+from chainwatch.config import parse_duration
 from chainwatch.embedded.inbox import Inbox, Overloaded
-from chainwatch.embedded.operations import Operations
+from chainwatch.embedded.operations import Operations, Rows
 from chainwatch.embedded.service import AlertService
 from chainwatch.embedded.setup import Registered, Setup, open_database, read_setup
-from chainwatch.grammar import matchers
-from chainwatch.model import SEVERITY_NAMES
-from chainwatch.operations.alert_context import AlertLook
+from chainwatch.operations import queries
+from chainwatch.operations.context import Access, Context
+from chainwatch.operations.views import AlertView
 from chainwatch.store import schema
-from chainwatch.store.alerting import alerts, silences
-from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.silences import Silence
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 
@@ -199,53 +195,37 @@ class AlertManager(Operations):
         """As ``resolve``."""
         return await asyncio.wrap_future(self._service.end(fingerprint, note))
 
-    # --- looking ------------------------------------------------------------------------------------------
+    # --- queries ------------------------------------------------------------------------------------------
 
     def get_recent_alerts(
-        self, minutes: float = 60, severity: Severity | str | None = None, limit: int = 1_000
-    ) -> list[Alert]:
-        """The alerts that started in the last ``minutes``, newest first, firing or not."""
-        severities = [] if severity is None else [_severity(severity)]
-        since = int(time() - minutes * 60)
-        return self._read(lambda c: alerts.list_alerts(c, since=since, severities=severities, limit=limit))
+        self,
+        minutes: float = 60,
+        severity: Severity | str | None = None,
+        limit: int = 1_000,
+        after: str | None = None,
+    ) -> Rows[AlertView]:
+        """The alerts that started in the last ``minutes``, newest first, firing or not.
 
-    def _look(self) -> AlertLook:
+        ``after``: ``next`` of the page before. Raises ``ValueError``.
+        """
+        return Rows(
+            self._access().read(
+                queries.list_alerts,
+                severities=[] if severity is None else [str(severity)],
+                since=int(time() - minutes * 60),
+                limit=limit,
+                after=after,
+            )
+        )
+
+    def _access(self) -> Access:
         self._check_open()
         if self._in_memory:
-            self._database.hand_over(lambda _: None).result()  # what was sent before is there
-        return _Look(self._setup.settings, self._database, time(), self._service)
-
-    # --- silences -----------------------------------------------------------------------------------------
-
-    def add_silence(
-        self,
-        match: Mapping[str, str | Sequence[str]],
-        ends_at: float,
-        *,
-        starts_at: float | None = None,
-        author: str = "",
-        comment: str = "",
-    ) -> int:
-        """Tell nobody of what ``match`` takes (as in a route) from ``starts_at`` (now) until ``ends_at``, in Unix seconds.
-
-        Returns the silence's number. What is silenced and still fires is told when the silence ends. Raises
-        ``ValueError`` for no label at all, a pattern that is none, or an end that is not after the start.
-        """
-        now = time()
-        begins = now if starts_at is None else starts_at
-        if not match:
-            raise ValueError("a silence needs a label to match: without any it would hide every alert")
-        if ends_at <= begins:
-            raise ValueError("a silence ends after it starts")
-        tests = {name: [value] if isinstance(value, str) else list(value) for name, value in match.items()}
-        matchers.build(tests)
-        silence = Silence(tests, begins, ends_at, author, comment, created_at=now)
-        return self._database.hand_over(lambda connection: silences.add(connection, silence)).result()
-
-    def end_silence(self, number: int) -> bool:
-        """End a silence now; False where it has ended before."""
-        now = time()
-        return self._database.hand_over(lambda c: silences.expire(c, [number], now)).result() > 0
+            self._database.hand_over(lambda _: None).result()  # wait until what was sent before is stored
+        service = self._service
+        return Access(
+            self._database, Context(self._setup.settings, service.manager, tuple(service.receivers))
+        )
 
     # --- receivers ----------------------------------------------------------------------------------------
 
@@ -328,12 +308,6 @@ class AlertManager(Operations):
         self._inbox.put(sent)
         return prints, None
 
-    def _read(self, look: Callable[[Any], T]) -> T:
-        if self._in_memory:
-            self._database.hand_over(lambda _: None).result()  # what was sent before is there
-        with self._database.reading() as connection:
-            return look(connection)
-
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("the alert manager is closed")
@@ -397,26 +371,3 @@ def _text(value: object) -> str:
         return "0x" + value.hex()
     written = msgspec.json.encode(value, enc_hook=str)
     return msgspec.json.decode(written) if written.startswith(b'"') else written.decode()
-
-
-def _severity(name: Severity | str) -> str:
-    try:
-        return SEVERITY_NAMES[str(name).lower()]
-    except KeyError:
-        raise ValueError(f"severity {name!r} is none of {', '.join(SEVERITY_NAMES)}") from None
-
-
-class _Look(AlertLook):
-    """As the running service sees it: with the receivers that were registered."""
-
-    def __init__(self, settings: Settings, database: Database, now: float, service: AlertService) -> None:
-        super().__init__(settings, database, now)
-        self._service = service
-
-    @property
-    def manager(self) -> Manager:
-        return self._service.manager
-
-    @property
-    def receivers(self) -> list[str]:
-        return self._service.receivers

@@ -207,7 +207,7 @@ def test_explain_reports_why_what_was_over_too_soon_was_reported_to_nobody(world
     (pager,) = [r for r in world.read("alerts", "explain", "1")["receivers"] if r["receiver"] == "pager"]
     assert pager["notified"] is False
     assert pager["why"].startswith(
-        "it was over before it could be told: silenced: by silence 1 of ann: upgrade"
+        "it was resolved before it could be sent: silenced: by silence 1 of ann: upgrade"
     )
 
 
@@ -215,7 +215,7 @@ def test_explain_names_the_rate_limit_that_holds_an_alert_back_and_then_the_summ
     world.raise_alert("NetworkLagging", "P2", network="n")
     world.raise_alert("EndpointDegraded", "P2", network="n")
     notified = {one["receiver"]: one["why"] for one in world.read("alerts", "explain", "2")["receivers"]}
-    assert notified["pager"].startswith("rate limit: it is told in the summary in ")
+    assert notified["pager"].startswith("rate limit: it is summarized in ")
     world.flush(later=61)
     assert "over the rate limit" in world.run("alerts", "explain", "2").output
 
