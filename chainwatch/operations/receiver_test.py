@@ -16,7 +16,6 @@ from chainwatch.alerting.providers.http import open_session
 from chainwatch.config import ReceiverSettings, Settings
 from chainwatch.operations.checks import check_known, check_seconds
 from chainwatch.store.alerting import alerts, outbox
-from chainwatch.store.alerting.alert_tables import alerts as table
 from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.alerting.outbox import Queued
 from chainwatch.store.claim import claimed
@@ -77,11 +76,10 @@ def _enqueue(connection: sa.Connection, receiver: str, now: float) -> tuple[str,
 
 
 def _store_alert(connection: sa.Connection, receiver: str, now: float) -> int:
-    """Its ID is below zero: the running process, which counts up from 1, never gives it."""
-    lowest = connection.execute(sa.select(sa.func.min(table.c.id))).scalar() or 0
+    """The ID of a resolved alert that no route takes."""
     labels = {"alertname": NAME, "receiver": receiver, "severity": "P3"}
     sample = Alert(
-        id=min(lowest, 0) - 1,
+        id=alerts.next_sample_id(connection),
         fingerprint=fingerprint(labels),
         labels=labels,
         annotations={
@@ -102,7 +100,7 @@ def _store_alert(connection: sa.Connection, receiver: str, now: float) -> int:
 
 def _clean_up(connection: sa.Connection, receiver: str, key: str, alert_id: int) -> None:
     outbox.drop(connection, time.time(), ids=[_find(connection, receiver, key).id])
-    connection.execute(sa.delete(table).where(table.c.id == alert_id))
+    alerts.delete_sample(connection, alert_id)
 
 
 async def _deliver_unless_running(database: Database, settings: Settings, receiver: str, key: str) -> bool:

@@ -71,6 +71,16 @@ def next_id(connection: sa.Connection) -> int:
     return (bulk.scalar(connection, "SELECT max(id) FROM alerts") or 0) + 1
 
 
+def next_sample_id(connection: sa.Connection) -> int:
+    """The id for the next sample, which is below zero and so never one of ``next_id``."""
+    return min(bulk.scalar(connection, "SELECT min(id) FROM alerts") or 0, 0) - 1
+
+
+def delete_sample(connection: sa.Connection, alert_id: int) -> None:
+    """Delete a sample, which has no history and is in no group."""
+    connection.execute(sa.delete(alerts).where(alerts.c.id == alert_id))
+
+
 def insert(connection: sa.Connection, new: Sequence[Alert]) -> None:
     """Store new alerts, which carry their ids."""
     bulk.change(connection, _INSERT, [_row(alert) for alert in new])
