@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from enum import StrEnum
@@ -35,6 +35,8 @@ RESOLVE_TIMEOUT = 300.0
 GIVE_UP_AFTER = 86_400.0
 """Seconds of failed tries after which a notification for a function is dead."""
 DRAIN_TIMEOUT = 10.0
+NESTING_MAX = 500
+"""Containers within one another that a value of an alert's metadata may have."""
 
 __all__ = ["AlertManager", "Overloaded", "Severity"]
 
@@ -369,5 +371,24 @@ def _text(value: object) -> str:
         return str(value)
     if isinstance(value, bytes):
         return "0x" + value.hex()
+    if _is_deep(value):  # the encoder recurses: under a raised recursion limit it would end the process
+        raise RecursionError
     written = msgspec.json.encode(value, enc_hook=str)
     return msgspec.json.decode(written) if written.startswith(b'"') else written.decode()
+
+
+def _is_deep(value: object) -> bool:
+    """Whether containers are nested deeper than ``NESTING_MAX``, or within themselves."""
+    level = [value]
+    for _ in range(NESTING_MAX):
+        inside = [one for container in level for one in _inside(container)]
+        level = list({id(one): one for one in inside}.values())
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: object) -> Collection[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple | set | frozenset) else ()

@@ -715,3 +715,18 @@ def test_what_held_an_alert_back_is_over_once_no_route_leads_to_its_receiver() -
         (hold,) = held(down)
         assert (hold["why"], hold["missed"]) == ("quiet hours", False)
         assert hold["until"] is not None
+
+
+def test_metadata_nested_deep_is_refused_under_a_raised_recursion_limit_too() -> None:
+    """Some libraries raise the limit for the whole process; the encoder would then overflow the stack and end it."""
+    code = (
+        "import sys; sys.setrecursionlimit(10**6)\n"
+        "from chainwatch import AlertManager\n"
+        "deep = 1\n"
+        "for _ in range(100_000): deep = [deep]\n"
+        "with AlertManager.from_config({}) as alerts:\n"
+        "    try: alerts.send_alert('high', 'test', 'Down', metadata={'where': deep})\n"
+        "    except ValueError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "metadata: 'where': nested too deep, or within itself\n")
