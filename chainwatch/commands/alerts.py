@@ -148,7 +148,7 @@ def alerts_unack(config: Path, ids: tuple[int, ...], actor: str) -> None:
 @note
 @click.pass_obj
 def alerts_resolve(config: Path, ids: tuple[int, ...], actor: str, note: str) -> None:
-    """Resolve alerts by hand; they are raised again only when their condition begins anew."""
+    """Resolve alerts by hand; they are raised again only when their condition ends and begins again."""
     from chainwatch.operations import alert_actions
 
     with accessing(config) as access:

@@ -18,7 +18,9 @@ from chainwatch.commands.options import Duration
 @click.pass_obj
 def run(config: Path) -> None:
     """Follow every network and deliver alerts until stopped. SIGHUP reloads the configuration."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by default it would end what is still starting
+    signal.signal(
+        signal.SIGHUP, signal.SIG_IGN
+    )  # until the handler is set, the default would end the process
     from chainwatch.monitor import monitor
     from chainwatch.operations.context import open_database
     from chainwatch.operations.reloading import Reloads

@@ -67,7 +67,7 @@ def retry(connection: sa.Connection, context: Context, now: float, ids: Sequence
 
 
 def retry_receiver(connection: sa.Connection, context: Context, now: float, receiver: str) -> int:
-    """Retry all pending and dead notifications of ``receiver`` now; how many. It need not be configured any more."""
+    """Retry all pending and dead notifications of ``receiver`` now; how many. The configuration need not have it."""
     return outbox.retry(connection, now, receiver=receiver)
 
 

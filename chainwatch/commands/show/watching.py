@@ -46,7 +46,7 @@ def check(
     gaps: Sequence[ShiftView],
     as_json: bool,
 ) -> None:
-    """That the configuration is fine, how endpoints and receivers answered, and when nobody is on call."""
+    """The counts and warnings of a valid configuration, the answers of endpoints and receivers, gaps in on-call."""
     settings = plan.settings
     summary = {
         "networks": len(settings.networks),
@@ -198,7 +198,7 @@ def latency(rows: Sequence[LatencyRow], as_json: bool) -> None:
 
 
 def replay(report: dict[str, Any], as_json: bool) -> None:
-    """What a replay found."""
+    """The result of a replay."""
     if as_json:
         print_json(report)
         return
