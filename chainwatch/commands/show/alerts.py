@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from chainwatch.commands.show.terminal import details, print_json, table, time_of
 from chainwatch.config import format_duration
-from chainwatch.operations.alert_details import AlertDetails, TransitionView
-from chainwatch.operations.cooldowns import CooldownView
-from chainwatch.operations.explanations import Explanation
-from chainwatch.operations.routing import RoutesView
-from chainwatch.operations.silencing import SilenceView
 from chainwatch.support.printable import clean
+
+if TYPE_CHECKING:
+    from chainwatch.operations.alert_details import AlertDetails, TransitionView
+    from chainwatch.operations.cooldowns import CooldownView
+    from chainwatch.operations.explanations import Explanation
+    from chainwatch.operations.routing import RoutesView
+    from chainwatch.operations.silencing import SilenceView
 
 KINDS = {"": "", "digest": "digest", "limited": "summary of alerts over the rate limit"}
 

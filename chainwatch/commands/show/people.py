@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from chainwatch.alerting.providers.text import markdown, span, when
 from chainwatch.commands.show.terminal import print_json, table
-from chainwatch.operations.incidents import IncidentSummary, IncidentView
-from chainwatch.operations.receiver_test import SampleOutcome
-from chainwatch.operations.reports import Statistics
-from chainwatch.operations.rota import OverrideView, ShiftView
 from chainwatch.support.printable import clean
+
+if TYPE_CHECKING:
+    from chainwatch.operations.incidents import IncidentSummary, IncidentView
+    from chainwatch.operations.receiver_test import SampleOutcome
+    from chainwatch.operations.reports import Statistics
+    from chainwatch.operations.rota import OverrideView, ShiftView
 
 SHOWN_ALERTS = 100
 """Maximum number of an incident's alerts that are written out; the others are counted."""

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from chainwatch.alerting.providers.text import span, when
 from chainwatch.commands.show.terminal import details, print_json, table, time_of
-from chainwatch.operations.auditing import AuditView
-from chainwatch.operations.notifications import NotificationView
-from chainwatch.operations.online import EndpointCheck, ReceiverCheck
-from chainwatch.operations.queries import LatencyRow, StatusView
-from chainwatch.operations.rota import ShiftView
-from chainwatch.operations.views import AlertView, TransferView
-from chainwatch.plan import Plan
+from chainwatch.operations.queries import LatencyRow
 from chainwatch.support.printable import clean
+
+if TYPE_CHECKING:
+    from chainwatch.operations.auditing import AuditView
+    from chainwatch.operations.notifications import NotificationView
+    from chainwatch.operations.online import EndpointCheck, ReceiverCheck
+    from chainwatch.operations.queries import StatusView
+    from chainwatch.operations.rota import ShiftView
+    from chainwatch.operations.views import AlertView, TransferView
+    from chainwatch.plan import Plan
 
 
 def audit(found: AuditView, as_json: bool) -> None:
