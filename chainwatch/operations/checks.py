@@ -47,10 +47,13 @@ def check_match(match: Match) -> dict[str, list[str]]:
     tests = {
         name: [values] if isinstance(values, str) else list(values)
         for name, values in match.items()
-        if values != []
+        if values
     }
     if not tests:
         raise Invalid("a label to match is missing: without any, every alert would match")
+    for name, texts in tests.items():
+        if not name or not all(isinstance(text, str) for text in (name, *texts)):
+            raise Invalid(f"matchers: {name!r}: expected a label's name, and text or texts for its value")
     try:
         matchers.build(tests)
     except ValueError as error:

@@ -12,7 +12,7 @@ from chainwatch.alerting.policy import oncall
 from chainwatch.alerting.policy.intervals import Interval, build_intervals
 from chainwatch.alerting.policy.oncall import Override, Schedule, Shift, build_schedules
 from chainwatch.config import Settings
-from chainwatch.operations.checks import ID_MAX, check_known, check_moments, end_of
+from chainwatch.operations.checks import ID_MAX, LAST_MOMENT, check_known, end_of
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid, NotFound
 from chainwatch.store.alerting import escalations
@@ -24,6 +24,8 @@ GAPS_WITHIN = 30 * 86_400.0
 HANDOFFS_WITHIN = 400 * 86_400.0
 """Seconds ahead in which handoffs are looked for."""
 HANDOFFS_MAX = 100
+LAST_AT = LAST_MOMENT - 4 * 366 * 86_400
+"""The last moment, Unix seconds, about which schedules can be asked: handoffs after it are still in the calendar."""
 
 
 class ShiftView(msgspec.Struct, frozen=True, rename={"starts_at": "from", "ends_at": "until"}):
@@ -70,7 +72,7 @@ class Rota:
 
 def configured(settings: Settings, at: float) -> Rota:
     """The schedules with the overrides that end after ``at``; without a readable database, overrides are not known."""
-    check_moments(at=at)
+    _check_at(at)
     found = peek(settings.store.url.get_secret_value(), lambda c: escalations.overrides(c, at))
     return Rota(settings, found)
 
@@ -165,8 +167,13 @@ def gaps_ahead(settings: Settings, at: float) -> list[ShiftView]:
     ]
 
 
+def _check_at(at: float) -> None:
+    if not 0 <= at <= LAST_AT:
+        raise Invalid(f"at: {at} is not a time in Unix seconds between the years 1970 and 9995; give one")
+
+
 def _stored(connection: sa.Connection, context: Context, at: float) -> Rota:
-    check_moments(at=at)
+    _check_at(at)
     return Rota(context.settings, escalations.overrides(connection, at))
 
 

@@ -38,8 +38,8 @@ def audit(found: AuditView, as_json: bool) -> None:
         ("kind", "block", "log", "transaction"),
         ((one.kind, one.block, one.log_index, one.tx_hash) for one in found.differences),
     )
-    outcome = "repaired" if found.repaired else "--repair corrects them"
-    click.echo(f"{where}: {len(found.differences)} differences; {outcome}")
+    outcome = ", repaired" if found.repaired else "; --repair corrects them"
+    click.echo(f"{where}: {len(found.differences)} differences{outcome}")
 
 
 def check(

@@ -19,9 +19,9 @@ def test_of_several_ids_each_has_its_outcome(access: Access) -> None:
     raise_alert(access, "Over")
     end_alert(access, "Over")
 
-    outcome = access.write(alert_actions.acknowledge, [1, 2, 7, -3, 10**30], "anna", "mine")
+    outcome = access.write(alert_actions.acknowledge, [1, 2, 7, -3, 2**63 - 1, 10**30], "anna", "mine")
 
-    assert outcome == Changed(done=[1], conflicting=[2], not_found=[-3, 7, 10**30])
+    assert outcome == Changed(done=[1], conflicting=[2], not_found=[-3, 7, 2**63 - 1, 10**30])
     assert access.write(alert_actions.resolve, [1, 2, 7], "anna") == Changed([1], [2], [7])
 
 

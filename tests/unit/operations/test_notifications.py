@@ -47,9 +47,13 @@ def test_what_was_delivered_is_neither_retried_nor_dropped(queued: Access) -> No
     delivered, dead, dropped, pending = (
         row.id for row in reversed(queued.read(notifications.list_notifications).rows)
     )
-    every = [delivered, dead, dropped, pending, 99]
-    assert queued.write(notifications.drop, every) == Changed([dead, pending], [delivered, dropped], [99])
-    assert queued.write(notifications.retry, every) == Changed([dead, dropped, pending], [delivered], [99])
+    every = [delivered, dead, dropped, pending, 2**63 - 1]
+    assert queued.write(notifications.drop, every) == Changed(
+        [dead, pending], [delivered, dropped], [2**63 - 1]
+    )
+    assert queued.write(notifications.retry, every) == Changed(
+        [dead, dropped, pending], [delivered], [2**63 - 1]
+    )
     statuses = [row.status for row in queued.read(notifications.list_notifications).rows]
     assert statuses == ["pending", "pending", "pending", "delivered"]
 

@@ -169,6 +169,17 @@ def test_pages_of_alerts_join_without_gaps_whatever_is_raised_meanwhile(
     assert (pages, third.next) == ([["A4", "A3"], ["A2", "A1"], ["A0"]], None)
 
 
+def test_a_cursor_may_hold_any_numbers_that_a_database_has(config: Path, database_url: str) -> None:
+    Database.open(database_url).close()
+    most, least = 2**63 - 1, -(2**63)
+    with open_access(config, {"STORE": database_url}) as access:
+        _raise(access.database, _signal("A", "P1"))
+        after = access.read(queries.list_alerts, after=f"alerts.{most}.{most}")
+        assert [a.name for a in after.rows] == ["A"]
+        assert access.read(queries.list_alerts, after=f"alerts.{least}.{least}").rows == []
+        assert access.read(queries.list_transfers, after=f"transfers.{most}").rows == []
+
+
 def test_pages_of_transfers_join(config: Path, database_url: str) -> None:
     Database.open(database_url).close()
     with open_access(config, {"STORE": database_url}) as access:

@@ -77,7 +77,9 @@ def test_an_override_that_makes_no_sense_is_refused(
 def test_a_schedule_or_a_moment_that_is_none_is_refused(access: Access) -> None:
     with pytest.raises(NotFound, match="no schedule is called 'x'"):
         access.read(rota.on_call, ["x"])
-    with pytest.raises(Invalid, match="at: nan is not a time"):
-        access.read(rota.on_call, [], float("nan"))
+    for at in (float("nan"), -1.0, rota.LAST_AT + 1.0):
+        with pytest.raises(Invalid, match=f"at: {at} is not a time in Unix seconds between"):
+            access.read(rota.on_call, [], at)
+    assert len(access.read(rota.next_on_call, ["primary"], float(rota.LAST_AT), 5)) == 5
     with pytest.raises(Invalid, match="number: 0 is not between 1 and 100"):
         access.read(rota.next_on_call, [], number=0)

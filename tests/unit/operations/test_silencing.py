@@ -34,6 +34,8 @@ def test_a_silence_lasts_two_hours_by_default_and_counts_what_it_hides(access: A
         ({}, {}, "without any, every alert would match"),
         ({"alertname": []}, {}, "without any, every alert would match"),
         ({"alertname": "=~("}, {}, "not a regular expression"),
+        ({"alertname": [5]}, {}, "'alertname': expected a label's name, and text"),
+        ({"": "x"}, {}, "'': expected a label's name, and text"),
         (LATE, {"ends_at": T0}, "must end after its start and in the future"),
         (LATE, {"lasts": -5}, "must end after its start and in the future"),
         (LATE, {"starts_at": T0 - 60, "ends_at": T0 - 30}, "must end after its start and in the future"),
@@ -56,7 +58,7 @@ def test_ending_silences_says_which_had_ended_and_which_are_unknown(access: Acce
     for _ in range(2):
         access.write(silencing.add_silence, LATE)
     assert access.write(silencing.expire_silences, [1]) == Changed([1])
-    assert access.write(silencing.expire_silences, [1, 2, 9, 0]) == Changed([2], [1], [0, 9])
+    assert access.write(silencing.expire_silences, [1, 2, 0, 2**63 - 1]) == Changed([2], [1], [0, 2**63 - 1])
     assert access.read(silencing.list_silences).rows == []
     clock.now += 60
     ended = access.read(silencing.list_silences, ended=True).rows
