@@ -31,7 +31,7 @@ def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
         raise click.UsageError(f"{wrong[0]!r} is not LABEL=VALUE")
     given = dict(word.partition("=")[::2] for word in labels)
     with refusals():
-        found = routing.test_routes(settings_of(config), given)
+        found = routing.trace_routes(settings_of(config), given)
     show.routes(found, as_json)
 
 

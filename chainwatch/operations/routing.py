@@ -32,7 +32,7 @@ class RoutesView(msgspec.Struct, frozen=True):
     receivers: list[str]
 
 
-def test_routes(settings: Settings, labels: Mapping[str, str]) -> RoutesView:
+def trace_routes(settings: Settings, labels: Mapping[str, str]) -> RoutesView:
     """The configured tree of routes, and which of them an alert with ``labels`` takes; without labels, the tree alone.
 
     ``alertname`` and ``severity`` are "Test" and P2 where they are missing. Raises ``Invalid``.

@@ -518,6 +518,25 @@ def test_a_silence_hides_what_it_matches_until_it_is_ended() -> None:
             alerts.add_silence({"alertname": "X"}, 1.0)
 
 
+def test_long_lists_come_in_pages() -> None:
+    with AlertManager.from_config({}) as alerts:
+        for name in ("A", "B", "C"):
+            alerts.add_silence({"alertname": name}, time.time() + 60)
+            alerts.send_alert("high", "test", name)
+        first = alerts.silences(limit=2)
+        second = alerts.silences(limit=2, after=first.next)
+        assert [[one["id"] for one in page] for page in (first, second)] == [[3, 2], [1]]
+        newest = alerts.get_recent_alerts(limit=1)
+        older = alerts.get_recent_alerts(limit=5, after=newest.next)
+        assert [alert.name for alert in (*newest, *older)] == ["C", "B", "A"]
+        assert (second.next, older.next) == (None, None)
+        with pytest.raises(ValueError, match="not a cursor of incidents"):
+            alerts.incidents(after="silences.2")
+        history = alerts.history(newest[0].fingerprint)
+        assert history is not None
+        assert ([line["kind"] for line in history], history.next) == (["firing"], None)
+
+
 PEOPLE: dict[str, Any] = {
     "people": {"anna": {"receivers": ["me"]}, "ben": {"receivers": ["me"]}},
     "oncall": {"primary": {"layers": [{"people": ["anna"], "handoff": "daily 09:00"}]}},

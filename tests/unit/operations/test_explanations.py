@@ -117,11 +117,11 @@ def test_an_alert_that_is_not_there_cannot_be_explained(access: Access) -> None:
         access.read(explanations.explain, 7)
 
 
-def test_routes_are_tested_with_the_labels_that_an_alert_needs(access: Access) -> None:
+def trace_routes_are_tested_with_the_labels_that_an_alert_needs(access: Access) -> None:
     settings = access.context.settings
-    assert routing.test_routes(settings, {"severity": "high"}).receivers == ["ops"]
-    taken = [route.takes for route in routing.test_routes(settings, {"team": "x"}).routes]
+    assert routing.trace_routes(settings, {"severity": "high"}).receivers == ["ops"]
+    taken = [route.takes for route in routing.trace_routes(settings, {"team": "x"}).routes]
     assert taken == [False, True]
-    assert not any(route.takes for route in routing.test_routes(settings, {}).routes)
+    assert not any(route.takes for route in routing.trace_routes(settings, {}).routes)
     with pytest.raises(Invalid, match="severity"):
-        routing.test_routes(settings, {"severity": "P9"})
+        routing.trace_routes(settings, {"severity": "P9"})
