@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -102,3 +103,22 @@ def test_a_cooldown_that_makes_no_sense_is_invalid(
     with pytest.raises(Invalid, match=said):
         access.write(cooldowns.set_cooldown, match, within)
     assert len(access.read(cooldowns.list_cooldowns)) == 1
+
+
+async def test_on_an_event_loop_a_refused_operation_spoils_no_other_of_its_commit(access: Access) -> None:
+    def adding(match: dict[str, str]) -> Any:
+        return access.database.write(
+            lambda connection: silencing.add_silence(connection, access.context, access.clock(), match)
+        )
+
+    outcomes: list[Any] = await asyncio.gather(
+        adding(LATE), adding({}), adding({"alertname": "Other"}), return_exceptions=True
+    )
+    good, bad, other = outcomes
+
+    assert isinstance(bad, Invalid)
+    assert [one.matchers for one in (good, other)] == ['{alertname="Late"}', '{alertname="Other"}']
+    listed = await access.database.read(
+        lambda connection: silencing.list_silences(connection, access.context, access.clock())
+    )
+    assert listed.rows == [other, good]
