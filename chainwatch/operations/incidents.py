@@ -91,7 +91,7 @@ def list_incidents(
         limit=check_limit(limit) + 1,
         before_id=before_id,
     )
-    return CURSORS.page(found, limit, lambda one: [one.id], lambda one: _summary(one, connection))
+    return CURSORS.page(found, limit, lambda one: [one.id], lambda one: _summary(connection, one))
 
 
 def show_incident(connection: sa.Connection, context: Context, now: float, incident_id: int) -> IncidentView:
@@ -104,7 +104,7 @@ def show_incident(connection: sa.Connection, context: Context, now: float, incid
     timeline += [_of_entry(entry) for entry in incidents.entries(connection, found.id)]
     timeline += [line for one in sent for line in _of_notification(one)]
     return IncidentView(
-        **msgspec.structs.asdict(_summary(found, connection)),
+        **msgspec.structs.asdict(_summary(connection, found)),
         alerts=[
             IncidentAlert(
                 id=alert.id,
@@ -144,7 +144,7 @@ def _alerts(connection: sa.Connection, incident: Incident) -> list[Alert]:
     return [found[alert_id] for alert_id in sorted(found)]
 
 
-def _summary(incident: Incident, connection: sa.Connection) -> IncidentSummary:
+def _summary(connection: sa.Connection, incident: Incident) -> IncidentSummary:
     alerts = _alerts(connection, incident)
     rises = incidents.rises(connection, [alert.id for alert in alerts])
     severities = [rises.get(alert.id, alert.severity) for alert in alerts]
