@@ -84,7 +84,7 @@ def _known_error(error: Exception, command: str | None) -> tuple[str, int] | Non
         return str(error), BAD_USAGE
 
     from chainwatch.chain.errors import ChainError
-    from chainwatch.replay.replay import ReplayError
+    from chainwatch.replay.errors import ReplayError
     from chainwatch.store.errors import StoreError
 
     if isinstance(error, ReplayError):

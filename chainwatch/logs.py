@@ -19,9 +19,9 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 
 
 def configure(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
-    """Send structlog's and the standard library's records to standard error as ``settings`` say.
+    """Sends structlog's and the standard library's records to standard error, in the form of ``settings``.
 
-    Tracebacks never show local variables, and ``secrets`` are struck out of every line, whoever wrote it (S9).
+    Tracebacks never show local variables, and ``secrets`` are removed from every line, whatever wrote it (S9).
     """
     level = _LEVELS[settings.level]
     as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
@@ -67,12 +67,12 @@ def configure(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
 
 
 def _on_one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """What others say begins no line of its own and steers no terminal; JSON escapes it by itself."""
+    """Escapes foreign text, which must begin no line of its own and control no terminal; JSON escapes by itself."""
     return {key: clean(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _traceback(stream: TextIO, exception: structlog.typing.ExcInfo) -> None:
-    """An exception below its line, indented, since its text may be anybody's."""
+    """An exception below its line, indented, since its text may come from outside."""
     written = StringIO()
     structlog.dev.plain_traceback(written, exception)
     stream.write("".join(f"\n    {clean(line)}" for line in written.getvalue().splitlines() if line))
@@ -99,4 +99,4 @@ def _leaves(value: Any) -> Iterator[Any]:
 _WORDS = frozenset(
     {*_LEVELS, "critical", "level", "event", "timestamp", "exception", "null", "true", "false"}
 )
-"""The words of every line, which are never struck out."""
+"""The words of every line, which are never removed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -51,7 +51,7 @@ class AbiParam(msgspec.Struct, frozen=True):
 
     @property
     def canonical_type(self) -> str:
-        """The type as it stands in a signature: tuples expanded to ``(a,b)``."""
+        """The type as signatures have it: tuples expanded to ``(a,b)``."""
         if not self.type.startswith("tuple"):
             return self.type
         inner = ",".join(c.canonical_type for c in self.components)
@@ -72,10 +72,10 @@ class AbiEvent(msgspec.Struct, frozen=True, dict=True):
 
 
 FieldPath: TypeAlias = tuple[str | int, ...]
-"""Where a value stands in an event: names of fields, and indexes into arrays."""
+"""The path to a value in an event: names of fields, and indexes into arrays."""
 
 
-# --- what the chain says ------------------------------------------------------------------------------
+# --- what is read from chains -------------------------------------------------------------------------
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -182,32 +182,49 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class SiftedBatch(msgspec.Struct, frozen=True):
-    """A batch after it was found out to which transfers its events belong: ``batch`` itself holds none any more.
+    """A batch with what the checkers' extractors found in place of its events.
 
-    ``logs`` are to be stored, ``decoded`` of them are events; ``occurrences`` are by flow and key, ``troubles`` tell of
-    what could not be judged.
+    ``batch`` holds no events any more. ``logs`` are to be stored; ``decoded`` of them are events. ``found`` is by checker,
+    ``signals`` are about events that cannot be judged.
     """
 
     batch: Batch
     decoded: int
     logs: Logs
-    occurrences: dict[tuple[str, str], list[Occurrence]]
-    troubles: list[Signal]
+    found: dict[str, Any]
+    signals: list[Signal]
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """The observer stands at the head and has just confirmed it: ``network`` is seen until ``until`` (seconds)."""
+    """The observer has just confirmed that it read up to the head: ``network`` is seen until ``until`` (chain time)."""
 
     network: str
     until: int
 
 
+class ReadResult(Protocol):
+    """What a checker read from a chain beyond the watched events."""
+
+    @property
+    def checker(self) -> str:
+        """The name of the checker that wanted it."""
+
+
 class Searched(msgspec.Struct, frozen=True):
-    """The origin's earlier blocks were looked through for the opening steps of ``keys``; ``events`` were found."""
+    """The origin's earlier blocks were searched for the opening steps of ``keys``; ``events`` were found."""
 
     flow: str
     keys: tuple[str, ...]
     events: tuple[Event, ...]
+
+    @property
+    def checker(self) -> str:
+        """See `ReadResult`."""
+        return FLOWS
+
+
+FLOWS = "flows"
+"""The name of the checker that follows transfers."""
 
 
 EventSource: TypeAlias = tuple[bytes, bytes]
@@ -232,7 +249,7 @@ class Backfilled(msgspec.Struct, frozen=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """Where a network's reading stands: everything up to ``last`` is stored.
+    """Up to where a network was read: everything up to ``last`` is stored.
 
     ``first_block`` and ``first_timestamp`` are of the first block ever watched; ``seen_until`` is chain time (S5).
     """
@@ -244,7 +261,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     seen_until: int
 
 
-# --- what the checkers say ----------------------------------------------------------------------------
+# --- what checkers raise ------------------------------------------------------------------------------
 
 
 class Signal(msgspec.Struct, frozen=True):
@@ -299,7 +316,10 @@ class Occurrence(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Deadline(msgspec.Struct, frozen=True, array_like=True):
-    """``step`` of the transfer with the database id ``transfer_id`` is due on ``network`` at chain time ``due_at``."""
+    """``step`` of the transfer with the database id ``transfer_id`` is due on ``network`` at chain time ``due_at``.
+
+    Other checkers number and name in the same fields what they wait for.
+    """
 
     transfer_id: int
     step: str
@@ -314,19 +334,19 @@ class Raised(msgspec.Struct, frozen=True, array_like=True):
     starts_at: int
     ends_at: int | None
     version: int
-    """Tells the events that its annotations told of from others."""
+    """A checksum of the events in its annotations: whether these are up to date."""
     wrong: tuple[int, ...] = ()
-    """A number for each event that is what is wrong; none for what an older version raised."""
+    """A checksum of each event that is wrong; empty for what an older version raised."""
     by_hand: bool = False
-    """Whether a person ended it: it is not raised again for the same events."""
+    """Whether a person resolved it: it is not raised again for the same events."""
 
 
 class Transfer(msgspec.Struct, frozen=True):
     """One instance of a flow. All but ``id``, ``raised`` and ``deadlines`` follows from ``occurrences``.
 
-    ``id`` is 0 until it is stored. ``searched``: the origin's earlier blocks were looked through for the opening step.
-    ``raised`` are the alerts that stand by what was last saved, by condition; ``deadlines`` the rows that are open in
-    the database, by step.
+    ``id`` is 0 until it is stored. ``searched``: the origin's earlier blocks were searched for the opening step.
+    ``raised`` are its alerts as they were last saved, by condition; ``deadlines`` its open rows in the database, by step:
+    network and chain time.
     """
 
     flow: str
@@ -345,7 +365,7 @@ class Transfer(msgspec.Struct, frozen=True):
 DISPUTED = "disputed"
 """The status of a transfer whose events contradict each other, or a payout of which cannot have been funded."""
 RESOLVED = "resolved"
-"""The status of a transfer of which a person has resolved all that was disputed, by hand."""
+"""The status of a transfer after a person resolved by hand all that was disputed."""
 TRANSFER_STATUSES = (
     "open",
     "complete",
@@ -357,4 +377,4 @@ TRANSFER_STATUSES = (
     "untracked",
 )
 EXCLUDED = "excluded"
-"""The status of a transfer that its flow's ``where`` leaves out: remembered, but shown to nobody."""
+"""The status of a transfer that its flow's ``where`` leaves out: stored, but never listed."""

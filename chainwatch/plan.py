@@ -1,7 +1,7 @@
 """From the configuration to what runs: compiled flows, and what is watched on each network.
 
 All mistakes that only the ABIs can show (unknown events, fields, conditions that do not compile) join those of the file
-itself: one run of ``chainwatch check`` tells everything.
+itself: one run of ``chainwatch check`` reports all of them.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from functools import cached_property
 from itertools import product
 from pathlib import Path
 
-from chainwatch.chain.decode.abi import Abi, AbiError, load_abi, topic0
+from chainwatch.chain.decode.abi import Abi, AbiError, load_abi
 from chainwatch.chain.decode.decoder import ContractDecoder, DecodeError
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.checker.compiler import FlowError, compile_flow
-from chainwatch.checker.flow import Flow, StepPlace
+from chainwatch.checker.extractor import Extractor
+from chainwatch.checker.flow import Flow, FlowExtractor
 from chainwatch.config import Draft, NetworkSettings, Settings, read
 from chainwatch.config.errors import ConfigError, Problem, problem_line
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import ANY_TOPIC, AbiEvent, Event, EventSource, FieldPath, StoredLog, UndecodedLog
+from chainwatch.model import AbiEvent, Event, EventSource, FieldPath, StoredLog, UndecodedLog
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,16 @@ class Plan:
     """A configuration ready to run."""
 
     settings: Settings
-    flows: tuple[Flow, ...]
+    extractors: tuple[Extractor, ...]
+    """What each checker watches and finds in events."""
     watches: Mapping[str, NetworkWatch]
-    """What is watched on each network that has something to watch."""
+    """What is watched on each network that is followed."""
     decoders: Mapping[str, ContractDecoder]
     warnings: tuple[str, ...] = ()
-    """What the configuration holds that can match nothing by all that is known, with its lines."""
+    """What in the configuration can match nothing, with its lines."""
 
     def decode(self, network: str, log: StoredLog) -> Event | None:
-        """A stored log as an event again; None when it does not decode or its contract is watched no more."""
+        """A stored log as an event again; None when it does not decode or is not watched any more."""
         decoder = self.decoders.get(log.contract)
         if decoder is None or log.error is not None:
             return None
@@ -47,20 +49,19 @@ class Plan:
         return Event(network, log.contract, event.name, event.signature, args, log.log)
 
     def read_again(self, network: str, log: StoredLog) -> Event | UndecodedLog | None:
-        """A stored log as it would be read now, whatever it was before; None when it is watched no more."""
+        """A stored log as it would be read now, whatever it was before; None when it is not watched any more."""
         watch = self.watches.get(network)
         return None if watch is None else watch.decode(log.log)
 
+    @property
+    def sources(self) -> dict[str, frozenset[EventSource]]:
+        """What is watched on each network."""
+        return {network: watch.sources for network, watch in self.watches.items()}
+
     @cached_property
-    def sources(self) -> Mapping[StepPlace, frozenset[EventSource]]:
-        """Where on each network the events of each step come from."""
-        found: dict[StepPlace, frozenset[EventSource]] = {}
-        for network, watch in self.watches.items():
-            for contract, event in {(s.contract, s.event) for f in self.flows for s in f.all_steps}:
-                topic = topic0(event) or ANY_TOPIC
-                if here := frozenset((w.address, topic) for w in watch.contracts if w.name == contract):
-                    found[network, contract, event.signature] = here
-        return found
+    def flows(self) -> tuple[Flow, ...]:
+        """The compiled flows."""
+        return next(one.flows for one in self.extractors if isinstance(one, FlowExtractor))
 
 
 def load_plan(path: Path, environ: Mapping[str, str]) -> Plan:
@@ -75,16 +76,16 @@ def make_plan(draft: Draft) -> Plan:
         name: draft.parts.networks.get(name) or _stand_in(draft, name) for name in draft.names("networks")
     }
     parts = draft.parts.model_copy(update={"networks": networks})
-    flows = _compile_flows(parts, abis, draft.add, draft.warn)
+    extractors = compile_extractors(parts, abis, draft.add, draft.warn)
     _check_events_of_broken_flows(draft, abis)
-    _check_shared_addresses(parts, _watched_events(flows, abis), draft.add)
-    plan = _assemble(draft.settings(), flows, abis)
+    _check_shared_addresses(parts, _watched_events(extractors, abis), draft.add)
+    plan = _assemble(draft.settings(), extractors, abis)
     warnings = sorted(draft.warnings, key=lambda warning: warning.line)
     return replace(plan, warnings=tuple(problem_line(draft.file, warning) for warning in warnings))
 
 
 def _stand_in(draft: Draft, network: str) -> NetworkSettings:
-    """What flows can ask of a network that is not valid: what is wrong with it is no mistake of theirs."""
+    """A network in place of one that is not valid, for flows that name it: its mistakes are not theirs."""
     table = draft.value(("networks", network))
     known = {k: v for k, v in table.items() if isinstance(v, int | str)} if isinstance(table, dict) else {}
     chain_id = known.get("chain_id")
@@ -104,25 +105,34 @@ def plan_again(settings: Settings) -> Plan:
         problems.append(Problem(path, 0, message, hint))
 
     abis = _load_abis(settings, add)
-    flows = _compile_flows(settings, abis, add, lambda *_: None)
+    extractors = compile_extractors(settings, abis, add, lambda *_: None)
     if problems:
         raise ConfigError("the configuration", problems)
-    return _assemble(settings, flows, abis)
+    return _assemble(settings, extractors, abis)
 
 
 _Add = Callable[..., None]
 """Notes a problem: its path, message and hint."""
 
 
-def _assemble(settings: Settings, flows: list[Flow], abis: Mapping[str, Abi]) -> Plan:
-    reads = _reads(flows)
-    decoders = {name: ContractDecoder(events, reads) for name, events in _watched_events(flows, abis).items()}
+def compile_extractors(
+    parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _Add
+) -> tuple[Extractor, ...]:
+    """One extractor for each kind of check. What is wrong goes to ``add``, what can match nothing to ``warn``."""
+    return (FlowExtractor(_compile_flows(parts, abis, add, warn)),)
+
+
+def _assemble(settings: Settings, extractors: tuple[Extractor, ...], abis: Mapping[str, Abi]) -> Plan:
+    reads = _reads(extractors)
+    watched = _watched_events(extractors, abis)
+    decoders = {name: ContractDecoder(events, reads) for name, events in watched.items()}
+    followed = {network for extractor in extractors for network in extractor.networks}
     watches = {
         network: NetworkWatch(network, contracts)
         for network in settings.networks
-        if (contracts := _watched_contracts(settings, network, decoders))
+        if (contracts := _watched_contracts(settings, network, decoders)) or network in followed
     }
-    return Plan(settings, tuple(flows), watches, decoders)
+    return Plan(settings, extractors, watches, decoders)
 
 
 def _load_abis(parts: Settings, add: _Add) -> dict[str, Abi]:
@@ -150,7 +160,7 @@ def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _A
         overrides = (flow.opens.contract, *(step.contract for step in flow.expects))
         contracts = {flow.contract, *(name for name in overrides if name)}
         if not contracts <= abis.keys():
-            continue  # told already: an unknown contract, or an ABI that cannot be read
+            continue  # reported already: an unknown contract, or an ABI that cannot be read
         try:
             flows.append(compile_flow(flow, parts.networks, contract_networks, event, warn))
         except FlowError as error:
@@ -160,7 +170,7 @@ def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _A
 
 
 def _check_events_of_broken_flows(draft: Draft, abis: Mapping[str, Abi]) -> None:
-    """Flows that are not valid cannot be compiled, but unknown events in them can be told already."""
+    """Report unknown events of flows that are not valid and so cannot be compiled."""
     for name in draft.names("flows"):
         flow: tuple[str | int, ...] = ("flows", name)
         if name in draft.parts.flows:
@@ -178,7 +188,7 @@ def _check_events_of_broken_flows(draft: Draft, abis: Mapping[str, Abi]) -> None
 
 
 def _check_shared_addresses(parts: Settings, watched: Mapping[str, Sequence[AbiEvent]], add: _Add) -> None:
-    """A log is one contract's: under two names with the same event, the second would never see one."""
+    """Report an address under two contract names that watch the same event: the second would never see one."""
     first_with: dict[tuple[str, str, AbiEvent], str] = {}
     for contract, events in watched.items():
         places = [
@@ -192,21 +202,20 @@ def _check_shared_addresses(parts: Settings, watched: Mapping[str, Sequence[AbiE
                 break
 
 
-def _watched_events(flows: list[Flow], abis: Mapping[str, Abi]) -> dict[str, list[AbiEvent]]:
-    """By contract the events that some flow counts, in every indexed form the ABI has."""
+def _watched_events(extractors: Sequence[Extractor], abis: Mapping[str, Abi]) -> dict[str, list[AbiEvent]]:
+    """By contract the events that some checker watches, in every indexed form the ABI has."""
     watched: dict[str, dict[AbiEvent, None]] = {}
-    for flow in flows:
-        for step in (flow.opening, *flow.expected):
-            forms = abis[step.contract].forms(step.event.signature)
-            watched.setdefault(step.contract, {}).update(dict.fromkeys(forms))
+    for extractor in extractors:
+        for contract, signature, _ in extractor.watched:
+            watched.setdefault(contract, {}).update(dict.fromkeys(abis[contract].forms(signature)))
     return {contract: list(events) for contract, events in watched.items()}
 
 
-def _reads(flows: list[Flow]) -> dict[str, frozenset[FieldPath]]:
-    """By event signature the values that some flow reads: nothing else needs to be made of a log."""
+def _reads(extractors: Sequence[Extractor]) -> dict[str, frozenset[FieldPath]]:
+    """By event signature the values that some checker reads: others need not be decoded."""
     reads: dict[str, frozenset[FieldPath]] = {}
-    for flow in flows:
-        for signature, paths in flow.reads.items():
+    for extractor in extractors:
+        for _, signature, paths in extractor.watched:
             reads[signature] = reads.get(signature, frozenset()) | paths
     return reads
 

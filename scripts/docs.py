@@ -47,7 +47,7 @@ from chainwatch.config.people import (  # noqa: E402
     PersonSettings,
     RiseSettings,
 )
-from chainwatch.config.receivers import RECEIVER_MODELS  # noqa: E402
+from chainwatch.config.receivers import PROVIDERS, settings_model  # noqa: E402
 
 INTRODUCTION = """\
 # Configuration
@@ -76,7 +76,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[flows.NAME]", FlowSettings),
     ("[flows.NAME.opens]", OpeningSettings),
     ("[[flows.NAME.expects]]", StepSettings),
-    *((f'[receivers.NAME] with provider = "{name}"', model) for name, model in RECEIVER_MODELS.items()),
+    *((f'[receivers.NAME] with provider = "{name}"', settings_model(name)) for name in PROVIDERS),
     ("[[routes]]", RouteSettings),
     ("[people.NAME]", PersonSettings),
     ("[oncall.NAME]", OnCallSettings),
@@ -168,7 +168,7 @@ def is_model(hint: Any) -> bool:
 
 
 def default_words(field: FieldInfo) -> str:
-    """A key's default as it would be written; a dash where the meaning tells it."""
+    """A key's default as it would be written; a dash where the description gives it."""
     if field.is_required():
         return "required"
     if field.default_factory is not None or field.default is None:

@@ -1,4 +1,4 @@
-"""What runs beside an alert manager: a queue for each receiver, the timer of the groups, and pruning of what is old."""
+"""The tasks of alerting: a queue for each receiver, the timer that flushes groups, and retention."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
 
-from chainwatch.alerting.delivery.queue import ReceiverQueue
-from chainwatch.alerting.providers import Provider, build_provider
+from chainwatch.alerting.delivery.queue import OnSignals, ReceiverQueue
+from chainwatch.alerting.providers import Provider, Transport, build_provider
 from chainwatch.config import ReceiverSettings
 from chainwatch.model import Signal
 from chainwatch.store import retention
-from chainwatch.store.alerting import alerts
+from chainwatch.store.alerting import alerts, outbox
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.support.supervise import TASK_FAILED, Supervisor
 from chainwatch.support.wakeup import SystemClock
 
 LOOK_EVERY = 0.5
-"""Seconds after which is looked at what other processes have written: commands take effect within this time."""
+"""Seconds between two flushes at most: within this time, changes by commands take effect."""
 RETENTION_EVERY = 3600.0
-"""Seconds between two prunings at most; what is kept for less is pruned so much more often."""
+"""The most seconds between two prunings; with a short retention they are more frequent."""
 PRUNINGS = 10
-"""Within the time that what is over is kept."""
+"""Prunings within the time of retention."""
 RETENTION_PAUSE = 1.0
-"""Seconds between two prunings at least."""
+"""The least seconds between two prunings."""
 RETENTION_STEP = 2_000
-"""Rows that one step of pruning may take."""
+"""The most rows that one transaction of a pruning deletes."""
 STORE_PAUSE = 1.0
-"""Seconds until a database that refused is asked again."""
+"""Seconds between two attempts at a flush while the database refuses."""
+PENDING_POLL = 0.2
+"""Seconds between two looks at whether queues are empty."""
 STOP_WITHIN = 4.0
-"""Seconds within which a stop ends everything; what was not done by then is done after the next start."""
+"""Seconds within which all tasks end; deliveries that are cut off are made again after the next start."""
 
 T = TypeVar("T")
 _QUEUE = "receiver "
@@ -47,57 +48,45 @@ _log = structlog.get_logger("chainwatch.dispatch")
 
 
 class Alerts(Protocol):
-    """The alert manager, or what stands for it; both return when they have to be called next (Unix seconds)."""
+    """What decides about notifications. Both methods return when to call ``flush`` next (Unix seconds), None for never."""
 
     def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
-        """Let ``signals`` change alerts, and tell what is due."""
+        """Let ``signals`` change alerts, and queue the notifications that are due."""
         ...
 
     def flush(self, connection: sa.Connection, now: float) -> float | None:
-        """Do what time alone brings, and tell what is due."""
+        """Let alerts change whose time has come, and queue the notifications that are due."""
         ...
 
 
-@dataclass(frozen=True)
-class Receiver:
-    """A receiver as it is run. ``give_up_after`` is in seconds; ``rate_limit``: severity → notifications a minute."""
+class Receiver(NamedTuple):
+    """A receiver's settings, and the provider that delivers to it."""
 
-    name: str
-    provider: Provider
-    give_up_after: float
-    send_resolved: bool = True
-    rate_limit: Mapping[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, settings: ReceiverSettings) -> Self:
-        """The one that is configured."""
-        return cls(
-            settings.name,
-            build_provider(settings),
-            give_up_after=settings.give_up_after,
-            send_resolved=settings.send_resolved,
-            rate_limit=settings.rate_limit,
-        )
+    settings: ReceiverSettings
+    provider: Provider[Any]
 
 
 class Dispatch:
-    """Sees that what is due is told. Tasks run under ``supervisor``; ``keep_for``: seconds that what is over is kept.
+    """Runs the tasks of alerting under ``supervisor``: timers, a queue for each receiver, retention.
 
-    ``write`` may be called from any thread, the rest on the loop on which this was made.
+    ``keep_for``: seconds for which resolved alerts and finished notifications are kept. ``external_url``: the base of
+    links in notifications. ``write`` may be called from any thread, everything else on the event loop on which this was
+    made.
     """
 
     def __init__(
         self,
         database: Database,
         supervisor: Supervisor,
+        alerts: Alerts,
         *,
         keep_for: float,
         external_url: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
-        self._alerts: Alerts
         self._supervisor = supervisor
+        self._alerts = alerts
         self._keep_for = keep_for
         self._external_url = external_url
         self._clock = clock
@@ -107,9 +96,8 @@ class Dispatch:
         self._prune_again = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
-    async def start(self, alerts: Alerts, receivers: Iterable[Receiver]) -> None:
-        """Run every queue and timer; alerts about tasks that are no more end, so call it after the other tasks began."""
-        self._alerts = alerts
+    async def start(self, receivers: Iterable[Receiver]) -> None:
+        """Run every queue and timer. Call it after all other tasks have begun: alerts about tasks of old resolve."""
         for receiver in receivers:
             self.add(receiver)
         self._supervisor.start("timers", self._keep_time)
@@ -118,21 +106,22 @@ class Dispatch:
 
     def add(self, receiver: Receiver) -> None:
         """Run the queue of ``receiver`` too."""
-        queue = self._queues[receiver.name] = ReceiverQueue(
+        name = receiver.settings.name
+        queue = self._queues[name] = ReceiverQueue(
             self._database,
-            receiver.name,
+            name,
             receiver.provider,
             self.raise_signals,
-            give_up_after=receiver.give_up_after,
+            give_up_after=receiver.settings.give_up_after,
             external_url=self._external_url,
             clock=SystemClock(self._clock),
         )
-        self._supervisor.start(_QUEUE + receiver.name, queue.run)
+        self._supervisor.start(_QUEUE + name, queue.run)
 
     async def reload(
         self, gone: Iterable[str], new: Iterable[Receiver], *, keep_for: float, external_url: str
     ) -> None:
-        """End the queues of ``gone``, then run those of ``new``; what was queued for a receiver stays in the database."""
+        """End the queues of ``gone``, then run those of ``new``; queued notifications stay in the database."""
         self._keep_for, self._external_url = keep_for, external_url
         self._prune_again.set()
         ending = {name: self._queues.pop(name) for name in gone}
@@ -143,15 +132,16 @@ class Dispatch:
             self.add(receiver)
 
     async def stop(self) -> None:
-        """End every task of the supervisor; what was not delivered stays in the database."""
+        """End every task of the supervisor; undelivered notifications stay in the database."""
         for queue in self._queues.values():
             queue.stop()
         await self._supervisor.stop(STOP_WITHIN, first=lambda task: not task.startswith(_QUEUE))
 
     def write(self, job: Callable[[sa.Connection, float], tuple[T, float | None]]) -> Future[T]:
-        """Hand ``job`` to the writer's thread; it gets the clock's value and returns its result and when to flush next.
+        """Run ``job`` in a transaction of the writing thread.
 
-        What waits for it is woken once it is committed.
+        It gets the clock's value (Unix seconds) and returns its result and when the next flush is due. Timers and queues
+        are woken once it is committed.
         """
 
         def run(connection: sa.Connection) -> T:
@@ -161,7 +151,7 @@ class Dispatch:
 
         def committed(done: Future[T]) -> None:
             if done.cancelled() or done.exception() is not None:
-                self._due_at = 0.0  # it may tell of what was undone: look again
+                self._due_at = 0.0  # it may be of the transaction that was rolled back: flush again
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._wake)
 
@@ -170,7 +160,7 @@ class Dispatch:
         return future
 
     async def raise_signals(self, signals: Sequence[Signal]) -> None:
-        """Let signals about this process itself take their way to the receivers. Raises ``StoreError``."""
+        """Apply signals about this process itself. Raises ``StoreError``."""
         await asyncio.wrap_future(
             self.write(lambda connection, now: (None, self._alerts.apply(connection, signals, now)))
         )
@@ -181,7 +171,7 @@ class Dispatch:
             queue.wake()
 
     async def _keep_time(self) -> None:
-        """Have flushed what is due, and look from time to time whether a command has changed something."""
+        """Flush when a group is due, and every ``LOOK_EVERY`` seconds, as commands of other processes change alerts too."""
         look_at = 0.0
         while True:
             self._changed.clear()
@@ -198,16 +188,16 @@ class Dispatch:
                     self.write(lambda connection, now: (None, self._alerts.flush(connection, now)))
                 )
             except StoreError as error:
-                _log.error("what is due cannot be told yet", error=str(error))
+                _log.error("groups that are due cannot be flushed yet", error=str(error))
                 await asyncio.sleep(STORE_PAUSE)
 
     async def _prune(self) -> None:
         while True:
             try:
                 while await self._database.write(self._prune_step):
-                    pass  # a transaction each, so that others write between two steps
+                    pass  # one transaction per step, so that other writes come between two steps
             except StoreError as error:
-                _log.error("what is old cannot be pruned", error=str(error))
+                _log.error("old rows cannot be pruned", error=str(error))
             self._prune_again.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._until_pruned_again()):
@@ -222,6 +212,35 @@ class Dispatch:
 
 
 def firing(connection: sa.Connection, names: Sequence[str]) -> list[Signal]:
-    """The firing alerts of these names, as they were raised."""
+    """The firing alerts with these names, as the signals that raised them."""
     found = [alert for alert in alerts.firing(connection) if alert.name in names]
     return [Signal(alert.labels, alert.starts_at, alert.annotations) for alert in found]
+
+
+async def deliver_pending(
+    database: Database, receivers: Collection[ReceiverSettings], on_signals: OnSignals, *, external_url: str
+) -> None:
+    """Run the queues of ``receivers`` until none of them holds a pending notification.
+
+    ``on_signals`` takes alerts about failing receivers; ``external_url``: the base of links, or empty.
+    """
+    names = [settings.name for settings in receivers]
+    async with Transport() as transport:
+        queues = [
+            ReceiverQueue(
+                database,
+                settings.name,
+                build_provider(settings, transport),
+                on_signals,
+                give_up_after=settings.give_up_after,
+                external_url=external_url,
+            )
+            for settings in receivers
+        ]
+        async with asyncio.TaskGroup() as tasks:
+            for queue in queues:
+                tasks.create_task(queue.run())
+            while await database.read(lambda c: outbox.has_pending(c, names)):  # noqa: ASYNC110 - queues report to nobody
+                await asyncio.sleep(PENDING_POLL)
+            for queue in queues:
+                queue.stop()

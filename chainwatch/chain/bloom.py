@@ -1,4 +1,4 @@
-"""Which blocks may hold which logs, as their headers' blooms tell (Yellow Paper, 4.4.1). Pure.
+"""Which blocks may hold which logs, by the blooms in their headers (Yellow Paper, 4.4.1). Pure.
 
 A bloom that excludes a log is proof only where the node computes blooms as Ethereum does; one that admits it is a hint
 that an empty answer may be false.
@@ -16,12 +16,12 @@ from chainwatch.support.keccak import keccak256
 
 BITS = 2048
 MOST_BITS = BITS * 19 // 20
-"""A bloom with more bits than these set admits everything: it tells nothing."""
+"""A bloom with more bits set than these admits nearly everything: it proves nothing."""
 
 
 FIRST_LOOK = 1.0
 LONGEST_LOOK = 600.0
-"""Seconds after which blooms that were found foreign are put to the test again: at first, doubling, and at most."""
+"""Seconds after which blooms that were found foreign are tested again: at first, doubling, and at most."""
 
 
 class BloomTrust:
@@ -29,22 +29,22 @@ class BloomTrust:
 
     def __init__(self) -> None:
         self.foreign = False
-        """Whether its blooms were found to tell of other things than the logs of their blocks."""
+        """Whether its blooms were found not to be made of the logs of their blocks."""
         self.given = False
-        """Whether it gave any: then a block without one is no answer, or nothing would be left to doubt "no logs" by."""
+        """Whether it gave any. Then a block without one is refused: nothing else would contradict a false "no logs"."""
         self.proven = False
-        """Whether they were found to be right where they were put to the test last."""
+        """Whether the last test found them right."""
         self._pause = FIRST_LOOK
         self._look_at = -math.inf
 
     def judge(self, foreign: bool, now: float) -> None:
-        """Take up what a test has shown."""
+        """Keeps the result of a test."""
         self._pause = min(2 * self._pause, LONGEST_LOOK) if foreign and self.foreign else FIRST_LOOK
         self._look_at = now + self._pause
         self.foreign, self.proven = foreign, not foreign
 
     def is_due(self, now: float) -> bool:
-        """Whether blooms that count as foreign are to be tested again: one block, or one lie, does not condemn them."""
+        """Whether foreign blooms are to be tested again: one block, or one false answer, must not exclude them for good."""
         return self.foreign and now >= self._look_at
 
 
@@ -54,12 +54,12 @@ def admits(bloom: int, wanted: LogFilter) -> bool:
 
 
 def is_informative(bloom: int | None) -> bool:
-    """Whether ``bloom`` is one that can tell what a block holds: present, not zero, not full."""
+    """Whether ``bloom`` can exclude anything: it is present, not zero and not full."""
     return bloom is not None and 0 < bloom.bit_count() <= MOST_BITS
 
 
 def chance(bloom: int, wanted: LogFilter) -> float:
-    """How likely a ``bloom`` with so many bits admits ``wanted`` though no log of it is there (0 to 1)."""
+    """The probability (0 to 1) that ``bloom`` admits ``wanted`` although the block has no such log."""
     one = (bloom.bit_count() / BITS) ** 3
     product = 1.0
     for values in _bits_of(wanted):
@@ -77,7 +77,7 @@ def bloom_of(logs: Iterable[RawLog]) -> int:
 
 
 def covers(bloom: int | None, logs: Iterable[RawLog]) -> bool:
-    """Whether ``logs`` account for every bit of ``bloom``, so that none of those it tells of is missing."""
+    """Whether ``logs`` account for every bit of ``bloom``, so that none is missing."""
     return (bloom or 0) & ~bloom_of(logs) == 0
 
 

@@ -1,8 +1,8 @@
-"""What time it is by the chains: a host's clock may be wrong, and nothing may be called late on its word alone. Pure.
+"""The time according to the chains: a host's clock may be wrong, and it alone must not make anything late. Pure.
 
-A block that has just come proves that its timestamp is past; so does the ``Date`` of an HTTP answer. Both go on by the
-monotonic clock. They are believed in this order: heads of networks that keep pace with the monotonic clock, the dates of
-answers, a single new head, the host's clock.
+A block that has just arrived proves that its timestamp is past; so does the ``Date`` of an HTTP answer. Both advance
+with the monotonic clock. They are trusted in this order: heads of networks that keep pace with the monotonic clock, the
+dates of answers, a single new head, the host's clock.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 TOLERANCE = 10.0
-"""Seconds by which the clock may be off, beside what a head takes to come, until it counts as wrong."""
+"""Seconds by which the clock may be off, besides the time that a head takes to arrive, before it counts as wrong."""
 
 KEPT = 600.0
 KEPT_MAX = 64
-"""Seconds for which a sighting counts, and how many of one source are kept."""
+"""Seconds for which a sighting counts, and the most sightings that are kept of one source."""
 
 ALONE_AFTER = 15.0
-"""Seconds after the beginning until the host's clock is believed where nothing else tells the time."""
+"""Seconds after the start until the host's clock is trusted where there is no other source of the time."""
 
 AGREE = 2
-"""By how many more sources must agree than disagree until a time later than the host's clock is believed."""
+"""How many more sources must agree than disagree before a time later than the host's clock is trusted."""
 
 PACE_AFTER = 5.0
 PACE_SLACK = 5.0
-"""Seconds that two heads must be apart, and by which they may be off, to show that a chain keeps pace with the time."""
+"""Seconds that two heads must be apart, and by which they may be off, to show that a chain keeps pace with real time."""
 
 
 class Moment(NamedTuple):
@@ -39,7 +39,7 @@ class Moment(NamedTuple):
 
 
 class _Source:
-    """What one network or endpoint has said. Each sighting is a lower bound of Unix time minus monotonic time."""
+    """The times that one network or endpoint gave. Each sighting is a lower bound of Unix time minus monotonic time."""
 
     def __init__(self, slack: float) -> None:
         self.slack = slack
@@ -56,12 +56,12 @@ class _Source:
 
     @property
     def bound(self) -> float:
-        """The most that was proven."""
+        """The highest lower bound."""
         return max(offset for _, offset in self._sightings)
 
     @property
     def keeps_pace(self) -> bool:
-        """Whether the last sightings went on as the monotonic clock did; what is being caught up with does not."""
+        """Whether the last sightings advanced as the monotonic clock did; those of a network being caught up with do not."""
         last_at, last = self._sightings[-1]
         early = [offset for at, offset in self._sightings if last_at - at >= PACE_AFTER]
         return bool(early) and abs(last - early[-1]) <= PACE_SLACK + self.slack
@@ -87,17 +87,17 @@ class ChainTime:
         return Moment(self._clock(), self._monotonic())
 
     def saw_head(self, network: str, timestamp: int, slack: float) -> None:
-        """A block has just come; ``slack``: seconds that it may have been there until it was asked for."""
+        """Notes a block that has just arrived; ``slack``: seconds for which it may have existed before it was asked for."""
         source = self._heads.setdefault(network, _Source(slack))
         source.slack = slack
         source.add(timestamp, self._monotonic())
 
     def saw_date(self, endpoint: str, date: float) -> None:
-        """An answer that has just come was made at ``date`` (Unix seconds) by the endpoint's clock."""
+        """Notes that an answer has just arrived that was made at ``date`` (Unix seconds) by the endpoint's clock."""
         self._dates.setdefault(endpoint, _Source(1.0)).add(date, self._monotonic())
 
     def proven(self, moment: Moment) -> float:
-        """The time at ``moment`` (Unix seconds), and never later than what is known proves; 0 where nothing is known yet."""
+        """The time at ``moment`` (Unix seconds), never later than the sightings prove; 0 where there is none yet."""
         paced = self._paced().values()
         known = paced or self._dates.values() or self._heads.values()
         latest = max((source.bound for source in known), default=None)
@@ -107,11 +107,11 @@ class ChainTime:
         return time if self._is_witnessed(time - moment.monotonic) else min(time, moment.wall)
 
     def now(self) -> float:
-        """The time now (Unix seconds): the clock's, put right where it is known to be wrong."""
+        """The time now (Unix seconds): the clock's, corrected where it is known to be wrong."""
         return self._corrected(self.moment())
 
     def error_of(self, wall: float) -> float | None:
-        """Seconds by which a clock that shows ``wall`` now is ahead, 0 where it is right enough; None: nobody knows.
+        """Seconds by which a clock that shows ``wall`` now is ahead, 0 where it is right enough; None while that is unknown.
 
         Negative: it is behind.
         """
@@ -139,7 +139,7 @@ class ChainTime:
         return {name: source for name, source in self._heads.items() if source.keeps_pace}
 
     def _agreed(self, sources: Iterable[_Source], least: int = 2) -> _Source | None:
-        """The one in the middle, if most and at least so many agree with it."""
+        """The median one, if most of ``sources``, and at least ``least``, agree with it."""
         several = sorted(sources, key=lambda source: source.bound)
         if not several:
             return None

@@ -1,7 +1,7 @@
-"""Empty answers put to the proof: blocks whose blooms admit watched logs, but whose logs were answered as none.
+"""Empty answers verified: blocks whose blooms admit watched logs, but for which an endpoint answered that there are none.
 
-Near the tip every block is put to it. Far behind it that would cost more than the reading itself, so there all blocks of
-the newest part of a range are, a few of every other page, and once how old the logs are that an endpoint has.
+Near the tip every block is verified. Far behind it that would cost more than the reading itself: there all blocks of the
+newest part of a range are verified, a few blocks of every other page, and once how old the logs are that an endpoint has.
 """
 
 from __future__ import annotations
@@ -21,48 +21,48 @@ T = TypeVar("T")
 
 WHOLE = 4_096
 SLOWLY = 16.0
-"""Blocks at the end of a range whose silence is put to the proof one by one; where an endpoint's rate of calls is limited,
+"""Blocks at the end of a range whose empty answers are verified one by one; where an endpoint's rate of calls is limited,
 as many as may be asked for in so many seconds."""
 
 SAMPLE = 8
-"""Blocks of an earlier page whose silence is."""
+"""Blocks of an earlier page whose empty answers are verified."""
 
 RARE = 0.05
-"""How often a bloom may admit watched logs by chance for its block to be looked through in a long range."""
+"""The highest probability that a bloom admits watched logs by chance at which its block is verified in a long range."""
 
 
 class Doubts(Generic[T]):
-    """What endpoints said against the blooms: believed once two of them say the same."""
+    """Answers that contradict blooms: accepted once two endpoints have given the same."""
 
     def __init__(self) -> None:
-        self._said: dict[str, T] = {}
+        self._answers: dict[str, T] = {}
 
-    def settle(self, endpoint: Endpoint, said: T, error: Disputed) -> T:
-        """``said`` when another endpoint said it before. Raises ``error`` otherwise."""
-        if any(said == other for name, other in self._said.items() if name != endpoint.name):
-            return said
-        self._said[endpoint.name] = said
+    def settle(self, endpoint: Endpoint, answer: T, error: Disputed) -> T:
+        """``answer`` when another endpoint has given the same. Raises ``error`` otherwise."""
+        if any(answer == other for name, other in self._answers.items() if name != endpoint.name):
+            return answer
+        self._answers[endpoint.name] = answer
         raise error
 
 
 def to_prove(endpoint: Endpoint, first: int, last: int, end: int | None, logs: Sequence[RawLog]) -> list[int]:
-    """Which blocks' headers `proven_page` needs of the page ``first``..``last`` with ``logs``.
+    """The numbers of the blocks whose headers `proven_page` needs of the page ``first``..``last`` with ``logs``.
 
-    ``end`` is the last block of the range whose newest part is proven block by block, None where no part is. None are
-    needed where every block has logs, and of blooms that count as foreign no more than it takes to test them again.
+    ``end`` is the last block of the range whose newest part is verified block by block, None where no part is. No header is
+    needed where every block has logs, and of foreign blooms no more than it takes to test them again.
     """
-    witness = [logs[0].block_number] if logs else []  # to see what the blooms are worth here
+    witness = [logs[0].block_number] if logs else []  # to test the blooms by
     if endpoint.blooms.foreign:
         return witness if endpoint.blooms.is_due(_now()) else []
     filled = {log.block_number for log in logs}
-    whole = WHOLE if endpoint.batch >= BATCH else SLOWLY * endpoint.batch
+    whole = WHOLE if endpoint.rpc.batch >= BATCH else SLOWLY * endpoint.rpc.batch
     step = 1 if end is not None and end - first < whole else -(-(last - first + 1) // SAMPLE)
     silent = [number for number in range(first, last + 1, step) if number not in filled]
     return witness + silent if silent else []
 
 
 async def prove_lacking(endpoint: Endpoint) -> None:
-    """Raises `Disputed` while the endpoint still has no logs of the block of which it had none: all else is in vain."""
+    """Raises `Disputed` while the endpoint still lacks the logs of the block whose logs it lacked before."""
     block = endpoint.lacks_logs_of
     if block is None:
         return
@@ -70,7 +70,7 @@ async def prove_lacking(endpoint: Endpoint) -> None:
     if everything is not None and not everything.logs:
         raise Disputed(
             endpoint.name,
-            f"no logs of block {block.header.number}, though its bloom says that there are some: "
+            f"no logs of block {block.header.number}, though its bloom shows some: "
             "the node is pruned, or leaves logs out",
         )
     endpoint.lacks_logs_of = None
@@ -82,11 +82,11 @@ async def proven_page(
 ) -> list[RawLog]:
     """``logs`` of a page of old blocks, with what false-empty answers left out of ``blocks``.
 
-    Raises `Disputed` as `proven_logs` does, and when the endpoint lacks the logs of such old blocks, whose they are.
+    Raises `Disputed` as `proven_logs` does, and when the endpoint lacks all logs of blocks as old as these.
     """
     await _prove_age(endpoint, blocks, logs)
-    informative = [b for b in blocks if b.bloom is None or bloom.chance(b.bloom, wanted) <= RARE]
-    return await proven_logs(endpoint, wanted, informative, logs)
+    significant = [b for b in blocks if b.bloom is None or bloom.chance(b.bloom, wanted) <= RARE]
+    return await proven_logs(endpoint, wanted, significant, logs)
 
 
 async def proven_logs(
@@ -95,8 +95,8 @@ async def proven_logs(
     """``logs``, with those that false-empty answers left out of ``blocks``.
 
     Raises `Disputed` when a block's bloom admits such logs and the endpoint can neither give nor exclude them,
-    `MalformedAnswer` for a log that its block's bloom excludes and that is not there when asked for in another way, and
-    `RpcError`. Blooms are not asked where they tell nothing: missing, zero, full, or found foreign.
+    `MalformedAnswer` for a log that its block's bloom excludes and that is missing when asked for in another way, and
+    `RpcError`. Blooms that prove nothing are ignored: missing, zero, full, or found foreign.
     """
     await _judge_blooms(endpoint, blocks, logs)
     if endpoint.blooms.foreign:
@@ -112,16 +112,16 @@ async def proven_logs(
 
 
 class Everything(NamedTuple):
-    """All ``logs`` of a block as an endpoint gives them; ``ways``: how many ways of asking gave exactly these."""
+    """All ``logs`` of a block as an endpoint gives them; ``ways``: how many ways of asking gave exactly these logs."""
 
     logs: list[RawLog]
     ways: int
 
 
 async def everything_in(endpoint: Endpoint, block: Block) -> Everything | None:
-    """All logs of ``block`` by the first way that gives all that its bloom tells of, else by the one that gives most.
+    """All logs of ``block`` by the first way that accounts for its whole bloom, else by the one that gives most.
 
-    None when the endpoint can be asked in no way. Raises `RpcError` when it does not answer now.
+    None when the endpoint answers in no way. Raises `RpcError` when it does not answer now.
     """
     most: Everything | None = None
     for way in (endpoint.logs_of_receipts, endpoint.logs_of_everyone, endpoint.logs_of_each_receipt):
@@ -139,7 +139,7 @@ async def everything_in(endpoint: Endpoint, block: Block) -> Everything | None:
 
 
 def lacks_some(endpoint: Endpoint, block: Block, everything: Sequence[RawLog]) -> bool:
-    """Whether ``block`` must have more logs than ``everything``: its bloom tells of them."""
+    """Whether ``block`` must have more logs than ``everything`` to account for its bloom."""
     return (
         not endpoint.blooms.foreign
         and bloom.is_informative(block.bloom)
@@ -148,7 +148,7 @@ def lacks_some(endpoint: Endpoint, block: Block, everything: Sequence[RawLog]) -
 
 
 async def _judge_blooms(endpoint: Endpoint, blocks: Sequence[Block], logs: Sequence[RawLog]) -> None:
-    """Find out what the endpoint's blooms are worth where ``logs`` contradict them, or may clear them again."""
+    """Tests the endpoint's blooms where ``logs`` contradict them, or may show that foreign ones are right again."""
     by_block: dict[int, list[RawLog]] = {}
     for log in logs:
         by_block.setdefault(log.block_number, []).append(log)
@@ -170,10 +170,10 @@ async def _judge_blooms(endpoint: Endpoint, blocks: Sequence[Block], logs: Seque
 
 
 async def _believe_against_bloom(endpoint: Endpoint, block: Block, logs: Sequence[RawLog]) -> None:
-    """Have ``logs``, which the bloom of ``block`` excludes, confirmed by another way of asking for them.
+    """Confirms ``logs``, which the bloom of ``block`` excludes, by another way of asking for them.
 
-    Blooms are foreign where they miss what is there and tell of what is not. Raises `MalformedAnswer` where the logs are
-    not there, `Disputed` where nothing tells.
+    Blooms are foreign where they exclude logs that exist and admit logs that do not. Raises `MalformedAnswer` where the logs
+    are missing then, `Disputed` where there is no other way to ask.
     """
     number = block.header.number
     everything = await everything_in(endpoint, block)
@@ -195,12 +195,12 @@ async def _believe_against_bloom(endpoint: Endpoint, block: Block, logs: Sequenc
 
 
 def _content(log: RawLog) -> RawLog:
-    """``log`` without its time, which comes from elsewhere."""
+    """``log`` without its timestamp, which comes from the header."""
     return log._replace(timestamp=0)
 
 
 async def _prove_age(endpoint: Endpoint, blocks: Sequence[Block], logs: Sequence[RawLog]) -> None:
-    """Looks whether the endpoint has logs as old as ``blocks``, watched or not: a pruned one answers that there are none."""
+    """Verifies that the endpoint has logs as old as ``blocks``, watched or not: a pruned one answers that there are none."""
     if logs:
         endpoint.holds_from = min(endpoint.holds_from, logs[0].block_number)
     older = [b for b in blocks if b.header.number < endpoint.holds_from and bloom.is_informative(b.bloom)]
@@ -208,7 +208,7 @@ async def _prove_age(endpoint: Endpoint, blocks: Sequence[Block], logs: Sequence
         return
     witness = next((b for b in blocks if logs and b.header.number == logs[0].block_number), None)
     if witness is not None and not endpoint.blooms.proven:
-        # a node that holds a part of each block only, as a recording does, has blooms that tell of logs it never had
+        # a node that holds only a part of each block, as a recording does, has blooms of logs that it never had
         everything = await everything_in(endpoint, witness)
         if everything is not None and everything.logs:
             endpoint.blooms.judge(lacks_some(endpoint, witness, everything.logs), _now())
@@ -233,11 +233,9 @@ async def _missed(endpoint: Endpoint, wanted: LogFilter, block: Block) -> list[R
     found = [log for log in everything.logs if wanted.matches(log)]
     if not found and lacks_some(endpoint, block, everything.logs):
         if everything.ways > 1 and bloom.excludes(block.bloom, everything.logs):
-            endpoint.blooms.judge(foreign=True, now=_now())  # all of its logs are others than it tells of
+            endpoint.blooms.judge(foreign=True, now=_now())  # it excludes all logs of its block
         else:
-            raise Disputed(
-                endpoint.name, f"no logs of block {number}, though its bloom says that there are some"
-            )
+            raise Disputed(endpoint.name, f"no logs of block {number}, though its bloom shows some")
     return found
 
 

@@ -24,7 +24,7 @@ def bare(error: ChainErrorT) -> ChainErrorT:
 
 
 class RpcError(ChainError):
-    """One question to one endpoint was not answered as it must be. ``endpoint`` is the endpoint's name."""
+    """A call to one endpoint failed, or its answer is wrong. ``endpoint`` is the endpoint's name, ``what`` the reason."""
 
     def __init__(self, endpoint: str, what: str) -> None:
         super().__init__(f"{endpoint}: {what}")
@@ -33,15 +33,15 @@ class RpcError(ChainError):
 
 
 class TransportError(RpcError):
-    """No answer: connection refused, reset, closed, no such host."""
+    """No answer: the connection was refused, reset or closed, or there is no such host."""
 
 
 class RpcTimeout(TransportError):
-    """No whole answer in time."""
+    """No complete answer in time."""
 
 
 class HttpStatusError(RpcError):
-    """An answer with an HTTP status that is not 200. ``retry_after`` is in seconds, None when it did not say."""
+    """An answer with an HTTP status other than 200. ``retry_after`` is in seconds, None where the answer names none."""
 
     def __init__(self, endpoint: str, status: int, retry_after: float | None = None) -> None:
         super().__init__(endpoint, f"HTTP status {status}")
@@ -50,7 +50,7 @@ class HttpStatusError(RpcError):
 
 
 class RateLimited(RpcError):
-    """The endpoint wants fewer questions. ``retry_after`` is in seconds, None when it did not say."""
+    """The endpoint refuses so many calls. ``retry_after`` is in seconds, None where the answer names none."""
 
     def __init__(self, endpoint: str, what: str, retry_after: float | None = None) -> None:
         super().__init__(endpoint, what)
@@ -62,19 +62,19 @@ class MalformedAnswer(RpcError):
 
 
 class AnswerTooBig(RpcError):
-    """An answer larger than chainwatch is ready to hold."""
+    """An answer larger than chainwatch accepts."""
 
 
 class NoRoomForAnswer(AnswerTooBig):
-    """An answer that there is no room for while so many others are being read: no fault of the endpoint."""
+    """An answer for which there is no memory while so many others are being read: no fault of the endpoint."""
 
 
 class Unforeseen(RpcError):
-    """Asking an endpoint failed by an exception that nobody thought of; ``what`` names its class and place."""
+    """A call has failed by an exception of any other class; ``what`` names that class and the place in the code."""
 
 
 class NodeError(RpcError):
-    """The node understood and answered with a JSON-RPC error: ``code``, ``message``."""
+    """The node answered with a JSON-RPC error: ``code``, ``message``."""
 
     def __init__(self, endpoint: str, method: str, code: int, message: str) -> None:
         super().__init__(endpoint, f"{method} failed with code {code}: {message}")
@@ -83,12 +83,23 @@ class NodeError(RpcError):
         self.message = message
 
 
+class ExecutionFailed(NodeError):
+    """An `eth_call` that the EVM ended by itself: it reverted (``data``: the bytes it gave), ran out of gas, and the like.
+
+    It is a property of the call at that block and not a fault of the endpoint.
+    """
+
+    def __init__(self, endpoint: str, code: int, message: str, data: bytes) -> None:
+        super().__init__(endpoint, "eth_call", code, message)
+        self.data = data
+
+
 class NotThere(RpcError):
     """The node does not know a block that others have: it lags, is pruned, or is on another fork."""
 
 
 class Disputed(NotThere):
-    """What was said of a block's logs is contradicted by its bloom or by another endpoint, and nothing has settled it."""
+    """An answer about a block is contradicted by the block's bloom or by another endpoint, and neither is proven right."""
 
 
 class ForeignChain(RpcError):
@@ -96,10 +107,11 @@ class ForeignChain(RpcError):
 
 
 class RangeTooWide(RpcError):
-    """The node will not search that many blocks for logs at once.
+    """The node refuses to search so many blocks for logs at once.
 
-    ``blocks`` is the number of blocks that the answer says would work, None when it names none; ``structural`` is
-    whether that is a limit of the endpoint on every range, whatever the range holds.
+    ``blocks`` is the number of blocks that would work according to the answer, None where it names none; ``structural``:
+    whether that is a limit of the endpoint on every range, whatever the range holds; ``timed_out``: whether there was no
+    answer in time.
     """
 
     def __init__(
@@ -117,7 +129,7 @@ class RangeTooWide(RpcError):
 
 
 class Unavailable(RpcError):
-    """No endpoint of the network can be asked now. ``what`` holds each one's last error."""
+    """No endpoint of the network is usable now. ``what`` holds the last error of each."""
 
 
 class WrongChain(ChainError):

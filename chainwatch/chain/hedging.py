@@ -1,4 +1,4 @@
-"""One question to several endpoints in turn: to the next one when one fails, and beside one that takes longer than usual."""
+"""One read from several endpoints in turn: the next is asked when one fails, or takes longer than usual."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ T = TypeVar("T")
 
 MOST_HEDGES = 10.0
 HEDGES_A_QUESTION = 0.1
-"""Questions that may be asked twice at once before they are few, and how many more each question allows: where all
-endpoints have become slow, asking them twice would make them slower."""
+"""Reads that may be made twice at once at first, and how many more each read allows: where all endpoints have become slow,
+asking them twice would make them slower."""
 
 
 class Hedges:
-    """How many more questions may be put to a second endpoint while the first may still answer."""
+    """How many more reads may go to a second endpoint while the first may still answer."""
 
     def __init__(self) -> None:
         self._left = MOST_HEDGES
 
-    def question(self) -> None:
-        """One more was asked."""
+    def count_read(self) -> None:
+        """Counts one more read."""
         self._left = min(MOST_HEDGES, self._left + HEDGES_A_QUESTION)
 
     def take(self) -> bool:
-        """Whether there was one."""
+        """Uses one up; false where none is left."""
         if self._left < 1:
             return False
         self._left -= 1
@@ -43,12 +43,13 @@ async def ask_in_turn(
     enough: Callable[[list[T]], bool],
     hedges: Hedges,
 ) -> tuple[list[T], list[RpcError]]:
-    """The answers up to the one that made them ``enough`` or to the last, and the failures, as they came.
+    """The answers until they are ``enough``, or all there are, and the failures, in the order they came.
 
-    The next of ``members`` is asked once all that were asked have failed, have answered, or are late. Who was late when
-    there was enough is cut short and has to prove itself. Raises `RangeTooWide` at once: a smaller question may do.
+    The next of ``members`` is asked once all before it have failed, have answered, or are late. A member that is still
+    late when the answers are enough is cancelled, and counts as hanging until it answers in time. Raises `RangeTooWide`
+    at once: a smaller range may work.
     """
-    hedges.question()
+    hedges.count_read()
     waiting = deque(members)
     running: dict[asyncio.Task[T], Member] = {}
     late: set[asyncio.Task[T]] = set()
@@ -75,7 +76,7 @@ async def ask_in_turn(
                 answers.append(task.result())
                 if enough(answers):
                     for slow in late:
-                        running[slow].lost()
+                        running[slow].note_late()
                     return answers, failures
         return answers, failures
     finally:
@@ -85,8 +86,8 @@ async def ask_in_turn(
 
 
 def _failure(task: asyncio.Task[T], member: Member) -> RpcError | None:
-    if task.cancelled():  # not by us: it comes out of what the endpoint was asked through
-        return member.was_cut_short()
+    if task.cancelled():  # by what the endpoint is connected through, not by this function
+        return member.note_cancelled()
     error = task.exception()
     if isinstance(error, RpcError):
         return bare(error)

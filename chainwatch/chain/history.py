@@ -37,16 +37,16 @@ LARGEST_SPAN = 200_000
 """Blocks of the first page, and of any."""
 
 GOOD_PAGE = 1_024
-"""Logs that a page should have: more are slow and large, fewer are many questions."""
+"""Logs that a page should have: more make it slow and large, fewer take many requests."""
 
 FORGET_AFTER = 8
-"""Good pages after which a size that was once too much is tried again, unless it is an endpoint's fixed limit."""
+"""Pages read after which a size that was once refused is tried again, unless it is an endpoint's fixed limit."""
 
 FUTURE = 120.0
-"""Seconds by which a block may be ahead of the time: makers of blocks may set them a little ahead, and clocks differ."""
+"""Seconds by which a block may be ahead of the time: block producers may set it a little ahead, and clocks differ."""
 
 PATIENCE = 60.0
-"""Seconds for which a page is asked anew before its error goes to the caller."""
+"""Seconds for which a page is retried before its error is raised."""
 
 
 async def read_range(
@@ -54,8 +54,8 @@ async def read_range(
 ) -> AsyncGenerator[Batch]:
     """The blocks ``first``..``last`` as contiguous batches in order. Raises `RpcError` when a page stays unreadable.
 
-    The caller's next question begins after the last batch it got: nothing is remembered here. ``first_ever``: nothing of the
-    network was read before, so the first batch also says when its first block was made.
+    To go on after an error, call it again from the block after the last batch: nothing is remembered here. ``first_ever``:
+    nothing of the network was read before, so the first batch also holds the timestamp of its first block.
     """
     first_timestamp = (await header_at(pool, first)).timestamp if first_ever else None
     async for page in _pages(pool, watch.filter, first, last, ends=True):
@@ -78,7 +78,7 @@ async def find_logs(
 ) -> list[RawLog]:
     """All logs of ``address`` in the blocks ``first``..``last`` whose topics match: one of a tuple, or any for None.
 
-    For a few logs in many blocks, again and again: empty answers are put to the proof at a few blocks of each page only.
+    For a few logs in many blocks, again and again: empty answers are verified at a few blocks of each page only.
     Raises `RpcError`.
     """
     wanted = LogFilter((address,), tuple(topics))
@@ -109,7 +109,7 @@ async def header_at(pool: Pool, number: int) -> Header:
 
 
 async def heavy_block_logs(endpoint: Endpoint, wanted: LogFilter, block: int) -> list[RawLog]:
-    """The logs of one block that may be too much for one answer: by topic then, and at last from its receipts."""
+    """The logs of one block that may be too many for one answer: if so, by topic, and at last from its receipts."""
     try:
         return await _uncut(endpoint, wanted, block, await endpoint.logs(wanted, block, block))
     except RangeTooWide as error:
@@ -131,18 +131,18 @@ async def heavy_block_logs(endpoint: Endpoint, wanted: LogFilter, block: int) ->
 async def _uncut(
     endpoint: Endpoint, wanted: LogFilter, block: int, logs: list[RawLog], suspected: bool = False
 ) -> list[RawLog]:
-    """``logs`` of ``block``, or more of them where their round number comes from an answer that was cut off.
+    """``logs`` of ``block``, or more of them where their round number shows an answer that was cut off.
 
-    Raises `Disputed` when all logs of the block are as round a number, and its bloom tells of more.
+    Raises `Disputed` when all logs of the block are as round a number, and its bloom shows more.
     """
     if not suspected and len(logs) not in CUT_AT:
         return logs
-    (reported,) = await endpoint.blocks([block])
-    found = await everything_in(endpoint, reported)
+    (whole_block,) = await endpoint.blocks([block])
+    found = await everything_in(endpoint, whole_block)
     everything = found.logs if found else []
-    if len(everything) in CUT_AT and lacks_some(endpoint, reported, everything):
+    if len(everything) in CUT_AT and lacks_some(endpoint, whole_block, everything):
         raise Disputed(
-            endpoint.name, f"exactly {len(everything)} logs of block {block}, though its bloom tells of more"
+            endpoint.name, f"exactly {len(everything)} logs of block {block}, though its bloom shows more"
         )
     whole = [log for log in everything if wanted.matches(log)]
     return whole if len(whole) > len(logs) else logs
@@ -152,7 +152,7 @@ _log = structlog.get_logger("chainwatch.chain")
 
 
 class FromTheFuture(Disputed):
-    """A block is later than now. One endpoint alone is not believed that: every step would be overdue."""
+    """A block is later than now. One endpoint alone is not trusted with that: every step would be overdue."""
 
 
 class _Page(NamedTuple):
@@ -161,6 +161,8 @@ class _Page(NamedTuple):
     end: Header | None
     """The header of its last block, where that was asked for."""
     logs: list[RawLog]
+    is_end_doubtful: bool = False
+    """Whether the block after ``end`` names another parent."""
 
 
 async def _pages(pool: Pool, wanted: LogFilter, first: int, last: int, *, ends: bool) -> AsyncIterator[_Page]:
@@ -200,7 +202,7 @@ async def _cancel(reading: deque[tuple[int, int, asyncio.Task[_Page]]]) -> None:
 async def _read_page(
     pool: Pool, wanted: LogFilter, first: int, last: int, whole: tuple[int, int], ends: bool
 ) -> _Page:
-    """One page of the range ``whole``. The first one, and each without logs, is put to a second endpoint if there is one."""
+    """One page of the range ``whole``. The first one, and each without logs, is compared with that of another endpoint."""
     answered: list[tuple[_Page, Endpoint]] = []
     short: list[Endpoint] = []
     doubts: Doubts[_Page] = Doubts()
@@ -218,40 +220,71 @@ async def _read_page(
         numbers = {log.block_number for log in logs if log.timestamp == 0} | ({last} if ends else set())
         numbers.update(to_prove(endpoint, first, last, whole[1] if ends else None, logs))
         if ends and logs:
-            numbers.add(logs[len(logs) // 2].block_number)  # are these the logs of this chain?
+            numbers.add(logs[len(logs) // 2].block_number)  # to see whether the logs are of this chain
+        if ends and last < whole[1]:
+            numbers.add(last + 1)  # the child names the block up to which the checkpoint will stand
         blocks = await endpoint.blocks(sorted(numbers)) if numbers else []
+        is_end_doubtful = False
+        if blocks and blocks[-1].header.number > last:
+            child = blocks.pop()
+            is_end_doubtful = await _is_doubtful(endpoint, blocks[-1].header, child.header)
         headers = {block.header.number: block.header for block in blocks}
         logs = _checked(endpoint, logs, headers)
         if not pool.alone:
             _check_times(endpoint, headers, logs)
         try:
             refuse_future(pool, endpoint, headers.get(last))
-            page = _Page(first, last, headers.get(last), await proven_page(endpoint, wanted, blocks, logs))
+            logs = await proven_page(endpoint, wanted, blocks, logs)
+            page = _Page(first, last, headers.get(last), logs, is_end_doubtful)
         except FromTheFuture as error:
-            page = doubts.settle(endpoint, _Page(first, last, headers.get(last), logs), error)
+            page = doubts.settle(
+                endpoint, _Page(first, last, headers.get(last), logs, is_end_doubtful), error
+            )
         except Disputed as error:
             short.append(endpoint)
-            page = doubts.settle(endpoint, _Page(first, last, headers.get(last), logs), error)
+            page = doubts.settle(
+                endpoint, _Page(first, last, headers.get(last), logs, is_end_doubtful), error
+            )
         answered.append((page, endpoint))
         return page
 
-    page = await pool.agree(read, PATIENCE)
+    page = await pool.ask_agreeing(read, PATIENCE)
     by = next(endpoint for answer, endpoint in answered if answer is page)
     for endpoint in {one.name: one for one in short if page.logs and one is not by}.values():
         _refuse(endpoint, last)
+    is_checked = last < whole[1] and not page.is_end_doubtful
+    if page.end is not None and not is_checked and await _is_disproved(pool, page.end, by):
+        pool.avoid(by, f"its block {last} is not the one that its own next block and other endpoints name")
+        return await _read_page(pool, wanted, first, last, whole, ends)
     if pool.network.agreement > 1 or (page.logs and first > whole[0]):
         return page
     return await _confirmed(pool, page, read, by, whole[1])
 
 
+async def _is_disproved(pool: Pool, end: Header, by: Endpoint) -> bool:
+    """Whether another endpoint has another block than ``end``, which ``by`` gave, and no endpoint has a child of ``end``."""
+    other = await pool.ask_another(lambda endpoint: endpoint.headers([end.number]), by)
+    if other is None or other[0].hash == end.hash:
+        return False
+
+    async def linked(endpoint: Endpoint) -> Header:
+        header, child = await endpoint.headers([end.number, end.number + 1])
+        if child.parent_hash != header.hash:
+            raise _unlinked(endpoint, header)
+        return header
+
+    found = await pool.ask_all(linked)
+    return bool(found) and all(header.hash != end.hash for header in found)
+
+
 async def _confirmed(
     pool: Pool, page: _Page, read: Callable[[Endpoint], Awaitable[_Page]], by: Endpoint, last: int
 ) -> _Page:
-    """``page`` as ``by`` gave it, or as another endpoint did that has more of it: then ``by`` is pruned up to ``last``.
+    """``page`` as ``by`` gave it, or as another endpoint did that has more logs: then ``by`` is pruned up to ``last``.
 
-    Raises `Disputed` when each has logs that the other lacks, or when the other's are of another fork.
+    Raises `Disputed` when each has logs that the other lacks, or when the other's logs are of another fork.
     """
-    other = await pool.second(read, by)
+    other = await pool.ask_another(read, by)
     more = [] if other is None else sorted(set(other.logs) - set(page.logs))
     if other is None or not more:
         return page
@@ -263,7 +296,7 @@ async def _confirmed(
 
 
 def _refuse(endpoint: Endpoint, last: int) -> None:
-    """``endpoint`` lacks logs of the blocks up to ``last`` that another has: it is not asked for them any more."""
+    """Asks ``endpoint`` no more for the blocks up to ``last``: it lacks logs of them that another has."""
     endpoint.lacks_before = max(endpoint.lacks_before, last + 1)
     _log.warning(
         "endpoint lacks logs that another has: refused for old blocks",
@@ -276,8 +309,27 @@ def refuse_future(pool: Pool, endpoint: Endpoint, header: Header | None) -> None
     """Raises `FromTheFuture` for a block that cannot have been made yet, where another endpoint can be asked for it."""
     if header is not None and not pool.alone and header.timestamp > pool.now + FUTURE:
         raise FromTheFuture(
-            endpoint.name, f"block {header.number} was made at {header.timestamp}, which is yet to come"
+            endpoint.name, f"block {header.number} was made at {header.timestamp}, which is in the future"
         )
+
+
+async def _is_doubtful(endpoint: Endpoint, header: Header, child: Header) -> bool:
+    """Whether ``child`` names another parent than ``header``. Raises `MalformedAnswer` where a second answer differs.
+
+    By itself it proves nothing: recordings and some pruned nodes serve blocks that are not linked.
+    """
+    if child.parent_hash == header.hash:
+        return False
+    (again,) = await endpoint.headers([header.number])
+    if again.hash != header.hash:
+        raise _unlinked(endpoint, header)
+    return True
+
+
+def _unlinked(endpoint: Endpoint, header: Header) -> MalformedAnswer:
+    return MalformedAnswer(
+        endpoint.name, f"block {header.number} is not the parent of block {header.number + 1}"
+    )
 
 
 def _check_times(endpoint: Endpoint, headers: Mapping[int, Header], logs: Sequence[RawLog]) -> None:
@@ -291,7 +343,7 @@ def _check_times(endpoint: Endpoint, headers: Mapping[int, Header], logs: Sequen
 
 
 def _checked(endpoint: Endpoint, logs: list[RawLog], headers: dict[int, Header]) -> list[RawLog]:
-    """``logs`` with the timestamps of their ``headers``, whose hashes must be theirs (a fork race otherwise)."""
+    """``logs`` with the timestamps of their ``headers``. Raises `NotThere` where the hashes differ (a fork race)."""
     checked: list[RawLog] = []
     for log in logs:
         header = headers.get(log.block_number)
@@ -309,7 +361,7 @@ def _checked(endpoint: Endpoint, logs: list[RawLog], headers: dict[int, Header])
 
 
 class _Span:
-    """How many blocks the next page should have, and how many pages to read at once."""
+    """How many blocks the next page should have, and how many pages are read at once."""
 
     def __init__(self, configured: int | None) -> None:
         self._most = configured or LARGEST_SPAN
@@ -319,7 +371,7 @@ class _Span:
         self.pages = 1  # until it is known how dense the logs are
 
     def accepted(self, blocks: int, logs: int) -> None:
-        """A page was read: doubles while logs are few, shrinks towards `GOOD_PAGE` logs."""
+        """A page was read: the next has up to twice as many blocks, and fewer after more than `GOOD_PAGE` logs."""
         self.pages = IN_FLIGHT
         self._good += 1
         if self._good >= FORGET_AFTER:
@@ -331,7 +383,7 @@ class _Span:
         self.blocks = max(1, min(fitting, largest, self._ceiling))
 
     def refused(self, blocks: int, error: RangeTooWide) -> None:
-        """A page of ``blocks`` was too much. Raises ``error`` when that was one block: it cannot be less."""
+        """A page of ``blocks`` was refused. Raises ``error`` when that was one block: it cannot be fewer."""
         if blocks == 1:
             raise error
         size = max(1, error.blocks if error.blocks is not None and error.blocks < blocks else blocks // 2)

@@ -1,7 +1,7 @@
-"""How many bytes of answers the process holds at once, over all endpoints of all networks (S10).
+"""A limit on the bytes of answers that the process holds at once, over all endpoints of all networks (S10).
 
-Bytes are taken while an answer is being read and given back once it is parsed. There is always room for an answer of an
-ordinary size: however much some endpoints send, what others send comes through (S8).
+Bytes are taken while an answer is being read and given back once it is parsed. There is always room for an answer of
+ordinary size: however much some endpoints send, the answers of others are read (S8).
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ MAX_ANSWER = 16 * 1024 * 1024
 """Bytes of one answer after decompression, and of all answers to one question; more is refused while it is being read."""
 
 ROOM = 2 * MAX_ANSWER
-"""Bytes of all answers that are held."""
+"""Bytes of all answers that are held at once."""
 
 FREE = 64 * 1024
 """Bytes of an answer that do not count."""
 
 LOOKED_THROUGH = 1024 * 1024
-"""Bytes up to which an answer cannot do harm by what it is made of."""
+"""Bytes up to which an answer cannot take much memory, whatever it is made of."""
 
 CRUMB = 24
-"""Bytes that a member of an answer has on average at least; those of what nodes answer have 30 and more. Smaller ones
-would take many times their size when they are parsed."""
+"""Bytes that the members of an answer must have on average; those that nodes send have 30 and more. Smaller ones would
+take many times their size when parsed."""
 
 LOOK_AFTER = 64 * 1024 * 1024
-"""Bytes of answers after which it is time to look how much memory the process takes."""
+"""Bytes of answers after which the memory of the process is checked."""
 
 
 class TooLarge(Exception):
-    """An answer is larger than any that is held."""
+    """An answer is larger than allowed."""
 
 
 class NoRoom(Exception):
@@ -41,7 +41,7 @@ class NoRoom(Exception):
 
 
 class Intake:
-    """Room for ``size`` bytes. An owner has at most as much as is left for all others together."""
+    """Room for ``size`` bytes. An owner may take at most as much as is left for all others together."""
 
     def __init__(self, size: int = ROOM) -> None:
         self._size = size
@@ -55,7 +55,7 @@ class Intake:
 
     @contextmanager
     def share(self, owner: str) -> Iterator[Share]:
-        """What is taken from it is given back at the end of the context."""
+        """A share whose bytes are given back at the end of the context."""
         share = Share(self, owner)
         try:
             yield share
@@ -67,7 +67,7 @@ class Intake:
                 garbage.collect_if_grown()
 
     def take(self, owner: str, size: int) -> None:
-        """Hold ``size`` more bytes for ``owner``. Raises `NoRoom`."""
+        """Takes ``size`` more bytes for ``owner``. Raises `NoRoom`."""
         held = self.held + size
         if self._held[owner] + size > self._size - held:
             raise NoRoom(f"{held} bytes of answers would be held at once")
@@ -89,7 +89,7 @@ class Share:
         self._owner = owner
 
     def take(self, size: int) -> None:
-        """Hold ``size`` more bytes. Raises `TooLarge`, `NoRoom`."""
+        """Takes ``size`` more bytes. Raises `TooLarge`, `NoRoom`."""
         self.size += size
         if self.size > MAX_ANSWER:
             raise TooLarge(f"more than {MAX_ANSWER} bytes")
@@ -100,9 +100,9 @@ class Share:
 
 
 INTAKE = Intake()
-"""That of this process."""
+"""The one of this process."""
 
 
 def is_crumbled(answer: bytes) -> bool:
-    """Whether a large ``answer`` is made of so small members that they would take many times its size."""
+    """Whether a large ``answer`` consists of members so small that they would take many times its size when parsed."""
     return len(answer) > LOOKED_THROUGH and answer.count(b",") > len(answer) // CRUMB

@@ -10,25 +10,25 @@ WINDOW = 128
 """Answers of a kind that are remembered."""
 
 ENOUGH = 8
-"""Answers of a kind from which on their latencies say what is usual."""
+"""Answers of a kind that are needed to know what is usual."""
 
 DEFAULT_PATIENCE = 1.0
 LEAST_PATIENCE = 0.25
-"""Seconds that a call may take before anything is known, and that any may."""
+"""Seconds that a call may take while nothing is known, and that any call may take."""
 
 
 class Latencies:
-    """Of one endpoint, in seconds."""
+    """The latencies of one endpoint, in seconds, by kind of call."""
 
     def __init__(self) -> None:
         self._by_kind: dict[str, deque[float]] = {}
 
     def note(self, kind: str, seconds: float) -> None:
-        """A call of ``kind`` was answered after ``seconds``."""
+        """Adds that a call of ``kind`` was answered after ``seconds``."""
         self._by_kind.setdefault(kind, deque(maxlen=WINDOW)).append(seconds)
 
     def p99(self, kind: str) -> float | None:
-        """What 99 of 100 calls of ``kind`` took at most; None while too few are known."""
+        """The time within which 99 of 100 calls of ``kind`` were answered; None while too few are known."""
         known = self._by_kind.get(kind, ())
         if len(known) < ENOUGH:
             return None
@@ -44,7 +44,7 @@ def patience(kind: str, own: Latencies, peers: Iterable[Latencies]) -> float:
 
 
 def kind_of(body: bytes, calls: int) -> str:
-    """What makes requests take about as long: the method of the first call, and the order of magnitude of their number."""
+    """The kind of a request, by which its latency is judged: the first call's method, and the magnitude of their number."""
     method = _METHOD.search(body)
     return f"{method.group(1).decode() if method else ''} {calls.bit_length()}"
 

@@ -1,4 +1,4 @@
-"""How providers say that an `eth_getLogs` range is too much, in dozens of wordings, or that one asks too often."""
+"""The meaning of error answers, in dozens of wordings: ranges too wide, too many calls, unknown blocks, failed execution."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class LimitHint(NamedTuple):
-    """A range refusal: ``blocks`` would work (None: not named); ``structural``: it holds for every range."""
+    """A refused range: ``blocks`` would work (None where not named); ``structural``: the limit holds for every range."""
 
     blocks: int | None
     structural: bool
 
 
 def range_hint(code: int | None, message: str) -> LimitHint | None:
-    """What an error answer to `eth_getLogs` says about the range; None when it is about something else.
+    """The limit that an error answer to `eth_getLogs` names or implies; None when the error is about something else.
 
     ``code`` is the JSON-RPC error code. Source of the wordings: 31 providers as collected by ponder-sh/ponder (MIT).
     """
@@ -39,7 +39,7 @@ def range_hint(code: int | None, message: str) -> LimitHint | None:
 
 
 def rate_limited(code: int | None, message: str) -> bool:
-    """Whether an error answer means "too many questions", for a second or for the rest of the day."""
+    """Whether an error answer means "too many calls", for a second or for the rest of the day."""
     return code in _RATE_CODES or _RATE.search(message.lower()) is not None
 
 
@@ -48,8 +48,21 @@ def unknown_block(message: str) -> bool:
     return _UNKNOWN.search(message.lower()) is not None
 
 
+def unknown_state(code: int | None, message: str) -> bool:
+    """Whether an error answer means that the node does not have, or no longer has, the state of the block that was named."""
+    return code in _UNKNOWN_STATE_CODES or _UNKNOWN_STATE.search(message.lower()) is not None
+
+
+def execution_failed(code: int | None, message: str) -> bool:
+    """Whether an error answer to `eth_call` means that the EVM ended the call: a revert, no gas left, an invalid opcode.
+
+    Source: the errors of geth (core/vm/errors.go), reth, erigon, Nethermind, besu, anvil and Hardhat.
+    """
+    return code in _EXECUTION_CODES or _EXECUTION.match(message.lower()) is not None
+
+
 def _integer(text: str) -> int | None:
-    """The number that ``text`` writes, in decimal or 0x-hexadecimal; None when it is longer than any block number."""
+    """The number in ``text``, in decimal or 0x-hexadecimal; None when it is longer than any block number."""
     digits = re.sub("[,_]", "", text)
     if len(digits) > DIGITS:
         return None
@@ -57,7 +70,7 @@ def _integer(text: str) -> int | None:
 
 
 DIGITS = 18
-"""Characters of a number that is read."""
+"""The most characters of a number that is read."""
 
 NOT_SUPPORTED = (-32600, -32601, -32602)
 """JSON-RPC codes for "no such request, method or parameters"."""
@@ -85,4 +98,18 @@ _RATE = re.compile(
 _UNKNOWN = re.compile(
     r"unknown block|block not found|header not found|could not find block|block .*not (?:found|known|available)"
     r"|missing trie node|pruned"
+)
+_UNKNOWN_STATE_CODES = (-32001, -39001)
+"""EIP-1474's "resource not found" and besu's "unknown block"."""
+_UNKNOWN_STATE = re.compile(
+    r"for hash not found|not (?:currently )?canonical|could not be found"
+    r"|state .{0,100}(?:not (?:found|available)|unavailable)|no state available|pruning|archive"
+)
+_EXECUTION_CODES = (3, -32015)
+"""A revert as geth and most others give it; "VM execution error" of Nethermind."""
+_EXECUTION = re.compile(
+    r"(?:err: |error: |evm error:? ?|vm exception while processing transaction: ){0,2}"
+    r"(?:(?:execution )?revert|out ?of ?gas|invalid ?(?:fe)?opcode|invalid_operation|opcode ?not ?found|not ?activated"
+    r"|bad ?instruction|(?:bad|invalid) ?jump|stack ?(?:under|over)flow|stack limit|gas uint64 overflow|write protection"
+    r"|return ?data out ?of|max call depth|call ?too ?deep|vm execution error)"
 )

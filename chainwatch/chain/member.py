@@ -1,6 +1,6 @@
-"""One endpoint in its pool: verified before it is used, set aside when it fails, kept in the books of its health.
+"""One endpoint in its pool: verified before it is used, set aside when it fails, with statistics of its health.
 
-One that is set aside is asked for its chain id, at growing and jittered intervals, until it answers rightly.
+While it is set aside it is asked for its chain id, at growing and jittered intervals, until the answer is right.
 """
 
 from __future__ import annotations
@@ -49,37 +49,39 @@ LONGEST_PAUSE = 5.0
 LONGEST_PAUSE_LIMITED = 60.0
 LONGEST_RETRY_AFTER = 3600.0
 REFUSED_PAUSE = 30.0
-"""Seconds until an endpoint that failed is tried again: first, at most, at most when it is overloaded or says how long,
-and when it served another chain."""
+"""Seconds until an endpoint that failed is tried again: at first; at most; at most when it is overloaded; at most when it
+names a time itself; and when it served another chain."""
 
 VERIFY_TIMEOUT = 5.0
 UNAVAILABLE = 503
 
 WEIGHT = 0.1
-"""Weight of the newest question in the averages of latency and error ratio."""
+"""Weight of the newest read in the averages of latency and error ratio."""
 
 DEGRADED_RATIO = 0.1
 
 FROZEN_LATENCY = 2.0
 HEAD_SLACK = 10.0
-"""Seconds that an answer may take on average, and that a head may be older than two block times, until it is frozen."""
+"""Seconds that an answer may take on average, and by which a head may be older than two block times, before the endpoint
+counts as frozen."""
 
 DOWN_AFTER = 300.0
 """Seconds after which an endpoint that is still frozen counts as down."""
 
 PROBE_EVERY = 10.0
-"""Seconds between two probes of an endpoint that is frozen or hangs; a WebSocket that lasts so long has come up."""
+"""Seconds between two probes of an endpoint that is frozen or hangs; a WebSocket that stays open so long counts as up."""
 
 PEACE = 10.0
-"""Seconds for which an endpoint must not complain of too much for the next pause to be short."""
+"""Seconds without a refusal for overload after which the next pause is short again."""
 
 
 class EndpointStatus(NamedTuple):
     """An endpoint as an operator sees it.
 
-    ``state``: ok, degraded (over 10 % errors), frozen (slow, its head is old, or a call hung: asked last), down (frozen for
-    five minutes, or it does not answer and is not asked), or refused (another chain). ``max_rps``: calls a second that
-    are kept to. ``latency`` and ``last_answer_at`` are in seconds; the texts hold no secrets.
+    ``state``: ok, degraded (over 10 % errors), frozen (slow, its head is old, or a call hung: asked last), down (frozen
+    for five minutes, or it does not answer and is not asked), or refused (another chain). ``questions`` and ``errors``
+    count reads. ``max_rps``: the calls a second that are allowed now. ``latency`` and ``last_answer_at`` are in seconds;
+    the texts hold no secrets.
     """
 
     name: str
@@ -116,7 +118,7 @@ class Member:
         self.state = "new"
         self.found: int | None = None
         self.contradicted = False
-        """Whether other endpoints have shown that its chain is another."""
+        """Whether other endpoints have shown that it has another chain."""
         self.last_error: str | None = None
         self.last_answer_at: float | None = None
         on_date = None if chain_time is None else partial(chain_time.saw_date, self.name)
@@ -171,27 +173,27 @@ class Member:
 
     @property
     def hangs(self) -> bool:
-        """Whether it left a call unanswered, and has not answered the like since: it is asked last."""
+        """Whether it left a call unanswered and has not answered one of that kind since: then it is asked last."""
         return self._paced.hangs_since is not None
 
     @property
     def is_slowed(self) -> bool:
-        """Whether it has said of late that it is asked too often: what it is asked waits for its turn."""
+        """Whether it refused a call as one too many a short time ago: others are asked first."""
         return self._paced.is_slowed
 
     @property
     def until_late(self) -> float:
-        """Seconds until what it is being asked takes longer than usual; 0 when it does."""
+        """Seconds until a call that is under way takes longer than usual; 0 when one does."""
         return self._paced.until_late
 
-    def lost(self) -> None:
-        """Another endpoint has answered what this one takes too long for."""
+    def note_late(self) -> None:
+        """Another endpoint has answered while this one takes too long."""
         self._paced.give_up()
         self._count(RpcTimeout(self.name, "no answer in the usual time: another endpoint was asked"))
 
-    def was_cut_short(self) -> RpcError:
-        """Something that it was asked through has cancelled a question: the failure that this is."""
-        error = Unforeseen(self.name, "the question was cancelled from within")
+    def note_cancelled(self) -> RpcError:
+        """The failure that stands for a read which something beneath it has cancelled."""
+        error = Unforeseen(self.name, "the call was cancelled from within")
         self._failed(error)
         return error
 
@@ -221,9 +223,9 @@ class Member:
         )
 
     async def measure(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
-        """What ``read`` gets from the endpoint; keeps the books, and sets it aside when it failed by its own fault.
+        """What ``read`` gets from the endpoint; updates its statistics, and sets it aside when it failed by its own fault.
 
-        Raises `ChainError` whatever ``read`` raised: of any other class, it is `Unforeseen`.
+        Raises `ChainError` whatever ``read`` raised: an exception of another class becomes `Unforeseen`.
         """
         start = time.perf_counter()
         self._questions += 1
@@ -254,7 +256,7 @@ class Member:
         return answer
 
     def set_aside(self, why: str, pause: float) -> None:
-        """Not asked again until it has been verified anew, ``pause`` seconds from now."""
+        """Stops asking it until it has been verified anew, ``pause`` seconds from now."""
         if self.usable:
             self.state = "down"
             self.last_error = why
@@ -262,7 +264,7 @@ class Member:
             self._aside.set()
 
     async def keep_up(self) -> None:
-        """For ever: verify, use until it is set aside, pause."""
+        """Verifies it, uses it until it is set aside, pauses, and so on for ever."""
         while True:
             error = await failure_of(self._use)
             if error is not None:
@@ -280,17 +282,17 @@ class Member:
     async def _use(self) -> None:
         if isinstance(self._transport, HttpTransport):
             await self._verify()
-            await self._tend()
+            await self._maintain()
             return
         async with self._transport.connected() as closed:
-            await self.endpoint.ask(Call("eth_subscribe", ("newHeads",)), self._timeout)
+            await self.endpoint.rpc.call(Call("eth_subscribe", ("newHeads",)), self._timeout)
             await self._verify()
-            await self._tend(closed)
+            await self._maintain(closed)
             if closed.done():
                 raise TransportError(self.name, "the WebSocket was closed")
 
-    async def _tend(self, *closed: asyncio.Task[None]) -> None:
-        """Returns when it is set aside or ``closed``; until then what is asked last is probed."""
+    async def _maintain(self, *closed: asyncio.Task[None]) -> None:
+        """Returns when it is set aside or ``closed``; until then it is probed while it is asked last."""
         aside = asyncio.create_task(self._aside.wait())
         ends = (aside, *closed)
         try:
@@ -304,9 +306,9 @@ class Member:
             aside.cancel()
 
     async def _probe(self) -> None:
-        """Ask it what it failed at: it is asked last, so nothing else may tell whether it does that again."""
+        """Repeats the call that it failed: it is asked last, so perhaps no other call shows whether it answers again."""
         if not self.hangs:
-            with contextlib.suppress(RpcError):  # kept in the books by `measure`
+            with contextlib.suppress(RpcError):  # counted by `measure`
                 await self.measure(lambda endpoint: endpoint.head(self._timeout))
             self._on_change()
             return
@@ -336,37 +338,37 @@ class Member:
 
     def _note(self, error: RpcError) -> None:
         if isinstance(error, RateLimited):
-            self._paced.too_often()
+            self._paced.slow_down()
         if _is_overloaded(error):
             now = asyncio.get_running_loop().time()
             self._complaints = self._complaints + 1 if now - self._complained_at < self._pause + PEACE else 1
             self._complained_at = now
-        if isinstance(error, NotThere):  # about the question
+        if isinstance(error, NotThere):  # about the block
             self._errors += 1
             self.last_error = error.what
         else:
             self._count(error)
 
     def _failed(self, error: RpcError) -> None:
-        """A question failed: `NotThere` and the like are about the question, all else about the endpoint."""
+        """Counts a failed read. `NotThere` and the like are about what was asked for, all else is the endpoint's fault."""
         self._note(error)
         if not isinstance(error, NotThere | NodeError | AnswerTooBig):
             self._failures += 1
             self.set_aside(error.what, self._pause_after(error))
 
     def _pause_after(self, error: RpcError) -> float:
-        """Grows with the failures since the last answer; with complaints even where other questions are answered."""
+        """Grows with the failures since the last answer; with refusals for overload even where other calls are answered."""
         if isinstance(error, ForeignChain):
             return REFUSED_PAUSE if self.state == "refused" else 0.0
         if not _is_overloaded(error):
             return _growing(self._failures, LONGEST_PAUSE)
-        said = error.retry_after if isinstance(error, RateLimited | HttpStatusError) else None
-        return max(min(said or 0.0, LONGEST_RETRY_AFTER), _growing(self._complaints, LONGEST_PAUSE_LIMITED))
+        named = error.retry_after if isinstance(error, RateLimited | HttpStatusError) else None
+        return max(min(named or 0.0, LONGEST_RETRY_AFTER), _growing(self._complaints, LONGEST_PAUSE_LIMITED))
 
 
 def _unforeseen(name: str, error: BaseException) -> Unforeseen:
     """Without the text of ``error``, which may hold anything (S9, S10)."""
-    return Unforeseen(name, f"asking it failed by {type(error).__name__}{place_of(error)}")
+    return Unforeseen(name, f"the call failed by {type(error).__name__}{place_of(error)}")
 
 
 def _is_overloaded(error: RpcError) -> bool:

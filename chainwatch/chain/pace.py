@@ -1,4 +1,4 @@
-"""How often an endpoint is asked: as configured at most, and less once it has said that it is too often."""
+"""Limits the calls to an endpoint: to the configured rate, and to a lower one once it has refused calls as too many."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aiolimiter import AsyncLimiter
-
 from chainwatch.chain.errors import AnswerTooBig, NoRoomForAnswer, RpcTimeout
 from chainwatch.chain.latency import LEAST_PATIENCE, Latencies, kind_of, patience
 from chainwatch.chain.transport import Transport
 
 LEAST = 5.0
-"""Calls a second below which nothing is learned: an endpoint that wants fewer is set aside for a while each time."""
+"""The lowest rate (calls a second) that is learned: an endpoint that allows fewer is set aside for a while each time."""
 
 FASTER_AFTER = 15.0
 FASTER_BY = 1.5
-"""Seconds without a complaint after which a learned rate is raised, and the factor."""
+"""Seconds without a refusal after which a learned rate is raised, and the factor."""
 
 FORGIVE_AFTER = 600.0
-"""Seconds after which a request that was left unanswered counts no more: it may be one that no node could answer."""
+"""Seconds after which an unanswered request no longer counts: perhaps no node could answer it."""
 
 SLOWED_FOR = 60.0
-"""Seconds after a complaint during which others are asked first."""
+"""Seconds after a refusal during which other endpoints are asked first."""
 
 WINDOW = 1.0
+"""Seconds in which no more calls are sent than are allowed a second, whenever one begins to count."""
+
+MARGIN = 0.02
+"""Seconds that a window is longer: requests do not all take the same time to arrive."""
 
 
 class Request(NamedTuple):
-    """What an endpoint was sent, at ``begun`` on the loop's clock."""
+    """A request to an endpoint, sent at ``begun`` on the loop's clock."""
 
     body: bytes
     id: int
@@ -40,10 +42,10 @@ class Request(NamedTuple):
 
 
 class PacedTransport:
-    """``transport`` with at most ``most`` calls a second (None: as many as there are), fewer after `too_often`.
+    """``transport`` with at most ``most`` calls in any second (None: any number), fewer after `slow_down`.
 
-    Each call of a batch counts, as it does for those who sell them. How long answers take is kept and compared with
-    ``peers``, the latencies of all endpoints of the network, to which this one's are added.
+    Each call of a batch counts, as providers count them. The latencies of its answers are kept and compared with ``peers``,
+    those of all endpoints of the network, to which they are added.
     """
 
     def __init__(
@@ -51,18 +53,18 @@ class PacedTransport:
     ) -> None:
         self.name = transport.name
         self._unanswered: dict[str, Request] = {}
-        """The first request of each kind that it did not answer in time, or with far too much, until it answers one of
-        that kind."""
+        """The first request of each kind without an answer in time, or with far too large a one, until one of that kind is
+        answered."""
         self.rate = most
         """Calls a second that are allowed now; None for any number."""
         self.took: float | None = None
-        """Seconds that the last answer took, without the wait before it was asked for."""
+        """Seconds that the last answer took, without the wait before its request."""
         self._transport = transport
         self._most = most
-        self._limiter = _limiter(most)
         self._turn = asyncio.Lock()
-        """Whose turn it is: the limiter by itself lets large requests wait for as long as there are small ones."""
-        self._recent: deque[tuple[float, int]] = deque(maxlen=10_000)
+        """Held by the request that is sent next: a large one does not wait for as long as there are small ones."""
+        self._sent: deque[tuple[float, int]] = deque()
+        """When requests of the last window were sent, on the loop's clock, and the calls of each."""
         self._complained_at = 0.0
         self._raised_at = 0.0
         self._latencies = Latencies()
@@ -80,19 +82,18 @@ class PacedTransport:
     async def exchange(self, body: bytes, id: int, seconds: float, calls: int = 1) -> bytes:
         """See `Transport`."""
         self._go_faster()
-        if self._limiter is not None:
-            async with self._turn:
-                await self._limiter.acquire(min(calls, self._limiter.max_rate))
-        begun = asyncio.get_running_loop().time()
-        self._recent.append((begun, calls))
+        begun = await self._wait_for_turn(calls)
         request = Request(body, id, calls, kind_of(body, calls), begun)
         self._under_way.add(request)
         try:
             answer = await self._transport.exchange(body, id, seconds, calls)
         except NoRoomForAnswer:
             raise
-        except (RpcTimeout, AnswerTooBig):  # neither gives anything, and both take long
-            self._left_unanswered(request)
+        except (RpcTimeout, AnswerTooBig) as error:  # neither gives anything, and both take long
+            if (
+                isinstance(error, RpcTimeout) or _CONTRACT_CALL not in body
+            ):  # a contract may return any amount
+                self._left_unanswered(request)
             raise
         finally:
             self._under_way.discard(request)
@@ -111,20 +112,48 @@ class PacedTransport:
         return max(0.0, min(left, default=LEAST_PATIENCE))
 
     def give_up(self) -> None:
-        """What is under way for longest is not waited for any longer."""
+        """Counts the oldest request under way as unanswered."""
         if self._under_way:
             self._left_unanswered(min(self._under_way, key=lambda request: request.begun))
 
     @property
     def hangs_since(self) -> float | None:
-        """When the oldest request was sent that it left unanswered, on the loop's clock; None when there is none."""
+        """When the oldest unanswered request was sent, on the loop's clock; None when there is none."""
         oldest = asyncio.get_running_loop().time() - FORGIVE_AFTER
         return min((r.begun for r in self._unanswered.values() if r.begun > oldest), default=None)
 
     async def ask_again(self) -> None:
-        """Send what was not answered once more: it is to be answered as quickly as is usual. Raises what `exchange` does."""
+        """Repeats the unanswered requests, which must be answered as quickly as is usual. Raises what `exchange` does."""
         for request in list(self._unanswered.values()):
             await self.exchange(request.body, request.id, self._patience(request), request.calls)
+
+    async def _wait_for_turn(self, calls: int) -> float:
+        """Returns once ``calls`` more may be sent, with the time on the loop's clock; they count as sent then."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            wait = self._free_at(calls, loop.time()) - loop.time()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            now = loop.time()
+            self._sent.append((now, calls))
+            return now
+
+    def _free_at(self, calls: int, now: float) -> float:
+        """When ``calls`` more may be sent; more than a window allows count as all that it allows."""
+        length = WINDOW if self.rate is None else max(WINDOW, 1 / self.rate) + MARGIN
+        while self._sent and now - self._sent[0][0] >= length:
+            self._sent.popleft()
+        if self.rate is None:
+            return now
+        allowed = max(1, int(self.rate))
+        spare = allowed - min(calls, allowed) - sum(sent for _, sent in self._sent)
+        free_at = now
+        for at, sent in self._sent:
+            if spare >= 0:
+                break
+            spare += sent
+            free_at = at + length
+        return free_at
 
     def _left_unanswered(self, request: Request) -> None:
         known = self._unanswered.get(request.kind)
@@ -134,19 +163,19 @@ class PacedTransport:
     def _patience(self, request: Request) -> float:
         return patience(request.kind, self._latencies, self._peers)
 
-    def too_often(self) -> None:
-        """The endpoint wants fewer calls: half of those that it got in the last second."""
+    def slow_down(self) -> None:
+        """Halves the rate of the last second, as the endpoint refused a call as one too many."""
         now = asyncio.get_running_loop().time()
-        sent = sum(calls for at, calls in self._recent if now - at <= WINDOW) / WINDOW
+        sent = sum(calls for at, calls in self._sent if now - at <= WINDOW) / WINDOW
         if not sent:
             return  # it was a connection that was too much
         least = LEAST if self._most is None else min(LEAST, self._most)
-        self._set_rate(max(least, min(sent, self.rate or sent) / 2))
+        self.rate = max(least, min(sent, self.rate or sent) / 2)
         self._complained_at = self._raised_at = now
 
     @property
     def is_slowed(self) -> bool:
-        """Whether the endpoint complained a short time ago, so that it gets fewer calls than it might."""
+        """Whether the endpoint refused calls a short time ago, so that it gets fewer than configured."""
         now = asyncio.get_running_loop().time()
         return self.rate != self._most and now - self._complained_at < SLOWED_FOR
 
@@ -156,16 +185,7 @@ class PacedTransport:
             return
         self._raised_at = now
         faster = self.rate * FASTER_BY
-        self._set_rate(faster if self._most is None else min(faster, self._most))
-
-    def _set_rate(self, rate: float) -> None:
-        self.rate = rate
-        self._limiter = _limiter(rate)
+        self.rate = faster if self._most is None else min(faster, self._most)
 
 
-def _limiter(rate: float | None) -> AsyncLimiter | None:
-    """Lets ``rate`` calls through each second, in bursts of a second's worth."""
-    if rate is None:
-        return None
-    burst = max(1.0, rate)
-    return AsyncLimiter(burst, burst / rate)
+_CONTRACT_CALL = b'"method":"eth_call"'

@@ -1,7 +1,7 @@
 """A network's endpoints: the next one takes over when one fails.
 
-HTTP endpoints answer questions in the configured order, WebSocket endpoints wake the observer and answer only when no
-HTTP endpoint can.
+HTTP endpoints are asked in the configured order; WebSocket endpoints wake the observer, and are asked only when no HTTP
+endpoint can answer.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from chainwatch.config import NetworkSettings
 
 T = TypeVar("T")
 
-LEFT_ALONE = 120.0
-"""Seconds for which an endpoint with another history than the others is not asked."""
+AVOIDED_FOR = 120.0
+"""Seconds for which an endpoint is not asked that others have shown to be wrong."""
 
 LONGEST_WAIT = 2.0
-"""Seconds between two tries of a patient question at most: an endpoint that failed is set aside for longer by itself."""
+"""The most seconds between two tries of a read with patience: an endpoint that failed is set aside for longer anyway."""
 
 HELD_PATIENCE = 10.0
-"""Seconds for which a question about blocks that are not there, or whose logs are in dispute, is asked anew at most."""
+"""The most seconds for which a read is retried whose blocks are missing or disputed."""
 
 
 class Pool:
@@ -51,7 +51,7 @@ class Pool:
     ) -> None:
         """``last_first``: asked in the reverse of the configured order, as a second opinion.
 
-        ``chain_time`` gets the dates of the answers, and says how old a head is; without it ``clock`` does.
+        ``chain_time`` gets the dates of the answers, and decides how old a head is; without it ``clock`` does.
         """
         self.network = network
         self._clock = clock
@@ -60,8 +60,8 @@ class Pool:
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._hedges = Hedges()
-        self.heard = 0
-        """How often a WebSocket has told of something."""
+        self.announcements = 0
+        """How many messages the subscriptions of the WebSockets have sent."""
         self._latencies: list[Latencies] = []
         members = [self._member(index, session) for index in range(len(network.rpc))]
         if last_first:
@@ -69,7 +69,7 @@ class Pool:
         self._members = sorted(members, key=lambda member: member.kind == "websocket")
 
     async def start(self) -> None:
-        """Begins to verify and to keep up the endpoints; returns as soon as one can be used or all have been tried.
+        """Begins to verify and to maintain the endpoints; returns as soon as one is usable or all have been tried.
 
         Raises `WrongChain` when all of them answer for other chains.
         """
@@ -106,81 +106,81 @@ class Pool:
         await self.close()
 
     async def ask(self, read: Callable[[Endpoint], Awaitable[T]], patience: float = 0.0) -> T:
-        """What ``read`` gets from the first endpoint that answers it, tried anew for ``patience`` seconds.
+        """What ``read`` gets from the first endpoint that answers, retried for ``patience`` seconds.
 
-        Raises the last `RpcError`; `RangeTooWide` at once, since a smaller question may do; `WrongChain`.
+        Raises the last `RpcError`; `RangeTooWide` at once, since a smaller range may work; `WrongChain`.
         """
         return await _patient(patience)(self._ask_each, read)
 
-    async def agree(self, read: Callable[[Endpoint], Awaitable[T]], patience: float = 0.0) -> T:
-        """The same, but as many endpoints as the network's ``agreement`` says must have given that answer.
+    async def ask_agreeing(self, read: Callable[[Endpoint], Awaitable[T]], patience: float = 0.0) -> T:
+        """The same, but as many endpoints as the network's ``agreement`` must give the same answer.
 
-        Raises also `Disputed` when they did not.
+        Raises also `Disputed` when too few did.
         """
         ask = self._ask_each if self.network.agreement == 1 else self._ask_several
         return await _patient(patience)(ask, read)
 
-    async def second(self, read: Callable[[Endpoint], Awaitable[T]], than: Endpoint) -> T | None:
-        """What ``read`` gets from an endpoint other than ``than``; None when none can be asked or answers.
+    async def ask_another(self, read: Callable[[Endpoint], Awaitable[T]], than: Endpoint) -> T | None:
+        """What ``read`` gets from an endpoint other than ``than``; None when no other answers.
 
-        Raises `RangeTooWide`: the other may answer a smaller question.
+        Raises `RangeTooWide`: the other may answer a smaller range.
         """
         others = [m for m in self._usable() if m.endpoint is not than and not m.hangs]
         answers, _ = await ask_in_turn(others, read, bool, self._hedges)
         return answers[0] if answers else None
 
-    async def every(self, read: Callable[[Endpoint], Awaitable[T]]) -> list[T]:
-        """What ``read`` gets from all endpoints that can be asked and answer."""
+    async def ask_all(self, read: Callable[[Endpoint], Awaitable[T]]) -> list[T]:
+        """What ``read`` gets from each endpoint that answers."""
         answers, _ = await ask_in_turn(
             [m for m in self._usable() if not m.hangs], read, lambda _: False, self._hedges
         )
         return answers
 
-    def on_news(self, listener: Callable[[], None]) -> None:
-        """``listener`` is called when a WebSocket tells of a new block, and when an endpoint comes back."""
+    def add_listener(self, listener: Callable[[], None]) -> None:
+        """Has ``listener`` called when a WebSocket announces a block, and when an endpoint becomes usable or fails."""
         self._listeners.append(listener)
 
     def resubscribe(self) -> None:
-        """Opens the WebSockets anew: they were silent about blocks that are there."""
+        """Opens the WebSockets anew: they announced none of the last blocks."""
         for member in self._members:
             if member.kind == "websocket" and member.usable:
                 member.set_aside("its subscription went silent", 0.0)
 
-    def leave_alone(self, endpoint: Endpoint, why: str) -> None:
-        """Asks ``endpoint`` no more for a while: others have shown that it is wrong."""
+    def avoid(self, endpoint: Endpoint, why: str) -> None:
+        """Does not ask ``endpoint`` for a while: others have shown that it is wrong."""
         for member in self._members:
             if member.endpoint is endpoint:
                 member.contradicted = True
-                member.set_aside(why, LEFT_ALONE)
+                member.set_aside(why, AVOIDED_FOR)
 
     @property
     def whole(self) -> bool:
-        """Whether every endpoint that serves this chain can be asked now: what they all say is final."""
+        """Whether every endpoint that serves this chain is usable now: what they agree on is final."""
         return all(member.usable or member.state == "refused" for member in self._members)
 
     @property
     def contradicted(self) -> bool:
-        """Whether others have shown an endpoint to be wrong that can be asked now, while one of them cannot."""
+        """Whether a usable endpoint has been shown to be wrong by others, one of which is not usable now."""
         return not self.whole and any(member.usable and member.contradicted for member in self._members)
 
     @property
-    def woken(self) -> bool:
+    def subscribed(self) -> bool:
         """Whether a WebSocket is subscribed to new blocks."""
         return any(member.kind == "websocket" and member.usable for member in self._members)
 
     def remember(self, ranges: Mapping[str, int]) -> None:
-        """Takes up the most blocks of one `eth_getLogs` that endpoints, by name, were found to give in earlier runs."""
+        """Sets the most blocks of one `eth_getLogs` that earlier runs found, by the endpoint's name."""
         for member in self._members:
             member.endpoint.max_range = ranges.get(member.name)
 
     @property
     def alone(self) -> bool:
-        """Whether no more than one endpoint can be asked now."""
+        """Whether no more than one endpoint is usable now."""
         return sum(member.usable for member in self._members) <= 1
 
     @property
     def now(self) -> float:
-        """The time as far as the chains tell it, else the clock's."""
+        """The time according to the chains (Unix seconds), else the clock's."""
         return self._clock() if self._chain_time is None else self._chain_time.now()
 
     @property
@@ -199,14 +199,14 @@ class Pool:
             index,
             session,
             self._clock,
-            self._hear,
+            self._count_announcement,
             self._member_changed,
             self._chain_time,
             self._latencies,
         )
 
-    def _hear(self) -> None:
-        self.heard += 1
+    def _count_announcement(self) -> None:
+        self.announcements += 1
         self._notify_listeners()
 
     def _notify_listeners(self) -> None:
@@ -241,14 +241,14 @@ class Pool:
         )
 
     def _usable(self) -> list[Member]:
-        """Those that can be asked in their order; after them those that want fewer calls, are frozen, and that hang."""
+        """The usable ones in their order; those that refused calls, are frozen or hang come last, in this order."""
         usable = [member for member in self._members if member.usable]
         return sorted(usable, key=lambda member: (member.hangs, member.frozen, member.is_slowed))
 
     def _unavailable(self) -> Unavailable:
         self._refuse_wrong_chain()
         troubles = "; ".join(f"{m.name}: {m.last_error or 'not verified yet'}" for m in self._members)
-        return Unavailable(self.network.name, f"no endpoint can be asked now ({troubles})")
+        return Unavailable(self.network.name, f"no endpoint is usable now ({troubles})")
 
     def _refuse_wrong_chain(self) -> None:
         found = {m.name: m.found for m in self._members if m.state == "refused" and m.found is not None}

@@ -9,7 +9,7 @@ LONGEST_INTERVAL = 3600.0
 
 
 class QuietLog:
-    """Says each kind of trouble once, and again after 1, 2, 4 … minutes (an hour at most) while it lasts."""
+    """Logs each kind of trouble once, and again after 1, 2, 4 … minutes (an hour at most) while it lasts."""
 
     def __init__(self, **context: str) -> None:
         self._log = structlog.get_logger("chainwatch.chain").bind(**context)
@@ -17,7 +17,7 @@ class QuietLog:
         self._held: dict[str, int] = {}
 
     def trouble(self, now: float, kind: str, error: Exception) -> None:
-        """``error`` has happened at ``now`` (seconds on any one clock); ``kind`` is what makes it the same as before."""
+        """Logs ``error`` of ``now`` (seconds on any one clock), unless one of the same ``kind`` was logged a moment ago."""
         at, interval = self._next.get(kind, (now, FIRST_INTERVAL))
         self._held[kind] = self._held.get(kind, 0) + 1
         if now >= at:
@@ -25,7 +25,7 @@ class QuietLog:
             self._next[kind] = (now + interval, min(interval * 2, LONGEST_INTERVAL))
 
     def over(self, now: float, what: str) -> None:
-        """The trouble has ended. Intervals start anew only after a minute of peace: what comes and goes is no news."""
+        """Logs that the trouble has ended. Intervals start anew only after a quiet minute, however it flaps."""
         if self._next and all(at <= now for at, _ in self._next.values()):
             self._next.clear()
             self._held.clear()

@@ -1,4 +1,4 @@
-"""Until when a network counts as seen while no new block comes (S5): pure."""
+"""Until when a network counts as seen while no new block arrives (S5): pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from chainwatch.config import NetworkSettings
 from chainwatch.model import Header
 
 SEEN_MARGIN = 2
-"""Seconds by which a network is seen less far than now: a busy node shows a block some time after the second that its
-timestamp names. One whose block time is longer is seen that much less far, as its next block may be under way."""
+"""Seconds before now until which a network is seen: a busy node serves a block some time after its timestamp. Where the
+block time is longer, the block time counts instead, as the next block may be under way."""
 
 
 def seen_beyond(network: NetworkSettings, head: Header, proven: float, clock: float) -> int | None:
     """Until when (Unix seconds) ``network`` is seen by standing at ``head``; None when that proves no more than its blocks.
 
-    It was asked for its head when the time was ``proven`` at least, and ``clock`` by the clock. A head that should have
-    had a child long ago proves nothing: a stopped sequencer backdates its next blocks, and a stuck node hides them.
+    The head was asked for when the time was at least ``proven``, and ``clock`` by this machine's clock (Unix seconds). A
+    head that should have had a child long ago proves nothing: a stopped sequencer backdates its next blocks, and a stuck
+    node hides them.
     """
     block_time = network.block_time or 0.0
     age = max(proven, clock) - head.timestamp

@@ -12,11 +12,11 @@ class NetworkStatus(NamedTuple):
     """``state``: starting, catching up, live, blind (no answer), stalled (the head is old, or below what was read) or
     halted.
 
-    ``head`` is the newest block a node told of, ``checkpoint`` the last that was read, ``lag_blocks`` how far it is
-    behind what is to be read. ``last_answer_at`` is wall time and ``seen_until`` chain time, in seconds. ``last_error``
-    is the trouble that lasts, without secrets; None when there is none. ``disputed`` says why a block is held that is
-    not to be had, or whose logs are in dispute; None when none is. ``transport`` is websocket or polling.
-    ``behind_since``: since when (Unix seconds) the head is below the checkpoint; None when it is not.
+    ``head`` is the newest block known, ``checkpoint`` the last that was read, ``lag_blocks`` the number of blocks still
+    to be read. ``last_answer_at`` is wall time and ``seen_until`` chain time, in seconds. ``last_error`` is the present
+    error, without secrets; None when there is none. ``disputed``: why a block cannot be read, or what is disputed about
+    it; None when nothing is. ``transport`` is websocket or polling. ``behind_since``: since when (Unix seconds) the head
+    is below the checkpoint; None when it is not.
     """
 
     name: str
@@ -34,7 +34,7 @@ class NetworkStatus(NamedTuple):
     behind_since: float | None = None
 
     def moved(self, seconds: float) -> NetworkStatus:
-        """The same by a clock that is so many seconds ahead of the one by which this was told."""
+        """The same with its times by a clock that is so many seconds ahead."""
         return self._replace(
             last_answer_at=None if self.last_answer_at is None else self.last_answer_at + seconds,
             behind_since=None if self.behind_since is None else self.behind_since + seconds,

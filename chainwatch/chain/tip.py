@@ -45,27 +45,27 @@ async def read_blocks(
 ) -> Batch:
     """The blocks ``first``..``last``, which must be linked to each other and to ``parent`` (when one is given).
 
-    An empty answer against a block's bloom is believed when another endpoint says the same.
+    An empty answer that a block's bloom contradicts is accepted when another endpoint gives the same.
     Raises `Forked` when they do not link to ``parent``, `RpcError`.
     """
     doubts: Doubts[tuple[list[Header], list[RawLog]]] = Doubts()
 
     async def read(endpoint: Endpoint) -> tuple[list[Header], list[RawLog]]:
-        reported = await endpoint.blocks(range(first, last + 1))
-        blocks, headers = _in_time(pool, endpoint, parent, reported)
+        given = await endpoint.blocks(range(first, last + 1))
+        blocks, headers = _in_time(pool, endpoint, parent, given)
         if not links(None, headers):
             raise NotThere(endpoint.name, f"the blocks {first}..{last} were replaced while they were read")
         if parent is not None and headers[0].parent_hash != parent.hash:
             raise Forked
         asked = _to_ask(blocks, watch.filter, pool.network.trust_bloom)
-        logs = await _logs(endpoint, watch.filter, _runs(asked, endpoint.batch))
+        logs = await _logs(endpoint, watch.filter, _runs(asked, endpoint.rpc.batch))
         try:
             refuse_future(pool, endpoint, headers[-1])
             return headers, await proven_logs(endpoint, watch.filter, blocks, logs)
         except Disputed as error:
             return doubts.settle(endpoint, (headers, logs), error)
 
-    headers, logs = await pool.agree(read)
+    headers, logs = await pool.ask_agreeing(read)
     events, undecoded = watch.decode_all(logs)
     return Batch(watch.network, first, headers[-1], events, undecoded, tuple(headers), ancestor)
 
@@ -90,9 +90,9 @@ async def is_replaced(
 ) -> bool:
     """Whether ``last``, the last block read, is proven not to be in the chain any more.
 
-    ``head`` is the newest block of the chain, ``target`` the number up to which it is read; near the tip the child of
-    ``last`` will tell, unless the head is too far back for it to be read soon (`confirmations`). Raises `ChainReset` for a
-    chain that is not the one that was read, `RpcError`.
+    ``head`` is the newest block of the chain, ``target`` the number up to which it is read. Near the tip the child of
+    ``last`` will show it, unless the head is too far back for that child to be read soon (`confirmations`). Raises
+    `ChainReset` for a chain that is not the one that was read, `RpcError`.
     """
     if last is None:
         return False
@@ -113,8 +113,8 @@ async def is_replaced(
 async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
     """The newest block of ``window`` that is still in the chain, up to number ``below``.
 
-    An endpoint whose chain holds none of them is left alone when another's does; what it said has to be asked anew.
-    Raises `DeepReorg` when none does, `NotThere` when one was left alone, `RpcError`.
+    An endpoint whose chain holds none of them is avoided when another's does, and what it answered is read anew.
+    Raises `DeepReorg` when none does, `NotThere` when one is avoided, `RpcError`.
     """
     ours = window.newest_first(below)
     strangers: list[Endpoint] = []
@@ -139,8 +139,8 @@ async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
         kept = (ours[-1].number, ours[0].number) if ours else (below, below)
         raise DeepReorg(pool.network.name, *kept) from None
     for endpoint in strangers:
-        pool.leave_alone(endpoint, "its chain holds none of the newest blocks that were read: was it reset?")
-    if strangers:  # the head may be theirs
+        pool.avoid(endpoint, "its chain holds none of the newest blocks that were read: was it reset?")
+    if strangers:  # the head may come from one of them
         raise NotThere(pool.network.name, f"{strangers[0].name} has another history than the others")
     return ancestor
 
@@ -153,7 +153,7 @@ def _refuse_reset(network: str, window: HeaderWindow, last: Header, head: Header
 
 
 async def _differs(pool: Pool, ours: Header, is_gone: bool = False) -> bool:
-    """Whether the chain has another block than ``ours`` at its height; ``is_gone`` where it has none."""
+    """Whether the chain has another block than ``ours`` at that number; ``is_gone`` where it has none."""
     try:
         (now,) = await pool.ask(lambda endpoint: endpoint.headers([ours.number]))
     except NotThere:
@@ -164,9 +164,9 @@ async def _differs(pool: Pool, ours: Header, is_gone: bool = False) -> bool:
 def _in_time(
     pool: Pool, endpoint: Endpoint, parent: Header | None, blocks: Sequence[Block]
 ) -> tuple[list[Block], list[Header]]:
-    """``blocks`` and their headers with times that never go back.
+    """``blocks`` and their headers, with timestamps that never decrease.
 
-    A block made before its parent is refused while another endpoint can be asked; else it counts as made with its parent.
+    A block older than its parent is refused while another endpoint can be asked; else it gets its parent's timestamp.
     """
     passed: list[Block] = []
     before = parent
@@ -188,7 +188,7 @@ def _to_ask(blocks: Sequence[Block], wanted: LogFilter, trusted: bool) -> list[H
 
 
 def _runs(headers: Sequence[Header], batch: int) -> list[list[Header]]:
-    """Unbroken runs of ``headers``, so short that a batch has place for the proof that the last block is there."""
+    """Unbroken runs of ``headers``, each short enough for a batch that also asks for its last block."""
     runs: list[list[Header]] = []
     for header in headers:
         if not runs or len(runs[-1]) >= max(1, batch - 1) or runs[-1][-1].number + 1 != header.number:

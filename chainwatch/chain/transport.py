@@ -1,4 +1,4 @@
-"""How the bytes of a question reach an endpoint and those of its answer come back: HTTP here, the other in `websocket`."""
+"""Sends a request's bytes to an endpoint and returns the answer's: over HTTP here, over a WebSocket in `websocket`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BATCH = 64
 """Calls in one JSON-RPC batch."""
 
 LONGEST_DATE = 40
-"""Characters of a `Date` header at most."""
+"""The most characters of a `Date` header that is read."""
 
 HTTP_TOO_MANY = 429
 HTTP_OK = 200
@@ -41,11 +41,11 @@ class Transport(Protocol):
 
     @property
     def largest_batch(self) -> int:
-        """The most calls that one array of them may have; 1 where none may be tried."""
+        """The most calls in one batch; 1 where there are no batches."""
         ...
 
     async def exchange(self, body: bytes, id: int, seconds: float, calls: int = 1) -> bytes:
-        """The answer to ``body``, which is a single call with ``id`` or a batch of ``calls``; ``seconds`` may pass.
+        """The answer to ``body``, which is a single call with ``id`` or a batch of ``calls``, within ``seconds``.
 
         Raises `TransportError`, `RpcTimeout`, `HttpStatusError`, `RateLimited`, `AnswerTooBig`.
         """
@@ -68,7 +68,7 @@ def open_session() -> aiohttp.ClientSession:
 
 
 def endpoint_name(network: str, index: int, url: SecretStr) -> str:
-    """``network[index] host``: what an endpoint is called wherever its URL must not be seen."""
+    """``network[index] host``: the name of an endpoint wherever its URL must not be seen."""
     parts = urlsplit(url.get_secret_value())
     port = f":{parts.port}" if parts.port else ""
     return f"{network}[{index}] {parts.hostname}{port}"
@@ -87,7 +87,7 @@ def client_errors(name: str) -> Iterator[None]:
     except RpcError:
         raise
     except TimeoutError:
-        raise RpcTimeout(name, "no whole answer in time") from None
+        raise RpcTimeout(name, "no complete answer in time") from None
     except aiohttp.ClientConnectorDNSError as error:
         raise TransportError(name, f"no address for its name: {error.strerror or 'unknown'}") from None
     except aiohttp.ClientConnectorError as error:
@@ -102,7 +102,7 @@ def client_errors(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def too_big(name: str) -> Iterator[None]:
-    """Turns what is said of an answer that is too large, or that there is no room for, into `AnswerTooBig`."""
+    """Turns `TooLarge` and `NoRoom` into `AnswerTooBig`."""
     try:
         yield
     except TooLarge as error:
@@ -121,7 +121,7 @@ class HttpTransport:
         session: aiohttp.ClientSession,
         on_date: Callable[[float], None] | None = None,
     ) -> None:
-        """``on_date`` gets the time at which each answer says it was made (Unix seconds)."""
+        """``on_date`` is called with the `Date` of answers (Unix seconds)."""
         self.name = name
         self.largest_batch = BATCH
         self._on_date = on_date
@@ -140,7 +140,7 @@ class HttpTransport:
                 if response.status == HTTP_TOO_MANY:
                     raise _refusal(self.name, response.status, response.headers)
                 answer = await self._bounded(response)
-                # some nodes give a JSON-RPC error the status 400 or 500: the error says more than the status
+                # some nodes send a JSON-RPC error with status 400 or 500: the error explains more than the status
                 if response.status != HTTP_OK and not _holds_rpc_error(answer):
                     raise _refusal(self.name, response.status, response.headers)
                 return answer

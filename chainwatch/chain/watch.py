@@ -37,7 +37,7 @@ class NetworkWatch:
 
     @property
     def filter(self) -> LogFilter:
-        """All that a node is asked for; no address when there is nothing to ask for."""
+        """The filter of all watched logs; without an address when nothing is watched."""
         if self.topic0s == ():
             return LogFilter(())
         return LogFilter(self.addresses, () if self.topic0s is None else (self.topic0s,))

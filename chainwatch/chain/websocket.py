@@ -1,6 +1,6 @@
 """A WebSocket to an endpoint: it wakes at new blocks, and carries calls where the network has no HTTP endpoint.
 
-What a subscription tells is never taken as truth: it only says "look now".
+The contents of a subscription's messages are ignored: a message only wakes the observer.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from chainwatch.chain.errors import AnswerTooBig, MalformedAnswer, RpcError, Tra
 from chainwatch.chain.transport import client_errors
 
 HEARTBEAT = 8.0
-"""Seconds between pings; a peer that has not answered half of that later counts as gone."""
+"""Seconds between pings; a peer that has not answered after half of that counts as gone."""
 
 CONNECT_TIMEOUT = 10.0
 
 CLOSE_TIMEOUT = 0.1
-"""Seconds that a peer has to close its side: all that it sends until then is read in vain."""
+"""Seconds that a peer has to close its side; what it sends until then is discarded."""
 
 MAX_MESSAGE = 4 * 1024 * 1024
-"""Bytes of one message. It is held whole, some more than once, before anybody can say that there is no room for it."""
+"""Bytes of one message. It is held whole, partly twice, before the limit on all answers can refuse it."""
 
 MOST_UNASKED = 500
-"""Messages a second that answer nothing. More would keep the process busy: no chain has as many blocks."""
+"""Messages a second that answer no call. More would keep the process busy, and no chain has so many blocks."""
 
 if TYPE_CHECKING:
     _Socket = aiohttp.ClientWebSocketResponse[Literal[False]]  # whose messages are bytes
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 class WebSocketTransport:
     """One ws(s):// URL. `connected` opens it; calls can be made inside of that only.
 
-    ``on_news`` is called whenever a subscription says something.
+    ``on_news`` is called at each message of a subscription.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class WebSocketTransport:
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[asyncio.Task[None]]:
-        """Opens the connection and closes it on leaving; the task given ends when the connection does."""
+        """Opens the connection, and closes it on leaving; the task it gives ends when the connection does."""
         with client_errors(self.name):
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 socket = await self._session.ws_connect(
@@ -113,7 +113,7 @@ class WebSocketTransport:
             self._fail_waiting(error)
 
     def _take(self, data: bytes) -> bool:
-        """Whether ``data`` is an answer that was waited for."""
+        """Hands ``data`` to the call that it answers; false when it answers none."""
         try:
             head = wire.parse_notification(data)
         except ValueError:

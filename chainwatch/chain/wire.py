@@ -1,12 +1,13 @@
-"""JSON-RPC messages as they stand on the wire, and their way into the nouns of `chainwatch.model`.
+"""JSON-RPC messages on the wire, and their conversion to the types of `chainwatch.model`.
 
 Answers are parsed by msgspec straight into typed structs: this is the hot path of a replay.
 Shapes: https://ethereum.github.io/execution-apis/ and https://www.jsonrpc.org/specification.
-Every function raises `ValueError` (msgspec's errors are such) with a text that holds nothing of the answer's size.
+Every function raises `ValueError` (msgspec's errors are such) with a text that is short however large the answer is.
 """
 
 from __future__ import annotations
 
+import re
 from binascii import unhexlify
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -20,7 +21,7 @@ T = TypeVar("T")
 Buffer = bytes | msgspec.Raw
 
 QUANTITY_TEXT = 2 + 64
-"""Characters of a quantity at most: 0x and 256 bits."""
+"""The most characters of a quantity: 0x and 256 bits."""
 
 BLOOM_TEXT = 2 + 2 * 256
 """Characters of a bloom: 0x and 256 bytes."""
@@ -29,7 +30,7 @@ MOST_TOPICS = 4
 """Topics of a log: the EVM has LOG0 to LOG4."""
 
 MILLISECONDS_FROM = 10**11
-"""A timestamp from here on (the year 5138) is in milliseconds, as some chains tell it."""
+"""A timestamp from here on (the year 5138) is in milliseconds, as on some chains."""
 
 
 class Call(NamedTuple):
@@ -65,10 +66,11 @@ class LogFilter(NamedTuple):
 
 
 class WireError(msgspec.Struct):
-    """The error of a JSON-RPC answer. Its ``data``, which may be anything of any size, is not read."""
+    """The error of a JSON-RPC answer. Its ``data``, which may be anything of any size, is not parsed yet."""
 
     code: int = 0
     message: str = ""
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class Answer(msgspec.Struct):
@@ -80,7 +82,7 @@ class Answer(msgspec.Struct):
 
 
 class Notification(msgspec.Struct):
-    """What a WebSocket carries: an answer (``id``), or news of a subscription (``method``)."""
+    """A WebSocket's message: an answer (``id``), or one of a subscription (``method``)."""
 
     id: int | str | None = None
     method: str | None = None
@@ -169,7 +171,7 @@ def quantity(text: str) -> int:
 
 
 def _seconds(text: str) -> int:
-    """The time of a ``0x…`` quantity in seconds, also where a node tells milliseconds."""
+    """The time of a ``0x…`` quantity in seconds, also where a node gives milliseconds."""
     timestamp = quantity(text)
     if timestamp >= MILLISECONDS_FROM:
         timestamp //= 1000
@@ -179,7 +181,7 @@ def _seconds(text: str) -> int:
 
 
 def to_header(wire: WireHeader) -> Header:
-    """A block's header in bytes and integers. Refused is a block other than the first that was made at time 0."""
+    """A block's header in bytes and integers. A timestamp 0 is refused, but for the first block."""
     number, timestamp = quantity(wire.number), _seconds(wire.timestamp)
     if number >= BLOCKS:
         raise ValueError(f"a block number over {BLOCKS - 1}")
@@ -199,11 +201,48 @@ def to_bloom(wire: WireHeader) -> int | None:
     return int(text, 16) if text is not None and len(text) == BLOOM_TEXT else None
 
 
+def to_bytes(text: str) -> bytes:
+    """The bytes of ``0x…`` DATA of any length."""
+    if text[:2] != "0x":
+        raise ValueError("data that does not begin with 0x")
+    return unhexlify(text[2:])
+
+
+def to_word(text: str) -> bytes:
+    """The 32 bytes of ``0x…`` DATA."""
+    if text[:2] != "0x":
+        raise ValueError("data that does not begin with 0x")
+    return _fixed(text, HASH_LENGTH)
+
+
+def to_amount(text: str) -> int:
+    """The integer of a ``0x…`` quantity of up to 256 bits, which has hexadecimal digits only."""
+    if not _QUANTITY.fullmatch(text):
+        raise ValueError("a quantity that is not 0x and up to 64 hexadecimal digits")
+    return int(text, 16)
+
+
+def revert_data(data: msgspec.Raw | msgspec.UnsetType) -> bytes:
+    """The bytes that a reverted call gave, out of the ``data`` of its error; none where they are not to be found.
+
+    They stand there as text (geth, erigon, reth, besu, anvil), after the word "Reverted" (Nethermind) or in an object
+    (Hardhat).
+    """
+    if data is msgspec.UNSET:
+        return b""
+    try:
+        found = _parse_error_data(data)
+        text = found.data if isinstance(found, _ErrorData) else found
+        return to_bytes(text.removeprefix("Reverted ")) if text else b""
+    except ValueError:
+        return b""
+
+
 def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, wanted: LogFilter | None) -> list[RawLog]:
     """``wires`` in (block, log index) order; timestamp 0 where the node gave none.
 
-    Refused is what nobody asked for: a log outside ``first``..``last``, or one that ``wanted`` does not fit (None: any
-    does), a removed one, two with the same position, two blocks of the same number.
+    Refused are logs that were not asked for: outside ``first``..``last``, or not matching ``wanted`` (None: any log does);
+    removed ones, two with the same position, two blocks of the same number.
     """
     addresses = wanted.addresses if wanted else None
     kinds = wanted.topics[0] if wanted and wanted.topics else None
@@ -250,6 +289,14 @@ def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, wanted: LogFilt
         in_order = in_order and before < position
         before = position
     return logs if in_order else _in_order(logs)
+
+
+class _ErrorData(msgspec.Struct):
+    data: str | None = None
+
+
+_parse_error_data = _parser(msgspec.json.Decoder(str | _ErrorData | None))
+_QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 
 
 class _Block(NamedTuple):

@@ -66,7 +66,7 @@ class Condition:
 
     @property
     def reads_anything(self) -> bool:
-        """Whether its value can depend on the event, its place or the opening event."""
+        """Whether its value can depend on the event, on where it was seen, or on the opening event."""
         return bool(self._reads)
 
     def __repr__(self) -> str:

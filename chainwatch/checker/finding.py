@@ -1,4 +1,4 @@
-"""What can be wrong with a transfer, and the signals that tell of it. Pure.
+"""What can be wrong with a transfer. Pure.
 
 A finding is a condition about one transfer that holds, or held for a time. Its labels follow from events that do not
 change when others arrive, so that it keeps its identity whatever is seen first (S3).
@@ -6,21 +6,16 @@ change when others arrive, so that it keeps its identity whatever is seen first 
 
 from __future__ import annotations
 
-import zlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from chainwatch.checker.flow import AMOUNT, ASSET, FAILED_CHECKS, UNKNOWN_NETWORK, Flow, Step
+from chainwatch.checker.flow import FAILED_CHECKS, UNKNOWN_NETWORK, Flow, Step
 from chainwatch.checker.path import EvaluationError
-from chainwatch.model import Occurrence, Raised, Signal, Transfer, to_hex
-
-LATE = "late"
-"""Why an alert ended that the chain itself put an end to."""
+from chainwatch.model import Occurrence, Transfer, to_hex
 
 
 class Finding(NamedTuple):
-    """A condition: its alert's name, what tells it from others of that name, when it held (chain time), what to say."""
+    """A condition: its alert's name and labels, since and until when it held (chain time), and its explanation."""
 
     alertname: str
     step: str
@@ -35,7 +30,7 @@ class Finding(NamedTuple):
     due_at: int | None = None
     check: str | None = None
     beside: tuple[Occurrence, ...] = ()
-    """Those of ``events`` that explain it, but are not what is wrong."""
+    """Those of ``events`` that explain it, but are not wrong themselves."""
 
 
 def overdue(
@@ -46,7 +41,7 @@ def overdue(
     destination: str,
     late: Occurrence | None,
 ) -> Finding:
-    """``step`` was not seen on ``network`` in time; ``late`` is the event that came after all."""
+    """``step`` was not seen on ``network`` in time; ``late`` is its event, if it was seen after all."""
     due_at = opening.timestamp + step.within
 
     def explain() -> tuple[str, str]:
@@ -83,9 +78,9 @@ def orphan(
     ends_at: int | None,
     later: Occurrence | None = None,
 ) -> Finding:
-    """``event`` is a step that no opening step asked for by the end of the grace; ``ends_at`` is when one did after all.
+    """``event`` is a step without an opening step by the end of the grace; ``ends_at`` is when one was seen after all.
 
-    ``later`` is an opening step that came too late to have funded it.
+    ``later`` is an opening step that happened too late to have funded it.
     """
 
     def explain() -> tuple[str, str]:
@@ -170,10 +165,10 @@ def failed_assertion(
         wrong = str(error)
     else:
         values = [
-            f"{p.text} = {_shown(event.facts[p.text])}" for p in assertion.paths if p.text in event.facts
+            f"{p.text} = {shown(event.facts[p.text])}" for p in assertion.paths if p.text in event.facts
         ]
         values += [
-            f"opening.{p.text} = {_shown(opening.facts[p.text])}"
+            f"opening.{p.text} = {shown(opening.facts[p.text])}"
             for p in assertion.opening_paths
             if p.text in opening.facts
         ]
@@ -229,166 +224,7 @@ def _mismatch(
     )
 
 
-# --- from findings to signals -------------------------------------------------------------------------
-
-_DISPUTES = frozenset({"TransferOrphan", "TransferMismatch", "TransferRepeated"})
-
-
-def is_dispute(alertname: str) -> bool:
-    """Whether a transfer with such an alert cannot be called settled until a person has looked at it."""
-    return alertname in _DISPUTES
-
-
-def disputes(transfer: Transfer, findings: Sequence[Finding], raised: Mapping[str, Raised]) -> list[Raised]:
-    """What stands ``raised`` by those of ``findings`` that dispute ``transfer`` and that the chain has not ended."""
-    return [
-        raised[_name(_labels(transfer, one))]
-        for one in findings
-        if one.ends_at is None and is_dispute(one.alertname)
-    ]
-
-
-def differences(
-    flow: Flow,
-    transfer: Transfer,
-    findings: Sequence[Finding],
-    opened_at: int | None,
-    now: int,
-    cause: str,
-) -> tuple[dict[str, Raised], list[Signal]]:
-    """What stands raised by ``findings``, and the signals that lead there from what ``transfer`` had raised.
-
-    What no longer holds, and never held by what is known now, ends at ``now`` (chain time) with the reason ``cause``.
-    What a person resolved stays resolved while the same events are wrong.
-    """
-    before = dict(transfer.raised)
-    raised: dict[str, Raised] = {}
-    signals: list[Signal] = []
-    for same in _by_condition(transfer, findings):
-        finding = same[0]  # several events with the same mistake are one alert
-        labels = _labels(transfer, finding)
-        wrong = tuple(sorted(_mark(e) for one in same for e in one.events if e not in one.beside))
-        current = Raised(labels, finding.starts_at, finding.ends_at, _version(finding.events), wrong)
-        name = _name(labels)
-        known = before.pop(name, None)
-        if (resolved := _resolved(known, before, current)) is not None:
-            raised[name] = resolved
-            continue
-        raised[name] = current
-        if known is None or not _says_the_same(known, current):
-            reason = LATE if finding.ends_at is not None else ""
-            annotations = _annotations(flow, finding, opened_at)
-            signals.append(Signal(labels, finding.starts_at, annotations, finding.ends_at, reason))
-    signals += endings(before.values(), now, cause)
-    # What a reorg takes may come back: it is not for anybody to resolve it again.
-    raised |= {name: gone for name, gone in before.items() if gone.by_hand}
-    return raised, signals
-
-
-def endings(raised: Iterable[Raised], now: int, cause: str) -> list[Signal]:
-    """The signals that end those of ``raised`` that stand, at ``now`` (chain time) with the reason ``cause``."""
-    return [
-        Signal(one.labels, one.starts_at, {}, max(now, one.starts_at), cause)
-        for one in raised
-        if one.ends_at is None
-    ]
-
-
-def _by_condition(transfer: Transfer, findings: Iterable[Finding]) -> Iterable[list[Finding]]:
-    """``findings`` with those that have the same labels together."""
-    found: dict[str, list[Finding]] = {}
-    for one in findings:
-        found.setdefault(_name(_labels(transfer, one)), []).append(one)
-    return found.values()
-
-
-def _resolved(known: Raised | None, before: dict[str, Raised], current: Raised) -> Raised | None:
-    """What a person resolved that is ``current`` again, or ended since; ``known`` has the same labels as it.
-
-    Another severity, origin or destination makes it no other where the events are the same; takes it out of ``before`` then.
-    """
-    if known is not None:
-        return known if known.by_hand and (current.ends_at is not None or _is_all(known, current)) else None
-    for name, other in before.items():
-        if other.by_hand and _kind(other) == _kind(current) and _is_all(other, current):
-            return before.pop(name)
-    return None
-
-
-def _is_all(resolved: Raised, current: Raised) -> bool:
-    """Whether nothing is wrong but what was when ``resolved`` was resolved."""
-    if not resolved.wrong:
-        return resolved.version == current.version
-    return not Counter(current.wrong) - Counter(resolved.wrong)
-
-
-def _kind(raised: Raised) -> tuple[str, ...]:
-    return tuple(raised.labels.get(name, "") for name in ("alertname", "step", "check"))
-
-
-def _says_the_same(known: Raised, current: Raised) -> bool:
-    """Whether nobody need be told of ``current``. ``wrong`` does not count: older versions did not keep it."""
-    return not known.by_hand and (known.labels, known.starts_at, known.ends_at, known.version) == (
-        current.labels,
-        current.starts_at,
-        current.ends_at,
-        current.version,
-    )
-
-
-def _version(events: Iterable[Occurrence]) -> int:
-    return zlib.crc32(b"".join(e.tx_hash for e in events))
-
-
-def _mark(event: Occurrence) -> int:
-    """What an event keeps when a reorg puts its transaction into another block."""
-    return zlib.crc32(event.tx_hash)
-
-
-def _name(labels: Mapping[str, str]) -> str:
-    """What tells a condition from the others of its transfer."""
-    return "/".join(
-        labels.get(k, "") for k in ("alertname", "step", "destination", "origin", "check", "severity")
-    )
-
-
-def _labels(transfer: Transfer, finding: Finding) -> dict[str, str]:
-    labels = {
-        "alertname": finding.alertname,
-        "flow": transfer.flow,
-        "step": finding.step,
-        "transfer": transfer.key,
-        "origin": finding.origin,
-        "destination": finding.destination,
-        "severity": finding.severity,
-    }
-    if finding.check is not None:
-        labels["check"] = finding.check
-    return {k: v for k, v in labels.items() if v}
-
-
-def _annotations(flow: Flow, finding: Finding, opened_at: int | None) -> dict[str, str]:
-    summary, description = finding.explain()
-    facts = {"summary": summary, "description": description}
-    if flow.runbook_url:
-        facts["runbook_url"] = flow.runbook_url
-    for event in finding.events:
-        for name, fact in (("amount", AMOUNT), ("asset", ASSET)):
-            if fact in event.facts:
-                facts.setdefault(name, _shown(event.facts[fact]))
-        facts.setdefault(f"{event.step}_tx", to_hex(event.tx_hash))
-    if len(finding.events) > 1 and finding.alertname == "TransferRepeated":
-        facts["tx_hashes"] = ", ".join(dict.fromkeys(to_hex(e.tx_hash) for e in finding.events[:20]))
-    if opened_at is not None and any(e.step == flow.opening.name for e in finding.events):
-        facts["opened_at"] = str(opened_at)
-    if finding.due_at is not None:
-        facts["due_at"] = str(finding.due_at)
-        if finding.ends_at is not None:
-            facts["late_by"] = str(finding.ends_at - finding.due_at)
-    return facts
-
-
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     return to_hex(value) if isinstance(value, bytes) else str(value)
 
 

@@ -7,24 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
-
-import msgspec
+from typing import Any, TypeAlias
 
 from chainwatch.checker.expression import Condition
+from chainwatch.checker.extractor import Extracted, WatchedEvent
 from chainwatch.checker.path import EvaluationError, Path
 from chainwatch.checker.verify import Verify
 from chainwatch.model import (
+    FLOWS,
     AbiEvent,
-    Batch,
     Event,
     FieldPath,
-    LogRow,
     Occurrence,
-    SiftedBatch,
     Signal,
-    UndecodedLog,
-    log_row,
     to_hex,
 )
 
@@ -33,22 +28,22 @@ DESTINATION = "@destination"
 AMOUNT = "@amount"
 ASSET = "@asset"
 FAILED_CHECKS = "@failed"
-"""Facts that are not paths: the networks an event names, its amount and asset, what built-in checks found wrong by name."""
+"""Facts that are not paths: the networks, amount and asset that an event names; by built-in check, what is wrong."""
 
 EXCLUDED = "@excluded"
-"""The fact of an opening event that its step's ``where`` leaves out: its transfer is not to be watched."""
+"""The fact of an opening event that its step's ``where`` leaves out: its transfer is not watched."""
 
 UNKNOWN_NETWORK = "?"
 """Marks a value that names no configured network, as in ``?1869640809``."""
 
 
-StepPlace: TypeAlias = tuple[str, str, str]
-"""Where events of a step happen: network, contract and the event's signature."""
+WatchedStep: TypeAlias = tuple[str, str, str]
+"""The events of a step on one network: the network, the contract's name, the event's signature."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a flow, ready to take events."""
+    """One compiled step of a flow."""
 
     flow: str
     name: str
@@ -56,15 +51,15 @@ class Step:
     event: AbiEvent
     key: tuple[Callable[[Event], str], ...]
     facts: tuple[tuple[str, Callable[[Event], Any]], ...]
-    places: frozenset[str]
-    """The networks on which its contract is: it can be seen nowhere else."""
+    networks: frozenset[str]
+    """The networks on which its contract has an address: its events cannot be seen elsewhere."""
     only_on: frozenset[str] | None = None
-    """Events on other networks do not count; None where the configuration alone leaves every network."""
+    """Events on other networks do not count; None where the configuration allows every network."""
     where: Condition | None = None
     checks: tuple[tuple[str, Verify], ...] = ()
     """Built-in checks of this step's events, by name."""
     read_later: tuple[Condition, ...] = ()
-    """For the opening step: the assertions that will ask for its values."""
+    """For the opening step: the assertions of later steps, which read its values."""
     expected_on: str = ""
     """For an expected step: ``origin``, ``destination`` or a network's name."""
     within: int = 0
@@ -72,8 +67,8 @@ class Step:
     assertion: Condition | None = None
     may_repeat: bool = False
     away_from: str = ""
-    """Where it counts only when an opening step asks for it: the one network from which the configuration lets transfers
-    come, so that what arrives there is of other transfers, such as those of the other direction."""
+    """On this network the step counts only if an opening step expects it there; empty for none. It is the only network on
+    which transfers open: what arrives there otherwise belongs to other transfers, such as those of the other direction."""
 
     def counts_on(self, network: str, claimed: str) -> bool:
         """Whether an event seen on ``network`` can be this step; ``claimed`` is the origin that it names, or empty."""
@@ -92,7 +87,7 @@ class Step:
         if self.where is not None and not self.where.evaluate(event):
             if self.expected_on:
                 return None
-            facts[EXCLUDED] = True  # remembered, so that the steps that follow it are no orphans
+            facts[EXCLUDED] = True  # stored, so that the steps that follow it are no orphans
         for name, get in self.facts:
             facts[name] = get(event)
         if self.expected_on == "origin" and not self.counts_on(event.network, facts.get(ORIGIN, "")):
@@ -129,8 +124,8 @@ class Flow:
     openings_may_repeat: bool
     runbook_url: str | None
     search: tuple[Path | None, ...] | None
-    """For each indexed argument of the opening event the key's path that it is, or None; None where no part of
-    the key is indexed, so that a node cannot be asked for one transfer."""
+    """By indexed argument of the opening event: the part of the key that it is, or None. None as a whole where no part
+    of the key is indexed, so that a node cannot be asked for one transfer."""
     steps: Mapping[str, Step] = field(default_factory=dict)
     reads: Mapping[str, frozenset[FieldPath]] = field(default_factory=dict)
     """By the signatures of its events, the values that the flow reads."""
@@ -161,33 +156,56 @@ class Flow:
     _key_paths: tuple[Path | None, ...] = ()
 
 
-class Extracted(NamedTuple):
-    """The occurrences found in some events, by flow and key, and the alerts about events that could not be judged."""
+Found: TypeAlias = dict[tuple[str, str], list[Occurrence]]
+"""Occurrences by transfer (flow, key), in the order of the events."""
 
-    occurrences: dict[tuple[str, str], list[Occurrence]]
-    troubles: list[Signal]
+
+class FlowExtractor:
+    """The `Extractor` of flows."""
+
+    name = FLOWS
+    networks = frozenset[str]()
+    """None: transfers follow from events alone."""
+
+    def __init__(self, flows: Sequence[Flow]) -> None:
+        self.flows = tuple(flows)
+        self._steps = index_steps(self.flows)
+
+    @property
+    def watched(self) -> list[WatchedEvent]:
+        """The events of all steps."""
+        return [
+            WatchedEvent(step.contract, signature, flow.reads.get(signature, frozenset()))
+            for flow in self.flows
+            for step in flow.all_steps
+            if (signature := step.event.signature)
+        ]
+
+    def extract(self, events: Iterable[Event]) -> Extracted[Found]:
+        """See `Extractor`."""
+        return extract(self._steps, events)
 
 
 def extract(
     steps: Mapping[tuple[str, str], Sequence[Step]],
     events: Iterable[Event],
-) -> Extracted:
-    """Which transfers ``events`` belong to. ``steps`` are those of all flows, as `index_steps` gives them."""
-    found: dict[tuple[str, str], list[Occurrence]] = {}
-    troubles: list[Signal] = []
+) -> Extracted[Found]:
+    """Which transfers ``events`` belong to: their occurrences by flow and key. ``steps`` are as `index_steps` gives them."""
+    found: Found = {}
+    signals: list[Signal] = []
     for event in events:
         hits: list[_Hit] = []
         for step in steps.get((event.contract, event.signature), ()):
             try:
                 hit = step.occurrence(event)
             except EvaluationError as error:
-                troubles.append(_trouble(step, event, error))
+                signals.append(_cannot_judge(step, event, error))
                 continue
             if hit is not None:
                 hits.append((step, *hit))
         for step, key, occurrence in hits if len(hits) < 2 else _distinguished(hits):
             found.setdefault((step.flow, key), []).append(occurrence)
-    return Extracted(found, troubles)
+    return Extracted(found, signals)
 
 
 _Hit = tuple[Step, str, Occurrence]
@@ -195,17 +213,17 @@ _Hit = tuple[Step, str, Occurrence]
 
 
 def _distinguished(hits: Sequence[_Hit]) -> list[_Hit]:
-    """``hits`` of one event without those that others of the same flow show to be none."""
+    """``hits`` of one event without those that another hit of the same flow rules out."""
     return [hit for hit in hits if not any(_rules_out(other, hit) for other in hits if other is not hit)]
 
 
 def _rules_out(other: _Hit, hit: _Hit) -> bool:
-    """Whether the event is the step ``other`` and so cannot be ``hit``: one event serves for both ends of a transfer."""
+    """Whether the event is the step ``other`` and so cannot be ``hit``, where one event serves both ends of a transfer."""
     (step, key, occurrence), (other_step, other_key, other_occurrence) = hit, other
     if step.flow != other_step.flow:
         return False
     if EXCLUDED in occurrence.facts:
-        return True  # told apart by ``where``
+        return True  # ``where`` says which of the two it is
     if key != other_key or EXCLUDED in other_occurrence.facts:
         return False
     if not step.expected_on:  # an opening step that names another origin is what arrived from there
@@ -215,50 +233,17 @@ def _rules_out(other: _Hit, hit: _Hit) -> bool:
 
 
 def is_stray_opening(opening: Occurrence) -> bool:
-    """Whether an opening step names another network as its origin than the one on which it was seen."""
+    """Whether an opening step names as its origin another network than the one on which it was seen."""
     claimed: str = opening.facts.get(ORIGIN, opening.network)
     return claimed != opening.network
 
 
 def expected_network(step: Step, opening: Occurrence) -> str:
-    """The network on which ``opening`` asks for ``step``; empty or marked as unknown where that is none."""
+    """The network on which ``opening`` expects ``step``; empty or marked as unknown where that is no configured one."""
     if step.expected_on == "destination":
         destination: str = opening.facts.get(DESTINATION, "")
         return destination
     return opening.network if step.expected_on == "origin" else step.expected_on
-
-
-def sift(steps: Mapping[tuple[str, str], Sequence[Step]], batch: Batch) -> SiftedBatch:
-    """What the events of ``batch`` are to the flows whose ``steps`` `index_steps` gave."""
-    occurrences, troubles = extract(steps, batch.events)
-    troubles += [undecodable(log) for log in batch.undecoded]
-    logs = log_rows(batch.events, batch.undecoded)
-    rest = msgspec.structs.replace(batch, events=(), undecoded=())
-    return SiftedBatch(rest, len(batch.events), logs, occurrences, troubles)
-
-
-def log_rows(events: Iterable[Event], undecoded: Iterable[UndecodedLog]) -> list[LogRow]:
-    """What is stored of ``events`` and ``undecoded``: the logs alone."""
-    rows = [log_row(event.contract, event.log) for event in events]
-    return rows + [log_row(one.contract, one.log, one.error) for one in undecoded]
-
-
-def undecodable(undecoded: UndecodedLog) -> Signal:
-    """The alert about a log that does not decode."""
-    return Signal(
-        labels={
-            "alertname": "LogUndecodable",
-            "network": undecoded.network,
-            "contract": undecoded.contract,
-            "severity": "P2",
-        },
-        starts_at=undecoded.log.timestamp,
-        annotations={
-            "summary": f"a log of {undecoded.contract} on {undecoded.network} does not decode with its ABI",
-            "description": f"{undecoded.error}. It is stored as it is, counts for nothing, and reading goes on.",
-            "tx_hash": to_hex(undecoded.log.tx_hash),
-        },
-    )
 
 
 def index_steps(flows: Iterable[Flow]) -> dict[tuple[str, str], list[Step]]:
@@ -280,7 +265,7 @@ def _topic(text: str, abi_type: str) -> bytes:
     return int(text).to_bytes(32, "big", signed=int(text) < 0)
 
 
-def _trouble(step: Step, event: Event, error: EvaluationError) -> Signal:
+def _cannot_judge(step: Step, event: Event, error: EvaluationError) -> Signal:
     return Signal(
         labels={
             "alertname": "RuleFailed",

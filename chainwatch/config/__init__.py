@@ -31,18 +31,17 @@ from chainwatch.config.draft import Draft
 from chainwatch.config.errors import ConfigError, Problem
 from chainwatch.config.flows import FlowSettings, OpeningSettings, StepSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
-from chainwatch.config.receivers import ConsoleSettings, DiscordSettings, ReceiverSettings, WebhookSettings
+from chainwatch.config.receivers import ReceiverSettings
 from chainwatch.config.settings import LogSettings, Settings, StoreSettings
 from chainwatch.grammar.durations import format_duration, parse_duration
+from chainwatch.support.nesting import is_too_deep_or_large
 
 __all__ = [
     "AcknowledgeSettings",
     "AlertSettings",
     "ConfigError",
-    "ConsoleSettings",
     "ContractSettings",
     "CooldownSettings",
-    "DiscordSettings",
     "Draft",
     "FlowSettings",
     "InhibitSettings",
@@ -57,7 +56,6 @@ __all__ = [
     "Settings",
     "StepSettings",
     "StoreSettings",
-    "WebhookSettings",
     "format_duration",
     "from_dict",
     "load",
@@ -94,7 +92,9 @@ def read_dict(
     *,
     watches: bool = True,
 ) -> Draft:
-    """As `read`, for the file's shape in a dict."""
+    """As `read`, for the file's shape in a dict. Raises `ConfigError` only where that is nested too deep to be checked."""
+    if is_too_deep_or_large(data):
+        raise ConfigError("config", [Problem((), 0, "too large, nested too deep, or within itself")])
     draft = Draft("config", folder.absolute(), data, environ or {}, None)
     cross_check(draft, watches=watches)
     note_doubts(draft)
@@ -102,9 +102,9 @@ def read_dict(
 
 
 def read(path: Path, environ: Mapping[str, str], *, watches: bool = True) -> Draft:
-    """What the file at ``path`` says, checked as far as it can be without its ABI files.
+    """The draft of the file at ``path``, checked as far as possible without its ABI files.
 
-    ``watches=False``: for what only tells alerts and needs no networks.
+    ``watches=False``: for a program that only sends alerts, and needs no networks.
     Raises `ConfigError` only when there is nothing to check: no readable file, or not TOML.
     """
     text = _text(path)

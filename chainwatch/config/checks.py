@@ -1,7 +1,7 @@
-"""What one part of a configuration says about another: names that must exist, values that must differ.
+"""Checks between parts of a configuration: names that must exist, values that must differ.
 
-Needs no ABI and no network. Looks at the file's values as they stand, so that a part which is itself not valid
-is still compared with the others, and names of parts that are not valid still count as known.
+Needs no ABI and no network. Compares the file's raw values, so that an invalid part is still compared with the others, and
+the names of invalid parts still count as known.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NOUNS = {"people": "person", "oncall": "on-call schedule"}
 
 
 def cross_check(draft: Draft, *, watches: bool) -> None:
-    """Note in ``draft`` every contradiction between its parts; what ``watches`` needs networks."""
+    """Notes in ``draft`` every contradiction between its parts; a configuration that ``watches`` needs networks."""
     _check_networks(draft, watches)
     _check_contracts(draft)
     for flow in draft.names("flows"):
@@ -110,7 +110,7 @@ def _check_step_names(draft: Draft, steps: list[KeyPath]) -> None:
 
 
 def _check_on(draft: Draft, flow: KeyPath, step: KeyPath) -> None:
-    """The place where ``step`` is expected must be one that can be known, with the contract deployed there."""
+    """The network where ``step`` is expected must be known from the opening step, and have the contract deployed."""
     on = _text(draft, (*step, "on")) or "destination"
     networks = draft.names("networks")
     if on in networks:
@@ -139,7 +139,7 @@ def _check_deployed(draft: Draft, step: KeyPath, network: str) -> None:
 
 
 def _check_network_by(draft: Draft, flow: KeyPath, steps: list[KeyPath]) -> None:
-    """Every network on which the flow's events are seen needs the attribute, each another value."""
+    """Every network on which the flow's events are seen needs the attribute, each a different value."""
     path = (*flow, "network_by")
     attribute = _text(draft, path) or "chain_id"
     if attribute in ("chain_id", "name"):
@@ -176,7 +176,7 @@ def _free_keys(draft: Draft, network: str) -> list[str]:
 
 
 def _contract_of(draft: Draft, step: KeyPath) -> str | None:
-    """The contract whose event a step of a flow is."""
+    """The contract that emits the event of a flow's step."""
     return _text(draft, (*step, "contract")) or _text(draft, (*step[:2], "contract"))
 
 
@@ -263,7 +263,7 @@ def _check_people(draft: Draft) -> None:
 
 
 def _check_notified(draft: Draft, path: KeyPath, name: str) -> None:
-    """``name`` is a receiver, or a schedule or person behind its mark."""
+    """Notes a problem unless ``name`` is a receiver, or a schedule or person after its mark."""
     for mark, section in ((SCHEDULE, "oncall"), (PERSON, "people"), ("", "receivers")):
         if name.startswith(mark):
             _check_known(draft, path, name.removeprefix(mark), section)
@@ -271,14 +271,14 @@ def _check_notified(draft: Draft, path: KeyPath, name: str) -> None:
 
 
 def _contacts(draft: Draft, person: str) -> Iterator[tuple[KeyPath, str]]:
-    """The receivers that reach a person, with where each is named."""
+    """The receivers of a person, with the path at which each is named."""
     yield from draft.texts(("people", person, "receivers"))
     by_severity = draft.value(("people", person, "by_severity"))
     for severity in by_severity if isinstance(by_severity, dict) else ():
         yield from draft.texts(("people", person, "by_severity", severity))
 
 
-# --- values as they stand -----------------------------------------------------------------------------
+# --- raw values -----------------------------------------------------------------------------
 
 
 def _text(draft: Draft, path: KeyPath) -> str | None:

@@ -1,6 +1,6 @@
-"""What in a configuration is allowed, but can match nothing by all that is known: told as warnings.
+"""Warnings about parts of a configuration that are valid, but that nothing known can ever match.
 
-Other programs may send alerts with any names and labels, so that none of this is a mistake for certain.
+Other programs may send alerts with any names and labels, so that none of these is certainly a mistake.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _LOOKS_LIKE_PATTERN = re.compile(r"[.)\]][*+?]|\(\?|\||^\^|\$$|\\[dwsbDWSB.]|\[[
 
 
 def note_doubts(draft: Draft) -> None:
-    """Warn in ``draft`` of every matcher and interval that nothing can meet."""
+    """Warns in ``draft`` of every matcher and interval that nothing can match."""
     known = _known_values(draft)
     for path in _matches(draft):
         _doubt_match(draft, path, known)
@@ -92,7 +92,7 @@ def _known_values(draft: Draft) -> dict[str, frozenset[str]]:
 
 
 def _matches(draft: Draft) -> Iterator[KeyPath]:
-    """Where matchers stand."""
+    """The paths of all matchers."""
     yield from _route_matches(draft, ())
     for section in ("lifecycle", "cooldowns", "acknowledge"):
         yield from ((*path, "match") for path in _lists(draft, (section,)))
@@ -142,7 +142,7 @@ def _doubt_label(draft: Draft, place: KeyPath, label: str) -> None:
 
 
 def _meets(text: str, known: frozenset[str]) -> bool:
-    """Whether one of the values that are ``known`` passes the test; a test that is none is told elsewhere."""
+    """Whether one of the ``known`` values passes the test; true for an invalid test, which is reported elsewhere."""
     try:
         (matcher,) = matching.build({"label": [text]})
     except ValueError:
@@ -151,7 +151,7 @@ def _meets(text: str, known: frozenset[str]) -> bool:
 
 
 def _has_a_day(days: list[str], months: list[str], years: list[str]) -> bool:
-    """Whether there is a day that meets all three, in the years given or in any."""
+    """Whether any day matches all three, in the given years or in any."""
     of_month, of_year = calendars.parse_days(days), calendars.parse_names(months, calendars.MONTHS, 1)
     spans = calendars.parse_years(years) or ((2000, 2003),)
     if not days:

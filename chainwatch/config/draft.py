@@ -1,4 +1,4 @@
-"""A configuration on its way to `Settings`: the parts that are valid, and the problems found so far."""
+"""A configuration before it is `Settings`: its valid parts, and the problems found so far."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from chainwatch.config.people import (
     PersonSettings,
     RiseSettings,
 )
-from chainwatch.config.receivers import RECEIVER_MODELS, ConsoleSettings, ReceiverSettings
+from chainwatch.config.receivers import PROVIDERS, AnyReceiver, secret_keys, settings_model
 from chainwatch.config.settings import SECRET_KEYS, LogSettings, Settings, StoreSettings
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.config.types import WebLink
@@ -42,7 +42,7 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "networks": TypeAdapter(NetworkSettings),
     "contracts": TypeAdapter(ContractSettings),
     "flows": TypeAdapter(FlowSettings),
-    "receivers": TypeAdapter(ReceiverSettings),
+    "receivers": TypeAdapter(AnyReceiver),
     "intervals": TypeAdapter(IntervalSettings),
     "people": TypeAdapter(PersonSettings),
     "oncall": TypeAdapter(OnCallSettings),
@@ -81,18 +81,18 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "alerts": AlertSettings,
 }
 ALSO_SHOWN = 3
-"""Further places that are named where a variable is not set."""
+"""The most further places that are named where a variable is not set."""
 
 _NOT_IN_FILE = {"name", "attributes"}
 
 MAX_INTEGER_BITS = 256
-"""Nothing on a chain is larger; Python refuses to write down numbers of thousands of digits."""
+"""No number on a chain is larger, and Python refuses to print numbers of thousands of digits."""
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)\})?")
 
 
 class Draft:
-    """The configuration as read. ``parts`` is what is valid of it, ``problems`` what is wrong with the rest.
+    """The configuration as read: ``parts`` are its valid parts, ``problems`` the errors in the rest.
 
     Each network, contract, flow, receiver and route is validated on its own: one mistake hides no other.
     """
@@ -115,7 +115,8 @@ class Draft:
         self._variables: dict[KeyPath, str] = {}
         self._unset: set[KeyPath] = set()
         self._unset_variables: dict[str, list[KeyPath]] = {}
-        self._data: dict[str, Any] = self._expanded((), dict(data))
+        self._data: dict[str, Any] = dict(data)
+        self._data = self._expanded((), self._data)
         self._add_unset_variables()
         self.parts = self._valid_parts()
 
@@ -126,24 +127,24 @@ class Draft:
         return self.parts
 
     def add(self, path: KeyPath, message: str, hint: str = "") -> None:
-        """Note a problem at ``path``. Use `quote` to name a value of the file: it may be secret."""
+        """Adds a problem at ``path``. Use `quote` to name a value of the file: it may be secret."""
         problem = Problem(path, self.line_of(path), message, hint)
         if path not in self._unset and problem not in self._noted:
             self._noted.add(problem)
             self.problems.append(problem)
 
     def warn(self, path: KeyPath, message: str, hint: str = "") -> None:
-        """Note what is doubtful at ``path``, but no mistake for certain."""
+        """Adds a warning at ``path``: perhaps a mistake."""
         problem = Problem(path, self.line_of(path), message, hint)
         if problem not in self.warnings:
             self.warnings.append(problem)
 
     def line_of(self, path: KeyPath) -> int:
-        """The line of ``path`` or of what is around it; 0 when the configuration is not from a file."""
+        """The line of ``path`` or of the table around it; 0 when the configuration is not from a file."""
         return toml_lines.line_of(self._lines, path) if self._lines is not None else 0
 
     def value(self, path: KeyPath) -> Any:
-        """What stands at ``path``, with variables replaced; None when nothing does."""
+        """The value at ``path``, with variables replaced; None where there is none."""
         value: Any = self._data
         for part in path:
             if not _holds(value, part):
@@ -153,7 +154,7 @@ class Draft:
 
     @property
     def contents(self) -> Mapping[str, Any]:
-        """Everything that it says, with variables replaced."""
+        """All of its values, with variables replaced."""
         return self._data
 
     def texts(self, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
@@ -183,8 +184,17 @@ class Draft:
             return "a table" if isinstance(value, dict) else "a date or time"
         if not value:
             return "empty text"
-        secret = bool(SECRET_KEYS.intersection(path)) or "://" in value or len(value) > 60
+        secret = self._is_secret(path) or "://" in value or len(value) > 60
         return "other text" if secret else json.dumps(value, ensure_ascii=False)
+
+    def _is_secret(self, path: KeyPath) -> bool:
+        """Whether the values at ``path`` are secret; of an unknown provider's settings all but its name are."""
+        if path[:1] != ("receivers",):
+            return bool(SECRET_KEYS.intersection(path))
+        provider = self.value((*path[:2], "provider"))
+        if isinstance(provider, str) and provider in PROVIDERS:
+            return bool(secret_keys(provider).intersection(path[2:]))
+        return path[2:] != ("provider",)
 
     # --- ${NAME} --------------------------------------------------------------------------------------
 
@@ -207,7 +217,7 @@ class Draft:
             return "${"
         if name is not None and name in self._environ:
             self._variables[path] = match[0]
-            if SECRET_KEYS.intersection(path) and not self._environ[name].strip():
+            if self._is_secret(path) and not self._environ[name].strip():
                 self.add(path, f"expected a secret or URL, found the empty value of {match[0]}")
                 self._unset.add(path)
             return self._environ[name]
@@ -219,7 +229,7 @@ class Draft:
         return match[0]
 
     def _add_unset_variables(self) -> None:
-        """One problem for each variable, however often it is used."""
+        """Adds one problem for each variable, however often it is used."""
         for name, paths in self._unset_variables.items():
             first, *others = dict.fromkeys(paths)
             also = ", ".join(key_text(path) for path in others[:ALSO_SHOWN])
@@ -303,7 +313,7 @@ class Draft:
     def _note(self, place: KeyPath, detail: ErrorDetails) -> None:
         kind = detail["type"]
         if kind == "default_factory_not_called":
-            return  # follows from another error, which is noted by itself
+            return  # follows from another error, which has a problem of its own
         if kind == "extra_forbidden":
             self.add(place, "unknown key", did_you_mean(str(place[-1]), self._keys_beside(place)))
         elif kind in ("missing", "union_tag_not_found"):
@@ -311,7 +321,7 @@ class Draft:
             self.add(place, f"missing; expected: {meaning}", self._hint_for_missing(place))
         else:
             expected, hint = expectation(detail)
-            # an error in the middle of a table is told of at the table
+            # an error within a table is reported at the table
             found = "" if kind == "value_error" and isinstance(self.value(place), dict) else self.quote(place)
             message = f"{expected}, found {found}" if found else expected
             self.add(place, message, hint or self._nearest_choice(place, detail))
@@ -334,15 +344,15 @@ class Draft:
             case ("escalations", _, "steps", _):
                 return EscalationStepSettings
             case ("receivers", _):
-                return RECEIVER_MODELS.get(self.value((*table, "provider")), ConsoleSettings)
+                return settings_model(self.value((*table, "provider")))
         return _MODELS[str(table[0])]
 
     def _meant(self, place: KeyPath) -> KeyPath:
-        """Where the key would be that the unknown key at ``place`` seems to mean."""
+        """The path of the known key that the unknown key at ``place`` seems to mean."""
         return (*place[:-1], nearest(str(place[-1]), self._keys_beside(place)) or "")
 
     def _hint_for_missing(self, place: KeyPath) -> str:
-        """A key beside the missing one that is no known key may have been meant for it."""
+        """An unknown key beside a missing one may be a misspelling of it."""
         table = self.value(place[:-1])
         others = table.keys() - self._keys_beside(place).keys() if isinstance(table, dict) else ()
         near = nearest(str(place[-1]), others)

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words."""
+"""The problems of a configuration, and their texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chainwatch.config.types import Expected
 class Problem(NamedTuple):
     """One thing wrong at ``path``: what was found and expected, and how to mend it.
 
-    ``line`` counts from 1 and is 0 where there is none (the file cannot be read, or there is no file).
+    ``line`` counts from 1, and is 0 where there is no line (the file cannot be read, or there is none).
     """
 
     path: KeyPath
@@ -45,7 +45,7 @@ _PART_MAX = 100
 
 
 def key_text(path: KeyPath) -> str:
-    """``flows.connext.expects[0].within``; parts that are no bare TOML keys stand in quotes."""
+    """``flows.connext.expects[0].within``; parts that are not bare TOML keys are quoted."""
     text = ""
     for part in path:
         if isinstance(part, str) and len(part) > _PART_MAX:
@@ -71,7 +71,7 @@ _KINDS = {
 
 
 def expectation(detail: ErrorDetails) -> tuple[str, str]:
-    """What pydantic's error says was expected, and a hint. Never holds the value that was found."""
+    """What was expected by pydantic's error, and a hint. Never contains the value that was found."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "value_error":
         error = context["error"]

@@ -19,7 +19,7 @@ from chainwatch.grammar.durations import parse_duration
 from chainwatch.support.spelling import nearest
 
 NEAR_MISS = 0.8
-"""A network's key this like a known key is taken for a slip, not for a free attribute."""
+"""The likeness (0 to 1) to a known key from which a network's key counts as a misspelling, not as a free attribute."""
 
 
 class NetworkSettings(Table):
@@ -92,8 +92,8 @@ class NetworkSettings(Table):
         default=None,
         gt=0,
         le=10_000,
-        description="Maximum calls a second to each endpoint, counting each call of a batch; fewer after it answered 429. "
-        "Default: no limit.",
+        description="Maximum calls in any second to each endpoint, counting each call of a batch; fewer after it "
+        "answered 429. Default: no limit.",
     )
     agreement: StrictInt = Field(
         default=1,
@@ -111,7 +111,7 @@ class NetworkSettings(Table):
     @model_validator(mode="before")
     @classmethod
     def _gather_attributes(cls, table: Any) -> Any:
-        """Unknown keys become attributes, unless they look like a slip of a known key."""
+        """Unknown keys become attributes, unless they look like a misspelt known key."""
         if not isinstance(table, dict):
             return table
         known = set(cls.model_fields)
@@ -145,5 +145,5 @@ class ContractSettings(Table):
     )
 
     def addresses_on(self, network: str) -> list[str]:
-        """The checksummed addresses on ``network``; empty when the contract is not there."""
+        """The checksummed addresses on ``network``; empty when the contract is not deployed there."""
         return [self.address] if isinstance(self.address, str) else self.address.get(network, [])

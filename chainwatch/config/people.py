@@ -14,7 +14,7 @@ from chainwatch.grammar.durations import parse_duration
 from chainwatch.model import SEVERITIES
 
 SCHEDULE, PERSON = "oncall:", "person:"
-"""What stands before the name of a schedule or a person in ``notify``; a receiver's name stands alone."""
+"""Marks before the name of a schedule or a person in ``notify``; a receiver's name has none."""
 
 
 def _handoff(text: str) -> str:

@@ -1,107 +1,85 @@
-"""Where notifications go: one model per provider."""
+"""The ``[receivers.NAME]`` tables: the registry of providers, and what every receiver's settings have in common.
+
+A provider's own settings are in its file, beside the code that uses them. A file is imported when a configuration names
+its provider, so nobody pays for the libraries of a channel that is not used.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from importlib import import_module
+from typing import Annotated, Any, get_args
 
-from pydantic import Field, SecretStr, StrictBool, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, StrictBool, ValidationInfo
+from pydantic_core import PydanticCustomError
 
-from chainwatch.config.types import (
-    AtLeastOne,
-    Expected,
-    HeaderName,
-    HeaderValue,
-    HttpUrl,
-    PositiveDuration,
-    Severity,
-    SigningKey,
-    Table,
-    Text,
-)
+from chainwatch.config.types import AtLeastOne, PositiveDuration, Severity, Table
 from chainwatch.grammar.durations import parse_duration
 
-_ALLOW_PRIVATE = "Allow loopback and private addresses, which are refused otherwise."
-_PROVIDER = "The kind of channel: `console`, `discord` or `webhook`."
+PROVIDERS = {
+    "console": "chainwatch.alerting.providers.console:ConsoleProvider",
+    "discord": "chainwatch.alerting.providers.discord:DiscordProvider",
+    "webhook": "chainwatch.alerting.providers.webhook:WebhookProvider",
+}
+"""The registry: each provider's name in the configuration → its module and class. The only list of providers."""
+
+ALLOW_PRIVATE = "Allow loopback and private addresses, which are refused otherwise."
+"""The description of the key ``allow_private``, which every provider over HTTP has."""
+RATE_LIMIT = (
+    "Severity → notifications about new alerts a minute, for each source of alerts. What is over comes "
+    "as one summary at the end of the minute."
+)
+"""The description of the key ``rate_limit``, for a provider with limits of its own by default."""
 
 
-class _Receiver(Table):
-    """What every receiver has."""
+class ReceiverSettings(Table):
+    """The settings that every receiver has; each provider derives its own from them."""
 
     name: str = Field(description="The table's key.")
+    provider: str = Field(description=f"The kind of channel: {', '.join(f'`{name}`' for name in PROVIDERS)}.")
     give_up_after: PositiveDuration = Field(
         default=parse_duration("24h"),
         description="How long attempts may keep failing before a notification is dead.",
     )
     send_resolved: StrictBool = Field(default=True, description="Whether to notify of resolved alerts.")
-    rate_limit: dict[Severity, AtLeastOne] = Field(
-        default={},
-        description="Severity → notifications about new alerts a minute, for each source of alerts. What is over comes "
-        "as one summary at the end of the minute.",
-    )
+    rate_limit: dict[Severity, AtLeastOne] = Field(default={}, description=RATE_LIMIT)
 
 
-class ConsoleSettings(_Receiver):
-    """Alerts as readable lines on standard output."""
-
-    provider: Literal["console"] = Field(description=_PROVIDER)
-    color: Literal["auto", "always", "never"] = Field(
-        default="auto", description="Colours; `auto`: on a terminal."
-    )
+def provider_class(name: str) -> Any:
+    """The class of the provider ``name``. Raises ``KeyError`` for a name that is not in the registry."""
+    module, _, attribute = PROVIDERS[name].partition(":")
+    return getattr(import_module(module), attribute)
 
 
-class DiscordSettings(_Receiver):
-    """A channel on Discord."""
-
-    provider: Literal["discord"] = Field(description=_PROVIDER)
-    url: HttpUrl = Field(description="The channel's webhook URL (secret).")
-    username: Text | None = Field(default=None, description="Sender's name. Default: as set on Discord.")
-    allow_private: StrictBool = Field(default=False, description=_ALLOW_PRIVATE)
-    rate_limit: dict[Severity, AtLeastOne] = Field(
-        default={"P0": 10, "P1": 5, "P2": 3, "P3": 1},
-        description="Severity → notifications about new alerts a minute, for each source of alerts. What is over comes "
-        "as one summary at the end of the minute.",
-    )
+def settings_model(provider: object) -> type[ReceiverSettings]:
+    """The model of a provider's settings; that of every receiver's for a name that is not in the registry."""
+    if not isinstance(provider, str) or provider not in PROVIDERS:
+        return ReceiverSettings
+    model: type[ReceiverSettings] = provider_class(provider).settings_type
+    return model
 
 
-class WebhookSettings(_Receiver):
-    """Any HTTP server: Alertmanager's webhook body, version 4."""
-
-    provider: Literal["webhook"] = Field(description=_PROVIDER)
-    url: HttpUrl = Field(description="Where to POST (secret).")
-    secret: SigningKey | None = Field(
-        default=None,
-        description="Key of the HMAC-SHA256 signature, four characters or more. Default: not signed.",
-    )
-    headers: dict[HeaderName, HeaderValue] = Field(
-        default={},
-        description="Further HTTP headers (secret); none may be empty. Not `Authorization` where `url` has a user.",
-    )
-    allow_private: StrictBool = Field(default=False, description=_ALLOW_PRIVATE)
-    timeout: PositiveDuration = Field(
-        default=parse_duration("10s"), description="Time to wait for an answer."
-    )
-
-    @field_validator("headers")
-    @classmethod
-    def _one_authorization(cls, headers: dict[str, SecretStr], info: ValidationInfo) -> dict[str, SecretStr]:
-        url = info.data.get("url")
-        has_user = url is not None and "@" in urlsplit(url.get_secret_value()).netloc
-        if has_user and any(name.lower() == "authorization" for name in headers):
-            raise Expected(
-                "no Authorization beside a url with a user", "a request has one of both: take the other away"
-            )
-        return headers
+def secret_keys(provider: object) -> frozenset[str]:
+    """The keys of a receiver's table whose values are secret: those whose type holds a ``SecretStr``."""
+    fields = settings_model(provider).model_fields
+    return frozenset(field.alias or key for key, field in fields.items() if _holds_secret(field.annotation))
 
 
-ReceiverSettings = Annotated[
-    ConsoleSettings | DiscordSettings | WebhookSettings, Field(discriminator="provider")
-]
+def _holds_secret(annotation: object) -> bool:
+    return annotation is SecretStr or any(map(_holds_secret, get_args(annotation)))
 
-RECEIVER_MODELS: Mapping[str, type[_Receiver]] = {
-    "console": ConsoleSettings,
-    "discord": DiscordSettings,
-    "webhook": WebhookSettings,
-}
-"""Provider → the model of its settings."""
+
+def _by_provider(value: object, info: ValidationInfo) -> object:
+    """A table as its provider's own model; anything but a table is left to the common model, which refuses it."""
+    if not isinstance(value, Mapping):
+        return value
+    if "provider" not in value:
+        raise PydanticCustomError("union_tag_not_found", "no provider")
+    if value["provider"] not in list(PROVIDERS):
+        expected = ", ".join(f"'{name}'" for name in PROVIDERS)
+        raise PydanticCustomError("union_tag_invalid", "no such provider", {"expected_tags": expected})
+    return settings_model(value["provider"]).model_validate(value, context=info.context)
+
+
+AnyReceiver = Annotated[ReceiverSettings, BeforeValidator(_by_provider)]
+"""A receiver's table, validated by its provider's own model."""

@@ -32,8 +32,8 @@ from chainwatch.config.types import (
 )
 from chainwatch.grammar.durations import parse_duration
 
-SECRET_KEYS = frozenset({"rpc", "url", "secret", "headers"})
-"""Keys whose values are secret, in whichever table."""
+SECRET_KEYS = frozenset({"rpc", "url"})
+"""Keys whose values are secret, in every table but the receivers': those mark theirs by their types."""
 
 
 class StoreSettings(Table):

@@ -1,6 +1,6 @@
-"""Where each key of a TOML text stands: its line, for error messages.
+"""The line of each key of a TOML text, for error messages.
 
-The text is known to be valid (tomli has read it); this scanner only follows its structure: tables, arrays
+The text is valid (tomli has parsed it); this scanner only follows its structure: tables, arrays
 of tables, dotted and quoted keys, inline tables, arrays, and strings of all four kinds.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import tomli
 
 KeyPath = tuple[str | int, ...]
-"""The way to a value: table keys and array indexes (from 0)."""
+"""The path to a value: table keys and array indexes (from 0)."""
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
@@ -78,7 +78,7 @@ class _Scanner:
         return path
 
     def _inside(self, path: KeyPath) -> KeyPath:
-        """Within an array of tables, a header means the array's last table."""
+        """Within an array of tables, a header is about the array's last table."""
         count = self._table_counts.get(path)
         return path if count is None else (*path, count - 1)
 
@@ -135,7 +135,7 @@ class _Scanner:
         return found
 
     def _pass(self, pattern: re.Pattern[str]) -> str:
-        """Go over what ``pattern`` matches here, and return it."""
+        """Skips the match of ``pattern`` at this position, and returns it."""
         match = pattern.match(self.text, self.at)
         if match is None:
             raise ValueError(f"line {self._line()}: not valid TOML")
@@ -143,6 +143,6 @@ class _Scanner:
         return match.group()
 
     def _skip_blank(self) -> bool:
-        """Go over spaces, line ends and comments; False at the end of the text."""
+        """Skips spaces, line ends and comments; False at the end of the text."""
         self._pass(_BLANK)
         return self.at < len(self.text)

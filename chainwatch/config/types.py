@@ -1,6 +1,6 @@
-"""The kinds of values in the configuration, and what is wrong with a value that is not of its kind.
+"""The types of values in the configuration, and the errors of invalid ones.
 
-Errors say what was expected and never repeat the value: it may be a secret.
+Errors name what was expected and never repeat the value: it may be a secret.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from chainwatch.model import SEVERITY_NAMES
 from chainwatch.support.keccak import checksum_address
 
 SIGNING_KEY_MIN = 4
-"""Characters of the shortest key that signs anything."""
+"""The fewest characters of a signing key."""
 
 _UrlText = TypeVar("_UrlText", str, SecretStr)
 _Checked = TypeVar("_Checked")
@@ -42,7 +42,7 @@ class Table(BaseModel):
 
 
 class Expected(ValueError):
-    """``str(error)`` completes "expected …"; ``hint`` tells how to mend it."""
+    """``str(error)`` completes "expected …"; ``hint`` is how to mend it."""
 
     def __init__(self, expected: str, hint: str = "") -> None:
         super().__init__(expected)
@@ -52,7 +52,7 @@ class Expected(ValueError):
 OWN_HEADERS = frozenset(
     {"content-length", "content-type", "idempotency-key", "transfer-encoding", "x-chainwatch-signature"}
 )
-"""Names, in small letters, of headers that say something of each message."""
+"""Names, in small letters, of headers that chainwatch sets itself for each message."""
 
 
 def normal_severity(value: object) -> str:
@@ -118,12 +118,12 @@ def _severity_test(value: str) -> str:
 
 
 def _with_patterns(match: dict[str, list[str]]) -> dict[str, list[str]]:
-    matchers.build(match)  # says itself what is wrong with a pattern
+    matchers.build(match)  # raises ValueError for an invalid pattern
     return match
 
 
 def _checked(parse: Callable[[Any], object]) -> Any:
-    """A check that ``parse`` takes a value, which stays as it is."""
+    """A check that ``parse`` accepts a value, which is kept unparsed."""
 
     def check(value: _Checked) -> _Checked:
         try:

@@ -1,4 +1,4 @@
-"""What was sent to an alert manager in memory and is not taken up yet: many in one transaction, and bounded (S10)."""
+"""Submitted alerts of an alert manager in memory that are not stored yet: many in one transaction, and bounded (S10)."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from chainwatch.alerting.engine.submission import Submission
 from chainwatch.store.errors import StoreError
 
 WAITING_MAX = 64 * 1024 * 1024
-"""Characters of what waits, with ``OVERHEAD`` for each alert; about 100,000 short alerts."""
+"""Characters of all waiting alerts, with ``OVERHEAD`` for each; about 100,000 short alerts."""
 OVERHEAD = 500
 TOGETHER_MAX = 1_000
-"""Alerts from which on what comes next waits for a transaction of its own."""
+"""Alerts of one transaction; when it has so many, further ones go into the next."""
 
 Accept = Callable[[Callable[[], Sequence[Submission]]], Future[None]]
-"""Hands over the taking up of what a call, in the writer's thread, gives."""
+"""Stores the alerts that a call returns once it is made in the writing thread."""
 
 _log = structlog.get_logger("chainwatch.embedded.library")
 
 
 class Overloaded(StoreError):
-    """More is sent than can be taken up: nothing of this was taken; send it again later."""
+    """Alerts are submitted faster than they can be stored. None of this submission was taken: submit it again later."""
 
 
 class Inbox:
-    """Takes what is sent without waiting for anything; may be used from any thread. ``accept`` keeps its order."""
+    """Takes submissions without waiting; may be used from any thread. ``accept`` is called in their order."""
 
     def __init__(self, accept: Accept) -> None:
         self._accept = accept
         self._lock = threading.RLock()  # a future that is done already calls back at once
         self._open: list[Submission] | None = None
-        """What is handed over already and may grow until its turn comes."""
+        """The last batch that was handed over, which grows until the writing thread takes it."""
         self._waiting = 0
         self._shut = False
 
     def put(self, sent: Sequence[Submission]) -> None:
-        """Have ``sent`` taken up soon. Raises ``Overloaded`` where too much waits, ``StoreError`` once shut."""
+        """Have ``sent`` stored soon. Raises ``Overloaded`` while too much waits, ``StoreError`` once shut."""
         size = _size(sent)
         with self._lock:
             if self._shut:
@@ -58,13 +58,13 @@ class Inbox:
             self._waiting += size
 
     def shut(self) -> bool:
-        """Take nothing more, unless something waits; whether nothing does."""
+        """Refuse further submissions, unless some still wait to be stored; whether none do."""
         with self._lock:
             self._shut = not self._waiting
             return self._shut
 
     def _hand_over(self, batch: list[Submission]) -> None:
-        """Start ``batch``, which grows until the writer's thread takes it; the lock is held."""
+        """Hand over ``batch``, which grows until the writing thread takes it; the lock is held."""
         self._open = batch
         try:
             future = self._accept(lambda: self._closed(batch))
@@ -81,15 +81,15 @@ class Inbox:
 
     def _ended(self, batch: list[Submission], done: Future[None]) -> None:
         with self._lock:
-            self._closed(batch)  # where the database refused it was never asked for
+            self._closed(batch)  # a database that refuses never asks for it
             self._waiting -= _size(batch)
         error = None if done.cancelled() else done.exception()
         if error is None:
             return
         if len(batch) == 1:
-            _log.error("an alert that was sent could not be kept", error=str(error))
+            _log.error("a submitted alert could not be stored", error=str(error))
             return
-        for one in batch:  # one that cannot be kept takes no others with it
+        for one in batch:  # each by itself, so that one that cannot be stored does not lose the others
             with self._lock, suppress(StoreError):
                 self._waiting += _size([one])
                 alone = [one]

@@ -5,64 +5,42 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from enum import StrEnum
 from pathlib import Path
 from time import time
 from typing import Any, Self, TypeVar
 
-import msgspec
-
-from chainwatch.alerting.dispatch import Receiver
 from chainwatch.alerting.engine import submission
-from chainwatch.alerting.providers.call import Call, CallProvider
+from chainwatch.alerting.providers.callback import Callback, CallbackProvider
+from chainwatch.alerting.runtime import RESOLVE_TIMEOUT, AlertingRuntime
 from chainwatch.config import parse_duration
+from chainwatch.embedded.arguments import Severity, alert_of
 from chainwatch.embedded.inbox import Inbox, Overloaded
 from chainwatch.embedded.operations import Operations, Rows
-from chainwatch.embedded.service import AlertService
 from chainwatch.embedded.setup import Registered, Setup, open_database, read_setup
 from chainwatch.operations import queries
 from chainwatch.operations.context import Access, Context
 from chainwatch.operations.views import AlertView
-from chainwatch.store import schema
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 
-RESOLVE_TIMEOUT = 300.0
-"""Seconds after which an alert without an end, that is not sent again, ends by itself; as in Alertmanager."""
-GIVE_UP_AFTER = 86_400.0
-"""Seconds of failed tries after which a notification for a function is dead."""
 DRAIN_TIMEOUT = 10.0
-NESTING_MAX = 500
-"""Containers within one another that a value of an alert's metadata may have."""
+"""Seconds that ``close`` takes at most to send what is queued."""
 
 __all__ = ["AlertManager", "Overloaded", "Severity"]
 
 T = TypeVar("T")
 
 
-class Severity(StrEnum):
-    """How urgent an alert is, from the most to the least."""
-
-    P0 = "P0"
-    P1 = "P1"
-    P2 = "P2"
-    P3 = "P3"
-    CRITICAL = P0
-    HIGH = P1
-    MEDIUM = P2
-    LOW = P3
-
-
 class AlertManager(Operations):
-    """Takes alerts, keeps them, and tells receivers of them as the routes say. Make one with ``from_config``.
+    """Stores alerts and notifies receivers of them by the configured routes. Make one with ``from_config``.
 
-    Works in a thread of its own; every method may be called from any thread. Those that end in ``_async`` are for
-    coroutines. With a database, a method that sends returns once what was sent is committed: it outlives a crash. In
-    memory, it returns at once, and raises ``Overloaded`` where more is sent than can be taken up. Use it as a context
-    manager, or ``close`` it.
+    It works in a thread of its own; every method may be called from any thread, and those that end in ``_async`` are for
+    coroutines. On a database, the methods that submit alerts return once these are committed, so a crash loses none. In
+    memory, they return at once, and raise ``Overloaded`` when alerts come faster than they can be stored. Use it as a
+    context manager, or ``close`` it.
     """
 
     def __init__(self, setup: Setup, *, resolve_timeout: float) -> None:
@@ -72,15 +50,13 @@ class AlertManager(Operations):
         self._ending = ExitStack()
         with ExitStack() as opened:
             self._database = open_database(setup, opened)
-            with self._database.reading() as connection:
-                created = schema.created_at(connection)
             self._loop = asyncio.new_event_loop()
             opened.callback(self._loop.close)
             self._thread = threading.Thread(target=self._run, name="chainwatch-alerts", daemon=True)
             self._thread.start()
             opened.callback(self._end_loop)
-            self._service = self._call(_start(self._database, setup, created, resolve_timeout))
-            self._inbox = Inbox(self._service.accept_later)
+            self._alerting = self._call(_start(self._database, setup, resolve_timeout))
+            self._inbox = Inbox(self._alerting.accept_later)
             self._ending = opened.pop_all()
         self._registered: list[tuple[Registered, Mapping[str, str]]] = []
         self._reloading = threading.Lock()
@@ -98,11 +74,11 @@ class AlertManager(Operations):
     ) -> Self:
         """A running alert manager from a configuration file's path, or from its contents as a dict.
 
-        The keys are the file's; networks, contracts and flows may be there and are not looked at. Without ``[store]
-        url`` alerts are kept in memory until ``close``; ``[store] retention`` is seven days unless it is given.
-        ``${NAME}`` is taken from ``environ`` (default: the process's). ``resolve_timeout``: seconds or text such as
-        ``"5m"``. Raises ``ConfigError`` with every problem found, ``ValueError`` for a time-out
-        that is none, ``StoreError`` for a database that does not serve.
+        The keys are those of the file; networks, contracts and flows are ignored. Without ``[store] url`` alerts are
+        kept in memory until ``close``; ``[store] retention`` is seven days by default. ``${NAME}`` is taken from
+        ``environ`` (default: the process's environment). ``resolve_timeout`` (seconds, or text such as ``"5m"``): how
+        long after it was last submitted an alert without an end resolves. Raises ``ConfigError`` with every problem
+        found, ``ValueError`` for an invalid time-out, ``StoreError`` for a database that cannot be used.
         """
         seconds = parse_duration(resolve_timeout) if isinstance(resolve_timeout, str) else resolve_timeout
         if not seconds > 0:
@@ -112,27 +88,23 @@ class AlertManager(Operations):
     def reload(
         self, config: Path | str | Mapping[str, Any], *, environ: Mapping[str, str] | None = None
     ) -> None:
-        """Go on with another configuration: routes, receivers and everything else that decides who is told what.
+        """Go on with another configuration of routes, receivers and everything else about alerts.
 
-        Alerts, groups, their timers and what was told stay, so nothing is told twice; what fires follows the new routes.
-        Receivers that were registered stay too. Raises ``ConfigError`` or ``ValueError`` for one that cannot be used, also
-        by the routes of those, or that names another database; then everything is as it was before.
+        Alerts, groups, their timers and past notifications stay, so nothing is sent twice; firing alerts follow the new
+        routes. Registered receivers stay too. Raises ``ConfigError`` or ``ValueError`` for a configuration that cannot be
+        used, that the routes of registered receivers do not fit, or that names another database; then nothing changes.
         """
         setup = read_setup(config, environ)
         self._check_thread()
         with self._reloading:
             self._check_open()
-            before = self._setup
-            if setup.where != before.where:
+            if setup.where != self._setup.where:
                 raise ValueError(
                     "[store] url cannot change while running: close the alert manager and make a new one"
                 )
             for made, variables in self._registered:
                 made.checked(setup, variables)
-            kept = [name for name, one in setup.settings.receivers.items() if one == before.receiver(name)]
-            if setup.settings.external_url != before.settings.external_url:
-                kept = []  # it stands in every message
-            self._call(self._service.reload(setup.service(), kept))
+            self._call(self._alerting.reload(setup.alerting()))
             self._setup = setup
 
     async def reload_async(
@@ -141,14 +113,14 @@ class AlertManager(Operations):
         """As ``reload``."""
         await asyncio.to_thread(self.reload, config, environ=environ)
 
-    # --- sending ------------------------------------------------------------------------------------------
+    # --- submitting ---------------------------------------------------------------------------------------
 
     def submit(self, alerts: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Take alerts as Alertmanager's ``POST /api/v2/alerts`` does; their fingerprints.
+        """Submit alerts, as to Alertmanager's ``POST /api/v2/alerts``; returns their fingerprints.
 
-        Each has ``labels`` (``alertname`` among them; ``severity`` is P2 where it is missing) and may have
-        ``annotations``, ``starts_at`` and ``ends_at`` (RFC 3339, ``datetime`` or Unix seconds; also ``startsAt``,
-        ``endsAt``). An end in the past ends the alert. Raises ``ValueError``, with nothing taken, when one is wrong.
+        Each has ``labels`` (``alertname`` is required, ``severity`` defaults to P2) and may have ``annotations``,
+        ``starts_at`` and ``ends_at`` (RFC 3339, ``datetime`` or Unix seconds; also ``startsAt``, ``endsAt``). An end in
+        the past resolves the alert. Raises ``ValueError`` for an invalid alert; then none of them is taken.
         """
         prints, future = self._send(alerts)
         if future is not None:
@@ -170,13 +142,13 @@ class AlertManager(Operations):
         message: str = "",
         metadata: Mapping[str, object] | None = None,
     ) -> str:
-        """Raise one alert, or say again that it fires; its fingerprint.
+        """Raise one alert, or confirm that it still fires; returns its fingerprint.
 
         ``title``, ``source`` and ``severity`` identify it (labels ``alertname``, ``source``, ``severity``); ``message``
-        and ``metadata`` explain it: values other than text are written as in JSON, bytes as 0x-hex. It ends by
-        ``resolve``, or ``resolve_timeout`` after it was sent last.
+        and ``metadata`` become annotations: values other than text are written as JSON, bytes as 0x-hex. It resolves by
+        ``resolve``, or ``resolve_timeout`` after it was last sent.
         """
-        return self.submit([_alert(severity, source, title, message, metadata)])[0]
+        return self.submit([alert_of(severity, source, title, message, metadata)])[0]
 
     async def send_alert_async(
         self,
@@ -187,17 +159,17 @@ class AlertManager(Operations):
         metadata: Mapping[str, object] | None = None,
     ) -> str:
         """As ``send_alert``."""
-        return (await self.submit_async([_alert(severity, source, title, message, metadata)]))[0]
+        return (await self.submit_async([alert_of(severity, source, title, message, metadata)]))[0]
 
     def resolve(self, fingerprint: str, note: str = "resolved") -> bool:
-        """End a firing alert now, for the reason ``note``; False where none with this fingerprint fires."""
-        return self._service.end(fingerprint, note).result()
+        """Resolve a firing alert now, with ``note`` as its reason; False where none with this fingerprint fires."""
+        return self._alerting.end(fingerprint, note).result()
 
     async def resolve_async(self, fingerprint: str, note: str = "resolved") -> bool:
         """As ``resolve``."""
-        return await asyncio.wrap_future(self._service.end(fingerprint, note))
+        return await asyncio.wrap_future(self._alerting.end(fingerprint, note))
 
-    # --- queries ------------------------------------------------------------------------------------------
+    # --- reading ------------------------------------------------------------------------------------------
 
     def get_recent_alerts(
         self,
@@ -224,27 +196,26 @@ class AlertManager(Operations):
         self._check_open()
         if self._in_memory:
             self._database.hand_over(lambda _: None).result()  # wait until what was sent before is stored
-        service = self._service
-        return Access(
-            self._database, Context(self._setup.settings, service.manager, tuple(service.receivers))
-        )
+        context = Context(self._setup.settings, self._alerting.engine, tuple(self._alerting.receivers))
+        return Access(self._database, context)
 
     # --- receivers ----------------------------------------------------------------------------------------
 
     def register_receiver(
         self,
         name: str,
-        receiver: Call | Mapping[str, Any],
+        receiver: Callback | Mapping[str, Any],
         *,
         environ: Mapping[str, str] | None = None,
         **route: Any,
     ) -> None:
-        """Let ``receiver`` hear of alerts too, beside whom the configuration names.
+        """Add a receiver to those of the configuration.
 
-        It is a function of one ``Notification``, plain or ``async``, called again later when it raises; or settings as
-        in a ``[receivers.NAME]`` table. ``route`` are keys of a ``[[routes]]`` table (``match``, ``group_by``,
-        ``group_wait``, ``mute_times``, ``escalation``, …), by default as there: all alerts, by name; they may name what the
-        configuration has. Raises ``ConfigError`` or ``ValueError``.
+        ``receiver`` is a function of one ``Notification``, plain or ``async``, which is called again later when it
+        raises; or settings as in a ``[receivers.NAME]`` table. ``route``: keys of a ``[[routes]]`` table (``match``,
+        ``group_by``, ``group_wait``, ``mute_times``, ``escalation``, …), with the same defaults: all alerts, grouped by
+        name. They may refer to intervals, escalations and the like in the configuration. Raises ``ConfigError`` or
+        ``ValueError``.
         """
         if not callable(receiver) and not isinstance(receiver, Mapping):
             raise ValueError(f"{name}: expected a function or settings, found {type(receiver).__name__}")
@@ -254,33 +225,30 @@ class AlertManager(Operations):
         with self._reloading:
             self._check_open()
             settings = made.checked(self._setup, variables)
-            if callable(receiver):
-                new = Receiver(name, CallProvider(receiver), give_up_after=GIVE_UP_AFTER)
-            else:
-                new = Receiver.of(settings.receivers[name])
-            self._call(self._service.register(new, settings.routes[0]))
+            provider = CallbackProvider(receiver) if callable(receiver) else None
+            self._call(self._alerting.register(settings.receivers[name], settings.routes[0], provider))
             self._registered.append((made, variables))
 
     # --- ending -------------------------------------------------------------------------------------------
 
     def close(self, within: float = DRAIN_TIMEOUT) -> bool:
-        """Tell what is still to be told, for at most ``within`` seconds, then end; whether everything was told.
+        """Send every notification that is due or waits for its group, for at most ``within`` seconds, then stop.
 
-        What is sent meanwhile is told too. What was not told is told after the next start on the same database, and lost
-        with memory. With ``within=0`` nothing is hastened: groups go on waiting after the next start as if there had
-        been none. Called again, it gives the same answer.
+        Returns whether all were sent. Alerts submitted meanwhile are included. On a database, the others are sent after
+        the next start; in memory they are lost. With ``within=0`` groups are not hastened: after the next start they
+        go on waiting as before. Further calls return the same.
         """
         self._check_thread()
         with self._closing:
             if self._closed:
                 return self._drained
-            with self._reloading:  # what has begun on the loop is done before the loop ends
+            with self._reloading:  # a reload or registration under way ends before the loop does
                 self._closed = True
             with self._ending:
                 try:
-                    self._drained = self._call(self._service.drain(within, self._inbox.shut))
+                    self._drained = self._call(self._alerting.drain(within, self._inbox.shut))
                 finally:
-                    self._call(self._service.stop())
+                    self._call(self._alerting.close())
             return self._drained
 
     async def close_async(self, within: float = DRAIN_TIMEOUT) -> bool:
@@ -302,11 +270,11 @@ class AlertManager(Operations):
     # --- threads ------------------------------------------------------------------------------------------
 
     def _send(self, alerts: Sequence[Mapping[str, Any]]) -> tuple[list[str], Future[None] | None]:
-        """The fingerprints, and what to wait for."""
+        """The fingerprints, and a future that is done once the alerts are committed; None in memory."""
         sent = submission.parse(alerts, time() + self._resolve_timeout)
         prints = [one.fingerprint for one in sent]
         if not self._in_memory:
-            return prints, self._service.accept(sent)
+            return prints, self._alerting.accept(sent)
         self._inbox.put(sent)
         return prints, None
 
@@ -315,7 +283,7 @@ class AlertManager(Operations):
             raise StoreError("the alert manager is closed")
 
     def _check_thread(self) -> None:
-        """Raise ``RuntimeError`` on the thread of the event loop, which would wait for itself for ever."""
+        """Raise ``RuntimeError`` on the event loop's own thread, where waiting would never end."""
         if threading.current_thread() is self._thread:
             raise RuntimeError(
                 "a receiver's coroutine cannot wait for this: use the method that ends in _async, or asyncio.to_thread"
@@ -333,62 +301,8 @@ class AlertManager(Operations):
         self._thread.join()
 
 
-async def _start(database: Database, setup: Setup, created: int, resolve_timeout: float) -> AlertService:
-    service = AlertService(database, setup.service(), notify_since=created, resolve_timeout=resolve_timeout)
-    await service.start()
-    return service
-
-
-def _alert(
-    severity: Severity | str, source: str, title: str, message: str, metadata: Mapping[str, object] | None
-) -> dict[str, Any]:
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise ValueError(f"metadata: expected a table, found {type(metadata).__name__}")
-    more = dict(_metadata(key, value) for key, value in (metadata or {}).items())
-    return {
-        "labels": {"alertname": title, "severity": str(severity), "source": source},
-        "annotations": {"summary": title, "description": message, **more},
-    }
-
-
-def _metadata(key: object, value: object) -> tuple[str, str]:
-    """A name and its value as text. Raises ``ValueError``, naming it, for what cannot be written."""
-    try:
-        name = str(key)
-    except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
-        raise ValueError(f"metadata: a name that is no text: {type(error).__name__}") from None
-    try:
-        return name, _text(value)
-    except RecursionError:
-        raise ValueError(f"metadata: {name!r}: nested too deep, or within itself") from None
-    except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
-        raise ValueError(f"metadata: {name!r}: cannot be written as text ({type(error).__name__})") from None
-
-
-def _text(value: object) -> str:
-    """Text as it is, bytes as 0x-hex, all else as JSON has it; without quotes where that is text."""
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, bytes):
-        return "0x" + value.hex()
-    if _is_deep(value):  # the encoder recurses: under a raised recursion limit it would end the process
-        raise RecursionError
-    written = msgspec.json.encode(value, enc_hook=str)
-    return msgspec.json.decode(written) if written.startswith(b'"') else written.decode()
-
-
-def _is_deep(value: object) -> bool:
-    """Whether containers are nested deeper than ``NESTING_MAX``, or within themselves."""
-    level = [value]
-    for _ in range(NESTING_MAX):
-        inside = [one for container in level for one in _inside(container)]
-        level = list({id(one): one for one in inside}.values())
-        if not level:
-            return False
-    return True
-
-
-def _inside(value: object) -> Collection[object]:
-    if isinstance(value, Mapping):
-        return value.values()
-    return value if isinstance(value, list | tuple | set | frozenset) else ()
+async def _start(database: Database, setup: Setup, resolve_timeout: float) -> AlertingRuntime:
+    runtime = AlertingRuntime(database, setup.alerting(), resolve_timeout=resolve_timeout)
+    await runtime.resume()
+    await runtime.start()
+    return runtime

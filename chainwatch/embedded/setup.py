@@ -1,4 +1,4 @@
-"""A configuration as the library uses it: read, with the database that it names."""
+"""A configuration as the library uses it, and the database that it names."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chainwatch.alerting.dispatch import Receiver
-from chainwatch.alerting.policy.policies import Policies
-from chainwatch.config import Draft, ReceiverSettings, Settings, read, read_dict
-from chainwatch.embedded.service import Configured
+from chainwatch.alerting.runtime import AlertingConfig
+from chainwatch.config import Draft, Settings, read, read_dict
 from chainwatch.store.claim import claimed
 from chainwatch.store.database import Database
 
 RETENTION = 7 * 86_400.0
-"""Seconds for which what is over is kept, where the configuration does not say."""
+"""The default of ``[store] retention`` in the library, in seconds."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """A configuration as it is used here; ``retention`` is in seconds. ``contents``: with its variables replaced."""
+    """A valid configuration. ``retention`` is in seconds; ``contents``: the tables as read, with variables replaced."""
 
     settings: Settings
     in_memory: bool
@@ -32,34 +30,24 @@ class Setup:
 
     @property
     def where(self) -> str | None:
-        """The database's URL; None for memory."""
+        """The database's URL; None for an alert manager in memory."""
         return None if self.in_memory else self.settings.store.url.get_secret_value()
 
-    def receiver(self, name: str) -> ReceiverSettings | None:
-        """The receiver with this name."""
-        return self.settings.receivers.get(name)
-
-    def service(self) -> Configured:
-        """What the alert manager runs by."""
-        return Configured(
-            self.settings.routes,
-            [Receiver.of(receiver) for receiver in self.settings.receivers.values()],
-            Policies.of(self.settings),
-            keep_for=self.retention,
-            external_url=self.settings.external_url or "",
-        )
+    def alerting(self) -> AlertingConfig:
+        """The part that decides who is notified of what, and how."""
+        return AlertingConfig.of(self.settings, keep_for=self.retention)
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A receiver that was registered while running: its settings, and the keys of its route."""
+    """A receiver that was registered while running: the keys of its own table and of its route's."""
 
     name: str
     settings: Mapping[str, Any] = field(repr=False)
     route: Mapping[str, Any]
 
     def checked(self, setup: Setup, environ: Mapping[str, str]) -> Settings:
-        """The settings with its route first, which may name what ``setup`` has. Raises ``ConfigError``."""
+        """``setup`` with this receiver, whose route is the first. Raises ``ConfigError``."""
         others = {name: {"provider": "console"} for name in setup.settings.receivers}
         first = {**self.route, "receivers": [self.name], "continue": True}
         contents = {
@@ -71,7 +59,7 @@ class Registered:
 
 
 def read_setup(config: Path | str | Mapping[str, Any], environ: Mapping[str, str] | None) -> Setup:
-    """What stands at a path, or in a dict; ``${NAME}`` from ``environ`` or the process's. Raises ``ConfigError``."""
+    """Read a file or a dict, with ``${NAME}`` from ``environ`` (None: the process's). Raises ``ConfigError``."""
     variables = os.environ if environ is None else environ
     if isinstance(config, Mapping):
         draft = read_dict(config, variables, watches=False)
@@ -87,7 +75,7 @@ def read_setup(config: Path | str | Mapping[str, Any], environ: Mapping[str, str
 
 
 def open_database(setup: Setup, opened: ExitStack) -> Database:
-    """The database, in memory or claimed for this process, until ``opened`` closes. Raises ``StoreError``."""
+    """Open the database, in memory or claimed for this process, until ``opened`` is closed. Raises ``StoreError``."""
     if setup.in_memory:
         folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="chainwatch-", dir=_memory()))
         url = f"sqlite:///{folder}/alerts.db"
@@ -100,7 +88,7 @@ def open_database(setup: Setup, opened: ExitStack) -> Database:
 
 
 def _memory() -> str | None:
-    """A file system that lives in memory, where there is one."""
+    """The folder of a file system in memory; None where there is none."""
     shared = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
     return shared if os.access(shared, os.W_OK) else None
 

@@ -1,1 +1,1 @@
-"""What people write: label matchers, calendars, durations. Below the configuration, which uses them."""
+"""Small languages of the configuration and the commands: label matchers, calendars, durations."""

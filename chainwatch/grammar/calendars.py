@@ -55,8 +55,8 @@ class Schedule(msgspec.Struct, frozen=True):
 def moment(day: date, minute: int, zone: ZoneInfo, fold: int = 0) -> float:
     """The minute of the day (1440: its end) as Unix seconds.
 
-    A time that the day skips is the moment from which the clocks are ahead; of one that it shows twice ``fold`` says
-    which.
+    A time that the day skips is the moment at which the clocks go forward; of one that occurs twice, ``fold`` (0 or 1)
+    chooses which.
     """
     if minute == DAY:
         day, minute = day + timedelta(days=1), 0
@@ -70,7 +70,7 @@ def moment(day: date, minute: int, zone: ZoneInfo, fold: int = 0) -> float:
 
 
 def clock_change(low: float, high: float, zone: ZoneInfo) -> float | None:
-    """The second from which the zone's offset is not what it was at ``low``, where it changes by ``high``."""
+    """The second at which the zone's offset changes, between ``low`` and ``high`` (Unix seconds)."""
 
     def offset(at: float) -> timedelta | None:
         return datetime.fromtimestamp(at, zone).utcoffset()
@@ -158,7 +158,7 @@ def is_day_in(ranges: Sequence[Range], day: date) -> bool:
 
 
 def check_zone(name: str) -> None:
-    """Raises ``ValueError`` for what is no IANA time zone of this machine."""
+    """Raises ``ValueError`` for a name that is not an IANA time zone of this machine."""
     try:
         ZoneInfo(name)
     except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError

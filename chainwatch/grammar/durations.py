@@ -8,7 +8,7 @@ from decimal import Decimal
 EXAMPLES = '"90s", "30m", "1h30m", "7d" or "PT5M"'
 
 LONGEST = 36_500 * 86_400
-"""A hundred years in seconds: longer is a slip of the pen, and would leave the range of timestamps."""
+"""A hundred years in seconds: longer is a mistake, and would exceed the range of timestamps."""
 
 _UNITS = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"

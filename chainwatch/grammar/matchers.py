@@ -1,10 +1,10 @@
-"""Which alerts are meant: tests of labels as the configuration and the commands write them.
+"""Matchers: tests of an alert's labels, as the configuration and the commands write them.
 
-A value is taken as it stands; ``!=`` before it turns the test round, ``=~`` makes it a regular expression for the whole
-value, ``!~`` both; ``=`` before it says that what follows is to be taken as it stands. Of several values for one label one
-must apply, and none of those turned round may.
+A plain value must be equal; ``!=`` before it negates the test, ``=~`` makes it a regular expression for the whole value,
+``!~`` both; after ``=`` the rest is a plain value, whatever it begins with. Of several values for one label one must match,
+and no negated one may.
 
-Regular expressions are RE2's, as in Alertmanager: they take linear time, whatever stands in a label.
+Regular expressions are RE2's, as in Alertmanager: they take linear time, whatever a label holds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Matcher(msgspec.Struct, frozen=True):
     not_patterns: tuple[str, ...] = ()
 
     def takes(self, labels: Mapping[str, str]) -> bool:
-        """Whether the label's value passes; none does where a pattern is none."""
+        """Whether the label's value passes; no value does where a pattern is invalid."""
         value = labels.get(self.name, "")
         try:
             if value in self.not_values or any(_is_whole(p, value) for p in self.not_patterns):
@@ -49,11 +49,11 @@ Matchers = tuple[Matcher, ...]
 
 
 class NoPattern(ValueError):
-    """A text is no regular expression."""
+    """A text is not a regular expression."""
 
 
 def build(match: Mapping[str, Sequence[str]]) -> Matchers:
-    """The tests written as label → values. Raises ``ValueError`` for a pattern that is none."""
+    """The tests written as label → values. Raises ``ValueError`` for an invalid pattern."""
     matchers = recall(match)
     for matcher in matchers:
         for pattern in (*matcher.patterns, *matcher.not_patterns):
@@ -62,7 +62,7 @@ def build(match: Mapping[str, Sequence[str]]) -> Matchers:
 
 
 def recall(match: Mapping[str, Sequence[str]]) -> Matchers:
-    """As ``build``, for tests that were stored, perhaps by a version that took other patterns: these take nothing."""
+    """As ``build``, for stored tests, perhaps of a version that accepted other patterns: an invalid one matches nothing."""
     return tuple(_matcher(name, values) for name, values in sorted(match.items()))
 
 
@@ -125,7 +125,7 @@ def _parts(matcher: Matcher) -> Iterator[str]:
 def _is_whole(pattern: str, value: str) -> bool:
     text = value.encode(
         errors="replace"
-    )  # half a surrogate pair, which no text has, counts as a question mark
+    )  # a lone surrogate, which is not in any text, counts as a question mark
     return _compiled(pattern).fullmatch(text) is not None
 
 
@@ -144,7 +144,7 @@ def _compiled(pattern: str) -> re2._Regexp:
 
 
 def _explained(pattern: str, error: re2.error) -> str:
-    """What is wrong with a pattern, and where: RE2 names the part that it could not read."""
+    """The error in a pattern, and its position: RE2 names the part that it could not parse."""
     said = error.args[0] if error.args else b""
     reason, _, part = (said.decode(errors="replace") if isinstance(said, bytes) else str(said)).partition(
         ": "

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
+from chainwatch.config.receivers import PROVIDERS, settings_model
 from chainwatch.init.presets import PRESETS
 
 OWN = "own"
 """The preset's name for a contract that no preset knows."""
 CHOICES = (*PRESETS, OWN)
-PROVIDERS = {"console": "", "discord": "DISCORD_WEBHOOK_URL", "webhook": "ALERT_WEBHOOK_URL"}
-"""Provider → the environment variable that holds its URL by default."""
 DEFAULT_STORE = "sqlite:///chainwatch.db"
 CHAIN_ID = "chain_id"
 """How events identify networks by default."""
@@ -19,6 +19,20 @@ CHAIN_ID = "chain_id"
 NUMBER = re.compile("0|[1-9][0-9]{0,17}")
 VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 """The name of an environment variable, which may be given in place of a URL."""
+
+
+@cache
+def providers() -> dict[str, str]:
+    """The providers that need at most a URL → the environment variable for it, which its settings give as an example."""
+    found = {}
+    for name in PROVIDERS:
+        fields = settings_model(name).model_fields
+        needed = {key for key, field in fields.items() if field.is_required()} - {"name", "provider"}
+        if not needed:
+            found[name] = ""
+        elif needed == {"url"}:
+            found[name] = str((fields["url"].examples or [""])[0]).strip("${}") or f"{name.upper()}_URL"
+    return found
 
 
 class InitError(ValueError):

@@ -14,13 +14,13 @@ from chainwatch.init.answers import (
     DEFAULT_STORE,
     NUMBER,
     OWN,
-    PROVIDERS,
     VARIABLE,
     Answers,
     ChosenNetwork,
     ChosenReceiver,
     InitError,
     OwnFlow,
+    providers,
 )
 from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS
 from chainwatch.support.spelling import nearest
@@ -89,7 +89,9 @@ def ask(given: Given, prompt: Prompt = defaults) -> Answers:
     receivers = (
         _receivers(given.receivers)
         if given.receivers
-        else prompt(f"Receivers ({', '.join(PROVIDERS)})", "console", lambda text: _receivers(_listed(text)))
+        else prompt(
+            f"Receivers ({', '.join(providers())})", "console", lambda text: _receivers(_listed(text))
+        )
     )
     question = "Database (SQLite or PostgreSQL URL, or a variable)"
     store = _given_or_asked(given.store, prompt, question, DEFAULT_STORE, _database)
@@ -188,12 +190,12 @@ def _receivers(texts: Sequence[str]) -> tuple[ChosenReceiver, ...]:
     receivers: dict[str, ChosenReceiver] = {"console": ChosenReceiver("console")}
     for text in texts:
         provider, _, url = text.partition("=")
-        if provider not in PROVIDERS:
+        if provider not in providers():
             raise InitError(
-                f"--receiver: expected one of {', '.join(PROVIDERS)}{_near(provider, tuple(PROVIDERS))}"
+                f"--receiver: expected one of {', '.join(providers())}{_near(provider, tuple(providers()))}"
             )
-        if provider != "console":
-            url = _url_or_variable("--receiver", url or PROVIDERS[provider], ("http://", "https://"))
+        if providers()[provider]:
+            url = _url_or_variable("--receiver", url or providers()[provider], ("http://", "https://"))
             receivers[provider] = ChosenReceiver(provider, url)
     return tuple(receivers.values())
 

@@ -8,28 +8,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 import aiohttp
-import msgspec
 import sqlalchemy as sa
 import structlog
 
-from chainwatch.alerting.dispatch import Dispatch, Receiver, firing
-from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.dispatch import firing
+from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
 from chainwatch.chain.chain_time import ChainTime
-from chainwatch.chain.errors import ChainError, ChainReset, DeepReorg, WrongChain
+from chainwatch.chain.errors import ChainReset, DeepReorg, WrongChain
 from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
-from chainwatch.chain.quiet import QuietLog
-from chainwatch.chain.seen import SEEN_MARGIN
-from chainwatch.chain.status import NetworkStatus
 from chainwatch.chain.transport import open_session
-from chainwatch.checker.transfer import SEARCH
 from chainwatch.model import Backfilled, Deadline, Signal
-from chainwatch.monitor.deadlines import DeadlineScheduler
+from chainwatch.monitor.checker_tasks import CheckerTasks
+from chainwatch.monitor.network_records import NetworkRecords
 from chainwatch.monitor.self_monitoring import (
     CLOCK_SKEW,
     DEEP_REORG,
@@ -41,36 +37,23 @@ from chainwatch.monitor.self_monitoring import (
     watchdog,
 )
 from chainwatch.pipeline.backfill import Backfill, goes_on
-from chainwatch.pipeline.opening_search import search_openings
 from chainwatch.pipeline.pipeline import Item, Outcome, Pipeline
 from chainwatch.pipeline.recompute import Recomputation, fingerprints
 from chainwatch.plan import Plan
-from chainwatch.store import blocks, schema, transfers, watched
+from chainwatch.registry import build_checkers
+from chainwatch.store import blocks, watched
 from chainwatch.store.alerting import clamping, outbox
-from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
-from chainwatch.store.errors import StoreError
+from chainwatch.store.retrying import retrying
 from chainwatch.support.clock import SteadyClock
-from chainwatch.support.supervise import Supervisor
 from chainwatch.support.wakeup import SystemClock
 
 SELF_WATCH_EVERY = 1.0
 PAUSED_AFTER = 5.0
 """Seconds without a turn of the self-watch after which all of this process counts as paused: as long as that lasted, nobody
 asked the networks."""
-STATES_EVERY = 5.0
-"""Seconds after which the state of a network is stored again though it has not changed."""
 WRONG_CHAIN_PAUSE = 30.0
 """Seconds until a network whose endpoints all served another chain is tried again."""
-LOOKBACK_EVERY = 5.0
-LOOKBACK_AT_ONCE = 500
-"""Transfers whose opening step is looked for at a time."""
-RANGES_PROPERTY = "block_ranges"
-"""The property that holds the most blocks of one question for logs, by endpoint, as JSON."""
-PAST = SEEN_MARGIN + 1
-"""Seconds after a deadline from which on the head can prove that the network was seen past it."""
-STORE_PAUSES = (0.1, 0.5, 1.0, 2.0, 5.0)
-"""Seconds between tries while the database refuses for a passing reason; the last one repeats."""
 
 T = TypeVar("T")
 
@@ -142,27 +125,33 @@ class Monitor:
         self._heard_at = dict.fromkeys(plan.watches, clock.unadjusted())
         """When each network answered last, by the clock that is never adjusted; at first, when this began to ask them."""
         self._watched_at = clock.unadjusted()
-        self._supervisor = Supervisor(self.raise_signals, clock)
-        self._dispatch = Dispatch(
-            database,
-            self._supervisor,
-            keep_for=plan.settings.store.retention,
-            external_url=plan.settings.external_url or "",
-            clock=clock,
-        )
+        self._alerting = AlertingRuntime(database, AlertingConfig.of(plan.settings), clock=clock)
+        self._supervisor = self._alerting.supervisor
         self._pools: dict[str, Pool] = {}
         self._observers: dict[str, Observer] = {}
-        self._ranges: dict[str, int] = {}
-        """The most blocks of one question for logs, by endpoint, as stored."""
-        self._stored_states: dict[str, NetworkState] = {}
+        self._records = NetworkRecords(database)
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
-        self._search_wanted = {network: asyncio.Event() for network in plan.watches}
-        self._scheduler = DeadlineScheduler(
-            self._load_deadlines, self._confirm_heads, SystemClock(self._chain_time.now)
+        self._checkers = build_checkers(plan)
+        self._checker_tasks = [
+            CheckerTasks(
+                checker,
+                plan.watches,
+                self._pools,
+                self._load,
+                self._process,
+                self._confirm_heads,
+                SystemClock(self._chain_time.now),
+            )
+            for checker in self._checkers
+        ]
+        self._pipeline = Pipeline(
+            self._checkers,
+            plan.settings.networks,
+            plan.decode,
+            self._alerting,
+            plan.sources,
         )
-        self._alerts: AlertManager
-        self._pipeline: Pipeline
 
     async def start(self) -> None:
         """Check the database against the configuration, then start every task."""
@@ -171,27 +160,19 @@ class Monitor:
             lambda c: blocks.check_chain_ids(c, {n.name: n.chain_id for n in settings.networks.values()})
         )
         await self._write(lambda c: clamping.seen(c, self._clock()))
-        self._alerts = AlertManager.of(settings, await self._load(schema.created_at))
-        self._pipeline = Pipeline(
-            self._plan.flows,
-            settings.networks,
-            self._plan.decode,
-            self._alerts,
-            sources=self._plan.sources,
-        )
-        await self._write_alerts(lambda c, now: (None, self._alerts.reroute(c, now, reloaded=self._reloaded)))
+        await self._alerting.resume(reloaded=self._reloaded)
         await self._take_up_changes()
-        ranges = await self._load(lambda c: schema.get_property(c, RANGES_PROPERTY))
-        self._ranges = msgspec.json.decode(ranges or "{}", type=dict[str, int])
+        await self._records.load()
         start = self._supervisor.start
-        start("deadlines", self._scheduler.run)
+        for tasks in self._checker_tasks:
+            for name, task in tasks.all().items():
+                start(name, task)
         for name in self._plan.watches:
             start(f"network {name}", partial(self._follow, name))
-            start(f"lookback {name}", partial(self._look_back, name))
             backfill = Backfill(name, settings.store.retention, self._plan.watches[name], self._clock)
             start(f"backfill {name}", partial(self._fill_gaps, backfill))
         start("self-watch", self._watch_self)
-        await self._dispatch.start(self._alerts, map(Receiver.of, settings.receivers.values()))
+        await self._alerting.start()
         for depth in await self._load(outbox.depths):
             if depth.status == "pending" and depth.receiver not in settings.receivers:
                 _log.warning(
@@ -209,27 +190,26 @@ class Monitor:
     async def stop(self) -> None:
         """End every task; what is under way and not committed is done again after the next start."""
         _log.info("stopping")
-        await self._dispatch.stop()
+        await self._alerting.close()
 
     async def raise_signals(self, signals: Sequence[Signal]) -> None:
-        """Let signals that are not about transfers take their way to the receivers."""
-        await self._write_alerts(lambda c, now: (None, self._alerts.apply(c, signals, now)))
+        """Apply signals that are not about transfers."""
+        await retrying(lambda: self._alerting.raise_signals(signals))
 
     async def _take_up_changes(self) -> None:
         """Bring what is stored to what it would be if the configuration had always been this one."""
-        sources = {name: watch.sources for name, watch in self._plan.watches.items()}
 
         def follow(connection: sa.Connection) -> bool:
             read_before = blocks.checkpoints(connection)
-            watched.follow(connection, read_before, sources)
+            watched.follow(connection, read_before, self._plan.sources)
             return bool(read_before)
 
         is_anything_stored = await self._write(follow)
         recomputation = Recomputation(
             self._pipeline,
             self._plan.read_again,
-            self._alerts,
-            fingerprints(self._settings),
+            self._alerting,
+            fingerprints(self._checkers, self._settings),
             self._settings.store.retention,
         )
         began, parts = self._clock(), 0
@@ -274,7 +254,7 @@ class Monitor:
         )
         checkpoint = (await self._load(blocks.checkpoints)).get(name)
         window = await self._load(lambda c: blocks.window(c, name))
-        pool.remember(self._ranges)
+        pool.remember(self._records.ranges)
         async with pool:
             async for item in observer.batches(checkpoint, window):
                 await self._process([item])
@@ -300,28 +280,8 @@ class Monitor:
             return outcome, outcome.next_flush
 
         outcome = await self._write_alerts(run)
-        self._scheduler.cancelled(outcome.deadlines.closed)
-        self._scheduler.added(map(_when_past, outcome.deadlines.opened))
-        for network in {d.network for d in outcome.deadlines.opened if d.network.startswith(SEARCH)}:
-            self._search_wanted[network.removeprefix(SEARCH)].set()
-
-    async def _look_back(self, origin: str) -> None:
-        """Look for the opening steps of early steps in the blocks of ``origin`` before the first one watched."""
-        log = QuietLog(network=origin)
-        wanted = self._search_wanted[origin]
-        while True:
-            waiting = await self._load(lambda c: transfers.waiting_on(c, SEARCH + origin, LOOKBACK_AT_ONCE))
-            world = await self._load(self._pipeline.first_watched)
-            try:
-                async for found in search_openings(self._plan, self._pools, world, waiting):
-                    await self._process([found])
-            except ChainError as error:
-                log.trouble(self._clock(), "earlier blocks cannot be looked through; later again", error)
-            else:
-                log.over(self._clock(), "earlier blocks are looked through again")
-            wanted.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wanted.wait(), LOOKBACK_EVERY)
+        for tasks in self._checker_tasks:
+            tasks.wake(outcome)
 
     async def _fill_gaps(self, backfill: Backfill) -> None:
         """Read blocks of a network again for what was not watched when they were read; ends when all are."""
@@ -339,12 +299,6 @@ class Monitor:
         await self._judge(lambda c, now: self._pipeline.judge_filled(c, network, now))
 
     # --- deadlines ----------------------------------------------------------------------------------------
-
-    async def _load_deadlines(self, after: tuple[int, int, str], until: int, limit: int) -> list[Deadline]:
-        due_at, transfer_id, step = after
-        position = (due_at - PAST, transfer_id, step)
-        found = await self._load(lambda c: transfers.due_after(c, position, until - PAST, limit))
-        return [_when_past(deadline) for deadline in found]
 
     async def _confirm_heads(self, due: Sequence[Deadline]) -> None:
         """Deadlines have come by the clock: have their networks looked at. What was seen decides (S5)."""
@@ -371,8 +325,7 @@ class Monitor:
             unheard = {name for name, status in observed.items() if status.head is None}
             if changes := holding.update(current, int(now), unheard):
                 await self.raise_signals(changes)
-            await self._save_states([_state(name, status, time.time()) for name, status in observed.items()])
-            await self._save_ranges(observed.values())
+            await self._records.save(observed, time.time())
             await asyncio.sleep(SELF_WATCH_EVERY)
 
     def _note_pause(self, now: float) -> None:
@@ -387,73 +340,17 @@ class Monitor:
         self._clock.judge(None if error is None else error == 0.0)
         return clock_signals(error, self._clock.jump, now)
 
-    async def _save_states(self, states: Sequence[NetworkState]) -> None:
-        """Store what has changed, and from time to time that nothing has: who looks takes silence for a stop."""
-        changed = [state for state in states if _is_news(state, self._stored_states.get(state.name))]
-        if changed:
-            await self._write(lambda c: blocks.save_states(c, changed))
-            self._stored_states |= {state.name: state for state in changed}
-
-    async def _save_ranges(self, observed: Iterable[NetworkStatus]) -> None:
-        ranges = self._ranges | {
-            endpoint.name: endpoint.max_block_range
-            for status in observed
-            for endpoint in status.endpoints
-            if endpoint.max_block_range is not None
-        }
-        if ranges != self._ranges:
-            await self._write(lambda c: schema.set_property(c, RANGES_PROPERTY, _json(ranges)))
-            self._ranges = ranges
-
     # --- the way to the database and from there ---------------------------------------------------------
 
     async def _write_alerts(self, job: Callable[[sa.Connection, float], tuple[T, float | None]]) -> T:
-        """Write what people may have to hear of: as `Dispatch.write`."""
-        return await _patiently(lambda: asyncio.wrap_future(self._dispatch.write(job)))
+        """Write what may change alerts: as `AlertingRuntime.write`."""
+        return await retrying(lambda: asyncio.wrap_future(self._alerting.write(job)))
 
     async def _write(self, job: Callable[[sa.Connection], T]) -> T:
-        return await _patiently(lambda: self._database.write(job))
+        return await retrying(lambda: self._database.write(job))
 
     async def _load(self, job: Callable[[sa.Connection], T]) -> T:
-        return await _patiently(lambda: self._database.read(job))
-
-
-async def _patiently(run: Callable[[], Awaitable[T]]) -> T:
-    """``run``; wait and try again while the database refuses for a passing reason."""
-    tries = 0
-    while True:
-        try:
-            return await run()
-        except StoreError as error:
-            if not error.transient:
-                raise
-            pause = STORE_PAUSES[min(tries, len(STORE_PAUSES) - 1)]
-            if tries in (0, 10) or tries % 100 == 0:
-                _log.error("the database refuses; trying again", reason=str(error), tries=tries)
-            tries += 1
-            await asyncio.sleep(pause)
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _state(network: str, status: NetworkStatus, now: float) -> NetworkState:
-    number, timestamp = (status.head.number, status.head.timestamp) if status.head else (None, None)
-    return NetworkState(network, status.state, number, timestamp, status.last_error, now)
-
-
-def _is_news(state: NetworkState, stored: NetworkState | None) -> bool:
-    return (
-        stored is None
-        or abs(state.updated_at - stored.updated_at) >= STATES_EVERY
-        or state._replace(updated_at=0.0) != stored._replace(updated_at=0.0)
-    )
-
-
-def _when_past(deadline: Deadline) -> Deadline:
-    """``deadline`` for the scheduler: at the time from which on its network can be seen past it."""
-    return msgspec.structs.replace(deadline, due_at=deadline.due_at + PAST)
+        return await retrying(lambda: self._database.read(job))
 
 
 def _deep_reorg(network: str, error: DeepReorg, now: int) -> Signal:

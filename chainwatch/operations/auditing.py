@@ -18,6 +18,7 @@ from chainwatch.operations.errors import Conflict
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import check_done
 from chainwatch.plan import Plan
+from chainwatch.registry import build_checkers
 from chainwatch.store import blocks, schema
 from chainwatch.store.database import Database
 
@@ -122,8 +123,8 @@ async def repair(database: Database, plan: Plan, now: float, found: Audit) -> No
     def correct(connection: sa.Connection) -> None:
         check_done(connection)
         alerts = AlertManager.of(settings, schema.created_at(connection))
-        pipeline = Pipeline(plan.flows, settings.networks, plan.decode, alerts, sources=plan.sources)
-        pipeline.put_right(connection, found.network, wrong, right, now)
+        pipeline = Pipeline(build_checkers(plan), settings.networks, plan.decode, alerts, plan.sources)
+        pipeline.repair_logs(connection, found.network, wrong, right, now)
 
     await database.write(correct)
 

@@ -18,7 +18,7 @@ from chainwatch.operations.views import AlertView, alert_view
 from chainwatch.store.alerting import alert_groups, history, incidents, outbox
 from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.alerting.holds import Held
-from chainwatch.store.alerting.outbox import Queued
+from chainwatch.store.alerting.outbox import QueuedNotification
 
 
 class SentView(msgspec.Struct, frozen=True):
@@ -81,7 +81,7 @@ def explain(connection: sa.Connection, context: Context, now: float, alert_id: i
     """For every receiver, whether it was notified of the alert, and why or why not. Raises ``NotFound``."""
     alert = get(connection, alert_id)
     sent = outbox.about(connection, [alert_id], alert.raised_at, None)
-    by_receiver: dict[str, list[Queued]] = {name: [] for name in context.receivers}
+    by_receiver: dict[str, list[QueuedNotification]] = {name: [] for name in context.receivers}
     for one in sent:
         by_receiver.setdefault(one.receiver, []).append(one)
 
@@ -118,7 +118,7 @@ def _routed(
     alert: Alert,
     route: Route,
     receiver: str,
-    sent: Sequence[Queued],
+    sent: Sequence[QueuedNotification],
     now: float,
 ) -> ReceiverView:
     """A receiver that the alert's own ``route`` names."""
@@ -164,7 +164,11 @@ def _why_not_sent(alert: Alert, held: Held | None, waits: str | None = None) -> 
 
 
 def _notified_otherwise(
-    connection: sa.Connection, context: Context, alert: Alert, receiver: str, sent: Sequence[Queued]
+    connection: sa.Connection,
+    context: Context,
+    alert: Alert,
+    receiver: str,
+    sent: Sequence[QueuedNotification],
 ) -> ReceiverView:
     """A receiver that was notified though no route of the alert's own names it."""
     steps = {step.receiver: step.text for step in incidents.steps_about(connection, alert.id)}
@@ -208,11 +212,11 @@ def _why_not_routed(alert: Alert, routes: Sequence[Route], receiver: str) -> str
     return f"the route that matches it, {taking[0].key}, does not name this receiver"
 
 
-def _is_notified(sent: Sequence[Queued]) -> bool:
+def _is_notified(sent: Sequence[QueuedNotification]) -> bool:
     return any(one.status == "delivered" for one in sent)
 
 
-def _delivery(last: Queued) -> str:
+def _delivery(last: QueuedNotification) -> str:
     if last.status == "pending" and last.attempts:
         return f"{last.attempts} attempts failed, it is retried: {last.last_error}"
     words = {
@@ -224,7 +228,7 @@ def _delivery(last: Queued) -> str:
     return words[last.status]
 
 
-def _sent_view(queued: Queued, alert_id: int) -> SentView:
+def _sent_view(queued: QueuedNotification, alert_id: int) -> SentView:
     payload = queued.payload
     said = (("firing", payload.firing), ("resolved", payload.resolved))
     return SentView(

@@ -9,7 +9,7 @@ import msgspec
 from chainwatch.config import format_duration
 from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.alerting.history import Transition
-from chainwatch.store.alerting.outbox import Queued
+from chainwatch.store.alerting.outbox import QueuedNotification
 
 
 class HeldPeriod(msgspec.Struct):
@@ -26,7 +26,7 @@ class HeldPeriod(msgspec.Struct):
 
 
 def held_periods(
-    happened: Sequence[Transition], sent: Sequence[Queued], alert: Alert
+    happened: Sequence[Transition], sent: Sequence[QueuedNotification], alert: Alert
 ) -> dict[str, list[HeldPeriod]]:
     """By receiver, in order. An alert over a rate limit is held until its summary is queued."""
     found: dict[str, list[HeldPeriod]] = {}

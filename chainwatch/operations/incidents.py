@@ -16,7 +16,7 @@ from chainwatch.store.alerting import alerts as stored_alerts
 from chainwatch.store.alerting import history, incidents, outbox
 from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.alerting.incidents import Entry, Incident
-from chainwatch.store.alerting.outbox import Queued
+from chainwatch.store.alerting.outbox import QueuedNotification
 
 NOTIFIED_WITHIN = 86_400.0
 """Seconds after the end of an incident within which notifications belong to its timeline."""
@@ -177,7 +177,7 @@ def _of_entry(entry: Entry) -> TimelineEntry:
     return TimelineEntry(entry.at, "escalation", f"{entry.kind}: {text}", actor=entry.actor)
 
 
-def _of_notification(one: Queued) -> Iterator[TimelineEntry]:
+def _of_notification(one: QueuedNotification) -> Iterator[TimelineEntry]:
     counted = [
         f"{len(ids)} {word}"
         for word, ids in (("firing", one.payload.firing), ("resolved", one.payload.resolved))

@@ -14,7 +14,7 @@ from chainwatch.operations.errors import Invalid
 from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.operations.views import Changed, changed
 from chainwatch.store.alerting import outbox
-from chainwatch.store.alerting.outbox import Queued, Status
+from chainwatch.store.alerting.outbox import QueuedNotification, Status
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 CURSORS = Cursors("notifications", 1)
@@ -78,7 +78,7 @@ def drop(connection: sa.Connection, context: Context, now: float, ids: Sequence[
     return changed(ids, {number: status in ("pending", "dead") for number, status in known.items()})
 
 
-def _view(queued: Queued, next_at: Mapping[int, float], now: float) -> NotificationView:
+def _view(queued: QueuedNotification, next_at: Mapping[int, float], now: float) -> NotificationView:
     return NotificationView(
         id=queued.id,
         receiver=queued.receiver,

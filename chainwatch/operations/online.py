@@ -1,4 +1,4 @@
-"""``check --online``: ask every endpoint for its chain id, head and a range of logs, and whether receivers answer."""
+"""``check --online``: each endpoint's chain id, head, range of logs and contracts; whether each receiver answers."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import asyncio
 import aiohttp
 import msgspec
 
-from chainwatch.alerting.providers import DeliveryError
-from chainwatch.alerting.providers.http import open_session as open_receiver_session
-from chainwatch.alerting.providers.http import reach
+from chainwatch.alerting.providers import DeliveryError, Server, Transport, build_provider
 from chainwatch.chain.errors import RangeTooWide, RpcError, Unavailable, WrongChain
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.state import Code, read_state
 from chainwatch.chain.transport import endpoint_name, open_session
-from chainwatch.config import NetworkSettings
-from chainwatch.config.receivers import DiscordSettings, WebhookSettings
+from chainwatch.config import NetworkSettings, ReceiverSettings
+from chainwatch.model import Header, to_hex
 from chainwatch.plan import Plan
 
 RANGE = 1_000
@@ -67,20 +66,22 @@ async def check_endpoints(plan: Plan) -> list[EndpointCheck]:
 
 async def check_receivers(plan: Plan) -> list[ReceiverCheck]:
     """Whether each receiver that has a URL can be reached, without sending anything to it."""
-    with_url = [
-        r for r in plan.settings.receivers.values() if isinstance(r, DiscordSettings | WebhookSettings)
-    ]
-    return list(await asyncio.gather(*map(_receiver, with_url)))
+    async with Transport() as transport:
+        questions = [
+            _receiver(settings, server, transport)
+            for settings in plan.settings.receivers.values()
+            if (server := build_provider(settings, transport).server) is not None
+        ]
+        return list(await asyncio.gather(*questions))
 
 
-async def _receiver(receiver: DiscordSettings | WebhookSettings) -> ReceiverCheck:
+async def _receiver(settings: ReceiverSettings, server: Server, transport: Transport) -> ReceiverCheck:
     problem: str | None = None
-    async with open_receiver_session(allow_private=receiver.allow_private) as session:
-        try:
-            await reach(session, receiver.url.get_secret_value(), who="the receiver", within=PATIENCE)
-        except DeliveryError as error:
-            problem = str(error)
-    return ReceiverCheck(receiver.name, receiver.provider, problem is None, problem)
+    try:
+        await transport.reach(server, who="the receiver", within=PATIENCE)
+    except DeliveryError as error:
+        problem = str(error)
+    return ReceiverCheck(settings.name, settings.provider, problem is None, problem)
 
 
 async def _endpoint(
@@ -95,6 +96,7 @@ async def _endpoint(
             head = await pool.ask(Endpoint.head, PATIENCE)
             found.chain_id, found.head = network.chain_id, head.number
             found.log_range = await _log_range(plan, network.name, pool, head.number)
+            found.problem = await _missing_contracts(plan, network.name, pool, head)
     except (WrongChain, Unavailable) as error:
         found.problem = pool.endpoints[0].last_error or str(error)
         if isinstance(error, WrongChain):
@@ -103,6 +105,22 @@ async def _endpoint(
         found.problem = error.what
     found.ok = found.problem is None
     return found
+
+
+async def _missing_contracts(plan: Plan, network: str, pool: Pool, head: Header) -> str | None:
+    """Which contracts have no code at their addresses; None where all have, or where the endpoint cannot say."""
+    watch = plan.watches.get(network)
+    contracts = () if watch is None else watch.contracts
+    try:
+        codes = await read_state(pool, head, [Code(contract.address) for contract in contracts])
+    except RpcError:
+        return None
+    missing = [
+        f"{contract.name} at {to_hex(contract.address)}"
+        for contract, code in zip(contracts, codes, strict=True)
+        if code == b""
+    ]
+    return f"no contract has been deployed here: {', '.join(missing)}" if missing else None
 
 
 async def _log_range(plan: Plan, network: str, pool: Pool, head: int) -> int | None:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.flows.transfer_stats import Tally
 from chainwatch.model import SEVERITIES, SEVERITY_NAMES, TRANSFER_STATUSES, Checkpoint, to_hex
 from chainwatch.operations.checks import check_moments
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.operations.views import AlertView, TransferView, alert_view, transfer_view
-from chainwatch.pipeline.transfer_stats import Tally
 from chainwatch.store import blocks
 from chainwatch.store import transfers as stored_transfers
 from chainwatch.store.alerting import alerts as stored_alerts

@@ -11,13 +11,12 @@ import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.policy.lifecycle import fingerprint
-from chainwatch.alerting.providers import DeliveryError, build_provider
-from chainwatch.alerting.providers.http import open_session
+from chainwatch.alerting.providers import DeliveryError, Transport, build_provider
 from chainwatch.config import ReceiverSettings, Settings
 from chainwatch.operations.checks import check_known, check_seconds
 from chainwatch.store.alerting import alerts, outbox
 from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.outbox import Queued
+from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.claim import claimed
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -118,11 +117,11 @@ async def _deliver_unless_running(database: Database, settings: Settings, receiv
 async def _deliver(database: Database, settings: ReceiverSettings, key: str, external_url: str) -> None:
     queued = await database.read(lambda connection: _find(connection, settings.name, key))
     notification = await database.read(lambda connection: load(connection, queued, external_url))
-    provider = build_provider(settings)
     refusal: DeliveryError | None = None
-    async with open_session(allow_private=provider.allow_private) as session:
+    async with Transport() as transport:
+        provider = build_provider(settings, transport)
         try:
-            await provider.deliver(notification, session)
+            await provider.send(provider.render(notification, None))
         except DeliveryError as error:
             refusal = error
 
@@ -135,7 +134,7 @@ async def _deliver(database: Database, settings: ReceiverSettings, key: str, ext
     await database.write(settle)
 
 
-async def _outcome(database: Database, receiver: str, key: str, within: float) -> Queued:
+async def _outcome(database: Database, receiver: str, key: str, within: float) -> QueuedNotification:
     """The sample's notification once it was tried, or once ``within`` seconds are over."""
     until = time.monotonic() + within
     while True:
@@ -145,6 +144,6 @@ async def _outcome(database: Database, receiver: str, key: str, within: float) -
         await asyncio.sleep(POLL)
 
 
-def _find(connection: sa.Connection, receiver: str, key: str) -> Queued:
+def _find(connection: sa.Connection, receiver: str, key: str) -> QueuedNotification:
     found = outbox.list_notifications(connection, receiver=receiver, limit=1000)
     return next(queued for queued in found if queued.key == key)

@@ -15,6 +15,7 @@ from chainwatch.operations.errors import Conflict
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import check_done
 from chainwatch.plan import Plan
+from chainwatch.registry import build_checkers
 from chainwatch.store import blocks, schema
 from chainwatch.store.database import Database
 
@@ -52,7 +53,7 @@ async def rewind(database: Database, plan: Plan, now: float, network: str, block
                 "rewind to an earlier block, from before the reorg"
             )
         alerts = AlertManager.of(settings, schema.created_at(connection))
-        pipeline = Pipeline(plan.flows, settings.networks, plan.decode, alerts, sources=plan.sources)
+        pipeline = Pipeline(build_checkers(plan), settings.networks, plan.decode, alerts, plan.sources)
         batch = Batch(network, block + 1, header, headers=(header,), ancestor=header)
         pipeline.process(connection, [batch], now)
         blocks.forget_window(connection, network, block)

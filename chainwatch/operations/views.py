@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from chainwatch.checker.flow import UNKNOWN_NETWORK, Flow
-from chainwatch.checker.transfer import step_views
+from chainwatch.checker.step_views import step_views
 from chainwatch.model import Occurrence, Transfer, to_hex
 from chainwatch.store.alerting.alerts import Alert
 

@@ -1,4 +1,4 @@
-"""Blocks that were read before something in them was watched: read again, beside the newest, for what is watched now."""
+"""Back-fill: reads blocks again that were read before some of their events were watched, beside the newest blocks."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from chainwatch.store.watched import Gap
 PAUSE = 5.0
 """Seconds until blocks that could not be read again are tried once more."""
 FIRST_PAUSE = 0.1
-"""Seconds until it is looked again at what is to be read."""
+"""Seconds until the gap is looked up again."""
 ANSWERS_WITHIN = 60.0
 """Seconds since its last answer for which a network counts as answering."""
 PATIENCE = 600.0
-"""Seconds for which a network that answers may not have the blocks until they are given up."""
+"""Seconds after which blocks are given up that a network does not have, although it answers."""
 
 Note = Callable[[sa.Connection], None]
-"""What is to be noted in the database."""
+"""A change of what is stored about gaps."""
 
 _log = structlog.get_logger(__name__)
 
 
 def goes_on(part: Backfilled, gap: Gap, left: Gap | None) -> bool:
-    """Whether after ``part`` of ``gap`` was stored ``left`` is the rest of it, so that reading it can go on."""
+    """Whether ``left``, the gap after ``part`` of ``gap`` was stored, is just the rest: reading can go on then."""
     return left is not None and left == gap._replace(first=part.last + 1)
 
 
 class Backfill:
-    """Reads the gaps of one network, but no blocks older than ``retention`` (seconds), which would be deleted at once."""
+    """Reads the gaps of one network, but no blocks older than ``retention`` (seconds), whose logs would be deleted."""
 
     def __init__(
         self, network: str, retention: float, watch: NetworkWatch, clock: Callable[[], float]
@@ -54,17 +54,17 @@ class Backfill:
         self._refused_since: float | None = None
         self._bounded = False
         self._begun_to: int | None = None
-        """The end of the blocks of which it was logged that they are read."""
+        """The end of the gap that the log last said to be read."""
 
     async def read(
         self, pool: Pool | None, gap: Gap, checkpoint: Checkpoint
     ) -> AsyncGenerator[Backfilled | Note]:
-        """The blocks of ``gap`` in order, or else what is to be noted of it; ends where ``gap`` must be looked at again.
+        """The blocks of ``gap`` in order, or a note about it; ends where the gap is to be loaded again.
 
-        ``checkpoint`` is the network's. Each item must be stored before the next is asked for. Trouble in reading is logged
-        and waited out here.
+        ``checkpoint`` is the network's. Each item must be stored before the next is asked for. Errors of reading are logged
+        here, and followed by a pause.
         """
-        await asyncio.sleep(FIRST_PAUSE)  # between two looks, however they end
+        await asyncio.sleep(FIRST_PAUSE)  # between two gaps, however reading them ends
         if pool is None or pool.last_answer_at is None:
             return
         try:
@@ -85,10 +85,10 @@ class Backfill:
                 self._log.over(self._clock(), "earlier blocks are read again")
                 yield part
         except ChainError as error:
-            self._log.trouble(self._clock(), "earlier blocks cannot be read again; later once more", error)
+            self._log.trouble(self._clock(), "earlier blocks cannot be read again; trying again later", error)
             if self._is_refused(pool):
                 _log.warning(
-                    "earlier blocks are not to be had: what was not watched in them does not count as watched",
+                    "earlier blocks are not available: their events count as not watched",
                     network=self.network,
                     first=gap.first,
                     last=gap.last,
@@ -99,7 +99,7 @@ class Backfill:
                 await asyncio.sleep(PAUSE)
 
     async def _parts(self, pool: Pool, gap: Gap, head: int) -> AsyncGenerator[Backfilled]:
-        """``gap`` in parts, of which those near ``head``, where reorgs happen, come with all their headers."""
+        """``gap`` in parts; those near ``head``, where reorgs happen, have all their headers."""
         watch = self._watch.only(gap.sources)
         far = min(gap.last, head - pool.network.reorg_window)
         if gap.first <= far:
@@ -110,7 +110,7 @@ class Backfill:
             yield _backfilled(await read_blocks(pool, watch, None, first, last), gap)
 
     def _is_refused(self, pool: Pool) -> bool:
-        """Whether the network has answered all the time, but not for these blocks."""
+        """Whether the network has answered for `PATIENCE` seconds, but not with these blocks."""
         now = self._clock()
         if pool.last_answer_at is None or now - pool.last_answer_at > ANSWERS_WITHIN:
             self._refused_since = None

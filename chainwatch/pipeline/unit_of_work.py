@@ -2,97 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping
 
 import msgspec
+import sqlalchemy as sa
 
-from chainwatch.checker.flow import StepPlace
-from chainwatch.checker.transfer import Watched, World
-from chainwatch.model import Batch, Checkpoint, Header, Occurrence, Signal
+from chainwatch.model import Batch, Checkpoint, EventSource, Header, Signal
+from chainwatch.store import watched
 from chainwatch.store.transfers import DeadlineChanges
-
-Key: TypeAlias = tuple[str, str]
-"""A transfer's flow and key."""
+from chainwatch.store.watched import WatchedSet
 
 
 class Work:
-    """What one transaction gathers; ``checkpoints`` are those before it."""
+    """What one transaction on ``connection`` gathers; ``checkpoints`` are those before it."""
 
-    def __init__(self, checkpoints: Mapping[str, Checkpoint]) -> None:
+    def __init__(self, connection: sa.Connection, checkpoints: Mapping[str, Checkpoint]) -> None:
+        self.connection = connection
         self.checkpoints = dict(checkpoints)
         self.numbers: dict[str, int] = {}
-        """The integers that stand for networks."""
+        """The integers that stand for networks, by name."""
         self.headers: dict[str, dict[int, Header]] = {}
         """The new ones, by network and number."""
-        self._seen = {name: c.seen_until for name, c in checkpoints.items()}
-        self._first = {name: (c.first_block, c.first_timestamp) for name, c in checkpoints.items()}
-        self.watched: dict[StepPlace, Watched] = {}
-        self.world = World(self._seen, self._first, self.watched)
+        self.seen = {name: c.seen_until for name, c in checkpoints.items()}
+        """Until which chain time each network was seen."""
+        self.first = {name: (c.first_block, c.first_timestamp) for name, c in checkpoints.items()}
+        """The first block of each network that was ever read, and its time."""
+        self.watched: Mapping[str, Mapping[EventSource, WatchedSet]] = {}
+        """Since when events are watched, by network; replaced as a whole when it changes."""
         self.unread: set[str] = set()
-        """The networks of which blocks are to be read again."""
+        """The networks with blocks to be read again."""
         self.filled: set[str] = set()
-        """Those of which there are fewer now."""
+        """Those with fewer such blocks since this transaction."""
         self.quiet = False
-        """Whether what came and went is not to be told: it is long past."""
-        self.found: dict[Key, list[Occurrence]] = {}
-        self.full: dict[Key, None] = {}
-        """Those in ``found`` that need not wait for more events, mostly, in the order in which they came to that."""
-        self.deadlines = DeadlineChanges([], [])
+        """Whether conditions that began and ended in the past raise no signals."""
+        self.deadlines: dict[str, DeadlineChanges] = {}
+        """By checker."""
+        self.wanted: set[tuple[str, str]] = set()
+        """Checkers and the networks from which they want to read more than before."""
         self.signals: list[Signal] = []
-        self.dropped: set[Key] = set()
-        self.searched: set[Key] = set()
-        self.openings: dict[Key, list[Occurrence]] = {}
-        """What was found for the transfers in ``searched``."""
-        self.cut: dict[str, int] = {}
-        """The block after which a network's events were dropped."""
-        self.removed: set[tuple[str, int, int]] = set()
-        """Network, block and log index of the events that were never in the chain."""
         self.advanced: set[str] = set()
         self.chain_time = 0
+
+    @property
+    def latest_seen(self) -> int:
+        """The latest chain time at which any network was seen."""
+        return max(self.seen.values(), default=0)
 
     def see(self, network: str, until: int) -> None:
         """Note that ``network``, of which something was read, was seen ``until`` (chain time); never moves back."""
         self.chain_time = max(self.chain_time, until)
-        self._seen[network] = max(until, self._seen.get(network, 0))
+        self.seen[network] = max(until, self.seen.get(network, 0))
         checkpoint = self.checkpoints[network]
-        self.checkpoints[network] = msgspec.structs.replace(checkpoint, seen_until=self._seen[network])
+        self.checkpoints[network] = msgspec.structs.replace(checkpoint, seen_until=self.seen[network])
         self.advanced.add(network)
 
-    def find(self, occurrences: Mapping[Key, list[Occurrence]], lengths: Mapping[str, int]) -> None:
-        """Note ``occurrences`` after those that were found before; ``lengths``: events of a whole transfer, by flow."""
-        for key, some in occurrences.items():
-            known = self.found.setdefault(key, [])
-            if len(known) < lengths[key[0]] <= len(known) + len(some):
-                self.full[key] = None
-            known += some
+    def change_deadlines(self, checker: str, changes: DeadlineChanges) -> None:
+        """Note the deadlines of ``checker`` that opened and closed."""
+        self.deadlines.setdefault(checker, DeadlineChanges([], [])).add(changes)
 
-    def let_go(self, keys: Sequence[Key]) -> None:
-        """Keep no more of what was found of ``keys``, which is saved."""
-        for key in keys:
-            self.found.pop(key, None)
-        self.full = {}
+    def load_watched(self) -> None:
+        """Learn from the database since when events are watched."""
+        self.watched = watched.load(self.connection)
+        self.unread = {n for n, rows in self.watched.items() if any(map(watched.is_open, rows.values()))}
 
-    def forget_above(self, network: str, block: int) -> None:
-        """Drop what was found on ``network`` in blocks after ``block``."""
-        kept = {
-            key: [o for o in occurrences if o.network != network or o.block <= block]
-            for key, occurrences in self.found.items()
-        }
-        self.found = {key: occurrences for key, occurrences in kept.items() if occurrences}
+    def drop_headers_above(self, network: str, block: int) -> None:
+        """Drop the new headers of ``network`` after ``block``."""
         headers = self.headers.get(network, {})
         self.headers[network] = {number: header for number, header in headers.items() if number <= block}
 
-    def read_to(self, batch: Batch) -> Checkpoint:
-        """Note how far ``batch`` lets its network be seen; the network's checkpoint after it."""
+    def advance(self, batch: Batch) -> Checkpoint:
+        """Move the checkpoint of the network of ``batch`` to its end, and how far it is seen; the new checkpoint."""
         network, timestamp = batch.network, batch.last.timestamp
         if batch.ancestor is not None:
             # What was seen of the dropped blocks proves nothing about those that replace them.
-            self._seen[network] = timestamp
+            self.seen[network] = timestamp
         first = batch.first_timestamp
         if first is None:
             first = next((h.timestamp for h in batch.headers if h.number == batch.first), timestamp)
-        first_block, first_timestamp = self._first.setdefault(network, (batch.first, first))
+        first_block, first_timestamp = self.first.setdefault(network, (batch.first, first))
         last, known = batch.last, self.checkpoints.get(network)
         if known is not None and batch.ancestor is None and known.last.number > last.number:
             last = known.last  # it was stored before: only a reorg moves back

@@ -1,1 +1,1 @@
-"""The same parts over history, with a process of its own that reads."""
+"""Replay: the parts of a live run over history."""

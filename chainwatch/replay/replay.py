@@ -1,19 +1,17 @@
 """Replay: the blocks of the past through the same pipeline, to test a configuration (S7).
 
-Only two things differ from a live run: batches come from ranges of history, and nothing waits. Where two networks'
-batches fall into the time line does not matter (S3); they are merged by block time so that progress stays even.
+Only two things differ from a live run: batches come from ranges of history, and nothing waits. The order of different
+networks' batches does not matter (S3); they are merged by block time so that progress stays even.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
-import queue
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,102 +22,46 @@ from chainwatch.alerting.engine.grouped import NEVER
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.chain.errors import NotThere
-from chainwatch.chain.history import block_at
 from chainwatch.chain.pool import Pool
-from chainwatch.chain.rpc import Endpoint
-from chainwatch.checker.transfer import IN_TIME, REORG, SEARCH
 from chainwatch.config import RouteSettings
-from chainwatch.model import Searched, SiftedBatch, Signal, Transfer
-from chainwatch.pipeline.opening_search import search_openings
+from chainwatch.flows.transfer_stats import Tally
+from chainwatch.model import ReadResult, SiftedBatch, Signal
+from chainwatch.pipeline.checker import Checker, Prints
 from chainwatch.pipeline.pipeline import Pipeline
-from chainwatch.pipeline.recompute import JUDGED_BY, Prints, fingerprints
-from chainwatch.pipeline.transfer_stats import Tally
+from chainwatch.pipeline.recompute import JUDGED_BY, fingerprints
 from chainwatch.plan import Plan
+from chainwatch.registry import build_checkers
+from chainwatch.replay.errors import ReplayError
+from chainwatch.replay.feed import Feed
 from chainwatch.replay.reader.process import Reader, is_worthwhile
 from chainwatch.replay.reader.ranges import Range, read_ranges
+from chainwatch.replay.report import alerts_fired
 from chainwatch.store import blocks, schema, transfers
-from chainwatch.store.alerting import alerts, outbox
 from chainwatch.store.database import Database
 
 EVENTS_A_COMMIT = 250_000
 """Events that one transaction takes: the more, the fewer transfers are stored before they are complete."""
-AHEAD = 4
-"""Batches that wait for the database; a process that reads keeps more of them itself (`reading.worker.AHEAD`)."""
-FIRST_TIME = 1_000_000_000
-"""Integers from here on are Unix seconds, smaller ones block numbers."""
-HEAD_PATIENCE = 30.0
-"""Seconds for which the head is asked for until the replay gives up."""
-ALL = 2**62
-SEARCHES_AT_ONCE = 1_000
+READS_AT_ONCE = 1_000
+"""Questions that a checker may ask at a time."""
 PROPERTY = "replay"
 """The property that marks a database as a replay's and holds its range."""
 
 _log = structlog.get_logger("chainwatch.replay.replay")
 
 
-class ReplayError(Exception):
-    """The replay cannot be done; the message says why and how to mend it."""
-
-
 class Progress(NamedTuple):
-    """How far a replay is: blocks done of those in all, events found so far."""
+    """How far a replay is: blocks done, all blocks, events found so far."""
 
     blocks: int
     of: int
     events: int
 
 
-def parse_when(text: str) -> int | datetime:
-    """A block number or a moment: ``16233067``, ``1680682306`` (Unix seconds), ``2023-04-05``, ``2023-04-05T08:11:46Z``.
-
-    Integers below 1,000,000,000 are block numbers. Times without a zone are UTC. Raises ``ValueError``.
-    """
-    if text.isdigit():
-        number = int(text)
-        try:
-            return number if number < FIRST_TIME else datetime.fromtimestamp(number, UTC)
-        except (OverflowError, OSError) as error:
-            raise ValueError(f"{text} seconds is no time") from error
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-async def resolve_ranges(
-    plan: Plan,
-    pools: Mapping[str, Pool],
-    start: Mapping[str, int | datetime],
-    end: Mapping[str, int | datetime],
-) -> list[Range]:
-    """The block ranges between ``start`` and ``end``, given by network.
-
-    Where one is missing it is the network's ``start_block``, or its head.
-    Raises ``ReplayError`` for a range without blocks or a start that nothing names, ``ChainError`` where nothing answers.
-    """
-    ranges = []
-    for network, pool in pools.items():
-        newest = await pool.ask(Endpoint.head, HEAD_PATIENCE)
-        begin: int | datetime | None = start.get(network, plan.settings.networks[network].start_block)
-        if begin is None:
-            raise ReplayError(
-                f"nothing says where to begin on {network}: give --from, or networks.{network}.start_block in the config"
-            )
-        first = begin if isinstance(begin, int) else await block_at(pool, int(begin.timestamp()))
-        until = end.get(network, newest.number)
-        last = until if isinstance(until, int) else await block_at(pool, int(until.timestamp()) + 1) - 1
-        last = min(last, newest.number)
-        if first > last:
-            raise ReplayError(
-                f"the range of {network} holds no block: it begins at {first} and ends at {last}"
-            )
-        ranges.append(Range(network, first, last))
-    return ranges
-
-
 class Replay:
     """One replay into one database.
 
-    ``reader`` reads long ranges. ``notify`` sends what the alerts' routes say to the receivers. Use ``begin``, then ``run``,
-    then ``report``.
+    ``reader`` reads long ranges. With ``notify`` alerts are sent to the receivers of their routes. Use ``begin``, then
+    ``run``, then ``report``.
     """
 
     def __init__(
@@ -140,24 +82,18 @@ class Replay:
         routes = [_without_repeats(route) for route in settings.routes] if notify else []
         self._alerts = AlertManager(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
         self._longest_wait = max((r.group_wait + r.group_interval for r in routes), default=0.0)
-        """Alerts are raised as long ago as a group may wait, so that at the end none has to be waited for."""
+        """Alerts are raised this long ago, so that at the end no group has to wait."""
         self._tally = Tally({flow.name: flow for flow in plan.flows})
-        self._pipeline = Pipeline(
-            plan.flows,
-            settings.networks,
-            plan.decode,
-            self._alerts,
-            saved=self._tally.change,
-            sources=plan.sources,
-        )
+        self._checkers = build_checkers(plan, self._tally.change)
+        self._pipeline = Pipeline(self._checkers, settings.networks, plan.decode, self._alerts, plan.sources)
         self._ranges: list[Range] = []
         self._ids: dict[str, int] | None = None
-        """The integers that stand for the networks, where logs are to be packed for them."""
+        """The integers that stand for the networks, if logs are to be packed (PostgreSQL)."""
         self._events: Counter[str] = Counter()
-        """Those stored, by network."""
+        """How many are stored, by network."""
 
     def begin(self, ranges: Sequence[Range]) -> None:
-        """Take a fresh database for ``ranges``. Raises ``ReplayError`` when it is somebody else's, a live one above all."""
+        """Begin a replay of ``ranges`` in an empty database. Raises ``ReplayError`` for one in use, such as a live one."""
         with self._database.transaction() as connection:
             if blocks.checkpoints(connection) or schema.get_property(connection, PROPERTY):
                 raise ReplayError(
@@ -165,14 +101,14 @@ class Replay:
                     "or go on with an interrupted replay by --resume"
                 )
             schema.set_property(connection, PROPERTY, msgspec.json.encode(list(ranges)).decode())
-            judged_by = fingerprints(self._plan.settings)
+            judged_by = fingerprints(self._checkers, self._plan.settings)
             schema.set_property(connection, JUDGED_BY, msgspec.json.encode(judged_by).decode())
             self._take(connection, ranges)
 
     def resume(self) -> None:
-        """Go on with the replay that was interrupted in this database.
+        """Resume the replay that was interrupted in this database.
 
-        Raises ``ReplayError`` when there was none, and when it was with other flows: its report would be of neither.
+        Raises ``ReplayError`` when there was none, and when it was with another configuration of flows.
         """
         with self._database.reading() as connection:
             stored = schema.get_property(connection, PROPERTY)
@@ -182,7 +118,8 @@ class Replay:
             if missing := [r.network for r in ranges if r.network not in self._pools]:
                 raise ReplayError(f"the replay is of networks that the config has not: {', '.join(missing)}")
             judged_by = schema.get_property(connection, JUDGED_BY)
-            if judged_by and msgspec.json.decode(judged_by, type=Prints) != fingerprints(self._plan.settings):
+            present = fingerprints(self._checkers, self._plan.settings)
+            if judged_by and msgspec.json.decode(judged_by, type=Prints) != present:
                 raise ReplayError(
                     "the flows, or the networks or contracts that they use, are configured otherwise than when the replay "
                     "began: begin it anew, in another --database"
@@ -195,7 +132,7 @@ class Replay:
             self._ids = blocks.network_ids(connection, [r.network for r in ranges])
 
     async def run(self, progress: Callable[[Progress], None]) -> None:
-        """Read, check and store the whole range. Raises ``ChainError`` and ``StoreError``; what is committed stays."""
+        """Read, check and store all ranges. Raises ``ChainError`` and ``StoreError``; what is committed stays."""
         checkpoints = await self._database.read(blocks.checkpoints)
         if checkpoints:
             await self._database.read(self._count_stored)
@@ -215,9 +152,10 @@ class Replay:
             progress(Progress(done, total, self._events.total()))
 
         async with contextlib.aclosing(self._read([r for r in left if r.first <= r.last])) as batches:
-            while await self._take_some(batches, advance):
+            while await self._write_some(batches, advance):
                 pass
-        await self._look_back()
+        for checker in self._checkers:
+            await self._read_wanted(checker)
         progress(Progress(total, total, self._events.total()))
         if self._notify:
             await self._deliver()
@@ -232,28 +170,28 @@ class Replay:
         """What the replay found, ready for JSON. The same blocks and configuration give the same bytes."""
         return await self._database.read(self._found)
 
-    # --- the way of the batches -----------------------------------------------------------------------------
+    # --- from batches to the database -----------------------------------------------------------------------
 
-    async def _take_some(
+    async def _write_some(
         self, batches: AsyncIterator[SiftedBatch], advance: Callable[[SiftedBatch], None]
     ) -> bool:
-        """Take some of ``batches`` through in one transaction while they are being read; whether there may be more."""
-        feed = _Feed()
+        """Apply some of ``batches`` in one transaction while they are being read; whether there may be more."""
+        feed = Feed()
         writing = asyncio.create_task(self._write(feed))
         writing.add_done_callback(lambda _: feed.close())
         size = 0
         try:
             async for batch in batches:
                 if not await feed.put(batch):
-                    break  # the transaction has failed, as awaiting it tells
+                    break  # the transaction has failed: awaiting it raises
                 advance(batch)
-                size += batch.decoded + len(batch.troubles) + 1
+                size += batch.decoded + len(batch.signals) + 1
                 if size >= EVENTS_A_COMMIT:
                     break
         except BaseException:
             feed.abort()
             await asyncio.wait({writing})
-            writing.exception()  # there is one: it was broken off
+            writing.exception()  # always raised here: it was aborted
             raise
         feed.end()
         await writing
@@ -264,56 +202,46 @@ class Replay:
             return self._reader.read(self._plan, ranges, self._ids)
         return read_ranges(self._plan, self._pools, ranges)
 
-    async def _write(self, items: Iterable[SiftedBatch | Searched]) -> None:
+    async def _write(self, items: Iterable[SiftedBatch | ReadResult]) -> None:
         now = time.time() - self._longest_wait
         await self._database.write(lambda c: self._pipeline.process(c, items, now))
 
-    async def _look_back(self) -> None:
-        """Look up the opening steps from before the range, until there is none left to look for.
+    async def _read_wanted(self, checker: Checker) -> None:
+        """Read what ``checker`` wants beyond the range, until it wants nothing more.
 
-        Those that the node does not have any more stay looked for, as in a live run: their transfers stay open.
+        What a network's nodes do not have any more stays wanted, as in a live run.
         """
-        world = await self._database.read(self._pipeline.first_watched)
-        origins = set(self._pools)
-        while found := await self._database.read(lambda c: _unsearched(c, origins)):
-            origin, waiting = found
+        networks = set(self._pools)
+        while found := await self._database.read(partial(_wanted, checker, networks)):
+            network, wanted = found
             try:
-                async for searched in search_openings(self._plan, self._pools, world, waiting):
-                    await self._write([searched])
+                async for result in checker.read(self._pools, wanted):
+                    await self._write([result])
             except NotThere as error:
-                origins.discard(origin)
+                networks.discard(network)
                 _log.warning(
-                    "blocks before the range cannot be looked through", network=origin, error=str(error)
+                    "what a checker wants to read is not there any more",
+                    checker=checker.extractor.name,
+                    network=network,
+                    error=str(error),
                 )
 
     async def _deliver(self) -> None:
-        """Flush every group and let the queues empty themselves. Imports late: few replays send anything."""
-        from chainwatch.alerting.delivery.queue import ReceiverQueue
-        from chainwatch.alerting.providers import build_provider
+        """Flush every group and send all notifications. Imports late: few replays send anything."""
+        from chainwatch.alerting.dispatch import deliver_pending
 
         await self._database.write(lambda c: self._alerts.flush(c, time.time()))
 
-        async def troubled(signals: Sequence[Signal]) -> None:
+        async def raise_signals(signals: Sequence[Signal]) -> None:
             await self._database.write(lambda c: self._alerts.apply(c, signals, time.time()))
 
-        queues = [
-            ReceiverQueue(
-                self._database,
-                receiver.name,
-                build_provider(receiver),
-                troubled,
-                give_up_after=receiver.give_up_after,
-                external_url=self._plan.settings.external_url or "",
-            )
-            for receiver in self._plan.settings.receivers.values()
-        ]
-        async with asyncio.TaskGroup() as tasks:
-            for queue in queues:
-                tasks.create_task(queue.run())
-            while await self._database.read(_pending):  # noqa: ASYNC110 - queues tell nobody when they are empty
-                await asyncio.sleep(0.2)
-            for queue in queues:
-                queue.stop()
+        settings = self._plan.settings
+        await deliver_pending(
+            self._database,
+            settings.receivers.values(),
+            raise_signals,
+            external_url=settings.external_url or "",
+        )
 
     # --- the report -----------------------------------------------------------------------------------------
 
@@ -336,82 +264,22 @@ class Replay:
             ],
             "events": self._events.total(),
             "transfers": self._tally.statuses(),
-            "alerts": _alerts(connection, Policies.of(self._plan.settings), max(seen.values(), default=0)),
+            "alerts": alerts_fired(
+                connection, Policies.of(self._plan.settings), max(seen.values(), default=0)
+            ),
             "latency": self._tally.latency(seen),
         }
 
 
-def _unsearched(connection: sa.Connection, origins: Iterable[str]) -> tuple[str, list[Transfer]] | None:
-    """One of ``origins``, and transfers whose opening step is to be looked for there; None when there are no more."""
-    for origin in sorted(origins):
-        if waiting := transfers.waiting_on(connection, SEARCH + origin, SEARCHES_AT_ONCE):
-            return origin, waiting
+def _wanted(checker: Checker, networks: Iterable[str], connection: sa.Connection) -> tuple[str, Any] | None:
+    """One of ``networks`` and what ``checker`` wants to read from it; None when it wants nothing."""
+    for network in sorted(networks):
+        if wanted := checker.load_wanted(connection, network, READS_AT_ONCE):
+            return network, wanted
     return None
 
 
-def _alerts(connection: sa.Connection, policies: Policies, until: int) -> list[dict[str, Any]]:
-    """What a live run would have fired by chain time ``until`` and not taken back, in the order of their starts."""
-    raised = [
-        {
-            "labels": dict(sorted(alert.labels.items())),
-            "annotations": dict(sorted(alert.annotations.items())),
-            "starts_at": alert.starts_at,
-            "ends_at": alert.ends_at,
-        }
-        for alert in alerts.list_alerts(connection, limit=ALL)
-        if alert.reason not in (IN_TIME, REORG)
-        and (alert.ends_at or until) - alert.starts_at >= policies.patience_with(alert.labels).fires_after
-    ]
-    return sorted(raised, key=lambda a: (a["starts_at"], sorted(a["labels"].items())))
-
-
-def _pending(connection: sa.Connection) -> int:
-    return sum(depth.number for depth in outbox.depths(connection) if depth.status == "pending")
-
-
-class _Feed:
-    """Hands batches from the event loop to a transaction in another thread, few at a time."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[SiftedBatch | _End] = queue.SimpleQueue()
-        self._loop = asyncio.get_running_loop()
-        self._room = asyncio.Semaphore(AHEAD)
-        self._closed = False
-
-    async def put(self, batch: SiftedBatch) -> bool:
-        """Hand ``batch`` over as soon as there is room; whether anybody takes it."""
-        await self._room.acquire()
-        if not self._closed:
-            self._queue.put(batch)
-        return not self._closed
-
-    def end(self) -> None:
-        """There are no more batches."""
-        self._queue.put(_End.DONE)
-
-    def abort(self) -> None:
-        """What was handed over must not be kept."""
-        self._queue.put(_End.ABORTED)
-
-    def close(self) -> None:
-        """Nobody takes batches any more."""
-        self._closed = True
-        self._room.release()
-
-    def __iter__(self) -> Iterator[SiftedBatch]:
-        while not isinstance(batch := self._queue.get(), _End):
-            self._loop.call_soon_threadsafe(self._room.release)
-            yield batch
-        if batch is _End.ABORTED:
-            raise ReplayError("the replay was interrupted")
-
-
-class _End(enum.Enum):
-    DONE = enum.auto()
-    ABORTED = enum.auto()
-
-
 def _without_repeats(route: RouteSettings) -> RouteSettings:
-    """``route`` for a replay: a year's alerts told again every few hours, or at night's end, would help nobody."""
+    """``route`` without repeats, quiet hours and digests, which would multiply or hide the alerts of a long range."""
     here = {"repeat_interval": NEVER, "mute_times": [], "active_times": [], "digest": None}
     return route.model_copy(update={**here, "routes": [_without_repeats(inner) for inner in route.routes]})

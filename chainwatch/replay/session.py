@@ -1,4 +1,4 @@
-"""One replay as a user asks for it: opens what it needs, finds the ranges, shows how far it is."""
+"""One replay as the command runs it: opens pools and database, resolves the ranges, shows the progress."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from typing import Any, NamedTuple
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.plan import Plan
+from chainwatch.replay.bounds import parse_when, resolve_ranges
+from chainwatch.replay.errors import ReplayError
 from chainwatch.replay.reader.process import Reader, is_worthwhile
-from chainwatch.replay.replay import Progress, Replay, ReplayError, parse_when, resolve_ranges
+from chainwatch.replay.replay import Progress, Replay
 from chainwatch.store.blocks import new_ids
 from chainwatch.store.database import Database, parse_url
 from chainwatch.support.spelling import did_you_mean
 
 
 class Wanted(NamedTuple):
-    """What the user asks for: networks (none: all), ``[NETWORK=]WHEN`` to begin and to end.
+    """The options of the command: networks (none: all), ``[NETWORK=]WHEN`` to begin and to end.
 
     ``resume``: go on with an interrupted replay; ``notify``: really send.
     """
@@ -85,7 +87,7 @@ def _networks(plan: Plan, wanted: Sequence[str]) -> list[str]:
 def _by_network(
     texts: Sequence[str], networks: Sequence[str], option: str, *, end_of_day: bool
 ) -> dict[str, int | datetime]:
-    """``["2023-04-01", "optimism=53024543"]`` → what holds for each network; the later option wins."""
+    """``["2023-04-01", "optimism=53024543"]`` → a block or time for each network; the later option wins."""
     found: dict[str, int | datetime] = {}
     for text in texts:
         name, given, when = text.rpartition("=")
@@ -116,7 +118,7 @@ def _is_date(text: str) -> bool:
 
 @contextlib.contextmanager
 def _bar(show: bool) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar on standard error: blocks done, events a second, time left. Imports late: nobody sees most of them."""
+    """A progress bar on standard error: blocks done, events a second, time left. Imports late: most runs show none."""
     if not (show and sys.stderr.isatty()):
         yield lambda _progress: None
         return

@@ -18,7 +18,7 @@ _HEADER_COLUMNS = ("network_id", "number", "hash", "parent_hash", "timestamp")
 _NO_HASH = b""
 _ROWS_AT_ONCE = 500
 PAGE_BYTES = 16_000_000
-"""Data of stored logs that are held at a time, about."""
+"""About how many bytes of stored logs are held in memory at a time."""
 
 
 def checkpoints(connection: sa.Connection) -> dict[str, Checkpoint]:
@@ -62,19 +62,19 @@ def network_id(connection: sa.Connection, network: str) -> int | None:
 
 
 def network_ids(connection: sa.Connection, names: Sequence[str]) -> dict[str, int]:
-    """The small integers that stand for the networks ``names``, or that are to, where they were never read."""
+    """The small integers that stand for the networks ``names``, or will for those that were never read."""
     stored = connection.execute(sa.select(networks.c.name, networks.c.id))
     return new_ids(names, {row.name: row.id for row in stored})
 
 
 def new_ids(names: Sequence[str], known: Mapping[str, int]) -> dict[str, int]:
-    """The integers for the networks ``names`` in a database where those that it has are ``known``."""
+    """The integers for the networks ``names`` in a database that has ``known`` already."""
     free = itertools.count(max(known.values(), default=0) + 1)
     return {name: known[name] if name in known else next(free) for name in names}
 
 
 def add_network(connection: sa.Connection, number: int, chain_id: int, checkpoint: Checkpoint) -> None:
-    """Begin to store what is read of a network, for which ``number`` stands and which stands at ``checkpoint``."""
+    """Begin to store what is read of a network, which has the id ``number`` and the ``checkpoint``."""
     values = {
         "id": number,
         "name": checkpoint.network,
@@ -82,7 +82,7 @@ def add_network(connection: sa.Connection, number: int, chain_id: int, checkpoin
         "first_block": checkpoint.first_block,
         "first_timestamp": checkpoint.first_timestamp,
     }
-    connection.execute(sa.insert(networks).values(values | _standing(checkpoint)))
+    connection.execute(sa.insert(networks).values(values | _progress(checkpoint)))
 
 
 def save_checkpoint(
@@ -90,7 +90,7 @@ def save_checkpoint(
 ) -> None:
     """Move a network that is stored already to ``checkpoint`` and append the headers ``new`` to its window."""
     here = networks.c.name == checkpoint.network
-    connection.execute(sa.update(networks).where(here).values(_standing(checkpoint)))
+    connection.execute(sa.update(networks).where(here).values(_progress(checkpoint)))
     if not new:
         return
     number = network_id(connection, checkpoint.network)
@@ -101,7 +101,7 @@ def save_checkpoint(
 
 
 def save_logs(connection: sa.Connection, number: int, rows: Logs) -> None:
-    """Store logs of the network with the id ``number``; those that are there already stay as they are."""
+    """Store logs of the network with the id ``number``; those that are stored already stay as they are."""
     if isinstance(rows, PackedLogs):
         assert rows.number == number
         if rows.data:
@@ -130,9 +130,9 @@ def logs_between(connection: sa.Connection, network: str, first: int, last: int)
 
 
 def logs_after(connection: sa.Connection, after: int, limit: int) -> Iterator[tuple[int, str, StoredLog]]:
-    """The stored logs of all networks with ids above ``after``: each one's id, its network and itself, in their order.
+    """The stored logs of all networks with ids above ``after``: (id, network, log), by id.
 
-    At most ``limit``, and no more than come to `PAGE_BYTES`.
+    At most ``limit``, and at most some `PAGE_BYTES` of data.
     """
     names = {row.id: row.name for row in connection.execute(sa.select(networks.c.id, networks.c.name))}
     size = 0
@@ -144,7 +144,7 @@ def logs_after(connection: sa.Connection, after: int, limit: int) -> Iterator[tu
 
 
 def relabel(connection: sa.Connection, changed: Sequence[tuple[str, str | None, int]]) -> None:
-    """Note for stored logs of which contract they are now and why they do not decode: (contract, error, id)."""
+    """Change of stored logs the contract's name and why they do not decode: (contract, error, id)."""
     bulk.change(connection, "UPDATE logs SET contract = ?, error = ? WHERE id = ?", changed)
 
 
@@ -168,7 +168,7 @@ def drop_above(connection: sa.Connection, network: str, block: int) -> None:
 
 
 def forget_window(connection: sa.Connection, network: str, block: int) -> None:
-    """Delete the headers of ``network`` before ``block``: they may be of another fork."""
+    """Delete the headers of ``network`` before ``block``, which may be of another fork."""
     number = network_id(connection, network)
     connection.execute(sa.delete(headers).where(headers.c.network_id == number, headers.c.number < block))
 
@@ -244,8 +244,8 @@ def _stored(
             )
 
 
-def _standing(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The columns of a network that move."""
+def _progress(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The columns of a network that change as it is read."""
     last = checkpoint.last
     return {
         "number": last.number,

@@ -13,14 +13,14 @@ from chainwatch.store.errors import StoreError
 from chainwatch.store.texts import Unstorable, storable
 
 COPY_FROM = 50
-"""From so many rows on, PostgreSQL's COPY through a staging table beats executemany."""
+"""Rows from which on PostgreSQL's COPY through a staging table is faster than executemany."""
 IN_LIST_MAX = 1000
 
 Row = Sequence[Any]
 
 
 def insert(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Insert ``rows`` (values in the order of ``columns``); a row whose primary key is there already is left as it is."""
+    """Insert ``rows`` (values in the order of ``columns``); a row whose primary key is stored already stays as it is."""
     if connection.dialect.name == "postgresql" and len(rows) >= COPY_FROM:
         _copy_new(connection, table, columns, _rows(table, columns, rows))
     else:
@@ -35,7 +35,7 @@ def insert_packed(
 
 
 def upsert(connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Insert ``rows``, or replace the given columns where the primary key is there already."""
+    """Insert ``rows``, or replace the given columns where the primary key is stored already."""
     keys = [c.name for c in table.primary_key.columns]
     assignments = ", ".join(f"{c} = excluded.{c}" for c in columns if c not in keys)
     action = f"DO UPDATE SET {assignments}" if assignments else "DO NOTHING"
@@ -69,12 +69,12 @@ def change_in(connection: sa.Connection, statement: str, values: Sequence[Any]) 
 
 
 def select(connection: sa.Connection, statement: str, values: Row = ()) -> Sequence[Any]:
-    """The rows of one of our own statements, with a ``?`` for each of ``values``; for those asked again and again."""
+    """The rows of one of our own statements, with a ``?`` for each of ``values``; for statements that are run often."""
     return connection.exec_driver_sql(_marked(connection, statement), tuple(values)).all()
 
 
 def scalar(connection: sa.Connection, statement: str, values: Row = ()) -> Any:
-    """The first value of the only row, as ``select`` has it."""
+    """The first value of the only row."""
     return select(connection, statement, values)[0][0]
 
 
@@ -108,9 +108,9 @@ def select_in(
 
 
 def _array(values: Sequence[Any]) -> tuple[str, Row]:
-    """What stands for ``values`` as an array in PostgreSQL, and its parameters.
+    """The SQL for ``values`` as an array in PostgreSQL, and its parameters.
 
-    Digests go in one piece and are cut there: the driver takes long over lists of bytes, the server over planning them.
+    Digests are sent as one value and split by the server: lists of bytes are slow in the driver, and to plan.
     """
     size = len(values[0]) if isinstance(values[0], bytes) else 0
     if not size or any(len(value) != size for value in values):
@@ -165,7 +165,7 @@ def _copy_new(connection: sa.Connection, table: sa.Table, columns: Sequence[str]
     try:
         with connection.begin_nested():
             _copy(connection, table.name, columns, fill)
-    except IntegrityError:  # some are there already, which is rare
+    except IntegrityError:  # some are stored already, which is rare
         _copy_and_merge(connection, table, columns, fill, _unless_there(table))
 
 
@@ -187,7 +187,7 @@ def _copy(connection: sa.Connection, into: str, columns: Sequence[str], fill: Fi
     try:
         with closing(connection.connection.cursor()) as cursor, cursor.copy(copying) as copy:
             fill(copy)
-    except driver_error as error:  # past SQLAlchemy, which makes its own of every driver's error
+    except driver_error as error:  # the driver's own, which SQLAlchemy did not wrap
         raise DBAPIError.instance(copying, None, error, driver_error) from error
 
 

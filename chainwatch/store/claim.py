@@ -1,4 +1,4 @@
-"""One running chainwatch per database: two would read, check and tell everything twice."""
+"""One running chainwatch per database: two would read, check and notify everything twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ ADVISORY_LOCK = 0x636861696E77
 
 @contextmanager
 def claimed(url: str) -> Iterator[None]:
-    """Hold the database at ``url`` for this process. Raises ``StoreError`` when another one does; a dead one never does."""
+    """Claim the database at ``url`` for this process while the context lasts.
+
+    Raises ``StoreError`` when another process has claimed it; a claim ends with its process.
+    """
     parsed = parse_url(url)
     if parsed.get_backend_name() == "sqlite":
         with _file_lock(Path(f"{parsed.database}.lock")):
@@ -32,7 +35,7 @@ def claimed(url: str) -> Iterator[None]:
 @contextmanager
 def _file_lock(path: Path) -> Iterator[None]:
     try:
-        touch_private(path)  # who may read it could lock it
+        touch_private(path)  # whoever may read it could lock it
         file = path.open("a")
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}; mend the folder's permissions") from error

@@ -33,10 +33,10 @@ from chainwatch.support.private_files import touch_private
 T = TypeVar("T")
 
 GROUP_COMMIT_MAX = 256
-"""How many waiting writes may share one commit."""
+"""The most waiting writes that share one commit."""
 
 _JOBS_OWN_FAULT = (DataError, IntegrityError, ProgrammingError)
-"""What a statement does wrong; anything else that a driver raises is trouble of the database."""
+"""Errors of a statement; anything else that a driver raises is a failure of the database."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 class Database:
     """An open database with an up-to-date schema.
 
-    Use ``Database.open``; ``close`` waits for the writes that were handed over. All methods raise ``StoreError``
+    Use ``Database.open``; ``close`` waits for the writes that were submitted. All methods raise ``StoreError``
     for what the database itself refuses (locked, full, read-only, unreachable), with nothing half written.
     """
 
@@ -64,11 +64,11 @@ class Database:
 
     @classmethod
     def open(cls, url: str, *, durable: bool = True, create: bool = True) -> Database:
-        """Open the database at ``url``; ``create`` it where it is missing, or bring its schema up to date.
+        """Opens the database at ``url``; with ``create``, makes it where it is missing, or brings its schema up to date.
 
-        Without ``create`` nothing is changed: what is missing or of another version is refused.
+        Without ``create`` nothing is changed: a database that is missing or of another version is refused.
 
-        ``durable=False`` trades safety against a power cut for speed: only for databases that can be made again.
+        ``durable=False`` gives up safety against a power cut for speed: only for databases that can be made again.
         """
         parsed = parse_url(url)
         if not create and parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
@@ -100,14 +100,14 @@ class Database:
             yield connection
 
     async def write(self, job: Callable[[sa.Connection], T]) -> T:
-        """Run ``job`` in the writer thread and return its result once it is committed.
+        """Runs ``job`` in the writer thread and returns its result once it is committed.
 
-        A job that raises is undone alone; those that share its commit are not touched.
+        A job that raises is undone alone; others that share its commit are not affected.
         """
         return await asyncio.wrap_future(self.hand_over(job))
 
     def hand_over(self, job: Callable[[sa.Connection], T]) -> Future[T]:
-        """As `write`, from any thread: what is handed over first is written first."""
+        """As `write`, from any thread: what is submitted first is written first."""
         future: Future[T] = Future()
         with self._hand_over_lock:
             if self._closed:
@@ -119,7 +119,7 @@ class Database:
         return future
 
     async def read(self, job: Callable[[sa.Connection], T]) -> T:
-        """Run ``job`` on a reader connection in a thread for readers, which nothing else takes (S8)."""
+        """Run ``job`` on a reader connection in a thread that serves only readers (S8)."""
 
         def run() -> T:
             try:
@@ -136,9 +136,9 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
     def close(self) -> None:
-        """Finish the writes that were handed over, then release every connection.
+        """Finish the writes that were submitted, then release every connection.
 
-        Those that wait for another process's lock are refused within ``BUSY_STEP`` seconds.
+        Writes that wait for another process's lock are refused within ``BUSY_STEP`` seconds.
         """
         with self._hand_over_lock:
             self._closed = True
@@ -172,11 +172,11 @@ class Database:
                 return
 
     def _commit(self, job: _Job) -> None:
-        """A job that is alone needs no savepoint."""
+        """Run the only job of a commit, which needs no savepoint."""
         try:
             with self.transaction() as connection:
                 result = job.run(connection)
-        except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
             job.future.set_exception(_for_future(error))
         else:
             job.future.set_result(result)
@@ -195,19 +195,19 @@ class Database:
                         refusal.__cause__ = error
                         job.future.set_exception(refusal)
                     except DBAPIError:
-                        # The database is the trouble, not this job: all are told. The savepoint is not touched: SQLite
+                        # The database failed, not this job, so all jobs do. The savepoint is not touched: SQLite
                         # may have rolled back everything, and to miss it would hide what is wrong.
                         raise
-                    except BaseException as error:  # noqa: BLE001 - handed to the one who waits for it
+                    except BaseException as error:  # noqa: BLE001 - raised where it is awaited
                         savepoint.rollback()
                         job.future.set_exception(_for_future(error))
                     else:
                         savepoint.commit()
                         done.append((job, result))
-        except BaseException as error:  # noqa: BLE001 - handed to all who wait for this commit
+        except BaseException as error:  # noqa: BLE001 - raised wherever this commit is awaited
             waiting = [job for job in jobs if not job.future.done()]
             if len(jobs) > 1 and not (isinstance(error, StoreError) and error.transient):
-                for job in waiting:  # one of them may be at fault
+                for job in waiting:  # perhaps only one of them is at fault
                     self._commit_together([job])
                 return
             for job in waiting:
@@ -218,7 +218,7 @@ class Database:
 
 
 def _for_future(error: BaseException) -> Exception:
-    """``error``, or one in its place where a future would lose it, or take it for the end of its task or of the process."""
+    """``error``, or another in its place where a future would lose it or treat it as a cancellation or an exit."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     stand_in = RuntimeError(f"a job raised {type(error).__name__}")
@@ -244,12 +244,12 @@ def _explained(doing: str) -> Iterator[None]:
 
 def _make_private(file: Path) -> None:
     """Make a new SQLite file that others cannot read; the files that SQLite makes beside it take its permissions."""
-    with suppress(OSError):  # SQLite says itself what is wrong
+    with suppress(OSError):  # SQLite reports what is wrong
         touch_private(file)
 
 
 def parse_url(url: str) -> sa.URL:
-    """``url`` for SQLAlchemy. Raises ``StoreError`` for one that is malformed or of a kind that does not serve."""
+    """``url`` for SQLAlchemy. Raises ``StoreError`` for one that is malformed or of an unsupported database."""
     try:
         parsed = sa.make_url(url)
     except (SQLAlchemyError, ValueError):  # their texts may hold the password

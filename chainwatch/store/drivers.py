@@ -1,7 +1,7 @@
-"""Engines on SQLite and PostgreSQL: what each driver is told when it connects, sends values, and begins to write.
+"""Engines on SQLite and PostgreSQL: how each driver connects, sends values, and begins to write.
 
 One process writes at a time, on either database: SQLite by its own lock, PostgreSQL by an advisory lock that every writing
-transaction takes first. So what a transaction read still holds when it writes.
+transaction takes first. So what a transaction has read is still true when it writes.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from chainwatch.store.errors import StoreError
 BUSY_TIMEOUT = 15.0
 """Seconds that a writer waits for another process's transaction before it gives up."""
 BUSY_STEP = 0.5
-"""Seconds of it that pass before it is looked whether the database is being closed: then nobody waits any longer."""
+"""Seconds after which a waiting writer checks whether the database is being closed: then it stops waiting."""
 READERS = 4
 WRITERS_LOCK = 0x636861696E77 + 1
 """The key of the advisory lock of PostgreSQL that a writing transaction holds; `claim` has the one before it."""
 
 _LOCK_NOT_AVAILABLE = "55P03"
 _KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 3}
-"""Seconds and tries after which a peer that is gone without a word (power cut, network) is given up, on both sides."""
+"""Seconds and tries after which either side gives up a peer that does not answer (power cut, network)."""
 
 
 def new_engine(url: sa.URL, *, writer: bool, durable: bool = True, pooled: bool = True) -> sa.Engine:
-    """An engine for one writer or several readers, as `parse_url` has ``url``; text is escaped as `texts` says.
+    """An engine for one writer or several readers, at a ``url`` from `parse_url`; text is escaped by `texts`.
 
     Raises ``StoreError`` where the driver is not installed.
     """
@@ -57,9 +57,9 @@ def new_engine(url: sa.URL, *, writer: bool, durable: bool = True, pooled: bool 
 
 
 def begin_patiently(engine: sa.Engine, is_closing: Callable[[], bool]) -> None:
-    """Let each transaction of the writer ``engine`` wait for other processes' to end, and others for its own.
+    """Makes each transaction of the writer ``engine`` wait for those of other processes, and theirs for its own.
 
-    It waits in steps, as nothing can break off a wait; after ``BUSY_TIMEOUT`` it raises what the driver does.
+    It waits in steps, since one wait cannot be interrupted; after ``BUSY_TIMEOUT`` it raises what the driver does.
     """
     begin = _begin_sqlite if engine.dialect.name == "sqlite" else _begin_postgres
 
@@ -75,7 +75,7 @@ def begin_patiently(engine: sa.Engine, is_closing: Callable[[], bool]) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> bool:
-    """The driver's own BEGIN is off: it would start deferred and fail to upgrade under another process's write."""
+    """Begins at once as a writer. The driver's BEGIN is deferred: it would fail when another process writes meanwhile."""
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     except OperationalError as error:
@@ -86,13 +86,13 @@ def _begin_sqlite(connection: sa.Connection) -> bool:
 
 
 def _begin_postgres(connection: sa.Connection) -> bool:
-    """The lock ends with the transaction, or with the connection where its process dies."""
+    """Takes the lock, which ends with the transaction, or with the connection if its process dies."""
     try:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})")
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
             raise
-        connection.connection.rollback()  # what is to be tried again needs a transaction that has not failed
+        connection.connection.rollback()  # a retry needs a transaction that has not failed
         return False
     return True
 
@@ -118,7 +118,7 @@ def _for_postgres(writer: bool) -> dict[str, Any]:
         "connect_args": {
             "connect_timeout": 10,
             "application_name": "chainwatch",
-            "client_encoding": "utf8",  # whatever the server or the environment says: it is what we pack
+            "client_encoding": "utf8",  # the encoding of our values, whatever the server or the environment says
             "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
             **_KEEPALIVES,
         },
@@ -169,7 +169,7 @@ def _set_up_postgres(engine: sa.Engine, *, durable: bool) -> None:
 
 
 def _escape_values(engine: sa.Engine) -> None:
-    """Of every statement, SQLAlchemy's and our own; COPY goes past here."""
+    """The values of every statement, SQLAlchemy's and our own, but not of COPY."""
 
     @event.listens_for(engine, "before_cursor_execute", retval=True)
     def escape(

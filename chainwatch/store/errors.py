@@ -1,4 +1,4 @@
-"""What can go wrong with the database, said so that a person can mend it."""
+"""Errors of the database, in words that say how to mend it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 
 class StoreError(Exception):
-    """The database refused: the message says what it is and what to do.
+    """The database refused: the message says why and what to do.
 
     ``transient``: the same call may go through later.
     """
@@ -25,7 +25,7 @@ class OlderSchema(StoreError):
 
 
 class NoDatabase(StoreError):
-    """There is nothing to look at, because chainwatch has not run yet."""
+    """There is no database, because chainwatch has not run yet."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"no database yet: {why}; `chainwatch run` makes it, or name another in [store] url")

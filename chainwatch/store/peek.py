@@ -1,4 +1,4 @@
-"""A glance at a database that may not be there: nothing is made, migrated or waited for."""
+"""Reads from a database that may not exist: creates nothing, migrates nothing, waits for nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def peek(url: str, read: Callable[[sa.Connection], T]) -> T | None:
-    """What ``read`` finds; None where there is no database, or one of another version, or it cannot be read."""
+    """The result of ``read``; None where there is no database, one of another version, or one that cannot be read."""
     try:
         parsed = parse_url(url)
     except StoreError:

@@ -1,4 +1,4 @@
-"""Forgetting what is old and done, in steps so small that nobody waits for one."""
+"""Deletes what is old and finished, in steps so small that no other write waits long."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import sqlalchemy as sa
 
 from chainwatch.model import event_id
 from chainwatch.store import watched
-from chainwatch.store.alerting import alerts, holds, incidents, outbox, silences
+from chainwatch.store.alerting import alerts, holds, incidents, outbox, receipts, silences
 from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks, transfers
 
 
 def prune(connection: sa.Connection, before: int, wall_before: float, limit: int) -> int:
-    """Delete up to ``limit`` rows of what is over; returns how many went, 0 when there is nothing left to delete.
+    """Delete up to ``limit`` rows of what is finished; returns how many, 0 when nothing is left to delete.
 
     Transfers whose last event lies before ``before`` (chain time), unless they are unfinished or an alert about them
     fires; logs of blocks before it, unless a reorg may still reach them (transfers carry what they need of
     their logs); notifications finished, incidents over and alerts resolved before ``wall_before`` (Unix seconds), unless
-    somebody is still to be told of them; silences that ended before then.
+    a notification about them is still to be sent; silences that ended before then.
     """
     gone = _prune_transfers(connection, before, limit)
     gone += _prune_logs(connection, before, limit - gone)
@@ -27,6 +27,7 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
     gone += alerts.prune(connection, wall_before, limit - gone)
     gone += silences.prune(connection, wall_before, limit - gone)
     gone += holds.prune_notified_at(connection, wall_before, limit - gone)
+    gone += receipts.prune(connection, wall_before, limit - gone)
     return gone
 
 
@@ -37,7 +38,7 @@ def _prune_transfers(connection: sa.Connection, before: int, limit: int) -> int:
 
 
 def _prune_logs(connection: sa.Connection, before: int, limit: int) -> int:
-    """A network's logs lie together in the order of their blocks, so the oldest are found without a search."""
+    """Deletes from the oldest log on: a network's logs are stored in the order of their blocks, so that needs no search."""
     window = sa.select(sa.func.min(headers.c.number)).where(headers.c.network_id == networks.c.id)
     gone = 0
     for number, oldest_header in connection.execute(sa.select(networks.c.id, window.scalar_subquery())).all():

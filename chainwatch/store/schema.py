@@ -19,10 +19,10 @@ from chainwatch.store.tables import metadata, properties
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0013"
+HEAD = "0014"
 """The newest migration. A test keeps it equal to Alembic's head and to ``metadata``."""
 CREATED_AT = "created_at"
-"""The property that holds when the database was made, in Unix seconds."""
+"""The property for the time at which the database was made, in Unix seconds."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 __all__ = [
@@ -44,7 +44,7 @@ __all__ = [
 def prepare(engine: sa.Engine) -> None:
     """Create or migrate the schema.
 
-    Raises ``NewerSchema`` for a database of a newer chainwatch, ``StoreError`` for somebody else's.
+    Raises ``NewerSchema`` for a database of a newer chainwatch, ``StoreError`` for tables of another program.
     """
     with engine.begin() as connection:
         version = current_version(connection)
@@ -58,7 +58,7 @@ def check(engine: sa.Engine) -> None:
     """Make sure that the schema is this version's, without writing.
 
     Raises ``NoDatabase`` for an empty database, ``OlderSchema`` and ``NewerSchema`` for another version's, ``StoreError``
-    for somebody else's.
+    for another program's.
     """
     with engine.begin() as connection:
         version = current_version(connection)
@@ -98,17 +98,17 @@ def created_at(connection: sa.Connection) -> int:
 
 
 def get_property(connection: sa.Connection, name: str) -> str | None:
-    """What the database knows of itself under ``name``."""
+    """The stored property ``name``; None where it is not set."""
     return connection.execute(sa.select(properties.c.value).where(properties.c.name == name)).scalar()
 
 
 def set_property(connection: sa.Connection, name: str, value: str) -> None:
-    """Note ``value`` under ``name``."""
+    """Set the property ``name``."""
     bulk.upsert(connection, properties, ("name", "value"), [(name, value)])
 
 
 def drop_property(connection: sa.Connection, name: str) -> None:
-    """Forget what was noted under ``name``."""
+    """Delete the property ``name``."""
     connection.execute(sa.delete(properties).where(properties.c.name == name))
 
 

@@ -23,9 +23,9 @@ class Unstorable(ValueError):
 
 
 def escaped(text: str) -> str:
-    """``text`` as it is stored."""
+    """``text`` as a column takes it."""
     if text.isascii() and "\0" not in text and MARK not in text:
-        return text  # nearly always, and found out much faster
+        return text  # nearly always, and much faster to find out
     return text if _REFUSED.search(text) is None else _REFUSED.sub(_escape, text)
 
 
@@ -68,7 +68,7 @@ def storable(value: Any) -> Any:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether ``value`` is surely stored as it is; most rows hold nothing else, and are not made anew."""
+    """Whether ``value`` is certainly stored as it is, as most are: such rows are not copied."""
     kind = type(value)
     if kind is str:
         return bool(value.isascii() and "\0" not in value and MARK not in value)

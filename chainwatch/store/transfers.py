@@ -40,7 +40,7 @@ class DeadlineChanges(NamedTuple):
     closed: list[tuple[int, str]]
 
     def add(self, more: DeadlineChanges) -> None:
-        """What changed after these."""
+        """Add ``more``, which happened after these."""
         self.opened.extend(more.opened)
         self.closed.extend(more.closed)
 
@@ -53,7 +53,7 @@ def load(connection: sa.Connection, keys: Iterable[tuple[str, str]]) -> dict[tup
 
 
 def labelled(connection: sa.Connection, labels: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Transfer]:
-    """The stored transfers that alerts name by ``labels`` (flow, key): a long key is cut there."""
+    """The stored transfers that alerts name by ``labels`` (flow, key), in which long keys are cut."""
     wanted = list(labels)
     found = load(connection, wanted)
     for flow, label in wanted:
@@ -64,7 +64,7 @@ def labelled(connection: sa.Connection, labels: Iterable[tuple[str, str]]) -> di
 
 
 def load_ids(connection: sa.Connection, ids: Iterable[int]) -> list[Transfer]:
-    """The stored transfers with these ids, in their order."""
+    """The stored transfers with these ids, ascending."""
     rows = bulk.select_in(connection, transfers, _READ, "id", sorted(ids))
     return [_transfer(row) for row in sorted(rows, key=itemgetter(0))]
 
@@ -72,7 +72,7 @@ def load_ids(connection: sa.Connection, ids: Iterable[int]) -> list[Transfer]:
 def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]) -> DeadlineChanges:
     """Store transfers given as (before, after) with the deadlines that open and close between the two.
 
-    A transfer that lost its last event is deleted. Returns what the scheduler has to know after the commit.
+    A transfer that lost its last event is deleted. Returns the changed deadlines, for the scheduler after the commit.
     """
     opened: list[Deadline] = []
     closed: list[tuple[int, str]] = []
@@ -123,7 +123,7 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
 
 
 def _last_at(transfer: Transfer) -> int:
-    """When something was last heard of ``transfer``."""
+    """The chain time of the newest event of ``transfer``, or of the last end of an alert where there are no events."""
     if transfer.occurrences:
         return transfer.occurrences[-1].timestamp
     return max((one.ends_at or 0 for one in transfer.raised.values()), default=0)
@@ -185,7 +185,7 @@ def flow_names(connection: sa.Connection) -> list[str]:
 
 
 def forget_events(connection: sa.Connection, some: Sequence[Transfer]) -> None:
-    """Store these transfers without their events, which are to be found anew; what was raised and awaited stays."""
+    """Store these transfers without their events, which are to be found anew; their alerts and deadlines stay."""
     rows = [(_State.encoded(msgspec.structs.replace(t, occurrences=(), searched=False)), t.id) for t in some]
     bulk.change(connection, "UPDATE transfers SET state = ? WHERE id = ?", rows)
 
@@ -260,7 +260,7 @@ def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:
     return found
 
 
-@lru_cache(maxsize=16_384)  # what was just looked for is saved next
+@lru_cache(maxsize=16_384)  # what was just loaded is saved next
 def digest(flow: str, key: str) -> bytes:
     """The 16 bytes by which a transfer is found."""
     return blake2b(f"{flow}\0{key}".encode(), digest_size=16).digest()
@@ -283,7 +283,7 @@ class _State(msgspec.Struct, array_like=True):
 
 _BIG_INT = 1
 _INT_MIN, _INT_END = -(2**63), 2**64
-"""The integers that MessagePack holds are from the first of these to before the second."""
+"""MessagePack holds integers from the first of these up to, but not including, the second."""
 _encode = msgspec.msgpack.Encoder().encode
 
 

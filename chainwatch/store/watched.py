@@ -1,4 +1,4 @@
-"""Since when each contract's events are watched on a network, and which blocks are still to be read for them."""
+"""Since when each contract's events are watched on a network, and which blocks are still to be read for them (back-fill)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from chainwatch.store.tables import logs, networks, watched_sets
 class WatchedSet(NamedTuple):
     """One contract's events with one first topic on one network.
 
-    All of them from ``first_block`` on are stored, up to ``last_block`` where they are watched no more, but for the blocks
-    ``gap_first``..``gap_last``, which are still to be read; ``gap_timestamp`` is the chain time of the gap's end.
+    All of its logs from ``first_block`` on are stored, except those of the gap: the blocks ``gap_first``..``gap_last``,
+    which are still to be read. ``last_block`` is set when it is not watched any more: the last block that is stored.
+    ``gap_timestamp`` is the chain time of ``gap_last``.
     """
 
     network_id: int
@@ -31,12 +32,12 @@ class WatchedSet(NamedTuple):
 
     @property
     def source(self) -> EventSource:
-        """What tells it from others of its network."""
+        """Identifies it within its network."""
         return self.address, self.topic0
 
 
 class Gap(NamedTuple):
-    """Blocks of a network that are still to be read for ``sources``; none of them was made before ``since`` (chain time)."""
+    """Blocks of a network that are still to be read for ``sources``; they are no older than ``since`` (chain time)."""
 
     first: int
     last: int
@@ -68,9 +69,10 @@ def follow(
     checkpoints: Mapping[str, Checkpoint],
     wanted: Mapping[str, frozenset[EventSource]],
 ) -> None:
-    """Note that from the networks' ``checkpoints`` on ``wanted`` is watched, and what is to be read for it before.
+    """Watch ``wanted`` from the networks' ``checkpoints`` on, and note as gaps what was read before without watching it.
 
-    A network of which nothing is noted yet was watched for the same since its first block: older versions noted nothing.
+    A network without rows was read by an older version, which noted nothing: it was watched for the same from its first
+    block on.
     """
     known = load(connection)
     pruned = {r.id: (r.pruned_block, r.pruned_timestamp) for r in connection.execute(sa.select(networks))}
@@ -99,7 +101,7 @@ def follow(
 
 
 def gap(connection: sa.Connection, network: str) -> Gap | None:
-    """The blocks of ``network`` that are to be read next for what was not watched; None when there are none."""
+    """The blocks of ``network`` that are to be back-filled next; None when there are none."""
     open_ones = [row for row in load(connection).get(network, {}).values() if is_open(row)]
     if not open_ones:
         return None
@@ -127,7 +129,7 @@ def narrow(connection: sa.Connection, network: str, sources: Iterable[EventSourc
 
 
 def skip_to(connection: sa.Connection, network: str, block: int, timestamp: int) -> None:
-    """Have nothing read again before ``block``, which was made at ``timestamp``: those gaps' sets begin there."""
+    """Let gaps of ``network`` begin at ``block``, which was made at ``timestamp``: earlier blocks count as not watched."""
     rows = [row for row in load(connection).get(network, {}).values() if is_open(row)]
     _save(
         connection,
@@ -140,13 +142,13 @@ def skip_to(connection: sa.Connection, network: str, block: int, timestamp: int)
 
 
 def give_up(connection: sa.Connection, network: str) -> None:
-    """Have no gap of ``network`` read: what was not watched all the time was not watched before it."""
+    """Give up the gaps of ``network``: what has one counts as not watched up to its end."""
     rows = [row for row in load(connection).get(network, {}).values() if is_open(row)]
     _save(connection, [_after_gap(row) for row in rows])
 
 
 def cut(connection: sa.Connection, network: str, block: int) -> None:
-    """Blocks after ``block`` were dropped, and are read again for all that is watched now."""
+    """Note that blocks of ``network`` after ``block`` were dropped: they are read again for all that is watched now."""
     rows = load(connection).get(network, {}).values()
     changed = []
     for row in rows:
@@ -163,7 +165,7 @@ def cut(connection: sa.Connection, network: str, block: int) -> None:
 
 
 def assume_pruned(connection: sa.Connection, before: int) -> None:
-    """Note that logs from ``before`` (chain time) may have been deleted: older versions deleted them without a note."""
+    """Note that logs from before ``before`` (chain time) may have been deleted: older versions did so without a note."""
     for row in connection.execute(sa.select(networks).where(networks.c.first_timestamp < before)).all():
         here = logs.c.id.between(event_id(row.id, 0, 0), event_id(row.id + 1, 0, 0) - 1)
         oldest = connection.execute(
@@ -175,9 +177,9 @@ def assume_pruned(connection: sa.Connection, before: int) -> None:
 
 
 def begin_after_pruned(connection: sa.Connection) -> None:
-    """Let everything count as watched only from where on logs are stored for sure.
+    """Let everything count as watched only from where on no logs were deleted.
 
-    For when transfers are made again from the logs: those that were deleted are as good as never seen.
+    For when transfers are made again from the stored logs.
     """
     for network, rows in load(connection).items():
         block, at = connection.execute(
@@ -208,13 +210,13 @@ def _save(connection: sa.Connection, rows: list[WatchedSet]) -> None:
 
 
 def _like_any(rows: Mapping[EventSource, WatchedSet], source: EventSource) -> WatchedSet | None:
-    """What is known of ``source`` where all logs of its contract were watched."""
+    """The row of ``source`` where all logs of its contract were watched; None where they were not."""
     row = rows.get((source[0], ANY_TOPIC))
     return None if row is None else row._replace(topic0=source[1])
 
 
 def _resumed(row: WatchedSet, checkpoint: Checkpoint) -> WatchedSet:
-    """``row`` watched from ``checkpoint`` on: what it was not watched for before is a gap."""
+    """``row`` watched from ``checkpoint`` on, with the blocks in which it was not watched as its gap."""
     if row.last_block is None:
         return row
     if row.last_block < checkpoint.last.number:

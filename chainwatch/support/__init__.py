@@ -1,1 +1,1 @@
-"""Small things that know nothing of bridges or alerts: clocks, names, supervision, text."""
+"""Helpers that know nothing of bridges or alerts: clocks, name resolution, supervision, text."""

@@ -1,4 +1,4 @@
-"""Text of any size, cut to a bound in such a way that different texts stay different."""
+"""Text of any size, shortened to a bound so that different texts stay different."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Mapping
 
 LABEL_MAX = 1_024
-"""Bytes (UTF-8) of a label's value: it is matched, grouped by and indexed."""
+"""The most bytes (UTF-8) of a label's value, which is matched, grouped by and indexed."""
 ANNOTATION_MAX = 16_384
-"""Bytes (UTF-8) of an annotation."""
+"""The most bytes (UTF-8) of an annotation."""
 MARK = "…#"
-"""Stands between what is left of a text that was cut and the hash of the whole: 32 hex digits."""
+"""Separates the beginning of a shortened text from the hash (32 hex digits) of the whole."""
 
 _HASH_BYTES = 16
 _TAIL_MAX = len(MARK.encode()) + 2 * _HASH_BYTES
@@ -33,7 +33,7 @@ def cut_labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def beginning(text: str) -> str | None:
-    """What is left of a text that ``cut`` has cut; None for one that does not look like that."""
+    """The beginning that `cut` has left of a text; None for a text that does not look shortened."""
     kept, mark, digits = text.rpartition(MARK)
     is_hash = len(digits) == 2 * _HASH_BYTES and all(digit in "0123456789abcdef" for digit in digits)
     return kept if mark and is_hash else None

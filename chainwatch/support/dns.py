@@ -1,4 +1,4 @@
-"""Host names to addresses, by a resolver that shares no thread with anything: a name server that hangs holds up only itself.
+"""Host names to addresses, by a resolver with threads of its own: a name server that hangs delays nothing else.
 
 c-ares (through aiodns) asks the name servers of ``/etc/resolv.conf`` and honours ``/etc/hosts``.
 """
@@ -20,12 +20,12 @@ LONGEST_LOOKUP = 5.0
 """Seconds."""
 
 AT_ONCE = 128
-"""Lookups that one session has under way; more wait for their turn."""
+"""The most lookups that one session has under way; more wait for their turn."""
 
 GOOD_FOR = 60.0
 BAD_FOR = 5.0
 STALE_FOR = 3600.0
-"""Seconds for which addresses serve, a failure does, and old addresses do where new ones cannot be had."""
+"""Seconds for which addresses are kept, a failure is, and old addresses are while new ones cannot be looked up."""
 
 SYSTEM_THREADS = 4
 """Threads of a session for lookups by the system, where c-ares cannot start."""
@@ -34,14 +34,14 @@ _log = structlog.get_logger("chainwatch.support.dns")
 
 
 class Connector(aiohttp.TCPConnector):
-    """aiohttp's, without a limit of connections, with a `Resolver` of its own. ``settings`` are those of aiohttp's."""
+    """aiohttp's connector without a limit of connections, with a `Resolver` of its own. ``settings``: those of aiohttp."""
 
     def __init__(self, **settings: Any) -> None:
         self._names = Resolver()
         super().__init__(resolver=self._names, use_dns_cache=False, limit=0, **settings)
 
     async def close(self, *, abort_ssl: bool = False) -> None:
-        """Close all connections, and end the lookups."""
+        """Closes all connections, and ends the lookups."""
         await super().close(abort_ssl=abort_ssl)
         await self._names.close()
 
@@ -54,7 +54,7 @@ class _Known(NamedTuple):
 
 
 class Resolver(AbstractResolver):
-    """Looks up each name once for all who wait for it, for `LONGEST_LOOKUP` at most, and remembers what came of it."""
+    """Looks up each name once for all callers that wait for it, within `LONGEST_LOOKUP`, and keeps the result."""
 
     def __init__(self, backend: AbstractResolver | None = None) -> None:
         self._backend = backend or _backend()
@@ -65,18 +65,18 @@ class Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses of ``host``. Raises ``OSError`` when there are none, or none could be had in time."""
+        """The addresses of ``host``. Raises ``OSError`` when there are none, or no answer in time."""
         key = (host, family)
         known = self._known.get(key)
         if known is None or known.until <= asyncio.get_running_loop().time():
-            # not cut short with the one who waits: who comes next would begin anew
+            # not cancelled with its caller: the next caller would begin anew
             known = await asyncio.shield(self._look_up(key))
         if not known.results:
             raise OSError(None, known.error)
         return [{**result, "port": port} for result in known.results]
 
     async def close(self) -> None:
-        """End what is being looked up."""
+        """Ends the lookups under way."""
         looking = list(self._looking.values())
         for task in looking:
             task.cancel()
@@ -147,5 +147,5 @@ class SystemResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Wait for nothing."""
+        """Does nothing: threads end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)

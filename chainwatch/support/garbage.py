@@ -1,4 +1,4 @@
-"""How often Python looks for cycles among its objects."""
+"""Controls how often Python collects cycles among its objects."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import os
 from pathlib import Path
 
 GROWN = 64 * 1024 * 1024
-"""Bytes by which the process may grow until cycles are looked for, whatever the number of objects: a few may be large."""
+"""Bytes by which the process may grow before cycles are collected, however few objects there are: a few may be large."""
 
 _STATM = Path("/proc/self/statm")
 _resident_after = 0
 
 
 def collect_seldom() -> None:
-    """Have cycles looked for once in 200,000 new objects instead of 700.
+    """Has cycles collected once in 200,000 new objects instead of 700.
 
-    Neither the modules that a command loads nor what it reads and stores are cycles: looking for them all the time would
-    take a sixth of a command's start and a third of a replay. What reads from strangers calls `collect_if_grown` besides.
+    Neither the modules that a command loads nor what it reads and stores are cycles: collecting so often would take a
+    sixth of a command's start and a third of a replay. Code that parses foreign data calls `collect_if_grown` too.
     """
     gc.set_threshold(200_000, 20, 100)
 
 
 def collect_if_grown() -> None:
-    """Look for cycles, and give memory back to the system, when the process has grown by `GROWN` since the last time."""
+    """Collects cycles, and gives memory back to the system, if the process has grown by `GROWN` since the last time."""
     global _resident_after
     if _resident() < _resident_after + GROWN:
         return
@@ -43,7 +43,7 @@ def _resident() -> int:
 
 
 def _trim() -> None:
-    """Have the C library give back what it keeps of freed memory, where it can (glibc)."""
+    """Has the C library give freed memory back to the system, where it can (glibc)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

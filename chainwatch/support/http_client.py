@@ -1,4 +1,4 @@
-"""What all HTTP clients here share: no redirects, and one reading of `Retry-After`."""
+"""Shared by all HTTP clients: no redirects, and the parsing of `Retry-After`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class Redirected(aiohttp.ClientError):
-    """The answer sends the client elsewhere, with HTTP ``status``."""
+    """The answer is a redirect, with HTTP ``status``."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"HTTP status {status}: redirects are not followed")
@@ -23,7 +23,7 @@ class Redirected(aiohttp.ClientError):
 async def refuse_redirects(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """A middleware for sessions. Raises `Redirected`: what is configured is asked, and nobody whom that one names."""
+    """A middleware for sessions. Raises `Redirected`: only the configured server is asked, never one that it names."""
     response = await handler(request)
     if response.status in REDIRECTS:
         response.close()
@@ -32,9 +32,9 @@ async def refuse_redirects(
 
 
 def retry_after(headers: Mapping[str, str] | None) -> float | None:
-    """The seconds of a `Retry-After` header, a number or a date (RFC 9110, 10.2.3); None where it tells none.
+    """The seconds of a `Retry-After` header, a number or a date (RFC 9110, 10.2.3); None where it gives none.
 
-    A date counts from the answer's own `Date`, so that no clock has to agree with another.
+    A date is relative to the answer's own `Date`, so that no two clocks have to agree.
     """
     text = (headers or {}).get("Retry-After", "").strip()
     if _SECONDS.fullmatch(text):
@@ -47,7 +47,7 @@ def retry_after(headers: Mapping[str, str] | None) -> float | None:
 
 
 def unix_time(text: str) -> float | None:
-    """The Unix time (seconds) of an HTTP date; None for what is none."""
+    """The Unix time (seconds) of an HTTP date; None for any other text."""
     try:
         return parsedate_to_datetime(text[:_DATE_LENGTH]).timestamp() if text else None
     except Exception:  # noqa: BLE001 - the parser raises what it comes upon, and this is anybody's text

@@ -20,7 +20,7 @@ else:
 
 
 def checksum_address(address: bytes) -> str:
-    """The EIP-55 text of a 20-byte address: hex whose letters are upper case where the hash says so."""
+    """The EIP-55 text of a 20-byte address: hex whose letters are upper case by the digits of its hash."""
     digits = address.hex()
     nibbles = keccak256(digits.encode()).hex()
     return "0x" + "".join(

@@ -1,4 +1,4 @@
-"""Text from outside as people may be shown it: one line, nothing hidden in it."""
+"""Makes text from outside safe to show to people: on one line, with nothing hidden in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ _HIDES = re.compile(f"[{_HIDDEN}]")
 
 
 def clean(text: str) -> str:
-    r"""``text`` on one line; what is not seen, steers a terminal or turns text shows as ``\n``, ``\u200b`` and so on."""
+    r"""``text`` on one line; characters that are invisible, control a terminal or reverse text show as ``\n``,
+    ``\u200b`` and so on."""
     if _PLAIN.fullmatch(text):
         return text
     if text.isprintable() and not _HIDES.search(text):

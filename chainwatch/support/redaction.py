@@ -1,4 +1,4 @@
-"""Secrets struck out of text, however they are spelt (S9): of log lines, and of what nodes and receivers say."""
+"""Removes secrets from text, however they are spelt (S9): from log lines, and from what nodes and receivers answer."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote, urlsplit
 
 KEY_MIN = 8
-"""Characters of a part of a secret from which on it is taken for a key; shorter ones are words such as ``v3``."""
+"""The fewest characters of a part of a secret that count as a key; shorter ones are words such as ``v3``."""
 WORD_MIN = 6
-"""Characters of the shortest part of a URL that is struck out of what its own server says."""
+"""The fewest characters of a part of a URL that is removed from its own server's answers."""
 LONG_KEY_MIN = 20
-"""Characters from which on it is one though it is made of small letters only."""
+"""The fewest characters that count as a key though they are all small letters."""
 STRUCK_MIN = 4
-"""Characters of the shortest secret that is struck out: a shorter one stands in every line, and hides nothing."""
+"""The fewest characters of a secret that is removed: a shorter one occurs in every line, and removing it hides nothing."""
 STRUCK = "***"
 
 
 class Redactor:
     """Puts ``***`` in place of each of ``secrets``, in whichever spelling; never of a word in ``keep`` (small letters).
 
-    What is shorter than a key is struck out where it stands alone, not within words.
+    A text shorter than a key is removed where it is a word of its own, not within words.
     """
 
     def __init__(self, secrets: Iterable[str] = (), keep: Collection[str] = ()) -> None:
         spelt = {form.lower(): form for secret in secrets for form in _spellings(secret)}
         forms = sorted((form for low, form in spelt.items() if low not in keep), key=len, reverse=True)
         self.longest = max(map(len, forms), default=0)
-        """Characters of the longest text that is struck out."""
+        """The most characters of a text that is removed."""
         self._any = re.compile("|".join(map(_pattern, forms)), re.IGNORECASE) if forms else None
 
     def __call__(self, text: str) -> str:
@@ -54,7 +54,7 @@ def parts_of(secret: str) -> Iterator[str]:
 
 
 def parts_of_url(url: str) -> Iterator[str]:
-    """All that may be a key in ``url``, a word or not: for what is said by whom it leads to."""
+    """All parts of ``url`` that may be a key, words included: to redact the answers of the server that it leads to."""
     yield from parts_of(url)
     parts = urlsplit(url)
     values = [value or name for name, value in parse_qsl(parts.query, keep_blank_values=True)]
@@ -82,7 +82,7 @@ def _is_key(part: str) -> bool:
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """How ``secret`` may be written, but for what is too short to be looked for."""
+    """The spellings of ``secret``, except those too short to be removed."""
     plain = secret.strip()
     encoded = (quote(plain, errors="replace"), quote(plain, safe="", errors="replace"))
     for spelt in (plain, unquote(plain), *encoded, quote_plus(plain, errors="replace")):

@@ -1,4 +1,4 @@
-"""Time as an argument: what the queues wait with."""
+"""Time as an argument: the clock that the queues wait by."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Clock(Protocol):
         ...
 
     async def wait(self, event: asyncio.Event, until: float) -> None:
-        """Return once ``event`` is set, or ``until`` has come."""
+        """Returns once ``event`` is set, or at ``until`` (Unix seconds)."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What alerting takes and tells a second, on disk, with Debian's Alertmanager beside it where it is installed.
+"""What alerting takes and delivers a second, on disk, with Debian's Alertmanager beside it where it is installed.
 
 ``python -m scripts.bench.alerts [ROW …]`` prints a row for each measurement. chainwatch runs in process through the
 library, on SQLite that commits to disk; Alertmanager is spoken to over HTTP. The webhook is another process on loopback.
@@ -154,7 +154,7 @@ def burst(folder: Path) -> Row:
 
 
 def latency(folder: Path) -> Row:
-    """One alert at a time, told at once."""
+    """One alert at a time, notified at once."""
 
     def times(hook: hooks.Hook, submit: Submit) -> str:
         hook.reset()
@@ -244,7 +244,7 @@ def kill(folder: Path) -> Row:
         manager = library(folder, hook.url, group_by=["..."], group_wait="1s")
         hook.wait_for(1000, 30)
         manager.close(0)
-        ours = f"{1000 - len(hook.seen())} of 1,000 lost ({early} were told before)"
+        ours = f"{1000 - len(hook.seen())} of 1,000 lost ({early} were delivered before)"
     return Row("after `kill -9` right after accept", theirs, ours, "none lost")
 
 

@@ -16,6 +16,7 @@ from chainwatch.demo.bridge import EXECUTE_ARGS, TRANSFER_INFO
 from chainwatch.model import RawLog
 from chainwatch.support.keccak import keccak256
 from scripts.bench.recorded_node import Recording, block_hash
+from tests.support.connext import flow
 
 ROOT = Path(__file__).parents[2]
 ABI = ROOT / "abi/connext.json"
@@ -91,33 +92,7 @@ def config(urls: dict[str, str]) -> str:
 [contracts.connext]
 abi = "{ABI}"
 address = {{ {addresses} }}
-
-[flows.connext]
-contract = "connext"
-key = "transferId"
-network_by = "domain"
-
-[flows.connext.opens]
-step = "xcall"
-event = "XCalled"
-origin = "params.originDomain"
-destination = "params.destinationDomain"
-amount = "params.bridgedAmt"
-asset = "asset"
-
-[[flows.connext.expects]]
-step = "execute"
-event = "Executed"
-origin = "args.params.originDomain"
-within = "{EXECUTE_WITHIN}s"
-severity = "P1"
-
-[[flows.connext.expects]]
-step = "reconcile"
-event = "Reconciled"
-origin = "originDomain"
-within = "{RECONCILE_WITHIN}s"
-severity = "P2"
+{flow(f"{EXECUTE_WITHIN}s", f"{RECONCILE_WITHIN}s")}
 """
 
 

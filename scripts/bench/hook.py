@@ -1,7 +1,7 @@
 """A webhook in a process of its own that costs as little as can be: it notes when which alert arrived.
 
 Run as ``python -m scripts.bench.hook PORT REFUSE_FOR``: for so many seconds from its first request on it answers 429.
-``GET /seen`` tells {"seen": {number: Unix time}, "attempts": n}; ``GET /reset`` forgets.
+``GET /seen`` answers {"seen": {number: Unix time}, "attempts": n}; ``GET /reset`` forgets.
 """
 
 from __future__ import annotations

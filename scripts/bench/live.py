@@ -48,24 +48,7 @@ url = "sqlite:///chainwatch.db"
 abi = "{abi}"
 address = "{address}"
 
-[flows.connext]
-contract = "connext"
-key = "transferId"
-network_by = "domain"
-
-[flows.connext.opens]
-step = "xcall"
-event = "XCalled"
-origin = "params.originDomain"
-destination = "params.destinationDomain"
-
-[[flows.connext.expects]]
-step = "execute"
-event = "Executed"
-on = "destination"
-origin = "args.params.originDomain"
-within = "3h"
-
+{flow}
 [receivers.console]
 provider = "console"
 
@@ -141,7 +124,10 @@ async def cpu_share(networks: int, seconds: float) -> dict[str, float]:
                 for index, rpc in enumerate(urls)
             ]
             config = NETWORKS.format(
-                networks="".join(tables), abi=ROOT / "abi" / "connext.json", address=connext.ETHEREUM.address
+                networks="".join(tables),
+                abi=ROOT / "abi" / "connext.json",
+                address=connext.ETHEREUM.address,
+                flow=connext.flow("3h"),
             )
             return await _measured(Chainwatch(Path(folder), config), seconds)
         finally:

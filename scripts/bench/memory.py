@@ -193,7 +193,7 @@ class HostileNode(FakeNode):
             if request.transport.is_closing():
                 break
             write(piece)
-            while request.transport.get_write_buffer_size() > MB and not request.transport.is_closing():  # noqa: ASYNC110 - no event tells
+            while request.transport.get_write_buffer_size() > MB and not request.transport.is_closing():  # noqa: ASYNC110 - no event says
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0)
         request.transport.close()

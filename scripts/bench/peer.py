@@ -67,7 +67,7 @@ def is_installed() -> bool:
 
 @contextmanager
 def running(folder: Path, url: str, *, group_by: str, group_wait: str) -> Iterator[Peer]:
-    """An Alertmanager that tells ``url``, on a folder that is kept."""
+    """An Alertmanager that notifies ``url``, on a folder that is kept."""
     folder.mkdir(exist_ok=True)
     config = folder / "config.yml"
     config.write_text(CONFIG.format(url=url, group_by=group_by, group_wait=group_wait))

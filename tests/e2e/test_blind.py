@@ -12,9 +12,9 @@ pytestmark = pytest.mark.anvil
 
 BLIND_AFTER = 3.0
 SOON = 4.0
-"""Seconds within which it must be told after that."""
+"""Seconds within which it must be notified after that."""
 SETTLED = 7.0
-"""Seconds of sight after which an overdue step would have been told."""
+"""Seconds of sight after which an overdue step would have been reported."""
 
 NETWORK = f'blind_after = "{BLIND_AFTER:g}s"'
 

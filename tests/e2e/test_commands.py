@@ -36,7 +36,7 @@ async def test_looking_at_a_run_shows_what_is_promised(world: World) -> None:
 
 
 async def leave_one_of_each(world: World) -> None:
-    """One transfer is complete, one late, one overdue, one an orphan, and all is told."""
+    """One transfer is complete, one late, one overdue, one an orphan, and all is notified."""
     done, late, _, nobodys = world.open(), world.open(), world.open(), world.transfer()
     world.execute(done)
     world.reconcile(done)

@@ -1,4 +1,4 @@
-"""A configuration that changes under transfers that are under way: nothing false is told, and nothing is forgotten."""
+"""A configuration that changes under transfers that are under way: no false alert is sent, and nothing is forgotten."""
 
 import asyncio
 import signal

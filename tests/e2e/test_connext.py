@@ -13,11 +13,11 @@ ONCE_EACH = [
     ("resolved", "execute"),
     ("resolved", "reconcile"),
 ]
-"""What the open transfer is told with: each missing step, and its end."""
+"""The alerts of the open transfer: each missing step, and its end."""
 
 
 async def play(world: World) -> list[NotifiedAlert]:
-    """A fast transfer, a slow one, and one that stays open until both of its steps were told to be late."""
+    """A fast transfer, a slow one, and one that stays open until both of its steps were reported late."""
     fast, slow, stuck = world.open(), world.open(), world.open()
     world.execute(fast, fast=True)
     world.reconcile(slow)
@@ -34,7 +34,7 @@ async def play(world: World) -> list[NotifiedAlert]:
 
 
 def steps(alerts: list[NotifiedAlert]) -> list[tuple[str, str]]:
-    """Status and step of what was told, in order of both."""
+    """Status and step of what was sent, in order of both."""
     return sorted((alert.status, alert.labels["step"]) for alert in alerts)
 
 

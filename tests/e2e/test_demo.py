@@ -1,4 +1,4 @@
-"""The demo tells its whole story on embedded chains, without a node, a key or a configuration."""
+"""The demo shows its whole story on embedded chains, without a node, a key or a configuration."""
 
 import re
 from collections import Counter

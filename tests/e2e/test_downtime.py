@@ -1,4 +1,4 @@
-"""What happens on the chains while the process is down is told after it is up again, once, with the chain's times."""
+"""What happens on the chains while the process is down is notified after it is up again, once, with the chain's times."""
 
 import signal
 import sqlite3

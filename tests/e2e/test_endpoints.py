@@ -1,4 +1,4 @@
-"""Endpoints that are wrong or dead: told loudly, and nothing else suffers."""
+"""Endpoints that are wrong or dead: reported loudly, and nothing else suffers."""
 
 import pytest
 

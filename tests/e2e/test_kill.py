@@ -24,7 +24,7 @@ async def test_killed_at_random_moments_it_ends_as_if_never_killed(world: World)
     print(f"seed {seed}")  # shown when the test fails
     lives = random.Random(seed)
     calm, killed = world.configure(within="2s"), world.configure(within="2s")
-    for watch in (calm, killed):  # what has ended before there is a database is not told
+    for watch in (calm, killed):  # what has ended before there is a database is not reported
         watch.start()
         await world.until_running(watch=watch)
     killed.kill()
@@ -93,7 +93,7 @@ async def alerts(watch: Chainwatch) -> dict[str, Any]:
 
 
 def delivered(world: World, watch: Chainwatch) -> dict[str, list[str]]:
-    """What was told of each alert, in order."""
+    """The notifications of each alert, in order."""
     notified: dict[str, list[str]] = {}
     for alert in world.notified_by(watch):
         notified.setdefault(alert.fingerprint, []).append(alert.status)

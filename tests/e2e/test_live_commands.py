@@ -88,7 +88,7 @@ async def command(live: Live, *words: str) -> float:
 
 
 def requests(live: Live, receiver: str) -> list[Received]:
-    """Every try to tell a receiver something."""
+    """Every attempt to notify a receiver."""
     return [request for request in live.receiver.requests if request.path == f"/{receiver}"]
 
 
@@ -98,7 +98,7 @@ async def arrival(look: Callable[[], Sequence[NotifiedAlert | Received]], after:
 
 
 async def acknowledged(live: Live, alert_id: str) -> float:
-    """It is repeated no more and wakes nobody, unlike its twin; given back, it is told again."""
+    """It is repeated no more and wakes nobody, unlike its twin; given back, it is sent again."""
     await eventually(lambda: live.notified("ops", "Acked"))
     await command(live, "alerts", "ack", alert_id, "--by", "anna")
     await eventually(lambda: len(live.notified("ops", "Open")) >= 2 and live.notified("bob", "Open"))
@@ -115,14 +115,14 @@ async def overridden(live: Live) -> None:
 
 
 async def resolved(live: Live, alert_id: str) -> float:
-    """Who was told of it is told that it has ended."""
+    """Whoever was notified of it is notified of its end."""
     await eventually(lambda: live.notified("ops", "Ended"))
     ended = await command(live, "alerts", "resolve", alert_id, "--note", "mended")
     return await arrival(lambda: live.notified("ops", "Ended")[1:], ended)
 
 
 async def silenced(live: Live) -> float:
-    """What begins in a silence is told when it is ended."""
+    """What begins in a silence is sent when it is ended."""
     await command(live, "silences", "add", "alertname=Muted", "--for", "1h")
     now = time.time()
     live.raise_signals([fires("Muted", now), fires("Loud", now)], now)

@@ -1,4 +1,4 @@
-"""SIGHUP: `chainwatch run` reads its configuration again; nothing is lost, and nothing told twice."""
+"""SIGHUP: `chainwatch run` reads its configuration again; nothing is lost, and nothing sent twice."""
 
 import asyncio
 import signal
@@ -85,7 +85,7 @@ async def test_a_broken_configuration_is_refused_and_the_one_before_goes_on(
             live.watch.config.write_text(bad)
             live.watch.send(signal.SIGHUP)
             await eventually(partial(refusals, live, refused))
-        assert "unknown" in live.watch.log  # what is wrong is told
+        assert "unknown" in live.watch.log  # what is wrong is reported
         assert "restart chainwatch to use another database" in live.watch.log
         live.raise_signals([fires("Plain", time.time())], time.time())
         await eventually(lambda: live.notified("ops", "Plain"))

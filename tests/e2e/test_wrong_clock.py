@@ -1,4 +1,4 @@
-"""A host's clock that is wrong, or jumps: nothing is called late for it, no delivery waits for it, and it is told."""
+"""A wrong or jumping host clock: nothing is called late for it, no delivery waits for it, and an alert reports it."""
 
 from pathlib import Path
 

@@ -17,6 +17,13 @@ class UnknownBlock(Exception):
     """A question about a block that the chain does not have."""
 
 
+class Reverted(Exception):
+    """A call that reverts, with the data of its error."""
+
+
+REVERTS = "0x08c379a0"
+
+
 @dataclass(frozen=True)
 class FakeLog:
     """A log before it is in a block."""
@@ -125,6 +132,24 @@ class FakeChain:
         else:
             blocks = known[int(query["fromBlock"], 16) : int(query["toBlock"], 16) + 1]
         return [log for block in blocks for log in block.logs if _matches(log, query)]
+
+    def state(self, method: str, params: list[Any], lag: int = 0) -> str:
+        """`eth_call`, `eth_getBalance`, `eth_getStorageAt`, `eth_getCode`: by question and block.
+
+        Raises `UnknownBlock`, and `Reverted` for a call whose data begins with `REVERTS`.
+        """
+        known, at = self.blocks[: len(self.blocks) - lag], params[-1]
+        name = at["blockHash"] if isinstance(at, dict) else None
+        block = next((b for b in known if name == b.hash or (name is None and at == hex(b.number))), None)
+        if block is None:
+            raise UnknownBlock(at)
+        asked = params[0]
+        if method == "eth_call" and asked["data"].startswith(REVERTS):
+            raise Reverted(asked["data"])
+        if method == "eth_call":
+            asked = asked["to"] + asked["data"]
+        value = _hash(block.hash, method, asked, *params[1:-1])
+        return hex(int(value, 16)) if method == "eth_getBalance" else value
 
     def receipt(self, transaction: str) -> dict[str, Any] | None:
         """`eth_getTransactionReceipt`."""

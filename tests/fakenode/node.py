@@ -1,4 +1,4 @@
-"""Serves a `FakeChain` as JSON-RPC over HTTP and WebSocket on one loopback port, and fails as told."""
+"""Serves a `FakeChain` as JSON-RPC over HTTP and WebSocket on one loopback port, and fails as instructed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any, Self
 
 from aiohttp import WSMsgType, web
 
-from tests.fakenode.chain import FakeChain, UnknownBlock
+from tests.fakenode.chain import FakeChain, Reverted, UnknownBlock
 
 HTML = "<html><body>502 Bad Gateway</body></html>"
 
 WHOLE = ("status", "html", "{}", "cut", "close", "hang", "late", "trickle", "big")
+STATE = ("eth_call", "eth_getBalance", "eth_getStorageAt", "eth_getCode")
 OF_RESULT = ("null", "error", "result", "shuffle", "drop")
 
 
@@ -50,7 +51,8 @@ class Fault:
 class FakeNode:
     """``async with FakeNode(chain) as node``. It is ``lag`` blocks behind the chain.
 
-    ``batches`` and ``by_hash`` say what it can do, ``silent`` whether its subscriptions tell nothing.
+    ``batches``, ``by_hash`` (logs) and ``state_by_hash`` (EIP-1898) say what it can do,
+    ``silent`` whether its subscriptions send nothing.
     ``asked``, ``posts``, ``queries`` and ``connections`` count what it was asked.
     """
 
@@ -59,6 +61,7 @@ class FakeNode:
         self.faults: list[Fault] = []
         self.lag = 0
         self.by_hash = True
+        self.state_by_hash = True
         self.batches = True
         self.silent = False
         self.asked: Counter[str] = Counter()
@@ -233,6 +236,8 @@ class FakeNode:
             return answer | {"result": fault.value}
         try:
             return answer | {"result": self._result(method, params)}
+        except Reverted as reverted:
+            return answer | {"error": {"code": 3, "message": "execution reverted", "data": str(reverted)}}
         except UnknownBlock:
             return answer | {"error": {"code": -32000, "message": "unknown block"}}
         except KeyError:
@@ -240,6 +245,11 @@ class FakeNode:
 
     def _refusal(self, method: str, params: list[Any]) -> dict[str, Any] | None:
         """The standing limits of this node: on a range's blocks, and on an answer's logs."""
+        if method in STATE and isinstance(params[-1], dict) and not self.state_by_hash:
+            return {
+                "code": -32602,
+                "message": "invalid argument 1: cannot unmarshal object into a block number",
+            }
         if method != "eth_getLogs":
             return None
         if "blockHash" in params[0] and not self.by_hash:
@@ -263,5 +273,6 @@ class FakeNode:
             "eth_getBlockReceipts": lambda: self.chain.receipts(params[0]),
             "eth_getTransactionReceipt": lambda: self.chain.receipt(params[0]),
             "eth_subscribe": lambda: "0x1",
+            **dict.fromkeys(STATE, lambda: self.chain.state(method, params, self.lag)),
         }
         return answers[method]()

@@ -33,7 +33,7 @@ async def ping(node: Anvil, *numbers: int) -> None:
 async def test_a_mined_block_comes_within_milliseconds(node: Anvil) -> None:
     settings = network_settings(node.ws_url, node.http_url, poll_interval="30s")
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
-        await follower.until(lambda: follower.at == 0 and pool.woken)
+        await follower.until(lambda: follower.at == 0 and pool.subscribed)
         took = []
         for number in range(1, 11):
             await ping(node, number)
@@ -110,7 +110,7 @@ async def test_a_restarted_node_is_followed_on(node: Anvil) -> None:
         await follower.until(lambda: follower.observer.status.last_error is not None)
         await asyncio.to_thread(node.start)
         await ping(node, 2)
-        await follower.until(lambda: follower.at == 2 and pool.woken)
+        await follower.until(lambda: follower.at == 2 and pool.subscribed)
         assert follower.pings[-1] == 2
 
 

@@ -147,14 +147,14 @@ async def test_blocks_mined_while_a_websocket_was_closed_are_all_read(
 ) -> None:
     settings = network_settings(node.ws_url, node.http_url, start_block=0, poll_interval="30s")
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
-        await follower.until(lambda: follower.at == 10 and pool.woken)
+        await follower.until(lambda: follower.at == 10 and pool.subscribed)
         node.fail("eth_subscribe", "close", 1011, times=1)
         await node.drop(code)
         chain.mine(ping(11))
         chain.mine(ping(12))
         await follower.until(lambda: follower.at == 12)
         assert follower.pings == [*ODD, 11, 12]
-        await follower.until(lambda: pool.woken)
+        await follower.until(lambda: pool.subscribed)
         assert node.connections == 3
 
 
@@ -382,11 +382,11 @@ async def test_another_network_goes_on_while_one_hangs_S8(node: FakeNode, chain:
 async def test_a_silent_subscription_is_polled_beside_and_opened_anew(
     node: FakeNode, chain: FakeChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chainwatch.chain.observer.IDLE_POLL", 0.1)
+    monkeypatch.setattr("chainwatch.chain.wakeups.IDLE_POLL", 0.1)
     node.silent = True
     settings = network_settings(node.ws_url, node.http_url, start_block=0)
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
-        await follower.until(lambda: follower.at == 10 and pool.woken)
+        await follower.until(lambda: follower.at == 10 and pool.subscribed)
         for number in range(11, 16):
             chain.mine(ping(number))
             await asyncio.sleep(0.22)
@@ -400,7 +400,7 @@ async def test_a_subscription_that_stays_silent_makes_blocks_no_later_than_polli
     node.silent = True
     settings = network_settings(node.ws_url, node.http_url, start_block=0, poll_interval="200ms")
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
-        await follower.until(lambda: follower.at == 10 and pool.woken)
+        await follower.until(lambda: follower.at == 10 and pool.subscribed)
         for number in range(11, 13):
             chain.mine(ping(number))
             await follower.until(lambda number=number: follower.at == number)  # type: ignore[misc]  # bound now
@@ -415,7 +415,7 @@ async def test_a_subscription_that_reports_nothing_all_the_time_makes_few_calls_
 ) -> None:
     settings = network_settings(node.ws_url, node.http_url, start_block=0, poll_interval="30s")
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
-        await follower.until(lambda: follower.at == 10 and pool.woken)
+        await follower.until(lambda: follower.at == 10 and pool.subscribed)
         before, until = node.posts, asyncio.get_running_loop().time() + 1.5
         while asyncio.get_running_loop().time() < until:
             await node.announce()
@@ -431,10 +431,10 @@ async def test_a_websocket_that_floods_is_closed_and_opened_again_S8(
 ) -> None:
     settings = network_settings(node.ws_url, node.http_url, start_block=0)
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
-        await follower.until(lambda: follower.at == 10 and pool.woken)
+        await follower.until(lambda: follower.at == 10 and pool.subscribed)
         await asyncio.gather(*(node.announce() for _ in range(5_000)), return_exceptions=True)
         chain.mine(ping(11))
-        await follower.until(lambda: follower.at == 11 and node.connections >= 2 and pool.woken)
+        await follower.until(lambda: follower.at == 11 and node.connections >= 2 and pool.subscribed)
 
 
 class AheadOfItself(FakeChain):

@@ -1,4 +1,4 @@
-"""A chain that began anew, and a node that was thrown back: noticed, told, and never taken for a network in health."""
+"""A chain that began anew, and a node that was thrown back: noticed, reported, and never taken for a network in health."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ async def test_a_reset_is_not_believed_at_once_while_another_endpoint_is_away() 
 async def test_of_a_reset_endpoint_that_was_contradicted_nothing_is_believed_while_the_honest_one_is_away_S8(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pool_module, "LEFT_ALONE", 0.2)
+    monkeypatch.setattr(pool_module, "AVOIDED_FOR", 0.2)
     now = [float(LATER)]
     honest = long_chain()
     async with FakeNode(honest.clone()) as reset, FakeNode(honest) as other:

@@ -11,8 +11,10 @@ import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.queue import ReceiverQueue
 from chainwatch.alerting.engine.manager import AlertManager
-from chainwatch.alerting.providers import build_provider
-from chainwatch.config import DiscordSettings, ReceiverSettings, RouteSettings, WebhookSettings
+from chainwatch.alerting.providers import Transport, build_provider
+from chainwatch.alerting.providers.discord import DiscordSettings
+from chainwatch.alerting.providers.webhook import WebhookSettings
+from chainwatch.config import ReceiverSettings, RouteSettings
 from chainwatch.model import Signal
 from chainwatch.store.alerting import outbox
 from chainwatch.store.database import Database
@@ -37,6 +39,7 @@ class Alerting:
             [RouteSettings.model_validate(route)], {r.name: True for r in receivers}, 0
         )
         self._receivers = receivers
+        self.transport = Transport()
         self._tasks: list[asyncio.Task[None]] = []
         self.queues: list[ReceiverQueue] = []
 
@@ -45,7 +48,7 @@ class Alerting:
             ReceiverQueue(
                 self.database,
                 settings.name,
-                build_provider(settings),
+                build_provider(settings, self.transport),
                 self.apply,
                 give_up_after=settings.give_up_after,
                 jitter=lambda: 0.01,
@@ -110,6 +113,7 @@ async def start(database_url: str) -> AsyncIterator[Start]:
     yield make
     for alerting in started:
         await alerting.kill()
+        await alerting.transport.close()
         alerting.database.close()
 
 

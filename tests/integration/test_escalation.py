@@ -54,7 +54,7 @@ def manager(**changes: Any) -> AlertManager:
 
 
 def notified(connection: sa.Connection, receiver: str) -> list[tuple[int, int]]:
-    """(alerts told as firing, alerts told as resolved) of each notification of a receiver."""
+    """(alerts sent as firing, alerts sent as resolved) of each notification of a receiver."""
     queued = outbox.list_notifications(connection, receiver=receiver, limit=1000)
     return [(len(q.payload.firing), len(q.payload.resolved)) for q in reversed(queued)]
 

@@ -1,7 +1,7 @@
-"""Any exception out of any boundary: the task comes back, somebody is told, and nothing is lost.
+"""Any exception out of any boundary: the task comes back, an alert reports it, and nothing is lost.
 
 One fault is put into a running monitor; it must end as it does without it: a transfer complete, another one overdue and
-told of (S2, S8).
+notified of (S2, S8).
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ from chainwatch.chain.transport import HttpTransport, open_session
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.config import read_dict
 from chainwatch.demo.bridge import Transfer
-from chainwatch.monitor import deadlines
+from chainwatch.flows.checker import FlowChecker
+from chainwatch.monitor import checker_tasks, deadlines
 from chainwatch.monitor import monitor as app
+from chainwatch.monitor.checker_tasks import CheckerTasks
 from chainwatch.monitor.monitor import Monitor
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import blocks, transfers
+from chainwatch.store import blocks, retrying, transfers
 from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 from chainwatch.support import supervise
@@ -70,11 +72,11 @@ BOUNDARIES = {
     "timers": Boundary(AlertManager, "flush", is_async=False),
     "store": Boundary(transfers, "save", is_async=False),
     "reading the store": Boundary(Database, "read"),
-    "lookback": Boundary(app, "search_openings", is_async=False),
+    "reads of checkers": Boundary(FlowChecker, "load_wanted", is_async=False),
     "self-watch": Boundary(app, "network_signals", is_async=False),
-    "scheduler, loading": Boundary(Monitor, "_load_deadlines"),
+    "scheduler, loading": Boundary(CheckerTasks, "_load_deadlines"),
     HANDING_OVER: Boundary(Monitor, "_confirm_heads"),
-    "provider": Boundary(WebhookProvider, "deliver"),
+    "provider": Boundary(WebhookProvider, "send"),
 }
 
 
@@ -113,7 +115,9 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, changes in (
         (supervise, {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05}),
         (member, {"FIRST_PAUSE": 0.01, "LONGEST_PAUSE": 0.05}),
-        (app, {"SELF_WATCH_EVERY": 0.05, "LOOKBACK_EVERY": 0.05, "STORE_PAUSES": (0.01,)}),
+        (app, {"SELF_WATCH_EVERY": 0.05}),
+        (checker_tasks, {"READ_EVERY": 0.05}),
+        (retrying, {"STORE_PAUSES": (0.01,)}),
         (queue, {"STORE_PAUSE": 0.05, "POLL": 0.1}),
         (deadlines, {"REFILL_EVERY": 0.05}),
         (dispatch, {"LOOK_EVERY": 0.05, "STORE_PAUSE": 0.05}),
@@ -154,7 +158,7 @@ def plan_for(urls: dict[str, str], hook: str) -> Plan:
             "rpc": [urls[n.name]],
             "start_block": 0,
             "poll_interval": "20ms",
-            "confirmations": 1,  # seen as far as their blocks tell, and no further
+            "confirmations": 1,  # seen as far as their blocks reach, and no further
         }
         for n in (connext.ETHEREUM, connext.OPTIMISM)
     }
@@ -240,7 +244,7 @@ async def _open(alpha: FakeChain, number: int, database: Database) -> None:
 async def _live_on(
     alpha: FakeChain, beta: FakeChain, number: int, database: Database, receiver: Receiver
 ) -> None:
-    """One of them is paid, the other is not; both are found, and who is to be told of the second is."""
+    """One of them is paid, the other is not; both are found, and the second is notified."""
     beta.mine(_log(connext.executed(_transfer(2 * number))))
     beta.mine(count=41)
     alpha.mine(count=40)
@@ -271,7 +275,7 @@ def _statuses(database: Database) -> dict[str, int]:
 
 
 def _notices(monitor: Monitor, lines: list[Any], database: Database) -> int:
-    """What tells of faults: alerts about tasks; lines of the log and endpoints' errors where another try is all there is."""
+    """What reports faults: alerts about tasks; lines of the log and endpoints' errors where another try is all there is."""
     errors = sum(e.errors for pool in monitor._pools.values() for e in pool.endpoints)
     with database.reading() as connection:
         failed = sum(a.name == supervise.TASK_FAILED for a in alerts.list_alerts(connection))

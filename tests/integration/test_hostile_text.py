@@ -17,12 +17,12 @@ from chainwatch.alerting.engine.submission import parse
 from chainwatch.checker.flow import Flow
 from chainwatch.config import NetworkSettings, RouteSettings, from_dict
 from chainwatch.model import AbiEvent, AbiParam, Batch, Event, StoredLog
-from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.store import blocks, transfers
-from chainwatch.store.alerting import alerts, incidents, outbox
+from chainwatch.store.alerting import alerts, claims, incidents
 from chainwatch.store.database import Database
 from chainwatch.support.bounds import LABEL_MAX, cut
 from tests.support.flows import EVENTS, NETWORKS, event, flow, header
+from tests.support.pipelines import flow_pipeline
 
 LONG = random.Random(7).randbytes(10_000).hex()
 """What no compression makes short enough for an index."""
@@ -94,13 +94,13 @@ def batch(network: str, until: int, *events: Event) -> Batch:
 async def test_a_chains_text_as_key_origin_and_destination_halts_nothing_s8(
     database: Database, text: str
 ) -> None:
-    """Its transfer is found again by its events, its alerts are grouped, told and resolved."""
+    """Its transfer is found again by its events, its alerts are grouped, reported and resolved."""
     texts: dict[str, Event] = {}
 
     def decode(network: str, log: StoredLog) -> Event:
         return next(e for e in texts.values() if e.log.data == log.log.data)
 
-    pipeline = Pipeline([text_flow()], NAMED, decode, new_manager())
+    pipeline = flow_pipeline([text_flow()], NAMED, decode, new_manager())
     sent = event("alpha", "Sent", 1000, events=TEXTS, id=text, from_="alpha", to=text)
     other = event("alpha", "Sent", 1001, events=TEXTS, id=text + "'", from_=text, to="beta")
     filled = event("beta", "Filled", 1010, events=TEXTS, id=text + "'", from_=text)
@@ -150,7 +150,7 @@ async def test_a_senders_text_as_name_source_and_label_is_grouped_reported_and_r
         assert {(a.name, a.severity) for a in found} == {(n, s) for n in (kept, other) for s in ("P2", "P3")}
         assert {a.labels["more"] for a in found} == {kept}
         assert len(alerts.firing_labels(connection, [kept])) == 2
-        notified = load_all(connection, outbox.claim(connection, "ops", NOW + 10, 100).found)
+        notified = load_all(connection, claims.claim(connection, "ops", NOW + 10, 100).found)
         assert {
             labels["source"] for one in notified for labels in [dict(one.group_labels)] if "source" in labels
         }
@@ -161,7 +161,7 @@ async def test_a_senders_text_as_name_source_and_label_is_grouped_reported_and_r
     await database.write(lambda c: manager.flush(c, NOW + 100))
     with database.reading() as connection:
         assert {a.state for a in alerts.list_alerts(connection)} == {"resolved"}
-        ends = load_all(connection, outbox.claim(connection, "ops", NOW + 200, 100).found)
+        ends = load_all(connection, claims.claim(connection, "ops", NOW + 200, 100).found)
         assert ends
         assert not incidents.list_incidents(connection, is_open=True, since=None, until=None, limit=100)
 

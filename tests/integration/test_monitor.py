@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from chainwatch.monitor import monitor as app
 from chainwatch.monitor.monitor import Monitor
 from chainwatch.pipeline.pipeline import Outcome, Pipeline
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import blocks, transfers
+from chainwatch.store import blocks, retrying, transfers
 from chainwatch.store.alerting import alerts
 from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.database import Database
@@ -135,7 +136,7 @@ async def test_a_fault_in_one_network_stops_no_other_and_heals(
 async def test_a_database_that_refuses_for_a_while_loses_nothing(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S2
-    monkeypatch.setattr(app, "STORE_PAUSES", (0.02,))
+    monkeypatch.setattr(retrying, "STORE_PAUSES", (0.02,))
     monkeypatch.setattr(dispatch, "STORE_PAUSE", 0.02)
     hand_over, read = Database.hand_over, Database.read
     refusing = False
@@ -245,12 +246,7 @@ async def test_a_database_of_other_chains_is_refused(file: Path) -> None:
                 name: settings.model_copy(update={"chain_id": settings.chain_id + 10})
                 for name, settings in plan.settings.networks.items()
             }
-            other = Plan(
-                plan.settings.model_copy(update={"networks": networks}),
-                plan.flows,
-                plan.watches,
-                plan.decoders,
-            )
+            other = replace(plan, settings=plan.settings.model_copy(update={"networks": networks}))
             with pytest.raises(StoreError, match="chain"):
                 await app.run(other, database, asyncio.Event())
 

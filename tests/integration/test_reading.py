@@ -21,7 +21,7 @@ from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.chain.watch import NetworkWatch
-from chainwatch.model import Batch, Header, LogRow, PackedLogs, SiftedBatch
+from chainwatch.model import FLOWS, Batch, Header, LogRow, PackedLogs, SiftedBatch
 from chainwatch.plan import Plan, load_plan
 from chainwatch.replay.reader import frames, process, ranges, worker
 from chainwatch.replay.reader.ranges import Range, read_ranges
@@ -93,7 +93,7 @@ def _in_blocks(batches: list[SiftedBatch]) -> dict[str, tuple[list[Any], list[An
                 (key, occurrence)
                 for b in batches
                 if b.batch.network == r.network
-                for key, some in b.occurrences.items()
+                for key, some in b.found[FLOWS].items()
                 for occurrence in some
             ],
         )

@@ -12,7 +12,6 @@ from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker.transfer import IN_TIME
 from chainwatch.model import Batch, Header, RawLog, Seen
-from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan, load_plan
 from chainwatch.replay import session
 from chainwatch.replay.session import Wanted
@@ -22,6 +21,7 @@ from chainwatch.store.database import Database
 from scripts.bench.recorded_node import RecordedNode, Recording, serve
 from tests.support import bridge
 from tests.support.bridge import BEGIN, DAY, NETWORKS, Network
+from tests.support.pipelines import flow_pipeline
 
 LENGTH = 20 * DAY
 NotifiedAlert = list[tuple[dict[str, str], dict[str, str], float, float | None]]
@@ -55,7 +55,7 @@ def run_live(
     """The alerts and transfers when blocks come one by one, the networks' in any order, with what was seen between them."""
     coming = {n.name: blocks(plan.watches[n.name], n, chains[n.name]) for n in NETWORKS}
     manager = AlertManager(plan.settings.routes, {}, 0)
-    pipeline = Pipeline(plan.flows, plan.settings.networks, plan.decode, manager)
+    pipeline = flow_pipeline(plan.flows, plan.settings.networks, plan.decode, manager)
     with closing(Database.open(f"sqlite:///{folder / 'live.db'}", durable=False)) as database:
         while coming:
             name = chance.choice(sorted(coming))
@@ -80,7 +80,7 @@ def run_live(
 
 
 def blocks(watch: NetworkWatch, network: Network, chain: Recording) -> Iterator[Batch | Seen]:
-    """A network's blocks as an observer tells of them: those with logs one by one, those without many at a time."""
+    """A network's blocks as an observer reports them: those with logs one by one, those without many at a time."""
     inside = [log for log in chain.logs if log.block_number >= network.start]
     first = network.start
     for number in sorted({log.block_number for log in inside} | {chain.head}):

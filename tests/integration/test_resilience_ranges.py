@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chainwatch.chain import completeness, observer, pool
+from chainwatch.chain import completeness, failures, pool
 from chainwatch.chain.errors import Disputed, NotThere
 from chainwatch.chain.history import find_logs, read_range
 from tests.fakenode import FakeChain, FakeLog, FakeNode
@@ -156,7 +156,7 @@ async def test_row_04_blooms_that_report_nothing_cost_nothing_and_are_not_believ
         assert node.asked["eth_getBlockReceipts"] <= 3
         full = bloom.endswith("ff")  # so are those of busy chains now and then
         assert node.asked["eth_getBlockByNumber"] < (600 if full else 400), (
-            "one page tells what they are worth"
+            "one page shows what they are worth"
         )
 
 
@@ -230,7 +230,7 @@ async def test_row_13_old_blocks_that_are_not_there_at_all_are_said_to_be_missin
     chain: FakeChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "HELD_PATIENCE", 0.2)
-    monkeypatch.setattr(observer, "HELD_AFTER", 0.2)
+    monkeypatch.setattr(failures, "HELD_AFTER", 0.2)
 
     class WithoutPast(FakeNode):
         def _result(self, method: str, params: list[Any]) -> Any:

@@ -18,6 +18,7 @@ from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.monitor import monitor as app
 from chainwatch.monitor.monitor import Monitor
+from chainwatch.monitor.network_records import RANGES_PROPERTY
 from chainwatch.plan import make_plan
 from chainwatch.store import schema
 from chainwatch.store.database import Database
@@ -86,7 +87,7 @@ async def test_row_03_a_false_empty_answer_that_nothing_settles_is_held_and_repo
     settings = network_settings(node.http_url, start_block=0)
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
         await follower.until(lambda: follower.observer.status.disputed is not None)
-        assert "no logs of block 1, though its bloom says" in str(follower.observer.status.disputed)
+        assert "no logs of block 1, though its bloom shows" in str(follower.observer.status.disputed)
         assert follower.at == -1
         lie.times = 0
         await follower.until(lambda: follower.at == 10)
@@ -325,7 +326,7 @@ async def test_row_17_a_structural_limit_is_remembered_by_the_next_run(
                         await asyncio.sleep(0.02)
                 found.append(observer.status.endpoints[0].max_block_range)
                 async with asyncio.timeout(10):
-                    while not await database.read(lambda c: schema.get_property(c, app.RANGES_PROPERTY)):
+                    while not await database.read(lambda c: schema.get_property(c, RANGES_PROPERTY)):
                         await asyncio.sleep(0.02)
                 await monitor.stop()
             node.faults.clear()

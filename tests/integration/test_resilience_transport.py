@@ -1,4 +1,4 @@
-"""How the ways to nodes fail, row by row: backends that lag, subscriptions that end or tell nonsense, overload."""
+"""How the ways to nodes fail, row by row: backends that lag, subscriptions that end or send nonsense, overload."""
 
 from __future__ import annotations
 

@@ -14,13 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from chainwatch.alerting.engine.intake import recognized
 from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.chain.watch import NetworkWatch
 from chainwatch.config import read_dict
 from chainwatch.model import Batch, Checkpoint, Header, Signal
 from chainwatch.operations import (
@@ -160,8 +160,7 @@ def repair(access: Access) -> object:
 
 def plan_for(access: Access) -> Plan:
     plan = make_plan(read_dict(config(access.context.settings.store.url.get_secret_value())))
-    watched: Any = {"alpha": None}
-    return replace(plan, watches=watched)
+    return replace(plan, watches={"alpha": NetworkWatch("alpha", [])})
 
 
 OPERATIONS: dict[str, tuple[Write | None, Write, Check]] = {

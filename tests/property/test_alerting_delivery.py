@@ -1,4 +1,4 @@
-"""S2, S3 and S6 for alerting: whatever happens between two transactions, people are told the same, in order."""
+"""S2, S3 and S6 for alerting: whatever happens between two transactions, receivers get the same, in order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Step(NamedTuple):
 
 
 class NotifiedAlert(NamedTuple):
-    """One thing that a receiver was told."""
+    """One thing that a receiver was sent."""
 
     receiver: str
     condition: str
@@ -111,7 +111,7 @@ def _run(
 def test_people_are_reported_the_same_of_what_lasts_whenever_the_process_was_down_s2(
     steps: list[Step], delays: list[int]
 ) -> None:
-    """What is over before its group is looked at is told to nobody, and when that is depends on the process."""
+    """Alerts resolved before their group is flushed are sent to nobody, and when that is depends on the process."""
     signals = _signals(steps)
     ended = {(s.labels["condition"], s.starts_at) for _, s in signals if s.ends_at is not None}
     with _database() as calm, _database() as restless:
@@ -141,7 +141,7 @@ def test_whoever_is_reported_firing_is_reported_resolved_and_in_this_order_s6(
         for receiver in ("ops", "pager"):
             heard = statuses[receiver, alert.labels["condition"], alert.starts_at]
             if alert.state == "resolved":
-                # of what came and went before its group was looked at only the end may be told
+                # of what came and went before its group was looked at only the end may be sent
                 assert heard in ([], ["resolved"], ["firing", "resolved"])
             else:
                 assert heard == ["firing"]

@@ -1,4 +1,4 @@
-"""S6 through outages and crashes, with messages folded: all told, in order, a key for one message only."""
+"""S6 through outages and crashes, with messages folded: all delivered, in order, a key for one message only."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections import defaultdict
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-import aiohttp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainwatch.alerting.delivery.notification import Notification
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers import DeliveryError, Receipt
 from chainwatch.store.database import Database
 from tests.unit.alerting.delivery.test_queue import Bench
 from tests.unit.alerting.helpers import T0, ScriptedProvider, ends, fires
@@ -33,17 +32,18 @@ class Fated(ScriptedProvider):
         self.known: dict[str, Notification] = {}
         self.differed = False
 
-    async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
+    async def send(self, message: Notification) -> Receipt:
         await asyncio.sleep(0)
         fate = self._fates.pop(0) if self._fates else "taken"
         if fate == "refused":
             raise DeliveryError("503", refused=True)
         if fate == "lost":
             raise DeliveryError("no answer")
-        known = self.known.setdefault(notification.idempotency_key, notification)
-        self.differed |= _said(known) != _said(notification)
+        known = self.known.setdefault(message.idempotency_key, message)
+        self.differed |= _said(known) != _said(message)
         if fate != "taken":
             raise DeliveryError("no answer")
+        return Receipt()
 
 
 def _said(message: Notification) -> list[tuple[str, str, float]]:
@@ -90,7 +90,7 @@ def test_a_receiver_is_reported_everything_and_in_order_s6(
     assert not provider.differed, "a key stands for one message"
     for name, number in changes.items():
         wanted = [(T0 + n // 2 * 100, "resolved" if n % 2 else "firing") for n in range(number)]
-        assert list(dict.fromkeys(heard[name])) == wanted, "each change is first told after those before it"
-        assert heard[name][-1] == wanted[-1], "what was told last holds"
+        assert list(dict.fromkeys(heard[name])) == wanted, "each change is first sent after those before it"
+        assert heard[name][-1] == wanted[-1], "what was sent last holds"
         if "crash" not in given_steps and not any("lost" in fate for fate in given_fates):
-            assert heard[name] == wanted, "nothing is told twice where every answer came and was noted"
+            assert heard[name] == wanted, "nothing is sent twice where every answer came and was noted"

@@ -1,4 +1,4 @@
-"""S6 under silences and acknowledgements: whoever was told that an alert fires is told that it has ended, once, in order."""
+"""S6 under silences and acknowledgements: who was notified that an alert fires is notified of its end, once, in order."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_ends_follow_what_was_reported_and_nothing_that_fires_stays_unreported_s
     for alert in known:
         words = said[alert.fingerprint, alert.starts_at]
         if alert.state == "firing":
-            assert set(words) == {"firing"}, "what fires and is not held any more is told"
+            assert set(words) == {"firing"}, "what fires and is no longer muted is sent"
         elif "firing" in words:
             assert words.count("resolved") == 1
             assert words[-1] == "resolved"

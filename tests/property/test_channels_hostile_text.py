@@ -16,9 +16,10 @@ from rich.console import Console
 from chainwatch import logs
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import console, discord
+from chainwatch.alerting.providers.discord import DiscordSettings
 from chainwatch.alerting.providers.text import markdown
 from chainwatch.commands.show import alerts, people, terminal
-from chainwatch.config import DiscordSettings, LogSettings
+from chainwatch.config import LogSettings
 from chainwatch.operations.incidents import IncidentAlert, IncidentView, TimelineEntry
 from chainwatch.operations.routing import RoutesView, RouteView
 from tests.unit.alerting.helpers import T0, notification, notified
@@ -151,11 +152,11 @@ def _texts(message: dict[str, Any]) -> list[str]:
 @given(hostile, st.sampled_from([None, 40, 80, 200]))
 def test_the_console_gains_no_line_that_begins_at_its_edge(said: str, width: int | None) -> None:
     on = None if width is None else Console(width=width, file=io.StringIO(), force_terminal=True)
-    rows = console.render(_about(said), on).plain.split("\n")
+    rows = console.layout(console.render(_about(said)), on).plain.split("\n")
     assert all(_has_nothing_hidden(row) for row in rows)
     assert sum(not row.startswith("     ") for row in rows) == 1
     facts = [row for row in rows if row[5:6] not in (" ", "│")]
-    assert len(facts) <= len(console.render(_about("x"), None).plain.split("\n"))
+    assert len(facts) <= len(console.layout(console.render(_about("x"))).plain.split("\n"))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

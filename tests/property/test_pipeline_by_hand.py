@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from chainwatch.checker.transfer import resolved_by_hand
 from chainwatch.model import Raised
-from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.store import transfers
 from tests.property.worlds import World, answer_searches, fresh, reorganised_orders, worlds
 from tests.support.flows import NETWORKS, Alerts, decode
+from tests.support.pipelines import flow_pipeline, judge_transfers_again
 
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 IDENTITY = ("alertname", "step", "check", "origin", "destination")
@@ -54,12 +54,12 @@ def test_what_was_resolved_stays_so_and_hides_nothing_else(
     resolved_after = data.draw(st.sets(st.integers(0, len(delays) - 1), min_size=1, max_size=3))
 
     def play(connection: sa.Connection, *, by_hand: bool) -> dict[tuple[str, ...], Raised]:
-        pipeline = Pipeline([world.flow], NETWORKS, decode, Alerts())
+        pipeline = flow_pipeline([world.flow], NETWORKS, decode, Alerts())
         for number, items in enumerate(delays):
             pipeline.process(connection, items, 0.0)
             if by_hand and number in resolved_after:
                 resolve_all(connection)
-                pipeline.judge_again(connection, 0, 1000, 0.0)
+                judge_transfers_again(pipeline, connection, 0, 1000, 0.0)
                 assert standing(connection) == {}
         answer_searches(connection, pipeline, world)
         return standing(connection)

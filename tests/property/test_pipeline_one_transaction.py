@@ -22,6 +22,7 @@ from tests.property.worlds import (
     worlds,
 )
 from tests.support.flows import NETWORKS, decode
+from tests.support.pipelines import flow_pipeline
 
 FREE = {"notifications": ("id", "idempotency_key"), "alert_transitions": ("id",)}
 """Columns that may differ from run to run: a sequence goes on after a rollback."""
@@ -33,15 +34,15 @@ class Crash(Exception):
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[World, list[list[Item]]]:
-    """A world and one telling of it, reorgs among it."""
+    """A world and one order of it, reorgs among it."""
     world = draw(worlds(max_transfers=2))
     return world, draw(reorganised_orders(world))
 
 
 def pipeline(world: World) -> Pipeline:
-    """The pipeline with the true alert manager, telling one receiver of everything at once."""
+    """The pipeline with the true alert manager, notifying one receiver of everything at once."""
     route = RouteSettings.model_validate({"receivers": ["ops"], "group_wait": "0s"})
-    return Pipeline([world.flow], NETWORKS, decode, AlertManager([route], {"ops": True}, notify_since=0))
+    return flow_pipeline([world.flow], NETWORKS, decode, AlertManager([route], {"ops": True}, notify_since=0))
 
 
 def dump(connection: sa.Connection) -> dict[str, list[tuple[Any, ...]]]:
@@ -70,7 +71,7 @@ def test_a_transaction_that_fails_at_any_statement_changes_nothing_and_can_be_do
 def run(
     engine: sa.Engine, world: World, delays: list[list[Item]], crash_at: list[int | None]
 ) -> dict[str, list[tuple[Any, ...]]]:
-    """Play ``telling``; each part first with a crash at its n-th statement, where one is given, and then again."""
+    """Play ``delays``; each part first with a crash at its n-th statement, where one is given, and then again."""
     flowing = pipeline(world)
     with engine.connect() as connection, connection.begin() as whole:
         for now, (items, statement) in enumerate(zip(delays, crash_at, strict=True)):

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainwatch.pipeline.transfer_stats import Tally
+from chainwatch.flows.transfer_stats import Tally
 from chainwatch.store import blocks, transfers
 from tests.property.worlds import World, fresh, play, reorganised_orders, worlds
 

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chainwatch.checker.coverage import Coverage as Seen
 from chainwatch.checker.flow import extract, index_steps
-from chainwatch.checker.transfer import IN_TIME, OPENING, SEARCH, settle, with_events
-from chainwatch.checker.transfer import World as Seen
+from chainwatch.checker.judge import OPENING, SEARCH
+from chainwatch.checker.transfer import IN_TIME, settle, with_events
 from chainwatch.model import Event, Occurrence, Signal, Transfer
 from tests.property.worlds import (
     END,
@@ -80,7 +81,7 @@ def test_one_transfer_judged_after_every_block_takes_nothing_back_and_ends_as_ju
 
 def occurrences(world: World, events: Sequence[Event]) -> list[Occurrence]:
     """The steps among ``events``."""
-    found = extract(index_steps([world.flow]), events).occurrences
+    found = extract(index_steps([world.flow]), events).found
     return [o for of_key in found.values() for o in of_key]
 
 

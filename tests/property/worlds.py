@@ -1,7 +1,7 @@
 """Small worlds for the properties of the pipeline: what happens on some networks, and ways to learn of it.
 
 A world is a chain of blocks per network, with steps of a few transfers in them: in time, late, early, missing,
-repeated, on the wrong network, without opening. It is told as batches per network, in any splitting; tellings of
+repeated, on the wrong network, without opening. It is delivered as batches per network, in any splitting; orders of
 several networks are mixed in any order. All is drawn from small numbers, so that things collide.
 """
 
@@ -15,11 +15,14 @@ import sqlalchemy as sa
 from hypothesis import strategies as st
 
 from chainwatch.checker.flow import Flow
-from chainwatch.checker.transfer import IN_TIME, SEARCH
+from chainwatch.checker.judge import SEARCH
+from chainwatch.checker.transfer import IN_TIME
+from chainwatch.flows.checker import Changed
 from chainwatch.model import Batch, Event, Header, Searched, Seen, Signal
-from chainwatch.pipeline.pipeline import Changed, Pipeline
+from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.store import schema, tables, transfers
 from tests.support.flows import CHAIN_IDS, EVENTS, NAMES, NETWORKS, Alerts, decode, event, flow, header
+from tests.support.pipelines import flow_pipeline
 
 T = TypeVar("T")
 Item = Batch | Seen | Searched
@@ -67,7 +70,7 @@ class Happening(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that must not depend on how a world was told."""
+    """All that must not depend on how a world was delivered."""
 
     transfers: dict[tuple[str, str], tuple[Any, ...]]
     deadlines: set[tuple[str, str, str, str, int]]
@@ -186,7 +189,7 @@ def _event(h: Happening, number: int, index: int) -> Event:
     return made._replace(signature=EVENTS[h.name].signature)
 
 
-# --- how it is told -----------------------------------------------------------------------------------
+# --- how it is delivered -----------------------------------------------------------------------------------
 
 
 def batch(
@@ -209,13 +212,13 @@ def batch(
 
 
 def processed_at_once(world: World) -> list[list[Item]]:
-    """The plainest telling: a batch per network, all in one transaction."""
+    """The plainest order: a batch per network, all in one transaction."""
     return [[batch(name, blocks, first_timestamp=START) for name, blocks in world.chains.items()]]
 
 
 @st.composite
 def orders(draw: st.DrawFn, world: World) -> list[list[Item]]:
-    """Any telling of ``world``: batches split, repeated, mixed between the networks, several or one at a time."""
+    """Any order of ``world``: batches split, repeated, mixed between the networks, several or one at a time."""
     streams: list[list[Item]] = []
     for name, blocks in world.chains.items():
         streams.append(draw(with_repeats(draw(split(name, blocks)))))
@@ -224,7 +227,7 @@ def orders(draw: st.DrawFn, world: World) -> list[list[Item]]:
 
 @st.composite
 def reorganised_orders(draw: st.DrawFn, world: World) -> list[list[Item]]:
-    """A telling of ``world`` with blocks that did not stay."""
+    """An order of ``world`` with blocks that did not stay."""
     streams = [draw(reorganised(name, blocks)) for name, blocks in world.chains.items()]
     return draw(grouped(draw(mixed(streams))))
 
@@ -248,7 +251,7 @@ def split(
 
 @st.composite
 def with_repeats(draw: st.DrawFn, items: list[Item]) -> list[Item]:
-    """``items`` with some of them told again later, as after a crash."""
+    """``items`` with some of them delivered again later, as after a crash."""
     notified = list(items)
     for index in draw(st.lists(st.integers(0, len(items) - 1), max_size=2)):
         notified.insert(draw(st.integers(notified.index(items[index]) + 1, len(notified))), items[index])
@@ -283,7 +286,7 @@ def parted(draw: st.DrawFn, whole: Sequence[Any]) -> list[Any]:
 
 @st.composite
 def reorganised(draw: st.DrawFn, network: str, blocks: Sequence[Block]) -> list[Item]:
-    """Batches that end in ``blocks``, some of them after others that did not stay, or told a second time."""
+    """Batches that end in ``blocks``, some of them after others that did not stay, or delivered a second time."""
     items: list[Item] = []
     notified, ancestor = 0, None
     for _ in range(draw(st.integers(0, 3))):
@@ -342,9 +345,9 @@ def play(
     delays: Sequence[Sequence[Item]],
     saved: Callable[[Sequence[Changed]], None] | None = None,
 ) -> State:
-    """Take a whole telling through the pipeline, searches answered at the end; the state it leaves."""
+    """Take a whole order through the pipeline, searches answered at the end; the state it leaves."""
     alerts = Alerts()
-    pipeline = Pipeline([world.flow], NETWORKS, decode, alerts, saved=saved)
+    pipeline = flow_pipeline([world.flow], NETWORKS, decode, alerts, saved=saved)
     for items in delays:
         pipeline.process(connection, items, 0.0)
     answer_searches(connection, pipeline, world)

@@ -1,1 +1,1 @@
-"""What tests need of the outside: real nodes, a real database server, a receiver that answers as told."""
+"""What tests need of the outside: real nodes, a real database server, a receiver that answers as instructed."""

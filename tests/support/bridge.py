@@ -190,7 +190,7 @@ def found(report: Mapping[str, object]) -> Expected:
     return result
 
 
-# --- as a node has it, and as chainwatch is told to watch it ------------------------------------------
+# --- as a node has it, and as chainwatch is configured to watch it ------------------------------------------
 
 
 def recordings(actions: Sequence[Action], length: int = 365 * DAY) -> dict[str, Recording]:

@@ -36,6 +36,42 @@ ETHEREUM = Network("ethereum", 1, 6648936, "0x8898B472C54c31894e3B9bb83cEA802a5d
 OPTIMISM = Network("optimism", 10, 1869640809, "0x8f7492DE823025b4CfaAB1D34c58963F2af5DEDA")
 
 
+def flow(execute_within: str, reconcile_within: str | None = None, settings: str = "") -> str:
+    """The TOML of a flow over the contract ``connext``: with both steps, or with the payout alone."""
+    reconcile = f"""
+[[flows.connext.expects]]
+step = "reconcile"
+event = "Reconciled"
+on = "destination"
+origin = "originDomain"
+within = "{reconcile_within}"
+severity = "P2"
+"""
+    return f"""
+[flows.connext]
+contract = "connext"
+key = "transferId"
+network_by = "domain"
+{settings}
+
+[flows.connext.opens]
+step = "xcall"
+event = "XCalled"
+origin = "params.originDomain"
+destination = "params.destinationDomain"
+amount = "params.bridgedAmt"
+asset = "asset"
+
+[[flows.connext.expects]]
+step = "execute"
+event = "Executed"
+on = "destination"
+origin = "args.params.originDomain"
+within = "{execute_within}"
+severity = "P1"
+{reconcile if reconcile_within else ""}"""
+
+
 class Log(NamedTuple):
     """What a contract logs: up to four topics of 32 bytes, and the data."""
 

@@ -37,7 +37,7 @@ class FaultyProxy:
         self.answers = 0
         self.spoilt = 0
         self.emptied = 0
-        """Answers about logs that were told to be none."""
+        """Answers about logs that falsely said "none"."""
         self._url = url
         self._dice = dice
         self._port = free_port()

@@ -116,7 +116,7 @@ def event(
     events: Mapping[str, AbiEvent] = EVENTS,
     **args: Any,
 ) -> Event:
-    """An event at chain time ``at``, in block ``at`` unless told otherwise.
+    """An event at chain time ``at``, in block ``at`` unless said otherwise.
 
     Arguments left out: ``id`` 7, ``from`` alpha, ``to`` beta, ``amount`` 100. ``from_`` stands for ``from``.
     """
@@ -147,7 +147,7 @@ def decode(network: str, log: StoredLog) -> Event:
 
 
 def header(number: int, timestamp: int, fork: int = 0) -> Header:
-    """A block header; ``fork`` tells blocks of the same number apart."""
+    """A block header; ``fork`` distinguishes blocks of the same number."""
     return Header(number, _hash(number, fork), _hash(number - 1, fork), timestamp)
 
 

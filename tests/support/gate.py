@@ -1,4 +1,4 @@
-"""A door between chainwatch and a node: shut, nothing comes through, and nobody is told so."""
+"""A door between chainwatch and a node: shut, nothing comes through, and nobody is notified."""
 
 import asyncio
 from typing import Self

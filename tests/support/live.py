@@ -68,13 +68,13 @@ class Live:
         with closing(Database.open(self.url)) as database, database.transaction() as connection:
             AlertManager.of(self.settings, 0).apply(connection, signals, now)
 
-    def queued(self, receiver: str) -> list[outbox.Queued]:
+    def queued(self, receiver: str) -> list[outbox.QueuedNotification]:
         """The notifications of a receiver, oldest first."""
         with closing(Database.open(self.url)) as database, database.reading() as connection:
             return list(reversed(outbox.list_notifications(connection, receiver=receiver)))
 
     def notified(self, receiver: str, name: str) -> list[NotifiedAlert]:
-        """What a receiver was told of the alerts of this name; a delivery that was repeated counts once."""
+        """What a receiver was sent about the alerts of this name; a delivery that was repeated counts once."""
         requests = [request for request in self.receiver.requests if request.path == f"/{receiver}"]
         return [alert for alert in notified(requests) if alert.name == name]
 

@@ -1,4 +1,4 @@
-"""What a generic webhook was told, alert by alert."""
+"""What a generic webhook was sent, alert by alert."""
 
 import asyncio
 import time

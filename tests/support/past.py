@@ -12,13 +12,13 @@ from eth_abi.abi import encode
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.chain.decode.abi import load_abi
 from chainwatch.model import AbiParam, Batch, Event, Header, RawLog, Searched, Seen, Transfer
-from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan
 from chainwatch.store import transfers
 from chainwatch.store.alerting import alerts
 from chainwatch.store.alerting.alerts import Alert
 from chainwatch.store.database import Database
 from chainwatch.support.keccak import keccak256
+from tests.support.pipelines import flow_pipeline
 
 FIRST_BLOCK = 1_000
 BEGIN = 1_700_000_000
@@ -28,14 +28,14 @@ Values = Mapping[str, Any]
 
 
 class Past:
-    """Networks whose blocks are told one at a time. Times are seconds after `BEGIN`."""
+    """Networks whose blocks are delivered one at a time. Times are seconds after `BEGIN`."""
 
     def __init__(self, plan: Plan, database: Database) -> None:
         self._plan = plan
         self._database = database
         settings = plan.settings
         manager = AlertManager(settings.routes, dict.fromkeys(settings.receivers, True), 0)
-        self._pipeline = Pipeline(plan.flows, settings.networks, plan.decode, manager)
+        self._pipeline = flow_pipeline(plan.flows, settings.networks, plan.decode, manager)
         self._heights = dict.fromkeys(settings.networks, FIRST_BLOCK)
         for network in settings.networks:
             self._notify(Batch(network, FIRST_BLOCK, self._header(network, 0), first_timestamp=BEGIN))

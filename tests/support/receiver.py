@@ -1,4 +1,4 @@
-"""An HTTP server that records what it is sent and answers as told: a webhook, a Discord, a broken one."""
+"""An HTTP server that records what it is sent and answers as instructed: a webhook, a Discord, a broken one."""
 
 import asyncio
 import json

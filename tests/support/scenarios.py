@@ -1,6 +1,6 @@
 """Nineteen scenarios of alerting, from the outside: what is sent when, and what each webhook is to hear when.
 
-They are those that Prometheus Alertmanager is accepted by, told anew. Run them with a clock that is an argument
+They are those that Prometheus Alertmanager is accepted by, written anew. Run them with a clock that is an argument
 (``tests/unit/alerting/test_scenarios.py``) or live (``python -m scripts.bench.scenarios``). Times are seconds from the
 start of a scenario.
 """
@@ -15,7 +15,7 @@ TOLERANCE = 0.15
 
 
 class Alert(NamedTuple):
-    """An alert as sent or as told; ``ends`` is None while it fires, or where nothing is said of it."""
+    """An alert as sent or as reported; ``ends`` is None while it fires, or where nothing is said of it."""
 
     labels: Mapping[str, str]
     starts: float | None = None
@@ -214,7 +214,7 @@ SCENARIOS = (
         ),
     ),
     Scenario(
-        "repeat: what still fires is told again",
+        "repeat: what still fires is sent again",
         _timing("1s", "1s", "1ms", "alertname"),
         (Push(1.0, (_a("test", 1),)), Push(3.5, (_a("test", 1, 3),))),
         (Want(2, (_a("test", 1),)), Want(3, (_a("test", 1),)), Want(4, (_a("test", 1, 3),))),
@@ -280,7 +280,7 @@ SCENARIOS = (
         resolve_timeout=10.0,
     ),
     Scenario(
-        "reload: nothing is told twice, and the group's interval begins anew",
+        "reload: nothing is sent twice, and the group's interval begins anew",
         _timing("1s", "6s", "10m"),
         (
             Push(1.0, (_a("test1"),)),
@@ -290,7 +290,7 @@ SCENARIOS = (
         (Want(2, (_a("test1", 1),)), Want(9, (_a("test1", 1), _a("test2", 4)))),
     ),
     Scenario(
-        "reload: what waits for its group is told at once, then by the new interval",
+        "reload: what waits for its group is sent at once, then by the new interval",
         _timing("1s", "60s", "10m"),
         (
             Push(1.0, (_a("test1"),)),
@@ -305,7 +305,7 @@ SCENARIOS = (
         ),
     ),
     Scenario(
-        "restart: nothing is told twice, and nothing is forgotten",
+        "restart: nothing is sent twice, and nothing is forgotten",
         _timing("1s", "2s", "5s"),
         (Push(1.0, (_a("test1"),)), Push(2.2, (_a("test2"),)), Restart(2.5)),
         (
@@ -315,7 +315,7 @@ SCENARIOS = (
         ),
     ),
     Scenario(
-        "silencing: what is silenced is left out, and told when that is over",
+        "silencing: what is silenced is left out, and reported when that is over",
         EACH_SECOND,
         (
             Push(1.0, (_a("test1", 1),)),
@@ -330,7 +330,7 @@ SCENARIOS = (
         ),
     ),
     Scenario(
-        "a silence taken back: everything is told on the next tick",
+        "a silence taken back: everything is sent on the next tick",
         EACH_SECOND,
         (
             Push(1.0, (_a("test1", 1),)),
@@ -366,7 +366,7 @@ SCENARIOS = (
         inhibit=(JOB_DOWN,),
     ),
     Scenario(
-        "inhibition to the end: both ends are told together",
+        "inhibition to the end: both ends are sent together",
         _timing("1s", "1s", "1s"),
         (
             Push(1.0, (_job("InstanceDown", "aa"),)),
@@ -397,7 +397,7 @@ SCENARIOS = (
         ),
     ),
     Scenario(
-        "a new beginning: what fires again after its end is told as new",
+        "a new beginning: what fires again after its end is sent as new",
         _timing("1s", "2s", "4h", "alertname"),
         (
             Push(1.0, (_a("test", 1),)),
@@ -414,7 +414,7 @@ SCENARIOS = (
         receivers={"hook": {}, "firing-only": {"send_resolved": False}},
     ),
     Scenario(
-        "a blip before the group is told: alone it is told to nobody, and the group keeps its ticks",
+        "a blip before the group is sent: alone it is sent to nobody, and the group keeps its ticks",
         _timing("1s", "2s", "4h", "alertname"),
         (
             Push(1.0, (_v("v1", 1), _a("other", 1))),
@@ -424,7 +424,7 @@ SCENARIOS = (
         (Want(2, (_a("other", 1),)), Want(4, (_v("v2", 2.5),))),
     ),
     Scenario(
-        "a blip between two ticks: its end is told beside what fires",
+        "a blip between two ticks: its end is sent beside what fires",
         _timing("1s", "2s", "4h", "alertname"),
         (
             Push(1.0, (_v("v1", 1),)),
@@ -440,7 +440,7 @@ SCENARIOS = (
         ),
     ),
     Scenario(
-        "a blip in a group that has emptied: it is told to nobody, and ticks go on",
+        "a blip in a group that has emptied: it is sent to nobody, and ticks go on",
         _timing("1s", "2s", "4h", "alertname"),
         (
             Push(1.0, (_v("v1", 1),)),

@@ -1,6 +1,6 @@
 """The soak: two nodes that reorganise, restart and freeze, spoilt answers, and a chainwatch that is killed again and again.
 
-At the end what is stored must be what the chains hold, exactly, and the alerts that fire, and that were told last, must be
+At the end what is stored must be what the chains hold, exactly, and the alerts that fire, and that were sent last, must be
 those that the chains imply.
 """
 
@@ -45,7 +45,7 @@ poll_interval = "200ms"
 request_timeout = "2s"
 """
 CATCH_UP = 60.0
-"""Seconds in which all must be read, and all alerts be told, once there is peace."""
+"""Seconds in which all must be read, and all alerts be sent, once there is peace."""
 WITHIN = 10
 """Seconds of chain time that each step may take."""
 
@@ -112,7 +112,7 @@ class Chain(threading.Thread):
         try:
             while not self._over.wait(TICK):
                 self._tick()
-        except Exception as error:  # told by the thread that waits for this one
+        except Exception as error:  # reported by the thread that waits for this one
             self.error = error
 
     def end(self) -> None:
@@ -276,7 +276,7 @@ def _implied(ethereum: set[tuple[Any, ...]], optimism: set[tuple[Any, ...]]) -> 
 
 
 async def _until_notified(world: World, implied: set[Alert]) -> int:
-    """Waits until exactly these alerts fire and were told last; how many they are."""
+    """Waits until exactly these alerts fire and were sent last; how many they are."""
     end = time.monotonic() + CATCH_UP
     while True:
         shown = await world.watch.read("alerts", "list", "--firing", "--limit", "1000000")
@@ -288,7 +288,7 @@ async def _until_notified(world: World, implied: set[Alert]) -> int:
         assert time.monotonic() < end, (
             f"not within {CATCH_UP} s: firing, but not implied {list(firing - implied)[:3]}, "
             f"implied, but not firing {list(implied - firing)[:3]}, "
-            f"told, but not firing {list(notified - firing)[:3]}, not told {list(firing - notified)[:3]}"
+            f"reported, but not firing {list(notified - firing)[:3]}, not reported {list(firing - notified)[:3]}"
         )
         await asyncio.sleep(1.0)
 

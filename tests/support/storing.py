@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 
 import sqlalchemy as sa
 
-from chainwatch.checker.flow import log_rows
+from chainwatch.checker.extractor import log_rows
 from chainwatch.model import Batch, Checkpoint
 from chainwatch.store import blocks
 from chainwatch.store.database import Database

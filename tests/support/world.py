@@ -15,7 +15,7 @@ from tests.support.process import ROOT, Chainwatch
 from tests.support.receiver import Answer, Received, Receiver
 
 SECRET = "5ecret-m4rk"
-"""A part of every URL that must not be told: endpoints, webhooks."""
+"""A part of every URL that must not be shown: endpoints, webhooks."""
 
 HOOK = f"/hook/{SECRET}"
 DISCORD = f"/api/webhooks/1234/{SECRET}"
@@ -25,7 +25,7 @@ group_by = ["..."]
 group_wait = "0s"
 group_interval = "300ms"
 """
-"""A route's settings with which nothing waits, and each notification tells of one alert."""
+"""A route's settings with which nothing waits, and each notification reports one alert."""
 
 BOTH = ("ws", "http")
 
@@ -51,36 +51,7 @@ start_block = 0
 abi = "{abi}"
 address = {{ ethereum = "{ethereum}", optimism = "{optimism}" }}
 
-[flows.connext]
-contract = "connext"
-key = "transferId"
-network_by = "domain"
-orphan_grace = "3s"
-verify = ["connext.transfer_id", "connext.message_hash"]
-
-[flows.connext.opens]
-step = "xcall"
-event = "XCalled"
-origin = "params.originDomain"
-destination = "params.destinationDomain"
-amount = "params.bridgedAmt"
-asset = "asset"
-
-[[flows.connext.expects]]
-step = "execute"
-event = "Executed"
-on = "destination"
-origin = "args.params.originDomain"
-within = "{within}"
-severity = "P1"
-
-[[flows.connext.expects]]
-step = "reconcile"
-event = "Reconciled"
-on = "destination"
-origin = "originDomain"
-within = "{reconcile_within}"
-severity = "P2"
+{flow}
 
 [receivers.hook]
 provider = "webhook"
@@ -148,8 +119,11 @@ class World:
             abi=ROOT / "abi" / "connext.json",
             ethereum=connext.ETHEREUM.address,
             optimism=connext.OPTIMISM.address,
-            within=within,
-            reconcile_within=reconcile_within or within,
+            flow=connext.flow(
+                within,
+                reconcile_within or within,
+                'orphan_grace = "3s"\nverify = ["connext.transfer_id", "connext.message_hash"]',
+            ),
             network=network,
             route=route,
             more=more,
@@ -174,7 +148,7 @@ class World:
     # --- what happens on the chains ---
 
     def transfer(self) -> Transfer:
-        """A transfer from Ethereum to Optimism that nobody has told the chains of."""
+        """A transfer from Ethereum to Optimism that is not on any chain yet."""
         self._nonce += 1
         return connext.transfer(connext.ETHEREUM, connext.OPTIMISM, self._nonce)
 
@@ -194,11 +168,11 @@ class World:
         routers = [connext.ROUTER] if fast else []
         self.optimism.emit(connext.OPTIMISM.address, *connext.reconciled(transfer, routers=routers))
 
-    # --- what people are told ---
+    # --- what receivers get ---
 
     @property
     def notified(self) -> list[NotifiedAlert]:
-        """Every alert that the webhook of the first chainwatch was told of, in order."""
+        """Every alert that the webhook of the first chainwatch received, in order."""
         return self.notified_by(self.watch)
 
     def notified_by(self, watch: Chainwatch) -> list[NotifiedAlert]:

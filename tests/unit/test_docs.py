@@ -1,4 +1,4 @@
-"""README and docs/ say what is so: configurations load, links lead somewhere, alerts and commands are all told of."""
+"""README and docs/ say what is so: configurations load, links lead somewhere, all alerts and commands are described."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def test_configured_secrets_are_struck_out_of_whatever_is_logged(format: str, wr
         sa.exc.OperationalError(
             f"connect {configured.store.url.get_secret_value()}", (), Exception("refused")
         ),
-        ValueError(configured.receivers["chat"].url.get_secret_value()),  # type: ignore[union-attr]
+        ValueError(configured.receivers["chat"].url.get_secret_value()),  # type: ignore[attr-defined]
     ]
     for error in errors:
         structlog.get_logger().error("it failed", reason=str(error), exc_info=error)

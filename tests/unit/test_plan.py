@@ -69,7 +69,7 @@ def planned(*changes: tuple[str, Any]) -> Plan:
 
 
 def mistakes(*changes: tuple[str, Any]) -> dict[str, str]:
-    """What is told of CONFIG so changed, by place."""
+    """What is reported for CONFIG so changed, by place."""
     with pytest.raises(ConfigError) as caught:
         planned(*changes)
     return {".".join(map(str, p.path)): f"{p.message} {p.hint}" for p in caught.value.problems}

@@ -1,1 +1,1 @@
-"""One durable queue for each receiver: what is sent, when it is tried again, when it is given up."""
+"""One durable queue for each receiver: claiming, sending, retrying, giving up."""

@@ -1,6 +1,6 @@
-"""What a message says of who has acknowledged its alerts: as that is when the message is rendered, not when it was queued.
+"""The line of a notification that names who has acknowledged its alerts.
 
-A line stored with the message would still say that somebody has an alert after they gave it back.
+It is made when the notification is read for sending, not stored with it: acknowledgements may be withdrawn in between.
 """
 
 from __future__ import annotations
@@ -12,88 +12,101 @@ import sqlalchemy as sa
 from chainwatch.store.alerting import acknowledgements, alert_groups, alerts, history
 from chainwatch.store.alerting.acknowledgements import Acknowledgement
 from chainwatch.store.alerting.alerts import Alert
-from chainwatch.store.alerting.outbox import Queued
+from chainwatch.store.alerting.outbox import QueuedNotification
 
 NOBODY = ": nobody has acknowledged this"
-"""What a step of an escalation says of what it tells about; left out once somebody has."""
+"""The end of the note of an escalation's step; left out once one of the alerts is acknowledged."""
 NAMED = 3
-"""Alerts up to which each is named; of more the number is given."""
+"""The most alerts that are named one by one; more are counted."""
 VALUE_SHOWN = 40
-"""Characters of a label's value."""
+"""Characters of a label's value that are shown."""
 
-Taken = Mapping[int, Acknowledgement]
-"""Alert id → who has it now."""
+Acknowledged = Mapping[int, Acknowledgement]
+"""Alert id → its acknowledgement."""
 
 
-def taken_now(connection: sa.Connection) -> Taken:
-    """Who has which firing alert."""
+def acknowledged_now(connection: sa.Connection) -> Acknowledged:
+    """The acknowledgements in force."""
     return {one.alert_id: one for one in acknowledgements.every(connection)}
 
 
-def note(connection: sa.Connection, queued: Queued, known: Mapping[int, Alert], taken: Taken) -> str:
-    """The line to be put before the alerts of ``queued``, which are stored as ``known`` now; empty for none."""
+def note(
+    connection: sa.Connection,
+    queued: QueuedNotification,
+    known: Mapping[int, Alert],
+    acknowledged: Acknowledged,
+) -> str:
+    """The line that precedes the alerts of ``queued``, or empty text. ``known``: alert id → the alert as stored now."""
     payload = queued.payload
     ended = set(payload.resolved)
     firing = [known[i] for i in payload.firing if i in known and i not in ended]
-    theirs = [alert for alert in firing if alert.id in taken]
-    said = payload.note.replace(NOBODY, "") if theirs else payload.note
-    parts = [said] if said else []
+    handled = [alert for alert in firing if alert.id in acknowledged]
+    own = payload.note.replace(NOBODY, "") if handled else payload.note
+    parts = [own] if own else []
     if firing:
-        parts += _of_firing(firing, theirs, taken, queued.created_at)
+        parts += _of_firing(firing, handled, acknowledged, queued.created_at)
     elif ended:
         parts += _of_ended(connection, [known[i] for i in payload.resolved if i in known])
-    left_out = _left_out(connection, queued, taken) if taken else []
+    left_out = _left_out(connection, queued, acknowledged) if acknowledged else []
     parts += [
-        f"Left out, as acknowledged by {who}: {_named(theirs, [*left_out, *firing])}{why}."
-        for who, why, theirs in _by_person(left_out, taken)
+        f"Left out, as acknowledged by {person}: {_named(some, [*left_out, *firing])}{comment}."
+        for person, comment, some in _by_person(left_out, acknowledged)
     ]
     return " ".join(parts)
 
 
 def _of_firing(
-    firing: Sequence[Alert], theirs: Sequence[Alert], taken: Taken, queued_at: float
+    firing: Sequence[Alert], handled: Sequence[Alert], acknowledged: Acknowledged, queued_at: float
 ) -> Iterable[str]:
-    """Who has which of the firing alerts of a message. What was theirs before it was queued is in it as a reminder."""
-    all_of_one = len({taken[alert.id].actor for alert in theirs}) == 1 and len(theirs) == len(firing)
-    for who, why, some in _by_person(theirs, taken):
+    """Sentences about the firing alerts, ``handled`` among them being acknowledged.
+
+    An alert acknowledged before the notification was queued is in it as a reminder.
+    """
+    all_by_one = len({acknowledged[alert.id].actor for alert in handled}) == 1 and len(handled) == len(firing)
+    for person, comment, some in _by_person(handled, acknowledged):
         names = _named(some, firing)
-        if any(taken[alert.id].at >= queued_at for alert in some):
-            yield f"Acknowledged by {who}: {names}{why}."
+        if any(acknowledged[alert.id].at >= queued_at for alert in some):
+            yield f"Acknowledged by {person}: {names}{comment}."
         else:
-            yield f"Reminder: acknowledged by {who}, and still firing{'' if all_of_one else f': {names}'}."
-    others = [alert for alert in firing if alert.id not in taken and alert.state == "firing"]
-    if theirs and others:
+            yield f"Reminder: acknowledged by {person}, and still firing{'' if all_by_one else f': {names}'}."
+    others = [alert for alert in firing if alert.id not in acknowledged and alert.state == "firing"]
+    if handled and others:
         yield f"Not acknowledged: {_named(others, firing)}."
 
 
 def _of_ended(connection: sa.Connection, ended: Sequence[Alert]) -> Iterable[str]:
-    had = history.acknowledged_last(connection, [alert.id for alert in ended])
-    for who, why, some in _by_person([alert for alert in ended if alert.id in had], had):
-        yield f"Was acknowledged by {who}: {_named(some, ended)}{why}."
+    last = history.acknowledged_last(connection, [alert.id for alert in ended])
+    for person, comment, some in _by_person([alert for alert in ended if alert.id in last], last):
+        yield f"Was acknowledged by {person}: {_named(some, ended)}{comment}."
 
 
-def _left_out(connection: sa.Connection, queued: Queued, taken: Taken) -> list[Alert]:
-    """What the receiver was told of in this group, and is not told now because somebody has it."""
+def _left_out(
+    connection: sa.Connection, queued: QueuedNotification, acknowledged: Acknowledged
+) -> list[Alert]:
+    """The group's firing alerts that the receiver knows and that are not repeated because they are acknowledged."""
     inside = {*queued.payload.firing, *queued.payload.resolved}
-    places = alert_groups.places(connection, [i for i in taken if i not in inside])
+    places = alert_groups.places(connection, [i for i in acknowledged if i not in inside])
     here = (queued.key, queued.receiver)
     ids = [i for i, was_notified, group in places if was_notified and (group.key, group.receiver) == here]
     return [alert for alert in alerts.by_id(connection, sorted(ids)).values() if alert.state == "firing"]
 
 
 def _by_person(
-    some: Iterable[Alert], had: Mapping[int, Acknowledgement] | Mapping[int, history.Transition]
+    some: Iterable[Alert], acknowledged: Mapping[int, Acknowledgement] | Mapping[int, history.Transition]
 ) -> list[tuple[str, str, list[Alert]]]:
-    """(who, their note in brackets, the alerts)."""
+    """The alerts of each acknowledgement, as (person, comment in brackets or empty text, alerts)."""
     found: dict[tuple[str, str], list[Alert]] = {}
     for alert in some:
-        one = had[alert.id]
+        one = acknowledged[alert.id]
         found.setdefault((one.actor, one.note), []).append(alert)
-    return [(_line(who), f" ({_line(why)})" if why else "", theirs) for (who, why), theirs in found.items()]
+    return [
+        (_line(person), f" ({_line(comment)})" if comment else "", alerts)
+        for (person, comment), alerts in found.items()
+    ]
 
 
 def _named(some: Sequence[Alert], among: Collection[Alert]) -> str:
-    """``TransferOverdue``; with the labels by which it differs from others of its name that the line is about."""
+    """The alerts' names, each with the labels by which it differs from those of ``among`` that have its name."""
     if len(some) > NAMED:
         return f"{len(some)} alerts"
     return ", ".join(_name(alert, [a.labels for a in among if a.name == alert.name]) for alert in some)

@@ -1,4 +1,4 @@
-"""A notification as the providers see it: the alerts of one group with what is said of each."""
+"""A notification as providers render it: the alerts of one group as they are stored when it is sent."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from chainwatch.alerting.delivery import acknowledged_by
 from chainwatch.store.alerting import alerts as stored
 from chainwatch.store.alerting import incidents
 from chainwatch.store.alerting.alerts import Alert, State
-from chainwatch.store.alerting.outbox import Kind, Queued
+from chainwatch.store.alerting.outbox import Kind, QueuedNotification
 
 LAST_TIME = 253_402_300_799
 """The last second that RFC 3339 and the calendars of providers can write, in Unix seconds."""
 
 
 class NotifiedAlert(msgspec.Struct, frozen=True):
-    """One alert and what is said of it; ``ends_at`` (chain time) is None while it is told as firing.
+    """One alert of a notification, as firing or as resolved.
 
-    ``is_over``: it is told as firing, and the same message tells its end.
+    Times are Unix seconds of the chain; ``ends_at`` is None of a firing one. ``reason``: why it resolved. ``link``: its
+    page, or empty. ``is_over``: it is firing here, and resolved in the same notification.
     """
 
     status: State
@@ -45,9 +46,10 @@ class NotifiedAlert(msgspec.Struct, frozen=True):
 
 
 class Notification(msgspec.Struct, frozen=True):
-    """One message for one receiver. ``idempotency_key`` stays the same however often it is sent.
+    """What one receiver is notified of about one group.
 
-    ``note``: a line to be put first.
+    ``idempotency_key`` is the same at every attempt. ``external_url``: the base of links, or empty. ``note``: a line that
+    precedes the alerts, or empty.
     """
 
     receiver: str
@@ -66,12 +68,12 @@ class Notification(msgspec.Struct, frozen=True):
 
     @property
     def firing(self) -> tuple[NotifiedAlert, ...]:
-        """The alerts that fire, by what this message tells."""
+        """The alerts that are firing and not over."""
         return tuple(alert for alert in self.alerts if alert.status == "firing" and not alert.is_over)
 
     @property
     def resolved(self) -> tuple[NotifiedAlert, ...]:
-        """The alerts told as resolved."""
+        """The resolved alerts."""
         return tuple(alert for alert in self.alerts if alert.status == "resolved")
 
     @property
@@ -85,38 +87,42 @@ class Notification(msgspec.Struct, frozen=True):
         return _common(alert.annotations for alert in self.alerts)
 
 
-def load(connection: sa.Connection, queued: Queued, external_url: str = "") -> Notification:
-    """What ``queued`` says, with its alerts, and whose they are, as stored now; what is stored no more is left out."""
+def load(connection: sa.Connection, queued: QueuedNotification, external_url: str = "") -> Notification:
+    """``queued`` with its alerts and acknowledgements as stored now, without alerts that are no longer stored."""
     return load_all(connection, [queued], external_url)[0]
 
 
 def load_all(
-    connection: sa.Connection, queued: Sequence[Queued], external_url: str = ""
+    connection: sa.Connection, queued: Sequence[QueuedNotification], external_url: str = ""
 ) -> list[Notification]:
-    """What each of ``queued`` says, as ``load`` has it."""
+    """As ``load``, for several."""
     ids = {i for one in queued for i in (*one.payload.firing, *one.payload.resolved)}
     known = stored.by_id(connection, sorted(ids))
-    taken = acknowledged_by.taken_now(connection)
-    said: dict[int, dict[str, str]] = {i: {"acknowledged_by": taken[i].actor} for i in taken.keys() & ids}
+    acknowledged = acknowledged_by.acknowledged_now(connection)
+    added: dict[int, dict[str, str]] = {
+        i: {"acknowledged_by": acknowledged[i].actor} for i in acknowledged.keys() & ids
+    }
     for alert_id, escalated_to in incidents.rises(connection, list(known)).items():
-        said.setdefault(alert_id, {})["escalated_to"] = escalated_to
-    for alert_id in said.keys() & known.keys():
+        added.setdefault(alert_id, {})["escalated_to"] = escalated_to
+    for alert_id in added.keys() & known.keys():
         alert = known[alert_id]
-        annotations = {**alert.annotations, **said[alert_id]}
+        annotations = {**alert.annotations, **added[alert_id]}
         known[alert_id] = msgspec.structs.replace(alert, annotations=annotations)
     return [
-        _notification(one, known, external_url, acknowledged_by.note(connection, one, known, taken))
+        _notification(one, known, external_url, acknowledged_by.note(connection, one, known, acknowledged))
         for one in queued
     ]
 
 
-def _notification(queued: Queued, known: Mapping[int, Alert], external_url: str, note: str) -> Notification:
+def _notification(
+    queued: QueuedNotification, known: Mapping[int, Alert], external_url: str, note: str
+) -> Notification:
     payload = queued.payload
     ended = set(payload.resolved)
     lines: list[tuple[int, State]] = [(i, "firing") for i in payload.firing]
     lines += [(i, "resolved") for i in payload.resolved]
     if payload.folded:
-        lines.sort()  # as it happened: later episodes of a condition have higher ids
+        lines.sort()  # in the order of events: later episodes of a condition have higher ids
     notified = [
         _notified_alert(known[i], status, external_url, is_over=status == "firing" and i in ended)
         for i, status in lines

@@ -1,30 +1,31 @@
-"""When a delivery is tried again, when it is given up, and when a receiver is left alone: pure, in seconds."""
+"""When to retry a delivery, when to give up, and when to pause a receiver: pure, all times in seconds."""
 
 from __future__ import annotations
 
 QUICK_DELAY = 0.5
-"""Most trouble is over in a second or two."""
+"""Seconds between the first attempts: most failures last a second or two."""
 QUICK_TRIES = 4
+"""Failed attempts up to which the next one follows after ``QUICK_DELAY``."""
 LONGEST_DELAY = 300.0
 LONGEST_PAUSE = 3600.0
-"""No receiver's ``Retry-After`` holds its queue for longer at a time."""
+"""The longest pause that a receiver's ``Retry-After`` may cause at a time."""
 REFUSALS = 5
-"""Attempts at a message that the receiver refuses for good, as a person may be mending its settings right now."""
+"""Attempts at a message that is refused for good: a person may be correcting the receiver's settings right now."""
 REFUSED_FOR = 5.0
-"""Such a message is tried for so long at least."""
+"""The least seconds for which a message that is refused for good is tried."""
 OPENS_AFTER = 5
 """Consecutive failures of a receiver after which its breaker opens."""
 FIRST_PROBE = 0.8
 PROBES_GROW = 3.0
-"""Seconds until a receiver that is down is tried first, and how many times as long it takes each next time."""
+"""Seconds until the first probe of a receiver that is down, and the factor by which each next pause is longer."""
 LONGEST_OPEN = ((300.0, 10.0), (3600.0, 30.0), (float("inf"), 60.0))
-"""Until how long a receiver has been down at most how long between the starts of two probes."""
+"""For a receiver that has been down for less than the first number: the longest time between the starts of two probes."""
 
 
 def backoff(attempts: int, jitter: float) -> float:
-    """Seconds until the next attempt after ``attempts`` failed ones: soon a few times, then ever later.
+    """Seconds until the next attempt after ``attempts`` failed ones: short a few times, then growing exponentially.
 
-    ``jitter`` in [0, 1) spreads the later ones fully.
+    ``jitter`` in [0, 1) scales the growing ones.
     """
     if attempts <= QUICK_TRIES:
         return QUICK_DELAY * (0.9 + 0.1 * jitter)
@@ -32,14 +33,14 @@ def backoff(attempts: int, jitter: float) -> float:
 
 
 def is_hopeless(attempts: int, permanent: bool, waited: float, give_up_after: float) -> bool:
-    """Whether a message is dead after ``attempts`` failed ones and ``waited`` seconds in its queue."""
+    """Whether to give up a notification after ``attempts`` failed attempts and ``waited`` seconds in its queue."""
     return waited >= give_up_after or (permanent and attempts >= REFUSALS and waited >= REFUSED_FOR)
 
 
 class Breaker:
-    """Leaves a receiver alone that keeps failing: closed → open → one probe → closed or open again.
+    """A circuit breaker for a receiver that keeps failing: closed → open → one probe → closed or open again.
 
-    While it is open the waiting messages make no attempts. Times are Unix seconds. ``failures``: consecutive ones before.
+    While it is open only probes are sent. Times are Unix seconds. ``failures``: consecutive failures until now.
     """
 
     def __init__(self, failures: int = 0) -> None:
@@ -51,13 +52,13 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether at most a probe may go out."""
+        """Whether only probes may be sent."""
         return self.probe_at is not None
 
     def permits(self, running: int, concurrency: int, now: float) -> int:
         """How many more attempts may start while ``running`` are under way.
 
-        No more than would open it, until the receiver has taken something.
+        Until the receiver has taken a message, no more than it takes failures to open.
         """
         if self.probe_at is not None:
             return 1 if now >= self.probe_at and running == 0 else 0
@@ -72,13 +73,13 @@ class Breaker:
         self.failing_since = self.probe_at = None
 
     def failed(self, now: float, begun: float | None = None) -> None:
-        """The receiver did not take a message, whose try had ``begun`` some time before or at once."""
+        """The receiver did not take a message, whose attempt had ``begun`` before (None: just now)."""
         self._failures += 1
         self._is_proven = False
         if self.failing_since is None:
             self.failing_since = now
         if self._failures < OPENS_AFTER or (self.probe_at is not None and now < self.probe_at):
-            return  # the latter set out before it opened
+            return  # in the second case, the attempt had begun before the breaker opened
         pause = min(
             longest_open(now - self.failing_since), FIRST_PROBE * PROBES_GROW ** min(self._probes, 30)
         )

@@ -1,23 +1,17 @@
-"""The kinds of channels that notifications go out on, one file each, and how to build one from its settings."""
+"""The channels that notifications go out on, one file each; ``config.receivers.PROVIDERS`` is their registry."""
 
 from __future__ import annotations
 
-from chainwatch.alerting.providers.base import DeliveryError, Provider
-from chainwatch.config import ConsoleSettings, DiscordSettings, ReceiverSettings
+from typing import Any
 
-__all__ = ["DeliveryError", "Provider", "build_provider"]
+from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, Provider, Receipt, Server
+from chainwatch.alerting.providers.transport import Transport
+from chainwatch.config.receivers import ReceiverSettings, provider_class
+
+__all__ = ["Capabilities", "DeliveryError", "Provider", "Receipt", "Server", "Transport", "build_provider"]
 
 
-def build_provider(settings: ReceiverSettings) -> Provider:
-    """The provider that a receiver's settings describe. Imports late: a channel's library is for those who use it."""
-    if isinstance(settings, ConsoleSettings):
-        from chainwatch.alerting.providers.console import ConsoleProvider
-
-        return ConsoleProvider(settings)
-    if isinstance(settings, DiscordSettings):
-        from chainwatch.alerting.providers.discord import DiscordProvider
-
-        return DiscordProvider(settings)
-    from chainwatch.alerting.providers.webhook import WebhookProvider
-
-    return WebhookProvider(settings)
+def build_provider(settings: ReceiverSettings, transport: Transport) -> Provider[Any]:
+    """The provider that a receiver's settings describe; what it sends over HTTP goes through ``transport``."""
+    provider: Provider[Any] = provider_class(settings.provider)(settings, transport)
+    return provider

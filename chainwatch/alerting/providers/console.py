@@ -2,83 +2,123 @@
 
 from __future__ import annotations
 
-import aiohttp
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from pydantic import Field
 from rich.console import Console
 from rich.text import Text
 
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, Receipt, Server
 from chainwatch.alerting.providers.thread import Threads
-from chainwatch.config import ConsoleSettings
+from chainwatch.alerting.providers.transport import Transport
+from chainwatch.config.receivers import ReceiverSettings
 from chainwatch.support.printable import clean
 
 SHOWN_MAX = 50
-"""Alerts of one notification that are written out; the others are counted."""
+"""Alerts of one notification that are shown; the others are counted."""
 INDENT = 5
-"""Columns before what is said of an alert."""
+"""Columns by which the lines about an alert are indented."""
 HANGING = 2
-"""Columns more before what goes on from the line above."""
+"""Further columns by which the rows of a wrapped line are indented."""
 CONTINUED = "│ "
-"""Begins the further lines of a description."""
+"""Marks the lines of a description after its first."""
 NARROWEST = 20
-"""Columns that a line has at least, however narrow the terminal."""
+"""The least width of a line in columns, however narrow the terminal."""
 WRITE_TIMEOUT = 10.0
-"""Seconds for a terminal or pipe to take a notification."""
+"""Seconds within which a terminal or pipe must take a notification."""
 STYLES = {"P0": "bold white on red", "P1": "bold red", "P2": "bold yellow", "P3": "bold cyan"}
+
+
+class ConsoleSettings(ReceiverSettings):
+    """Alerts as readable lines on standard output."""
+
+    color: Literal["auto", "always", "never"] = Field(
+        default="auto", description="Colours; `auto`: on a terminal."
+    )
+
+
+class Line(NamedTuple):
+    """One line of a message, and the columns that it is indented by."""
+
+    indent: int
+    text: Text
 
 
 class ConsoleProvider:
     """Writes each notification to standard output, one at a time."""
 
-    concurrency = 1
-    allow_private = False
+    settings_type = ConsoleSettings
+    capabilities = Capabilities()
+    server: Server | None = None
 
-    def __init__(self, settings: ConsoleSettings) -> None:
+    def __init__(self, settings: ConsoleSettings, transport: Transport) -> None:
         self._color = settings.color
         self._threads = Threads("the console", WRITE_TIMEOUT)
 
-    async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
-        """Write it; a pipe that nobody reads raises ``DeliveryError``."""
+    def render(self, notification: Notification, previous: Receipt | None) -> list[Line]:
+        """The lines, not yet wrapped: the width of the terminal is known when they are written."""
+        return render(notification)
+
+    async def send(self, message: list[Line]) -> Receipt:
+        """Write it. Raises ``DeliveryError`` for a closed standard output, and for a pipe that is not read."""
         try:
-            await self._threads.run(lambda: self._write(notification))
+            await self._threads.run(lambda: self._write(message))
         except (OSError, ValueError) as error:
             raise DeliveryError(f"standard output does not take it: {type(error).__name__}") from None
+        return Receipt()
 
-    def _write(self, notification: Notification) -> None:
-        """To whatever standard output is now; made anew so that a redirected one is followed."""
+    def _write(self, message: list[Line]) -> None:
+        """Write to ``sys.stdout`` as it is now: it may have been redirected since the last message."""
         console = Console(
             force_terminal=True if self._color == "always" else None,
             no_color=self._color == "never" or None,
             highlight=False,
             soft_wrap=True,
         )
-        console.print(render(notification, console if console.is_terminal else None))
+        console.print(layout(message, console if console.is_terminal else None))
         console.file.flush()
 
 
-def render(notification: Notification, terminal: Console | None = None) -> Text:
-    """The notification as coloured text.
-
-    On a ``terminal`` long lines go on in further ones, indented more: nothing that a chain says begins a line or looks
-    like a fact's.
-    """
+def render(notification: Notification) -> list[Line]:
+    """The notification as coloured lines; alerts beyond ``SHOWN_MAX`` are counted."""
     alerts = text.by_urgency(notification)
-    message = Text()
+    lines: list[Line] = []
     if notification.kind == "digest" and not alerts:
-        _add(message, 1, Text(text.headline(notification), "bold"), terminal)
-    for sentence in text.overview(notification):
-        _add(message, 1, Text(sentence), terminal)
+        lines.append(Line(1, Text(text.headline(notification), "bold")))
+    lines += [Line(1, Text(sentence)) for sentence in text.overview(notification)]
     for alert in alerts[:SHOWN_MAX]:
-        _add_alert(message, alert, terminal)
+        lines += _alert(alert)
     if len(alerts) > SHOWN_MAX:
         more = f"… and {len(alerts) - SHOWN_MAX} more: {text.headline(notification)}"
-        _add(message, 0, Text(more, "dim"), terminal)
-    message.rstrip()
-    return message
+        lines.append(Line(0, Text(more, "dim")))
+    return lines
 
 
-def _add_alert(message: Text, alert: NotifiedAlert, terminal: Console | None) -> None:
+def layout(lines: Sequence[Line], terminal: Console | None = None) -> Text:
+    """``lines`` as one text, without a line break at its end.
+
+    For a ``terminal``, long lines are wrapped and their further rows indented more, so no text from a chain begins a line or
+    looks like a fact.
+    """
+    laid_out = Text()
+    for indent, line in lines:
+        rows = [line]
+        if terminal is not None and line.cell_len > terminal.width - indent:
+            rows = list(
+                line.wrap(terminal, max(NARROWEST, terminal.width - INDENT - HANGING), overflow="fold")
+            )
+        for number, row in enumerate(rows):
+            laid_out.append(" " * (INDENT + HANGING if number else indent))
+            laid_out.append_text(row)
+            laid_out.append("\n")
+    laid_out.rstrip()
+    return laid_out
+
+
+def _alert(alert: NotifiedAlert) -> Iterator[Line]:
     firing = alert.status == "firing"
     line = Text()
     line.append(f" {alert.severity} ", STYLES.get(alert.severity, "bold") if firing else "bold green")
@@ -87,24 +127,14 @@ def _add_alert(message: Text, alert: NotifiedAlert, terminal: Console | None) ->
     line.append(f"  since {text.when(alert.starts_at)}", "dim")
     if alert.ends_at is not None:
         lasted = text.span(alert.ends_at - alert.starts_at)
-        why = f" ({clean(alert.reason)})" if alert.reason else ""
-        line.append(f", ended {text.when(alert.ends_at)} after {lasted}{why}", "dim")
-    _add(message, 0, line, terminal)
+        reason = f" ({clean(alert.reason)})" if alert.reason else ""
+        line.append(f", ended {text.when(alert.ends_at)} after {lasted}{reason}", "dim")
+    yield Line(0, line)
     for sentence in text.summary(alert):
-        _add(message, INDENT, Text(sentence), terminal)
+        yield Line(INDENT, Text(sentence))
     for sentence in text.continued(alert):
-        _add(message, INDENT, Text(CONTINUED + sentence), terminal)
+        yield Line(INDENT, Text(CONTINUED + sentence))
     for name, value in text.facts(alert):
-        _add(message, INDENT, Text.assemble((f"{name}: ", "dim"), value), terminal)
+        yield Line(INDENT, Text.assemble((f"{name}: ", "dim"), value))
     if runbook := alert.annotations.get("runbook_url"):
-        _add(message, INDENT, Text(f"runbook: {clean(runbook)}", "dim"), terminal)
-
-
-def _add(message: Text, indent: int, line: Text, terminal: Console | None) -> None:
-    rows = [line]
-    if terminal is not None and line.cell_len > terminal.width - indent:
-        rows = list(line.wrap(terminal, max(NARROWEST, terminal.width - INDENT - HANGING), overflow="fold"))
-    for number, row in enumerate(rows):
-        message.append(" " * (INDENT + HANGING if number else indent))
-        message.append_text(row)
-        message.append("\n")
+        yield Line(INDENT, Text(f"runbook: {clean(runbook)}", "dim"))

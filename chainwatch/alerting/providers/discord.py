@@ -1,6 +1,6 @@
 """A Discord channel, by webhook.
 
-The package discord-webhook builds the message, no more: its posting follows redirects and reads answers of any size.
+The package discord-webhook only builds the message: its own client follows redirects and reads answers of any size.
 Limits: discord.com/developers/docs/resources/message#embed-object-embed-limits.
 """
 
@@ -8,38 +8,51 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-import aiohttp
 import msgspec
-from discord_webhook import DiscordEmbed, DiscordWebhook  # type: ignore[import-untyped]  # no stubs
+from pydantic import Field, StrictBool
 
 from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
-from chainwatch.alerting.providers.base import DeliveryError, check_status, seconds
-from chainwatch.alerting.providers.http import Answer, post
-from chainwatch.config import DiscordSettings
+from chainwatch.alerting.providers.provider import (
+    Capabilities,
+    DeliveryError,
+    Receipt,
+    Server,
+    check_status,
+    seconds,
+)
+from chainwatch.alerting.providers.transport import Answer, Transport
+from chainwatch.config.receivers import ALLOW_PRIVATE, RATE_LIMIT, ReceiverSettings
+from chainwatch.config.types import AtLeastOne, HttpUrl, Severity
+from chainwatch.config.types import Text as DisplayName
 from chainwatch.support.nesting import is_too_deep
 from chainwatch.support.printable import clean
 from chainwatch.support.redaction import Redactor, parts_of_url
+
+if TYPE_CHECKING:
+    from discord_webhook import DiscordEmbed  # type: ignore[import-untyped]  # no stubs
 
 CONTENT_MAX, TITLE_MAX, DESCRIPTION_MAX, FIELDS_MAX = 2000, 256, 4096, 25
 FIELD_NAME_MAX, FIELD_VALUE_MAX, FOOTER_MAX = 256, 1024, 2048
 EMBEDS_MAX, TOTAL_MAX = 10, 6000
 URL_MAX = 2048
 SHORT_VALUE = 40
-"""Values up to this length stand side by side."""
+"""Characters up to which the value of a field is short, so that Discord shows several side by side."""
 
 TIMEOUT = 30.0
 """Seconds for a whole message."""
 ANSWER_TIMEOUT = 10.0
-"""Seconds for the body of an answer, which says whether the message is in the channel."""
+"""Seconds for the body of an answer, which confirms that the message is in the channel."""
 LONGEST_WAIT = 30.0
-"""Seconds that messages wait for the rate limit that an answer told of."""
+"""The most seconds that a message waits for the reset of a rate limit that an earlier answer announced."""
 
 DETAIL_MAX = 200
-"""Characters of what an answer says."""
+"""Characters of an answer's text that an error repeats."""
+ID_MAX = 100
+"""Characters of a message's id that are kept; Discord's have 20."""
 
 COLORS = {"P0": 0xB00020, "P1": 0xE53935, "P2": 0xFB8C00, "P3": 0x1E88E5}
 RESOLVED_COLOR = 0x43A047
@@ -49,37 +62,55 @@ HEADERS = {
     # discord.com/developers/docs/reference#user-agent
     "User-Agent": "DiscordBot (https://github.com/chainwatch/chainwatch, 0.1)",
 }
-_PAYLOAD = ("content", "embeds", "username", "allowed_mentions")
+_BODY = ("content", "embeds", "username", "allowed_mentions")
+
+
+class DiscordSettings(ReceiverSettings):
+    """A channel on Discord."""
+
+    url: HttpUrl = Field(
+        description="The channel's webhook URL (secret).", examples=["${DISCORD_WEBHOOK_URL}"]
+    )
+    username: DisplayName | None = Field(
+        default=None, description="Sender's name. Default: as set on Discord."
+    )
+    allow_private: StrictBool = Field(default=False, description=ALLOW_PRIVATE)
+    rate_limit: dict[Severity, AtLeastOne] = Field(
+        default={"P0": 10, "P1": 5, "P2": 3, "P3": 1}, description=RATE_LIMIT
+    )
 
 
 class DiscordProvider:
-    """Sends each notification as one message, one at a time."""
+    """Sends each notification as one message, one at a time; its receipts hold the message's id as ``message``."""
 
-    concurrency = 1
+    settings_type = DiscordSettings
+    capabilities = Capabilities(keeps_receipts=True)
 
-    def __init__(self, settings: DiscordSettings) -> None:
-        self.allow_private = settings.allow_private
+    def __init__(self, settings: DiscordSettings, transport: Transport) -> None:
+        self.server = Server(confirmed(settings.url.get_secret_value()), settings.allow_private)
         self._settings = settings
-        self._url = confirmed(settings.url.get_secret_value())
-        self._redact = Redactor(parts_of_url(self._url))
+        self._transport = transport
+        self._redact = Redactor(parts_of_url(self.server.url))
         self._free_at = 0.0
 
-    async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
-        """Send it and wait until Discord confirms the message. Raises ``DeliveryError``."""
+    def render(self, notification: Notification, previous: Receipt | None) -> dict[str, Any]:
+        """The body of Discord's "Execute Webhook": every notification is a message of its own."""
+        return payload(notification, self._settings)
+
+    async def send(self, message: dict[str, Any]) -> Receipt:
+        """Post it and wait until Discord confirms the message. Raises ``DeliveryError``."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._free_at - loop.time()))
-        content = msgspec.json.encode(payload(notification, self._settings))
-        answer = await post(
-            session,
-            self._url,
-            content,
+        answer = await self._transport.post(
+            self.server,
+            msgspec.json.encode(message),
             HEADERS,
             who="Discord",
             within=TIMEOUT,
             answer_within=ANSWER_TIMEOUT,
         )
         self._note_rate_limit(answer, loop.time())
-        _check(answer, self._redact)
+        return _receipt(answer, self._redact)
 
     def _note_rate_limit(self, answer: Answer, now: float) -> None:
         if answer.headers.get("X-RateLimit-Remaining") == "0":
@@ -88,7 +119,7 @@ class DiscordProvider:
 
 
 def confirmed(url: str) -> str:
-    """A webhook's URL by which Discord answers with the message that it made of it."""
+    """A webhook's URL with ``wait=true``: Discord then answers with the message that it has created."""
     parts = urlsplit(url)
     query = "&".join(part for part in (parts.query, "wait=true") if part)
     return urlunsplit(parts._replace(query=query))
@@ -96,11 +127,8 @@ def confirmed(url: str) -> str:
 
 def payload(notification: Notification, settings: DiscordSettings) -> dict[str, Any]:
     """The message within Discord's limits; alerts that do not fit are counted in its text. Nobody is mentioned."""
-    message = _message(notification, settings).json
-    return {key: message[key] for key in _PAYLOAD if key in message}
+    from discord_webhook import DiscordWebhook  # late: slow to import
 
-
-def _message(notification: Notification, settings: DiscordSettings) -> DiscordWebhook:
     embeds: list[DiscordEmbed] = []
     room = TOTAL_MAX
     alerts = text.by_urgency(notification)
@@ -126,7 +154,8 @@ def _message(notification: Notification, settings: DiscordSettings) -> DiscordWe
     )
     for embed in embeds:
         message.add_embed(embed)
-    return message
+    body = message.json
+    return {key: body[key] for key in _BODY if key in body}
 
 
 def fit(content: str, limit: int) -> str:
@@ -140,6 +169,8 @@ def fit(content: str, limit: int) -> str:
 
 def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
     """One alert in at most ``room`` characters, or None when not even its title fits."""
+    from discord_webhook import DiscordEmbed
+
     firing = alert.status == "firing"
     embed = DiscordEmbed(
         title=fit(f"{alert.severity} {alert.status.upper()}: {text.markdown(alert.name)}", TITLE_MAX),
@@ -154,10 +185,10 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
     runbook = alert.annotations.get("runbook_url", "")
     if runbook.startswith(("https://", "http://")) and len(runbook) <= URL_MAX and " " not in clean(runbook):
         embed.set_url(runbook)
-    said = fit(_description(alert), min(DESCRIPTION_MAX, max(room, 1)))
-    if said and _units(said) <= room:
-        embed.set_description(said)
-        room -= _units(said)
+    description = fit(_description(alert), min(DESCRIPTION_MAX, max(room, 1)))
+    if description and _units(description) <= room:
+        embed.set_description(description)
+        room -= _units(description)
     for name, value in text.facts(alert)[:FIELDS_MAX]:
         name, value = fit(text.markdown(name), FIELD_NAME_MAX), fit(text.markdown(value), FIELD_VALUE_MAX)
         room -= _units(name) + _units(value)
@@ -173,9 +204,9 @@ def _description(alert: NotifiedAlert) -> str:
     since = int(alert.starts_at)
     lines.append(f"Since <t:{since}:f> (<t:{since}:R>)")
     if alert.ends_at is not None:
-        why = f" ({text.markdown(alert.reason)})" if alert.reason else ""
+        reason = f" ({text.markdown(alert.reason)})" if alert.reason else ""
         lines.append(
-            f"Ended <t:{int(alert.ends_at)}:f>, after {text.span(alert.ends_at - alert.starts_at)}{why}"
+            f"Ended <t:{int(alert.ends_at)}:f>, after {text.span(alert.ends_at - alert.starts_at)}{reason}"
         )
     return "\n".join(line for line in lines if line)
 
@@ -190,34 +221,37 @@ def _units(content: str) -> int:
     return len(content.encode("utf-16-le")) // 2
 
 
-def _check(answer: Answer, redact: Redactor) -> None:
-    """Raise ``DeliveryError`` unless Discord says that the message is in the channel; it names no secret (S9)."""
+def _receipt(answer: Answer, redact: Redactor) -> Receipt:
+    """The id of the message in the channel. Raises ``DeliveryError``, without secrets (S9), for any other answer."""
     if 300 <= answer.status < 400:
         raise DeliveryError(
             "Discord's URL redirects elsewhere; set the channel's own webhook URL",
             permanent=True,
             refused=True,
         )
-    said = _json_object(answer.body)
-    retry_after = said.get("retry_after")
+    fields = _json_object(answer.body)
+    retry_after = fields.get("retry_after")
     check_status(
         "Discord",
         answer.status,
         answer.headers,
-        detail=_detail(said, redact),
+        detail=_detail(fields, redact),
         retry_after=seconds(str(retry_after)) if isinstance(retry_after, int | float) else None,
     )
-    if answer.status == 200 and "id" not in said:
+    if "id" in fields:
+        return Receipt({"message": str(fields["id"])[:ID_MAX]})
+    if answer.status == 200:
         raise DeliveryError("the URL answers, but not as Discord does: is it the channel's webhook URL?")
+    return Receipt()
 
 
-def _detail(said: Mapping[str, Any], redact: Redactor) -> str:
-    return clean(redact(str(said.get("message", "")))[:DETAIL_MAX])
+def _detail(fields: Mapping[str, Any], redact: Redactor) -> str:
+    return clean(redact(str(fields.get("message", "")))[:DETAIL_MAX])
 
 
 def _json_object(content: bytes) -> dict[str, Any]:
     try:
         decoded = None if is_too_deep(content) else msgspec.json.decode(content)
-    except (msgspec.DecodeError, ValueError):  # whoever answers may answer anything
+    except (msgspec.DecodeError, ValueError):  # a server may answer anything
         return {}
     return decoded if isinstance(decoded, dict) else {}

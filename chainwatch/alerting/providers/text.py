@@ -1,6 +1,6 @@
-"""What people are shown of a notification, whatever the channel: a headline, facts in a fixed order, times.
+"""The parts of a notification as text for people, for every channel: a headline, facts in a fixed order, times.
 
-Everything here gives single lines of printable characters; a channel whose lines are Markdown has ``markdown`` besides.
+All functions return single lines of printable characters; ``markdown`` escapes them for channels with Markdown.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ PROSE = ("summary", "description", "runbook_url")
 """Annotations that are not facts of their own."""
 
 STORM = 20
-"""Alerts of one notification up to which each is told by itself."""
+"""Alerts of one notification from which on it is a storm: an overview precedes them."""
 WAYS_SHOWN = 8
 
 FACT_MAX = 1_000
 """Characters of a fact that are shown."""
 
 LINES_MAX = 20
-"""Further lines of a description that are shown."""
+"""Lines of a description after the first that are shown."""
 
 _MARKDOWN = re.compile(
     r"[\\*_~`|>#\[\]<]|(?<=\])\("  # emphasis, code, spoilers, headings, links, mentions
@@ -35,15 +35,15 @@ _MARKDOWN = re.compile(
 
 
 def markdown(text: str) -> str:
-    """``text`` as a piece of one line of Markdown, Discord's too, where it shows as it is: no markup, link or mention.
+    """``text`` escaped for one line of Markdown, Discord's too: shown as it is, without markup, links, emoji or mentions.
 
-    An address or invite becomes no link, a name no emoji, and nobody is mentioned: ``@`` becomes its wide form.
+    ``@`` becomes its full-width form, since no escape prevents every mention.
     """
     return _MARKDOWN.sub(_escaped, clean(text)).replace("@", "\uff20")
 
 
 def _escaped(match: re.Match[str]) -> str:
-    """A sign that Markdown takes for its own; of the beginning of a list or a heading the last."""
+    """The match with its last character escaped: that one makes a list or a heading of it."""
     return f"{match[0][:-1]}\\{match[0][-1]}"
 
 
@@ -62,19 +62,16 @@ def headline(notification: Notification) -> str:
 
 
 def overview(notification: Notification) -> list[str]:
-    """Lines to be put first: its note, and of a storm or a summary the counts, the oldest and the largest alert.
-
-    A storm is a notification of more than ``STORM`` alerts.
-    """
+    """The lines that precede the alerts: the note, and for a storm or a summary counts, the oldest and the largest alert."""
     lines = [notification.note] if notification.note else []
     if notification.kind == "digest" and not notification.alerts:
-        lines.append("Nothing to tell since the last digest.")
+        lines.append("Nothing new since the last digest.")
     if notification.kind == "limited":
         over_limit = [*notification.firing, *notification.resolved]
         names = _counted(alert.name for alert in over_limit)
         lines.append(f"And {len(over_limit)} more: {names}. They were over the rate limit.")
     if over := sum(alert.is_over for alert in notification.alerts):
-        lines.append(f"{over} of these began and ended before it could be told.")
+        lines.append(f"{over} of these began and ended before a notification could be sent.")
     if len(notification.alerts) > STORM:
         lines += _storm(notification)
     return [clean(line) for line in lines]
@@ -121,7 +118,7 @@ def by_urgency(notification: Notification) -> list[NotifiedAlert]:
 
 
 def facts(alert: NotifiedAlert) -> list[tuple[str, str]]:
-    """The facts a person wants: annotations first, then the labels that identify the alert. Times are written out."""
+    """(name, value) pairs: annotations first, then labels that identify the alert. Times are written out."""
     pairs = [(k, v) for k, v in alert.annotations.items() if k not in PROSE and v]
     named = {name for name, _ in pairs}
     pairs += [
@@ -132,26 +129,26 @@ def facts(alert: NotifiedAlert) -> list[tuple[str, str]]:
 
 
 def summary(alert: NotifiedAlert) -> list[str]:
-    """What happened, in one or two lines: the summary and how the description begins."""
+    """One or two lines: the summary, and the first line of the description."""
     parts = [alert.annotations.get("summary", ""), *_description(alert)[:1]]
     return [clean(part) for part in parts if part.strip()]
 
 
 def continued(alert: NotifiedAlert) -> list[str]:
-    """The further lines of a description; to be marked as such, so that none looks like a fact or an alert."""
+    """The further lines of a description; a channel marks them, so that none looks like a fact or an alert."""
     further = [clean(line.rstrip()) for line in _description(alert)[1:]]
     left = len(further) - LINES_MAX
     return further if left <= 0 else [*further[:LINES_MAX], f"… ({left:,} more lines)"]
 
 
 def _description(alert: NotifiedAlert) -> list[str]:
-    """The lines of the description that say something."""
+    """The lines of the description that are not blank."""
     lines = re.split("\r?\n", alert.annotations.get("description", ""))
     return [line for line in lines if line.strip()]
 
 
 def when(timestamp: float) -> str:
-    """A time for people: ``2026-01-31 12:00:00 UTC``; the number itself where no calendar has it."""
+    """A time for people: ``2026-01-31 12:00:00 UTC``; the number itself where it is beyond the calendar."""
     try:
         return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError, OSError):  # a chain may claim any time

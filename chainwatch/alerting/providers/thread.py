@@ -1,4 +1,4 @@
-"""Blocking calls of providers, in threads that can neither hold up the others nor the end of the process."""
+"""Blocking calls of providers, in daemon threads: a call that hangs blocks no other provider and no shutdown."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import NoReturn, TypeVar
 
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers.provider import DeliveryError
 
 T = TypeVar("T")
 
 STUCK_MAX = 4
-"""Calls of one provider that may be stuck at a time; more are refused."""
+"""Calls of one provider that may hang at a time; further ones are refused."""
 
 
 class Threads:
-    """Runs one provider's blocking calls, each in a daemon thread of its own."""
+    """Runs the blocking calls of one provider, each in a daemon thread of its own."""
 
     def __init__(self, who: str, timeout: float) -> None:
         """``who`` names the provider in errors; ``timeout`` is in seconds."""
@@ -26,7 +26,7 @@ class Threads:
         self._slots = threading.BoundedSemaphore(STUCK_MAX)
 
     async def run(self, call: Callable[[], T]) -> T:
-        """The result of ``call``. Raises what it raises, or ``DeliveryError`` once it takes too long."""
+        """The result of ``call``. Raises whatever ``call`` raises, or ``DeliveryError`` after the time-out."""
         if not self._slots.acquire(blocking=False):
             raise DeliveryError(f"{self._who} hangs: {STUCK_MAX} earlier messages are still under way")
         loop = asyncio.get_running_loop()
@@ -40,8 +40,8 @@ class Threads:
             outcome: Callable[[], T]
             try:
                 outcome = partial(_returned, call())
-            except BaseException as error:  # noqa: BLE001 - handed to the one who waits
-                outcome = partial(_raised, error)  # as no future takes a StopIteration
+            except BaseException as error:  # noqa: BLE001 - handed to the caller, who waits for it
+                outcome = partial(_raised, error)  # not the error itself: a future refuses StopIteration
             finally:
                 self._slots.release()
             if not loop.is_closed():

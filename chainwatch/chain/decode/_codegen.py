@@ -1,6 +1,6 @@
 """Makes one Python function per event shape that reads a log's values at full speed.
 
-The function checks everything the strict reader checks, but says nothing: at the first doubt it raises
+The function checks everything the strict reader checks, but explains nothing: at the first doubt it raises
 ``Doubt`` (or ``ValueError``), and the strict reader decides what was wrong, if anything. So it may refuse too
 much, never too little.
 
@@ -212,7 +212,7 @@ class _Writer:
         return f"scaled({value}, {leaf.places})" if leaf.kind == "ufixed" else value
 
     def _checked(self, leaf: Leaf, value: str, wanted: Wanted) -> str:
-        """The expression of a leaf's ``value``, evaluated where that alone checks it and nobody wants it."""
+        """The expression of a leaf's ``value``, evaluated only to check it, where the value itself is not needed."""
         if wanted is not None and leaf.kind in _CHECKED_BY_VALUE:
             self._emit(value)
         return value
@@ -348,7 +348,7 @@ def _signed(word: bytes, half: int) -> int:
 _CHECKED_BY_VALUE = ("int", "fixed")
 """The kinds of leaves that no mask of zeros checks."""
 _UNWANTED = "None"
-"""Stands for a value that is not made, and in no result."""
+"""In place of a value that is not made; it is in no result."""
 
 
 def _is_made(slot: Shape, wanted: Wanted) -> bool:

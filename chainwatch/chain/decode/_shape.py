@@ -17,7 +17,7 @@ WORD = 32
 MAX_DEPTH = 64
 """Types nested deeper are refused: no compiler makes them, and every walk over a type is recursive."""
 MAX_STATIC_WORDS = 2**20
-"""A static type of more words (32 MiB) cannot stand in a log."""
+"""A static type of more words (32 MiB) does not fit into a log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """``length`` items, or as many as the data says when ``length`` is None."""
+    """``length`` items, or as many as the data names when ``length`` is None."""
 
     item: Shape
     length: int | None
@@ -70,7 +70,7 @@ be right by the specification, but would refuse logs that eth_abi reads.
 
 
 class ShapeError(ValueError):
-    """A type string that is no ABI type. The message says what was expected."""
+    """A type string that is not an ABI type. The message names what was expected."""
 
 
 def shape_of(param: AbiParam, depth: int = 0) -> Shape:
@@ -169,5 +169,5 @@ def _array(item: Shape, length: int | None) -> Array:
 
 def _checked_size(words: int) -> int:
     if words > MAX_STATIC_WORDS:
-        raise ShapeError(f"a static value of {words} words cannot stand in a log")
+        raise ShapeError(f"a static value of {words} words do not fit into a log")
     return words

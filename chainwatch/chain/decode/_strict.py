@@ -1,4 +1,4 @@
-"""The strict reader: walks an encoding along its shape, and says where and why it is malformed.
+"""The strict reader: walks an encoding along its shape, and reports where and why it is malformed.
 
 It accepts what ``eth_abi.abi.decode(types, data, strict=True)`` accepts, and knows some shapes beyond it. The
 compiled readers are its fast path: what they will not read comes here.

@@ -274,7 +274,7 @@ def _canonical_piece(piece: str) -> str:
     try:
         return canonical(piece)
     except ShapeError:
-        return piece  # a sign, or no type: then no signature is equal to it, which is said with a hint
+        return piece  # a sign, or not a type: then no signature is equal to it, which is reported with a hint
 
 
 def _keys(entry: Mapping[str, Any], known: Sequence[str] = _ENTRY_KEYS) -> str:

@@ -2,7 +2,7 @@
 
 Values are ints, bools, ``bytes`` (bytesN at its length), checksummed addresses, text, ``Decimal`` (fixed),
 lists for arrays and dicts for tuples. An indexed string, bytes, array or tuple is only hashed into the log: its
-value is that 32-byte hash. Fields stand in the order of the ABI; names are those of ``abi.regular_event``.
+value is that 32-byte hash. Fields are in the order of the ABI; names are those of ``abi.regular_event``.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class EventDecoder:
             try:
                 return self._read(topics, data)
             except (Doubt, ValueError):
-                pass  # the strict reader says what is wrong
+                pass  # the strict reader reports what is wrong
         self._check_topics(topics)
         return self._read_strictly(topics if self.topic0_bytes is None else topics[1:], data)
 
@@ -103,7 +103,11 @@ class EventDecoder:
     def _from_hex(self, text: Any, place: str) -> bytes:
         try:
             return unhexlify(text[2:] if text[:2] == "0x" else text)
-        except (ValueError, TypeError) as error:
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+        ) as error:  # a dict has no slices: from Python 3.12 on a KeyError
             raise self._error(f"{place}: expected hex digits in pairs: {error}") from None
 
     def _error(self, reason: str) -> DecodeError:
@@ -115,7 +119,7 @@ class ContractDecoder:
     """Decodes the logs of a contract that may emit any of several events.
 
     An event is picked by first topic and number of topics, then by which decodes, in the order given (of two
-    that both fit, the first). Anonymous events are tried only on logs whose first topic is no event's.
+    that both fit, the first). Anonymous events are tried only on logs whose first topic is not an event's.
     """
 
     def __init__(
@@ -139,7 +143,7 @@ class ContractDecoder:
         """The first topics to ask a node for; None with anonymous events, which no filter finds."""
 
     def decode(self, topics: Sequence[bytes], data: bytes) -> tuple[AbiEvent, dict[str, Any]]:
-        """The log's event and its values. Raises ``DecodeError``, which tells of every candidate."""
+        """The log's event and its values. Raises ``DecodeError``, which names every candidate."""
         candidates = self._by_topic0.get(topics[0], self._anonymous) if topics else self._anonymous
         if len(candidates) == 1:
             (decoder,) = candidates

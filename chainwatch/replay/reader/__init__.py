@@ -1,1 +1,1 @@
-"""How a replay reads history: ranges of blocks as one stream, here or in a process of its own."""
+"""Reads history for a replay: ranges of blocks as one stream of batches, here or in another process."""

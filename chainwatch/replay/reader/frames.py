@@ -1,4 +1,4 @@
-"""What goes between a replay and the process that reads for it. Both ends are ours.
+"""The frames between a replay and the process that reads for it. Both ends are this program.
 
 A frame is two lengths (64 bits, big-endian), a pickle, and the logs of a batch: rows as MessagePack, or packed already.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Work(NamedTuple):
     """What to read, and by which configuration.
 
-    ``ids`` are the integers that stand for the networks in a PostgreSQL database, for which logs are to be packed.
+    With ``ids``, the integers that stand for the networks in a PostgreSQL database, logs are packed for it.
     """
 
     settings: Settings
@@ -37,7 +37,7 @@ class Failure(NamedTuple):
 
 
 Item: TypeAlias = Work | SiftedBatch | Failure | None
-"""None: that was all."""
+"""None ends the stream."""
 
 
 Frame: TypeAlias = tuple[bytes, bytes | bytearray]
@@ -55,10 +55,10 @@ def packed(item: Item) -> Frame:
 
 
 def send(out: int, frame: Frame) -> None:
-    """Write ``frame`` to the file descriptor ``out``. Raises ``OSError`` when nobody reads it."""
+    """Write ``frame`` to the file descriptor ``out``. Raises ``OSError`` when the other end is closed."""
     for data in frame:
         left = memoryview(data)
-        while left:  # a stop signal cuts a write short, after which Python's own writers lose bytes
+        while left:  # a signal may cut a write short; Python's own writers would lose bytes then
             left = left[os.write(out, left) :]
 
 
@@ -74,18 +74,18 @@ def receive(source: int) -> Item:
 _LENGTHS = struct.Struct(">QQ")
 _pack_rows = msgspec.msgpack.Encoder().encode
 _unpack_rows = msgspec.msgpack.Decoder(list[LogRow]).decode
-"""Logs make up most of it, and this takes a third of the time that pickle does."""
+"""Logs are most of the bytes, and MessagePack takes a third of the time of pickle."""
 
 
 def _taken_out(logs: Logs) -> tuple[bytes | bytearray, Logs]:
-    """The bytes of ``logs``, and what is left of them to be pickled."""
+    """The bytes of ``logs``, and what remains of them to be pickled."""
     if isinstance(logs, PackedLogs):
         return logs.data, PackedLogs(logs.number, b"")
     return _pack_rows(logs), []
 
 
 def _put_back(rows: bytearray, left: Logs) -> Logs:
-    """What `_taken_out` took apart."""
+    """The inverse of `_taken_out`."""
     return PackedLogs(left.number, rows) if isinstance(left, PackedLogs) else _unpack_rows(rows)
 
 

@@ -1,7 +1,7 @@
-"""Has history read by a process of its own, so that fetching and decoding take nothing from checking and storing.
+"""Reads history in another process, so that fetching and decoding take no time from checking and storing.
 
 That process runs `chainwatch.replay.reader.worker`. It gets its work on standard input and answers through a pipe.
-This module imports little: while the other process imports, so can this one.
+This module imports little, so that both processes can import the rest at the same time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from chainwatch.replay.reader.ranges import Range
 
 WORTH_A_PROCESS = 1_000
-"""Blocks from which on a replay gains more by a second process than its start costs."""
+"""From this many blocks on a second process saves more time than its start takes."""
 
 
 class Reader:
@@ -36,7 +36,7 @@ class Reader:
         self._begun: frames.Work | None = None
 
     async def begin(self, plan: Plan, ranges: Sequence[Range], ids: dict[str, int] | None = None) -> None:
-        """Have it begin to read ``ranges``, so that something is there when `read` asks for them. To be called once.
+        """Let it begin to read ``ranges`` before `read` is called. To be called once.
 
         ``ids``: see `frames.Work`.
         """
@@ -46,7 +46,7 @@ class Reader:
     async def read(
         self, plan: Plan, ranges: Sequence[Range], ids: dict[str, int] | None = None
     ) -> AsyncGenerator[SiftedBatch]:
-        """What `read_ranges` gives, as `begin` has it. To be called once.
+        """The batches of `read_ranges`. To be called once, with what `begin` was called with, if it was.
 
         A ``ChainError`` in the other process is raised here, with its text; so is one when the process dies.
         """
@@ -58,11 +58,11 @@ class Reader:
             while (item := await asyncio.to_thread(self._receive)) is not None:
                 yield item
         finally:
-            self._process.kill()  # lest a thread waits on for what nobody wants any more
+            self._process.kill()  # or a thread would wait for what is not needed any more
 
     def _ask(self, work: frames.Work) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it died: told when it is read from
+        with contextlib.suppress(BrokenPipeError):  # it died: raised when it is read from
             frames.send(self._process.stdin.fileno(), frames.packed(work))
 
     def _receive(self) -> SiftedBatch | None:
@@ -79,7 +79,7 @@ class Reader:
 
 @contextlib.contextmanager
 def started() -> Iterator[Reader | None]:
-    """Start the other process, which waits for its work and ends with the context; None where there is one processor."""
+    """Start the other process, which waits for its work and ends with the context; None on a single processor."""
     if processors() == 1:
         yield None
         return
@@ -89,7 +89,7 @@ def started() -> Iterator[Reader | None]:
         stdin=subprocess.PIPE,
         stdout=_STDERR,  # what a library prints must not come between frames
         pass_fds=[out],
-        start_new_session=True,  # a terminal's Ctrl-C is for this process, which ends the other
+        start_new_session=True,  # a terminal's Ctrl-C is for this process alone, which ends the other
     )
     os.close(out)
     try:
@@ -106,7 +106,7 @@ def is_worthwhile(ranges: Sequence[Range]) -> bool:
 
 
 def processors() -> int:
-    """Those that this process may run on."""
+    """How many processors this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -114,7 +114,7 @@ _STDERR = 2
 
 
 def _program(out: int) -> str:
-    """What the other process runs. It looks for modules where this one does, but not in the working directory."""
+    """The program of the other process: with the module path of this one, but without the working directory."""
     here = str(Path(__file__).parents[2])
     places = [place for place in sys.path if place]
     places += [here] if here not in places else []

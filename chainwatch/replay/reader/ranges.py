@@ -1,4 +1,4 @@
-"""History to replay: ranges of several networks as one stream of batches, in the order of time."""
+"""Ranges of blocks of several networks as one stream of batches, in the order of time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from chainwatch.chain.history import read_range
 from chainwatch.chain.pool import Pool
-from chainwatch.checker.flow import index_steps, sift
+from chainwatch.checker.extractor import sift
 from chainwatch.model import Batch, SiftedBatch
 from chainwatch.plan import Plan
 
@@ -28,13 +28,12 @@ async def read_ranges(
     plan: Plan, pools: Mapping[str, Pool], ranges: Sequence[Range]
 ) -> AsyncGenerator[SiftedBatch]:
     """The batches of all ``ranges``, by the time of their last block. Raises ``ChainError``."""
-    steps = index_steps(plan.flows)
     sources: dict[str, AsyncGenerator[Batch]] = {}
     waiting: dict[str, SiftedBatch] = {}
 
     async def pull(network: str) -> None:
         if (batch := await anext(sources[network], None)) is not None:
-            waiting[network] = sift(steps, batch)
+            waiting[network] = sift(plan.extractors, batch)
 
     async with contextlib.AsyncExitStack() as stack:
         for r in ranges:
@@ -48,7 +47,7 @@ async def read_ranges(
 
 
 async def _together(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do ``jobs`` at the same time. The first that fails ends the others, which is waited for, and is raised itself."""
+    """Run ``jobs`` at the same time. Raises the first error, after all others were cancelled and have ended."""
     tasks = [asyncio.create_task(job) for job in jobs]
     try:
         await asyncio.gather(*tasks)

@@ -1,4 +1,4 @@
-"""The process that reads history for a replay: `main` is its whole life. See `chainwatch.replay.reader.process`."""
+"""The process that reads history for a replay; it runs `main`. See `chainwatch.replay.reader.process`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from chainwatch.replay.reader.ranges import read_ranges
 from chainwatch.store.packed_logs import pack_logs
 
 AHEAD = 16
-"""Megabytes that wait to be sent: what is read while the one that it is for makes its database, or is busy with it."""
+"""Megabytes that may wait to be sent, while the replay is busy with its database."""
 
 PIPE_SIZE = 1 << 20
-"""Bytes that the pipe takes: what a batch has, mostly."""
+"""Bytes that the pipe takes: most batches fit."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,13 +36,13 @@ def main(out: int) -> None:
     try:
         work = frames.receive(sys.stdin.fileno())
     except EOFError:
-        return  # the one that we work for is gone
+        return  # the replay has ended
     assert isinstance(work, frames.Work)
     logs.configure(work.settings.log, logs.secrets_in(work.settings))
     try:
         asyncio.run(_send_all(work, out))
     except* BrokenPipeError:
-        _log.debug("nobody waits any more for what was read")
+        _log.debug("the replay has ended before all was read")
 
 
 async def _send_all(work: frames.Work, out: int) -> None:
@@ -61,7 +61,7 @@ async def _send_all(work: frames.Work, out: int) -> None:
 
 
 class _Outbox:
-    """Frames that wait to be sent, for one who puts them in."""
+    """Frames that wait to be sent."""
 
     def __init__(self) -> None:
         self._frames: asyncio.Queue[frames.Frame | None] = asyncio.Queue()
@@ -74,11 +74,11 @@ class _Outbox:
         self._frames.put_nowait(frame)
 
     def end(self) -> None:
-        """There are no more frames."""
+        """Let `send_all` end after the last frame."""
         self._frames.put_nowait(None)
 
     async def send_all(self, out: int) -> None:
-        """Send every frame, until the end. Raises ``BrokenPipeError`` when nobody reads them."""
+        """Send every frame, until the end. Raises ``BrokenPipeError`` when the replay has ended."""
         while (frame := await self._frames.get()) is not None:
             await asyncio.to_thread(frames.send, out, frame)
             for _ in range(_megabytes(frame)):
@@ -86,7 +86,7 @@ class _Outbox:
 
 
 def _megabytes(frame: frames.Frame) -> int:
-    """What ``frame`` counts for: all the room there is, at most."""
+    """The size of ``frame``, rounded up, but not more than `AHEAD`."""
     return min(AHEAD, 1 + sum(map(len, frame)) // 2**20)
 
 
@@ -110,9 +110,9 @@ def _packed(sifted: SiftedBatch, ids: Mapping[str, int]) -> SiftedBatch:
 
 
 def _widen(out: int) -> None:
-    """Let the pipe take as many bytes as a batch has, where the system knows how."""
+    """Let the pipe take as many bytes as most batches have, where the system can."""
     if sys.platform == "linux":
         import fcntl
 
-        with contextlib.suppress(OSError):  # over this user's limit: it works as it is
+        with contextlib.suppress(OSError):  # over this user's limit: the default works too
             fcntl.fcntl(out, fcntl.F_SETPIPE_SZ, PIPE_SIZE)

@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.store import bulk
+from chainwatch.store.alerting import receipts
 from chainwatch.store.alerting.alert_tables import alert_groups, alert_members, alerts
 from chainwatch.store.alerting.alerts import State, in_chunks, seconds
 
@@ -106,7 +107,8 @@ def update(connection: sa.Connection, changed: Sequence[Group]) -> None:
 
 
 def delete(connection: sa.Connection, ids: Sequence[int]) -> None:
-    """Forget groups, which have no members any more."""
+    """Delete groups, which have no members any more, and the receipts of their messages."""
+    receipts.delete_with_groups(connection, ids)
     for some in in_chunks(ids):
         connection.execute(sa.delete(alert_groups).where(alert_groups.c.id.in_(some)))
 

@@ -127,6 +127,20 @@ Index(
 )
 Index("notifications_finished", notifications.c.status, notifications.c.finished_at)
 
+delivery_receipts = Table(
+    "delivery_receipts",
+    metadata,
+    Column("receiver", Text, primary_key=True),
+    Column("key", Text, primary_key=True, comment="the group's key"),
+    Column(
+        "remote_ids", Text, nullable=False, comment="JSON: what the channel calls the group's last message"
+    ),
+    Column("stored_at", Double, nullable=False),
+    sqlite_with_rowid=False,
+    comment="What channels call the messages that later ones of the same group edit or reply to.",
+)
+Index("delivery_receipts_stored", delivery_receipts.c.stored_at)
+
 # --- what people and policies did to alerts ---------------------------------------------------------------
 
 alert_transitions = Table(

@@ -1,7 +1,7 @@
-"""After an outage: what waits in a receiver's queue for the same group becomes one message.
+"""Folding: after an outage, the pending notifications of one receiver and group become one.
 
-The one has an idempotency key of its own, as it says what none of them said: one that was sent before without an answer may
-be told again. All functions work inside the caller's transaction.
+It has an idempotency key of its own, because its content is new; so content that the receiver took without answering may be
+sent again. All functions work inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ import sqlalchemy as sa
 
 from chainwatch.store.alerting.alert_tables import notifications
 from chainwatch.store.alerting.alerts import in_chunks
-from chainwatch.store.alerting.outbox import PENDING, Payload, Queued, encode_payload, payload_of
+from chainwatch.store.alerting.outbox import PENDING, Payload, QueuedNotification, encode_payload, payload_of
 
 AWAY = 2.0
-"""Seconds in its queue after which the receiver of a notification counts as having been away."""
+"""Seconds in its queue after which a notification has waited for an outage, not just for its turn."""
 
 
 def foldable(
-    connection: sa.Connection, receiver: str, heads: Sequence[Queued], away_until: float, now: float
+    connection: sa.Connection,
+    receiver: str,
+    heads: Sequence[QueuedNotification],
+    away_until: float,
+    now: float,
 ) -> list[str]:
-    """The keys of those of ``heads``, the oldest of their keys, that wait since an outage with others to be folded.
+    """The keys of ``heads`` (the oldest notifications of their keys) that have waited for an outage and are not alone.
 
-    The receiver is known to have been away until ``away_until``.
+    ``away_until``: when the receiver's last known outage ended.
     """
     late = [
         one.key for one in heads if one.attempts or one.queued_at <= away_until or now - one.queued_at >= AWAY
@@ -41,7 +45,7 @@ def foldable(
 
 
 def fold(connection: sa.Connection, receiver: str, keys: Sequence[str]) -> None:
-    """Make one of what waits for ``receiver`` under each of ``keys``."""
+    """Fold the pending notifications of ``receiver`` under each of ``keys`` into one."""
     for key in keys:
         waiting = connection.execute(
             sa.select(notifications.c.id, notifications.c.payload)
@@ -49,14 +53,14 @@ def fold(connection: sa.Connection, receiver: str, keys: Sequence[str]) -> None:
             .order_by(notifications.c.id)
             .execution_options(yield_per=100)
         )
-        whole = _Whole()
+        folded = _Folded()
         for notification_id, payload in waiting:
-            whole.add(notification_id, payload_of(payload))
-        whole.save(connection)
+            folded.add(notification_id, payload_of(payload))
+        folded.save(connection)
 
 
-class _Whole:
-    """Several messages on their way to be one."""
+class _Folded:
+    """Collects several notifications into one."""
 
     def __init__(self) -> None:
         self._ids: list[int] = []
@@ -66,7 +70,7 @@ class _Whole:
         self._notes: dict[str, None] = {}
 
     def add(self, notification_id: int, payload: Payload) -> None:
-        """The next one."""
+        """Add the next notification, in the order of ids."""
         self._ids.append(notification_id)
         self._latest = payload
         self._firing |= dict.fromkeys(payload.firing)
@@ -74,9 +78,9 @@ class _Whole:
         self._notes |= dict.fromkeys([payload.note] if payload.note else [])
 
     def save(self, connection: sa.Connection) -> None:
-        """Put the newest in place of all."""
-        *folded, newest = self._ids or [0]
-        if not folded:
+        """Store the content in the newest row and delete the others."""
+        *older, newest = self._ids or [0]
+        if not older:
             return
         payload = Payload(
             self._latest.labels,
@@ -91,5 +95,5 @@ class _Whole:
             .where(notifications.c.id == newest)
             .values(payload=encode_payload(payload), idempotency_key=uuid.uuid4().hex)
         )
-        for some in in_chunks(folded):
+        for some in in_chunks(older):
             connection.execute(sa.delete(notifications).where(notifications.c.id.in_(some)))

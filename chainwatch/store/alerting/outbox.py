@@ -1,4 +1,4 @@
-"""The queues of notifications as rows: claimed oldest first per key, settled, and operated on by people.
+"""The queues of notifications as rows: added, marked with their outcome, listed, and operated on by people.
 
 All functions work inside the caller's transaction; times are Unix seconds of this machine. A notification is
 ``pending`` until it is ``delivered``, ``dead`` (given up, still visible) or ``dropped`` (by a person).
@@ -7,7 +7,7 @@ All functions work inside the caller's transaction; times are Unix seconds of th
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -21,44 +21,27 @@ LATE = 1.0
 """Seconds in its queue after which a notification counts as delivered late."""
 
 Kind = Literal["", "digest", "limited"]
-"""A digest, which may be empty; what was over a rate limit; or a notification as usual."""
+"""``digest``: a summary at set times, which may be empty; ``limited``: alerts over a rate limit; empty: any other."""
 Status = Literal["pending", "delivered", "dead", "dropped"]
 
 PENDING = notifications.c.status == sa.literal_column("'pending'")
-"""As a literal, or the partial indexes would not be used."""
+"""With a literal, so that the partial indexes are used."""
 
 _earlier = notifications.alias("earlier")
-_IS_OLDEST_OF_KEY = (
+IS_OLDEST_OF_KEY = (
     notifications.c.id
     == sa.select(sa.func.min(_earlier.c.id))
     .where(_earlier.c.receiver == notifications.c.receiver, _earlier.c.key == notifications.c.key)
     .where(_earlier.c.status == sa.literal_column("'pending'"))
     .scalar_subquery()
 )
-_READY = (
-    sa.select(notifications)
-    .where(PENDING, notifications.c.receiver == sa.bindparam("receiver"), _IS_OLDEST_OF_KEY)
-    .where(notifications.c.next_attempt_at <= sa.bindparam("now"))
-    .order_by(notifications.c.id)
-    .limit(sa.bindparam("limit"))
-)
-_PROBE = (
-    sa.select(notifications)
-    .where(PENDING, notifications.c.receiver == sa.bindparam("receiver"), _IS_OLDEST_OF_KEY)
-    .order_by(notifications.c.attempts, notifications.c.id)
-    .limit(1)
-)
-_PENDING_OF = (
-    sa.select(notifications.c.id)
-    .where(PENDING, notifications.c.receiver == sa.bindparam("receiver"))
-    .limit(sa.bindparam("limit"))
-)
+"""The condition that no pending notification of the same receiver and group is older."""
 
 
 class Payload(msgspec.Struct, frozen=True, array_like=True):
-    """What a notification says: the ids of the alerts told as firing and of those told as resolved.
+    """The stored content of a notification: the ids of its firing and of its resolved alerts.
 
-    ``note``: a line to be put first. ``folded``: it was several; an alert may be told as both.
+    ``note``: a line that precedes them. ``folded``: it was several notifications, so an alert may be in both.
     """
 
     labels: Mapping[str, str]
@@ -69,8 +52,8 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     folded: bool = False
 
 
-class Queued(msgspec.Struct, frozen=True):
-    """A notification in its queue. ``key`` is its group's; what shares it is delivered in order of ``id``."""
+class QueuedNotification(msgspec.Struct, frozen=True):
+    """A notification in its queue. ``key`` is its group's; those that share it are delivered in the order of ``id``."""
 
     id: int
     receiver: str
@@ -87,7 +70,7 @@ class Queued(msgspec.Struct, frozen=True):
 
 
 class Depth(msgspec.Struct, frozen=True):
-    """How many notifications of a receiver have a status, and when the oldest of them was made."""
+    """The number of a receiver's notifications with a status, and when the oldest of them was created."""
 
     receiver: str
     status: Status
@@ -95,80 +78,37 @@ class Depth(msgspec.Struct, frozen=True):
     oldest: float
 
 
-def enqueue(connection: sa.Connection, messages: Sequence[tuple[str, str, Payload]], now: float) -> None:
-    """Put messages, as (receiver, key, payload), into their queues, in this order."""
+def enqueue(connection: sa.Connection, new: Sequence[tuple[str, str, Payload]], now: float) -> None:
+    """Put new notifications, as (receiver, key, payload), into their queues, in this order."""
     rows = [
         (receiver, key, encode_payload(payload), now, now, now, uuid.uuid4().hex)
-        for receiver, key, payload in messages
+        for receiver, key, payload in new
     ]
     bulk.change(connection, _ENQUEUE, rows)
 
 
-class Claim(msgspec.Struct, frozen=True):
-    """What of a queue can be tried now; ``next_ready``: when the next one can, where none can and any is pending.
-
-    ``has_more``: others are pending, which wait for those that were found, for busy ones, or for their time.
-    """
-
-    found: list[Queued]
-    next_ready: float | None
-    has_more: bool
-
-
-def claim(
-    connection: sa.Connection, receiver: str, now: float, limit: int, busy: Collection[str] = ()
-) -> Claim:
-    """Up to ``limit`` notifications of ``receiver`` to try now, the oldest first.
-
-    Each is the oldest pending one of its key; keys in ``busy`` are left out.
-    """
-    ready = _READY
-    heads = [PENDING, notifications.c.receiver == sa.bindparam("receiver"), _IS_OLDEST_OF_KEY]
-    if busy:
-        heads.append(notifications.c.key.not_in(sorted(busy)))
-        ready = ready.where(notifications.c.key.not_in(sorted(busy)))
-    rows = connection.execute(ready, {"receiver": receiver, "now": now, "limit": limit}).all()
-    next_ready = None
-    if not rows:
-        earliest = sa.select(sa.func.min(notifications.c.next_attempt_at)).where(*heads)
-        next_ready = connection.execute(earliest, {"receiver": receiver}).scalar()
-    known = len(rows) + len(busy)
-    pending = connection.execute(_PENDING_OF, {"receiver": receiver, "limit": known + 1}).all()
-    return Claim([_queued(row) for row in rows], next_ready, len(pending) > known)
-
-
-def claim_probe(connection: sa.Connection, receiver: str, busy: Collection[str] = ()) -> Claim:
-    """The notification of ``receiver`` by which to find out whether it is back, whenever it was to be tried.
-
-    Of the oldest of each key the one with the fewest attempts: one that is refused for what it says holds up no others.
-    """
-    query = _PROBE.where(notifications.c.key.not_in(sorted(busy))) if busy else _PROBE
-    rows = connection.execute(query, {"receiver": receiver}).all()
-    return Claim([_queued(row) for row in rows], None, bool(rows))
-
-
-def get(connection: sa.Connection, notification_id: int) -> Queued | None:
+def get(connection: sa.Connection, notification_id: int) -> QueuedNotification | None:
     """One notification, or None where there is none with this id."""
     row = connection.execute(sa.select(notifications).where(notifications.c.id == notification_id)).first()
-    return None if row is None else _queued(row)
+    return None if row is None else queued_from(row)
 
 
-def newest(connection: sa.Connection, receiver: str, key: str) -> Queued | None:
-    """The notification of ``receiver`` and group ``key`` that was queued last, as far as it is kept."""
+def newest(connection: sa.Connection, receiver: str, key: str) -> QueuedNotification | None:
+    """The last notification of ``receiver`` and group ``key``; None once that is pruned."""
     query = sa.select(notifications).where(notifications.c.receiver == receiver, notifications.c.key == key)
     row = connection.execute(query.order_by(notifications.c.id.desc()).limit(1)).first()
-    return None if row is None else _queued(row)
+    return None if row is None else queued_from(row)
 
 
 def mark_delivered(connection: sa.Connection, delivered: Sequence[tuple[int, float]]) -> None:
-    """The receiver has taken these, as (notification id, when), unless a person has taken them out of the queue.
+    """Mark notifications, as (id, when they were delivered), unless a person has dropped them meanwhile.
 
-    The repeats of a group count from when its receiver heard of it, so one that heard late is not told twice in a row.
+    The repeat interval of a group counts from its last delivery, so a late one is not followed by a repeat at once.
     """
-    heard_at = dict(delivered)
-    queued = bulk.select_in(connection, notifications, ("id", "created_at"), "id", list(heard_at))
-    late = [(heard_at[row[0]], row[0]) for row in queued if heard_at[row[0]] > row[1] + LATE]
-    bulk.change(connection, _HEARD_LATE, late)
+    delivered_at = dict(delivered)
+    queued = bulk.select_in(connection, notifications, ("id", "created_at"), "id", list(delivered_at))
+    late = [(delivered_at[row[0]], row[0]) for row in queued if delivered_at[row[0]] > row[1] + LATE]
+    bulk.change(connection, _SENT_LATE, late)
     bulk.change(
         connection,
         "UPDATE notifications SET status = 'delivered', attempts = attempts + 1, finished_at = ?, last_error = NULL "
@@ -177,8 +117,10 @@ def mark_delivered(connection: sa.Connection, delivered: Sequence[tuple[int, flo
     )
 
 
-def mark_failed(connection: sa.Connection, tried: Queued, error: str, next_attempt_at: float) -> None:
-    """It was not taken and will be tried again."""
+def mark_failed(
+    connection: sa.Connection, tried: QueuedNotification, error: str, next_attempt_at: float
+) -> None:
+    """Note a failed attempt and the time of the next one."""
     _settle(
         connection,
         tried,
@@ -189,24 +131,25 @@ def mark_failed(connection: sa.Connection, tried: Queued, error: str, next_attem
 
 
 def pause(connection: sa.Connection, receiver: str, until: float) -> None:
-    """Note that nothing goes to ``receiver`` before ``until``, for those who look."""
+    """Store that nothing is sent to ``receiver`` before ``until``, for display."""
     bulk.upsert(connection, receiver_pauses, ("receiver", "until"), [(receiver, until)])
 
 
 def end_pause(connection: sa.Connection, receivers: Sequence[str]) -> None:
-    """Note that these are tried again."""
+    """Delete the pauses of these receivers."""
     bulk.delete(connection, receiver_pauses, ("receiver",), [(receiver,) for receiver in receivers])
 
 
-def next_attempts(connection: sa.Connection, queued: Sequence[Queued]) -> dict[int, float]:
-    """By id, when each pending one of ``queued`` is tried next: after those before it, and after its receiver's pause."""
+def next_attempts(connection: sa.Connection, queued: Sequence[QueuedNotification]) -> dict[int, float]:
+    """Id → when the pending ones of ``queued`` are tried next: not before their own time, those of the same group that were
+    queued before, and the end of the receiver's pause."""
     pending = [one for one in queued if one.status == "pending"]
     pauses = {row.receiver: row.until for row in connection.execute(sa.select(receiver_pauses))}
     heads: dict[tuple[str, str], float] = {}
     for some in in_chunks(sorted({one.key for one in pending})):
         query = sa.select(
             notifications.c.receiver, notifications.c.key, notifications.c.next_attempt_at
-        ).where(PENDING, notifications.c.key.in_(some), _IS_OLDEST_OF_KEY)
+        ).where(PENDING, notifications.c.key.in_(some), IS_OLDEST_OF_KEY)
         heads |= {(row.receiver, row.key): row.next_attempt_at for row in connection.execute(query)}
     return {
         one.id: max(
@@ -218,8 +161,8 @@ def next_attempts(connection: sa.Connection, queued: Sequence[Queued]) -> dict[i
     }
 
 
-def mark_dead(connection: sa.Connection, tried: Queued, error: str, now: float) -> None:
-    """It was not taken and will not be tried again, unless a person says so."""
+def mark_dead(connection: sa.Connection, tried: QueuedNotification, error: str, now: float) -> None:
+    """Give a notification up; a person may still have it retried."""
     _settle(
         connection,
         tried,
@@ -237,7 +180,7 @@ def list_notifications(
     status: Status | None = None,
     limit: int = 100,
     before_id: int | None = None,
-) -> list[Queued]:
+) -> list[QueuedNotification]:
     """Notifications, newest first; ``before_id`` is the last id of the page before."""
     query = sa.select(notifications).order_by(notifications.c.id.desc()).limit(limit)
     if receiver is not None:
@@ -246,7 +189,7 @@ def list_notifications(
         query = query.where(notifications.c.status == status)
     if before_id is not None:
         query = query.where(notifications.c.id < before_id)
-    return [_queued(row) for row in connection.execute(query)]
+    return [queued_from(row) for row in connection.execute(query)]
 
 
 def status_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Status]:
@@ -254,18 +197,18 @@ def status_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Status
     return dict(bulk.select_in(connection, notifications, ("id", "status"), "id", ids))
 
 
-def between(connection: sa.Connection, since: float, until: float | None = None) -> list[Queued]:
+def between(connection: sa.Connection, since: float, until: float | None = None) -> list[QueuedNotification]:
     """The notifications queued from ``since`` to ``until``, oldest first."""
     query = sa.select(notifications).where(notifications.c.created_at >= since).order_by(notifications.c.id)
     if until is not None:
         query = query.where(notifications.c.created_at <= until)
-    return [_queued(row) for row in connection.execute(query)]
+    return [queued_from(row) for row in connection.execute(query)]
 
 
 def about(
     connection: sa.Connection, alert_ids: Sequence[int], since: float, until: float | None
-) -> list[Queued]:
-    """The notifications that tell of any of these alerts, queued from ``since`` to ``until``, oldest first."""
+) -> list[QueuedNotification]:
+    """The notifications with any of these alerts, queued from ``since`` to ``until``, oldest first."""
     wanted = set(alert_ids)
     found = between(connection, since, until)
     return [one for one in found if wanted.intersection((*one.payload.firing, *one.payload.resolved))]
@@ -279,13 +222,13 @@ def depths(connection: sa.Connection) -> list[Depth]:
 
 
 def has_pending(connection: sa.Connection, receivers: Sequence[str]) -> bool:
-    """Whether any of ``receivers`` has something in its queue."""
+    """Whether any of ``receivers`` has a pending notification."""
     query = sa.select(notifications.c.id).where(PENDING, notifications.c.receiver.in_(receivers)).limit(1)
     return connection.execute(query).first() is not None
 
 
 def has_failed(connection: sa.Connection, receiver: str) -> bool:
-    """Whether anything in the queue of ``receiver`` was tried in vain."""
+    """Whether any pending notification of ``receiver`` has a failed attempt."""
     query = sa.select(notifications.c.id).where(
         PENDING, notifications.c.receiver == receiver, notifications.c.attempts > 0
     )
@@ -295,9 +238,9 @@ def has_failed(connection: sa.Connection, receiver: str) -> bool:
 def retry(
     connection: sa.Connection, now: float, *, ids: Sequence[int] | None = None, receiver: str | None = None
 ) -> int:
-    """Have pending and dead notifications, by ``ids`` or all of ``receiver``, tried at once with a new budget; how many.
+    """Retry pending and dead notifications, by ``ids`` or all of ``receiver``, at once, as if never tried; how many.
 
-    At once by any clock: who asks may have another than the process that sends. Dropped ones come back when named by id.
+    Their next attempt lies in the past, as the sending process may have another clock. By id, dropped ones are retried too.
     """
     end_pause(connection, [receiver] if receiver is not None else _receivers(connection, ids or ()))
     statuses = ["pending", "dead", "dropped"] if ids is not None else ["pending", "dead"]
@@ -312,7 +255,7 @@ def retry(
 
 
 def retried_at(connection: sa.Connection, receiver: str, since: float) -> float | None:
-    """When a person last had pending notifications of ``receiver`` tried again after ``since``; None: not since then."""
+    """When a person last asked for a retry of pending notifications of ``receiver``; None: not after ``since``."""
     asked = notifications.c.queued_at
     return connection.execute(
         sa.select(sa.func.max(asked)).where(
@@ -324,22 +267,22 @@ def retried_at(connection: sa.Connection, receiver: str, since: float) -> float 
 def drop(
     connection: sa.Connection, now: float, *, ids: Sequence[int] | None = None, receiver: str | None = None
 ) -> int:
-    """Take pending and dead notifications, by ``ids`` or all of ``receiver``, out of the queue; how many."""
+    """Drop pending and dead notifications, by ``ids`` or all of ``receiver``; how many."""
     return _change(connection, ["pending", "dead"], {"status": "dropped", "finished_at": now}, ids, receiver)
 
 
 def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
-    """Forget up to ``limit`` notifications delivered or dropped before ``before``; how many went."""
-    doomed = (
+    """Delete up to ``limit`` notifications delivered or dropped before ``before``; how many were deleted."""
+    old = (
         sa.select(notifications.c.id)
         .where(notifications.c.status.in_(["delivered", "dropped"]), notifications.c.finished_at < before)
         .limit(limit)
     )
-    return connection.execute(sa.delete(notifications).where(notifications.c.id.in_(doomed))).rowcount
+    return connection.execute(sa.delete(notifications).where(notifications.c.id.in_(old))).rowcount
 
 
-def _settle(connection: sa.Connection, tried: Queued, **values: Any) -> None:
-    """Change a notification unless a person has taken it out of the queue meanwhile, or has it tried anew."""
+def _settle(connection: sa.Connection, tried: QueuedNotification, **values: Any) -> None:
+    """Change a notification unless a person has dropped it, or asked for a retry, since it was claimed."""
     as_tried = (notifications.c.id == tried.id, notifications.c.queued_at == tried.queued_at, PENDING)
     connection.execute(sa.update(notifications).where(*as_tried).values(**values))
 
@@ -371,8 +314,9 @@ def _change(
     raise ValueError("name notifications by ids or by receiver")
 
 
-def _queued(row: Any) -> Queued:
-    return Queued(
+def queued_from(row: Any) -> QueuedNotification:
+    """A row of the table with all its columns, as a notification."""
+    return QueuedNotification(
         id=row.id,
         receiver=row.receiver,
         key=row.key,
@@ -388,7 +332,7 @@ def _queued(row: Any) -> Queued:
     )
 
 
-_HEARD_LATE = (
+_SENT_LATE = (
     "UPDATE alert_groups SET sent_at = ? WHERE sent_at IS NOT NULL AND (key, receiver) IN "
     "(SELECT key, receiver FROM notifications WHERE id = ?)"
 )

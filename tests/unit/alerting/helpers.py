@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import aiohttp
 import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert, load
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers import Capabilities, DeliveryError, Receipt, Server
 from chainwatch.config import RouteSettings
 from chainwatch.model import Signal
 from chainwatch.store.alerting import outbox
@@ -81,7 +80,7 @@ def notified(**fields: Any) -> NotifiedAlert:
 
 
 class ManualClock:
-    """Stands still until it is told to go on."""
+    """Stands still until it may go on."""
 
     def __init__(self, now: float = T0) -> None:
         self._now = now
@@ -126,25 +125,29 @@ async def eventually(condition: Callable[[], bool]) -> None:
 class ScriptedProvider:
     """Takes messages, or fails as the script says; ``on_hold`` keeps them under way."""
 
-    allow_private = True
+    server: Server | None = None
 
     def __init__(self, script: Sequence[BaseException | None] = (), concurrency: int = 4) -> None:
-        self.concurrency = concurrency
+        self.capabilities = Capabilities(concurrency=concurrency)
         self.script = list(script)
         self.usual: DeliveryError | None = None
         self.attempts: list[Notification] = []
         self.taken: list[Notification] = []
         self.on_hold: dict[str, asyncio.Event] = {}
 
-    async def deliver(self, notification: Notification, session: aiohttp.ClientSession) -> None:
-        self.attempts.append(notification)
-        gate = self.on_hold.get(notification.alerts[0].labels["transfer"])
+    def render(self, notification: Notification, previous: Receipt | None) -> Notification:
+        return notification
+
+    async def send(self, message: Notification) -> Receipt:
+        self.attempts.append(message)
+        gate = self.on_hold.get(message.alerts[0].labels["transfer"])
         if gate is not None:
             await gate.wait()
         error = self.script.pop(0) if self.script else self.usual
         if error is not None:
             raise error
-        self.taken.append(notification)
+        self.taken.append(message)
+        return Receipt()
 
     @property
     def taken_transfers(self) -> list[tuple[str, str]]:

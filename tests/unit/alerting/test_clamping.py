@@ -1,4 +1,4 @@
-"""What a clock that was an hour ahead has stored is waited for no longer than it could have been told to wait."""
+"""Times stored by a clock that was an hour ahead delay nothing for longer than the configured wait."""
 
 import pytest
 import sqlalchemy as sa

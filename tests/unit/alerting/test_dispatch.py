@@ -12,7 +12,8 @@ from chainwatch.alerting import dispatch as module
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.dispatch import Dispatch, Receiver, firing
 from chainwatch.alerting.engine.manager import AlertManager
-from chainwatch.alerting.providers.call import CallProvider
+from chainwatch.alerting.providers.callback import CallbackProvider
+from chainwatch.config import ReceiverSettings
 from chainwatch.model import Signal
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -50,8 +51,8 @@ async def dispatching(
     database: Database, alerts: module.Alerts, receivers: Sequence[Receiver] = ()
 ) -> AsyncIterator[Dispatch]:
     supervisor = Supervisor(lambda signals: dispatch.raise_signals(signals))
-    dispatch = Dispatch(database, supervisor, keep_for=1e9, external_url="")
-    await dispatch.start(alerts, receivers)
+    dispatch = Dispatch(database, supervisor, alerts, keep_for=1e9, external_url="")
+    await dispatch.start(receivers)
     try:
         yield dispatch
     finally:
@@ -76,7 +77,7 @@ async def test_what_is_due_is_flushed_on_time_and_what_is_not_is_looked_at_now_a
 async def test_what_another_process_writes_is_reported_within_a_second(file: str) -> None:
     notified: asyncio.Queue[Notification] = asyncio.Queue()
     manager = AlertManager([route("ops")], {"ops": True}, 0)
-    receiver = Receiver("ops", CallProvider(notified.put), give_up_after=60.0)
+    receiver = Receiver(ReceiverSettings(name="ops", provider="function"), CallbackProvider(notified.put))
     with (
         closing(Database.open(file, durable=False)) as database,
         closing(Database.open(file, durable=False)) as other,

@@ -1,4 +1,4 @@
-"""Who is told what by the documented example, config.toml."""
+"""Who is sent what by the documented example, config.toml."""
 
 import sqlalchemy as sa
 

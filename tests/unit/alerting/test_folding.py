@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.delivery.retry import OPENS_AFTER
-from chainwatch.alerting.providers.base import DeliveryError
-from chainwatch.store.alerting import alerts, folding, outbox
+from chainwatch.alerting.providers.provider import DeliveryError
+from chainwatch.store.alerting import alerts, claims, folding, outbox
 from chainwatch.store.database import Database
 from tests.unit.alerting.delivery.test_queue import Bench
 from tests.unit.alerting.helpers import T0, ends, fires
@@ -107,7 +107,7 @@ def test_what_is_folded_has_the_time_of_the_newest_to_be_delivered(database_url:
     with database.transaction() as connection:
         for moment, payload in ((0, ((1,), ())), (90, ((), (1,)))):
             outbox.enqueue(connection, [("ops", "g", outbox.Payload({}, *payload))], T0 + moment)
-        (head,) = outbox.claim(connection, "ops", T0, 10).found
+        (head,) = claims.claim(connection, "ops", T0, 10).found
         outbox.mark_failed(connection, head, "down", T0 + 1)
         folding.fold(connection, "ops", ["g"])
         (whole,) = outbox.list_notifications(connection)
@@ -126,13 +126,13 @@ def test_ten_thousand_that_wait_are_folded_in_a_moment(database_url: str) -> Non
         outbox.enqueue(connection, [("ops", "other", changes[0]), ("pager", "g", changes[0])], T0)
     begun = time.perf_counter()
     with database.transaction() as connection:
-        heads = outbox.claim(connection, "ops", T0, 10).found
+        heads = claims.claim(connection, "ops", T0, 10).found
         keys = folding.foldable(connection, "ops", heads, 0.0, T0 + 60)
         assert keys == ["g"]
         folding.fold(connection, "ops", keys)
     assert time.perf_counter() - begun < 2
     with database.reading() as connection:
-        (message, *_) = outbox.claim(connection, "ops", T0, 10).found
+        (message, *_) = claims.claim(connection, "ops", T0, 10).found
         lines = [(a.labels["transfer"], a.status) for a in load(connection, message).alerts]
         assert message.idempotency_key != heads[0].idempotency_key
         assert _pending(connection) == {("ops", "g"): 1, ("ops", "other"): 1, ("pager", "g"): 1}

@@ -1,4 +1,4 @@
-"""What keeps alerts from being told, over a real database: what is told when, and what is recorded."""
+"""What mutes alerts, over a real database: what is sent when, and what is recorded."""
 
 from datetime import datetime
 from typing import Any

@@ -21,7 +21,7 @@ from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.engine.submission import parse
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.config import read_dict
-from chainwatch.store.alerting import expiries, outbox, silences
+from chainwatch.store.alerting import claims, expiries, outbox, silences
 from chainwatch.store.alerting.silences import Silence as StoredSilence
 from chainwatch.store.database import Database
 from tests.support.scenarios import (
@@ -112,7 +112,7 @@ class _Player:
         times = []
         with self._database.reading() as connection:
             for name, breaker in self._breakers.items():
-                claim = outbox.claim(connection, name, 0.0, 1)
+                claim = claims.claim(connection, name, 0.0, 1)
                 if claim.next_ready is not None:
                     times.append((breaker.probe_at or claim.next_ready) - BEGIN)
         return min(times, default=math.inf)
@@ -121,7 +121,7 @@ class _Player:
         for name, breaker in self._breakers.items():
             is_down = now < BEGIN + self._scenario.down_until.get(name, 0.0)
             ready_by = math.inf if breaker.is_open else now
-            while breaker.permits(0, 1, now) and (found := outbox.claim(connection, name, ready_by, 1).found):
+            while breaker.permits(0, 1, now) and (found := claims.claim(connection, name, ready_by, 1).found):
                 (queued,) = found
                 if is_down:
                     breaker.failed(now)

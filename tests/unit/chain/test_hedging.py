@@ -230,7 +230,7 @@ async def test_a_second_opinion_is_not_asked_of_who_hangs(nodes: list[FakeNode])
         nodes[0].fail("eth_getBlockByNumber", *HANG)
         assert await pool.ask(block) == "net[1]"
         by = pool._members[1].endpoint
-        assert await pool.second(block, by) == "net[2]"
+        assert await pool.ask_another(block, by) == "net[2]"
 
 
 async def test_agreement_is_reached_beside_one_that_hangs(nodes: list[FakeNode]) -> None:
@@ -239,18 +239,18 @@ async def test_agreement_is_reached_beside_one_that_hangs(nodes: list[FakeNode])
 
     async with pool_of(*nodes, agreement=2) as pool:
         for _ in range(latency.ENOUGH):
-            await pool.agree(head)
+            await pool.ask_agreeing(head)
         nodes[0].fail("eth_getBlockByNumber", *HANG)
-        assert await took(pool.agree(head)) < 0.6
+        assert await took(pool.ask_agreeing(head)) < 0.6
 
 
 async def test_without_agreement_it_stays_disputed(nodes: list[FakeNode]) -> None:
     async with pool_of(*nodes[:2], agreement=2) as pool:
         with pytest.raises(Disputed, match="of 2 answers 1 are the same"):
-            await pool.agree(block)
+            await pool.ask_agreeing(block)
         nodes[1].fail("eth_getBlockByNumber", "error", {"code": -32603, "message": "oops"}, times=None)
         with pytest.raises(Disputed, match=r"of 1 answers 1 are the same; .*oops"):
-            await pool.agree(block)
+            await pool.ask_agreeing(block)
 
 
 @pytest.mark.parametrize("error", [RangeTooWide, NodeError])

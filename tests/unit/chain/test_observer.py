@@ -1,4 +1,4 @@
-"""What an observer tells of its network, and what it does about an outage."""
+"""What an observer reports of its network, and what it does about an outage."""
 
 from __future__ import annotations
 

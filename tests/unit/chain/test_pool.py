@@ -72,7 +72,7 @@ async def test_a_patient_question_outlasts_an_outage(nodes: list[FakeNode]) -> N
         await node.stop()
         with pytest.raises(RpcError):
             await pool.ask(Endpoint.head)
-        with pytest.raises(Unavailable, match="no endpoint can be asked now"):
+        with pytest.raises(Unavailable, match="no endpoint is usable now"):
             await pool.ask(Endpoint.head)
         asking = asyncio.create_task(pool.ask(Endpoint.head, patience=5))
         await asyncio.sleep(0.1)
@@ -115,11 +115,11 @@ async def test_one_endpoint_of_another_chain_is_refused_and_the_other_serves(nod
 async def test_news_comes_from_a_websocket_at_a_new_block(nodes: list[FakeNode]) -> None:
     heard = asyncio.Event()
     async with open_pool(network_settings(nodes[0].ws_url)) as pool:
-        pool.on_news(heard.set)
+        pool.add_listener(heard.set)
         nodes[0].chain.mine()
         await nodes[0].announce()
         await asyncio.wait_for(heard.wait(), 2)
-        assert pool.woken
+        assert pool.subscribed
 
 
 async def test_an_endpoint_with_an_old_head_is_frozen_asked_last_and_down_after_five_minutes(
@@ -160,7 +160,7 @@ async def test_an_endpoint_that_says_429_is_asked_less_often(nodes: list[FakeNod
     async with open_pool(network_settings(nodes[0].http_url, max_rps=50)) as pool:
         assert pool.endpoints[0].max_rps == 50
         with pytest.raises(RpcError):
-            await pool.ask(lambda endpoint: endpoint.ask(Call("eth_blockNumber")))
+            await pool.ask(lambda endpoint: endpoint.rpc.call(Call("eth_blockNumber")))
         assert pool.endpoints[0].max_rps == LEAST
 
 
@@ -168,7 +168,7 @@ async def test_an_endpoint_that_said_429_is_asked_after_the_others_for_a_while(n
     nodes[0].fail("eth_blockNumber", "status", 429)
     async with open_pool(network_settings(*[node.http_url for node in nodes])) as pool:
         await pool.all_tried()
-        await pool.ask(lambda endpoint: endpoint.ask(Call("eth_blockNumber")))
+        await pool.ask(lambda endpoint: endpoint.rpc.call(Call("eth_blockNumber")))
         async with asyncio.timeout(5):
             while pool.endpoints[0].state == "down":
                 await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""One endpoint: each bad answer is a typed error, and none of them tells a secret."""
+"""One endpoint: each bad answer is a typed error, and none of them shows a secret."""
 
 from __future__ import annotations
 
@@ -165,11 +165,11 @@ async def test_a_limit_of_an_endpoint_is_learned_and_only_gets_smaller() -> None
         with pytest.raises(errors.RangeTooWide):
             await node.logs(WANTED, 1, blocks)
         assert node.max_range == limit
-    sent = len(node._transport.sent)  # type: ignore[attr-defined]  # the scripted one
+    sent = len(node.rpc._transport.sent)  # type: ignore[attr-defined]  # the scripted one
     with pytest.raises(errors.RangeTooWide) as caught:
         await node.logs(WANTED, 1, 21)
     assert caught.value.blocks == 20
-    assert len(node._transport.sent) == sent, "it is not asked what it will refuse"  # type: ignore[attr-defined]
+    assert len(node.rpc._transport.sent) == sent, "it is not asked what it will refuse"  # type: ignore[attr-defined]
 
 
 async def test_exactly_a_thousand_logs_are_asked_again_in_smaller_pieces_S1() -> None:
@@ -201,7 +201,7 @@ async def test_an_endpoint_that_fails_at_batches_is_asked_singly_from_then_on() 
     node = endpoint(lambda asked: error(-32600, "no")(asked) if isinstance(asked, list) else good(asked))
     for _ in range(2):
         assert len(await node.headers([1, 2, 3])) == 3
-    sent = node._transport.sent  # type: ignore[attr-defined]  # the scripted one
+    sent = node.rpc._transport.sent  # type: ignore[attr-defined]  # the scripted one
     assert [isinstance(asked, list) for asked in sent] == [True] + [False] * 6
 
 
@@ -226,7 +226,7 @@ async def test_a_batch_with_a_hole_or_a_double_is_asked_singly_S1(
 async def test_one_failed_call_leaves_no_other_running() -> None:
     node = endpoint(fail(errors.TransportError("x", "gone")), batches=False)
     with pytest.raises(errors.TransportError):
-        await node.ask_all([Call("a"), Call("b"), Call("c")])
+        await node.rpc.call_all([Call("a"), Call("b"), Call("c")])
     assert len(asyncio.all_tasks()) == 1
 
 

@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import Flow, extract, index_steps
-from chainwatch.checker.transfer import World, settle, with_events
+from chainwatch.checker.transfer import settle, with_events
 from chainwatch.model import Event, Transfer
-from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.store import schema, transfers
 from tests.support.flows import CHAIN_IDS, EVENTS, NAMES, NETWORKS, Alerts, decode, event, flow
-from tests.unit.pipeline.test_pipeline import batch
+from tests.support.pipelines import flow_pipeline, judge_transfers_again
+from tests.support.runs import batch
 
-SEEN = World(dict.fromkeys(NAMES, 90_000), dict.fromkeys(NAMES, (0, 0)))
+SEEN = Coverage(dict.fromkeys(NAMES, 90_000), dict.fromkeys(NAMES, (0, 0)))
 BOTH = EVENTS | {"Filled": EVENTS["Sent"]}
 """One event that opens a transfer on its origin and closes it on its destination."""
 
@@ -25,9 +26,9 @@ BOTH = EVENTS | {"Filled": EVENTS["Sent"]}
 def judged(compiled: Flow, *events: Event) -> dict[str, tuple[str, list[str]]]:
     """By key the status and the alerts of each transfer that ``events`` are of, when all networks were seen long past."""
     found = extract(index_steps([compiled]), events)
-    assert not found.troubles
+    assert not found.signals
     result = {}
-    for (name, key), occurrences in found.occurrences.items():
+    for (name, key), occurrences in found.found.items():
         settled = settle(compiled, with_events(Transfer(name, key), occurrences), SEEN, 90_000)
         if settled.transfer.occurrences:
             alerts = [s.labels["alertname"] for s in settled.signals if s.ends_at is None]
@@ -122,9 +123,9 @@ def test_an_acknowledgement_that_names_another_origin_than_its_place_counts_for_
 def test_an_acknowledgement_without_opening_waits_for_its_own_network_alone() -> None:
     acknowledged = flow(settle={"on": "origin", "origin": None})
     found = extract(index_steps([acknowledged]), [arrived("Settled", "gamma", "gamma")])
-    current = with_events(Transfer("bridge", "7"), found.occurrences["bridge", "7"])
+    current = with_events(Transfer("bridge", "7"), found.found["bridge", "7"])
 
-    settled = settle(acknowledged, current, World({"gamma": 9_000}, {}), 9_000)
+    settled = settle(acknowledged, current, Coverage({"gamma": 9_000}, {}), 9_000)
 
     assert [s.labels["origin"] for s in settled.signals] == ["gamma"]
 
@@ -179,7 +180,7 @@ def connection() -> Iterator[sa.Connection]:
 def read(connection: sa.Connection, compiled: Iterable[Flow], events: Iterable[Event]) -> Alerts:
     """Have all of ``events`` read, and all networks seen long past them."""
     alerts = Alerts()
-    pipeline = Pipeline(compiled, NETWORKS, decode, alerts)
+    pipeline = flow_pipeline(compiled, NETWORKS, decode, alerts)
     for name in NAMES:
         here = sorted((e for e in events if e.network == name), key=lambda e: e.log.timestamp)
         pipeline.process(connection, [batch(name, 5_000, *here)], 0.0)
@@ -188,10 +189,10 @@ def read(connection: sa.Connection, compiled: Iterable[Flow], events: Iterable[E
 
 def reload(connection: sa.Connection, alerts: Alerts, *flows: Flow) -> None:
     """Judge again by other flows."""
-    pipeline = Pipeline(flows, NETWORKS, decode, alerts)
+    pipeline = flow_pipeline(flows, NETWORKS, decode, alerts)
     last: int | None = 0
     while last is not None:
-        last = pipeline.judge_again(connection, last, 1, 0.0)
+        last = judge_transfers_again(pipeline, connection, last, 1, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -9,24 +9,19 @@ import msgspec
 import pytest
 
 from chainwatch.checker import transfer as transfers
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import FAILED_CHECKS, Flow
-from chainwatch.checker.transfer import REORG, SEARCH, World, resolved_by_hand, settle
+from chainwatch.checker.judge import SEARCH
+from chainwatch.checker.transfer import REORG, resolved_by_hand, settle
 from chainwatch.model import EXCLUDED, Event, Signal, Transfer
 from tests.support.flows import event, flow
-from tests.unit.checker.test_transfer import (
-    UNSEARCHABLE,
-    WATCHED_FROM,
-    judged,
-    names,
-    occurrences,
-    only,
-    world,
-)
+from tests.support.judging import coverage, judged, names, occurrences, only
+from tests.unit.checker.test_orphans import UNSEARCHABLE, WATCHED_FROM
 
 PATIENT = flow(orphan_grace="10m", clock_skew="2m")
 IMPATIENT = flow(orphan_grace="10s", clock_skew="2m")
 FORGED = event("beta", "Filled", 1000)
-ALL_SEEN = world(5000, 5000, 5000)
+ALL_SEEN = coverage(5000, 5000, 5000)
 
 
 def by_hand(transfer: Transfer, *signals: Signal, at: int = 6000) -> Transfer:
@@ -34,7 +29,7 @@ def by_hand(transfer: Transfer, *signals: Signal, at: int = 6000) -> Transfer:
     return resolved_by_hand(transfer, [s.labels for s in signals], at)
 
 
-def notified(compiled: Flow, events: Sequence[Event], seen: World = ALL_SEEN) -> dict[str, float | None]:
+def notified(compiled: Flow, events: Sequence[Event], seen: Coverage = ALL_SEEN) -> dict[str, float | None]:
     """What is raised by all of ``events``, with its end."""
     return {s.labels["alertname"]: s.ends_at for s in judged(compiled, events, seen).signals}
 
@@ -57,9 +52,9 @@ def test_an_opening_later_than_the_payout_by_more_than_clocks_differ_cannot_have
 
 
 def test_the_orphan_stays_and_says_so_when_its_opening_comes_too_late() -> None:
-    orphan = judged(IMPATIENT, [FORGED], world(1016, 1005))
-    opened = judged(IMPATIENT, [event("alpha", "Sent", 1300)], world(1300, 1300), orphan.transfer)
-    at_once = judged(IMPATIENT, [event("alpha", "Sent", 1300), FORGED], world(1300, 1300))
+    orphan = judged(IMPATIENT, [FORGED], coverage(1016, 1005))
+    opened = judged(IMPATIENT, [event("alpha", "Sent", 1300)], coverage(1300, 1300), orphan.transfer)
+    at_once = judged(IMPATIENT, [event("alpha", "Sent", 1300), FORGED], coverage(1300, 1300))
 
     assert (orphan.transfer.status, opened.transfer.status) == ("orphan", "disputed")
     assert only(opened) == only(at_once)
@@ -79,8 +74,8 @@ def test_a_verdict_waits_until_every_origin_that_may_have_opened_it_was_seen() -
     compiled = flow(orphan_grace="10m", clock_skew="2m", fill={"origin": None}, settle={"origin": None})
     events = [FORGED, event("alpha", "Sent", 1300)]
 
-    seen = world(5000, 5000, 1601)
-    held = judged(compiled, events, world(5000, 5000, 1600))
+    seen = coverage(5000, 5000, 1601)
+    held = judged(compiled, events, coverage(5000, 5000, 1600))
     orphan = judged(compiled, [], seen, held.transfer)
     funded = judged(compiled, [event("gamma", "Sent", 990, from_=3)], seen, held.transfer)
 
@@ -92,7 +87,7 @@ def test_a_verdict_waits_until_every_origin_that_may_have_opened_it_was_seen() -
 
 def test_an_earlier_opening_is_looked_for_before_a_payout_is_called_unfunded() -> None:
     compiled = flow(lookback="1h", orphan_grace="10m", clock_skew="2m")
-    seen = world(5000, 5000, first=WATCHED_FROM)
+    seen = coverage(5000, 5000, first=WATCHED_FROM)
     events = [event("beta", "Filled", 1005), event("alpha", "Sent", 1300), event("beta", "Settled", 1310)]
 
     held = judged(compiled, events, seen)
@@ -149,7 +144,7 @@ def test_a_transfer_that_does_not_add_up_is_disputed_until_a_person_resolves_it(
             assert by_hand(settled.transfer, *firing[:count]).status == "disputed"
         resolved = by_hand(settled.transfer, *firing)
         assert resolved.status == "resolved"
-        again = settle(HONEST, resolved, world(9000, 9000, 9000), 9000)
+        again = settle(HONEST, resolved, coverage(9000, 9000, 9000), 9000)
         assert (again.signals, again.transfer) == ([], resolved)
 
 
@@ -159,17 +154,19 @@ def test_a_failed_check_disputes_what_has_not_opened_yet() -> None:
         fill, facts=fill.facts | {FAILED_CHECKS: {"connext.transfer_id": "it is not"}}
     )
 
-    held = settle(flow(), transfers.with_events(Transfer("bridge", "7"), [bad]), world(1000, 1010, 900), 1010)
+    held = settle(
+        flow(), transfers.with_events(Transfer("bridge", "7"), [bad]), coverage(1000, 1010, 900), 1010
+    )
 
     assert held.transfer.status == "disputed"
     assert by_hand(held.transfer, *held.signals).status == "resolved"
 
 
 def test_what_is_resolved_still_waits_for_its_other_steps_and_may_be_overdue() -> None:
-    settled = judged(HONEST, [SENT, WRONG], world(1000, 1010))
+    settled = judged(HONEST, [SENT, WRONG], coverage(1000, 1010))
     resolved = by_hand(settled.transfer, *settled.signals)
-    late = settle(HONEST, resolved, world(1000, 1200), 1200)
-    done = judged(HONEST, [SETTLED], world(1000, 1050), resolved)
+    late = settle(HONEST, resolved, coverage(1000, 1200), 1200)
+    done = judged(HONEST, [SETTLED], coverage(1000, 1050), resolved)
 
     assert (settled.transfer.status, resolved.status) == ("disputed", "open")
     assert (late.transfer.status, names(late)) == ("overdue", ["TransferOverdue"])
@@ -177,9 +174,9 @@ def test_what_is_resolved_still_waits_for_its_other_steps_and_may_be_overdue() -
 
 
 def test_an_orphan_resolved_by_hand_stays_so_when_its_opening_comes_too_late() -> None:
-    orphan = judged(IMPATIENT, [FORGED, event("beta", "Settled", 1001)], world(1300, 1300))
+    orphan = judged(IMPATIENT, [FORGED, event("beta", "Settled", 1001)], coverage(1300, 1300))
     resolved = by_hand(orphan.transfer, *orphan.signals)
-    opened = judged(IMPATIENT, [event("alpha", "Sent", 1300)], world(1300, 1300), resolved)
+    opened = judged(IMPATIENT, [event("alpha", "Sent", 1300)], coverage(1300, 1300), resolved)
 
     assert resolved.status == "resolved"
     assert (opened.transfer.status, opened.signals) == ("resolved", [])
@@ -275,7 +272,7 @@ def test_what_was_resolved_stays_so_when_the_configuration_names_another_origin(
 
 
 def test_a_step_that_comes_after_its_alert_was_resolved_reports_nothing_and_nothing_begins_anew() -> None:
-    overdue = judged(flow(), [SENT, SETTLED], world(1100, 1100))
+    overdue = judged(flow(), [SENT, SETTLED], coverage(1100, 1100))
     resolved = by_hand(overdue.transfer, *overdue.signals)
 
     late = judged(flow(), [event("beta", "Filled", 1090)], ALL_SEEN, resolved)

@@ -25,8 +25,8 @@ from tests.support.flows import EVENTS, NETWORKS, event, flow
 
 def found(compiled: Flow, *events: Event) -> dict[tuple[str, str], list[Occurrence]]:
     extracted = extract(index_steps([compiled]), events)
-    assert not extracted.troubles
-    return extracted.occurrences
+    assert not extracted.signals
+    return extracted.found
 
 
 def problems(compile_it: Callable[[], Any]) -> dict[str, str]:
@@ -103,7 +103,7 @@ def test_one_event_can_be_a_step_of_several_flows_and_several_steps_of_one() -> 
     second = flow(name="second", key=["id", "from"], settle={"event": "Filled", "where": "amount > 5"})
     steps = index_steps([first, second])
 
-    keys = extract(steps, [event("beta", "Filled", 1)]).occurrences
+    keys = extract(steps, [event("beta", "Filled", 1)]).found
 
     assert {k: [o.step for o in v] for k, v in keys.items()} == {
         ("first", "7"): ["fill"],
@@ -163,8 +163,8 @@ def test_an_event_that_lacks_a_value_that_the_flow_names_is_reported_and_counts_
 
     extracted = extract(index_steps([compiled]), [event("alpha", "Sent", 5), event("beta", "Filled", 6)])
 
-    assert list(extracted.occurrences) == [("bridge", "7")]
-    (trouble,) = extracted.troubles
+    assert list(extracted.found) == [("bridge", "7")]
+    (trouble,) = extracted.signals
     assert trouble.labels == {
         "alertname": "RuleFailed",
         "flow": "bridge",

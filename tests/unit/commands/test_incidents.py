@@ -15,7 +15,7 @@ from chainwatch import cli
 from chainwatch.alerting.delivery.queue import ReceiverQueue
 from chainwatch.alerting.engine.manager import AlertManager
 from chainwatch.alerting.policy.policies import Policies
-from chainwatch.alerting.providers import build_provider
+from chainwatch.alerting.providers import Transport, build_provider
 from chainwatch.config import Settings, load
 from chainwatch.model import Signal
 from chainwatch.store.alerting import alerts, history, outbox
@@ -342,9 +342,9 @@ async def test_where_chainwatch_runs_the_sample_goes_through_its_queue(
     async def ignore(signals: list[Signal]) -> None:
         return
 
-    async with Receiver() as hook:
+    async with Receiver() as hook, Transport() as transport:
         shell.set_hook(hook.url)
-        provider = build_provider(shell.settings.receivers["ops"])
+        provider = build_provider(shell.settings.receivers["ops"], transport)
         queue = ReceiverQueue(database, "ops", provider, ignore, give_up_after=60)
         running = asyncio.create_task(queue.run())
         with claimed(shell.environ["STORE"]):

@@ -1,4 +1,4 @@
-"""What options accept, and that everything else is bad usage, told in a sentence."""
+"""What options accept, and that everything else is bad usage, reported in a sentence."""
 
 import contextlib
 import time

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from chainwatch.config import ConfigError, load
+from chainwatch.config import ConfigError, from_dict, load
 
 FOLDER = Path(__file__).parents[2] / "data" / "broken_configs"
 FILES = sorted(FOLDER.glob("*.toml"))
@@ -95,3 +96,22 @@ def test_absurd_sizes_are_errors_like_any_other(tmp_path: Path, value: str) -> N
     path = tmp_path / "config.toml"
     path.write_text(f"a = {value}\n")
     assert "not valid TOML" in str(refusal(path))
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["list", "dict"])
+@pytest.mark.parametrize("key", ["routes", "receivers", "inhibit"])
+def test_a_dict_nested_too_deep_is_an_error_like_any_other(
+    key: str, wrap: Callable[[object], object]
+) -> None:
+    value: object = 1
+    for _ in range(50_000):
+        value = wrap(value)
+    with pytest.raises(ConfigError, match="nested too deep"):
+        from_dict({key: value})
+
+
+def test_a_dict_within_itself_is_an_error_like_any_other() -> None:
+    data: dict[str, object] = {}
+    data["routes"] = [data]
+    with pytest.raises(ConfigError, match="within itself"):
+        from_dict(data)

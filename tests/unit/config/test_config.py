@@ -9,18 +9,20 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from chainwatch.alerting.providers.console import ConsoleSettings
+from chainwatch.alerting.providers.discord import DiscordSettings
+from chainwatch.alerting.providers.webhook import WebhookSettings
 from chainwatch.config import (
     ConfigError,
-    ConsoleSettings,
-    DiscordSettings,
+    ReceiverSettings,
     Settings,
-    WebhookSettings,
     from_dict,
     load,
     read,
     settings,
     types,
 )
+from chainwatch.config.receivers import secret_keys
 
 CONNEXT = "0x8898B472C54c31894e3B9bb83cEA802a5d0e63C6"
 OTHER = "0x8f7492DE823025b4CfaAB1D34c58963F2af5DEDA"
@@ -189,10 +191,24 @@ def test_s9_the_secret_keys_are_those_whose_models_hold_secrets() -> None:
     secret = {
         key
         for model in models(types.Table)
+        if not issubclass(model, ReceiverSettings)
         for key, field in model.model_fields.items()
         if "SecretStr" in repr(field)
     }
     assert secret == settings.SECRET_KEYS
+
+
+def test_s9_each_provider_marks_its_secrets_by_their_types() -> None:
+    assert secret_keys("console") == frozenset()
+    assert secret_keys("discord") == {"url"}
+    assert secret_keys("webhook") == {"url", "secret", "headers"}
+
+
+def test_s9_no_value_of_an_unknown_provider_is_repeated(data: dict[str, Any]) -> None:
+    data["receivers"]["ops"] = {"provider": "discrod", "token": "S3CR3T", "give_up_after": "S3CR3T"}
+    with pytest.raises(ConfigError, match='did you mean "discord"') as caught:
+        from_dict(data)
+    assert "S3CR3T" not in str(caught.value)
 
 
 HOOK = {"provider": "webhook", "url": "https://hook.example"}

@@ -15,7 +15,7 @@ from chainwatch.store.errors import StoreError
 
 
 class Writer:
-    """The writer's thread, which does one thing at a time when it is told to."""
+    """The writer's thread, which does one thing at a time when it may."""
 
     def __init__(self) -> None:
         self.handed_over: list[tuple[Callable[[], Sequence[Submission]], Future[None]]] = []

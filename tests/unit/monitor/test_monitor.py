@@ -1,6 +1,7 @@
 """How the monitor treats networks that cannot be followed, and a database that refuses."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -14,12 +15,17 @@ from structlog.testing import capture_logs
 from chainwatch.chain.errors import DeepReorg, TransportError, WrongChain
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
+from chainwatch.flows.checker import FlowChecker
 from chainwatch.model import Signal
+from chainwatch.monitor import checker_tasks
 from chainwatch.monitor import monitor as app
-from chainwatch.monitor.monitor import Monitor, _is_news
+from chainwatch.monitor.monitor import Monitor
+from chainwatch.monitor.network_records import STATES_EVERY, is_news
 from chainwatch.operations.queries import STOPPED_AFTER
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store.alerting import alerts
+from chainwatch.store import retrying
+from chainwatch.store.alerting import alerts, expiries
+from chainwatch.store.alerting.expiries import Expiry
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -100,7 +106,7 @@ async def test_a_network_of_another_chain_is_tried_again_and_is_no_crash(
 async def test_a_database_that_refuses_is_waited_for_with_few_lines(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S10
-    monkeypatch.setattr(app, "STORE_PAUSES", (0.0,))
+    monkeypatch.setattr(retrying, "STORE_PAUSES", (0.0,))
     tries = 0
 
     def job(_: sa.Connection) -> str:
@@ -130,10 +136,10 @@ async def test_what_the_database_refuses_for_good_is_not_tried_again(plan: Plan,
                     await run(job)
 
 
-async def test_earlier_blocks_that_cannot_be_read_are_reported_once_in_a_while(
+async def test_what_a_checker_cannot_read_is_reported_once_in_a_while(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S10
-    monkeypatch.setattr(app, "LOOKBACK_EVERY", 0.005)
+    monkeypatch.setattr(checker_tasks, "READ_EVERY", 0.005)
     searches = 0
 
     async def search(*_: Any) -> AsyncIterator[None]:
@@ -145,13 +151,14 @@ async def test_earlier_blocks_that_cannot_be_read_are_reported_once_in_a_while(
     async def read(_: Monitor, _name: str) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(app, "search_openings", search)
+    monkeypatch.setattr(FlowChecker, "load_wanted", lambda *_: object())
+    monkeypatch.setattr(FlowChecker, "read", search)
     monkeypatch.setattr(Monitor, "_read", read)
     with capture_logs() as lines:
         async with running(plan, tmp_path / "x.db") as (_, database):
             await until(lambda: searches > 20)
             assert TASK_FAILED not in {name for name, _ in firing(database)}
-    notified = [line["network"] for line in lines if "earlier blocks" in line["event"]]
+    notified = [line["network"] for line in lines if "what a checker wants" in line["event"]]
     assert sorted(notified) == sorted(plan.watches)
 
 
@@ -198,11 +205,23 @@ async def test_after_a_pause_of_the_process_silence_counts_from_its_end(
                 await monitor.stop()
 
 
+async def test_what_was_submitted_and_has_expired_resolves_under_a_monitor_too(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Monitor, "_follow", lambda _monitor, _name: asyncio.Event().wait())
+    async with running(plan, tmp_path / "x.db") as (monitor, database):
+        await monitor.raise_signals([Signal({"alertname": "Odd", "severity": "P2"}, 1_700_000_000)])
+        with database.transaction() as connection:
+            (odd,) = (alert for alert in alerts.firing(connection) if alert.name == "Odd")
+            expiries.save(connection, [Expiry(odd.fingerprint, time.time() + 0.2, timeout=True)])
+        await until(lambda: ("Odd", "") not in firing(database))
+
+
 def test_the_state_of_a_network_is_stored_when_it_changes_and_now_and_then() -> None:
     stored = NetworkState("alpha", "live", 7, 1_000, None, 2_000.0)
-    assert _is_news(stored, None)
-    assert not _is_news(stored._replace(updated_at=2_004.0), stored)
-    assert _is_news(stored._replace(updated_at=2_000.0 + app.STATES_EVERY), stored)
+    assert is_news(stored, None)
+    assert not is_news(stored._replace(updated_at=2_004.0), stored)
+    assert is_news(stored._replace(updated_at=2_000.0 + STATES_EVERY), stored)
     for change in ({"state": "late"}, {"head": 8}, {"head_timestamp": 1_012}, {"error": "refused"}):
-        assert _is_news(stored._replace(updated_at=2_001.0, **change), stored)
-    assert app.STATES_EVERY < STOPPED_AFTER / 2  # who looks takes silence for a stop
+        assert is_news(stored._replace(updated_at=2_001.0, **change), stored)
+    assert STATES_EVERY < STOPPED_AFTER / 2  # who looks takes silence for a stop

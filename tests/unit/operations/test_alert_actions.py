@@ -13,12 +13,12 @@ from chainwatch.config import read_dict
 from chainwatch.model import AbiEvent, AbiParam, Event
 from chainwatch.operations import alert_actions, queries
 from chainwatch.operations.context import Access, Context
-from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import make_plan
 from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 from tests.support.flows import EVENTS, NAMES, NETWORKS, decode, event, flow
-from tests.unit.pipeline.test_pipeline import batch
+from tests.support.pipelines import flow_pipeline, judge_transfers_again
+from tests.support.runs import batch
 from tests.unit.test_plan import CONFIG
 
 NOW = 1_800_000_000.0
@@ -38,7 +38,7 @@ def access(tmp_path: Path) -> Iterator[Access]:
 
 
 def read(access: Access, compiled: Flow, until: int, *events: Event) -> None:
-    pipeline = Pipeline([compiled], NETWORKS, decode, access.context.manager)
+    pipeline = flow_pipeline([compiled], NETWORKS, decode, access.context.manager)
     with access.database.transaction() as connection:
         for name in NAMES:
             here = [e for e in events if e.network == name]
@@ -47,7 +47,8 @@ def read(access: Access, compiled: Flow, until: int, *events: Event) -> None:
 
 def judge_again(access: Access, compiled: Flow) -> None:
     with access.database.transaction() as connection:
-        Pipeline([compiled], NETWORKS, decode, access.context.manager).judge_again(connection, 0, 10, NOW)
+        pipeline = flow_pipeline([compiled], NETWORKS, decode, access.context.manager)
+        judge_transfers_again(pipeline, connection, 0, 10, NOW)
 
 
 def firing(access: Access) -> list[tuple[int, str]]:
@@ -132,7 +133,7 @@ def test_what_was_resolved_stays_so_when_its_block_is_replaced_by_one_without_it
     payout = event("beta", "Filled", 1010)
     read(access, flow(), 2000, payout)
     access.write(alert_actions.resolve, [number for number, _ in firing(access)], "ann", "")
-    pipeline = Pipeline([flow()], NETWORKS, decode, access.context.manager)
+    pipeline = flow_pipeline([flow()], NETWORKS, decode, access.context.manager)
 
     for again in (
         batch("beta", 1015, ancestor=1000, first=1001),

@@ -18,11 +18,11 @@ from chainwatch.model import Event, StoredLog
 from chainwatch.monitor.monitor import Monitor
 from chainwatch.operations.auditing import audit, repair, view
 from chainwatch.operations.errors import Conflict, NotFound
-from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import blocks, transfers
 from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
+from tests.support.pipelines import flow_pipeline
 
 
 class Watched(NamedTuple):
@@ -47,16 +47,16 @@ class Watched(NamedTuple):
             return [(a.name, a.state, a.reason) for a in alerts.list_alerts(connection) if "flow" in a.labels]
 
     def spoil(self, wrong: list[StoredLog], right: list[Event]) -> None:
-        """Changes what is stored, with all that follows, as if the endpoint had told it so."""
+        """Changes what is stored, with all that follows, as if the endpoint had reported it so."""
         settings = self.plan.settings
-        pipeline = Pipeline(
+        pipeline = flow_pipeline(
             self.plan.flows,
             settings.networks,
             self.plan.decode,
             AlertManager(settings.routes, dict.fromkeys(settings.receivers, True), 0),
         )
         with self.database.transaction() as connection:
-            pipeline.put_right(connection, "alpha", wrong, right, 0.0)
+            pipeline.repair_logs(connection, "alpha", wrong, right, 0.0)
 
     async def kinds(self) -> list[str]:
         return [d.kind for d in (await audit(self.database, self.plan, time.time(), "alpha")).differences]

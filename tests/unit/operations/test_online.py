@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chainwatch.chain.errors import RangeTooWide
+from chainwatch.chain.errors import NodeError, RangeTooWide
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.config import read_dict
 from chainwatch.demo import scenario
@@ -23,6 +23,7 @@ SECRET = "5ecret-m4rk"
 async def chain() -> AsyncIterator[DemoChain]:
     chain = DemoChain(CHAIN_ID, "alpha")
     await chain.start()
+    await chain.deploy_bridge(scenario.ALPHA_DOMAIN)
     yield chain
     await chain.stop()
 
@@ -32,8 +33,8 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(online, "PATIENCE", 0.2)
 
 
-def plan(chain: DemoChain, tmp_path: Any, *urls: str, chain_id: int = CHAIN_ID) -> Plan:
-    address = {"alpha": "0x" + "11" * 20}
+def plan(chain: DemoChain, tmp_path: Any, *urls: str, chain_id: int = CHAIN_ID, contract: str = "") -> Plan:
+    address = {"alpha": contract or str(chain._bridge)}
     config = scenario.config(chain, DemoChain(900_002, "beta"), address, tmp_path / "x.db")
     del config["networks"]["beta"]
     config["networks"]["alpha"] |= {"rpc": list(urls), "chain_id": chain_id}
@@ -48,6 +49,26 @@ async def test_each_endpoint_reports_its_chain_head_and_range(chain: DemoChain, 
         name = f"alpha[{index}] {chain.http_url.removeprefix('http://')}"
         assert endpoint == EndpointCheck("alpha", name, True, CHAIN_ID, head, head + 1, None)
     assert len(found) == 2
+
+
+async def test_an_address_without_a_contract_is_a_problem(chain: DemoChain, tmp_path: Any) -> None:
+    mistyped = "0x" + "11" * 20
+    (found,) = await online.check_endpoints(plan(chain, tmp_path, chain.http_url, contract=mistyped))
+    assert (found.ok, found.problem) == (
+        False,
+        f"no contract has been deployed here: bridge at {mistyped}",
+    )
+
+
+async def test_an_endpoint_that_cannot_say_whether_contracts_are_there_is_fine(
+    chain: DemoChain, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unable(*_: Any) -> Any:
+        raise NodeError("alpha[0]", "eth_getCode", -32601, "the method does not exist")
+
+    monkeypatch.setattr(online, "read_state", unable)
+    (found,) = await online.check_endpoints(plan(chain, tmp_path, chain.http_url))
+    assert found.ok
 
 
 async def test_an_endpoint_of_another_chain_reports_which(chain: DemoChain, tmp_path: Any) -> None:

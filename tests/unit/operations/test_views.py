@@ -3,8 +3,9 @@
 import pytest
 
 from chainwatch.checker import transfer as transfers
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import extract, index_steps
-from chainwatch.checker.transfer import World, settle
+from chainwatch.checker.transfer import settle
 from chainwatch.model import Event, Transfer
 from chainwatch.operations.views import DeadlineView, TransferView, builtins, transfer_view
 from tests.support.flows import event, flow
@@ -13,8 +14,8 @@ from tests.support.flows import event, flow
 def settled(events: list[Event], seen: int, key: str = "7") -> Transfer:
     """The transfer of ``events`` when both networks were seen until ``seen``."""
     compiled = flow()
-    found = extract(index_steps([compiled]), events).occurrences[("bridge", key)]
-    world = World({"alpha": seen, "beta": seen}, {"alpha": (0, 0), "beta": (0, 0)})
+    found = extract(index_steps([compiled]), events).found[("bridge", key)]
+    world = Coverage({"alpha": seen, "beta": seen}, {"alpha": (0, 0), "beta": (0, 0)})
     return settle(compiled, transfers.with_events(Transfer("bridge", key), found), world, seen).transfer
 
 

@@ -1,4 +1,4 @@
-"""Blocks that were read before something in them was watched, and are not to be had any more."""
+"""The back-fill of blocks that are not available any more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.chain.errors import NodeError
-from chainwatch.checker.transfer import FILLING
+from chainwatch.checker.judge import FILLING
 from chainwatch.model import Batch
 from chainwatch.pipeline import backfill
 from chainwatch.pipeline.backfill import PATIENCE, Backfill

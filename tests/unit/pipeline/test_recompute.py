@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from chainwatch.checker.flow import Flow
 from chainwatch.model import Backfilled, Batch, Event, UndecodedLog
-from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import Recomputation, check_done
 from chainwatch.store import blocks, retention, schema, transfers, watched
 from chainwatch.store.errors import StoreError
 from tests.support.flows import NAMES, NETWORKS, Alerts, decode, event, flow, header
+from tests.support.pipelines import flow_pipeline
 
 SIGNATURES = {step.event.signature for step in flow().all_steps}
 SOURCES = {(n, "bridge", s): frozenset({(b"\x01" * 20, s.encode())}) for n in NAMES for s in SIGNATURES}
@@ -35,7 +35,7 @@ class Run:
     def __init__(self, connection: sa.Connection, *flows: Flow, name: str = "first") -> None:
         self.connection = connection
         self.alerts = Alerts()
-        self.pipeline = Pipeline(flows, NETWORKS, decode, self.alerts, sources=SOURCES)
+        self.pipeline = flow_pipeline(flows, NETWORKS, decode, self.alerts, sources=SOURCES)
         target = {f.name: (name, name) for f in flows}
         self.work = Recomputation(self.pipeline, decode, self.alerts, target)
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from chainwatch.replay.replay import parse_when
+from chainwatch.replay.bounds import parse_when
 
 
 @pytest.mark.parametrize(

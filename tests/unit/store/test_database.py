@@ -201,7 +201,7 @@ async def test_a_job_that_breaks_a_constraint_is_undone_alone(database: Database
 
 
 async def test_a_job_with_a_statement_that_makes_no_sense_is_undone_alone(database: Database) -> None:
-    """S8: SQLite cannot tell such a statement from trouble of its own, so each is tried by itself."""
+    """S8: SQLite cannot distinguish such a statement from trouble of its own, so each is tried by itself."""
 
     def nonsense(connection: sa.Connection) -> None:
         connection.execute(put(2))

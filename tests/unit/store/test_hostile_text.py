@@ -39,7 +39,7 @@ def indexed(table: sa.Table) -> set[str]:
 
 
 def row(table: sa.Table, text: str, number: int) -> dict[str, object]:
-    """A row with ``text`` in each column of text, cut where that is indexed, and told apart from others by ``number``."""
+    """A row with ``text`` in each column of text, cut where that is indexed, and distinguished from others by ``number``."""
     held = indexed(table)
 
     def value(column: sa.Column[object]) -> object:

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from chainwatch.alerting.providers.http import open_session as open_receiver_session
+from chainwatch.alerting.providers import Server, Transport
 from chainwatch.chain.transport import open_session as open_endpoint_session
 from chainwatch.support import dns
 from chainwatch.support.dns import Resolver, SystemResolver
@@ -234,9 +234,12 @@ async def test_no_session_looks_names_up_in_shared_threads(kind: str, no_getaddr
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    session = open_endpoint_session() if kind == "endpoint" else open_receiver_session(allow_private=True)
-    async with session:
-        url = f"http://localhost:{runner.addresses[0][1]}/"
-        async with asyncio.timeout(2), session.get(url) as answer:
-            assert await answer.text() == "here"
+    url = f"http://localhost:{runner.addresses[0][1]}/"
+    async with asyncio.timeout(2):
+        if kind == "endpoint":
+            async with open_endpoint_session() as session, session.get(url) as answer:
+                assert await answer.text() == "here"
+        else:
+            async with Transport() as transport:
+                await transport.reach(Server(url, allow_private=True), who="the receiver", within=2)
     await runner.cleanup()

@@ -1,4 +1,4 @@
-"""Tasks that go on: crashes are told once, restarted with growing pauses, and stop nobody else (S8)."""
+"""Tasks that go on: crashes are reported once, restarted with growing pauses, and stop nobody else (S8)."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The worker of one receiver, with a clock that stands still and a provider that does as told."""
+"""The worker of one receiver, with a clock that stands still and a provider that does as instructed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +11,7 @@ from chainwatch.alerting.delivery import queue as queues
 from chainwatch.alerting.delivery.queue import MIND_EVERY, ReceiverQueue
 from chainwatch.alerting.delivery.retry import OPENS_AFTER, REFUSALS, longest_open
 from chainwatch.alerting.engine.manager import AlertManager
-from chainwatch.alerting.providers.base import DeliveryError
+from chainwatch.alerting.providers import Capabilities, DeliveryError, Receipt
 from chainwatch.model import Signal
 from chainwatch.store.alerting import acknowledgements, outbox
 from chainwatch.store.alerting.acknowledgements import Acknowledgement
@@ -87,7 +87,7 @@ class Bench:
 
         await asyncio.wait_for(go_on(), 20)
 
-    def queued(self) -> list[outbox.Queued]:
+    def queued(self) -> list[outbox.QueuedNotification]:
         with self.database.reading() as connection:
             return list(reversed(outbox.list_notifications(connection)))
 
@@ -199,7 +199,7 @@ async def test_one_slow_message_does_not_hold_up_those_of_other_keys(bench: Benc
 
 async def test_no_more_are_under_way_than_the_provider_allows_s10(bench: Bench) -> None:
     gate = asyncio.Event()
-    bench.provider.concurrency = 2
+    bench.provider.capabilities = Capabilities(concurrency=2)
     for name in "abcd":
         bench.provider.on_hold[name] = gate
     bench.start()
@@ -212,7 +212,7 @@ async def test_no_more_are_under_way_than_the_provider_allows_s10(bench: Bench) 
 
 
 async def test_what_waits_behind_a_slow_message_says_whose_it_is_when_it_is_sent(bench: Bench) -> None:
-    bench.provider.concurrency = 1
+    bench.provider.capabilities = Capabilities()
     bench.provider.on_hold["slow"] = asyncio.Event()
     bench.start()
     await bench.apply(fires("slow"), fires("b"))
@@ -228,7 +228,7 @@ async def test_what_waits_behind_a_slow_message_says_whose_it_is_when_it_is_sent
 
 async def test_an_open_breaker_makes_one_probe_at_a_time_whatever_waits(bench: Bench) -> None:
     bench.provider.usual = DOWN
-    bench.provider.concurrency = 1
+    bench.provider.capabilities = Capabilities()
     bench.start()
     await bench.apply(*(fires(f"{n}") for n in range(50)))
     started = bench.clock.now()
@@ -295,7 +295,7 @@ async def test_a_refusal_for_good_ends_after_a_handful_of_attempts(bench: Bench)
 
 async def test_a_provider_that_breaks_counts_as_a_failure_and_names_no_secret_s9(bench: Bench) -> None:
     class Broken(ScriptedProvider):
-        async def deliver(self, notification: object, session: object) -> None:
+        async def send(self, message: object) -> Receipt:
             raise KeyError("https://hooks.example/token")
 
     bench.provider = Broken()
@@ -546,14 +546,14 @@ async def test_a_receiver_that_was_down_for_forty_seconds_hears_within_ten(bench
 
 
 async def test_one_message_that_is_refused_for_what_it_says_holds_up_no_others(bench: Bench) -> None:
-    deliver = bench.provider.deliver
+    send = bench.provider.send
 
-    async def refusing(message: Any, session: Any) -> None:
+    async def refusing(message: Any) -> Receipt:
         bench.provider.usual = DOWN if message.alerts[0].labels["transfer"] == "bad" else None
-        await deliver(message, session)
+        return await send(message)
 
-    bench.provider.deliver = refusing  # type: ignore[method-assign, assignment]
-    bench.provider.concurrency = 1
+    bench.provider.send = refusing  # type: ignore[method-assign]
+    bench.provider.capabilities = Capabilities()
     bench.start()
     await bench.apply(fires("bad"))
     await bench.until(lambda: len(bench.provider.attempts) >= OPENS_AFTER)
@@ -568,7 +568,7 @@ async def test_what_is_shown_as_the_next_attempt_is_when_the_next_is_made(
     bench: Bench, error: DeliveryError
 ) -> None:
     bench.provider.usual = error
-    bench.provider.concurrency = 1
+    bench.provider.capabilities = Capabilities()
     bench.start()
     began = bench.clock.now()
     await bench.apply(*(fires(f"{n}") for n in range(3)))

@@ -84,7 +84,7 @@ def acknowledge(connection: sa.Connection, alert_id: int) -> None:
 
 
 def notified(connection: sa.Connection) -> list[tuple[str, tuple[int, ...]]]:
-    """(receiver, alerts told as firing) of each notification, in order."""
+    """(receiver, alerts sent as firing) of each notification, in order."""
     queued = outbox.list_notifications(connection, limit=10_000)
     return [(one.receiver, one.payload.firing) for one in reversed(queued)]
 

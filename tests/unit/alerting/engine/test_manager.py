@@ -275,7 +275,7 @@ def test_a_route_that_changes_its_match_reports_its_receiver_nothing_twice(
     for tick in range(10, 60, 10):
         changed.flush(connection, NOW + tick)
     assert queued_for(connection) == [[("firing", "0x01"), ("firing", "0x02")]]
-    changed.flush(connection, NOW + 60)  # the repeat counts from what was told
+    changed.flush(connection, NOW + 60)  # the repeat counts from what was sent
     repeats = [alert for message in queued_for(connection)[1:] for alert in message]
     assert repeats == [("firing", "0x01"), ("firing", "0x02")]
     changed.apply(connection, [ends("0x01"), ends("0x02")], NOW + 61)

@@ -1,4 +1,4 @@
-"""What a group tells, and when, from tables."""
+"""What a group notifies, and when, from tables."""
 
 from typing import Literal
 

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from chainwatch.alerting.delivery.notification import NotifiedAlert
-from chainwatch.alerting.providers import build_provider, discord
-from chainwatch.alerting.providers.base import DeliveryError
-from chainwatch.alerting.providers.discord import DiscordProvider, confirmed, fit, payload
-from chainwatch.alerting.providers.http import ANSWER_MAX, open_session
+from chainwatch.alerting.providers import Receipt, build_provider, discord
+from chainwatch.alerting.providers.discord import DiscordProvider, DiscordSettings, confirmed, fit, payload
+from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.alerting.providers.text import markdown
-from chainwatch.config import DiscordSettings
+from chainwatch.alerting.providers.transport import ANSWER_MAX, Transport
 from tests.support.discord import discord as as_discord
 from tests.support.discord import rate_limited
 from tests.support.receiver import Answer, Receiver
@@ -33,9 +32,8 @@ def _settings(base: str = "https://discord.com", **more: Any) -> DiscordSettings
     return DiscordSettings(name="ops", provider="discord", url=url, **more)
 
 
-async def _deliver(provider: DiscordProvider) -> None:
-    async with open_session(allow_private=provider.allow_private) as session:
-        await provider.deliver(notification(), session)
+async def _deliver(provider: DiscordProvider) -> Receipt:
+    return await provider.send(provider.render(notification(), None))
 
 
 def _json(*alerts: NotifiedAlert, **more: Any) -> dict[str, Any]:
@@ -53,8 +51,14 @@ async def server() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-def provider(server: Receiver) -> DiscordProvider:
-    built = build_provider(_settings(server.url, allow_private=True))
+async def transport() -> AsyncIterator[Transport]:
+    async with Transport() as transport:
+        yield transport
+
+
+@pytest.fixture
+def provider(server: Receiver, transport: Transport) -> DiscordProvider:
+    built = build_provider(_settings(server.url, allow_private=True), transport)
     assert isinstance(built, DiscordProvider)
     return built
 
@@ -149,7 +153,8 @@ def test_a_cut_never_leaves_half_an_escape(text: str, limit: int) -> None:
 
 
 async def test_a_message_is_sent_and_confirmed(server: Receiver, provider: DiscordProvider) -> None:
-    await _deliver(provider)
+    receipt = await _deliver(provider)
+    assert receipt.remote_ids["message"].isdecimal()
     (request,) = server.requests
     assert request.query["wait"] == "true"
     assert request.path.endswith(TOKEN)
@@ -158,7 +163,7 @@ async def test_a_message_is_sent_and_confirmed(server: Receiver, provider: Disco
 
 async def test_an_answer_without_content_means_taken(server: Receiver, provider: DiscordProvider) -> None:
     server.script.append(Answer(204))
-    await _deliver(provider)
+    assert await _deliver(provider) == Receipt()
     assert len(server.requests) == 1
 
 
@@ -227,18 +232,20 @@ async def test_an_absurd_rate_limit_delays_one_message_and_not_all_that_come_s8(
 
 
 async def test_a_server_that_hangs_is_a_failed_delivery(
-    server: Receiver, monkeypatch: pytest.MonkeyPatch
+    server: Receiver, provider: DiscordProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(discord, "TIMEOUT", 0.05)
     server.script.append(Answer(delay=0.5))
     with pytest.raises(DeliveryError, match="did not answer within"):
-        await _deliver(DiscordProvider(_settings(server.url, allow_private=True)))
+        await _deliver(provider)
 
 
-async def test_a_server_that_is_away_is_a_failed_delivery_that_names_no_secret_s9(server: Receiver) -> None:
+async def test_a_server_that_is_away_is_a_failed_delivery_that_names_no_secret_s9(
+    server: Receiver, provider: DiscordProvider
+) -> None:
     await server.stop()
     with pytest.raises(DeliveryError) as caught:
-        await _deliver(DiscordProvider(_settings(server.url, allow_private=True)))
+        await _deliver(provider)
     assert str(caught.value) == "Discord cannot be reached: the connection was refused"
 
 
@@ -251,8 +258,10 @@ async def test_no_log_line_holds_the_token_s9(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254"])
-async def test_a_private_address_is_refused_by_default(server: Receiver, host: str) -> None:
-    provider = DiscordProvider(_settings(f"http://{host}:{server.port}"))
+async def test_a_private_address_is_refused_by_default(
+    server: Receiver, transport: Transport, host: str
+) -> None:
+    provider = DiscordProvider(_settings(f"http://{host}:{server.port}"), transport)
     with pytest.raises(DeliveryError, match="allow_private") as caught:
         await _deliver(provider)
     assert caught.value.permanent

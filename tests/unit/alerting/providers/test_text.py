@@ -99,7 +99,7 @@ def test_a_few_alerts_need_no_overview() -> None:
 
 def test_an_empty_digest_says_that_there_is_nothing() -> None:
     empty = Notification("ops", "{}", {}, (), "0", kind="digest")
-    assert text.overview(empty) == ["Nothing to tell since the last digest."]
+    assert text.overview(empty) == ["Nothing new since the last digest."]
     assert text.headline(empty) == "DIGEST nothing: several alerts"
 
 
@@ -120,7 +120,7 @@ def test_what_came_and_went_has_a_line_for_its_firing_and_one_for_its_end() -> N
         notified(labels={"alertname": "Stays", "severity": "P2"}),
     )
     assert text.headline(message).startswith("FIRING 1, RESOLVED 1: ")
-    assert text.overview(message) == ["1 of these began and ended before it could be told."]
+    assert text.overview(message) == ["1 of these began and ended before a notification could be sent."]
     assert [(a.name, a.status) for a in text.by_urgency(message)] == [
         ("Stays", "firing"),
         ("Went", "firing"),

@@ -11,25 +11,26 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
+from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import build_provider
-from chainwatch.alerting.providers.base import DeliveryError
-from chainwatch.alerting.providers.http import is_public, open_session
-from chainwatch.alerting.providers.webhook import WebhookProvider, body
-from chainwatch.config import WebhookSettings
+from chainwatch.alerting.providers.provider import DeliveryError
+from chainwatch.alerting.providers.transport import Transport, is_public
+from chainwatch.alerting.providers.webhook import WebhookProvider, WebhookSettings, body
 from tests.support.receiver import Answer, Receiver
 from tests.unit.alerting.helpers import T0, notification, notified
 
 
-def _provider(url: str, **settings: Any) -> WebhookProvider:
+def _provider(url: str, transport: Transport, **settings: Any) -> WebhookProvider:
     settings = {"name": "hook", "provider": "webhook", "url": url, "allow_private": True, **settings}
-    built = build_provider(WebhookSettings.model_validate(settings))
+    built = build_provider(WebhookSettings.model_validate(settings), transport)
     assert isinstance(built, WebhookProvider)
     return built
 
 
-async def _deliver(provider: WebhookProvider, **fields: Any) -> None:
-    async with open_session(allow_private=provider.allow_private) as session:
-        await provider.deliver(notification(**fields), session)
+async def _deliver(url: str, message: Notification | None = None, **settings: Any) -> None:
+    async with Transport() as transport:
+        provider = _provider(url, transport, **settings)
+        await provider.send(provider.render(message or notification(), None))
 
 
 @pytest.fixture
@@ -49,8 +50,7 @@ async def test_the_body_is_alertmanagers_version_4(server: Receiver) -> None:
         ),
         external_url="http://cw",
     )
-    async with open_session(allow_private=True) as session:
-        await _provider(server.url).deliver(message, session)
+    await _deliver(server.url, message)
     assert server.requests[0].json() == {
         "version": "4",
         "groupKey": '{}/{}:{alertname="TransferOverdue"}',
@@ -91,14 +91,14 @@ def test_times_have_a_fraction_where_they_are_no_whole_seconds() -> None:
 
 async def test_the_idempotency_key_and_own_headers_are_sent(server: Receiver) -> None:
     headers = {"Authorization": SecretStr("Bearer x")}
-    await _deliver(_provider(server.url, headers=headers), idempotency_key="abc")
+    await _deliver(server.url, notification(idempotency_key="abc"), headers=headers)
     sent = server.requests[0].headers
     assert (sent["Idempotency-Key"], sent["Authorization"]) == ("abc", "Bearer x")
     assert "X-Chainwatch-Signature" not in sent
 
 
 async def test_the_signature_is_over_timestamp_and_body(server: Receiver) -> None:
-    await _deliver(_provider(server.url, secret="k3y-k3y"))
+    await _deliver(server.url, secret="k3y-k3y")
     (request,) = server.requests
     signed = request.headers["X-Chainwatch-Timestamp"].encode() + b"." + request.body
     wanted = hmac.new(b"k3y-k3y", signed, hashlib.sha256).hexdigest()
@@ -109,13 +109,13 @@ async def test_the_signature_is_over_timestamp_and_body(server: Receiver) -> Non
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 async def test_every_2xx_means_taken(server: Receiver, status: int) -> None:
     server.script.append(Answer(status))
-    await _deliver(_provider(server.url))
+    await _deliver(server.url)
     assert len(server.requests) == 1
 
 
 async def test_an_answer_cut_off_after_its_status_means_taken(server: Receiver) -> None:
     server.script.append(Answer(200, drop=True))
-    await _deliver(_provider(server.url))
+    await _deliver(server.url)
     assert len(server.requests) == 1
 
 
@@ -149,7 +149,7 @@ async def test_every_other_answer_is_a_failed_delivery(
 ) -> None:
     server.script.append(answer)
     with pytest.raises(DeliveryError, match=said) as caught:
-        await _deliver(_provider(server.url))
+        await _deliver(server.url)
     assert (caught.value.permanent, caught.value.retry_after) == (permanent, retry_after)
     assert len(server.requests) == 1
 
@@ -157,13 +157,13 @@ async def test_every_other_answer_is_a_failed_delivery(
 async def test_a_server_that_hangs_is_a_failed_delivery(server: Receiver) -> None:
     server.script.append(Answer(delay=1.0))
     with pytest.raises(DeliveryError, match=r"within 0\.05 seconds"):
-        await _deliver(_provider(server.url, timeout="50ms"))
+        await _deliver(server.url, timeout="50ms")
 
 
 async def test_a_server_that_is_away_is_a_failed_delivery_that_names_no_secret_s9(server: Receiver) -> None:
     await server.stop()
     with pytest.raises(DeliveryError) as caught:
-        await _deliver(_provider(f"{server.url}/token"))
+        await _deliver(f"{server.url}/token")
     assert str(caught.value) == "the webhook cannot be reached: the connection was refused"
     assert caught.value.__cause__ is None
 
@@ -171,7 +171,7 @@ async def test_a_server_that_is_away_is_a_failed_delivery_that_names_no_secret_s
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"])
 async def test_a_private_address_is_refused_by_default(server: Receiver, host: str) -> None:
     with pytest.raises(DeliveryError, match="allow_private") as caught:
-        await _deliver(_provider(f"http://{host}:{server.port}/", allow_private=False))
+        await _deliver(f"http://{host}:{server.port}/", allow_private=False)
     assert caught.value.permanent
     assert server.requests == []
 
@@ -194,7 +194,7 @@ async def test_the_address_is_checked_where_the_connection_goes_and_not_where_th
     monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", rebound)
     monkeypatch.setattr(aiohttp.DefaultResolver, "resolve", rebound)
     with pytest.raises(DeliveryError, match="allow_private"):
-        await _deliver(_provider(f"http://public.example:{server.port}/", allow_private=False))
+        await _deliver(f"http://public.example:{server.port}/", allow_private=False)
     assert server.requests == []
 
 

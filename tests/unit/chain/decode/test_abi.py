@@ -217,7 +217,7 @@ NESTED = field("tuple", components=[field("uint8"), field("uint265")])
         ([event(NESTED)], r"\(Sent\)\.inputs\[0\]\.components\[1\]\.type: \"uint265\""),
         ([event(*[field("uint", indexed=True)] * 4)], r"inputs: 4 are indexed; a log has room for 3"),
         ([event(*[field("uint", indexed=True)] * 5, anonymous=True)], r"a log has room for 4"),
-        ([event(field("uint[1048577]"))], r"1048577 words cannot stand in a log"),
+        ([event(field("uint[1048577]"))], r"1048577 words do not fit into a log"),
         ([event(field("uint" + "[]" * 65))], r"nest deeper than 64 levels"),
     ],
 )  # fmt: skip

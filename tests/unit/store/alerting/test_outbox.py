@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.store.alerting import outbox
-from chainwatch.store.alerting.outbox import Depth, Payload, Queued
+from chainwatch.store.alerting import claims, outbox
+from chainwatch.store.alerting.outbox import Depth, Payload, QueuedNotification
 from tests.support.storing import transaction_on
 
 NOW = 1000.5
@@ -26,14 +26,14 @@ def _enqueue(connection: sa.Connection, *places: str, now: float = NOW) -> list[
     return [q.id for q in reversed(queued)]
 
 
-def _one(connection: sa.Connection, notification_id: int) -> Queued:
+def _one(connection: sa.Connection, notification_id: int) -> QueuedNotification:
     queued = outbox.get(connection, notification_id)
     assert queued is not None
     return queued
 
 
 def _claimed(connection: sa.Connection, *busy: str, now: float = NOW, limit: int = 10) -> list[int]:
-    return [q.id for q in outbox.claim(connection, "ops", now, limit, busy).found]
+    return [q.id for q in claims.claim(connection, "ops", now, limit, busy).found]
 
 
 def test_a_notification_waits_in_its_queue_as_it_was_put_there(connection: sa.Connection) -> None:
@@ -63,7 +63,7 @@ def test_the_oldest_of_each_key_is_claimed_s6(connection: sa.Connection) -> None
 def test_a_failed_one_keeps_its_place_and_holds_back_those_behind_it_s6(connection: sa.Connection) -> None:
     a1, _a2 = _enqueue(connection, "ops/a", "ops/a")
     outbox.mark_failed(connection, _one(connection, a1), "503", NOW + 4)
-    assert outbox.claim(connection, "ops", NOW, 10).next_ready == NOW + 4
+    assert claims.claim(connection, "ops", NOW, 10).next_ready == NOW + 4
     assert _claimed(connection, now=NOW + 4) == [a1]
     queued = outbox.get(connection, a1)
     assert queued is not None
@@ -79,7 +79,7 @@ def test_a_dead_one_is_kept_and_makes_way(connection: sa.Connection) -> None:
 
 
 def test_nothing_is_claimed_from_an_empty_queue(connection: sa.Connection) -> None:
-    assert outbox.claim(connection, "ops", NOW, 10).next_ready is None
+    assert claims.claim(connection, "ops", NOW, 10).next_ready is None
 
 
 def test_what_a_person_took_out_stays_out_whatever_its_delivery_came_to(connection: sa.Connection) -> None:

@@ -1,4 +1,4 @@
-"""How transfers stand and how long their steps took, counted as they change."""
+"""Counts transfers by status and how long their steps took, as they change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple, TypeVar
 
 from chainwatch.checker.flow import Flow
-from chainwatch.checker.transfer import step_views
+from chainwatch.checker.step_views import step_views
 from chainwatch.model import EXCLUDED, Transfer
 
 T = TypeVar("T")
@@ -19,9 +19,9 @@ PERCENTILES = (50, 90, 99)
 
 
 class Tally:
-    """Counts the transfers of ``flows``; others, and those that their flow leaves out, do not count.
+    """Counts the transfers of ``flows``, but not those that a flow's ``where`` leaves out.
 
-    It takes memory by the number of different durations and of steps that are missing, not by that of transfers.
+    Its memory grows with the number of different durations and of missing steps, not with that of transfers.
     """
 
     def __init__(self, flows: Mapping[str, Flow]) -> None:
@@ -45,13 +45,13 @@ class Tally:
     def statuses(self) -> dict[str, dict[str, int]]:
         """How many transfers there are, by flow and status, in the order of the names."""
         return {
-            flow: standing
+            flow: present
             for flow, counts in sorted(self._statuses.items())
-            if (standing := {status: count for status, count in sorted(counts.items()) if count})
+            if (present := {status: count for status, count in sorted(counts.items()) if count})
         }
 
     def latency(self, seen: Mapping[str, int]) -> list[dict[str, Any]]:
-        """Per flow, route and expected step: how long it took from the opening step, in seconds of chain time.
+        """Per flow, route and expected step: the time from the opening step, in seconds of chain time.
 
         ``overdue`` counts the steps that are late, or missing on a network that was ``seen`` past their deadline.
         Sorted by flow, route and step order.
@@ -90,7 +90,7 @@ class _Route(NamedTuple):
 
 @dataclass(slots=True)
 class _Times:
-    """Of one step on one route: how often it took how many seconds, was missing on which network since when, was late."""
+    """One step on one route: how often it took how many seconds, is missing on (network, due_at), and was late."""
 
     took: Counter[int] = field(default_factory=Counter)
     missing: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -98,7 +98,7 @@ class _Times:
 
 
 def _add(counts: Counter[T], key: T, number: int) -> None:
-    """Like ``+=``, but nothing is kept of what is not there any more."""
+    """Like ``+=``, but removes what comes to zero."""
     counts[key] += number
     if not counts[key]:
         del counts[key]
@@ -115,5 +115,5 @@ def _latency_row(route: _Route, step: str, times: _Times, seen: Mapping[str, int
 
 
 def _nearest(ranks: list[int], percent: int) -> int:
-    """Where the nearest-rank percentile stands among ascending values whose highest ``ranks`` these are."""
+    """The index of the nearest-rank percentile among ascending values with these highest ``ranks``."""
     return bisect_left(ranks, -(-ranks[-1] * percent // 100))

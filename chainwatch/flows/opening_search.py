@@ -1,4 +1,4 @@
-"""Opening steps from before the first watched block: looked up by key in the origin's earlier blocks."""
+"""Searches the origin's blocks before the first watched one for opening steps, by their keys."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from chainwatch.chain.errors import ChainError
 from chainwatch.chain.history import block_at, find_logs
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.watch import NetworkWatch
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import ORIGIN, UNKNOWN_NETWORK, Flow
-from chainwatch.checker.transfer import World
 from chainwatch.model import Event, Searched, Transfer
-from chainwatch.plan import Plan
 
 KEYS_AT_ONCE = 100
 """Keys that one ``eth_getLogs`` filter may name."""
 
 
 async def search_openings(
-    plan: Plan,
+    flows: Iterable[Flow],
+    watches: Mapping[str, NetworkWatch],
     pools: Mapping[str, Pool],
-    world: World,
+    coverage: Coverage,
     waiting: Iterable[Transfer],
 ) -> AsyncIterator[Searched]:
-    """Look for the opening steps of ``waiting`` up to a flow's lookback before they were first watched on each origin.
+    """Search for the opening steps of ``waiting``, up to a flow's lookback before they were first watched on each origin.
 
-    Yields what was found, and for which transfers the search is done. Raises ``ChainError`` for a network that cannot be
-    asked, after the searches on all others.
+    Yields what was found for which transfers. Raises ``ChainError`` for a network that cannot be asked, after the searches
+    on all others.
     """
     failed: ChainError | None = None
-    flows = {flow.name: flow for flow in plan.flows}
+    by_name = {flow.name: flow for flow in flows}
     groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for transfer in waiting:
-        if transfer.flow in flows:
-            origins = _origins(flows[transfer.flow], transfer)
+        if transfer.flow in by_name:
+            origins = _origins(by_name[transfer.flow], transfer)
             groups.setdefault((transfer.flow, origins), []).append(transfer.key)
     for (flow_name, origins), keys in groups.items():
-        flow = flows[flow_name]
+        flow = by_name[flow_name]
         try:
-            places = [await _place(plan, pools, world, flow, origin) for origin in origins]
+            ranges = [await _search_range(watches, pools, coverage, flow, origin) for origin in origins]
             for start in range(0, len(keys), KEYS_AT_ONCE):
                 some = keys[start : start + KEYS_AT_ONCE]
-                events = [event for place in places if place for event in await place.search(some)]
+                events = [event for r in ranges if r for event in await r.search(some)]
                 yield Searched(flow_name, tuple(some), tuple(events))
         except ChainError as error:
             failed = error
@@ -50,24 +50,23 @@ async def search_openings(
         raise failed
 
 
-class _Place(NamedTuple):
-    """Where opening steps of ``flow`` are looked for: the blocks ``first``..``last`` of one network."""
+class _SearchRange(NamedTuple):
+    """The blocks ``first``..``last`` of one network, which are searched for opening steps of ``flow``."""
 
     flow: Flow
-    topic0s: tuple[bytes, ...] | None
     pool: Pool
     watch: NetworkWatch
     first: int
     last: int
 
     async def search(self, keys: Sequence[str]) -> list[Event]:
-        """The opening events of ``keys``, and perhaps others."""
+        """The opening events of ``keys``, and perhaps of other keys."""
         opening = self.flow.opening
-        topics = [self.topic0s, *self.flow.search_topics(keys)]
         found: list[Event] = []
         for contract in self.watch.contracts:
             if contract.name != opening.contract:
                 continue
+            topics = [contract.decoder.topic0s, *self.flow.search_topics(keys)]
             for log in await find_logs(self.pool, contract.address, topics, self.first, self.last):
                 event = self.watch.decode(log)
                 if isinstance(event, Event) and event.signature == opening.event.signature:
@@ -75,18 +74,21 @@ class _Place(NamedTuple):
         return found
 
 
-async def _place(
-    plan: Plan, pools: Mapping[str, Pool], world: World, flow: Flow, origin: str
-) -> _Place | None:
-    """Where on ``origin``; None where there is nothing before the first block watched."""
-    watch = plan.watches.get(origin)
-    watched_from, since, _ = world.watch_of(origin, flow.opening)
+async def _search_range(
+    watches: Mapping[str, NetworkWatch],
+    pools: Mapping[str, Pool],
+    coverage: Coverage,
+    flow: Flow,
+    origin: str,
+) -> _SearchRange | None:
+    """What to search on ``origin``; None where there is nothing before the first block watched."""
+    watch = watches.get(origin)
+    watched_from, since, _ = coverage.watch_of(origin, flow.opening)
     if watch is None or watched_from == 0:
         return None
     first = await block_at(pools[origin], max(0, since - flow.lookback))
     last = watched_from - 1
-    topic0s = plan.decoders[flow.opening.contract].topic0s
-    return _Place(flow, topic0s, pools[origin], watch, first, last) if first <= last else None
+    return _SearchRange(flow, pools[origin], watch, first, last) if first <= last else None
 
 
 def _origins(flow: Flow, transfer: Transfer) -> tuple[str, ...]:

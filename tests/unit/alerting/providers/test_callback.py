@@ -4,21 +4,24 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-import aiohttp
 import pytest
 
 from chainwatch.alerting.delivery.notification import Notification
-from chainwatch.alerting.providers import call
-from chainwatch.alerting.providers.base import DeliveryError
-from chainwatch.alerting.providers.call import CallProvider
+from chainwatch.alerting.providers import callback
+from chainwatch.alerting.providers.callback import CallbackProvider
+from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.support.supervise import failure_of
 from tests.unit.alerting.helpers import notification
 
 
 async def _deliver(function: Callable[[Notification], object]) -> BaseException | None:
-    provider = CallProvider(function)
-    async with aiohttp.ClientSession() as session, asyncio.timeout(5):
-        return await failure_of(partial(provider.deliver, notification(), session))
+    provider = CallbackProvider(function)
+
+    async def send() -> None:
+        await provider.send(provider.render(notification(), None))
+
+    async with asyncio.timeout(5):
+        return await failure_of(send)
 
 
 async def test_what_a_plain_function_returns_is_awaited() -> None:
@@ -50,7 +53,7 @@ async def test_whatever_a_function_raises_its_message_is_not_taken(error: BaseEx
 async def test_a_coroutine_that_hangs_holds_up_its_message_for_a_time_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(call, "CALL_TIMEOUT", 0.02)
+    monkeypatch.setattr(callback, "CALLBACK_TIMEOUT", 0.02)
 
     async def hang(_: Notification) -> None:
         await asyncio.Event().wait()

@@ -6,18 +6,19 @@ from typing import Any
 from msgspec.structs import replace
 
 from chainwatch.checker import transfer as transfers
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import Flow, extract, index_steps
-from chainwatch.checker.transfer import World, settle
+from chainwatch.checker.transfer import settle
+from chainwatch.flows.transfer_stats import Tally
 from chainwatch.model import EXCLUDED, Event, Transfer
-from chainwatch.pipeline.transfer_stats import Tally
 from tests.support.flows import event, flow
 
 
 def settled(events: list[Event], seen: int, key: str = "7") -> Transfer:
     """The transfer of ``events`` when both networks were seen until ``seen``."""
     compiled = flow()
-    found = extract(index_steps([compiled]), events).occurrences[("bridge", key)]
-    world = World({"alpha": seen, "beta": seen}, {"alpha": (0, 0), "beta": (0, 0)})
+    found = extract(index_steps([compiled]), events).found[("bridge", key)]
+    world = Coverage({"alpha": seen, "beta": seen}, {"alpha": (0, 0), "beta": (0, 0)})
     return settle(compiled, transfers.with_events(Transfer("bridge", key), found), world, seen).transfer
 
 
@@ -76,9 +77,9 @@ def test_a_step_is_one_row_though_the_one_before_it_is_not_awaited_everywhere() 
         "alpha": (2000, 2000),
         "beta": (2000, 2000),
     }  # found by a search: its fill lies where nobody looks
-    compiled, world = flow(), World({"alpha": 3000, "beta": 3000}, before)
+    compiled, world = flow(), Coverage({"alpha": 3000, "beta": 3000}, before)
     found = [event("alpha", "Sent", 1000, id=2), event("beta", "Settled", 1050, id=2)]
-    occurrences = extract(index_steps([compiled]), found).occurrences[("bridge", "2")]
+    occurrences = extract(index_steps([compiled]), found).found[("bridge", "2")]
     half = settle(compiled, transfers.with_events(Transfer("bridge", "2"), occurrences), world, 3000).transfer
     whole = [event("alpha", "Sent", 1000, id=1), event("beta", "Filled", 1001, id=1)]
     some = [half, settled([*whole, event("beta", "Settled", 1002, id=1)], 3000, "1")]

@@ -1,0 +1,127 @@
+"""The contract between a receiver's queue and the channel that it sends to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from chainwatch.alerting.delivery.notification import Notification
+from chainwatch.support import http_client
+
+RETRYABLE = frozenset({408, 425, 429})
+"""HTTP statuses of refusals (4xx) that may not last."""
+
+Message = TypeVar("Message")
+"""What a channel sends, in its own form: a JSON body, lines of text, …"""
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """What a channel can do, as its queue uses it.
+
+    ``concurrency``: how many messages may be under way at once. ``keeps_receipts``: receipts are stored, and ``render``
+    gets the one of the group's last message, to edit that message or to reply to it.
+    """
+
+    concurrency: int = 1
+    keeps_receipts: bool = False
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """A channel took a message. ``remote_ids``: what the channel calls it, by any names, such as ``{"message": "42"}``.
+
+    A receipt without ids leaves the one before in place.
+    """
+
+    remote_ids: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Server:
+    """An HTTP server. ``url`` may hold secrets; ``allow_private``: whether its address may be private or loopback."""
+
+    url: str = field(repr=False)
+    allow_private: bool
+
+
+class Provider(Protocol[Message]):
+    """One receiver's channel. It never retries by itself: the queue does.
+
+    ``server``: where it sends to, for ``check --online``; None for a channel that does not use HTTP.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def server(self) -> Server | None: ...
+
+    def render(self, notification: Notification, previous: Receipt | None) -> Message:
+        """The message for ``notification``: pure, so the same arguments give the same message.
+
+        ``previous``: the receipt of the last message about the same group; None for the first one, and for a channel
+        that keeps no receipts. A crash between ``send`` and its receipt's commit has the notification rendered again
+        with the receipt from before.
+        """
+        ...
+
+    async def send(self, message: Message) -> Receipt:
+        """Return once the channel has taken ``message``. Raises ``DeliveryError`` if it has not, or may not have."""
+        ...
+
+
+class DeliveryError(Exception):
+    """The channel did not take a message. The text names no URL and no secret (S9).
+
+    ``retry_after``: seconds for which nothing is to be sent. ``permanent``: another attempt is unlikely to succeed.
+    ``refused``: it was certainly not taken; otherwise it may have been, and only the answer was lost.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        permanent: bool = False,
+        refused: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.permanent = permanent
+        self.refused = refused
+
+
+def check_status(
+    who: str, status: int, headers: Mapping[str, str], *, detail: str = "", retry_after: float | None = None
+) -> None:
+    """Raise ``DeliveryError`` unless an HTTP answer means that the message was taken.
+
+    ``who`` names the channel in the error; ``detail``: the reason that the answer's body gives; ``retry_after``
+    (seconds): the pause that the body asks for, which goes before the header's.
+    """
+    if 200 <= status < 300:
+        return
+    if retry_after is None:
+        retry_after = http_client.retry_after(headers)
+    raise DeliveryError(
+        f"{who} answered {status} {_phrase(status)}".rstrip() + (f": {detail}" if detail else ""),
+        retry_after=retry_after,
+        permanent=300 <= status < 500 and status not in RETRYABLE,
+        refused=status < 500 or status == HTTPStatus.SERVICE_UNAVAILABLE,
+    )
+
+
+def seconds(text: str | None) -> float | None:
+    """The seconds that a header gives; None where it holds no finite number from zero up."""
+    try:
+        value = float(text or "")
+    except (ValueError, OverflowError):
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else ""

@@ -1,0 +1,207 @@
+"""HTTP for providers: public addresses only, unless a receiver allows others, no redirects, bounded answers."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple, Self
+
+import aiohttp
+
+from chainwatch.alerting.providers.provider import DeliveryError, Server
+from chainwatch.support.dns import Connector
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for a connection to come up."""
+TOTAL_TIMEOUT = 60.0
+"""Seconds for a whole request, whatever the receiver's own time-out."""
+ANSWER_TIMEOUT = 1.0
+"""Seconds for an answer's body to come after its status, unless the caller waits longer."""
+ANSWER_MAX = 262_144
+"""Bytes of an answer's body that are read."""
+
+
+class Answer(NamedTuple):
+    """A receiver's answer. ``body``: what came in time, at most ``ANSWER_MAX`` bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class PrivateAddress(OSError):
+    """A receiver's host name resolves to an address outside the public internet."""
+
+
+class Transport:
+    """The HTTP client that all providers of a process share: no cookies, proxies, redirects or decompression.
+
+    Unless a server's ``allow_private`` is set, every connection is checked at the address it really goes to, so neither a
+    literal address nor a name that resolves to another address later leads into a private network. Use it on one event
+    loop, as an asynchronous context manager or with ``close``; connections are made when they are first needed.
+    """
+
+    def __init__(self) -> None:
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        """By whether private addresses are allowed."""
+
+    async def post(
+        self,
+        server: Server,
+        content: bytes,
+        headers: Mapping[str, str],
+        *,
+        who: str,
+        within: float,
+        answer_within: float = ANSWER_TIMEOUT,
+    ) -> Answer:
+        """The answer to ``content``, whatever its status. Times in seconds.
+
+        Raises ``DeliveryError`` where there is none; its text calls the receiver ``who`` and names no URL and no address
+        (S9).
+        """
+        try:
+            async with self._session(server.allow_private).post(
+                server.url,
+                data=content,
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=within, connect=CONNECT_TIMEOUT),
+            ) as answer:
+                return Answer(answer.status, answer.headers, await _read(answer, answer_within))
+        except TimeoutError:
+            raise DeliveryError(f"{who} did not answer within {within:g} seconds") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _explained(who, error) from None
+
+    async def reach(self, server: Server, *, who: str, within: float) -> None:
+        """Return once ``server`` has answered a HEAD request, whatever the answer. Raises as ``post``."""
+        try:
+            async with self._session(server.allow_private).head(
+                server.url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=within)
+            ):
+                return
+        except TimeoutError:
+            raise DeliveryError(f"{who} did not answer within {within:g} seconds") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _explained(who, error) from None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _session(self, allow_private: bool) -> aiohttp.ClientSession:
+        if allow_private not in self._sessions:
+            self._sessions[allow_private] = aiohttp.ClientSession(
+                connector=Connector(socket_factory=None if allow_private else _public_socket),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
+                trust_env=False,
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity"},
+            )
+        return self._sessions[allow_private]
+
+
+async def _read(answer: aiohttp.ClientResponse, within: float) -> bytes:
+    """As much of the body as comes in time: the status is known, so a body that is cut off or late is no error."""
+    body = bytearray()
+    with suppress(aiohttp.ClientError, OSError):  # time-outs are among the latter
+        async with asyncio.timeout(within):
+            while len(body) < ANSWER_MAX and (some := await answer.content.read(ANSWER_MAX - len(body))):
+                body += some
+    return bytes(body)
+
+
+def _explained(who: str, error: Exception) -> DeliveryError:
+    """A connection's error without the URL and the addresses that its own text may hold."""
+    if any(isinstance(cause, PrivateAddress) for cause in _causes(error)):
+        return DeliveryError(
+            f"{who}'s address is loopback, private or otherwise not public; "
+            "set allow_private = true if that is meant",
+            permanent=True,
+            refused=True,
+        )
+    return DeliveryError(
+        f"{who} cannot be reached: {reason(error)}",
+        permanent=isinstance(error, ValueError),
+        refused=isinstance(error, aiohttp.ClientConnectorError | ValueError),
+    )
+
+
+def reason(error: BaseException) -> str:
+    """Why there is no answer, in words without host and address (S9)."""
+    chain = list(_causes(error))
+    for kinds, words in _REASONS:
+        if any(isinstance(one, kinds) for one in chain):
+            return words
+    numbers = [one.errno for one in chain if isinstance(one, OSError) and one.errno]
+    return os.strerror(numbers[-1]).lower() if numbers else type(error).__name__
+
+
+_REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (aiohttp.ClientConnectorDNSError, "its name cannot be looked up"),
+    ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "its certificate is not valid"),
+    ((aiohttp.ClientConnectorSSLError, ssl.SSLError), "TLS failed: is it https?"),
+    (ConnectionRefusedError, "the connection was refused"),
+    ((aiohttp.ServerDisconnectedError, ConnectionResetError), "it closed the connection without an answer"),
+    (aiohttp.ClientResponseError, "its answer is not HTTP"),
+    (ValueError, "its URL and headers make no request"),
+)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        inner = getattr(error, "os_error", None)
+        if isinstance(inner, BaseException) and inner is not error:
+            yield inner
+        error = error.__cause__ or error.__context__
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address, and any IPv4 address embedded in it, belongs to the public internet."""
+    return all(map(_is_public, _with_embedded(ipaddress.ip_address(address.partition("%")[0]))))
+
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_METADATA = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("168.63.129.16/32"))
+"""Metadata services of clouds (Oracle's, Azure's), which not every Python version counts as private."""
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+def _is_public(ip: _Address) -> bool:
+    if any(ip in network for network in _METADATA):
+        return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved or getattr(ip, "is_site_local", False))
+
+
+def _with_embedded(ip: _Address) -> list[_Address]:
+    if isinstance(ip, ipaddress.IPv4Address):
+        return [ip]
+    if ip.ipv4_mapped is not None:
+        return [ip.ipv4_mapped]
+    if ip in _NAT64:
+        return [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)]
+    inside = [ip.sixtofour, *(ip.teredo or ())]
+    return [ip, *(address for address in inside if address is not None)]
+
+
+def _public_socket(info: Any) -> socket.socket:
+    family, kind, protocol, _, address = info
+    if not is_public(address[0]):
+        raise PrivateAddress("not a public address")  # one text: the connector merges equal errors
+    return socket.socket(family, kind, protocol)

@@ -1,0 +1,284 @@
+"""The alerting of one process: the alert manager on a database, its timers, and the queues of its receivers.
+
+``monitor/`` and ``embedded/`` both run alerting by this class alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.alerting.dispatch import Dispatch, Receiver
+from chainwatch.alerting.engine import intake, upkeep
+from chainwatch.alerting.engine.intake import Taken
+from chainwatch.alerting.engine.manager import AlertManager
+from chainwatch.alerting.engine.submission import Submission
+from chainwatch.alerting.policy.policies import Policies
+from chainwatch.alerting.providers import Provider, Transport, build_provider
+from chainwatch.config import ReceiverSettings, RouteSettings, Settings
+from chainwatch.model import Signal
+from chainwatch.store import schema
+from chainwatch.store.alerting import alert_groups, alerts, clamping, expiries, outbox
+from chainwatch.store.database import Database
+from chainwatch.store.retrying import retrying
+from chainwatch.support.clock import SteadyClock
+from chainwatch.support.supervise import Supervisor
+
+RESOLVE_TIMEOUT = 300.0
+"""Seconds after which a submitted alert without an end, that is not submitted again, resolves; as in Alertmanager."""
+DRAIN_POLL = 0.02
+"""Seconds between two looks at whether the queues are empty."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AlertingConfig:
+    """Everything that decides who is notified of what, and how.
+
+    ``keep_for``: seconds for which resolved alerts and finished notifications are kept. ``external_url``: the base of
+    links in notifications, or empty.
+    """
+
+    routes: Sequence[RouteSettings]
+    receivers: Sequence[ReceiverSettings]
+    policies: Policies
+    keep_for: float
+    external_url: str
+
+    @classmethod
+    def of(cls, settings: Settings, *, keep_for: float | None = None) -> Self:
+        """The alerting part of a configuration; ``keep_for`` replaces its retention."""
+        return cls(
+            settings.routes,
+            list(settings.receivers.values()),
+            Policies.of(settings),
+            keep_for=settings.store.retention if keep_for is None else keep_for,
+            external_url=settings.external_url or "",
+        )
+
+
+class AlertingRuntime:
+    """Runs alerting: ``resume``, then ``start``, in the end ``close``.
+
+    ``write``, ``accept``, ``accept_later`` and ``end`` may be called from any thread; ``apply`` and ``flush`` belong
+    into a job of ``write``; everything else is called on the event loop on which this was made. ``resolve_timeout`` is
+    in seconds; ``clock`` gives Unix seconds.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        config: AlertingConfig,
+        *,
+        resolve_timeout: float = RESOLVE_TIMEOUT,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        clock = clock or SteadyClock()
+        self.supervisor = Supervisor(lambda signals: retrying(lambda: self.raise_signals(signals)), clock)
+        """Runs the tasks of alerting; the process may add tasks of its own, whose crashes become alerts too."""
+        self._database = database
+        self._config = config
+        self._registered: list[tuple[RouteSettings, Receiver]] = []
+        self._resolve_timeout = resolve_timeout
+        self._transport = Transport()
+        self._notify_since = 0
+        self._engine: AlertManager
+        self._dispatch = Dispatch(
+            database,
+            self.supervisor,
+            self,
+            keep_for=config.keep_for,
+            external_url=config.external_url,
+            clock=clock,
+        )
+
+    @property
+    def engine(self) -> AlertManager:
+        """The alert manager by the current configuration; there is none before ``resume``."""
+        return self._engine
+
+    @property
+    def receivers(self) -> list[str]:
+        """The names of all receivers, configured and registered."""
+        registered = (receiver.settings for _, receiver in self._registered)
+        return [settings.name for settings in (*self._config.receivers, *registered)]
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    async def resume(self, *, reloaded: bool = False) -> None:
+        """Let stored alerts and groups follow the configuration; call it once, before anything else is written.
+
+        ``reloaded``: this process has run with another configuration until now. Waits while the database refuses.
+        """
+        self._notify_since = await retrying(lambda: self._database.read(schema.created_at))
+        self._engine = self._engine_of(self._config, [])
+        await retrying(lambda: self._reroute(reloaded=reloaded))
+
+    async def start(self) -> None:
+        """Run every queue and timer. Call it after the process has started its own tasks: alerts about others resolve."""
+        await self._dispatch.start([self._built(settings) for settings in self._config.receivers])
+
+    async def register(
+        self, settings: ReceiverSettings, route: RouteSettings, provider: Provider[Any] | None = None
+    ) -> None:
+        """Add a receiver while running, and a route to it before all others; it stays through ``reload``.
+
+        ``provider`` replaces the one that the settings describe. Raises ``ValueError`` for a name in use.
+        """
+        receiver = self._built(settings) if provider is None else Receiver(settings, provider)
+        registered = [(route, receiver), *self._registered]
+        self._engine = self._engine_of(self._config, registered)
+        self._registered = registered
+        self._dispatch.add(receiver)
+        await self._reroute()
+
+    async def reload(self, config: AlertingConfig) -> None:
+        """Go on by ``config``. The queues of receivers that stay as they are go on, as do registered receivers.
+
+        Raises ``ValueError`` when a new receiver has the name of a registered one; then nothing has changed.
+        """
+        engine = self._engine_of(config, self._registered)
+        before = {settings.name: settings for settings in self._config.receivers}
+        kept = {settings.name for settings in config.receivers if settings == before.get(settings.name)}
+        if config.external_url != self._config.external_url:
+            kept = set()  # links in notifications begin with it
+        self._config, self._engine = config, engine
+        await self._dispatch.reload(
+            before.keys() - kept,
+            [self._built(settings) for settings in config.receivers if settings.name not in kept],
+            keep_for=config.keep_for,
+            external_url=config.external_url,
+        )
+        await self._reroute(reloaded=True)
+
+    async def drain(self, within: float, shut: Callable[[], bool]) -> bool:
+        """Send everything that is queued or grouped, without waiting for groups to fill; whether that was done in time.
+
+        ``within``: seconds; with 0, groups are not hastened. ``shut`` refuses further submissions and returns True, unless
+        some are still to be stored.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within
+        while not await asyncio.wrap_future(self.write(partial(self._drained, within > 0, shut))):
+            while True:
+                if loop.time() > until:
+                    return False
+                await asyncio.sleep(DRAIN_POLL)
+                if not await self._database.read(lambda c: outbox.has_pending(c, self.receivers)):
+                    break
+        return True
+
+    async def close(self) -> None:
+        """End every task; undelivered notifications stay in the database."""
+        await self._dispatch.stop()
+        await self._transport.close()
+
+    # --- changes ------------------------------------------------------------------------------------------
+
+    def write(self, job: Callable[[sa.Connection, float], tuple[T, float | None]]) -> Future[T]:
+        """Run ``job`` in a transaction of the writing thread; it returns its result and when the next flush is due.
+
+        Timers and queues are woken once it is committed.
+        """
+        return self._dispatch.write(job)
+
+    async def raise_signals(self, signals: Sequence[Signal]) -> None:
+        """Apply signals about this process itself. Raises ``StoreError``."""
+        await self._dispatch.raise_signals(signals)
+
+    def accept(self, submissions: Sequence[Submission]) -> Future[None]:
+        """Store submitted alerts and their consequences; the future is done once that is committed."""
+        return self.accept_later(lambda: submissions)
+
+    def accept_later(self, take: Callable[[], Sequence[Submission]]) -> Future[None]:
+        """As ``accept``, for the submissions that ``take`` returns inside the transaction."""
+        return self.write(lambda connection, now: (None, self._submit(connection, take(), now)))
+
+    def end(self, fingerprint: str, reason: str) -> Future[bool]:
+        """Resolve the firing or pending alert with this fingerprint now; False where there is none."""
+        return self.write(lambda connection, now: self._end(connection, fingerprint, reason, now))
+
+    # --- inside transactions ------------------------------------------------------------------------------
+
+    def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
+        """Apply ``signals`` and flush the groups that are due; when the next flush is due (Unix seconds)."""
+        return _sooner(connection, self._engine.apply(connection, signals, now))
+
+    def flush(self, connection: sa.Connection, now: float) -> float | None:
+        """Resolve alerts that have expired and flush the groups that are due; when the next flush is due."""
+        return self._take(connection, intake.expired(connection, now), now)
+
+    def _take(self, connection: sa.Connection, taken: Taken, now: float) -> float | None:
+        return _sooner(connection, self._engine.take(connection, taken, now))
+
+    def _submit(
+        self, connection: sa.Connection, submissions: Sequence[Submission], now: float
+    ) -> float | None:
+        due_at: float | None = now
+        for different in intake.rounds(submissions):
+            taken = intake.take(connection, different, now, self._resolve_timeout)
+            due_at = self._take(connection, taken, now)
+        return due_at
+
+    def _end(
+        self, connection: sa.Connection, fingerprint: str, reason: str, now: float
+    ) -> tuple[bool, float | None]:
+        newest = alerts.newest(connection, [fingerprint]).values()
+        active = [alert for alert in newest if alert.state != "resolved"]
+        upkeep.end_now(connection, self._engine.group_manager, active, reason, now)
+        return bool(active), self.flush(connection, now)
+
+    def _drained(
+        self, hasten: bool, shut: Callable[[], bool], connection: sa.Connection, now: float
+    ) -> tuple[bool, float | None]:
+        """Whether no group is due, no queue holds anything, and further submissions are refused."""
+        if hasten:
+            alert_groups.advance_unnotified(connection, now)
+        due_at = _sooner(connection, self._engine.flush(connection, now))
+        is_due = hasten and due_at is not None and due_at <= now
+        return not is_due and not outbox.has_pending(connection, self.receivers) and shut(), due_at
+
+    async def _reroute(self, *, reloaded: bool = False) -> None:
+        """Let stored alerts follow the routes; those that expired meanwhile resolve before anybody is notified."""
+
+        def reroute(connection: sa.Connection, now: float) -> tuple[None, float | None]:
+            clamping.timeouts(connection, now + self._resolve_timeout)
+            ended: list[Signal] = []
+            while (taken := intake.expired(connection, now)).known:
+                ended += taken.signals
+            return None, _sooner(connection, self._engine.reroute(connection, now, ended, reloaded=reloaded))
+
+        await asyncio.wrap_future(self.write(reroute))
+
+    # --- parts --------------------------------------------------------------------------------------------
+
+    def _built(self, settings: ReceiverSettings) -> Receiver:
+        return Receiver(settings, build_provider(settings, self._transport))
+
+    def _engine_of(
+        self, config: AlertingConfig, registered: Sequence[tuple[RouteSettings, Receiver]]
+    ) -> AlertManager:
+        receivers: dict[str, ReceiverSettings] = {}
+        for settings in (*config.receivers, *(receiver.settings for _, receiver in registered)):
+            if settings.name in receivers:
+                raise ValueError(f"there is a receiver called {settings.name!r} already")
+            receivers[settings.name] = settings
+        sends_resolved = {name: settings.send_resolved for name, settings in receivers.items()}
+        limits = {name: settings.rate_limit for name, settings in receivers.items() if settings.rate_limit}
+        policies = msgspec.structs.replace(config.policies, rate_limits=limits)
+        routes = [*(route for route, _ in registered), *config.routes]
+        return AlertManager(routes, sends_resolved, self._notify_since, policies)
+
+
+def _sooner(connection: sa.Connection, next_flush: float | None) -> float | None:
+    """When the next group is due, or the next alert expires, whichever comes first."""
+    times = (next_flush, expiries.next_due(connection))
+    return min((time for time in times if time is not None), default=None)

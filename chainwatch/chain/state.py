@@ -1,0 +1,201 @@
+"""Accounts and contracts as they stand at a named block: results of calls, balances, storage and code.
+
+Reads of one block go to an endpoint together, as a JSON-RPC batch where it takes batches. The block is named by its hash
+(EIP-1898); an endpoint that cannot do that is asked by the block's number, and the block's hash is checked before and after.
+Formats: https://ethereum.github.io/execution-apis/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from chainwatch.chain import limits, wire
+from chainwatch.chain.errors import (
+    AnswerTooBig,
+    ExecutionFailed,
+    NodeError,
+    NoRoomForAnswer,
+    NotThere,
+    RpcError,
+)
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.wire import Call
+from chainwatch.model import Header, to_hex
+
+CALL_GAS = 30_000_000
+"""Gas that a call may use: a node runs so much in well under a second, so that no contract can make it late."""
+
+
+class ContractCall(msgspec.Struct, frozen=True):
+    """What a call of the contract at ``address`` with ``data`` (selector and ABI-encoded arguments) returns: bytes.
+
+    An address without code returns none.
+    """
+
+    address: bytes
+    data: bytes
+    gas: int = CALL_GAS
+
+
+class Balance(msgspec.Struct, frozen=True):
+    """The native balance of ``address``: an integer, in wei."""
+
+    address: bytes
+
+
+class Storage(msgspec.Struct, frozen=True):
+    """The storage of ``address`` at ``slot`` (0 to 2**256 - 1): 32 bytes."""
+
+    address: bytes
+    slot: int
+
+
+class Code(msgspec.Struct, frozen=True):
+    """The code at ``address``: bytes, none where there is no contract."""
+
+    address: bytes
+
+
+Read = ContractCall | Balance | Storage | Code
+
+Value = bytes | int
+
+
+@dataclass(frozen=True, slots=True)
+class Reverted:
+    """The EVM ended the call. ``data``: the ABI-encoded error, empty without one or for another failure than a revert.
+
+    ``message`` is the node's text (at most 300 characters of anything); nodes word the same failure differently.
+    """
+
+    data: bytes
+    message: str = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """No endpoint gave a value for this read, although other reads of the same block were answered; ``error`` says why."""
+
+    error: RpcError = field(compare=False)
+
+
+Outcome = Value | Reverted | Unread
+
+
+async def read_state(
+    pool: Pool, block: Header, reads: Sequence[Read], patience: float = 0.0
+) -> list[Outcome]:
+    """The outcomes of ``reads`` at ``block``, in their order, tried anew for ``patience`` seconds.
+
+    As many endpoints as the network's ``agreement`` says must give the same outcomes. Raises `RpcError` when none of the
+    reads was answered: `NotThere` when no endpoint has the block or its state (a block that was reorged away, one too new,
+    or one too old for nodes without an archive), `Disputed` when too few endpoints agree.
+    """
+    if not reads:
+        return []
+    incomplete: list[list[Outcome]] = []
+
+    async def read(endpoint: Endpoint) -> list[Outcome]:
+        outcomes = await _read(endpoint, block, reads)
+        unread = _unread(outcomes)
+        if unread and pool.network.agreement == 1:
+            incomplete.append(outcomes)
+            raise unread[0].error  # another endpoint may answer all
+        return outcomes
+
+    try:
+        return await pool.ask_agreeing(read, patience)
+    except RpcError:
+        if not incomplete:
+            raise
+        return min(incomplete, key=lambda outcomes: len(_unread(outcomes)))
+
+
+async def _read(endpoint: Endpoint, block: Header, reads: Sequence[Read]) -> list[Outcome]:
+    if endpoint.state_by_hash:
+        try:
+            return await _read_by_hash(endpoint, block, reads)
+        except NodeError as error:
+            outcomes = await _read_by_number(endpoint, block, reads)
+            endpoint.state_by_hash = error.code not in limits.NOT_SUPPORTED
+            return outcomes
+    return await _read_by_number(endpoint, block, reads)
+
+
+async def _read_by_hash(endpoint: Endpoint, block: Header, reads: Sequence[Read]) -> list[Outcome]:
+    at = {"blockHash": to_hex(block.hash), "requireCanonical": True}
+    return _answered(await _outcomes(endpoint, at, reads))
+
+
+async def _read_by_number(endpoint: Endpoint, block: Header, reads: Sequence[Read]) -> list[Outcome]:
+    await _require(endpoint, block)
+    outcomes = _answered(await _outcomes(endpoint, hex(block.number), reads))
+    await _require(endpoint, block)
+    return outcomes
+
+
+async def _require(endpoint: Endpoint, block: Header) -> None:
+    (now,) = await endpoint.headers([block.number])
+    if now.hash != block.hash:
+        raise NotThere(endpoint.name, f"has another block {block.number} than the one whose state is read")
+
+
+async def _outcomes(endpoint: Endpoint, at: Any, reads: Sequence[Read]) -> list[Outcome]:
+    try:
+        results = await endpoint.rpc.call_each([_call(read, at) for read in reads])
+    except NoRoomForAnswer:
+        raise
+    except AnswerTooBig as error:  # one contract that returns too much is not to hide what the others do
+        if len(reads) == 1:
+            return [Unread(error)]
+        half = len(reads) // 2
+        return [
+            *await _outcomes(endpoint, at, reads[:half]),
+            *await _outcomes(endpoint, at, reads[half:]),
+        ]
+    return [_outcome(endpoint, read, result) for read, result in zip(reads, results, strict=True)]
+
+
+def _call(read: Read, at: Any) -> Call:
+    address = to_hex(read.address)
+    match read:
+        case ContractCall(data=data, gas=gas):
+            return Call("eth_call", ({"to": address, "data": to_hex(data), "gas": hex(gas)}, at))
+        case Balance():
+            return Call("eth_getBalance", (address, at))
+        case Storage(slot=slot):
+            return Call("eth_getStorageAt", (address, hex(slot), at))
+        case Code():
+            return Call("eth_getCode", (address, at))
+
+
+def _outcome(endpoint: Endpoint, read: Read, result: msgspec.Raw | NodeError) -> Outcome:
+    if isinstance(result, ExecutionFailed):
+        return Reverted(result.data, result.message)
+    if isinstance(result, NodeError):
+        return Unread(result)
+    text = endpoint.rpc.parse(wire.parse_text, result)
+    match read:
+        case Balance():
+            return endpoint.rpc.parse(wire.to_amount, text)
+        case Storage():
+            return endpoint.rpc.parse(wire.to_word, text)
+        case _:
+            return endpoint.rpc.parse(wire.to_bytes, text)
+
+
+def _answered(outcomes: list[Outcome]) -> list[Outcome]:
+    """``outcomes``. Raises the first error where they are nothing else."""
+    unread = _unread(outcomes)
+    if len(unread) == len(outcomes):
+        raise unread[0].error
+    return outcomes
+
+
+def _unread(outcomes: Sequence[Outcome]) -> list[Unread]:
+    return [outcome for outcome in outcomes if isinstance(outcome, Unread)]

@@ -1,0 +1,88 @@
+"""When the observer looks at its network: on news of a WebSocket, and at the poll interval."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from chainwatch.chain.pool import Pool
+from chainwatch.config import NetworkSettings
+
+IDLE_POLL = 5.0
+"""Seconds between polls while a WebSocket wakes, when `poll_interval` is less: the WebSocket may have gone silent."""
+
+LONGEST_IDLE_POLL = 10.0
+
+LOOKS_BEFORE_BLIND = 3
+"""Polls of a quiet network within its `blind_after`, however rare they would be otherwise."""
+
+SILENT_TWICE = 2
+MOST_SILENT = 64
+"""New heads in a row, found by polling alone, after which the subscription counts as dead; doubled, up to the most, each
+time that a new subscription is silent too."""
+
+VAIN_PAUSE = 0.05
+LONGEST_VAIN_PAUSE = 1.0
+"""Seconds between two looks when the first found no new head in spite of news; doubled as long as that goes on."""
+
+
+class WakeUps:
+    """The wake-ups of one network: news from the WebSockets of ``pool``, and from `wake`."""
+
+    def __init__(self, network: NetworkSettings, pool: Pool) -> None:
+        self.asked = False
+        """Whether someone asked by `wake` and has not been answered yet."""
+        self._network = network
+        self._pool = pool
+        self._news = asyncio.Event()
+        self._silent = 0
+        self._silence_borne = SILENT_TWICE
+        self._heard = pool.announcements
+        """How much news the WebSockets had brought when the newest head was found."""
+        self._vain = 0
+        """Looks in a row after news, without a new head."""
+        pool.add_listener(self._news.set)
+
+    def wake(self) -> None:
+        """End the wait, and have it answered how far the network is seen."""
+        self.asked = True
+        self._news.set()
+
+    def look_again(self) -> None:
+        """Let the next wait end at once."""
+        self._news.set()
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Waits for news, for ``seconds`` at most (None: the poll interval); a moment at least after news in vain."""
+        seconds = self._poll_interval if seconds is None else seconds
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        if self._vain and not self.asked:
+            pause = min(VAIN_PAUSE * 2 ** min(self._vain, 10), LONGEST_VAIN_PAUSE, seconds)
+            await asyncio.sleep(max(0.0, begun + pause - loop.time()))
+        self._news.clear()
+
+    def note_head(self, is_new: bool) -> None:
+        """The head was read. A subscription that misses new heads is opened anew, and not relied on until it has news."""
+        heard = self._pool.announcements != self._heard
+        if not is_new:
+            self._vain += heard
+            return
+        self._heard, self._vain = self._pool.announcements, 0
+        self._silent = 0 if heard or not self._pool.subscribed else self._silent + 1
+        if heard:
+            self._silence_borne = SILENT_TWICE
+        elif self._silent >= self._silence_borne:
+            self._silent = 0
+            self._silence_borne = min(2 * self._silence_borne, MOST_SILENT)
+            self._pool.resubscribe()
+
+    @property
+    def _poll_interval(self) -> float:
+        interval = self._network.poll_interval
+        if self._pool.subscribed and self._silence_borne == SILENT_TWICE:
+            interval = min(max(interval, IDLE_POLL), LONGEST_IDLE_POLL)
+        return min(interval, self._network.blind_after / LOOKS_BEFORE_BLIND)

@@ -1,0 +1,98 @@
+"""What a checker watches, and what it makes of events: the half of a checker that needs no database. Pure.
+
+The other half is `chainwatch.pipeline.checker.Checker`. This one runs wherever events are read, in a replay in the process
+that reads, so that what an extractor finds must be picklable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from chainwatch.model import (
+    Batch,
+    Event,
+    FieldPath,
+    LogRow,
+    SiftedBatch,
+    Signal,
+    UndecodedLog,
+    log_row,
+    to_hex,
+)
+
+
+class WatchedEvent(NamedTuple):
+    """An event that a checker wants to see on every network where ``contract`` (its configured name) has an address.
+
+    ``signature`` is the event's (``Name(type,…)``), ``reads`` are the arguments to decode: others are left out.
+    """
+
+    contract: str
+    signature: str
+    reads: frozenset[FieldPath]
+
+
+T = TypeVar("T")
+
+
+class Extracted(NamedTuple, Generic[T]):
+    """What an extractor found in events, and signals about events that it could not judge."""
+
+    found: T
+    signals: list[Signal]
+
+
+class Extractor(Protocol):
+    """What one kind of check is compiled to from the configuration."""
+
+    @property
+    def name(self) -> str:
+        """The checker's name, unlike any other's: ``flows``."""
+
+    @property
+    def watched(self) -> Sequence[WatchedEvent]:
+        """The events to watch. An event that several checkers watch is read and stored once."""
+
+    @property
+    def networks(self) -> Collection[str]:
+        """The networks to follow even where no watched event can happen: those whose state the checker reads."""
+
+    def extract(self, events: Iterable[Event]) -> Extracted[Any]:
+        """What the checker needs of ``events``, which may be of any checker: those that it does not watch are skipped."""
+
+
+def sift(extractors: Iterable[Extractor], batch: Batch) -> SiftedBatch:
+    """``batch`` with what each of ``extractors`` found in place of its events."""
+    extracted = {extractor.name: extractor.extract(batch.events) for extractor in extractors}
+    signals = [signal for one in extracted.values() for signal in one.signals]
+    signals += [undecodable(log) for log in batch.undecoded]
+    rest = msgspec.structs.replace(batch, events=(), undecoded=())
+    found = {name: one.found for name, one in extracted.items()}
+    return SiftedBatch(rest, len(batch.events), log_rows(batch.events, batch.undecoded), found, signals)
+
+
+def log_rows(events: Iterable[Event], undecoded: Iterable[UndecodedLog]) -> list[LogRow]:
+    """The logs of ``events`` and ``undecoded`` as rows."""
+    rows = [log_row(event.contract, event.log) for event in events]
+    return rows + [log_row(one.contract, one.log, one.error) for one in undecoded]
+
+
+def undecodable(undecoded: UndecodedLog) -> Signal:
+    """The signal about a log that does not decode."""
+    return Signal(
+        labels={
+            "alertname": "LogUndecodable",
+            "network": undecoded.network,
+            "contract": undecoded.contract,
+            "severity": "P2",
+        },
+        starts_at=undecoded.log.timestamp,
+        annotations={
+            "summary": f"a log of {undecoded.contract} on {undecoded.network} does not decode with its ABI",
+            "description": f"{undecoded.error}. It is stored as it is, counts for nothing, and reading goes on.",
+            "tx_hash": to_hex(undecoded.log.tx_hash),
+        },
+    )

@@ -1,0 +1,220 @@
+"""The texts in a flow's configuration against the ABIs of its events: paths, conditions, checks, networks. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chainwatch.checker.expression import Condition, compile_condition
+from chainwatch.checker.flow import UNKNOWN_NETWORK
+from chainwatch.checker.path import Path, compile_path
+from chainwatch.checker.syntax import ConditionError
+from chainwatch.checker.verify import CHECKS, CheckError, Verify
+from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
+from chainwatch.config.toml_lines import KeyPath
+from chainwatch.model import AbiEvent, Event, FieldPath, to_hex
+from chainwatch.support.spelling import did_you_mean, nearest
+
+EventLookup = Callable[[str, str], AbiEvent]
+"""Contract and event (name or signature) to the ABI's event; raises ``LookupError`` with a message for a person."""
+
+
+Warn = Callable[[KeyPath, str, str], None]
+"""Called with the path of keys to what can match nothing, what is wrong with it, and how to mend it."""
+
+
+@dataclass(frozen=True)
+class FlowProblem:
+    """A mistake in a flow's configuration: where (a path of keys), what, and how to mend it."""
+
+    path: KeyPath
+    message: str
+    hint: str = ""
+
+
+class FlowTerms:
+    """Compiles the texts of one flow and gathers every problem. ``at`` is always a path of keys within the flow."""
+
+    def __init__(
+        self,
+        settings: FlowSettings,
+        networks: Mapping[str, NetworkSettings],
+        event: EventLookup,
+        warn: Warn,
+    ) -> None:
+        self.settings = settings
+        self.networks = networks
+        self.problems: list[FlowProblem] = []
+        self.reads: dict[str, set[FieldPath]] = {}
+        """By the signatures of events, the values that are read."""
+        self._lookup = event
+        self._warn = warn
+        self._by_value = _networks_by_value(networks, settings.network_by)
+
+    def event(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> AbiEvent | None:
+        """The event of a step; None, with the problem noted, where there is none."""
+        try:
+            return self._lookup(settings.contract or self.settings.contract, settings.event)
+        except LookupError as error:
+            self.problem((*at, "event"), str(error.args[0]))
+            return None
+
+    def _path(self, text: str, event: AbiEvent, at: KeyPath) -> Path | None:
+        try:
+            path = compile_path(text, event)
+        except ConditionError as error:
+            self.problem(at, error.message, error.hint)
+            return None
+        self._note_reads(event, path)
+        return path
+
+    def value(self, text: str, event: AbiEvent, at: KeyPath) -> Path | None:
+        """The path to one value, not to a tuple or an array."""
+        path = self._path(text, event, at)
+        if path is not None and (path.type.startswith("tuple") or path.type.endswith("]")):
+            self.problem(at, f"{text} is {path.type}; a single value is needed")
+            return None
+        return path
+
+    def network_attribute(self, attribute: str, at: KeyPath) -> Callable[[Event], str]:
+        """Reads an attribute of an event's network as text."""
+        values = {name: network.attribute(attribute) for name, network in self.networks.items()}
+        if missing := [name for name, value in values.items() if value is None]:
+            self.problem(at, f"network {missing[0]} has no attribute {attribute!r}")
+        texts = {name: str(value) for name, value in values.items()}
+        return lambda event: texts[event.network]
+
+    def network_of(self, text: str, event: AbiEvent, at: KeyPath) -> Callable[[Event], str]:
+        """Reads from an event the name of the network that ``text`` (a name, or a path to a value) stands for."""
+        if text in self.networks:
+            return lambda _event: text
+        path = self.value(text, event, at)
+        if path is None:
+            if near := nearest(text, self.networks):
+                self.problem(at, f"{text!r} is no network's name either", f"did you mean {near}?")
+            return lambda _event: UNKNOWN_NETWORK
+        values = [network.attribute(self.settings.network_by) for network in self.networks.values()]
+        if any(v is not None for v in values) and not any(_can_hold(path.type, v) for v in values):
+            by = self.settings.network_by
+            message = f"{text} is {path.type}, but no network's {by} can be one: it names no network"
+            self.problem(at, message, path.note or f"network_by is {by!r}")
+        else:
+            self._warn_of_values(text, path, at)
+        get, by_value = path.reader(), self._by_value
+
+        def name(event: Event) -> str:
+            value = get(event)
+            if known := by_value.get(value):
+                return known
+            value = to_hex(value) if isinstance(value, bytes) else value
+            return by_value.get(str(value)) or f"{UNKNOWN_NETWORK}{value}"
+
+        return name
+
+    def _warn_of_values(self, text: str, path: Path, at: KeyPath) -> None:
+        by = self.settings.network_by
+        for name, network in self.networks.items():
+            value = network.attribute(by)
+            if value is not None and not _can_hold(path.type, value):
+                message = f"{text} is {path.type}, which the {by} of {name} cannot be: it never names {name}"
+                self.warn(at, message, "")
+
+    def check_network(self, name: str, at: KeyPath) -> None:
+        """Check that ``name`` is the name of a network."""
+        if name not in self.networks:
+            near = nearest(name, [*self.networks, "origin", "destination"])
+            self.problem(at, f"there is no network {name!r}", f"did you mean {near}?" if near else "")
+
+    def condition(
+        self, source: str | None, event: AbiEvent, opening: AbiEvent | None, at: KeyPath
+    ) -> Condition | None:
+        """``source`` compiled; None where there is none, or where it does not compile."""
+        if source is None:
+            return None
+        try:
+            condition = compile_condition(source, event, opening=opening)
+        except ConditionError as error:
+            self.problem(at, str(error))
+            return None
+        if opening is None and not condition.reads_anything:
+            self.warn(at, "says the same of every event: it names none of its arguments", "")
+        self._note_reads(event, *condition.paths)
+        if opening is not None:
+            self._note_reads(opening, *condition.opening_paths)
+        return condition
+
+    def checks(self, names: Sequence[str], event: AbiEvent, at: KeyPath) -> tuple[tuple[str, Verify], ...]:
+        """The step's own checks, and those of the flow that the event has the fields for."""
+        found: dict[str, Verify] = {}
+        for index, name in enumerate(names):
+            where = (*at, "verify", index)
+            verify = self.verify(name, [event], where)
+            if verify is not None:
+                found[name] = verify
+            elif name in CHECKS:
+                self.problem(where, _refusal(name, event))
+        for name in self.settings.verify:
+            if name in CHECKS and (verify := self.verify(name, [event], at)) is not None:
+                found[name] = verify
+        return tuple(found.items())
+
+    def verify(self, name: str, events: Sequence[AbiEvent], at: KeyPath) -> Verify | None:
+        """The check ``name`` for the first of ``events`` that has its fields; None, with the problem noted, when unknown."""
+        if name not in CHECKS:
+            self.problem(at, f"there is no built-in check {name!r}", did_you_mean(name, CHECKS))
+            return None
+        for event in events:
+            try:
+                verify = CHECKS[name].bind(event)
+            except CheckError:
+                continue
+            self._note_reads(event, *CHECKS[name].paths(event))
+            return verify
+        return None
+
+    def _note_reads(self, event: AbiEvent, *paths: Path) -> None:
+        self.reads.setdefault(event.signature, set()).update(path.steps for path in paths)
+
+    def warn(self, at: KeyPath, message: str, hint: str = "") -> None:
+        """Pass on that what is at ``at`` can match nothing."""
+        self._warn(self._path_to(at), message, hint)
+
+    def problem(self, at: KeyPath, message: str, hint: str = "") -> None:
+        """Note a mistake at ``at``."""
+        self.problems.append(FlowProblem(self._path_to(at), message, hint))
+
+    def _path_to(self, at: KeyPath) -> KeyPath:
+        return ("flows", self.settings.name, *at)
+
+
+def _can_hold(abi_type: str, value: int | str | None) -> bool:
+    """Whether a value of an ABI type can be ``value``, an attribute of a network."""
+    if value is None:
+        return False
+    if (sized := re.fullmatch(r"(u?)int(\d+)", abi_type)) is not None:
+        number = int(value) if re.fullmatch(r"-?[0-9]{1,78}", str(value)) else None
+        bits = int(sized[2]) - (not sized[1])
+        return number is not None and (0 if sized[1] else -(2**bits)) <= number < 2**bits
+    if abi_type == "address" or abi_type.startswith("bytes"):
+        return str(value).startswith("0x")
+    return abi_type == "string"
+
+
+def _networks_by_value(networks: Mapping[str, NetworkSettings], attribute: str) -> dict[Any, str]:
+    by_value: dict[Any, str] = {}
+    for name, network in networks.items():
+        value = network.attribute(attribute)
+        if value is not None:
+            by_value[value] = name
+            by_value[str(value)] = name
+    return by_value
+
+
+def _refusal(check: str, event: AbiEvent) -> str:
+    try:
+        CHECKS[check].bind(event)
+    except CheckError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,320 @@
+"""Judges the events of one transfer: what is wrong with it, what is awaited until when, and its status. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chainwatch import model
+from chainwatch.checker import finding
+from chainwatch.checker.coverage import Coverage
+from chainwatch.checker.finding import Finding
+from chainwatch.checker.flow import (
+    EXCLUDED,
+    FAILED_CHECKS,
+    ORIGIN,
+    UNKNOWN_NETWORK,
+    Flow,
+    Step,
+    expected_network,
+)
+from chainwatch.checker.step_events import (
+    by_step,
+    claimed_origin,
+    destination_of,
+    group_events,
+    log_position,
+    openings_of,
+)
+from chainwatch.model import Occurrence, Transfer
+
+OPENING = "!opening"
+"""The deadline by which the opening step of an early step must be seen on the origin network."""
+
+SEARCH = "search "
+"""Followed by the origin's name: the network of that deadline while the origin's earlier blocks are to be searched."""
+
+FILLING = "filling "
+"""Followed by a network's name: the network of a deadline that waits for a back-fill of that network."""
+
+
+class Judge:
+    """Judges one transfer: `judge` sets its status, its findings and its deadlines."""
+
+    def __init__(self, flow: Flow, transfer: Transfer, coverage: Coverage) -> None:
+        self.flow = flow
+        self.transfer = transfer
+        self.coverage = coverage
+        self.events = by_step(transfer)
+        self.status = "open"
+        self.origin: str | None = None
+        self.destination: str | None = None
+        self.opened_at: int | None = None
+        self.findings: list[Finding] = []
+        self.deadlines: dict[str, tuple[str, int]] = {}
+
+    def judge(self) -> None:
+        """Set the attributes that say what the events mean."""
+        openings = openings_of(self.flow, self.events)
+        if openings:
+            self._judge_opened(openings)
+        else:
+            self._judge_unopened()
+
+    def _judge_opened(self, openings: Sequence[Occurrence]) -> None:
+        opening = openings[0]
+        destination = destination_of(opening)
+        excluded = EXCLUDED in opening.facts
+        tracked = not (excluded or destination.startswith(UNKNOWN_NETWORK) or self._is_unseen(opening))
+        self.origin, self.destination, self.opened_at = (
+            opening.network,
+            destination or None,
+            opening.timestamp,
+        )
+        self.status = "complete" if tracked else model.EXCLUDED if excluded else "untracked"
+        for step in self.flow.expected:
+            first = None
+            for asked, events in group_events(step, self.events, openings):
+                if asked is None:
+                    self._judge_stray(step, events, openings)
+                    continue
+                if tracked:
+                    first = first or events[0]
+                if self._cannot_have_funded(asked, events[0]):
+                    verdict = self._judge_unmatched(step, events, asked)
+                    if verdict != "unopened":
+                        if tracked and verdict == "orphan":
+                            self._judge_assertion(step, asked, destination, events)
+                        continue
+                was_orphan = self._judge_wait(step, asked, events[0])
+                if tracked:
+                    self._judge_matched(step, asked, destination, events, was_orphan=was_orphan)
+            if tracked:
+                self._judge_deadline(step, opening, destination, first)
+        if tracked:
+            self._judge_openings(openings, destination)
+
+    def _judge_deadline(
+        self, step: Step, opening: Occurrence, destination: str, event: Occurrence | None
+    ) -> None:
+        """Whether ``event``, the first of ``step``, came in time; while it is missing, whether its time is over (S5)."""
+        network = expected_network(step, opening)
+        if network not in step.networks:
+            return  # it cannot be seen there
+        due_at = opening.timestamp + step.within
+        watched = self.coverage.watch_of(network, step)
+        if event is not None and event.timestamp <= due_at:
+            return
+        if event is None and watched.block > 0 and opening.timestamp < watched.timestamp:
+            return  # it may have happened before it was watched
+        if watched.unread_until is not None and opening.timestamp <= watched.unread_until:
+            self.deadlines[step.name] = (FILLING + network, due_at)
+            self.status = "open" if self.status == "complete" else self.status
+        elif event is not None:
+            self.findings.append(finding.overdue(self.transfer, step, network, opening, destination, event))
+        elif self.coverage.seen.get(network, 0) > due_at:
+            self.findings.append(finding.overdue(self.transfer, step, network, opening, destination, None))
+            self.status = "overdue"
+        else:
+            self.deadlines[step.name] = (network, due_at)
+            if self.status == "complete":
+                self.status = "open"
+
+    def _is_unseen(self, opening: Occurrence) -> bool:
+        """Whether no step is watched on the network on which ``opening`` expects it."""
+        return not any(expected_network(step, opening) in step.networks for step in self.flow.expected)
+
+    def _cannot_have_funded(self, opening: Occurrence, event: Occurrence) -> bool:
+        """Whether ``opening`` happened after ``event`` of the same transfer, by more than clocks may differ."""
+        return opening.timestamp > event.timestamp + self.flow.clock_skew
+
+    def _judge_stray(self, step: Step, events: Sequence[Occurrence], openings: Sequence[Occurrence]) -> None:
+        """Judge ``events`` of ``step`` that no opening step expects, unless their logs count as another step already."""
+        counted = self._counted(openings)
+        if strays := [event for event in events if log_position(event) not in counted]:
+            self._judge_unmatched(step, strays)
+        elif (opening := counted[log_position(events[0])]).timestamp > events[0].timestamp:
+            self._judge_wait(step, opening, events[0])
+
+    def _counted(self, openings: Sequence[Occurrence]) -> dict[tuple[str, int, int], Occurrence]:
+        """The positions of logs that count as opening steps or as steps that these expect, each with its opening step."""
+        counted = {
+            log_position(event): asked
+            for step in self.flow.expected
+            for asked, events in group_events(step, self.events, openings)
+            if asked is not None
+            for event in events
+        }
+        return counted | {log_position(opening): opening for opening in openings}
+
+    def _judge_wait(self, step: Step, opening: Occurrence, first: Occurrence) -> bool:
+        """Whether ``first``, the event of ``step`` that ``opening`` expects, was an orphan until that opening happened."""
+        if opening.timestamp <= first.timestamp + self.flow.orphan_grace or self._unsearchable(first):
+            return False
+        origin = self._origin_of(first)
+        self.findings.append(finding.orphan(self.flow, self.transfer, step, first, origin, opening.timestamp))
+        return True
+
+    def _judge_matched(
+        self,
+        step: Step,
+        opening: Occurrence,
+        destination: str,
+        events: Sequence[Occurrence],
+        *,
+        was_orphan: bool,
+    ) -> None:
+        """Judge the ``events`` of a step that ``opening`` expects; if they were an orphan, the labels stay the same."""
+        first = events[0]
+        origin, place = opening.network, destination
+        if was_orphan:
+            origin, place = self._origin_of(first), first.network
+        if len(events) > 1 and not step.may_repeat:
+            self.findings.append(finding.repeated(self.transfer, step, origin, place, events))
+        for event in events:
+            self._judge_content(step, event)
+        self._judge_assertion(step, opening, destination, events)
+
+    def _judge_assertion(
+        self, step: Step, opening: Occurrence, destination: str, events: Sequence[Occurrence]
+    ) -> None:
+        for event in events:
+            wrong = finding.failed_assertion(self.transfer, step, opening, event, destination)
+            if wrong is not None:
+                self.findings.append(wrong)
+
+    def _judge_openings(self, openings: Sequence[Occurrence], destination: str) -> None:
+        step, transfer, origin = self.flow.opening, self.transfer, openings[0].network
+        if len(openings) > 1 and not self.flow.openings_may_repeat:
+            self.findings.append(finding.repeated(transfer, step, origin, destination, openings))
+        for event in openings:
+            self.findings += finding.failed_checks(transfer, step, event, event.network, destination)
+            claimed = event.facts.get(ORIGIN, event.network)
+            if claimed != event.network:
+                self.findings.append(finding.wrong_origin(transfer, step, event, claimed, destination))
+
+    def _judge_unopened(self) -> None:
+        """Judge a transfer without an opening step: steps wait, then the opening is searched for, then they are orphans."""
+        steps = self._steps()
+        if not steps:
+            return
+        claims = [claimed for o in steps if (claimed := claimed_origin(self.flow.steps[o.step], o))]
+        self.origin = claims[0] if claims else self._origin_of(steps[0]) or None
+        self.destination = steps[0].network
+        verdicts = {
+            self._judge_unmatched(step, events)
+            for step in self.flow.expected
+            for _, events in group_events(step, self.events, ())
+        }
+        self.status = next((v for v in ("orphan", "open", "unopened") if v in verdicts), "untracked")
+
+    def _judge_unmatched(
+        self, step: Step, events: Sequence[Occurrence], later: Occurrence | None = None
+    ) -> str:
+        """Judge ``events`` of ``step``, on one network and from one origin, that no opening step can have funded.
+
+        ``later`` is an opening step that expects them, but happened too late.
+        Returns ``untracked``, ``open`` (undecided yet), ``unopened`` or ``orphan``.
+        """
+        first = events[0]
+        if later is None and self._is_elsewhere(step, first):
+            return "untracked"
+        for event in events:
+            self._judge_content(step, event)
+        due_at = first.timestamp + self.flow.orphan_grace
+        for network in self._origins_of(first):
+            if self.coverage.seen.get(network, 0) <= due_at:
+                self._keep_earliest(network, due_at)
+                return "open"
+        for network in self._origins_of(first):
+            if self._may_open_unread(first, network):
+                self._keep_earliest(FILLING + network, due_at)
+                return "open"
+        if self._unsearchable(first):
+            return "unopened"
+        if self._may_open_before(first) and not self.transfer.searched:
+            self._keep_earliest(SEARCH + self._origins_of(first)[0], due_at)
+            return "open"
+        origin = self._origin_of(first)
+        # Where repetition is not allowed, those after the first are one alert of repetition.
+        for event in events if step.may_repeat else events[:1]:
+            self.findings.append(finding.orphan(self.flow, self.transfer, step, event, origin, None, later))
+        if len(events) > 1 and not step.may_repeat:
+            self.findings.append(finding.repeated(self.transfer, step, origin, first.network, events))
+        return "orphan"
+
+    def _is_elsewhere(self, step: Step, event: Occurrence) -> bool:
+        """Whether ``event`` belongs to transfers that the flow does not watch, such as those of the other direction."""
+        claimed = claimed_origin(step, event)
+        return bool(claimed and claimed not in self.flow.origins) or event.network == step.away_from
+
+    def _judge_content(self, step: Step, event: Occurrence) -> None:
+        """Find what built-in checks found wrong with the event alone."""
+        if FAILED_CHECKS not in event.facts:
+            return
+        origin = self._origin_of(event)
+        self.findings += finding.failed_checks(self.transfer, step, event, origin, event.network)
+
+    def _unsearchable(self, event: Occurrence) -> bool:
+        """Whether the opening step of ``event`` may lie in earlier blocks that cannot be searched."""
+        can_search = self.flow.search is not None and self.flow.lookback
+        return not can_search and self._may_open_before(event)
+
+    def _may_open_unread(self, event: Occurrence, network: str) -> bool:
+        """Whether the opening step of ``event`` may lie on ``network`` in blocks that are still to be read again."""
+        unread_until = self.coverage.watch_of(network, self.flow.opening).unread_until
+        if unread_until is None:
+            return False
+        return not self.flow.lookback or event.timestamp <= unread_until + self.flow.lookback
+
+    def _may_open_before(self, event: Occurrence) -> bool:
+        """Whether the opening step of ``event`` may lie before the first block watched on one of its origins.
+
+        The first step on the same network decides for those that follow it.
+        """
+        steps = self.flow.steps
+        place = event.network, claimed_origin(steps[event.step], event)
+        first = next(o for o in self._steps() if (o.network, claimed_origin(steps[o.step], o)) == place)
+        for network in self._origins_of(event):
+            block, timestamp, _ = self.coverage.watch_of(network, self.flow.opening)
+            reach = self._reach(network, block)
+            if block > 0 and reach and first.timestamp <= timestamp + reach:
+                return True
+        return False
+
+    def _reach(self, network: str, watched_from: int) -> int:
+        """How long before block ``watched_from`` an opening step on ``network`` may lie, in seconds.
+
+        Without a lookback zero, unless its events have been watched for less long than the network.
+        """
+        if self.flow.lookback or watched_from <= self.coverage.first.get(network, (0, 0))[0]:
+            return self.flow.lookback
+        return max(step.within for step in self.flow.expected)
+
+    def _steps(self) -> list[Occurrence]:
+        """The events of expected steps, in order."""
+        opening = self.flow.opening.name
+        return [o for o in self.transfer.occurrences if o.step != opening and o.step in self.flow.steps]
+
+    def _origins_of(self, event: Occurrence) -> tuple[str, ...]:
+        """The networks on which the opening step of ``event`` can be, as far as the event itself says."""
+        origins: dict[str, None] = {}
+        for one in self.transfer.occurrences:
+            if (
+                log_position(one) == log_position(event)
+                and one.step != self.flow.opening.name
+                and one.step in self.flow.steps
+            ):
+                claimed = claimed_origin(self.flow.steps[one.step], one)
+                origins |= dict.fromkeys((claimed,) if claimed else self.flow.origins)
+        return tuple(origins)
+
+    def _origin_of(self, event: Occurrence) -> str:
+        """The network from which ``event`` comes, as far as the event itself says; empty where several are possible."""
+        origins = self._origins_of(event)
+        return origins[0] if len(origins) == 1 else ""
+
+    def _keep_earliest(self, network: str, due_at: int) -> None:
+        """Open a deadline for the missing opening step at ``due_at`` (chain time), unless there is an earlier one."""
+        known = self.deadlines.get(OPENING)
+        if known is None or due_at < known[1]:
+            self.deadlines[OPENING] = (network, due_at)

@@ -1,0 +1,310 @@
+"""The checker that follows transfers: keeps their events in the database and judges them by their flows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.watch import NetworkWatch
+from chainwatch.checker import transfer as transfers
+from chainwatch.checker.coverage import Coverage, Watched
+from chainwatch.checker.extractor import log_rows
+from chainwatch.checker.flow import Flow, FlowExtractor, WatchedStep, extract, index_steps
+from chainwatch.checker.judge import FILLING, SEARCH
+from chainwatch.checker.raising import endings
+from chainwatch.config import Settings
+from chainwatch.flows.fingerprints import fingerprints
+from chainwatch.flows.gathered import Gathered, Key
+from chainwatch.flows.opening_search import search_openings
+from chainwatch.flows.sources import sources_of
+from chainwatch.model import (
+    FLOWS,
+    Deadline,
+    EventSource,
+    Occurrence,
+    ReadResult,
+    Searched,
+    Signal,
+    Transfer,
+)
+from chainwatch.pipeline.checker import CONFIG_CHANGED, Page, Prints
+from chainwatch.pipeline.unit_of_work import Work
+from chainwatch.plan import Plan
+from chainwatch.store import blocks
+from chainwatch.store import transfers as stored
+from chainwatch.store.watched import WatchedSet
+
+AT_ONCE = 5_000
+"""How many transfers are loaded, judged and saved at a time."""
+
+FOUND_MAX = 40_000
+"""Of how many transfers the events are kept until their transaction ends (some 50 MB)."""
+
+ALWAYS = 2**62
+"""A chain time after any other."""
+
+REPAIRED = "repaired"
+"""Why an alert ends whose events were found not to be in the chain."""
+
+Changed: TypeAlias = tuple[Transfer, Transfer]
+"""A transfer before and after; one without an id was not stored yet."""
+
+
+class _Unopened(NamedTuple):
+    """Transfers whose opening step is to be searched for, with how far networks were read."""
+
+    transfers: list[Transfer]
+    coverage: Coverage
+
+
+class FlowChecker:
+    """The `Checker` of ``flows``."""
+
+    def __init__(
+        self,
+        flows: Iterable[Flow],
+        watches: Mapping[str, NetworkWatch] = MappingProxyType({}),
+        sources: Mapping[WatchedStep, frozenset[EventSource]] = MappingProxyType({}),
+        saved: Callable[[Sequence[Changed]], None] | None = None,
+    ) -> None:
+        """``watches`` are the networks in which openings are searched for.
+
+        ``sources``: where the events of each step come from. Those left out are watched since their network's first block.
+        ``saved`` is called with the transfers that change, before their transaction is committed.
+        """
+        self.extractor = FlowExtractor(tuple(flows))
+        self.flows = {flow.name: flow for flow in self.extractor.flows}
+        self.lengths = {flow.name: 1 + len(flow.expected) for flow in self.flows.values()}
+        self.sources = sources
+        self.saved = saved
+        self._watches = watches
+
+    @classmethod
+    def of(cls, plan: Plan, saved: Callable[[Sequence[Changed]], None] | None = None) -> FlowChecker:
+        """The checker of the flows of ``plan``."""
+        return cls(plan.flows, plan.watches, sources_of(plan.flows, plan.watches), saved)
+
+    def begin(self, work: Work) -> FlowTransaction:
+        """See `Checker`."""
+        return FlowTransaction(self, work)
+
+    def load_deadlines(
+        self, connection: sa.Connection, after: tuple[int, int, str], until: int, limit: int
+    ) -> list[Deadline]:
+        """See `Checker`. Those that wait for no chain time name no network, and are left out by whoever wakes networks."""
+        return stored.due_after(connection, after, until, limit)
+
+    def load_wanted(self, connection: sa.Connection, network: str, limit: int) -> _Unopened | None:
+        """The transfers whose opening step is to be searched for in the earlier blocks of ``network``."""
+        waiting = stored.waiting_on(connection, SEARCH + network, limit)
+        if not waiting:
+            return None
+        work = Work(connection, blocks.checkpoints(connection))
+        work.load_watched()
+        return _Unopened(waiting, coverage_of(work, self.sources))
+
+    def read(self, pools: Mapping[str, Pool], wanted: _Unopened) -> AsyncIterator[Searched]:
+        """See `Checker`."""
+        return search_openings(self.extractor.flows, self._watches, pools, wanted.coverage, wanted.transfers)
+
+    def fingerprints(self, settings: Settings) -> Prints:
+        """By the flows' names."""
+        return fingerprints(settings)
+
+    def stored_names(self, connection: sa.Connection) -> list[str]:
+        """See `Checker`."""
+        return stored.flow_names(connection)
+
+    def forget_events(self, connection: sa.Connection, page: Page) -> int | None:
+        """Store transfers without their events; their alerts and deadlines stay until they are judged again."""
+        some = stored.page(connection, page.after, page.limit, page.names)
+        stored.forget_events(connection, some)
+        return some[-1].id if some else None
+
+
+class FlowTransaction:
+    """The `CheckerTransaction` of ``checker``."""
+
+    def __init__(self, checker: FlowChecker, work: Work) -> None:
+        self._checker = checker
+        self._flows = checker.flows
+        self._work = work
+        self._connection = work.connection
+        self._gathered = Gathered(checker.lengths)
+        self._known_watched: Mapping[str, Mapping[EventSource, WatchedSet]] | None = None
+        self._known_coverage = Coverage({}, {})
+
+    # --- what happened
+
+    def apply(self, found: Mapping[Key, list[Occurrence]]) -> None:
+        """Add events of transfers; judge and save some at once when they become too many to keep."""
+        gathered = self._gathered
+        gathered.find(found)
+        keys: Iterable[Key] = ()
+        if len(gathered.found) >= FOUND_MAX:
+            keys = gathered.found
+        elif len(gathered.full) >= AT_ONCE:
+            keys = gathered.full
+        if keys:
+            some = list(keys)
+            self._settle_keys(some)
+            gathered.release(some)
+
+    def apply_read(self, result: ReadResult) -> None:
+        """Add the opening steps that were searched for. A search may find others, whose later steps were not watched."""
+        assert isinstance(result, Searched)
+        asked = {(result.flow, key) for key in result.keys}
+        openings: dict[Key, list[Occurrence]] = {}
+        flow = self._flows.get(result.flow)
+        steps = index_steps([flow]) if flow else {}
+        for event in result.events:
+            number = blocks.network_id(self._connection, event.network)
+            for key, occurrences in extract(steps, [event]).found.items():
+                some = [o for o in occurrences if flow and o.step == flow.opening.name]
+                if number is not None and some and key in asked:
+                    openings.setdefault(key, []).extend(some)
+                    blocks.save_logs(self._connection, number, log_rows([event], []))
+        self._gathered.search(asked, openings)
+
+    def roll_back(self, network: str, block: int, found: Mapping[Key, list[Occurrence]]) -> None:
+        """See `CheckerTransaction`."""
+        self._gathered.cut(network, block, found)
+
+    def remove(
+        self, network: str, positions: set[tuple[int, int]], found: Mapping[Key, list[Occurrence]]
+    ) -> None:
+        """See `CheckerTransaction`."""
+        self._gathered.removed |= {(network, *position) for position in positions}
+        self._gathered.dropped |= set(found)
+
+    # --- judging
+
+    def settle(self) -> None:
+        """Judge and save the transfers whose events changed, but for those that were saved before."""
+        self._settle_keys(self._gathered.touched())
+
+    def judge_seen(self, network: str) -> None:
+        """Judge every transfer with a deadline on ``network`` that the network has been seen past (S5)."""
+        self._judge_due(network, self._work.seen[network])
+
+    def judge_filled(self, network: str) -> None:
+        """Judge every transfer that waits for blocks of ``network`` to be read again."""
+        self._judge_due(FILLING + network, ALWAYS)
+
+    def store_unjudged(self, found: Mapping[Key, Sequence[Occurrence]], names: Sequence[str]) -> None:
+        """Store more events of transfers of the flows ``names``."""
+        keys = [key for key in found if key[0] in names]
+        for start in range(0, len(keys), AT_ONCE):
+            some = keys[start : start + AT_ONCE]
+            known = stored.load(self._connection, some)
+            before = [known.get(key) or Transfer(*key) for key in some]
+            self._save([(t, transfers.with_events(t, found[t.flow, t.key])) for t in before])
+
+    def judge_again(self, page: Page) -> int | None:
+        """See `CheckerTransaction`. Transfers of flows that are not configured any more are deleted."""
+        some = stored.page(self._connection, page.after, page.limit, page.names)
+        coverage = self._coverage()
+        self._save([(t, self._judged_again(t, coverage)) for t in some])
+        return some[-1].id if some else None
+
+    def _coverage(self) -> Coverage:
+        """How far networks are read, up to date."""
+        if self._known_watched is not self._work.watched:
+            self._known_watched = self._work.watched
+            self._known_coverage = coverage_of(self._work, self._checker.sources)
+        return self._known_coverage
+
+    def _settle_keys(self, keys: Sequence[Key]) -> None:
+        """Judge and save these transfers, some at a time."""
+        gathered, coverage = self._gathered, self._coverage()
+        for start in range(0, len(keys), AT_ONCE):
+            some = keys[start : start + AT_ONCE]
+            known = stored.load(self._connection, some)
+            changed: list[Changed] = []
+            for key in some:
+                if key in known or key in gathered.found:
+                    before = known.get(key) or Transfer(*key)
+                    changed.append((before, self._judged(gathered.updated(key, before), coverage)))
+            self._note(self._save(changed))
+
+    def _judge_due(self, network: str, before_time: int) -> None:
+        coverage = self._coverage()
+        while due := stored.due_before(self._connection, network, before_time, AT_ONCE):
+            before = stored.load_ids(self._connection, {d.transfer_id for d in due})
+            changes = self._save([(t, self._judged(t, coverage)) for t in before])
+            if not changes.opened and not changes.closed:
+                stored.discard(
+                    self._connection, due
+                )  # rows that no transfer knows of would come back for ever
+            self._note(changes)
+
+    def _judged(self, current: Transfer, coverage: Coverage, cause: str = transfers.IN_TIME) -> Transfer:
+        work, gathered = self._work, self._gathered
+        flow = self._flows.get(current.flow)
+        if flow is None:
+            # The flow is no longer configured: what is stored of it stays, but nothing is awaited or raised any more.
+            work.signals += endings(current.raised.values(), work.chain_time, CONFIG_CHANGED)
+            return msgspec.structs.replace(current, deadlines={}, raised={})
+        if (current.flow, current.key) in gathered.dropped:
+            cause = REPAIRED if gathered.removed else transfers.REORG
+        settled = transfers.settle(flow, current, coverage, work.chain_time, cause)
+        work.signals += _without_past(current, settled.signals) if work.quiet else settled.signals
+        return settled.transfer
+
+    def _judged_again(self, transfer: Transfer, coverage: Coverage) -> Transfer:
+        flow = self._flows.get(transfer.flow)
+        if flow is None or all(_is_before_watch(flow, o, coverage) for o in transfer.occurrences):
+            # Nothing of the flow is left, or only openings that a search had found for other transfers.
+            work = self._work
+            work.signals += endings(transfer.raised.values(), work.chain_time, CONFIG_CHANGED)
+            return msgspec.structs.replace(transfer, occurrences=(), raised={}, deadlines={})
+        searched = transfer.searched or any(_is_before_watch(flow, o, coverage) for o in transfer.occurrences)
+        return self._judged(msgspec.structs.replace(transfer, searched=searched), coverage, CONFIG_CHANGED)
+
+    def _save(self, changed: Sequence[Changed]) -> stored.DeadlineChanges:
+        if self._checker.saved is not None:
+            self._checker.saved(changed)
+        return stored.save(self._connection, changed)
+
+    def _note(self, changes: stored.DeadlineChanges) -> None:
+        """Let those who wait know of ``changes`` after the commit."""
+        self._work.change_deadlines(FLOWS, changes)
+        self._work.wanted |= {
+            (FLOWS, deadline.network.removeprefix(SEARCH))
+            for deadline in changes.opened
+            if deadline.network.startswith(SEARCH)
+        }
+
+
+def coverage_of(work: Work, sources: Mapping[WatchedStep, frozenset[EventSource]]) -> Coverage:
+    """How far networks are read, with since when the events of each step, which come from ``sources``, are watched."""
+    watched: dict[WatchedStep, Watched] = {}
+    for place, some in sources.items():
+        known = work.watched.get(place[0], {})
+        if found := [known[source] for source in some if source in known]:
+            watched[place] = _watched_together(found)
+    return Coverage(work.seen, work.first, watched)
+
+
+def _watched_together(rows: Sequence[WatchedSet]) -> Watched:
+    """Since when all of ``rows`` are watched."""
+    block, timestamp = max((row.first_block, row.first_timestamp) for row in rows)
+    unread = [row.gap_timestamp for row in rows if row.gap_timestamp is not None]
+    return Watched(block, timestamp, max(unread, default=None))
+
+
+def _is_before_watch(flow: Flow, occurrence: Occurrence, coverage: Coverage) -> bool:
+    """Whether ``occurrence`` is an opening from before the first block watched, as only a search finds."""
+    is_opening = occurrence.step == flow.opening.name
+    return is_opening and occurrence.block < coverage.watch_of(occurrence.network, flow.opening).block
+
+
+def _without_past(before: Transfer, signals: Sequence[Signal]) -> list[Signal]:
+    """``signals`` without those of alerts that ended long ago and were never raised."""
+    firing = [r.labels for r in before.raised.values() if r.ends_at is None]
+    return [s for s in signals if s.ends_at is None or s.labels in firing]

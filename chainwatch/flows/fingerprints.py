@@ -1,0 +1,49 @@
+"""What tells a configured flow from what it was before, so that a change is noticed."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from chainwatch.config import Settings
+from chainwatch.pipeline.checker import Prints
+
+VERSION = 1
+"""Raise it when the same configuration makes other transfers of the same logs than before: all are made again then."""
+
+_JUDGING = {"orphan_grace", "orphan_severity", "repeat", "runbook_url"}
+_JUDGING_STEP = {"within", "severity", "repeat"}
+"""What of a flow says how its events are judged, but not which they are."""
+
+
+def fingerprints(settings: Settings) -> Prints:
+    """What each configured flow, with the ABI files, addresses and networks that it uses, compiles to."""
+    networks = {name: (network.chain_id, network.attributes) for name, network in settings.networks.items()}
+    abis = {name: Path(contract.abi).read_bytes() for name, contract in settings.contracts.items()}
+    found: Prints = {}
+    for name, flow in settings.flows.items():
+        whole = flow.model_dump()
+        used = {flow.contract, flow.opens.contract, *(step.contract for step in flow.expects)} - {None}
+        contracts = {
+            c: (settings.contracts[c].address, abis[c]) for c in sorted(filter(None, used)) if c in abis
+        }
+        rest = {
+            **{key: value for key, value in whole.items() if key not in _JUDGING},
+            "expects": [
+                {key: value for key, value in step.items() if key not in _JUDGING_STEP}
+                for step in whole["expects"]
+            ],
+        }
+        found[name] = (
+            fingerprint([VERSION, rest, contracts, networks]),
+            fingerprint([VERSION, whole, contracts, networks]),
+        )
+    return found
+
+
+def fingerprint(settings: object) -> str:
+    """The same text for the same settings, in whichever order."""
+    encoded = msgspec.json.encode(settings, enc_hook=lambda model: model.model_dump(), order="deterministic")
+    return sha256(encoded).hexdigest()

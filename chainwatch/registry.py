@@ -1,0 +1,16 @@
+"""The checkers that there are: each is named here, and its extractor in `chainwatch.plan.compile_extractors`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from chainwatch.flows.checker import Changed, FlowChecker
+from chainwatch.pipeline.checker import Checker
+from chainwatch.plan import Plan
+
+
+def build_checkers(
+    plan: Plan, transfers_saved: Callable[[Sequence[Changed]], None] | None = None
+) -> list[Checker]:
+    """The checkers of ``plan``. ``transfers_saved`` is called with transfers that change, before their commit."""
+    return [FlowChecker.of(plan, transfers_saved)]

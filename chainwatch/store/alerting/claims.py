@@ -1,0 +1,76 @@
+"""Which notifications of a queue can be sent now: for each group the oldest pending one.
+
+All functions work inside the caller's transaction; times are Unix seconds of this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.store.alerting.alert_tables import notifications
+from chainwatch.store.alerting.outbox import IS_OLDEST_OF_KEY, PENDING, QueuedNotification, queued_from
+
+_READY = (
+    sa.select(notifications)
+    .where(PENDING, notifications.c.receiver == sa.bindparam("receiver"), IS_OLDEST_OF_KEY)
+    .where(notifications.c.next_attempt_at <= sa.bindparam("now"))
+    .order_by(notifications.c.id)
+    .limit(sa.bindparam("limit"))
+)
+_PROBE = (
+    sa.select(notifications)
+    .where(PENDING, notifications.c.receiver == sa.bindparam("receiver"), IS_OLDEST_OF_KEY)
+    .order_by(notifications.c.attempts, notifications.c.id)
+    .limit(1)
+)
+_PENDING_OF = (
+    sa.select(notifications.c.id)
+    .where(PENDING, notifications.c.receiver == sa.bindparam("receiver"))
+    .limit(sa.bindparam("limit"))
+)
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The notifications of a queue that can be sent now. ``next_ready``: when the next one can, if none can now.
+
+    ``has_more``: others are pending, behind these, behind busy ones, or until their next attempt.
+    """
+
+    found: list[QueuedNotification]
+    next_ready: float | None
+    has_more: bool
+
+
+def claim(
+    connection: sa.Connection, receiver: str, now: float, limit: int, busy: Collection[str] = ()
+) -> Claim:
+    """Up to ``limit`` notifications of ``receiver`` to send now, the oldest first.
+
+    Each is the oldest pending one of its key; keys in ``busy`` are left out.
+    """
+    ready = _READY
+    heads = [PENDING, notifications.c.receiver == sa.bindparam("receiver"), IS_OLDEST_OF_KEY]
+    if busy:
+        heads.append(notifications.c.key.not_in(sorted(busy)))
+        ready = ready.where(notifications.c.key.not_in(sorted(busy)))
+    rows = connection.execute(ready, {"receiver": receiver, "now": now, "limit": limit}).all()
+    next_ready = None
+    if not rows:
+        earliest = sa.select(sa.func.min(notifications.c.next_attempt_at)).where(*heads)
+        next_ready = connection.execute(earliest, {"receiver": receiver}).scalar()
+    known = len(rows) + len(busy)
+    pending = connection.execute(_PENDING_OF, {"receiver": receiver, "limit": known + 1}).all()
+    return Claim([queued_from(row) for row in rows], next_ready, len(pending) > known)
+
+
+def claim_probe(connection: sa.Connection, receiver: str, busy: Collection[str] = ()) -> Claim:
+    """The notification that shows whether ``receiver`` has recovered, whatever its next attempt.
+
+    Of the oldest of each key the one with the fewest attempts: one that is refused for its content blocks no others.
+    """
+    query = _PROBE.where(notifications.c.key.not_in(sorted(busy))) if busy else _PROBE
+    rows = connection.execute(query, {"receiver": receiver}).all()
+    return Claim([queued_from(row) for row in rows], None, bool(rows))
