@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 
 from chainwatch.alerting.dispatch import Dispatch, Receiver
 from chainwatch.alerting.engine import intake, upkeep
@@ -27,14 +28,19 @@ from chainwatch.model import Signal
 from chainwatch.store import schema
 from chainwatch.store.alerting import alert_groups, alerts, clamping, expiries, outbox
 from chainwatch.store.database import Database
+from chainwatch.store.errors import StoreError
 from chainwatch.store.retrying import retrying
 from chainwatch.support.clock import SteadyClock
-from chainwatch.support.supervise import Supervisor
+from chainwatch.support.supervise import Supervisor, failure_of
 
 RESOLVE_TIMEOUT = 300.0
 """Seconds after which a submitted alert without an end, that is not submitted again, resolves; as in Alertmanager."""
 DRAIN_POLL = 0.02
-"""Seconds between two looks at whether the queues are empty."""
+"""Seconds between two checks whether the queues are empty."""
+CLOCK_EVERY = 1.0
+"""Seconds between two checks whether the host's clock was set."""
+
+_log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -79,9 +85,12 @@ class AlertingRuntime:
         config: AlertingConfig,
         *,
         resolve_timeout: float = RESOLVE_TIMEOUT,
-        clock: Callable[[], float] | None = None,
+        clock: SteadyClock | None = None,
     ) -> None:
-        clock = clock or SteadyClock()
+        self._clock = clock = clock or SteadyClock()
+        self._clock_task: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
+        """Held while queues are started or ended."""
         self.supervisor = Supervisor(lambda signals: retrying(lambda: self.raise_signals(signals)), clock)
         """Runs the tasks of alerting; the process may add tasks of its own, whose crashes become alerts too."""
         self._database = database
@@ -113,18 +122,25 @@ class AlertingRuntime:
 
     # --- life ---------------------------------------------------------------------------------------------
 
-    async def resume(self, *, reloaded: bool = False) -> None:
+    async def resume(self, *, reloaded: bool = False, clock_set_by: float = 0.0) -> None:
         """Let stored alerts and groups follow the configuration; call it once, before anything else is written.
 
-        ``reloaded``: this process has run with another configuration until now. Waits while the database refuses.
+        ``reloaded``: this process has run with another configuration until now. ``clock_set_by``: seconds
+        by which the clock was set since the last run (negative: back). Waits while the database refuses.
         """
         self._notify_since = await retrying(lambda: self._database.read(schema.created_at))
         self._engine = self._engine_of(self._config, [])
-        await retrying(lambda: self._reroute(reloaded=reloaded))
+        await retrying(lambda: self._reroute(reloaded=reloaded, clock_set_by=clock_set_by))
 
-    async def start(self) -> None:
-        """Run every queue and timer. Call it after the process has started its own tasks: alerts about others resolve."""
+    async def start(self, *, follow_clock: bool = False) -> None:
+        """Run every queue and timer. Call it after the process has started its own tasks: alerts about others resolve.
+
+        ``follow_clock``: start them again whenever the host's clock was set, as what waits in memory was measured by the
+        clock before. A process with waits of its own does that itself, with ``resume``.
+        """
         await self._dispatch.start([self._built(settings) for settings in self._config.receivers])
+        if follow_clock:
+            self._clock_task = asyncio.create_task(self._follow_clock(), name="clock")
 
     async def register(
         self, settings: ReceiverSettings, route: RouteSettings, provider: Provider[Any] | None = None
@@ -134,30 +150,32 @@ class AlertingRuntime:
         ``provider`` replaces the one that the settings describe. Raises ``ValueError`` for a name in use.
         """
         receiver = self._built(settings) if provider is None else Receiver(settings, provider)
-        registered = [(route, receiver), *self._registered]
-        self._engine = self._engine_of(self._config, registered)
-        self._registered = registered
-        self._dispatch.add(receiver)
-        await self._reroute()
+        async with self._changing:
+            registered = [(route, receiver), *self._registered]
+            self._engine = self._engine_of(self._config, registered)
+            self._registered = registered
+            self._dispatch.add(receiver)
+            await self._reroute()
 
     async def reload(self, config: AlertingConfig) -> None:
         """Go on by ``config``. The queues of receivers that stay as they are go on, as do registered receivers.
 
         Raises ``ValueError`` when a new receiver has the name of a registered one; then nothing has changed.
         """
-        engine = self._engine_of(config, self._registered)
-        before = {settings.name: settings for settings in self._config.receivers}
-        kept = {settings.name for settings in config.receivers if settings == before.get(settings.name)}
-        if config.external_url != self._config.external_url:
-            kept = set()  # links in notifications begin with it
-        self._config, self._engine = config, engine
-        await self._dispatch.reload(
-            before.keys() - kept,
-            [self._built(settings) for settings in config.receivers if settings.name not in kept],
-            keep_for=config.keep_for,
-            external_url=config.external_url,
-        )
-        await self._reroute(reloaded=True)
+        async with self._changing:
+            engine = self._engine_of(config, self._registered)
+            before = {settings.name: settings for settings in self._config.receivers}
+            kept = {settings.name for settings in config.receivers if settings == before.get(settings.name)}
+            if config.external_url != self._config.external_url:
+                kept = set()  # links in notifications begin with it
+            self._config, self._engine = config, engine
+            await self._dispatch.reload(
+                before.keys() - kept,
+                [self._built(settings) for settings in config.receivers if settings.name not in kept],
+                keep_for=config.keep_for,
+                external_url=config.external_url,
+            )
+            await self._reroute(reloaded=True)
 
     async def drain(self, within: float, shut: Callable[[], bool]) -> bool:
         """Send everything that is queued or grouped, without waiting for groups to fill; whether that was done in time.
@@ -178,8 +196,51 @@ class AlertingRuntime:
 
     async def close(self) -> None:
         """End every task; undelivered notifications stay in the database."""
+        if self._clock_task is not None:
+            self._clock_task.cancel()
+            await asyncio.gather(self._clock_task, return_exceptions=True)
         await self._dispatch.stop()
         await self._transport.close()
+
+    # --- the host's clock ---------------------------------------------------------------------------------
+
+    async def _follow_clock(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_EVERY)
+            if self._clock.is_to_be_set:
+                error = await failure_of(self._restart)
+                if error is not None:
+                    _log.error("restarting after the clock was set failed", error=type(error).__name__)
+
+    async def _restart(self) -> None:
+        """End every queue and timer, move what is stored to the new time, and start them again."""
+        async with self._changing:
+            await self._dispatch.stop()
+            try:
+                await self._move_stored_waits()
+            finally:  # whatever happened, queued notifications must be sent
+                registered = [receiver for _, receiver in self._registered]
+                built = [self._built(settings) for settings in self._config.receivers]
+                await self._dispatch.start([*registered, *built])
+
+    async def _move_stored_waits(self) -> None:
+        """Set the clock, and move stored waits by as much, in one transaction; repeated until the database accepts it."""
+        by = 0.0
+
+        def move(connection: sa.Connection, _: float) -> tuple[None, float | None]:
+            nonlocal by
+            by += self._clock.follow()
+            return None, self._follow_routes(connection, self._clock(), clock_set_by=by)
+
+        while True:
+            try:
+                await asyncio.wrap_future(self.write(move))
+            except StoreError as error:
+                _log.error("the host's clock was set, but stored waits cannot be moved yet", error=str(error))
+                await asyncio.sleep(CLOCK_EVERY)
+            else:
+                _log.warning("the host's clock was set", seconds=round(by, 1))
+                return
 
     # --- changes ------------------------------------------------------------------------------------------
 
@@ -246,17 +307,23 @@ class AlertingRuntime:
         is_due = hasten and due_at is not None and due_at <= now
         return not is_due and not outbox.has_pending(connection, self.receivers) and shut(), due_at
 
-    async def _reroute(self, *, reloaded: bool = False) -> None:
-        """Let stored alerts follow the routes; those that expired meanwhile resolve before anybody is notified."""
-
+    async def _reroute(self, *, reloaded: bool = False, clock_set_by: float = 0.0) -> None:
         def reroute(connection: sa.Connection, now: float) -> tuple[None, float | None]:
-            clamping.timeouts(connection, now + self._resolve_timeout)
-            ended: list[Signal] = []
-            while (taken := intake.expired(connection, now)).known:
-                ended += taken.signals
-            return None, _sooner(connection, self._engine.reroute(connection, now, ended, reloaded=reloaded))
+            return None, self._follow_routes(connection, now, reloaded=reloaded, clock_set_by=clock_set_by)
 
         await asyncio.wrap_future(self.write(reroute))
+
+    def _follow_routes(
+        self, connection: sa.Connection, now: float, *, reloaded: bool = False, clock_set_by: float = 0.0
+    ) -> float | None:
+        """Let stored alerts follow the routes; those that expired meanwhile resolve before anybody is notified."""
+        if clock_set_by:
+            self._engine.follow_clock(connection, clock_set_by, now)
+        clamping.timeouts(connection, now + self._resolve_timeout)
+        ended: list[Signal] = []
+        while (taken := intake.expired(connection, now)).known:
+            ended += taken.signals
+        return _sooner(connection, self._engine.reroute(connection, now, ended, reloaded=reloaded))
 
     # --- parts --------------------------------------------------------------------------------------------
 

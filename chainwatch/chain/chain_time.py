@@ -2,7 +2,8 @@
 
 A block that has just arrived proves that its timestamp is past; so does the ``Date`` of an HTTP answer. Both advance
 with the monotonic clock. They are trusted in this order: heads of networks that keep pace with the monotonic clock, the
-dates of answers, a single new head, the host's clock.
+dates of answers, a single new head, the host's clock. One source alone is not trusted where another agrees with the host's
+clock.
 """
 
 from __future__ import annotations
@@ -110,6 +111,19 @@ class ChainTime:
         """The time now (Unix seconds): the clock's, corrected where it is known to be wrong."""
         return self._corrected(self.moment())
 
+    def refutes(self, network: str, timestamp: float) -> bool:
+        """Whether a block of ``network`` made at ``timestamp`` is later than now by this clock and by most other networks.
+
+        Those count whose heads keep pace; where there are none, nothing is refuted: this clock may be the wrong one. But
+        just after the start, when nothing can be known yet, the clock alone refutes.
+        """
+        monotonic = self._monotonic()
+        if monotonic < self._alone_from:
+            return self._clock() < timestamp
+        others = [source for name, source in self._paced().items() if name != network]
+        later = sum(source.bound + monotonic + TOLERANCE < timestamp for source in others)
+        return self._clock() < timestamp and 2 * later > len(others)
+
     def error_of(self, wall: float) -> float | None:
         """Seconds by which a clock that shows ``wall`` now is ahead, 0 where it is right enough; None while that is unknown.
 
@@ -127,13 +141,20 @@ class ChainTime:
         if source is None:
             return None
         ahead = moment.wall - (moment.monotonic + source.bound)
-        return 0.0 if -TOLERANCE <= ahead <= TOLERANCE + source.slack else ahead
+        if -TOLERANCE <= ahead <= TOLERANCE + source.slack:
+            return 0.0
+        is_alone = self._number_that_say(source.bound) < AGREE
+        return 0.0 if is_alone and self._number_that_say(moment.wall - moment.monotonic) else ahead
 
     def _is_witnessed(self, offset: float) -> bool:
         """Whether enough sources, against the others and the host's clock, say that Unix time is ``offset`` + monotonic."""
-        sources = [*self._heads.values(), *self._dates.values()]
-        agree = sum(abs(source.bound - offset) <= TOLERANCE + source.slack for source in sources)
-        return agree - (len(sources) - agree) >= AGREE
+        agree = self._number_that_say(offset)
+        return agree - (len(self._heads) + len(self._dates) - agree) >= AGREE
+
+    def _number_that_say(self, offset: float) -> int:
+        """How many sources say that Unix time is ``offset`` + monotonic."""
+        sources = (*self._heads.values(), *self._dates.values())
+        return sum(abs(source.bound - offset) <= TOLERANCE + source.slack for source in sources)
 
     def _paced(self) -> Mapping[str, _Source]:
         return {name: source for name, source in self._heads.items() if source.keeps_pace}

@@ -306,8 +306,13 @@ def _refuse(endpoint: Endpoint, last: int) -> None:
 
 
 def refuse_future(pool: Pool, endpoint: Endpoint, header: Header | None) -> None:
-    """Raises `FromTheFuture` for a block that cannot have been made yet, where another endpoint can be asked for it."""
-    if header is not None and not pool.alone and header.timestamp > pool.now + FUTURE:
+    """Raises `FromTheFuture` for a block that cannot have been made yet.
+
+    Where no other endpoint can be asked for it, the clock and most other networks must say so.
+    """
+    if header is None or header.timestamp <= pool.now + FUTURE:
+        return
+    if not pool.alone or pool.refutes(header.timestamp - FUTURE):
         raise FromTheFuture(
             endpoint.name, f"block {header.number} was made at {header.timestamp}, which is in the future"
         )

@@ -183,6 +183,10 @@ class Pool:
         """The time according to the chains (Unix seconds), else the clock's."""
         return self._clock() if self._chain_time is None else self._chain_time.now()
 
+    def refutes(self, timestamp: float) -> bool:
+        """Whether other networks and the clock show that no block of this one can have been made at ``timestamp`` yet."""
+        return self._chain_time is not None and self._chain_time.refutes(self.network.name, timestamp)
+
     @property
     def last_answer_at(self) -> float | None:
         """The clock's value at the last good answer of any endpoint."""

@@ -15,10 +15,11 @@ def seen_beyond(network: NetworkSettings, head: Header, proven: float, clock: fl
 
     The head was asked for when the time was at least ``proven``, and ``clock`` by this machine's clock (Unix seconds). A
     head that should have had a child long ago proves nothing: a stopped sequencer backdates its next blocks, and a stuck
-    node hides them.
+    node hides them. No head proves more than the usual time of its child, which may be backdated to that already.
     """
     block_time = network.block_time or 0.0
     age = max(proven, clock) - head.timestamp
     if network.block_time is not None and age > 2 * block_time + SEEN_MARGIN:
         return None
-    return int(proven - max(block_time, SEEN_MARGIN) - network.backdated)
+    until = int(proven - max(block_time, SEEN_MARGIN) - network.backdated)
+    return until if network.block_time is None else min(until, head.timestamp + int(block_time))

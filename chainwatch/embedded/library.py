@@ -304,5 +304,5 @@ class AlertManager(Operations):
 async def _start(database: Database, setup: Setup, resolve_timeout: float) -> AlertingRuntime:
     runtime = AlertingRuntime(database, setup.alerting(), resolve_timeout=resolve_timeout)
     await runtime.resume()
-    await runtime.start()
+    await runtime.start(follow_clock=True)
     return runtime

@@ -89,6 +89,7 @@ class DeadlineScheduler:
     async def _go_on(self) -> None:
         self._work.clear()
         now = self._clock.now()
+        self._refill_at = min(self._refill_at, now + REFILL_EVERY)  # the clock may have been put right since
         if self._come:
             come, self._come = self._come, []
             await self._due(come)
@@ -100,6 +101,8 @@ class DeadlineScheduler:
     async def _refill(self, now: float) -> None:
         """Read what comes due within the horizon, as far as there is room."""
         self._refill_at = now + REFILL_EVERY
+        # jobs wait by the host's clock, which may have been set back
+        self._hold([deadline for deadline in self._held.values() if deadline.due_at <= now])
         room = JOBS_MAX - len(self._held)
         if room <= 0:
             return

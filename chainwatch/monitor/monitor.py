@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import sqlalchemy as sa
@@ -76,35 +76,62 @@ async def run(
     """
     current: Plan | None = plan
     clock = SteadyClock()
-    async with open_session() as session:
-        while current is not None:
-            monitor = Monitor(current, database, session, clock, reloaded=current is not plan)
-            current = await _run(monitor, stop, next_plan)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        async with open_session() as session:
+            while current is not None:
+                make = partial(Monitor, current, database, session, clock)
+                current = await _run(make, stopping, next_plan, reloaded=current is not plan)
+    finally:
+        await _cancel(stopping)
 
 
 async def _run(
-    monitor: Monitor, stop: asyncio.Event, next_plan: Callable[[], Awaitable[Plan]]
+    make: Callable[..., Monitor],
+    stopping: asyncio.Future[Any],
+    next_plan: Callable[[], Awaitable[Plan]],
+    *,
+    reloaded: bool,
 ) -> Plan | None:
-    """The next plan, once there is one and ``monitor`` has stopped; None once ``stop`` is set."""
-    starting = asyncio.create_task(monitor.start())
-    stopping = asyncio.create_task(stop.wait())
+    """The next plan, once there is one and the monitor has stopped; None once ``stopping`` is done.
+
+    After the host's clock was set another monitor follows: what waits in memory was measured by the clock before.
+    """
     changing = asyncio.ensure_future(next_plan())
-    tasks = (starting, stopping, changing)
+    try:
+        while not (stopping.done() or changing.done()):
+            await _run_until(make(reloaded=reloaded), stopping, changing)
+            reloaded = False
+        return None if stopping.done() else changing.result()
+    finally:
+        await _cancel(changing)
+
+
+async def _run_until(monitor: Monitor, stopping: asyncio.Future[Any], changing: asyncio.Future[Any]) -> None:
+    """Run ``monitor`` until one of the others is done, or the host's clock was set."""
+    starting = asyncio.create_task(monitor.start())
+    clock_set = asyncio.create_task(monitor.clock_set.wait())
     try:
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
-            await asyncio.wait((stopping, changing), return_when=asyncio.FIRST_COMPLETED)
-        return changing.result() if changing.done() and not stopping.done() else None
+            await asyncio.wait((stopping, changing, clock_set), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()  # a database that refuses may have held the start up
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(starting, clock_set)  # a database that refuses may have held the start up
         await monitor.stop()
 
 
+async def _cancel(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class Monitor:
-    """All parts of a live chainwatch on one database; ``reloaded``: another one ran until now."""
+    """All parts of a live chainwatch on one database; ``reloaded``: another one ran until now.
+
+    A clock that is to be set follows the host's when a monitor is made. ``clock_set``: make another one, for that.
+    """
 
     def __init__(
         self,
@@ -121,6 +148,8 @@ class Monitor:
         self._database = database
         self._session = session
         self._clock = clock = clock or SteadyClock()
+        self._clock_set_by = clock.follow()
+        self.clock_set = asyncio.Event()
         self._chain_time = ChainTime(clock)
         self._heard_at = dict.fromkeys(plan.watches, clock.unadjusted())
         """When each network answered last, by the clock that is never adjusted; at first, when this began to ask them."""
@@ -160,7 +189,7 @@ class Monitor:
             lambda c: blocks.check_chain_ids(c, {n.name: n.chain_id for n in settings.networks.values()})
         )
         await self._write(lambda c: clamping.seen(c, self._clock()))
-        await self._alerting.resume(reloaded=self._reloaded)
+        await self._alerting.resume(reloaded=self._reloaded, clock_set_by=self._clock_set_by)
         await self._take_up_changes()
         await self._records.load()
         start = self._supervisor.start
@@ -338,6 +367,9 @@ class Monitor:
         """What is wrong with the host's clock; the one that all wait by learns whether it may follow."""
         error = self._chain_time.error_of(time.time())
         self._clock.judge(None if error is None else error == 0.0)
+        if self._clock.is_to_be_set and not self.clock_set.is_set():
+            _log.warning("the host's clock was set", seconds=round(self._clock.jump, 1))
+            self.clock_set.set()
         return clock_signals(error, self._clock.jump, now)
 
     # --- the way to the database and from there ---------------------------------------------------------

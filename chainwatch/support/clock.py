@@ -1,4 +1,4 @@
-"""The time that everything waits by: the host's, without its jumps.
+"""The time that everything waits by: the host's at the start, then as the monotonic clock counts.
 
 Waits are differences of this clock's values, so they last as long as the monotonic clock says, whatever happens to the
 host's clock meanwhile.
@@ -11,20 +11,25 @@ import time
 from collections.abc import Callable
 
 STEP = 1.0
-"""Seconds by which the host's clock may move ahead at once without counting as a jump."""
+"""Seconds by which a jump may change until it counts as another one."""
 
 SETTLED_AFTER = 60.0
-"""Seconds after which a jump ahead is followed where nothing says whether it was right: a machine that slept."""
+"""Seconds after which a jump is followed where nothing says whether it was right."""
 
-SLOWEST = 0.5
-"""Seconds a second at which this clock goes while it waits for a host's clock that was set back."""
+SLEWED = 10.0
+"""Seconds by which the host's clock may differ until it counts as having jumped; what is less is made up for slowly."""
+
+SLEW = 0.1
+"""Seconds a second that are made up for: a wait is that much longer or shorter meanwhile."""
 
 
 class SteadyClock:
     """Unix seconds that never go back and never jump ahead by mistake; call it for the time. Safe in any thread.
 
-    A host's clock that jumped ahead is followed once it is known to be right, or has kept to it for a minute where
-    nothing is known. One that was set back is waited for at half speed. ``wall`` and ``monotonic`` give seconds.
+    After a jump of the host's clock (by more than ``SLEWED``) it goes on as before, until the host's clock is known to be
+    right, or has kept to the jump for a minute where nothing is known. Then, where time has passed (a machine that
+    slept), this clock follows by itself. Where the host's clock was set, no time has passed, and what waits has to be
+    moved: ``is_to_be_set`` is true, and ``follow`` does it. ``wall`` and ``monotonic`` give seconds.
     """
 
     def __init__(
@@ -36,11 +41,14 @@ class SteadyClock:
         self._at = monotonic()
         self._offset = self._first_offset = wall() - self._at
         self._jumped_at: float | None = None
+        self._jumped_by = 0.0
+        self._was_wrong = False
+        """Whether the host's clock was known to be wrong before it jumped."""
         self._wall_is_right: bool | None = None
 
     def __call__(self) -> float:
         with self._lock:
-            return self._follow()
+            return self._advance()
 
     def unadjusted(self) -> float:
         """The host's Unix seconds at the start and what has passed since: for how long something lasts."""
@@ -50,31 +58,65 @@ class SteadyClock:
     def jump(self) -> float:
         """Seconds by which the host's clock is ahead of this one; negative: behind."""
         with self._lock:
-            return self._wall() - self._follow()
+            return self._wall() - self._advance()
+
+    @property
+    def is_to_be_set(self) -> bool:
+        """Whether the host's clock was set, and is right as far as is known."""
+        with self._lock:
+            self._advance()  # follows by itself where time has passed
+            return self._is_right()
 
     def judge(self, wall_is_right: bool | None) -> None:
         """Whether other clocks agree with the host's now; None where there are none."""
         with self._lock:
-            self._follow()  # what was said until now was said of the clock before a jump
+            self._advance()  # what was said until now was said of the clock before a jump
             self._wall_is_right = wall_is_right
-            self._follow()
+            self._advance()
 
-    def _follow(self) -> float:
+    def follow(self) -> float:
+        """Show the host's time from now on if it is to be; the seconds by which this clock was set (negative: back).
+
+        No time has passed with that: what waits until a time by this clock has to be moved by as much.
+        """
+        with self._lock:
+            now = self._advance()
+            if not self._is_right():
+                return 0.0
+            by = self._wall() - now
+            self._offset += by
+            self._jumped_at = None
+            return by
+
+    def _advance(self) -> float:
         now = self._monotonic()
         passed, self._at = max(0.0, now - self._at), now
         ahead = self._wall() - now - self._offset
-        if ahead <= STEP:
+        if abs(ahead) <= SLEWED:
             self._jumped_at = None
-            self._offset += max(ahead, -passed * SLOWEST)
-        elif self._is_to_be_followed(now):
-            self._jumped_at = None
-            self._offset += ahead
+            self._offset += min(max(ahead, -passed * SLEW), passed * SLEW)
+        else:
+            self._note_jump(now, ahead)
+            if self._is_right() and self._has_time_passed(ahead):
+                self._jumped_at = None
+                self._offset += ahead
         return now + self._offset
 
-    def _is_to_be_followed(self, now: float) -> bool:
-        """Whether the host's clock, which is ahead, is right as far as is known."""
+    def _note_jump(self, now: float, ahead: float) -> None:
         if self._jumped_at is None:
-            self._jumped_at, self._wall_is_right = now, None
+            self._was_wrong = self._wall_is_right is False
+        elif abs(ahead - self._jumped_by) <= STEP:
+            return
+        self._jumped_at, self._jumped_by, self._wall_is_right = now, ahead, None
+
+    def _has_time_passed(self, ahead: float) -> bool:
+        """Whether a jump shows time that the monotonic clock did not count; else it only takes back one from before."""
+        return not self._was_wrong and self._offset + ahead > self._first_offset + SLEWED
+
+    def _is_right(self) -> bool:
+        """Whether the host's clock, which has jumped, is right as far as is known."""
+        if self._jumped_at is None:
+            return False
         if self._wall_is_right is None:
-            return now - self._jumped_at >= SETTLED_AFTER
+            return self._at - self._jumped_at >= SETTLED_AFTER
         return self._wall_is_right

@@ -186,7 +186,7 @@ WORDS = [
 ]
 
 
-def must_end_quickly_and_politely(source: str) -> None:
+def assert_ends_quickly_and_politely(source: str) -> None:
     started = time.perf_counter()
     refusal = None
     try:
@@ -205,13 +205,13 @@ def must_end_quickly_and_politely(source: str) -> None:
 @settings(max_examples=500, deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join))
 def test_any_sequence_of_words_is_accepted_or_refused_and_nothing_else(source: str) -> None:
-    must_end_quickly_and_politely(source)
+    assert_ends_quickly_and_politely(source)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_accepted_or_refused_and_nothing_else(source: str) -> None:
-    must_end_quickly_and_politely(source)
+    assert_ends_quickly_and_politely(source)
 
 
 @pytest.mark.parametrize(

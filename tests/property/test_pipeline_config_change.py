@@ -217,7 +217,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recompute, "TRANSFERS_AT_ONCE", 2)
 
 
-def check(engine: sa.Engine, data: st.DataObject, world: World) -> None:
+def assert_live_equals_replay(engine: sa.Engine, data: st.DataObject, world: World) -> None:
     delays = data.draw(reorganised_orders(world))
     changes = data.draw(
         st.lists(st.tuples(st.integers(0, len(delays)), st.sampled_from(CONFIGS)), min_size=1, max_size=3)
@@ -273,7 +273,7 @@ def test_live_after_a_change_equals_a_replay_with_the_new_configuration(
     engine: sa.Engine, data: st.DataObject, world: World
 ) -> None:
     """S7."""
-    check(engine, data, world)
+    assert_live_equals_replay(engine, data, world)
 
 
 @given(data=st.data(), world=worlds(max_transfers=2))
@@ -282,7 +282,7 @@ def test_live_after_a_change_equals_a_replay_with_the_new_configuration(
 )
 def test_the_same_on_postgresql(postgres_engine: sa.Engine, data: st.DataObject, world: World) -> None:
     """S7."""
-    check(postgres_engine, data, world)
+    assert_live_equals_replay(postgres_engine, data, world)
 
 
 @pytest.fixture

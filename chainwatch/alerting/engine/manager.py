@@ -133,9 +133,16 @@ class AlertManager:
         upkeep.judge_standing(connection, self.group_manager, self.policies, now)
         self.group_manager.expect_digests(connection, now)
         if reloaded:
-            timed = [route.key for route in every(self.routes) if route.digest is not None]
-            alert_groups.look_at_again(connection, now, but=[rate_limits.ROUTE, *timed])
+            alert_groups.look_at_again(connection, now, but=[rate_limits.ROUTE, *self._by_calendar()])
         return self.apply(connection, gone, now)
+
+    def follow_clock(self, connection: sa.Connection, by: float, now: float) -> None:
+        """The clock was set by ``by`` seconds (negative: back) to ``now``: waits keep their length. Then ``reroute``."""
+        clamping.shift(connection, by, now, self._by_calendar())
+
+    def _by_calendar(self) -> list[str]:
+        """The keys of the routes whose groups wait for a time of the day."""
+        return [route.key for route in every(self.routes) if route.digest is not None]
 
     def _clamp(self, connection: sa.Connection, now: float) -> None:
         """Nothing waits longer than it could have been told to wait: a clock that was wrong may have stored its time."""

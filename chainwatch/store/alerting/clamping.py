@@ -1,10 +1,13 @@
-"""Stored times that lie further ahead than they can: a clock that was wrong left them, and nobody is to wait for them.
+"""Correcting stored times that a wrong clock has left: no wait may last longer than it was meant to.
 
-All functions work inside the caller's transaction; times are Unix seconds.
+``shift`` moves them by as much as the clock was set while this process ran. The others are for a start, when nobody knows
+by how much the clock that wrote them was off: they limit what lies further ahead than it can. All functions work inside the
+caller's transaction; times are Unix seconds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,12 +20,41 @@ from chainwatch.store.alerting.alert_tables import (
     last_notified,
     notifications,
     rate_windows,
+    receiver_pauses,
+    silences,
 )
 from chainwatch.store.alerting.escalation_tables import escalations
 from chainwatch.store.tables import networks
 
 SLACK = 60.0
 """Seconds by which a network may have been seen further than the clock shows, which may itself be late."""
+
+
+def shift(connection: sa.Connection, by: float, now: float, by_calendar: Collection[str]) -> None:
+    """The clock was set by ``by`` seconds to ``now``: every wait goes on for as long as it had to.
+
+    Times of the calendar stay: ends that people or senders named, and the groups of the routes ``by_calendar``. But a
+    silence that had begun, and has not by the clock as it is now, begins now and keeps its length.
+    """
+    is_pending = notifications.c.status == "pending"
+    n, a, g, e = notifications.c, acknowledgements.c, alert_groups.c, escalations.c
+    for columns, where in (
+        ((n.created_at, n.queued_at, n.next_attempt_at), is_pending),
+        ((receiver_pauses.c.until,), None),
+        ((a.at, a.until, a.reminded_at), None),
+        ((alert_timers.c.due_at,), None),
+        ((alert_expiries.c.expires_at,), alert_expiries.c.timeout == 1),
+        ((g.flush_at, g.flushed_at, g.sent_at), g.route.not_in(by_calendar)),
+        ((last_notified.c.at,), None),
+        ((rate_windows.c.started_at,), None),
+        ((e.started_at, e.due_at, e.stopped_at), None),
+        (
+            (silences.c.starts_at, silences.c.ends_at),
+            sa.and_(silences.c.starts_at > now, silences.c.starts_at <= now - by),
+        ),
+    ):
+        moved = sa.update(columns[0].table).values({column.name: column + by for column in columns})
+        connection.execute(moved if where is None else moved.where(where))
 
 
 def past(connection: sa.Connection, now: float) -> None:

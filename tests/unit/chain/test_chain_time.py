@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chainwatch.chain.chain_time import TOLERANCE, ChainTime
+from chainwatch.chain.chain_time import ALONE_AFTER, TOLERANCE, ChainTime
 
 TRUE = 1_700_000_000.0
 
@@ -152,3 +152,42 @@ def test_a_jump_of_the_clock_changes_nothing_that_is_proven_S5() -> None:
         host.ahead = ahead
         assert -2.0 <= host.proven() <= 0.0
         assert host.time.now() == pytest.approx(host.true, abs=2.0)
+
+
+@pytest.mark.parametrize("ahead", [3600.0, 2.6e9])
+def test_a_block_from_the_future_is_refuted_by_the_clock_and_another_network(ahead: float) -> None:
+    host = Host(ahead=0.0)
+    host.heads("right")
+    assert host.time.refutes("lying", host.true + ahead)
+    host.time.saw_date("lying", host.true + ahead)
+    host.time.saw_head("lying", int(host.true + ahead), slack=1.0)
+    assert host.time.refutes("lying", host.true + ahead)
+    assert not host.time.refutes("lying", host.true)
+
+
+def test_without_another_network_or_by_a_clock_that_may_be_wrong_nothing_is_refuted() -> None:
+    host = Host(ahead=0.0)
+    host.heads("alone")
+    assert not host.time.refutes("alone", host.true + 3600)
+    host = Host(ahead=-3600.0)
+    host.heads("a", "b")
+    assert not host.time.refutes("a", host.true)
+    host = Host(ahead=3700.0)
+    host.heads("late", late=1800.0)
+    assert not host.time.refutes("right", host.true)
+
+
+def test_just_after_the_start_a_block_from_the_future_waits_until_something_can_be_known() -> None:
+    host = Host(ahead=0.0)
+    assert host.time.refutes("lying", host.true + 3600)
+    assert not host.time.refutes("right", host.true)
+    host.up += ALONE_AFTER
+    assert not host.time.refutes("the only one", host.true + 3600)
+
+
+def test_one_endpoint_with_a_wrong_date_does_not_make_a_clock_wrong_that_the_blocks_agree_with() -> None:
+    host = Host(ahead=0.0)
+    host.heads("right")
+    host.time.saw_date("wrong", host.true + 2.6e9)
+    assert host.time.error_of(host.true) == 0.0
+    assert host.time.now() == pytest.approx(host.true)

@@ -128,6 +128,7 @@ async def test_the_only_endpoint_is_used_again_once_it_answers_rightly(
             await follower.until(lambda: node.asked > before + 1)
             node.spoil = lambda asked: None
             await follower.until(lambda: follower.pings[-1:] == [6])
+            assert follower.pings == list(range(7))
 
 
 class Odd(BaseException):

@@ -87,8 +87,10 @@ async def test_a_batch_waits_its_turn_and_no_longer_while_others_ask_without_end
 
     others = [asyncio.create_task(read_on()) for _ in range(3)]
     await asyncio.sleep(0.1)
+    begun = time.monotonic()
     try:
         await asyncio.wait_for(transport.exchange(b"x", 1, 1.0, calls=20), 3.0)
+        assert time.monotonic() - begun > 0.2, "its calls count"
     finally:
         for task in others:
             task.cancel()

@@ -40,13 +40,12 @@ def test_the_shipped_configuration_is_doubted_nowhere(tmp_path: Path) -> None:
     assert warnings(tmp_path, SHIPPED) == []
 
 
-@pytest.mark.parametrize("page", ["writing-a-flow", "alerting", "escalation"])
-def test_no_example_of_the_documentation_is_doubted(tmp_path: Path, page: str) -> None:
-    for number, block in enumerate(
-        re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.S)
-    ):
-        if "[networks." not in block:
-            continue
+def test_no_whole_example_of_the_documentation_is_doubted(tmp_path: Path) -> None:
+    pages = (ROOT / "docs").glob("*.md")
+    found = [block for page in pages for block in re.findall(r"```toml\n(.*?)```", page.read_text(), re.S)]
+    whole = [block for block in found if "[networks." in block and "[flows." in block]
+    assert whole
+    for number, block in enumerate(whole):
         file = tmp_path / f"{number}.toml"
         file.write_text(block)
         shutil.copytree(ROOT / "abi", tmp_path / "abi", dirs_exist_ok=True)
@@ -167,7 +166,9 @@ def test_parts_of_a_key_that_are_never_equal_are_refused(abi_type: str) -> None:
 
 @pytest.mark.parametrize("abi_type", ["uint32", "int256", "string"])
 def test_parts_of_a_key_of_another_size_may_be_equal(abi_type: str) -> None:
-    flow(events=typed("Filled", "id", abi_type))
+    taken = flow(events=typed("Filled", "id", abi_type))
+
+    assert [step.name for step in taken.expected] == [step.name for step in flow().expected]
 
 
 def networks(**attribute: Any) -> dict[str, NetworkSettings]:
@@ -196,7 +197,7 @@ def test_a_value_that_can_name_a_network_is_taken(abi_type: str, value: object) 
     events = typed("Sent", "to", abi_type)
     fixed = {"origin": "alpha"}
 
-    flow(
+    taken = flow(
         events=events,
         networks=networks(tag=value),
         network_by="tag",
@@ -204,6 +205,8 @@ def test_a_value_that_can_name_a_network_is_taken(abi_type: str, value: object) 
         fill=fixed,
         settle=fixed,
     )
+
+    assert taken.opening.name == flow().opening.name
 
 
 def test_an_origin_where_nothing_opens_is_refused() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime, timedelta, tzinfo
+from typing import Self
 
 import pytest
 
@@ -11,6 +13,7 @@ from chainwatch.monitor import deadlines as schedulers
 from chainwatch.monitor.deadlines import DeadlineScheduler, Position
 from chainwatch.support import supervise
 from chainwatch.support.supervise import Supervisor
+from chainwatch.support.wakeup import SystemClock
 from tests.unit.alerting.helpers import eventually
 
 
@@ -152,6 +155,7 @@ async def test_deadlines_that_could_not_be_handed_over_are_handed_over_again(
     table.failures = 2
     await scheduler.start()
     await eventually(lambda: table.handed == table.rows)
+    assert table.failures == 0
     assert table.calls == 3
     assert scheduler.alerts == [supervise.TASK_FAILED]
 
@@ -198,3 +202,39 @@ async def test_no_error_of_any_class_ends_the_handing_over(
     table.failures, table.failure = 1, error
     await scheduler.start()
     await eventually(lambda: table.handed == table.rows)
+    assert table.failures == 0
+
+
+async def test_after_the_clock_was_put_back_the_table_is_read_as_often_as_before(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedulers, "REFILL_EVERY", 0.05)
+    ahead = 3600.0
+    scheduler = Kept(table.load, table.due, SystemClock(lambda: time.time() + ahead))
+    await scheduler.start()
+    await eventually(lambda: len(table.reads) >= 1)
+    ahead, put_back_at = 0.0, time.time()
+    read = len(table.reads)
+    await eventually(lambda: len(table.reads) >= read + 3)
+    assert time.time() - put_back_at < 5
+    await scheduler.stop()
+
+
+async def test_a_deadline_whose_job_waits_by_a_clock_that_was_set_back_is_handed_over(
+    table: Table, scheduler: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedulers, "REFILL_EVERY", 0.05)
+
+    class SetBack(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) + timedelta(hours=1)
+
+    monkeypatch.setattr(
+        schedulers, "datetime", SetBack
+    )  # what jobs are made by: an hour ahead of what they run by
+    deadline = _due_in(1)
+    table.rows = [deadline]
+    await scheduler.start()
+    await eventually(lambda: table.handed == [deadline])
+    assert 0 <= time.time() - deadline.due_at < 5

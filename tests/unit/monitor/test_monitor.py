@@ -24,12 +24,13 @@ from chainwatch.monitor.network_records import STATES_EVERY, is_news
 from chainwatch.operations.queries import STOPPED_AFTER
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import retrying
-from chainwatch.store.alerting import alerts, expiries
+from chainwatch.store.alerting import alerts, escalations, expiries
+from chainwatch.store.alerting.escalations import Escalation
 from chainwatch.store.alerting.expiries import Expiry
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
-from chainwatch.support.clock import SteadyClock
+from chainwatch.support.clock import SETTLED_AFTER, SteadyClock
 from chainwatch.support.supervise import TASK_FAILED
 from tests.support.ports import free_port
 from tests.unit.test_plan import CONFIG
@@ -215,6 +216,42 @@ async def test_what_was_submitted_and_has_expired_resolves_under_a_monitor_too(
             (odd,) = (alert for alert in alerts.firing(connection) if alert.name == "Odd")
             expiries.save(connection, [Expiry(odd.fingerprint, time.time() + 0.2, timeout=True)])
         await until(lambda: ("Odd", "") not in firing(database))
+
+
+async def test_when_the_clock_was_set_back_everything_begins_again_with_it_and_no_wait_is_longer(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "SELF_WATCH_EVERY", 0.01)
+    monkeypatch.setattr(Monitor, "_follow", lambda _monitor, _name: asyncio.Event().wait())
+    up, ahead = 50.0, 3600.0
+    clock = SteadyClock(lambda: 1_700_000_000 + up + ahead, lambda: up)
+    monkeypatch.setattr(app, "SteadyClock", lambda: clock)
+    made: list[Monitor] = []
+    started = Monitor.start
+
+    async def start(monitor: Monitor) -> None:
+        await started(monitor)
+        made.append(monitor)
+
+    monkeypatch.setattr(Monitor, "start", start)
+    stop = asyncio.Event()
+    with closing(Database.open(f"sqlite:///{tmp_path / 'x.db'}", durable=False)) as database:
+        running = asyncio.create_task(app.run(plan, database, stop))
+        await until(lambda: ("Watchdog", "") in firing(database))
+        began = clock()
+        await database.write(lambda c: escalations.save(c, [Escalation(1, "{}", 0, 1, began, began + 300)]))
+        ahead = 0.0
+        clock()
+        up += SETTLED_AFTER + 1
+        await until(lambda: len(made) == 2)
+        assert abs(clock.jump) < 1
+        with database.reading() as connection:
+            (escalation,) = escalations.due(connection, began + 1e6, 10)
+        stop.set()
+        await running
+    assert escalation.due_at is not None
+    assert escalation.due_at == pytest.approx(began - 3600 + 300)
+    assert escalation.due_at - clock() == pytest.approx(300 - SETTLED_AFTER - 1)
 
 
 def test_the_state_of_a_network_is_stored_when_it_changes_and_now_and_then() -> None:

@@ -337,9 +337,13 @@ async def test_no_error_of_any_class_while_a_delivery_is_noted_holds_the_queue_u
         mark(connection, **settings)
 
     monkeypatch.setattr(outbox, "mark_delivered", fail_once)
-    await bench.apply(fires())
+    await bench.apply(fires("a"))
     bench.start()
     await bench.until(lambda: bench.statuses() == ["delivered"])
+    await bench.apply(fires("b"))
+    await bench.until(lambda: bench.statuses() == ["delivered", "delivered"])
+    assert failures == []
+    assert [q.attempts for q in bench.queued()] == [1, 1]
 
 
 async def test_a_dropped_notification_is_not_sent(bench: Bench) -> None:

@@ -229,6 +229,9 @@ async def test_an_absurd_rate_limit_delays_one_message_and_not_all_that_come_s8(
     monkeypatch.setattr(discord, "LONGEST_WAIT", 30.0)
     async with asyncio.timeout(10):
         await _deliver(provider)
+    first, second, third = server.requests
+    assert 0.09 <= second.arrived_at - first.arrived_at < 5
+    assert third.arrived_at - second.arrived_at < 5
 
 
 async def test_a_server_that_hangs_is_a_failed_delivery(
