@@ -1,4 +1,4 @@
-"""The command line: the commands of `chainwatch.commands` under one name, with errors as a person can mend them.
+"""The command line: the commands of `chainwatch.commands` under one name, and errors as messages that say how to mend them.
 
 Exit codes: 0 fine, 1 failed, 2 bad usage or configuration, 3 ``replay --fail-on`` found alerts.
 """
@@ -57,7 +57,7 @@ COMMANDS: tuple[click.Command, ...] = (
 
 
 class _Commands(click.Group):
-    """Turns the errors that a person can mend into one message and an exit code."""
+    """Turns errors that are no defects into one message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -74,7 +74,7 @@ class _Commands(click.Group):
 
 
 def _known_error(error: Exception, command: str | None) -> tuple[str, int] | None:
-    """What to say of an error that a person can mend, and the exit code; None for a defect.
+    """The message and exit code for an error that an operator can mend; None for a defect.
 
     Imports late: most commands end without errors.
     """
@@ -89,18 +89,18 @@ def _known_error(error: Exception, command: str | None) -> tuple[str, int] | Non
 
     if isinstance(error, ReplayError):
         return f"{command}: {error}", BAD_USAGE
-    # a node or a database may say anything
+    # the text of a node or a database may contain anything
     return (f"{command}: {clean(str(error))}", FAILED) if isinstance(error, ChainError | StoreError) else None
 
 
 def _use_config(context: click.Context, _: click.Parameter, config: Path | None) -> None:
-    """Commands find the file's path in the context; the option nearest to the command wins."""
+    """Put the file's path into the context, where commands find it; the last option given wins."""
     if config is not None:
         context.obj = config
 
 
 def _takes_config(command: click.Command) -> click.Command:
-    """``command`` and its subcommands with ``--config``, which people write before the command and after it."""
+    """Add ``--config`` to ``command`` and its subcommands, so that it may be given before and after them."""
     command.params.append(
         click.Option(
             ["-c", "--config"],
@@ -118,7 +118,7 @@ def _takes_config(command: click.Command) -> click.Command:
 
 
 def _take_json(group: click.Group) -> None:
-    """Let ``--json`` stand before a subcommand too."""
+    """Let ``--json`` be given before a subcommand too."""
     if not any(parameter.name == "as_json" for parameter in group.params):
         group.params.append(
             click.Option(["--json"], is_flag=True, expose_value=False, callback=_use_json, help=_JSON_HELP)
@@ -158,7 +158,7 @@ def main(context: click.Context, as_json: bool) -> None:
     if as_json:
         context.default_map = _json_everywhere(main)
     collect_seldom()
-    # What is left at the end goes with the process: Python would first look through it for cycles, for a tenth of a second.
+    # Skip the search for cycles at exit, which takes a tenth of a second: the process ends anyway.
     atexit.register(gc.freeze)
 
 

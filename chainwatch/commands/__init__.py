@@ -1,1 +1,1 @@
-"""The commands: input, options and output; what they do is in `chainwatch.operations`."""
+"""The commands: arguments, options and output. Their work is done by `chainwatch.operations`."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from chainwatch.commands.common import FAILED, looking_at
-from chainwatch.commands.options import Duration, Id, Moment, Severity, as_json, at_most, by, default_to, ids
-
-if TYPE_CHECKING:
-    from chainwatch.operations.queries import Look
+from chainwatch.commands.common import FAILED, accessing, print_changed, print_more
+from chainwatch.commands.options import Duration, Id, Moment, Severity, as_json, by, default_to, ids, paged
 
 note = click.option("--note", default="", help="A reason, recorded in the history.")
 
@@ -33,7 +28,7 @@ def _wanted(command: Any) -> Any:
             ),
             click.option("--since", type=Moment(), help="Started at this chain time or later."),
             click.option("--until", type=Moment(), help="Started by this chain time."),
-            at_most,
+            paged(),
             as_json,
         ]
     ):
@@ -60,12 +55,14 @@ def alerts_list(config: Path, /, **wanted: Any) -> None:
     _list(config, **wanted)
 
 
-def _list(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
+def _list(config: Path, /, as_json: bool, **wanted: Any) -> None:
     from chainwatch.commands.show import watching as show
     from chainwatch.operations import queries
 
-    with looking_at(config) as look:
-        show.alerts(queries.alerts(look, limit, **wanted), as_json)
+    with accessing(config) as access:
+        page = access.read(queries.list_alerts, **wanted)
+    show.alerts(page.rows, as_json)
+    print_more(page)
 
 
 @alerts.command("show")
@@ -75,23 +72,27 @@ def _list(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
 def alerts_show(config: Path, alert_id: int, as_json: bool) -> None:
     """Show everything about one alert."""
     from chainwatch.commands.show import alerts as show
-    from chainwatch.operations import explanations
+    from chainwatch.operations import alert_details
 
-    with looking_at(config) as look:
-        show.alert(_known(explanations.show(look, alert_id), alert_id), as_json)
+    with accessing(config, not_found=FAILED) as access:
+        found = access.read(alert_details.show, alert_id)
+    show.alert(found, as_json)
 
 
 @alerts.command("history")
 @click.argument("alert_id", metavar="ID", type=Id())
+@paged("oldest first")
 @as_json
 @click.pass_obj
-def alerts_history(config: Path, alert_id: int, as_json: bool) -> None:
+def alerts_history(config: Path, alert_id: int, limit: int, after: str | None, as_json: bool) -> None:
     """Show an alert's history: what happened, when, why, and by whom."""
     from chainwatch.commands.show import alerts as show
-    from chainwatch.operations import explanations
+    from chainwatch.operations import alert_details
 
-    with looking_at(config) as look:
-        show.history(_known(explanations.history_of(look, alert_id), alert_id), as_json)
+    with accessing(config, not_found=FAILED) as access:
+        page = access.read(alert_details.list_history, alert_id, limit=limit, after=after)
+    show.history(page.rows, as_json)
+    print_more(page)
 
 
 @alerts.command("explain")
@@ -103,8 +104,9 @@ def alerts_explain(config: Path, alert_id: int, as_json: bool) -> None:
     from chainwatch.commands.show import alerts as show
     from chainwatch.operations import explanations
 
-    with looking_at(config) as look:
-        show.explanation(_known(explanations.explain(look, alert_id), alert_id), as_json)
+    with accessing(config, not_found=FAILED) as access:
+        found = access.read(explanations.explain, alert_id)
+    show.explanation(found, as_json)
 
 
 @alerts.command("ack")
@@ -122,10 +124,9 @@ def alerts_ack(config: Path, ids: tuple[int, ...], actor: str, note: str, second
     """Acknowledge alerts: they are not repeated and escalate no further."""
     from chainwatch.operations import alert_actions
 
-    with looking_at(config) as look:
-        until = None if seconds is None else look.now + seconds
-        left = alert_actions.acknowledge(look, ids, actor, note, until)
-        _report(look, "acknowledged", ids, left, "not firing")
+    with accessing(config) as access:
+        changed = access.write(alert_actions.acknowledge, ids, actor, note, lasts=seconds)
+    print_changed(changed, "acknowledged", conflicting="not firing", kind="alert", listed_by="alerts")
 
 
 @alerts.command("unack")
@@ -136,9 +137,9 @@ def alerts_unack(config: Path, ids: tuple[int, ...], actor: str) -> None:
     """Drop acknowledgements: the alerts are sent again."""
     from chainwatch.operations import alert_actions
 
-    with looking_at(config) as look:
-        left = alert_actions.give_back(look, ids, actor)
-        _report(look, "unacknowledged", ids, left, "not acknowledged")
+    with accessing(config) as access:
+        changed = access.write(alert_actions.unacknowledge, ids, actor)
+    print_changed(changed, "unacknowledged", conflicting="not acknowledged", kind="alert", listed_by="alerts")
 
 
 @alerts.command("resolve")
@@ -147,32 +148,9 @@ def alerts_unack(config: Path, ids: tuple[int, ...], actor: str) -> None:
 @note
 @click.pass_obj
 def alerts_resolve(config: Path, ids: tuple[int, ...], actor: str, note: str) -> None:
-    """Resolve alerts by hand; they are raised again only when their condition begins anew."""
+    """Resolve alerts by hand; they are raised again only when their condition ends and begins again."""
     from chainwatch.operations import alert_actions
 
-    with looking_at(config) as look:
-        left = alert_actions.resolve(look, ids, actor, note)
-        _report(look, "resolved", ids, left, "not firing")
-
-
-def _known(found: Any, alert_id: int) -> Any:
-    if found is None:
-        click.echo(f"no alert has the ID {alert_id}; `chainwatch alerts` lists them", err=True)
-        sys.exit(FAILED)
-    return found
-
-
-def _report(look: Look, done: str, ids: Sequence[int], left: Sequence[int], why: str) -> None:
-    """Print for how many IDs it was done, and why not for those ``left``; exit code 1 if for none."""
-    from chainwatch.operations import alert_actions
-
-    unknown = alert_actions.unknown(look, left)
-    others = [one for one in left if one not in unknown]
-    reasons = [f"{why}: {', '.join(map(str, others))}"] if others else []
-    if unknown:
-        reasons.append(f"no alert has the ID {', '.join(map(str, unknown))}; `chainwatch alerts` lists them")
-    click.echo(f"{len(set(ids)) - len(left)} {done}")
-    if left:
-        click.echo("; ".join(reasons), err=True)
-    if len(left) == len(set(ids)):
-        sys.exit(FAILED)
+    with accessing(config) as access:
+        changed = access.write(alert_actions.resolve, ids, actor, note)
+    print_changed(changed, "resolved", conflicting="not firing", kind="alert", listed_by="alerts")

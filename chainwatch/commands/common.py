@@ -1,4 +1,4 @@
-"""What the commands share: configuration, database, errors, signals."""
+"""Shared by the commands: configuration, database, refusals, signals."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chainwatch.support.spelling import did_you_mean
+from chainwatch.support.printable import clean
 
 if TYPE_CHECKING:
     from chainwatch.config import Settings
-    from chainwatch.operations.queries import Look
+    from chainwatch.operations.context import Access
+    from chainwatch.operations.paging import Page
+    from chainwatch.operations.views import Changed
     from chainwatch.plan import Plan
 
 FAILED, BAD_USAGE, FOUND_ALERTS = 1, 2, 3
@@ -35,24 +37,26 @@ def plan_of(config: Path) -> Plan:
 
 
 @contextmanager
-def looking_at(config: Path) -> Iterator[Look]:
-    """The configuration and its database; unknown names become ``click.UsageError``."""
-    from chainwatch.operations.queries import look
+def accessing(config: Path, *, not_found: int = BAD_USAGE) -> Iterator[Access]:
+    """The configuration's database, for operations; refusals end the command as in ``refusals``."""
+    from chainwatch.operations.context import open_access
 
-    with look(config, os.environ) as opened, naming():
-        yield opened
+    with open_access(config, os.environ) as access, refusals(not_found=not_found):
+        yield access
 
 
 @contextmanager
-def naming() -> Iterator[None]:
-    """Turn errors about unknown names into ``click.UsageError``."""
-    from chainwatch.operations.reports import NoIncident
-    from chainwatch.operations.rota import NoSuchName
+def refusals(*, not_found: int = BAD_USAGE) -> Iterator[None]:
+    """Turn an operation's refusal into its message and an exit code; ``not_found`` is the one for ``NotFound``."""
+    from chainwatch.operations.errors import Invalid, NotFound, OperationError
 
     try:
         yield
-    except (NoIncident, NoSuchName) as error:
-        raise click.UsageError(str(error)) from error
+    except OperationError as error:
+        if isinstance(error, Invalid) or (isinstance(error, NotFound) and not_found == BAD_USAGE):
+            raise click.UsageError(clean(str(error))) from error
+        click.echo(clean(str(error)), err=True)
+        sys.exit(FAILED)
 
 
 def settings_of(config: Path) -> Settings:
@@ -62,31 +66,37 @@ def settings_of(config: Path) -> Settings:
     return read(config, os.environ, watches=False).settings()
 
 
-def known_as(what: str, name: str, known: Iterable[str]) -> None:
-    """Raise ``click.UsageError``, with a suggestion, unless ``name`` is one of the ``known``."""
-    names = list(known)
-    if name not in names:
-        raise click.UsageError(no_such(what, name, names))
+def doubt(kind: str, name: str | None, known: Iterable[str]) -> None:
+    """Warn that the configuration does not know ``name``; stored rows may have it from an earlier configuration."""
+    from chainwatch.operations.checks import no_such
 
-
-def doubt(what: str, name: str | None, known: Iterable[str]) -> None:
-    """Warn that the configuration does not know ``name``: stored rows may be from another one, so look all the same."""
     names = list(known)
     if name is not None and name not in names:
-        click.echo(no_such(what, name, names), err=True)
+        click.echo(no_such(kind, name, names), err=True)
 
 
-def no_such(what: str, name: str, known: Iterable[str]) -> str:
-    """The message about an unknown ``name``."""
-    return f"no {what} is called {name!r}; {did_you_mean(name, known) or 'none is configured'}"
+def print_changed(changed: Changed, done: str, *, conflicting: str, kind: str, listed_by: str) -> None:
+    """Print how many rows were changed, and why others were not; exit with code 1 if none was.
 
-
-def print_done(number: int, done: str, otherwise: str) -> None:
-    """Print how many rows were changed; if none, ``otherwise``, and exit with code 1."""
-    click.echo(f"{number} {done}")
-    if number == 0:
-        click.echo(otherwise, err=True)
+    ``conflicting`` says what keeps rows from being changed; ``listed_by`` is the command that lists every ``kind``.
+    """
+    click.echo(f"{len(changed.done)} {done}")
+    reasons = []
+    if changed.conflicting:
+        reasons.append(f"{conflicting}: {', '.join(map(str, changed.conflicting))}")
+    if changed.not_found:
+        unknown = ", ".join(map(str, changed.not_found))
+        reasons.append(f"no {kind} has the ID {unknown}; `chainwatch {listed_by}` lists them")
+    if reasons:
+        click.echo("; ".join(reasons), err=True)
+    if not changed.done:
         sys.exit(FAILED)
+
+
+def print_more(page: Page[Any]) -> None:
+    """Say on standard error how the list goes on, where it does."""
+    if page.next is not None:
+        click.echo(f"there are more rows: add --after {page.next}", err=True)
 
 
 def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:

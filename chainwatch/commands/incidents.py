@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from typing import Any
 
 import click
 
-from chainwatch.commands.common import looking_at, myself
-from chainwatch.commands.options import Id, Moment, as_json, at_most
+from chainwatch.commands.common import accessing, myself, print_more
+from chainwatch.commands.options import Id, Moment, as_json, paged
 
 
 @click.command()
@@ -17,19 +17,18 @@ from chainwatch.commands.options import Id, Moment, as_json, at_most
     "--since", type=Moment(), help="Opened at this time or later: a date, a time, or 24h ago as 24h."
 )
 @click.option("--until", type=Moment(), help="Opened before this time.")
-@at_most
+@paged()
 @as_json
 @click.pass_obj
-def incidents(
-    config: Path, is_open: bool, since: int | None, until: int | None, limit: int, as_json: bool
-) -> None:
+def incidents(config: Path, /, as_json: bool, **wanted: Any) -> None:
     """List incidents: groups of alerts, each from the first start to the last resolution."""
     from chainwatch.commands.show import people as show
-    from chainwatch.operations import reports
+    from chainwatch.operations import incidents as operations
 
-    with looking_at(config) as look:
-        found = reports.list_incidents(look, is_open=is_open, since=since, until=until, limit=limit)
-        show.incidents(found, as_json)
+    with accessing(config) as access:
+        page = access.read(operations.list_incidents, **wanted)
+    show.incidents(page.rows, as_json)
+    print_more(page)
 
 
 @click.command()
@@ -41,12 +40,13 @@ def incidents(
 def incident(config: Path, incident_id: int, note: str | None, author: str | None, as_json: bool) -> None:
     """Print an incident with its timeline as Markdown, for the review afterwards."""
     from chainwatch.commands.show import people as show
-    from chainwatch.operations import reports
+    from chainwatch.operations import incidents as operations
 
-    with looking_at(config) as look:
+    with accessing(config) as access:
         if note:
-            reports.add_note(look, incident_id, author or myself(), note)
-        show.incident(reports.incident(look, incident_id), as_json)
+            access.write(operations.add_note, incident_id, author or myself(), note)
+        found = access.read(operations.show_incident, incident_id)
+    show.incident(found, as_json)
 
 
 @click.command()
@@ -59,8 +59,6 @@ def stats(config: Path, since: int, until: int | None, as_json: bool) -> None:
     from chainwatch.commands.show import people as show
     from chainwatch.operations import reports
 
-    with looking_at(config) as look:
-        end = int(time.time()) if until is None else until
-        if end <= since:
-            raise click.UsageError("the window ends before it begins: --until must be later than --since")
-        show.statistics(reports.statistics_of(look, since, end), as_json)
+    with accessing(config) as access:
+        found = access.read(reports.window_statistics, since, until)
+    show.statistics(found, as_json)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
+import time
 from pathlib import Path
 
 import click
 
-from chainwatch.commands.common import FAILED, known_as, plan_of
+from chainwatch.commands.common import FAILED, plan_of, refusals
 from chainwatch.commands.options import Block, as_json
 from chainwatch.model import to_hex
 
@@ -21,14 +21,11 @@ from chainwatch.model import to_hex
 def rewind(config: Path, network: str, block: int) -> None:
     """Discard what was read of NETWORK after BLOCK, so that `run` reads it again from there."""
     from chainwatch.operations import rewinding
-    from chainwatch.store.claim import claimed
-    from chainwatch.store.database import Database
+    from chainwatch.operations.context import open_database
 
     plan = plan_of(config)
-    known_as("network that is watched", network, plan.watches)
-    url = plan.settings.store.url.get_secret_value()
-    with claimed(url), contextlib.closing(Database.open(url, create=False)) as database:
-        header = asyncio.run(rewinding.rewind(plan, database, network, block))
+    with refusals(), open_database(plan, claim=True, create=False) as database:
+        header = asyncio.run(rewinding.rewind(database, plan, time.time(), network, block))
     click.echo(f"{network} resumes after block {header.number}, {to_hex(header.hash)}")
 
 
@@ -45,19 +42,18 @@ def audit(
     """Read blocks of NETWORK again, through another endpoint if there is one, and compare with what is stored."""
     from chainwatch.commands.show import watching as show
     from chainwatch.operations import auditing
-    from chainwatch.store.claim import claimed
-    from chainwatch.store.database import Database
+    from chainwatch.operations.context import open_database
 
     plan = plan_of(config)
-    known_as("network that is watched", network, plan.watches)
-    url = plan.settings.store.url.get_secret_value()
-    with (
-        claimed(url) if repair else contextlib.nullcontext(),
-        contextlib.closing(Database.open(url, create=False)) as database,
-    ):
-        found = asyncio.run(auditing.audit(plan, database, network, first, last))
+
+    async def run() -> auditing.Audit:
+        found = await auditing.audit(database, plan, time.time(), network, first, last)
         if repair and found.differences:
-            auditing.repair(plan, database, found)
-    show.audit(found, repair, as_json)
+            await auditing.repair(database, plan, time.time(), found)
+        return found
+
+    with refusals(), open_database(plan, claim=repair, create=False) as database:
+        found = asyncio.run(run())
+    show.audit(auditing.view(found, repair), as_json)
     if found.differences:
         sys.exit(FAILED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chainwatch.commands.common import looking_at, myself, naming, settings_of
+from chainwatch.commands.common import accessing, myself, refusals, settings_of
 from chainwatch.commands.options import Duration, Id, Moment, as_json, default_to
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def oncall_now(config: Path, schedules: tuple[str, ...], at: int | None, as_json
     from chainwatch.operations import rota
 
     moment = time.time() if at is None else at
-    with naming():
-        found = rota.now(_rota(config, moment), schedules, moment)
+    with refusals():
+        found = rota.shifts_at(_rota(config, moment), schedules, moment)
     show.shifts(found, as_json)
 
 
@@ -52,8 +52,8 @@ def oncall_next(config: Path, schedules: tuple[str, ...], number: int, at: int |
     from chainwatch.operations import rota
 
     moment = time.time() if at is None else at
-    with naming():
-        found = rota.upcoming(_rota(config, moment), schedules, moment, number)
+    with refusals():
+        found = rota.handoffs_after(_rota(config, moment), schedules, moment, number)
     show.shifts(found, as_json)
 
 
@@ -90,8 +90,9 @@ def _list_overrides(config: Path, as_json: bool) -> None:
     from chainwatch.commands.show import people as show
     from chainwatch.operations import rota
 
-    with looking_at(config) as look:
-        show.overrides(rota.overrides(look), as_json)
+    with accessing(config) as access:
+        found = access.read(rota.list_overrides)
+    show.overrides(found, as_json)
 
 
 @oncall_override.command("add")
@@ -120,12 +121,17 @@ def override_add(
 
     if (until is None) == (seconds is None):
         raise click.UsageError("give either --until (the end) or --for (the length)")
-    with looking_at(config) as look:
-        begins = int(look.now) if start is None else start
-        ends = begins + int(seconds) if seconds is not None else until
-        assert ends is not None
-        added = rota.override(look, schedule, person, begins, ends, author or myself())
-    click.echo(f"override {added}: {person} is on call in {schedule}")
+    with accessing(config) as access:
+        added = access.write(
+            rota.add_override,
+            schedule,
+            person,
+            author or myself(),
+            starts_at=start,
+            ends_at=until,
+            lasts=seconds,
+        )
+    click.echo(f"override {added.id}: {person} is on call in {schedule}")
 
 
 @oncall_override.command("remove")
@@ -135,6 +141,6 @@ def override_remove(config: Path, override_id: int) -> None:
     """Remove an override."""
     from chainwatch.operations import rota
 
-    with looking_at(config) as look:
-        rota.remove(look, override_id)
+    with accessing(config) as access:
+        access.write(rota.remove_override, override_id)
     click.echo(f"override {override_id} removed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -99,14 +99,21 @@ def default_to(context: click.Context, given: Mapping[str, Any]) -> None:
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 """The option that every command with a table has."""
 
-at_most = click.option(
-    "--limit",
-    type=click.IntRange(1, 10**9),
-    default=100,
-    show_default=True,
-    help="Maximum number of rows, newest first.",
-)
-"""The option of commands whose table may be long."""
+
+def paged(order: str = "newest first") -> Callable[[Any], Any]:
+    """The options of commands whose list may be long, which is in this ``order``."""
+    limit = click.option(
+        "--limit",
+        type=click.IntRange(1, 10**9),
+        default=100,
+        show_default=True,
+        help=f"Maximum number of rows, {order}.",
+    )
+    after = click.option(
+        "--after", metavar="CURSOR", help="Continue after the page that printed this cursor."
+    )
+    return lambda command: limit(after(command))
+
 
 by = click.option("--by", "actor", default=myself, show_default="you", help="Name recorded as the author.")
 """The option of commands that record who ran them."""

@@ -62,7 +62,7 @@ def replay(
     """Apply the configuration to past blocks and report the alerts that would have been raised."""
     if resume and database is None:
         raise click.UsageError("--resume needs the --database of the interrupted replay")
-    with started() as reader:  # before all else: both processes import at once
+    with started() as reader:  # first of all, so that both processes import at the same time
         from chainwatch.commands.show import watching as show
         from chainwatch.replay import session
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 
 import click
 
-from chainwatch.commands.common import FAILED, known_as, looking_at
+from chainwatch.commands.common import FAILED, accessing, refusals, settings_of
 from chainwatch.commands.options import Duration, as_json
 
 
@@ -24,21 +23,16 @@ def routes() -> None:
 @click.pass_obj
 def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
     """Draw the tree of routes and mark those that an alert with these labels takes."""
-    from chainwatch.alerting.policy.lifecycle import normal_labels
     from chainwatch.commands.show import alerts as show
-    from chainwatch.config import read
-    from chainwatch.operations import explanations
+    from chainwatch.operations import routing
 
     wrong = [word for word in labels if not word.partition("=")[1]]
     if wrong:
         raise click.UsageError(f"{wrong[0]!r} is not LABEL=VALUE")
     given = dict(word.partition("=")[::2] for word in labels)
-    try:
-        wanted = normal_labels({"severity": "P2", "alertname": "Test", **given}) if given else {}
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    settings = read(config, os.environ, watches=False).settings()
-    show.routes(explanations.routes(settings, wanted), as_json)
+    with refusals():
+        found = routing.trace_routes(settings_of(config), given)
+    show.routes(found, as_json)
 
 
 @click.group()
@@ -58,9 +52,9 @@ def receivers_test(config: Path, name: str, within: float, as_json: bool) -> Non
     from chainwatch.commands.show import people as show
     from chainwatch.operations import receiver_test
 
-    with looking_at(config) as look:
-        known_as("receiver", name, look.plan.settings.receivers)
-        outcome = asyncio.run(receiver_test.send_sample(look, name, within))
+    with accessing(config) as access:
+        sending = receiver_test.send_sample(access.database, access.context.settings, name, within)
+        outcome = asyncio.run(sending)
     show.sample(outcome, as_json)
-    if not outcome["delivered"]:
+    if not outcome.delivered:
         sys.exit(FAILED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import tempfile
@@ -19,15 +18,15 @@ from chainwatch.commands.options import Duration
 @click.pass_obj
 def run(config: Path) -> None:
     """Follow every network and deliver alerts until stopped. SIGHUP reloads the configuration."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # by default it would end what is still starting
+    signal.signal(
+        signal.SIGHUP, signal.SIG_IGN
+    )  # until the handler is set, the default would end the process
     from chainwatch.monitor import monitor
+    from chainwatch.operations.context import open_database
     from chainwatch.operations.reloading import Reloads
-    from chainwatch.store.claim import claimed
-    from chainwatch.store.database import Database
 
     plan = plan_of(config)
-    url = plan.settings.store.url.get_secret_value()
-    with claimed(url), contextlib.closing(Database.open(url)) as database:
+    with open_database(plan, claim=True, create=True) as database:
 
         async def work(stop: asyncio.Event) -> None:
             reloads = Reloads(config, os.environ, database, plan)

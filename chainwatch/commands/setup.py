@@ -36,7 +36,7 @@ T = TypeVar("T")
     "--address",
     multiple=True,
     metavar="NETWORK=0x…",
-    help="With --preset own: where the contract is (repeatable).",
+    help="With --preset own: the contract's address on a network (repeatable).",
 )
 @click.option(
     "--opens", default="", metavar="EVENT", help="With --preset own: the event that opens a transfer."
@@ -53,7 +53,7 @@ T = TypeVar("T")
     "--named",
     multiple=True,
     metavar="NETWORK=VALUE",
-    help="With --network-by: what the events call the network (repeatable).",
+    help="With --network-by: the network's name in the events (repeatable).",
 )
 @click.option(
     "--destination",
@@ -72,8 +72,8 @@ def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
     from chainwatch.init import questions, wizard
     from chainwatch.init.answers import OWN, InitError
 
-    asks_nobody = yes or given["preset"] not in ("", OWN) or not _is_terminal()
-    prompt: questions.Prompt = questions.defaults if asks_nobody else _prompt
+    uses_defaults = yes or given["preset"] not in ("", OWN) or not _is_terminal()
+    prompt: questions.Prompt = questions.defaults if uses_defaults else _prompt
     try:
         answers = questions.ask(questions.Given(**given), prompt)
         created = wizard.create(answers, config, force)
@@ -105,7 +105,7 @@ def check(config: Path, ask: bool, as_json: bool) -> None:
     plan = plan_of(config)
     found, receivers = asyncio.run(online.check(plan)) if ask else ([], [])
     show.check(plan, found, receivers, rota.gaps_ahead(plan.settings, time.time()), as_json)
-    if any(not one["ok"] for one in (*found, *receivers)):
+    if not (all(one.ok for one in found) and all(one.ok for one in receivers)):
         sys.exit(FAILED)
 
 
@@ -126,7 +126,7 @@ def _is_terminal() -> bool:
 
 
 def _prompt(question: str, default: str, parse: Callable[[str], T]) -> T:
-    """Ask on the terminal until ``parse`` takes the answer."""
+    """Ask on the terminal until ``parse`` accepts the answer."""
     from chainwatch.init.answers import InitError
 
     def parsed(answer: str) -> T:

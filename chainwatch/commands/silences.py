@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from chainwatch.alert_model import Silence
-from chainwatch.commands.common import known_as, looking_at, print_done
-from chainwatch.commands.options import Duration, Moment, as_json, by, ids
-
-USUAL = 7200.0
-"""Seconds that a silence lasts by default."""
+from chainwatch.commands.common import accessing, print_changed, print_more
+from chainwatch.commands.options import Duration, Moment, as_json, by, ids, paged
 
 matchers = click.argument("matchers", nargs=-1, required=True, metavar="LABEL=VALUE…")
 
@@ -57,37 +52,40 @@ def silences_add(
     actor: str,
 ) -> None:
     """Silence alerts that all of LABEL=VALUE, !=, =~ and !~ match."""
-    from chainwatch.operations import alert_actions
+    from chainwatch.operations import silencing
+    from chainwatch.operations.checks import parse_match
 
     if seconds is not None and until is not None:
         raise click.UsageError("give --for or --until, not both")
-    match = _match(matchers)
-    with looking_at(config) as look:
-        for name in during:
-            known_as("interval", name, look.plan.settings.intervals)
-        begin = look.now if start is None else float(start)
-        end = float(until) if until is not None else begin + (USUAL if seconds is None else seconds)
-        if end <= max(begin, look.now):
-            raise click.UsageError(
-                "a silence must end after its start and in the future: see --for and --until"
-            )
-        silence = Silence(match, begin, end, actor, comment, look.now, during, warn)
-        click.echo(
-            f"silence {alert_actions.add_silence(look, silence)} mutes {len(alert_actions.preview(look, match))} alerts"
+    with accessing(config) as access:
+        silence = access.write(
+            silencing.add_silence,
+            parse_match(matchers),
+            actor,
+            comment,
+            starts_at=start,
+            ends_at=until,
+            lasts=seconds,
+            during=during,
+            warn_before=warn,
         )
+    click.echo(f"silence {silence.id} mutes {silence.hides} alerts")
 
 
 @silences.command("list")
 @click.option("--ended", is_flag=True, help="Also those that ended within the last week.")
+@paged()
 @as_json
 @click.pass_obj
-def silences_list(config: Path, ended: bool, as_json: bool) -> None:
+def silences_list(config: Path, ended: bool, limit: int, after: str | None, as_json: bool) -> None:
     """List silences, and how many firing alerts each matches."""
     from chainwatch.commands.show import alerts as show
-    from chainwatch.operations import alert_actions
+    from chainwatch.operations import silencing
 
-    with looking_at(config) as look:
-        show.silences(alert_actions.list_silences(look, ended), as_json)
+    with accessing(config) as access:
+        page = access.read(silencing.list_silences, ended=ended, limit=limit, after=after)
+    show.silences(page.rows, as_json)
+    print_more(page)
 
 
 @silences.command("expire")
@@ -95,14 +93,11 @@ def silences_list(config: Path, ended: bool, as_json: bool) -> None:
 @click.pass_obj
 def silences_expire(config: Path, ids: tuple[int, ...]) -> None:
     """End silences now; muted alerts that still fire are sent."""
-    from chainwatch.operations import alert_actions
+    from chainwatch.operations import silencing
 
-    with looking_at(config) as look:
-        print_done(
-            alert_actions.expire_silences(look, ids),
-            "expired",
-            "no active or future silence has such an ID; `chainwatch silences list` lists them",
-        )
+    with accessing(config) as access:
+        changed = access.write(silencing.expire_silences, ids)
+    print_changed(changed, "expired", conflicting="ended before", kind="silence", listed_by="silences list")
 
 
 @silences.command("preview")
@@ -112,10 +107,12 @@ def silences_expire(config: Path, ids: tuple[int, ...]) -> None:
 def silences_preview(config: Path, matchers: tuple[str, ...], as_json: bool) -> None:
     """Show the firing alerts that a silence would mute."""
     from chainwatch.commands.show import watching as show
-    from chainwatch.operations import alert_actions
+    from chainwatch.operations import silencing
+    from chainwatch.operations.checks import parse_match
 
-    with looking_at(config) as look:
-        show.alerts(alert_actions.preview(look, _match(matchers)), as_json)
+    with accessing(config) as access:
+        found = access.read(silencing.preview, parse_match(matchers))
+    show.alerts(found, as_json)
 
 
 @click.group()
@@ -132,10 +129,11 @@ def cooldowns() -> None:
 def cooldowns_list(config: Path, as_json: bool) -> None:
     """List cooldowns in order of precedence."""
     from chainwatch.commands.show import alerts as show
-    from chainwatch.operations import alert_actions
+    from chainwatch.operations import cooldowns as operations
 
-    with looking_at(config) as look:
-        show.cooldowns(alert_actions.list_cooldowns(look), as_json)
+    with accessing(config) as access:
+        found = access.read(operations.list_cooldowns)
+    show.cooldowns(found, as_json)
 
 
 @cooldowns.command("set")
@@ -155,11 +153,12 @@ def cooldowns_set(
     config: Path, matchers: tuple[str, ...], within: float, labels: tuple[str, ...], actor: str
 ) -> None:
     """Set a cooldown that takes precedence over all others, without a restart."""
-    from chainwatch.operations import alert_actions
+    from chainwatch.operations import cooldowns as operations
+    from chainwatch.operations.checks import parse_match
 
-    with looking_at(config) as look:
-        made = alert_actions.set_cooldown(look, _match(matchers), labels or ("...",), within, actor)
-        click.echo(f"cooldown {made} set")
+    with accessing(config) as access:
+        cooldown = access.write(operations.set_cooldown, parse_match(matchers), within, labels, actor)
+    click.echo(f"cooldown {cooldown.id} set")
 
 
 @cooldowns.command("remove")
@@ -167,20 +166,10 @@ def cooldowns_set(
 @click.pass_obj
 def cooldowns_remove(config: Path, ids: tuple[int, ...]) -> None:
     """Remove cooldowns that were set by command."""
-    from chainwatch.operations import alert_actions
+    from chainwatch.operations import cooldowns as operations
 
-    with looking_at(config) as look:
-        print_done(
-            alert_actions.remove_cooldowns(look, ids),
-            "removed",
-            "no cooldown set by command has such an ID; `chainwatch cooldowns list` lists them",
-        )
-
-
-def _match(words: Sequence[str]) -> dict[str, list[str]]:
-    from chainwatch.grammar import matchers as matching
-
-    try:
-        return matching.parse(words)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    with accessing(config) as access:
+        changed = access.write(operations.remove_cooldowns, ids)
+    print_changed(
+        changed, "removed", conflicting="", kind="cooldown set by command", listed_by="cooldowns list"
+    )

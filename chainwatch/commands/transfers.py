@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from chainwatch.commands.common import doubt, looking_at
-from chainwatch.commands.options import Moment, as_json, at_most
+from chainwatch.commands.common import accessing, doubt, print_more
+from chainwatch.commands.options import Moment, as_json, paged
 from chainwatch.model import TRANSFER_STATUSES
 
 
@@ -20,8 +20,9 @@ def status(config: Path, as_json: bool) -> None:
     from chainwatch.commands.show import watching as show
     from chainwatch.operations import queries
 
-    with looking_at(config) as look:
-        show.status(queries.status(look), as_json)
+    with accessing(config) as access:
+        found = access.read(queries.status)
+    show.status(found, as_json)
 
 
 @click.command()
@@ -42,20 +43,22 @@ def status(config: Path, as_json: bool) -> None:
     "--since", type=Moment(), help="Opened at this time or later: a date, a time, or 24h ago as 24h."
 )
 @click.option("--until", type=Moment(), help="Opened before this time.")
-@at_most
+@paged()
 @as_json
 @click.pass_obj
-def transfers(config: Path, /, limit: int, as_json: bool, **wanted: Any) -> None:
+def transfers(config: Path, /, as_json: bool, **wanted: Any) -> None:
     """List transfers with their steps and deadlines."""
     from chainwatch.commands.show import watching as show
     from chainwatch.operations import queries
 
-    with looking_at(config) as look:
-        settings = look.plan.settings
+    with accessing(config) as access:
+        settings = access.context.settings
         doubt("flow", wanted["flow"], settings.flows)
         doubt("network", wanted["origin"], settings.networks)
         doubt("network", wanted["destination"], settings.networks)
-        show.transfers(queries.transfers(look, limit, **wanted), as_json)
+        page = access.read(queries.list_transfers, **wanted)
+    show.transfers(page.rows, as_json)
+    print_more(page)
 
 
 @click.group()
@@ -76,6 +79,7 @@ def report_latency(
     from chainwatch.commands.show import watching as show
     from chainwatch.operations import queries
 
-    with looking_at(config) as look:
-        doubt("flow", flow, look.plan.settings.flows)
-        show.latency(queries.latency(look, flow, since, until), as_json)
+    with accessing(config) as access:
+        doubt("flow", flow, access.context.settings.flows)
+        found = access.read(queries.latency, flow=flow, since=since, until=until)
+    show.latency(found, as_json)

@@ -1,4 +1,4 @@
-"""The demo's bridge contract (Bridge.sol): its bytecode, its calls and the transfers they tell of."""
+"""The demo's bridge contract (Bridge.sol): its bytecode, its calls, and the transfers in its events."""
 
 import json
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class TransferInfo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A transfer as its destination needs it; `asset` is the token it is paid in."""
+    """A transfer with all that its payout needs; `asset` is the token of the payout."""
 
     params: TransferInfo
     asset: str
@@ -52,7 +52,7 @@ class Transfer:
 
     @classmethod
     def wanted(cls, destination_domain: int, amount: int, to: str, asset: str) -> Self:
-        """A transfer to be opened: the bridge puts in the origin's domain, the sender and the nonce."""
+        """A transfer to open: the bridge fills in the origin's domain, the sender and the nonce."""
         return cls(
             TransferInfo(
                 origin_domain=0,
@@ -74,7 +74,7 @@ class Transfer:
 
     @classmethod
     def opened(cls, xcalled_data: str) -> Self:
-        """The transfer that a log of XCalled tells of; `xcalled_data` is the log's data as 0x-hex."""
+        """The transfer in a log of XCalled; `xcalled_data` is the log's data as 0x-hex."""
         raw = bytes.fromhex(xcalled_data.removeprefix("0x"))
         params, asset = decode([TRANSFER_INFO, "address"], raw)
         return cls(TransferInfo(*params), asset)

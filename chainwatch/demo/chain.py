@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class DemoChainError(Exception):
-    """The chain could not do what was asked; the message says what and on which chain."""
+    """A transaction or a reorg failed; the message says which, and on which chain."""
 
 
 class DemoChain:
@@ -61,7 +61,7 @@ class DemoChain:
         self._parts = (evm, ledger, server)
 
     async def stop(self) -> None:
-        """Closes all connections; the chain is gone."""
+        """Closes all connections; the blocks are lost."""
         if self._parts is not None:
             await self._parts[2].stop()
         self._thread.shutdown()
@@ -82,7 +82,7 @@ class DemoChain:
         return self._started[1].head
 
     async def deploy_bridge(self, domain: int) -> str:
-        """Creates the bridge, which calls this network `domain`; returns its address as lower-case hex."""
+        """Deploys the bridge with `domain` as this network's domain; returns its address as lower-case hex."""
         block = await self._transact(bridge.creation_code(domain), None)
         address: str = block.receipts[0]["contractAddress"]
         self._bridge = address
@@ -112,7 +112,7 @@ class DemoChain:
         )
 
     async def emit_log(self, topics: Sequence[bytes], data: bytes) -> str:
-        """Lets the bridge emit any log, also a wrong one, and returns the transaction's hash."""
+        """Has the bridge emit any log, even an invalid one, and returns the transaction's hash."""
         return _sent(await self._on_bridge(bridge.emit_log(topics, data)))
 
     async def mine(self, count: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""One in-process EVM: transactions in, blocks in the form that nodes answer with out."""
+"""One in-process EVM: it takes transactions and returns blocks, in the form of a node's answers."""
 
 from chainwatch.demo.block import Block, from_eth_tester
 
@@ -62,7 +62,7 @@ class Evm:
         return self.head()
 
     def revert(self, block_hash: str) -> None:
-        """Makes an earlier block the head again; what was mined after it is forgotten."""
+        """Makes an earlier block the head again, and forgets the blocks after it."""
         self._backend.revert_to_snapshot(_raw(block_hash))
 
     def call(self, to: str, data: bytes, number: int) -> bytes:

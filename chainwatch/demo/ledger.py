@@ -1,4 +1,4 @@
-"""What a demo chain has mined: the canonical blocks, in memory, by number, hash and transaction."""
+"""The blocks that a demo chain has mined: the canonical ones, in memory, by number, hash and transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,14 +9,14 @@ __all__ = ["Ledger", "LogFilter"]
 
 
 class LogFilter:
-    """Which logs are wanted: any of the addresses, and per topic position any of the values (None: all)."""
+    """A filter of logs: any of the addresses, and at each topic position any of the values (None: all)."""
 
     def __init__(self, addresses: frozenset[str] | None, topics: tuple[frozenset[str] | None, ...]) -> None:
         self._addresses = addresses
         self._topics = topics
 
     def matches(self, log: Mapping[str, Any]) -> bool:
-        """Whether a log, with lower-case hex as in a Block, is wanted."""
+        """Whether a log, with lower-case hex as in a Block, passes."""
         if self._addresses is not None and log["address"] not in self._addresses:
             return False
         if len(log["topics"]) < len(self._topics):
@@ -71,7 +71,7 @@ class Ledger:
                 self._by_transaction[sent["hash"]] = (block, position)
 
     def replace(self, depth: int, blocks: Iterable[Block]) -> list[Block]:
-        """Puts other blocks in the place of the last `depth`, which are returned, oldest first."""
+        """Replaces the last `depth` blocks by others, and returns them, oldest first."""
         orphans = self._blocks[-depth:]
         del self._blocks[-depth:]
         for block in orphans:

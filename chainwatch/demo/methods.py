@@ -12,7 +12,7 @@ from chainwatch.demo.block import Block
 from chainwatch.demo.evm import Evm, EvmError
 from chainwatch.demo.ledger import Ledger, LogFilter
 
-__all__ = ["INVALID_PARAMS", "METHOD_NOT_FOUND", "Methods", "RpcError", "log_filter"]
+__all__ = ["INVALID_PARAMS", "METHOD_NOT_FOUND", "MethodError", "Methods", "log_filter"]
 
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
@@ -32,7 +32,7 @@ HASH = re.compile(r"0x[0-9a-fA-F]{64}")
 BYTES = re.compile(r"0x([0-9a-fA-F]{2})*")
 
 
-class RpcError(Exception):
+class MethodError(Exception):
     """An answer of `{"error": {"code", "message"}}`."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -41,7 +41,7 @@ class RpcError(Exception):
 
 
 class Methods:
-    """Answers one call at a time: `call(method, params)` returns the result or raises RpcError."""
+    """Answers one call at a time: `call(method, params)` returns the result or raises MethodError."""
 
     def __init__(
         self,
@@ -71,10 +71,10 @@ class Methods:
         }
 
     async def call(self, method: str, params: list[Any]) -> Any:
-        """The JSON result of a method; raises RpcError with the code that nodes use."""
+        """The JSON result of a method; raises MethodError with the code that nodes use."""
         handler = self._methods.get(method)
         if handler is None:
-            raise RpcError(METHOD_NOT_FOUND, f"the method {method} does not exist/is not available")
+            raise MethodError(METHOD_NOT_FOUND, f"the method {method} does not exist/is not available")
         return await handler(params)
 
     async def _chain_id_hex(self, params: list[Any]) -> str:
@@ -119,14 +119,14 @@ class Methods:
     async def _call(self, params: list[Any]) -> str:
         call = _param(params, 0)
         if not isinstance(call, dict):
-            raise RpcError(INVALID_PARAMS, "expected a call object")
+            raise MethodError(INVALID_PARAMS, "expected a call object")
         to = _hex(call.get("to"), ADDRESS)
         data = _raw(_hex(call.get("input", call.get("data", "0x")), BYTES))
         number = self._existing(params).number
         try:
             returned: bytes = await self._on_machine(lambda evm: evm.call(to, data, number))
         except EvmError as error:
-            raise RpcError(EXECUTION_REVERTED, str(error)) from error
+            raise MethodError(EXECUTION_REVERTED, str(error)) from error
         return "0x" + returned.hex()
 
     async def _balance(self, params: list[Any]) -> str:
@@ -142,7 +142,7 @@ class Methods:
         """The block on whose state a call runs: its second parameter, else the head."""
         block = self._block(params[1]) if len(params) > 1 else self._ledger.head
         if block is None:
-            raise RpcError(SERVER_ERROR, "header not found")
+            raise MethodError(SERVER_ERROR, "header not found")
         return block
 
     def _block(self, named: Any) -> Block | None:
@@ -172,28 +172,28 @@ class Methods:
         """The blocks that an eth_getLogs filter names."""
         if criteria.get("blockHash") is not None:
             if "fromBlock" in criteria or "toBlock" in criteria:
-                raise RpcError(INVALID_PARAMS, "cannot specify both blockHash and fromBlock/toBlock")
+                raise MethodError(INVALID_PARAMS, "cannot specify both blockHash and fromBlock/toBlock")
             block = self._ledger.by_hash(_hex(criteria["blockHash"], HASH))
             if block is None:
-                raise RpcError(SERVER_ERROR, "unknown block")
+                raise MethodError(SERVER_ERROR, "unknown block")
             return [block]
         first = self._height(criteria.get("fromBlock", "latest"))
         last = self._height(criteria.get("toBlock", "latest"))
         if first > last:
-            raise RpcError(INVALID_PARAMS, "invalid block range params")
+            raise MethodError(INVALID_PARAMS, "invalid block range params")
         if last > self._ledger.head.number:
-            raise RpcError(INVALID_PARAMS, "block range extends beyond current head block")
+            raise MethodError(INVALID_PARAMS, "block range extends beyond current head block")
         return self._ledger.range(first, last)
 
 
 def log_filter(criteria: Any) -> LogFilter:
-    """The address and topic part of an eth_getLogs filter; raises RpcError where it is malformed."""
+    """The address and topic part of an eth_getLogs filter; raises MethodError where it is malformed."""
     if not isinstance(criteria, dict):
-        raise RpcError(INVALID_PARAMS, "expected a filter object")
+        raise MethodError(INVALID_PARAMS, "expected a filter object")
     addresses = criteria.get("address")
     topics = criteria.get("topics") or []
     if not isinstance(topics, list) or len(topics) > MAX_TOPICS:
-        raise RpcError(INVALID_PARAMS, "expected at most four topics")
+        raise MethodError(INVALID_PARAMS, "expected at most four topics")
     # An empty list of addresses or topics asks for nothing in particular, as in geth.
     return LogFilter(_any_of(addresses, ADDRESS), tuple(_any_of(topic, HASH) for topic in topics))
 
@@ -212,20 +212,20 @@ def _shown(block: Block | None, *, full: bool) -> dict[str, Any] | None:
 
 def _param(params: list[Any], place: int) -> Any:
     if len(params) <= place:
-        raise RpcError(INVALID_PARAMS, f"missing value for required argument {place}")
+        raise MethodError(INVALID_PARAMS, f"missing value for required argument {place}")
     return params[place]
 
 
 def _flag(params: list[Any], place: int) -> bool:
     value = _param(params, place)
     if not isinstance(value, bool):
-        raise RpcError(INVALID_PARAMS, f"invalid argument {place}: expected a boolean")
+        raise MethodError(INVALID_PARAMS, f"invalid argument {place}: expected a boolean")
     return value
 
 
 def _hex(value: Any, shape: re.Pattern[str]) -> str:
     if not isinstance(value, str) or not shape.fullmatch(value):
-        raise RpcError(INVALID_PARAMS, f"invalid argument: {value!r:.80} does not match {shape.pattern}")
+        raise MethodError(INVALID_PARAMS, f"invalid argument: {value!r:.80} does not match {shape.pattern}")
     return value.lower()
 
 

@@ -1,4 +1,4 @@
-"""``chainwatch demo``: the true pipeline on two embedded chains, alerts on the console, a summary at the end."""
+"""``chainwatch demo``: the real pipeline on two embedded chains, alerts on the console, a summary at the end."""
 
 from __future__ import annotations
 

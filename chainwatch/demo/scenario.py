@@ -1,4 +1,4 @@
-"""What happens in the demo: a story of transfers between two chains, told while chainwatch watches."""
+"""The demo's scenario: transfers between two chains, narrated while chainwatch watches them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Narrate = Callable[[str], None]
 
 
 def config(alpha: DemoChain, beta: DemoChain, addresses: dict[str, str], database: Path) -> dict[str, Any]:
-    """The demo's configuration, in the shape of the TOML file."""
+    """The demo's configuration, with the keys of the TOML file."""
     chains = {alpha.name: (alpha, ALPHA_DOMAIN), beta.name: (beta, BETA_DOMAIN)}
     return {
         "store": {"url": f"sqlite:///{database}"},
@@ -77,7 +77,7 @@ def config(alpha: DemoChain, beta: DemoChain, addresses: dict[str, str], databas
 
 
 async def play(alpha: DemoChain, beta: DemoChain, narrate: Narrate) -> None:
-    """Let transfers happen: some complete, one is stuck and recovers, one payout is nobody's, a reorg undoes another."""
+    """Run transfers: some complete, one is stuck and recovers, one payout has no opening, a reorg undoes another."""
     narrate("two transfers from alpha to beta, paid out at once")
     for amount in (3, 5):
         await beta.execute(await alpha.xcall(BETA_DOMAIN, amount * ETHER))
@@ -90,12 +90,12 @@ async def play(alpha: DemoChain, beta: DemoChain, narrate: Narrate) -> None:
     await beta.execute(stuck)
     await asyncio.sleep(3)
 
-    narrate("beta pays out 7 that nobody sent: an orphan, once alpha has been read well past it")
+    narrate("beta pays out 7 without a transfer from alpha: an orphan, once alpha has been read well past it")
     await beta.execute(_never_opened(7 * ETHER))
     await asyncio.sleep(6)
 
     narrate(
-        "a transfer of 9, paid out, and then a reorg of beta that undoes the payout: its deadline lives again"
+        "a transfer of 9, paid out, and then a reorg of beta that undoes the payout: its deadline applies again"
     )
     undone = await alpha.xcall(BETA_DOMAIN, 9 * ETHER)
     await beta.execute(undone)
@@ -106,7 +106,7 @@ async def play(alpha: DemoChain, beta: DemoChain, narrate: Narrate) -> None:
     await beta.execute(undone)
     await asyncio.sleep(3)
 
-    narrate("and back from beta to alpha, in time; the story is told")
+    narrate("a transfer from beta to alpha, paid out in time; the demo has no more to show")
     await alpha.execute(await beta.xcall(ALPHA_DOMAIN, 2 * ETHER))
     await asyncio.sleep(1)
 

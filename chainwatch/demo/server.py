@@ -11,7 +11,7 @@ from aiohttp import WSMsgType, web
 
 from chainwatch.demo.block import Block
 from chainwatch.demo.ledger import LogFilter
-from chainwatch.demo.methods import INVALID_PARAMS, Methods, RpcError, log_filter
+from chainwatch.demo.methods import INVALID_PARAMS, MethodError, Methods, log_filter
 
 __all__ = ["Server"]
 
@@ -28,7 +28,7 @@ Call = Callable[[str, list[Any]], Awaitable[Any]]
 
 
 class Server:
-    """Serves one chain's methods; `publish` tells the subscribers what happened to the chain."""
+    """Serves one chain's methods; `publish` sends changes of the chain to the subscribers."""
 
     def __init__(self, methods: Methods) -> None:
         self._methods = methods
@@ -134,7 +134,7 @@ class _Client:
             case ["logs", criteria]:
                 self._logs[subscription] = log_filter(criteria)
             case _:
-                raise RpcError(INVALID_PARAMS, 'expected "newHeads", or "logs" and a filter')
+                raise MethodError(INVALID_PARAMS, 'expected "newHeads", or "logs" and a filter')
         return subscription
 
     def _unsubscribe(self, params: list[Any]) -> bool:
@@ -144,7 +144,7 @@ class _Client:
             case [str(subscription)] if subscription in self._logs:
                 del self._logs[subscription]
             case _:
-                raise RpcError(INVALID_PARAMS, "subscription not found")
+                raise MethodError(INVALID_PARAMS, "subscription not found")
         return True
 
     def _notify(self, subscription: str, result: Any) -> None:
@@ -165,7 +165,7 @@ class _Client:
 
 
 async def _answer(text: str, call: Call) -> str:
-    """The answer to one HTTP body or WebSocket message, which may be a batch; empty where none is due."""
+    """The answer to one HTTP body or WebSocket message, which may be a batch; empty where none is expected."""
     try:
         request = json.loads(text)
     except ValueError:
@@ -184,9 +184,9 @@ async def _answer_one(request: Any, call: Call) -> dict[str, Any] | None:
     asked = request.get("id")
     try:
         if not isinstance(params, list):
-            raise RpcError(INVALID_PARAMS, "non-array args")
+            raise MethodError(INVALID_PARAMS, "non-array args")
         answer = {"jsonrpc": "2.0", "id": asked, "result": await call(request["method"], params)}
-    except RpcError as error:
+    except MethodError as error:
         answer = _error(asked, error.code, str(error))
     return answer if "id" in request else None
 

@@ -5,26 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from time import time
 from typing import Any, Self, TypeVar
 
-from chainwatch.alert_model import Alert, Silence
 from chainwatch.alerting.engine import submission
-from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.providers.callback import Callback, CallbackProvider
 from chainwatch.alerting.runtime import RESOLVE_TIMEOUT, AlertingRuntime
-from chainwatch.config import Settings, parse_duration
-from chainwatch.embedded.arguments import Severity, alert_of, severity_of
+from chainwatch.config import parse_duration
+from chainwatch.embedded.arguments import Severity, alert_of
 from chainwatch.embedded.inbox import Inbox, Overloaded
-from chainwatch.embedded.operations import Operations
+from chainwatch.embedded.operations import Operations, Rows
 from chainwatch.embedded.setup import Registered, Setup, open_database, read_setup
-from chainwatch.grammar import matchers
-from chainwatch.operations.alert_context import AlertLook
-from chainwatch.store.alerting import alerts, silences
+from chainwatch.operations import queries
+from chainwatch.operations.context import Access, Context
+from chainwatch.operations.views import AlertView
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 
@@ -174,50 +172,32 @@ class AlertManager(Operations):
     # --- reading ------------------------------------------------------------------------------------------
 
     def get_recent_alerts(
-        self, minutes: float = 60, severity: Severity | str | None = None, limit: int = 1_000
-    ) -> list[Alert]:
-        """The alerts that started in the last ``minutes``, newest first, firing or not."""
-        severities = [] if severity is None else [severity_of(severity)]
-        since = int(time() - minutes * 60)
-        return self._read(lambda c: alerts.list_alerts(c, since=since, severities=severities, limit=limit))
+        self,
+        minutes: float = 60,
+        severity: Severity | str | None = None,
+        limit: int = 1_000,
+        after: str | None = None,
+    ) -> Rows[AlertView]:
+        """The alerts that started in the last ``minutes``, newest first, firing or not.
 
-    def _look(self) -> AlertLook:
+        ``after``: ``next`` of the page before. Raises ``ValueError``.
+        """
+        return Rows(
+            self._access().read(
+                queries.list_alerts,
+                severities=[] if severity is None else [str(severity)],
+                since=int(time() - minutes * 60),
+                limit=limit,
+                after=after,
+            )
+        )
+
+    def _access(self) -> Access:
         self._check_open()
         if self._in_memory:
-            self._database.hand_over(lambda _: None).result()  # earlier submissions are stored by then
-        return _Look(self._setup.settings, self._database, time(), self._alerting)
-
-    # --- silences -----------------------------------------------------------------------------------------
-
-    def add_silence(
-        self,
-        match: Mapping[str, str | Sequence[str]],
-        ends_at: float,
-        *,
-        starts_at: float | None = None,
-        author: str = "",
-        comment: str = "",
-    ) -> int:
-        """Silence the alerts that ``match`` (as in a route) from ``starts_at`` (now) until ``ends_at`` (Unix seconds).
-
-        Returns the silence's number. Receivers are notified of alerts that still fire when the silence ends. Raises
-        ``ValueError`` for an empty ``match``, an invalid pattern, or an end that is not after the start.
-        """
-        now = time()
-        begins = now if starts_at is None else starts_at
-        if not match:
-            raise ValueError("a silence needs a label to match: without any it would hide every alert")
-        if ends_at <= begins:
-            raise ValueError("a silence ends after it starts")
-        tests = {name: [value] if isinstance(value, str) else list(value) for name, value in match.items()}
-        matchers.build(tests)
-        silence = Silence(tests, begins, ends_at, author, comment, created_at=now)
-        return self._database.hand_over(lambda connection: silences.add(connection, silence)).result()
-
-    def end_silence(self, number: int) -> bool:
-        """End a silence now; False where it has already ended."""
-        now = time()
-        return self._database.hand_over(lambda c: silences.expire(c, [number], now)).result() > 0
+            self._database.hand_over(lambda _: None).result()  # wait until what was sent before is stored
+        context = Context(self._setup.settings, self._alerting.engine, tuple(self._alerting.receivers))
+        return Access(self._database, context)
 
     # --- receivers ----------------------------------------------------------------------------------------
 
@@ -298,12 +278,6 @@ class AlertManager(Operations):
         self._inbox.put(sent)
         return prints, None
 
-    def _read(self, look: Callable[[Any], T]) -> T:
-        if self._in_memory:
-            self._database.hand_over(lambda _: None).result()  # earlier submissions are stored by then
-        with self._database.reading() as connection:
-            return look(connection)
-
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError("the alert manager is closed")
@@ -332,19 +306,3 @@ async def _start(database: Database, setup: Setup, resolve_timeout: float) -> Al
     await runtime.resume()
     await runtime.start(follow_clock=True)
     return runtime
-
-
-class _Look(AlertLook):
-    """What operations read, with the receivers and routes that were registered while running."""
-
-    def __init__(self, settings: Settings, database: Database, now: float, alerting: AlertingRuntime) -> None:
-        super().__init__(settings, database, now)
-        self._alerting = alerting
-
-    @property
-    def manager(self) -> AlertEngine:
-        return self._alerting.engine
-
-    @property
-    def receivers(self) -> list[str]:
-        return self._alerting.receivers

@@ -1,1 +1,1 @@
-"""`chainwatch init`: the questions, the configuration that comes of the answers, and the presets."""
+"""`chainwatch init`: the questions, the configuration written from the answers, and the presets."""

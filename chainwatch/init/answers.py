@@ -1,4 +1,4 @@
-"""What `chainwatch init` has to know, and the errors of answers that cannot be used."""
+"""The answers from which `chainwatch init` writes a configuration, and the error for an unusable one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from chainwatch.config.receivers import PROVIDERS, settings_model
 from chainwatch.init.presets import PRESETS
 
 OWN = "own"
-"""Stands for a contract that no preset knows."""
+"""The preset's name for a contract that no preset knows."""
 CHOICES = (*PRESETS, OWN)
 DEFAULT_STORE = "sqlite:///chainwatch.db"
 CHAIN_ID = "chain_id"
-"""What names networks in events unless something else is said."""
+"""How events identify networks by default."""
 
 NUMBER = re.compile("0|[1-9][0-9]{0,17}")
 VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
-"""The name of an environment variable, which may stand for a URL."""
+"""The name of an environment variable, which may be given in place of a URL."""
 
 
 @cache
@@ -36,11 +36,11 @@ def providers() -> dict[str, str]:
 
 
 class InitError(ValueError):
-    """An answer that cannot be used; the message tells what was expected and by which flag it is given."""
+    """An answer that cannot be used; the message says what was expected, and names the flag that gives it."""
 
 
 @dataclass(frozen=True)
-class Network:
+class ChosenNetwork:
     """A chosen network. ``rpc`` holds URLs and names of environment variables."""
 
     name: str
@@ -49,7 +49,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Receiver:
+class ChosenReceiver:
     """A chosen receiver. ``url`` is a URL or the name of an environment variable; empty for the console."""
 
     provider: str
@@ -67,10 +67,10 @@ class OwnFlow:
     key: str
     network_by: str
     named: tuple[tuple[str, str], ...]
-    """What events call each network; empty where that is the chain id."""
+    """Network → its name in events; empty where events use the chain id."""
     destination: str
     origin: str
-    """Empty where the later event does not say."""
+    """The later event's argument that names the origin; empty where it has none."""
     within: str
 
 
@@ -79,7 +79,7 @@ class Answers:
     """Everything that a configuration is written from. ``own`` is set exactly when ``preset`` is `OWN`."""
 
     preset: str
-    networks: tuple[Network, ...]
-    receivers: tuple[Receiver, ...] = (Receiver("console"),)
+    networks: tuple[ChosenNetwork, ...]
+    receivers: tuple[ChosenReceiver, ...] = (ChosenReceiver("console"),)
     store: str = DEFAULT_STORE
     own: OwnFlow | None = None

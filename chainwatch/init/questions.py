@@ -1,4 +1,4 @@
-"""The questions of `chainwatch init`: what the flags leave open is asked for, and every answer is checked."""
+"""The questions of `chainwatch init`: ask for what no flag gives, and check every answer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from chainwatch.init.answers import (
     OWN,
     VARIABLE,
     Answers,
+    ChosenNetwork,
+    ChosenReceiver,
     InitError,
-    Network,
     OwnFlow,
-    Receiver,
     providers,
 )
 from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS
@@ -36,12 +36,12 @@ class Prompt(Protocol):
     """Asks a question that has a default answer."""
 
     def __call__(self, question: str, default: str, parse: Callable[[str], T], /) -> T:
-        """What ``parse`` makes of the answer; where it raises `InitError`, ask again or let the error go on."""
+        """Return the answer as parsed by ``parse``; where that raises `InitError`, ask again or let it propagate."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """What the flags say; what is empty is asked for."""
+    """The values of the flags; empty where a flag was not given."""
 
     preset: str = ""
     networks: Sequence[str] = ()
@@ -59,19 +59,19 @@ class Given:
     key: str = ""
     network_by: str = ""
     named: Sequence[str] = ()
-    """``NETWORK=VALUE``: what events call the network where that is not its chain id."""
+    """``NETWORK=VALUE``: the network's name in events, where that is not its chain id."""
     destination: str = ""
     origin: str = ""
     within: str = ""
 
 
 def defaults(_question: str, default: str, parse: Callable[[str], T]) -> T:
-    """The prompt that asks nobody: every answer is its default."""
+    """The prompt without a terminal: every answer is its default."""
     return parse(default)
 
 
 def ask(given: Given, prompt: Prompt = defaults) -> Answers:
-    """Complete ``given`` by asking for what it leaves open. Raises `InitError`."""
+    """Ask for what ``given`` lacks, and return all answers. Raises `InitError`."""
     preset = _given_or_asked(
         given.preset, prompt, f"What to watch ({', '.join(CHOICES)})", next(iter(PRESETS)), _preset
     )
@@ -80,7 +80,7 @@ def ask(given: Given, prompt: Prompt = defaults) -> Answers:
         _chain_ids(preset, given.networks)
         if given.networks
         else prompt(
-            "Networks (NAME or NAME=CHAIN_ID, with spaces between)",
+            "Networks (NAME or NAME=CHAIN_ID, separated by spaces)",
             ", ".join(known),
             lambda text: _chain_ids(preset, _listed(text)),
         )
@@ -103,7 +103,7 @@ def ask(given: Given, prompt: Prompt = defaults) -> Answers:
 
 
 def _given_or_asked(given: str, prompt: Prompt, question: str, default: str, parse: Callable[[str], T]) -> T:
-    """What ``parse`` makes of the flag's value, or else of the answer."""
+    """The flag's value, or else the answer, as parsed by ``parse``."""
     return parse(given) if given else prompt(question, default, parse)
 
 
@@ -120,15 +120,15 @@ def _database(text: str) -> str:
 def _chain_ids(preset: str, names: Sequence[str]) -> dict[str, int]:
     chain_ids = dict(_network(preset, text) for text in names)
     if len(chain_ids) < len(names):
-        raise InitError("--network: a network is named twice")
+        raise InitError("--network: a network is given twice; give each once")
     if preset != OWN:
         _check_reach(preset, list(chain_ids))
     if not chain_ids:
-        raise InitError("--network: name at least one")
+        raise InitError("--network: give at least one network")
     return chain_ids
 
 
-def _networks(chain_ids: Mapping[str, int], rpc: Sequence[str], prompt: Prompt) -> tuple[Network, ...]:
+def _networks(chain_ids: Mapping[str, int], rpc: Sequence[str], prompt: Prompt) -> tuple[ChosenNetwork, ...]:
     endpoints: dict[str, list[str]] = {name: [] for name in chain_ids}
     for text in rpc:
         name, _, url = text.partition("=")
@@ -141,9 +141,9 @@ def _networks(chain_ids: Mapping[str, int], rpc: Sequence[str], prompt: Prompt) 
         if not urls:
             variable = re.sub("[^A-Z0-9]", "_", name.upper()) + "_RPC_URL"
             urls += prompt(
-                f"RPC endpoints of {name} (URLs or variables, with spaces between)", variable, _endpoints
+                f"RPC endpoints of {name} (URLs or variables, separated by spaces)", variable, _endpoints
             )
-    return tuple(Network(name, chain_ids[name], tuple(urls)) for name, urls in endpoints.items())
+    return tuple(ChosenNetwork(name, chain_ids[name], tuple(urls)) for name, urls in endpoints.items())
 
 
 def _endpoint(text: str) -> str:
@@ -153,14 +153,14 @@ def _endpoint(text: str) -> str:
 def _endpoints(text: str) -> list[str]:
     urls = [_endpoint(url) for url in _listed(text)]
     if not urls:
-        raise InitError("--rpc: name at least one endpoint")
+        raise InitError("--rpc: give at least one endpoint")
     return urls
 
 
 def _network(preset: str, text: str) -> tuple[str, int]:
     name, _, number = text.partition("=")
     if not _NAME.fullmatch(name):
-        raise InitError(f"--network: {name!r} is no name: letters, digits, - and _ only")
+        raise InitError(f"--network: {name!r} is not a name: use letters, digits, - and _ only")
     if preset != OWN and name not in PRESETS[preset].networks:
         known = PRESETS[preset].networks
         raise InitError(
@@ -179,13 +179,15 @@ def _network(preset: str, text: str) -> tuple[str, int]:
 def _check_reach(preset: str, names: Sequence[str]) -> None:
     hub = PRESETS[preset].hub
     if hub and hub not in names:
-        raise InitError(f"--network: {preset} needs {hub} too: every transfer starts or ends there")
+        raise InitError(
+            f"--network: {preset} needs {hub} too, as every transfer starts or ends there; add it"
+        )
     if len(names) < 2:
-        raise InitError(f"--network: {preset} needs two networks at least")
+        raise InitError(f"--network: {preset} needs at least two networks; add another")
 
 
-def _receivers(texts: Sequence[str]) -> tuple[Receiver, ...]:
-    receivers: dict[str, Receiver] = {"console": Receiver("console")}
+def _receivers(texts: Sequence[str]) -> tuple[ChosenReceiver, ...]:
+    receivers: dict[str, ChosenReceiver] = {"console": ChosenReceiver("console")}
     for text in texts:
         provider, _, url = text.partition("=")
         if provider not in providers():
@@ -194,11 +196,11 @@ def _receivers(texts: Sequence[str]) -> tuple[Receiver, ...]:
             )
         if providers()[provider]:
             url = _url_or_variable("--receiver", url or providers()[provider], ("http://", "https://"))
-            receivers[provider] = Receiver(provider, url)
+            receivers[provider] = ChosenReceiver(provider, url)
     return tuple(receivers.values())
 
 
-def _own_flow(given: Given, networks: Sequence[Network], prompt: Prompt) -> OwnFlow:
+def _own_flow(given: Given, networks: Sequence[ChosenNetwork], prompt: Prompt) -> OwnFlow:
     def want(flag: str, value: str, question: str, default: str = "") -> str:
         def parse(answer: str) -> str:
             if not answer:
@@ -214,7 +216,7 @@ def _own_flow(given: Given, networks: Sequence[Network], prompt: Prompt) -> OwnF
     network_by = _given_or_asked(
         given.network_by,
         prompt,
-        "What names networks in the events (chain_id, or an attribute such as domain)",
+        "How the events identify networks (chain_id, or an attribute such as domain)",
         CHAIN_ID,
         _network_by,
     )
@@ -254,11 +256,11 @@ def _network_by(text: str) -> str:
 
 
 def _named(
-    given: Sequence[str], network_by: str, networks: Sequence[Network], prompt: Prompt
+    given: Sequence[str], network_by: str, networks: Sequence[ChosenNetwork], prompt: Prompt
 ) -> tuple[tuple[str, str], ...]:
     named = dict(text.partition("=")[::2] for text in given)
     if unknown := sorted(named.keys() - {network.name for network in networks}):
-        raise InitError(f"--named: expected NETWORK=VALUE, and {unknown[0]!r} is none of the networks")
+        raise InitError(f"--named: expected NETWORK=VALUE, but {unknown[0]!r} is not one of the networks")
     for network in networks:
         named[network.name] = _given_or_asked(
             named.get(network.name, ""), prompt, f"The {network_by} of {network.name}", "", _name_in_events
@@ -268,17 +270,17 @@ def _named(
 
 def _name_in_events(text: str) -> str:
     if not text:
-        raise InitError("--named: say what the events call every network, as --named NETWORK=VALUE")
+        raise InitError("--named: missing for a network; give its name in events as --named NETWORK=VALUE")
     return text
 
 
 def _addresses(
-    given: Sequence[str], networks: Sequence[Network], prompt: Prompt
+    given: Sequence[str], networks: Sequence[ChosenNetwork], prompt: Prompt
 ) -> tuple[tuple[str, str], ...]:
     names = {network.name for network in networks}
     addresses = {name: _address(text) for name, _, text in (pair.partition("=") for pair in given)}
     if unknown := sorted(addresses.keys() - names):
-        raise InitError(f"--address: expected NETWORK=0x…, and {unknown[0]!r} is none of the networks")
+        raise InitError(f"--address: expected NETWORK=0x…, but {unknown[0]!r} is not one of the networks")
     for network in networks:
         if network.name not in addresses:
             question = f"The contract's address on {network.name}"
@@ -288,7 +290,7 @@ def _addresses(
 
 def _address(text: str) -> str:
     if not text:
-        raise InitError(f"--address: needed with --preset {OWN}: where the contract is on every network")
+        raise InitError(f"--address: needed with --preset {OWN}: the contract's address on every network")
     if not _ADDRESS.fullmatch(text):
         raise InitError("--address: an address is 0x and 40 hex digits")
     return text
@@ -296,7 +298,7 @@ def _address(text: str) -> str:
 
 def _url_or_variable(flag: str, text: str, schemes: tuple[str, ...]) -> str:
     if not VARIABLE.fullmatch(text) and not text.startswith(schemes):
-        # The text is not repeated: it may be a secret.
+        # The message leaves out the text, which may be a secret.
         raise InitError(
             f"{flag}: expected a variable's name in capitals, or a URL that starts with {', '.join(schemes)}"
         )

@@ -1,4 +1,4 @@
-"""The text of the configuration that `chainwatch init` writes: pure."""
+"""The text of the configuration that `chainwatch init` writes. No I/O."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 
-from chainwatch.init.answers import NUMBER, VARIABLE, Answers, Network, OwnFlow
+from chainwatch.init.answers import NUMBER, VARIABLE, Answers, ChosenNetwork, OwnFlow
 from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS
 
 
@@ -18,7 +18,7 @@ def write_config(answers: Answers) -> str:
     else:
         preset = PRESETS[answers.preset]
         parts.append(
-            f"# --- {preset.title}: its contracts, and what a transfer is ---\n\n"
+            f"# --- {preset.title}: its contracts, and the flow of a transfer ---\n\n"
             + preset.write([network.name for network in answers.networks])
         )
     return "\n".join([*parts, _receivers_text(answers), _routes_text(answers)])
@@ -33,26 +33,26 @@ def variables(answers: Answers) -> tuple[str, ...]:
 
 def _head(answers: Answers) -> str:
     names = variables(answers)
-    needed = f"# To be set before the start: {', '.join(names)}.\n" if names else ""
+    needed = f"# Environment variables to set before the start: {', '.join(names)}.\n" if names else ""
     return (
-        "# chainwatch's configuration. `chainwatch check` tells every mistake, `chainwatch check --online` asks the\n"
-        '# endpoints too. Durations are "90s", "30m", "3h"; ${NAME} takes an environment variable; relative paths\n'
+        "# chainwatch's configuration. `chainwatch check` lists every mistake; with --online it also asks every\n"
+        '# endpoint. Durations are "90s", "30m", "3h"; ${NAME} takes an environment variable; relative paths\n'
         "# refer to this file's folder.\n" + needed
     )
 
 
 def _store(answers: Answers) -> str:
     return (
-        "# Where everything is kept: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.\n"
+        "# The database: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.\n"
         f"[store]\nurl = {_value(answers.store)}\n"
     )
 
 
-def _network_writer(answers: Answers) -> Callable[[Network], str]:
+def _network_writer(answers: Answers) -> Callable[[ChosenNetwork], str]:
     attributes = PRESETS[answers.preset].attributes if answers.preset in PRESETS else {}
     own = answers.own
 
-    def write(network: Network) -> str:
+    def write(network: ChosenNetwork) -> str:
         known = KNOWN_NETWORKS.get(network.name)
         lines = [f"[networks.{network.name}]", f"chain_id = {network.chain_id}"]
         lines += [f"{name} = {value}" for name, value in attributes.get(network.name, {}).items()]
@@ -80,11 +80,11 @@ def _own_text(own: OwnFlow) -> str:
         f"# The argument that names the origin; checked against where the transfer was opened.\n"
         f"origin = {_value(own.origin)}"
         if own.origin
-        else "# The argument that names the origin: without it the opening step may be on any other network.\n"
+        else "# The argument that names the origin: without it, any other network may be the origin.\n"
         '#origin = "originChainId"'
     )
     return f"""\
-# --- the contract, and what a transfer is ---
+# --- the contract, and the flow of a transfer ---
 
 [contracts.bridge]
 abi = {_value(own.abi)}
@@ -110,7 +110,7 @@ step = "complete"
 event = {_value(own.expects)}
 on = "destination"
 {origin}
-# Time allowed from the opening event's block; later raises TransferOverdue.
+# Time allowed, counted from the opening event's block. After it TransferOverdue is raised.
 within = {_value(own.within)}
 severity = "P1"
 """
@@ -121,14 +121,14 @@ def _receivers_text(answers: Answers) -> str:
     for receiver in answers.receivers:
         url = f"url = {_value(receiver.url)}\n" if receiver.url else ""
         tables.append(f'[receivers.{receiver.provider}]\nprovider = "{receiver.provider}"\n{url}')
-    return "# --- who is told ---\n\n" + "\n".join(tables)
+    return "# --- receivers of notifications ---\n\n" + "\n".join(tables)
 
 
 def _routes_text(answers: Answers) -> str:
     names = [f'"{receiver.provider}"' for receiver in answers.receivers]
     everyone = ", ".join(names)
     return f"""\
-# The first route that matches takes an alert. What is urgent goes to everyone at once.
+# An alert takes the first route that matches it. Urgent alerts are sent to every receiver at once.
 [[routes]]
 match = {{ severity = ["P0", "P1"] }}
 receivers = [{everyone}]

@@ -1,4 +1,4 @@
-"""What `chainwatch init` does: a few answers become a commented configuration, with the ABI files it needs beside it."""
+"""Write a commented configuration from the answers, with the ABI files that it needs beside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chainwatch.support.private_files import write_private
 
 @dataclass(frozen=True)
 class Created:
-    """What `create` did. ``variables`` are the environment variables to set before the start."""
+    """The files that `create` wrote or kept. ``variables``: the environment variables to set before the start."""
 
     config: Path
     abis_written: tuple[Path, ...]
@@ -22,9 +22,9 @@ class Created:
 
 
 def create(answers: Answers, path: Path, force: bool = False) -> Created:
-    """Write the configuration to ``path``, and beside it the ABI files that are not there yet.
+    """Write the configuration to ``path``, and beside it the ABI files that do not exist yet.
 
-    Raises `InitError` when ``path`` exists, unless ``force``.
+    Raises `InitError` when ``path`` exists, unless ``force``, and when a file cannot be written.
     """
     if path.exists() and not force:
         raise InitError(f"{path} exists already: name another file, or overwrite it with --force")

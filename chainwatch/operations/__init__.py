@@ -1,1 +1,4 @@
-"""What an operator does with a chainwatch: look, take on, explain, review, try, repair. One module a kind of work."""
+"""Operators' actions and queries, for commands, HTTP and library alike: functions `(connection, context, now, …)`.
+
+They return structs (`views.builtins` makes JSON of them), and raise the errors of `errors.py`. `context.Access` runs them.
+"""

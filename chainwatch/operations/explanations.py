@@ -1,242 +1,223 @@
-"""Who was told of an alert, who was not, and why: from what is recorded, and from what the policies say now."""
+"""Which receivers were notified of an alert, which were not, and why: from the records, and from the present policies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alert_model import Alert, Transition
-from chainwatch.alerting.engine.alert_engine import AlertEngine
+from chainwatch.alert_model import Alert, Suppression
 from chainwatch.alerting.policy import rate_limits
 from chainwatch.alerting.policy.muting import Candidate, suppression_of
-from chainwatch.alerting.policy.routing import (
-    Route,
-    build_routes,
-    destinations,
-    group_key,
-    is_watchdog,
-    matching_routes,
-)
-from chainwatch.config import Settings, format_duration
-from chainwatch.grammar import matchers
-from chainwatch.operations.alert_context import AlertLook, alert_view
-from chainwatch.store.alerting import acknowledgements, alert_groups, alerts, history, incidents, outbox
+from chainwatch.alerting.policy.routing import Route, destinations, group_key, is_watchdog, matching_routes
+from chainwatch.config import format_duration
+from chainwatch.operations.alert_details import TransitionView, get, transition_view
+from chainwatch.operations.context import Context
+from chainwatch.operations.held_periods import HeldPeriod, held_periods, worded
+from chainwatch.operations.views import AlertView, alert_view
+from chainwatch.store.alerting import alert_groups, history, incidents, outbox
+from chainwatch.store.alerting.outbox import QueuedNotification
 
 
-def show(look: AlertLook, alert_id: int) -> dict[str, Any] | None:
-    """One alert with its repeats and whose it is; None where there is none with this id."""
-    with look.database.reading() as connection:
-        alert = alerts.by_id(connection, [alert_id]).get(alert_id)
-        if alert is None:
-            return None
-        taken = acknowledgements.of(connection, [alert_id]).get(alert_id)
-        repeats = history.repeats(connection, [alert_id]).get(alert_id, 0)
-    whose = None
-    if taken is not None:
-        until = None if taken.until is None else int(taken.until)
-        whose = {"by": taken.actor, "at": int(taken.at), "note": taken.note, "until": until}
-    return {**alert_view(alert), "repeats": repeats, "acknowledged": whose}
+class SentView(msgspec.Struct, frozen=True):
+    """A notification about the alert. ``says``: the alert was ``firing`` or ``resolved`` in it, or both."""
+
+    id: int
+    says: str
+    status: str
+    created_at: float
+    finished_at: float | None
+    attempts: int
+    last_error: str | None
+    kind: str
+    note: str
 
 
-def history_of(look: AlertLook, alert_id: int) -> list[dict[str, Any]] | None:
-    """Everything that happened to an alert, oldest first; None where there is none with this id."""
-    with look.database.reading() as connection:
-        alert = alerts.by_id(connection, [alert_id]).get(alert_id)
-        return None if alert is None else _happened(connection, alert)
-
-
-def explain(look: AlertLook, alert_id: int) -> dict[str, Any] | None:
-    """For every receiver: whether it was told of the alert, and why or why not; None where there is no such alert."""
-    manager = look.manager
-    with look.database.reading() as connection:
-        alert = alerts.by_id(connection, [alert_id]).get(alert_id)
-        if alert is None:
-            return None
-        taking = destinations(matching_routes(manager.routes, alert.labels), alert.failing_receiver)
-        sent = outbox.about(connection, [alert_id], alert.raised_at, None)
-        notified = [
-            _notified(
-                connection, manager, alert, place, [n for n in sent if n.receiver == place[1]], look.now
-            )
-            for place in taking
-        ]
-        happened = _happened(connection, alert)
-        held_by = _holds(history.of(connection, alert), sent, alert)
-        escalation = incidents.escalation_about(connection, alert_id, alert.raised_at)
-        steps = {step.receiver: step.text for step in incidents.steps_about(connection, alert_id)}
-        counts_as = incidents.rises(connection, [alert_id]).get(alert_id)
-    reached = {receiver for _, receiver in taking}
-    others: list[dict[str, Any]] = []
-    for name in look.receivers:
-        by_escalation = [n for n in sent if n.receiver == name]
-        if by_escalation and name not in reached:
-            if name in steps:
-                way = f"escalation, {steps[name]}"
-            elif counts_as is not None:
-                way = f"it counts as {counts_as}"
-            else:
-                way = "a route that led here before the configuration changed"
-            others.append(_notified_otherwise(alert, name, way, by_escalation))
-        elif name not in reached:
-            why = _why_not_routed(alert, manager.routes, name)
-            others.append({"receiver": name, "route": None, "notified": False, "why": why})
-    return {
-        "alert": alert_view(alert),
-        "receivers": [
-            _with_holds(row, held_by.get(row["receiver"], []), look.now) for row in (*notified, *others)
-        ],
-        "escalation": [
-            {"at": int(one.at), "kind": one.kind, "text": one.text, "receiver": one.receiver}
-            for one in escalation
-        ],
-        "history": happened,
-    }
-
-
-class _Hold(msgspec.Struct):
-    """What held an alert back from a receiver; ``missed``: when that was over so was the alert."""
+class HeldNow(msgspec.Struct, frozen=True):
+    """What mutes the alert now, and by what."""
 
     why: str
     detail: str
-    since: float
-    until: float | None = None
-    missed: bool = False
-
-    def said(self, now: float) -> str:
-        """In words, with how long."""
-        lasted = max(0, round((now if self.until is None else self.until) - self.since))
-        return f"{self.why}: {self.detail}, for {format_duration(lasted)}"
 
 
-def _holds(
-    happened: Sequence[Transition], sent: Sequence[outbox.QueuedNotification], alert: Alert
-) -> dict[str, list[_Hold]]:
-    """By receiver, what held ``alert`` back, in order. Over a rate limit it waits until the summary is queued."""
-    found: dict[str, list[_Hold]] = {}
-    for one in happened:
-        if one.receiver is None or one.kind not in ("held", "released", "not notified"):
-            continue
-        holds = found.setdefault(one.receiver, [])
-        last = holds[-1] if holds and holds[-1].until in (None, one.at) else None
-        if one.kind == "not notified" and last is None:  # nothing but its group's wait
-            last = _Hold(one.cause, one.note, alert.raised_at)
-            holds.append(last)
-        if last is not None:
-            last.until, last.missed = one.at, one.kind == "not notified"
-        if one.kind == "held":
-            holds.append(_Hold(one.cause, one.note, one.at))
-    for receiver, holds in found.items():
-        if holds and holds[-1].until is None:
-            queued = (n.created_at for n in sent if n.receiver == receiver)
-            holds[-1].until = next((at for at in queued if at >= holds[-1].since), None)
-    return found
+class ReceiverView(msgspec.Struct, frozen=True):
+    """Whether one receiver was notified of the alert, and why or why not.
+
+    ``route``: the alert's own route to it, None without one. ``next_look_at``: when the group is flushed next.
+    """
+
+    receiver: str
+    route: str | None
+    notified: bool
+    why: str
+    group: str | None = None
+    notifications: list[SentView] = []
+    next_look_at: float | None = None
+    held_now: HeldNow | None = None
+    held: list[HeldPeriod] = []
 
 
-def _with_holds(row: dict[str, Any], holds: Sequence[_Hold], now: float) -> dict[str, Any]:
-    """``row`` with what held the alert back from its receiver, and for how long."""
-    why = row["why"]
-    before = [hold.said(now) for hold in holds if hold.until is not None and not hold.missed]
-    if holds and holds[-1].missed and not row.get("notifications"):  # by none of the routes to the receiver
-        why = f"it was over before it could be told: {holds[-1].said(now)}"
-    elif holds and why == f"{holds[-1].why}: {holds[-1].detail}":
-        why = f"{holds[-1].said(now)} by now"
-    if before:
-        why += f"; before that it was held back: {'; '.join(before)}"
-    return {**row, "why": why, "held": [msgspec.structs.asdict(hold) for hold in holds]}
+class EscalationView(msgspec.Struct, frozen=True):
+    """What the escalation of the alert's incident did, or why it did not."""
+
+    at: float
+    kind: str
+    text: str
+    receiver: str | None
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Every receiver with its reason, the escalation and the history of one alert."""
+
+    alert: AlertView
+    receivers: list[ReceiverView]
+    escalation: list[EscalationView]
+    history: list[TransitionView]
+
+
+def explain(connection: sa.Connection, context: Context, now: float, alert_id: int) -> Explanation:
+    """For every receiver, whether it was notified of the alert, and why or why not. Raises ``NotFound``."""
+    alert = get(connection, alert_id)
+    sent = outbox.about(connection, [alert_id], alert.raised_at, None)
+    by_receiver: dict[str, list[QueuedNotification]] = {name: [] for name in context.receivers}
+    for one in sent:
+        by_receiver.setdefault(one.receiver, []).append(one)
+
+    taking = destinations(matching_routes(context.manager.routes, alert.labels), alert.failing_receiver)
+    routed = [
+        _routed(connection, context, alert, route, receiver, by_receiver.get(receiver, []), now)
+        for route, receiver in taking
+    ]
+    reached = {receiver for _, receiver in taking}
+    others = [
+        _notified_otherwise(connection, context, alert, name, by_receiver[name])
+        if by_receiver[name]
+        else ReceiverView(name, None, False, _why_not_routed(alert, context.manager.routes, name))
+        for name in context.receivers
+        if name not in reached
+    ]
+
+    happened = history.of(connection, alert)
+    held = held_periods(happened, sent, alert)
+    return Explanation(
+        alert=alert_view(alert),
+        receivers=[_with_held(row, held.get(row.receiver, []), now) for row in (*routed, *others)],
+        escalation=[
+            EscalationView(one.at, one.kind, one.text, one.receiver)
+            for one in incidents.escalation_about(connection, alert_id, alert.raised_at)
+        ],
+        history=list(map(transition_view, happened)),
+    )
+
+
+def _routed(
+    connection: sa.Connection,
+    context: Context,
+    alert: Alert,
+    route: Route,
+    receiver: str,
+    sent: Sequence[QueuedNotification],
+    now: float,
+) -> ReceiverView:
+    """A receiver that the alert's own ``route`` names."""
+    candidate = Candidate(alert.id, alert.labels, route, receiver)
+    held = suppression_of(candidate, context.manager.group_manager.context_of(connection, [candidate], now))
+    groups = alert_groups.of_alerts(connection, [alert.id])
+    group = next((one for one in groups if one.receiver == receiver), None)
+    if sent:
+        why = _delivery(sent[-1])
+    elif group is None:
+        why = _why_not_sent(alert, held)
+    else:
+        wait = format_duration(max(0.0, round(group.flush_at - now)))
+        is_limited = group.route == rate_limits.ROUTE
+        waits = f"rate limit: it is summarized in {wait}" if is_limited else f"its group is flushed in {wait}"
+        is_digest = route.digest is not None and not is_limited
+        why = _why_not_sent(alert, held, f"digest: {waits}" if is_digest else waits)
+    return ReceiverView(
+        receiver=receiver,
+        route=route.key,
+        group=group_key(route, route.group_labels(alert.labels)) if group is None else group.key,
+        notified=_is_notified(sent),
+        why=why,
+        notifications=[_sent_view(one, alert.id) for one in sent],
+        next_look_at=None if group is None else group.flush_at,
+        held_now=None if held is None else HeldNow(held.reason, held.detail),
+    )
+
+
+def _why_not_sent(alert: Alert, held: Suppression | None, waits: str | None = None) -> str:
+    """Why nothing was sent through a route; ``waits``: until when its group does."""
+    if alert.state == "pending":
+        return "pending: the condition must hold for a while first"
+    if alert.audience == "quiet":
+        return "it was resolved before anybody could be notified"
+    if held is not None and alert.state == "firing":
+        return f"{held.reason}: {held.detail}"
+    if waits is not None:
+        return waits
+    if alert.state == "resolved":
+        return "nothing was sent: it was resolved before this route matched it, or the record was pruned"
+    return "nothing was sent: see the history"
 
 
 def _notified_otherwise(
-    alert: Alert, receiver: str, way: str, sent: Sequence[outbox.QueuedNotification]
-) -> dict[str, Any]:
-    """A receiver that was told though no route of the alert's own names it."""
-    return {
-        "receiver": receiver,
-        "route": None,
-        "notified": any(n.status == "delivered" for n in sent),
-        "why": f"{way}: {_delivery(sent[-1])}",
-        "notifications": [_notification(n, alert.id) for n in sent],
-    }
-
-
-def routes(settings: Settings, labels: Mapping[str, str]) -> dict[str, Any]:
-    """The configured tree of routes, which of them take an alert with ``labels``, and the receivers that it goes to."""
-    tree = build_routes(settings.routes)
-    taking = matching_routes(tree, labels) if labels else []
-    failing = labels.get("receiver", "") if labels.get("alertname") == "ReceiverFailing" else ""
-    return {
-        "routes": list(_tree(tree, labels, {route.key for route in taking}, 0)),
-        "receivers": list(dict.fromkeys(receiver for _, receiver in destinations(taking, failing))),
-    }
-
-
-def _tree(
-    routes: Sequence[Route], labels: Mapping[str, str], taking: set[str], depth: int
-) -> Iterator[dict[str, Any]]:
-    for route in routes:
-        yield {
-            "depth": depth,
-            "match": matchers.written(route.match),
-            "receivers": list(route.receivers),
-            "continue": route.continues,
-            "matches": bool(labels) and matchers.takes(route.match, labels),
-            "takes": route.key in taking,
-            "group": group_key(route, route.group_labels(labels)) if route.key in taking else None,
-        }
-        yield from _tree(route.routes, labels, taking, depth + 1)
-
-
-def _notified(
     connection: sa.Connection,
-    manager: AlertEngine,
+    context: Context,
     alert: Alert,
-    place: tuple[Route, str],
-    sent: Sequence[outbox.QueuedNotification],
-    now: float,
-) -> dict[str, Any]:
-    route, receiver = place
-    key = group_key(route, route.group_labels(alert.labels))
-    candidate = Candidate(alert.id, alert.labels, route, receiver)
-    held = suppression_of(candidate, manager.group_manager.context_of(connection, [candidate], now))
-    group = next((g for g in alert_groups.of_alerts(connection, [alert.id]) if g.receiver == receiver), None)
-    row: dict[str, Any] = {
-        "receiver": receiver,
-        "route": route.key,
-        "group": key if group is None else group.key,
-        "notified": any(n.status == "delivered" for n in sent),
-        "notifications": [_notification(n, alert.id) for n in sent],
-        "next_look_at": None if group is None else int(group.flush_at),
-    }
-    if sent:
-        row["why"] = _delivery(sent[-1])
-    elif alert.state == "pending":
-        row["why"] = "pending: the condition must hold for a while first"
-    elif alert.audience == "quiet":
-        row["why"] = "it was over before anybody could be told"
-    elif held is not None and alert.state == "firing":
-        row["why"] = f"{held.reason}: {held.detail}"
-    elif group is not None:
-        wait = format_duration(max(0.0, round(group.flush_at - now)))
-        row["why"] = (
-            f"rate limit: it is told in the summary in {wait}"
-            if group.route == rate_limits.ROUTE
-            else f"{'digest: ' if route.digest is not None else ''}its group is looked at in {wait}"
-        )
+    receiver: str,
+    sent: Sequence[QueuedNotification],
+) -> ReceiverView:
+    """A receiver that was notified though no route of the alert's own names it."""
+    steps = {step.receiver: step.text for step in incidents.steps_about(connection, alert.id)}
+    counts_as = incidents.rises(connection, [alert.id]).get(alert.id)
+    if receiver in steps:
+        way = f"escalation, {steps[receiver]}"
+    elif counts_as is not None:
+        way = f"it counts as {counts_as}"
     else:
-        row["why"] = (
-            "nothing was sent: it was over when this route came to take it, or what was sent is stored no more"
-            if alert.state == "resolved"
-            else "nothing was sent: see the history"
-        )
-    row["held_now"] = None if held is None else {"why": held.reason, "detail": held.detail}
-    return row
+        way = "a route that led here before the configuration changed"
+    return ReceiverView(
+        receiver=receiver,
+        route=None,
+        notified=_is_notified(sent),
+        why=f"{way}: {_delivery(sent[-1])}",
+        notifications=[_sent_view(one, alert.id) for one in sent],
+    )
 
 
-def _delivery(last: outbox.QueuedNotification) -> str:
+def _with_held(row: ReceiverView, held: list[HeldPeriod], now: float) -> ReceiverView:
+    """``row`` with what muted the alert for its receiver, and for how long."""
+    why = row.why
+    before = [worded(one, now) for one in held if one.until is not None and not one.missed]
+    if held and held[-1].missed and not row.notifications:  # by none of the routes to the receiver
+        why = f"it was resolved before it could be sent: {worded(held[-1], now)}"
+    elif held and why == f"{held[-1].why}: {held[-1].detail}":
+        why = f"{worded(held[-1], now)} by now"
+    if before:
+        why += f"; before that it was held back: {'; '.join(before)}"
+    return msgspec.structs.replace(row, why=why, held=held)
+
+
+def _why_not_routed(alert: Alert, routes: Sequence[Route], receiver: str) -> str:
+    if is_watchdog(alert.labels):
+        return "Watchdog is sent only where a route names it"
+    taking = matching_routes(routes, alert.labels)
+    if any(receiver in route.receivers for route in taking):
+        return "an alert about a failing receiver is not sent to that receiver"
+    if not taking:
+        return "no route matches it"
+    return f"the route that matches it, {taking[0].key}, does not name this receiver"
+
+
+def _is_notified(sent: Sequence[QueuedNotification]) -> bool:
+    return any(one.status == "delivered" for one in sent)
+
+
+def _delivery(last: QueuedNotification) -> str:
     if last.status == "pending" and last.attempts:
-        return f"{last.attempts} attempts failed, it is tried again: {last.last_error}"
+        return f"{last.attempts} attempts failed, it is retried: {last.last_error}"
     words = {
         "pending": "it is in the queue",
         "delivered": "it was delivered",
@@ -246,47 +227,17 @@ def _delivery(last: outbox.QueuedNotification) -> str:
     return words[last.status]
 
 
-def _notification(queued: outbox.QueuedNotification, alert_id: int) -> dict[str, Any]:
-    return {
-        "id": queued.id,
-        "says": " and ".join(_says(queued.payload, alert_id)),
-        "status": queued.status,
-        "created_at": int(queued.created_at),
-        "finished_at": None if queued.finished_at is None else int(queued.finished_at),
-        "attempts": queued.attempts,
-        "last_error": queued.last_error,
-        "kind": queued.payload.kind,
-        "note": queued.payload.note,
-    }
-
-
-def _says(payload: outbox.Payload, alert_id: int) -> Iterator[str]:
-    if alert_id in payload.firing:
-        yield "firing"
-    if alert_id in payload.resolved:
-        yield "resolved"
-
-
-def _why_not_routed(alert: Alert, routes: Sequence[Route], receiver: str) -> str:
-    if is_watchdog(alert.labels):
-        return "Watchdog goes only where a route names it"
-    taking = matching_routes(routes, alert.labels)
-    if any(receiver in route.receivers for route in taking):
-        return "an alert about a receiver that fails is not sent to it"
-    if not taking:
-        return "no route takes it"
-    return f"the route that takes it, {taking[0].key}, does not name this receiver"
-
-
-def _happened(connection: sa.Connection, alert: Alert) -> list[dict[str, Any]]:
-    return [
-        {
-            "at": int(one.at),
-            "kind": one.kind,
-            "cause": one.cause,
-            "actor": one.actor,
-            "note": one.note,
-            "receiver": one.receiver,
-        }
-        for one in history.of(connection, alert)
-    ]
+def _sent_view(queued: QueuedNotification, alert_id: int) -> SentView:
+    payload = queued.payload
+    said = (("firing", payload.firing), ("resolved", payload.resolved))
+    return SentView(
+        id=queued.id,
+        says=" and ".join(word for word, ids in said if alert_id in ids),
+        status=queued.status,
+        created_at=queued.created_at,
+        finished_at=queued.finished_at,
+        attempts=queued.attempts,
+        last_error=queued.last_error,
+        kind=payload.kind,
+        note=payload.note,
+    )

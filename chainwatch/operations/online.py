@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import aiohttp
+import msgspec
 
 from chainwatch.alerting.providers import DeliveryError, Server, Transport, build_provider
 from chainwatch.chain.errors import RangeTooWide, RpcError, Unavailable, WrongChain
@@ -23,17 +23,38 @@ PATIENCE = 10.0
 """Seconds for which an endpoint is tried."""
 
 
-async def check(plan: Plan) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What `check_endpoints` and `check_receivers` give, both asked at once."""
+class EndpointCheck(msgspec.Struct):
+    """How an endpoint answered: ``head`` is a block number, ``log_range`` how many blocks of logs it gives at once.
+
+    ``problem`` is None where all is well.
+    """
+
+    network: str
+    endpoint: str
+    ok: bool = True
+    chain_id: int | None = None
+    head: int | None = None
+    log_range: int | None = None
+    problem: str | None = None
+
+
+class ReceiverCheck(msgspec.Struct, frozen=True):
+    """Whether a receiver can be reached; ``problem`` is None where it can."""
+
+    receiver: str
+    provider: str
+    ok: bool
+    problem: str | None
+
+
+async def check(plan: Plan) -> tuple[list[EndpointCheck], list[ReceiverCheck]]:
+    """The results of `check_endpoints` and `check_receivers`, which run at the same time."""
     endpoints, receivers = await asyncio.gather(check_endpoints(plan), check_receivers(plan))
     return endpoints, receivers
 
 
-async def check_endpoints(plan: Plan) -> list[dict[str, Any]]:
-    """How each configured endpoint answers.
-
-    As dicts with ``network``, ``endpoint``, ``ok``, ``chain_id``, ``head``, ``log_range`` (blocks) and ``problem``.
-    """
+async def check_endpoints(plan: Plan) -> list[EndpointCheck]:
+    """How each configured endpoint answers."""
     async with open_session() as session:
         questions = [
             _endpoint(plan, network, index, session)
@@ -43,11 +64,8 @@ async def check_endpoints(plan: Plan) -> list[dict[str, Any]]:
         return list(await asyncio.gather(*questions))
 
 
-async def check_receivers(plan: Plan) -> list[dict[str, Any]]:
-    """Whether each receiver that has a URL can be reached, without sending it anything.
-
-    As dicts with ``receiver``, ``provider``, ``ok`` and ``problem``.
-    """
+async def check_receivers(plan: Plan) -> list[ReceiverCheck]:
+    """Whether each receiver that has a URL can be reached, without sending anything to it."""
     async with Transport() as transport:
         questions = [
             _receiver(settings, server, transport)
@@ -57,36 +75,36 @@ async def check_receivers(plan: Plan) -> list[dict[str, Any]]:
         return list(await asyncio.gather(*questions))
 
 
-async def _receiver(settings: ReceiverSettings, server: Server, transport: Transport) -> dict[str, Any]:
-    found: dict[str, Any] = {"receiver": settings.name, "provider": settings.provider, "problem": None}
+async def _receiver(settings: ReceiverSettings, server: Server, transport: Transport) -> ReceiverCheck:
+    problem: str | None = None
     try:
         await transport.reach(server, who="the receiver", within=PATIENCE)
     except DeliveryError as error:
-        found["problem"] = str(error)
-    return {**found, "ok": found["problem"] is None}
+        problem = str(error)
+    return ReceiverCheck(settings.name, settings.provider, problem is None, problem)
 
 
 async def _endpoint(
     plan: Plan, network: NetworkSettings, index: int, session: aiohttp.ClientSession
-) -> dict[str, Any]:
-    """Asks one endpoint alone, through a pool of its own."""
+) -> EndpointCheck:
+    """Ask one endpoint alone, through a pool of its own."""
     url = network.rpc[index]
     pool = Pool(network.model_copy(update={"rpc": [url]}), session)
-    found: dict[str, Any] = {"chain_id": None, "head": None, "log_range": None, "problem": None}
+    found = EndpointCheck(network.name, endpoint_name(network.name, index, url))
     try:
         async with pool:
             head = await pool.ask(Endpoint.head, PATIENCE)
-            found |= {"chain_id": network.chain_id, "head": head.number}
-            found["log_range"] = await _log_range(plan, network.name, pool, head.number)
-            found["problem"] = await _missing_contracts(plan, network.name, pool, head)
+            found.chain_id, found.head = network.chain_id, head.number
+            found.log_range = await _log_range(plan, network.name, pool, head.number)
+            found.problem = await _missing_contracts(plan, network.name, pool, head)
     except (WrongChain, Unavailable) as error:
-        found["problem"] = pool.endpoints[0].last_error or str(error)
+        found.problem = pool.endpoints[0].last_error or str(error)
         if isinstance(error, WrongChain):
-            found["chain_id"] = next(iter(error.found.values()))
+            found.chain_id = next(iter(error.found.values()))
     except RpcError as error:
-        found["problem"] = error.what
-    name = endpoint_name(network.name, index, url)
-    return {"network": network.name, "endpoint": name, "ok": found["problem"] is None, **found}
+        found.problem = error.what
+    found.ok = found.problem is None
+    return found
 
 
 async def _missing_contracts(plan: Plan, network: str, pool: Pool, head: Header) -> str | None:

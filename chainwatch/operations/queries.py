@@ -1,197 +1,234 @@
-"""What the looking commands read from the running process's database, and the few things they change."""
+"""Networks, transfers, alerts, and how long the steps of transfers took."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from math import ceil
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from chainwatch.config import read
+import msgspec
+import sqlalchemy as sa
+
 from chainwatch.flows.transfer_stats import Tally
-from chainwatch.model import SEVERITIES, TRANSFER_STATUSES, to_hex
-from chainwatch.operations import views
-from chainwatch.operations.alert_context import AlertLook, alert_view
-from chainwatch.plan import Plan, make_plan
+from chainwatch.model import SEVERITIES, SEVERITY_NAMES, TRANSFER_STATUSES, Checkpoint, to_hex
+from chainwatch.operations.checks import check_moments
+from chainwatch.operations.context import Context
+from chainwatch.operations.errors import Invalid
+from chainwatch.operations.paging import Cursors, Page, check_limit
+from chainwatch.operations.views import AlertView, TransferView, alert_view, transfer_view
 from chainwatch.store import blocks
 from chainwatch.store import transfers as stored_transfers
 from chainwatch.store.alerting import alerts as stored_alerts
 from chainwatch.store.alerting import outbox
-from chainwatch.store.database import Database
+from chainwatch.store.blocks import NetworkState
 
 STOPPED_AFTER = 15.0
-"""Seconds without a word from the running process after which its networks are shown as stopped."""
+"""Seconds without a report of the running process after which its networks are shown as stopped."""
+TRANSFER_CURSORS = Cursors("transfers", 1)
+ALERT_CURSORS = Cursors("alerts", 2)
 
 
-class Look(AlertLook):
-    """A plan and the database to look at, with the clock's value (Unix seconds)."""
+class BlockView(msgspec.Struct, frozen=True):
+    """One block."""
 
-    def __init__(self, plan: Plan, database: Database, now: float) -> None:
-        super().__init__(plan.settings, database, now)
-        self.plan = plan
-        self.flows = {flow.name: flow for flow in plan.flows}
-
-
-@contextmanager
-def look(config: Path, environ: Mapping[str, str]) -> Iterator[Look]:
-    """Open what ``config`` names; nothing is made where nothing is. Raises ``ConfigError`` and ``StoreError``.
-
-    A configuration without networks serves too, as alerts may come from elsewhere.
-    """
-    plan = make_plan(read(config, environ, watches=False))
-    with closing(Database.open(plan.settings.store.url.get_secret_value(), create=False)) as opened:
-        yield Look(plan, opened, time.time())
+    number: int
+    hash: str
+    timestamp: float
 
 
-def status(look: Look) -> dict[str, Any]:
+class NetworkView(msgspec.Struct, frozen=True):
+    """One network. ``checkpoint``: the last block read; ``head``: the newest block's number; ``seen_until``: chain time."""
+
+    name: str
+    chain_id: int
+    checkpoint: BlockView | None
+    head: int | None
+    lag_blocks: int | None
+    seen_until: float | None
+    state: str
+    error: str | None
+
+
+class AlertCounts(msgspec.Struct, frozen=True):
+    """How many alerts fire, by severity, and how many resolved ones are stored."""
+
+    firing: dict[str, int]
+    resolved: int
+
+
+class QueueDepth(msgspec.Struct):
+    """How many notifications of one receiver have which status."""
+
+    receiver: str
+    pending: int = 0
+    delivered: int = 0
+    dead: int = 0
+    dropped: int = 0
+
+
+class StatusView(msgspec.Struct, frozen=True):
+    """Everything at a glance. ``transfers``: how many have which status."""
+
+    networks: list[NetworkView]
+    transfers: dict[str, int]
+    alerts: AlertCounts
+    queues: list[QueueDepth]
+    undecoded_logs: int
+
+
+class LatencyRow(msgspec.Struct, frozen=True):
+    """How long one step took on one route, in seconds of chain time; ``overdue``: how many were late or are missing."""
+
+    flow: str
+    origin: str
+    destination: str
+    step: str
+    count: int
+    p50: int | None
+    p90: int | None
+    p99: int | None
+    max: int | None
+    overdue: int
+
+
+def status(connection: sa.Connection, context: Context, now: float) -> StatusView:
     """Networks, counts of transfers and alerts, depths of queues."""
-    with look.database.reading() as connection:
-        checkpoints = blocks.checkpoints(connection)
-        states = blocks.states(connection)
-        by_status = dict.fromkeys(TRANSFER_STATUSES, 0)
-        for counts in stored_transfers.counts(connection).values():
-            for name, count in counts.items():
-                by_status[name] += count
-        firing = dict.fromkeys(SEVERITIES, 0)
-        resolved = 0
-        for alerts in stored_alerts.counts(connection):
-            if alerts.state == "firing":
-                firing[alerts.severity] += alerts.number
-            elif alerts.state == "resolved":
-                resolved += alerts.number
-        depths = outbox.depths(connection)
-        undecoded = blocks.undecoded_count(connection)
-    queues: dict[str, dict[str, Any]] = {
-        name: {"receiver": name, "pending": 0, "delivered": 0, "dead": 0, "dropped": 0}
-        for name in look.plan.settings.receivers
-    }
-    for depth in depths:
-        row = queues.setdefault(
-            depth.receiver,
-            {"receiver": depth.receiver, "pending": 0, "delivered": 0, "dead": 0, "dropped": 0},
-        )
-        row[depth.status] = depth.number
-    return {
-        "networks": [
-            _network(look, name, settings.chain_id, checkpoints.get(name), states.get(name))
-            for name, settings in look.plan.settings.networks.items()
+    checkpoints = blocks.checkpoints(connection)
+    states = blocks.states(connection)
+    by_status = dict.fromkeys(TRANSFER_STATUSES, 0)
+    for counts in stored_transfers.counts(connection).values():
+        for name, count in counts.items():
+            by_status[name] += count
+    firing = dict.fromkeys(SEVERITIES, 0)
+    resolved = 0
+    for alerts in stored_alerts.counts(connection):
+        if alerts.state == "firing":
+            firing[alerts.severity] += alerts.number
+        elif alerts.state == "resolved":
+            resolved += alerts.number
+    queues = {name: QueueDepth(name) for name in context.receivers}
+    for depth in outbox.depths(connection):
+        setattr(queues.setdefault(depth.receiver, QueueDepth(depth.receiver)), depth.status, depth.number)
+    return StatusView(
+        networks=[
+            _network(name, settings.chain_id, checkpoints.get(name), states.get(name), now)
+            for name, settings in context.settings.networks.items()
         ],
-        "transfers": by_status,
-        "alerts": {"firing": firing, "resolved": resolved},
-        "queues": list(queues.values()),
-        "undecoded_logs": undecoded,
-    }
+        transfers=by_status,
+        alerts=AlertCounts(firing, resolved),
+        queues=list(queues.values()),
+        undecoded_logs=blocks.undecoded_count(connection),
+    )
 
 
-def transfers(
-    look: Look,
-    limit: int,
+def list_transfers(
+    connection: sa.Connection,
+    context: Context,
+    now: float,
     *,
-    flow: str | None,
-    statuses: Sequence[str],
-    key: str | None,
-    origin: str | None,
-    destination: str | None,
-    since: int | None,
-    until: int | None,
-) -> list[dict[str, Any]]:
-    """The transfers wanted, newest first."""
-    wanted = stored_transfers.Filter(flow, tuple(statuses), key, origin, destination, since, until)
-    with look.database.reading() as connection:
-        seen = _seen(connection)
-        return [
-            views.transfer_view(look.flows.get(t.flow), t, seen)
-            for t in stored_transfers.select(connection, wanted, limit)
-        ]
+    flow: str | None = None,
+    statuses: Sequence[str] = (),
+    key: str | None = None,
+    origin: str | None = None,
+    destination: str | None = None,
+    since: float | None = None,
+    until: float | None = None,
+    limit: int = 100,
+    after: str | None = None,
+) -> Page[TransferView]:
+    """Transfers, newest first, opened from ``since`` until just before ``until`` (chain time).
+
+    ``key``: a whole key, its beginning, or as alerts shorten it. ``after``: a cursor. Raises ``Invalid``.
+    """
+    check_moments(since=since, until=until)
+    for name in statuses:
+        if name not in TRANSFER_STATUSES:
+            raise Invalid(f"status: {name!r} is none of {', '.join(TRANSFER_STATUSES)}")
+    (before_id,) = TRANSFER_CURSORS.parse(after) or (None,)
+    wanted = stored_transfers.Filter(flow, tuple(statuses), key, origin, destination, since, until, before_id)
+    found = list(stored_transfers.select(connection, wanted, check_limit(limit) + 1))
+    seen = _seen(connection)
+    return TRANSFER_CURSORS.page(
+        found, limit, lambda t: [t.id], lambda t: transfer_view(context.flows.get(t.flow), t, seen)
+    )
 
 
-def alerts(
-    look: Look,
-    limit: int,
+def list_alerts(
+    connection: sa.Connection,
+    context: Context,
+    now: float,
     *,
-    firing: bool,
-    name: str | None,
-    severities: Sequence[str],
-    since: int | None,
-    until: int | None,
-) -> list[dict[str, Any]]:
-    """The alerts wanted, newest first."""
-    with look.database.reading() as connection:
-        found = stored_alerts.list_alerts(
-            connection,
-            state="firing" if firing else None,
-            name=name,
-            severities=severities,
-            since=since,
-            until=until,
-            limit=limit,
-        )
-    return [alert_view(alert) for alert in found]
+    firing: bool = False,
+    name: str | None = None,
+    severities: Sequence[str] = (),
+    since: float | None = None,
+    until: float | None = None,
+    limit: int = 100,
+    after: str | None = None,
+) -> Page[AlertView]:
+    """Alerts, newest first, that started from ``since`` until ``until`` (chain time, both inclusive).
+
+    ``severities``: as ``P1`` or ``high``. ``after``: a cursor. Raises ``Invalid``.
+    """
+    check_moments(since=since, until=until)
+    found = stored_alerts.list_alerts(
+        connection,
+        state="firing" if firing else None,
+        name=name,
+        severities=[parse_severity(one) for one in severities],
+        since=since,
+        until=until,
+        before=ALERT_CURSORS.parse(after),
+        limit=check_limit(limit) + 1,
+    )
+    return ALERT_CURSORS.page(
+        found, limit, lambda a: [stored_alerts.milliseconds(a.starts_at), a.id], alert_view
+    )
 
 
-def queue(look: Look, receiver: str | None, status: outbox.Status | None, limit: int) -> list[dict[str, Any]]:
-    """The notifications wanted, newest first."""
-    with look.database.reading() as connection:
-        found = outbox.list_notifications(connection, receiver=receiver, status=status, limit=limit)
-        next_at = outbox.next_attempts(connection, found)
-    return [
-        {
-            "id": n.id,
-            "receiver": n.receiver,
-            "group": n.key,
-            "status": n.status,
-            "attempts": n.attempts,
-            "created_at": int(n.created_at),
-            # what is due is being tried
-            "next_attempt_at": ceil(max(next_at[n.id], look.now) if n.id in next_at else n.next_attempt_at),
-            "finished_at": None if n.finished_at is None else int(n.finished_at),
-            "last_error": n.last_error,
-            "idempotency_key": n.idempotency_key,
-        }
-        for n in found
-    ]
+def parse_severity(name: str) -> str:
+    """``P1`` or ``high`` as ``P1``. Raises ``Invalid``."""
+    try:
+        return SEVERITY_NAMES[name.lower()]
+    except KeyError:
+        raise Invalid(f"severity {name!r} is none of {', '.join(SEVERITY_NAMES)}") from None
 
 
-def retry(look: Look, ids: Sequence[int], receiver: str | None) -> int:
-    """Have notifications tried again now; how many."""
-    with look.database.transaction() as connection:
-        return outbox.retry(connection, look.now, ids=ids or None, receiver=receiver)
+def latency(
+    connection: sa.Connection,
+    context: Context,
+    now: float,
+    *,
+    flow: str | None = None,
+    since: float | None = None,
+    until: float | None = None,
+) -> list[LatencyRow]:
+    """How long each step took, by route, over the transfers opened from ``since`` until just before ``until``.
 
-
-def drop(look: Look, ids: Sequence[int]) -> int:
-    """Give notifications up; how many."""
-    with look.database.transaction() as connection:
-        return outbox.drop(connection, look.now, ids=ids)
-
-
-def latency(look: Look, flow: str | None, since: int | None, until: int | None) -> list[dict[str, Any]]:
-    """Per route and step how long it took, over the transfers opened in the time range."""
+    Raises ``Invalid``.
+    """
+    check_moments(since=since, until=until)
+    tally = Tally(context.flows)
     wanted = stored_transfers.Filter(flow=flow, opened_from=since, opened_before=until)
-    with look.database.reading() as connection:
-        tally = Tally(look.flows)
-        tally.add(stored_transfers.select(connection, wanted))
-        return tally.latency(_seen(connection))
+    tally.add(stored_transfers.select(connection, wanted))
+    return [LatencyRow(**row) for row in tally.latency(_seen(connection))]
 
 
-def _network(look: Look, name: str, chain_id: int, checkpoint: Any, state: Any) -> dict[str, Any]:
+def _network(
+    name: str, chain_id: int, checkpoint: Checkpoint | None, state: NetworkState | None, now: float
+) -> NetworkView:
     last = checkpoint.last if checkpoint else None
     head = state.head if state else None
-    running = state is not None and look.now - state.updated_at <= STOPPED_AFTER
-    return {
-        "name": name,
-        "chain_id": chain_id,
-        "checkpoint": {"number": last.number, "hash": to_hex(last.hash), "timestamp": last.timestamp}
-        if last
-        else None,
-        "head": head,
-        "lag_blocks": max(0, head - last.number) if last and head is not None else None,
-        "seen_until": checkpoint.seen_until if checkpoint else None,
-        "state": state.state if running and state else "stopped",
-        "error": state.error if running and state else None,
-    }
+    running = state if state is not None and now - state.updated_at <= STOPPED_AFTER else None
+    return NetworkView(
+        name=name,
+        chain_id=chain_id,
+        checkpoint=BlockView(last.number, to_hex(last.hash), last.timestamp) if last else None,
+        head=head,
+        lag_blocks=max(0, head - last.number) if last and head is not None else None,
+        seen_until=checkpoint.seen_until if checkpoint else None,
+        state=running.state if running else "stopped",
+        error=running.error if running else None,
+    )
 
 
-def _seen(connection: Any) -> dict[str, int]:
+def _seen(connection: sa.Connection) -> Mapping[str, int]:
     return {name: c.seen_until for name, c in blocks.checkpoints(connection).items()}

@@ -1,68 +1,84 @@
-"""``chainwatch receivers test``: a sample that is marked as one, through the real queue and provider."""
+"""``chainwatch receivers test``: a sample, marked as one, through the real queue and provider."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from contextlib import ExitStack
 
+import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.providers import DeliveryError, Transport, build_provider
-from chainwatch.config import ReceiverSettings
-from chainwatch.operations.queries import Look
+from chainwatch.config import ReceiverSettings, Settings
+from chainwatch.operations.checks import check_known, check_seconds
 from chainwatch.store.alerting import alerts, outbox
-from chainwatch.store.alerting.alert_tables import alerts as table
 from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.claim import claimed
+from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 
 NAME = "ReceiverTest"
 POLL = 0.1
-SECONDS = 1.0
+"""Seconds between two looks at the queue."""
 
 
-async def send_sample(look: Look, receiver: str, within: float) -> dict[str, Any]:
-    """Have ``receiver`` take a sample within so many seconds, and tell what came of it.
+class SampleOutcome(msgspec.Struct, frozen=True):
+    """What became of a sample. ``by``: which process sent it; ``seconds``: until it was delivered, or given up."""
 
-    The running process delivers it where there is one, else this one does. Nothing is left of it but its notification.
+    receiver: str
+    provider: str
+    delivered: bool
+    by: str
+    seconds: float
+    attempts: int
+    error: str | None
+
+
+async def send_sample(database: Database, settings: Settings, receiver: str, within: float) -> SampleOutcome:
+    """Send a sample to ``receiver``, and wait at most ``within`` seconds until it is delivered.
+
+    The running process sends it, or this one where none runs. Of the sample only its notification is kept, as delivered or
+    dropped. Raises ``NotFound`` and ``Invalid``.
     """
-    settings = look.plan.settings.receivers[receiver]
+    check_known("receiver", receiver, settings.receivers)
+    check_seconds("within", within)
     began = time.time()
-    with look.database.transaction() as connection:
-        alert_id = _store_alert(connection, receiver, began)
-        key = f"test/{alert_id}/{began}"
-        outbox.enqueue(
-            connection, [(receiver, key, outbox.Payload({"alertname": NAME}, (alert_id,), ()))], began
-        )
+    key, alert_id = await database.write(lambda connection: _enqueue(connection, receiver, began))
     try:
-        by_itself = await _deliver_unless_running(look, settings, key)
-        queued = await _outcome(look, receiver, key, 0.0 if by_itself else within)
+        is_ours = await _deliver_unless_running(database, settings, receiver, key)
+        queued = await _outcome(database, receiver, key, 0.0 if is_ours else within)
     finally:
-        with look.database.transaction() as connection:
-            outbox.drop(connection, time.time(), ids=[_find(connection, receiver, key).id])
-            connection.execute(sa.delete(table).where(table.c.id == alert_id))
+        await database.write(lambda connection: _clean_up(connection, receiver, key, alert_id))
     delivered = queued.status == "delivered"
-    return {
-        "receiver": receiver,
-        "provider": settings.provider,
-        "delivered": delivered,
-        "by": "this command" if by_itself else "the running process",
-        "seconds": round((queued.finished_at or time.time()) - began, 3),
-        "attempts": queued.attempts,
-        "error": None if delivered else queued.last_error or f"not delivered within {within:g} seconds",
-    }
+    return SampleOutcome(
+        receiver=receiver,
+        provider=settings.receivers[receiver].provider,
+        delivered=delivered,
+        by="this command" if is_ours else "the running process",
+        seconds=(queued.finished_at or time.time()) - began,
+        attempts=queued.attempts,
+        error=None if delivered else queued.last_error or f"not delivered within {within:g} seconds",
+    )
+
+
+def _enqueue(connection: sa.Connection, receiver: str, now: float) -> tuple[str, int]:
+    """The sample's key and its alert's ID."""
+    alert_id = _store_alert(connection, receiver, now)
+    key = f"test/{alert_id}/{now}"
+    payload = outbox.Payload({"alertname": NAME}, (alert_id,), ())
+    outbox.enqueue(connection, [(receiver, key, payload)], now)
+    return key, alert_id
 
 
 def _store_alert(connection: sa.Connection, receiver: str, now: float) -> int:
-    """Ids below zero never meet those of the running process."""
-    lowest = connection.execute(sa.select(sa.func.min(table.c.id))).scalar() or 0
+    """The ID of a resolved alert that no route takes."""
     labels = {"alertname": NAME, "receiver": receiver, "severity": "P3"}
     sample = Alert(
-        id=min(lowest, 0) - 1,
+        id=alerts.next_sample_id(connection),
         fingerprint=fingerprint(labels),
         labels=labels,
         annotations={
@@ -82,40 +98,48 @@ def _store_alert(connection: sa.Connection, receiver: str, now: float) -> int:
     return sample.id
 
 
-async def _deliver_unless_running(look: Look, settings: ReceiverSettings, key: str) -> bool:
-    """Deliver the sample here, once, unless another process has the database; whether that was so."""
-    try:
-        with claimed(look.plan.settings.store.url.get_secret_value()):
-            await _deliver(look, settings, key)
-    except StoreError:
-        return False
+def _clean_up(connection: sa.Connection, receiver: str, key: str, alert_id: int) -> None:
+    outbox.drop(connection, time.time(), ids=[_find(connection, receiver, key).id])
+    alerts.delete_sample(connection, alert_id)
+
+
+async def _deliver_unless_running(database: Database, settings: Settings, receiver: str, key: str) -> bool:
+    """Deliver the sample here, once, unless another process runs on the database; whether none did."""
+    with ExitStack() as claim:
+        try:
+            url = settings.store.url.get_secret_value()
+            await asyncio.to_thread(claim.enter_context, claimed(url))
+        except StoreError:
+            return False
+        await _deliver(database, settings.receivers[receiver], key, settings.external_url or "")
     return True
 
 
-async def _deliver(look: Look, settings: ReceiverSettings, key: str) -> None:
-    with look.database.reading() as connection:
-        queued = _find(connection, settings.name, key)
-        notification = load(connection, queued, look.plan.settings.external_url or "")
-    error: DeliveryError | None = None
+async def _deliver(database: Database, settings: ReceiverSettings, key: str, external_url: str) -> None:
+    queued = await database.read(lambda connection: _find(connection, settings.name, key))
+    notification = await database.read(lambda connection: load(connection, queued, external_url))
+    refusal: DeliveryError | None = None
     async with Transport() as transport:
         provider = build_provider(settings, transport)
         try:
             await provider.send(provider.render(notification, None))
-        except DeliveryError as refused:
-            error = refused
-    with look.database.transaction() as connection:
-        if error is None:
+        except DeliveryError as error:
+            refusal = error
+
+    def settle(connection: sa.Connection) -> None:
+        if refusal is None:
             outbox.mark_delivered(connection, [(queued.id, time.time())])
         else:
-            outbox.mark_failed(connection, queued, str(error), time.time())
+            outbox.mark_failed(connection, queued, str(refusal), time.time())
+
+    await database.write(settle)
 
 
-async def _outcome(look: Look, receiver: str, key: str, within: float) -> QueuedNotification:
-    """The sample's notification once it has been tried, or the time is up."""
+async def _outcome(database: Database, receiver: str, key: str, within: float) -> QueuedNotification:
+    """The sample's notification once it was tried, or once ``within`` seconds are over."""
     until = time.monotonic() + within
     while True:
-        with look.database.reading() as connection:
-            queued = _find(connection, receiver, key)
+        queued = await database.read(lambda connection: _find(connection, receiver, key))
         if queued.status != "pending" or queued.last_error is not None or time.monotonic() >= until:
             return queued
         await asyncio.sleep(POLL)

@@ -1,4 +1,4 @@
-"""Reading the configuration again while ``chainwatch run`` goes on: a good one follows, a bad one is refused."""
+"""Reload the configuration while ``chainwatch run`` goes on: a valid one takes over, an invalid one is refused."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Refused(Exception):
-    """The configuration cannot take the place of the one that runs."""
+    """The configuration is valid, but cannot replace the present one without a restart."""
 
 
 class Reloads:
-    """The plans that follow ``plan``, which runs on ``database``: one whenever it is asked for and can be used."""
+    """The plans that replace ``plan``, which runs on ``database``: one for each request whose configuration is valid."""
 
     def __init__(self, config: Path, environ: Mapping[str, str], database: Database, plan: Plan) -> None:
         self._config = config
@@ -33,11 +33,11 @@ class Reloads:
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
-        """Have the configuration read again; call it on the event loop."""
+        """Request a reload. Call it on the event loop."""
         self._asked.set()
 
     async def next(self) -> Plan:
-        """Wait until it was asked for a plan and there is a good one; whatever is wrong with others is logged."""
+        """Wait for a request, and return the new plan. A refused configuration is logged, and the wait goes on."""
         while True:
             await self._asked.wait()
             self._asked.clear()
@@ -45,20 +45,20 @@ class Reloads:
                 self._plan = await asyncio.to_thread(self._read)
             except (ConfigError, StoreError, Refused) as error:
                 reason = str(error)
-            except Exception as error:  # noqa: BLE001 - whatever it is, what runs goes on
-                reason = f"{type(error).__name__} while it was read: please report this defect"
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with a file, the process goes on
+                reason = f"{type(error).__name__} while reading it: please report this defect"
             else:
-                _log.info("the configuration was read again", config=str(self._config))
+                _log.info("configuration reloaded", config=str(self._config))
                 return self._plan
-            _log.error("the configuration is refused; the one before goes on", reason=reason)
+            _log.error("the configuration is refused; the present one stays in use", reason=reason)
 
     def _read(self) -> Plan:
         plan = load_plan(self._config, self._environ)
         before, after = self._plan.settings, plan.settings
         if before.store.url != after.store.url:
-            raise Refused("[store] url has changed: that takes a restart")
+            raise Refused("[store] url has changed: restart chainwatch to use another database")
         with self._database.reading() as connection:
             blocks.check_chain_ids(connection, {n.name: n.chain_id for n in after.networks.values()})
-        # The old parts go on until they are stopped, and may name their secrets.
+        # The old parts run until they are stopped, and may still log their secrets.
         logs.configure(after.log, {*logs.secrets_in(before), *logs.secrets_in(after)})
         return plan

@@ -1,213 +1,173 @@
-"""What people look back on: incidents with their timelines, and statistics over a window of time."""
+"""Statistics: over a window of time, and over all alerts that are stored. Durations are in seconds from alerts' starts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alert_model import Alert, Entry, Incident
+from chainwatch.alert_model import Alert
 from chainwatch.alerting.policy.rate_limits import counted_as
 from chainwatch.model import SEVERITIES
-from chainwatch.operations.alert_context import AlertLook
+from chainwatch.operations.checks import check_moments
+from chainwatch.operations.context import Context
+from chainwatch.operations.errors import Invalid
 from chainwatch.store.alerting import alerts as stored_alerts
-from chainwatch.store.alerting import history, incidents, outbox, statistics
-from chainwatch.store.alerting.outbox import QueuedNotification
+from chainwatch.store.alerting import outbox, statistics
 from chainwatch.store.alerting.statistics import Delivery
 
 NOISE_WITHIN = 60.0
-"""Seconds: an alert that ended sooner and was nobody's is noise."""
-NOTIFIED_WITHIN = 86_400.0
-"""Seconds after the end of an incident in which notifications are looked for."""
-PERCENTILES = (50, 90, 99)
+"""Seconds: an alert that was resolved sooner, without an acknowledgement, is noise."""
 
 
-class NoIncident(LookupError):
-    """There is no incident with this id."""
+class DeliveryLatency(msgspec.Struct, frozen=True):
+    """Seconds from queueing to delivery: percentiles (nearest rank) and the longest; None without a delivery."""
+
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    max: float | None
 
 
-# --- incidents --------------------------------------------------------------------------------------------
+class ReceiverStatistics(msgspec.Struct, frozen=True):
+    """What became of the notifications of one receiver that were queued in the window."""
+
+    receiver: str
+    notifications: int
+    delivered: int
+    pending: int
+    dead: int
+    dropped: int
+    failed_attempts: int
+    latency: DeliveryLatency
 
 
-def list_incidents(
-    look: AlertLook, *, is_open: bool, since: int | None, until: int | None, limit: int
-) -> list[dict[str, Any]]:
-    """Incidents, newest first, each with its number of alerts and worst severity."""
-    with look.database.reading() as connection:
-        found = incidents.list_incidents(connection, is_open=is_open, since=since, until=until, limit=limit)
-        return [_summary(connection, incident) for incident in found]
+class WindowBefore(msgspec.Struct, frozen=True):
+    """The window of equal length before."""
+
+    alerts: int
+    by_severity: dict[str, int]
 
 
-def incident(look: AlertLook, incident_id: int) -> dict[str, Any]:
-    """One incident with its alerts and its timeline, oldest first. Raises ``NoIncident``."""
-    with look.database.reading() as connection:
-        found = incidents.get(connection, incident_id)
-        if found is None:
-            raise NoIncident(f"there is no incident {incident_id}; `chainwatch incidents` lists them")
-        alerts = _alerts(connection, found)
-        until = None if found.ended_at is None else found.ended_at + NOTIFIED_WITHIN
-        notified = outbox.about(connection, [alert.id for alert in alerts], found.opened_at, until)
-        happened = [one for alert in alerts for one in _of_alert(connection, alert)]
-        happened += [_of_entry(entry) for entry in incidents.entries(connection, found.id)]
-        happened += [line for one in notified for line in _of_notification(one)]
-        return {
-            **_summary(connection, found),
-            "alerts": [
-                {
-                    "id": alert.id,
-                    "labels": dict(alert.labels),
-                    "summary": alert.annotations.get("summary", ""),
-                    "state": alert.state,
-                    "starts_at": alert.starts_at,
-                    "ends_at": alert.ends_at,
-                    "reason": alert.reason,
-                }
-                for alert in alerts
-            ],
-            "timeline": sorted(happened, key=lambda line: line["at"]),
-        }
+class Statistics(msgspec.Struct, frozen=True):
+    """Numbers about the alerts raised in a window. ``active``: how many fire now, by severity."""
+
+    since: float
+    until: float
+    alerts: int
+    by_severity: dict[str, int]
+    by_name: dict[str, int]
+    by_source: dict[str, int]
+    active: dict[str, int]
+    acknowledged: int
+    mean_time_to_acknowledge: float | None
+    resolved: int
+    mean_time_to_resolve: float | None
+    noise: int
+    receivers: list[ReceiverStatistics]
+    before: WindowBefore
 
 
-def add_note(look: AlertLook, incident_id: int, author: str, text: str) -> None:
-    """Put a person's note into an incident's timeline. Raises ``NoIncident``."""
-    with look.database.transaction() as connection:
-        if incidents.get(connection, incident_id) is None:
-            raise NoIncident(f"there is no incident {incident_id}; `chainwatch incidents` lists them")
-        incidents.add_entries(connection, [Entry(incident_id, look.now, "note", author, text)])
+class KindStatistics(msgspec.Struct, frozen=True):
+    """The stored alerts of one type (the label ``alertname``) and severity."""
+
+    type: str
+    severity: str
+    firing: int
+    number: int
+    acknowledged: int
+    mean_time_to_acknowledge: float | None
+    resolved: int
+    mean_time_to_resolve: float | None
 
 
-def _alerts(connection: sa.Connection, incident: Incident) -> list[Alert]:
-    found = stored_alerts.by_id(connection, incidents.alert_ids(connection, incident.id))
-    return [found[alert_id] for alert_id in sorted(found)]
+class AlertTotals(msgspec.Struct, frozen=True):
+    """Numbers about all alerts that are stored. ``notifications``: how many have which status."""
+
+    total: int
+    by_state: dict[str, int]
+    by_severity: dict[str, int]
+    by_type: dict[str, int]
+    by_type_and_severity: list[KindStatistics]
+    acknowledged: int
+    mean_time_to_acknowledge: float | None
+    resolved: int
+    mean_time_to_resolve: float | None
+    notifications: dict[str, int]
 
 
-def _summary(connection: sa.Connection, incident: Incident) -> dict[str, Any]:
-    alerts = _alerts(connection, incident)
-    rises = incidents.rises(connection, [alert.id for alert in alerts])
-    severities = [rises.get(alert.id, alert.severity) for alert in alerts]
-    return {
-        "id": incident.id,
-        "group": incident.key,
-        "labels": dict(incident.labels),
-        "severity": min(severities, key=SEVERITIES.index, default=None),
-        "alert_count": len(alerts),
-        "firing": sum(alert.state == "firing" for alert in alerts),
-        "opened_at": incident.opened_at,
-        "ended_at": incident.ended_at,
-    }
-
-
-def _line(at: float, kind: str, text: str, **more: Any) -> dict[str, Any]:
-    return {"at": at, "kind": kind, "text": text, **more}
-
-
-def _of_alert(connection: sa.Connection, alert: Alert) -> Iterable[dict[str, Any]]:
-    about = alert.annotations.get("summary") or alert.name
-    yield _line(alert.starts_at, "event", f"{about} (chain time)", alert=alert.id)
-    for one in history.of(connection, alert):
-        words = [word for word in (one.cause, one.note, one.receiver and f"receiver {one.receiver}") if word]
-        text = f"{alert.name} {one.kind}" + (f": {', '.join(words)}" if words else "")
-        yield _line(one.at, one.kind, text, alert=alert.id, actor=one.actor)
-
-
-def _of_entry(entry: Entry) -> dict[str, Any]:
-    text = entry.text + (
-        f" → {entry.receiver}" if entry.receiver and entry.receiver not in entry.text else ""
-    )
-    kind = "note" if entry.kind == "note" else "escalation"
-    return _line(entry.at, kind, text if kind == "note" else f"{entry.kind}: {text}", actor=entry.actor)
-
-
-def _of_notification(one: QueuedNotification) -> Iterable[dict[str, Any]]:
-    counted = [
-        f"{len(ids)} {word}"
-        for word, ids in (("firing", one.payload.firing), ("resolved", one.payload.resolved))
-        if ids
-    ]
-    about = f"notification {one.id} to {one.receiver} ({', '.join(counted) or 'nothing firing'})"
-    yield _line(one.created_at, "queued", about, receiver=one.receiver)
-    if one.finished_at is not None:
-        took = f" after {one.finished_at - one.created_at:.1f} s, attempt {one.attempts}"
-        yield _line(one.finished_at, one.status, f"{about} {one.status}{took}", receiver=one.receiver)
-
-
-# --- statistics -------------------------------------------------------------------------------------------
-
-
-def statistics_of(look: AlertLook, since: float, until: float) -> dict[str, Any]:
-    """Numbers about the window from ``since`` until just before ``until``, and about the one of equal length before it.
-
-    Durations are in seconds and count from the start of an alert.
-    """
-    with look.database.reading() as connection:
-        alerts = list(statistics.raised(connection, since, until))
-        acknowledged = statistics.acknowledged_at(connection, [alert.id for alert in alerts])
-        before = statistics.count_raised(connection, since - (until - since), since)
-        firing = dict.fromkeys(SEVERITIES, 0)
-        for count in stored_alerts.counts(connection):
-            if count.state == "firing":
-                firing[count.severity] += count.number
-        delivered = _deliveries(statistics.deliveries(connection, since, until))
-    noise = sum(_is_noise(alert, acknowledged) for alert in alerts)
+def window_statistics(
+    connection: sa.Connection, context: Context, now: float, since: float, until: float | None = None
+) -> Statistics:
+    """Numbers about the window from ``since`` until just before ``until`` (default: now). Raises ``Invalid``."""
+    until = now if until is None else until
+    check_moments(since=since, until=until)
+    if until <= since:
+        raise Invalid("the window ends before it begins: its end must be later than its start")
+    alerts = list(statistics.raised(connection, since, until))
+    acknowledged = statistics.acknowledged_at(connection, [alert.id for alert in alerts])
     to_acknowledge = [max(0.0, acknowledged[a.id] - a.starts_at) for a in alerts if a.id in acknowledged]
     to_resolve = [a.ends_at - a.starts_at for a in alerts if a.ends_at is not None]
-    return {
-        "since": int(since),
-        "until": int(until),
-        "alerts": len(alerts),
-        "by_severity": {s: sum(alert.severity == s for alert in alerts) for s in SEVERITIES},
-        "by_name": _counted(alert.name for alert in alerts),
-        "by_source": _counted(counted_as(alert.source, alert.labels) for alert in alerts),
-        "active": firing,
-        "acknowledged": len(to_acknowledge),
-        "mean_time_to_acknowledge": _mean(to_acknowledge),
-        "resolved": len(to_resolve),
-        "mean_time_to_resolve": _mean(to_resolve),
-        "noise": noise,
-        "receivers": delivered,
-        "before": {"alerts": sum(before.values()), "by_severity": {s: before.get(s, 0) for s in SEVERITIES}},
-    }
+    before = statistics.count_raised(connection, since - (until - since), since)
+    firing = dict.fromkeys(SEVERITIES, 0)
+    for count in stored_alerts.counts(connection):
+        if count.state == "firing":
+            firing[count.severity] += count.number
+    return Statistics(
+        since=since,
+        until=until,
+        alerts=len(alerts),
+        by_severity={s: sum(alert.severity == s for alert in alerts) for s in SEVERITIES},
+        by_name=_counted(alert.name for alert in alerts),
+        by_source=_counted(counted_as(alert.source, alert.labels) for alert in alerts),
+        active=firing,
+        acknowledged=len(to_acknowledge),
+        mean_time_to_acknowledge=_mean(sum(to_acknowledge), len(to_acknowledge)),
+        resolved=len(to_resolve),
+        mean_time_to_resolve=_mean(sum(to_resolve), len(to_resolve)),
+        noise=sum(_is_noise(alert, acknowledged) for alert in alerts),
+        receivers=_receivers(statistics.deliveries(connection, since, until)),
+        before=WindowBefore(sum(before.values()), {s: before.get(s, 0) for s in SEVERITIES}),
+    )
 
 
-def alerts_kept(look: AlertLook) -> dict[str, Any]:
-    """How many alerts are kept, by type and severity, and their mean times; how many notifications have which status.
-
-    Times are in seconds from the start of an alert until somebody acknowledged it, and until it ended.
-    """
-    with look.database.reading() as connection:
-        counts = stored_alerts.counts(connection)
-        kinds = statistics.kinds(connection)
-        depths = outbox.depths(connection)
-    return {
-        "total": sum(count.number for count in counts),
-        "by_state": _sums((count.state, count.number) for count in counts),
-        "by_severity": _sums((count.severity, count.number) for count in counts),
-        "by_type": _sums((kind.name, kind.number) for kind in kinds),
-        "by_type_and_severity": [
-            {"type": kind.name, "severity": kind.severity, "firing": kind.firing, **_times([kind])}
-            for kind in kinds
-        ],
-        **{name: value for name, value in _times(kinds).items() if name != "number"},
-        "notifications": _sums((depth.status, depth.number) for depth in depths),
-    }
-
-
-def _times(kinds: Sequence[statistics.Kind]) -> dict[str, Any]:
+def alert_totals(connection: sa.Connection, context: Context, now: float) -> AlertTotals:
+    """Numbers about all alerts that are stored, by state, severity and type, and about all notifications."""
+    counts = stored_alerts.counts(connection)
+    kinds = statistics.kinds(connection)
     acknowledged = sum(kind.acknowledged for kind in kinds)
     resolved = sum(kind.resolved for kind in kinds)
-    return {
-        "number": sum(kind.number for kind in kinds),
-        "acknowledged": acknowledged,
-        "mean_time_to_acknowledge": _share(sum(kind.to_acknowledge for kind in kinds), acknowledged),
-        "resolved": resolved,
-        "mean_time_to_resolve": _share(sum(kind.to_resolve for kind in kinds), resolved),
-    }
+    return AlertTotals(
+        total=sum(count.number for count in counts),
+        by_state=_sums((count.state, count.number) for count in counts),
+        by_severity=_sums((count.severity, count.number) for count in counts),
+        by_type=_sums((kind.name, kind.number) for kind in kinds),
+        by_type_and_severity=list(map(_kind, kinds)),
+        acknowledged=acknowledged,
+        mean_time_to_acknowledge=_mean(sum(kind.to_acknowledge for kind in kinds), acknowledged),
+        resolved=resolved,
+        mean_time_to_resolve=_mean(sum(kind.to_resolve for kind in kinds), resolved),
+        notifications=_sums((depth.status, depth.number) for depth in outbox.depths(connection)),
+    )
 
 
-def _share(seconds: float, number: int) -> float | None:
-    return round(seconds / number, 3) if number else None
+def _kind(kind: statistics.Kind) -> KindStatistics:
+    return KindStatistics(
+        type=kind.name,
+        severity=kind.severity,
+        firing=kind.firing,
+        number=kind.number,
+        acknowledged=kind.acknowledged,
+        mean_time_to_acknowledge=_mean(kind.to_acknowledge, kind.acknowledged),
+        resolved=kind.resolved,
+        mean_time_to_resolve=_mean(kind.to_resolve, kind.resolved),
+    )
+
+
+def _mean(seconds: float, number: int) -> float | None:
+    return seconds / number if number else None
 
 
 def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
@@ -227,35 +187,37 @@ def _counted(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def _mean(seconds: Sequence[float]) -> float | None:
-    return _share(sum(seconds), len(seconds))
-
-
-def _deliveries(found: Iterable[Delivery]) -> list[dict[str, Any]]:
+def _receivers(found: Iterable[Delivery]) -> list[ReceiverStatistics]:
     by_receiver: dict[str, list[Delivery]] = {}
     for one in found:
         by_receiver.setdefault(one.receiver, []).append(one)
     return [_receiver(name, by_receiver[name]) for name in sorted(by_receiver)]
 
 
-def _receiver(name: str, found: Sequence[Delivery]) -> dict[str, Any]:
+def _receiver(name: str, found: Sequence[Delivery]) -> ReceiverStatistics:
     status = Counter(one.status for one in found)
     took = sorted(
         one.finished_at - one.created_at
         for one in found
         if one.status == "delivered" and one.finished_at is not None
     )
-    failed = sum(one.attempts - (one.status == "delivered") for one in found)
-    latency = {f"p{percent}": _percentile(took, percent) for percent in PERCENTILES}
-    return {
-        "receiver": name,
-        "notifications": len(found),
-        **{s: status[s] for s in ("delivered", "pending", "dead", "dropped")},
-        "failed_attempts": failed,
-        "latency": {**latency, "max": round(took[-1], 3) if took else None},
-    }
+    return ReceiverStatistics(
+        receiver=name,
+        notifications=len(found),
+        delivered=status["delivered"],
+        pending=status["pending"],
+        dead=status["dead"],
+        dropped=status["dropped"],
+        failed_attempts=sum(one.attempts - (one.status == "delivered") for one in found),
+        latency=DeliveryLatency(
+            p50=_percentile(took, 50),
+            p90=_percentile(took, 90),
+            p99=_percentile(took, 99),
+            max=took[-1] if took else None,
+        ),
+    )
 
 
 def _percentile(ordered: Sequence[float], percent: int) -> float | None:
     """The nearest-rank percentile of ascending values."""
-    return round(ordered[max(0, -(-len(ordered) * percent // 100) - 1)], 3) if ordered else None
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else None

@@ -1,35 +1,59 @@
-"""Who is on call, as the commands show and change it: now, next, instead of whom, and when nobody is."""
+"""Who is on call now and next, overrides, and gaps without anybody on call."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import msgspec
+import sqlalchemy as sa
 
 from chainwatch.alert_model import StoredOverride
 from chainwatch.alerting.policy import oncall
 from chainwatch.alerting.policy.intervals import Interval, build_intervals
 from chainwatch.alerting.policy.oncall import OnCallSchedule, Override, Shift, build_schedules
 from chainwatch.config import Settings
-from chainwatch.operations.alert_context import AlertLook
+from chainwatch.operations.checks import ID_MAX, LAST_MOMENT, check_known, end_of
+from chainwatch.operations.context import Context
+from chainwatch.operations.errors import Invalid, NotFound
 from chainwatch.store.alerting import escalations
 from chainwatch.store.peek import peek
-from chainwatch.support.spelling import did_you_mean
 
 GAPS_WITHIN = 30 * 86_400.0
 """Seconds ahead in which ``check`` looks for gaps."""
 HANDOFFS_WITHIN = 400 * 86_400.0
 """Seconds ahead in which handoffs are looked for."""
+HANDOFFS_MAX = 100
+LAST_AT = LAST_MOMENT - 4 * 366 * 86_400
+"""The last moment, Unix seconds, about which schedules can be asked: handoffs after it are still in the calendar."""
 
 
-class NoSuchName(LookupError):
-    """There is no schedule, person or override as named."""
+class ShiftView(msgspec.Struct, frozen=True, rename={"starts_at": "from", "ends_at": "until"}):
+    """Who is on call in a schedule from ``starts_at`` until ``ends_at``, None for ever; ``person`` is None in a gap.
+
+    ``by``: ``override``, or the layer as ``layer 1``.
+    """
+
+    schedule: str
+    person: str | None
+    by: str
+    starts_at: float
+    ends_at: float | None
+
+
+class OverrideView(msgspec.Struct, frozen=True, rename={"starts_at": "from", "ends_at": "until"}):
+    """``person`` is on call in ``schedule`` for a time, whatever its layers say."""
+
+    id: int
+    schedule: str
+    person: str
+    starts_at: float
+    ends_at: float
+    author: str
 
 
 class Rota:
-    """The schedules of a configuration with the overrides that are stored; None where that is not known."""
+    """The schedules of a configuration with the stored overrides; None where those are not known."""
 
     def __init__(self, settings: Settings, overrides: Mapping[str, Sequence[StoredOverride]] | None) -> None:
         self.knows_overrides = overrides is not None
@@ -41,87 +65,116 @@ class Rota:
         }
 
     def shifts(self, name: str, start: float, end: float) -> list[Shift]:
-        """Who is on call by the schedule ``name`` from ``start`` until ``end``."""
+        """Who is on call in the schedule ``name`` from ``start`` until ``end``."""
         overrides = self._overrides.get(name, ())
         return oncall.shifts(self.schedules[name], self._intervals, overrides, start, end)
 
 
-def stored(look: AlertLook, at: float) -> Rota:
-    """The schedules with the overrides that end after ``at``."""
-    with look.database.reading() as connection:
-        return Rota(look.settings, escalations.overrides(connection, at))
-
-
 def configured(settings: Settings, at: float) -> Rota:
-    """As ``stored``, also where there is no database, or none that can be read: then overrides are not known."""
+    """The schedules with the overrides that end after ``at``; without a readable database, overrides are not known."""
+    _check_at(at)
     found = peek(settings.store.url.get_secret_value(), lambda c: escalations.overrides(c, at))
     return Rota(settings, found)
 
 
-def now(rota: Rota, names: Sequence[str], at: float) -> list[dict[str, Any]]:
-    """Who is on call at ``at``, by schedule: all of them, or those named; ``until`` is when that changes.
+def on_call(
+    connection: sa.Connection, context: Context, now: float, schedules: Sequence[str], at: float | None = None
+) -> list[ShiftView]:
+    """As ``shifts_at`` by the stored overrides; ``at`` is now by default. Raises ``NotFound`` and ``Invalid``."""
+    moment = now if at is None else at
+    return shifts_at(_stored(connection, context, moment), schedules, moment)
 
-    Raises ``NoSuchName``.
-    """
-    return [_shift(name, shift) for name in _chosen(rota, names) for shift in _next(rota, name, at, 1)]
+
+def next_on_call(
+    connection: sa.Connection,
+    context: Context,
+    now: float,
+    schedules: Sequence[str],
+    at: float | None = None,
+    number: int = 5,
+) -> list[ShiftView]:
+    """As ``handoffs_after`` by the stored overrides; ``at`` is now by default. Raises ``NotFound`` and ``Invalid``."""
+    moment = now if at is None else at
+    return handoffs_after(_stored(connection, context, moment), schedules, moment, number)
 
 
-def upcoming(rota: Rota, names: Sequence[str], at: float, number: int) -> list[dict[str, Any]]:
-    """The next ``number`` handoffs of each schedule after ``at``. Raises ``NoSuchName``."""
+def shifts_at(rota: Rota, names: Sequence[str], at: float) -> list[ShiftView]:
+    """Who is on call at ``at``, in all schedules or those named. Raises ``NotFound``."""
+    return [_view(name, shift) for name in _chosen(rota, names) for shift in _next(rota, name, at, 1)]
+
+
+def handoffs_after(rota: Rota, names: Sequence[str], at: float, number: int) -> list[ShiftView]:
+    """The next ``number`` handoffs after ``at`` in all schedules or those named. Raises ``NotFound`` and ``Invalid``."""
+    if not 1 <= number <= HANDOFFS_MAX:
+        raise Invalid(f"number: {number} is not between 1 and {HANDOFFS_MAX}")
     return [
-        _shift(name, shift)
-        for name in _chosen(rota, names)
-        for shift in _next(rota, name, at, number + 1)[1:]
+        _view(name, shift) for name in _chosen(rota, names) for shift in _next(rota, name, at, number + 1)[1:]
     ]
 
 
-def override(look: AlertLook, schedule: str, person: str, starts_at: int, ends_at: int, author: str) -> int:
-    """Put ``person`` on call from ``starts_at`` until ``ends_at``; the override's id. Raises ``NoSuchName``."""
-    settings = look.settings
-    _known(schedule, settings.oncall, "schedule")
-    _known(person, settings.people, "person")
-    if ends_at <= starts_at:
-        raise NoSuchName("an override must end after it begins: see --from, --until and --for")
-    with look.database.transaction() as connection:
-        return escalations.add_override(connection, schedule, person, starts_at, ends_at, author, look.now)
+def add_override(
+    connection: sa.Connection,
+    context: Context,
+    now: float,
+    schedule: str,
+    person: str,
+    author: str = "",
+    *,
+    starts_at: float | None = None,
+    ends_at: float | None = None,
+    lasts: float | None = None,
+) -> OverrideView:
+    """Put ``person`` on call in ``schedule`` from ``starts_at`` (default: now), to the whole second.
+
+    Either the end is given in Unix seconds, or the length in seconds. Raises ``NotFound`` and ``Invalid``.
+    """
+    check_known("schedule", schedule, context.settings.oncall)
+    check_known("person", person, context.settings.people)
+    begins = now if starts_at is None else starts_at
+    ends = end_of(begins, ends_at, lasts)
+    if int(ends) <= int(begins):
+        raise Invalid("an override must end after it begins: give a later end, or a length above 0")
+    stored = (schedule, person, int(begins), int(ends), author)
+    return OverrideView(escalations.add_override(connection, *stored, now), *stored)
 
 
-def remove(look: AlertLook, override_id: int) -> None:
-    """Take an override back. Raises ``NoSuchName``."""
-    with look.database.transaction() as connection:
-        if not escalations.remove_override(connection, override_id):
-            raise NoSuchName(f"there is no override {override_id}; `chainwatch oncall override` lists them")
+def remove_override(connection: sa.Connection, context: Context, now: float, override_id: int) -> None:
+    """Remove an override. Raises ``NotFound``."""
+    known = 0 < override_id <= ID_MAX and escalations.remove_override(connection, override_id)
+    if not known:
+        raise NotFound(f"there is no override {override_id}; `chainwatch oncall override` lists them")
 
 
-def overrides(look: AlertLook) -> list[dict[str, Any]]:
-    """The overrides that have not ended."""
-    with look.database.reading() as connection:
-        found = escalations.overrides(connection, look.now)
+def list_overrides(connection: sa.Connection, context: Context, now: float) -> list[OverrideView]:
+    """The overrides that have not ended, by schedule, oldest first."""
     return [
-        {
-            "id": o.id,
-            "schedule": o.schedule,
-            "person": o.person,
-            "from": o.starts_at,
-            "until": o.ends_at,
-            "author": o.author,
-        }
-        for some in found.values()
+        OverrideView(o.id, o.schedule, o.person, o.starts_at, o.ends_at, o.author)
+        for some in escalations.overrides(connection, now).values()
         for o in some
     ]
 
 
-def gaps_ahead(settings: Settings, at: float) -> list[dict[str, Any]]:
-    """When nobody is on call within the 30 days after ``at``, by schedule; overrides count where there is a database."""
+def gaps_ahead(settings: Settings, at: float) -> list[ShiftView]:
+    """When nobody is on call within the 30 days after ``at``; overrides count where there is a database."""
     if not settings.oncall:
         return []
     rota = configured(settings, at)
     return [
-        _shift(name, shift)
+        _view(name, shift)
         for name in rota.schedules
         for shift in rota.shifts(name, at, at + GAPS_WITHIN)
         if shift.duty.person is None
     ]
+
+
+def _check_at(at: float) -> None:
+    if not 0 <= at <= LAST_AT:
+        raise Invalid(f"at: {at} is not a time in Unix seconds between the years 1970 and 9995; give one")
+
+
+def _stored(connection: sa.Connection, context: Context, at: float) -> Rota:
+    _check_at(at)
+    return Rota(context.settings, escalations.overrides(connection, at))
 
 
 def _next(rota: Rota, name: str, at: float, number: int) -> list[Shift]:
@@ -138,21 +191,10 @@ def _next(rota: Rota, name: str, at: float, number: int) -> list[Shift]:
 
 def _chosen(rota: Rota, names: Sequence[str]) -> Iterable[str]:
     for name in names:
-        _known(name, rota.schedules, "schedule")
+        check_known("schedule", name, rota.schedules)
     return names or rota.schedules
 
 
-def _known(name: str, known: Iterable[str], what: str) -> None:
-    names = list(known)
-    if name not in names:
-        raise NoSuchName(f"no {what} is called {name!r}; {did_you_mean(name, names) or 'none is configured'}")
-
-
-def _shift(schedule: str, shift: Shift) -> dict[str, Any]:
-    return {
-        "schedule": schedule,
-        "person": shift.duty.person,
-        "by": shift.duty.source,
-        "from": int(shift.starts_at),
-        "until": None if shift.ends_at == math.inf else int(shift.ends_at),
-    }
+def _view(schedule: str, shift: Shift) -> ShiftView:
+    ends_at = None if shift.ends_at == math.inf else shift.ends_at
+    return ShiftView(schedule, shift.duty.person, shift.duty.source, shift.starts_at, ends_at)

@@ -1,23 +1,110 @@
-"""What people and machines are shown of transfers and networks: plain dicts, ready for JSON or a table."""
+"""What operations return of alerts and transfers, and how every result becomes JSON.
+
+In results every time is Unix seconds, every length of time seconds; both may have a fraction.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from chainwatch.alert_model import Alert
 from chainwatch.checker.flow import UNKNOWN_NETWORK, Flow
 from chainwatch.checker.step_views import step_views
 from chainwatch.model import Occurrence, Transfer, to_hex
 
 
-def transfer_view(flow: Flow | None, transfer: Transfer, seen: Mapping[str, int]) -> dict[str, Any]:
-    """One transfer with its steps and deadlines. Times are chain time in Unix seconds.
+class AlertView(msgspec.Struct, frozen=True):
+    """One alert. ``starts_at`` and ``ends_at`` are chain time; ``raised_at`` and ``resolved_at`` this machine's."""
 
-    ``late_by`` is in seconds, 0 for a step in time, None where nothing says when it was due. A deadline's state is ``open``,
-    ``met``, ``late`` or ``overdue``. ``flow`` is None when it is no longer configured.
+    id: int
+    fingerprint: str
+    state: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    starts_at: float
+    ends_at: float | None
+    reason: str
+    raised_at: float
+    resolved_at: float | None
+    audience: str
+
+    @property
+    def name(self) -> str:
+        """The label ``alertname``."""
+        return self.labels["alertname"]
+
+    @property
+    def severity(self) -> str:
+        """``P0`` … ``P3``."""
+        return self.labels["severity"]
+
+
+class StepView(msgspec.Struct, frozen=True):
+    """A step that was seen. ``late_by``: seconds, 0 in time, None where nothing says when it was due."""
+
+    network: str
+    block: int
+    timestamp: float
+    tx_hash: str
+    late_by: float | None
+
+
+class DeadlineView(msgspec.Struct, frozen=True):
+    """By when a step must be seen. ``state``: ``open``, ``met``, ``late`` or ``overdue``."""
+
+    step: str
+    due_at: float
+    state: str
+
+
+class TransferView(msgspec.Struct, frozen=True):
+    """One transfer with its steps by name and its deadlines. Times are chain time."""
+
+    flow: str
+    key: str
+    status: str
+    origin: str | None
+    destination: str | None
+    opened_at: float | None
+    steps: Mapping[str, StepView]
+    deadlines: Sequence[DeadlineView]
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """What became of the IDs given to an operation that changes several rows.
+
+    ``done``: changed. ``conflicting``: not in a state that permits it. ``not_found``: no row has the ID.
     """
+
+    done: list[int]
+    conflicting: list[int] = []
+    not_found: list[int] = []
+
+
+def alert_view(alert: Alert) -> AlertView:
+    """One alert."""
+    return AlertView(
+        id=alert.id,
+        fingerprint=alert.fingerprint,
+        state=alert.state,
+        labels=dict(alert.labels),
+        annotations=dict(alert.annotations),
+        starts_at=alert.starts_at,
+        ends_at=alert.ends_at,
+        reason=alert.reason,
+        raised_at=alert.raised_at,
+        resolved_at=alert.resolved_at,
+        audience=alert.audience,
+    )
+
+
+def transfer_view(flow: Flow | None, transfer: Transfer, seen: Mapping[str, int]) -> TransferView:
+    """One transfer. ``flow`` is None where it is no longer configured; ``seen``: network → seen until."""
     views = step_views(flow, transfer) if flow else []
-    steps: dict[str, dict[str, Any]] = {}
+    steps: dict[str, StepView] = {}
     for occurrence in transfer.occurrences:
         steps.setdefault(
             occurrence.step,
@@ -31,27 +118,47 @@ def transfer_view(flow: Flow | None, transfer: Transfer, seen: Mapping[str, int]
             state = "late" if late_by else "met"
         else:
             state = "overdue" if seen.get(view.network, 0) > view.due_at else "open"
-        deadlines.append({"step": view.step.name, "due_at": view.due_at, "state": state})
-    return {
-        "flow": transfer.flow,
-        "key": transfer.key,
-        "status": transfer.status,
-        "origin": _network(transfer.origin),
-        "destination": _network(transfer.destination),
-        "opened_at": transfer.opened_at,
-        "steps": steps,
-        "deadlines": deadlines,
-    }
+        deadlines.append(DeadlineView(view.step.name, view.due_at, state))
+    return TransferView(
+        flow=transfer.flow,
+        key=transfer.key,
+        status=transfer.status,
+        origin=_network(transfer.origin),
+        destination=_network(transfer.destination),
+        opened_at=transfer.opened_at,
+        steps=steps,
+        deadlines=deadlines,
+    )
 
 
-def _step(occurrence: Occurrence, late_by: int | None) -> dict[str, Any]:
-    return {
-        "network": occurrence.network,
-        "block": occurrence.block,
-        "timestamp": occurrence.timestamp,
-        "tx_hash": to_hex(occurrence.tx_hash),
-        "late_by": late_by,
-    }
+def changed(ids: Sequence[int], known: Mapping[int, bool]) -> Changed:
+    """``known``: ID → whether its row was changed, for every row that exists."""
+    wanted = sorted(set(ids))
+    return Changed(
+        done=[one for one in wanted if known.get(one)],
+        conflicting=[one for one in wanted if known.get(one) is False],
+        not_found=[one for one in wanted if one not in known],
+    )
+
+
+def builtins(result: Any) -> Any:
+    """A result as JSON has it: dicts, lists and plain values; times to the millisecond, whole ones as integers."""
+    return _rounded(msgspec.to_builtins(result))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        short = round(value, 3)
+        return int(short) if short.is_integer() else short
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list) else value
+
+
+def _step(occurrence: Occurrence, late_by: int | None) -> StepView:
+    return StepView(
+        occurrence.network, occurrence.block, occurrence.timestamp, to_hex(occurrence.tx_hash), late_by
+    )
 
 
 def _network(name: str | None) -> str | None:

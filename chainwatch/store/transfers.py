@@ -202,8 +202,10 @@ class Filter(msgspec.Struct, frozen=True):
     """The whole key, its beginning, or as alerts shorten it: ``0x3c1e02a9b7…c4d9e1``. The case of letters is ignored."""
     origin: str | None = None
     destination: str | None = None
-    opened_from: int | None = None
-    opened_before: int | None = None
+    opened_from: float | None = None
+    opened_before: float | None = None
+    before_id: int | None = None
+    """Only older rows than the one with this id: the last id of the page before."""
 
 
 def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) -> Iterator[Transfer]:
@@ -218,6 +220,7 @@ def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) 
         (wanted.destination, transfers.c.destination == wanted.destination),
         (wanted.opened_from, transfers.c.opened_at >= (wanted.opened_from or 0)),
         (wanted.opened_before, transfers.c.opened_at < (wanted.opened_before or 0)),
+        (wanted.before_id, transfers.c.id < (wanted.before_id or 0)),
         (wanted.statuses or None, transfers.c.status.in_(wanted.statuses)),
     )
     for value, condition in conditions:

@@ -86,7 +86,7 @@ async def test_a_broken_configuration_is_refused_and_the_one_before_goes_on(
             live.watch.send(signal.SIGHUP)
             await eventually(partial(refusals, live, refused))
         assert "unknown" in live.watch.log  # what is wrong is reported
-        assert "that takes a restart" in live.watch.log
+        assert "restart chainwatch to use another database" in live.watch.log
         live.raise_signals([fires("Plain", time.time())], time.time())
         await eventually(lambda: live.notified("ops", "Plain"))
         assert live.watch.log.count('"running"') == 1

@@ -23,7 +23,7 @@ from chainwatch import AlertManager, Severity
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.config import ConfigError, read_dict
 from chainwatch.operations import alert_actions
-from chainwatch.operations.queries import Look
+from chainwatch.operations.context import Access, Context
 from chainwatch.plan import make_plan
 from chainwatch.store.alerting import alert_tables
 from chainwatch.store.database import Database
@@ -209,7 +209,11 @@ def by_a_command(alerts: AlertManager, url: str, print_: str) -> bool:
     plan = make_plan(read_dict({**WATCHED, "store": {"url": url}, "lifecycle": PATIENT}))
     (alert,) = (a for a in alerts.get_recent_alerts() if a.fingerprint == print_)
     with closing(Database.open(url, create=False)) as database:
-        return alert_actions.resolve(Look(plan, database, time.time()), [alert.id], "ann", "done") == []
+        with database.reading() as connection:
+            context = Context.of(plan, connection)
+        return Access(database, context).write(alert_actions.resolve, [alert.id], "ann", "done").done == [
+            alert.id
+        ]
 
 
 @pytest.mark.parametrize("resolve", [by_the_library, by_a_command])
@@ -540,8 +544,27 @@ def test_a_silence_hides_what_it_matches_until_it_is_ended() -> None:
         assert alerts.end_silence(number)
         assert not alerts.end_silence(number)
         until(lambda: ("firing", "Down") in names(heard))
-        with pytest.raises(ValueError, match="after it starts"):
+        with pytest.raises(ValueError, match="end after its start"):
             alerts.add_silence({"alertname": "X"}, 1.0)
+
+
+def test_long_lists_come_in_pages() -> None:
+    with AlertManager.from_config({}) as alerts:
+        for name in ("A", "B", "C"):
+            alerts.add_silence({"alertname": name}, time.time() + 60)
+            alerts.send_alert("high", "test", name)
+        first = alerts.silences(limit=2)
+        second = alerts.silences(limit=2, after=first.next)
+        assert [[one["id"] for one in page] for page in (first, second)] == [[3, 2], [1]]
+        newest = alerts.get_recent_alerts(limit=1)
+        older = alerts.get_recent_alerts(limit=5, after=newest.next)
+        assert [alert.name for alert in (*newest, *older)] == ["C", "B", "A"]
+        assert (second.next, older.next) == (None, None)
+        with pytest.raises(ValueError, match="not a cursor of incidents"):
+            alerts.incidents(after="silences.2")
+        history = alerts.history(newest[0].fingerprint)
+        assert history is not None
+        assert ([line["kind"] for line in history], history.next) == (["firing"], None)
 
 
 PEOPLE: dict[str, Any] = {

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,26 +21,21 @@ import sqlalchemy as sa
 from chainwatch.alert_model import Alert, Silence
 from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.engine.intake import recognized
+from chainwatch.chain.watch import NetworkWatch
 from chainwatch.config import read_dict
 from chainwatch.model import Batch, Checkpoint, Header, Signal
 from chainwatch.operations import (
-    alert_actions as attending,
-)
-from chainwatch.operations import (
+    alert_actions,
     auditing,
+    cooldowns,
+    notifications,
+    receiver_test,
     rewinding,
     rota,
+    silencing,
 )
-from chainwatch.operations import (
-    queries as looking,
-)
-from chainwatch.operations import (
-    receiver_test as sampling,
-)
-from chainwatch.operations import (
-    reports as reviewing,
-)
-from chainwatch.operations.queries import Look
+from chainwatch.operations import incidents as incident_operations
+from chainwatch.operations.context import Access, Context
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import blocks, drivers
 from chainwatch.store.alerting import (
@@ -97,10 +93,12 @@ def running(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def at_t0(plan: Plan, running: Database, database_url: str) -> Iterator[Look]:
+def at_t0(plan: Plan, running: Database, database_url: str) -> Iterator[Access]:
     """The same as a command has it."""
     with closing(Database.open(database_url, create=False)) as other:
-        yield Look(plan, other, T0 + 1)
+        with other.reading() as connection:
+            context = Context.of(plan, connection)
+        yield Access(other, context, lambda: T0 + 1)
 
 
 def manager(connection: sa.Connection) -> AlertEngine:
@@ -114,16 +112,16 @@ def only_alert(connection: sa.Connection) -> Alert:
 
 # --- every operation, with what is there before and after ----------------------------------------------------
 
-Write = Callable[[Look], object]
+Write = Callable[[Access], object]
 Check = Callable[[sa.Connection], bool]
 SILENCE = Silence({"alertname": ["Other"]}, T0, T0 + 600, "ann", "upgrade", T0)
 
 
-def acknowledge(look: Look) -> object:
-    return attending.acknowledge(look, [1], "ann", "", None)
+def acknowledge(access: Access) -> object:
+    return access.write(alert_actions.acknowledge, [1], "ann")
 
 
-def rewind(look: Look) -> object:
+def rewind(access: Access) -> object:
     """What the command does once it has asked the endpoint."""
 
     async def asked(_pool: object, _block: int) -> Header:
@@ -135,76 +133,98 @@ def rewind(look: Look) -> object:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(rewinding, "header_at", asked)
         patched.setattr(rewinding, "_is_gone", is_gone)
-        return asyncio.run(rewinding.rewind(look.plan, look.database, "alpha", 9))
+        return asyncio.run(rewinding.rewind(access.database, plan_for(access), T0, "alpha", 9))
 
 
-def store_sample(look: Look) -> object:
-    with look.database.transaction() as connection:
-        return sampling._store_alert(connection, "ops", T0 + 1.0)
+def store_sample(access: Access) -> object:
+    with access.database.transaction() as connection:
+        return receiver_test._store_alert(connection, "ops", T0 + 1.0)
+
+
+def add_silence(access: Access) -> object:
+    return access.write(silencing.add_silence, {"alertname": "Other"}, "ann", "upgrade", lasts=600)
+
+
+def set_cooldown(access: Access) -> object:
+    return access.write(cooldowns.set_cooldown, {"alertname": ["Late"]}, 600.0, ["alertname"], "ann")
+
+
+def add_override(access: Access) -> object:
+    return access.write(rota.add_override, "first", "bob", "ann", starts_at=T0, lasts=600)
+
+
+def repair(access: Access) -> object:
+    nothing = auditing.Audit("alpha", 5, 10, 0, (), ())
+    return asyncio.run(auditing.repair(access.database, plan_for(access), T0, nothing))
+
+
+def plan_for(access: Access) -> Plan:
+    plan = make_plan(read_dict(config(access.context.settings.store.url.get_secret_value())))
+    return replace(plan, watches={"alpha": NetworkWatch("alpha", [])})
 
 
 OPERATIONS: dict[str, tuple[Write | None, Write, Check]] = {
     "alerts ack": (None, acknowledge, lambda c: acknowledgements.of(c, [1])[1].actor == "ann"),
     "alerts unack": (
         acknowledge,
-        lambda look: attending.give_back(look, [1], "bob"),
+        lambda access: access.write(alert_actions.unacknowledge, [1], "bob"),
         lambda c: acknowledgements.of(c, [1]) == {},
     ),
     "alerts resolve": (
         None,
-        lambda look: attending.resolve(look, [1], "ann", "done"),
+        lambda access: access.write(alert_actions.resolve, [1], "ann", "done"),
         lambda c: only_alert(c).state == "resolved" and only_alert(c).reason == "by hand: done",
     ),
     "silences add": (
         None,
-        lambda look: attending.add_silence(look, SILENCE),
+        add_silence,
         lambda c: [s.comment for s in silences.active(c, T0 + 1)] == ["upgrade"],
     ),
     "silences expire": (
-        lambda look: attending.add_silence(look, SILENCE),
-        lambda look: attending.expire_silences(look, [1]),
+        add_silence,
+        lambda access: access.write(silencing.expire_silences, [1]),
         lambda c: silences.active(c, T0 + 2) == [],
     ),
     "cooldowns set": (
         None,
-        lambda look: attending.set_cooldown(look, {"alertname": ["Late"]}, ["alertname"], 600.0, "ann"),
+        set_cooldown,
         lambda c: [one.seconds for one in limits.stored_cooldowns(c)] == [600.0],
     ),
     "cooldowns remove": (
-        lambda look: attending.set_cooldown(look, {"alertname": ["Late"]}, ["alertname"], 600.0, "ann"),
-        lambda look: attending.remove_cooldowns(look, [1]),
+        set_cooldown,
+        lambda access: access.write(cooldowns.remove_cooldowns, [1]),
         lambda c: limits.stored_cooldowns(c) == [],
     ),
     "queue retry": (
         None,
-        lambda look: looking.retry(look, [1], None),
+        lambda access: access.write(notifications.retry, [1]),
         lambda c: outbox.list_notifications(c)[-1].queued_at == T0 + 1,
     ),
     "queue drop": (
         None,
-        lambda look: looking.drop(look, [1]),
+        lambda access: access.write(notifications.drop, [1]),
         lambda c: outbox.list_notifications(c)[-1].status == "dropped",
     ),
     "incident --note": (
         None,
-        lambda look: reviewing.add_note(look, 1, "ann", "looking"),
+        lambda access: access.write(incident_operations.add_note, 1, "ann", "looking"),
         lambda c: "looking" in [entry.text for entry in incidents.entries(c, 1)],
     ),
     "oncall override add": (
         None,
-        lambda look: rota.override(look, "first", "bob", T0, T0 + 600, "ann"),
+        add_override,
         lambda c: [o.person for o in escalations.overrides(c, T0)["first"]] == ["bob"],
     ),
     "oncall override remove": (
-        lambda look: rota.override(look, "first", "bob", T0, T0 + 600, "ann"),
-        lambda look: rota.remove(look, 1),
+        add_override,
+        lambda access: access.write(rota.remove_override, 1),
         lambda c: escalations.overrides(c, T0) == {},
     ),
     "receivers test": (None, store_sample, lambda c: len(alerts.list_alerts(c)) >= 2),
     "rewind": (None, rewind, lambda c: blocks.checkpoints(c)["alpha"].last.number == 9),
     "audit --repair": (
         None,
-        lambda look: auditing.repair(look.plan, look.database, auditing.Audit("alpha", 5, 10, 0, (), ())),
+        repair,
         lambda c: blocks.checkpoints(c)["alpha"].last.number == 10,
     ),
 }
@@ -212,7 +232,7 @@ OPERATIONS: dict[str, tuple[Write | None, Write, Check]] = {
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_a_command_between_what_the_process_reads_and_writes_is_not_lost(
-    running: Database, at_t0: Look, name: str
+    running: Database, at_t0: Access, name: str
 ) -> None:
     """The process has read that the alert fires, and writes that it fires still, and another one."""
     before, command, check = OPERATIONS[name]
@@ -237,7 +257,7 @@ def test_a_command_between_what_the_process_reads_and_writes_is_not_lost(
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_the_process_that_comes_while_a_command_writes_sees_what_it_wrote(
-    running: Database, at_t0: Look, name: str
+    running: Database, at_t0: Access, name: str
 ) -> None:
     before, command, check = OPERATIONS[name]
     if before is not None:
@@ -325,7 +345,7 @@ from chainwatch.store.database import Database
 database = Database.open(sys.argv[1])
 with database.transaction() as connection:
     connection.exec_driver_sql("DELETE FROM silences")
-    print("holds", flush=True)
+    print("limits", flush=True)
     time.sleep(60)
 """
 
@@ -336,7 +356,7 @@ def holder(database_url: str) -> Iterator[subprocess.Popen[str]]:
     Database.open(database_url).close()
     process = _python(HOLDER, database_url)
     assert process.stdout is not None
-    assert process.stdout.readline() == "holds\n"
+    assert process.stdout.readline() == "limits\n"
     yield process
     process.kill()
     process.communicate()

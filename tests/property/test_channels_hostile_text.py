@@ -20,6 +20,8 @@ from chainwatch.alerting.providers.discord import DiscordSettings
 from chainwatch.alerting.providers.text import markdown
 from chainwatch.commands.show import alerts, people, terminal
 from chainwatch.config import LogSettings
+from chainwatch.operations.incidents import IncidentAlert, IncidentView, TimelineEntry
+from chainwatch.operations.routing import RoutesView, RouteView
 from tests.unit.alerting.helpers import T0, notification, notified
 
 PIECES = [
@@ -172,19 +174,18 @@ def test_a_table_in_a_pipe_has_one_line_for_each_row(said: str, capsys: pytest.C
 def test_an_incident_for_a_review_gains_no_line(said: str, capsys: pytest.CaptureFixture[str]) -> None:
     def shown(text: str) -> str:
         labels = {"alertname": text, "severity": "P1"}
-        one = {"id": 1, "labels": labels, "state": "firing", "starts_at": T0, "ends_at": T0, "reason": text}
-        view = {
-            "id": 1,
-            "labels": labels,
-            "severity": "P1",
-            "opened_at": T0,
-            "ended_at": None,
-            "firing": 1,
-            "alert_count": 1,
-            "group": text,
-            "alerts": [{**one, "summary": text}],
-            "timeline": [{"at": T0, "kind": "raised", "text": text, "actor": text}],
-        }
+        view = IncidentView(
+            id=1,
+            group=text,
+            labels=labels,
+            severity="P1",
+            alert_count=1,
+            firing=1,
+            opened_at=T0,
+            ended_at=None,
+            alerts=[IncidentAlert(1, labels, text, "firing", T0, T0, text)],
+            timeline=[TimelineEntry(T0, "raised", text, actor=text)],
+        )
         people.incident(view, as_json=False)
         return capsys.readouterr().out
 
@@ -212,6 +213,6 @@ def test_a_log_line_for_people_is_one_line(said: str, capsys: pytest.CaptureFixt
 
 
 def test_routes_and_explanations_are_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
-    route = {"match": "{}", "receivers": ["a"], "continue": False, "matches": True, "takes": True, "depth": 0}
-    alerts.routes({"routes": [{**route, "group": "x\n\x1b[2J"}], "receivers": ["a"]}, as_json=False)
+    route = RouteView(0, "{}", ["a"], False, True, True, "x\n\x1b[2J")
+    alerts.routes(RoutesView([route], ["a"]), as_json=False)
     assert len(capsys.readouterr().out.splitlines()) == 3

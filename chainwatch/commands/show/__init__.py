@@ -1,1 +1,1 @@
-"""How the commands show what they found."""
+"""Results as tables and text for people, and as JSON for machines."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,33 +11,38 @@ from chainwatch.commands.show.terminal import details, print_json, table, time_o
 from chainwatch.config import format_duration
 from chainwatch.support.printable import clean
 
+if TYPE_CHECKING:
+    from chainwatch.operations.alert_details import AlertDetails, TransitionView
+    from chainwatch.operations.cooldowns import CooldownView
+    from chainwatch.operations.explanations import Explanation
+    from chainwatch.operations.routing import RoutesView
+    from chainwatch.operations.silencing import SilenceView
+
 KINDS = {"": "", "digest": "digest", "limited": "summary of alerts over the rate limit"}
 
 
-def alert(view: Mapping[str, Any], as_json: bool) -> None:
+def alert(view: AlertDetails, as_json: bool) -> None:
     """Everything about one alert."""
     if as_json:
         print_json(view)
         return
-    rows = [("id", view["id"]), ("state", view["state"]), ("fingerprint", view["fingerprint"])]
-    rows += [(name, value) for name, value in view["labels"].items()]
-    for name, value in view["annotations"].items():
+    rows = [("id", view.id), ("state", view.state), ("fingerprint", view.fingerprint)]
+    rows += [(name, value) for name, value in view.labels.items()]
+    for name, value in view.annotations.items():
         first, *further = value.splitlines() or [""] if name == "description" else [value]
         rows += [(name, first), *(("", line) for line in further)]
-    rows.append(("started", time_of(view["starts_at"])))
-    if view["ends_at"] is not None:
-        rows.append(("ended", f"{time_of(view['ends_at'])} ({view['reason']})"))
-    rows.append(("raised again", f"{view['repeats']} times"))
-    if view["acknowledged"]:
-        taken = view["acknowledged"]
-        until = f", until {time_of(taken['until'])}" if taken["until"] is not None else ""
-        rows.append(
-            ("acknowledged", f"by {taken['by']} {time_of(taken['at'])}{until} {taken['note']}".rstrip())
-        )
+    rows.append(("started", time_of(view.starts_at)))
+    if view.ends_at is not None:
+        rows.append(("ended", f"{time_of(view.ends_at)} ({view.reason})"))
+    rows.append(("raised again", f"{view.repeats} times"))
+    if view.acknowledged:
+        taken = view.acknowledged
+        until = f", until {time_of(taken.until)}" if taken.until is not None else ""
+        rows.append(("acknowledged", f"by {taken.by} {time_of(taken.at)}{until} {taken.note}".rstrip()))
     details(("alert", ""), rows)
 
 
-def history(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+def history(rows: Sequence[TransitionView], as_json: bool) -> None:
     """One line for each thing that happened."""
     if as_json:
         print_json(rows)
@@ -45,51 +50,47 @@ def history(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     columns = ("at", "what", "cause", "by", "receiver", "note")
     details(
         columns,
-        ((time_of(r["at"]), r["kind"], r["cause"], r["actor"], r["receiver"] or "", r["note"]) for r in rows),
+        ((time_of(r.at), r.kind, r.cause, r.actor, r.receiver or "", r.note) for r in rows),
     )
 
 
-def explanation(view: Mapping[str, Any], as_json: bool) -> None:
+def explanation(view: Explanation, as_json: bool) -> None:
     """For each receiver whether it was notified, and why; then the history."""
     if as_json:
         print_json(view)
         return
-    labels = view["alert"]["labels"]
-    click.echo(clean(f"{labels['severity']} {labels['alertname']}, {view['alert']['state']}"))
+    click.echo(clean(f"{view.alert.severity} {view.alert.name}, {view.alert.state}"))
     details(
         ("receiver", "notified", "why", "route", "group"),
-        (
-            (r["receiver"], r["notified"], r["why"], r["route"] or "", r.get("group") or "")
-            for r in view["receivers"]
-        ),
+        ((r.receiver, r.notified, r.why, r.route or "", r.group or "") for r in view.receivers),
     )
-    sent = [(r["receiver"], n) for r in view["receivers"] for n in r.get("notifications", ())]
+    sent = [(r.receiver, n) for r in view.receivers for n in r.notifications]
     if sent:
         details(
             ("notification", "receiver", "says", "status", "attempts", "queued", "finished", "note"),
             (
                 (
-                    n["id"],
+                    n.id,
                     name,
-                    n["says"],
-                    n["status"],
-                    n["attempts"],
-                    time_of(n["created_at"]),
-                    time_of(n["finished_at"]),
-                    n["note"] or KINDS[n["kind"]],
+                    n.says,
+                    n.status,
+                    n.attempts,
+                    time_of(n.created_at),
+                    time_of(n.finished_at),
+                    n.note or KINDS[n.kind],
                 )
                 for name, n in sent
             ),
         )
-    if view["escalation"]:
+    if view.escalation:
         details(
             ("escalation", "time", "what"),
-            ((one["kind"], time_of(one["at"]), one["text"]) for one in view["escalation"]),
+            ((one.kind, time_of(one.at), one.text) for one in view.escalation),
         )
-    history(view["history"], as_json=False)
+    history(view.history, as_json=False)
 
 
-def silences(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+def silences(rows: Sequence[SilenceView], as_json: bool) -> None:
     """One line a silence."""
     if as_json:
         print_json(rows)
@@ -98,45 +99,42 @@ def silences(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         ("id", "state", "matchers", "from", "until", "during", "hides", "author", "comment"),
         (
             (
-                r["id"],
-                r["state"],
-                r["matchers"],
-                time_of(r["starts_at"]),
-                time_of(r["ends_at"]),
-                ", ".join(r["during"]),
-                r["hides"],
-                r["author"],
-                r["comment"],
+                r.id,
+                r.state,
+                r.matchers,
+                time_of(r.starts_at),
+                time_of(r.ends_at),
+                ", ".join(r.during),
+                r.hides,
+                r.author,
+                r.comment,
             )
             for r in rows
         ),
     )
 
 
-def cooldowns(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+def cooldowns(rows: Sequence[CooldownView], as_json: bool) -> None:
     """One line a cooldown."""
     if as_json:
         print_json(rows)
         return
     table(
         ("id", "matchers", "by", "within", "author"),
-        (
-            (r["id"], r["matchers"], ", ".join(r["by"]), format_duration(r["within"]), r["author"])
-            for r in rows
-        ),
+        ((r.id, r.matchers, ", ".join(r.by), format_duration(r.within), r.author) for r in rows),
     )
 
 
-def routes(view: Mapping[str, Any], as_json: bool) -> None:
+def routes(view: RoutesView, as_json: bool) -> None:
     """The tree, with an arrow at the routes that take the alert."""
     if as_json:
         print_json(view)
         return
-    for route in view["routes"]:
-        mark = "→" if route["takes"] else "·" if route["matches"] else " "
-        goes_on = "  (continue)" if route["continue"] else ""
-        receivers = ", ".join(route["receivers"])
-        click.echo(clean(f"{mark} {'  ' * route['depth']}{route['match']} → {receivers}{goes_on}"))
-        if route["group"]:
-            click.echo(clean(f"  {'  ' * route['depth']}  group {route['group']}"))
-    click.echo(f"goes to: {', '.join(view['receivers']) or 'nobody'}")
+    for route in view.routes:
+        mark = "→" if route.takes else "·" if route.matches else " "
+        goes_on = "  (continue)" if route.goes_on else ""
+        receivers = ", ".join(route.receivers)
+        click.echo(clean(f"{mark} {'  ' * route.depth}{route.match} → {receivers}{goes_on}"))
+        if route.group:
+            click.echo(clean(f"  {'  ' * route.depth}  group {route.group}"))
+    click.echo(f"goes to: {', '.join(view.receivers) or 'nobody'}")

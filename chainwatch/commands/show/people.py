@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from chainwatch.alerting.providers.text import markdown, span, when
 from chainwatch.commands.show.terminal import print_json, table
 from chainwatch.support.printable import clean
 
+if TYPE_CHECKING:
+    from chainwatch.operations.incidents import IncidentSummary, IncidentView
+    from chainwatch.operations.receiver_test import SampleOutcome
+    from chainwatch.operations.reports import Statistics
+    from chainwatch.operations.rota import OverrideView, ShiftView
+
 SHOWN_ALERTS = 100
 """Maximum number of an incident's alerts that are written out; the others are counted."""
 
 
-def shifts(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+def shifts(rows: Sequence[ShiftView], as_json: bool) -> None:
     """One line a shift."""
     if as_json:
         print_json(rows)
@@ -24,29 +31,29 @@ def shifts(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         ("schedule", "on call", "by", "from", "until"),
         (
             (
-                r["schedule"],
-                r["person"] or "nobody",
-                r["by"],
-                when(r["from"]),
-                "" if r["until"] is None else when(r["until"]),
+                r.schedule,
+                r.person or "nobody",
+                r.by,
+                when(r.starts_at),
+                "" if r.ends_at is None else when(r.ends_at),
             )
             for r in rows
         ),
     )
 
 
-def overrides(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+def overrides(rows: Sequence[OverrideView], as_json: bool) -> None:
     """One line an override."""
     if as_json:
         print_json(rows)
         return
     table(
         ("id", "schedule", "person", "from", "until", "author"),
-        ((r["id"], r["schedule"], r["person"], when(r["from"]), when(r["until"]), r["author"]) for r in rows),
+        ((r.id, r.schedule, r.person, when(r.starts_at), when(r.ends_at), r.author) for r in rows),
     )
 
 
-def incidents(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+def incidents(rows: Sequence[IncidentSummary], as_json: bool) -> None:
     """One line an incident."""
     if as_json:
         print_json(rows)
@@ -55,21 +62,21 @@ def incidents(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         ("id", "severity", "group", "alerts", "firing", "opened", "ended", "lasted"),
         (
             (
-                r["id"],
-                r["severity"],
-                _labels(r["labels"]),
-                r["alert_count"],
-                r["firing"],
-                when(int(r["opened_at"])),
-                "" if r["ended_at"] is None else when(int(r["ended_at"])),
-                "" if r["ended_at"] is None else span(int(r["ended_at"] - r["opened_at"])),
+                r.id,
+                r.severity,
+                _labels(r.labels),
+                r.alert_count,
+                r.firing,
+                when(int(r.opened_at)),
+                "" if r.ended_at is None else when(int(r.ended_at)),
+                "" if r.ended_at is None else span(int(r.ended_at - r.opened_at)),
             )
             for r in rows
         ),
     )
 
 
-def incident(view: Mapping[str, Any], as_json: bool) -> None:
+def incident(view: IncidentView, as_json: bool) -> None:
     """One incident in Markdown, for the review afterwards."""
     if as_json:
         print_json(view)
@@ -77,33 +84,33 @@ def incident(view: Mapping[str, Any], as_json: bool) -> None:
         click.echo("\n".join(_markdown(view)))
 
 
-def statistics(view: Mapping[str, Any], as_json: bool) -> None:
+def statistics(view: Statistics, as_json: bool) -> None:
     """Totals, times and deliveries of a window."""
     if as_json:
         print_json(view)
         return
-    before = view["before"]
-    click.echo(f"{when(view['since'])} to {when(view['until'])}")
+    before = view.before
+    click.echo(f"{when(view.since)} to {when(view.until)}")
     table(
         ("severity", "alerts", "window before", "trend", "firing now"),
         (
-            (s, n, before["by_severity"][s], _trend(n, before["by_severity"][s]), view["active"][s])
-            for s, n in view["by_severity"].items()
+            (s, n, before.by_severity[s], _trend(n, before.by_severity[s]), view.active[s])
+            for s, n in view.by_severity.items()
         ),
     )
     table(
         ("", ""),
         (
-            ("alerts", f"{view['alerts']} ({_trend(view['alerts'], before['alerts'])})"),
-            ("acknowledged", view["acknowledged"]),
-            ("mean time to acknowledge", _span(view["mean_time_to_acknowledge"])),
-            ("resolved", view["resolved"]),
-            ("mean time to resolve", _span(view["mean_time_to_resolve"])),
-            ("noise: resolved within a minute, unacknowledged", _share(view["noise"], view["alerts"])),
+            ("alerts", f"{view.alerts} ({_trend(view.alerts, before.alerts)})"),
+            ("acknowledged", view.acknowledged),
+            ("mean time to acknowledge", _span(view.mean_time_to_acknowledge)),
+            ("resolved", view.resolved),
+            ("mean time to resolve", _span(view.mean_time_to_resolve)),
+            ("noise: resolved within a minute, unacknowledged", _share(view.noise, view.alerts)),
         ),
     )
-    table(("alert", "number"), view["by_name"].items())
-    table(("source", "number"), view["by_source"].items())
+    table(("alert", "number"), view.by_name.items())
+    table(("source", "number"), view.by_source.items())
     table(
         (
             "receiver",
@@ -119,63 +126,61 @@ def statistics(view: Mapping[str, Any], as_json: bool) -> None:
         ),
         (
             (
-                r["receiver"],
-                r["notifications"],
-                r["delivered"],
-                r["pending"],
-                r["dead"],
-                r["failed_attempts"],
-                *(r["latency"][name] for name in ("p50", "p90", "p99", "max")),
+                r.receiver,
+                r.notifications,
+                r.delivered,
+                r.pending,
+                r.dead,
+                r.failed_attempts,
+                *msgspec.structs.astuple(r.latency),
             )
-            for r in view["receivers"]
+            for r in view.receivers
         ),
     )
 
 
-def sample(outcome: Mapping[str, Any], as_json: bool) -> None:
+def sample(outcome: SampleOutcome, as_json: bool) -> None:
     """The outcome of a receiver's test."""
     if as_json:
         print_json(outcome)
-    elif outcome["delivered"]:
-        click.echo(
-            f"{outcome['receiver']} accepted the sample after {outcome['seconds']} s, sent by {outcome['by']}"
-        )
+    elif outcome.delivered:
+        click.echo(f"{outcome.receiver} accepted the sample after {outcome.seconds} s, sent by {outcome.by}")
     else:
-        click.echo(clean(f"{outcome['receiver']} did not accept the sample: {outcome['error']}"), err=True)
+        click.echo(clean(f"{outcome.receiver} did not accept the sample: {outcome.error}"), err=True)
 
 
-def _markdown(view: Mapping[str, Any]) -> Iterable[str]:
-    ended = view["ended_at"]
-    yield f"# Incident {view['id']}: {markdown(_labels(view['labels']))}"
+def _markdown(view: IncidentView) -> Iterable[str]:
+    ended = view.ended_at
+    yield f"# Incident {view.id}: {markdown(_labels(view.labels))}"
     yield ""
-    yield f"- **severity**: {view['severity'] or 'unknown'}"
-    yield f"- **opened**: {when(int(view['opened_at']))}"
+    yield f"- **severity**: {view.severity or 'unknown'}"
+    yield f"- **opened**: {when(int(view.opened_at))}"
     if ended is None:
-        yield f"- **ended**: not yet, {view['firing']} of {view['alert_count']} alerts fire"
+        yield f"- **ended**: not yet, {view.firing} of {view.alert_count} alerts fire"
     else:
-        yield f"- **ended**: {when(int(ended))}, after {span(int(ended - view['opened_at']))}"
-    group = clean(view["group"]).replace("`", "'")
+        yield f"- **ended**: {when(int(ended))}, after {span(int(ended - view.opened_at))}"
+    group = clean(view.group).replace("`", "'")
     yield f"- **group**: `{group}`"
     yield ""
-    yield f"## Alerts ({view['alert_count']})"
+    yield f"## Alerts ({view.alert_count})"
     yield ""
     yield "| id | severity | alert | state | started (chain time) | ended | what |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
-    for alert in view["alerts"][:SHOWN_ALERTS]:
-        end = "" if alert["ends_at"] is None else f"{when(alert['ends_at'])} ({alert['reason']})"
-        labels = alert["labels"]
-        cells = [str(alert["id"]), labels["severity"], markdown(labels["alertname"]), alert["state"]]
-        yield f"| {' | '.join([*cells, when(alert['starts_at']), markdown(end), markdown(alert['summary'])])} |"
-    if view["alert_count"] > SHOWN_ALERTS:
+    for alert in view.alerts[:SHOWN_ALERTS]:
+        end = "" if alert.ends_at is None else f"{when(alert.ends_at)} ({alert.reason})"
+        labels = alert.labels
+        cells = [str(alert.id), labels["severity"], markdown(labels["alertname"]), alert.state]
+        yield f"| {' | '.join([*cells, when(alert.starts_at), markdown(end), markdown(alert.summary)])} |"
+    if view.alert_count > SHOWN_ALERTS:
         yield ""
-        yield f"… and {view['alert_count'] - SHOWN_ALERTS} more."
+        yield f"… and {view.alert_count - SHOWN_ALERTS} more."
     yield ""
     yield "## Timeline"
     yield ""
-    for line in view["timeline"]:
-        actor = line.get("actor")
+    for line in view.timeline:
+        actor = line.actor
         by = f" — {markdown(actor)}" if actor and actor != "chainwatch" else ""
-        yield f"- {when(int(line['at']))} **{line['kind']}** {markdown(line['text'])}{by}"
+        yield f"- {when(int(line.at))} **{line.kind}** {markdown(line.text)}{by}"
 
 
 def _labels(labels: Mapping[str, str]) -> str:

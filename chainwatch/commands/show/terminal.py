@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chainwatch.alerting.providers.text import when
+from chainwatch.operations.views import builtins
 from chainwatch.support.printable import clean, json_clean
 
 GAP = 1
@@ -44,7 +45,8 @@ _STATE_STYLES = {
 
 
 def print_json(value: Any) -> None:
-    click.echo(json_clean(json.dumps(value, indent=2, ensure_ascii=False)))
+    """Print an operation's result, or plain values, as JSON."""
+    click.echo(json_clean(json.dumps(builtins(value), indent=2, ensure_ascii=False)))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -116,6 +118,6 @@ def _cell(value: Any) -> Text:
     return Text(text, _STATE_STYLES.get(text, ""))
 
 
-def time_of(seconds: int | None) -> str:
+def time_of(seconds: float | None) -> str:
     """Unix seconds as UTC, which the text names; empty for None."""
     return when(seconds) if seconds is not None else ""

@@ -3,52 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from chainwatch.alerting.providers.text import span, when
 from chainwatch.commands.show.terminal import details, print_json, table, time_of
-from chainwatch.model import to_hex
-from chainwatch.operations.auditing import Audit
-from chainwatch.plan import Plan
+from chainwatch.operations.queries import LatencyRow
 from chainwatch.support.printable import clean
 
+if TYPE_CHECKING:
+    from chainwatch.operations.auditing import AuditView
+    from chainwatch.operations.notifications import NotificationView
+    from chainwatch.operations.online import EndpointCheck, ReceiverCheck
+    from chainwatch.operations.queries import StatusView
+    from chainwatch.operations.rota import ShiftView
+    from chainwatch.operations.views import AlertView, TransferView
+    from chainwatch.plan import Plan
 
-def audit(found: Audit, repaired: bool, as_json: bool) -> None:
-    """How what is stored differs from what was read again."""
-    rows = [
-        {
-            "kind": difference.kind,
-            "block": difference.log.block_number,
-            "log_index": difference.log.log_index,
-            "tx_hash": to_hex(difference.log.tx_hash),
-        }
-        for difference in found.differences
-    ]
+
+def audit(found: AuditView, as_json: bool) -> None:
+    """The logs that are stored otherwise than they were read again."""
     if as_json:
-        blocks = {"network": found.network, "from": found.first, "to": found.last, "logs": found.logs}
-        endpoints = {"endpoints": list(found.endpoints), "repaired": repaired and bool(rows)}
-        print_json({**blocks, **endpoints, "differences": rows})
+        print_json(found)
         return
     where = (
         f"{found.network}, blocks {found.first} to {found.last}, read through {', '.join(found.endpoints)}"
     )
-    if not rows:
+    if not found.differences:
         click.echo(f"{where}: all {found.logs} logs match what is stored")
         return
-    table(("kind", "block", "log", "transaction"), [tuple(map(str, row.values())) for row in rows])
-    click.echo(f"{where}: {len(rows)} differences{', repaired' if repaired else '; --repair corrects them'}")
+    table(
+        ("kind", "block", "log", "transaction"),
+        ((one.kind, one.block, one.log_index, one.tx_hash) for one in found.differences),
+    )
+    outcome = ", repaired" if found.repaired else "; --repair corrects them"
+    click.echo(f"{where}: {len(found.differences)} differences{outcome}")
 
 
 def check(
     plan: Plan,
-    endpoints: Sequence[dict[str, Any]],
-    receivers: Sequence[dict[str, Any]],
-    gaps: Sequence[dict[str, Any]],
+    endpoints: Sequence[EndpointCheck],
+    receivers: Sequence[ReceiverCheck],
+    gaps: Sequence[ShiftView],
     as_json: bool,
 ) -> None:
-    """That the configuration is fine, how endpoints and receivers answered, and when nobody is on call."""
+    """The counts and warnings of a valid configuration, the answers of endpoints and receivers, gaps in on-call."""
     settings = plan.settings
     summary = {
         "networks": len(settings.networks),
@@ -60,7 +61,7 @@ def check(
     if as_json:
         print_json(
             {
-                "ok": all(one["ok"] for one in (*endpoints, *receivers)),
+                "ok": all(one.ok for one in endpoints) and all(one.ok for one in receivers),
                 **summary,
                 "endpoints": list(endpoints),
                 "reached": list(receivers),
@@ -78,24 +79,21 @@ def check(
     if endpoints:
         details(
             ("endpoint", "ok", "chain id", "head", "log range", "problem"),
-            (
-                (e["endpoint"], e["ok"], e["chain_id"], e["head"], e["log_range"], e["problem"])
-                for e in endpoints
-            ),
+            ((e.endpoint, e.ok, e.chain_id, e.head, e.log_range, e.problem) for e in endpoints),
         )
     if receivers:
         details(
             ("receiver", "ok", "provider", "problem"),
-            ((r["receiver"], r["ok"], r["provider"], r["problem"]) for r in receivers),
+            ((r.receiver, r.ok, r.provider, r.problem) for r in receivers),
         )
     for gap in gaps:
-        click.echo(
-            f"warning: {gap['schedule']} has nobody on call from {when(gap['from'])} to {when(gap['until'])}"
-            f" ({span(gap['until'] - gap['from'])})"
+        until = (
+            "" if gap.ends_at is None else f" until {when(gap.ends_at)} ({span(gap.ends_at - gap.starts_at)})"
         )
+        click.echo(f"warning: {gap.schedule} has nobody on call from {when(gap.starts_at)}{until}")
 
 
-def status(view: dict[str, Any], as_json: bool) -> None:
+def status(view: StatusView, as_json: bool) -> None:
     """Networks, transfers, alerts, queues."""
     if as_json:
         print_json(view)
@@ -104,31 +102,31 @@ def status(view: dict[str, Any], as_json: bool) -> None:
         ("network", "chain id", "state", "checkpoint", "head", "lag", "seen until"),
         (
             (
-                n["name"],
-                n["chain_id"],
-                n["state"],
-                n["checkpoint"] and n["checkpoint"]["number"],
-                n["head"],
-                n["lag_blocks"],
-                time_of(n["seen_until"]),
+                n.name,
+                n.chain_id,
+                n.state,
+                n.checkpoint and n.checkpoint.number,
+                n.head,
+                n.lag_blocks,
+                time_of(n.seen_until),
             )
-            for n in view["networks"]
+            for n in view.networks
         ),
     )
-    table(("transfers", "count"), view["transfers"].items())
-    table(("alerts firing", "count"), view["alerts"]["firing"].items())
+    table(("transfers", "count"), view.transfers.items())
+    table(("alerts firing", "count"), view.alerts.firing.items())
     table(
         ("queue", "pending", "delivered", "dead", "dropped"),
-        ((q["receiver"], q["pending"], q["delivered"], q["dead"], q["dropped"]) for q in view["queues"]),
+        ((q.receiver, q.pending, q.delivered, q.dead, q.dropped) for q in view.queues),
     )
-    for network in view["networks"]:
-        if network["error"]:
-            click.echo(clean(f"{network['name']}: {network['error']}"))
-    if view["undecoded_logs"]:
-        click.echo(f"{view['undecoded_logs']} stored logs cannot be decoded with their ABI")
+    for network in view.networks:
+        if network.error:
+            click.echo(clean(f"{network.name}: {network.error}"))
+    if view.undecoded_logs:
+        click.echo(f"{view.undecoded_logs} stored logs cannot be decoded with their ABI")
 
 
-def transfers(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+def transfers(rows: Sequence[TransferView], as_json: bool) -> None:
     """One line a transfer."""
     if as_json:
         print_json(rows)
@@ -137,12 +135,12 @@ def transfers(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
         ("flow", "transfer", "status", "from", "to", "opened at", "steps"),
         (
             (
-                t["flow"],
-                t["key"],
-                t["status"],
-                t["origin"],
-                t["destination"],
-                time_of(t["opened_at"]),
+                t.flow,
+                t.key,
+                t.status,
+                t.origin,
+                t.destination,
+                time_of(t.opened_at),
                 _steps(t),
             )
             for t in rows
@@ -150,7 +148,7 @@ def transfers(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     )
 
 
-def alerts(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+def alerts(rows: Sequence[AlertView], as_json: bool) -> None:
     """One line an alert."""
     if as_json:
         print_json(rows)
@@ -159,20 +157,20 @@ def alerts(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
         ("id", "severity", "state", "alert", "started", "ended", "summary"),
         (
             (
-                a["id"],
-                a["labels"]["severity"],
-                a["state"],
-                a["labels"]["alertname"],
-                time_of(a["starts_at"]),
-                time_of(a["ends_at"]) + (f" ({a['reason']})" if a["reason"] else ""),
-                a["annotations"].get("summary", ""),
+                a.id,
+                a.labels["severity"],
+                a.state,
+                a.labels["alertname"],
+                time_of(a.starts_at),
+                time_of(a.ends_at) + (f" ({a.reason})" if a.reason else ""),
+                a.annotations.get("summary", ""),
             )
             for a in rows
         ),
     )
 
 
-def queue(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+def queue(rows: Sequence[NotificationView], as_json: bool) -> None:
     """One line a notification."""
     if as_json:
         print_json(rows)
@@ -181,30 +179,29 @@ def queue(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
         ("id", "receiver", "status", "attempts", "created", "next attempt", "last error"),
         (
             (
-                n["id"],
-                n["receiver"],
-                n["status"],
-                n["attempts"],
-                time_of(n["created_at"]),
-                time_of(n["next_attempt_at"]) if n["status"] == "pending" else "",
-                n["last_error"],
+                n.id,
+                n.receiver,
+                n.status,
+                n.attempts,
+                time_of(n.created_at),
+                time_of(n.next_attempt_at) if n.status == "pending" else "",
+                n.last_error,
             )
             for n in rows
         ),
     )
 
 
-def latency(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+def latency(rows: Sequence[LatencyRow], as_json: bool) -> None:
     """One line a route and step; durations in seconds."""
     if as_json:
         print_json(rows)
         return
-    columns = ("flow", "origin", "destination", "step", "count", "p50", "p90", "p99", "max", "overdue")
-    table(columns, ([row[c] for c in columns] for row in rows))
+    table(LatencyRow.__struct_fields__, map(msgspec.structs.astuple, rows))
 
 
 def replay(report: dict[str, Any], as_json: bool) -> None:
-    """What a replay found."""
+    """The result of a replay."""
     if as_json:
         print_json(report)
         return
@@ -236,16 +233,15 @@ def replay(report: dict[str, Any], as_json: bool) -> None:
             for a in report["alerts"]
         ),
     )
-    latency(report["latency"], as_json=False)
+    latency([LatencyRow(**row) for row in report["latency"]], as_json=False)
     click.echo(f"{report['events']:,} events, {len(report['alerts']):,} alerts")
 
 
-def _steps(transfer: dict[str, Any]) -> str:
-    due = {d["step"]: d["state"] for d in transfer["deadlines"]}
+def _steps(transfer: TransferView) -> str:
+    due = {d.step: d.state for d in transfer.deadlines}
     seen = [
-        f"{name} late by {step['late_by']} s" if step["late_by"] else name
-        for name, step in transfer["steps"].items()
+        f"{name} late by {step.late_by} s" if step.late_by else name for name, step in transfer.steps.items()
     ]
     return ", ".join(
-        [*seen, *(f"{name} {state}" for name, state in due.items() if name not in transfer["steps"])]
+        [*seen, *(f"{name} {state}" for name, state in due.items() if name not in transfer.steps)]
     )

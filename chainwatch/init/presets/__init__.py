@@ -1,4 +1,4 @@
-"""The protocols that `chainwatch init` knows: their contracts, their networks, and what a transfer is.
+"""The protocols that `chainwatch init` knows: their contracts, their networks, and their flows.
 
 A preset's ABI files lie beside this module as ``NAME.json``; the repository's ``abi/`` holds the same files.
 """

@@ -38,7 +38,7 @@ within = "30m"
 severity = "P2"
 amount = "outputAmount"
 asset = "outputToken"
-# A fill with other terms than the deposit's was not asked for by it.
+# A fill must have the terms of its deposit.
 assert = "inputAmount == opening.inputAmount and outputAmount == opening.outputAmount and recipient == opening.recipient"
 """
 

@@ -26,7 +26,7 @@ FLOW = """
 [flows.{l2}-withdrawals]
 contract = "{l2}-message-passer"
 key = "withdrawalHash"
-# The L2 must have been read an hour past a step that nobody asked for before it is called an orphan.
+# A step without its opening counts as an orphan only once the L2 has been read an hour past it.
 orphan_grace = "1h"
 # Who withdraws decides when to prove and finalize: openings may lie weeks before the first block watched.
 lookback = "30d"

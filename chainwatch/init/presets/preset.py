@@ -1,4 +1,4 @@
-"""What a preset is, and the networks that presets know."""
+"""The shape of a preset, and the networks that presets know."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class KnownNetwork:
-    """A network whose chain id and pace need not be asked for."""
+    """A network whose chain id and block time are known, so that `init` need not ask for them."""
 
     chain_id: int
     block_time: str
     stall_after: str = ""
-    """Where 20 block times would be too hasty."""
+    """Set where the default, 20 block times, would raise false alarms."""
 
 
 KNOWN_NETWORKS: Mapping[str, KnownNetwork] = {
@@ -32,17 +32,17 @@ KNOWN_NETWORKS: Mapping[str, KnownNetwork] = {
 
 @dataclass(frozen=True)
 class Preset:
-    """A protocol: the ABI files it needs, the networks it knows, and how its contracts and flows are written."""
+    """A protocol: the ABI files it needs, its networks, and a function that writes its contracts and flows."""
 
     name: str
     title: str
     abis: tuple[str, ...]
     networks: tuple[str, ...]
-    """Those whose contract addresses are known; at least two make a configuration."""
+    """The networks with known contract addresses; a configuration needs at least two."""
     write: Callable[[Sequence[str]], str]
     """Contracts and flows, as TOML, for the networks chosen."""
     hub: str = ""
-    """The network that every transfer starts from or ends at, and so must be among the chosen."""
+    """The network on which every transfer starts or ends; it must be among those chosen."""
     attributes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Network → free attributes by which the protocol's events name it."""
 

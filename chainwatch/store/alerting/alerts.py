@@ -43,6 +43,16 @@ def next_id(connection: sa.Connection) -> int:
     return (bulk.scalar(connection, "SELECT max(id) FROM alerts") or 0) + 1
 
 
+def next_sample_id(connection: sa.Connection) -> int:
+    """The id for the next sample, which is below zero and so never one of ``next_id``."""
+    return min(bulk.scalar(connection, "SELECT min(id) FROM alerts") or 0, 0) - 1
+
+
+def delete_sample(connection: sa.Connection, alert_id: int) -> None:
+    """Delete a sample, which has no history and is in no group."""
+    connection.execute(sa.delete(alerts).where(alerts.c.id == alert_id))
+
+
 def insert(connection: sa.Connection, new: Sequence[Alert]) -> None:
     """Store new alerts, which carry their ids."""
     bulk.change(connection, _INSERT, [_row(alert) for alert in new])
@@ -70,9 +80,13 @@ def list_alerts(
     severities: Sequence[str] = (),
     since: float | None = None,
     until: float | None = None,
+    before: tuple[int, ...] | None = None,
     limit: int = 1000,
 ) -> list[Alert]:
-    """Alerts by chain time of their start, newest first; ``since`` and ``until`` bound ``starts_at`` on both ends."""
+    """Alerts by chain time of their start, newest first; ``since`` and ``until`` bound ``starts_at`` on both ends.
+
+    ``before``: only what follows the alert with this start (milliseconds) and this id.
+    """
     query = sa.select(alerts).order_by(alerts.c.starts_at.desc(), alerts.c.id.desc()).limit(limit)
     if state is not None:
         query = query.where(alerts.c.state == state)
@@ -84,6 +98,8 @@ def list_alerts(
         query = query.where(alerts.c.starts_at >= milliseconds(since))
     if until is not None:
         query = query.where(alerts.c.starts_at <= milliseconds(until))
+    if before is not None:
+        query = query.where(sa.tuple_(alerts.c.starts_at, alerts.c.id) < sa.tuple_(*before))
     return [_alert(row) for row in connection.execute(query)]
 
 

@@ -43,9 +43,18 @@ def get(connection: sa.Connection, incident_id: int) -> Incident | None:
 
 
 def list_incidents(
-    connection: sa.Connection, *, is_open: bool, since: float | None, until: float | None, limit: int
+    connection: sa.Connection,
+    *,
+    is_open: bool,
+    since: float | None,
+    until: float | None,
+    limit: int,
+    before_id: int | None = None,
 ) -> list[Incident]:
-    """Incidents, newest first; ``since`` and ``until`` bound when they were opened; ``is_open``: no ended ones."""
+    """Incidents, newest first; ``since`` and ``until`` bound when they were opened; ``is_open``: no ended ones.
+
+    ``before_id`` is the last id of the page before.
+    """
     query = sa.select(incidents).order_by(incidents.c.id.desc()).limit(limit)
     if is_open:
         query = query.where(incidents.c.ended_at.is_(None))
@@ -53,6 +62,8 @@ def list_incidents(
         query = query.where(incidents.c.opened_at >= since)
     if until is not None:
         query = query.where(incidents.c.opened_at < until)
+    if before_id is not None:
+        query = query.where(incidents.c.id < before_id)
     return [_incident(row) for row in connection.execute(query)]
 
 

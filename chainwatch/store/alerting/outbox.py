@@ -192,6 +192,11 @@ def list_notifications(
     return [queued_from(row) for row in connection.execute(query)]
 
 
+def status_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Status]:
+    """The status of each of these notifications that is stored, by id."""
+    return dict(bulk.select_in(connection, notifications, ("id", "status"), "id", ids))
+
+
 def between(connection: sa.Connection, since: float, until: float | None = None) -> list[QueuedNotification]:
     """The notifications queued from ``since`` to ``until``, oldest first."""
     query = sa.select(notifications).where(notifications.c.created_at >= since).order_by(notifications.c.id)
@@ -212,10 +217,8 @@ def about(
 def depths(connection: sa.Connection) -> list[Depth]:
     """How many notifications there are of each receiver and status."""
     by = (notifications.c.receiver, notifications.c.status)
-    query = (
-        sa.select(*by, sa.func.count(), sa.func.min(notifications.c.created_at)).group_by(*by).order_by(*by)
-    )
-    return [Depth(*row) for row in connection.execute(query)]
+    counted = sa.select(*by, sa.func.count(), sa.func.min(notifications.c.created_at))
+    return [Depth(*row) for row in connection.execute(counted.group_by(*by).order_by(*by))]
 
 
 def has_pending(connection: sa.Connection, receivers: Sequence[str]) -> bool:
@@ -304,9 +307,8 @@ def _change(
 ) -> int:
     update = sa.update(notifications).where(notifications.c.status.in_(statuses)).values(**values)
     if ids is not None:
-        return sum(
-            connection.execute(update.where(notifications.c.id.in_(some))).rowcount for some in in_chunks(ids)
-        )
+        chosen = [notifications.c.id.in_(some) for some in in_chunks(ids)]
+        return sum(connection.execute(update.where(some)).rowcount for some in chosen)
     if receiver is not None:
         return connection.execute(update.where(notifications.c.receiver == receiver)).rowcount
     raise ValueError("name notifications by ids or by receiver")

@@ -27,10 +27,20 @@ def active(connection: sa.Connection, now: float) -> list[Silence]:
     return [_silence(row) for row in connection.execute(query.order_by(silences.c.id))]
 
 
-def select(connection: sa.Connection, ended_after: float) -> list[Silence]:
-    """The silences that end after ``ended_after``, newest first."""
+def select(
+    connection: sa.Connection, ended_after: float, *, limit: int | None = None, before_id: int | None = None
+) -> list[Silence]:
+    """Those that end after ``ended_after``, newest first; ``before_id`` is the last id of the page before."""
     query = sa.select(silences).where(silences.c.ends_at > ended_after).order_by(silences.c.id.desc())
-    return [_silence(row) for row in connection.execute(query)]
+    if before_id is not None:
+        query = query.where(silences.c.id < before_id)
+    return [_silence(row) for row in connection.execute(query.limit(limit))]
+
+
+def by_id(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Silence]:
+    """The silences with these ids."""
+    query = sa.select(silences).where(silences.c.id.in_(ids))
+    return {row.id: _silence(row) for row in connection.execute(query)}
 
 
 def expire(connection: sa.Connection, ids: Sequence[int], now: float) -> int:

@@ -207,7 +207,7 @@ def test_explain_reports_why_what_was_over_too_soon_was_reported_to_nobody(world
     (pager,) = [r for r in world.read("alerts", "explain", "1")["receivers"] if r["receiver"] == "pager"]
     assert pager["notified"] is False
     assert pager["why"].startswith(
-        "it was over before it could be told: silenced: by silence 1 of ann: upgrade"
+        "it was resolved before it could be sent: silenced: by silence 1 of ann: upgrade"
     )
 
 
@@ -215,7 +215,7 @@ def test_explain_names_the_rate_limit_that_holds_an_alert_back_and_then_the_summ
     world.raise_alert("NetworkLagging", "P2", network="n")
     world.raise_alert("EndpointDegraded", "P2", network="n")
     notified = {one["receiver"]: one["why"] for one in world.read("alerts", "explain", "2")["receivers"]}
-    assert notified["pager"].startswith("rate limit: it is told in the summary in ")
+    assert notified["pager"].startswith("rate limit: it is summarized in ")
     world.flush(later=61)
     assert "over the rate limit" in world.run("alerts", "explain", "2").output
 
@@ -271,3 +271,45 @@ def test_the_commands_serve_a_configuration_without_networks(world: World) -> No
     text = world.config.read_text()
     world.config.write_text(text[: text.index("[networks.n]")] + text[text.index("[receivers.ops]") :])
     assert [alert["id"] for alert in world.read("alerts")] == [1]
+
+
+def test_a_long_list_says_on_standard_error_how_it_goes_on(world: World) -> None:
+    for name in ("A", "B", "C"):
+        world.raise_alert(name)
+    first = world.run("alerts", "--limit", "2", "--json")
+    assert [alert["labels"]["alertname"] for alert in json.loads(first.stdout)] == ["C", "B"]
+    cursor = first.stderr.strip().removeprefix("there are more rows: add --after ")
+    last = world.run("alerts", "list", "--limit", "2", "--after", cursor, "--json")
+    assert [alert["labels"]["alertname"] for alert in json.loads(last.stdout)] == ["A"]
+    assert last.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words", [["alerts"], ["transfers"], ["incidents"], ["queue", "list"], ["silences", "list"]]
+)
+def test_a_cursor_of_no_list_is_bad_usage(world: World, words: list[str]) -> None:
+    result = world.run(*words, "--after", "\x1b[2Jnonsense")
+    assert (result.exit_code, "is not a cursor of" in result.stderr, "\x1b" in result.stderr) == (
+        2,
+        True,
+        False,
+    )
+
+
+def test_the_history_of_an_alert_comes_in_pages_too(world: World) -> None:
+    world.raise_alert()
+    world.run("alerts", "ack", "1")
+    first = world.run("alerts", "history", "1", "--limit", "1")
+    assert first.stderr == "there are more rows: add --after history.1\n"
+    assert "acknowledged" in world.run("alerts", "history", "1", "--after", "history.1").stdout
+
+
+def test_of_several_ids_those_left_out_are_named_with_the_reason(world: World) -> None:
+    for _ in range(2):
+        world.run("silences", "add", "a=b")
+    world.run("silences", "expire", "1")
+    result = world.run("silences", "expire", "1", "2", "7")
+    assert (result.exit_code, result.stdout) == (0, "1 expired\n")
+    assert (
+        result.stderr == "ended before: 1; no silence has the ID 7; `chainwatch silences list` lists them\n"
+    )

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from chainwatch.init.answers import CHOICES, OWN, Answers, InitError, Network, Receiver
+from chainwatch.init.answers import CHOICES, OWN, Answers, ChosenNetwork, ChosenReceiver, InitError
 from chainwatch.init.presets import PRESETS, abi_text
 from chainwatch.init.questions import Given, Prompt, ask
 from chainwatch.init.text import write_config
@@ -125,10 +125,10 @@ def test_the_answers_of_a_person_are_taken() -> None:
     assert answers == Answers(
         "nomad",
         (
-            Network("ethereum", 1, ("ETHEREUM_RPC_URL",)),
-            Network("moonbeam", 1284, ("A_URL", "B_URL")),
+            ChosenNetwork("ethereum", 1, ("ETHEREUM_RPC_URL",)),
+            ChosenNetwork("moonbeam", 1284, ("A_URL", "B_URL")),
         ),
-        (Receiver("console"), Receiver("discord", "DISCORD_WEBHOOK_URL")),
+        (ChosenReceiver("console"), ChosenReceiver("discord", "DISCORD_WEBHOOK_URL")),
     )
 
 
@@ -165,7 +165,7 @@ def test_the_same_answers_write_the_same_text() -> None:
 
 def test_every_setting_that_is_not_obvious_is_explained() -> None:
     text = write_config(ask(Given(preset="connext")))
-    assert "# To be set before the start: ETHEREUM_RPC_URL" in text
+    assert "# Environment variables to set before the start: ETHEREUM_RPC_URL" in text
     assert "chainwatch check" in text
     assert text.count("#") > 15
 
@@ -247,8 +247,8 @@ def _leaves(value: object) -> list[object]:
     [
         (Given(preset="conext"), "--preset: expected one of connext.*did you mean .connext"),
         (Given(preset="connext", networks=["ethereum", "base"]), "connext is known on .*, not on base"),
-        (Given(preset="connext", networks=["ethereum"]), "needs two networks"),
-        (Given(preset="connext", networks=["ethereum", "ethereum"]), "named twice"),
+        (Given(preset="connext", networks=["ethereum"]), "needs at least two networks"),
+        (Given(preset="connext", networks=["ethereum", "ethereum"]), "given twice"),
         (Given(preset="connext", networks=["ethereum=5", "optimism"]), "the chain id of ethereum is 1"),
         (Given(preset="op-stack", networks=["optimism", "base"]), "op-stack needs ethereum too"),
         (Given(preset="across", rpc=["mars=X"]), "--rpc: expected NETWORK=URL"),
@@ -264,17 +264,17 @@ def _leaves(value: object) -> list[object]:
         (Given(preset=OWN, networks=["left"]), "give its chain id, as left=1234"),
         (Given(preset=OWN, networks=["left=" + "9" * 5_000]), "give its chain id, as left=1234"),
         (Given(preset=OWN, networks=["31337"]), "give its chain id, as mychain=31337"),
-        (Given(preset=OWN, networks=["a b=1"]), "is no name"),
-        (Given(preset=OWN), "--network: name at least one"),
+        (Given(preset=OWN, networks=["a b=1"]), "is not a name"),
+        (Given(preset=OWN), "--network: give at least one"),
         (replace(OWN_FLOW, network_by="a b"), "--network-by: expected chain_id or an attribute"),
-        (replace(OWN_FLOW, network_by="domain"), "--named: say what the events call every network"),
-        (replace(OWN_FLOW, network_by="domain", named=["up=1"]), "'up' is none of the networks"),
+        (replace(OWN_FLOW, network_by="domain"), "--named: missing for a network; give its name in events"),
+        (replace(OWN_FLOW, network_by="domain", named=["up=1"]), "'up' is not one of the networks"),
         (Given(preset="across", store="mysql://x"), "--store: expected a variable"),
         (Given(preset=OWN, networks=["left=5"]), "--address: needed with --preset own"),
         (Given(preset=OWN, networks=["left=5"], address=["left=0x12"]), "40 hex digits"),
         (
             Given(preset=OWN, networks=["left=5"], address=[f"right={SPOKE_POOL}"]),
-            "'right' is none of the networks",
+            "'right' is not one of the networks",
         ),
     ],
 )

@@ -317,7 +317,7 @@ def test_a_node_that_was_thrown_back_is_reported_whatever_the_block_time() -> No
 
 def test_an_alert_from_before_the_clock_was_set_back_does_not_end_before_its_start() -> None:
     ahead = Signal({"alertname": "ClockSkew", "severity": "P2"}, T0 + 3600)
-    holding = Holding([ahead], T0)
-    holding.update([], T0 + START_GRACE)
-    (ended,) = holding.update([], T0 + START_GRACE + PEACE)
+    watch = Watch([ahead], T0)
+    watch.update([], T0 + int(START_GRACE))
+    (ended,) = watch.update([], T0 + int(START_GRACE + END_AFTER))
     assert ended.ends_at == ended.starts_at == T0 + 3600

@@ -1,6 +1,7 @@
 """`chainwatch audit`, on an embedded chain."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -15,12 +16,12 @@ from chainwatch.demo import scenario
 from chainwatch.demo.chain import DemoChain
 from chainwatch.model import Event, StoredLog
 from chainwatch.monitor.monitor import Monitor
-from chainwatch.operations.auditing import audit, repair
+from chainwatch.operations.auditing import audit, repair, view
+from chainwatch.operations.errors import Conflict, NotFound
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import blocks, transfers
 from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
-from chainwatch.store.errors import StoreError
 from tests.support.pipelines import flow_pipeline
 
 
@@ -58,7 +59,7 @@ class Watched(NamedTuple):
             pipeline.repair_logs(connection, "alpha", wrong, right, 0.0)
 
     async def kinds(self) -> list[str]:
-        return [d.kind for d in (await audit(self.plan, self.database, "alpha")).differences]
+        return [d.kind for d in (await audit(self.database, self.plan, time.time(), "alpha")).differences]
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
 
 
 async def test_what_is_stored_as_it_is_in_the_chain_is_proven_S1(watched: Watched) -> None:
-    found = await audit(watched.plan, watched.database, "alpha")
+    found = await audit(watched.database, watched.plan, time.time(), "alpha")
     assert (found.logs, found.differences) == (len(watched.stored), ())
     assert found.logs >= 2
     assert found.endpoints
@@ -96,9 +97,11 @@ async def test_a_missing_log_is_found_and_put_in_with_its_transfer_S1(watched: W
     whole = watched.stored
     watched.spoil(whole[-1:], [])
     assert watched.statuses == {"open": 1}
-    found = await audit(watched.plan, watched.database, "alpha")
+    found = await audit(watched.database, watched.plan, time.time(), "alpha")
     assert [d.kind for d in found.differences] == ["missing"]
-    repair(watched.plan, watched.database, found)
+    (shown,) = view(found, repaired=False).differences
+    assert (shown.kind, shown.block) == ("missing", whole[-1].log.block_number)
+    await repair(watched.database, watched.plan, time.time(), found)
     assert watched.stored == whole
     assert watched.statuses == {"complete": 1}
     assert await watched.kinds() == []
@@ -110,9 +113,9 @@ async def test_a_foreign_log_is_found_and_dropped_and_its_alert_ends(watched: Wa
     assert event is not None
     watched.spoil([], [event._replace(log=event.log._replace(log_index=9))])
     assert watched.raised == [("TransferRepeated", "firing", "")]
-    found = await audit(watched.plan, watched.database, "alpha")
+    found = await audit(watched.database, watched.plan, time.time(), "alpha")
     assert [d.kind for d in found.differences] == ["foreign"]
-    repair(watched.plan, watched.database, found)
+    await repair(watched.database, watched.plan, time.time(), found)
     assert watched.stored == whole
     assert watched.raised == [("TransferRepeated", "resolved", "repaired")]
     assert await watched.kinds() == []
@@ -123,9 +126,9 @@ async def test_a_log_that_differs_is_replaced(watched: Watched) -> None:
     event = watched.plan.decode("alpha", whole[0])
     assert event is not None
     watched.spoil(whole[:1], [event._replace(log=event.log._replace(tx_hash=bytes(32)))])
-    found = await audit(watched.plan, watched.database, "alpha")
+    found = await audit(watched.database, watched.plan, time.time(), "alpha")
     assert [d.kind for d in found.differences] == ["different"]
-    repair(watched.plan, watched.database, found)
+    await repair(watched.database, watched.plan, time.time(), found)
     assert watched.stored == whole
     assert watched.statuses == {"complete": 1}
 
@@ -139,5 +142,20 @@ async def test_what_was_pruned_is_not_missed(watched: Watched) -> None:
 
 
 async def test_blocks_that_were_not_read_cannot_be_audited(watched: Watched) -> None:
-    with pytest.raises(StoreError, match="were not all read; read are the blocks 0 to"):
-        await audit(watched.plan, watched.database, "alpha", 0, 10**6)
+    with pytest.raises(Conflict, match="were not all read; choose among those that were: 0 to"):
+        await audit(watched.database, watched.plan, time.time(), "alpha", 0, 10**6)
+
+
+async def test_a_network_that_is_not_watched_is_not_found(watched: Watched) -> None:
+    with pytest.raises(NotFound, match="did you mean"):
+        await audit(watched.database, watched.plan, time.time(), "alpa")
+
+
+async def test_a_network_of_which_nothing_was_read_cannot_be_audited(
+    watched: Watched, tmp_path: Path
+) -> None:
+    with (
+        closing(Database.open(f"sqlite:///{tmp_path / 'new.db'}", durable=False)) as fresh,
+        pytest.raises(Conflict, match="nothing of alpha was read yet: `chainwatch run` reads it"),
+    ):
+        await audit(fresh, watched.plan, time.time(), "alpha")

@@ -11,6 +11,7 @@ from chainwatch.config import read_dict
 from chainwatch.demo import scenario
 from chainwatch.demo.chain import DemoChain
 from chainwatch.operations import online
+from chainwatch.operations.online import EndpointCheck
 from chainwatch.plan import Plan, make_plan
 from tests.support.ports import free_port
 
@@ -44,23 +45,16 @@ async def test_each_endpoint_reports_its_chain_head_and_range(chain: DemoChain, 
     await chain.mine(3)
     found = await online.check_endpoints(plan(chain, tmp_path, chain.http_url, chain.ws_url))
     for index, endpoint in enumerate(found):
-        name = endpoint.pop("endpoint")
-        assert name == f"alpha[{index}] {chain.http_url.removeprefix('http://')}"
-        assert endpoint == {
-            "network": "alpha",
-            "ok": True,
-            "chain_id": CHAIN_ID,
-            "head": chain.head.number,
-            "log_range": chain.head.number + 1,
-            "problem": None,
-        }
+        head = chain.head.number
+        name = f"alpha[{index}] {chain.http_url.removeprefix('http://')}"
+        assert endpoint == EndpointCheck("alpha", name, True, CHAIN_ID, head, head + 1, None)
     assert len(found) == 2
 
 
 async def test_an_address_without_a_contract_is_a_problem(chain: DemoChain, tmp_path: Any) -> None:
     mistyped = "0x" + "11" * 20
     (found,) = await online.check_endpoints(plan(chain, tmp_path, chain.http_url, contract=mistyped))
-    assert (found["ok"], found["problem"]) == (
+    assert (found.ok, found.problem) == (
         False,
         f"no contract has been deployed here: bridge at {mistyped}",
     )
@@ -74,14 +68,14 @@ async def test_an_endpoint_that_cannot_say_whether_contracts_are_there_is_fine(
 
     monkeypatch.setattr(online, "read_state", unable)
     (found,) = await online.check_endpoints(plan(chain, tmp_path, chain.http_url))
-    assert found["ok"]
+    assert found.ok
 
 
 async def test_an_endpoint_of_another_chain_reports_which(chain: DemoChain, tmp_path: Any) -> None:
     for url in (chain.http_url, chain.ws_url):
         (found,) = await online.check_endpoints(plan(chain, tmp_path, url, chain_id=5))
-        assert (found["ok"], found["chain_id"], found["head"]) == (False, CHAIN_ID, None)
-        assert found["problem"] == f"serves chain {CHAIN_ID}, but chain_id 5 is configured: refused"
+        assert (found.ok, found.chain_id, found.head) == (False, CHAIN_ID, None)
+        assert found.problem == f"serves chain {CHAIN_ID}, but chain_id 5 is configured: refused"
 
 
 async def test_a_dead_endpoint_is_reported_beside_a_good_one_and_without_its_url(
@@ -90,10 +84,11 @@ async def test_a_dead_endpoint_is_reported_beside_a_good_one_and_without_its_url
     dead = free_port()
     urls = (chain.http_url, f"http://127.0.0.1:{dead}/{SECRET}", f"ws://127.0.0.1:{dead}/{SECRET}")
     good, *bad = await online.check_endpoints(plan(chain, tmp_path, *urls))
-    assert good["ok"]
+    assert good.ok
     for index, endpoint in enumerate(bad, start=1):
-        assert endpoint["endpoint"] == f"alpha[{index}] 127.0.0.1:{dead}"
-        assert endpoint["problem"].startswith("cannot connect")
+        assert endpoint.endpoint == f"alpha[{index}] 127.0.0.1:{dead}"
+        assert endpoint.problem is not None
+        assert endpoint.problem.startswith("cannot connect")
     assert SECRET not in repr(bad)
 
 
@@ -112,8 +107,8 @@ async def test_the_range_is_halved_until_the_endpoint_takes_it(
 
     monkeypatch.setattr(Endpoint, "logs", limited)
     (found,) = await online.check_endpoints(plan(chain, tmp_path, chain.http_url))
-    assert found["log_range"] == asked[-1] <= 4
-    assert found["ok"]
+    assert found.log_range == asked[-1] <= 4
+    assert found.ok
 
 
 async def test_an_endpoint_that_takes_no_range_at_all_fails(
@@ -124,5 +119,5 @@ async def test_an_endpoint_that_takes_no_range_at_all_fails(
 
     monkeypatch.setattr(Endpoint, "logs", never)
     (found,) = await online.check_endpoints(plan(chain, tmp_path, chain.http_url))
-    assert (found["ok"], found["problem"]) == (False, "no logs here")
-    assert found["head"] == chain.head.number
+    assert (found.ok, found.problem) == (False, "no logs here")
+    assert found.head == chain.head.number

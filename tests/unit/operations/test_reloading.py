@@ -106,7 +106,7 @@ async def test_another_database_is_refused(
     reloads: Reloads, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config.write_text(CONFIG.replace("${STORE}", "sqlite:///other.db"))
-    assert "that takes a restart" in await refusal(reloads, capsys)
+    assert "restart chainwatch to use another database" in await refusal(reloads, capsys)
 
 
 async def test_whatever_goes_wrong_what_runs_goes_on(

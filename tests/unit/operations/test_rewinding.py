@@ -17,13 +17,15 @@ from chainwatch.demo import scenario
 from chainwatch.demo.bridge import Transfer
 from chainwatch.demo.chain import DemoChain
 from chainwatch.monitor.monitor import Monitor
+from chainwatch.operations.errors import Conflict, NotFound
 from chainwatch.operations.rewinding import rewind
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import blocks, transfers
 from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
-from chainwatch.store.errors import StoreError
 from tests.fakenode import FakeChain, FakeNode
+
+NOW = 1_800_000_000.0
 
 
 class Watched(NamedTuple):
@@ -80,7 +82,7 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
 
 
 async def test_what_was_read_after_the_block_is_forgotten_and_read_again(watched: Watched) -> None:  # S4
-    header = await rewind(watched.plan, watched.database, "alpha", watched.opened_in)
+    header = await rewind(watched.database, watched.plan, NOW, "alpha", watched.opened_in)
     assert header.number == watched.opened_in == watched.last
     assert watched.statuses == {"open": 1}
     await watched.read()
@@ -97,31 +99,31 @@ async def test_alerts_that_a_rewind_ends_follow_the_configured_policies(
     watched = watched._replace(plan=plan)
     await watched.chain.execute(watched.sent)
     await watched.read()
-    await rewind(plan, watched.database, "alpha", watched.paid_in)
+    await rewind(watched.database, plan, NOW, "alpha", watched.paid_in)
     with watched.database.reading() as connection:
         (twice,) = [a for a in alerts.list_alerts(connection) if a.name == "TransferRepeated"]
     assert twice.state == state
 
 
 async def test_rewinding_to_where_it_stands_changes_nothing(watched: Watched) -> None:
-    await rewind(watched.plan, watched.database, "alpha", watched.last)
+    await rewind(watched.database, watched.plan, NOW, "alpha", watched.last)
     assert watched.last == watched.paid_in
     assert watched.statuses == {"complete": 1}
 
 
 async def test_a_block_that_was_never_read_is_refused(watched: Watched) -> None:
     await watched.chain.mine()
-    with pytest.raises(StoreError, match=f"read are the blocks 0 to {watched.paid_in}"):
-        await rewind(watched.plan, watched.database, "alpha", watched.chain.head.number)
+    with pytest.raises(Conflict, match=f"those read: 0 to {watched.paid_in}"):
+        await rewind(watched.database, watched.plan, NOW, "alpha", watched.chain.head.number)
     assert watched.last == watched.paid_in
 
 
 async def test_a_block_that_a_reorg_replaced_is_refused(watched: Watched) -> None:  # S4
     await watched.chain.reorg(2)
-    with pytest.raises(StoreError, match="rewind to an earlier block"):
-        await rewind(watched.plan, watched.database, "alpha", watched.opened_in)
+    with pytest.raises(Conflict, match="rewind to an earlier block"):
+        await rewind(watched.database, watched.plan, NOW, "alpha", watched.opened_in)
     assert watched.statuses == {"complete": 1}
-    await rewind(watched.plan, watched.database, "alpha", watched.opened_in - 1)
+    await rewind(watched.database, watched.plan, NOW, "alpha", watched.opened_in - 1)
     assert watched.statuses == {}
 
 
@@ -131,16 +133,16 @@ async def test_a_node_that_cannot_be_asked_changes_nothing(
     monkeypatch.setattr("chainwatch.chain.history.PATIENCE", 0.1)
     await watched.chain.stop()
     with pytest.raises(ChainError):
-        await rewind(watched.plan, watched.database, "alpha", watched.opened_in)
+        await rewind(watched.database, watched.plan, NOW, "alpha", watched.opened_in)
     assert watched.last == watched.paid_in
 
 
 async def test_a_network_that_was_never_read_is_refused(watched: Watched, tmp_path: Path) -> None:
     with (
         closing(Database.open(f"sqlite:///{tmp_path / 'new.db'}", durable=False)) as fresh,
-        pytest.raises(StoreError, match="read are the blocks none"),
+        pytest.raises(Conflict, match="those read: none"),
     ):
-        await rewind(watched.plan, fresh, "alpha", 0)
+        await rewind(fresh, watched.plan, NOW, "alpha", 0)
 
 
 @asynccontextmanager
@@ -162,7 +164,7 @@ async def test_a_chain_that_was_reset_is_taken_up_from_before_what_was_read(
     with watched.database.transaction() as connection:
         blocks.begin_at(connection, "alpha", first, 1)
     async with reset(watched) as again:
-        header = await rewind(again.plan, again.database, "alpha", back_to)
+        header = await rewind(again.database, again.plan, NOW, "alpha", back_to)
         assert header.timestamp >= 2_000_000_000
         assert again.last == back_to
         assert again.statuses == {}
@@ -175,6 +177,11 @@ async def test_a_chain_that_was_reset_is_taken_up_from_before_what_was_read(
 async def test_what_was_read_is_not_forgotten_by_a_slip_while_its_chain_stands(watched: Watched) -> None:
     with watched.database.transaction() as connection:
         blocks.begin_at(connection, "alpha", 3, 1)
-    with pytest.raises(StoreError, match="block 1 of alpha was not read"):
-        await rewind(watched.plan, watched.database, "alpha", 1)
+    with pytest.raises(Conflict, match="block 1 of alpha was not read"):
+        await rewind(watched.database, watched.plan, NOW, "alpha", 1)
     assert watched.statuses == {"complete": 1}
+
+
+async def test_a_network_that_is_not_watched_is_not_found_and_the_nearest_named(watched: Watched) -> None:
+    with pytest.raises(NotFound, match="no network that is watched is called 'alpa'; did you mean \"alpha\""):
+        await rewind(watched.database, watched.plan, NOW, "alpa", 0)

@@ -1,118 +1,85 @@
-"""Who is on call now and next, overrides, and gaps."""
+"""Who is on call, and overrides."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chainwatch.config import Settings, from_dict
+from chainwatch.config import read_dict
 from chainwatch.operations import rota
-from chainwatch.operations.alert_context import AlertLook
-from chainwatch.operations.rota import NoSuchName
-from chainwatch.store.database import Database
-
-NOW = 1_767_600_000  # 2026-01-05 08:00 UTC, a Monday
-DAY = 86_400
+from chainwatch.operations.context import Access
+from chainwatch.operations.errors import Invalid, NotFound
+from tests.unit.operations.conftest import T0, Clock, config
 
 
-def settings(url: str, **oncall: Any) -> Settings:
-    office = {"layers": [{"people": ["ben"], "during": ["office"]}]}
-    primary = {"layers": [{"people": ["anna", "ben"], "start": "2026-01-05", "handoff": "monday 09:00"}]}
-    return from_dict(
-        {
-            "store": {"url": url},
-            "networks": {"n": {"chain_id": 1, "rpc": ["http://127.0.0.1:1"]}},
-            "receivers": {"phone": {"provider": "console"}},
-            "people": {"anna": {"receivers": ["phone"]}, "ben": {"receivers": ["phone"]}},
-            "intervals": {"office": {"times": ["09:00-17:00"], "weekdays": ["monday-friday"]}},
-            "routes": [{"receivers": ["phone"]}],
-            "oncall": oncall or {"primary": primary, "office": office},
-        }
-    )
+def test_who_is_on_call_now_and_next(access: Access) -> None:
+    (now,) = access.read(rota.on_call, ["primary"])
+    (following,) = access.read(rota.next_on_call, ["primary"], number=1)
+    assert (now.person, now.by, following.person) == ("anna", "layer 1", "ben")
+    assert now.ends_at == following.starts_at
+    assert [shift.schedule for shift in access.read(rota.on_call, [])] == ["primary", "office"]
 
 
-@pytest.fixture
-def look(tmp_path: Path) -> Iterator[AlertLook]:
-    url = f"sqlite:///{tmp_path / 'x.db'}"
-    with closing(Database.open(url, durable=False)) as database:
-        yield AlertLook(settings(url), database, NOW)
+def test_an_override_counts_until_it_is_removed(access: Access, clock: Clock) -> None:
+    added = access.write(rota.add_override, "primary", "ben", "anna", lasts=3600)
+
+    assert (added.id, added.starts_at, added.ends_at, added.author) == (1, T0, T0 + 3600, "anna")
+    assert access.read(rota.list_overrides) == [added]
+    (now,) = access.read(rota.on_call, ["primary"])
+    assert (now.person, now.by) == ("ben", "override")
+    access.write(rota.remove_override, 1)
+    assert [shift.person for shift in access.read(rota.on_call, ["primary"])] == ["anna"]
+    with pytest.raises(NotFound, match="there is no override 1; `chainwatch oncall override` lists them"):
+        access.write(rota.remove_override, 1)
 
 
-def people(rows: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
-    return [(row["schedule"], row["person"]) for row in rows]
+def test_an_override_fills_a_gap_ahead_and_needs_no_open_database(access: Access) -> None:
+    settings = access.context.settings
+    assert {gap.schedule for gap in rota.gaps_ahead(settings, T0)} == {"office"}
+    access.write(rota.add_override, "office", "anna", lasts=31 * 86_400)
+    assert rota.gaps_ahead(settings, T0) == []
+    elsewhere = read_dict(config("sqlite:////nowhere/x.db"), watches=False).settings()
+    assert not rota.configured(elsewhere, T0).knows_overrides
 
 
-def test_who_is_on_call_by_each_schedule_and_until_when(look: AlertLook) -> None:
-    primary, office = rota.now(rota.stored(look, NOW), [], NOW)
-    assert primary == {
-        "schedule": "primary",
-        "person": "ben",
-        "by": "layer 1",
-        "from": NOW,
-        "until": NOW + 3600,
-    }
-    assert (office["person"], office["until"]) == (None, NOW + 3600)
-
-
-def test_the_next_handoffs_of_a_schedule(look: AlertLook) -> None:
-    found = rota.upcoming(rota.stored(look, NOW), ["primary"], NOW, 3)
-    assert people(found) == [("primary", "anna"), ("primary", "ben"), ("primary", "anna")]
-    assert [row["from"] for row in found] == [NOW + 3600 + week * 7 * DAY for week in range(3)]
-
-
-def test_a_schedule_of_one_person_never_changes(tmp_path: Path) -> None:
-    only = settings(f"sqlite:///{tmp_path / 'none.db'}", primary={"layers": [{"people": ["anna"]}]})
-    known = rota.configured(only, NOW)
-    assert not known.knows_overrides
-    (row,) = rota.now(known, [], NOW)
-    assert (row["person"], row["until"]) == ("anna", None)
-    assert rota.upcoming(known, [], NOW, 5) == []
-
-
-def test_an_override_counts_until_it_ends_or_is_removed(look: AlertLook) -> None:
-    number = rota.override(look, "primary", "anna", NOW - 60, NOW + 600, "cleo")
-    (row,) = rota.now(rota.stored(look, NOW), ["primary"], NOW)
-    assert (row["person"], row["by"], row["until"]) == ("anna", "override", NOW + 600)
-    assert [(o["id"], o["person"], o["author"]) for o in rota.overrides(look)] == [(number, "anna", "cleo")]
-    rota.remove(look, number)
-    assert rota.overrides(look) == []
-    assert people(rota.now(rota.stored(look, NOW), ["primary"], NOW)) == [("primary", "ben")]
+@pytest.mark.parametrize("number", [0, -1, 10**30])
+def test_an_override_that_cannot_be_there_is_not_found(access: Access, number: int) -> None:
+    with pytest.raises(NotFound, match=f"there is no override {number}"):
+        access.write(rota.remove_override, number)
 
 
 @pytest.mark.parametrize(
-    ("schedule", "person", "ends_at", "says"),
+    ("names", "more", "error", "said"),
     [
-        ("primry", "anna", NOW + 1, "no schedule is called 'primry'"),
-        ("primary", "ana", NOW + 1, "no person is called 'ana'"),
-        ("primary", "anna", NOW, "must end after it begins"),
+        (
+            ("primry", "ben"),
+            {"lasts": 5},
+            NotFound,
+            "no schedule is called 'primry'; did you mean \"primary\"",
+        ),
+        (("primary", "bne"), {"lasts": 5}, NotFound, "no person is called 'bne'; did you mean \"ben\""),
+        (("primary", "ben"), {}, Invalid, "neither the end nor the length"),
+        (("primary", "ben"), {"lasts": 5, "ends_at": T0 + 5}, Invalid, "not both"),
+        (("primary", "ben"), {"lasts": 0.5}, Invalid, "must end after it begins"),
+        (("primary", "ben"), {"ends_at": T0 - 5}, Invalid, "must end after it begins"),
+        (("primary", "ben"), {"ends_at": float("inf")}, Invalid, "is not a time"),
     ],
 )
-def test_an_override_that_cannot_be_is_refused_and_none_is_stored(
-    look: AlertLook, schedule: str, person: str, ends_at: int, says: str
+def test_an_override_that_makes_no_sense_is_refused(
+    access: Access, names: tuple[str, str], more: dict[str, Any], error: type[Exception], said: str
 ) -> None:
-    with pytest.raises(NoSuchName, match=says):
-        rota.override(look, schedule, person, NOW, ends_at, "cleo")
-    assert rota.overrides(look) == []
+    with pytest.raises(error, match=said):
+        access.write(rota.add_override, *names, **more)
+    assert access.read(rota.list_overrides) == []
 
 
-def test_an_override_that_is_not_there_cannot_be_removed(look: AlertLook) -> None:
-    with pytest.raises(NoSuchName, match="no override 7"):
-        rota.remove(look, 7)
-
-
-def test_an_unknown_schedule_is_named(look: AlertLook) -> None:
-    with pytest.raises(NoSuchName, match="no schedule is called 'nightly'"):
-        rota.now(rota.stored(look, NOW), ["nightly"], NOW)
-
-
-def test_gaps_are_the_times_at_which_nobody_is_on_call(look: AlertLook) -> None:
-    gaps = rota.gaps_ahead(look.settings, NOW)
-    assert {row["schedule"] for row in gaps} == {"office"}
-    assert (gaps[0]["from"], gaps[0]["until"]) == (NOW, NOW + 3600)
-    assert (gaps[1]["from"], gaps[1]["until"]) == (NOW + 9 * 3600, NOW + 25 * 3600)
-    rota.override(look, "office", "anna", NOW, NOW + 3600, "cleo")
-    assert rota.gaps_ahead(look.settings, NOW)[0]["from"] == NOW + 9 * 3600
+def test_a_schedule_or_a_moment_that_is_none_is_refused(access: Access) -> None:
+    with pytest.raises(NotFound, match="no schedule is called 'x'"):
+        access.read(rota.on_call, ["x"])
+    for at in (float("nan"), -1.0, rota.LAST_AT + 1.0):
+        with pytest.raises(Invalid, match=f"at: {at} is not a time in Unix seconds between"):
+            access.read(rota.on_call, [], at)
+    assert len(access.read(rota.next_on_call, ["primary"], float(rota.LAST_AT), 5)) == 5
+    with pytest.raises(Invalid, match="number: 0 is not between 1 and 100"):
+        access.read(rota.next_on_call, [], number=0)

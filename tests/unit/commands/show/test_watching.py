@@ -7,36 +7,46 @@ from typing import Any
 import pytest
 
 from chainwatch.commands.show import watching as show
+from chainwatch.operations.queries import AlertCounts, BlockView, NetworkView, QueueDepth, StatusView
+from chainwatch.operations.views import AlertView, DeadlineView, StepView, TransferView
 
 KEY = "0x" + "ab" * 32 + "/" + "9" * 78
 UINT256 = 2**256 - 1
 
 
-def transfer(**fields: Any) -> dict[str, Any]:
-    return {
+def step(late_by: int | None) -> StepView:
+    return StepView("optimism", 17, 1_700_000_100, "0x00", late_by)
+
+
+def transfer(**fields: Any) -> TransferView:
+    usual: dict[str, Any] = {
         "flow": "connext",
         "key": KEY,
         "status": "overdue",
         "origin": "ethereum",
         "destination": "optimism",
         "opened_at": 1_700_000_000,
-        "steps": {"xcall": {"late_by": 0}},
-        "deadlines": [{"step": "execute", "due_at": 1_700_001_800, "state": "overdue"}],
-        **fields,
+        "steps": {"xcall": step(0)},
+        "deadlines": [DeadlineView("execute", 1_700_001_800, "overdue")],
     }
+    return TransferView(**(usual | fields))
 
 
-def alert(**fields: Any) -> dict[str, Any]:
-    return {
+def alert(**fields: Any) -> AlertView:
+    usual: dict[str, Any] = {
         "id": 1,
+        "fingerprint": "f",
         "labels": {"alertname": "TransferOverdue", "severity": "P1"},
         "annotations": {"summary": "late"},
         "state": "firing",
         "starts_at": 1_700_000_000,
         "ends_at": None,
         "reason": "",
-        **fields,
+        "raised_at": 1_700_000_000.5,
+        "resolved_at": None,
+        "audience": "routed",
     }
+    return AlertView(**(usual | fields))
 
 
 def test_a_pipe_gets_each_row_as_one_whole_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,23 +91,23 @@ def test_json_keeps_integers_exactly(
 
 
 def test_a_status_reports_what_is_wrong_with_a_network(capsys: pytest.CaptureFixture[str]) -> None:
-    network = {
-        "name": "ethereum",
-        "chain_id": 1,
-        "state": "blind",
-        "checkpoint": {"number": 17, "hash": "0x00", "timestamp": 5},
-        "head": None,
-        "lag_blocks": None,
-        "seen_until": 5,
-        "error": "ethereum[0] host: \x1b[2Jrefused",
-    }
-    view = {
-        "networks": [network],
-        "transfers": {"open": 3},
-        "alerts": {"firing": {"P0": 0}, "resolved": 1},
-        "queues": [{"receiver": "ops", "pending": 1, "delivered": 2, "dead": 3, "dropped": 4}],
-        "undecoded_logs": 2,
-    }
+    network = NetworkView(
+        name="ethereum",
+        chain_id=1,
+        state="blind",
+        checkpoint=BlockView(17, "0x00", 5),
+        head=None,
+        lag_blocks=None,
+        seen_until=5,
+        error="ethereum[0] host: \x1b[2Jrefused",
+    )
+    view = StatusView(
+        networks=[network],
+        transfers={"open": 3},
+        alerts=AlertCounts({"P0": 0}, 1),
+        queues=[QueueDepth("ops", 1, 2, 3, 4)],
+        undecoded_logs=2,
+    )
     show.status(view, as_json=False)
     out = capsys.readouterr().out
     assert "ethereum: ethereum[0] host: \\x1b[2Jrefused" in out
@@ -113,7 +123,7 @@ def test_an_alert_that_ended_says_when_and_why(capsys: pytest.CaptureFixture[str
 
 
 def test_steps_report_which_were_late_and_which_are_awaited(capsys: pytest.CaptureFixture[str]) -> None:
-    steps = {"xcall": {"late_by": 0}, "execute": {"late_by": 7}, "reconcile": {"late_by": None}}
-    deadlines = [{"step": "execute", "state": "late"}, {"step": "settle", "state": "open"}]
+    steps = {"xcall": step(0), "execute": step(7), "reconcile": step(None)}
+    deadlines = [DeadlineView("execute", 5, "late"), DeadlineView("settle", 5, "open")]
     show.transfers([transfer(steps=steps, deadlines=deadlines)], as_json=False)
     assert "xcall, execute late by 7 s, reconcile, settle open" in capsys.readouterr().out

@@ -1,0 +1,93 @@
+"""One alert with its acknowledgement, and its history."""
+
+from __future__ import annotations
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.alert_model import Alert, Transition
+from chainwatch.operations.checks import usable_ids
+from chainwatch.operations.context import Context
+from chainwatch.operations.errors import NotFound
+from chainwatch.operations.paging import Cursors, Page, check_limit
+from chainwatch.operations.views import AlertView, alert_view
+from chainwatch.store.alerting import acknowledgements, alerts, history
+
+CURSORS = Cursors("history", 1)
+
+
+class AcknowledgementView(msgspec.Struct, frozen=True):
+    """Who acknowledged an alert; ``until`` is None where the acknowledgement lasts until the alert is resolved."""
+
+    by: str
+    at: float
+    note: str
+    until: float | None
+
+
+class AlertDetails(AlertView, frozen=True):
+    """One alert, how often it was raised again while it fired, and its acknowledgement."""
+
+    repeats: int
+    acknowledged: AcknowledgementView | None
+
+
+class TransitionView(msgspec.Struct, frozen=True):
+    """One thing that happened to an alert; ``receiver`` where it concerns one."""
+
+    at: float
+    kind: str
+    cause: str
+    actor: str
+    note: str
+    receiver: str | None
+
+
+def show(connection: sa.Connection, context: Context, now: float, alert_id: int) -> AlertDetails:
+    """One alert. Raises ``NotFound``."""
+    alert = get(connection, alert_id)
+    found = acknowledgements.of(connection, [alert_id]).get(alert_id)
+    return AlertDetails(
+        **msgspec.structs.asdict(alert_view(alert)),
+        repeats=history.repeats(connection, [alert_id]).get(alert_id, 0),
+        acknowledged=None
+        if found is None
+        else AcknowledgementView(found.actor, found.at, found.note, found.until),
+    )
+
+
+def list_history(
+    connection: sa.Connection,
+    context: Context,
+    now: float,
+    alert_id: int,
+    *,
+    limit: int = 100,
+    after: str | None = None,
+) -> Page[TransitionView]:
+    """What happened to an alert, oldest first. ``after``: a cursor. Raises ``NotFound`` and ``Invalid``."""
+    (begin,) = CURSORS.parse(after) or (0,)
+    happened = history.of(connection, get(connection, alert_id))
+    found = list(enumerate(happened, 1))[max(0, begin) :][: check_limit(limit) + 1]
+    return CURSORS.page(found, limit, lambda row: [row[0]], lambda row: transition_view(row[1]))
+
+
+def get(connection: sa.Connection, alert_id: int) -> Alert:
+    """The alert with this ID. Raises ``NotFound``."""
+    found = alerts.by_id(connection, usable_ids([alert_id])).get(alert_id)
+    if found is None:
+        raise NotFound(f"no alert has the ID {alert_id}; `chainwatch alerts` lists them")
+    return found
+
+
+def newest(connection: sa.Connection, context: Context, now: float, fingerprint: str) -> int:
+    """The ID of the newest alert with this fingerprint. Raises ``NotFound``."""
+    found = alerts.newest(connection, [fingerprint]).get(fingerprint)
+    if found is None:
+        raise NotFound(f"no alert has the fingerprint {fingerprint!r}; `chainwatch alerts --json` shows them")
+    return found.id
+
+
+def transition_view(one: Transition) -> TransitionView:
+    """One thing that happened."""
+    return TransitionView(one.at, one.kind, one.cause, one.actor, one.note, one.receiver)

@@ -1,0 +1,103 @@
+"""What operations run with: the configuration in use, and a database in whose transactions they run.
+
+An operation is a function ``(connection, context, now, …)`` that returns structs. Its caller chooses the thread and the
+transaction: ``Access`` for programs that may block, ``Database.read`` and ``Database.write`` on an event loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+
+from chainwatch.alerting.engine.alert_engine import AlertEngine
+from chainwatch.checker.flow import Flow
+from chainwatch.config import Settings, read
+from chainwatch.plan import Plan, make_plan
+from chainwatch.store import schema
+from chainwatch.store.claim import claimed
+from chainwatch.store.database import Database
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Context:
+    """The configuration in use. ``flows`` by name; ``receivers`` are the names of all, configured and registered."""
+
+    settings: Settings
+    manager: AlertEngine
+    receivers: tuple[str, ...]
+    flows: Mapping[str, Flow] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, plan: Plan, connection: sa.Connection) -> Context:
+        """The context of ``plan`` on the database of ``connection``."""
+        manager = AlertEngine.of(plan.settings, schema.created_at(connection))
+        flows = {flow.name: flow for flow in plan.flows}
+        return cls(plan.settings, manager, tuple(plan.settings.receivers), flows)
+
+
+@dataclass(frozen=True)
+class Access:
+    """Runs operations in the calling thread, each in a transaction of its own. ``clock`` gives Unix seconds."""
+
+    database: Database
+    context: Context
+    clock: Callable[[], float] = time.time
+
+    def read(
+        self,
+        operation: Callable[Concatenate[sa.Connection, Context, float, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """What ``operation`` returns on a consistent, read-only view."""
+        with self.database.reading() as connection:
+            return operation(connection, self.context, self.clock(), *args, **kwargs)
+
+    def write(
+        self,
+        operation: Callable[Concatenate[sa.Connection, Context, float, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """What ``operation`` returns, once all that it wrote is committed; where it raises, nothing is."""
+        with self.database.transaction() as connection:
+            return operation(connection, self.context, self.clock(), *args, **kwargs)
+
+
+@contextmanager
+def open_access(config: Path, environ: Mapping[str, str]) -> Iterator[Access]:
+    """Open the database that ``config`` names, which must exist. Raises ``ConfigError`` and ``StoreError``.
+
+    A configuration without networks serves too, as alerts may come from elsewhere.
+    """
+    plan = make_plan(read(config, environ, watches=False))
+    with open_database(plan, create=False) as database:
+        with database.reading() as connection:
+            context = Context.of(plan, connection)
+        yield Access(database, context)
+
+
+@contextmanager
+def open_database(plan: Plan, *, claim: bool = False, create: bool) -> Iterator[Database]:
+    """The database of ``plan`` until the end of the block. Raises ``StoreError``.
+
+    ``claim`` keeps every other process from running on it meanwhile; ``create`` makes it where it is missing.
+    """
+    url = plan.settings.store.url.get_secret_value()
+    with ExitStack() as stack:
+        if claim:
+            stack.enter_context(claimed(url))
+        database = Database.open(url, create=create)
+        stack.callback(database.close)
+        yield database

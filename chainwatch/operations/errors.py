@@ -1,0 +1,19 @@
+"""Why an operation cannot be done. Each message names what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+
+class OperationError(Exception):
+    """An operation was refused, and nothing was changed."""
+
+
+class NotFound(OperationError, LookupError):
+    """No row has this ID, or nothing configured has this name."""
+
+
+class Invalid(OperationError, ValueError):
+    """An argument cannot be used, whatever is stored."""
+
+
+class Conflict(OperationError):
+    """The arguments are fine, but the present state does not permit it."""
