@@ -9,8 +9,8 @@ from __future__ import annotations
 from decimal import Context, Decimal
 from typing import Any
 
-from chainwatch.chain.decode._addresses import CHECKSUMS
-from chainwatch.chain.decode._shape import WORD, Blob, Leaf, Shape, Tuple, head_size, offset_floor
+from chainwatch.support.abi.addresses import CHECKSUMS
+from chainwatch.support.abi.shape import WORD, Blob, Leaf, Shape, Tuple, head_size, offset_floor
 
 FREE_BYTES = 2**20
 MAX_INFLATION = 16
