@@ -90,15 +90,16 @@ class Step:
     column: int
 
 
-def parse_steps(cursor: Cursor) -> list[Step]:
-    """Read ``name``, ``.name`` and ``[index]`` as far as they go."""
+def parse_steps(cursor: Cursor, *, slices: bool = False) -> list[Step]:
+    """Read ``name``, ``.name`` and ``[index]`` as far as they go; with ``slices``, up to the bracket of a slice."""
     first = cursor.expect("name", "", "a field")
     steps = [Step(first.text, first.column)]
     while True:
         if cursor.accept("."):
             name = cursor.expect("name", "", "a field")
             steps.append(Step(name.text, name.column))
-        elif bracket := cursor.accept("["):
+        elif cursor.at("[") and not (slices and not cursor.at_index()):
+            bracket = cursor.take()
             steps.append(Step(_parse_index(cursor), bracket.column + 1))
             cursor.expect("operator", "]", "`]`")
         else:
