@@ -34,7 +34,7 @@ _MAX_LENGTH_BITS = 32
 _ADDRESS_BITS = 160
 _WORD = 32
 
-_CAST_COST, _ARRAY_COST, _WORD_COST = 3.0, 40.0, 4.0
+_CAST_COST, _ARRAY_COST, _WORD_COST = 3.0, 40.0, 2.0
 """Microseconds: of any cast, of going through an array, of each value that is decoded."""
 _BYTES_HASHED, _BYTES_CHANGED = 300, 600
 """In a microsecond: how many bytes are hashed, and how many become text or other letters."""
@@ -281,7 +281,7 @@ class Calls:
             case "bytes":
                 return term.code
             case "string":
-                return f"encoded({term.code})"
+                return f"bytes_of_text({term.code})"
             case "address":
                 return f"bytes_of_address({term.code})"
             case "boolean":

@@ -164,10 +164,11 @@ def array_of(abi_type: str) -> tuple[str, int | None] | None:
 
 def _element(source: str, step: Step, param: AbiParam, text: str, note: str) -> AbiParam:
     array = array_of(param.type)
-    if array is None:
-        raise ConditionError(f"{text} is {param.type}, not an array", source, step.column, note)
-    element, length = array
     index = int(step.key)
+    if array is None:
+        mend = f"one byte is a slice: {text}[{index}:{index + 1}]" if param.type.startswith("bytes") else ""
+        raise ConditionError(f"{text} is {param.type}, not an array", source, step.column, note or mend)
+    element, length = array
     if length is not None and not -length <= index < length:
         raise ConditionError(f"{text} has {length} elements only", source, step.column)
     return AbiParam("", element, components=param.components)

@@ -150,6 +150,11 @@ def lower(text: str) -> str:
     return bounded(bounded(text).lower())  # type: ignore[no-any-return]  # some letters grow
 
 
+def bytes_of_text(text: str) -> bytes:
+    """UTF-8."""
+    return bounded(text).encode()  # type: ignore[no-any-return]  # text stays text
+
+
 def joined(parts: Sequence[bytes]) -> bytes:
     """``parts`` one after the other."""
     size = sum(map(len, parts))
@@ -190,11 +195,11 @@ RUNTIME: Mapping[str, Callable[..., Any]] = {
             word_of_bytes,
             text_of,
             lower,
+            bytes_of_text,
             joined,
             packed_integer,
         )
     },
-    "encoded": str.encode,
     "address_text": CHECKSUMS.__getitem__,
 }
 """What the code of an expression may call, by the names under which it does."""
