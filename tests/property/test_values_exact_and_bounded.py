@@ -46,7 +46,7 @@ ARGS: dict[str, Any] = {
     "to": ADDRESS,
     "list": [],
 }
-NETWORKS = {"net": {"domain": 5, "bridge": ADDRESS}}
+NETWORKS: dict[str, dict[str, int | str]] = {"net": {"domain": 5, "bridge": ADDRESS}}
 LOG = RawLog(1, b"", 2, 0, bytes(32), bytes(20), (), b"")
 
 

@@ -1,5 +1,6 @@
 """Flows whose keys, networks, amounts and assets are computed: what their events become, and what is refused."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from chainwatch.checker.flow import (
     Flow,
     FlowExtractor,
 )
-from chainwatch.config import FlowSettings, Settings
+from chainwatch.config import FlowSettings, Settings, StoreSettings
 from chainwatch.flows.fingerprints import fingerprints
 from chainwatch.model import AbiEvent, AbiParam, Event, to_hex
 from tests.support.flows import EVENTS, NETWORKS, event, flow
@@ -187,7 +188,11 @@ def test_a_changed_expression_or_attribute_is_another_flow() -> None:
         alpha = NETWORKS["alpha"].model_copy(update={"attributes": {"domain": domain}})
         return fingerprints(
             Settings.model_construct(
-                networks={"alpha": alpha}, contracts={}, flows={"bridge": FlowSettings.model_validate(table)}
+                folder=Path(),
+                store=StoreSettings.model_construct(),
+                networks={"alpha": alpha},
+                contracts={},
+                flows={"bridge": FlowSettings.model_validate(table)},
             )
         )
 

@@ -21,7 +21,7 @@ from chainwatch.model import AbiEvent, AbiParam, Event, RawLog
 USDC = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48"
 USDC_BYTES = bytes.fromhex(USDC[2:])
 WORD_OF_USDC = bytes(12) + USDC_BYTES
-NETWORKS = {
+NETWORKS: dict[str, dict[str, int | str]] = {
     "ethereum": {"name": "ethereum", "chain_id": 1, "domain": 7, "mixed": 1, "bridge": USDC, "label": "Eth"},
     "base": {"name": "base", "chain_id": 8453, "domain": 9, "mixed": "x", "bridge": "0x" + "11" * 20},
 }
