@@ -28,13 +28,18 @@ from chainwatch.checker.step_events import (
 from chainwatch.model import Occurrence, Transfer
 
 OPENING = "!opening"
-"""The deadline by which the opening step of an early step must be seen on the origin network."""
+"""Begins the names of deadlines by which the opening step of an early step must be seen: see `opening_deadline`."""
 
 SEARCH = "search "
 """Followed by the origin's name: the network of that deadline while the origin's earlier blocks are to be searched."""
 
 FILLING = "filling "
 """Followed by a network's name: the network of a deadline that waits for a back-fill of that network."""
+
+
+def opening_deadline(network: str) -> str:
+    """The name of the deadline by which the opening step of an early step must be seen on ``network``."""
+    return f"{OPENING} {network}"
 
 
 class Judge:
@@ -314,7 +319,11 @@ class Judge:
         return origins[0] if len(origins) == 1 else ""
 
     def _keep_earliest(self, network: str, due_at: int) -> None:
-        """Open a deadline for the missing opening step at ``due_at`` (chain time), unless there is an earlier one."""
-        known = self.deadlines.get(OPENING)
+        """Await the missing opening step on ``network`` until ``due_at`` (chain time), unless that is due earlier there.
+
+        Each network has a deadline of its own: one that cannot be read must not delay what another one shows.
+        """
+        name = opening_deadline(network)
+        known = self.deadlines.get(name)
         if known is None or due_at < known[1]:
-            self.deadlines[OPENING] = (network, due_at)
+            self.deadlines[name] = (network, due_at)

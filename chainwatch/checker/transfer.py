@@ -112,7 +112,7 @@ def resolved_by_hand(transfer: Transfer, alerts: Iterable[Mapping[str, str]], at
             for one in raised.values()
             if _is_not_ended_by_chain(one)
         )
-        waits = any(step != OPENING for step in transfer.deadlines)
+        waits = any(not step.startswith(OPENING) for step in transfer.deadlines)
         base = "overdue" if overdue else "open" if waits else status
         status = _disputed_or(base, [one for one in some if _is_not_ended_by_chain(one)])
     return msgspec.structs.replace(transfer, raised=raised, status=status)
@@ -152,7 +152,11 @@ def _held(
     before: Mapping[str, Raised], now: Mapping[str, Raised], deadlines: Mapping[str, tuple[str, int]]
 ) -> dict[str, Raised]:
     """The alerts of ``before`` to keep for now: what would end them is being searched for in earlier blocks."""
-    sought = {step for step, (network, _) in deadlines.items() if network.startswith((SEARCH, FILLING))}
+    sought = {
+        OPENING if step.startswith(OPENING) else step
+        for step, (network, _) in deadlines.items()
+        if network.startswith((SEARCH, FILLING))
+    }
     return {
         name: one
         for name, one in before.items()
