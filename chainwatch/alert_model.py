@@ -59,7 +59,7 @@ class Alert(msgspec.Struct, frozen=True):
         return self.labels.get("receiver", "") if self.source == "receiver" else ""
 
     def signal(self, ends_at: float | None = None, reason: str = "") -> Signal:
-        """The signal that its condition holds or, with ``ends_at`` (not before its start), that it ended."""
+        """Return the signal that its condition holds or, with ``ends_at`` (not before its start), that it ended."""
         end = None if ends_at is None else max(self.starts_at, ends_at)
         return Signal(self.labels, self.starts_at, self.annotations, end, reason, self.source)
 
@@ -181,7 +181,7 @@ class Silence(msgspec.Struct, frozen=True):
     id: int = 0
 
     def is_active(self, now: float) -> bool:
-        """Whether ``now`` lies between its start and its end."""
+        """Return whether ``now`` lies between its start and its end."""
         return self.starts_at <= now < self.ends_at
 
 

@@ -74,7 +74,7 @@ class _Commands(click.Group):
 
 
 def _known_error(error: Exception, command: str | None) -> tuple[str, int] | None:
-    """The message and exit code for an error that an operator can mend; None for a defect.
+    """Return the message and exit code for an error that an operator can mend; None for a defect.
 
     Imports late: most commands end without errors.
     """

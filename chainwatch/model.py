@@ -149,7 +149,7 @@ Logs: TypeAlias = list[LogRow] | PackedLogs
 
 
 def log_row(contract: str, log: RawLog, error: str | None = None) -> LogRow:
-    """``log`` of the configured ``contract`` as a row."""
+    """Return ``log`` of the configured ``contract`` as a row."""
     return (
         event_id(0, log.block_number, log.log_index),
         log.timestamp,
@@ -293,7 +293,7 @@ BLOCKS, LOGS_A_BLOCK = 2**32, 2**20
 
 
 def event_id(network_id: int, block: int, log_index: int) -> int:
-    """The one-integer position of a log: sorts by network, block, log index and fits a signed 64-bit column.
+    """Return the one-integer position of a log: sorts by network, block, log index and fits a signed 64-bit column.
 
     11 bits of network, 32 of block number, 20 of log index.
     """
@@ -301,7 +301,7 @@ def event_id(network_id: int, block: int, log_index: int) -> int:
 
 
 def to_hex(value: bytes) -> str:
-    """``0x``-prefixed lower-case hex."""
+    """Return ``0x``-prefixed lower-case hex."""
     return "0x" + value.hex()
 
 

@@ -61,7 +61,7 @@ class AlertingConfig:
 
     @classmethod
     def of(cls, settings: Settings, *, keep_for: float | None = None) -> Self:
-        """The alerting part of a configuration; ``keep_for`` replaces its retention."""
+        """Return the alerting part of a configuration; ``keep_for`` replaces its retention."""
         return cls(
             settings.routes,
             list(settings.receivers.values()),
@@ -300,7 +300,7 @@ class AlertingRuntime:
     def _drained(
         self, hasten: bool, shut: Callable[[], bool], connection: sa.Connection, now: float
     ) -> tuple[bool, float | None]:
-        """Whether no group is due, no queue holds anything, and further submissions are refused."""
+        """Return whether no group is due, no queue holds anything, and further submissions are refused."""
         if hasten:
             alert_groups.advance_unnotified(connection, now)
         due_at = _sooner(connection, self._engine.flush(connection, now))
@@ -346,6 +346,6 @@ class AlertingRuntime:
 
 
 def _sooner(connection: sa.Connection, next_flush: float | None) -> float | None:
-    """When the next group is due, or the next alert expires, whichever comes first."""
+    """Return when the next group is due, or the next alert expires, whichever comes first."""
     times = (next_flush, expiries.next_due(connection))
     return min((time for time in times if time is not None), default=None)

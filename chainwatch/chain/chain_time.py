@@ -88,17 +88,17 @@ class ChainTime:
         return Moment(self._clock(), self._monotonic())
 
     def saw_head(self, network: str, timestamp: int, slack: float) -> None:
-        """Notes a block that has just arrived; ``slack``: seconds for which it may have existed before it was asked for."""
+        """Note a block that has just arrived; ``slack``: seconds for which it may have existed before it was asked for."""
         source = self._heads.setdefault(network, _Source(slack))
         source.slack = slack
         source.add(timestamp, self._monotonic())
 
     def saw_date(self, endpoint: str, date: float) -> None:
-        """Notes that an answer has just arrived that was made at ``date`` (Unix seconds) by the endpoint's clock."""
+        """Note that an answer has just arrived that was made at ``date`` (Unix seconds) by the endpoint's clock."""
         self._dates.setdefault(endpoint, _Source(1.0)).add(date, self._monotonic())
 
     def proven(self, moment: Moment) -> float:
-        """The time at ``moment`` (Unix seconds), never later than the sightings prove; 0 where there is none yet."""
+        """Return the time at ``moment`` (Unix seconds), never later than the sightings prove; 0 where there is none yet."""
         paced = self._paced().values()
         known = paced or self._dates.values() or self._heads.values()
         latest = max((source.bound for source in known), default=None)
@@ -108,7 +108,7 @@ class ChainTime:
         return time if self._is_witnessed(time - moment.monotonic) else min(time, moment.wall)
 
     def now(self) -> float:
-        """The time now (Unix seconds): the clock's, corrected where it is known to be wrong."""
+        """Return the time now (Unix seconds): the clock's, corrected where it is known to be wrong."""
         return self._corrected(self.moment())
 
     def refutes(self, network: str, timestamp: float) -> bool:
@@ -152,7 +152,7 @@ class ChainTime:
         return agree - (len(self._heads) + len(self._dates) - agree) >= AGREE
 
     def _number_that_say(self, offset: float) -> int:
-        """How many sources say that Unix time is ``offset`` + monotonic."""
+        """Return how many sources say that Unix time is ``offset`` + monotonic."""
         sources = (*self._heads.values(), *self._dates.values())
         return sum(abs(source.bound - offset) <= TOLERANCE + source.slack for source in sources)
 
@@ -160,7 +160,7 @@ class ChainTime:
         return {name: source for name, source in self._heads.items() if source.keeps_pace}
 
     def _agreed(self, sources: Iterable[_Source], least: int = 2) -> _Source | None:
-        """The median one, if most of ``sources``, and at least ``least``, agree with it."""
+        """Return the median one, if most of ``sources``, and at least ``least``, agree with it."""
         several = sorted(sources, key=lambda source: source.bound)
         if not several:
             return None

@@ -18,7 +18,7 @@ ChainErrorT = TypeVar("ChainErrorT", bound=ChainError)
 
 
 def bare(error: ChainErrorT) -> ChainErrorT:
-    """``error`` without the frames that it came through, which hold the answers that it is about."""
+    """Return ``error`` without the frames that it came through, which hold the answers that it is about."""
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)
 

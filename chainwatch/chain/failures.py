@@ -46,7 +46,7 @@ class Failures:
         """When the last answer before an outage came; None while there is no outage."""
 
     def note(self, error: ChainError) -> float:
-        """Keeps ``error``; the seconds to pause before the next try."""
+        """Keep ``error``; the seconds to pause before the next try."""
         now = self._clock()
         self.last_error = str(error)
         self._failing_since = now if self._failing_since is None else self._failing_since
@@ -81,7 +81,7 @@ class Failures:
             self._dark_since = None
 
     def is_reorg_final(self) -> bool:
-        """Whether a reorg that is too deep is certain: no endpoint is left that may know the blocks that were read.
+        """Return whether a reorg that is too deep is certain: no endpoint is left that may know the blocks that were read.
 
         Endpoints that are away are waited for; without limit where they have shown before that the others are wrong.
         """

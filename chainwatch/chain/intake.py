@@ -67,7 +67,7 @@ class Intake:
                 garbage.collect_if_grown()
 
     def take(self, owner: str, size: int) -> None:
-        """Takes ``size`` more bytes for ``owner``. Raises `NoRoom`."""
+        """Take ``size`` more bytes for ``owner``. Raises `NoRoom`."""
         held = self.held + size
         if self._held[owner] + size > self._size - held:
             raise NoRoom(f"{held} bytes of answers would be held at once")
@@ -89,7 +89,7 @@ class Share:
         self._owner = owner
 
     def take(self, size: int) -> None:
-        """Takes ``size`` more bytes. Raises `TooLarge`, `NoRoom`."""
+        """Take ``size`` more bytes. Raises `TooLarge`, `NoRoom`."""
         self.size += size
         if self.size > MAX_ANSWER:
             raise TooLarge(f"more than {MAX_ANSWER} bytes")

@@ -24,11 +24,11 @@ class Latencies:
         self._by_kind: dict[str, deque[float]] = {}
 
     def note(self, kind: str, seconds: float) -> None:
-        """Adds that a call of ``kind`` was answered after ``seconds``."""
+        """Add that a call of ``kind`` was answered after ``seconds``."""
         self._by_kind.setdefault(kind, deque(maxlen=WINDOW)).append(seconds)
 
     def p99(self, kind: str) -> float | None:
-        """The time within which 99 of 100 calls of ``kind`` were answered; None while too few are known."""
+        """Return the time within which 99 of 100 calls of ``kind`` were answered; None while too few are known."""
         known = self._by_kind.get(kind, ())
         if len(known) < ENOUGH:
             return None

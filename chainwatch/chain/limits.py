@@ -14,7 +14,7 @@ class LimitHint(NamedTuple):
 
 
 def range_hint(code: int | None, message: str) -> LimitHint | None:
-    """The limit that an error answer to `eth_getLogs` names or implies; None when the error is about something else.
+    """Return the limit that an error answer to `eth_getLogs` names or implies; None when the error is about something else.
 
     ``code`` is the JSON-RPC error code. Source of the wordings: 31 providers as collected by ponder-sh/ponder (MIT).
     """
@@ -39,12 +39,12 @@ def range_hint(code: int | None, message: str) -> LimitHint | None:
 
 
 def rate_limited(code: int | None, message: str) -> bool:
-    """Whether an error answer means "too many calls", for a second or for the rest of the day."""
+    """Return whether an error answer means "too many calls", for a second or for the rest of the day."""
     return code in _RATE_CODES or _RATE.search(message.lower()) is not None
 
 
 def unknown_block(message: str) -> bool:
-    """Whether an error answer means that the node does not have the block that was named."""
+    """Return whether an error answer means that the node does not have the block that was named."""
     return _UNKNOWN.search(message.lower()) is not None
 
 
@@ -62,7 +62,7 @@ def execution_failed(code: int | None, message: str) -> bool:
 
 
 def _integer(text: str) -> int | None:
-    """The number in ``text``, in decimal or 0x-hexadecimal; None when it is longer than any block number."""
+    """Return the number in ``text``, in decimal or 0x-hexadecimal; None when it is longer than any block number."""
     digits = re.sub("[,_]", "", text)
     if len(digits) > DIGITS:
         return None

@@ -53,7 +53,7 @@ class WakeUps:
         self._news.set()
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Waits for news, for ``seconds`` at most (None: the poll interval); a moment at least after news in vain."""
+        """Wait for news, for ``seconds`` at most (None: the poll interval); a moment at least after news in vain."""
         seconds = self._poll_interval if seconds is None else seconds
         loop = asyncio.get_running_loop()
         begun = loop.time()

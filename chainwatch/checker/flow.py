@@ -77,7 +77,7 @@ class Step:
         return self.expected_on != "origin" or claimed in ("", network)
 
     def occurrence(self, event: Event) -> tuple[str, Occurrence] | None:
-        """The transfer's key and the occurrence of this step that ``event`` is; None when it does not count.
+        """Return the transfer's key and the occurrence of this step that ``event`` is; None when it does not count.
 
         Raises `EvaluationError` when the event lacks a value that the configuration names.
         """
@@ -190,7 +190,10 @@ def extract(
     steps: Mapping[tuple[str, str], Sequence[Step]],
     events: Iterable[Event],
 ) -> Extracted[Found]:
-    """Which transfers ``events`` belong to: their occurrences by flow and key. ``steps`` are as `index_steps` gives them."""
+    """Return which transfers ``events`` belong to: their occurrences by flow and key.
+
+    ``steps`` are as `index_steps` gives them.
+    """
     found: Found = {}
     signals: list[Signal] = []
     for event in events:
@@ -213,7 +216,7 @@ _Hit = tuple[Step, str, Occurrence]
 
 
 def _distinguished(hits: Sequence[_Hit]) -> list[_Hit]:
-    """``hits`` of one event without those that another hit of the same flow rules out."""
+    """Return ``hits`` of one event without those that another hit of the same flow rules out."""
     return [hit for hit in hits if not any(_rules_out(other, hit) for other in hits if other is not hit)]
 
 
@@ -233,7 +236,7 @@ def _rules_out(other: _Hit, hit: _Hit) -> bool:
 
 
 def is_stray_opening(opening: Occurrence) -> bool:
-    """Whether an opening step names as its origin another network than the one on which it was seen."""
+    """Return whether an opening step names as its origin another network than the one on which it was seen."""
     claimed: str = opening.facts.get(ORIGIN, opening.network)
     return claimed != opening.network
 
@@ -247,7 +250,7 @@ def expected_network(step: Step, opening: Occurrence) -> str:
 
 
 def index_steps(flows: Iterable[Flow]) -> dict[tuple[str, str], list[Step]]:
-    """All steps of ``flows`` by contract name and event signature."""
+    """Return all steps of ``flows`` by contract name and event signature."""
     index: dict[tuple[str, str], list[Step]] = {}
     for flow in flows:
         for step in (flow.opening, *flow.expected):
@@ -256,7 +259,7 @@ def index_steps(flows: Iterable[Flow]) -> dict[tuple[str, str], list[Step]]:
 
 
 def _topic(text: str, abi_type: str) -> bytes:
-    """The 32-byte topic of an indexed value given as a key's text (contract ABI specification, "Events")."""
+    """Return the 32-byte topic of an indexed value given as a key's text (contract ABI specification, "Events")."""
     if abi_type == "bool":
         return int(text == "true").to_bytes(32, "big")
     if text.startswith("0x"):

@@ -38,7 +38,7 @@ FILLING = "filling "
 
 
 def opening_deadline(network: str) -> str:
-    """The name of the deadline by which the opening step of an early step must be seen on ``network``."""
+    """Return the name of the deadline by which the opening step of an early step must be seen on ``network``."""
     return f"{OPENING} {network}"
 
 
@@ -125,11 +125,11 @@ class Judge:
                 self.status = "open"
 
     def _is_unseen(self, opening: Occurrence) -> bool:
-        """Whether no step is watched on the network on which ``opening`` expects it."""
+        """Return whether no step is watched on the network on which ``opening`` expects it."""
         return not any(expected_network(step, opening) in step.networks for step in self.flow.expected)
 
     def _cannot_have_funded(self, opening: Occurrence, event: Occurrence) -> bool:
-        """Whether ``opening`` happened after ``event`` of the same transfer, by more than clocks may differ."""
+        """Return whether ``opening`` happened after ``event`` of the same transfer, by more than clocks may differ."""
         return opening.timestamp > event.timestamp + self.flow.clock_skew
 
     def _judge_stray(self, step: Step, events: Sequence[Occurrence], openings: Sequence[Occurrence]) -> None:
@@ -260,19 +260,19 @@ class Judge:
         self.findings += finding.failed_checks(self.transfer, step, event, origin, event.network)
 
     def _unsearchable(self, event: Occurrence) -> bool:
-        """Whether the opening step of ``event`` may lie in earlier blocks that cannot be searched."""
+        """Return whether the opening step of ``event`` may lie in earlier blocks that cannot be searched."""
         can_search = self.flow.search is not None and self.flow.lookback
         return not can_search and self._may_open_before(event)
 
     def _may_open_unread(self, event: Occurrence, network: str) -> bool:
-        """Whether the opening step of ``event`` may lie on ``network`` in blocks that are still to be read again."""
+        """Return whether the opening step of ``event`` may lie on ``network`` in blocks that are still to be read again."""
         unread_until = self.coverage.watch_of(network, self.flow.opening).unread_until
         if unread_until is None:
             return False
         return not self.flow.lookback or event.timestamp <= unread_until + self.flow.lookback
 
     def _may_open_before(self, event: Occurrence) -> bool:
-        """Whether the opening step of ``event`` may lie before the first block watched on one of its origins.
+        """Return whether the opening step of ``event`` may lie before the first block watched on one of its origins.
 
         The first step on the same network decides for those that follow it.
         """
@@ -287,7 +287,7 @@ class Judge:
         return False
 
     def _reach(self, network: str, watched_from: int) -> int:
-        """How long before block ``watched_from`` an opening step on ``network`` may lie, in seconds.
+        """Return how long before block ``watched_from`` an opening step on ``network`` may lie, in seconds.
 
         Without a lookback zero, unless its events have been watched for less long than the network.
         """
@@ -296,12 +296,12 @@ class Judge:
         return max(step.within for step in self.flow.expected)
 
     def _steps(self) -> list[Occurrence]:
-        """The events of expected steps, in order."""
+        """Return the events of expected steps, in order."""
         opening = self.flow.opening.name
         return [o for o in self.transfer.occurrences if o.step != opening and o.step in self.flow.steps]
 
     def _origins_of(self, event: Occurrence) -> tuple[str, ...]:
-        """The networks on which the opening step of ``event`` can be, as far as the event itself says."""
+        """Return the networks on which the opening step of ``event`` can be, as far as the event itself says."""
         origins: dict[str, None] = {}
         for one in self.transfer.occurrences:
             if (

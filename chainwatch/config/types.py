@@ -56,7 +56,7 @@ OWN_HEADERS = frozenset(
 
 
 def normal_severity(value: object) -> str:
-    """``P0`` … ``P3`` for any accepted spelling, in any case."""
+    """Return ``P0`` … ``P3`` for any accepted spelling, in any case."""
     severity = SEVERITY_NAMES.get(value.lower()) if isinstance(value, str) else None
     if severity is None:
         raise Expected("a severity: P0 (critical), P1 (high), P2 (medium, warning) or P3 (low, info)")
@@ -123,7 +123,7 @@ def _with_patterns(match: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _checked(parse: Callable[[Any], object]) -> Any:
-    """A check that ``parse`` accepts a value, which is kept unparsed."""
+    """Return a check that ``parse`` accepts a value, which is kept unparsed."""
 
     def check(value: _Checked) -> _Checked:
         try:
@@ -138,7 +138,7 @@ def _checked(parse: Callable[[Any], object]) -> Any:
 
 
 def _url(*schemes: str) -> Any:
-    """A check that a text, open or secret, is a URL of one of ``schemes`` with a host."""
+    """Return a check that a text, open or secret, is a URL of one of ``schemes`` with a host."""
     wanted = f"a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host"
 
     def check(value: _UrlText) -> _UrlText:

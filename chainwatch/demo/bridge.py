@@ -52,7 +52,7 @@ class Transfer:
 
     @classmethod
     def wanted(cls, destination_domain: int, amount: int, to: str, asset: str) -> Self:
-        """A transfer to open: the bridge fills in the origin's domain, the sender and the nonce."""
+        """Return a transfer to open: the bridge fills in the origin's domain, the sender and the nonce."""
         return cls(
             TransferInfo(
                 origin_domain=0,
@@ -74,14 +74,14 @@ class Transfer:
 
     @classmethod
     def opened(cls, xcalled_data: str) -> Self:
-        """The transfer in a log of XCalled; `xcalled_data` is the log's data as 0x-hex."""
+        """Return the transfer in a log of XCalled; `xcalled_data` is the log's data as 0x-hex."""
         raw = bytes.fromhex(xcalled_data.removeprefix("0x"))
         params, asset = decode([TRANSFER_INFO, "address"], raw)
         return cls(TransferInfo(*params), asset)
 
 
 def creation_code(domain: int) -> bytes:
-    """The data of the transaction that creates a bridge on the network with this domain."""
+    """Return the data of the transaction that creates a bridge on the network with this domain."""
     artefact = json.loads(resources.files(__package__).joinpath("contract.json").read_text("utf-8"))
     return bytes.fromhex(artefact["bytecode"].removeprefix("0x")) + encode(["uint32"], [domain])
 

@@ -72,7 +72,7 @@ class AlertManager(Operations):
         environ: Mapping[str, str] | None = None,
         resolve_timeout: float | str = RESOLVE_TIMEOUT,
     ) -> Self:
-        """A running alert manager from a configuration file's path, or from its contents as a dict.
+        """Return a running alert manager from a configuration file's path, or from its contents as a dict.
 
         The keys are those of the file; networks, contracts and flows are ignored. Without ``[store] url`` alerts are
         kept in memory until ``close``; ``[store] retention`` is seven days by default. ``${NAME}`` is taken from
@@ -178,7 +178,7 @@ class AlertManager(Operations):
         limit: int = 1_000,
         after: str | None = None,
     ) -> Rows[AlertView]:
-        """The alerts that started in the last ``minutes``, newest first, firing or not.
+        """Return the alerts that started in the last ``minutes``, newest first, firing or not.
 
         ``after``: ``next`` of the page before. Raises ``ValueError``.
         """
@@ -270,7 +270,7 @@ class AlertManager(Operations):
     # --- threads ------------------------------------------------------------------------------------------
 
     def _send(self, alerts: Sequence[Mapping[str, Any]]) -> tuple[list[str], Future[None] | None]:
-        """The fingerprints, and a future that is done once the alerts are committed; None in memory."""
+        """Return the fingerprints, and a future that is done once the alerts are committed; None in memory."""
         sent = submission.parse(alerts, time() + self._resolve_timeout)
         prints = [one.fingerprint for one in sent]
         if not self._in_memory:

@@ -86,7 +86,7 @@ class FlowChecker:
 
     @classmethod
     def of(cls, plan: Plan, saved: Callable[[Sequence[Changed]], None] | None = None) -> FlowChecker:
-        """The checker of the flows of ``plan``."""
+        """Return the checker of the flows of ``plan``."""
         return cls(plan.flows, plan.watches, sources_of(plan.flows, plan.watches), saved)
 
     def begin(self, work: Work) -> FlowTransaction:
@@ -100,7 +100,7 @@ class FlowChecker:
         return stored.due_after(connection, after, until, limit)
 
     def load_wanted(self, connection: sa.Connection, network: str, limit: int) -> _Unopened | None:
-        """The transfers whose opening step is to be searched for in the earlier blocks of ``network``."""
+        """Return the transfers whose opening step is to be searched for in the earlier blocks of ``network``."""
         waiting = stored.waiting_on(connection, SEARCH + network, limit)
         if not waiting:
             return None
@@ -213,7 +213,7 @@ class FlowTransaction:
         return some[-1].id if some else None
 
     def _coverage(self) -> Coverage:
-        """How far networks are read, up to date."""
+        """Return how far networks are read, up to date."""
         if self._known_watched is not self._work.watched:
             self._known_watched = self._work.watched
             self._known_coverage = coverage_of(self._work, self._checker.sources)
@@ -299,12 +299,12 @@ def _watched_together(rows: Sequence[WatchedSet]) -> Watched:
 
 
 def _is_before_watch(flow: Flow, occurrence: Occurrence, coverage: Coverage) -> bool:
-    """Whether ``occurrence`` is an opening from before the first block watched, as only a search finds."""
+    """Return whether ``occurrence`` is an opening from before the first block watched, as only a search finds."""
     is_opening = occurrence.step == flow.opening.name
     return is_opening and occurrence.block < coverage.watch_of(occurrence.network, flow.opening).block
 
 
 def _without_past(before: Transfer, signals: Sequence[Signal]) -> list[Signal]:
-    """``signals`` without those of alerts that ended long ago and were never raised."""
+    """Return ``signals`` without those of alerts that ended long ago and were never raised."""
     firing = [r.labels for r in before.raised.values() if r.ends_at is None]
     return [s for s in signals if s.ends_at is None or s.labels in firing]

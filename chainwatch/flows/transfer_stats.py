@@ -43,7 +43,7 @@ class Tally:
                 self._count(after, 1)
 
     def statuses(self) -> dict[str, dict[str, int]]:
-        """How many transfers there are, by flow and status, in the order of the names."""
+        """Return how many transfers there are, by flow and status, in the order of the names."""
         return {
             flow: present
             for flow, counts in sorted(self._statuses.items())
@@ -115,5 +115,5 @@ def _latency_row(route: _Route, step: str, times: _Times, seen: Mapping[str, int
 
 
 def _nearest(ranks: list[int], percent: int) -> int:
-    """The index of the nearest-rank percentile among ascending values with these highest ``ranks``."""
+    """Return the index of the nearest-rank percentile among ascending values with these highest ``ranks``."""
     return bisect_left(ranks, -(-ranks[-1] * percent // 100))

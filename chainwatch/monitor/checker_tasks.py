@@ -61,7 +61,7 @@ class CheckerTasks:
         self._scheduler = DeadlineScheduler(self._load_deadlines, confirm_heads, clock)
 
     def all(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """The tasks by name, each to be run for ever."""
+        """Return the tasks by name, each to be run for ever."""
         reads = {
             f"reads of {self._name} {network}": partial(self._read_wanted, network)
             for network in self._changed
@@ -103,5 +103,5 @@ class CheckerTasks:
 
 
 def _when_past(deadline: Deadline) -> Deadline:
-    """``deadline`` for the scheduler: at the time from which on its network can be seen past it."""
+    """Return ``deadline`` for the scheduler: at the time from which on its network can be seen past it."""
     return msgspec.structs.replace(deadline, due_at=deadline.due_at + PAST)

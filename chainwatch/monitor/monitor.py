@@ -93,7 +93,7 @@ async def _run(
     *,
     reloaded: bool,
 ) -> Plan | None:
-    """The next plan, once there is one and the monitor has stopped; None once ``stopping`` is done.
+    """Return the next plan, once there is one and the monitor has stopped; None once ``stopping`` is done.
 
     After the host's clock was set another monitor follows: what waits in memory was measured by the clock before.
     """
@@ -289,7 +289,7 @@ class Monitor:
                 await self._process([item])
 
     async def _reach_back(self, name: str) -> int | None:
-        """The time since when blocks of a network that is read for the first time tell of transfers under way.
+        """Return the time since when blocks of a network that is read for the first time tell of transfers under way.
 
         That is while it was others that were read, and no longer than a step may take.
         """
@@ -365,7 +365,7 @@ class Monitor:
         self._watched_at = now
 
     def _judge_clock(self, now: float) -> list[Signal]:
-        """What is wrong with the host's clock; the one that all wait by learns whether it may follow."""
+        """Return what is wrong with the host's clock; the one that all wait by learns whether it may follow."""
         error = self._chain_time.error_of(time.time())
         self._clock.judge(None if error is None else error == 0.0)
         if self._clock.is_to_be_set and not self.clock_set.is_set():

@@ -17,7 +17,7 @@ Match = Mapping[str, str | Sequence[str]]
 
 
 def usable_ids(ids: Iterable[int]) -> list[int]:
-    """``ids`` without repetitions, ascending, less those that no row can have."""
+    """Return ``ids`` without repetitions, ascending, less those that no row can have."""
     return sorted({one for one in ids if 0 < one <= ID_MAX})
 
 
@@ -31,7 +31,7 @@ def check_moments(**moments: float | None) -> None:
 def end_of(
     starts_at: float, ends_at: float | None, lasts: float | None, default: float | None = None
 ) -> float:
-    """The end of a period, Unix seconds, given as itself or as the length in seconds; ``default`` is a length."""
+    """Return the end of a period, Unix seconds, given as itself or as the length in seconds; ``default`` is a length."""
     if ends_at is not None and lasts is not None:
         raise Invalid("the end and the length are both given: give one of them, not both")
     length = default if lasts is None else lasts
@@ -83,5 +83,5 @@ def check_known(kind: str, name: str, known: Iterable[str]) -> None:
 
 
 def no_such(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message about a name that the configuration does not have."""
+    """Return the message about a name that the configuration does not have."""
     return f"no {kind} is called {name!r}; {did_you_mean(name, known) or 'none is configured'}"

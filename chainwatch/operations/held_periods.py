@@ -49,6 +49,6 @@ def held_periods(
 
 
 def worded(period: HeldPeriod, now: float) -> str:
-    """``silenced: by silence 1 of ann, for 10m``."""
+    """Return ``silenced: by silence 1 of ann, for 10m``."""
     lasted = max(0, round((now if period.until is None else period.until) - period.since))
     return f"{period.why}: {period.detail}, for {format_duration(lasted)}"

@@ -66,7 +66,7 @@ async def send_sample(database: Database, settings: Settings, receiver: str, wit
 
 
 def _enqueue(connection: sa.Connection, receiver: str, now: float) -> tuple[str, int]:
-    """The sample's key and its alert's ID."""
+    """Return the sample's key and its alert's ID."""
     alert_id = _store_alert(connection, receiver, now)
     key = f"test/{alert_id}/{now}"
     payload = outbox.Payload({"alertname": NAME}, (alert_id,), ())
@@ -75,7 +75,7 @@ def _enqueue(connection: sa.Connection, receiver: str, now: float) -> tuple[str,
 
 
 def _store_alert(connection: sa.Connection, receiver: str, now: float) -> int:
-    """The ID of a resolved alert that no route takes."""
+    """Return the ID of a resolved alert that no route takes."""
     labels = {"alertname": NAME, "receiver": receiver, "severity": "P3"}
     sample = Alert(
         id=alerts.next_sample_id(connection),
@@ -136,7 +136,7 @@ async def _deliver(database: Database, settings: ReceiverSettings, key: str, ext
 
 
 async def _outcome(database: Database, receiver: str, key: str, within: float) -> QueuedNotification:
-    """The sample's notification once it was tried, or once ``within`` seconds are over."""
+    """Return the sample's notification once it was tried, or once ``within`` seconds are over."""
     until = time.monotonic() + within
     while True:
         queued = await database.read(lambda connection: _find(connection, receiver, key))

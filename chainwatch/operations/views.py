@@ -85,7 +85,7 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 def alert_view(alert: Alert) -> AlertView:
-    """One alert."""
+    """Return one alert."""
     return AlertView(
         id=alert.id,
         fingerprint=alert.fingerprint,
@@ -142,7 +142,7 @@ def changed(ids: Sequence[int], known: Mapping[int, bool]) -> Changed:
 
 
 def builtins(result: Any) -> Any:
-    """A result as JSON has it: dicts, lists and plain values; times to the millisecond, whole ones as integers."""
+    """Return a result as JSON has it: dicts, lists and plain values; times to the millisecond, whole ones as integers."""
     return _rounded(msgspec.to_builtins(result))
 
 

@@ -70,10 +70,10 @@ class Checker(Protocol):
     # --- a changed configuration: see `chainwatch.pipeline.recompute`
 
     def fingerprints(self, settings: Settings) -> Prints:
-        """The fingerprints of each thing that is configured for this checker, by names unlike other checkers'."""
+        """Return the fingerprints of each thing that is configured for this checker, by names unlike other checkers'."""
 
     def stored_names(self, connection: sa.Connection) -> Sequence[str]:
-        """The names of `fingerprints` for which something is stored, configured or not."""
+        """Return the names of `fingerprints` for which something is stored, configured or not."""
 
     def forget_events(self, connection: sa.Connection, page: Page) -> int | None:
         """Remove the events from ``page``, which are to be found anew. Returns its last id; None once it is empty."""

@@ -39,7 +39,7 @@ async def resolve_ranges(
     start: Mapping[str, int | datetime],
     end: Mapping[str, int | datetime],
 ) -> list[Range]:
-    """The block ranges between ``start`` and ``end``, given by network.
+    """Return the block ranges between ``start`` and ``end``, given by network.
 
     A missing start is the network's ``start_block``, a missing end its head.
     Raises ``ReplayError`` for a range without blocks or a start that nothing names, ``ChainError`` where nothing answers.

@@ -167,7 +167,7 @@ class Replay:
             self._events[r.network] = blocks.log_count(connection, r.network, r.first)
 
     async def report(self) -> dict[str, Any]:
-        """What the replay found, ready for JSON. The same blocks and configuration give the same bytes."""
+        """Return what the replay found, ready for JSON. The same blocks and configuration give the same bytes."""
         return await self._database.read(self._found)
 
     # --- from batches to the database -----------------------------------------------------------------------
@@ -272,7 +272,7 @@ class Replay:
 
 
 def _wanted(checker: Checker, networks: Iterable[str], connection: sa.Connection) -> tuple[str, Any] | None:
-    """One of ``networks`` and what ``checker`` wants to read from it; None when it wants nothing."""
+    """Return one of ``networks`` and what ``checker`` wants to read from it; None when it wants nothing."""
     for network in sorted(networks):
         if wanted := checker.load_wanted(connection, network, READS_AT_ONCE):
             return network, wanted

@@ -64,7 +64,7 @@ class Database:
 
     @classmethod
     def open(cls, url: str, *, durable: bool = True, create: bool = True) -> Database:
-        """Opens the database at ``url``; with ``create``, makes it where it is missing, or brings its schema up to date.
+        """Open the database at ``url``; with ``create``, makes it where it is missing, or brings its schema up to date.
 
         Without ``create`` nothing is changed: a database that is missing or of another version is refused.
 
@@ -100,7 +100,7 @@ class Database:
             yield connection
 
     async def write(self, job: Callable[[sa.Connection], T]) -> T:
-        """Runs ``job`` in the writer thread and returns its result once it is committed.
+        """Run ``job`` in the writer thread and returns its result once it is committed.
 
         A job that raises is undone alone; others that share its commit are not affected.
         """
@@ -218,7 +218,7 @@ class Database:
 
 
 def _for_future(error: BaseException) -> Exception:
-    """``error``, or another in its place where a future would lose it or treat it as a cancellation or an exit."""
+    """Return ``error``, or another in its place where a future would lose it or treat it as a cancellation or an exit."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     stand_in = RuntimeError(f"a job raised {type(error).__name__}")
@@ -249,7 +249,7 @@ def _make_private(file: Path) -> None:
 
 
 def parse_url(url: str) -> sa.URL:
-    """``url`` for SQLAlchemy. Raises ``StoreError`` for one that is malformed or of an unsupported database."""
+    """Return ``url`` for SQLAlchemy. Raises ``StoreError`` for one that is malformed or of an unsupported database."""
     try:
         parsed = sa.make_url(url)
     except (SQLAlchemyError, ValueError):  # their texts may hold the password

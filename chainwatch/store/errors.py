@@ -65,7 +65,7 @@ _MEANINGS: tuple[tuple[str, str, bool], ...] = (
 
 
 def explain(error: SQLAlchemyError, doing: str) -> StoreError:
-    """The database's error as a ``StoreError``; statements and parameters are left out (they may hold secrets)."""
+    """Return the database's error as a ``StoreError``; statements and parameters are left out (they may hold secrets)."""
     cause = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()
     text = cause[0] if cause else type(error).__name__
     lowered = text.lower()

@@ -51,7 +51,7 @@ class SteadyClock:
             return self._advance()
 
     def unadjusted(self) -> float:
-        """The host's Unix seconds at the start and what has passed since: for how long something lasts."""
+        """Return the host's Unix seconds at the start and what has passed since: for how long something lasts."""
         return self._monotonic() + self._first_offset
 
     @property
@@ -114,7 +114,7 @@ class SteadyClock:
         return not self._was_wrong and self._offset + ahead > self._first_offset + SLEWED
 
     def _is_right(self) -> bool:
-        """Whether the host's clock, which has jumped, is right as far as is known."""
+        """Return whether the host's clock, which has jumped, is right as far as is known."""
         if self._jumped_at is None:
             return False
         if self._wall_is_right is None:

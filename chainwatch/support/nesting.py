@@ -20,7 +20,7 @@ _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def is_too_deep(json: bytes) -> bool:
-    """Whether brackets are nested deeper than ``DEEPEST`` anywhere; brackets within texts count too."""
+    """Return whether brackets are nested deeper than ``DEEPEST`` anywhere; brackets within texts count too."""
     brackets = json.translate(None, _OTHERS)
     return max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > DEEPEST
 

@@ -12,8 +12,9 @@ _HIDES = re.compile(f"[{_HIDDEN}]")
 
 
 def clean(text: str) -> str:
-    r"""``text`` on one line; characters that are invisible, control a terminal or reverse text show as ``\n``,
-    ``\u200b`` and so on."""
+    r"""Return ``text`` on one line; characters that are invisible, control a terminal or reverse text show as ``\n``,
+    ``\u200b`` and so on.
+    """
     if _PLAIN.fullmatch(text):
         return text
     if text.isprintable() and not _HIDES.search(text):

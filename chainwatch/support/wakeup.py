@@ -16,7 +16,7 @@ class Clock(Protocol):
         ...
 
     async def wait(self, event: asyncio.Event, until: float) -> None:
-        """Returns once ``event`` is set, or at ``until`` (Unix seconds)."""
+        """Return once ``event`` is set, or at ``until`` (Unix seconds)."""
         ...
 
 

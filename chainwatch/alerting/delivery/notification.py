@@ -88,7 +88,7 @@ class Notification(msgspec.Struct, frozen=True):
 
 
 def load(connection: sa.Connection, queued: QueuedNotification, external_url: str = "") -> Notification:
-    """``queued`` with its alerts and acknowledgements as stored now, without alerts that are no longer stored."""
+    """Return ``queued`` with its alerts and acknowledgements as stored now, without alerts that are no longer stored."""
     return load_all(connection, [queued], external_url)[0]
 
 

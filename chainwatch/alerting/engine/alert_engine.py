@@ -68,7 +68,7 @@ class AlertEngine:
 
     @classmethod
     def of(cls, settings: Settings, notify_since: int) -> Self:
-        """The one that is configured."""
+        """Return the one that is configured."""
         sends_resolved = {receiver.name: receiver.send_resolved for receiver in settings.receivers.values()}
         return cls(settings.routes, sends_resolved, notify_since, Policies.of(settings))
 
@@ -138,7 +138,7 @@ class AlertEngine:
         clamping.shift(connection, by, now, self._by_calendar())
 
     def _by_calendar(self) -> list[str]:
-        """The keys of the routes whose groups wait for a time of the day."""
+        """Return the keys of the routes whose groups wait for a time of the day."""
         return [route.key for route in all_routes(self.routes) if route.digest is not None]
 
     def _clamp(self, connection: sa.Connection, now: float) -> None:
@@ -150,7 +150,7 @@ class AlertEngine:
         self.group_manager.clamp(connection, now)
 
     def _audience(self, alert: Alert, taking: Sequence[Route]) -> Audience:
-        """Whether ``alert``, which the routes ``taking`` match, goes to any receiver."""
+        """Return whether ``alert``, which the routes ``taking`` match, goes to any receiver."""
         if alert.state == "pending" or (alert.ends_at is not None and alert.ends_at <= self._notify_since):
             return "quiet"
         if destinations(taking, alert.failing_receiver):
@@ -241,7 +241,7 @@ class AlertEngine:
         )
 
     def _audience_after(self, before: Alert | None, after: Alert, taking: Sequence[Route]) -> Audience:
-        """The audience of ``after``; quiet for an alert that ends while it is pending, as it was never notified."""
+        """Return the audience of ``after``; quiet for an alert that ends while it is pending, as it was never notified."""
         if before is not None and before.id == after.id and before.state == "pending":
             return "quiet"
         return self._audience(after, taking)
@@ -303,7 +303,7 @@ class AlertEngine:
 
 
 def _incident_of(alert: Alert, taking: Sequence[Route]) -> IncidentSpec:
-    """The incident of ``alert``: by the first of its routes with an escalation, or the first of all."""
+    """Return the incident of ``alert``: by the first of its routes with an escalation, or the first of all."""
     route = next((one for one in taking if one.escalation is not None), taking[0])
     labels = route.group_labels(alert.labels)
     return IncidentSpec(group_key(route, labels), route.key, labels, route.escalation)

@@ -261,7 +261,7 @@ class Incidents:
 
 
 def _listed(reasons: Iterable[str]) -> str:
-    """The first few reasons, and how many more there are."""
+    """Return the first few reasons, and how many more there are."""
     all_ = list(reasons)
     more = f"; {len(all_) - REASONS_SHOWN} more" if len(all_) > REASONS_SHOWN else ""
     return "; ".join(all_[:REASONS_SHOWN]) + more

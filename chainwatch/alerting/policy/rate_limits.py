@@ -34,7 +34,7 @@ _COUNTED_BY: Mapping[Source, tuple[str, ...]] = {
 
 
 def counted_as(source: Source, labels: Mapping[str, str]) -> str:
-    """What an alert counts as for a rate limit: its flow, its network, …, or else its name; a long one is cut.
+    """Return what an alert counts as for a rate limit: its flow, its network, …, or else its name; a long one is cut.
 
     Alerts of other programs count as their label ``source``, ``flow`` or ``network``.
     """
@@ -48,7 +48,7 @@ def most_severe(severities: Mapping[int, str]) -> str:
 
 
 def take(window: RateWindow | None, limit: int, now: float) -> RateWindow | None:
-    """The window after one more notification at ``now``; None when its limit is reached."""
+    """Return the window after one more notification at ``now``; None when its limit is reached."""
     if window is None or now >= window.started_at + WINDOW:
         return RateWindow(now, 1)
     return RateWindow(window.started_at, window.sent + 1) if window.sent < limit else None

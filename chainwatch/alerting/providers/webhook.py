@@ -81,7 +81,7 @@ class WebhookProvider:
         self._fixed_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
 
     def render(self, notification: Notification, previous: Receipt | None) -> WebhookMessage:
-        """The body, which does not depend on earlier messages."""
+        """Return the body, which does not depend on earlier messages."""
         return WebhookMessage(msgspec.json.encode(body(notification)), notification.idempotency_key)
 
     async def send(self, message: WebhookMessage) -> Receipt:
@@ -112,7 +112,7 @@ class WebhookProvider:
 
 
 def sign(secret: str, timestamp: int, content: bytes) -> str:
-    """The signature header's value: HMAC-SHA256 over ``timestamp`` (Unix seconds), a dot and the body."""
+    """Return the signature header's value: HMAC-SHA256 over ``timestamp`` (Unix seconds), a dot and the body."""
     mac = hmac.new(secret.encode(), f"{timestamp}.".encode() + content, hashlib.sha256)
     return f"sha256={mac.hexdigest()}"
 

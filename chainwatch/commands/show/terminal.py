@@ -63,7 +63,7 @@ def details(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def fitted(widths: Sequence[int], available: int) -> list[int]:
-    """``widths`` in columns, the widest ones shortened until all of them fit into ``available``, or are 1."""
+    """Return ``widths`` in columns, the widest ones shortened until all of them fit into ``available``, or are 1."""
     fitting = list(widths)
     while sum(fitting) > available and max(fitting) > 1:
         widest = max(fitting)
@@ -111,7 +111,7 @@ def _piped(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
 
 
 def _cell(value: Any) -> Text:
-    """``value`` as plain text: text from a chain may look like markup or contain terminal control characters."""
+    """Return ``value`` as plain text: text from a chain may look like markup or contain terminal control characters."""
     if isinstance(value, bool):
         return Text("yes" if value else "no")
     text = clean("–" if value is None else str(value))
