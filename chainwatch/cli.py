@@ -163,7 +163,7 @@ def main(context: click.Context, as_json: bool) -> None:
 
 
 def _json_everywhere(group: click.Group) -> dict[str, Any]:
-    """Click's map of defaults that turns on ``--json`` in every command below ``group``."""
+    """Return click's map of defaults that turns on ``--json`` in every command below ``group``."""
     return {
         name: {"as_json": True, **(_json_everywhere(command) if isinstance(command, click.Group) else {})}
         for name, command in group.commands.items()

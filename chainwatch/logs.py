@@ -72,7 +72,7 @@ def _on_one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 
 
 def _traceback(stream: TextIO, exception: structlog.typing.ExcInfo) -> None:
-    """An exception below its line, indented, since its text may come from outside."""
+    """Write an exception below its line, indented, since its text may come from outside."""
     written = StringIO()
     structlog.dev.plain_traceback(written, exception)
     stream.write("".join(f"\n    {clean(line)}" for line in written.getvalue().splitlines() if line))

@@ -301,7 +301,7 @@ def event_id(network_id: int, block: int, log_index: int) -> int:
 
 
 def to_hex(value: bytes) -> str:
-    """Return ``0x``-prefixed lower-case hex."""
+    """Return bytes as ``0x``-prefixed lower-case hex."""
     return "0x" + value.hex()
 
 

@@ -206,7 +206,7 @@ def _check_shared_addresses(parts: Settings, watched: Mapping[str, Sequence[AbiE
 
 
 def _watched_events(extractors: Sequence[Extractor], abis: Mapping[str, Abi]) -> dict[str, list[AbiEvent]]:
-    """By contract the events that some checker watches, in every indexed form the ABI has."""
+    """Return by contract the events that some checker watches, in every indexed form the ABI has."""
     watched: dict[str, dict[AbiEvent, None]] = {}
     for extractor in extractors:
         for contract, signature, _ in extractor.watched:
@@ -215,7 +215,7 @@ def _watched_events(extractors: Sequence[Extractor], abis: Mapping[str, Abi]) ->
 
 
 def _reads(extractors: Sequence[Extractor]) -> dict[str, frozenset[FieldPath]]:
-    """By event signature the values that some checker reads: others need not be decoded."""
+    """Return by event signature the values that some checker reads: others need not be decoded."""
     reads: dict[str, frozenset[FieldPath]] = {}
     for extractor in extractors:
         for _, signature, paths in extractor.watched:

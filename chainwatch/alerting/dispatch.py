@@ -212,7 +212,7 @@ class Dispatch:
 
 
 def firing(connection: sa.Connection, names: Sequence[str]) -> list[Signal]:
-    """chainwatch's own firing alerts with these names, as the signals that raised them."""
+    """Return chainwatch's own firing alerts with these names, as the signals that raised them."""
     found = [a for a in alerts.firing(connection) if a.name in names and a.source != "external"]
     return [alert.signal() for alert in found]
 

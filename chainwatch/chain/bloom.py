@@ -44,7 +44,7 @@ class BloomTrust:
         self.foreign, self.proven = foreign, not foreign
 
     def is_due(self, now: float) -> bool:
-        """Whether foreign blooms are to be tested again: one block, or one false answer, must not exclude them for good."""
+        """Return whether to test foreign blooms again: one block or one false answer must not exclude them for good."""
         return self.foreign and now >= self._look_at
 
 

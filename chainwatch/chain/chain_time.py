@@ -84,7 +84,7 @@ class ChainTime:
         self._dates: dict[str, _Source] = {}
 
     def moment(self) -> Moment:
-        """This moment."""
+        """Return this moment."""
         return Moment(self._clock(), self._monotonic())
 
     def saw_head(self, network: str, timestamp: int, slack: float) -> None:
@@ -112,10 +112,10 @@ class ChainTime:
         return self._corrected(self.moment())
 
     def refutes(self, network: str, timestamp: float) -> bool:
-        """Whether a block of ``network`` made at ``timestamp`` is later than now by this clock and by most other networks.
+        """Return whether this clock and most other networks say that a block made at ``timestamp`` is later than now.
 
-        Those count whose heads keep pace; where there are none, nothing is refuted: this clock may be the wrong one. But
-        just after the start, when nothing can be known yet, the clock alone refutes.
+        The networks other than ``network`` count whose heads keep pace; where there are none, nothing is refuted: this
+        clock may be the wrong one. But just after the start, when nothing can be known yet, the clock alone refutes.
         """
         monotonic = self._monotonic()
         if monotonic < self._alone_from:
@@ -125,9 +125,9 @@ class ChainTime:
         return self._clock() < timestamp and 2 * later > len(others)
 
     def error_of(self, wall: float) -> float | None:
-        """Seconds by which a clock that shows ``wall`` now is ahead, 0 where it is right enough; None while that is unknown.
+        """Return the seconds by which a clock that shows ``wall`` now is ahead (negative: behind).
 
-        Negative: it is behind.
+        0 where it is right enough, None while that is unknown.
         """
         return self._error(Moment(wall, self._monotonic()))
 
@@ -147,7 +147,8 @@ class ChainTime:
         return 0.0 if is_alone and self._number_that_say(moment.wall - moment.monotonic) else ahead
 
     def _is_witnessed(self, offset: float) -> bool:
-        """Whether enough sources, against the others and the host's clock, say that Unix time is ``offset`` + monotonic."""
+        """Return whether enough sources, against the others and the host's clock, say: Unix time is ``offset`` + monotonic.
+        """
         agree = self._number_that_say(offset)
         return agree - (len(self._heads) + len(self._dates) - agree) >= AGREE
 

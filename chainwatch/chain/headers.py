@@ -34,7 +34,7 @@ class HeaderWindow:
         return self._by_number.get(number)
 
     def extend(self, headers: Sequence[Header]) -> None:
-        """Append ``headers`` (ascending, above those held) and drops the oldest beyond the window's size."""
+        """Append ``headers`` (ascending, above those held) and drop the oldest beyond the window's size."""
         self._by_number.update((header.number, header) for header in headers)
         newest = self.newest
         while (

@@ -40,10 +40,10 @@ class Heads:
         """When all endpoints were last asked for their heads."""
 
     async def newest(self, last: Header | None, *, failing: bool) -> Header:
-        """The head of the first endpoint that is not behind ``last``, the last block read; of the least behind when all are.
+        """Return the head of the first endpoint that is not behind ``last``, the last block read; else of the least behind.
 
-        While reading is ``failing``, the lowest head above ``last``, if any is: an endpoint may announce blocks that do not
-        exist. Raises `RpcError`.
+        While reading is ``failing``, the lowest head above ``last``, if there is one: an endpoint may announce blocks
+        that do not exist. Raises `RpcError`.
         """
         if failing:
             read_up_to = -1 if last is None else last.number

@@ -86,9 +86,9 @@ async def find_logs(
 
 
 async def block_at(pool: Pool, timestamp: int) -> int:
-    """The number of the first block whose timestamp is ``timestamp`` (seconds) or later; head + 1 when there is none yet.
+    """Return the number of the first block whose timestamp is ``timestamp`` (seconds) or later.
 
-    Raises `RpcError`.
+    That is head + 1 when there is none yet. Raises `RpcError`.
     """
     head = await pool.ask(Endpoint.head, PATIENCE)
     low, high = 0, head.number + 1
@@ -265,7 +265,8 @@ async def _read_page(
 
 
 async def _is_disproved(pool: Pool, end: Header, by: Endpoint) -> bool:
-    """Whether another endpoint has another block than ``end``, which ``by`` gave, and no endpoint has a child of ``end``."""
+    """Return whether another endpoint has another block than ``end``, given by ``by``, and no endpoint a child of ``end``.
+    """
     other = await pool.ask_another(lambda endpoint: endpoint.headers([end.number]), by)
     if other is None or other[0].hash == end.hash:
         return False
@@ -283,7 +284,7 @@ async def _is_disproved(pool: Pool, end: Header, by: Endpoint) -> bool:
 async def _confirmed(
     pool: Pool, page: _Page, read: Callable[[Endpoint], Awaitable[_Page]], by: Endpoint, last: int
 ) -> _Page:
-    """``page`` as ``by`` gave it, or as another endpoint did that has more logs: then ``by`` is pruned up to ``last``.
+    """Return ``page`` as ``by`` gave it, or that of an endpoint with more logs: then ``by`` is pruned up to ``last``.
 
     Raises `Disputed` when each has logs that the other lacks, or when the other's logs are of another fork.
     """
@@ -380,7 +381,8 @@ class _Span:
         self.pages = 1  # until it is known how dense the logs are
 
     def accepted(self, blocks: int, logs: int) -> None:
-        """A page was read: the next has up to twice as many blocks, and fewer after more than `GOOD_PAGE` logs."""
+        """Note that a page was read: the next has up to twice as many blocks, and fewer after more than `GOOD_PAGE` logs.
+        """
         self.pages = IN_FLIGHT
         self._good += 1
         if self._good >= FORGET_AFTER:
@@ -392,7 +394,7 @@ class _Span:
         self.blocks = max(1, min(fitting, largest, self._ceiling))
 
     def refused(self, blocks: int, error: RangeTooWide) -> None:
-        """A page of ``blocks`` was refused. Raises ``error`` when that was one block: it cannot be fewer."""
+        """Note that a page of ``blocks`` was refused. Raises ``error`` when that was one block: it cannot be fewer."""
         if blocks == 1:
             raise error
         size = max(1, error.blocks if error.blocks is not None and error.blocks < blocks else blocks // 2)

@@ -55,7 +55,7 @@ class Intake:
 
     @contextmanager
     def share(self, owner: str) -> Iterator[Share]:
-        """A share whose bytes are given back at the end of the context."""
+        """Open a share, whose bytes are given back at the end of the context."""
         share = Share(self, owner)
         try:
             yield share
@@ -104,5 +104,5 @@ INTAKE = Intake()
 
 
 def is_crumbled(answer: bytes) -> bool:
-    """Whether a large ``answer`` consists of members so small that they would take many times its size when parsed."""
+    """Return whether a large ``answer`` has members so small that they would take many times its size when parsed."""
     return len(answer) > LOOKED_THROUGH and answer.count(b",") > len(answer) // CRUMB

@@ -49,14 +49,15 @@ def unknown_block(message: str) -> bool:
 
 
 def unknown_state(code: int | None, message: str) -> bool:
-    """Whether an error answer means that the node does not have, or no longer has, the state of the block that was named."""
+    """Return whether an error answer means that the node does not have, or no longer has, the state of the named block."""
     return code in _UNKNOWN_STATE_CODES or _UNKNOWN_STATE.search(message.lower()) is not None
 
 
 def execution_failed(code: int | None, message: str) -> bool:
-    """Whether an error answer to `eth_call` means that the EVM ended the call: a revert, no gas left, an invalid opcode.
+    """Return whether an error answer to `eth_call` means that the EVM ended the call.
 
-    Source: the errors of geth (core/vm/errors.go), reth, erigon, Nethermind, besu, anvil and Hardhat.
+    That is a revert, no gas left, an invalid opcode, …. Source: the errors of geth (core/vm/errors.go), reth, erigon,
+    Nethermind, besu, anvil and Hardhat.
     """
     return code in _EXECUTION_CODES or _EXECUTION.match(message.lower()) is not None
 

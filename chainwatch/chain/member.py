@@ -166,7 +166,7 @@ class Member:
         return self._paced.until_late
 
     def note_late(self) -> None:
-        """Another endpoint has answered while this one takes too long."""
+        """Note that another endpoint has answered while this one takes too long."""
         self._paced.give_up()
         self._count(RpcTimeout(self.name, "no answer in the usual time: another endpoint was asked"))
 
@@ -202,7 +202,7 @@ class Member:
         )
 
     async def measure(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
-        """What ``read`` gets from the endpoint; updates its statistics, and sets it aside when it failed by its own fault.
+        """Return what ``read`` gets from the endpoint, and update its statistics; set it aside for a failure of its own.
 
         Raises `ChainError` whatever ``read`` raised: an exception of another class becomes `Unforeseen`.
         """
@@ -243,7 +243,7 @@ class Member:
             self._aside.set()
 
     async def keep_up(self) -> None:
-        """Verify it, uses it until it is set aside, pauses, and so on for ever."""
+        """Verify it, use it until it is set aside, pause, and so on for ever."""
         while True:
             error = await failure_of(self._use)
             if error is not None:
@@ -336,7 +336,7 @@ class Member:
             self.set_aside(error.what, self._pause_after(error))
 
     def _pause_after(self, error: RpcError) -> float:
-        """Grow with the failures since the last answer; with refusals for overload even where other calls are answered."""
+        """Return the pause: longer with each failure since the last answer, or for overload with each refusal."""
         if isinstance(error, ForeignChain):
             return REFUSED_PAUSE if self.state == "refused" else 0.0
         if not _is_overloaded(error):
@@ -346,7 +346,7 @@ class Member:
 
 
 def _unforeseen(name: str, error: BaseException) -> Unforeseen:
-    """Without the text of ``error``, which may hold anything (S9, S10)."""
+    """Make an error without the text of ``error``, which may hold anything (S9, S10)."""
     return Unforeseen(name, f"the call failed by {type(error).__name__}{place_of(error)}")
 
 

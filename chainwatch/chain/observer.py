@@ -120,7 +120,7 @@ class Observer:
                 self._resting = False
 
     def wake(self) -> None:
-        """Look now, and yields how far the network is seen even if it did a moment ago."""
+        """Look now, and yield how far the network is seen even if it did a moment ago."""
         self._wake_ups.wake()
 
     @property
@@ -265,7 +265,7 @@ class Observer:
         self._seen_until = checkpoint.seen_until
 
     async def _retry_after(self, error: ChainError) -> None:
-        """Keep ``error`` and waits until it is time to try again."""
+        """Keep ``error`` and wait until it is time to try again."""
         pause = self._failures.note(error) * random.uniform(0.5, 1.0)
         await asyncio.sleep(FIRST_PAUSE)
         if isinstance(error, Unavailable | NotThere) and not isinstance(error, Disputed):

@@ -70,7 +70,7 @@ class Pool:
         self._members = sorted(members, key=lambda member: member.kind == "websocket")
 
     async def start(self) -> None:
-        """Begin to verify and to maintain the endpoints; returns as soon as one is usable or all have been tried.
+        """Begin to verify and to maintain the endpoints; return as soon as one is usable or all have been tried.
 
         Raises `WrongChain` when all of them answer for other chains.
         """
@@ -185,7 +185,7 @@ class Pool:
         return self._clock() if self._chain_time is None else self._chain_time.now()
 
     def refutes(self, timestamp: float) -> bool:
-        """Whether other networks and the clock show that no block of this one can have been made at ``timestamp`` yet."""
+        """Return whether other networks and the clock show that no block here can have been made at ``timestamp`` yet."""
         return self._chain_time is not None and self._chain_time.refutes(self.network.name, timestamp)
 
     @property

@@ -209,7 +209,8 @@ class Endpoint:
         return [log._replace(timestamp=blocks[log.block_number].timestamp) for log in logs]
 
     def _too_wide(self, error: RpcError, blocks: int) -> RangeTooWide | None:
-        """``error`` as a refused range, with a limit on every range remembered; None when it is about something else."""
+        """Return ``error`` as a refused range, and remember a limit on every range; None when it is about something else.
+        """
         if isinstance(error, NodeError):
             hint = limits.range_hint(error.code, error.message)
             if hint is None:
@@ -227,7 +228,7 @@ class Endpoint:
         return self.rpc.parse(lambda raw: wire.to_header(wire.parse_header(raw)), result)
 
     async def _ask_logs(self, call: Call) -> list[wire.WireLog]:
-        """The entries that ``call`` asks for, which may be many: they are parsed together with the answer around them."""
+        """Return the entries that ``call`` asks for, perhaps many: they are parsed together with the answer around them."""
         data = await self.rpc.exchange(call)
         try:
             return wire.parse_logs_answer(data).result

@@ -66,7 +66,7 @@ class WakeUps:
         self._news.clear()
 
     def note_head(self, is_new: bool) -> None:
-        """The head was read. A subscription that misses new heads is opened anew, and not relied on until it has news."""
+        """Note that the head was read. A subscription that misses new heads is opened anew."""
         announced = self._pool.announcements != self._announcements
         if not is_new:
             self._vain += announced

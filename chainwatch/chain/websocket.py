@@ -54,7 +54,7 @@ class WebSocketTransport:
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[asyncio.Task[None]]:
-        """Open the connection, and closes it on leaving; the task it gives ends when the connection does."""
+        """Open the connection, and close it on leaving; the task it gives ends when the connection does."""
         with client_errors(self.name):
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 socket = await self._session.ws_connect(

@@ -61,7 +61,7 @@ class Extractor(Protocol):
         """The networks to follow even where no watched event can happen: those whose state the checker reads."""
 
     def extract(self, events: Iterable[Event]) -> Extracted[Any]:
-        """What the checker needs of ``events``, which may be of any checker: those that it does not watch are skipped."""
+        """Return what the checker needs of ``events``, which may be of any checker: skip those that it does not watch."""
 
 
 def sift(extractors: Iterable[Extractor], batch: Batch) -> SiftedBatch:

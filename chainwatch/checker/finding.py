@@ -41,7 +41,8 @@ def overdue(
     destination: str,
     late: Occurrence | None,
 ) -> Finding:
-    """Return ``step`` was not seen on ``network`` in time; ``late`` is its event, if it was seen after all."""
+    """Make the finding that ``step`` was not seen on ``network`` in time; ``late`` is its event, if it was seen after all.
+    """
     due_at = opening.timestamp + step.within
 
     def explain() -> tuple[str, str]:
@@ -78,7 +79,9 @@ def orphan(
     ends_at: int | None,
     later: Occurrence | None = None,
 ) -> Finding:
-    """``event`` is a step without an opening step by the end of the grace; ``ends_at`` is when one was seen after all.
+    """Make the finding that ``event`` is a step without an opening step by the end of the grace.
+
+    ``ends_at`` is when one was seen after all.
 
     ``later`` is an opening step that happened too late to have funded it.
     """
@@ -118,7 +121,7 @@ def orphan(
 def repeated(
     transfer: Transfer, step: Step, origin: str, destination: str, events: Sequence[Occurrence]
 ) -> Finding:
-    """Return ``events`` (two at least) are the same step of the same transfer."""
+    """Make the finding that ``events`` (two at least) are the same step of the same transfer."""
 
     def explain() -> tuple[str, str]:
         return (
@@ -233,7 +236,7 @@ def _short(key: str) -> str:
 
 
 def _duration(seconds: int) -> str:
-    """Return ``3h 5m`` for 11,100: the two largest units that count."""
+    """Return a length of time as its two largest units: ``3h 5m`` for 11,100 seconds."""
     parts: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
         count, seconds = divmod(seconds, size)

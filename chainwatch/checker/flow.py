@@ -71,7 +71,7 @@ class Step:
     which transfers open: what arrives there otherwise belongs to other transfers, such as those of the other direction."""
 
     def counts_on(self, network: str, claimed: str) -> bool:
-        """Whether an event seen on ``network`` can be this step; ``claimed`` is the origin that it names, or empty."""
+        """Return whether an event on ``network`` can be this step; ``claimed`` is the origin that it names, or empty."""
         if self.only_on is not None and network not in self.only_on:
             return False
         return self.expected_on != "origin" or claimed in ("", network)
@@ -136,7 +136,7 @@ class Flow:
         return (self.opening, *self.expected)
 
     def search_topics(self, keys: Sequence[str]) -> list[tuple[bytes, ...] | None]:
-        """The topics after the first by which ``eth_getLogs`` finds the opening events of ``keys`` (and perhaps others).
+        """Return the topics after the first by which ``eth_getLogs`` finds the opening events of ``keys`` (and others).
 
         Only for a flow with ``search``.
         """
@@ -221,7 +221,7 @@ def _distinguished(hits: Sequence[_Hit]) -> list[_Hit]:
 
 
 def _rules_out(other: _Hit, hit: _Hit) -> bool:
-    """Whether the event is the step ``other`` and so cannot be ``hit``, where one event serves both ends of a transfer."""
+    """Return whether the event is the step ``other`` and so not ``hit``, where one event serves both ends of a transfer."""
     (step, key, occurrence), (other_step, other_key, other_occurrence) = hit, other
     if step.flow != other_step.flow:
         return False
@@ -242,7 +242,7 @@ def is_stray_opening(opening: Occurrence) -> bool:
 
 
 def expected_network(step: Step, opening: Occurrence) -> str:
-    """The network on which ``opening`` expects ``step``; empty or marked as unknown where that is no configured one."""
+    """Return the network on which ``opening`` expects ``step``; empty or marked as unknown if that is not configured."""
     if step.expected_on == "destination":
         destination: str = opening.facts.get(DESTINATION, "")
         return destination

@@ -141,7 +141,7 @@ class Judge:
             self._judge_wait(step, opening, events[0])
 
     def _counted(self, openings: Sequence[Occurrence]) -> dict[tuple[str, int, int], Occurrence]:
-        """The positions of logs that count as opening steps or as steps that these expect, each with its opening step."""
+        """Return the positions of logs that are opening steps or steps that these expect, each with its opening step."""
         counted = {
             log_position(event): asked
             for step in self.flow.expected
@@ -152,7 +152,7 @@ class Judge:
         return counted | {log_position(opening): opening for opening in openings}
 
     def _judge_wait(self, step: Step, opening: Occurrence, first: Occurrence) -> bool:
-        """Whether ``first``, the event of ``step`` that ``opening`` expects, was an orphan until that opening happened."""
+        """Judge whether ``first``, the event of ``step`` that ``opening`` expects, was an orphan before ``opening``."""
         if opening.timestamp <= first.timestamp + self.flow.orphan_grace or self._unsearchable(first):
             return False
         origin = self._origin_of(first)
@@ -248,7 +248,7 @@ class Judge:
         return "orphan"
 
     def _is_elsewhere(self, step: Step, event: Occurrence) -> bool:
-        """Whether ``event`` belongs to transfers that the flow does not watch, such as those of the other direction."""
+        """Return whether ``event`` belongs to transfers that the flow does not watch, as those of the other direction."""
         claimed = claimed_origin(step, event)
         return bool(claimed and claimed not in self.flow.origins) or event.network == step.away_from
 
@@ -314,7 +314,7 @@ class Judge:
         return tuple(origins)
 
     def _origin_of(self, event: Occurrence) -> str:
-        """The network from which ``event`` comes, as far as the event itself says; empty where several are possible."""
+        """Return the network from which ``event`` comes, as far as it says itself; empty where several are possible."""
         origins = self._origins_of(event)
         return origins[0] if len(origins) == 1 else ""
 

@@ -11,7 +11,7 @@ from chainwatch.model import AbiEvent, Event, to_hex
 
 
 def attribute_name(text: str, event: AbiEvent) -> str | None:
-    """Return ``chain_id`` for ``network.chain_id``: an attribute of the network where the event was seen."""
+    """Return ``chain_id`` for ``network.chain_id``, an attribute of the network where the event was seen; else None."""
     if not text.startswith("network.") or any(p.name == "network" for p in event.inputs):
         return None
     return text.removeprefix("network.")

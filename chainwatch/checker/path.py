@@ -54,7 +54,7 @@ class Path:
         return value
 
     def reader(self) -> Callable[[Event], Any]:
-        """`get` from an event, as fast as may be where nothing can be missing: every event has the fields of its ABI."""
+        """Return a function that is `get` from an event, without checks where every event has the fields of its ABI."""
         match self.steps:
             case (str(name),):
                 return lambda event: event.args[name]

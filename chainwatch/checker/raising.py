@@ -38,7 +38,7 @@ def update_raised(
     now: int,
     cause: str,
 ) -> tuple[dict[str, Raised], list[Signal]]:
-    """The alerts that ``findings`` raise, and the signals about what differs from those that ``transfer`` had raised.
+    """Return the alerts that ``findings`` raise, and the signals about what differs from those raised before.
 
     An alert without a finding any more ends at ``now`` (chain time) with the reason ``cause``. An alert that a person
     resolved stays resolved while the same events are wrong.
@@ -70,7 +70,7 @@ def update_raised(
 
 
 def endings(raised: Iterable[Raised], now: int, cause: str) -> list[Signal]:
-    """The signals that end those of ``raised`` that have no end yet, at ``now`` (chain time) with the reason ``cause``."""
+    """Return the signals that end those of ``raised`` without an end, at ``now`` (chain time) with the reason ``cause``."""
     return [
         Signal(one.labels, one.starts_at, {}, max(now, one.starts_at), cause, "transfer")
         for one in raised

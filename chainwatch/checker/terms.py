@@ -106,11 +106,11 @@ class TermBuilder:
         return self._integer(value, token.column, token.end, literal)
 
     def string(self, token: Token) -> Term:
-        """Quoted text: a string, or an address or bytes where compared with one."""
+        """Return the term of quoted text: a string, or an address or bytes where compared with one."""
         return self._constant(token.text, "string", token.column, token.end, literal=token.text)
 
     def boolean(self, token: Token) -> Term:
-        """Return ``true`` or ``false``."""
+        """Return the term of ``true`` or ``false``."""
         return self._constant(token.text.lower() == "true", "bool", token.column, token.end)
 
     def field(self, index: int, path: Path, start: int, end: int) -> Term:
@@ -124,19 +124,19 @@ class TermBuilder:
     # --- booleans ---
 
     def logic(self, word: str, operands: Sequence[Term]) -> Term:
-        """Return ``and`` or ``or`` over two or more booleans."""
+        """Join two or more booleans by ``and`` or ``or``."""
         for operand in operands:
             self.require_boolean(operand, f"`{word}`")
         code = f" {word} ".join(operand.code for operand in operands)
         return self._made(f"({code})", "bool", operands)
 
     def negation(self, operand: Term, start: int) -> Term:
-        """Return ``not`` before a boolean."""
+        """Put ``not`` before a boolean."""
         self.require_boolean(operand, "`not`")
         return replace(self._made(f"(not {operand.code})", "bool", [operand]), start=start)
 
     def comparison(self, operands: Sequence[Term], operators: Sequence[Token]) -> Term:
-        """Return ``a < b <= c``: values of one type compared in a row."""
+        """Compare values of one type in a row, as ``a < b <= c``."""
         model = next((term for term in operands if term.literal is None), operands[0])
         terms = [self._fitted(term, model) for term in operands]
         for token, left, right in zip(operators, terms, terms[1:], strict=False):
@@ -147,7 +147,7 @@ class TermBuilder:
         return self._made(f"({code})", "bool", terms)
 
     def membership(self, left: Term, right: Term, *, negated: bool, column: int) -> Term:
-        """Return ``left in right`` where ``right`` is a list of constants or fields, or an array argument."""
+        """Test ``left in right``, where ``right`` is a list of constants or fields, or an array argument."""
         if right.kind == "list":
             model = next((term for term in (left, *right.items) if term.literal is None), left)
             left = self._fitted(left, model)
@@ -178,7 +178,7 @@ class TermBuilder:
     # --- integers ---
 
     def arithmetic(self, token: Token, left: Term, right: Term) -> Term:
-        """Return ``left <operator> right`` on integers, computed here when both are constants."""
+        """Compute ``left <operator> right`` on integers; of two constants the result is known here."""
         if token.text == "/":
             raise self.error(token.column, "`/` would round", "write `//`, a whole division rounded down")
         for term in (left, right):
@@ -195,7 +195,7 @@ class TermBuilder:
         return self._made(f"({left.code} {token.text} {right.code})", "int256", [left, right], bits)
 
     def signed(self, operand: Term, sign: Token) -> Term:
-        """Return ``-operand`` or ``+operand``."""
+        """Put ``-`` or ``+`` before an integer."""
         self._require_integer(operand, sign.text)
         if operand.value is not None:
             value = -operand.value if sign.text == "-" else operand.value
@@ -227,7 +227,7 @@ class TermBuilder:
     # --- functions ---
 
     def call(self, name: Token, arguments: Sequence[Term], end: int) -> Term:
-        """Return ``len(…)``, ``sum(array)``, ``abs(integer)``, ``min`` and ``max`` of integers or of one array."""
+        """Call ``len(…)``, ``sum(array)``, ``abs(integer)``, or ``min`` or ``max`` of integers or of one array."""
         if name.text not in FUNCTIONS:
             raise self.error(
                 name.column, f"there is no function {name.text}", f"there are {', '.join(FUNCTIONS)}"
@@ -332,7 +332,7 @@ def _bits(abi_type: str) -> int:
 
 
 def _bytes_length(abi_type: str) -> int:
-    """N of ``bytesN``; 0 for ``bytes``, whose length varies."""
+    """Return N of ``bytesN``; 0 for ``bytes``, whose length varies."""
     match = _SIZED.fullmatch("bytes24" if abi_type == "function" else abi_type)
     return int(match[2]) if match and match[2] else 0
 

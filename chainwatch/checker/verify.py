@@ -69,7 +69,7 @@ class Check:
 
 
 def encode_transfer_info(info: Mapping[str, Any]) -> bytes:
-    """Return ``abi.encode`` of one ``TransferInfo``, decoded as a dict: 32-byte words, ``callData`` at the end."""
+    """Encode one ``TransferInfo``, given as a dict, as ``abi.encode`` does: 32-byte words, ``callData`` at the end."""
     call_data: bytes = info["callData"]
     head: bytes = (
         _TUPLE_OFFSET

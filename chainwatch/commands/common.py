@@ -38,7 +38,7 @@ def plan_of(config: Path) -> Plan:
 
 @contextmanager
 def accessing(config: Path, *, not_found: int = BAD_USAGE) -> Iterator[Access]:
-    """The configuration's database, for operations; refusals end the command as in ``refusals``."""
+    """Open the configuration's database for operations; refusals end the command as in ``refusals``."""
     from chainwatch.operations.context import open_access
 
     with open_access(config, os.environ) as access, refusals(not_found=not_found):

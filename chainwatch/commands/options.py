@@ -120,7 +120,7 @@ by = click.option("--by", "actor", default=myself, show_default="you", help="Nam
 
 
 def _seconds(text: str) -> float:
-    """Return `parse_duration`. Imports late: most commands get no duration."""
+    """Call `parse_duration`, which is imported late: most commands get no duration."""
     from chainwatch.config import parse_duration
 
     return parse_duration(text)

@@ -110,7 +110,7 @@ def _check_step_names(draft: Draft, steps: list[KeyPath]) -> None:
 
 
 def _check_on(draft: Draft, flow: KeyPath, step: KeyPath) -> None:
-    """The network where ``step`` is expected must be known from the opening step, and have the contract deployed."""
+    """Check that the network where ``step`` is expected is known from the opening step, and has the contract."""
     on = _text(draft, (*step, "on")) or "destination"
     networks = draft.names("networks")
     if on in networks:
@@ -139,7 +139,7 @@ def _check_deployed(draft: Draft, step: KeyPath, network: str) -> None:
 
 
 def _check_network_by(draft: Draft, flow: KeyPath, steps: list[KeyPath]) -> None:
-    """Every network on which the flow's events are seen needs the attribute, each a different value."""
+    """Check that every network on which the flow's events are seen has the attribute, each a different value."""
     path = (*flow, "network_by")
     attribute = _text(draft, path) or "chain_id"
     if attribute in ("chain_id", "name"):

@@ -34,7 +34,7 @@ class ConfigError(ValueError):
 
 
 def problem_line(file: str, problem: Problem) -> str:
-    """Return ``config.toml:12: flows.x.opens.event: what is wrong — how to mend it``."""
+    """Return one line, as ``config.toml:12: flows.x.opens.event: what is wrong — how to mend it``."""
     place = f"{file}:{problem.line}" if problem.line else file
     key = f"{key_text(problem.path)}: " if problem.path else ""
     hint = f" — {problem.hint}" if problem.hint else ""
@@ -45,7 +45,7 @@ _PART_MAX = 100
 
 
 def key_text(path: KeyPath) -> str:
-    """Return ``flows.connext.expects[0].within``; parts that are not bare TOML keys are quoted."""
+    """Return a path as text, as ``flows.connext.expects[0].within``; parts that are not bare TOML keys are quoted."""
     text = ""
     for part in path:
         if isinstance(part, str) and len(part) > _PART_MAX:

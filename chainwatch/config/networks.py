@@ -111,7 +111,7 @@ class NetworkSettings(Table):
     @model_validator(mode="before")
     @classmethod
     def _gather_attributes(cls, table: Any) -> Any:
-        """Unknown keys become attributes, unless they look like a misspelt known key."""
+        """Make attributes of unknown keys, unless they look like a misspelt known key."""
         if not isinstance(table, dict):
             return table
         known = set(cls.model_fields)

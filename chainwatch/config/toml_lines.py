@@ -16,7 +16,7 @@ KeyPath = tuple[str | int, ...]
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
-    """KeyPath → line (from 1) of each table header, key and array item of ``text``, which must be valid TOML."""
+    """Return by path the line (from 1) of each table header, key and array item of ``text``, which must be valid TOML."""
     scanner = _Scanner(text)
     scanner.scan()
     return scanner.lines
@@ -78,7 +78,7 @@ class _Scanner:
         return path
 
     def _inside(self, path: KeyPath) -> KeyPath:
-        """Within an array of tables, a header is about the array's last table."""
+        """Return the path of a header's table: within an array of tables, that of the array's last table."""
         count = self._table_counts.get(path)
         return path if count is None else (*path, count - 1)
 
@@ -135,7 +135,7 @@ class _Scanner:
         return found
 
     def _pass(self, pattern: re.Pattern[str]) -> str:
-        """Skip the match of ``pattern`` at this position, and returns it."""
+        """Skip the match of ``pattern`` at this position, and return it."""
         match = pattern.match(self.text, self.at)
         if match is None:
             raise ValueError(f"line {self._line()}: not valid TOML")

@@ -56,7 +56,7 @@ OWN_HEADERS = frozenset(
 
 
 def normal_severity(value: object) -> str:
-    """Return ``P0`` … ``P3`` for any accepted spelling, in any case."""
+    """Return a severity as ``P0`` … ``P3`` for any accepted spelling, in any case."""
     severity = SEVERITY_NAMES.get(value.lower()) if isinstance(value, str) else None
     if severity is None:
         raise Expected("a severity: P0 (critical), P1 (high), P2 (medium, warning) or P3 (low, info)")
@@ -104,7 +104,7 @@ def _one_or_more(value: object) -> Any:
 
 
 def _match(match: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Severities by their short names; every pattern is one."""
+    """Return ``match`` with severities by their short names."""
     if "severity" in match:
         match = match | {"severity": [_severity_test(value) for value in match["severity"]]}
     return match
@@ -156,7 +156,7 @@ def _url(*schemes: str) -> Any:
 
 
 def _database_url(url: SecretStr, info: ValidationInfo) -> SecretStr:
-    """SQLite files are made absolute against the folder in the validation context."""
+    """Return a database URL; SQLite files are made absolute against the folder in the validation context."""
     scheme, _, rest = url.get_secret_value().partition("://")
     file = rest.removeprefix("/")
     if scheme == "sqlite" and rest != file and file not in ("", ":memory:"):

@@ -87,25 +87,25 @@ def creation_code(domain: int) -> bytes:
 
 
 def xcall(wanted: Transfer) -> bytes:
-    """Call data that opens a transfer."""
+    """Return call data that opens a transfer."""
     return _call("xcall", [TRANSFER_INFO, "address"], [wanted.params, wanted.asset])
 
 
 def execute(transfer: Transfer, amount: int, routers: Sequence[str]) -> bytes:
-    """Call data that pays a transfer out; with routers it is the fast path."""
+    """Return call data that pays a transfer out; with routers it is the fast path."""
     args = (transfer.params, routers, [bytes(65) for _ in routers], ZERO_ADDRESS, b"")
     return _call("execute", [EXECUTE_ARGS, "address", "uint256"], [args, transfer.asset, amount])
 
 
 def reconcile(transfer: Transfer, amount: int, routers: Sequence[str]) -> bytes:
-    """Call data that settles a transfer."""
+    """Return call data that settles a transfer."""
     types = ["bytes32", "uint32", "address", "address[]", "uint256"]
     values = [transfer.id, transfer.params.origin_domain, transfer.asset, routers, amount]
     return _call("reconcile", types, values)
 
 
 def emit_log(topics: Sequence[bytes], data: bytes) -> bytes:
-    """Call data that emits any log: at most four topics of 32 bytes."""
+    """Return call data that emits any log: at most four topics of 32 bytes."""
     return _call("emitLog", ["bytes32[]", "bytes"], [topics, data])
 
 

@@ -52,7 +52,7 @@ class DemoChain:
         self._bridge: str | None = None
 
     async def start(self) -> None:
-        """Make the genesis block and serves it; takes about a second, most of it the import of py-evm."""
+        """Make the genesis block and serve it; this takes about a second, most of it the import of py-evm."""
         evm = await self._on_thread(lambda: Evm(self.chain_id, int(time.time()) - GENESIS_AGE))
         ledger = Ledger(await self._on_thread(evm.head))
         methods = Methods(self.chain_id, ledger, lambda work: self._on_thread(lambda: work(evm)))
@@ -82,7 +82,7 @@ class DemoChain:
         return self._started[1].head
 
     async def deploy_bridge(self, domain: int) -> str:
-        """Deploy the bridge with `domain` as this network's domain; returns its address as lower-case hex."""
+        """Deploy the bridge with `domain` as this network's domain; return its address as lower-case hex."""
         block = await self._transact(bridge.creation_code(domain), None)
         address: str = block.receipts[0]["contractAddress"]
         self._bridge = address
@@ -98,7 +98,7 @@ class DemoChain:
     async def execute(
         self, transfer: Transfer, *, amount: int | None = None, routers: Sequence[str] = ()
     ) -> str:
-        """Pay a transfer out on this chain (`Executed`) and returns the transaction's hash.
+        """Pay a transfer out on this chain (`Executed`) and return the transaction's hash.
 
         The amount is the transfer's own unless given; with routers it is the fast path.
         """
@@ -106,13 +106,13 @@ class DemoChain:
         return _sent(await self._on_bridge(bridge.execute(transfer, paid, routers)))
 
     async def reconcile(self, transfer: Transfer, *, routers: Sequence[str] = ()) -> str:
-        """Settle a transfer on this chain (`Reconciled`) and returns the transaction's hash."""
+        """Settle a transfer on this chain (`Reconciled`) and return the transaction's hash."""
         return _sent(
             await self._on_bridge(bridge.reconcile(transfer, transfer.params.bridged_amount, routers))
         )
 
     async def emit_log(self, topics: Sequence[bytes], data: bytes) -> str:
-        """Have the bridge emit any log, even an invalid one, and returns the transaction's hash."""
+        """Have the bridge emit any log, even an invalid one, and return the transaction's hash."""
         return _sent(await self._on_bridge(bridge.emit_log(topics, data)))
 
     async def mine(self, count: int = 1) -> None:
@@ -124,7 +124,7 @@ class DemoChain:
             server.publish([], mined)
 
     async def reorg(self, depth: int) -> list[Block]:
-        """Replace the last `depth` blocks by empty ones, one more than there were; returns the orphans.
+        """Replace the last `depth` blocks by empty ones, one more than there were; return the orphans.
 
         What happened in them has not happened. Raises ValueError where the chain is not that long.
         """

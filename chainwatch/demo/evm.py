@@ -43,7 +43,7 @@ class Evm:
         return self.head()
 
     def transact(self, timestamp: int, data: bytes, to: str | None = None) -> Block:
-        """Send one transaction from the funded account (no `to`: creates a contract) and mines its block.
+        """Send one transaction from the funded account (no `to`: creates a contract) and mine its block.
 
         A transaction that reverts is mined as well: its receipt's status is 0x0.
         """
@@ -62,7 +62,7 @@ class Evm:
         return self.head()
 
     def revert(self, block_hash: str) -> None:
-        """Make an earlier block the head again, and forgets the blocks after it."""
+        """Make an earlier block the head again, and forget the blocks after it."""
         self._backend.revert_to_snapshot(_raw(block_hash))
 
     def call(self, to: str, data: bytes, number: int) -> bytes:

@@ -71,7 +71,7 @@ class Ledger:
                 self._by_transaction[sent["hash"]] = (block, position)
 
     def replace(self, depth: int, blocks: Iterable[Block]) -> list[Block]:
-        """Replace the last `depth` blocks by others, and returns them, oldest first."""
+        """Replace the last `depth` blocks by others, and return them, oldest first."""
         orphans = self._blocks[-depth:]
         del self._blocks[-depth:]
         for block in orphans:

@@ -36,7 +36,7 @@ class Server:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
-        """Listen on 127.0.0.1 and returns the port, which the system chose."""
+        """Listen on 127.0.0.1 and return the port, which the system chose."""
         app = web.Application()
         app.router.add_post("/", self._http)
         app.router.add_get("/", self._websocket)
@@ -48,7 +48,7 @@ class Server:
         return port
 
     async def stop(self) -> None:
-        """Close every connection and stops listening."""
+        """Close every connection and stop listening."""
         for client in tuple(self._clients):
             await client.close()
         if self._runner is not None:
@@ -94,7 +94,7 @@ class _Client:
         self._serving: asyncio.Task[Any] | None = None
 
     async def serve(self) -> None:
-        """Answers until the client goes away."""
+        """Answer until the client goes away."""
         self._serving = asyncio.current_task()
         sender = asyncio.create_task(self._send())
         try:

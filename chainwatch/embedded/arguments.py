@@ -63,7 +63,7 @@ def _text(value: object) -> str:
 
 
 def severity_of(name: Severity | str) -> str:
-    """Return ``P0`` … ``P3`` for any accepted spelling. Raises ``ValueError`` for any other text."""
+    """Return a severity as ``P0`` … ``P3`` for any accepted spelling. Raises ``ValueError`` for any other text."""
     try:
         return SEVERITY_NAMES[str(name).lower()]
     except KeyError:

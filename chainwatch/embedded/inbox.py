@@ -58,7 +58,7 @@ class Inbox:
             self._waiting += size
 
     def shut(self) -> bool:
-        """Refuse further submissions, unless some still wait to be stored; whether none do."""
+        """Refuse further submissions, unless some still wait to be stored; return whether none do."""
         with self._lock:
             self._shut = not self._waiting
             return self._shut

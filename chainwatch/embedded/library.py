@@ -72,7 +72,7 @@ class AlertManager(Operations):
         environ: Mapping[str, str] | None = None,
         resolve_timeout: float | str = RESOLVE_TIMEOUT,
     ) -> Self:
-        """Return a running alert manager from a configuration file's path, or from its contents as a dict.
+        """Start an alert manager by a configuration file's path, or by its contents as a dict.
 
         The keys are those of the file; networks, contracts and flows are ignored. Without ``[store] url`` alerts are
         kept in memory until ``close``; ``[store] retention`` is seven days by default. ``${NAME}`` is taken from
@@ -116,7 +116,7 @@ class AlertManager(Operations):
     # --- submitting ---------------------------------------------------------------------------------------
 
     def submit(self, alerts: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Submit alerts, as to Alertmanager's ``POST /api/v2/alerts``; returns their fingerprints.
+        """Submit alerts, as to Alertmanager's ``POST /api/v2/alerts``; return their fingerprints.
 
         Each has ``labels`` (``alertname`` is required, ``severity`` defaults to P2) and may have ``annotations``,
         ``starts_at`` and ``ends_at`` (RFC 3339, ``datetime`` or Unix seconds; also ``startsAt``, ``endsAt``). An end in

@@ -133,7 +133,7 @@ class Operations(ABC):
         limit: int = 100,
         after: str | None = None,
     ) -> Rows[dict[str, Any]]:
-        """Incidents, newest first, opened from ``since`` until just before ``until``; ``is_open``: only those not ended.
+        """Return incidents, newest first, opened from ``since`` until just before ``until``; ``is_open``: only open ones.
 
         ``after``: ``next`` of the page before. Raises ``ValueError``.
         """

@@ -113,7 +113,7 @@ class FlowChecker:
         return search_openings(self.extractor.flows, self._watches, pools, wanted.coverage, wanted.transfers)
 
     def fingerprints(self, settings: Settings) -> Prints:
-        """By the flows' names."""
+        """Return the fingerprints by the flows' names."""
         return fingerprints(settings)
 
     def stored_names(self, connection: sa.Connection) -> list[str]:
@@ -282,7 +282,7 @@ class FlowTransaction:
 
 
 def coverage_of(work: Work, sources: Mapping[WatchedStep, frozenset[EventSource]]) -> Coverage:
-    """How far networks are read, with since when the events of each step, which come from ``sources``, are watched."""
+    """Return how far networks are read, with since when the events of each step, from ``sources``, are watched."""
     watched: dict[WatchedStep, Watched] = {}
     for place, some in sources.items():
         known = work.watched.get(place[0], {})
@@ -292,7 +292,7 @@ def coverage_of(work: Work, sources: Mapping[WatchedStep, frozenset[EventSource]
 
 
 def _watched_together(rows: Sequence[WatchedSet]) -> Watched:
-    """Since when all of ``rows`` are watched."""
+    """Return since when all of ``rows`` are watched."""
     block, timestamp = max((row.first_block, row.first_timestamp) for row in rows)
     unread = [row.gap_timestamp for row in rows if row.gap_timestamp is not None]
     return Watched(block, timestamp, max(unread, default=None))

@@ -51,7 +51,7 @@ class Tally:
         }
 
     def latency(self, seen: Mapping[str, int]) -> list[dict[str, Any]]:
-        """Per flow, route and expected step: the time from the opening step, in seconds of chain time.
+        """Return per flow, route and expected step the time from the opening step, in seconds of chain time.
 
         ``overdue`` counts the steps that are late, or missing on a network that was ``seen`` past their deadline.
         Sorted by flow, route and step order.
@@ -98,7 +98,7 @@ class _Times:
 
 
 def _add(counts: Counter[T], key: T, number: int) -> None:
-    """Like ``+=``, but removes what comes to zero."""
+    """Add as ``+=`` does, but remove what comes to zero."""
     counts[key] += number
     if not counts[key]:
         del counts[key]

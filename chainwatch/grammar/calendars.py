@@ -92,7 +92,7 @@ def clock_change(low: float, high: float, zone: ZoneInfo) -> float | None:
 
 
 def parse_schedule(text: str) -> Schedule:
-    """Return ``daily 09:00 Europe/Berlin`` or ``monday 09:00 Europe/Berlin``; without a zone UTC. Raises ``ValueError``."""
+    """Parse ``daily 09:00 Europe/Berlin`` or ``monday 09:00 Europe/Berlin``; without a zone UTC. Raises ``ValueError``."""
     words = text.split()
     if len(words) not in (2, 3) or words[0].lower() not in ("daily", *WEEKDAYS):
         raise ValueError('"daily HH:MM ZONE" or "monday HH:MM ZONE", such as "daily 09:00 Europe/Berlin"')
@@ -106,7 +106,7 @@ def parse_schedule(text: str) -> Schedule:
 
 
 def parse_clock(text: str) -> int:
-    """``HH:MM`` (up to 24:00) → minutes of the day. Raises ``ValueError``."""
+    """Parse ``HH:MM`` (up to 24:00) into minutes of the day. Raises ``ValueError``."""
     found = _CLOCK.fullmatch(text)
     minutes = int(found[1]) * 60 + int(found[2]) if found else -1
     if found is None or int(found[2]) > 59 or minutes > DAY:
@@ -115,7 +115,7 @@ def parse_clock(text: str) -> int:
 
 
 def parse_times(texts: Sequence[str]) -> tuple[Range, ...]:
-    """``22:00-07:00`` → (first minute, minute after the last); over midnight where the end is not after the start."""
+    """Parse ``22:00-07:00`` into (first minute, minute after the last); over midnight if the end is not after the start."""
     ranges = []
     for text in texts:
         start, dash, end = text.partition("-")
@@ -129,7 +129,7 @@ def parse_times(texts: Sequence[str]) -> tuple[Range, ...]:
 
 
 def parse_names(texts: Sequence[str], names: Sequence[str], first: int) -> tuple[Range, ...]:
-    """``monday-friday`` or ``3-5`` → numbers counted from ``first``, both ends included. Raises ``ValueError``."""
+    """Parse ``monday-friday`` or ``3-5`` into numbers counted from ``first``, both ends included. Raises ``ValueError``."""
     ranges = []
     for text in texts:
         start, _, end = text.lower().partition("-")
@@ -138,7 +138,10 @@ def parse_names(texts: Sequence[str], names: Sequence[str], first: int) -> tuple
 
 
 def parse_days(texts: Sequence[str]) -> tuple[Range, ...]:
-    """``1-7``, ``-1`` (the last), ``-3:-1`` → days of the month, negative ones from its end. Raises ``ValueError``."""
+    """Parse ``1-7``, ``-1`` (the last), ``-3:-1`` into days of the month, negative ones from its end.
+
+    Raises ``ValueError``.
+    """
     ranges = []
     for text in texts:
         found = _SIGNED_RANGE.fullmatch(text.replace(" ", ""))
@@ -150,7 +153,7 @@ def parse_days(texts: Sequence[str]) -> tuple[Range, ...]:
 
 
 def parse_years(texts: Sequence[str]) -> tuple[Range, ...]:
-    """Return ``2026`` or ``2026-2028``. Raises ``ValueError``."""
+    """Parse ``2026`` or ``2026-2028``. Raises ``ValueError``."""
     return parse_names(texts, (), 1)
 
 

@@ -53,7 +53,7 @@ class NoPattern(ValueError):
 
 
 def build(match: Mapping[str, Sequence[str]]) -> Matchers:
-    """The tests written as label → values. Raises ``ValueError`` for an invalid pattern."""
+    """Build the tests written as label → values. Raises ``ValueError`` for an invalid pattern."""
     matchers = recall(match)
     for matcher in matchers:
         for pattern in (*matcher.patterns, *matcher.not_patterns):
@@ -62,7 +62,7 @@ def build(match: Mapping[str, Sequence[str]]) -> Matchers:
 
 
 def recall(match: Mapping[str, Sequence[str]]) -> Matchers:
-    """As ``build``, for stored tests, perhaps of a version that accepted other patterns: an invalid one matches nothing."""
+    """Build stored tests, perhaps of a version that accepted other patterns: an invalid one matches nothing."""
     return tuple(_matcher(name, values) for name, values in sorted(match.items()))
 
 
@@ -77,7 +77,7 @@ def written(matchers: Matchers) -> str:
 
 
 def parse(words: Iterable[str]) -> dict[str, list[str]]:
-    """``LABEL=VALUE``, ``LABEL!=VALUE``, ``LABEL=~REGEX``, ``LABEL!~REGEX`` → label → values as in the configuration.
+    """Parse ``LABEL=VALUE``, ``LABEL!=VALUE``, ``LABEL=~REGEX``, ``LABEL!~REGEX`` into label → values, as configured.
 
     Raises ``ValueError`` for anything else.
     """

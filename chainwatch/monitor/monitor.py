@@ -330,7 +330,7 @@ class Monitor:
     # --- deadlines ----------------------------------------------------------------------------------------
 
     async def _confirm_heads(self, due: Sequence[Deadline]) -> None:
-        """Deadlines are due by the clock: have their networks confirm their heads. What was seen decides (S5)."""
+        """Have networks confirm their heads: their deadlines are due by the clock. What was seen decides (S5)."""
         for network in {deadline.network for deadline in due}:
             if (observer := self._observers.get(network)) is not None:
                 observer.wake()

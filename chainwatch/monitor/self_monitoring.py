@@ -64,7 +64,7 @@ class OwnConditions:
         return self._conditions.changes(found, now, unknown)
 
     def commit(self, signals: Iterable[Signal]) -> None:
-        """``signals``, which `changes` gave, are stored."""
+        """Note that ``signals``, which `changes` gave, are stored."""
         self._conditions.commit(signals)
 
 

@@ -22,7 +22,7 @@ def usable_ids(ids: Iterable[int]) -> list[int]:
 
 
 def check_moments(**moments: float | None) -> None:
-    """Every moment given is Unix seconds; the keywords name them in the message."""
+    """Check that every moment given is Unix seconds; the keywords name them in the message."""
     for name, at in moments.items():
         if at is not None and not abs(at) <= LAST_MOMENT:
             raise Invalid(f"{name}: {at} is not a time in Unix seconds; give seconds, not milliseconds")
@@ -43,7 +43,7 @@ def end_of(
 
 
 def check_match(match: Match) -> dict[str, list[str]]:
-    """Label → values, of which at least one label is tested."""
+    """Return label → values, of which at least one label must be tested."""
     tests = {
         name: [values] if isinstance(values, str) else list(values)
         for name, values in match.items()
@@ -62,7 +62,7 @@ def check_match(match: Match) -> dict[str, list[str]]:
 
 
 def parse_match(words: Iterable[str]) -> dict[str, list[str]]:
-    """``LABEL=VALUE``, ``LABEL!=VALUE``, ``LABEL=~REGEX`` and ``LABEL!~REGEX`` as label → values."""
+    """Parse ``LABEL=VALUE``, ``LABEL!=VALUE``, ``LABEL=~REGEX`` and ``LABEL!~REGEX`` into label → values."""
     try:
         return matchers.parse(words)
     except ValueError as error:
@@ -70,13 +70,13 @@ def parse_match(words: Iterable[str]) -> dict[str, list[str]]:
 
 
 def check_seconds(name: str, seconds: float) -> None:
-    """``seconds`` is a length of time, 0 or more."""
+    """Check that ``seconds`` is a length of time, 0 or more."""
     if not 0 <= seconds <= LAST_MOMENT:
         raise Invalid(f"{name}: {seconds} is not a length of time; give seconds from 0")
 
 
 def check_known(kind: str, name: str, known: Iterable[str]) -> None:
-    """The configuration has a ``kind`` called ``name``. Raises ``NotFound`` with the nearest name."""
+    """Check that the configuration has a ``kind`` called ``name``. Raises ``NotFound`` with the nearest name."""
     names = list(known)
     if name not in names:
         raise NotFound(no_such(kind, name, names))

@@ -90,7 +90,7 @@ def open_access(config: Path, environ: Mapping[str, str]) -> Iterator[Access]:
 
 @contextmanager
 def open_database(plan: Plan, *, claim: bool = False, create: bool) -> Iterator[Database]:
-    """The database of ``plan`` until the end of the block. Raises ``StoreError``.
+    """Open the database of ``plan`` until the end of the block. Raises ``StoreError``.
 
     ``claim`` keeps every other process from running on it meanwhile; ``create`` makes it where it is missing.
     """

@@ -104,7 +104,7 @@ def _clean_up(connection: sa.Connection, receiver: str, key: str, alert_id: int)
 
 
 async def _deliver_unless_running(database: Database, settings: Settings, receiver: str, key: str) -> bool:
-    """Deliver the sample here, once, unless another process runs on the database; whether none did."""
+    """Deliver the sample here, once, unless another process runs on the database; return whether none did."""
     with ExitStack() as claim:
         try:
             url = settings.store.url.get_secret_value()

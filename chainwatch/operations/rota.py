@@ -71,7 +71,10 @@ class Rota:
 
 
 def configured(settings: Settings, at: float) -> Rota:
-    """The schedules with the overrides that end after ``at``; without a readable database, overrides are not known."""
+    """Return the schedules with the overrides that end after ``at``.
+
+    Without a readable database, overrides are not known.
+    """
     _check_at(at)
     found = peek(settings.store.url.get_secret_value(), lambda c: escalations.overrides(c, at))
     return Rota(settings, found)
@@ -181,7 +184,10 @@ def _stored(connection: sa.Connection, context: Context, at: float) -> Rota:
 
 
 def _next(rota: Rota, name: str, at: float, number: int) -> list[Shift]:
-    """The shift at ``at`` and those after it, ``number`` in all; where no end is in sight the last one never ends."""
+    """Return the shift at ``at`` and those after it, ``number`` in all.
+
+    Where no end is in sight the last one never ends.
+    """
     ahead = 16 * 86_400.0
     while True:
         found = rota.shifts(name, at, at + ahead)

@@ -55,12 +55,12 @@ class Checker(Protocol):
     def load_deadlines(
         self, connection: sa.Connection, after: tuple[int, int, str], until: int, limit: int
     ) -> list[Deadline]:
-        """Up to ``limit`` open deadlines with (due_at, id, step) > ``after`` and due_at <= ``until``, in that order."""
+        """Return up to ``limit`` open deadlines with (due_at, id, step) > ``after`` and due_at <= ``until``, in order."""
 
     def load_wanted(self, connection: sa.Connection, network: str, limit: int) -> Any | None:
-        """What is to be read from ``network`` beyond the watched events, such as state at a block's hash; None for nothing.
+        """Return what is to be read from ``network`` beyond the watched events, such as state at a block's hash; or None.
 
-        ``limit`` bounds how many questions it takes up. What was answered, as by `CheckerTransaction.apply_read`, is not
+        ``limit`` bounds how many questions it holds. What was answered, as by `CheckerTransaction.apply_read`, is not
         wanted again.
         """
 

@@ -19,9 +19,10 @@ HEAD_PATIENCE = 30.0
 
 
 def parse_when(text: str) -> int | datetime:
-    """A block number or a moment: ``16233067``, ``1680682306`` (Unix seconds), ``2023-04-05``, ``2023-04-05T08:11:46Z``.
+    """Parse a block number or a moment.
 
-    Integers below 1,000,000,000 are block numbers. Times without a zone are UTC. Raises ``ValueError``.
+    As in ``16233067``, ``1680682306`` (Unix seconds), ``2023-04-05``, ``2023-04-05T08:11:46Z``: integers below
+    1,000,000,000 are block numbers. Times without a zone are UTC. Raises ``ValueError``.
     """
     if text.isdigit():
         number = int(text)

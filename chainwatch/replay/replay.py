@@ -280,6 +280,6 @@ def _wanted(checker: Checker, networks: Iterable[str], connection: sa.Connection
 
 
 def _without_repeats(route: RouteSettings) -> RouteSettings:
-    """``route`` without repeats, quiet hours and digests, which would multiply or hide the alerts of a long range."""
+    """Return ``route`` without repeats, quiet hours and digests, which would multiply or hide the alerts of a replay."""
     here = {"repeat_interval": NEVER, "mute_times": [], "active_times": [], "digest": None}
     return route.model_copy(update={**here, "routes": [_without_repeats(inner) for inner in route.routes]})

@@ -174,7 +174,7 @@ def forget_window(connection: sa.Connection, network: str, block: int) -> None:
 
 
 def begin_at(connection: sa.Connection, network: str, block: int, timestamp: int) -> None:
-    """``block`` is now the first one watched of ``network``; the one before it was made at ``timestamp``."""
+    """Make ``block`` the first one watched of ``network``; the one before it was made at ``timestamp``."""
     here = networks.c.name == network
     connection.execute(sa.update(networks).where(here).values(first_block=block, first_timestamp=timestamp))
 

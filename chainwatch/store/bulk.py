@@ -69,7 +69,7 @@ def change_in(connection: sa.Connection, statement: str, values: Sequence[Any]) 
 
 
 def select(connection: sa.Connection, statement: str, values: Row = ()) -> Sequence[Any]:
-    """The rows of one of our own statements, with a ``?`` for each of ``values``; for statements that are run often."""
+    """Return the rows of one of our own statements, often run, with a ``?`` for each of ``values``."""
     return connection.exec_driver_sql(_marked(connection, statement), tuple(values)).all()
 
 

@@ -169,7 +169,7 @@ def _set_up_postgres(engine: sa.Engine, *, durable: bool) -> None:
 
 
 def _escape_values(engine: sa.Engine) -> None:
-    """The values of every statement, SQLAlchemy's and our own, but not of COPY."""
+    """Escape the values of every statement, SQLAlchemy's and our own, but not of COPY."""
 
     @event.listens_for(engine, "before_cursor_execute", retval=True)
     def escape(

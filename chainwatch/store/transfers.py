@@ -123,7 +123,7 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
 
 
 def _last_at(transfer: Transfer) -> int:
-    """The chain time of the newest event of ``transfer``, or of the last end of an alert where there are no events."""
+    """Return the chain time of the newest event of ``transfer``, or of the last end of an alert if it has no events."""
     if transfer.occurrences:
         return transfer.occurrences[-1].timestamp
     return max((one.ends_at or 0 for one in transfer.raised.values()), default=0)

@@ -197,7 +197,7 @@ def begin_after_pruned(connection: sa.Connection) -> None:
 
 
 def note_pruned(connection: sa.Connection, number: int, block: int, timestamp: int) -> None:
-    """Logs of the network with the id ``number`` up to ``block``, made at ``timestamp``, were deleted."""
+    """Note that logs of the network with the id ``number`` up to ``block``, made at ``timestamp``, were deleted."""
     connection.execute(
         sa.update(networks)
         .where(networks.c.id == number)

@@ -17,7 +17,7 @@ _TAIL_MAX = len(MARK.encode()) + 2 * _HASH_BYTES
 
 
 def cut(text: str, limit: int) -> str:
-    """``text`` where it has at most ``limit`` bytes as UTF-8, else its beginning, ``MARK`` and a hash of the whole."""
+    """Return ``text`` if it has at most ``limit`` bytes as UTF-8, else its beginning, ``MARK`` and a hash of the whole."""
     if len(text) * 4 <= limit:
         return text
     whole = text.encode(errors="surrogatepass")

@@ -110,7 +110,7 @@ class SteadyClock:
         self._jumped_at, self._jumped_by, self._wall_is_right = now, ahead, None
 
     def _has_time_passed(self, ahead: float) -> bool:
-        """Whether a jump shows time that the monotonic clock did not count; else it only takes back one from before."""
+        """Return whether a jump shows time that the monotonic clock did not count, rather than take back an earlier one."""
         return not self._was_wrong and self._offset + ahead > self._first_offset + SLEWED
 
     def _is_right(self) -> bool:

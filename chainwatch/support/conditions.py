@@ -57,11 +57,12 @@ class ConditionSet:
         unknown: Callable[[Signal], bool] = lambda _: False,
         reason: str = RECOVERED,
     ) -> list[Signal]:
-        """The signals to store, given the conditions that hold ``now`` (Unix seconds): those that begin, change or end.
+        """Return the signals to store, given the conditions that hold ``now`` (Unix seconds).
 
-        A signal of ``current`` with an end says when and why its condition ended; what is missing there ended when it was
-        first missing, for ``reason``. ``unknown`` says of a condition that it could not be checked: one that fires goes on
-        firing, another one is not reported, and what must hold or be gone for a while is counted anew.
+        These begin, change or end conditions. A signal of ``current`` with an end says when and why its condition
+        ended; what is missing there ended when it was first missing, for ``reason``. ``unknown`` says of a condition
+        that it could not be checked: one that fires goes on firing, another one is not reported, and what must hold or
+        be gone for a while is counted anew.
         """
         found = {_key(signal): signal for signal in current}
         begun = self._begun(found, now, unknown)
@@ -73,7 +74,7 @@ class ConditionSet:
         return [*begun, *changed, *self._ended(found, now, unknown, reason)]
 
     def commit(self, signals: Iterable[Signal]) -> None:
-        """``signals``, which `changes` gave, are stored."""
+        """Note that ``signals``, which `changes` gave, are stored."""
         for signal in signals:
             if signal.ends_at is None:
                 self._firing[_key(signal)] = signal

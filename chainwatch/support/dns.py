@@ -41,7 +41,7 @@ class Connector(aiohttp.TCPConnector):
         super().__init__(resolver=self._names, use_dns_cache=False, limit=0, **settings)
 
     async def close(self, *, abort_ssl: bool = False) -> None:
-        """Close all connections, and ends the lookups."""
+        """Close all connections, and end the lookups."""
         await super().close(abort_ssl=abort_ssl)
         await self._names.close()
 

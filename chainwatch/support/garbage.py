@@ -24,7 +24,7 @@ def collect_seldom() -> None:
 
 
 def collect_if_grown() -> None:
-    """Collect cycles, and gives memory back to the system, if the process has grown by `GROWN` since the last time."""
+    """Collect cycles, and give memory back to the system, if the process has grown by `GROWN` since the last time."""
     global _resident_after
     if _resident() < _resident_after + GROWN:
         return

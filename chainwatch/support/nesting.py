@@ -26,9 +26,10 @@ def is_too_deep(json: bytes) -> bool:
 
 
 def is_too_deep_or_large(value: object) -> bool:
-    """Whether ``value`` is nested more than ``DEEPEST`` deep, or within itself, or has more than ``MOST_VALUES`` parts.
+    """Return whether ``value`` is nested over ``DEEPEST`` deep, or within itself, or has over ``MOST_VALUES`` parts.
 
-    Looks into collections and the fields of dataclasses, attrs classes and msgspec structs. What these raise goes through.
+    Looks into collections and the fields of dataclasses, attrs classes and msgspec structs. What these raise goes
+    through.
     """
     path, seen = [_parts(value)], 0
     while path:

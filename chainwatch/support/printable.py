@@ -23,7 +23,7 @@ def clean(text: str) -> str:
 
 
 def json_clean(written: str) -> str:
-    """JSON with the same characters escaped as JSON has it; line ends between its values stay."""
+    """Return JSON with the same characters escaped as JSON has it; line ends between its values stay."""
     return _UNUSUAL.sub(_in_json, written)
 
 

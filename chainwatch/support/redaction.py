@@ -54,7 +54,7 @@ def parts_of(secret: str) -> Iterator[str]:
 
 
 def parts_of_url(url: str) -> Iterator[str]:
-    """All parts of ``url`` that may be a key, words included: to redact the answers of the server that it leads to."""
+    """Yield all parts of ``url`` that may be a key, words included, to redact the answers of its server."""
     yield from parts_of(url)
     parts = urlsplit(url)
     values = [value or name for name, value in parse_qsl(parts.query, keep_blank_values=True)]

@@ -133,7 +133,7 @@ class Supervisor:
         await self._store(self._failing.changes([failed], now, unknown=lambda s: s.labels["task"] != name))
 
     async def _recover(self, name: str) -> None:
-        """Once the task has run for long enough, end the alert about it; tried again while that cannot be stored."""
+        """End the alert about a task that has run for long enough; try again while that cannot be stored."""
         while True:
             await asyncio.sleep(HEALTHY_AFTER)
             await failure_of(partial(self._end_alerts, {name}, "runs again"))
@@ -197,7 +197,7 @@ def _traceback(error: BaseException) -> str:
 
 
 def _failed(name: str, error: BaseException, now: int) -> Signal:
-    """Return the alert names the error and its place; its text is only logged, as it may hold secrets (S9)."""
+    """Return the alert about a crash: the error and its place, not its text, which may hold secrets (S9)."""
     return Signal(
         labels={"alertname": TASK_FAILED, "task": name, "severity": "P1"},
         starts_at=now,

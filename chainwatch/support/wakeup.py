@@ -12,7 +12,7 @@ class Clock(Protocol):
     """Now, and waiting, in Unix seconds."""
 
     def now(self) -> float:
-        """This moment."""
+        """Return this moment."""
         ...
 
     async def wait(self, event: asyncio.Event, until: float) -> None:

@@ -35,7 +35,10 @@ def note(
     known: Mapping[int, Alert],
     acknowledged: Acknowledged,
 ) -> str:
-    """The line that precedes the alerts of ``queued``, or empty text. ``known``: alert id → the alert as stored now."""
+    """Return the line that precedes the alerts of ``queued``, or empty text.
+
+    ``known``: alert id → the alert as stored now.
+    """
     payload = queued.payload
     ended = set(payload.resolved)
     firing = [known[i] for i in payload.firing if i in known and i not in ended]

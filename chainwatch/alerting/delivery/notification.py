@@ -95,7 +95,7 @@ def load(connection: sa.Connection, queued: QueuedNotification, external_url: st
 def load_all(
     connection: sa.Connection, queued: Sequence[QueuedNotification], external_url: str = ""
 ) -> list[Notification]:
-    """As ``load``, for several."""
+    """Return the same as ``load``, for several."""
     ids = {i for one in queued for i in (*one.payload.firing, *one.payload.resolved)}
     known = stored.by_id(connection, sorted(ids))
     acknowledged = acknowledged_by.acknowledged_now(connection)

@@ -67,13 +67,13 @@ class Breaker:
         return max(0, concurrency - running)
 
     def succeeded(self) -> None:
-        """The receiver took a message."""
+        """Note that the receiver took a message."""
         self._failures = self._probes = 0
         self._is_proven = True
         self.failing_since = self.probe_at = None
 
     def failed(self, now: float, begun: float | None = None) -> None:
-        """The receiver did not take a message, whose attempt had ``begun`` before (None: just now)."""
+        """Note that the receiver did not take a message, whose attempt had ``begun`` before (None: just now)."""
         self._failures += 1
         self._is_proven = False
         if self.failing_since is None:

@@ -134,7 +134,10 @@ class AlertEngine:
         return self.apply(connection, gone, now)
 
     def follow_clock(self, connection: sa.Connection, by: float, now: float) -> None:
-        """The clock was set by ``by`` seconds (negative: back) to ``now``: waits keep their length. Then ``reroute``."""
+        """Move waits after the clock was set by ``by`` seconds (negative: back) to ``now``: they keep their length.
+
+        Then ``reroute``.
+        """
         clamping.shift(connection, by, now, self._by_calendar())
 
     def _by_calendar(self) -> list[str]:
@@ -170,7 +173,7 @@ class AlertEngine:
         self.group_manager.leave_gone_routes(connection, [alert.id for alert in page], now)
 
     def _in_summaries(self, connection: sa.Connection, page: Sequence[Alert]) -> dict[int, set[str]]:
-        """Alert id → the receivers that are notified of it by the summary of what was over their rate limit."""
+        """Return by alert id the receivers notified of it by the summary of what was over their rate limit."""
         found: dict[int, set[str]] = {}
         for alert_id, _, group in alert_groups.memberships(connection, [alert.id for alert in page]):
             if group.route == rate_limits.ROUTE:
@@ -272,7 +275,7 @@ class AlertEngine:
             self._join_groups(connection, risen, taking, now, notified_anyway)
 
     def _notified_soon(self, alert: Alert, now: float) -> set[str]:
-        """The receivers that are notified of ``alert`` at its own severity, other than by a digest or after quiet hours."""
+        """Return the receivers notified of ``alert`` at its own severity, other than by a digest or after quiet hours."""
         context = Context(now=now, intervals=self.policies.intervals)
         return {
             receiver

@@ -197,14 +197,14 @@ class GroupManager:
         )
 
     def cooldowns(self, connection: sa.Connection) -> list[Cooldown]:
-        """The cooldowns that operators have set, then the configured ones: the first that matches an alert counts."""
+        """Return the cooldowns set by operators, then the configured ones: the first that matches an alert counts."""
         stored = [
             Cooldown(matchers.recall(s.match), s.by, s.seconds) for s in limits.stored_cooldowns(connection)
         ]
         return [*stored, *self._policies.cooldowns]
 
     def may_suppress(self, connection: sa.Connection, now: float, stored: bool = True) -> bool:
-        """Whether any policy could suppress anything now; ``stored``: whether the database may have something that does."""
+        """Return whether any policy could suppress anything now; ``stored``: whether the database may have such a thing."""
         return bool(
             self._mutes
             or self._policies.inhibitions

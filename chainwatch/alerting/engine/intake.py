@@ -35,7 +35,7 @@ NOTHING = Taken((), (), {})
 
 
 def recognized(connection: sa.Connection, signals: Sequence[Signal]) -> Taken:
-    """chainwatch's own signals with their newest alerts. Raises ``ValueError`` for invalid labels.
+    """Return chainwatch's own signals with their newest alerts. Raises ``ValueError`` for invalid labels.
 
     Summaries and descriptions become one line each, whatever a chain or a node has put into them.
     """

@@ -44,7 +44,7 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 def parse(alerts: Sequence[Mapping[str, Any]], ended_by: float = math.inf) -> list[Submission]:
-    """Alerts from ``labels``, ``annotations``, and ``starts_at`` and ``ends_at`` as RFC 3339, ``datetime`` or Unix seconds.
+    """Parse alerts: ``labels``, ``annotations``, ``starts_at`` and ``ends_at`` as RFC 3339, ``datetime`` or Unix seconds.
 
     Alertmanager's ``startsAt`` and ``endsAt`` mean the same; its ``generatorURL`` is ignored. A ``datetime`` without a
     zone is UTC. ``ended_by``: when an alert without an end ends by itself. Raises ``ValueError`` for the first invalid

@@ -222,7 +222,7 @@ def renotify(
 
 
 def silence_warnings(connection: sa.Connection, now: float) -> list[Signal]:
-    """The warnings that begin, about silences that expire soon and suppress alerts, and those that end with their silence.
+    """Return the warnings about silences that expire soon and suppress alerts, and the ends of those whose silence ended.
 
     One silence is warned of once: a warning that a person has resolved does not fire again.
     """

@@ -93,7 +93,7 @@ def after(policy: EscalationPolicy, progress: Progress) -> Progress | None:
 
 
 def applies(step: Step, severity: str, is_inside: Callable[[Sequence[str]], bool]) -> bool:
-    """Whether a step is taken for alerts of ``severity``; ``is_inside``: whether it is within one of these intervals now."""
+    """Return whether a step is taken for alerts of ``severity``; ``is_inside``: whether one of these intervals is now."""
     return (not step.if_severity or severity in step.if_severity) and (
         not step.if_time or is_inside(step.if_time)
     )

@@ -80,7 +80,7 @@ def with_resolutions(
     ended: Sequence[Member],
     resolved_before: Callable[[], AbstractSet[str]],
 ) -> Content | None:
-    """``content`` (or a repeat of what fires) with the resolutions of ``ended`` alerts, whose start was not notified.
+    """Return ``content`` (or a repeat of what fires) with the resolutions of ``ended`` alerts, not notified before.
 
     An alert whose condition is that of one of the group's ``members`` is left out. ``resolved_before`` gives the
     fingerprints that the group's last notification listed as resolved: the same ones are no reason for another.

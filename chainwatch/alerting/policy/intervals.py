@@ -97,5 +97,5 @@ def edges(interval: Interval, start: float, end: float) -> Iterator[float]:
 
 
 def _is_in(ranges: tuple[Range, ...], value: int) -> bool:
-    """Return ranges of weekdays and months may go over the end: ``saturday-monday``."""
+    """Return whether ``number`` is in one of ``ranges``, which may go over the end: ``saturday-monday``."""
     return not ranges or any(a <= value <= b if a <= b else value >= a or value <= b for a, b in ranges)

@@ -47,11 +47,11 @@ def fingerprint(labels: Mapping[str, str]) -> str:
 
 
 def transition(known: Alert | None, signal: Signal, print_: str, now: float) -> Alert:
-    """The alert after ``signal``, which came at ``now`` (Unix seconds); ``known`` is the newest alert of its condition.
+    """Return the alert after ``signal``, which came at ``now`` (Unix seconds).
 
-    The signal's labels are normal ones, ``print_`` is their fingerprint. Returns ``known`` itself when nothing changes, and
-    an alert with id 0 when an episode begins: the condition fires, or a signal with an end reports one that began and
-    ended unseen.
+    ``known`` is the newest alert of its condition, ``print_`` the fingerprint of the signal's labels, which are normal
+    ones. Returns ``known`` itself when nothing changes, and an alert with id 0 when an episode begins: the condition
+    fires, or a signal with an end reports one that began and ended unseen.
     """
     if known is None or _is_another_episode(known, signal):
         return _begin(signal, print_, now)

@@ -90,7 +90,7 @@ Stage = Callable[[Candidate, Context], Suppression | None]
 
 
 def inhibited(one: Candidate, context: Context) -> Suppression | None:
-    """Return another alert that fires inhibits it."""
+    """Suppress an alert while another one that inhibits it fires."""
     for inhibition in context.inhibitions:
         source = inhibition.inhibitor(one.labels, context.firing)
         if source is not None:
@@ -100,7 +100,7 @@ def inhibited(one: Candidate, context: Context) -> Suppression | None:
 
 
 def silenced(one: Candidate, context: Context) -> Suppression | None:
-    """Return a silence matches it."""
+    """Suppress an alert that a silence matches."""
     for silence, matchers in context.silences:
         if is_on(silence, context) and matching.takes(matchers, one.labels):
             detail = f"by silence {silence.id} of {silence.author}: {silence.comment}".rstrip(": ")
@@ -116,7 +116,7 @@ def is_on(silence: Silence, context: Context) -> bool:
 
 
 def in_quiet_hours(one: Candidate, context: Context) -> Suppression | None:
-    """Return the route is muted now. P0 is notified all the same unless the route says otherwise."""
+    """Suppress an alert while its route is muted; P0 is notified all the same unless the route says otherwise."""
     route = one.route
     if one.labels["severity"] == "P0" and not route.mute_critical:
         return None
@@ -129,7 +129,7 @@ def in_quiet_hours(one: Candidate, context: Context) -> Suppression | None:
 
 
 def acknowledged(one: Candidate, context: Context) -> Suppression | None:
-    """Return somebody has acknowledged it; reminders are sent all the same."""
+    """Suppress an acknowledged alert; reminders are sent all the same."""
     taken = context.acknowledgements.get(one.alert_id)
     if taken is None or one.again:
         return None
@@ -137,7 +137,7 @@ def acknowledged(one: Candidate, context: Context) -> Suppression | None:
 
 
 def cooling_down(one: Candidate, context: Context) -> Suppression | None:
-    """Return the receiver was notified of the same condition within the cooldown."""
+    """Suppress an alert while a cooldown of its condition runs for the receiver."""
     cooldown = cooldown_of(context.cooldowns, one.labels)
     if cooldown is None or one.notified:
         return None

@@ -117,7 +117,7 @@ def shifts(
     start: float,
     end: float,
 ) -> list[Shift]:
-    """Who is on call from ``start`` until ``end``: shifts without gaps between them, each with another person or nobody."""
+    """Return the shifts from ``start`` until ``end``, without gaps between them, each with another person or nobody."""
     found: list[Shift] = []
     moments = sorted({start, end, *_changes(schedule, intervals, overrides, start, end)})
     for begins, ends in itertools.pairwise(moments):

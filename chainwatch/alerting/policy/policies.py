@@ -53,7 +53,7 @@ class Policies(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, settings: Settings) -> Policies:
-        """From a configuration."""
+        """Build it from a configuration."""
         alerts: AlertSettings = settings.alerts
         return cls(
             intervals=build_intervals(settings.intervals),

@@ -43,7 +43,7 @@ def counted_as(source: Source, labels: Mapping[str, str]) -> str:
 
 
 def most_severe(severities: Mapping[int, str]) -> str:
-    """The most severe of ``severities`` (alert id → severity)."""
+    """Return the most severe of ``severities`` (alert id → severity)."""
     return min(severities.values(), key=SEVERITIES.index)
 
 

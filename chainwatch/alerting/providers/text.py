@@ -35,7 +35,7 @@ _MARKDOWN = re.compile(
 
 
 def markdown(text: str) -> str:
-    """``text`` escaped for one line of Markdown, Discord's too: shown as it is, without markup, links, emoji or mentions.
+    """Escape ``text`` for one line of Markdown, Discord's too: it is shown as it is, without markup, links or mentions.
 
     ``@`` becomes its full-width form, since no escape prevents every mention.
     """
@@ -48,7 +48,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def headline(notification: Notification) -> str:
-    """Return ``FIRING 3, RESOLVED 1: TransferOverdue (destination=optimism)``."""
+    """Return one line, as ``FIRING 3, RESOLVED 1: TransferOverdue (destination=optimism)``."""
     counts = [
         f"{word} {len(alerts)}"
         for word, alerts in (("FIRING", notification.firing), ("RESOLVED", notification.resolved))
@@ -62,7 +62,7 @@ def headline(notification: Notification) -> str:
 
 
 def overview(notification: Notification) -> list[str]:
-    """The lines that precede the alerts: the note, and for a storm or a summary counts, the oldest and the largest alert."""
+    """Return the lines before the alerts: the note, and for a storm or summary counts, the oldest and the largest alert."""
     lines = [notification.note] if notification.note else []
     if notification.kind == "digest" and not notification.alerts:
         lines.append("Nothing new since the last digest.")
@@ -94,7 +94,7 @@ def _storm(notification: Notification) -> list[str]:
 
 
 def _counted(values: Iterable[str]) -> str:
-    """Return ``ethereum → optimism 4,000, …``: the most frequent first, the rest summed up."""
+    """Return counts, as ``ethereum → optimism 4,000, …``: the most frequent first, the rest summed up."""
     counts = Counter(values).most_common()
     shown = [f"{value} {number:,}" for value, number in counts[:WAYS_SHOWN]]
     rest = sum(number for _, number in counts[WAYS_SHOWN:])
@@ -167,7 +167,7 @@ def span(seconds: float) -> str:
 
 
 def _readable(name: str, value: str) -> str:
-    """Annotations hold times and lengths of time in seconds."""
+    """Return a fact for people: annotations hold times and lengths of time in seconds."""
     if not re.fullmatch("[0-9]{1,78}", value):
         return value
     if name.endswith("_at"):

@@ -118,7 +118,7 @@ def sign(secret: str, timestamp: int, content: bytes) -> str:
 
 
 def body(notification: Notification) -> dict[str, Any]:
-    """Alertmanager's webhook message, version 4 (prometheus.io/docs/alerting/latest/configuration, webhook_config)."""
+    """Return Alertmanager's message, version 4 (prometheus.io/docs/alerting/latest/configuration, webhook_config)."""
     return {
         "version": "4",
         "groupKey": notification.group_key,
@@ -147,7 +147,7 @@ def _alert(alert: NotifiedAlert) -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _rfc3339(timestamp: float) -> str:
-    """Whole seconds without a fraction; times beyond the calendar, which a chain may claim, as its last second."""
+    """Return whole seconds without a fraction; a time beyond the calendar, which a chain may claim, as its last second."""
     timestamp = min(timestamp, LAST_TIME)
     parts = "seconds" if timestamp == int(timestamp) else "milliseconds"
     return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec=parts).replace("+00:00", "Z")

@@ -140,7 +140,7 @@ class _Writer:
     # --- frames: words of known length, one after the other --------------------------------------
 
     def _topics(self, indexed: int, topic0: bytes | None) -> list[str]:
-        """Take the topics apart; the variables of those of indexed parameters."""
+        """Take the topics apart; return the variables of those of indexed parameters."""
         words = [self._name("topic") for _ in range(indexed)]
         names = words if topic0 is None else [self._name("event"), *words]
         self._emit(f"[{', '.join(names)}] = topics")  # ValueError unless there are as many
@@ -157,7 +157,7 @@ class _Writer:
         return self._checked(leaf, self._unpack([(leaf, wanted)], word, "0")[0], wanted)
 
     def _frame(self, shape: Tuple, at: str, wanted: Wanted) -> list[str]:
-        """Read the members of a tuple that begins at ``at``; the expressions of their values."""
+        """Read the members of a tuple that begins at ``at``; return the expressions of their values."""
         members = _members(shape, wanted)
         slots = list(_slots(members))
         if not slots:
@@ -182,7 +182,7 @@ class _Writer:
     def _unpack(
         self, slots: Sequence[tuple[Shape, Wanted]], source: str, at: str, block: str | None = None
     ) -> list[str]:
-        """Unpack words into variables, their padding checked; the expressions of their values."""
+        """Unpack words into variables, their padding checked; return the expressions of their values."""
         words = [_word(slot) if isinstance(slot, Leaf) else _OFFSET for slot, _ in slots]
         self._check_mask(words, block or source)
         names = [self._name("word") if _is_made(slot, wanted) else "" for slot, wanted in slots]

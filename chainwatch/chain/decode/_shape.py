@@ -138,7 +138,7 @@ _FIXED = re.compile(r"(u?fixed)([1-9]\d*)x([1-9]\d*)")
 
 
 def _split(type_text: str) -> tuple[str, tuple[int | None, ...]]:
-    """``uint[2][]`` → ``("uint256", (2, None))``: the elementary type and the dimensions, innermost first."""
+    """Split ``uint[2][]`` into ``("uint256", (2, None))``: the elementary type and the dimensions, innermost first."""
     match = _TYPE.fullmatch(type_text.strip())
     if match is None:
         raise ShapeError(f'"{type_text}" is not an ABI type; expected one like uint256, bytes32[], tuple[2]')

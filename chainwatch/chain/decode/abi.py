@@ -253,13 +253,13 @@ def _own_names(names: Sequence[str]) -> list[str]:
 
 
 def _tidy_signature(text: str) -> str:
-    """Without spaces, aliases spelled out: ``Sent(uint, address)`` → ``Sent(uint256,address)``."""
+    """Return it without spaces and with aliases spelled out: ``Sent(uint, address)`` → ``Sent(uint256,address)``."""
     name, bracket, types = "".join(text.split()).partition("(")
     return name + bracket + "".join(_canonical_piece(piece) for piece in _pieces(types))
 
 
 def _pieces(types: str) -> Iterable[str]:
-    """Types and the signs between them: ``uint,(byte))`` → uint , ( byte ) )."""
+    """Yield types and the signs between them: ``uint,(byte))`` → uint , ( byte ) )."""
     piece = ""
     for sign in types:
         if sign in "(),":

@@ -105,7 +105,7 @@ def _paragraphs(console: Console, columns: Sequence[str], rows: Sequence[Sequenc
 
 
 def _piped(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
-    """One line a row, whole cells between tabs: for `cut`, `awk` and whoever reads a log."""
+    """Print one line for each row, whole cells between tabs: for `cut`, `awk` and whoever reads a log."""
     for row in (columns, *rows):
         click.echo("\t".join(str(cell) for cell in row))
 
@@ -119,5 +119,5 @@ def _cell(value: Any) -> Text:
 
 
 def time_of(seconds: float | None) -> str:
-    """Unix seconds as UTC, which the text names; empty for None."""
+    """Return Unix seconds as UTC, which the text names; empty for None."""
     return when(seconds) if seconds is not None else ""

@@ -36,7 +36,7 @@ def of_alerts(connection: sa.Connection, alert_ids: Sequence[int]) -> list[Group
 
 
 def memberships(connection: sa.Connection, alert_ids: Sequence[int]) -> list[tuple[int, bool, Group]]:
-    """The memberships of these alerts, as (alert id, whether the group's receiver was notified that it fires, group)."""
+    """Return the memberships of these alerts, as (alert id, whether the group's receiver was notified of it, group)."""
     rows = list(
         bulk.select_in(connection, alert_members, ("alert_id", "notified", "group_id"), "alert_id", alert_ids)
     )
@@ -203,7 +203,7 @@ def _row(group: Group) -> tuple[Any, ...]:
 
 
 def _group(row: Any) -> Group:
-    """From a row with the columns in their order."""
+    """Make a group of a row with the columns in their order."""
     number, key, receiver, route, labels, flush_at, flushed_at, sent_at = row
     return Group(number, key, receiver, route, _from_json(labels), flush_at, flushed_at, sent_at)
 

@@ -177,12 +177,12 @@ def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
 
 
 def milliseconds(at: float) -> int:
-    """Unix seconds as they are stored, in milliseconds."""
+    """Return Unix seconds as they are stored, in milliseconds."""
     return round(at * 1000)
 
 
 def seconds(stored: int) -> float:
-    """Stored milliseconds as Unix seconds, whole ones as ``int``."""
+    """Return stored milliseconds as Unix seconds, whole ones as ``int``."""
     return stored / 1000 if stored % 1000 else stored // 1000
 
 
@@ -225,7 +225,7 @@ def _row(alert: Alert) -> tuple[Any, ...]:
 
 
 def _alert(row: Any) -> Alert:
-    """From a row with the columns in their order."""
+    """Make an alert of a row with the columns in their order."""
     (
         number,
         print_,

@@ -197,7 +197,8 @@ def open_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[str, In
 
 
 def occurrences(connection: sa.Connection, keys: Sequence[str], since: float) -> dict[tuple[str, str], int]:
-    """How often since ``since`` alerts of each (incident key, severity) were raised, or began again while they flapped."""
+    """Return how often since ``since`` alerts of each (incident key, severity) were raised, or began again when flapping.
+    """
     found: Counter[tuple[str, str]] = Counter()
     inside = sa.join(incidents, incident_alerts, incident_alerts.c.incident_id == incidents.c.id)
     inside = inside.join(alerts, alerts.c.id == incident_alerts.c.alert_id)
@@ -236,7 +237,7 @@ def raise_to(
 
 
 def rises(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, str]:
-    """Alert id → the severity to which it was raised, for those that were."""
+    """Return the severity to which alerts were raised, by alert id, for those that were."""
     columns = ("alert_id", "escalated_to")
     return dict(bulk.select_in(connection, alert_rises, columns, "alert_id", alert_ids))
 

@@ -141,8 +141,11 @@ def end_pause(connection: sa.Connection, receivers: Sequence[str]) -> None:
 
 
 def next_attempts(connection: sa.Connection, queued: Sequence[QueuedNotification]) -> dict[int, float]:
-    """Id → when the pending ones of ``queued`` are tried next: not before their own time, those of the same group that were
-    queued before, and the end of the receiver's pause."""
+    """Return by id when the pending ones of ``queued`` are tried next.
+
+    That is not before their own time, nor before those of the same group that were queued earlier, nor within the
+    receiver's pause.
+    """
     pending = [one for one in queued if one.status == "pending"]
     pauses = {row.receiver: row.until for row in connection.execute(sa.select(receiver_pauses))}
     heads: dict[tuple[str, str], float] = {}
