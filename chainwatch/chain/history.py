@@ -265,8 +265,7 @@ async def _read_page(
 
 
 async def _is_disproved(pool: Pool, end: Header, by: Endpoint) -> bool:
-    """Return whether another endpoint has another block than ``end``, given by ``by``, and no endpoint a child of ``end``.
-    """
+    """Return whether another endpoint has another block than ``end``, given by ``by``, and no endpoint a child of ``end``."""
     other = await pool.ask_another(lambda endpoint: endpoint.headers([end.number]), by)
     if other is None or other[0].hash == end.hash:
         return False
@@ -381,8 +380,7 @@ class _Span:
         self.pages = 1  # until it is known how dense the logs are
 
     def accepted(self, blocks: int, logs: int) -> None:
-        """Note that a page was read: the next has up to twice as many blocks, and fewer after more than `GOOD_PAGE` logs.
-        """
+        """Note that a page was read: the next has up to twice as many blocks, and fewer after more than `GOOD_PAGE` logs."""
         self.pages = IN_FLIGHT
         self._good += 1
         if self._good >= FORGET_AFTER:

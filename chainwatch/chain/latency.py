@@ -36,8 +36,7 @@ class Latencies:
 
 
 def patience(kind: str, own: Latencies, peers: Iterable[Latencies]) -> float:
-    """Return the seconds after which a call of ``kind`` is slower than usual there, or else at the quickest of ``peers``.
-    """
+    """Return the seconds after which a call of ``kind`` is slower than usual there, or else at the quickest of ``peers``."""
     usual = own.p99(kind)
     if usual is None:
         usual = min((p99 for peer in peers if (p99 := peer.p99(kind)) is not None), default=DEFAULT_PATIENCE)
@@ -45,8 +44,7 @@ def patience(kind: str, own: Latencies, peers: Iterable[Latencies]) -> float:
 
 
 def kind_of(body: bytes, calls: int) -> str:
-    """Return the kind of a request, by which its latency is judged: the first call's method, and the order of their number.
-    """
+    """Return the kind of a request, by which its latency is judged: the first call's method, and the order of their number."""
     method = _METHOD.search(body)
     return f"{method.group(1).decode() if method else ''} {calls.bit_length()}"
 

@@ -209,8 +209,7 @@ class Endpoint:
         return [log._replace(timestamp=blocks[log.block_number].timestamp) for log in logs]
 
     def _too_wide(self, error: RpcError, blocks: int) -> RangeTooWide | None:
-        """Return ``error`` as a refused range, and remember a limit on every range; None when it is about something else.
-        """
+        """Return ``error`` as a refused range, and remember a limit on every range; None when it is about something else."""
         if isinstance(error, NodeError):
             hint = limits.range_hint(error.code, error.message)
             if hint is None:

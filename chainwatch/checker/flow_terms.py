@@ -161,8 +161,7 @@ class FlowTerms:
         return tuple(found.items())
 
     def verify(self, name: str, events: Sequence[AbiEvent], at: KeyPath) -> Verify | None:
-        """Return the check ``name`` for the first of ``events`` with its fields; None, and note the problem, when unknown.
-        """
+        """Return the check ``name`` for the first of ``events`` with its fields; None, and note the problem, when unknown."""
         if name not in CHECKS:
             self.problem(at, f"there is no built-in check {name!r}", did_you_mean(name, CHECKS))
             return None

@@ -89,14 +89,12 @@ def destinations(taking: Sequence[Route], failing: str = "") -> list[tuple[Route
 
 
 def is_watchdog(labels: Mapping[str, str]) -> bool:
-    """Return whether this is the alert that always fires, chainwatch's or another program's, to show that alerting works.
-    """
+    """Return whether this is the alert that always fires, chainwatch's or another program's, to show that alerting works."""
     return labels["alertname"] == "Watchdog"
 
 
 def group_key(route: Route, group_labels: Mapping[str, str]) -> str:
-    """Return Alertmanager's groupKey: the route and the labels of the group. A long one is cut, with a digest at its end.
-    """
+    """Return Alertmanager's groupKey: the route and the labels of the group. A long one is cut, with a digest at its end."""
     pairs = ",".join(f"{k}={_quoted(v)}" for k, v in sorted(group_labels.items()))
     return bounded(f"{{}}/{route.key}:{{{pairs}}}")
 

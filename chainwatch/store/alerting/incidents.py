@@ -197,8 +197,7 @@ def open_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[str, In
 
 
 def occurrences(connection: sa.Connection, keys: Sequence[str], since: float) -> dict[tuple[str, str], int]:
-    """Return how often since ``since`` alerts of each (incident key, severity) were raised, or began again when flapping.
-    """
+    """Return how often since ``since`` alerts of each (incident key, severity) were raised, or began again when flapping."""
     found: Counter[tuple[str, str]] = Counter()
     inside = sa.join(incidents, incident_alerts, incident_alerts.c.incident_id == incidents.c.id)
     inside = inside.join(alerts, alerts.c.id == incident_alerts.c.alert_id)
