@@ -1,7 +1,8 @@
-"""The nouns of alerting: alerts, groups, silences, acknowledgements, incidents. `chainwatch.model` has those of transfers.
+"""The nouns of alerting: alerts, groups, silences, acknowledgements, incidents.
 
-Immutable. The engine and the policies decide with them, `store/alerting` keeps them as rows; so they lie beneath both. Times
-are Unix seconds: chain time in an alert's ``starts_at`` and ``ends_at`` where it is about a chain, this machine's elsewhere.
+`chainwatch.model` has those of transfers. Immutable. The engine and the policies decide with them, `store/alerting`
+keeps them as rows; so they lie beneath both. Times are Unix seconds: chain time in an alert's ``starts_at`` and
+``ends_at`` where it is about a chain, this machine's elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ITSELF = "chainwatch"
 
 State = Literal["pending", "firing", "resolved"]
 Audience = Literal["routed", "unrouted", "quiet"]
-"""Whether an alert goes to a receiver, has no route, or is recorded without notifying anybody."""
+"""Whether an alert goes to a receiver, has no route, or is recorded without notifications."""
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -166,8 +167,8 @@ class Suppression(msgspec.Struct, frozen=True):
 class Silence(msgspec.Struct, frozen=True):
     """No notifications from ``starts_at`` until ``ends_at`` for alerts that ``match`` takes, within ``during``.
 
-    ``match`` is label → values as in the configuration; ``during`` names intervals, none for all the time. ``warn_before``:
-    seconds before its end at which a warning is raised if it suppresses an alert, 0 for none.
+    ``match`` is label → values as in the configuration; ``during`` names intervals, none for all the time.
+    ``warn_before``: seconds before its end at which a warning is raised if it suppresses an alert, 0 for none.
     """
 
     match: Mapping[str, Sequence[str]]
@@ -265,8 +266,8 @@ class Unacknowledged(msgspec.Struct, frozen=True):
 class Escalation(msgspec.Struct, frozen=True):
     """An incident's escalation by ``policy``, JSON as it was at the start.
 
-    ``round`` and ``step`` (from 0) are due at ``due_at``, None when all are done. It is stopped since ``stopped_at`` while
-    every alert is acknowledged, suppressed or over; ``due_at`` is then when that is checked again.
+    ``round`` and ``step`` (from 0) are due at ``due_at``, None when all are done. It is stopped since ``stopped_at``
+    while every alert is acknowledged, suppressed or over; ``due_at`` is then when that is checked again.
     """
 
     incident_id: int

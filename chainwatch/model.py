@@ -184,8 +184,8 @@ class Batch(msgspec.Struct, frozen=True):
 class SiftedBatch(msgspec.Struct, frozen=True):
     """A batch with what the checkers' extractors found in place of its events.
 
-    ``batch`` holds no events any more. ``logs`` are to be stored; ``decoded`` of them are events. ``found`` is by checker,
-    ``signals`` are about events that cannot be judged.
+    ``batch`` holds no events any more. ``logs`` are to be stored; ``decoded`` of them are events. ``found`` is by
+    checker, ``signals`` are about events that cannot be judged.
     """
 
     batch: Batch
@@ -276,8 +276,8 @@ class Signal(msgspec.Struct, frozen=True):
 
     ``labels`` identify the condition (``alertname`` and ``severity`` among them), ``annotations`` explain it.
     ``starts_at`` and ``ends_at`` are Unix seconds, kept to the millisecond: chain time for what happens on chain. A
-    signal with an end for a condition never raised before says that it came and went. ``reason`` says why it ended:
-    ``late``, ``reorg``, …. ``source`` is what the condition is about; the first signal of an alert decides.
+    signal with an end for a condition never raised before reports a condition that began and ended. ``reason`` says why
+    it ended: ``late``, ``reorg``, …. ``source`` is what the condition is about; the first signal of an alert decides.
     """
 
     labels: Mapping[str, str]

@@ -180,8 +180,8 @@ class AlertingRuntime:
     async def drain(self, within: float, shut: Callable[[], bool]) -> bool:
         """Send everything that is queued or grouped, without waiting for groups to fill; whether that was done in time.
 
-        ``within``: seconds; with 0, groups are not hastened. ``shut`` refuses further submissions and returns True, unless
-        some are still to be stored.
+        ``within``: seconds; with 0, groups keep their times. ``shut`` refuses further submissions and returns True,
+        unless some are still to be stored.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + within
@@ -316,7 +316,7 @@ class AlertingRuntime:
     def _follow_routes(
         self, connection: sa.Connection, now: float, *, reloaded: bool = False, clock_set_by: float = 0.0
     ) -> float | None:
-        """Let stored alerts follow the routes; those that expired meanwhile resolve before anybody is notified."""
+        """Let stored alerts follow the routes; those that expired meanwhile are resolved before any notification."""
         if clock_set_by:
             self._engine.follow_clock(connection, clock_set_by, now)
         clamping.timeouts(connection, now + self._resolve_timeout)

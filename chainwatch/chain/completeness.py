@@ -48,8 +48,8 @@ class Doubts(Generic[T]):
 def to_prove(endpoint: Endpoint, first: int, last: int, end: int | None, logs: Sequence[RawLog]) -> list[int]:
     """Return the numbers of the blocks whose headers `proven_page` needs of the page ``first``..``last`` with ``logs``.
 
-    ``end`` is the last block of the range whose newest part is verified block by block, None where no part is. No header is
-    needed where every block has logs, and of foreign blooms no more than it takes to test them again.
+    ``end`` is the last block of the range whose newest part is verified block by block, None where no part is. No
+    header is needed where every block has logs, and of foreign blooms no more than it takes to test them again.
     """
     witness = [logs[0].block_number] if logs else []  # to test the blooms by
     if endpoint.blooms.foreign:
@@ -80,7 +80,7 @@ async def prove_lacking(endpoint: Endpoint) -> None:
 async def proven_page(
     endpoint: Endpoint, wanted: LogFilter, blocks: Sequence[Block], logs: list[RawLog]
 ) -> list[RawLog]:
-    """Return ``logs`` of a page of old blocks, with what false-empty answers left out of ``blocks``.
+    """Return ``logs`` of a page of old blocks, with the logs that false-empty answers left out of ``blocks``.
 
     Raises `Disputed` as `proven_logs` does, and when the endpoint lacks all logs of blocks as old as these.
     """
@@ -172,8 +172,8 @@ async def _judge_blooms(endpoint: Endpoint, blocks: Sequence[Block], logs: Seque
 async def _believe_against_bloom(endpoint: Endpoint, block: Block, logs: Sequence[RawLog]) -> None:
     """Confirm ``logs``, which the bloom of ``block`` excludes, by another way of asking for them.
 
-    Blooms are foreign where they exclude logs that exist and admit logs that do not. Raises `MalformedAnswer` where the logs
-    are missing then, `Disputed` where there is no other way to ask.
+    Blooms are foreign where they exclude logs that exist and admit logs that do not. Raises `MalformedAnswer` where the
+    logs are missing then, `Disputed` where there is no other way to ask.
     """
     number = block.header.number
     everything = await everything_in(endpoint, block)

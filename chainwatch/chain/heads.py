@@ -71,8 +71,8 @@ class Heads:
     ) -> tuple[Header, Moment]:
         """Return the newest head, and the moment at which no endpoint had a newer one; ``head`` was asked for at ``asked``.
 
-        Where blocks come on demand, no age of ``head`` tells a quiet chain from a stuck endpoint: all are asked, every few
-        seconds or ``now``.
+        Where blocks come on demand, no age of ``head`` distinguishes a quiet chain from a stuck endpoint: all are
+        asked, every few seconds or ``now``.
         """
         if self._network.block_time is not None or self._pool.alone or failing:
             return head, asked  # while failing, all were asked already

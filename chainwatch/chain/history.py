@@ -265,7 +265,7 @@ async def _read_page(
 
 
 async def _is_disproved(pool: Pool, end: Header, by: Endpoint) -> bool:
-    """Return whether another endpoint has another block than ``end``, given by ``by``, and no endpoint a child of ``end``."""
+    """Return whether an endpoint has another block than ``end``, given by ``by``, and none has a child of ``end``."""
     other = await pool.ask_another(lambda endpoint: endpoint.headers([end.number]), by)
     if other is None or other[0].hash == end.hash:
         return False

@@ -204,7 +204,7 @@ class JsonRpc:
             return parse(data)
         except ValueError as error:
             raise MalformedAnswer(self.name, f"malformed answer: {self._safe(str(error))}") from None
-        except Exception as error:  # noqa: BLE001 - a stranger's data: whatever it brings a parser to, it is malformed
+        except Exception as error:  # noqa: BLE001 - foreign data: whatever a parser raises on it, it is malformed
             raise MalformedAnswer(
                 self.name, f"malformed answer: {type(error).__name__}{place_of(error)}"
             ) from None

@@ -44,7 +44,7 @@ def patience(kind: str, own: Latencies, peers: Iterable[Latencies]) -> float:
 
 
 def kind_of(body: bytes, calls: int) -> str:
-    """Return the kind of a request, by which its latency is judged: the first call's method, and the order of their number."""
+    """Return the kind of a request, by which its latency is judged: the first call's method, and the order of the number."""
     method = _METHOD.search(body)
     return f"{method.group(1).decode() if method else ''} {calls.bit_length()}"
 

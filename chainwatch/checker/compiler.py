@@ -165,7 +165,7 @@ class _Compiler:
     def _expected(
         self, settings: StepSettings, at: KeyPath, event: AbiEvent, opening: AbiEvent | None
     ) -> Step:
-        # Without its opening event an assertion cannot be checked: the unknown event is to be mended first.
+        # Without its opening event an assertion cannot be checked: the unknown event must be corrected first.
         asserted = settings.assert_ if opening is not None else None
         assertion = self.terms.condition(asserted, event, opening, (*at, "assert"))
         facts = self._named_facts(settings, event, at)

@@ -41,7 +41,7 @@ def overdue(
     destination: str,
     late: Occurrence | None,
 ) -> Finding:
-    """Make the finding that ``step`` was not seen on ``network`` in time; ``late`` is its event, if it was seen after all."""
+    """Make the finding that ``step`` was not seen on ``network`` in time; ``late`` is its event, if seen after all."""
     due_at = opening.timestamp + step.within
 
     def explain() -> tuple[str, str]:

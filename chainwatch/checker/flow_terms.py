@@ -22,12 +22,12 @@ EventLookup = Callable[[str, str], AbiEvent]
 
 
 Warn = Callable[[KeyPath, str, str], None]
-"""Called with the path of keys to what can match nothing, what is wrong with it, and how to mend it."""
+"""Called with the path of keys to what can match nothing, what is wrong with it, and how to fix it."""
 
 
 @dataclass(frozen=True)
 class FlowProblem:
-    """A mistake in a flow's configuration: where (a path of keys), what, and how to mend it."""
+    """A mistake in a flow's configuration: where (a path of keys), what is wrong, and how to fix it."""
 
     path: KeyPath
     message: str
@@ -161,7 +161,7 @@ class FlowTerms:
         return tuple(found.items())
 
     def verify(self, name: str, events: Sequence[AbiEvent], at: KeyPath) -> Verify | None:
-        """Return the check ``name`` for the first of ``events`` with its fields; None, and note the problem, when unknown."""
+        """Return the check ``name`` for the first of ``events`` with its fields; None, noting the problem, when unknown."""
         if name not in CHECKS:
             self.problem(at, f"there is no built-in check {name!r}", did_you_mean(name, CHECKS))
             return None

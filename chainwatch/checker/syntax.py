@@ -15,7 +15,7 @@ TokenKind = Literal["number", "hex", "string", "name", "operator", "end"]
 
 
 class ConditionError(ValueError):
-    """A condition or path that cannot be used: what is wrong, where (``column``, 0-based), how to mend it."""
+    """A condition or path that cannot be used: what is wrong, where (``column``, 0-based), how to fix it."""
 
     def __init__(self, message: str, source: str, column: int, hint: str = "") -> None:
         super().__init__(message)

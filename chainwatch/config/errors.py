@@ -13,7 +13,7 @@ from chainwatch.config.types import Expected
 
 
 class Problem(NamedTuple):
-    """One thing wrong at ``path``: what was found and expected, and how to mend it.
+    """One thing wrong at ``path``: what was found and expected, and how to fix it.
 
     ``line`` counts from 1, and is 0 where there is no line (the file cannot be read, or there is none).
     """
@@ -34,7 +34,7 @@ class ConfigError(ValueError):
 
 
 def problem_line(file: str, problem: Problem) -> str:
-    """Return one line, as ``config.toml:12: flows.x.opens.event: what is wrong — how to mend it``."""
+    """Return one line, as ``config.toml:12: flows.x.opens.event: what is wrong — how to fix it``."""
     place = f"{file}:{problem.line}" if problem.line else file
     key = f"{key_text(problem.path)}: " if problem.path else ""
     hint = f" — {problem.hint}" if problem.hint else ""

@@ -42,7 +42,7 @@ class Table(BaseModel):
 
 
 class Expected(ValueError):
-    """``str(error)`` completes "expected …"; ``hint`` is how to mend it."""
+    """``str(error)`` completes "expected …"; ``hint`` is how to fix it."""
 
     def __init__(self, expected: str, hint: str = "") -> None:
         super().__init__(expected)
@@ -193,7 +193,7 @@ def _signing_key(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value().strip()) < SIGNING_KEY_MIN:
         raise Expected(
             f"a key of at least {SIGNING_KEY_MIN} characters",
-            "anybody guesses a shorter one: take one from `openssl rand -hex 32`",
+            "a shorter one can be guessed: make one with `openssl rand -hex 32`",
         )
     return secret
 

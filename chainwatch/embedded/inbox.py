@@ -48,7 +48,7 @@ class Inbox:
                 raise StoreError("the alert manager is closed")
             if self._waiting and self._waiting + size > WAITING_MAX:
                 raise Overloaded(
-                    "more alerts are sent than can be taken up: wait a moment, then send this one again",
+                    "more alerts are sent than can be stored: wait a moment, then send this one again",
                     transient=True,
                 )
             if self._open is None or len(self._open) >= TOGETHER_MAX:

@@ -235,8 +235,8 @@ class AlertManager(Operations):
         """Send every notification that is due or waits for its group, for at most ``within`` seconds, then stop.
 
         Returns whether all were sent. Alerts submitted meanwhile are included. On a database, the others are sent after
-        the next start; in memory they are lost. With ``within=0`` groups are not hastened: after the next start they
-        go on waiting as before. Further calls return the same.
+        the next start; in memory they are lost. With ``within=0`` groups keep their times: after the next start they go
+        on waiting as before. Further calls return the same.
         """
         self._check_thread()
         with self._closing:

@@ -69,7 +69,7 @@ class CheckerTasks:
         return {f"deadlines of {self._name}": self._scheduler.run, **reads}
 
     def wake(self, outcome: Outcome) -> None:
-        """Take up what changed in a transaction that is committed."""
+        """Wake the tasks for which a committed transaction has changed something."""
         if (changes := outcome.deadlines.get(self._name)) is not None:
             self._scheduler.cancel(changes.closed)
             self._scheduler.add(map(_when_past, changes.opened))

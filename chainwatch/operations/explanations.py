@@ -152,7 +152,7 @@ def _why_not_sent(alert: Alert, held: Suppression | None, waits: str | None = No
     if alert.state == "pending":
         return "pending: the condition must hold for a while first"
     if alert.audience == "quiet":
-        return "it was resolved before anybody could be notified"
+        return "it was resolved before any notification"
     if held is not None and alert.state == "firing":
         return f"{held.reason}: {held.detail}"
     if waits is not None:

@@ -23,7 +23,7 @@ from chainwatch.store.errors import StoreError
 
 NAME = "ReceiverTest"
 POLL = 0.1
-"""Seconds between two looks at the queue."""
+"""Seconds between two reads of the queue."""
 
 
 class SampleOutcome(msgspec.Struct, frozen=True):
@@ -41,8 +41,8 @@ class SampleOutcome(msgspec.Struct, frozen=True):
 async def send_sample(database: Database, settings: Settings, receiver: str, within: float) -> SampleOutcome:
     """Send a sample to ``receiver``, and wait at most ``within`` seconds until it is delivered.
 
-    The running process sends it, or this one where none runs. Of the sample only its notification is kept, as delivered or
-    dropped. Raises ``NotFound`` and ``Invalid``.
+    The running process sends it, or this one where none runs. Of the sample only its notification is kept, as delivered
+    or dropped. Raises ``NotFound`` and ``Invalid``.
     """
     check_known("receiver", receiver, settings.receivers)
     check_seconds("within", within)

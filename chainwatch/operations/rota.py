@@ -1,4 +1,4 @@
-"""Who is on call now and next, overrides, and gaps without anybody on call."""
+"""Who is on call now and next, overrides, and gaps in which nobody is on call."""
 
 from __future__ import annotations
 

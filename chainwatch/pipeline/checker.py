@@ -1,7 +1,8 @@
-"""What the pipeline asks of a checker. Flows are one (`chainwatch.flows.checker`); each is named in `chainwatch.registry`.
+"""What the pipeline asks of a checker.
 
-A checker has three parts: its `Extractor` is pure and finds what it needs in events; a `Checker` lives as long as a
-configuration; a `CheckerTransaction` applies what was found within one transaction of the pipeline.
+Flows are one (`chainwatch.flows.checker`); each is named in `chainwatch.registry`. A checker has three parts: its
+`Extractor` is pure and finds what it needs in events; a `Checker` lives as long as a configuration; a
+`CheckerTransaction` applies what was found within one transaction of the pipeline.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Checker(Protocol):
         """Return the names of `fingerprints` for which something is stored, configured or not."""
 
     def forget_events(self, connection: sa.Connection, page: Page) -> int | None:
-        """Remove the events from ``page``, which are to be found anew. Returns its last id; None once it is empty."""
+        """Remove the events from ``page``, which are found again later. Returns its last id; None once it is empty."""
 
 
 class CheckerTransaction(Protocol):

@@ -46,8 +46,7 @@ def check_done(connection: sa.Connection) -> None:
     """Raise ``StoreError`` while a recomputation is not finished: nothing else may be judged until it is."""
     if schema.get_property(connection, UNDER_WAY) is not None:
         raise StoreError(
-            "a changed configuration is being taken up; that goes on in `chainwatch run`: try again once its log says that "
-            "it is running"
+            "a changed configuration is being applied, by `chainwatch run`: try again once its log says that it is running"
         )
 
 

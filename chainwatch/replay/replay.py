@@ -122,7 +122,7 @@ class Replay:
             if judged_by and msgspec.json.decode(judged_by, type=Prints) != present:
                 raise ReplayError(
                     "the flows, or the networks or contracts that they use, are configured otherwise than when the replay "
-                    "began: begin it anew, in another --database"
+                    "began: start it again, in another --database"
                 )
             self._take(connection, ranges)
 

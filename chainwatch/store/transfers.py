@@ -185,7 +185,7 @@ def flow_names(connection: sa.Connection) -> list[str]:
 
 
 def forget_events(connection: sa.Connection, some: Sequence[Transfer]) -> None:
-    """Store these transfers without their events, which are to be found anew; their alerts and deadlines stay."""
+    """Store these transfers without their events, which are found again later; their alerts and deadlines stay."""
     rows = [(_State.encoded(msgspec.structs.replace(t, occurrences=(), searched=False)), t.id) for t in some]
     bulk.change(connection, "UPDATE transfers SET state = ? WHERE id = ?", rows)
 

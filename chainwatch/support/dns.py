@@ -69,7 +69,7 @@ class Resolver(AbstractResolver):
         key = (host, family)
         known = self._known.get(key)
         if known is None or known.until <= asyncio.get_running_loop().time():
-            # not cancelled with its caller: the next caller would begin anew
+            # not cancelled with its caller: the next caller would begin again
             known = await asyncio.shield(self._look_up(key))
         if not known.results:
             raise OSError(None, known.error)

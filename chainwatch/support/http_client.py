@@ -53,7 +53,7 @@ def unix_time(text: str) -> float | None:
     """Return the Unix time (seconds) of an HTTP date; None for any other text."""
     try:
         return parsedate_to_datetime(text[:_DATE_LENGTH]).timestamp() if text else None
-    except Exception:  # noqa: BLE001 - the parser raises what it comes upon, and this is anybody's text
+    except Exception:  # noqa: BLE001 - the text is foreign, and the parser may raise anything on it
         return None
 
 

@@ -57,7 +57,7 @@ def after_timers(connection: sa.Connection, timers: Sequence[Timer], now: float)
 def resolve_now(
     connection: sa.Connection, group_manager: GroupManager, alerts: Sequence[Alert], reason: str, now: float
 ) -> None:
-    """Resolve alerts, firing or pending, on somebody's order: no policy keeps them firing, and no timer ends them again."""
+    """Resolve alerts, firing or pending, by hand: no policy keeps them firing, and no timer resolves them again."""
     ends = [
         msgspec.structs.replace(
             alert,
@@ -168,7 +168,7 @@ class _AutoAcknowledging:
         return None
 
     def until(self, automatic: AutoAcknowledgement, taken_at: float) -> float | None:
-        """When an acknowledgement made by ``automatic`` at ``taken_at`` lapses: with its intervals, or after its time."""
+        """Return when an acknowledgement that ``automatic`` made at ``taken_at`` lapses."""
         if automatic.during and automatic.during not in self._ends:
             self._ends[automatic.during] = ends_after(self._policies.intervals, automatic.during, self._now)
         times = (

@@ -183,7 +183,7 @@ def _check_name(name: str, place: str) -> None:
 
 
 def _has_too_many_fields(inputs: Any) -> bool:
-    """Return whether there are more than `MAX_FIELDS`, those of tuples counted; looks at no more of them than that."""
+    """Return whether there are more than `MAX_FIELDS`, those of tuples counted; counts no further."""
     count, waiting = 0, [inputs]
     while waiting and count <= MAX_FIELDS:
         params = waiting.pop()
