@@ -22,6 +22,11 @@ OPERATIONS = ROOT / "docs" / "operations.md"
 README = ROOT / "README.md"
 GLOSSARY = ROOT / "docs" / "glossary.md"
 PACKAGE = ROOT / "chainwatch"
+GUIDES = (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md")
+ROOMS = ("chainwatch", "docs", "scripts", "tests", "abi")
+CODE = re.compile(r"`([^`\n]+)`")
+PATH = re.compile(r"[\w.-]+(/[\w.-]+)*(/|\.(py|md|toml|json))")
+METHOD = re.compile(r"[A-Z][a-z]+[A-Za-z]*(\.[a-z_]+)?")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 ALERT_NAME = re.compile(r"Watchdog|([A-Z][a-z]+){2,}")
 COMMAND = re.compile(r"^(?:scripts/run|\S*chainwatch) +(.+)$", re.MULTILINE)
@@ -58,6 +63,28 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         assert linked.is_file(), f"{page.name}: {target}"
         if anchor:
             assert anchor in anchors(linked), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda path: path.name)
+def test_every_path_in_the_guides_exists(page: Path) -> None:
+    named = {word for word in CODE.findall(prose(page.read_text())) if PATH.fullmatch(word)}
+    assert len(named) >= 15
+    everything = {f"/{path.relative_to(ROOT)}" for room in ROOMS for path in (ROOT / room).rglob("*")}
+    everything |= {f"/{path.name}" for path in ROOT.iterdir()}
+    missing = {
+        word
+        for word in named
+        if "NAME" not in word and not any(path.endswith("/" + word.strip("/")) for path in everything)
+    }
+    assert missing == set()
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda path: path.name)
+def test_every_class_and_method_in_the_guides_exists(page: Path) -> None:
+    words = {word for word in CODE.findall(prose(page.read_text())) if METHOD.fullmatch(word)}
+    code = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    missing = {word for word in words if not all(re.search(rf"\b{part}\b", code) for part in word.split("."))}
+    assert missing == set()
 
 
 def test_every_alert_of_the_code_has_its_section_and_no_other_has() -> None:
