@@ -147,7 +147,7 @@ class ChainTime:
         return 0.0 if is_alone and self._number_that_say(moment.wall - moment.monotonic) else ahead
 
     def _is_witnessed(self, offset: float) -> bool:
-        """Return whether enough sources, against the others and the host's clock, put Unix time at ``offset`` + monotonic."""
+        """Return whether enough sources, against others and the host's clock, put Unix time at monotonic + ``offset``."""
         agree = self._number_that_say(offset)
         return agree - (len(self._heads) + len(self._dates) - agree) >= AGREE
 
