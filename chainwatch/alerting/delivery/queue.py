@@ -272,11 +272,14 @@ class ReceiverQueue:
     async def _send(self, ready: _Ready) -> Receipt | DeliveryError:
         """Render and send. Other notifications may be sent while the result is stored."""
         begun = self._clock.now()
-        taken: list[Receipt] = []
+        receipt = Receipt()
 
         async def send() -> None:
+            nonlocal receipt
             message = self._provider.render(ready.notification, ready.previous)
-            taken.append(await self._provider.send(message))
+            answer: object = await self._provider.send(message)
+            if isinstance(answer, Receipt):  # else the message was taken all the same
+                receipt = answer
 
         try:
             if not ready.notification.alerts and ready.notification.kind != "digest":
@@ -291,7 +294,7 @@ class ReceiverQueue:
                 self._look_at = 0.0  # a probe claims one notification only
                 self._back_at = self._clock.now()
             self._breaker.succeeded()
-            return taken[0]
+            return receipt
         finally:
             self._sending -= 1
             self._wake.set()
