@@ -1,4 +1,4 @@
-"""When the observer looks at its network: on news of a WebSocket, and at the poll interval."""
+"""What makes the observer read the head of its network: news of a WebSocket, and the poll interval."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class WakeUps:
         self._news.set()
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Wait for news, for ``seconds`` at most (None: the poll interval); a moment at least after news in vain."""
+        """Wait for news, for ``seconds`` at most (None: the poll interval); a moment at least after vain news."""
         seconds = self._poll_interval if seconds is None else seconds
         loop = asyncio.get_running_loop()
         begun = loop.time()

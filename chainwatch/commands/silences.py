@@ -16,7 +16,7 @@ matchers = click.argument("matchers", nargs=-1, required=True, metavar="LABEL=VA
 def silences() -> None:
     """Silences: suppress notifications about matching alerts for a while.
 
-    The alerts are still recorded. Those that still fire when a silence ends are sent then.
+    The alerts are still recorded. Alerts that still fire when a silence ends are sent then.
     """
 
 

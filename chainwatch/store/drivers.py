@@ -1,4 +1,4 @@
-"""Engines on SQLite and PostgreSQL: how each driver connects, sends values, and begins to write.
+"""Engines on SQLite and PostgreSQL: how each driver connects, sends values, and begins writing.
 
 One process writes at a time, on either database: SQLite by its own lock, PostgreSQL by an advisory lock that every writing
 transaction takes first. So what a transaction has read is still true when it writes.
