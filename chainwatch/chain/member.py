@@ -285,7 +285,7 @@ class Member:
             aside.cancel()
 
     async def _probe(self) -> None:
-        """Repeat the call that failed: the endpoint is asked last, so perhaps no other call shows whether it answers again."""
+        """Repeat the call that failed: the endpoint is asked last, so perhaps no other call shows if it answers again."""
         if not self.hangs:
             with contextlib.suppress(RpcError):  # counted by `measure`
                 await self.measure(lambda endpoint: endpoint.head(self._timeout))

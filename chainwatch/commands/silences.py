@@ -119,7 +119,7 @@ def silences_preview(config: Path, matchers: tuple[str, ...], as_json: bool) -> 
 def cooldowns() -> None:
     """Cooldowns: the minimum time between two notifications of a receiver about one condition.
 
-    Those set by command take precedence over the configured ones, and survive a restart.
+    Cooldowns set by command take precedence over the configured ones, and survive a restart.
     """
 
 

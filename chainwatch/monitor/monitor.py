@@ -336,7 +336,7 @@ class Monitor:
     # --- itself -------------------------------------------------------------------------------------------
 
     async def _watch_self(self) -> None:
-        """Raise and end the alerts about networks and clock; begin, after a crash too, with those that fire in the database."""
+        """Raise and end the alerts about networks and clock; begin, after a crash too, with those that fire."""
         fired = await self._load(lambda c: firing(c, _OWN_ALERTS))
         conditions = OwnConditions(fired, int(self._clock()))
         while True:

@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
     """What to wake after the commit."""
 
     deadlines: Mapping[str, DeadlineChanges]
-    """Those that opened and closed, by checker."""
+    """The deadlines that opened and closed, by checker."""
     wanted: frozenset[tuple[str, str]]
     """The checkers that want to read more, and from which networks."""
     next_flush: float | None

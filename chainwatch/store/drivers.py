@@ -59,7 +59,7 @@ def new_engine(url: sa.URL, *, writer: bool, durable: bool = True, pooled: bool 
 def begin_patiently(engine: sa.Engine, is_closing: Callable[[], bool]) -> None:
     """Make each transaction of the writer ``engine`` wait for those of other processes, and theirs for its own.
 
-    It waits in steps, since one wait cannot be interrupted; after ``BUSY_TIMEOUT`` it raises what the driver does.
+    The wait is made in steps, since one wait cannot be interrupted; after ``BUSY_TIMEOUT`` the driver's error is raised.
     """
     begin = _begin_sqlite if engine.dialect.name == "sqlite" else _begin_postgres
 
