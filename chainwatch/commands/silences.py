@@ -51,7 +51,7 @@ def silences_add(
     comment: str,
     actor: str,
 ) -> None:
-    """Silence alerts that all of LABEL=VALUE, !=, =~ and !~ match."""
+    """Silence the alerts that every matcher matches: LABEL=VALUE, or with !=, =~ or !~ in place of =."""
     from chainwatch.operations import silencing
     from chainwatch.operations.checks import parse_match
 
