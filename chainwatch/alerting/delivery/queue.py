@@ -42,6 +42,8 @@ REPORT_AFTER = 120.0
 """Seconds of failures after which an open breaker raises ``ReceiverFailing``."""
 STORE_PAUSE = 2.0
 """Seconds between attempts to write a result into a database that refuses."""
+SEND_WITHIN = 600.0
+"""Seconds after which a delivery that has not ended counts as failed. Providers have shorter time-outs of their own."""
 GRACE = 3.0
 """Seconds that deliveries under way have to end once the worker is stopped."""
 
@@ -276,8 +278,9 @@ class ReceiverQueue:
 
         async def send() -> None:
             nonlocal receipt
-            message = self._provider.render(ready.notification, ready.previous)
-            answer: object = await self._provider.send(message)
+            message = self._render(ready)
+            async with asyncio.timeout(SEND_WITHIN):
+                answer: object = await self._provider.send(message)
             if isinstance(answer, Receipt):  # else the message was taken all the same
                 receipt = answer
 
@@ -298,6 +301,13 @@ class ReceiverQueue:
         finally:
             self._sending -= 1
             self._wake.set()
+
+    def _render(self, ready: _Ready) -> Any:
+        try:
+            return self._provider.render(ready.notification, ready.previous)
+        except Exception as error:  # a provider's own code may raise anything, and would again
+            reason = f"it cannot be rendered: {type(error).__name__}"
+            raise DeliveryError(reason, permanent=True) from error
 
     def _breaker_failed(self, begun: float) -> None:
         """Note a failed attempt; once the breaker is open, drop what was fetched: it waits in the database."""
