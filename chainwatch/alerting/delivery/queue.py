@@ -17,6 +17,7 @@ import sqlalchemy as sa
 import structlog
 
 from chainwatch.alerting.delivery import retry
+from chainwatch.alerting.delivery.attempt import attempt
 from chainwatch.alerting.delivery.marks import Delivered, Marks
 from chainwatch.alerting.delivery.notification import Notification, load_all
 from chainwatch.alerting.policy.lifecycle import fingerprint
@@ -27,7 +28,6 @@ from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.support.conditions import ConditionSet
-from chainwatch.support.supervise import failure_of
 from chainwatch.support.wakeup import Clock, SystemClock
 
 POLL = 5.0
@@ -42,8 +42,6 @@ REPORT_AFTER = 120.0
 """Seconds of failures after which an open breaker raises ``ReceiverFailing``."""
 STORE_PAUSE = 2.0
 """Seconds between attempts to write a result into a database that refuses."""
-SEND_WITHIN = 600.0
-"""Seconds after which a delivery that has not ended counts as failed. Providers have shorter time-outs of their own."""
 GRACE = 3.0
 """Seconds that deliveries under way have to end once the worker is stopped."""
 
@@ -274,40 +272,21 @@ class ReceiverQueue:
     async def _send(self, ready: _Ready) -> Receipt | DeliveryError:
         """Render and send. Other notifications may be sent while the result is stored."""
         begun = self._clock.now()
-        receipt = Receipt()
-
-        async def send() -> None:
-            nonlocal receipt
-            message = self._render(ready)
-            async with asyncio.timeout(SEND_WITHIN):
-                answer: object = await self._provider.send(message)
-            if isinstance(answer, Receipt):  # else the message was taken all the same
-                receipt = answer
-
         try:
             if not ready.notification.alerts and ready.notification.kind != "digest":
                 return DeliveryError("its alerts are no longer stored", permanent=True)
-            error = await failure_of(send)
-            if error is not None:
+            outcome = await attempt(self._provider, ready.notification, ready.previous)
+            if isinstance(outcome, DeliveryError):
                 self._breaker_failed(begun)
-                if isinstance(error, DeliveryError):
-                    return error
-                return DeliveryError(f"the provider broke: {type(error).__name__}")
+                return outcome
             if self._breaker.is_open:
                 self._look_at = 0.0  # a probe claims one notification only
                 self._back_at = self._clock.now()
             self._breaker.succeeded()
-            return receipt
+            return outcome
         finally:
             self._sending -= 1
             self._wake.set()
-
-    def _render(self, ready: _Ready) -> Any:
-        try:
-            return self._provider.render(ready.notification, ready.previous)
-        except Exception as error:  # a provider's own code may raise anything, and would again
-            reason = f"it cannot be rendered: {type(error).__name__}"
-            raise DeliveryError(reason, permanent=True) from error
 
     def _breaker_failed(self, begun: float) -> None:
         """Note a failed attempt; once the breaker is open, drop what was fetched: it waits in the database."""

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Acknowledgement
+from chainwatch.alerting.delivery import attempt as attempts
 from chainwatch.alerting.delivery import queue as queues
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.delivery.queue import MIND_EVERY, ReceiverQueue
@@ -350,7 +351,7 @@ async def test_a_message_that_cannot_be_rendered_is_given_up_soon_with_an_alert_
 async def test_a_delivery_that_never_ends_is_cut_off_and_made_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S8
-    monkeypatch.setattr(queues, "SEND_WITHIN", 0.05)
+    monkeypatch.setattr(attempts, "SEND_WITHIN", 0.05)
     calls = 0
 
     class Hanging(ScriptedProvider):
