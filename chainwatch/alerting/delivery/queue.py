@@ -194,7 +194,7 @@ class ReceiverQueue:
                 return
 
     def _free(self) -> int:
-        """How many more deliveries may start now."""
+        """Return how many more deliveries may start now."""
         now = self._clock.now()
         if now < self._paused_until or self._stopping:
             return 0
@@ -248,7 +248,7 @@ class ReceiverQueue:
         return list(map(_Ready, claimed, notifications, previous))
 
     def _next_look(self) -> float:
-        """When to go on without a wake-up (Unix seconds, in the future)."""
+        """Return when to go on without a wake-up (Unix seconds, in the future)."""
         now = self._clock.now()
         times = [self._breaker.probe_at, self._paused_until, self._look_at]
         if self._breaker.failing_since is not None:

@@ -23,7 +23,7 @@ RemoteIds = Mapping[str, str]
 
 
 def load(connection: sa.Connection, receiver: str, keys: Sequence[str]) -> dict[str, RemoteIds]:
-    """Group key → the ids of the last message to ``receiver`` about that group, for those of ``keys`` that have any."""
+    """Return by group key the ids of the last message to ``receiver``, for those of ``keys`` that have any."""
     found: dict[str, RemoteIds] = {}
     for some in in_chunks(keys):
         query = sa.select(delivery_receipts.c.key, delivery_receipts.c.remote_ids).where(
