@@ -131,7 +131,7 @@ class Condition:
         return f"Condition({self.source!r})"
 
     def evaluate(self, event: Event) -> bool:
-        """Whether the condition holds for ``event``, alone (as ``where`` asks).
+        """Return whether the condition holds for ``event``, alone (as ``where`` asks).
 
         Raises `EvaluationError` when a value it needs is not there: an element past an array's end, a
         division by zero, anything of the opening event.

@@ -43,7 +43,7 @@ def _short(value: Any, source: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    """A key's part as text: bytes as 0x-hex, integers in decimal; text with what would break the key escaped."""
+    """Return a key's part as text: bytes as 0x-hex, integers in decimal; text with what would break the key escaped."""
     if isinstance(value, bytes):
         return to_hex(value)
     if isinstance(value, bool):
@@ -67,7 +67,7 @@ def searchable_topics(key_paths: Sequence[Path | None], event: AbiEvent) -> tupl
 
 
 def can_be_equal(one: str, other: str) -> bool:
-    """Whether values of two ABI types can be the same text in a key."""
+    """Return whether values of two ABI types can be the same text in a key."""
     if "string" in (one, other):
         return True
     kinds = kind_of(one), kind_of(other)

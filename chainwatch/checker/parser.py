@@ -230,7 +230,7 @@ class Parser:
         return self.build.listing(items, bracket.column, self.cursor.end)
 
     def _items(self, closing: str) -> tuple[list[Term], int]:
-        """The terms up to the ``closing`` bracket, which is taken, and how many commas there were."""
+        """Return the terms up to the ``closing`` bracket, which is taken, and how many commas there were."""
         items: list[Term] = []
         commas = 0
         while not self.cursor.at(closing):

@@ -95,7 +95,7 @@ def kind_of(abi_type: str) -> str:
 
 
 def describe(abi_type: str) -> str:
-    """A type in words, for errors."""
+    """Return a type in words, for errors."""
     kind = kind_of(abi_type)
     if kind in ("array", "bytes"):
         return abi_type
@@ -112,7 +112,7 @@ class TermBuilder:
     # --- leaves ---
 
     def integer(self, token: Token) -> Term:
-        """A number, decimal or hex."""
+        """Return a number, decimal or hex."""
         digits = token.text.replace("_", "").lower()
         base = 16 if token.kind == "hex" else 10
         if token.kind == "number" and len(digits) > MAX_DIGITS:
@@ -161,14 +161,14 @@ class TermBuilder:
     # --- booleans ---
 
     def logic(self, word: str, operands: Sequence[Term]) -> Term:
-        """``and`` or ``or`` over two or more booleans."""
+        """Join two or more booleans by ``and`` or ``or``."""
         for operand in operands:
             self.require_boolean(operand, f"`{word}`")
         code = f" {word} ".join(operand.code for operand in operands)
         return self.made(f"({code})", "bool", operands)
 
     def negation(self, operand: Term, start: int) -> Term:
-        """``not`` before a boolean."""
+        """Put ``not`` before a boolean."""
         self.require_boolean(operand, "`not`")
         return replace(self.made(f"(not {operand.code})", "bool", [operand]), start=start)
 
@@ -218,7 +218,7 @@ class TermBuilder:
     # --- integers ---
 
     def arithmetic(self, token: Token, left: Term, right: Term) -> Term:
-        """``left <operator> right`` on integers, computed here when both are constants."""
+        """Compute ``left <operator> right`` on integers; of two constants the result is known here."""
         if token.text == "/":
             raise self.error(token.column, "`/` would round", "write `//`, a whole division rounded down")
         for term in (left, right):
@@ -245,7 +245,7 @@ class TermBuilder:
         return replace(made, start=sign.column)
 
     def _result_bits(self, token: Token, left: Term, right: Term) -> int:
-        """An upper bound of the result's size, from those of the operands."""
+        """Return an upper bound of the result's size, from those of the operands."""
         match token.text:
             case "**":
                 if left.value is None or right.value is None:
@@ -268,7 +268,7 @@ class TermBuilder:
     # --- shared ---
 
     def error(self, column: int, message: str, hint: str = "") -> ConditionError:
-        """An error at ``column`` of this source."""
+        """Return an error at ``column`` of this source."""
         return ConditionError(message, self.source, column, hint)
 
     def made(
