@@ -27,7 +27,7 @@ class TypeTextError(ValueError):
 
 
 def parse_type(text: str) -> AbiParam:
-    """``(uint32,address)[]`` as a parameter whose components are named by their positions: ``0``, ``1``, ….
+    """Parse ``(uint32,address)[]`` to a parameter whose components are named by their positions: ``0``, ``1``, ….
 
     Raises `TypeTextError`.
     """
@@ -42,13 +42,13 @@ def parse_type(text: str) -> AbiParam:
 
 
 def words_of(param: AbiParam) -> int:
-    """At most how many values are read for ``param``."""
+    """Return at most how many values are read for ``param``."""
     shape = shape_of(param)
     return _leaves(shape) + (ARRAY_BYTES // _WORD if _varies(shape) else 0)
 
 
 def reader_of(param: AbiParam) -> Callable[[bytes], Any]:
-    """Decodes as strictly as a log is decoded: ``abi.decode(data, (…))`` for a tuple, of one value for any other type.
+    """Return what decodes bytes as strictly as logs are: the values of a tuple by position, or one value of any other type.
 
     The function raises ``ValueError``.
     """
@@ -64,7 +64,7 @@ def reader_of(param: AbiParam) -> Callable[[bytes], Any]:
 
 
 def _parse(text: str, at: int, depth: int, name: str) -> tuple[AbiParam, int]:
-    """The type that begins at ``at``, and where it ends."""
+    """Return the type that begins at ``at``, and where it ends."""
     if depth > MAX_NESTING:
         raise TypeTextError(f"more than {MAX_NESTING} tuples inside one another")
     if text[at : at + 1] != "(":
@@ -107,7 +107,7 @@ def _leaves(shape: Shape) -> int:
 
 
 def _varies(shape: Shape) -> bool:
-    """Whether there is an array whose length the data says."""
+    """Return whether there is an array whose length the data says."""
     if isinstance(shape, Tuple):
         return any(map(_varies, shape.members))
     return isinstance(shape, Array) and (shape.length is None or _varies(shape.item))

@@ -47,7 +47,7 @@ class Calls:
         self._build = build
 
     def call(self, name: Token, arguments: Sequence[Term], end: int) -> Term:
-        """``name(arguments)``."""
+        """Return the term of ``name(arguments)``."""
         if name.text in AGGREGATES:
             made = self._aggregate(name, arguments)
         elif name.text in protocols.FUNCTIONS:
@@ -61,7 +61,7 @@ class Calls:
         return replace(made, start=name.column, end=end)
 
     def slice(self, term: Term, start: Term | None, stop: Term | None, end: int) -> Term:
-        """``term[start:stop]`` of bytes or a string; either bound may be missing."""
+        """Return ``term[start:stop]`` of bytes or a string; either bound may be missing."""
         rule = "bytes and strings have slices"
         hint = "bytes32(…) makes bytes of it" if term.kind in ("address", "integer") else ""
         if term.kind not in ("bytes", "string"):
@@ -79,7 +79,7 @@ class Calls:
         return replace(made, start=term.start, end=end)
 
     def item(self, term: Term, index: int, column: int, end: int) -> Term:
-        """``term[index]`` of a tuple that was decoded, or of an array."""
+        """Return ``term[index]`` of a tuple that was decoded, or of an array."""
         name = self._build.text(term)
         if term.type == "tuple":
             place = index + len(term.components) if index < 0 else index
@@ -108,7 +108,7 @@ class Calls:
     # --- slices ---
 
     def _slice_size(self, term: Term, start: Term | None, stop: Term | None, end: int) -> tuple[int, bool]:
-        """The bytes of a slice at most, and whether it always has as many."""
+        """Return the bytes of a slice at most, and whether it always has as many."""
         first = 0 if start is None else start.value
         last = None if stop is None else stop.value
         total = bytes_length(term.type) if term.kind == "bytes" else 0
@@ -139,7 +139,7 @@ class Calls:
     # --- functions of integers and arrays ---
 
     def _aggregate(self, name: Token, arguments: Sequence[Term]) -> Term:
-        """``len(…)``, ``sum(array)``, ``abs(integer)``, ``min`` and ``max`` of integers or of one array."""
+        """Return ``len(…)``, ``sum(array)``, ``abs(integer)``, ``min`` and ``max`` of integers or of one array."""
         several = name.text in ("min", "max") and len(arguments) > 1
         if not several:
             self._require_one(name, arguments)
@@ -242,7 +242,7 @@ class Calls:
         return self._build.made(code, "bytes32", [term], size=_WORD, cost=_CAST_COST)
 
     def _padded_hex(self, term: Term) -> Term:
-        """Quoted hex, or an attribute that is hex, with zeros in front."""
+        """Return quoted hex, or an attribute that is hex, with zeros in front."""
         as_bytes = self._build.fitted(term, replace(term, type="bytes", literal=None, choices={}))
         code = f"word_of_bytes({as_bytes.code})"
         return self._build.made(code, "bytes32", [as_bytes], size=_WORD, cost=_CAST_COST)
@@ -265,7 +265,7 @@ class Calls:
     # --- hashes and encodings ---
 
     def _keccak(self, name: Token, arguments: Sequence[Term]) -> Term:
-        """The hash of its arguments packed, as by Solidity's ``abi.encodePacked``."""
+        """Return the hash of its arguments packed, as by Solidity's ``abi.encodePacked``."""
         if not arguments:
             raise self._build.error(name.column, "keccak takes one argument or more")
         parts = [self._packed(term) for term in arguments]
@@ -276,7 +276,7 @@ class Calls:
         return self._build.made(f"keccak({code})", "bytes32", arguments, size=_WORD, cost=cost)
 
     def _packed(self, term: Term) -> str:
-        """The code that makes bytes of it."""
+        """Return the code that makes bytes of it."""
         match term.kind:
             case "bytes":
                 return term.code
@@ -299,7 +299,7 @@ class Calls:
         return f"({self._build.source[term.start : term.end]})"
 
     def _decode(self, name: Token, arguments: Sequence[Term]) -> Term:
-        """The values of ABI-encoded bytes: ``decode("(uint32,address)", body)[1]``."""
+        """Return the values of ABI-encoded bytes: ``decode("(uint32,address)", body)[1]``."""
         if len(arguments) != 2 or arguments[0].kind != "string" or arguments[0].literal is None:
             what = "decode takes a type in quotes and bytes"
             raise self._build.error(name.column, what, 'such as decode("(uint32,address)", body)')
@@ -348,7 +348,7 @@ class Calls:
 
 
 def _is_within(abi_type: str, bits: int, *, is_signed: bool) -> bool:
-    """Whether every value of an integer type of stated width is one of the other."""
+    """Return whether every value of an integer type of stated width is one of the other."""
     if abi_type == "int":
         return False
     unsigned = abi_type.startswith("u")

@@ -237,7 +237,7 @@ class _Compiler:
         return facts
 
     def _key_values(self, settings: OpeningSettings | StepSettings, event: AbiEvent) -> list[Value | None]:
-        """The key's parts; None for a part that is an attribute of the network."""
+        """Return the key's parts; None for a part that is an attribute of the network."""
         texts = settings.key or self.settings.key
         return [None if attribute_name(t, event) else self.terms.value_of(t, event) for t in texts]
 

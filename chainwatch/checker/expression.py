@@ -142,7 +142,7 @@ class Condition:
             raise _unanswered(self.source, error) from error
 
     def evaluate_facts(self, own: Mapping[str, Any], opening: Mapping[str, Any]) -> bool:
-        """Whether the condition holds for two events whose facts were kept by name (as ``assert`` asks).
+        """Return whether the condition holds for two events whose facts were kept by name (as ``assert`` asks).
 
         Raises `EvaluationError` as `evaluate` does, and for a fact that is missing.
         """
@@ -152,11 +152,11 @@ class Condition:
             raise _unanswered(self.source, error) from error
 
     def facts(self, event: Event) -> dict[str, Any]:
-        """What this condition reads from its own event, by path or expression; what is not there is left out."""
+        """Return what this condition reads from its own event, by path or expression; what is not there is left out."""
         return _collect(self._own, event)
 
     def opening_facts(self, event: Event) -> dict[str, Any]:
-        """What this condition reads from the opening event, by path without ``opening.``, or by expression."""
+        """Return what this condition reads from the opening event, by path without ``opening.``, or by expression."""
         return _collect(self._opening, event)
 
 
@@ -173,15 +173,15 @@ class _Code:
         self._scope: dict[str, Any] = {"__builtins__": {}, **RUNTIME, **constants}
 
     def on_event(self, code: str) -> Callable[[Event, Mapping[str, Any]], Any]:
-        """From the event; values of an opening event are never at hand there."""
+        """Return the function of an event; values of an opening event are never at hand there."""
         return self._function("event, opening", self._expanded(code, missing_opening=True))
 
     def on_facts(self, code: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], Any]:
-        """From the facts kept of the event and of the opening one."""
+        """Return the function of the facts kept of an event and of its opening one."""
         return self._function("own, opening", _PLACEHOLDER.sub(lambda m: self._from_facts(m[1]), code))
 
     def facts(self, code: str) -> tuple[_Getters, _Getters]:
-        """The facts that ``code`` needs, of its own event and of the opening one."""
+        """Return the facts that ``code`` needs, of its own event and of the opening one."""
         needed = [self.reads[n] for n in sorted({int(number) for number in _PLACEHOLDER.findall(code)})]
         getters = [
             (read, self._function("event", self._expanded(read.code, missing_opening=False)))

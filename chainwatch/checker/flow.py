@@ -95,7 +95,7 @@ class Step:
             raise
 
     def _occurrence(self, event: Event, facts: dict[str, Any]) -> tuple[str, Occurrence] | None:
-        """`occurrence` of an event that ``where`` lets through, or leaves out as an opening with the fact of that.
+        """Return `occurrence` of an event that ``where`` lets through, or leaves out as an opening with the fact of that.
 
         That is stored, so that the steps which follow it are no orphans.
         """

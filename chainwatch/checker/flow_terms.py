@@ -69,7 +69,7 @@ class FlowTerms:
             return None
 
     def value(self, text: str, event: AbiEvent, at: KeyPath) -> Value | None:
-        """The path to one value, or the expression of it: not of a tuple or an array."""
+        """Return the path to one value, or the expression of it: not of a tuple or an array."""
         try:
             value = self.value_of(text, event)
         except ConditionError as error:
@@ -85,7 +85,7 @@ class FlowTerms:
         return value
 
     def value_of(self, text: str, event: AbiEvent) -> Value:
-        """`value`, without a note of what it reads; raises `ConditionError`."""
+        """Return `value`, without a note of what it reads; raises `ConditionError`."""
         return compile_value(text, event, self._attributes)
 
     def network_attribute(self, attribute: str, at: KeyPath) -> Callable[[Event], str]:
@@ -97,7 +97,7 @@ class FlowTerms:
         return lambda event: texts[event.network]
 
     def network_of(self, text: str, event: AbiEvent, at: KeyPath) -> Callable[[Event], str]:
-        """Reads from an event the name of the network that ``text`` (a name, or an expression) stands for."""
+        """Return what reads from an event the name of the network that ``text`` (a name, or an expression) stands for."""
         if text in self.networks:
             return lambda _event: text
         value = self.value(text, event, at)

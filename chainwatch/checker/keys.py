@@ -18,14 +18,14 @@ _NAME = re.compile(r"[\w-]+")
 
 
 def attribute_name(text: str, event: AbiEvent) -> str | None:
-    """``chain_id`` for ``network.chain_id``: an attribute of the network where the event was seen."""
+    """Return ``chain_id`` for ``network.chain_id``: an attribute of the network where the event was seen."""
     name = text.removeprefix("network.")
     is_one = name != text and _NAME.fullmatch(name) is not None
     return name if is_one and not any(p.name == "network" for p in event.inputs) else None
 
 
 def key_text(value: Value) -> Callable[[Event], str]:
-    """What reads ``value`` as part of a key; raises `EvaluationError`."""
+    """Return what reads ``value`` as part of a key; raises `EvaluationError`."""
     get = value.read
     if value.path is None:
         return lambda event: _text(_short(get(event), value.text))
@@ -54,7 +54,7 @@ def _text(value: Any) -> str:
 
 
 def _percent_encoded(character: str) -> str:
-    """As in a URI (RFC 3986): ``%`` and two digits for each byte of UTF-8, so that no two texts become the same."""
+    """Encode as in a URI (RFC 3986): ``%`` and two digits for each byte of UTF-8, so that no two texts become the same."""
     return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
 
 

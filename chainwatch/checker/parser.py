@@ -84,13 +84,13 @@ class Parser:
         self._calls = Calls(self.build)
 
     def condition(self) -> Term:
-        """The whole source as one boolean; raises `ConditionError`."""
+        """Return the whole source as one boolean; raises `ConditionError`."""
         term = self.value()
         self.build.require_boolean(term, "a condition")
         return term
 
     def value(self) -> Term:
-        """The whole source as one value of any type; raises `ConditionError`."""
+        """Return the whole source as one value of any type; raises `ConditionError`."""
         term = self._either()
         if self.cursor.token.kind != "end":
             raise self._unexpected("an operator")
@@ -195,7 +195,7 @@ class Parser:
         return term
 
     def _computed(self, term: Term) -> Term:
-        """``term`` as a value that is computed when its event is seen, where it needs no other event.
+        """Return ``term`` as a value that is computed when its event is seen, where it needs no other event.
 
         So the facts that are kept for an ``assert`` hold a hash, not the bytes that are hashed.
         """
@@ -256,7 +256,7 @@ class Parser:
         return self._read(steps, start.column)
 
     def _read(self, steps: list[Step], start: int) -> Term:
-        """The value at ``steps``."""
+        """Return the value at ``steps``."""
         event, opening = self._event, False
         if steps[0].key == OPENING and self._opening is not None:
             event, opening = self._opening, True
@@ -276,7 +276,7 @@ class Parser:
         return self.build.field(index, path, start, self.cursor.end)
 
     def _network_attribute(self, steps: list[Step], *, opening: bool, start: int) -> Term:
-        """An attribute of the network on which the event was seen; every network must have it."""
+        """Return an attribute of the network on which the event was seen; every network must have it."""
         name, column = str(steps[0].key), steps[0].column
         if len(steps) > 1:
             raise self.cursor.error(steps[1].column, f"network.{name} has no fields and no elements")
@@ -296,7 +296,7 @@ class Parser:
         return self.build.choice(index, choices, start, self.cursor.end)
 
     def _index_of(self, read: Read) -> int:
-        """The number under which the expression reads it."""
+        """Return the number under which the expression reads it."""
         index = self._indexes.setdefault((read.text, read.opening), len(self.reads))
         if index == len(self.reads):
             self.reads.append(read)

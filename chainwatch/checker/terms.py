@@ -84,7 +84,7 @@ class Term:
 
 
 def kind_of(abi_type: str) -> str:
-    """The kind of an ABI type, or of ``int`` and ``list``."""
+    """Return the kind of an ABI type, or of ``int`` and ``list``."""
     if array_of(abi_type):
         return "array"
     if abi_type.startswith(("int", "uint")):
@@ -122,15 +122,15 @@ class TermBuilder:
         return self._integer(value, token.column, token.end, literal)
 
     def string(self, token: Token) -> Term:
-        """Quoted text: a string, or an address or bytes where compared with one."""
+        """Return quoted text: a string, or an address or bytes where compared with one."""
         return self.constant(token.text, "string", token.column, token.end, literal=token.text)
 
     def boolean(self, token: Token) -> Term:
-        """``true`` or ``false``."""
+        """Return ``true`` or ``false``."""
         return self.constant(token.text.lower() == "true", "bool", token.column, token.end)
 
     def field(self, index: int, path: Path, start: int, end: int) -> Term:
-        """The value at ``path``, the ``index``-th that the condition reads."""
+        """Return the value at ``path``, the ``index``-th that the condition reads."""
         param = path.param
         return Term(
             f"p{index}",
@@ -144,7 +144,7 @@ class TermBuilder:
         )
 
     def choice(self, index: int, choices: Mapping[str, int | str], start: int, end: int) -> Term:
-        """One of ``choices`` by the network that is the ``index``-th value read: all integers, or all texts."""
+        """Return one of ``choices`` by the network that is the ``index``-th value read: all integers, or all texts."""
         values = list(choices.values())
         integers = [v for v in values if isinstance(v, int)]
         bits = max((v.bit_length() for v in integers), default=0)
@@ -154,7 +154,7 @@ class TermBuilder:
         return replace(term, code=f"{term.code}[p{index}]", bits=bits, size=size, choices=texts)
 
     def listing(self, items: Sequence[Term], start: int, end: int) -> Term:
-        """A list of values, for the right side of ``in``."""
+        """Return a list of values, for the right side of ``in``."""
         cost = sum(item.cost for item in items)
         return Term("", "list", start, end, depth=_depth(items), items=tuple(items), cost=cost)
 
@@ -173,7 +173,7 @@ class TermBuilder:
         return replace(self.made(f"(not {operand.code})", "bool", [operand]), start=start)
 
     def comparison(self, operands: Sequence[Term], operators: Sequence[Token]) -> Term:
-        """``a < b <= c``: values of one type compared in a row."""
+        """Return ``a < b <= c``: values of one type compared in a row."""
         model = next((term for term in operands if not term.adapts), operands[0])
         terms = [self.fitted(term, model) for term in operands]
         for token, left, right in zip(operators, terms, terms[1:], strict=False):
@@ -185,7 +185,7 @@ class TermBuilder:
         return self.made(f"({code})", "bool", terms, cost=_BLOB_COST * (long // 2))
 
     def membership(self, left: Term, right: Term, *, negated: bool, column: int) -> Term:
-        """``left in right`` where ``right`` is a list of constants or fields, or an array argument."""
+        """Return ``left in right`` where ``right`` is a list of constants or fields, or an array argument."""
         cost = 0.0
         if right.kind == "list":
             model = next((term for term in (left, *right.items) if not term.adapts), left)
@@ -236,7 +236,7 @@ class TermBuilder:
         return self.made(code, "int", [left, right], bits, cost=_ARITHMETIC_COST)
 
     def signed(self, operand: Term, sign: Token) -> Term:
-        """``-operand`` or ``+operand``."""
+        """Return ``-operand`` or ``+operand``."""
         self.require_integer(operand, sign.text)
         if operand.value is not None:
             value = -operand.value if sign.text == "-" else operand.value
@@ -274,7 +274,7 @@ class TermBuilder:
     def made(
         self, code: str, abi_type: str, parts: Sequence[Term], bits: int = 0, size: int = 0, cost: float = 0.0
     ) -> Term:
-        """The term of ``code``, which puts ``parts`` together and takes ``cost`` microseconds itself."""
+        """Return the term of ``code``, which puts ``parts`` together and takes ``cost`` microseconds itself."""
         depth = _depth(parts)
         if depth > MAX_DEPTH:
             raise self.error(
@@ -288,7 +288,7 @@ class TermBuilder:
         return Term(code, abi_type, start, end, bits=bits, depth=depth, size=size, cost=cost)
 
     def constant(self, value: Any, abi_type: str, start: int, end: int, literal: str | None = None) -> Term:
-        """A value known now."""
+        """Return a value known now."""
         self.constants.append(value)
         raw = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
         size = len(raw) if isinstance(raw, bytes) else 0
@@ -300,7 +300,7 @@ class TermBuilder:
         return replace(term, value=value, bits=value.bit_length())
 
     def text(self, term: Term) -> str:
-        """A term as an error names it."""
+        """Return a term as an error names it."""
         return f"`{self.source[term.start : term.end]}`"
 
     def require_integer(self, term: Term, name: str) -> None:
@@ -334,7 +334,7 @@ class TermBuilder:
             raise self.error(column, f"{sides}: they cannot be compared", left.note or right.note)
 
     def fitted(self, term: Term, model: Term) -> Term:
-        """A literal as the type of ``model``, when that is an address or bytes; every other term as it is."""
+        """Return a literal as the type of ``model``, when that is an address or bytes; every other term as it is."""
         if not term.adapts or model.kind not in ("address", "bytes"):
             return term
         if term.literal is not None:
@@ -347,7 +347,7 @@ class TermBuilder:
         return replace(term, code=code, type=model.type, size=size_of(model.type, size), choices={})
 
     def _from_hex(self, text: str, term: Term, model: Term) -> bytes | str:
-        """The address or bytes that ``text`` is, as ``model`` is one."""
+        """Return the address or bytes that ``text`` is, as ``model`` is one."""
         shown = f" ({text!r})" if term.choices else ""
         digits = text[2:].replace("_", "")
         if not re.fullmatch(r"0[xX][0-9a-fA-F_]*", text):
@@ -363,19 +363,19 @@ class TermBuilder:
 
 
 def bits_of(abi_type: str) -> int:
-    """The size of an integer type; 0 for every other."""
+    """Return the size of an integer type; 0 for every other."""
     match = _SIZED.fullmatch(abi_type)
     return int(match[1] or 256) if match and match[1] is not None else 0
 
 
 def bytes_length(abi_type: str) -> int:
-    """N of ``bytesN``; 0 for ``bytes``, whose length varies."""
+    """Return N of ``bytesN``; 0 for ``bytes``, whose length varies."""
     match = _SIZED.fullmatch("bytes24" if abi_type == "function" else abi_type)
     return int(match[2]) if match and match[2] else 0
 
 
 def size_of(abi_type: str, known: int = UNBOUNDED) -> int:
-    """The bytes of bytes and strings: of ``bytes`` and ``string`` as many as are ``known``, 0 for every other type."""
+    """Return the bytes of a value: as many as are ``known`` for ``bytes`` and ``string``, N for ``bytesN``, else 0."""
     if abi_type in ("bytes", "string"):
         return known
     return bytes_length(abi_type)

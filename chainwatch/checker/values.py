@@ -24,7 +24,7 @@ _BYTES_PER_CHARACTER = 4
 
 
 def cut(value: Any, start: int, stop: int | None) -> Any:
-    """``value[start:stop]`` of bytes or text, both ends within it; a negative one counts from its end."""
+    """Return ``value[start:stop]`` of bytes or text, both ends within it; a negative one counts from its end."""
     length = len(value)
     begin = start if start >= 0 else length + start
     end = length if stop is None else stop if stop >= 0 else length + stop
@@ -36,14 +36,14 @@ def cut(value: Any, start: int, stop: int | None) -> Any:
 
 
 def natural(bound: int) -> int:
-    """A computed bound of a slice, which must not be negative."""
+    """Return a computed bound of a slice, which must not be negative."""
     if bound < 0:
         raise ValueError(f"a slice cannot begin or end at {bound}")
     return bound
 
 
 def bounded(value: Any) -> Any:
-    """``value``, bytes or text, of at most `MAX_SIZE`."""
+    """Return ``value``, bytes or text, of at most `MAX_SIZE`."""
     size = len(value)
     if isinstance(value, str) and size * _BYTES_PER_CHARACTER > MAX_SIZE and size <= MAX_SIZE:
         size = len(value.encode("utf-8", "surrogatepass"))
@@ -53,7 +53,7 @@ def bounded(value: Any) -> Any:
 
 
 def few(array: Sequence[Any]) -> Sequence[Any]:
-    """``array``, of at most `MAX_ELEMENTS`."""
+    """Return ``array``, of at most `MAX_ELEMENTS`."""
     if len(array) > MAX_ELEMENTS:
         raise ValueError(f"an array of {len(array)} elements, the largest has {MAX_ELEMENTS}")
     return array
@@ -63,31 +63,31 @@ def few(array: Sequence[Any]) -> Sequence[Any]:
 
 
 def unsigned_of_bytes(value: bytes) -> int:
-    """Big-endian."""
+    """Return 1 to 32 bytes as a big-endian number."""
     return int.from_bytes(_up_to_a_word(value))
 
 
 def signed_of_bytes(value: bytes) -> int:
-    """Big-endian two's complement of as many bits as there are."""
+    """Return 1 to 32 bytes as a number in big-endian two's complement of as many bits."""
     return int.from_bytes(_up_to_a_word(value), signed=True)
 
 
 def unsigned(value: int, bits: int) -> int:
-    """``value``, which must be a ``uint`` of so many bits."""
+    """Return ``value``, which must be a ``uint`` of so many bits."""
     if not 0 <= value < 1 << bits:
         raise ValueError(f"{value} is no uint{bits}")
     return value
 
 
 def signed(value: int, bits: int) -> int:
-    """``value``, which must be an ``int`` of so many bits."""
+    """Return ``value``, which must be an ``int`` of so many bits."""
     if not -(1 << bits - 1) <= value < 1 << bits - 1:
         raise ValueError(f"{value} is no int{bits}")
     return value
 
 
 def integer_of_address(address: str) -> int:
-    """The 20 bytes as a number."""
+    """Return the 20 bytes as a number."""
     return int(address, 16)
 
 
@@ -101,7 +101,7 @@ def _up_to_a_word(value: bytes) -> bytes:
 
 
 def address_of_bytes(value: bytes) -> str:
-    """The checksummed address of 20 bytes, or of a word whose first 12 bytes are zero."""
+    """Return the checksummed address of 20 bytes, or of a word whose first 12 bytes are zero."""
     if len(value) == _WORD and not any(value[:-_ADDRESS]):
         return CHECKSUMS[value[-_ADDRESS:]]
     if len(value) != _ADDRESS:
@@ -111,27 +111,27 @@ def address_of_bytes(value: bytes) -> str:
 
 
 def address_of_integer(value: int) -> str:
-    """The checksummed address of a number."""
+    """Return the checksummed address of a number."""
     return CHECKSUMS[unsigned(value, 8 * _ADDRESS).to_bytes(_ADDRESS)]
 
 
 def bytes_of_address(address: str) -> bytes:
-    """The 20 bytes of an address."""
+    """Return the 20 bytes of an address."""
     return bytes.fromhex(address[2:])
 
 
 def word_of_address(address: str) -> bytes:
-    """32 bytes: 12 zeros and the address."""
+    """Return 12 zeros and the address."""
     return bytes.fromhex(address[2:]).rjust(_WORD, b"\0")
 
 
 def word_of_integer(value: int) -> bytes:
-    """32 bytes, big-endian."""
+    """Return 32 bytes, big-endian."""
     return unsigned(value, 8 * _WORD).to_bytes(_WORD)
 
 
 def word_of_bytes(value: bytes) -> bytes:
-    """32 bytes: zeros in front of ``value``."""
+    """Return 32 bytes: ``value`` with zeros in front."""
     if len(value) > _WORD:
         raise ValueError(f"{len(value)} bytes do not fit into {_WORD}")
     return value.rjust(_WORD, b"\0")
@@ -141,22 +141,22 @@ def word_of_bytes(value: bytes) -> bytes:
 
 
 def text_of(value: bytes) -> str:
-    """UTF-8."""
+    """Return the string that UTF-8 makes of ``value``."""
     return bounded(value).decode()  # type: ignore[no-any-return]  # bytes stay bytes
 
 
 def lower(text: str) -> str:
-    """``text`` in small letters."""
+    """Return ``text`` in small letters."""
     return bounded(bounded(text).lower())  # type: ignore[no-any-return]  # some letters grow
 
 
 def bytes_of_text(text: str) -> bytes:
-    """UTF-8."""
+    """Return ``text`` in UTF-8."""
     return bounded(text).encode()  # type: ignore[no-any-return]  # text stays text
 
 
 def joined(parts: Sequence[bytes]) -> bytes:
-    """``parts`` one after the other."""
+    """Return ``parts`` one after the other."""
     size = sum(map(len, parts))
     if size > MAX_SIZE:
         raise ValueError(f"{size} bytes to hash, the most are {MAX_SIZE}")
@@ -164,7 +164,7 @@ def joined(parts: Sequence[bytes]) -> bytes:
 
 
 def packed_integer(value: int, size: int) -> bytes:
-    """So many bytes, big-endian, in two's complement where negative."""
+    """Return ``size`` bytes, big-endian, in two's complement where negative."""
     return value.to_bytes(size, signed=value < 0)
 
 

@@ -36,7 +36,7 @@ TRANSFER_INFO = AbiParam(
 
 
 def encode_transfer_info(info: Mapping[str, Any]) -> bytes:
-    """``abi.encode`` of one ``TransferInfo``, decoded as a dict: 32-byte words, ``callData`` at the end."""
+    """Return ``abi.encode`` of one ``TransferInfo``, decoded as a dict: 32-byte words, ``callData`` at the end."""
     call_data: bytes = info["callData"]
     head: bytes = (
         _TUPLE_OFFSET
