@@ -204,7 +204,7 @@ class Parser:
             return term
         text = self._source[term.start : term.end]
         index = self._index_of(Read(text, parts[0].opening, None, term.code))
-        return replace(term, code=f"p{index}")
+        return replace(term, code=f"p{index}", choices={})
 
     def _atom(self) -> Term:
         token = self.cursor.token

@@ -13,7 +13,7 @@ from eth_utils.crypto import keccak
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from chainwatch.checker.expression import ConditionError, EvaluationError, compile_value
+from chainwatch.checker.expression import ConditionError, EvaluationError, compile_condition, compile_value
 from chainwatch.checker.keys import key_text
 from chainwatch.model import AbiEvent, AbiParam, Event, RawLog
 
@@ -233,6 +233,24 @@ def test_no_expression_makes_much_of_any_event_or_takes_long(
     assert part is None or len(part) <= MAX_SIZE
     assert _fastest(value.read, event) < SLOWEST_SECONDS
     assert _fastest(key_text(value), event) < SLOWEST_SECONDS
+
+
+@settings(max_examples=300, deadline=None)
+@given(left=pieces, right=pieces, a=st.binary(max_size=70), s=st.text(max_size=5), n=words)
+def test_a_condition_says_the_same_of_an_event_and_of_the_facts_kept_of_it(
+    left: str, right: str, a: bytes, s: str, n: int
+) -> None:
+    try:
+        condition = compile_condition(f"{left} == {right}", EVENT, EVENT, NETWORKS)
+    except ConditionError:
+        return
+    event = event_of(a=a, b=a[:5], s=s, n=n, list=[n])
+    by_facts: bool | None
+    try:
+        by_facts = condition.evaluate_facts(condition.facts(event), {})
+    except EvaluationError:
+        by_facts = None
+    assert _outcome(condition.evaluate, event) == by_facts
 
 
 OFFSETS = b"".join((32 * 4).to_bytes(32) for _ in range(4))

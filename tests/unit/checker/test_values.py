@@ -234,6 +234,7 @@ def test_a_value_that_an_event_does_not_have_is_a_typed_error(
         ("address(selector)", 8, "`selector` is bytes4", ""),
         ("address(paid)", 8, "`paid` is a boolean", ""),
         ("bytes32(memo)", 8, "`memo` is a string", ""),
+        ("address(text(network.bridge))", 8, "`text(network.bridge)` is a string", ""),
         ("text(amount)", 5, "`amount` is an integer", ""),
         ("lower(payload)", 6, "`payload` is bytes", ""),
         ("keccak(amount + 1)", 7, "`amount + 1` has no stated width", "uint256(amount + 1)"),
