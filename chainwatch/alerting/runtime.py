@@ -1,4 +1,4 @@
-"""The alerting of one process: the alert manager on a database, its timers, and the queues of its receivers.
+"""The alerting of one process: the alert engine on a database, its timers, and the queues of its receivers.
 
 ``monitor/`` and ``embedded/`` both run alerting by this class alone.
 """
@@ -61,7 +61,7 @@ class AlertingConfig:
 
     @classmethod
     def of(cls, settings: Settings, *, keep_for: float | None = None) -> Self:
-        """The alerting part of a configuration; ``keep_for`` replaces its retention."""
+        """Return the alerting part of a configuration; ``keep_for`` replaces its retention."""
         return cls(
             settings.routes,
             list(settings.receivers.values()),
@@ -74,9 +74,9 @@ class AlertingConfig:
 class AlertingRuntime:
     """Runs alerting: ``resume``, then ``start``, in the end ``close``.
 
-    ``write``, ``accept``, ``accept_later`` and ``end`` may be called from any thread; ``apply`` and ``flush`` belong
-    into a job of ``write``; everything else is called on the event loop on which this was made. ``resolve_timeout`` is
-    in seconds; ``clock`` gives Unix seconds.
+    ``write``, ``accept``, ``accept_later`` and ``end`` may be called from any thread; ``apply`` and ``flush`` are for
+    jobs of ``write``; everything else is called on the event loop on which this was made. ``resolve_timeout`` is in
+    seconds; ``clock`` gives Unix seconds.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class AlertingRuntime:
 
     @property
     def engine(self) -> AlertEngine:
-        """The alert manager by the current configuration; there is none before ``resume``."""
+        """The alert engine by the current configuration; there is none before ``resume``."""
         return self._engine
 
     @property
@@ -180,8 +180,8 @@ class AlertingRuntime:
     async def drain(self, within: float, shut: Callable[[], bool]) -> bool:
         """Send everything that is queued or grouped, without waiting for groups to fill; whether that was done in time.
 
-        ``within``: seconds; with 0, groups are not hastened. ``shut`` refuses further submissions and returns True, unless
-        some are still to be stored.
+        ``within``: seconds; with 0, groups keep their times. ``shut`` refuses further submissions and returns True,
+        unless some are still to be stored.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + within
@@ -300,7 +300,7 @@ class AlertingRuntime:
     def _drained(
         self, hasten: bool, shut: Callable[[], bool], connection: sa.Connection, now: float
     ) -> tuple[bool, float | None]:
-        """Whether no group is due, no queue holds anything, and further submissions are refused."""
+        """Return whether no group is due, no queue holds anything, and further submissions are refused."""
         if hasten:
             alert_groups.advance_unnotified(connection, now)
         due_at = _sooner(connection, self._engine.flush(connection, now))
@@ -316,7 +316,7 @@ class AlertingRuntime:
     def _follow_routes(
         self, connection: sa.Connection, now: float, *, reloaded: bool = False, clock_set_by: float = 0.0
     ) -> float | None:
-        """Let stored alerts follow the routes; those that expired meanwhile resolve before anybody is notified."""
+        """Let stored alerts follow the routes; those that expired meanwhile are resolved before any notification."""
         if clock_set_by:
             self._engine.follow_clock(connection, clock_set_by, now)
         clamping.timeouts(connection, now + self._resolve_timeout)
@@ -346,6 +346,6 @@ class AlertingRuntime:
 
 
 def _sooner(connection: sa.Connection, next_flush: float | None) -> float | None:
-    """When the next group is due, or the next alert expires, whichever comes first."""
+    """Return when the next group is due, or the next alert expires, whichever comes first."""
     times = (next_flush, expiries.next_due(connection))
     return min((time for time in times if time is not None), default=None)

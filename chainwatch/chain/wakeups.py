@@ -1,4 +1,4 @@
-"""When the observer looks at its network: on news of a WebSocket, and at the poll interval."""
+"""What makes the observer read the head of its network: news of a WebSocket, and the poll interval."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class WakeUps:
         self._news.set()
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Waits for news, for ``seconds`` at most (None: the poll interval); a moment at least after news in vain."""
+        """Wait for news, for ``seconds`` at most (None: the poll interval); a moment at least after vain news."""
         seconds = self._poll_interval if seconds is None else seconds
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -69,7 +69,7 @@ class WakeUps:
         self.asked, self._woken = self.asked or self._woken, False
 
     def note_head(self, is_new: bool) -> None:
-        """The head was read. A subscription that misses new heads is opened anew, and not relied on until it has news."""
+        """Note that the head was read. A subscription that misses new heads is opened anew."""
         announced = self._pool.announcements != self._announcements
         if not is_new:
             self._vain += announced

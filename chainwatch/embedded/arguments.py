@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from chainwatch.model import SEVERITY_NAMES
 from chainwatch.support.nesting import is_too_deep_or_large
 
 
@@ -28,7 +27,7 @@ class Severity(StrEnum):
 def alert_of(
     severity: Severity | str, source: str, title: str, message: str, metadata: Mapping[str, object] | None
 ) -> dict[str, Any]:
-    """The alert that ``AlertManager.send_alert`` raises, as ``submit`` takes it. Raises ``ValueError``."""
+    """Return the alert that ``AlertManager.send_alert`` raises, as ``submit`` takes it. Raises ``ValueError``."""
     if metadata is not None and not isinstance(metadata, Mapping):
         raise ValueError(f"metadata: expected a table, found {type(metadata).__name__}")
     more = dict(_metadata(key, value) for key, value in (metadata or {}).items())
@@ -39,7 +38,7 @@ def alert_of(
 
 
 def _metadata(key: object, value: object) -> tuple[str, str]:
-    """A name and its value as text. Raises ``ValueError``, with the name, for a value that has no text form."""
+    """Return a name and its value as text. Raises ``ValueError``, with the name, for a value that has no text form."""
     try:
         name = str(key)
     except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
@@ -53,18 +52,10 @@ def _metadata(key: object, value: object) -> tuple[str, str]:
 
 
 def _text(value: object) -> str:
-    """Text unchanged, bytes as 0x-hex, other values as JSON; JSON strings without their quotes."""
+    """Return text unchanged, bytes as 0x-hex, other values as JSON; JSON strings without their quotes."""
     if isinstance(value, str):
         return str(value)
     if isinstance(value, bytes):
         return "0x" + value.hex()
     written = msgspec.json.encode(value, enc_hook=str)
     return msgspec.json.decode(written) if written.startswith(b'"') else written.decode()
-
-
-def severity_of(name: Severity | str) -> str:
-    """``P0`` … ``P3`` for any accepted spelling. Raises ``ValueError`` for any other text."""
-    try:
-        return SEVERITY_NAMES[str(name).lower()]
-    except KeyError:
-        raise ValueError(f"severity {name!r} is none of {', '.join(SEVERITY_NAMES)}") from None

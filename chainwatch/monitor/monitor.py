@@ -50,8 +50,7 @@ from chainwatch.support.wakeup import SystemClock
 
 SELF_WATCH_EVERY = 1.0
 PAUSED_AFTER = 5.0
-"""Seconds without a turn of the self-watch after which all of this process counts as paused: as long as that lasted, nobody
-asked the networks."""
+"""Seconds without a turn of self-monitoring after which the process counts as paused: networks were not asked meanwhile."""
 WRONG_CHAIN_PAUSE = 30.0
 """Seconds until a network whose endpoints all served another chain is tried again."""
 
@@ -93,7 +92,7 @@ async def _run(
     *,
     reloaded: bool,
 ) -> Plan | None:
-    """The next plan, once there is one and the monitor has stopped; None once ``stopping`` is done.
+    """Return the next plan, once there is one and the monitor has stopped; None once ``stopping`` is done.
 
     After the host's clock was set another monitor follows: what waits in memory was measured by the clock before.
     """
@@ -128,9 +127,10 @@ async def _cancel(*tasks: asyncio.Future[Any]) -> None:
 
 
 class Monitor:
-    """All parts of a live chainwatch on one database; ``reloaded``: another one ran until now.
+    """All parts of a live chainwatch on one database; ``reloaded``: another monitor ran until now.
 
-    A clock that is to be set follows the host's when a monitor is made. ``clock_set``: make another one, for that.
+    A new monitor sets its clock to the host's where that is to be done. ``clock_set``: the host's clock was set, so
+    another monitor must be made.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class Monitor:
         await retrying(lambda: self._alerting.raise_signals(signals))
 
     async def _take_up_changes(self) -> None:
-        """Bring what is stored to what it would be if the configuration had always been this one."""
+        """Recompute what is stored as if the configuration had always been this one."""
 
         def follow(connection: sa.Connection) -> bool:
             read_before = blocks.checkpoints(connection)
@@ -245,12 +245,10 @@ class Monitor:
         while await self._write_alerts(lambda c, now: (recomputation.step(c, now), now)):
             parts += 1
             if parts == 1 and is_anything_stored:
-                _log.info(
-                    "the configuration is another: what is stored is judged again before anything is read"
-                )
+                _log.info("the configuration changed: what is stored is judged again before anything is read")
         if parts and is_anything_stored:
             _log.info(
-                "the configuration is another: transfers judged again",
+                "the configuration changed: transfers judged again",
                 seconds=round(self._clock() - began, 1),
             )
 
@@ -289,9 +287,9 @@ class Monitor:
                 await self._process([item])
 
     async def _reach_back(self, name: str) -> int | None:
-        """The time since when blocks of a network that is read for the first time tell of transfers under way.
+        """Return the time from which on blocks of a network read for the first time may hold steps of open transfers.
 
-        That is while it was others that were read, and no longer than a step may take.
+        That is the time since when other networks are read, but no longer ago than a step may take.
         """
         checkpoints = await self._load(blocks.checkpoints)
         longest = max((step.within for flow in self._plan.flows for step in flow.expected), default=0)
@@ -302,7 +300,7 @@ class Monitor:
         await self._judge(lambda connection, now: self._pipeline.process(connection, items, now))
 
     async def _judge(self, job: Callable[[sa.Connection, float], Outcome]) -> None:
-        """Run ``job`` in a transaction, then wake who has to know what came of it."""
+        """Run ``job`` in a transaction, then wake the tasks concerned by its outcome."""
 
         def run(connection: sa.Connection, now: float) -> tuple[Outcome, float | None]:
             outcome = job(connection, now)
@@ -330,7 +328,7 @@ class Monitor:
     # --- deadlines ----------------------------------------------------------------------------------------
 
     async def _confirm_heads(self, due: Sequence[Deadline]) -> None:
-        """Deadlines are due by the clock: have their networks confirm their heads. What was seen decides (S5)."""
+        """Have networks confirm their heads: their deadlines are due by the clock. What was seen decides (S5)."""
         for network in {deadline.network for deadline in due}:
             if (observer := self._observers.get(network)) is not None:
                 observer.wake()
@@ -338,7 +336,7 @@ class Monitor:
     # --- itself -------------------------------------------------------------------------------------------
 
     async def _watch_self(self) -> None:
-        """Raise and end the alerts about networks and clock; begins, after a crash too, with what fires by the database."""
+        """Raise and end the alerts about networks and clock; begin, after a crash too, with those that fire."""
         fired = await self._load(lambda c: firing(c, _OWN_ALERTS))
         conditions = OwnConditions(fired, int(self._clock()))
         while True:
@@ -365,7 +363,7 @@ class Monitor:
         self._watched_at = now
 
     def _judge_clock(self, now: float) -> list[Signal]:
-        """What is wrong with the host's clock; the one that all wait by learns whether it may follow."""
+        """Return what is wrong with the host's clock; the process's clock is informed whether it may follow."""
         error = self._chain_time.error_of(time.time())
         self._clock.judge(None if error is None else error == 0.0)
         if self._clock.is_to_be_set and not self.clock_set.is_set():

@@ -41,8 +41,8 @@ def set_cooldown(
 ) -> CooldownView:
     """Set a cooldown of ``within`` seconds that takes precedence over all others; 0 lifts them.
 
-    ``by``: the labels that identify a condition, by default all. It counts from the last notification sent within that
-    time. Raises ``Invalid``.
+    ``by``: the labels that identify a condition, by default all. The time counts from the last notification sent within
+    it. Raises ``Invalid``.
     """
     tests = check_match(match)
     check_seconds("within", within)
@@ -60,7 +60,7 @@ def remove_cooldowns(connection: sa.Connection, context: Context, now: float, id
 
 
 def list_cooldowns(connection: sa.Connection, context: Context, now: float) -> list[CooldownView]:
-    """All cooldowns in order of precedence: those set while running, then the configured ones."""
+    """Return all cooldowns in order of precedence: those set while running, then the configured ones."""
     return [
         *map(_view, limits.stored_cooldowns(connection)),
         *(

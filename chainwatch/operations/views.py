@@ -85,7 +85,7 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 def alert_view(alert: Alert) -> AlertView:
-    """One alert."""
+    """Return one alert."""
     return AlertView(
         id=alert.id,
         fingerprint=alert.fingerprint,
@@ -102,7 +102,7 @@ def alert_view(alert: Alert) -> AlertView:
 
 
 def transfer_view(flow: Flow | None, transfer: Transfer, seen: Mapping[str, int]) -> TransferView:
-    """One transfer. ``flow`` is None where it is no longer configured; ``seen``: network → seen until."""
+    """Return one transfer. ``flow`` is None where it is no longer configured; ``seen``: network → seen until."""
     views = step_views(flow, transfer) if flow else []
     steps: dict[str, StepView] = {}
     for occurrence in transfer.occurrences:
@@ -132,7 +132,7 @@ def transfer_view(flow: Flow | None, transfer: Transfer, seen: Mapping[str, int]
 
 
 def changed(ids: Sequence[int], known: Mapping[int, bool]) -> Changed:
-    """``known``: ID → whether its row was changed, for every row that exists."""
+    """Return what became of IDs. ``known``: ID → whether its row was changed, for every row that exists."""
     wanted = sorted(set(ids))
     return Changed(
         done=[one for one in wanted if known.get(one)],
@@ -142,7 +142,7 @@ def changed(ids: Sequence[int], known: Mapping[int, bool]) -> Changed:
 
 
 def builtins(result: Any) -> Any:
-    """A result as JSON has it: dicts, lists and plain values; times to the millisecond, whole ones as integers."""
+    """Return a result as JSON has it: dicts, lists and plain values; times to the millisecond, whole ones as integers."""
     return _rounded(msgspec.to_builtins(result))
 
 

@@ -46,18 +46,18 @@ class Alerts(Protocol):
     """Takes the signals of a transaction and turns them into alerts and notifications inside it."""
 
     def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
-        """Returns when it next wants to be called (Unix seconds), None for never."""
+        """Return when it next wants to be called (Unix seconds), None for never."""
 
 
 class Outcome(NamedTuple):
     """What to wake after the commit."""
 
     deadlines: Mapping[str, DeadlineChanges]
-    """Those that opened and closed, by checker."""
+    """The deadlines that opened and closed, by checker."""
     wanted: frozenset[tuple[str, str]]
     """The checkers that want to read more, and from which networks."""
     next_flush: float | None
-    """When the alert manager has to act next (Unix seconds)."""
+    """When the alert engine has to act next (Unix seconds)."""
 
 
 class _Transaction(NamedTuple):
@@ -67,7 +67,7 @@ class _Transaction(NamedTuple):
 
 
 class Pipeline:
-    """Takes what observers read and how far they have seen through checkers, store and alert manager."""
+    """Passes what observers read, and how far they have seen, through store, checkers and alert engine."""
 
     def __init__(
         self,
@@ -268,11 +268,11 @@ class Pipeline:
                 work.filled.add(network)
 
     def _decoded(self, network: str, stored: Iterable[StoredLog]) -> dict[str, Any]:
-        """What each checker finds in logs that are stored."""
+        """Return what each checker finds in logs that are stored."""
         events = [event for log in stored if (event := self._decode(network, log)) is not None]
         return {extractor.name: extractor.extract(events).found for extractor in self._extractors}
 
 
 def _wanted_id(sifted: SiftedBatch) -> int | None:
-    """The integer that stands for a network in logs that are packed already."""
+    """Return the integer that stands for a network in logs that are packed already."""
     return sifted.logs.number if isinstance(sifted.logs, PackedLogs) else None

@@ -1,4 +1,4 @@
-"""Logs as PostgreSQL's COPY takes them in binary: packed by the process that reads them, passed on by the one that stores.
+"""Logs in PostgreSQL's binary COPY format: packed by the process that reads the chains, passed on by the one that stores.
 
 Format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format". This module imports no database.
 """
@@ -14,7 +14,7 @@ from chainwatch.store.texts import escaped
 
 
 def pack_logs(number: int, rows: Sequence[LogRow]) -> PackedLogs:
-    """``rows`` of the network with the id ``number`` as `blocks.save_logs` stores them with the least work."""
+    """Return ``rows`` of the network with the id ``number`` as `blocks.save_logs` stores them with the least work."""
     if not rows:
         return PackedLogs(number, b"")
     # by columns, so that no call but the last leaves C

@@ -1,4 +1,4 @@
-"""How much memory `chainwatch run` takes while nodes answer with more than anybody asked for, beside an honest run.
+"""How much memory `chainwatch run` takes while nodes answer with more than was requested, beside an honest run.
 
 Each kind of oversized answer is served on four networks at once, two of which have an honest second endpoint. Printed is
 the highest resident size (MiB) that the process ever had, and how far each network was read.

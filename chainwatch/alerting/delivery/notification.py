@@ -88,14 +88,14 @@ class Notification(msgspec.Struct, frozen=True):
 
 
 def load(connection: sa.Connection, queued: QueuedNotification, external_url: str = "") -> Notification:
-    """``queued`` with its alerts and acknowledgements as stored now, without alerts that are no longer stored."""
+    """Return ``queued`` with its alerts and acknowledgements as stored now, without alerts that are no longer stored."""
     return load_all(connection, [queued], external_url)[0]
 
 
 def load_all(
     connection: sa.Connection, queued: Sequence[QueuedNotification], external_url: str = ""
 ) -> list[Notification]:
-    """As ``load``, for several."""
+    """Return the same as ``load``, for several."""
     ids = {i for one in queued for i in (*one.payload.firing, *one.payload.resolved)}
     known = stored.by_id(connection, sorted(ids))
     acknowledged = acknowledged_by.acknowledged_now(connection)

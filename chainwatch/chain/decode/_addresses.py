@@ -7,7 +7,7 @@ from binascii import hexlify
 from chainwatch.support.keccak import keccak256
 
 CACHE_SIZE = 65_536
-"""Addresses remembered (some 12 MB). When it is full it starts anew: busy addresses are back at once."""
+"""Addresses remembered (some 12 MB). A full cache is emptied: busy addresses are back at once."""
 
 
 class Checksums(dict[bytes, str]):
@@ -26,7 +26,7 @@ _HIGH_NIBBLES = bytes(0x20 if chr(digit) in "89abcdef" else 0 for digit in range
 
 
 def checksum(address: bytes) -> str:
-    """The EIP-55 text of a 20-byte address.
+    """Return the EIP-55 text of a 20-byte address.
 
     All 40 digits at once: in ASCII a letter has bit 0x40 where a digit has none, and bit 0x20 tells lower from
     upper case. So the letters to raise are those whose bit 0x40, moved to 0x20, meets a hash digit of 8 or more.

@@ -1,7 +1,7 @@
 """Folding: after an outage, the pending notifications of one receiver and group become one.
 
-It has an idempotency key of its own, because its content is new; so content that the receiver took without answering may be
-sent again. All functions work inside the caller's transaction.
+The folded notification has an idempotency key of its own, because its content is new; so content that the receiver took
+without answering may be sent again. All functions work inside the caller's transaction.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def foldable(
     away_until: float,
     now: float,
 ) -> list[str]:
-    """The keys of ``heads`` (the oldest notifications of their keys) that have waited for an outage and are not alone.
+    """Return the keys of ``heads`` (the oldest notifications of their keys) that waited for an outage and are not alone.
 
     ``away_until``: when the receiver's last known outage ended.
     """
