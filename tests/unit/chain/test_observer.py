@@ -203,14 +203,14 @@ class Racing(FakeNode):
 async def test_blocks_that_do_not_link_are_read_again_S1() -> None:
     chain = FakeChain()
     for number in range(1, 5):
-        chain.mine(ping(number))
+        chain.mine(*([] if number == 2 else [ping(number)]))
     async with Racing(chain) as node:
         settings = network_settings(node.http_url, start_block=0)
         async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
             await follower.until(lambda: follower.at == 4)
     assert node.times == 0
     assert links(None, list(follower.headers.values()))
-    assert follower.pings == [1, 2, 3, 4]
+    assert follower.pings == [1, 3, 4]
 
 
 async def looks(follower: Follower, node: FakeNode) -> None:

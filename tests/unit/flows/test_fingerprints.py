@@ -14,7 +14,7 @@ URLS = {network.name: "http://127.0.0.1:1" for network in bridge.NETWORKS}
 
 
 def prints(folder: Path, old: str = "", new: str = "", abi: str = "") -> tuple[str, str]:
-    """Of the events and of the judging of the bridge, whose file has ``new`` in place of ``old`` and whose ABI ends in ``abi``."""
+    """Of the bridge, configured with ``new`` in place of ``old``, whose ABI file ends in ``abi``."""
     bridge.write_abi(folder)
     with (folder / "bridge.json").open("a") as file:
         file.write(abi)
