@@ -108,7 +108,7 @@ class Member:
         )
         self._paced = PacedTransport(self._transport, network.max_rps, peers)
         redact = Redactor(parts_of_url(url.get_secret_value()))
-        self.endpoint = Endpoint(self._paced, network.request_timeout, redact)
+        self.endpoint = Endpoint(self._paced, network.request_timeout, redact, self._note_result)
         self._oldest_head = None if network.block_time is None else 2 * network.block_time + HEAD_SLACK
         self._frozen_since: float | None = None
         self._expected = network.chain_id
@@ -233,6 +233,11 @@ class Member:
         self._failures = 0
         self.last_answer_at = self._clock()
         return answer
+
+    def _note_result(self) -> None:
+        """A part of a read was answered, and the read may take long: it is no outage, unless the read before it failed."""
+        if self.usable and not self._failures:
+            self.last_answer_at = self._clock()
 
     def set_aside(self, why: str, pause: float) -> None:
         """Stop asking the endpoint until it is verified again, ``pause`` seconds from now."""

@@ -173,6 +173,7 @@ class Observer:
             self._wake_ups.look_again()  # there may be more blocks above it
             return
         seen = None if asked_at < self._failures.settled_at else self._seen(head, compared)
+        self._wake_ups.asked = False
         if seen is not None:
             yield seen
 
@@ -254,7 +255,6 @@ class Observer:
             return None
         self._seen_until = until
         self._seen_reported_at = now
-        self._wake_ups.asked = False
         return Seen(self._network.name, until)
 
     def _begin_at(self, checkpoint: Checkpoint, headers: Sequence[Header]) -> None:
