@@ -298,13 +298,13 @@ class AlertingRuntime:
         return bool(active), self.flush(connection, now)
 
     def _drained(
-        self, hasten: bool, shut: Callable[[], bool], connection: sa.Connection, now: float
+        self, at_once: bool, shut: Callable[[], bool], connection: sa.Connection, now: float
     ) -> tuple[bool, float | None]:
         """Return whether no group is due, no queue holds anything, and further submissions are refused."""
-        if hasten:
+        if at_once:
             alert_groups.advance_unnotified(connection, now)
         due_at = _sooner(connection, self._engine.flush(connection, now))
-        is_due = hasten and due_at is not None and due_at <= now
+        is_due = at_once and due_at is not None and due_at <= now
         return not is_due and not outbox.has_pending(connection, self.receivers) and shut(), due_at
 
     async def _reroute(self, *, reloaded: bool = False, clock_set_by: float = 0.0) -> None:

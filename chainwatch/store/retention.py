@@ -33,8 +33,8 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
 
 def _prune_transfers(connection: sa.Connection, before: int, limit: int) -> int:
     awaited = sa.exists().where(deadlines.c.transfer_id == transfers.c.id)
-    doomed = sa.select(transfers.c.id).where(PRUNABLE, transfers.c.last_at < before, ~awaited).limit(limit)
-    return connection.execute(sa.delete(transfers).where(transfers.c.id.in_(doomed))).rowcount
+    old = sa.select(transfers.c.id).where(PRUNABLE, transfers.c.last_at < before, ~awaited).limit(limit)
+    return connection.execute(sa.delete(transfers).where(transfers.c.id.in_(old))).rowcount
 
 
 def _prune_logs(connection: sa.Connection, before: int, limit: int) -> int:
@@ -50,10 +50,10 @@ def _prune_logs(connection: sa.Connection, before: int, limit: int) -> int:
             .order_by(logs.c.id)
             .limit(limit - gone)
         )
-        doomed = list(takewhile(lambda row: row.timestamp < before, connection.execute(oldest)))
-        if doomed:
+        old = list(takewhile(lambda row: row.timestamp < before, connection.execute(oldest)))
+        if old:
             gone += connection.execute(
-                sa.delete(logs).where(logs.c.id.between(doomed[0].id, doomed[-1].id))
+                sa.delete(logs).where(logs.c.id.between(old[0].id, old[-1].id))
             ).rowcount
-            watched.note_pruned(connection, number, (doomed[-1].id >> 20) & 0xFFFFFFFF, doomed[-1].timestamp)
+            watched.note_pruned(connection, number, (old[-1].id >> 20) & 0xFFFFFFFF, old[-1].timestamp)
     return gone
