@@ -178,7 +178,7 @@ class AlertingRuntime:
             await self._reroute(reloaded=True)
 
     async def drain(self, within: float, shut: Callable[[], bool]) -> bool:
-        """Send everything that is queued or grouped, without waiting for groups to fill; whether that was done in time.
+        """Send everything that is queued or grouped, without waiting for groups to fill; return whether that was done in time.
 
         ``within``: seconds; with 0, groups keep their times. ``shut`` refuses further submissions and returns True,
         unless some are still to be stored.
@@ -270,11 +270,11 @@ class AlertingRuntime:
     # --- inside transactions ------------------------------------------------------------------------------
 
     def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
-        """Apply ``signals`` and flush the groups that are due; when the next flush is due (Unix seconds)."""
+        """Apply ``signals`` and flush the groups that are due; return when the next flush is due (Unix seconds)."""
         return _sooner(connection, self._engine.apply(connection, signals, now))
 
     def flush(self, connection: sa.Connection, now: float) -> float | None:
-        """Resolve alerts that have expired and flush the groups that are due; when the next flush is due."""
+        """Resolve alerts that have expired and flush the groups that are due; return when the next flush is due."""
         return self._take(connection, intake.expired(connection, now), now)
 
     def _take(self, connection: sa.Connection, taken: Taken, now: float) -> float | None:

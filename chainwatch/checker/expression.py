@@ -125,7 +125,7 @@ class Condition:
 
 
 def _from_event(read: Read) -> str:
-    """Return Python code that reads it from ``event``; facts of an opening event are never at hand there."""
+    """Return Python code that reads it from ``event``; there are no facts of an opening event there."""
     if read.opening:
         return f"opening[{'opening.' + read.path.text!r}]"
     if read.attribute:

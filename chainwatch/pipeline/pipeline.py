@@ -146,7 +146,7 @@ class Pipeline:
         return self._end(work, now)
 
     def judge_again(self, connection: sa.Connection, checker: Checker, page: Page, now: float) -> int | None:
-        """Judge ``page`` of ``checker`` by the present configuration; its last id, None once there is none.
+        """Judge ``page`` of ``checker`` by the present configuration; return its last id, None once there is none.
 
         Conditions that would have begun and ended in the past raise no signals.
         """

@@ -13,7 +13,7 @@ from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks
 
 
 def prune(connection: sa.Connection, before: int, wall_before: float, limit: int) -> int:
-    """Delete up to ``limit`` rows of what is finished; returns how many, 0 when nothing is left to delete.
+    """Delete up to ``limit`` rows of what is finished; return how many, 0 when nothing is left to delete.
 
     Transfers whose last event lies before ``before`` (chain time), unless they are unfinished or an alert about them
     fires; logs of blocks before it, unless a reorg may still reach them (transfers carry what they need of

@@ -68,12 +68,12 @@ class AlertEngine:
 
     @classmethod
     def of(cls, settings: Settings, notify_since: int) -> Self:
-        """Return the one that is configured."""
+        """Return the engine of a configuration."""
         sends_resolved = {receiver.name: receiver.send_resolved for receiver in settings.receivers.values()}
         return cls(settings.routes, sends_resolved, notify_since, Policies.of(settings))
 
     def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
-        """Change alerts as ``signals`` say, and flush the groups that are due; returns when the next flush is due.
+        """Change alerts as ``signals`` say, and flush the groups that are due; return when the next flush is due.
 
         ``now`` is Unix seconds. Raises ``ValueError`` for labels without ``alertname`` or with an unknown severity.
         """

@@ -245,7 +245,7 @@ def rises(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, str]
 
 
 def prune(connection: sa.Connection, before: float, limit: int) -> int:
-    """Delete up to ``limit`` incidents ended before ``before`` with everything about them; returns how many.
+    """Delete up to ``limit`` incidents ended before ``before`` with everything about them; return how many.
 
     The newest stays, as its id must not be given twice.
     """
