@@ -178,7 +178,7 @@ class AlertingRuntime:
             await self._reroute(reloaded=True)
 
     async def drain(self, within: float, shut: Callable[[], bool]) -> bool:
-        """Send everything that is queued or grouped, without waiting for groups to fill; return whether that was done in time.
+        """Send everything queued or grouped, without waiting for groups to fill; return whether that was done in time.
 
         ``within``: seconds; with 0, groups keep their times. ``shut`` refuses further submissions and returns True,
         unless some are still to be stored.
