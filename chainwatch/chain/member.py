@@ -235,7 +235,7 @@ class Member:
         return answer
 
     def _note_result(self) -> None:
-        """A part of a read was answered, and the read may take long: it is no outage, unless the read before it failed."""
+        """Note that a part of a long read was answered: it is no outage, unless the read before it failed."""
         if self.usable and not self._failures:
             self.last_answer_at = self._clock()
 

@@ -77,7 +77,7 @@ class Pipeline:
         alerts: Alerts,
         sources: Mapping[str, frozenset[EventSource]] = MappingProxyType({}),
     ) -> None:
-        """``sources``: what is watched on each network; what is left out counts as watched since its first block."""
+        """Take ``sources``: what is watched on each network; what is left out counts as watched since its first block."""
         self.checkers = checkers
         self._extractors = [checker.extractor for checker in checkers]
         self._networks = networks
