@@ -252,7 +252,7 @@ class AlertEngine:
     def _on_begun(
         self, connection: sa.Connection, alerts: Sequence[Alert], taking: Taking, now: float
     ) -> None:
-        """After alerts began to fire, or began and ended: put them into groups and incidents."""
+        """Put alerts that began to fire, or began and ended, into groups and incidents."""
         upkeep.acknowledge_automatically(connection, self.policies, alerts, now)
         self._join_groups(connection, alerts, taking, now)
         self._open_incidents(connection, alerts, taking, now)

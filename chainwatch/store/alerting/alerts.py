@@ -205,7 +205,7 @@ _BY_PRINT = " GROUP BY fingerprint"
 
 
 def _row(alert: Alert) -> tuple[Any, ...]:
-    """In the order of the columns."""
+    """Return the values in the order of the columns."""
     return (
         alert.id,
         alert.fingerprint,
