@@ -191,7 +191,7 @@ class Observer:
         except (TransportError, RateLimited, Unavailable):
             raise  # it may be back in a moment
         except RpcError as error:
-            self._log.trouble(
+            self._log.failed(
                 self._clock(), "reading begins at the head: earlier blocks are unavailable", error
             )
             return newest

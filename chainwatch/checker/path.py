@@ -129,8 +129,8 @@ def resolve(source: str, steps: Sequence[Step], fields: Sequence[AbiParam], owne
             param = _find_field(source, step, param.components, text)
             text += f".{step.key}"
         else:
-            mend = "name an element: " + f"{text}[0].{step.key}" if array_of(param.type) else note
-            raise ConditionError(f"{text} is {param.type} and has no fields", source, step.column, mend)
+            hint = "name an element: " + f"{text}[0].{step.key}" if array_of(param.type) else note
+            raise ConditionError(f"{text} is {param.type} and has no fields", source, step.column, hint)
     return Path(text, param, tuple(step.key for step in steps), note)
 
 

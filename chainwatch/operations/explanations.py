@@ -77,7 +77,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 def explain(connection: sa.Connection, context: Context, now: float, alert_id: int) -> Explanation:
-    """For every receiver, whether it was notified of the alert, and why or why not. Raises ``NotFound``."""
+    """Return for every receiver whether it was notified of the alert, and why or why not. Raises ``NotFound``."""
     alert = get(connection, alert_id)
     sent = outbox.about(connection, [alert_id], alert.raised_at, None)
     by_receiver: dict[str, list[QueuedNotification]] = {name: [] for name in context.receivers}

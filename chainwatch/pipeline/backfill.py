@@ -84,10 +84,10 @@ class Backfill:
             self._begun_to = gap.last
             async for part in self._parts(pool, gap, checkpoint.last.number):
                 self._refused_since = None
-                self._log.over(self._clock(), "earlier blocks are read again")
+                self._log.recovered(self._clock(), "earlier blocks are read again")
                 yield part
         except ChainError as error:
-            self._log.trouble(self._clock(), "earlier blocks cannot be read again; trying again later", error)
+            self._log.failed(self._clock(), "earlier blocks cannot be read again; trying again later", error)
             if self._is_refused(pool):
                 _log.warning(
                     "earlier blocks are not available: their events count as not watched",

@@ -86,7 +86,7 @@ class Recomputation:
         self._checkers = pipeline.checkers
 
     def step(self, connection: sa.Connection, now: float) -> bool:
-        """Do a bounded part, inside the transaction of ``connection``; whether there is more to do."""
+        """Do a bounded part, inside the transaction of ``connection``; return whether there is more to do."""
         progress = self._progress(connection, now)
         if progress is None:
             return False
