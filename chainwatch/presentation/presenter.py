@@ -129,10 +129,9 @@ class Presenter:
     def _shown(self, alert: Alert, assets: Mapping[AssetId, Asset]) -> Iterable[tuple[str, Shown]]:
         for name, value in alert.annotations.items():
             network = alert.annotations.get(name + NETWORK_OF)
-            if name == "amount":
+            if name == "amount" and network is not None:
                 asset = assets.get(_asset_of(alert) or ("", b""))
-                if formatted := amount_in(asset, value):
-                    yield name, Shown(formatted)
+                yield name, Shown(amount_in(asset, value))
             elif network is not None:
                 yield name, Shown(network=network, links=self._links(network, value))
             elif alert.source == "event" and (links := self._links(alert.labels.get("network", ""), value)):
@@ -145,6 +144,10 @@ class Presenter:
             for one in value.split(", ")
         }
         return {one: url for one, url in found.items() if url is not None}
+
+
+RAW = Presenter()
+"""Shows everything raw."""
 
 
 def amount_in(asset: Asset | None, amount: str) -> str:
