@@ -24,6 +24,7 @@ from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.model import Backfilled, Deadline, Signal
+from chainwatch.monitor.asset_tasks import AssetTasks
 from chainwatch.monitor.checker_tasks import CheckerTasks
 from chainwatch.monitor.network_records import NetworkRecords
 from chainwatch.monitor.self_monitoring import (
@@ -174,6 +175,9 @@ class Monitor:
             )
             for checker in self._checkers
         ]
+        self._asset_tasks = AssetTasks(
+            plan.settings, plan.watches, self._pools, self._load, self._write, clock
+        )
         self._pipeline = Pipeline(
             self._checkers,
             plan.settings.networks,
@@ -193,7 +197,7 @@ class Monitor:
         await self._take_up_changes()
         await self._records.load()
         start = self._supervisor.start
-        for tasks in self._checker_tasks:
+        for tasks in (*self._checker_tasks, self._asset_tasks):
             for name, task in tasks.all().items():
                 start(name, task)
         for name in self._plan.watches:

@@ -39,3 +39,8 @@ def load(connection: sa.Connection, ids: Iterable[AssetId]) -> dict[AssetId, Sto
 def save(connection: sa.Connection, answers: Sequence[StoredAsset]) -> None:
     """Store ``answers``, in place of what the same assets said before."""
     bulk.upsert(connection, assets, StoredAsset._fields, answers)
+
+
+def prune(connection: sa.Connection, before: float) -> None:
+    """Delete what was asked before ``before`` (Unix seconds)."""
+    connection.execute(sa.delete(assets).where(assets.c.asked_at < before))
