@@ -1,5 +1,4 @@
 """The running monitor: builds the parts from the configuration and runs them together, each under supervision.
-
 This is the only place that knows all parts.
 """
 
@@ -197,8 +196,9 @@ class Monitor:
         await self._take_up_changes()
         await self._records.load()
         start = self._supervisor.start
-        for tasks in (*self._checker_tasks, self._asset_tasks):
-            for name, task in tasks.all().items():
+        parts: list[CheckerTasks | AssetTasks] = [*self._checker_tasks, self._asset_tasks]
+        for part in parts:
+            for name, task in part.all().items():
                 start(name, task)
         for name in self._plan.watches:
             start(f"network {name}", partial(self._follow, name))
