@@ -26,9 +26,9 @@ from chainwatch.store import transfers as stored_transfers
 from chainwatch.store.alerting import alerts
 from chainwatch.store.assets import AssetId, StoredAsset
 
-LOOK_EVERY = 15.0
+LOOK_EVERY = 5.0
 """Seconds between two looks for assets that were not asked yet."""
-NEWEST_TRANSFERS, NEWEST_ALERTS = 1_000, 200
+NEWEST_TRANSFERS, NEWEST_ALERTS = 300, 100
 """How many transfers and firing alerts are looked at for their assets."""
 ASKED_AT_ONCE = 3
 """How many assets are asked together: few, so that a limit of calls is left to the reading of blocks."""
