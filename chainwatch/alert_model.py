@@ -1,7 +1,8 @@
-"""The nouns of alerting: alerts, groups, silences, acknowledgements, incidents. `chainwatch.model` has those of transfers.
+"""The nouns of alerting: alerts, groups, silences, acknowledgements, incidents.
 
-Immutable. The engine and the policies decide with them, `store/alerting` keeps them as rows; so they lie beneath both. Times
-are Unix seconds: chain time in an alert's ``starts_at`` and ``ends_at`` where it is about a chain, this machine's elsewhere.
+`chainwatch.model` has those of transfers. Immutable. The engine and the policies decide with them, `store/alerting`
+keeps them as rows; so they lie beneath both. Times are Unix seconds: chain time in an alert's ``starts_at`` and
+``ends_at`` where it is about a chain, this machine's elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ITSELF = "chainwatch"
 
 State = Literal["pending", "firing", "resolved"]
 Audience = Literal["routed", "unrouted", "quiet"]
-"""Whether an alert goes to a receiver, has no route, or is recorded without notifying anybody."""
+"""Whether an alert goes to a receiver, has no route, or is recorded without notifications."""
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -59,7 +60,7 @@ class Alert(msgspec.Struct, frozen=True):
         return self.labels.get("receiver", "") if self.source == "receiver" else ""
 
     def signal(self, ends_at: float | None = None, reason: str = "") -> Signal:
-        """The signal that its condition holds or, with ``ends_at`` (not before its start), that it ended."""
+        """Return the signal that its condition holds or, with ``ends_at`` (not before its start), that it ended."""
         end = None if ends_at is None else max(self.starts_at, ends_at)
         return Signal(self.labels, self.starts_at, self.annotations, end, reason, self.source)
 
@@ -166,8 +167,8 @@ class Suppression(msgspec.Struct, frozen=True):
 class Silence(msgspec.Struct, frozen=True):
     """No notifications from ``starts_at`` until ``ends_at`` for alerts that ``match`` takes, within ``during``.
 
-    ``match`` is label → values as in the configuration; ``during`` names intervals, none for all the time. ``warn_before``:
-    seconds before its end at which a warning is raised if it suppresses an alert, 0 for none.
+    ``match`` is label → values as in the configuration; ``during`` names intervals, none for all the time.
+    ``warn_before``: seconds before its end at which a warning is raised if it suppresses an alert, 0 for none.
     """
 
     match: Mapping[str, Sequence[str]]
@@ -181,7 +182,7 @@ class Silence(msgspec.Struct, frozen=True):
     id: int = 0
 
     def is_active(self, now: float) -> bool:
-        """Whether ``now`` lies between its start and its end."""
+        """Return whether ``now`` lies between its start and its end."""
         return self.starts_at <= now < self.ends_at
 
 
@@ -265,8 +266,8 @@ class Unacknowledged(msgspec.Struct, frozen=True):
 class Escalation(msgspec.Struct, frozen=True):
     """An incident's escalation by ``policy``, JSON as it was at the start.
 
-    ``round`` and ``step`` (from 0) are due at ``due_at``, None when all are done. It is stopped since ``stopped_at`` while
-    every alert is acknowledged, suppressed or over; ``due_at`` is then when that is checked again.
+    ``round`` and ``step`` (from 0) are due at ``due_at``, None when all are done. It is stopped since ``stopped_at``
+    while every alert is acknowledged, suppressed or over; ``due_at`` is then when that is checked again.
     """
 
     incident_id: int

@@ -1,4 +1,4 @@
-"""The command line: the commands of `chainwatch.commands` under one name, and errors as messages that say how to mend them.
+"""The command line: the commands of `chainwatch.commands` under one name, and errors as messages with a remedy.
 
 Exit codes: 0 fine, 1 failed, 2 bad usage or configuration, 3 ``replay --fail-on`` found alerts.
 """
@@ -74,7 +74,7 @@ class _Commands(click.Group):
 
 
 def _known_error(error: Exception, command: str | None) -> tuple[str, int] | None:
-    """The message and exit code for an error that an operator can mend; None for a defect.
+    """Return the message and exit code for an error that an operator can fix; None for a defect.
 
     Imports late: most commands end without errors.
     """
@@ -163,7 +163,7 @@ def main(context: click.Context, as_json: bool) -> None:
 
 
 def _json_everywhere(group: click.Group) -> dict[str, Any]:
-    """Click's map of defaults that turns on ``--json`` in every command below ``group``."""
+    """Return click's map of defaults that turns on ``--json`` in every command below ``group``."""
     return {
         name: {"as_json": True, **(_json_everywhere(command) if isinstance(command, click.Group) else {})}
         for name, command in group.commands.items()

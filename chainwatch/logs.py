@@ -19,7 +19,7 @@ _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARN
 
 
 def configure(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
-    """Sends structlog's and the standard library's records to standard error, in the form of ``settings``.
+    """Send structlog's and the standard library's records to standard error, in the form of ``settings``.
 
     Tracebacks never show local variables, and ``secrets`` are removed from every line, whatever wrote it (S9).
     """
@@ -67,19 +67,19 @@ def configure(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
 
 
 def _on_one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escapes foreign text, which must begin no line of its own and control no terminal; JSON escapes by itself."""
+    """Escape foreign text, which must begin no line of its own and control no terminal; JSON escapes by itself."""
     return {key: clean(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _traceback(stream: TextIO, exception: structlog.typing.ExcInfo) -> None:
-    """An exception below its line, indented, since its text may come from outside."""
+    """Write an exception below its line, indented, since its text may come from outside."""
     written = StringIO()
     structlog.dev.plain_traceback(written, exception)
     stream.write("".join(f"\n    {clean(line)}" for line in written.getvalue().splitlines() if line))
 
 
 def secrets_in(settings: BaseModel) -> Iterator[str]:
-    """Every secret text in ``settings``, and the parts of secret URLs that may be keys."""
+    """Yield every secret text in ``settings``, and the parts of secret URLs that may be keys."""
     for _, value in settings:
         for item in _leaves(value):
             if isinstance(item, SecretStr):

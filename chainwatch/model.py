@@ -149,7 +149,7 @@ Logs: TypeAlias = list[LogRow] | PackedLogs
 
 
 def log_row(contract: str, log: RawLog, error: str | None = None) -> LogRow:
-    """``log`` of the configured ``contract`` as a row."""
+    """Return ``log`` of the configured ``contract`` as a row."""
     return (
         event_id(0, log.block_number, log.log_index),
         log.timestamp,
@@ -184,8 +184,8 @@ class Batch(msgspec.Struct, frozen=True):
 class SiftedBatch(msgspec.Struct, frozen=True):
     """A batch with what the checkers' extractors found in place of its events.
 
-    ``batch`` holds no events any more. ``logs`` are to be stored; ``decoded`` of them are events. ``found`` is by checker,
-    ``signals`` are about events that cannot be judged.
+    ``batch`` holds no events any more. ``logs`` are to be stored; ``decoded`` of them are events. ``found`` is by
+    checker, ``signals`` are about events that cannot be judged.
     """
 
     batch: Batch
@@ -276,8 +276,8 @@ class Signal(msgspec.Struct, frozen=True):
 
     ``labels`` identify the condition (``alertname`` and ``severity`` among them), ``annotations`` explain it.
     ``starts_at`` and ``ends_at`` are Unix seconds, kept to the millisecond: chain time for what happens on chain. A
-    signal with an end for a condition never raised before says that it came and went. ``reason`` says why it ended:
-    ``late``, ``reorg``, …. ``source`` is what the condition is about; the first signal of an alert decides.
+    signal with an end for a condition never raised before reports a condition that began and ended. ``reason`` says why
+    it ended: ``late``, ``reorg``, …. ``source`` is what the condition is about; the first signal of an alert decides.
     """
 
     labels: Mapping[str, str]
@@ -293,7 +293,7 @@ BLOCKS, LOGS_A_BLOCK = 2**32, 2**20
 
 
 def event_id(network_id: int, block: int, log_index: int) -> int:
-    """The one-integer position of a log: sorts by network, block, log index and fits a signed 64-bit column.
+    """Return the one-integer position of a log: sorts by network, block, log index and fits a signed 64-bit column.
 
     11 bits of network, 32 of block number, 20 of log index.
     """
@@ -301,7 +301,7 @@ def event_id(network_id: int, block: int, log_index: int) -> int:
 
 
 def to_hex(value: bytes) -> str:
-    """``0x``-prefixed lower-case hex."""
+    """Return bytes as ``0x``-prefixed lower-case hex."""
     return "0x" + value.hex()
 
 

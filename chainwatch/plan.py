@@ -38,7 +38,7 @@ class Plan:
     """What in the configuration can match nothing, with its lines."""
 
     def decode(self, network: str, log: StoredLog) -> Event | None:
-        """A stored log as an event again; None when it does not decode or is not watched any more."""
+        """Return a stored log as an event again; None when it does not decode or is not watched any more."""
         decoder = self.decoders.get(log.contract)
         if decoder is None or log.error is not None:
             return None
@@ -49,7 +49,7 @@ class Plan:
         return Event(network, log.contract, event.name, event.signature, args, log.log)
 
     def read_again(self, network: str, log: StoredLog) -> Event | UndecodedLog | None:
-        """A stored log as it would be read now, whatever it was before; None when it is not watched any more."""
+        """Return a stored log as it would be read now, whatever it was before; None when it is not watched any more."""
         watch = self.watches.get(network)
         return None if watch is None else watch.decode(log.log)
 
@@ -85,7 +85,7 @@ def make_plan(draft: Draft) -> Plan:
 
 
 def _stand_in(draft: Draft, network: str) -> NetworkSettings:
-    """A network in place of one that is not valid, for flows that name it: its mistakes are not theirs."""
+    """Return a network in place of one that is not valid, for flows that name it: its mistakes are not theirs."""
     table = draft.value(("networks", network))
     known = {k: v for k, v in table.items() if isinstance(v, int | str)} if isinstance(table, dict) else {}
     chain_id = known.get("chain_id")
@@ -98,7 +98,10 @@ def _stand_in(draft: Draft, network: str) -> NetworkSettings:
 
 
 def plan_again(settings: Settings) -> Plan:
-    """The plan of ``settings`` that another process compiled before. Raises ``ConfigError`` if an ABI has changed."""
+    """Return the plan of ``settings`` that another process compiled before.
+
+    Raises ``ConfigError`` if an ABI has changed.
+    """
     problems: list[Problem] = []
 
     def add(path: KeyPath, message: str, hint: str = "") -> None:
@@ -118,7 +121,7 @@ _Add = Callable[..., None]
 def compile_extractors(
     parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _Add
 ) -> tuple[Extractor, ...]:
-    """One extractor for each kind of check. What is wrong goes to ``add``, what can match nothing to ``warn``."""
+    """Return one extractor for each kind of check. What is wrong goes to ``add``, what can match nothing to ``warn``."""
     return (FlowExtractor(_compile_flows(parts, abis, add, warn)),)
 
 
@@ -203,7 +206,7 @@ def _check_shared_addresses(parts: Settings, watched: Mapping[str, Sequence[AbiE
 
 
 def _watched_events(extractors: Sequence[Extractor], abis: Mapping[str, Abi]) -> dict[str, list[AbiEvent]]:
-    """By contract the events that some checker watches, in every indexed form the ABI has."""
+    """Return by contract the events that some checker watches, in every indexed form the ABI has."""
     watched: dict[str, dict[AbiEvent, None]] = {}
     for extractor in extractors:
         for contract, signature, _ in extractor.watched:
@@ -212,7 +215,7 @@ def _watched_events(extractors: Sequence[Extractor], abis: Mapping[str, Abi]) ->
 
 
 def _reads(extractors: Sequence[Extractor]) -> dict[str, frozenset[FieldPath]]:
-    """By event signature the values that some checker reads: others need not be decoded."""
+    """Return by event signature the values that some checker reads: others need not be decoded."""
     reads: dict[str, frozenset[FieldPath]] = {}
     for extractor in extractors:
         for _, signature, paths in extractor.watched:

@@ -12,5 +12,5 @@ from chainwatch.plan import Plan
 def build_checkers(
     plan: Plan, transfers_saved: Callable[[Sequence[Changed]], None] | None = None
 ) -> list[Checker]:
-    """The checkers of ``plan``. ``transfers_saved`` is called with transfers that change, before their commit."""
+    """Return the checkers of ``plan``. ``transfers_saved`` is called with transfers that change, before their commit."""
     return [FlowChecker.of(plan, transfers_saved)]

@@ -38,7 +38,7 @@ RETENTION_STEP = 2_000
 STORE_PAUSE = 1.0
 """Seconds between two attempts at a flush while the database refuses."""
 PENDING_POLL = 0.2
-"""Seconds between two looks at whether queues are empty."""
+"""Seconds between two checks whether queues are empty."""
 STOP_WITHIN = 4.0
 """Seconds within which all tasks end; deliveries that are cut off are made again after the next start."""
 
@@ -100,7 +100,10 @@ class Dispatch:
         self._loop = asyncio.get_running_loop()
 
     async def start(self, receivers: Iterable[Receiver]) -> None:
-        """Run every queue and timer. Call it after all other tasks have begun: alerts about tasks of old resolve."""
+        """Run every queue and timer.
+
+        Call it after all other tasks have begun: alerts about tasks that are not running are resolved.
+        """
         for receiver in receivers:
             self.add(receiver)
         self._supervisor.start("timers", self._keep_time)
@@ -222,7 +225,7 @@ class Dispatch:
 
 
 def firing(connection: sa.Connection, names: Sequence[str]) -> list[Signal]:
-    """chainwatch's own firing alerts with these names, as the signals that raised them."""
+    """Return chainwatch's own firing alerts with these names, as the signals that raised them."""
     found = [a for a in alerts.firing(connection) if a.name in names and a.source != "external"]
     return [alert.signal() for alert in found]
 

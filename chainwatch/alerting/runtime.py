@@ -63,7 +63,7 @@ class AlertingConfig:
 
     @classmethod
     def of(cls, settings: Settings, *, keep_for: float | None = None) -> Self:
-        """The alerting part of a configuration; ``keep_for`` replaces its retention."""
+        """Return the alerting part of a configuration; ``keep_for`` replaces its retention."""
         return cls(
             settings.routes,
             list(settings.receivers.values()),
@@ -186,8 +186,8 @@ class AlertingRuntime:
     async def drain(self, within: float, shut: Callable[[], bool]) -> bool:
         """Send everything that is queued or grouped, without waiting for groups to fill; whether that was done in time.
 
-        ``within``: seconds; with 0, groups are not hastened. ``shut`` refuses further submissions and returns True, unless
-        some are still to be stored.
+        ``within``: seconds; with 0, groups keep their times. ``shut`` refuses further submissions and returns True,
+        unless some are still to be stored.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + within
@@ -306,7 +306,7 @@ class AlertingRuntime:
     def _drained(
         self, hasten: bool, shut: Callable[[], bool], connection: sa.Connection, now: float
     ) -> tuple[bool, float | None]:
-        """Whether no group is due, no queue holds anything, and further submissions are refused."""
+        """Return whether no group is due, no queue holds anything, and further submissions are refused."""
         if hasten:
             alert_groups.advance_unnotified(connection, now)
         due_at = _sooner(connection, self._engine.flush(connection, now))
@@ -322,7 +322,7 @@ class AlertingRuntime:
     def _follow_routes(
         self, connection: sa.Connection, now: float, *, reloaded: bool = False, clock_set_by: float = 0.0
     ) -> float | None:
-        """Let stored alerts follow the routes; those that expired meanwhile resolve before anybody is notified."""
+        """Let stored alerts follow the routes; those that expired meanwhile are resolved before any notification."""
         if clock_set_by:
             self._engine.follow_clock(connection, clock_set_by, now)
         clamping.timeouts(connection, now + self._resolve_timeout)
@@ -352,6 +352,6 @@ class AlertingRuntime:
 
 
 def _sooner(connection: sa.Connection, next_flush: float | None) -> float | None:
-    """When the next group is due, or the next alert expires, whichever comes first."""
+    """Return when the next group is due, or the next alert expires, whichever comes first."""
     times = (next_flush, expiries.next_due(connection))
     return min((time for time in times if time is not None), default=None)

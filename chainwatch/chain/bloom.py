@@ -38,28 +38,28 @@ class BloomTrust:
         self._look_at = -math.inf
 
     def judge(self, foreign: bool, now: float) -> None:
-        """Keeps the result of a test."""
+        """Keep the result of a test."""
         self._pause = min(2 * self._pause, LONGEST_LOOK) if foreign and self.foreign else FIRST_LOOK
         self._look_at = now + self._pause
         self.foreign, self.proven = foreign, not foreign
 
     def is_due(self, now: float) -> bool:
-        """Whether foreign blooms are to be tested again: one block, or one false answer, must not exclude them for good."""
+        """Return whether to test foreign blooms again: one block or one false answer must not exclude them for good."""
         return self.foreign and now >= self._look_at
 
 
 def admits(bloom: int, wanted: LogFilter) -> bool:
-    """Whether a block with ``bloom`` may hold a log of ``wanted``."""
+    """Return whether a block with ``bloom`` may hold a log of ``wanted``."""
     return all(any(bits & bloom == bits for bits in values) for values in _bits_of(wanted))
 
 
 def is_informative(bloom: int | None) -> bool:
-    """Whether ``bloom`` can exclude anything: it is present, not zero and not full."""
+    """Return whether ``bloom`` can exclude anything: it is present, not zero and not full."""
     return bloom is not None and 0 < bloom.bit_count() <= MOST_BITS
 
 
 def chance(bloom: int, wanted: LogFilter) -> float:
-    """The probability (0 to 1) that ``bloom`` admits ``wanted`` although the block has no such log."""
+    """Return the probability (0 to 1) that ``bloom`` admits ``wanted`` although the block has no such log."""
     one = (bloom.bit_count() / BITS) ** 3
     product = 1.0
     for values in _bits_of(wanted):
@@ -68,7 +68,7 @@ def chance(bloom: int, wanted: LogFilter) -> float:
 
 
 def bloom_of(logs: Iterable[RawLog]) -> int:
-    """The bloom of a block with exactly ``logs``."""
+    """Return the bloom of a block with exactly ``logs``."""
     values = {value for log in logs for value in (log.address, *log.topics)}
     bloom = 0
     for value in values:
@@ -77,12 +77,12 @@ def bloom_of(logs: Iterable[RawLog]) -> int:
 
 
 def covers(bloom: int | None, logs: Iterable[RawLog]) -> bool:
-    """Whether ``logs`` account for every bit of ``bloom``, so that none is missing."""
+    """Return whether ``logs`` account for every bit of ``bloom``, so that none is missing."""
     return (bloom or 0) & ~bloom_of(logs) == 0
 
 
 def excludes(bloom: int | None, logs: Iterable[RawLog]) -> bool:
-    """Whether a block with ``bloom``, or without one (None), cannot have all of ``logs``."""
+    """Return whether a block with ``bloom``, or without one (None), cannot have all of ``logs``."""
     return bloom_of(logs) & ~(bloom or 0) != 0
 
 

@@ -84,21 +84,21 @@ class ChainTime:
         self._dates: dict[str, _Source] = {}
 
     def moment(self) -> Moment:
-        """This moment."""
+        """Return this moment."""
         return Moment(self._clock(), self._monotonic())
 
     def saw_head(self, network: str, timestamp: int, slack: float) -> None:
-        """Notes a block that has just arrived; ``slack``: seconds for which it may have existed before it was asked for."""
+        """Note a block that has just arrived; ``slack``: seconds for which it may have existed before it was asked for."""
         source = self._heads.setdefault(network, _Source(slack))
         source.slack = slack
         source.add(timestamp, self._monotonic())
 
     def saw_date(self, endpoint: str, date: float) -> None:
-        """Notes that an answer has just arrived that was made at ``date`` (Unix seconds) by the endpoint's clock."""
+        """Note that an answer has just arrived that was made at ``date`` (Unix seconds) by the endpoint's clock."""
         self._dates.setdefault(endpoint, _Source(1.0)).add(date, self._monotonic())
 
     def proven(self, moment: Moment) -> float:
-        """The time at ``moment`` (Unix seconds), never later than the sightings prove; 0 where there is none yet."""
+        """Return the time at ``moment`` (Unix seconds), never later than the sightings prove; 0 where there is none yet."""
         paced = self._paced().values()
         known = paced or self._dates.values() or self._heads.values()
         latest = max((source.bound for source in known), default=None)
@@ -108,14 +108,14 @@ class ChainTime:
         return time if self._is_witnessed(time - moment.monotonic) else min(time, moment.wall)
 
     def now(self) -> float:
-        """The time now (Unix seconds): the clock's, corrected where it is known to be wrong."""
+        """Return the time now (Unix seconds): the clock's, corrected where it is known to be wrong."""
         return self._corrected(self.moment())
 
     def refutes(self, network: str, timestamp: float) -> bool:
-        """Whether a block of ``network`` made at ``timestamp`` is later than now by this clock and by most other networks.
+        """Return whether this clock and most other networks say that a block made at ``timestamp`` is later than now.
 
-        Those count whose heads keep pace; where there are none, nothing is refuted: this clock may be the wrong one. But
-        just after the start, when nothing can be known yet, the clock alone refutes.
+        The networks other than ``network`` count whose heads keep pace; where there are none, nothing is refuted: this
+        clock may be the wrong one. But just after the start, when nothing can be known yet, the clock alone refutes.
         """
         monotonic = self._monotonic()
         if monotonic < self._alone_from:
@@ -125,9 +125,9 @@ class ChainTime:
         return self._clock() < timestamp and 2 * later > len(others)
 
     def error_of(self, wall: float) -> float | None:
-        """Seconds by which a clock that shows ``wall`` now is ahead, 0 where it is right enough; None while that is unknown.
+        """Return the seconds by which a clock that shows ``wall`` now is ahead (negative: behind).
 
-        Negative: it is behind.
+        0 where it is right enough, None while that is unknown.
         """
         return self._error(Moment(wall, self._monotonic()))
 
@@ -147,12 +147,12 @@ class ChainTime:
         return 0.0 if is_alone and self._number_that_say(moment.wall - moment.monotonic) else ahead
 
     def _is_witnessed(self, offset: float) -> bool:
-        """Whether enough sources, against the others and the host's clock, say that Unix time is ``offset`` + monotonic."""
+        """Return whether enough sources, against the others and the host's clock, put Unix time at ``offset`` + monotonic."""
         agree = self._number_that_say(offset)
         return agree - (len(self._heads) + len(self._dates) - agree) >= AGREE
 
     def _number_that_say(self, offset: float) -> int:
-        """How many sources say that Unix time is ``offset`` + monotonic."""
+        """Return how many sources say that Unix time is ``offset`` + monotonic."""
         sources = (*self._heads.values(), *self._dates.values())
         return sum(abs(source.bound - offset) <= TOLERANCE + source.slack for source in sources)
 
@@ -160,7 +160,7 @@ class ChainTime:
         return {name: source for name, source in self._heads.items() if source.keeps_pace}
 
     def _agreed(self, sources: Iterable[_Source], least: int = 2) -> _Source | None:
-        """The median one, if most of ``sources``, and at least ``least``, agree with it."""
+        """Return the median one, if most of ``sources``, and at least ``least``, agree with it."""
         several = sorted(sources, key=lambda source: source.bound)
         if not several:
             return None

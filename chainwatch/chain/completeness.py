@@ -38,7 +38,7 @@ class Doubts(Generic[T]):
         self._answers: dict[str, T] = {}
 
     def settle(self, endpoint: Endpoint, answer: T, error: Disputed) -> T:
-        """``answer`` when another endpoint has given the same. Raises ``error`` otherwise."""
+        """Return ``answer`` when another endpoint has given the same. Raises ``error`` otherwise."""
         if any(answer == other for name, other in self._answers.items() if name != endpoint.name):
             return answer
         self._answers[endpoint.name] = answer
@@ -46,10 +46,10 @@ class Doubts(Generic[T]):
 
 
 def to_prove(endpoint: Endpoint, first: int, last: int, end: int | None, logs: Sequence[RawLog]) -> list[int]:
-    """The numbers of the blocks whose headers `proven_page` needs of the page ``first``..``last`` with ``logs``.
+    """Return the numbers of the blocks whose headers `proven_page` needs of the page ``first``..``last`` with ``logs``.
 
-    ``end`` is the last block of the range whose newest part is verified block by block, None where no part is. No header is
-    needed where every block has logs, and of foreign blooms no more than it takes to test them again.
+    ``end`` is the last block of the range whose newest part is verified block by block, None where no part is. No
+    header is needed where every block has logs, and of foreign blooms no more than it takes to test them again.
     """
     witness = [logs[0].block_number] if logs else []  # to test the blooms by
     if endpoint.blooms.foreign:
@@ -62,7 +62,7 @@ def to_prove(endpoint: Endpoint, first: int, last: int, end: int | None, logs: S
 
 
 async def prove_lacking(endpoint: Endpoint) -> None:
-    """Raises `Disputed` while the endpoint still lacks the logs of the block whose logs it lacked before."""
+    """Raise `Disputed` while the endpoint still lacks the logs of the block whose logs it lacked before."""
     block = endpoint.lacks_logs_of
     if block is None:
         return
@@ -80,7 +80,7 @@ async def prove_lacking(endpoint: Endpoint) -> None:
 async def proven_page(
     endpoint: Endpoint, wanted: LogFilter, blocks: Sequence[Block], logs: list[RawLog]
 ) -> list[RawLog]:
-    """``logs`` of a page of old blocks, with what false-empty answers left out of ``blocks``.
+    """Return ``logs`` of a page of old blocks, with the logs that false-empty answers left out of ``blocks``.
 
     Raises `Disputed` as `proven_logs` does, and when the endpoint lacks all logs of blocks as old as these.
     """
@@ -92,7 +92,7 @@ async def proven_page(
 async def proven_logs(
     endpoint: Endpoint, wanted: LogFilter, blocks: Sequence[Block], logs: list[RawLog]
 ) -> list[RawLog]:
-    """``logs``, with those that false-empty answers left out of ``blocks``.
+    """Return ``logs``, with those that false-empty answers left out of ``blocks``.
 
     Raises `Disputed` when a block's bloom admits such logs and the endpoint can neither give nor exclude them,
     `MalformedAnswer` for a log that its block's bloom excludes and that is missing when asked for in another way, and
@@ -119,7 +119,7 @@ class Everything(NamedTuple):
 
 
 async def everything_in(endpoint: Endpoint, block: Block) -> Everything | None:
-    """All logs of ``block`` by the first way that accounts for its whole bloom, else by the one that gives most.
+    """Return all logs of ``block`` by the first way that accounts for its whole bloom, else by the one that gives most.
 
     None when the endpoint answers in no way. Raises `RpcError` when it does not answer now.
     """
@@ -139,7 +139,7 @@ async def everything_in(endpoint: Endpoint, block: Block) -> Everything | None:
 
 
 def lacks_some(endpoint: Endpoint, block: Block, everything: Sequence[RawLog]) -> bool:
-    """Whether ``block`` must have more logs than ``everything`` to account for its bloom."""
+    """Return whether ``block`` must have more logs than ``everything`` to account for its bloom."""
     return (
         not endpoint.blooms.foreign
         and bloom.is_informative(block.bloom)
@@ -148,7 +148,7 @@ def lacks_some(endpoint: Endpoint, block: Block, everything: Sequence[RawLog]) -
 
 
 async def _judge_blooms(endpoint: Endpoint, blocks: Sequence[Block], logs: Sequence[RawLog]) -> None:
-    """Tests the endpoint's blooms where ``logs`` contradict them, or may show that foreign ones are right again."""
+    """Test the endpoint's blooms where ``logs`` contradict them, or may show that foreign ones are right again."""
     by_block: dict[int, list[RawLog]] = {}
     for log in logs:
         by_block.setdefault(log.block_number, []).append(log)
@@ -170,10 +170,10 @@ async def _judge_blooms(endpoint: Endpoint, blocks: Sequence[Block], logs: Seque
 
 
 async def _believe_against_bloom(endpoint: Endpoint, block: Block, logs: Sequence[RawLog]) -> None:
-    """Confirms ``logs``, which the bloom of ``block`` excludes, by another way of asking for them.
+    """Confirm ``logs``, which the bloom of ``block`` excludes, by another way of asking for them.
 
-    Blooms are foreign where they exclude logs that exist and admit logs that do not. Raises `MalformedAnswer` where the logs
-    are missing then, `Disputed` where there is no other way to ask.
+    Blooms are foreign where they exclude logs that exist and admit logs that do not. Raises `MalformedAnswer` where the
+    logs are missing then, `Disputed` where there is no other way to ask.
     """
     number = block.header.number
     everything = await everything_in(endpoint, block)
@@ -195,12 +195,12 @@ async def _believe_against_bloom(endpoint: Endpoint, block: Block, logs: Sequenc
 
 
 def _content(log: RawLog) -> RawLog:
-    """``log`` without its timestamp, which comes from the header."""
+    """Return ``log`` without its timestamp, which comes from the header."""
     return log._replace(timestamp=0)
 
 
 async def _prove_age(endpoint: Endpoint, blocks: Sequence[Block], logs: Sequence[RawLog]) -> None:
-    """Verifies that the endpoint has logs as old as ``blocks``, watched or not: a pruned one answers that there are none."""
+    """Verify that the endpoint has logs as old as ``blocks``, watched or not: a pruned one answers that there are none."""
     if logs:
         endpoint.holds_from = min(endpoint.holds_from, logs[0].block_number)
     older = [b for b in blocks if b.header.number < endpoint.holds_from and bloom.is_informative(b.bloom)]
@@ -223,7 +223,7 @@ def _suspect(block: Block, wanted: LogFilter) -> bool:
 
 
 async def _missed(endpoint: Endpoint, wanted: LogFilter, block: Block) -> list[RawLog]:
-    """The logs of ``wanted`` in ``block``; empty only when all logs of the block together make its bloom."""
+    """Return the logs of ``wanted`` in ``block``; empty only when all logs of the block together make its bloom."""
     number = block.header.number
     everything = await everything_in(endpoint, block)
     if everything is None:

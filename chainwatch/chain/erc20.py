@@ -32,7 +32,7 @@ class AssetMetadata(NamedTuple):
 
 
 async def read_metadata(pool: Pool, block: Header, addresses: Sequence[bytes]) -> dict[bytes, AssetMetadata]:
-    """What the contracts at ``addresses`` say at ``block``; nothing of one at which every endpoint fails.
+    """Read what the contracts at ``addresses`` say at ``block``; nothing of one at which every endpoint fails.
 
     Raises `RpcError` where that is not the contracts' doing; see `read_state`.
     """
@@ -51,7 +51,7 @@ async def read_metadata(pool: Pool, block: Header, addresses: Sequence[bytes]) -
 
 
 def parse_decimals(returned: bytes) -> int | None:
-    """The decimals in what ``decimals()`` returned; None for anything but a number of decimals that can be shown."""
+    """Parse the decimals in what ``decimals()`` returned; None for anything but a number of decimals that can be shown."""
     if len(returned) < _WORD:
         return None
     decimals = int.from_bytes(returned[:_WORD], "big")
@@ -59,7 +59,7 @@ def parse_decimals(returned: bytes) -> int | None:
 
 
 def parse_symbol(returned: bytes) -> str | None:
-    """The symbol in what ``symbol()`` returned, a string or ``bytes32``; None for anything that cannot be shown as one."""
+    """Parse the symbol in what ``symbol()`` returned, a string or ``bytes32``; None for anything that cannot be shown as one."""
     data = returned.rstrip(b"\0") if len(returned) == _WORD else _string(returned)
     if data is None or len(data) > _SYMBOL_BYTES_MAX:
         return None
@@ -71,7 +71,7 @@ def parse_symbol(returned: bytes) -> str | None:
 
 
 def _string(returned: bytes) -> bytes | None:
-    """The ABI-encoded string; None where there is none, or one of more bytes than a symbol has."""
+    """Return the ABI-encoded string; None where there is none, or one of more bytes than a symbol has."""
     start = int.from_bytes(returned[:_WORD], "big")
     length = int.from_bytes(returned[start : start + _WORD], "big")
     end = start + _WORD + length

@@ -18,7 +18,7 @@ ChainErrorT = TypeVar("ChainErrorT", bound=ChainError)
 
 
 def bare(error: ChainErrorT) -> ChainErrorT:
-    """``error`` without the frames that it came through, which hold the answers that it is about."""
+    """Return ``error`` without the frames that it came through, which hold the answers that it is about."""
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)
 
@@ -139,7 +139,7 @@ class WrongChain(ChainError):
         answers = ", ".join(f"{name} is chain {chain_id}" for name, chain_id in found.items())
         super().__init__(
             f"network {network}: chain_id {expected} is configured, but {answers}; "
-            f"mend networks.{network}.chain_id or networks.{network}.rpc"
+            f"correct networks.{network}.chain_id or networks.{network}.rpc"
         )
         self.network = network
         self.expected = expected
@@ -165,7 +165,7 @@ class DeepReorg(ChainError):
 
 
 class ChainReset(DeepReorg):
-    """The chain began anew: its head is below all blocks that are kept, and yet was made later."""
+    """The chain was reset: its head is below all blocks that are kept, and yet was made later."""
 
     def __init__(self, network: str, head: Header, oldest: Header, last: Header) -> None:
         ChainError.__init__(
@@ -181,6 +181,6 @@ class ChainReset(DeepReorg):
 
 def _halted(network: str) -> str:
     return (
-        f"Reading of {network} is halted and its deadlines are held. If the node is wrong, mend networks.{network}.rpc "
+        f"Reading of {network} is halted and its deadlines are held. If the node is wrong, correct networks.{network}.rpc "
         f"and restart; if the chain is, stop chainwatch, run `chainwatch rewind {network} BLOCK`, and start it again"
     )

@@ -46,7 +46,7 @@ class Failures:
         """When the last answer before an outage came; None while there is no outage."""
 
     def note(self, error: ChainError) -> float:
-        """Keeps ``error``; the seconds to pause before the next try."""
+        """Keep ``error``; return the seconds to pause before the next try."""
         now = self._clock()
         self.last_error = str(error)
         self._failing_since = now if self._failing_since is None else self._failing_since
@@ -63,7 +63,7 @@ class Failures:
         return pause
 
     def clear(self) -> None:
-        """Something was read without a failure."""
+        """Note that something was read without a failure."""
         self.disputed = self._failing_since = self._lost_since = None
         if self.last_error is not None:
             self.last_error = None
@@ -71,7 +71,7 @@ class Failures:
         self.count = 0
 
     def note_answer(self, before: float) -> None:
-        """The head was answered; ``before`` is when anything was answered before (Unix seconds)."""
+        """Note that the head was answered; ``before`` is when anything was answered before (Unix seconds)."""
         now = self._clock()
         if self._dark_since is None and now - before > self._network.blind_after:
             self._dark_since = before
@@ -81,7 +81,7 @@ class Failures:
             self._dark_since = None
 
     def is_reorg_final(self) -> bool:
-        """Whether a reorg that is too deep is certain: no endpoint is left that may know the blocks that were read.
+        """Return whether a reorg that is too deep is certain: no endpoint is left that may know the blocks that were read.
 
         Endpoints that are away are waited for; without limit where they have shown before that the others are wrong.
         """

@@ -30,11 +30,11 @@ class HeaderWindow:
         return next(iter(self._by_number.values()), None)
 
     def at(self, number: int) -> Header | None:
-        """The header that is held for block ``number``."""
+        """Return the header that is held for block ``number``."""
         return self._by_number.get(number)
 
     def extend(self, headers: Sequence[Header]) -> None:
-        """Appends ``headers`` (ascending, above those held) and drops the oldest beyond the window's size."""
+        """Append ``headers`` (ascending, above those held) and drop the oldest beyond the window's size."""
         self._by_number.update((header.number, header) for header in headers)
         newest = self.newest
         while (
@@ -45,16 +45,16 @@ class HeaderWindow:
             del self._by_number[oldest.number]
 
     def rewind(self, ancestor: Header) -> None:
-        """Drops everything above ``ancestor``."""
+        """Drop everything above ``ancestor``."""
         self._by_number = {n: header for n, header in self._by_number.items() if n <= ancestor.number}
 
     def newest_first(self, below: int) -> list[Header]:
-        """The headers with numbers up to ``below``, from the newest to the oldest."""
+        """Return the headers with numbers up to ``below``, from the newest to the oldest."""
         return [header for number, header in reversed(self._by_number.items()) if number <= below]
 
 
 def links(parent: Header | None, headers: Sequence[Header]) -> bool:
-    """Whether each header is the child of the one before it, and the first that of ``parent`` (if one is given)."""
+    """Return whether each header is the child of the one before it, and the first that of ``parent`` (if one is given)."""
     chain = headers if parent is None else [parent, *headers]
     return all(
         child.number == header.number + 1 and child.parent_hash == header.hash
@@ -63,7 +63,7 @@ def links(parent: Header | None, headers: Sequence[Header]) -> bool:
 
 
 def common_ancestor(ours: Sequence[Header], theirs: Sequence[Header]) -> Header | None:
-    """The newest of ``ours`` that is also in ``theirs``."""
+    """Return the newest of ``ours`` that is also in ``theirs``."""
     hashes = {header.hash for header in theirs}
     return max(
         (header for header in ours if header.hash in hashes), key=lambda header: header.number, default=None

@@ -40,10 +40,10 @@ class Heads:
         """When all endpoints were last asked for their heads."""
 
     async def newest(self, last: Header | None, *, failing: bool) -> Header:
-        """The head of the first endpoint that is not behind ``last``, the last block read; of the least behind when all are.
+        """Return the head of the first endpoint that is not behind ``last``, the last block read; else of the least behind.
 
-        While reading is ``failing``, the lowest head above ``last``, if any is: an endpoint may announce blocks that do not
-        exist. Raises `RpcError`.
+        While reading is ``failing``, the lowest head above ``last``, if there is one: an endpoint may announce blocks
+        that do not exist. Raises `RpcError`.
         """
         if failing:
             read_up_to = -1 if last is None else last.number
@@ -69,10 +69,10 @@ class Heads:
     async def compare(
         self, head: Header, asked: Moment, *, now: bool, failing: bool
     ) -> tuple[Header, Moment]:
-        """The newest head, and the moment at which no endpoint had a newer one; ``head`` was asked for at ``asked``.
+        """Return the newest head, and the moment at which no endpoint had a newer one; ``head`` was asked for at ``asked``.
 
-        Where blocks come on demand, no age of ``head`` tells a quiet chain from a stuck endpoint: all are asked, every few
-        seconds or ``now``.
+        Where blocks come on demand, no age of ``head`` distinguishes a quiet chain from a stuck endpoint: all are
+        asked, every few seconds or ``now``.
         """
         if self._network.block_time is not None or self._pool.alone or failing:
             return head, asked  # while failing, all were asked already
@@ -83,11 +83,11 @@ class Heads:
         return head, compared
 
     def is_new(self, head: Header) -> bool:
-        """Whether ``head`` is above the newest one known; false before there is one."""
+        """Return whether ``head`` is above the newest one known; false before there is one."""
         return self.head is not None and head.number > self.head.number
 
     def note(self, head: Header, last: Header | None, asked: Moment) -> None:
-        """Keeps ``head``, asked for at ``asked``, as the newest; ``last`` is the last block read."""
+        """Keep ``head``, asked for at ``asked``, as the newest; ``last`` is the last block read."""
         if self._looked_at is not None and self.is_new(head):
             self._chain_time.saw_head(self._network.name, head.timestamp, asked.monotonic - self._looked_at)
         self._looked_at = asked.monotonic
@@ -110,11 +110,11 @@ class Heads:
         return await self._pool.ask_all(lambda endpoint: endpoint.head(self._timeout))
 
     def _is_thrown_back(self) -> bool:
-        """Whether the newest head has been below the last block read for longer than a node lags for a moment."""
+        """Return whether the newest head has been below the last block read for longer than a node lags for a moment."""
         return self.behind_since is not None and self._clock() - self.behind_since > self._network.blind_after
 
     def _is_old(self, head: Header) -> bool:
-        """Whether ``head`` should have had a child long ago: this endpoint may be the only one without it."""
+        """Return whether ``head`` should have had a child long ago: this endpoint may be the only one without it."""
         block_time = self._network.block_time
         return (
             block_time is not None and self._chain_time.now() - head.timestamp > 2 * block_time + HEAD_SLACK

@@ -26,11 +26,11 @@ class Hedges:
         self._left = MOST_HEDGES
 
     def count_read(self) -> None:
-        """Counts one more read."""
+        """Count one more read."""
         self._left = min(MOST_HEDGES, self._left + HEDGES_A_QUESTION)
 
     def take(self) -> bool:
-        """Uses one up; false where none is left."""
+        """Use one up; false where none is left."""
         if self._left < 1:
             return False
         self._left -= 1
@@ -43,7 +43,7 @@ async def ask_in_turn(
     enough: Callable[[list[T]], bool],
     hedges: Hedges,
 ) -> tuple[list[T], list[RpcError]]:
-    """The answers until they are ``enough``, or all there are, and the failures, in the order they came.
+    """Return the answers until they are ``enough``, or all there are, and the failures, in the order they came.
 
     The next of ``members`` is asked once all before it have failed, have answered, or are late. A member that is still
     late when the answers are enough is cancelled, and counts as hanging until it answers in time. Raises `RangeTooWide`

@@ -52,7 +52,7 @@ PATIENCE = 60.0
 async def read_range(
     pool: Pool, watch: NetworkWatch, first: int, last: int, *, first_ever: bool = False
 ) -> AsyncGenerator[Batch]:
-    """The blocks ``first``..``last`` as contiguous batches in order. Raises `RpcError` when a page stays unreadable.
+    """Yield the blocks ``first``..``last`` as contiguous batches in order. Raises `RpcError` when a page stays unreadable.
 
     To go on after an error, call it again from the block after the last batch: nothing is remembered here. ``first_ever``:
     nothing of the network was read before, so the first batch also holds the timestamp of its first block.
@@ -76,7 +76,7 @@ async def read_range(
 async def find_logs(
     pool: Pool, address: bytes, topics: Sequence[tuple[bytes, ...] | None], first: int, last: int
 ) -> list[RawLog]:
-    """All logs of ``address`` in the blocks ``first``..``last`` whose topics match: one of a tuple, or any for None.
+    """Return all logs of ``address`` in the blocks ``first``..``last`` whose topics match: one of a tuple, or any for None.
 
     For a few logs in many blocks, again and again: empty answers are verified at a few blocks of each page only.
     Raises `RpcError`.
@@ -86,9 +86,9 @@ async def find_logs(
 
 
 async def block_at(pool: Pool, timestamp: int) -> int:
-    """The number of the first block whose timestamp is ``timestamp`` (seconds) or later; head + 1 when there is none yet.
+    """Return the number of the first block whose timestamp is ``timestamp`` (seconds) or later.
 
-    Raises `RpcError`.
+    That is head + 1 when there is none yet. Raises `RpcError`.
     """
     head = await pool.ask(Endpoint.head, PATIENCE)
     low, high = 0, head.number + 1
@@ -103,13 +103,13 @@ async def block_at(pool: Pool, timestamp: int) -> int:
 
 
 async def header_at(pool: Pool, number: int) -> Header:
-    """The header of block ``number``. Raises `RpcError`."""
+    """Return the header of block ``number``. Raises `RpcError`."""
     (header,) = await pool.ask(lambda endpoint: endpoint.headers([number]), PATIENCE)
     return header
 
 
 async def heavy_block_logs(endpoint: Endpoint, wanted: LogFilter, block: int) -> list[RawLog]:
-    """The logs of one block that may be too many for one answer: if so, by topic, and at last from its receipts."""
+    """Return the logs of one block that may be too many for one answer: if so, by topic, and at last from its receipts."""
     try:
         return await _uncut(endpoint, wanted, block, await endpoint.logs(wanted, block, block))
     except RangeTooWide as error:
@@ -131,7 +131,7 @@ async def heavy_block_logs(endpoint: Endpoint, wanted: LogFilter, block: int) ->
 async def _uncut(
     endpoint: Endpoint, wanted: LogFilter, block: int, logs: list[RawLog], suspected: bool = False
 ) -> list[RawLog]:
-    """``logs`` of ``block``, or more of them where their round number shows an answer that was cut off.
+    """Return ``logs`` of ``block``, or more of them where their round number shows an answer that was cut off.
 
     Raises `Disputed` when all logs of the block are as round a number, and its bloom shows more.
     """
@@ -202,7 +202,10 @@ async def _cancel(reading: deque[tuple[int, int, asyncio.Task[_Page]]]) -> None:
 async def _read_page(
     pool: Pool, wanted: LogFilter, first: int, last: int, whole: tuple[int, int], ends: bool
 ) -> _Page:
-    """One page of the range ``whole``. The first one, and each without logs, is compared with that of another endpoint."""
+    """Return one page of the range ``whole``.
+
+    The first one, and each without logs, is compared with that of another endpoint.
+    """
     answered: list[tuple[_Page, Endpoint]] = []
     short: list[Endpoint] = []
     doubts: Doubts[_Page] = Doubts()
@@ -262,7 +265,7 @@ async def _read_page(
 
 
 async def _is_disproved(pool: Pool, end: Header, by: Endpoint) -> bool:
-    """Whether another endpoint has another block than ``end``, which ``by`` gave, and no endpoint has a child of ``end``."""
+    """Return whether an endpoint has another block than ``end``, given by ``by``, and none has a child of ``end``."""
     other = await pool.ask_another(lambda endpoint: endpoint.headers([end.number]), by)
     if other is None or other[0].hash == end.hash:
         return False
@@ -280,7 +283,7 @@ async def _is_disproved(pool: Pool, end: Header, by: Endpoint) -> bool:
 async def _confirmed(
     pool: Pool, page: _Page, read: Callable[[Endpoint], Awaitable[_Page]], by: Endpoint, last: int
 ) -> _Page:
-    """``page`` as ``by`` gave it, or as another endpoint did that has more logs: then ``by`` is pruned up to ``last``.
+    """Return ``page`` as ``by`` gave it, or that of an endpoint with more logs: then ``by`` is pruned up to ``last``.
 
     Raises `Disputed` when each has logs that the other lacks, or when the other's logs are of another fork.
     """
@@ -296,7 +299,7 @@ async def _confirmed(
 
 
 def _refuse(endpoint: Endpoint, last: int) -> None:
-    """Asks ``endpoint`` no more for the blocks up to ``last``: it lacks logs of them that another has."""
+    """Ask ``endpoint`` no more for the blocks up to ``last``: it lacks logs of them that another has."""
     endpoint.lacks_before = max(endpoint.lacks_before, last + 1)
     _log.warning(
         "endpoint lacks logs that another has: refused for old blocks",
@@ -306,7 +309,7 @@ def _refuse(endpoint: Endpoint, last: int) -> None:
 
 
 def refuse_future(pool: Pool, endpoint: Endpoint, header: Header | None) -> None:
-    """Raises `FromTheFuture` for a block that cannot have been made yet.
+    """Raise `FromTheFuture` for a block that cannot have been made yet.
 
     Where no other endpoint can be asked for it, the clock and most other networks must say so.
     """
@@ -319,9 +322,10 @@ def refuse_future(pool: Pool, endpoint: Endpoint, header: Header | None) -> None
 
 
 async def _is_doubtful(endpoint: Endpoint, header: Header, child: Header) -> bool:
-    """Whether ``child`` names another parent than ``header``. Raises `MalformedAnswer` where a second answer differs.
+    """Return whether ``child`` names another parent than ``header``.
 
-    By itself it proves nothing: recordings and some pruned nodes serve blocks that are not linked.
+    Raises `MalformedAnswer` where a second answer differs. By itself it proves nothing: recordings and some pruned
+    nodes serve blocks that are not linked.
     """
     if child.parent_hash == header.hash:
         return False
@@ -348,7 +352,7 @@ def _check_times(endpoint: Endpoint, headers: Mapping[int, Header], logs: Sequen
 
 
 def _checked(endpoint: Endpoint, logs: list[RawLog], headers: dict[int, Header]) -> list[RawLog]:
-    """``logs`` with the timestamps of their ``headers``. Raises `NotThere` where the hashes differ (a fork race)."""
+    """Return ``logs`` with the timestamps of their ``headers``. Raises `NotThere` where the hashes differ (a fork race)."""
     checked: list[RawLog] = []
     for log in logs:
         header = headers.get(log.block_number)
@@ -376,7 +380,7 @@ class _Span:
         self.pages = 1  # until it is known how dense the logs are
 
     def accepted(self, blocks: int, logs: int) -> None:
-        """A page was read: the next has up to twice as many blocks, and fewer after more than `GOOD_PAGE` logs."""
+        """Note that a page was read: the next has up to twice as many blocks, and fewer after more than `GOOD_PAGE` logs."""
         self.pages = IN_FLIGHT
         self._good += 1
         if self._good >= FORGET_AFTER:
@@ -388,7 +392,7 @@ class _Span:
         self.blocks = max(1, min(fitting, largest, self._ceiling))
 
     def refused(self, blocks: int, error: RangeTooWide) -> None:
-        """A page of ``blocks`` was refused. Raises ``error`` when that was one block: it cannot be fewer."""
+        """Note that a page of ``blocks`` was refused. Raises ``error`` when that was one block: it cannot be fewer."""
         if blocks == 1:
             raise error
         size = max(1, error.blocks if error.blocks is not None and error.blocks < blocks else blocks // 2)

@@ -55,7 +55,7 @@ class Intake:
 
     @contextmanager
     def share(self, owner: str) -> Iterator[Share]:
-        """A share whose bytes are given back at the end of the context."""
+        """Open a share, whose bytes are given back at the end of the context."""
         share = Share(self, owner)
         try:
             yield share
@@ -67,7 +67,7 @@ class Intake:
                 garbage.collect_if_grown()
 
     def take(self, owner: str, size: int) -> None:
-        """Takes ``size`` more bytes for ``owner``. Raises `NoRoom`."""
+        """Take ``size`` more bytes for ``owner``. Raises `NoRoom`."""
         held = self.held + size
         if self._held[owner] + size > self._size - held:
             raise NoRoom(f"{held} bytes of answers would be held at once")
@@ -89,7 +89,7 @@ class Share:
         self._owner = owner
 
     def take(self, size: int) -> None:
-        """Takes ``size`` more bytes. Raises `TooLarge`, `NoRoom`."""
+        """Take ``size`` more bytes. Raises `TooLarge`, `NoRoom`."""
         self.size += size
         if self.size > MAX_ANSWER:
             raise TooLarge(f"more than {MAX_ANSWER} bytes")
@@ -104,5 +104,5 @@ INTAKE = Intake()
 
 
 def is_crumbled(answer: bytes) -> bool:
-    """Whether a large ``answer`` consists of members so small that they would take many times its size when parsed."""
+    """Return whether a large ``answer`` has members so small that they would take many times its size when parsed."""
     return len(answer) > LOOKED_THROUGH and answer.count(b",") > len(answer) // CRUMB

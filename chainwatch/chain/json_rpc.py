@@ -61,14 +61,14 @@ class JsonRpc:
         self._batches_from = 0.0
 
     async def call(self, call: Call, seconds: float | None = None) -> msgspec.Raw:
-        """The unparsed result of ``call``.
+        """Return the unparsed result of ``call``.
 
         A null is `MalformedAnswer`, or `NotThere` where a block or its state was asked for.
         """
         return self.result(call, self.parse(wire.parse_answer, await self.exchange(call, seconds)))
 
     async def call_all(self, calls: Sequence[Call], seconds: float | None = None) -> list[msgspec.Raw]:
-        """The results of ``calls`` in their order, by JSON-RPC batches where the endpoint takes them.
+        """Return the results of ``calls`` in their order, by JSON-RPC batches where the endpoint takes them.
 
         Raises the first `NodeError` too.
         """
@@ -77,15 +77,15 @@ class JsonRpc:
     async def call_each(
         self, calls: Sequence[Call], seconds: float | None = None
     ) -> list[msgspec.Raw | NodeError]:
-        """The same, with the error in place of the result of a call that the node refused."""
+        """Return the same, with the error in place of the result of a call that the node refused."""
         return await self._collect(calls, self._outcome, seconds)
 
     async def exchange(self, call: Call, seconds: float | None = None) -> bytes:
-        """The unparsed answer to ``call``."""
+        """Return the unparsed answer to ``call``."""
         return await self._exchange_all({next(self._ids): call}, seconds)
 
     def result(self, call: Call, answer: wire.Answer) -> msgspec.Raw:
-        """The result that ``answer`` holds. Raises the error that it holds, or that it is."""
+        """Return the result that ``answer`` holds. Raises the error that it holds, or that it is."""
         if answer.error is not None:
             raise self._error(call, answer.error)
         if answer.result is msgspec.UNSET:
@@ -146,7 +146,7 @@ class JsonRpc:
     async def _call_batch(
         self, calls: Sequence[Call], read: Reader[T], seconds: float | None, share: Share
     ) -> list[T] | None:
-        """The results of ``calls``; None where the endpoint may answer them one by one."""
+        """Return the results of ``calls``; None where the endpoint may answer them one by one."""
         by_id = {next(self._ids): call for call in calls}
         try:
             data = await self._exchange_all(by_id, seconds)
@@ -171,7 +171,7 @@ class JsonRpc:
         return [read(call, answered[id]) for id, call in by_id.items()]
 
     async def _exchange_all(self, by_id: Mapping[int, Call], seconds: float | None = None) -> bytes:
-        """The unparsed answer to one call, or to a batch of them, by their ids."""
+        """Return the unparsed answer to one call, or to a batch of them, by their ids."""
         body = wire.request_body(list(by_id.items()))
         data = await self._transport.exchange(body, min(by_id), seconds or self._timeout, len(by_id))
         if is_crumbled(data):
@@ -199,12 +199,12 @@ class JsonRpc:
         return NodeError(self.name, call.method, error.code, message)
 
     def parse(self, parse: Callable[[Any], T], data: Any) -> T:
-        """What ``parse`` makes of ``data``. Raises `MalformedAnswer` for whatever it raises."""
+        """Return what ``parse`` makes of ``data``. Raises `MalformedAnswer` for whatever it raises."""
         try:
             return parse(data)
         except ValueError as error:
             raise MalformedAnswer(self.name, f"malformed answer: {self._safe(str(error))}") from None
-        except Exception as error:  # noqa: BLE001 - a stranger's data: whatever it brings a parser to, it is malformed
+        except Exception as error:  # noqa: BLE001 - foreign data: whatever a parser raises on it, it is malformed
             raise MalformedAnswer(
                 self.name, f"malformed answer: {type(error).__name__}{place_of(error)}"
             ) from None
@@ -218,12 +218,12 @@ _NULL = b"null"
 
 
 def _all_refused(results: Sequence[object]) -> bool:
-    """Whether the node refused every call, none of them for what a contract did."""
+    """Return whether the node refused every call, none of them for what a contract did."""
     return all(isinstance(r, NodeError) and not isinstance(r, ExecutionFailed) for r in results)
 
 
 async def _all_or_error(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all; none is left running when one fails."""
+    """Return the results of all; none is left running when one fails."""
     tasks = [asyncio.create_task(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)

@@ -24,11 +24,11 @@ class Latencies:
         self._by_kind: dict[str, deque[float]] = {}
 
     def note(self, kind: str, seconds: float) -> None:
-        """Adds that a call of ``kind`` was answered after ``seconds``."""
+        """Add that a call of ``kind`` was answered after ``seconds``."""
         self._by_kind.setdefault(kind, deque(maxlen=WINDOW)).append(seconds)
 
     def p99(self, kind: str) -> float | None:
-        """The time within which 99 of 100 calls of ``kind`` were answered; None while too few are known."""
+        """Return the time within which 99 of 100 calls of ``kind`` were answered; None while too few are known."""
         known = self._by_kind.get(kind, ())
         if len(known) < ENOUGH:
             return None
@@ -36,7 +36,7 @@ class Latencies:
 
 
 def patience(kind: str, own: Latencies, peers: Iterable[Latencies]) -> float:
-    """Seconds after which a call of ``kind`` takes longer than is usual there, or else at the quickest of ``peers``."""
+    """Return the seconds after which a call of ``kind`` is slower than usual there, or else at the quickest of ``peers``."""
     usual = own.p99(kind)
     if usual is None:
         usual = min((p99 for peer in peers if (p99 := peer.p99(kind)) is not None), default=DEFAULT_PATIENCE)
@@ -44,7 +44,7 @@ def patience(kind: str, own: Latencies, peers: Iterable[Latencies]) -> float:
 
 
 def kind_of(body: bytes, calls: int) -> str:
-    """The kind of a request, by which its latency is judged: the first call's method, and the magnitude of their number."""
+    """Return the kind of a request, by which its latency is judged: the first call's method, and the order of the number."""
     method = _METHOD.search(body)
     return f"{method.group(1).decode() if method else ''} {calls.bit_length()}"
 

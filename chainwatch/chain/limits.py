@@ -14,7 +14,7 @@ class LimitHint(NamedTuple):
 
 
 def range_hint(code: int | None, message: str) -> LimitHint | None:
-    """The limit that an error answer to `eth_getLogs` names or implies; None when the error is about something else.
+    """Return the limit that an error answer to `eth_getLogs` names or implies; None when the error is about something else.
 
     ``code`` is the JSON-RPC error code. Source of the wordings: 31 providers as collected by ponder-sh/ponder (MIT).
     """
@@ -39,30 +39,31 @@ def range_hint(code: int | None, message: str) -> LimitHint | None:
 
 
 def rate_limited(code: int | None, message: str) -> bool:
-    """Whether an error answer means "too many calls", for a second or for the rest of the day."""
+    """Return whether an error answer means "too many calls", for a second or for the rest of the day."""
     return code in _RATE_CODES or _RATE.search(message.lower()) is not None
 
 
 def unknown_block(message: str) -> bool:
-    """Whether an error answer means that the node does not have the block that was named."""
+    """Return whether an error answer means that the node does not have the block that was named."""
     return _UNKNOWN.search(message.lower()) is not None
 
 
 def unknown_state(code: int | None, message: str) -> bool:
-    """Whether an error answer means that the node does not have, or no longer has, the state of the block that was named."""
+    """Return whether an error answer means that the node does not have, or no longer has, the state of the named block."""
     return code in _UNKNOWN_STATE_CODES or _UNKNOWN_STATE.search(message.lower()) is not None
 
 
 def execution_failed(code: int | None, message: str) -> bool:
-    """Whether an error answer to `eth_call` means that the EVM ended the call: a revert, no gas left, an invalid opcode.
+    """Return whether an error answer to `eth_call` means that the EVM ended the call.
 
-    Source: the errors of geth (core/vm/errors.go), reth, erigon, Nethermind, besu, anvil and Hardhat.
+    That is a revert, no gas left, an invalid opcode, …. Source: the errors of geth (core/vm/errors.go), reth, erigon,
+    Nethermind, besu, anvil and Hardhat.
     """
     return code in _EXECUTION_CODES or _EXECUTION.match(message.lower()) is not None
 
 
 def _integer(text: str) -> int | None:
-    """The number in ``text``, in decimal or 0x-hexadecimal; None when it is longer than any block number."""
+    """Return the number in ``text``, in decimal or 0x-hexadecimal; None when it is longer than any block number."""
     digits = re.sub("[,_]", "", text)
     if len(digits) > DIGITS:
         return None

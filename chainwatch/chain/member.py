@@ -166,12 +166,12 @@ class Member:
         return self._paced.until_late
 
     def note_late(self) -> None:
-        """Another endpoint has answered while this one takes too long."""
+        """Note that another endpoint has answered while this one takes too long."""
         self._paced.give_up()
         self._count(RpcTimeout(self.name, "no answer in the usual time: another endpoint was asked"))
 
     def note_cancelled(self) -> RpcError:
-        """The failure that stands for a read which something beneath it has cancelled."""
+        """Return the failure that stands for a read which something beneath it has cancelled."""
         error = Unforeseen(self.name, "the call was cancelled from within")
         self._failed(error)
         return error
@@ -202,7 +202,7 @@ class Member:
         )
 
     async def measure(self, read: Callable[[Endpoint], Awaitable[T]]) -> T:
-        """What ``read`` gets from the endpoint; updates its statistics, and sets it aside when it failed by its own fault.
+        """Return what ``read`` gets from the endpoint, and update its statistics; set it aside for a failure of its own.
 
         Raises `ChainError` whatever ``read`` raised: an exception of another class becomes `Unforeseen`.
         """
@@ -235,7 +235,7 @@ class Member:
         return answer
 
     def set_aside(self, why: str, pause: float) -> None:
-        """Stops asking it until it has been verified anew, ``pause`` seconds from now."""
+        """Stop asking it until it has been verified anew, ``pause`` seconds from now."""
         if self.usable:
             self.state = "down"
             self.last_error = why
@@ -243,7 +243,7 @@ class Member:
             self._aside.set()
 
     async def keep_up(self) -> None:
-        """Verifies it, uses it until it is set aside, pauses, and so on for ever."""
+        """Verify it, use it until it is set aside, pause, and so on for ever."""
         while True:
             error = await failure_of(self._use)
             if error is not None:
@@ -271,7 +271,7 @@ class Member:
                 raise TransportError(self.name, "the WebSocket was closed")
 
     async def _maintain(self, *closed: asyncio.Task[None]) -> None:
-        """Returns when it is set aside or ``closed``; until then it is probed while it is asked last."""
+        """Return when it is set aside or ``closed``; until then it is probed while it is asked last."""
         aside = asyncio.create_task(self._aside.wait())
         ends = (aside, *closed)
         try:
@@ -285,7 +285,7 @@ class Member:
             aside.cancel()
 
     async def _probe(self) -> None:
-        """Repeats the call that it failed: it is asked last, so perhaps no other call shows whether it answers again."""
+        """Repeat the call that it failed: it is asked last, so perhaps no other call shows whether it answers again."""
         if not self.hangs:
             with contextlib.suppress(RpcError):  # counted by `measure`
                 await self.measure(lambda endpoint: endpoint.head(self._timeout))
@@ -329,14 +329,14 @@ class Member:
             self._count(error)
 
     def _failed(self, error: RpcError) -> None:
-        """Counts a failed read. `NotThere` and the like are about what was asked for, all else is the endpoint's fault."""
+        """Count a failed read. `NotThere` and the like are about what was asked for, all else is the endpoint's fault."""
         self._note(error)
         if not isinstance(error, NotThere | NodeError | AnswerTooBig):
             self._failures += 1
             self.set_aside(error.what, self._pause_after(error))
 
     def _pause_after(self, error: RpcError) -> float:
-        """Grows with the failures since the last answer; with refusals for overload even where other calls are answered."""
+        """Return the pause: longer with each failure since the last answer, or for overload with each refusal."""
         if isinstance(error, ForeignChain):
             return REFUSED_PAUSE if self.state == "refused" else 0.0
         if not _is_overloaded(error):
@@ -346,7 +346,7 @@ class Member:
 
 
 def _unforeseen(name: str, error: BaseException) -> Unforeseen:
-    """Without the text of ``error``, which may hold anything (S9, S10)."""
+    """Make an error without the text of ``error``, which may hold anything (S9, S10)."""
     return Unforeseen(name, f"the call failed by {type(error).__name__}{place_of(error)}")
 
 

@@ -81,7 +81,7 @@ class Observer:
     async def batches(
         self, checkpoint: Checkpoint | None, headers: Sequence[Header]
     ) -> AsyncIterator[Batch | Seen]:
-        """All blocks after ``checkpoint``, for ever; ``headers`` are the stored ones of the window.
+        """Yield all blocks after ``checkpoint``, for ever; ``headers`` are the stored ones of the window.
 
         Each item must be stored before the next is asked for. Without a checkpoint it begins at the network's
         ``start_block``, else at the time of ``reach_back``, else at the head. Errors in reading are retried for ever; only
@@ -120,7 +120,7 @@ class Observer:
                 self._resting = False
 
     def wake(self) -> None:
-        """Looks now, and yields how far the network is seen even if it did a moment ago."""
+        """Look now, and yield how far the network is seen even if it did a moment ago."""
         self._wake_ups.wake()
 
     @property
@@ -177,7 +177,7 @@ class Observer:
             yield seen
 
     async def _first(self, head: Header, newest: int) -> int:
-        """The first block ever to be read: ``newest``, or an earlier one where ``reach_back`` asks for it."""
+        """Return the first block ever to be read: ``newest``, or an earlier one where ``reach_back`` asks for it."""
         since = None if self._reach_back is None else await self._reach_back()
         if since is None or since >= head.timestamp:
             return newest
@@ -211,14 +211,14 @@ class Observer:
             yield self._taken(batch)
 
     async def _older(self, batch: Batch) -> list[Header]:
-        """The window below the first block ever read, so that a reorg that begins below it has an ancestor."""
+        """Return the window below the first block ever read, so that a reorg that begins below it has an ancestor."""
         try:
             return await headers_before(self._pool, batch.headers[0], self._network.reorg_window - 1)
         except NotThere:
             return []  # a node without old blocks
 
     async def _replacement(self, head: Header, target: int) -> Batch | None:
-        """The blocks that replace those that were read; None while there are none, or when there was no reorg."""
+        """Return the blocks that replace those that were read; None while there are none, or when there was no reorg."""
         last = self._last
         assert last is not None
         ancestor = await find_ancestor(self._pool, self._window, min(head.number, last.number))
@@ -238,7 +238,7 @@ class Observer:
         return batch
 
     def _seen(self, head: Header, asked: Moment) -> Seen | None:
-        """How far the network is seen when it is read up to the head; None when that is no farther than before."""
+        """Return how far the network is seen when it is read up to the head; None when that is no farther than before."""
         if (
             self._network.confirmations
             or self._last is None
@@ -265,7 +265,7 @@ class Observer:
         self._seen_until = checkpoint.seen_until
 
     async def _retry_after(self, error: ChainError) -> None:
-        """Keeps ``error`` and waits until it is time to try again."""
+        """Keep ``error`` and wait until it is time to try again."""
         pause = self._failures.note(error) * random.uniform(0.5, 1.0)
         await asyncio.sleep(FIRST_PAUSE)
         if isinstance(error, Unavailable | NotThere) and not isinstance(error, Disputed):
@@ -296,7 +296,7 @@ class Observer:
 
 
 def _why_none_answers(endpoints: Sequence[EndpointStatus]) -> str | None:
-    """The last errors of the endpoints; None while one of them is usable."""
+    """Return the last errors of the endpoints; None while one of them is usable."""
     if any(endpoint.state in ("ok", "degraded", "frozen") for endpoint in endpoints):
         return None
     return "; ".join(f"{e.name}: {e.last_error}" for e in endpoints if e.last_error) or None

@@ -112,7 +112,7 @@ class PacedTransport:
         return max(0.0, min(left, default=LEAST_PATIENCE))
 
     def give_up(self) -> None:
-        """Counts the oldest request under way as unanswered."""
+        """Count the oldest request under way as unanswered."""
         if self._under_way:
             self._left_unanswered(min(self._under_way, key=lambda request: request.begun))
 
@@ -123,12 +123,12 @@ class PacedTransport:
         return min((r.begun for r in self._unanswered.values() if r.begun > oldest), default=None)
 
     async def ask_again(self) -> None:
-        """Repeats the unanswered requests, which must be answered as quickly as is usual. Raises what `exchange` does."""
+        """Repeat the unanswered requests, which must be answered as quickly as is usual. Raises what `exchange` does."""
         for request in list(self._unanswered.values()):
             await self.exchange(request.body, request.id, self._patience(request), request.calls)
 
     async def _wait_for_turn(self, calls: int) -> float:
-        """Returns once ``calls`` more may be sent, with the time on the loop's clock; they count as sent then."""
+        """Return once ``calls`` more may be sent, with the time on the loop's clock; they count as sent then."""
         loop = asyncio.get_running_loop()
         async with self._turn:
             wait = self._free_at(calls, loop.time()) - loop.time()
@@ -139,7 +139,7 @@ class PacedTransport:
             return now
 
     def _free_at(self, calls: int, now: float) -> float:
-        """When ``calls`` more may be sent; more than a window allows count as all that it allows."""
+        """Return when ``calls`` more may be sent; more than a window allows count as all that it allows."""
         length = WINDOW if self.rate is None else max(WINDOW, 1 / self.rate) + MARGIN
         while self._sent and now - self._sent[0][0] >= length:
             self._sent.popleft()
@@ -164,7 +164,7 @@ class PacedTransport:
         return patience(request.kind, self._latencies, self._peers)
 
     def slow_down(self) -> None:
-        """Halves the rate of the last second, as the endpoint refused a call as one too many."""
+        """Halve the rate of the last second, as the endpoint refused a call as one too many."""
         now = asyncio.get_running_loop().time()
         sent = sum(calls for at, calls in self._sent if now - at <= WINDOW) / WINDOW
         if not sent:

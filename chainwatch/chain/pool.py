@@ -70,7 +70,7 @@ class Pool:
         self._members = sorted(members, key=lambda member: member.kind == "websocket")
 
     async def start(self) -> None:
-        """Begins to verify and to maintain the endpoints; returns as soon as one is usable or all have been tried.
+        """Begin to verify and to maintain the endpoints; return as soon as one is usable or all have been tried.
 
         Raises `WrongChain` when all of them answer for other chains.
         """
@@ -81,13 +81,13 @@ class Pool:
         self._refuse_wrong_chain()
 
     async def all_tried(self) -> None:
-        """Returns when every endpoint has been verified or has failed once."""
+        """Return when every endpoint has been verified or has failed once."""
         while any(m.state == "new" for m in self._members):
             self._changed.clear()
             await self._changed.wait()
 
     async def close(self) -> None:
-        """Closes all connections; safe to call twice."""
+        """Close all connections; safe to call twice."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -107,14 +107,14 @@ class Pool:
         await self.close()
 
     async def ask(self, read: Callable[[Endpoint], Awaitable[T]], patience: float = 0.0) -> T:
-        """What ``read`` gets from the first endpoint that answers, retried for ``patience`` seconds.
+        """Return what ``read`` gets from the first endpoint that answers, retried for ``patience`` seconds.
 
         Raises the last `RpcError`; `RangeTooWide` at once, since a smaller range may work; `WrongChain`.
         """
         return await _patient(patience)(self._ask_each, read)
 
     async def ask_agreeing(self, read: Callable[[Endpoint], Awaitable[T]], patience: float = 0.0) -> T:
-        """The same, but as many endpoints as the network's ``agreement`` must give the same answer.
+        """Return the same, but as many endpoints as the network's ``agreement`` must give the same answer.
 
         Raises also `Disputed` when too few did.
         """
@@ -122,7 +122,7 @@ class Pool:
         return await _patient(patience)(ask, read)
 
     async def ask_another(self, read: Callable[[Endpoint], Awaitable[T]], than: Endpoint) -> T | None:
-        """What ``read`` gets from an endpoint other than ``than``; None when no other answers.
+        """Return what ``read`` gets from an endpoint other than ``than``; None when no other answers.
 
         Raises `RangeTooWide`: the other may answer a smaller range.
         """
@@ -131,24 +131,24 @@ class Pool:
         return answers[0] if answers else None
 
     async def ask_all(self, read: Callable[[Endpoint], Awaitable[T]]) -> list[T]:
-        """What ``read`` gets from each endpoint that answers."""
+        """Return what ``read`` gets from each endpoint that answers."""
         answers, _ = await ask_in_turn(
             [m for m in self._usable() if not m.hangs], read, lambda _: False, self._hedges
         )
         return answers
 
     def add_listener(self, listener: Callable[[], None]) -> None:
-        """Has ``listener`` called when a WebSocket announces a block, and when an endpoint becomes usable or fails."""
+        """Have ``listener`` called when a WebSocket announces a block, and when an endpoint becomes usable or fails."""
         self._listeners.append(listener)
 
     def resubscribe(self) -> None:
-        """Opens the WebSockets anew: they announced none of the last blocks."""
+        """Open the WebSockets anew: they announced none of the last blocks."""
         for member in self._members:
             if member.kind == "websocket" and member.usable:
                 member.set_aside("its subscription went silent", 0.0)
 
     def avoid(self, endpoint: Endpoint, why: str) -> None:
-        """Does not ask ``endpoint`` for a while: others have shown that it is wrong."""
+        """Do not ask ``endpoint`` for a while: others have shown that it is wrong."""
         for member in self._members:
             if member.endpoint is endpoint:
                 member.contradicted = True
@@ -170,7 +170,7 @@ class Pool:
         return any(member.kind == "websocket" and member.usable for member in self._members)
 
     def remember(self, ranges: Mapping[str, int]) -> None:
-        """Sets the most blocks of one `eth_getLogs` that earlier runs found, by the endpoint's name."""
+        """Set the most blocks of one `eth_getLogs` that earlier runs found, by the endpoint's name."""
         for member in self._members:
             member.endpoint.max_range = ranges.get(member.name)
 
@@ -185,7 +185,7 @@ class Pool:
         return self._clock() if self._chain_time is None else self._chain_time.now()
 
     def refutes(self, timestamp: float) -> bool:
-        """Whether other networks and the clock show that no block of this one can have been made at ``timestamp`` yet."""
+        """Return whether other networks and the clock show that no block here can have been made at ``timestamp`` yet."""
         return self._chain_time is not None and self._chain_time.refutes(self.network.name, timestamp)
 
     @property
@@ -246,7 +246,7 @@ class Pool:
         )
 
     def _usable(self) -> list[Member]:
-        """The usable ones in their order; those that refused calls, are frozen or hang come last, in this order."""
+        """Return the usable ones in their order; those that refused calls, are frozen or hang come last, in this order."""
         usable = [member for member in self._members if member.usable]
         return sorted(usable, key=lambda member: (member.hangs, member.frozen, member.is_slowed))
 

@@ -1,4 +1,4 @@
-"""Log lines about trouble that lasts: once when it begins, then at growing intervals, once when it ends (S10)."""
+"""Log lines about failures that last: once when they begin, then at growing intervals, once when they end (S10)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LONGEST_INTERVAL = 3600.0
 
 
 class QuietLog:
-    """Logs each kind of trouble once, and again after 1, 2, 4 … minutes (an hour at most) while it lasts."""
+    """Logs each kind of failure once, and again after 1, 2, 4 … minutes (an hour at most) while it lasts."""
 
     def __init__(self, **context: str) -> None:
         self._log = structlog.get_logger("chainwatch.chain").bind(**context)
@@ -17,7 +17,7 @@ class QuietLog:
         self._held: dict[str, int] = {}
 
     def trouble(self, now: float, kind: str, error: Exception) -> None:
-        """Logs ``error`` of ``now`` (seconds on any one clock), unless one of the same ``kind`` was logged a moment ago."""
+        """Log ``error`` of ``now`` (seconds on any one clock), unless one of the same ``kind`` was logged a moment ago."""
         at, interval = self._next.get(kind, (now, FIRST_INTERVAL))
         self._held[kind] = self._held.get(kind, 0) + 1
         if now >= at:
@@ -25,7 +25,7 @@ class QuietLog:
             self._next[kind] = (now + interval, min(interval * 2, LONGEST_INTERVAL))
 
     def over(self, now: float, what: str) -> None:
-        """Logs that the trouble has ended. Intervals start anew only after a quiet minute, however it flaps."""
+        """Log that the failures have ended. Intervals start anew only after a quiet minute, however often they return."""
         if self._next and all(at <= now for at, _ in self._next.values()):
             self._next.clear()
             self._held.clear()

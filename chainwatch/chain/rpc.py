@@ -69,22 +69,22 @@ class Endpoint:
         self._by_hash = True
 
     async def chain_id(self, seconds: float | None = None) -> int:
-        """The EIP-155 chain id."""
+        """Return the EIP-155 chain id."""
         return self.rpc.parse(_quantity, await self.rpc.call(Call("eth_chainId"), seconds))
 
     async def head(self, seconds: float | None = None) -> Header:
-        """The header of the newest block."""
+        """Return the header of the newest block."""
         self.last_head = self._header(
             await self.rpc.call(Call("eth_getBlockByNumber", ("latest", False)), seconds)
         )
         return self.last_head
 
     async def headers(self, numbers: Sequence[int]) -> list[Header]:
-        """The headers of the blocks ``numbers``, in that order. Raises `NotThere` when one is unknown."""
+        """Return the headers of the blocks ``numbers``, in that order. Raises `NotThere` when one is unknown."""
         return [block.header for block in await self.blocks(numbers)]
 
     async def blocks(self, numbers: Sequence[int]) -> list[Block]:
-        """The same with their blooms."""
+        """Return the same with their blooms."""
         calls = [Call("eth_getBlockByNumber", (hex(number), False)) for number in numbers]
         blocks = [self.rpc.parse(_block, result) for result in await self.rpc.call_all(calls)]
         for number, block in zip(numbers, blocks, strict=True):
@@ -98,7 +98,7 @@ class Endpoint:
         return blocks
 
     async def logs(self, wanted: LogFilter, first: int, last: int) -> list[RawLog]:
-        """The logs of the blocks ``first``..``last`` in order, timestamp 0 where the node gives none.
+        """Return the logs of the blocks ``first``..``last`` in order, timestamp 0 where the node gives none.
 
         Raises `RangeTooWide` when the endpoint refuses so many blocks, or is known to.
         """
@@ -124,7 +124,7 @@ class Endpoint:
         return logs
 
     async def logs_of(self, wanted: LogFilter, blocks: Sequence[Header]) -> list[RawLog]:
-        """The logs of exactly ``blocks`` (ascending, linked by their hashes), with their timestamps.
+        """Return the logs of exactly ``blocks`` (ascending, linked by their hashes), with their timestamps.
 
         By block hash (EIP-234); by range where the endpoint cannot do that, with the last hash checked afterwards.
         """
@@ -140,7 +140,7 @@ class Endpoint:
         return await self._logs_by_range(wanted, blocks)
 
     async def receipt_logs(self, wanted: LogFilter, block: int) -> list[RawLog]:
-        """The logs of one block out of its receipts, for a block that is too much for `eth_getLogs`."""
+        """Return the logs of one block out of its receipts, for a block that is too much for `eth_getLogs`."""
         result = await self.rpc.call(Call("eth_getBlockReceipts", (hex(block),)))
         addresses = {to_hex(address) for address in wanted.addresses}
         receipts = self.rpc.parse(wire.parse_receipts, result)
@@ -149,19 +149,19 @@ class Endpoint:
         return [log for log in logs if wanted.matches(log)]
 
     async def logs_of_receipts(self, block: Header) -> list[RawLog]:
-        """Every log of ``block``, out of its receipts."""
+        """Return every log of ``block``, out of its receipts."""
         result = await self.rpc.call(Call("eth_getBlockReceipts", (hex(block.number),)))
         return self._of_block(
             [log for r in self.rpc.parse(wire.parse_receipts, result) for log in r.logs], block
         )
 
     async def logs_of_everyone(self, block: Header) -> list[RawLog]:
-        """The same by `eth_getLogs` without a filter."""
+        """Return the same by `eth_getLogs` without a filter."""
         result = await self.rpc.call(Call("eth_getLogs", ({"blockHash": to_hex(block.hash)},)))
         return self._of_block(self.rpc.parse(wire.parse_logs, result), block)
 
     async def logs_of_each_receipt(self, block: Header) -> list[RawLog]:
-        """The same, out of the receipt of each of its transactions."""
+        """Return the same, out of the receipt of each of its transactions."""
         answer = await self.rpc.call(Call("eth_getBlockByHash", (to_hex(block.hash), False)))
         hashes = self.rpc.parse(wire.parse_transactions, answer).transactions
         receipts = await self.rpc.call_all([Call("eth_getTransactionReceipt", (name,)) for name in hashes])
@@ -209,7 +209,7 @@ class Endpoint:
         return [log._replace(timestamp=blocks[log.block_number].timestamp) for log in logs]
 
     def _too_wide(self, error: RpcError, blocks: int) -> RangeTooWide | None:
-        """``error`` as a refused range, with a limit on every range remembered; None when it is about something else."""
+        """Return ``error`` as a refused range, and remember a limit on every range; None when it is about something else."""
         if isinstance(error, NodeError):
             hint = limits.range_hint(error.code, error.message)
             if hint is None:
@@ -227,7 +227,7 @@ class Endpoint:
         return self.rpc.parse(lambda raw: wire.to_header(wire.parse_header(raw)), result)
 
     async def _ask_logs(self, call: Call) -> list[wire.WireLog]:
-        """The entries that ``call`` asks for, which may be many: they are parsed together with the answer around them."""
+        """Return the entries that ``call`` asks for, perhaps many: they are parsed together with the answer around them."""
         data = await self.rpc.exchange(call)
         try:
             return wire.parse_logs_answer(data).result

@@ -11,11 +11,11 @@ block time is longer, the block time counts instead, as the next block may be un
 
 
 def seen_beyond(network: NetworkSettings, head: Header, proven: float, clock: float) -> int | None:
-    """Until when (Unix seconds) ``network`` is seen by standing at ``head``; None when that proves no more than its blocks.
+    """Return until when (Unix seconds) ``network`` is seen by standing at ``head``; None if no farther than its blocks.
 
-    The head was asked for when the time was at least ``proven``, and ``clock`` by this machine's clock (Unix seconds). A
-    head that should have had a child long ago proves nothing: a stopped sequencer backdates its next blocks, and a stuck
-    node hides them. No head proves more than the usual time of its child, which may be backdated to that already.
+    The head was asked for when the time was at least ``proven``, and ``clock`` by this machine's clock (Unix seconds).
+    A head that should have had a child long ago proves nothing: a stopped sequencer backdates its next blocks, and a
+    stuck node hides them. No head proves more than the usual time of its child, which may be backdated to that already.
     """
     block_time = network.block_time or 0.0
     age = max(proven, clock) - head.timestamp

@@ -90,7 +90,7 @@ Outcome = Value | Reverted | Unread
 async def read_state(
     pool: Pool, block: Header, reads: Sequence[Read], patience: float = 0.0
 ) -> list[Outcome]:
-    """The outcomes of ``reads`` at ``block``, in their order, tried anew for ``patience`` seconds.
+    """Return the outcomes of ``reads`` at ``block``, in their order, tried anew for ``patience`` seconds.
 
     As many endpoints as the network's ``agreement`` says must give the same outcomes. Raises `RpcError` when none of the
     reads was answered: `NotThere` when no endpoint has the block or its state (a block that was reorged away, one too new,
@@ -190,7 +190,7 @@ def _outcome(endpoint: Endpoint, read: Read, result: msgspec.Raw | NodeError) ->
 
 
 def _answered(outcomes: list[Outcome]) -> list[Outcome]:
-    """``outcomes``. Raises the first error where they are nothing else."""
+    """Return ``outcomes``. Raises the first error where they are nothing else."""
     unread = _unread(outcomes)
     if len(unread) == len(outcomes):
         raise unread[0].error

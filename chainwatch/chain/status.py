@@ -55,7 +55,7 @@ class NetworkStatus(NamedTuple):
     behind_since: float | None = None
 
     def moved(self, seconds: float) -> NetworkStatus:
-        """The same with its times by a clock that is so many seconds ahead."""
+        """Return the same with its times by a clock that is so many seconds ahead."""
         return self._replace(
             last_answer_at=None if self.last_answer_at is None else self.last_answer_at + seconds,
             behind_since=None if self.behind_since is None else self.behind_since + seconds,

@@ -43,7 +43,7 @@ async def read_blocks(
     last: int,
     ancestor: Header | None = None,
 ) -> Batch:
-    """The blocks ``first``..``last``, which must be linked to each other and to ``parent`` (when one is given).
+    """Return the blocks ``first``..``last``, which must be linked to each other and to ``parent`` (when one is given).
 
     An empty answer that a block's bloom contradicts is accepted when another endpoint gives the same.
     Raises `Forked` when they do not link to ``parent``, `RpcError`.
@@ -71,7 +71,7 @@ async def read_blocks(
 
 
 async def headers_before(pool: Pool, header: Header, count: int) -> list[Header]:
-    """Up to ``count`` headers below ``header``, ascending, linked to it. Raises `RpcError`."""
+    """Return up to ``count`` headers below ``header``, ascending, linked to it. Raises `RpcError`."""
     numbers = range(max(0, header.number - count), header.number)
 
     async def read(endpoint: Endpoint) -> list[Header]:
@@ -88,7 +88,7 @@ async def headers_before(pool: Pool, header: Header, count: int) -> list[Header]
 async def is_replaced(
     pool: Pool, window: HeaderWindow, last: Header | None, head: Header, target: int
 ) -> bool:
-    """Whether ``last``, the last block read, is proven not to be in the chain any more.
+    """Return whether ``last``, the last block read, is proven not to be in the chain any more.
 
     ``head`` is the newest block of the chain, ``target`` the number up to which it is read. Near the tip the child of
     ``last`` will show it, unless the head is too far back for that child to be read soon (`confirmations`). Raises
@@ -111,7 +111,7 @@ async def is_replaced(
 
 
 async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
-    """The newest block of ``window`` that is still in the chain, up to number ``below``.
+    """Return the newest block of ``window`` that is still in the chain, up to number ``below``.
 
     An endpoint whose chain holds none of them is avoided when another's does, and what it answered is read anew.
     Raises `DeepReorg` when none does, `NotThere` when one is avoided, `RpcError`.
@@ -146,14 +146,14 @@ async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
 
 
 def _refuse_reset(network: str, window: HeaderWindow, last: Header, head: Header) -> None:
-    """Raises `ChainReset` where ``head``, which is below all blocks that are kept, was made after one of them."""
+    """Raise `ChainReset` where ``head``, which is below all blocks that are kept, was made after one of them."""
     oldest = window.oldest
     if oldest is not None and head.timestamp > oldest.timestamp:
         raise ChainReset(network, head, oldest, last)
 
 
 async def _differs(pool: Pool, ours: Header, is_gone: bool = False) -> bool:
-    """Whether the chain has another block than ``ours`` at that number; ``is_gone`` where it has none."""
+    """Return whether the chain has another block than ``ours`` at that number; ``is_gone`` where it has none."""
     try:
         (now,) = await pool.ask(lambda endpoint: endpoint.headers([ours.number]))
     except NotThere:
@@ -164,7 +164,7 @@ async def _differs(pool: Pool, ours: Header, is_gone: bool = False) -> bool:
 def _in_time(
     pool: Pool, endpoint: Endpoint, parent: Header | None, blocks: Sequence[Block]
 ) -> tuple[list[Block], list[Header]]:
-    """``blocks`` and their headers, with timestamps that never decrease.
+    """Return ``blocks`` and their headers, with timestamps that never decrease.
 
     A block older than its parent is refused while another endpoint can be asked; else it gets its parent's timestamp.
     """
@@ -183,12 +183,12 @@ def _in_time(
 
 
 def _to_ask(blocks: Sequence[Block], wanted: LogFilter, trusted: bool) -> list[Header]:
-    """The blocks whose logs have to be asked for: all, unless the network's blooms are trusted."""
+    """Return the blocks whose logs have to be asked for: all, unless the network's blooms are trusted."""
     return [b.header for b in blocks if not trusted or b.bloom is None or bloom.admits(b.bloom, wanted)]
 
 
 def _runs(headers: Sequence[Header], batch: int) -> list[list[Header]]:
-    """Unbroken runs of ``headers``, each short enough for a batch that also asks for its last block."""
+    """Return unbroken runs of ``headers``, each short enough for a batch that also asks for its last block."""
     runs: list[list[Header]] = []
     for header in headers:
         if not runs or len(runs[-1]) >= max(1, batch - 1) or runs[-1][-1].number + 1 != header.number:

@@ -45,7 +45,7 @@ class Transport(Protocol):
         ...
 
     async def exchange(self, body: bytes, id: int, seconds: float, calls: int = 1) -> bytes:
-        """The answer to ``body``, which is a single call with ``id`` or a batch of ``calls``, within ``seconds``.
+        """Return the answer to ``body``, which is a single call with ``id`` or a batch of ``calls``, within ``seconds``.
 
         Raises `TransportError`, `RpcTimeout`, `HttpStatusError`, `RateLimited`, `AnswerTooBig`.
         """
@@ -53,7 +53,7 @@ class Transport(Protocol):
 
 
 def open_session() -> aiohttp.ClientSession:
-    """The HTTP client that all endpoints of all networks share: kept-alive connections, no cookies, no redirects."""
+    """Return the HTTP client that all endpoints of all networks share: kept-alive connections, no cookies, no redirects."""
     return aiohttp.ClientSession(
         connector=Connector(limit_per_host=32),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -68,20 +68,20 @@ def open_session() -> aiohttp.ClientSession:
 
 
 def endpoint_name(network: str, index: int, url: SecretStr) -> str:
-    """``network[index] host``: the name of an endpoint wherever its URL must not be seen."""
+    """Return ``network[index] host``: the name of an endpoint wherever its URL must not be seen."""
     parts = urlsplit(url.get_secret_value())
     port = f":{parts.port}" if parts.port else ""
     return f"{network}[{index}] {parts.hostname}{port}"
 
 
 def is_websocket(url: SecretStr) -> bool:
-    """Whether ``url`` is of a WebSocket (``ws://``, ``wss://``)."""
+    """Return whether ``url`` is of a WebSocket (``ws://``, ``wss://``)."""
     return urlsplit(url.get_secret_value()).scheme in ("ws", "wss")
 
 
 @contextlib.contextmanager
 def client_errors(name: str) -> Iterator[None]:
-    """Turns what aiohttp raises into `RpcError`, without its texts: they hold URLs."""
+    """Turn what aiohttp raises into `RpcError`, without its texts: they hold URLs."""
     try:
         yield
     except RpcError:
@@ -102,7 +102,7 @@ def client_errors(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def too_big(name: str) -> Iterator[None]:
-    """Turns `TooLarge` and `NoRoom` into `AnswerTooBig`."""
+    """Turn `TooLarge` and `NoRoom` into `AnswerTooBig`."""
     try:
         yield
     except TooLarge as error:

@@ -53,7 +53,7 @@ class WakeUps:
         self._news.set()
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Waits for news, for ``seconds`` at most (None: the poll interval); a moment at least after news in vain."""
+        """Wait for news, for ``seconds`` at most (None: the poll interval); a moment at least after news in vain."""
         seconds = self._poll_interval if seconds is None else seconds
         loop = asyncio.get_running_loop()
         begun = loop.time()
@@ -66,7 +66,7 @@ class WakeUps:
         self._news.clear()
 
     def note_head(self, is_new: bool) -> None:
-        """The head was read. A subscription that misses new heads is opened anew, and not relied on until it has news."""
+        """Note that the head was read. A subscription that misses new heads is opened anew."""
         announced = self._pool.announcements != self._announcements
         if not is_new:
             self._vain += announced

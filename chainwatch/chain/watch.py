@@ -52,14 +52,14 @@ class NetworkWatch:
         )
 
     def only(self, sources: frozenset[EventSource]) -> NetworkWatch:
-        """The part of this that asks for ``sources``; its logs decode as they do with all of it."""
+        """Return the part of this that asks for ``sources``; its logs decode as they do with all of it."""
         part = NetworkWatch(self.network, [c for c in self.contracts if c.address in {a for a, _ in sources}])
         topics = {topic for _, topic in sources}
         part.topic0s = None if ANY_TOPIC in topics else tuple(sorted(topics))
         return part
 
     def decode(self, log: RawLog) -> Event | UndecodedLog | None:
-        """The event of ``log``, or why it is none; None for a log that only another contract's events asked for."""
+        """Return the event of ``log``, or why it is none; None for a log that only another contract's events asked for."""
         topic0 = log.topics[0] if log.topics else None
         failed: UndecodedLog | None = None
         for contract, topics in self._contracts.get(log.address, ()):
@@ -74,7 +74,7 @@ class NetworkWatch:
         return failed
 
     def decode_all(self, logs: Sequence[RawLog]) -> tuple[tuple[Event, ...], tuple[UndecodedLog, ...]]:
-        """All of ``logs`` in their order, those that decode and those that do not."""
+        """Return all of ``logs`` in their order, those that decode and those that do not."""
         events: list[Event] = []
         undecoded: list[UndecodedLog] = []
         for log in logs:

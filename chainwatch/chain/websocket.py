@@ -54,7 +54,7 @@ class WebSocketTransport:
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[asyncio.Task[None]]:
-        """Opens the connection, and closes it on leaving; the task it gives ends when the connection does."""
+        """Open the connection, and close it on leaving; the task it gives ends when the connection does."""
         with client_errors(self.name):
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 socket = await self._session.ws_connect(
@@ -113,7 +113,7 @@ class WebSocketTransport:
             self._fail_waiting(error)
 
     def _take(self, data: bytes) -> bool:
-        """Hands ``data`` to the call that it answers; false when it answers none."""
+        """Hand ``data`` to the call that it answers; false when it answers none."""
         try:
             head = wire.parse_notification(data)
         except ValueError:

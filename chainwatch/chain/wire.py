@@ -47,14 +47,14 @@ class LogFilter(NamedTuple):
     topics: tuple[tuple[bytes, ...] | None, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The filter as `eth_getLogs` takes it, without its blocks."""
+        """Return the filter as `eth_getLogs` takes it, without its blocks."""
         return {
             "address": [to_hex(a) for a in self.addresses],
             "topics": [t if t is None else [to_hex(topic) for topic in t] for t in self.topics],
         }
 
     def matches(self, log: RawLog) -> bool:
-        """Whether a node that is asked with this filter would answer ``log``."""
+        """Return whether a node that is asked with this filter would answer ``log``."""
         return (
             log.address in self.addresses
             and len(log.topics) >= len(self.topics)
@@ -158,20 +158,20 @@ _encode = msgspec.json.encode
 
 
 def request_body(calls: Sequence[tuple[int, Call]]) -> bytes:
-    """The body that asks ``calls``, each with its id: one object, or an array of them when there are several."""
+    """Return the body that asks ``calls``, each with its id: one object, or an array of them when there are several."""
     messages = [{"jsonrpc": "2.0", "id": id, "method": c.method, "params": c.params} for id, c in calls]
     return _encode(messages[0] if len(messages) == 1 else messages)
 
 
 def quantity(text: str) -> int:
-    """The integer of a ``0x…`` quantity of up to 256 bits."""
+    """Return the integer of a ``0x…`` quantity of up to 256 bits."""
     if text[:2] != "0x" or len(text) > QUANTITY_TEXT:
         raise ValueError("a quantity does not begin with 0x, or has more than 256 bits")
     return int(text, 16)
 
 
 def _seconds(text: str) -> int:
-    """The time of a ``0x…`` quantity in seconds, also where a node gives milliseconds."""
+    """Return the time of a ``0x…`` quantity in seconds, also where a node gives milliseconds."""
     timestamp = quantity(text)
     if timestamp >= MILLISECONDS_FROM:
         timestamp //= 1000
@@ -181,7 +181,7 @@ def _seconds(text: str) -> int:
 
 
 def to_header(wire: WireHeader) -> Header:
-    """A block's header in bytes and integers. A timestamp 0 is refused, but for the first block."""
+    """Return a block's header in bytes and integers. A timestamp 0 is refused, but for the first block."""
     number, timestamp = quantity(wire.number), _seconds(wire.timestamp)
     if number >= BLOCKS:
         raise ValueError(f"a block number over {BLOCKS - 1}")
@@ -196,34 +196,34 @@ def to_header(wire: WireHeader) -> Header:
 
 
 def to_bloom(wire: WireHeader) -> int | None:
-    """The bloom of a block's logs as one number; None where the node gives none."""
+    """Return the bloom of a block's logs as one number; None where the node gives none."""
     text = wire.logs_bloom
     return int(text, 16) if text is not None and len(text) == BLOOM_TEXT else None
 
 
 def to_bytes(text: str) -> bytes:
-    """The bytes of ``0x…`` DATA of any length."""
+    """Return the bytes of ``0x…`` DATA of any length."""
     if text[:2] != "0x":
         raise ValueError("data that does not begin with 0x")
     return unhexlify(text[2:])
 
 
 def to_word(text: str) -> bytes:
-    """The 32 bytes of ``0x…`` DATA."""
+    """Return the 32 bytes of ``0x…`` DATA."""
     if text[:2] != "0x":
         raise ValueError("data that does not begin with 0x")
     return _fixed(text, HASH_LENGTH)
 
 
 def to_amount(text: str) -> int:
-    """The integer of a ``0x…`` quantity of up to 256 bits, which has hexadecimal digits only."""
+    """Return the integer of a ``0x…`` quantity of up to 256 bits, which has hexadecimal digits only."""
     if not _QUANTITY.fullmatch(text):
         raise ValueError("a quantity that is not 0x and up to 64 hexadecimal digits")
     return int(text, 16)
 
 
 def revert_data(data: msgspec.Raw | msgspec.UnsetType) -> bytes:
-    """The bytes that a reverted call gave, out of the ``data`` of its error; none where they are not to be found.
+    """Return the bytes that a reverted call gave, out of the ``data`` of its error; none where they are not to be found.
 
     They stand there as text (geth, erigon, reth, besu, anvil), after the word "Reverted" (Nethermind) or in an object
     (Hardhat).
@@ -239,7 +239,7 @@ def revert_data(data: msgspec.Raw | msgspec.UnsetType) -> bytes:
 
 
 def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, wanted: LogFilter | None) -> list[RawLog]:
-    """``wires`` in (block, log index) order; timestamp 0 where the node gave none.
+    """Return ``wires`` in (block, log index) order; timestamp 0 where the node gave none.
 
     Refused are logs that were not asked for: outside ``first``..``last``, or not matching ``wanted`` (None: any log does);
     removed ones, two with the same position, two blocks of the same number.

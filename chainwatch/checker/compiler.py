@@ -165,7 +165,7 @@ class _Compiler:
     def _expected(
         self, settings: StepSettings, at: KeyPath, event: AbiEvent, opening: AbiEvent | None
     ) -> Step:
-        # Without its opening event an assertion cannot be checked: the unknown event is to be mended first.
+        # Without its opening event an assertion cannot be checked: the unknown event must be corrected first.
         asserted = settings.assert_ if opening is not None else None
         assertion = self.terms.condition(asserted, event, opening, (*at, "assert"))
         facts = self._named_facts(settings, event, at)
@@ -198,7 +198,7 @@ class _Compiler:
         )
 
     def _origins(self) -> tuple[str, ...]:
-        """The networks on which a transfer can open."""
+        """Return the networks on which a transfer can open."""
         opens = self.settings.opens
         return (
             (opens.on,)
@@ -207,7 +207,7 @@ class _Compiler:
         )
 
     def _allowed_on(self, on: str) -> frozenset[str] | None:
-        """The networks on which a step expected on ``on`` counts; None where that depends on the transfer."""
+        """Return the networks on which a step expected on ``on`` counts; None where that depends on the transfer."""
         if on == "origin":
             return frozenset(self._origins())
         if on != "destination":
@@ -237,7 +237,7 @@ class _Compiler:
         return facts
 
     def _key_paths(self, settings: OpeningSettings | StepSettings, event: AbiEvent) -> list[Path | None]:
-        """The key's parts as paths; None for a part that is an attribute of the network."""
+        """Return the key's parts as paths; None for a part that is an attribute of the network."""
         texts = settings.key or self.settings.key
         return [None if attribute_name(t, event) else compile_path(t, event) for t in texts]
 

@@ -31,6 +31,6 @@ class Coverage(NamedTuple):
     watched: Mapping[WatchedStep, Watched] = {}
 
     def watch_of(self, network: str, step: Step) -> Watched:
-        """Since when events of ``step`` are watched on ``network``."""
+        """Return since when events of ``step`` are watched on ``network``."""
         known = self.watched.get((network, step.contract, step.event.signature))
         return known or Watched(*self.first.get(network, (0, 0)))

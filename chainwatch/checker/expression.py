@@ -73,7 +73,7 @@ class Condition:
         return f"Condition({self.source!r})"
 
     def evaluate(self, event: Event) -> bool:
-        """Whether the condition holds for ``event``, alone (as ``where`` asks).
+        """Return whether the condition holds for ``event``, alone (as ``where`` asks).
 
         Raises `EvaluationError` when a value it needs is not there: an element past an array's end, a
         division by zero, anything of the opening event.
@@ -84,7 +84,7 @@ class Condition:
             raise self._unanswered(error) from error
 
     def evaluate_facts(self, own: Mapping[str, Any], opening: Mapping[str, Any]) -> bool:
-        """Whether the condition holds for two events whose facts were kept by path (as ``assert`` asks).
+        """Return whether the condition holds for two events whose facts were kept by path (as ``assert`` asks).
 
         Raises `EvaluationError` as `evaluate` does, and for a fact that is missing.
         """
@@ -94,11 +94,11 @@ class Condition:
             raise self._unanswered(error) from error
 
     def facts(self, event: Event) -> dict[str, Any]:
-        """What this condition reads from its own event, by path; elements that are not there are left out."""
+        """Return what this condition reads from its own event, by path; elements that are not there are left out."""
         return self._collect(event, opening=False)
 
     def opening_facts(self, event: Event) -> dict[str, Any]:
-        """What this condition reads from the opening event, by path without ``opening.``."""
+        """Return what this condition reads from the opening event, by path without ``opening.``."""
         return self._collect(event, opening=True)
 
     def _collect(self, event: Event, *, opening: bool) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class Condition:
 
 
 def _from_event(read: Read) -> str:
-    """Python code that reads it from ``event``; facts of an opening event are never at hand there."""
+    """Return Python code that reads it from ``event``; facts of an opening event are never at hand there."""
     if read.opening:
         return f"opening[{'opening.' + read.path.text!r}]"
     if read.attribute:
@@ -134,12 +134,12 @@ def _from_event(read: Read) -> str:
 
 
 def _from_facts(read: Read) -> str:
-    """Python code that reads it from the facts kept."""
+    """Return Python code that reads it from the facts kept."""
     return f"{'opening' if read.opening else 'own'}[{read.path.text!r}]"
 
 
 def _function(parameters: str, code: str, reads: list[str], names: Mapping[str, Any]) -> Callable[..., bool]:
-    """The Python function of ``code`` with its fields ``p0``, ``p1``, … replaced by what reads them."""
+    """Return the Python function of ``code`` with its fields ``p0``, ``p1``, … replaced by what reads them."""
     body = re.sub(r"\bp([0-9]+)\b", lambda match: reads[int(match[1])], code)
     scope = {"__builtins__": {}, **FUNCTIONS, **names}
     # The text is ours: operators, numbered constants, and names that both tokenizer and ABI let through.

@@ -61,11 +61,11 @@ class Extractor(Protocol):
         """The networks to follow even where no watched event can happen: those whose state the checker reads."""
 
     def extract(self, events: Iterable[Event]) -> Extracted[Any]:
-        """What the checker needs of ``events``, which may be of any checker: those that it does not watch are skipped."""
+        """Return what the checker needs of ``events``, which may be of any checker: skip those that it does not watch."""
 
 
 def sift(extractors: Iterable[Extractor], batch: Batch) -> SiftedBatch:
-    """``batch`` with what each of ``extractors`` found in place of its events."""
+    """Return ``batch`` with what each of ``extractors`` found in place of its events."""
     extracted = {extractor.name: extractor.extract(batch.events) for extractor in extractors}
     signals = [signal for one in extracted.values() for signal in one.signals]
     signals += [undecodable(log) for log in batch.undecoded]
@@ -75,13 +75,13 @@ def sift(extractors: Iterable[Extractor], batch: Batch) -> SiftedBatch:
 
 
 def log_rows(events: Iterable[Event], undecoded: Iterable[UndecodedLog]) -> list[LogRow]:
-    """The logs of ``events`` and ``undecoded`` as rows."""
+    """Return the logs of ``events`` and ``undecoded`` as rows."""
     rows = [log_row(event.contract, event.log) for event in events]
     return rows + [log_row(one.contract, one.log, one.error) for one in undecoded]
 
 
 def undecodable(undecoded: UndecodedLog) -> Signal:
-    """The signal about a log that does not decode."""
+    """Return the signal about a log that does not decode."""
     return Signal(
         labels={
             "alertname": "LogUndecodable",

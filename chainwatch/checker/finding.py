@@ -41,7 +41,7 @@ def overdue(
     destination: str,
     late: Occurrence | None,
 ) -> Finding:
-    """``step`` was not seen on ``network`` in time; ``late`` is its event, if it was seen after all."""
+    """Make the finding that ``step`` was not seen on ``network`` in time; ``late`` is its event, if seen after all."""
     due_at = opening.timestamp + step.within
 
     def explain() -> tuple[str, str]:
@@ -78,7 +78,9 @@ def orphan(
     ends_at: int | None,
     later: Occurrence | None = None,
 ) -> Finding:
-    """``event`` is a step without an opening step by the end of the grace; ``ends_at`` is when one was seen after all.
+    """Make the finding that ``event`` is a step without an opening step by the end of the grace.
+
+    ``ends_at`` is when one was seen after all.
 
     ``later`` is an opening step that happened too late to have funded it.
     """
@@ -118,7 +120,7 @@ def orphan(
 def repeated(
     transfer: Transfer, step: Step, origin: str, destination: str, events: Sequence[Occurrence]
 ) -> Finding:
-    """``events`` (two at least) are the same step of the same transfer."""
+    """Make the finding that ``events`` (two at least) are the same step of the same transfer."""
 
     def explain() -> tuple[str, str]:
         return (
@@ -142,7 +144,7 @@ def repeated(
 def failed_checks(
     transfer: Transfer, step: Step, event: Occurrence, origin: str, destination: str
 ) -> list[Finding]:
-    """What the built-in checks found wrong with ``event``."""
+    """Return what the built-in checks found wrong with ``event``."""
     if FAILED_CHECKS not in event.facts:
         return []
     return [
@@ -154,7 +156,7 @@ def failed_checks(
 def failed_assertion(
     transfer: Transfer, step: Step, opening: Occurrence, event: Occurrence, destination: str
 ) -> Finding | None:
-    """The step's ``assert`` does not hold, or cannot be evaluated, between ``opening`` and ``event``."""
+    """Return the step's ``assert`` does not hold, or cannot be evaluated, between ``opening`` and ``event``."""
     assertion = step.assertion
     if assertion is None:
         return None
@@ -188,7 +190,7 @@ def failed_assertion(
 def wrong_origin(
     transfer: Transfer, step: Step, event: Occurrence, claimed: str, destination: str
 ) -> Finding:
-    """An opening event names another network than the one on which it was seen."""
+    """Return an opening event names another network than the one on which it was seen."""
     wrong = f"the event says that it comes from {claimed.lstrip(UNKNOWN_NETWORK)}, but was seen on {event.network}"
     return _mismatch(transfer, step, "P0", "origin", wrong, event.network, destination, (event,))
 
@@ -233,7 +235,7 @@ def _short(key: str) -> str:
 
 
 def _duration(seconds: int) -> str:
-    """``3h 5m`` for 11,100: the two largest units that count."""
+    """Return a length of time as its two largest units: ``3h 5m`` for 11,100 seconds."""
     parts: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
         count, seconds = divmod(seconds, size)

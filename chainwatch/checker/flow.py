@@ -71,13 +71,13 @@ class Step:
     which transfers open: what arrives there otherwise belongs to other transfers, such as those of the other direction."""
 
     def counts_on(self, network: str, claimed: str) -> bool:
-        """Whether an event seen on ``network`` can be this step; ``claimed`` is the origin that it names, or empty."""
+        """Return whether an event on ``network`` can be this step; ``claimed`` is the origin that it names, or empty."""
         if self.only_on is not None and network not in self.only_on:
             return False
         return self.expected_on != "origin" or claimed in ("", network)
 
     def occurrence(self, event: Event) -> tuple[str, Occurrence] | None:
-        """The transfer's key and the occurrence of this step that ``event`` is; None when it does not count.
+        """Return the transfer's key and the occurrence of this step that ``event`` is; None when it does not count.
 
         Raises `EvaluationError` when the event lacks a value that the configuration names.
         """
@@ -136,7 +136,7 @@ class Flow:
         return (self.opening, *self.expected)
 
     def search_topics(self, keys: Sequence[str]) -> list[tuple[bytes, ...] | None]:
-        """The topics after the first by which ``eth_getLogs`` finds the opening events of ``keys`` (and perhaps others).
+        """Return the topics after the first by which ``eth_getLogs`` finds the opening events of ``keys`` (and others).
 
         Only for a flow with ``search``.
         """
@@ -190,7 +190,10 @@ def extract(
     steps: Mapping[tuple[str, str], Sequence[Step]],
     events: Iterable[Event],
 ) -> Extracted[Found]:
-    """Which transfers ``events`` belong to: their occurrences by flow and key. ``steps`` are as `index_steps` gives them."""
+    """Return which transfers ``events`` belong to: their occurrences by flow and key.
+
+    ``steps`` are as `index_steps` gives them.
+    """
     found: Found = {}
     signals: list[Signal] = []
     for event in events:
@@ -213,12 +216,12 @@ _Hit = tuple[Step, str, Occurrence]
 
 
 def _distinguished(hits: Sequence[_Hit]) -> list[_Hit]:
-    """``hits`` of one event without those that another hit of the same flow rules out."""
+    """Return ``hits`` of one event without those that another hit of the same flow rules out."""
     return [hit for hit in hits if not any(_rules_out(other, hit) for other in hits if other is not hit)]
 
 
 def _rules_out(other: _Hit, hit: _Hit) -> bool:
-    """Whether the event is the step ``other`` and so cannot be ``hit``, where one event serves both ends of a transfer."""
+    """Return whether the event is the step ``other`` and so not ``hit``, where one event serves both ends of a transfer."""
     (step, key, occurrence), (other_step, other_key, other_occurrence) = hit, other
     if step.flow != other_step.flow:
         return False
@@ -233,13 +236,13 @@ def _rules_out(other: _Hit, hit: _Hit) -> bool:
 
 
 def is_stray_opening(opening: Occurrence) -> bool:
-    """Whether an opening step names as its origin another network than the one on which it was seen."""
+    """Return whether an opening step names as its origin another network than the one on which it was seen."""
     claimed: str = opening.facts.get(ORIGIN, opening.network)
     return claimed != opening.network
 
 
 def expected_network(step: Step, opening: Occurrence) -> str:
-    """The network on which ``opening`` expects ``step``; empty or marked as unknown where that is no configured one."""
+    """Return the network on which ``opening`` expects ``step``; empty or marked as unknown if that is not configured."""
     if step.expected_on == "destination":
         destination: str = opening.facts.get(DESTINATION, "")
         return destination
@@ -247,7 +250,7 @@ def expected_network(step: Step, opening: Occurrence) -> str:
 
 
 def index_steps(flows: Iterable[Flow]) -> dict[tuple[str, str], list[Step]]:
-    """All steps of ``flows`` by contract name and event signature."""
+    """Return all steps of ``flows`` by contract name and event signature."""
     index: dict[tuple[str, str], list[Step]] = {}
     for flow in flows:
         for step in (flow.opening, *flow.expected):
@@ -256,7 +259,7 @@ def index_steps(flows: Iterable[Flow]) -> dict[tuple[str, str], list[Step]]:
 
 
 def _topic(text: str, abi_type: str) -> bytes:
-    """The 32-byte topic of an indexed value given as a key's text (contract ABI specification, "Events")."""
+    """Return the 32-byte topic of an indexed value given as a key's text (contract ABI specification, "Events")."""
     if abi_type == "bool":
         return int(text == "true").to_bytes(32, "big")
     if text.startswith("0x"):

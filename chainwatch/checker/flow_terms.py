@@ -22,12 +22,12 @@ EventLookup = Callable[[str, str], AbiEvent]
 
 
 Warn = Callable[[KeyPath, str, str], None]
-"""Called with the path of keys to what can match nothing, what is wrong with it, and how to mend it."""
+"""Called with the path of keys to what can match nothing, what is wrong with it, and how to fix it."""
 
 
 @dataclass(frozen=True)
 class FlowProblem:
-    """A mistake in a flow's configuration: where (a path of keys), what, and how to mend it."""
+    """A mistake in a flow's configuration: where (a path of keys), what is wrong, and how to fix it."""
 
     path: KeyPath
     message: str
@@ -54,7 +54,7 @@ class FlowTerms:
         self._by_value = _networks_by_value(networks, settings.network_by)
 
     def event(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> AbiEvent | None:
-        """The event of a step; None, with the problem noted, where there is none."""
+        """Return the event of a step; None, with the problem noted, where there is none."""
         try:
             return self._lookup(settings.contract or self.settings.contract, settings.event)
         except LookupError as error:
@@ -71,7 +71,7 @@ class FlowTerms:
         return path
 
     def value(self, text: str, event: AbiEvent, at: KeyPath) -> Path | None:
-        """The path to one value, not to a tuple or an array."""
+        """Return the path to one value, not to a tuple or an array."""
         path = self._path(text, event, at)
         if path is not None and (path.type.startswith("tuple") or path.type.endswith("]")):
             self.problem(at, f"{text} is {path.type}; a single value is needed")
@@ -79,7 +79,7 @@ class FlowTerms:
         return path
 
     def network_attribute(self, attribute: str, at: KeyPath) -> Callable[[Event], str]:
-        """Reads an attribute of an event's network as text."""
+        """Read an attribute of an event's network as text."""
         values = {name: network.attribute(attribute) for name, network in self.networks.items()}
         if missing := [name for name, value in values.items() if value is None]:
             self.problem(at, f"network {missing[0]} has no attribute {attribute!r}")
@@ -87,7 +87,7 @@ class FlowTerms:
         return lambda event: texts[event.network]
 
     def network_of(self, text: str, event: AbiEvent, at: KeyPath) -> Callable[[Event], str]:
-        """Reads from an event the name of the network that ``text`` (a name, or a path to a value) stands for."""
+        """Read from an event the name of the network that ``text`` (a name, or a path to a value) stands for."""
         if text in self.networks:
             return lambda _event: text
         path = self.value(text, event, at)
@@ -130,7 +130,7 @@ class FlowTerms:
     def condition(
         self, source: str | None, event: AbiEvent, opening: AbiEvent | None, at: KeyPath
     ) -> Condition | None:
-        """``source`` compiled; None where there is none, or where it does not compile."""
+        """Return ``source`` compiled; None where there is none, or where it does not compile."""
         if source is None:
             return None
         try:
@@ -146,7 +146,7 @@ class FlowTerms:
         return condition
 
     def checks(self, names: Sequence[str], event: AbiEvent, at: KeyPath) -> tuple[tuple[str, Verify], ...]:
-        """The step's own checks, and those of the flow that the event has the fields for."""
+        """Return the step's own checks, and those of the flow that the event has the fields for."""
         found: dict[str, Verify] = {}
         for index, name in enumerate(names):
             where = (*at, "verify", index)
@@ -161,7 +161,7 @@ class FlowTerms:
         return tuple(found.items())
 
     def verify(self, name: str, events: Sequence[AbiEvent], at: KeyPath) -> Verify | None:
-        """The check ``name`` for the first of ``events`` that has its fields; None, with the problem noted, when unknown."""
+        """Return the check ``name`` for the first of ``events`` with its fields; None, noting the problem, when unknown."""
         if name not in CHECKS:
             self.problem(at, f"there is no built-in check {name!r}", did_you_mean(name, CHECKS))
             return None
@@ -190,7 +190,7 @@ class FlowTerms:
 
 
 def _can_hold(abi_type: str, value: int | str | None) -> bool:
-    """Whether a value of an ABI type can be ``value``, an attribute of a network."""
+    """Return whether a value of an ABI type can be ``value``, an attribute of a network."""
     if value is None:
         return False
     if (sized := re.fullmatch(r"(u?)int(\d+)", abi_type)) is not None:

@@ -28,13 +28,18 @@ from chainwatch.checker.step_events import (
 from chainwatch.model import Occurrence, Transfer
 
 OPENING = "!opening"
-"""The deadline by which the opening step of an early step must be seen on the origin network."""
+"""Begins the names of deadlines by which the opening step of an early step must be seen: see `opening_deadline`."""
 
 SEARCH = "search "
 """Followed by the origin's name: the network of that deadline while the origin's earlier blocks are to be searched."""
 
 FILLING = "filling "
 """Followed by a network's name: the network of a deadline that waits for a back-fill of that network."""
+
+
+def opening_deadline(network: str) -> str:
+    """Return the name of the deadline by which the opening step of an early step must be seen on ``network``."""
+    return f"{OPENING} {network}"
 
 
 class Judge:
@@ -120,11 +125,11 @@ class Judge:
                 self.status = "open"
 
     def _is_unseen(self, opening: Occurrence) -> bool:
-        """Whether no step is watched on the network on which ``opening`` expects it."""
+        """Return whether no step is watched on the network on which ``opening`` expects it."""
         return not any(expected_network(step, opening) in step.networks for step in self.flow.expected)
 
     def _cannot_have_funded(self, opening: Occurrence, event: Occurrence) -> bool:
-        """Whether ``opening`` happened after ``event`` of the same transfer, by more than clocks may differ."""
+        """Return whether ``opening`` happened after ``event`` of the same transfer, by more than clocks may differ."""
         return opening.timestamp > event.timestamp + self.flow.clock_skew
 
     def _judge_stray(self, step: Step, events: Sequence[Occurrence], openings: Sequence[Occurrence]) -> None:
@@ -136,7 +141,7 @@ class Judge:
             self._judge_wait(step, opening, events[0])
 
     def _counted(self, openings: Sequence[Occurrence]) -> dict[tuple[str, int, int], Occurrence]:
-        """The positions of logs that count as opening steps or as steps that these expect, each with its opening step."""
+        """Return the positions of logs that are opening steps or steps that these expect, each with its opening step."""
         counted = {
             log_position(event): asked
             for step in self.flow.expected
@@ -147,7 +152,7 @@ class Judge:
         return counted | {log_position(opening): opening for opening in openings}
 
     def _judge_wait(self, step: Step, opening: Occurrence, first: Occurrence) -> bool:
-        """Whether ``first``, the event of ``step`` that ``opening`` expects, was an orphan until that opening happened."""
+        """Judge whether ``first``, the event of ``step`` that ``opening`` expects, was an orphan before ``opening``."""
         if opening.timestamp <= first.timestamp + self.flow.orphan_grace or self._unsearchable(first):
             return False
         origin = self._origin_of(first)
@@ -243,7 +248,7 @@ class Judge:
         return "orphan"
 
     def _is_elsewhere(self, step: Step, event: Occurrence) -> bool:
-        """Whether ``event`` belongs to transfers that the flow does not watch, such as those of the other direction."""
+        """Return whether ``event`` belongs to transfers that the flow does not watch, as those of the other direction."""
         claimed = claimed_origin(step, event)
         return bool(claimed and claimed not in self.flow.origins) or event.network == step.away_from
 
@@ -255,19 +260,19 @@ class Judge:
         self.findings += finding.failed_checks(self.transfer, step, event, origin, event.network)
 
     def _unsearchable(self, event: Occurrence) -> bool:
-        """Whether the opening step of ``event`` may lie in earlier blocks that cannot be searched."""
+        """Return whether the opening step of ``event`` may lie in earlier blocks that cannot be searched."""
         can_search = self.flow.search is not None and self.flow.lookback
         return not can_search and self._may_open_before(event)
 
     def _may_open_unread(self, event: Occurrence, network: str) -> bool:
-        """Whether the opening step of ``event`` may lie on ``network`` in blocks that are still to be read again."""
+        """Return whether the opening step of ``event`` may lie on ``network`` in blocks that are still to be read again."""
         unread_until = self.coverage.watch_of(network, self.flow.opening).unread_until
         if unread_until is None:
             return False
         return not self.flow.lookback or event.timestamp <= unread_until + self.flow.lookback
 
     def _may_open_before(self, event: Occurrence) -> bool:
-        """Whether the opening step of ``event`` may lie before the first block watched on one of its origins.
+        """Return whether the opening step of ``event`` may lie before the first block watched on one of its origins.
 
         The first step on the same network decides for those that follow it.
         """
@@ -282,7 +287,7 @@ class Judge:
         return False
 
     def _reach(self, network: str, watched_from: int) -> int:
-        """How long before block ``watched_from`` an opening step on ``network`` may lie, in seconds.
+        """Return how long before block ``watched_from`` an opening step on ``network`` may lie, in seconds.
 
         Without a lookback zero, unless its events have been watched for less long than the network.
         """
@@ -291,12 +296,12 @@ class Judge:
         return max(step.within for step in self.flow.expected)
 
     def _steps(self) -> list[Occurrence]:
-        """The events of expected steps, in order."""
+        """Return the events of expected steps, in order."""
         opening = self.flow.opening.name
         return [o for o in self.transfer.occurrences if o.step != opening and o.step in self.flow.steps]
 
     def _origins_of(self, event: Occurrence) -> tuple[str, ...]:
-        """The networks on which the opening step of ``event`` can be, as far as the event itself says."""
+        """Return the networks on which the opening step of ``event`` can be, as far as the event itself says."""
         origins: dict[str, None] = {}
         for one in self.transfer.occurrences:
             if (
@@ -309,12 +314,16 @@ class Judge:
         return tuple(origins)
 
     def _origin_of(self, event: Occurrence) -> str:
-        """The network from which ``event`` comes, as far as the event itself says; empty where several are possible."""
+        """Return the network from which ``event`` comes, as far as it says itself; empty where several are possible."""
         origins = self._origins_of(event)
         return origins[0] if len(origins) == 1 else ""
 
     def _keep_earliest(self, network: str, due_at: int) -> None:
-        """Open a deadline for the missing opening step at ``due_at`` (chain time), unless there is an earlier one."""
-        known = self.deadlines.get(OPENING)
+        """Await the missing opening step on ``network`` until ``due_at`` (chain time), unless that is due earlier there.
+
+        Each network has a deadline of its own: one that cannot be read must not delay what another one shows.
+        """
+        name = opening_deadline(network)
+        known = self.deadlines.get(name)
         if known is None or due_at < known[1]:
-            self.deadlines[OPENING] = (network, due_at)
+            self.deadlines[name] = (network, due_at)

@@ -11,7 +11,7 @@ from chainwatch.model import AbiEvent, Event, to_hex
 
 
 def attribute_name(text: str, event: AbiEvent) -> str | None:
-    """``chain_id`` for ``network.chain_id``: an attribute of the network where the event was seen."""
+    """Return ``chain_id`` for ``network.chain_id``, an attribute of the network where the event was seen; else None."""
     if not text.startswith("network.") or any(p.name == "network" for p in event.inputs):
         return None
     return text.removeprefix("network.")
@@ -26,7 +26,7 @@ def key_text(path: Path) -> Callable[[Event], str]:
 
 
 def _text(value: Any) -> str:
-    """A key's part as text: bytes as 0x-hex, integers in decimal; text with what would break the key escaped."""
+    """Return a key's part as text: bytes as 0x-hex, integers in decimal; text with what would break the key escaped."""
     if isinstance(value, bytes):
         return to_hex(value)
     if isinstance(value, bool):
@@ -50,7 +50,7 @@ def searchable_topics(key_paths: Sequence[Path | None], event: AbiEvent) -> tupl
 
 
 def can_be_equal(one: str, other: str) -> bool:
-    """Whether values of two ABI types can be the same text in a key."""
+    """Return whether values of two ABI types can be the same text in a key."""
     if "string" in (one, other):
         return True
     kinds = kind_of(one), kind_of(other)

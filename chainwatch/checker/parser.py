@@ -46,7 +46,7 @@ class Read:
     attribute: str | None
 
     def get(self, event: Event) -> Any:
-        """The value in ``event``; raises `EvaluationError`."""
+        """Return the value in ``event``; raises `EvaluationError`."""
         if self.attribute:
             return operator.attrgetter(self.attribute)(event)
         return self.path.get(event.args)
@@ -65,7 +65,7 @@ class Parser:
         self._nesting = 0
 
     def condition(self) -> Term:
-        """The whole source as one boolean; raises `ConditionError`."""
+        """Return the whole source as one boolean; raises `ConditionError`."""
         term = self._either()
         if self.cursor.token.kind != "end":
             raise self._unexpected("an operator")
@@ -173,7 +173,7 @@ class Parser:
         return self.build.listing(items, bracket.column, self.cursor.end)
 
     def _items(self, closing: str) -> tuple[list[Term], int]:
-        """The terms up to the ``closing`` bracket, which is taken, and how many commas there were."""
+        """Return the terms up to the ``closing`` bracket, which is taken, and how many commas there were."""
         items: list[Term] = []
         commas = 0
         while not self.cursor.at(closing):
@@ -197,7 +197,7 @@ class Parser:
         return self.build.field(index, self.reads[index].path, start.column, self.cursor.end)
 
     def _read(self, steps: list[Step]) -> int:
-        """The number under which the condition reads the value at ``steps``."""
+        """Return the number under which the condition reads the value at ``steps``."""
         event, opening = self._event, False
         if steps[0].key == OPENING and self._opening is not None:
             event, opening = self._opening, True

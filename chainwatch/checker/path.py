@@ -44,7 +44,7 @@ class Path:
         return self.param.type
 
     def get(self, args: Mapping[str, Any]) -> Any:
-        """The value in ``args`` (dicts for tuples, lists for arrays); raises `EvaluationError`."""
+        """Return the value in ``args`` (dicts for tuples, lists for arrays); raises `EvaluationError`."""
         value: Any = args
         try:
             for step in self.steps:
@@ -54,7 +54,7 @@ class Path:
         return value
 
     def reader(self) -> Callable[[Event], Any]:
-        """`get` from an event, as fast as may be where nothing can be missing: every event has the fields of its ABI."""
+        """Return a function that is `get` from an event, without checks where every event has the fields of its ABI."""
         match self.steps:
             case (str(name),):
                 return lambda event: event.args[name]
@@ -115,7 +115,7 @@ def _parse_index(cursor: Cursor) -> int:
 
 
 def resolve(source: str, steps: Sequence[Step], fields: Sequence[AbiParam], owner: str) -> Path:
-    """The `Path` of ``steps`` among ``fields`` of ``owner`` (for messages); raises `ConditionError`."""
+    """Return the `Path` of ``steps`` among ``fields`` of ``owner`` (for messages); raises `ConditionError`."""
     root = _find_field(source, steps[0], fields, owner)
     note = _hashed_note(root)
     param = AbiParam(root.name, "bytes32") if note else root
@@ -134,7 +134,7 @@ def resolve(source: str, steps: Sequence[Step], fields: Sequence[AbiParam], owne
 
 
 def _find_field(source: str, step: Step, fields: Sequence[AbiParam], owner: str) -> AbiParam:
-    """The field that ``step`` names; raises `ConditionError` with the nearest name and all that there are."""
+    """Return the field that ``step`` names; raises `ConditionError` with the nearest name and all that there are."""
     for field in fields:
         if field.name and field.name == step.key:
             return field
@@ -146,7 +146,7 @@ def _find_field(source: str, step: Step, fields: Sequence[AbiParam], owner: str)
 
 
 def _hashed_note(param: AbiParam) -> str:
-    """What to say about an indexed value of which the log keeps only a hash; empty for every other."""
+    """Return what to say about an indexed value of which the log keeps only a hash; empty for every other."""
     by_reference = param.type in ("string", "bytes") or param.type.startswith("tuple") or array_of(param.type)
     if not (param.indexed and by_reference):
         return ""
@@ -154,7 +154,7 @@ def _hashed_note(param: AbiParam) -> str:
 
 
 def array_of(abi_type: str) -> tuple[str, int | None] | None:
-    """Element type and fixed length (None where it varies) of an array type; None for what is no array."""
+    """Return element type and fixed length (None where it varies) of an array type; None for what is no array."""
     match = _ARRAY.fullmatch(abi_type)
     if match is None:
         return None

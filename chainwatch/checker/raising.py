@@ -17,12 +17,12 @@ _DISPUTES = frozenset({"TransferOrphan", "TransferMismatch", "TransferRepeated"}
 
 
 def is_dispute(alertname: str) -> bool:
-    """Whether a transfer with such an alert is disputed until a person resolves it."""
+    """Return whether a transfer with such an alert is disputed until a person resolves it."""
     return alertname in _DISPUTES
 
 
 def disputes(transfer: Transfer, findings: Sequence[Finding], raised: Mapping[str, Raised]) -> list[Raised]:
-    """Those of ``raised`` by which ``transfer`` is disputed, and that no event has ended."""
+    """Return those of ``raised`` by which ``transfer`` is disputed, and that no event has ended."""
     return [
         raised[_name(_labels(transfer, one))]
         for one in findings
@@ -38,7 +38,7 @@ def update_raised(
     now: int,
     cause: str,
 ) -> tuple[dict[str, Raised], list[Signal]]:
-    """The alerts that ``findings`` raise, and the signals about what differs from those that ``transfer`` had raised.
+    """Return the alerts that ``findings`` raise, and the signals about what differs from those raised before.
 
     An alert without a finding any more ends at ``now`` (chain time) with the reason ``cause``. An alert that a person
     resolved stays resolved while the same events are wrong.
@@ -70,7 +70,7 @@ def update_raised(
 
 
 def endings(raised: Iterable[Raised], now: int, cause: str) -> list[Signal]:
-    """The signals that end those of ``raised`` that have no end yet, at ``now`` (chain time) with the reason ``cause``."""
+    """Return the signals that end those of ``raised`` without an end, at ``now`` (chain time) with the reason ``cause``."""
     return [
         Signal(one.labels, one.starts_at, {}, max(now, one.starts_at), cause, "transfer")
         for one in raised
@@ -79,7 +79,7 @@ def endings(raised: Iterable[Raised], now: int, cause: str) -> list[Signal]:
 
 
 def _by_condition(transfer: Transfer, findings: Iterable[Finding]) -> Iterable[list[Finding]]:
-    """``findings`` grouped by their labels."""
+    """Return ``findings`` grouped by their labels."""
     found: dict[str, list[Finding]] = {}
     for one in findings:
         found.setdefault(_name(_labels(transfer, one)), []).append(one)
@@ -87,7 +87,7 @@ def _by_condition(transfer: Transfer, findings: Iterable[Finding]) -> Iterable[l
 
 
 def _resolved(known: Raised | None, before: dict[str, Raised], current: Raised) -> Raised | None:
-    """The alert that a person resolved and that ``current`` is again; None for none. ``known`` has the same labels.
+    """Return the alert that a person resolved and that ``current`` is again; None for none. ``known`` has the same labels.
 
     An alert of ``before`` about the same events is the same in spite of another severity, origin or destination; it is
     removed from ``before`` then.
@@ -101,7 +101,7 @@ def _resolved(known: Raised | None, before: dict[str, Raised], current: Raised) 
 
 
 def _is_all(resolved: Raised, current: Raised) -> bool:
-    """Whether all that is wrong now was wrong already when ``resolved`` was resolved."""
+    """Return whether all that is wrong now was wrong already when ``resolved`` was resolved."""
     if not resolved.wrong:
         return resolved.version == current.version
     return not Counter(current.wrong) - Counter(resolved.wrong)
@@ -112,7 +112,7 @@ def _kind(raised: Raised) -> tuple[str, ...]:
 
 
 def _is_same(known: Raised, current: Raised) -> bool:
-    """Whether ``current`` is no news. ``wrong`` is not compared: older versions did not store it."""
+    """Return whether ``current`` is no news. ``wrong`` is not compared: older versions did not store it."""
     return not known.by_hand and (known.labels, known.starts_at, known.ends_at, known.version) == (
         current.labels,
         current.starts_at,
@@ -126,12 +126,12 @@ def _version(events: Iterable[Occurrence]) -> int:
 
 
 def _mark(event: Occurrence) -> int:
-    """Identifies an event even if a reorg puts its transaction into another block."""
+    """Identify an event even if a reorg puts its transaction into another block."""
     return zlib.crc32(event.tx_hash)
 
 
 def _name(labels: Mapping[str, str]) -> str:
-    """Identifies a condition among those of its transfer."""
+    """Identify a condition among those of its transfer."""
     return "/".join(
         labels.get(k, "") for k in ("alertname", "step", "destination", "origin", "check", "severity")
     )

@@ -10,7 +10,7 @@ from chainwatch.model import Occurrence, Transfer
 
 
 def openings_of(flow: Flow, by_step: Mapping[str, list[Occurrence]]) -> list[Occurrence]:
-    """The opening events; those that ``where`` leaves out only when there are no others."""
+    """Return the opening events; those that ``where`` leaves out only when there are no others."""
     found = by_step.get(flow.opening.name, [])
     if len(found) <= 1:
         return found
@@ -18,7 +18,7 @@ def openings_of(flow: Flow, by_step: Mapping[str, list[Occurrence]]) -> list[Occ
 
 
 def by_step(transfer: Transfer) -> dict[str, list[Occurrence]]:
-    """The events of each step, in order."""
+    """Return the events of each step, in order."""
     events: dict[str, list[Occurrence]] = {}
     for occurrence in transfer.occurrences:
         events.setdefault(occurrence.step, []).append(occurrence)
@@ -28,7 +28,7 @@ def by_step(transfer: Transfer) -> dict[str, list[Occurrence]]:
 def group_events(
     step: Step, by_step: Mapping[str, list[Occurrence]], openings: Sequence[Occurrence]
 ) -> list[tuple[Occurrence | None, list[Occurrence]]]:
-    """The events of ``step``, grouped by network and claimed origin, each group with the opening that expects it.
+    """Return the events of ``step``, grouped by network and claimed origin, each group with the opening that expects it.
 
     In the order of the groups' first events: a network reports its events in order, so that the first stays the first (S3).
     """
@@ -44,7 +44,7 @@ def group_events(
 
 
 def matching_opening(openings: Sequence[Occurrence], step: Step, event: Occurrence) -> Occurrence | None:
-    """The first of ``openings`` that expects ``event`` as its ``step``; None where none does."""
+    """Return the first of ``openings`` that expects ``event`` as its ``step``; None where none does."""
     claimed = claimed_origin(step, event)
     for opening in openings:
         if event.network == expected_network(step, opening) and claimed in ("", opening.network):
@@ -53,13 +53,13 @@ def matching_opening(openings: Sequence[Occurrence], step: Step, event: Occurren
 
 
 def destination_of(opening: Occurrence) -> str:
-    """The network that ``opening`` names as its destination; empty where it names none."""
+    """Return the network that ``opening`` names as its destination; empty where it names none."""
     destination: str = opening.facts.get(DESTINATION, "")
     return destination
 
 
 def claimed_origin(step: Step, event: Occurrence) -> str:
-    """The network from which ``event`` says that it comes, or on which it must open; empty when neither is known."""
+    """Return the network from which ``event`` says that it comes, or on which it must open; empty when neither is known."""
     claimed: str = event.facts.get(ORIGIN, "")
     return event.network if step.expected_on == "origin" and not claimed else claimed
 

@@ -20,7 +20,7 @@ class StepView(NamedTuple):
 
 
 def step_views(flow: Flow, transfer: Transfer) -> list[StepView]:
-    """The expected steps of an opened transfer; empty for one that never opened.
+    """Return the expected steps of an opened transfer; empty for one that never opened.
 
     A missing step without a deadline (it may lie before the first block watched) is left out.
     """

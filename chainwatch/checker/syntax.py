@@ -15,7 +15,7 @@ TokenKind = Literal["number", "hex", "string", "name", "operator", "end"]
 
 
 class ConditionError(ValueError):
-    """A condition or path that cannot be used: what is wrong, where (``column``, 0-based), how to mend it."""
+    """A condition or path that cannot be used: what is wrong, where (``column``, 0-based), how to fix it."""
 
     def __init__(self, message: str, source: str, column: int, hint: str = "") -> None:
         super().__init__(message)
@@ -69,7 +69,7 @@ _FOREIGN_HINTS = {
 
 
 def tokenize(source: str) -> list[Token]:
-    """The tokens of ``source``, ending with one of kind ``end``; raises `ConditionError`."""
+    """Return the tokens of ``source``, ending with one of kind ``end``; raises `ConditionError`."""
     if len(source) > MAX_LENGTH:
         raise ConditionError(f"longer than {MAX_LENGTH} characters", source, MAX_LENGTH)
     tokens = []
@@ -129,7 +129,7 @@ class Cursor:
         return token
 
     def at(self, *texts: str) -> bool:
-        """Whether the next token is one of these operators or words."""
+        """Return whether the next token is one of these operators or words."""
         return self.token.kind in ("operator", "name") and self.token.text in texts
 
     def accept(self, *texts: str) -> Token | None:
@@ -143,9 +143,9 @@ class Cursor:
         return self.take()
 
     def shown(self) -> str:
-        """The next token as an error names it."""
+        """Return the next token as an error names it."""
         return "the end" if self.token.kind == "end" else repr(self.token.text)
 
     def error(self, column: int, message: str, hint: str = "") -> ConditionError:
-        """An error at ``column`` of this source."""
+        """Return an error at ``column`` of this source."""
         return ConditionError(message, self.source, column, hint)

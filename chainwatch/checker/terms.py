@@ -68,7 +68,7 @@ class Term:
 
 
 def kind_of(abi_type: str) -> str:
-    """The kind of an ABI type, or of ``int`` and ``list``, which stand for constants."""
+    """Return the kind of an ABI type, or of ``int`` and ``list``, which stand for constants."""
     if array_of(abi_type):
         return "array"
     if abi_type.startswith(("int", "uint")):
@@ -79,7 +79,7 @@ def kind_of(abi_type: str) -> str:
 
 
 def describe(abi_type: str) -> str:
-    """A type in words, for errors."""
+    """Return a type in words, for errors."""
     kind = kind_of(abi_type)
     if kind in ("array", "bytes"):
         return abi_type
@@ -96,7 +96,7 @@ class TermBuilder:
     # --- leaves ---
 
     def integer(self, token: Token) -> Term:
-        """A number, decimal or hex."""
+        """Return a number, decimal or hex."""
         digits = token.text.replace("_", "").lower()
         base = 16 if token.kind == "hex" else 10
         if token.kind == "number" and len(digits) > MAX_DIGITS:
@@ -106,37 +106,37 @@ class TermBuilder:
         return self._integer(value, token.column, token.end, literal)
 
     def string(self, token: Token) -> Term:
-        """Quoted text: a string, or an address or bytes where compared with one."""
+        """Return the term of quoted text: a string, or an address or bytes where compared with one."""
         return self._constant(token.text, "string", token.column, token.end, literal=token.text)
 
     def boolean(self, token: Token) -> Term:
-        """``true`` or ``false``."""
+        """Return the term of ``true`` or ``false``."""
         return self._constant(token.text.lower() == "true", "bool", token.column, token.end)
 
     def field(self, index: int, path: Path, start: int, end: int) -> Term:
-        """The value at ``path``, the ``index``-th that the condition reads."""
+        """Return the value at ``path``, the ``index``-th that the condition reads."""
         return Term(f"p{index}", path.type, start, end, bits=_bits(path.type), note=path.note)
 
     def listing(self, items: Sequence[Term], start: int, end: int) -> Term:
-        """A list of values, for the right side of ``in``."""
+        """Return a list of values, for the right side of ``in``."""
         return Term("", "list", start, end, depth=_depth(items), items=tuple(items))
 
     # --- booleans ---
 
     def logic(self, word: str, operands: Sequence[Term]) -> Term:
-        """``and`` or ``or`` over two or more booleans."""
+        """Join two or more booleans by ``and`` or ``or``."""
         for operand in operands:
             self.require_boolean(operand, f"`{word}`")
         code = f" {word} ".join(operand.code for operand in operands)
         return self._made(f"({code})", "bool", operands)
 
     def negation(self, operand: Term, start: int) -> Term:
-        """``not`` before a boolean."""
+        """Put ``not`` before a boolean."""
         self.require_boolean(operand, "`not`")
         return replace(self._made(f"(not {operand.code})", "bool", [operand]), start=start)
 
     def comparison(self, operands: Sequence[Term], operators: Sequence[Token]) -> Term:
-        """``a < b <= c``: values of one type compared in a row."""
+        """Compare values of one type in a row, as ``a < b <= c``."""
         model = next((term for term in operands if term.literal is None), operands[0])
         terms = [self._fitted(term, model) for term in operands]
         for token, left, right in zip(operators, terms, terms[1:], strict=False):
@@ -147,7 +147,7 @@ class TermBuilder:
         return self._made(f"({code})", "bool", terms)
 
     def membership(self, left: Term, right: Term, *, negated: bool, column: int) -> Term:
-        """``left in right`` where ``right`` is a list of constants or fields, or an array argument."""
+        """Test ``left in right``, where ``right`` is a list of constants or fields, or an array argument."""
         if right.kind == "list":
             model = next((term for term in (left, *right.items) if term.literal is None), left)
             left = self._fitted(left, model)
@@ -178,7 +178,7 @@ class TermBuilder:
     # --- integers ---
 
     def arithmetic(self, token: Token, left: Term, right: Term) -> Term:
-        """``left <operator> right`` on integers, computed here when both are constants."""
+        """Compute ``left <operator> right`` on integers; of two constants the result is known here."""
         if token.text == "/":
             raise self.error(token.column, "`/` would round", "write `//`, a whole division rounded down")
         for term in (left, right):
@@ -195,7 +195,7 @@ class TermBuilder:
         return self._made(f"({left.code} {token.text} {right.code})", "int256", [left, right], bits)
 
     def signed(self, operand: Term, sign: Token) -> Term:
-        """``-operand`` or ``+operand``."""
+        """Put ``-`` or ``+`` before an integer."""
         self._require_integer(operand, sign.text)
         if operand.value is not None:
             value = -operand.value if sign.text == "-" else operand.value
@@ -204,7 +204,7 @@ class TermBuilder:
         return replace(made, start=sign.column)
 
     def _result_bits(self, token: Token, left: Term, right: Term) -> int:
-        """An upper bound of the result's size, from those of the operands."""
+        """Return an upper bound of the result's size, from those of the operands."""
         match token.text:
             case "**":
                 if left.value is None or right.value is None:
@@ -227,7 +227,7 @@ class TermBuilder:
     # --- functions ---
 
     def call(self, name: Token, arguments: Sequence[Term], end: int) -> Term:
-        """``len(…)``, ``sum(array)``, ``abs(integer)``, ``min`` and ``max`` of integers or of one array."""
+        """Call ``len(…)``, ``sum(array)``, ``abs(integer)``, or ``min`` or ``max`` of integers or of one array."""
         if name.text not in FUNCTIONS:
             raise self.error(
                 name.column, f"there is no function {name.text}", f"there are {', '.join(FUNCTIONS)}"
@@ -256,7 +256,7 @@ class TermBuilder:
     # --- shared ---
 
     def error(self, column: int, message: str, hint: str = "") -> ConditionError:
-        """An error at ``column`` of this source."""
+        """Return an error at ``column`` of this source."""
         return ConditionError(message, self.source, column, hint)
 
     def _made(self, code: str, abi_type: str, parts: Sequence[Term], bits: int = 0) -> Term:
@@ -307,7 +307,7 @@ class TermBuilder:
             raise self.error(column, f"{sides}: they cannot be compared", left.note or right.note)
 
     def _fitted(self, term: Term, model: Term) -> Term:
-        """A literal as the type of ``model``, when that is an address or bytes; every other term as it is."""
+        """Return a literal as the type of ``model``, when that is an address or bytes; every other term as it is."""
         if term.literal is None or model.kind not in ("address", "bytes"):
             return term
         digits = term.literal[2:].replace("_", "")
@@ -326,13 +326,13 @@ class TermBuilder:
 
 
 def _bits(abi_type: str) -> int:
-    """The size of an integer type; 0 for every other."""
+    """Return the size of an integer type; 0 for every other."""
     match = _SIZED.fullmatch(abi_type)
     return int(match[1] or 256) if match and match[1] is not None else 0
 
 
 def _bytes_length(abi_type: str) -> int:
-    """N of ``bytesN``; 0 for ``bytes``, whose length varies."""
+    """Return N of ``bytesN``; 0 for ``bytes``, whose length varies."""
     match = _SIZED.fullmatch("bytes24" if abi_type == "function" else abi_type)
     return int(match[2]) if match and match[2] else 0
 

@@ -33,7 +33,7 @@ class Settled(NamedTuple):
 
 
 def with_events(transfer: Transfer, added: Iterable[Occurrence]) -> Transfer:
-    """``transfer`` with more events; those it has already are not counted twice."""
+    """Return ``transfer`` with more events; those it has already are not counted twice."""
     occurrences = {step_position(o): o for o in transfer.occurrences}
     before = len(occurrences)
     for occurrence in added:
@@ -44,13 +44,13 @@ def with_events(transfer: Transfer, added: Iterable[Occurrence]) -> Transfer:
 
 
 def without_blocks_above(transfer: Transfer, network: str, block: int) -> Transfer:
-    """``transfer`` without the events of ``network`` in blocks after ``block`` (they were reorganised away)."""
+    """Return ``transfer`` without the events of ``network`` in blocks after ``block`` (they were reorganised away)."""
     kept = tuple(o for o in transfer.occurrences if o.network != network or o.block <= block)
     return msgspec.structs.replace(transfer, occurrences=kept)
 
 
 def without_events_at(transfer: Transfer, positions: Container[tuple[str, int, int]]) -> Transfer:
-    """``transfer`` without the events at ``positions``: network, block, log index."""
+    """Return ``transfer`` without the events at ``positions``: network, block, log index."""
     kept = tuple(o for o in transfer.occurrences if (o.network, o.block, o.log_index) not in positions)
     return msgspec.structs.replace(transfer, occurrences=kept)
 
@@ -93,7 +93,7 @@ def settle(flow: Flow, transfer: Transfer, coverage: Coverage, now: int, cause: 
 
 
 def resolved_by_hand(transfer: Transfer, alerts: Iterable[Mapping[str, str]], at: int) -> Transfer:
-    """``transfer`` after a person has resolved those of its ``alerts``, given by their labels, at ``at`` (Unix seconds).
+    """Return ``transfer`` after a person resolved those of its ``alerts``, given by their labels, at ``at`` (Unix seconds).
 
     They stay resolved while the same events are all that is wrong, however often the transfer is judged.
     """
@@ -112,19 +112,19 @@ def resolved_by_hand(transfer: Transfer, alerts: Iterable[Mapping[str, str]], at
             for one in raised.values()
             if _is_not_ended_by_chain(one)
         )
-        waits = any(step != OPENING for step in transfer.deadlines)
+        waits = any(not step.startswith(OPENING) for step in transfer.deadlines)
         base = "overdue" if overdue else "open" if waits else status
         status = _disputed_or(base, [one for one in some if _is_not_ended_by_chain(one)])
     return msgspec.structs.replace(transfer, raised=raised, status=status)
 
 
 def _is_not_ended_by_chain(raised: Raised) -> bool:
-    """Whether the condition holds, or would but for a person who resolved it."""
+    """Return whether the condition holds, or would but for a person who resolved it."""
     return raised.ends_at is None or raised.by_hand
 
 
 def _disputed_or(status: str, disputes: Sequence[Raised]) -> str:
-    """The status of a transfer that is ``status`` but for ``disputes``, which hold or were resolved by a person."""
+    """Return the status of a transfer that is ``status`` but for ``disputes``, which hold or were resolved by a person."""
     if any(not one.by_hand for one in disputes):
         return status if status == "orphan" else DISPUTED
     if disputes and status not in ("open", "overdue"):
@@ -133,7 +133,7 @@ def _disputed_or(status: str, disputes: Sequence[Raised]) -> str:
 
 
 def _without_uncounted(flow: Flow, transfer: Transfer) -> Transfer:
-    """``transfer`` without the events that do not count any more by the present configuration of ``flow``."""
+    """Return ``transfer`` without the events that do not count any more by the present configuration of ``flow``."""
     for occurrence in transfer.occurrences:
         step = flow.steps.get(occurrence.step)
         if step is not None and not step.counts_on(occurrence.network, claimed_origin(step, occurrence)):
@@ -151,8 +151,12 @@ def _without_uncounted(flow: Flow, transfer: Transfer) -> Transfer:
 def _held(
     before: Mapping[str, Raised], now: Mapping[str, Raised], deadlines: Mapping[str, tuple[str, int]]
 ) -> dict[str, Raised]:
-    """The alerts of ``before`` to keep for now: what would end them is being searched for in earlier blocks."""
-    sought = {step for step, (network, _) in deadlines.items() if network.startswith((SEARCH, FILLING))}
+    """Return the alerts of ``before`` to keep for now: what would end them is being searched for in earlier blocks."""
+    sought = {
+        OPENING if step.startswith(OPENING) else step
+        for step, (network, _) in deadlines.items()
+        if network.startswith((SEARCH, FILLING))
+    }
     return {
         name: one
         for name, one in before.items()
@@ -161,6 +165,6 @@ def _held(
 
 
 def _awaits(raised: Raised) -> str | None:
-    """The step that ends ``raised`` when it is seen; None for an alert that no step ends."""
+    """Return the step that ends ``raised`` when it is seen; None for an alert that no step ends."""
     names = {"TransferOrphan": OPENING, "TransferOverdue": raised.labels.get("step")}
     return names.get(raised.labels["alertname"])

@@ -41,11 +41,11 @@ class Check:
     encode: Callable[[Any], bytes]
 
     def bind(self, event: AbiEvent) -> Verify:
-        """The check for this event; raises `CheckError` naming the fields that it has not got."""
+        """Return the check for this event; raises `CheckError` naming the fields that it has not got."""
         return self._verifier(*self.paths(event))
 
     def paths(self, event: AbiEvent) -> tuple[Path, Path]:
-        """Where the event has the hash and what is hashed; raises `CheckError`."""
+        """Return where the event has the hash and what is hashed; raises `CheckError`."""
         expected = _path_of_type(self.hash_field, _HASH, event)
         source = next(filter(None, (_path_of_type(s, self.source_type, event) for s in self.sources)), None)
         if expected is None or source is None:
@@ -69,7 +69,7 @@ class Check:
 
 
 def encode_transfer_info(info: Mapping[str, Any]) -> bytes:
-    """``abi.encode`` of one ``TransferInfo``, decoded as a dict: 32-byte words, ``callData`` at the end."""
+    """Encode one ``TransferInfo``, given as a dict, as ``abi.encode`` does: 32-byte words, ``callData`` at the end."""
     call_data: bytes = info["callData"]
     head: bytes = (
         _TUPLE_OFFSET
@@ -144,7 +144,7 @@ CHECKS: Mapping[str, Check] = {
 
 
 def _path_of_type(text: str, wanted: AbiParam, event: AbiEvent) -> Path | None:
-    """The path, if the event has it and it is of this type."""
+    """Return the path, if the event has it and it is of this type."""
     try:
         path = compile_path(text, event)
     except ConditionError:

@@ -14,7 +14,7 @@ note = click.option("--note", default="", help="A reason, recorded in the histor
 
 
 def _wanted(command: Any) -> Any:
-    """The options by which alerts are chosen."""
+    """Return the options by which alerts are chosen."""
     for option in reversed(
         [
             click.option("--firing", is_flag=True, help="Only those that fire now."),

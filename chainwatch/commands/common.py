@@ -27,7 +27,7 @@ FAILED, BAD_USAGE, FOUND_ALERTS = 1, 2, 3
 
 
 def plan_of(config: Path) -> Plan:
-    """The plan of the configuration; sets up logging to standard error as it says."""
+    """Return the plan of the configuration; sets up logging to standard error as it says."""
     from chainwatch import logs
     from chainwatch.plan import load_plan
 
@@ -38,7 +38,7 @@ def plan_of(config: Path) -> Plan:
 
 @contextmanager
 def accessing(config: Path, *, not_found: int = BAD_USAGE) -> Iterator[Access]:
-    """The configuration's database, for operations; refusals end the command as in ``refusals``."""
+    """Open the configuration's database for operations; refusals end the command as in ``refusals``."""
     from chainwatch.operations.context import open_access
 
     with open_access(config, os.environ) as access, refusals(not_found=not_found):
@@ -60,7 +60,7 @@ def refusals(*, not_found: int = BAD_USAGE) -> Iterator[None]:
 
 
 def settings_of(config: Path) -> Settings:
-    """The configuration, for commands that need no database. Raises ``ConfigError``."""
+    """Return the configuration, for commands that need no database. Raises ``ConfigError``."""
     from chainwatch.config import read
 
     return read(config, os.environ, watches=False).settings()
@@ -113,7 +113,7 @@ def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 def myself() -> str:
-    """The name of the user running the command."""
+    """Return the name of the user running the command."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # no such user, as in some containers

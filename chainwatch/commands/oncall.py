@@ -58,7 +58,7 @@ def oncall_next(config: Path, schedules: tuple[str, ...], number: int, at: int |
 
 
 def _rota(config: Path, at: float) -> Rota:
-    """The schedules, with overrides if there is a readable database."""
+    """Return the schedules, with overrides if there is a readable database."""
     from chainwatch.operations import rota
 
     found = rota.configured(settings_of(config), at)

@@ -101,7 +101,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for m
 
 
 def paged(order: str = "newest first") -> Callable[[Any], Any]:
-    """The options of commands whose list may be long, which is in this ``order``."""
+    """Return the options of commands whose list may be long, which is in this ``order``."""
     limit = click.option(
         "--limit",
         type=click.IntRange(1, 10**9),
@@ -120,7 +120,7 @@ by = click.option("--by", "actor", default=myself, show_default="you", help="Nam
 
 
 def _seconds(text: str) -> float:
-    """`parse_duration`. Imports late: most commands get no duration."""
+    """Call `parse_duration`, which is imported late: most commands get no duration."""
     from chainwatch.config import parse_duration
 
     return parse_duration(text)

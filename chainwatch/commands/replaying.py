@@ -99,5 +99,5 @@ def _in_temporary_database(work: Callable[[str], T]) -> T:
 
 
 def _url(text: str) -> str:
-    """A database URL, or a file's path as one."""
+    """Return a database URL, or a file's path as one."""
     return text if "://" in text else f"sqlite:///{Path(text).absolute()}"

@@ -68,7 +68,7 @@ _REPEATED = re.compile("overwrite|twice|[Dd]uplicate|redefine|immutable")
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Settings:
-    """The settings in the file at ``path``, ``${NAME}`` taken from ``environ``.
+    """Return the settings in the file at ``path``, ``${NAME}`` taken from ``environ``.
 
     Raises `ConfigError` with every problem found.
     """
@@ -78,7 +78,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
 def from_dict(
     data: Mapping[str, Any], environ: Mapping[str, str] | None = None, folder: Path = Path()
 ) -> Settings:
-    """The settings in ``data``, which has the file's shape; relative paths refer to ``folder``.
+    """Return the settings in ``data``, which has the file's shape; relative paths refer to ``folder``.
 
     Raises `ConfigError` with every problem found.
     """
@@ -102,7 +102,7 @@ def read_dict(
 
 
 def read(path: Path, environ: Mapping[str, str], *, watches: bool = True) -> Draft:
-    """The draft of the file at ``path``, checked as far as possible without its ABI files.
+    """Return the draft of the file at ``path``, checked as far as possible without its ABI files.
 
     ``watches=False``: for a program that only sends alerts, and needs no networks.
     Raises `ConfigError` only when there is nothing to check: no readable file, or not TOML.

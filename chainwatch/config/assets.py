@@ -38,7 +38,7 @@ class AssetSettings(Table):
     )
 
     def addresses_on(self, network: str) -> list[str]:
-        """The checksummed addresses on ``network``; empty where it has none."""
+        """Return the checksummed addresses on ``network``; empty where it has none."""
         return [self.address] if isinstance(self.address, str) else self.address.get(network, [])
 
 

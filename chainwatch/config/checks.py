@@ -21,7 +21,7 @@ _NOUNS = {"people": "person", "oncall": "on-call schedule"}
 
 
 def cross_check(draft: Draft, *, watches: bool) -> None:
-    """Notes in ``draft`` every contradiction between its parts; a configuration that ``watches`` needs networks."""
+    """Note in ``draft`` every contradiction between its parts; a configuration that ``watches`` needs networks."""
     _check_networks(draft, watches)
     for section in ("contracts", "assets"):
         _check_addresses(draft, section)
@@ -81,7 +81,7 @@ def _check_assets(draft: Draft) -> None:
 
 
 def _check_known(draft: Draft, path: KeyPath, name: str, section: str) -> bool:
-    """Whether ``section`` has a table called ``name``; a problem at ``path`` when not."""
+    """Return whether ``section`` has a table called ``name``; a problem at ``path`` when not."""
     known = draft.names(section)
     if name not in known:
         shown = draft.quote(path) if draft.value(path) == name else f'"{name}"'
@@ -125,7 +125,7 @@ def _check_step_names(draft: Draft, steps: list[KeyPath]) -> None:
 
 
 def _check_on(draft: Draft, flow: KeyPath, step: KeyPath) -> None:
-    """The network where ``step`` is expected must be known from the opening step, and have the contract deployed."""
+    """Check that the network where ``step`` is expected is known from the opening step, and has the contract."""
     on = _text(draft, (*step, "on")) or "destination"
     networks = draft.names("networks")
     if on in networks:
@@ -154,7 +154,7 @@ def _check_deployed(draft: Draft, step: KeyPath, network: str) -> None:
 
 
 def _check_network_by(draft: Draft, flow: KeyPath, steps: list[KeyPath]) -> None:
-    """Every network on which the flow's events are seen needs the attribute, each a different value."""
+    """Check that every network on which the flow's events are seen has the attribute, each a different value."""
     path = (*flow, "network_by")
     attribute = _text(draft, path) or "chain_id"
     if attribute in ("chain_id", "name"):
@@ -191,7 +191,7 @@ def _free_keys(draft: Draft, network: str) -> list[str]:
 
 
 def _contract_of(draft: Draft, step: KeyPath) -> str | None:
-    """The contract that emits the event of a flow's step."""
+    """Return the contract that emits the event of a flow's step."""
     return _text(draft, (*step, "contract")) or _text(draft, (*step[:2], "contract"))
 
 
@@ -278,7 +278,7 @@ def _check_people(draft: Draft) -> None:
 
 
 def _check_notified(draft: Draft, path: KeyPath, name: str) -> None:
-    """Notes a problem unless ``name`` is a receiver, or a schedule or person after its mark."""
+    """Note a problem unless ``name`` is a receiver, or a schedule or person after its mark."""
     for mark, section in ((SCHEDULE, "oncall"), (PERSON, "people"), ("", "receivers")):
         if name.startswith(mark):
             _check_known(draft, path, name.removeprefix(mark), section)
@@ -286,7 +286,7 @@ def _check_notified(draft: Draft, path: KeyPath, name: str) -> None:
 
 
 def _contacts(draft: Draft, person: str) -> Iterator[tuple[KeyPath, str]]:
-    """The receivers of a person, with the path at which each is named."""
+    """Yield the receivers of a person, with the path at which each is named."""
     yield from draft.texts(("people", person, "receivers"))
     by_severity = draft.value(("people", person, "by_severity"))
     for severity in by_severity if isinstance(by_severity, dict) else ():
@@ -302,7 +302,7 @@ def _text(draft: Draft, path: KeyPath) -> str | None:
 
 
 def _tables(draft: Draft, path: KeyPath) -> list[KeyPath]:
-    """The paths of the tables in the list at ``path``."""
+    """Return the paths of the tables in the list at ``path``."""
     return [(*path, index) for index in range(_length(draft, path))]
 
 

@@ -67,7 +67,7 @@ _LOOKS_LIKE_PATTERN = re.compile(r"[.)\]][*+?]|\(\?|\||^\^|\$$|\\[dwsbDWSB.]|\[[
 
 
 def note_doubts(draft: Draft) -> None:
-    """Warns in ``draft`` of every matcher and interval that nothing can match."""
+    """Warn in ``draft`` of every matcher and interval that nothing can match."""
     known = _known_values(draft)
     for path in _matches(draft):
         _doubt_match(draft, path, known)
@@ -81,7 +81,7 @@ def note_doubts(draft: Draft) -> None:
 
 
 def _known_values(draft: Draft) -> dict[str, frozenset[str]]:
-    """The values that a label of chainwatch's own alerts can have, where these are few."""
+    """Return the values that a label of chainwatch's own alerts can have, where these are few."""
     networks, receivers = draft.names("networks"), draft.names("receivers")
     flows = draft.parts.flows.values()
     steps = {flow.opens.step for flow in flows} | {s.step for flow in flows for s in flow.expects}
@@ -95,7 +95,7 @@ def _known_values(draft: Draft) -> dict[str, frozenset[str]]:
 
 
 def _matches(draft: Draft) -> Iterator[KeyPath]:
-    """The paths of all matchers."""
+    """Yield the paths of all matchers."""
     yield from _route_matches(draft, ())
     for section in ("lifecycle", "cooldowns", "acknowledge"):
         yield from ((*path, "match") for path in _lists(draft, (section,)))
@@ -152,7 +152,7 @@ def _doubt_label(draft: Draft, place: KeyPath, label: str) -> None:
 
 
 def _meets(text: str, known: frozenset[str]) -> bool:
-    """Whether one of the ``known`` values passes the test; true for an invalid test, which is reported elsewhere."""
+    """Return whether one of the ``known`` values passes the test; true for an invalid test, which is reported elsewhere."""
     try:
         (matcher,) = matching.build({"label": [text]})
     except ValueError:
@@ -161,7 +161,7 @@ def _meets(text: str, known: frozenset[str]) -> bool:
 
 
 def _has_a_day(days: list[str], months: list[str], years: list[str]) -> bool:
-    """Whether any day matches all three, in the given years or in any."""
+    """Return whether any day matches all three, in the given years or in any."""
     of_month, of_year = calendars.parse_days(days), calendars.parse_names(months, calendars.MONTHS, 1)
     spans = calendars.parse_years(years) or ((2000, 2003),)
     if not days:

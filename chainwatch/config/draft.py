@@ -124,30 +124,30 @@ class Draft:
         self.parts = self._valid_parts()
 
     def settings(self) -> Settings:
-        """The valid settings. Raises `ConfigError` when there are problems, in the file's order."""
+        """Return the valid settings. Raises `ConfigError` when there are problems, in the file's order."""
         if self.problems:
             raise ConfigError(self.file, sorted(self.problems, key=lambda problem: problem.line))
         return self.parts
 
     def add(self, path: KeyPath, message: str, hint: str = "") -> None:
-        """Adds a problem at ``path``. Use `quote` to name a value of the file: it may be secret."""
+        """Add a problem at ``path``. Use `quote` to name a value of the file: it may be secret."""
         problem = Problem(path, self.line_of(path), message, hint)
         if path not in self._unset and problem not in self._noted:
             self._noted.add(problem)
             self.problems.append(problem)
 
     def warn(self, path: KeyPath, message: str, hint: str = "") -> None:
-        """Adds a warning at ``path``: perhaps a mistake."""
+        """Add a warning at ``path``: perhaps a mistake."""
         problem = Problem(path, self.line_of(path), message, hint)
         if problem not in self.warnings:
             self.warnings.append(problem)
 
     def line_of(self, path: KeyPath) -> int:
-        """The line of ``path`` or of the table around it; 0 when the configuration is not from a file."""
+        """Return the line of ``path`` or of the table around it; 0 when the configuration is not from a file."""
         return toml_lines.line_of(self._lines, path) if self._lines is not None else 0
 
     def value(self, path: KeyPath) -> Any:
-        """The value at ``path``, with variables replaced; None where there is none."""
+        """Return the value at ``path``, with variables replaced; None where there is none."""
         value: Any = self._data
         for part in path:
             if not _holds(value, part):
@@ -161,7 +161,7 @@ class Draft:
         return self._data
 
     def texts(self, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-        """The text at ``path``, or each text of the list there, with its path."""
+        """Yield the text at ``path``, or each text of the list there, with its path."""
         value = self.value(path)
         if isinstance(value, str):
             yield path, value
@@ -170,12 +170,12 @@ class Draft:
                 yield (*path, index), item
 
     def names(self, section: str) -> list[str]:
-        """The names of all tables in ``section`` (``networks``, …), valid or not."""
+        """Return the names of all tables in ``section`` (``networks``, …), valid or not."""
         tables = self._data.get(section)
         return list(tables) if isinstance(tables, dict) else []
 
     def quote(self, path: KeyPath) -> str:
-        """The value at ``path`` as a message may show it: never a secret, nor what a variable held."""
+        """Return the value at ``path`` as a message may show it: never a secret, nor what a variable held."""
         value = self.value(path)
         if path in self._variables:
             return f"the {'' if value else 'empty '}value of {self._variables[path]}"
@@ -191,7 +191,7 @@ class Draft:
         return "other text" if secret else json.dumps(value, ensure_ascii=False)
 
     def _is_secret(self, path: KeyPath) -> bool:
-        """Whether the values at ``path`` are secret; of an unknown provider's settings all but its name are."""
+        """Return whether the values at ``path`` are secret; of an unknown provider's settings all but its name are."""
         if path[:1] != ("receivers",):
             return bool(SECRET_KEYS.intersection(path))
         provider = self.value((*path[:2], "provider"))
@@ -232,7 +232,7 @@ class Draft:
         return match[0]
 
     def _add_unset_variables(self) -> None:
-        """Adds one problem for each variable, however often it is used."""
+        """Add one problem for each variable, however often it is used."""
         for name, paths in self._unset_variables.items():
             first, *others = dict.fromkeys(paths)
             also = ", ".join(key_text(path) for path in others[:ALSO_SHOWN])
@@ -288,7 +288,7 @@ class Draft:
                 yield valid
 
     def _valid(self, adapter: TypeAdapter[Any], value: Any, path: KeyPath) -> Any:
-        """``value`` as the adapter's model; None, and the problems noted, when it is not valid."""
+        """Return ``value`` as the adapter's model; None, and the problems noted, when it is not valid."""
         try:
             return adapter.validate_python(value, context={"folder": self._folder})
         except ValidationError as error:
@@ -301,7 +301,7 @@ class Draft:
         return None
 
     def _place(self, path: KeyPath, detail: ErrorDetails) -> KeyPath:
-        """Where the error is in the file: pydantic's location without its marks for members of unions."""
+        """Return where the error is in the file: pydantic's location without its marks for members of unions."""
         value = self.value(path)
         *inner, last = detail["loc"] or (None,)
         for part in inner:
@@ -330,7 +330,7 @@ class Draft:
             self.add(place, message, hint or self._nearest_choice(place, detail))
 
     def _keys_beside(self, place: KeyPath) -> dict[str, str]:
-        """The keys that the table around ``place`` may have, with what each means."""
+        """Return the keys that the table around ``place`` may have, with what each means."""
         fields = self._model_of(place[:-1]).model_fields.items()
         return {
             field.alias or key: field.description or "" for key, field in fields if key not in _NOT_IN_FILE
@@ -353,11 +353,11 @@ class Draft:
         return _MODELS[str(table[0])]
 
     def _meant(self, place: KeyPath) -> KeyPath:
-        """The path of the known key that the unknown key at ``place`` seems to mean."""
+        """Return the path of the known key that the unknown key at ``place`` seems to mean."""
         return (*place[:-1], nearest(str(place[-1]), self._keys_beside(place)) or "")
 
     def _hint_for_missing(self, place: KeyPath) -> str:
-        """An unknown key beside a missing one may be a misspelling of it."""
+        """Return an unknown key beside a missing one may be a misspelling of it."""
         table = self.value(place[:-1])
         others = table.keys() - self._keys_beside(place).keys() if isinstance(table, dict) else ()
         near = nearest(str(place[-1]), others)
@@ -374,7 +374,7 @@ class Draft:
 
 
 def _holds(value: Any, part: object) -> bool:
-    """Whether ``value`` is a table with the key, or a list with the index, ``part``."""
+    """Return whether ``value`` is a table with the key, or a list with the index, ``part``."""
     if isinstance(value, dict):
         return part in value
     return isinstance(value, list) and isinstance(part, int) and part < len(value)

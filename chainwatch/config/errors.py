@@ -13,7 +13,7 @@ from chainwatch.config.types import Expected
 
 
 class Problem(NamedTuple):
-    """One thing wrong at ``path``: what was found and expected, and how to mend it.
+    """One thing wrong at ``path``: what was found and expected, and how to fix it.
 
     ``line`` counts from 1, and is 0 where there is no line (the file cannot be read, or there is none).
     """
@@ -34,7 +34,7 @@ class ConfigError(ValueError):
 
 
 def problem_line(file: str, problem: Problem) -> str:
-    """``config.toml:12: flows.x.opens.event: what is wrong — how to mend it``."""
+    """Return one line, as ``config.toml:12: flows.x.opens.event: what is wrong — how to fix it``."""
     place = f"{file}:{problem.line}" if problem.line else file
     key = f"{key_text(problem.path)}: " if problem.path else ""
     hint = f" — {problem.hint}" if problem.hint else ""
@@ -45,7 +45,7 @@ _PART_MAX = 100
 
 
 def key_text(path: KeyPath) -> str:
-    """``flows.connext.expects[0].within``; parts that are not bare TOML keys are quoted."""
+    """Return a path as text, as ``flows.connext.expects[0].within``; parts that are not bare TOML keys are quoted."""
     text = ""
     for part in path:
         if isinstance(part, str) and len(part) > _PART_MAX:
@@ -71,7 +71,7 @@ _KINDS = {
 
 
 def expectation(detail: ErrorDetails) -> tuple[str, str]:
-    """What was expected by pydantic's error, and a hint. Never contains the value that was found."""
+    """Return what was expected by pydantic's error, and a hint. Never contains the value that was found."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "value_error":
         error = context["error"]

@@ -123,7 +123,7 @@ class NetworkSettings(Table):
     @model_validator(mode="before")
     @classmethod
     def _gather_attributes(cls, table: Any) -> Any:
-        """Unknown keys become attributes, unless they look like a misspelt known key."""
+        """Make attributes of unknown keys, unless they look like a misspelt known key."""
         if not isinstance(table, dict):
             return table
         known = set(cls.model_fields)
@@ -140,7 +140,7 @@ class NetworkSettings(Table):
         return agreement
 
     def attribute(self, name: str) -> int | str | None:
-        """The value by which a flow's ``network_by = name`` names this network; None when it has none."""
+        """Return the value by which a flow's ``network_by = name`` names this network; None when it has none."""
         if name == "chain_id":
             return self.chain_id
         return self.name if name == "name" else self.attributes.get(name)
@@ -157,5 +157,5 @@ class ContractSettings(Table):
     )
 
     def addresses_on(self, network: str) -> list[str]:
-        """The checksummed addresses on ``network``; empty when the contract is not deployed there."""
+        """Return the checksummed addresses on ``network``; empty when the contract is not deployed there."""
         return [self.address] if isinstance(self.address, str) else self.address.get(network, [])

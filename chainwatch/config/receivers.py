@@ -46,13 +46,13 @@ class ReceiverSettings(Table):
 
 
 def provider_class(name: str) -> Any:
-    """The class of the provider ``name``. Raises ``KeyError`` for a name that is not in the registry."""
+    """Return the class of the provider ``name``. Raises ``KeyError`` for a name that is not in the registry."""
     module, _, attribute = PROVIDERS[name].partition(":")
     return getattr(import_module(module), attribute)
 
 
 def settings_model(provider: object) -> type[ReceiverSettings]:
-    """The model of a provider's settings; that of every receiver's for a name that is not in the registry."""
+    """Return the model of a provider's settings; that of every receiver's for a name that is not in the registry."""
     if not isinstance(provider, str) or provider not in PROVIDERS:
         return ReceiverSettings
     model: type[ReceiverSettings] = provider_class(provider).settings_type
@@ -60,7 +60,7 @@ def settings_model(provider: object) -> type[ReceiverSettings]:
 
 
 def secret_keys(provider: object) -> frozenset[str]:
-    """The keys of a receiver's table whose values are secret: those whose type holds a ``SecretStr``."""
+    """Return the keys of a receiver's table whose values are secret: those whose type holds a ``SecretStr``."""
     fields = settings_model(provider).model_fields
     return frozenset(field.alias or key for key, field in fields.items() if _holds_secret(field.annotation))
 
@@ -70,7 +70,7 @@ def _holds_secret(annotation: object) -> bool:
 
 
 def _by_provider(value: object, info: ValidationInfo) -> object:
-    """A table as its provider's own model; anything but a table is left to the common model, which refuses it."""
+    """Return a table as its provider's own model; anything but a table is left to the common model, which refuses it."""
     if not isinstance(value, Mapping):
         return value
     if "provider" not in value:

@@ -16,14 +16,14 @@ KeyPath = tuple[str | int, ...]
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
-    """KeyPath → line (from 1) of each table header, key and array item of ``text``, which must be valid TOML."""
+    """Return by path the line (from 1) of each table header, key and array item of ``text``, which must be valid TOML."""
     scanner = _Scanner(text)
     scanner.scan()
     return scanner.lines
 
 
 def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int:
-    """The line of ``path``, or of the innermost table around it that is in the file; 1 when there is none."""
+    """Return the line of ``path``, or of the innermost table around it that is in the file; 1 when there is none."""
     for length in range(len(path), 0, -1):
         if path[:length] in lines:
             return lines[path[:length]]
@@ -78,7 +78,7 @@ class _Scanner:
         return path
 
     def _inside(self, path: KeyPath) -> KeyPath:
-        """Within an array of tables, a header is about the array's last table."""
+        """Return the path of a header's table: within an array of tables, that of the array's last table."""
         count = self._table_counts.get(path)
         return path if count is None else (*path, count - 1)
 
@@ -93,7 +93,7 @@ class _Scanner:
         self._value(path)
 
     def _key(self) -> list[str]:
-        """A dotted key, its parts unquoted."""
+        """Return a dotted key, its parts unquoted."""
         parts = []
         while True:
             self._pass(_SPACE)
@@ -135,7 +135,7 @@ class _Scanner:
         return found
 
     def _pass(self, pattern: re.Pattern[str]) -> str:
-        """Skips the match of ``pattern`` at this position, and returns it."""
+        """Skip the match of ``pattern`` at this position, and return it."""
         match = pattern.match(self.text, self.at)
         if match is None:
             raise ValueError(f"line {self._line()}: not valid TOML")
@@ -143,6 +143,6 @@ class _Scanner:
         return match.group()
 
     def _skip_blank(self) -> bool:
-        """Skips spaces, line ends and comments; False at the end of the text."""
+        """Skip spaces, line ends and comments; False at the end of the text."""
         self._pass(_BLANK)
         return self.at < len(self.text)

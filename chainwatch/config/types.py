@@ -42,7 +42,7 @@ class Table(BaseModel):
 
 
 class Expected(ValueError):
-    """``str(error)`` completes "expected …"; ``hint`` is how to mend it."""
+    """``str(error)`` completes "expected …"; ``hint`` is how to fix it."""
 
     def __init__(self, expected: str, hint: str = "") -> None:
         super().__init__(expected)
@@ -56,7 +56,7 @@ OWN_HEADERS = frozenset(
 
 
 def normal_severity(value: object) -> str:
-    """``P0`` … ``P3`` for any accepted spelling, in any case."""
+    """Return a severity as ``P0`` … ``P3`` for any accepted spelling, in any case."""
     severity = SEVERITY_NAMES.get(value.lower()) if isinstance(value, str) else None
     if severity is None:
         raise Expected("a severity: P0 (critical), P1 (high), P2 (medium, warning) or P3 (low, info)")
@@ -104,7 +104,7 @@ def _one_or_more(value: object) -> Any:
 
 
 def _match(match: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Severities by their short names; every pattern is one."""
+    """Return ``match`` with severities by their short names."""
     if "severity" in match:
         match = match | {"severity": [_severity_test(value) for value in match["severity"]]}
     return match
@@ -123,7 +123,7 @@ def _with_patterns(match: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _checked(parse: Callable[[Any], object]) -> Any:
-    """A check that ``parse`` accepts a value, which is kept unparsed."""
+    """Return a check that ``parse`` accepts a value, which is kept unparsed."""
 
     def check(value: _Checked) -> _Checked:
         try:
@@ -138,7 +138,7 @@ def _checked(parse: Callable[[Any], object]) -> Any:
 
 
 def _url(*schemes: str) -> Any:
-    """A check that a text, open or secret, is a URL of one of ``schemes`` with a host."""
+    """Return a check that a text, open or secret, is a URL of one of ``schemes`` with a host."""
     wanted = f"a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host"
 
     def check(value: _UrlText) -> _UrlText:
@@ -156,7 +156,7 @@ def _url(*schemes: str) -> Any:
 
 
 def _explorer(url: str) -> str:
-    """Without a slash at its end. What a link or a channel's markup could misread is refused, as is what may be secret."""
+    """Return ``url`` without a slash at its end. What a link or a channel's markup could misread is refused, as is what may be secret."""
     if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~-]+)*/?", url):
         raise Expected(
             "an explorer's URL such as https://etherscan.io: a host and perhaps a path",
@@ -166,7 +166,7 @@ def _explorer(url: str) -> str:
 
 
 def _database_url(url: SecretStr, info: ValidationInfo) -> SecretStr:
-    """SQLite files are made absolute against the folder in the validation context."""
+    """Return a database URL; SQLite files are made absolute against the folder in the validation context."""
     scheme, _, rest = url.get_secret_value().partition("://")
     file = rest.removeprefix("/")
     if scheme == "sqlite" and rest != file and file not in ("", ":memory:"):
@@ -203,7 +203,7 @@ def _signing_key(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value().strip()) < SIGNING_KEY_MIN:
         raise Expected(
             f"a key of at least {SIGNING_KEY_MIN} characters",
-            "anybody guesses a shorter one: take one from `openssl rand -hex 32`",
+            "a shorter one can be guessed: make one with `openssl rand -hex 32`",
         )
     return secret
 

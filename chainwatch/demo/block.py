@@ -26,7 +26,7 @@ class Block:
 
 
 def from_eth_tester(block: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]]) -> Block:
-    """Translates what eth-tester's backend gives for a mined block and for its transactions' receipts."""
+    """Translate what eth-tester's backend gives for a mined block and for its transactions' receipts."""
     bloom = _data(block["logs_bloom"].to_bytes(256, "big"))
     transactions = tuple(_transaction(sent) for sent in block["transactions"])
     block_hash, timestamp = _data(block["hash"]), hex(block["timestamp"])

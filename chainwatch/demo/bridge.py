@@ -52,7 +52,7 @@ class Transfer:
 
     @classmethod
     def wanted(cls, destination_domain: int, amount: int, to: str, asset: str) -> Self:
-        """A transfer to open: the bridge fills in the origin's domain, the sender and the nonce."""
+        """Return a transfer to open: the bridge fills in the origin's domain, the sender and the nonce."""
         return cls(
             TransferInfo(
                 origin_domain=0,
@@ -74,38 +74,38 @@ class Transfer:
 
     @classmethod
     def opened(cls, xcalled_data: str) -> Self:
-        """The transfer in a log of XCalled; `xcalled_data` is the log's data as 0x-hex."""
+        """Return the transfer in a log of XCalled; `xcalled_data` is the log's data as 0x-hex."""
         raw = bytes.fromhex(xcalled_data.removeprefix("0x"))
         params, asset = decode([TRANSFER_INFO, "address"], raw)
         return cls(TransferInfo(*params), asset)
 
 
 def creation_code(domain: int) -> bytes:
-    """The data of the transaction that creates a bridge on the network with this domain."""
+    """Return the data of the transaction that creates a bridge on the network with this domain."""
     artefact = json.loads(resources.files(__package__).joinpath("contract.json").read_text("utf-8"))
     return bytes.fromhex(artefact["bytecode"].removeprefix("0x")) + encode(["uint32"], [domain])
 
 
 def xcall(wanted: Transfer) -> bytes:
-    """Call data that opens a transfer."""
+    """Return call data that opens a transfer."""
     return _call("xcall", [TRANSFER_INFO, "address"], [wanted.params, wanted.asset])
 
 
 def execute(transfer: Transfer, amount: int, routers: Sequence[str]) -> bytes:
-    """Call data that pays a transfer out; with routers it is the fast path."""
+    """Return call data that pays a transfer out; with routers it is the fast path."""
     args = (transfer.params, routers, [bytes(65) for _ in routers], ZERO_ADDRESS, b"")
     return _call("execute", [EXECUTE_ARGS, "address", "uint256"], [args, transfer.asset, amount])
 
 
 def reconcile(transfer: Transfer, amount: int, routers: Sequence[str]) -> bytes:
-    """Call data that settles a transfer."""
+    """Return call data that settles a transfer."""
     types = ["bytes32", "uint32", "address", "address[]", "uint256"]
     values = [transfer.id, transfer.params.origin_domain, transfer.asset, routers, amount]
     return _call("reconcile", types, values)
 
 
 def emit_log(topics: Sequence[bytes], data: bytes) -> bytes:
-    """Call data that emits any log: at most four topics of 32 bytes."""
+    """Return call data that emits any log: at most four topics of 32 bytes."""
     return _call("emitLog", ["bytes32[]", "bytes"], [topics, data])
 
 

@@ -52,7 +52,7 @@ class DemoChain:
         self._bridge: str | None = None
 
     async def start(self) -> None:
-        """Makes the genesis block and serves it; takes about a second, most of it the import of py-evm."""
+        """Make the genesis block and serve it; this takes about a second, most of it the import of py-evm."""
         evm = await self._on_thread(lambda: Evm(self.chain_id, int(time.time()) - GENESIS_AGE))
         ledger = Ledger(await self._on_thread(evm.head))
         methods = Methods(self.chain_id, ledger, lambda work: self._on_thread(lambda: work(evm)))
@@ -61,7 +61,7 @@ class DemoChain:
         self._parts = (evm, ledger, server)
 
     async def stop(self) -> None:
-        """Closes all connections; the blocks are lost."""
+        """Close all connections; the blocks are lost."""
         if self._parts is not None:
             await self._parts[2].stop()
         self._thread.shutdown()
@@ -82,7 +82,7 @@ class DemoChain:
         return self._started[1].head
 
     async def deploy_bridge(self, domain: int) -> str:
-        """Deploys the bridge with `domain` as this network's domain; returns its address as lower-case hex."""
+        """Deploy the bridge with `domain` as this network's domain; return its address as lower-case hex."""
         block = await self._transact(bridge.creation_code(domain), None)
         address: str = block.receipts[0]["contractAddress"]
         self._bridge = address
@@ -91,14 +91,14 @@ class DemoChain:
     async def xcall(
         self, destination_domain: int, amount: int, *, to: str = RECIPIENT, asset: str = ASSET
     ) -> Transfer:
-        """Opens a transfer on this chain (`XCalled`); `amount` is in the asset's smallest unit."""
+        """Open a transfer on this chain (`XCalled`); `amount` is in the asset's smallest unit."""
         block = await self._on_bridge(bridge.xcall(Transfer.wanted(destination_domain, amount, to, asset)))
         return Transfer.opened(block.logs[0]["data"])
 
     async def execute(
         self, transfer: Transfer, *, amount: int | None = None, routers: Sequence[str] = ()
     ) -> str:
-        """Pays a transfer out on this chain (`Executed`) and returns the transaction's hash.
+        """Pay a transfer out on this chain (`Executed`) and return the transaction's hash.
 
         The amount is the transfer's own unless given; with routers it is the fast path.
         """
@@ -106,17 +106,17 @@ class DemoChain:
         return _sent(await self._on_bridge(bridge.execute(transfer, paid, routers)))
 
     async def reconcile(self, transfer: Transfer, *, routers: Sequence[str] = ()) -> str:
-        """Settles a transfer on this chain (`Reconciled`) and returns the transaction's hash."""
+        """Settle a transfer on this chain (`Reconciled`) and return the transaction's hash."""
         return _sent(
             await self._on_bridge(bridge.reconcile(transfer, transfer.params.bridged_amount, routers))
         )
 
     async def emit_log(self, topics: Sequence[bytes], data: bytes) -> str:
-        """Has the bridge emit any log, even an invalid one, and returns the transaction's hash."""
+        """Have the bridge emit any log, even an invalid one, and return the transaction's hash."""
         return _sent(await self._on_bridge(bridge.emit_log(topics, data)))
 
     async def mine(self, count: int = 1) -> None:
-        """Mines empty blocks: a second apart, the last one now, as far as the head's age leaves room."""
+        """Mine empty blocks: a second apart, the last one now, as far as the head's age leaves room."""
         evm, ledger, server = self._started
         async with self._changing:
             mined = await self._on_thread(lambda: _mine(evm, count))
@@ -124,7 +124,7 @@ class DemoChain:
             server.publish([], mined)
 
     async def reorg(self, depth: int) -> list[Block]:
-        """Replaces the last `depth` blocks by empty ones, one more than there were; returns the orphans.
+        """Replace the last `depth` blocks by empty ones, one more than there were; return the orphans.
 
         What happened in them has not happened. Raises ValueError where the chain is not that long.
         """
@@ -148,7 +148,7 @@ class DemoChain:
         return await self._transact(data, self._bridge)
 
     async def _transact(self, data: bytes, to: str | None) -> Block:
-        """One transaction, mined in a block of its own; raises DemoChainError when it reverts."""
+        """Return one transaction, mined in a block of its own; raises DemoChainError when it reverts."""
         evm, ledger, server = self._started
         async with self._changing:
             block = await self._on_thread(lambda: evm.transact(int(time.time()), data, to))
@@ -173,5 +173,5 @@ def _mine_on(evm: Evm, base: Block, count: int) -> list[Block]:
 
 
 def _sent(block: Block) -> str:
-    """The hash of the one transaction in a block."""
+    """Return the hash of the one transaction in a block."""
     return str(block.transactions[0]["hash"])

@@ -31,19 +31,19 @@ class Evm:
         self._sender: bytes = self._backend.get_accounts()[0]
 
     def head(self) -> Block:
-        """The last mined block."""
+        """Return the last mined block."""
         shown = self._backend.get_block_by_number("latest", full_transaction=True)
         receipts = [self._backend.get_transaction_receipt(sent["hash"]) for sent in shown["transactions"]]
         return from_eth_tester(shown, receipts)
 
     def mine(self, timestamp: int) -> Block:
-        """Mines an empty block."""
+        """Mine an empty block."""
         self._set_time(timestamp)
         self._backend.mine_blocks(1)
         return self.head()
 
     def transact(self, timestamp: int, data: bytes, to: str | None = None) -> Block:
-        """Sends one transaction from the funded account (no `to`: creates a contract) and mines its block.
+        """Send one transaction from the funded account (no `to`: creates a contract) and mine its block.
 
         A transaction that reverts is mined as well: its receipt's status is 0x0.
         """
@@ -62,11 +62,11 @@ class Evm:
         return self.head()
 
     def revert(self, block_hash: str) -> None:
-        """Makes an earlier block the head again, and forgets the blocks after it."""
+        """Make an earlier block the head again, and forget the blocks after it."""
         self._backend.revert_to_snapshot(_raw(block_hash))
 
     def call(self, to: str, data: bytes, number: int) -> bytes:
-        """What a call from the funded account returns on the state after block `number`.
+        """Return what a call from the funded account returns on the state after block `number`.
 
         Raises EvmError when it reverts.
         """
@@ -78,11 +78,11 @@ class Evm:
             raise EvmError(f"execution reverted: {error}") from error
 
     def balance(self, address: str, number: int) -> int:
-        """The balance in wei after block `number`."""
+        """Return the balance in wei after block `number`."""
         return int(self._backend.get_balance(_raw(address), number))
 
     def code(self, address: str, number: int) -> bytes:
-        """The runtime code after block `number`; empty where there is no contract."""
+        """Return the runtime code after block `number`; empty where there is no contract."""
         return bytes(self._backend.get_code(_raw(address), number))
 
     def _set_time(self, timestamp: int) -> None:

@@ -16,7 +16,7 @@ class LogFilter:
         self._topics = topics
 
     def matches(self, log: Mapping[str, Any]) -> bool:
-        """Whether a log, with lower-case hex as in a Block, passes."""
+        """Return whether a log, with lower-case hex as in a Block, passes."""
         if self._addresses is not None and log["address"] not in self._addresses:
             return False
         if len(log["topics"]) < len(self._topics):
@@ -41,29 +41,29 @@ class Ledger:
         return self._blocks[-1]
 
     def by_number(self, number: int) -> Block | None:
-        """The canonical block of that height, or None beyond the head."""
+        """Return the canonical block of that height, or None beyond the head."""
         return self._blocks[number] if number < len(self._blocks) else None
 
     def by_hash(self, block_hash: str) -> Block | None:
-        """The canonical block with that hash; orphaned blocks are forgotten."""
+        """Return the canonical block with that hash; orphaned blocks are forgotten."""
         return self._by_hash.get(block_hash)
 
     def by_transaction(self, transaction_hash: str) -> tuple[Block, int] | None:
-        """The block that holds a transaction, and the transaction's place in it."""
+        """Return the block that holds a transaction, and the transaction's place in it."""
         return self._by_transaction.get(transaction_hash)
 
     def range(self, first: int, last: int) -> Sequence[Block]:
-        """The blocks from `first` to `last`, both included."""
+        """Return the blocks from `first` to `last`, both included."""
         return self._blocks[first : last + 1]
 
     def ancestor(self, depth: int) -> Block:
-        """The block `depth` below the head; raises ValueError where that is below genesis."""
+        """Return the block `depth` below the head; raises ValueError where that is below genesis."""
         if not 0 < depth < len(self._blocks):
             raise ValueError(f"depth {depth} is not between 1 and the head's height, {self.head.number}")
         return self._blocks[-1 - depth]
 
     def extend(self, blocks: Iterable[Block]) -> None:
-        """Adds the next blocks."""
+        """Add the next blocks."""
         for block in blocks:
             self._blocks.append(block)
             self._by_hash[block.hash] = block
@@ -71,7 +71,7 @@ class Ledger:
                 self._by_transaction[sent["hash"]] = (block, position)
 
     def replace(self, depth: int, blocks: Iterable[Block]) -> list[Block]:
-        """Replaces the last `depth` blocks by others, and returns them, oldest first."""
+        """Replace the last `depth` blocks by others, and return them, oldest first."""
         orphans = self._blocks[-depth:]
         del self._blocks[-depth:]
         for block in orphans:

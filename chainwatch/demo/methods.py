@@ -71,7 +71,7 @@ class Methods:
         }
 
     async def call(self, method: str, params: list[Any]) -> Any:
-        """The JSON result of a method; raises MethodError with the code that nodes use."""
+        """Return the JSON result of a method; raises MethodError with the code that nodes use."""
         handler = self._methods.get(method)
         if handler is None:
             raise MethodError(METHOD_NOT_FOUND, f"the method {method} does not exist/is not available")
@@ -139,14 +139,14 @@ class Methods:
         return "0x" + code.hex()
 
     def _existing(self, params: list[Any]) -> Block:
-        """The block on whose state a call runs: its second parameter, else the head."""
+        """Return the block on whose state a call runs: its second parameter, else the head."""
         block = self._block(params[1]) if len(params) > 1 else self._ledger.head
         if block is None:
             raise MethodError(SERVER_ERROR, "header not found")
         return block
 
     def _block(self, named: Any) -> Block | None:
-        """A block by number, tag, hash, or the object form of EIP-1898."""
+        """Return a block by number, tag, hash, or the object form of EIP-1898."""
         if isinstance(named, dict) and "blockHash" in named:
             return self._ledger.by_hash(_hex(named["blockHash"], HASH))
         if isinstance(named, dict):
@@ -169,7 +169,7 @@ class Methods:
         return int(_hex(named, QUANTITY), 16)
 
     def _blocks(self, criteria: dict[str, Any]) -> Sequence[Block]:
-        """The blocks that an eth_getLogs filter names."""
+        """Return the blocks that an eth_getLogs filter names."""
         if criteria.get("blockHash") is not None:
             if "fromBlock" in criteria or "toBlock" in criteria:
                 raise MethodError(INVALID_PARAMS, "cannot specify both blockHash and fromBlock/toBlock")
@@ -187,7 +187,7 @@ class Methods:
 
 
 def log_filter(criteria: Any) -> LogFilter:
-    """The address and topic part of an eth_getLogs filter; raises MethodError where it is malformed."""
+    """Return the address and topic part of an eth_getLogs filter; raises MethodError where it is malformed."""
     if not isinstance(criteria, dict):
         raise MethodError(INVALID_PARAMS, "expected a filter object")
     addresses = criteria.get("address")

@@ -21,7 +21,7 @@ Narrate = Callable[[str], None]
 
 
 def config(alpha: DemoChain, beta: DemoChain, addresses: dict[str, str], database: Path) -> dict[str, Any]:
-    """The demo's configuration, with the keys of the TOML file."""
+    """Return the demo's configuration, with the keys of the TOML file."""
     chains = {alpha.name: (alpha, ALPHA_DOMAIN), beta.name: (beta, BETA_DOMAIN)}
     return {
         "store": {"url": f"sqlite:///{database}"},

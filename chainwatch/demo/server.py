@@ -36,7 +36,7 @@ class Server:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> int:
-        """Listens on 127.0.0.1 and returns the port, which the system chose."""
+        """Listen on 127.0.0.1 and return the port, which the system chose."""
         app = web.Application()
         app.router.add_post("/", self._http)
         app.router.add_get("/", self._websocket)
@@ -48,14 +48,14 @@ class Server:
         return port
 
     async def stop(self) -> None:
-        """Closes every connection and stops listening."""
+        """Close every connection and stop listening."""
         for client in tuple(self._clients):
             await client.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
     def publish(self, orphans: Iterable[Block], mined: Iterable[Block]) -> None:
-        """Sends the logs of orphaned blocks as removed, then each new block's header and logs."""
+        """Send the logs of orphaned blocks as removed, then each new block's header and logs."""
         orphaned, added = tuple(orphans), tuple(mined)
         for client in tuple(self._clients):
             for block in orphaned:
@@ -94,7 +94,7 @@ class _Client:
         self._serving: asyncio.Task[Any] | None = None
 
     async def serve(self) -> None:
-        """Answers until the client goes away."""
+        """Answer until the client goes away."""
         self._serving = asyncio.current_task()
         sender = asyncio.create_task(self._send())
         try:
@@ -165,7 +165,7 @@ class _Client:
 
 
 async def _answer(text: str, call: Call) -> str:
-    """The answer to one HTTP body or WebSocket message, which may be a batch; empty where none is expected."""
+    """Return the answer to one HTTP body or WebSocket message, which may be a batch; empty where none is expected."""
     try:
         request = json.loads(text)
     except ValueError:

@@ -28,7 +28,7 @@ class Severity(StrEnum):
 def alert_of(
     severity: Severity | str, source: str, title: str, message: str, metadata: Mapping[str, object] | None
 ) -> dict[str, Any]:
-    """The alert that ``AlertManager.send_alert`` raises, as ``submit`` takes it. Raises ``ValueError``."""
+    """Return the alert that ``AlertManager.send_alert`` raises, as ``submit`` takes it. Raises ``ValueError``."""
     if metadata is not None and not isinstance(metadata, Mapping):
         raise ValueError(f"metadata: expected a table, found {type(metadata).__name__}")
     more = dict(_metadata(key, value) for key, value in (metadata or {}).items())
@@ -39,7 +39,7 @@ def alert_of(
 
 
 def _metadata(key: object, value: object) -> tuple[str, str]:
-    """A name and its value as text. Raises ``ValueError``, with the name, for a value that has no text form."""
+    """Return a name and its value as text. Raises ``ValueError``, with the name, for a value that has no text form."""
     try:
         name = str(key)
     except Exception as error:  # noqa: BLE001 - the caller's own object may raise anything
@@ -53,7 +53,7 @@ def _metadata(key: object, value: object) -> tuple[str, str]:
 
 
 def _text(value: object) -> str:
-    """Text unchanged, bytes as 0x-hex, other values as JSON; JSON strings without their quotes."""
+    """Return text unchanged, bytes as 0x-hex, other values as JSON; JSON strings without their quotes."""
     if isinstance(value, str):
         return str(value)
     if isinstance(value, bytes):
@@ -63,7 +63,7 @@ def _text(value: object) -> str:
 
 
 def severity_of(name: Severity | str) -> str:
-    """``P0`` … ``P3`` for any accepted spelling. Raises ``ValueError`` for any other text."""
+    """Return a severity as ``P0`` … ``P3`` for any accepted spelling. Raises ``ValueError`` for any other text."""
     try:
         return SEVERITY_NAMES[str(name).lower()]
     except KeyError:

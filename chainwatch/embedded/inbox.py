@@ -48,7 +48,7 @@ class Inbox:
                 raise StoreError("the alert manager is closed")
             if self._waiting and self._waiting + size > WAITING_MAX:
                 raise Overloaded(
-                    "more alerts are sent than can be taken up: wait a moment, then send this one again",
+                    "more alerts are sent than can be stored: wait a moment, then send this one again",
                     transient=True,
                 )
             if self._open is None or len(self._open) >= TOGETHER_MAX:
@@ -58,7 +58,7 @@ class Inbox:
             self._waiting += size
 
     def shut(self) -> bool:
-        """Refuse further submissions, unless some still wait to be stored; whether none do."""
+        """Refuse further submissions, unless some still wait to be stored; return whether none do."""
         with self._lock:
             self._shut = not self._waiting
             return self._shut

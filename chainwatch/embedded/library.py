@@ -72,7 +72,7 @@ class AlertManager(Operations):
         environ: Mapping[str, str] | None = None,
         resolve_timeout: float | str = RESOLVE_TIMEOUT,
     ) -> Self:
-        """A running alert manager from a configuration file's path, or from its contents as a dict.
+        """Start an alert manager by a configuration file's path, or by its contents as a dict.
 
         The keys are those of the file; networks, contracts and flows are ignored. Without ``[store] url`` alerts are
         kept in memory until ``close``; ``[store] retention`` is seven days by default. ``${NAME}`` is taken from
@@ -116,7 +116,7 @@ class AlertManager(Operations):
     # --- submitting ---------------------------------------------------------------------------------------
 
     def submit(self, alerts: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Submit alerts, as to Alertmanager's ``POST /api/v2/alerts``; returns their fingerprints.
+        """Submit alerts, as to Alertmanager's ``POST /api/v2/alerts``; return their fingerprints.
 
         Each has ``labels`` (``alertname`` is required, ``severity`` defaults to P2) and may have ``annotations``,
         ``starts_at`` and ``ends_at`` (RFC 3339, ``datetime`` or Unix seconds; also ``startsAt``, ``endsAt``). An end in
@@ -178,7 +178,7 @@ class AlertManager(Operations):
         limit: int = 1_000,
         after: str | None = None,
     ) -> Rows[AlertView]:
-        """The alerts that started in the last ``minutes``, newest first, firing or not.
+        """Return the alerts that started in the last ``minutes``, newest first, firing or not.
 
         ``after``: ``next`` of the page before. Raises ``ValueError``.
         """
@@ -235,8 +235,8 @@ class AlertManager(Operations):
         """Send every notification that is due or waits for its group, for at most ``within`` seconds, then stop.
 
         Returns whether all were sent. Alerts submitted meanwhile are included. On a database, the others are sent after
-        the next start; in memory they are lost. With ``within=0`` groups are not hastened: after the next start they
-        go on waiting as before. Further calls return the same.
+        the next start; in memory they are lost. With ``within=0`` groups keep their times: after the next start they go
+        on waiting as before. Further calls return the same.
         """
         self._check_thread()
         with self._closing:
@@ -270,7 +270,7 @@ class AlertManager(Operations):
     # --- threads ------------------------------------------------------------------------------------------
 
     def _send(self, alerts: Sequence[Mapping[str, Any]]) -> tuple[list[str], Future[None] | None]:
-        """The fingerprints, and a future that is done once the alerts are committed; None in memory."""
+        """Return the fingerprints, and a future that is done once the alerts are committed; None in memory."""
         sent = submission.parse(alerts, time() + self._resolve_timeout)
         prints = [one.fingerprint for one in sent]
         if not self._in_memory:

@@ -43,7 +43,7 @@ class Operations(ABC):
 
     @abstractmethod
     def _access(self) -> Access:
-        """The database, with the configuration in use."""
+        """Return the database, with the configuration in use."""
 
     # --- alerts -------------------------------------------------------------------------------------------
 
@@ -59,14 +59,14 @@ class Operations(ABC):
         return self._change(alert, alert_actions.unacknowledge, by)
 
     def show(self, alert: int | str) -> dict[str, Any] | None:
-        """One alert, how often it was raised again, and its acknowledgement; None where there is no such alert."""
+        """Return one alert, how often it was raised again, and its acknowledgement; None where there is no such alert."""
         found: dict[str, Any] | None = self._about(alert, alert_details.show)
         return found
 
     def history(
         self, alert: int | str, limit: int = 1_000, after: str | None = None
     ) -> Rows[dict[str, Any]] | None:
-        """What happened to an alert, oldest first; None where there is no such alert.
+        """Return what happened to an alert, oldest first; None where there is no such alert.
 
         ``after``: ``next`` of the page before. Raises ``ValueError``.
         """
@@ -79,7 +79,7 @@ class Operations(ABC):
         return found
 
     def get_alert_stats(self) -> dict[str, Any]:
-        """How many alerts are stored, and how long people and alerts took, in seconds from the starts of alerts.
+        """Return how many alerts are stored, and how long people and alerts took, in seconds from the starts of alerts.
 
         ``total``, ``by_state``, ``by_severity``, ``by_type`` (the label ``alertname``): numbers. ``acknowledged``,
         ``mean_time_to_acknowledge``, ``resolved``, ``mean_time_to_resolve``: of all, and for each type and severity in the
@@ -112,7 +112,7 @@ class Operations(ABC):
     def silences(
         self, *, ended: bool = False, limit: int = 100, after: str | None = None
     ) -> Rows[dict[str, Any]]:
-        """Silences, newest first; with ``ended`` those that ended within a week too.
+        """Return silences, newest first; with ``ended`` those that ended within a week too.
 
         ``after``: ``next`` of the page before. Raises ``ValueError``.
         """
@@ -133,7 +133,7 @@ class Operations(ABC):
         limit: int = 100,
         after: str | None = None,
     ) -> Rows[dict[str, Any]]:
-        """Incidents, newest first, opened from ``since`` until just before ``until``; ``is_open``: only those not ended.
+        """Return incidents, newest first, opened from ``since`` until just before ``until``; ``is_open``: only open ones.
 
         ``after``: ``next`` of the page before. Raises ``ValueError``.
         """
@@ -142,7 +142,7 @@ class Operations(ABC):
         )
 
     def incident(self, number: int) -> dict[str, Any]:
-        """One incident with its alerts and its timeline. Raises ``LookupError``."""
+        """Return one incident with its alerts and its timeline. Raises ``LookupError``."""
         found: dict[str, Any] = builtins(self._access().read(incidents.show_incident, number))
         return found
 
@@ -153,12 +153,12 @@ class Operations(ABC):
     # --- people -------------------------------------------------------------------------------------------
 
     def on_call(self, *schedules: str, at: float | None = None) -> list[dict[str, Any]]:
-        """Who is on call at ``at`` (default: now), in all schedules or those named. Raises ``LookupError``."""
+        """Return who is on call at ``at`` (default: now), in all schedules or those named. Raises ``LookupError``."""
         found: list[dict[str, Any]] = builtins(self._access().read(rota.on_call, schedules, at))
         return found
 
     def next_on_call(self, *schedules: str, at: float | None = None, number: int = 5) -> list[dict[str, Any]]:
-        """The next ``number`` handoffs, 1 to 100, of each schedule. Raises ``LookupError`` and ``ValueError``."""
+        """Return the next ``number`` handoffs, 1 to 100, of each schedule. Raises ``LookupError`` and ``ValueError``."""
         found: list[dict[str, Any]] = builtins(self._access().read(rota.next_on_call, schedules, at, number))
         return found
 
@@ -190,7 +190,7 @@ class Operations(ABC):
         return Rows(Page(builtins(page.rows), page.next))
 
     def _about(self, alert: int | str, operation: Callable[..., Any], **more: Any) -> Any:
-        """The operation's result about ``alert``; None where there is no such alert."""
+        """Return the operation's result about ``alert``; None where there is no such alert."""
         access = self._access()
         try:
             return builtins(access.read(operation, self._id(access, alert), **more))
@@ -198,7 +198,7 @@ class Operations(ABC):
             return None
 
     def _change(self, alert: int | str, operation: Callable[..., Changed], *args: Any, **more: Any) -> bool:
-        """Whether the operation changed ``alert``."""
+        """Return whether the operation changed ``alert``."""
         access = self._access()
         try:
             return bool(access.write(operation, [self._id(access, alert)], *args, **more).done)

@@ -34,7 +34,7 @@ class Setup:
         return None if self.in_memory else self.settings.store.url.get_secret_value()
 
     def alerting(self) -> AlertingConfig:
-        """The part that decides who is notified of what, and how."""
+        """Return the part that decides who is notified of what, and how."""
         return AlertingConfig.of(self.settings, keep_for=self.retention)
 
 
@@ -47,7 +47,7 @@ class Registered:
     route: Mapping[str, Any]
 
     def checked(self, setup: Setup, environ: Mapping[str, str]) -> Settings:
-        """``setup`` with this receiver, whose route is the first. Raises ``ConfigError``."""
+        """Return ``setup`` with this receiver, whose route is the first. Raises ``ConfigError``."""
         others = {name: {"provider": "console"} for name in setup.settings.receivers}
         first = {**self.route, "receivers": [self.name], "continue": True}
         contents = {
@@ -88,7 +88,7 @@ def open_database(setup: Setup, opened: ExitStack) -> Database:
 
 
 def _memory() -> str | None:
-    """The folder of a file system in memory; None where there is none."""
+    """Return the folder of a file system in memory; None where there is none."""
     shared = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
     return shared if os.access(shared, os.W_OK) else None
 

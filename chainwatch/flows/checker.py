@@ -86,7 +86,7 @@ class FlowChecker:
 
     @classmethod
     def of(cls, plan: Plan, saved: Callable[[Sequence[Changed]], None] | None = None) -> FlowChecker:
-        """The checker of the flows of ``plan``."""
+        """Return the checker of the flows of ``plan``."""
         return cls(plan.flows, plan.watches, sources_of(plan.flows, plan.watches), saved)
 
     def begin(self, work: Work) -> FlowTransaction:
@@ -100,7 +100,7 @@ class FlowChecker:
         return stored.due_after(connection, after, until, limit)
 
     def load_wanted(self, connection: sa.Connection, network: str, limit: int) -> _Unopened | None:
-        """The transfers whose opening step is to be searched for in the earlier blocks of ``network``."""
+        """Return the transfers whose opening step is to be searched for in the earlier blocks of ``network``."""
         waiting = stored.waiting_on(connection, SEARCH + network, limit)
         if not waiting:
             return None
@@ -113,7 +113,7 @@ class FlowChecker:
         return search_openings(self.extractor.flows, self._watches, pools, wanted.coverage, wanted.transfers)
 
     def fingerprints(self, settings: Settings) -> Prints:
-        """By the flows' names."""
+        """Return the fingerprints by the flows' names."""
         return fingerprints(settings)
 
     def stored_names(self, connection: sa.Connection) -> list[str]:
@@ -213,7 +213,7 @@ class FlowTransaction:
         return some[-1].id if some else None
 
     def _coverage(self) -> Coverage:
-        """How far networks are read, up to date."""
+        """Return how far networks are read, up to date."""
         if self._known_watched is not self._work.watched:
             self._known_watched = self._work.watched
             self._known_coverage = coverage_of(self._work, self._checker.sources)
@@ -282,7 +282,7 @@ class FlowTransaction:
 
 
 def coverage_of(work: Work, sources: Mapping[WatchedStep, frozenset[EventSource]]) -> Coverage:
-    """How far networks are read, with since when the events of each step, which come from ``sources``, are watched."""
+    """Return how far networks are read, with since when the events of each step, from ``sources``, are watched."""
     watched: dict[WatchedStep, Watched] = {}
     for place, some in sources.items():
         known = work.watched.get(place[0], {})
@@ -292,19 +292,19 @@ def coverage_of(work: Work, sources: Mapping[WatchedStep, frozenset[EventSource]
 
 
 def _watched_together(rows: Sequence[WatchedSet]) -> Watched:
-    """Since when all of ``rows`` are watched."""
+    """Return since when all of ``rows`` are watched."""
     block, timestamp = max((row.first_block, row.first_timestamp) for row in rows)
     unread = [row.gap_timestamp for row in rows if row.gap_timestamp is not None]
     return Watched(block, timestamp, max(unread, default=None))
 
 
 def _is_before_watch(flow: Flow, occurrence: Occurrence, coverage: Coverage) -> bool:
-    """Whether ``occurrence`` is an opening from before the first block watched, as only a search finds."""
+    """Return whether ``occurrence`` is an opening from before the first block watched, as only a search finds."""
     is_opening = occurrence.step == flow.opening.name
     return is_opening and occurrence.block < coverage.watch_of(occurrence.network, flow.opening).block
 
 
 def _without_past(before: Transfer, signals: Sequence[Signal]) -> list[Signal]:
-    """``signals`` without those of alerts that ended long ago and were never raised."""
+    """Return ``signals`` without those of alerts that ended long ago and were never raised."""
     firing = [r.labels for r in before.raised.values() if r.ends_at is None]
     return [s for s in signals if s.ends_at is None or s.labels in firing]

@@ -19,7 +19,7 @@ _JUDGING_STEP = {"within", "severity", "repeat"}
 
 
 def fingerprints(settings: Settings) -> Prints:
-    """What each configured flow, with the ABI files, addresses and networks that it uses, compiles to."""
+    """Return what each configured flow, with the ABI files, addresses and networks that it uses, compiles to."""
     networks = {name: (network.chain_id, network.attributes) for name, network in settings.networks.items()}
     abis = {name: Path(contract.abi).read_bytes() for name, contract in settings.contracts.items()}
     found: Prints = {}
@@ -44,6 +44,6 @@ def fingerprints(settings: Settings) -> Prints:
 
 
 def fingerprint(settings: object) -> str:
-    """The same text for the same settings, in whichever order."""
+    """Return the same text for the same settings, in whichever order."""
     encoded = msgspec.json.encode(settings, enc_hook=lambda model: model.model_dump(), order="deterministic")
     return sha256(encoded).hexdigest()

@@ -63,14 +63,14 @@ class Gathered:
             self._openings.setdefault(key, []).extend(some)
 
     def touched(self) -> list[Key]:
-        """All transfers whose events may have changed.
+        """Return all transfers whose events may have changed.
 
         New ones in the order of their events, then the others sorted: every run raises the same in the same order (S7).
         """
         return [*self.found, *sorted((self.dropped | self._searched) - self.found.keys())]
 
     def updated(self, key: Key, before: Transfer) -> Transfer:
-        """``before`` without the events that were dropped, with those that were read or found by a search."""
+        """Return ``before`` without the events that were dropped, with those that were read or found by a search."""
         current = before
         if key in self.dropped:
             for network, block in self._cut.items():

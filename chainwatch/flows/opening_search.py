@@ -60,7 +60,7 @@ class _SearchRange(NamedTuple):
     last: int
 
     async def search(self, keys: Sequence[str]) -> list[Event]:
-        """The opening events of ``keys``, and perhaps of other keys."""
+        """Return the opening events of ``keys``, and perhaps of other keys."""
         opening = self.flow.opening
         found: list[Event] = []
         for contract in self.watch.contracts:
@@ -81,7 +81,7 @@ async def _search_range(
     flow: Flow,
     origin: str,
 ) -> _SearchRange | None:
-    """What to search on ``origin``; None where there is nothing before the first block watched."""
+    """Return what to search on ``origin``; None where there is nothing before the first block watched."""
     watch = watches.get(origin)
     watched_from, since, _ = coverage.watch_of(origin, flow.opening)
     if watch is None or watched_from == 0:
@@ -92,7 +92,7 @@ async def _search_range(
 
 
 def _origins(flow: Flow, transfer: Transfer) -> tuple[str, ...]:
-    """The networks on which the opening step of ``transfer`` may be."""
+    """Return the networks on which the opening step of ``transfer`` may be."""
     claims = {str(o.facts[ORIGIN]) for o in transfer.occurrences if ORIGIN in o.facts}
     known = tuple(sorted(c for c in claims if not c.startswith(UNKNOWN_NETWORK)))
     return known or flow.origins

@@ -13,7 +13,7 @@ from chainwatch.model import ANY_TOPIC, EventSource
 def sources_of(
     flows: Iterable[Flow], watches: Mapping[str, NetworkWatch]
 ) -> dict[WatchedStep, frozenset[EventSource]]:
-    """The addresses and first topics of each step's events, by where the step happens."""
+    """Return the addresses and first topics of each step's events, by where the step happens."""
     found: dict[WatchedStep, frozenset[EventSource]] = {}
     for network, watch in watches.items():
         for contract, event in {(s.contract, s.event) for flow in flows for s in flow.all_steps}:

@@ -43,7 +43,7 @@ class Tally:
                 self._count(after, 1)
 
     def statuses(self) -> dict[str, dict[str, int]]:
-        """How many transfers there are, by flow and status, in the order of the names."""
+        """Return how many transfers there are, by flow and status, in the order of the names."""
         return {
             flow: present
             for flow, counts in sorted(self._statuses.items())
@@ -51,7 +51,7 @@ class Tally:
         }
 
     def latency(self, seen: Mapping[str, int]) -> list[dict[str, Any]]:
-        """Per flow, route and expected step: the time from the opening step, in seconds of chain time.
+        """Return per flow, route and expected step the time from the opening step, in seconds of chain time.
 
         ``overdue`` counts the steps that are late, or missing on a network that was ``seen`` past their deadline.
         Sorted by flow, route and step order.
@@ -98,7 +98,7 @@ class _Times:
 
 
 def _add(counts: Counter[T], key: T, number: int) -> None:
-    """Like ``+=``, but removes what comes to zero."""
+    """Add as ``+=`` does, but remove what comes to zero."""
     counts[key] += number
     if not counts[key]:
         del counts[key]
@@ -115,5 +115,5 @@ def _latency_row(route: _Route, step: str, times: _Times, seen: Mapping[str, int
 
 
 def _nearest(ranks: list[int], percent: int) -> int:
-    """The index of the nearest-rank percentile among ascending values with these highest ``ranks``."""
+    """Return the index of the nearest-rank percentile among ascending values with these highest ``ranks``."""
     return bisect_left(ranks, -(-ranks[-1] * percent // 100))

@@ -41,7 +41,10 @@ class Schedule(msgspec.Struct, frozen=True):
     zone: str
 
     def next_after(self, now: float) -> float:
-        """The first such moment after ``now`` (Unix seconds). A wall-clock time that a day skips counts as just after."""
+        """Return the first such moment after ``now`` (Unix seconds).
+
+        A wall-clock time that a day skips counts as just after.
+        """
         zone = ZoneInfo(self.zone)
         day = datetime.fromtimestamp(now, zone).date() - timedelta(days=1)
         while True:
@@ -53,7 +56,7 @@ class Schedule(msgspec.Struct, frozen=True):
 
 
 def moment(day: date, minute: int, zone: ZoneInfo, fold: int = 0) -> float:
-    """The minute of the day (1440: its end) as Unix seconds.
+    """Return the minute of the day (1440: its end) as Unix seconds.
 
     A time that the day skips is the moment at which the clocks go forward; of one that occurs twice, ``fold`` (0 or 1)
     chooses which.
@@ -70,7 +73,7 @@ def moment(day: date, minute: int, zone: ZoneInfo, fold: int = 0) -> float:
 
 
 def clock_change(low: float, high: float, zone: ZoneInfo) -> float | None:
-    """The second at which the zone's offset changes, between ``low`` and ``high`` (Unix seconds)."""
+    """Return the second at which the zone's offset changes, between ``low`` and ``high`` (Unix seconds)."""
 
     def offset(at: float) -> timedelta | None:
         return datetime.fromtimestamp(at, zone).utcoffset()
@@ -89,7 +92,7 @@ def clock_change(low: float, high: float, zone: ZoneInfo) -> float | None:
 
 
 def parse_schedule(text: str) -> Schedule:
-    """``daily 09:00 Europe/Berlin`` or ``monday 09:00 Europe/Berlin``; without a zone UTC. Raises ``ValueError``."""
+    """Parse ``daily 09:00 Europe/Berlin`` or ``monday 09:00 Europe/Berlin``; without a zone UTC. Raises ``ValueError``."""
     words = text.split()
     if len(words) not in (2, 3) or words[0].lower() not in ("daily", *WEEKDAYS):
         raise ValueError('"daily HH:MM ZONE" or "monday HH:MM ZONE", such as "daily 09:00 Europe/Berlin"')
@@ -103,7 +106,7 @@ def parse_schedule(text: str) -> Schedule:
 
 
 def parse_clock(text: str) -> int:
-    """``HH:MM`` (up to 24:00) → minutes of the day. Raises ``ValueError``."""
+    """Parse ``HH:MM`` (up to 24:00) into minutes of the day. Raises ``ValueError``."""
     found = _CLOCK.fullmatch(text)
     minutes = int(found[1]) * 60 + int(found[2]) if found else -1
     if found is None or int(found[2]) > 59 or minutes > DAY:
@@ -112,7 +115,7 @@ def parse_clock(text: str) -> int:
 
 
 def parse_times(texts: Sequence[str]) -> tuple[Range, ...]:
-    """``22:00-07:00`` → (first minute, minute after the last); over midnight where the end is not after the start."""
+    """Parse ``22:00-07:00`` into (first minute, minute after the last); over midnight if the end is not after the start."""
     ranges = []
     for text in texts:
         start, dash, end = text.partition("-")
@@ -126,7 +129,7 @@ def parse_times(texts: Sequence[str]) -> tuple[Range, ...]:
 
 
 def parse_names(texts: Sequence[str], names: Sequence[str], first: int) -> tuple[Range, ...]:
-    """``monday-friday`` or ``3-5`` → numbers counted from ``first``, both ends included. Raises ``ValueError``."""
+    """Parse ``monday-friday`` or ``3-5`` into numbers counted from ``first``, both ends included. Raises ``ValueError``."""
     ranges = []
     for text in texts:
         start, _, end = text.lower().partition("-")
@@ -135,7 +138,10 @@ def parse_names(texts: Sequence[str], names: Sequence[str], first: int) -> tuple
 
 
 def parse_days(texts: Sequence[str]) -> tuple[Range, ...]:
-    """``1-7``, ``-1`` (the last), ``-3:-1`` → days of the month, negative ones from its end. Raises ``ValueError``."""
+    """Parse ``1-7``, ``-1`` (the last), ``-3:-1`` into days of the month, negative ones from its end.
+
+    Raises ``ValueError``.
+    """
     ranges = []
     for text in texts:
         found = _SIGNED_RANGE.fullmatch(text.replace(" ", ""))
@@ -147,18 +153,18 @@ def parse_days(texts: Sequence[str]) -> tuple[Range, ...]:
 
 
 def parse_years(texts: Sequence[str]) -> tuple[Range, ...]:
-    """``2026`` or ``2026-2028``. Raises ``ValueError``."""
+    """Parse ``2026`` or ``2026-2028``. Raises ``ValueError``."""
     return parse_names(texts, (), 1)
 
 
 def is_day_in(ranges: Sequence[Range], day: date) -> bool:
-    """Whether ``day`` is one of these days of its month."""
+    """Return whether ``day`` is one of these days of its month."""
     length = ((day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)).day
     return any(_of_month(a, length) <= day.day <= _of_month(b, length) for a, b in ranges)
 
 
 def check_zone(name: str) -> None:
-    """Raises ``ValueError`` for a name that is not an IANA time zone of this machine."""
+    """Raise ``ValueError`` for a name that is not an IANA time zone of this machine."""
     try:
         ZoneInfo(name)
     except (OSError, ValueError, KeyError):  # ZoneInfoNotFoundError is a KeyError

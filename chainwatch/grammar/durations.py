@@ -19,7 +19,7 @@ _ISO = re.compile(
 
 
 def parse_duration(text: str) -> float:
-    """The seconds that ``text`` stands for.
+    """Return the seconds that ``text`` stands for.
 
     Units are w, d, h, m, s and ms, the larger first, or ISO 8601 with W, D, H, M and S (years and months
     have no fixed length and are refused). Raises ValueError, whose text never repeats ``text``.
@@ -42,7 +42,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """``seconds`` (not negative) in the form that `parse_duration` reads, to the millisecond: ``"1h30m"``."""
+    """Return ``seconds`` (not negative) in the form that `parse_duration` reads, to the millisecond: ``"1h30m"``."""
     rest = round(seconds * 1000)
     parts = []
     for unit, scale in list(_UNITS.items())[1:]:  # "90d" reads better than "12w6d"

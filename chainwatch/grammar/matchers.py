@@ -33,7 +33,7 @@ class Matcher(msgspec.Struct, frozen=True):
     not_patterns: tuple[str, ...] = ()
 
     def takes(self, labels: Mapping[str, str]) -> bool:
-        """Whether the label's value passes; no value does where a pattern is invalid."""
+        """Return whether the label's value passes; no value does where a pattern is invalid."""
         value = labels.get(self.name, "")
         try:
             if value in self.not_values or any(_is_whole(p, value) for p in self.not_patterns):
@@ -53,7 +53,7 @@ class NoPattern(ValueError):
 
 
 def build(match: Mapping[str, Sequence[str]]) -> Matchers:
-    """The tests written as label → values. Raises ``ValueError`` for an invalid pattern."""
+    """Build the tests written as label → values. Raises ``ValueError`` for an invalid pattern."""
     matchers = recall(match)
     for matcher in matchers:
         for pattern in (*matcher.patterns, *matcher.not_patterns):
@@ -62,22 +62,22 @@ def build(match: Mapping[str, Sequence[str]]) -> Matchers:
 
 
 def recall(match: Mapping[str, Sequence[str]]) -> Matchers:
-    """As ``build``, for stored tests, perhaps of a version that accepted other patterns: an invalid one matches nothing."""
+    """Build stored tests, perhaps of a version that accepted other patterns: an invalid one matches nothing."""
     return tuple(_matcher(name, values) for name, values in sorted(match.items()))
 
 
 def takes(matchers: Matchers, labels: Mapping[str, str]) -> bool:
-    """Whether all tests pass."""
+    """Return whether all tests pass."""
     return not matchers or all(matcher.takes(labels) for matcher in matchers)
 
 
 def written(matchers: Matchers) -> str:
-    """The tests as Alertmanager writes them: ``{severity=~"P0|P1"}``."""
+    """Return the tests as Alertmanager writes them: ``{severity=~"P0|P1"}``."""
     return "{" + ",".join(part for matcher in matchers for part in _parts(matcher)) + "}"
 
 
 def parse(words: Iterable[str]) -> dict[str, list[str]]:
-    """``LABEL=VALUE``, ``LABEL!=VALUE``, ``LABEL=~REGEX``, ``LABEL!~REGEX`` → label → values as in the configuration.
+    """Parse ``LABEL=VALUE``, ``LABEL!=VALUE``, ``LABEL=~REGEX``, ``LABEL!~REGEX`` into label → values, as configured.
 
     Raises ``ValueError`` for anything else.
     """
@@ -144,7 +144,7 @@ def _compiled(pattern: str) -> re2._Regexp:
 
 
 def _explained(pattern: str, error: re2.error) -> str:
-    """The error in a pattern, and its position: RE2 names the part that it could not parse."""
+    """Return the error in a pattern, and its position: RE2 names the part that it could not parse."""
     said = error.args[0] if error.args else b""
     reason, _, part = (said.decode(errors="replace") if isinstance(said, bytes) else str(said)).partition(
         ": "

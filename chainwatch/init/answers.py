@@ -23,7 +23,7 @@ VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 
 @cache
 def providers() -> dict[str, str]:
-    """The providers that need at most a URL → the environment variable for it, which its settings give as an example."""
+    """Return the providers that need at most a URL → the variable for it, which their settings give as an example."""
     found = {}
     for name in PROVIDERS:
         fields = settings_model(name).model_fields

@@ -66,7 +66,7 @@ class Given:
 
 
 def defaults(_question: str, default: str, parse: Callable[[str], T]) -> T:
-    """The prompt without a terminal: every answer is its default."""
+    """Return the prompt without a terminal: every answer is its default."""
     return parse(default)
 
 
@@ -103,7 +103,7 @@ def ask(given: Given, prompt: Prompt = defaults) -> Answers:
 
 
 def _given_or_asked(given: str, prompt: Prompt, question: str, default: str, parse: Callable[[str], T]) -> T:
-    """The flag's value, or else the answer, as parsed by ``parse``."""
+    """Return the flag's value, or else the answer, as parsed by ``parse``."""
     return parse(given) if given else prompt(question, default, parse)
 
 

@@ -11,7 +11,7 @@ from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS
 
 
 def write_config(answers: Answers) -> str:
-    """The text of the configuration file; it loads once the variables it names are set."""
+    """Return the text of the configuration file; it loads once the variables it names are set."""
     parts = [_head(answers), _store(answers), *map(_network_writer(answers), answers.networks)]
     if answers.own is not None:
         parts.append(_own_text(answers.own))
@@ -25,7 +25,7 @@ def write_config(answers: Answers) -> str:
 
 
 def variables(answers: Answers) -> tuple[str, ...]:
-    """The environment variables that the configuration names."""
+    """Return the environment variables that the configuration names."""
     texts = [url for network in answers.networks for url in network.rpc]
     texts += [answers.store, *(receiver.url for receiver in answers.receivers)]
     return tuple(dict.fromkeys(re.findall(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", "".join(map(_value, texts)))))
@@ -143,5 +143,5 @@ repeat_interval = "12h"
 
 
 def _value(text: str) -> str:
-    """A TOML string of ``text``; the name of an environment variable becomes ``${NAME}``."""
+    """Return a TOML string of ``text``; the name of an environment variable becomes ``${NAME}``."""
     return f'"${{{text}}}"' if VARIABLE.fullmatch(text) else json.dumps(text, ensure_ascii=False)

@@ -70,7 +70,7 @@ class AssetTasks:
         self._found = {network: asyncio.Event() for network in self._unasked}
 
     def all(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """The tasks by name, each to be run for ever."""
+        """Return the tasks by name, each to be run for ever."""
         asking = {f"assets of {network}": partial(self._ask, network) for network in self._unasked}
         return {"assets": self._look, **asking}
 
@@ -121,7 +121,7 @@ class AssetTasks:
 
 
 def unasked(connection: sa.Connection, presenter: Presenter, now: float) -> set[AssetId]:
-    """The assets of the newest transfers and alerts that are to be asked at ``now`` (Unix seconds)."""
+    """Return the assets of the newest transfers and alerts that are to be asked at ``now`` (Unix seconds)."""
     newest = stored_transfers.select(connection, stored_transfers.Filter(), NEWEST_TRANSFERS)
     named = {(o.network, shown(o.facts[ASSET])) for t in newest for o in t.occurrences if ASSET in o.facts}
     for alert in alerts.list_alerts(connection, state="firing", limit=NEWEST_ALERTS):

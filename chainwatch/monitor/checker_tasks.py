@@ -61,7 +61,7 @@ class CheckerTasks:
         self._scheduler = DeadlineScheduler(self._load_deadlines, confirm_heads, clock)
 
     def all(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """The tasks by name, each to be run for ever."""
+        """Return the tasks by name, each to be run for ever."""
         reads = {
             f"reads of {self._name} {network}": partial(self._read_wanted, network)
             for network in self._changed
@@ -69,7 +69,7 @@ class CheckerTasks:
         return {f"deadlines of {self._name}": self._scheduler.run, **reads}
 
     def wake(self, outcome: Outcome) -> None:
-        """Take up what changed in a transaction that is committed."""
+        """Wake the tasks for which a committed transaction has changed something."""
         if (changes := outcome.deadlines.get(self._name)) is not None:
             self._scheduler.cancel(changes.closed)
             self._scheduler.add(map(_when_past, changes.opened))
@@ -103,5 +103,5 @@ class CheckerTasks:
 
 
 def _when_past(deadline: Deadline) -> Deadline:
-    """``deadline`` for the scheduler: at the time from which on its network can be seen past it."""
+    """Return ``deadline`` for the scheduler: at the time from which on its network can be seen past it."""
     return msgspec.structs.replace(deadline, due_at=deadline.due_at + PAST)

@@ -93,7 +93,7 @@ async def _run(
     *,
     reloaded: bool,
 ) -> Plan | None:
-    """The next plan, once there is one and the monitor has stopped; None once ``stopping`` is done.
+    """Return the next plan, once there is one and the monitor has stopped; None once ``stopping`` is done.
 
     After the host's clock was set another monitor follows: what waits in memory was measured by the clock before.
     """
@@ -293,9 +293,9 @@ class Monitor:
                 await self._process([item])
 
     async def _reach_back(self, name: str) -> int | None:
-        """The time since when blocks of a network that is read for the first time tell of transfers under way.
+        """Return the time from which on blocks of a network read for the first time may hold steps of open transfers.
 
-        That is while it was others that were read, and no longer than a step may take.
+        That is the time since when other networks are read, but no longer ago than a step may take.
         """
         checkpoints = await self._load(blocks.checkpoints)
         longest = max((step.within for flow in self._plan.flows for step in flow.expected), default=0)
@@ -334,7 +334,7 @@ class Monitor:
     # --- deadlines ----------------------------------------------------------------------------------------
 
     async def _confirm_heads(self, due: Sequence[Deadline]) -> None:
-        """Deadlines are due by the clock: have their networks confirm their heads. What was seen decides (S5)."""
+        """Have networks confirm their heads: their deadlines are due by the clock. What was seen decides (S5)."""
         for network in {deadline.network for deadline in due}:
             if (observer := self._observers.get(network)) is not None:
                 observer.wake()
@@ -369,7 +369,7 @@ class Monitor:
         self._watched_at = now
 
     def _judge_clock(self, now: float) -> list[Signal]:
-        """What is wrong with the host's clock; the one that all wait by learns whether it may follow."""
+        """Return what is wrong with the host's clock; the process's clock is informed whether it may follow."""
         error = self._chain_time.error_of(time.time())
         self._clock.judge(None if error is None else error == 0.0)
         if self._clock.is_to_be_set and not self.clock_set.is_set():

@@ -57,7 +57,7 @@ class NetworkRecords:
 
 
 def is_news(state: NetworkState, stored: NetworkState | None) -> bool:
-    """Whether ``state`` differs from the ``stored`` one, or that one is old."""
+    """Return whether ``state`` differs from the ``stored`` one, or that one is old."""
     return (
         stored is None
         or abs(state.updated_at - stored.updated_at) >= STATES_EVERY

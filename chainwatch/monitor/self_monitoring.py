@@ -47,7 +47,7 @@ class OwnConditions:
     def changes(
         self, current: Iterable[Signal], now: float, unanswered: Container[str | None] = frozenset()
     ) -> list[Signal]:
-        """The signals to store, given the conditions that hold ``now`` (Unix seconds): see `ConditionSet.changes`.
+        """Return the signals to store, given the conditions that hold ``now`` (Unix seconds): see `ConditionSet.changes`.
 
         ``unanswered`` are the networks that have not answered since the start: what fired about them before is kept.
         """
@@ -64,12 +64,12 @@ class OwnConditions:
         return self._conditions.changes(found, now, unknown)
 
     def commit(self, signals: Iterable[Signal]) -> None:
-        """``signals``, which `changes` gave, are stored."""
+        """Note that ``signals``, which `changes` gave, are stored."""
         self._conditions.commit(signals)
 
 
 def watchdog(now: int) -> Signal:
-    """The alert that always fires: when its notifications stop, alerting is broken."""
+    """Return the alert that always fires: when its notifications stop, alerting is broken."""
     return Signal(
         {"alertname": WATCHDOG, "severity": "P3"},
         now,
@@ -82,7 +82,7 @@ def watchdog(now: int) -> Signal:
 
 
 def clock_signals(error: float | None, jump: float, now: float) -> list[Signal]:
-    """What is wrong with the host's clock ``now``.
+    """Return what is wrong with the host's clock ``now``.
 
     ``error``: seconds by which it is ahead of the chains and the endpoints (negative: behind), None where that is unknown;
     where it is known, it alone counts. ``jump``: seconds by which the clock has jumped.
@@ -114,7 +114,7 @@ def clock_signals(error: float | None, jump: float, now: float) -> list[Signal]:
 def network_signals(
     settings: NetworkSettings, status: NetworkStatus, answered_at: float, now: float, ahead: float = 0.0
 ) -> list[Signal]:
-    """What is wrong with one network ``now``.
+    """Return what is wrong with one network ``now``.
 
     ``answered_at`` is its last answer as far as is known without ``status``, or the start of the process (Unix seconds);
     ``ahead``: seconds by which the clock of these times is ahead of the chains' time. A network that is halted has no

@@ -44,7 +44,7 @@ class TransitionView(msgspec.Struct, frozen=True):
 
 
 def show(connection: sa.Connection, context: Context, now: float, alert_id: int) -> AlertDetails:
-    """One alert. Raises ``NotFound``."""
+    """Return one alert. Raises ``NotFound``."""
     (view,) = alert_views([get(connection, alert_id)], context.presenter, connection)
     found = acknowledgements.of(connection, [alert_id]).get(alert_id)
     return AlertDetails(
@@ -65,7 +65,7 @@ def list_history(
     limit: int = 100,
     after: str | None = None,
 ) -> Page[TransitionView]:
-    """What happened to an alert, oldest first. ``after``: a cursor. Raises ``NotFound`` and ``Invalid``."""
+    """Return what happened to an alert, oldest first. ``after``: a cursor. Raises ``NotFound`` and ``Invalid``."""
     (begin,) = CURSORS.parse(after) or (0,)
     happened = history.of(connection, get(connection, alert_id))
     found = list(enumerate(happened, 1))[max(0, begin) :][: check_limit(limit) + 1]
@@ -73,7 +73,7 @@ def list_history(
 
 
 def get(connection: sa.Connection, alert_id: int) -> Alert:
-    """The alert with this ID. Raises ``NotFound``."""
+    """Return the alert with this ID. Raises ``NotFound``."""
     found = alerts.by_id(connection, usable_ids([alert_id])).get(alert_id)
     if found is None:
         raise NotFound(f"no alert has the ID {alert_id}; `chainwatch alerts` lists them")
@@ -81,7 +81,7 @@ def get(connection: sa.Connection, alert_id: int) -> Alert:
 
 
 def newest(connection: sa.Connection, context: Context, now: float, fingerprint: str) -> int:
-    """The ID of the newest alert with this fingerprint. Raises ``NotFound``."""
+    """Return the ID of the newest alert with this fingerprint. Raises ``NotFound``."""
     found = alerts.newest(connection, [fingerprint]).get(fingerprint)
     if found is None:
         raise NotFound(f"no alert has the fingerprint {fingerprint!r}; `chainwatch alerts --json` shows them")
@@ -89,5 +89,5 @@ def newest(connection: sa.Connection, context: Context, now: float, fingerprint:
 
 
 def transition_view(one: Transition) -> TransitionView:
-    """One thing that happened."""
+    """Return one thing that happened."""
     return TransitionView(one.at, one.kind, one.cause, one.actor, one.note, one.receiver)

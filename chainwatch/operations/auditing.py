@@ -130,7 +130,7 @@ async def repair(database: Database, plan: Plan, now: float, found: Audit) -> No
 
 
 def view(found: Audit, repaired: bool) -> AuditView:
-    """``found`` without the logs' contents."""
+    """Return ``found`` without the logs' contents."""
     return AuditView(
         network=found.network,
         first=found.first,
@@ -146,7 +146,7 @@ def view(found: Audit, repaired: bool) -> AuditView:
 
 
 def _compare(batch: Batch, stored: Sequence[StoredLog], pruned_before: float) -> Iterable[Difference]:
-    """How ``stored`` differs from the logs of ``batch``, in the order of their positions."""
+    """Yield how ``stored`` differs from the logs of ``batch``, in the order of their positions."""
     logs: list[Event | UndecodedLog] = [*batch.events, *batch.undecoded]
     in_chain = {_position(one.log): one for one in logs}
     in_store = {_position(one.log): one for one in stored}
@@ -166,5 +166,5 @@ def _position(log: RawLog) -> tuple[int, int]:
 
 
 def _content(log: RawLog) -> RawLog:
-    """``log`` without its block's hash, which is not stored."""
+    """Return ``log`` without its block's hash, which is not stored."""
     return log._replace(block_hash=b"")

@@ -17,12 +17,12 @@ Match = Mapping[str, str | Sequence[str]]
 
 
 def usable_ids(ids: Iterable[int]) -> list[int]:
-    """``ids`` without repetitions, ascending, less those that no row can have."""
+    """Return ``ids`` without repetitions, ascending, less those that no row can have."""
     return sorted({one for one in ids if 0 < one <= ID_MAX})
 
 
 def check_moments(**moments: float | None) -> None:
-    """Every moment given is Unix seconds; the keywords name them in the message."""
+    """Check that every moment given is Unix seconds; the keywords name them in the message."""
     for name, at in moments.items():
         if at is not None and not abs(at) <= LAST_MOMENT:
             raise Invalid(f"{name}: {at} is not a time in Unix seconds; give seconds, not milliseconds")
@@ -31,7 +31,7 @@ def check_moments(**moments: float | None) -> None:
 def end_of(
     starts_at: float, ends_at: float | None, lasts: float | None, default: float | None = None
 ) -> float:
-    """The end of a period, Unix seconds, given as itself or as the length in seconds; ``default`` is a length."""
+    """Return the end of a period, Unix seconds, given as itself or as the length in seconds; ``default`` is a length."""
     if ends_at is not None and lasts is not None:
         raise Invalid("the end and the length are both given: give one of them, not both")
     length = default if lasts is None else lasts
@@ -43,7 +43,7 @@ def end_of(
 
 
 def check_match(match: Match) -> dict[str, list[str]]:
-    """Label → values, of which at least one label is tested."""
+    """Return label → values, of which at least one label must be tested."""
     tests = {
         name: [values] if isinstance(values, str) else list(values)
         for name, values in match.items()
@@ -62,7 +62,7 @@ def check_match(match: Match) -> dict[str, list[str]]:
 
 
 def parse_match(words: Iterable[str]) -> dict[str, list[str]]:
-    """``LABEL=VALUE``, ``LABEL!=VALUE``, ``LABEL=~REGEX`` and ``LABEL!~REGEX`` as label → values."""
+    """Parse ``LABEL=VALUE``, ``LABEL!=VALUE``, ``LABEL=~REGEX`` and ``LABEL!~REGEX`` into label → values."""
     try:
         return matchers.parse(words)
     except ValueError as error:
@@ -70,18 +70,18 @@ def parse_match(words: Iterable[str]) -> dict[str, list[str]]:
 
 
 def check_seconds(name: str, seconds: float) -> None:
-    """``seconds`` is a length of time, 0 or more."""
+    """Check that ``seconds`` is a length of time, 0 or more."""
     if not 0 <= seconds <= LAST_MOMENT:
         raise Invalid(f"{name}: {seconds} is not a length of time; give seconds from 0")
 
 
 def check_known(kind: str, name: str, known: Iterable[str]) -> None:
-    """The configuration has a ``kind`` called ``name``. Raises ``NotFound`` with the nearest name."""
+    """Check that the configuration has a ``kind`` called ``name``. Raises ``NotFound`` with the nearest name."""
     names = list(known)
     if name not in names:
         raise NotFound(no_such(kind, name, names))
 
 
 def no_such(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message about a name that the configuration does not have."""
+    """Return the message about a name that the configuration does not have."""
     return f"no {kind} is called {name!r}; {did_you_mean(name, known) or 'none is configured'}"

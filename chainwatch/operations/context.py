@@ -45,7 +45,7 @@ class Context:
 
     @classmethod
     def of(cls, plan: Plan, connection: sa.Connection) -> Context:
-        """The context of ``plan`` on the database of ``connection``."""
+        """Return the context of ``plan`` on the database of ``connection``."""
         manager = AlertEngine.of(plan.settings, schema.created_at(connection))
         flows = {flow.name: flow for flow in plan.flows}
         return cls(plan.settings, manager, tuple(plan.settings.receivers), flows)
@@ -66,7 +66,7 @@ class Access:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """What ``operation`` returns on a consistent, read-only view."""
+        """Return what ``operation`` returns on a consistent, read-only view."""
         with self.database.reading() as connection:
             return operation(connection, self.context, self.clock(), *args, **kwargs)
 
@@ -77,7 +77,7 @@ class Access:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """What ``operation`` returns, once all that it wrote is committed; where it raises, nothing is."""
+        """Return what ``operation`` returns, once all that it wrote is committed; where it raises, nothing is."""
         with self.database.transaction() as connection:
             return operation(connection, self.context, self.clock(), *args, **kwargs)
 
@@ -97,7 +97,7 @@ def open_access(config: Path, environ: Mapping[str, str]) -> Iterator[Access]:
 
 @contextmanager
 def open_database(plan: Plan, *, claim: bool = False, create: bool) -> Iterator[Database]:
-    """The database of ``plan`` until the end of the block. Raises ``StoreError``.
+    """Open the database of ``plan`` until the end of the block. Raises ``StoreError``.
 
     ``claim`` keeps every other process from running on it meanwhile; ``create`` makes it where it is missing.
     """

@@ -60,7 +60,7 @@ def remove_cooldowns(connection: sa.Connection, context: Context, now: float, id
 
 
 def list_cooldowns(connection: sa.Connection, context: Context, now: float) -> list[CooldownView]:
-    """All cooldowns in order of precedence: those set while running, then the configured ones."""
+    """Return all cooldowns in order of precedence: those set while running, then the configured ones."""
     return [
         *map(_view, limits.stored_cooldowns(connection)),
         *(

@@ -1,4 +1,4 @@
-"""Why an operation cannot be done. Each message names what is wrong, where, and how to mend it."""
+"""Why an operation cannot be done. Each message names what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 

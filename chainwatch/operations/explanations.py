@@ -120,7 +120,7 @@ def _routed(
     sent: Sequence[QueuedNotification],
     now: float,
 ) -> ReceiverView:
-    """A receiver that the alert's own ``route`` names."""
+    """Return a receiver that the alert's own ``route`` names."""
     candidate = Candidate(alert.id, alert.labels, route, receiver)
     held = suppression_of(candidate, context.manager.group_manager.context_of(connection, [candidate], now))
     groups = alert_groups.of_alerts(connection, [alert.id])
@@ -148,11 +148,11 @@ def _routed(
 
 
 def _why_not_sent(alert: Alert, held: Suppression | None, waits: str | None = None) -> str:
-    """Why nothing was sent through a route; ``waits``: until when its group does."""
+    """Return why nothing was sent through a route; ``waits``: until when its group does."""
     if alert.state == "pending":
         return "pending: the condition must hold for a while first"
     if alert.audience == "quiet":
-        return "it was resolved before anybody could be notified"
+        return "it was resolved before any notification"
     if held is not None and alert.state == "firing":
         return f"{held.reason}: {held.detail}"
     if waits is not None:
@@ -169,7 +169,7 @@ def _notified_otherwise(
     receiver: str,
     sent: Sequence[QueuedNotification],
 ) -> ReceiverView:
-    """A receiver that was notified though no route of the alert's own names it."""
+    """Return a receiver that was notified though no route of the alert's own names it."""
     steps = {step.receiver: step.text for step in incidents.steps_about(connection, alert.id)}
     counts_as = incidents.rises(connection, [alert.id]).get(alert.id)
     if receiver in steps:
@@ -188,7 +188,7 @@ def _notified_otherwise(
 
 
 def _with_held(row: ReceiverView, held: list[HeldPeriod], now: float) -> ReceiverView:
-    """``row`` with what muted the alert for its receiver, and for how long."""
+    """Return ``row`` with what muted the alert for its receiver, and for how long."""
     why = row.why
     before = [worded(one, now) for one in held if one.until is not None and not one.missed]
     if held and held[-1].missed and not row.notifications:  # by none of the routes to the receiver

@@ -27,7 +27,7 @@ class HeldPeriod(msgspec.Struct):
 def held_periods(
     happened: Sequence[Transition], sent: Sequence[QueuedNotification], alert: Alert
 ) -> dict[str, list[HeldPeriod]]:
-    """By receiver, in order. An alert over a rate limit is held until its summary is queued."""
+    """Return the periods by receiver, in order. An alert over a rate limit is held until its summary is queued."""
     found: dict[str, list[HeldPeriod]] = {}
     for one in happened:
         if one.receiver is None or one.kind not in ("held", "released", "not notified"):
@@ -49,6 +49,6 @@ def held_periods(
 
 
 def worded(period: HeldPeriod, now: float) -> str:
-    """``silenced: by silence 1 of ann, for 10m``."""
+    """Return a period as text, as ``silenced: by silence 1 of ann, for 10m``."""
     lasted = max(0, round((now if period.until is None else period.until) - period.since))
     return f"{period.why}: {period.detail}, for {format_duration(lasted)}"

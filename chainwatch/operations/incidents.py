@@ -76,7 +76,7 @@ def list_incidents(
     limit: int = 100,
     after: str | None = None,
 ) -> Page[IncidentSummary]:
-    """Incidents, newest first, opened from ``since`` until just before ``until``; ``is_open``: only those not ended.
+    """Return incidents, newest first, opened from ``since`` until just before ``until``; ``is_open``: only those not ended.
 
     ``after``: a cursor. Raises ``Invalid``.
     """
@@ -94,7 +94,7 @@ def list_incidents(
 
 
 def show_incident(connection: sa.Connection, context: Context, now: float, incident_id: int) -> IncidentView:
-    """One incident. Raises ``NotFound``."""
+    """Return one incident. Raises ``NotFound``."""
     found = _get(connection, incident_id)
     alerts = _alerts(connection, found)
     until = None if found.ended_at is None else found.ended_at + NOTIFIED_WITHIN

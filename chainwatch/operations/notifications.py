@@ -45,7 +45,7 @@ def list_notifications(
     limit: int = 100,
     after: str | None = None,
 ) -> Page[NotificationView]:
-    """Notifications, newest first, of one receiver and with one status where given. ``after``: a cursor.
+    """Return notifications, newest first, of one receiver and with one status where given. ``after``: a cursor.
 
     Raises ``Invalid``.
     """

@@ -48,13 +48,13 @@ class ReceiverCheck(msgspec.Struct, frozen=True):
 
 
 async def check(plan: Plan) -> tuple[list[EndpointCheck], list[ReceiverCheck]]:
-    """The results of `check_endpoints` and `check_receivers`, which run at the same time."""
+    """Return the results of `check_endpoints` and `check_receivers`, which run at the same time."""
     endpoints, receivers = await asyncio.gather(check_endpoints(plan), check_receivers(plan))
     return endpoints, receivers
 
 
 async def check_endpoints(plan: Plan) -> list[EndpointCheck]:
-    """How each configured endpoint answers."""
+    """Return how each configured endpoint answers."""
     async with open_session() as session:
         questions = [
             _endpoint(plan, network, index, session)
@@ -65,7 +65,7 @@ async def check_endpoints(plan: Plan) -> list[EndpointCheck]:
 
 
 async def check_receivers(plan: Plan) -> list[ReceiverCheck]:
-    """Whether each receiver that has a URL can be reached, without sending anything to it."""
+    """Return whether each receiver that has a URL can be reached, without sending anything to it."""
     async with Transport() as transport:
         questions = [
             _receiver(settings, server, transport)
@@ -108,7 +108,7 @@ async def _endpoint(
 
 
 async def _missing_contracts(plan: Plan, network: str, pool: Pool, head: Header) -> str | None:
-    """Which contracts have no code at their addresses; None where all have, or where the endpoint cannot say."""
+    """Return which contracts have no code at their addresses; None where all have, or where the endpoint cannot say."""
     watch = plan.watches.get(network)
     contracts = () if watch is None else watch.contracts
     try:
@@ -124,7 +124,7 @@ async def _missing_contracts(plan: Plan, network: str, pool: Pool, head: Header)
 
 
 async def _log_range(plan: Plan, network: str, pool: Pool, head: int) -> int | None:
-    """How many blocks of logs the endpoint gives at once, up to ``RANGE``; None when nothing is watched there."""
+    """Return how many blocks of logs the endpoint gives at once, up to ``RANGE``; None when nothing is watched there."""
     watch = plan.watches.get(network)
     if watch is None:
         return None

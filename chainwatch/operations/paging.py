@@ -31,7 +31,7 @@ class Cursors(NamedTuple):
     size: int
 
     def parse(self, text: str | None) -> tuple[int, ...] | None:
-        """The position after which the page begins; None for the first page. Raises ``Invalid``."""
+        """Return the position after which the page begins; None for the first page. Raises ``Invalid``."""
         if text is None:
             return None
         name, *numbers = text.split(".")
@@ -46,14 +46,14 @@ class Cursors(NamedTuple):
     def page(
         self, found: Sequence[R], limit: int, position: Callable[[R], Sequence[int]], view: Callable[[R], T]
     ) -> Page[T]:
-        """The page of the first ``limit`` rows ``found``, of which ``limit`` + 1 were wanted."""
+        """Return the page of the first ``limit`` rows ``found``, of which ``limit`` + 1 were wanted."""
         rows = found[:limit]
         following = ".".join([self.name, *map(str, position(rows[-1]))]) if len(found) > limit else None
         return Page([view(row) for row in rows], following)
 
 
 def check_limit(limit: int) -> int:
-    """``limit`` where a list can have it. Raises ``Invalid``."""
+    """Return ``limit`` where a list can have it. Raises ``Invalid``."""
     if not 1 <= limit <= LIMIT_MAX:
         raise Invalid(f"limit: {limit} is not between 1 and {LIMIT_MAX}")
     return limit

@@ -90,7 +90,7 @@ class LatencyRow(msgspec.Struct, frozen=True):
 
 
 def status(connection: sa.Connection, context: Context, now: float) -> StatusView:
-    """Networks, counts of transfers and alerts, depths of queues."""
+    """Return networks, counts of transfers and alerts, depths of queues."""
     checkpoints = blocks.checkpoints(connection)
     states = blocks.states(connection)
     by_status = dict.fromkeys(TRANSFER_STATUSES, 0)
@@ -134,7 +134,7 @@ def list_transfers(
     limit: int = 100,
     after: str | None = None,
 ) -> Page[TransferView]:
-    """Transfers, newest first, opened from ``since`` until just before ``until`` (chain time).
+    """Return transfers, newest first, opened from ``since`` until just before ``until`` (chain time).
 
     ``key``: a whole key, its beginning, as alerts shorten it, or the hash of a transaction with one of its steps.
     ``after``: a cursor. Raises ``Invalid``.
@@ -169,7 +169,7 @@ def list_alerts(
     limit: int = 100,
     after: str | None = None,
 ) -> Page[AlertView]:
-    """Alerts, newest first, that started from ``since`` until ``until`` (chain time, both inclusive).
+    """Return alerts, newest first, that started from ``since`` until ``until`` (chain time, both inclusive).
 
     ``severities``: as ``P1`` or ``high``. ``after``: a cursor. Raises ``Invalid``.
     """
@@ -191,7 +191,7 @@ def list_alerts(
 
 
 def parse_severity(name: str) -> str:
-    """``P1`` or ``high`` as ``P1``. Raises ``Invalid``."""
+    """Return ``P1`` or ``high`` as ``P1``. Raises ``Invalid``."""
     try:
         return SEVERITY_NAMES[name.lower()]
     except KeyError:
@@ -207,7 +207,7 @@ def latency(
     since: float | None = None,
     until: float | None = None,
 ) -> list[LatencyRow]:
-    """How long each step took, by route, over the transfers opened from ``since`` until just before ``until``.
+    """Return how long each step took, by route, over the transfers opened from ``since`` until just before ``until``.
 
     Raises ``Invalid``.
     """

@@ -24,7 +24,7 @@ from chainwatch.store.errors import StoreError
 
 NAME = "ReceiverTest"
 POLL = 0.1
-"""Seconds between two looks at the queue."""
+"""Seconds between two reads of the queue."""
 
 
 class SampleOutcome(msgspec.Struct, frozen=True):
@@ -42,8 +42,8 @@ class SampleOutcome(msgspec.Struct, frozen=True):
 async def send_sample(database: Database, settings: Settings, receiver: str, within: float) -> SampleOutcome:
     """Send a sample to ``receiver``, and wait at most ``within`` seconds until it is delivered.
 
-    The running process sends it, or this one where none runs. Of the sample only its notification is kept, as delivered or
-    dropped. Raises ``NotFound`` and ``Invalid``.
+    The running process sends it, or this one where none runs. Of the sample only its notification is kept, as delivered
+    or dropped. Raises ``NotFound`` and ``Invalid``.
     """
     check_known("receiver", receiver, settings.receivers)
     check_seconds("within", within)
@@ -67,7 +67,7 @@ async def send_sample(database: Database, settings: Settings, receiver: str, wit
 
 
 def _enqueue(connection: sa.Connection, receiver: str, now: float) -> tuple[str, int]:
-    """The sample's key and its alert's ID."""
+    """Return the sample's key and its alert's ID."""
     alert_id = _store_alert(connection, receiver, now)
     key = f"test/{alert_id}/{now}"
     payload = outbox.Payload({"alertname": NAME}, (alert_id,), ())
@@ -76,7 +76,7 @@ def _enqueue(connection: sa.Connection, receiver: str, now: float) -> tuple[str,
 
 
 def _store_alert(connection: sa.Connection, receiver: str, now: float) -> int:
-    """The ID of a resolved alert that no route takes."""
+    """Return the ID of a resolved alert that no route takes."""
     labels = {"alertname": NAME, "receiver": receiver, "severity": "P3"}
     sample = Alert(
         id=alerts.next_sample_id(connection),
@@ -105,7 +105,7 @@ def _clean_up(connection: sa.Connection, receiver: str, key: str, alert_id: int)
 
 
 async def _deliver_unless_running(database: Database, settings: Settings, receiver: str, key: str) -> bool:
-    """Deliver the sample here, once, unless another process runs on the database; whether none did."""
+    """Deliver the sample here, once, unless another process runs on the database; return whether none did."""
     with ExitStack() as claim:
         try:
             url = settings.store.url.get_secret_value()
@@ -138,7 +138,7 @@ async def _deliver(database: Database, settings: Settings, receiver: str, key: s
 
 
 async def _outcome(database: Database, receiver: str, key: str, within: float) -> QueuedNotification:
-    """The sample's notification once it was tried, or once ``within`` seconds are over."""
+    """Return the sample's notification once it was tried, or once ``within`` seconds are over."""
     until = time.monotonic() + within
     while True:
         queued = await database.read(lambda connection: _find(connection, receiver, key))

@@ -101,7 +101,7 @@ class AlertTotals(msgspec.Struct, frozen=True):
 def window_statistics(
     connection: sa.Connection, context: Context, now: float, since: float, until: float | None = None
 ) -> Statistics:
-    """Numbers about the window from ``since`` until just before ``until`` (default: now). Raises ``Invalid``."""
+    """Return numbers about the window from ``since`` until just before ``until`` (default: now). Raises ``Invalid``."""
     until = now if until is None else until
     check_moments(since=since, until=until)
     if until <= since:
@@ -134,7 +134,7 @@ def window_statistics(
 
 
 def alert_totals(connection: sa.Connection, context: Context, now: float) -> AlertTotals:
-    """Numbers about all alerts that are stored, by state, severity and type, and about all notifications."""
+    """Return numbers about all alerts that are stored, by state, severity and type, and about all notifications."""
     counts = stored_alerts.counts(connection)
     kinds = statistics.kinds(connection)
     acknowledged = sum(kind.acknowledged for kind in kinds)
@@ -183,7 +183,7 @@ def _is_noise(alert: Alert, acknowledged: Mapping[int, float]) -> bool:
 
 
 def _counted(names: Iterable[str]) -> dict[str, int]:
-    """How often each name comes, the most frequent first."""
+    """Return how often each name comes, the most frequent first."""
     return dict(sorted(Counter(names).items(), key=lambda pair: (-pair[1], pair[0])))
 
 
@@ -219,5 +219,5 @@ def _receiver(name: str, found: Sequence[Delivery]) -> ReceiverStatistics:
 
 
 def _percentile(ordered: Sequence[float], percent: int) -> float | None:
-    """The nearest-rank percentile of ascending values."""
+    """Return the nearest-rank percentile of ascending values."""
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else None

@@ -65,7 +65,7 @@ async def rewind(database: Database, plan: Plan, now: float, network: str, block
 
 
 async def _is_gone(pool: Pool, kept: Header) -> bool:
-    """Whether the oldest kept block is no longer in the chain."""
+    """Return whether the oldest kept block is no longer in the chain."""
     try:
         (now,) = await pool.ask(lambda endpoint: endpoint.headers([kept.number]))
     except NotThere:

@@ -1,4 +1,4 @@
-"""Who is on call now and next, overrides, and gaps without anybody on call."""
+"""Who is on call now and next, overrides, and gaps in which nobody is on call."""
 
 from __future__ import annotations
 
@@ -65,13 +65,16 @@ class Rota:
         }
 
     def shifts(self, name: str, start: float, end: float) -> list[Shift]:
-        """Who is on call in the schedule ``name`` from ``start`` until ``end``."""
+        """Return who is on call in the schedule ``name`` from ``start`` until ``end``."""
         overrides = self._overrides.get(name, ())
         return oncall.shifts(self.schedules[name], self._intervals, overrides, start, end)
 
 
 def configured(settings: Settings, at: float) -> Rota:
-    """The schedules with the overrides that end after ``at``; without a readable database, overrides are not known."""
+    """Return the schedules with the overrides that end after ``at``.
+
+    Without a readable database, overrides are not known.
+    """
     _check_at(at)
     found = peek(settings.store.url.get_secret_value(), lambda c: escalations.overrides(c, at))
     return Rota(settings, found)
@@ -99,12 +102,15 @@ def next_on_call(
 
 
 def shifts_at(rota: Rota, names: Sequence[str], at: float) -> list[ShiftView]:
-    """Who is on call at ``at``, in all schedules or those named. Raises ``NotFound``."""
+    """Return who is on call at ``at``, in all schedules or those named. Raises ``NotFound``."""
     return [_view(name, shift) for name in _chosen(rota, names) for shift in _next(rota, name, at, 1)]
 
 
 def handoffs_after(rota: Rota, names: Sequence[str], at: float, number: int) -> list[ShiftView]:
-    """The next ``number`` handoffs after ``at`` in all schedules or those named. Raises ``NotFound`` and ``Invalid``."""
+    """Return the next ``number`` handoffs after ``at`` in all schedules or those named.
+
+    Raises ``NotFound`` and ``Invalid``.
+    """
     if not 1 <= number <= HANDOFFS_MAX:
         raise Invalid(f"number: {number} is not between 1 and {HANDOFFS_MAX}")
     return [
@@ -146,7 +152,7 @@ def remove_override(connection: sa.Connection, context: Context, now: float, ove
 
 
 def list_overrides(connection: sa.Connection, context: Context, now: float) -> list[OverrideView]:
-    """The overrides that have not ended, by schedule, oldest first."""
+    """Return the overrides that have not ended, by schedule, oldest first."""
     return [
         OverrideView(o.id, o.schedule, o.person, o.starts_at, o.ends_at, o.author)
         for some in escalations.overrides(connection, now).values()
@@ -155,7 +161,7 @@ def list_overrides(connection: sa.Connection, context: Context, now: float) -> l
 
 
 def gaps_ahead(settings: Settings, at: float) -> list[ShiftView]:
-    """When nobody is on call within the 30 days after ``at``; overrides count where there is a database."""
+    """Return when nobody is on call within the 30 days after ``at``; overrides count where there is a database."""
     if not settings.oncall:
         return []
     rota = configured(settings, at)
@@ -178,7 +184,10 @@ def _stored(connection: sa.Connection, context: Context, at: float) -> Rota:
 
 
 def _next(rota: Rota, name: str, at: float, number: int) -> list[Shift]:
-    """The shift at ``at`` and those after it, ``number`` in all; where no end is in sight the last one never ends."""
+    """Return the shift at ``at`` and those after it, ``number`` in all.
+
+    Where no end is in sight the last one never ends.
+    """
     ahead = 16 * 86_400.0
     while True:
         found = rota.shifts(name, at, at + ahead)

@@ -33,9 +33,10 @@ class RoutesView(msgspec.Struct, frozen=True):
 
 
 def trace_routes(settings: Settings, labels: Mapping[str, str]) -> RoutesView:
-    """The configured tree of routes, and which of them an alert with ``labels`` takes; without labels, the tree alone.
+    """Return the configured tree of routes, and which of them an alert with ``labels`` takes.
 
-    ``alertname`` and ``severity`` are "Test" and P2 where they are missing. Raises ``Invalid``.
+    Without labels it is the tree alone. ``alertname`` and ``severity`` are "Test" and P2 where they are missing. Raises
+    ``Invalid``.
     """
     try:
         wanted = normal_labels({"severity": "P2", "alertname": "Test", **labels}) if labels else {}

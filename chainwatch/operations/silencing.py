@@ -111,7 +111,7 @@ def expire_silences(connection: sa.Connection, context: Context, now: float, ids
 
 
 def preview(connection: sa.Connection, context: Context, now: float, match: Match) -> list[AlertView]:
-    """The firing alerts that a silence with ``match`` would hide, oldest first. Raises ``Invalid``."""
+    """Return the firing alerts that a silence with ``match`` would hide, oldest first. Raises ``Invalid``."""
     return alert_views(_matched(connection, check_match(match)), context.presenter, connection)
 
 

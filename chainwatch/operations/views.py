@@ -99,7 +99,7 @@ class Changed(msgspec.Struct, frozen=True):
 def alert_views(
     alerts: Sequence[Alert], presenter: Presenter, connection: sa.Connection | None = None
 ) -> list[AlertView]:
-    """``alerts``, with amounts and links as ``presenter`` shows them."""
+    """Return ``alerts``, with amounts and links as ``presenter`` shows them."""
     return [
         _alert_view(alert, published(alert.annotations, beside))
         for alert, beside in zip(alerts, presenter.show(alerts, connection), strict=True)
@@ -123,7 +123,7 @@ def _alert_view(alert: Alert, annotations: dict[str, str]) -> AlertView:
 
 
 def transfer_assets(transfers: Iterable[Transfer]) -> set[AssetId]:
-    """The assets that the events of ``transfers`` name."""
+    """Return the assets that the events of ``transfers`` name."""
     return {found for t in transfers for o in t.occurrences if (found := _asset(o)) is not None}
 
 
@@ -134,7 +134,7 @@ def transfer_view(
     presenter: Presenter = RAW,
     assets: Mapping[AssetId, Asset] = MappingProxyType({}),
 ) -> TransferView:
-    """One transfer. ``flow`` is None where it is no longer configured; ``seen``: network → seen until.
+    """Return one transfer. ``flow`` is None where it is no longer configured; ``seen``: network → seen until.
 
     ``assets``: those whose amounts can be shown in units.
     """
@@ -171,7 +171,7 @@ def transfer_view(
 
 
 def changed(ids: Sequence[int], known: Mapping[int, bool]) -> Changed:
-    """``known``: ID → whether its row was changed, for every row that exists."""
+    """Return what became of IDs. ``known``: ID → whether its row was changed, for every row that exists."""
     wanted = sorted(set(ids))
     return Changed(
         done=[one for one in wanted if known.get(one)],
@@ -181,7 +181,7 @@ def changed(ids: Sequence[int], known: Mapping[int, bool]) -> Changed:
 
 
 def builtins(result: Any) -> Any:
-    """A result as JSON has it: dicts, lists and plain values; times to the millisecond, whole ones as integers."""
+    """Return a result as JSON has it: dicts, lists and plain values; times to the millisecond, whole ones as integers."""
     return _rounded(msgspec.to_builtins(result))
 
 

@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 
 def goes_on(part: Backfilled, gap: Gap, left: Gap | None) -> bool:
-    """Whether ``left``, the gap after ``part`` of ``gap`` was stored, is just the rest: reading can go on then."""
+    """Return whether ``left``, the gap after ``part`` of ``gap`` was stored, is just the rest: reading can go on then."""
     return left is not None and left == gap._replace(first=part.last + 1)
 
 
@@ -59,7 +59,7 @@ class Backfill:
     async def read(
         self, pool: Pool | None, gap: Gap, checkpoint: Checkpoint
     ) -> AsyncGenerator[Backfilled | Note]:
-        """The blocks of ``gap`` in order, or a note about it; ends where the gap is to be loaded again.
+        """Yield the blocks of ``gap`` in order, or a note about it; ends where the gap is to be loaded again.
 
         ``checkpoint`` is the network's. Each item must be stored before the next is asked for. Errors of reading are logged
         here, and followed by a pause.
@@ -99,7 +99,7 @@ class Backfill:
                 await asyncio.sleep(PAUSE)
 
     async def _parts(self, pool: Pool, gap: Gap, head: int) -> AsyncGenerator[Backfilled]:
-        """``gap`` in parts; those near ``head``, where reorgs happen, have all their headers."""
+        """Yield ``gap`` in parts; those near ``head``, where reorgs happen, have all their headers."""
         watch = self._watch.only(gap.sources)
         far = min(gap.last, head - pool.network.reorg_window)
         if gap.first <= far:
@@ -110,7 +110,7 @@ class Backfill:
             yield _backfilled(await read_blocks(pool, watch, None, first, last), gap)
 
     def _is_refused(self, pool: Pool) -> bool:
-        """Whether the network has answered for `PATIENCE` seconds, but not with these blocks."""
+        """Return whether the network has answered for `PATIENCE` seconds, but not with these blocks."""
         now = self._clock()
         if pool.last_answer_at is None or now - pool.last_answer_at > ANSWERS_WITHIN:
             self._refused_since = None

@@ -1,7 +1,8 @@
-"""What the pipeline asks of a checker. Flows are one (`chainwatch.flows.checker`); each is named in `chainwatch.registry`.
+"""What the pipeline asks of a checker.
 
-A checker has three parts: its `Extractor` is pure and finds what it needs in events; a `Checker` lives as long as a
-configuration; a `CheckerTransaction` applies what was found within one transaction of the pipeline.
+Flows are one (`chainwatch.flows.checker`); each is named in `chainwatch.registry`. A checker has three parts: its
+`Extractor` is pure and finds what it needs in events; a `Checker` lives as long as a configuration; a
+`CheckerTransaction` applies what was found within one transaction of the pipeline.
 """
 
 from __future__ import annotations
@@ -55,12 +56,12 @@ class Checker(Protocol):
     def load_deadlines(
         self, connection: sa.Connection, after: tuple[int, int, str], until: int, limit: int
     ) -> list[Deadline]:
-        """Up to ``limit`` open deadlines with (due_at, id, step) > ``after`` and due_at <= ``until``, in that order."""
+        """Return up to ``limit`` open deadlines with (due_at, id, step) > ``after`` and due_at <= ``until``, in order."""
 
     def load_wanted(self, connection: sa.Connection, network: str, limit: int) -> Any | None:
-        """What is to be read from ``network`` beyond the watched events, such as state at a block's hash; None for nothing.
+        """Return what is to be read from ``network`` beyond the watched events, such as state at a block's hash; or None.
 
-        ``limit`` bounds how many questions it takes up. What was answered, as by `CheckerTransaction.apply_read`, is not
+        ``limit`` bounds how many questions it holds. What was answered, as by `CheckerTransaction.apply_read`, is not
         wanted again.
         """
 
@@ -70,13 +71,13 @@ class Checker(Protocol):
     # --- a changed configuration: see `chainwatch.pipeline.recompute`
 
     def fingerprints(self, settings: Settings) -> Prints:
-        """The fingerprints of each thing that is configured for this checker, by names unlike other checkers'."""
+        """Return the fingerprints of each thing that is configured for this checker, by names unlike other checkers'."""
 
     def stored_names(self, connection: sa.Connection) -> Sequence[str]:
-        """The names of `fingerprints` for which something is stored, configured or not."""
+        """Return the names of `fingerprints` for which something is stored, configured or not."""
 
     def forget_events(self, connection: sa.Connection, page: Page) -> int | None:
-        """Remove the events from ``page``, which are to be found anew. Returns its last id; None once it is empty."""
+        """Remove the events from ``page``, which are found again later. Returns its last id; None once it is empty."""
 
 
 class CheckerTransaction(Protocol):

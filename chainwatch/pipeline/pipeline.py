@@ -46,7 +46,7 @@ class Alerts(Protocol):
     """Takes the signals of a transaction and turns them into alerts and notifications inside it."""
 
     def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
-        """Returns when it next wants to be called (Unix seconds), None for never."""
+        """Return when it next wants to be called (Unix seconds), None for never."""
 
 
 class Outcome(NamedTuple):
@@ -268,11 +268,11 @@ class Pipeline:
                 work.filled.add(network)
 
     def _decoded(self, network: str, stored: Iterable[StoredLog]) -> dict[str, Any]:
-        """What each checker finds in logs that are stored."""
+        """Return what each checker finds in logs that are stored."""
         events = [event for log in stored if (event := self._decode(network, log)) is not None]
         return {extractor.name: extractor.extract(events).found for extractor in self._extractors}
 
 
 def _wanted_id(sifted: SiftedBatch) -> int | None:
-    """The integer that stands for a network in logs that are packed already."""
+    """Return the integer that stands for a network in logs that are packed already."""
     return sifted.logs.number if isinstance(sifted.logs, PackedLogs) else None

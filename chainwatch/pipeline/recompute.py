@@ -38,7 +38,7 @@ ReadAgain: TypeAlias = Callable[[str, StoredLog], Event | UndecodedLog | None]
 
 
 def fingerprints(checkers: Iterable[Checker], settings: Settings) -> Prints:
-    """What each thing that is configured for ``checkers`` compiles to."""
+    """Return what each thing that is configured for ``checkers`` compiles to."""
     return {name: prints for checker in checkers for name, prints in checker.fingerprints(settings).items()}
 
 
@@ -46,8 +46,7 @@ def check_done(connection: sa.Connection) -> None:
     """Raise ``StoreError`` while a recomputation is not finished: nothing else may be judged until it is."""
     if schema.get_property(connection, UNDER_WAY) is not None:
         raise StoreError(
-            "a changed configuration is being taken up; that goes on in `chainwatch run`: try again once its log says that "
-            "it is running"
+            "a changed configuration is being applied, by `chainwatch run`: try again once its log says that it is running"
         )
 
 
@@ -107,7 +106,7 @@ class Recomputation:
         return True
 
     def _progress(self, connection: sa.Connection, now: float) -> _Progress | None:
-        """The stored progress, or a new one where the target has changed; None when there is nothing to do."""
+        """Return the stored progress, or a new one where the target has changed; None when there is nothing to do."""
         stored = schema.get_property(connection, UNDER_WAY)
         before = None if stored is None else msgspec.json.decode(stored, type=_Progress)
         if before is not None and before.target == self._target:

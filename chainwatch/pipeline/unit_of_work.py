@@ -61,7 +61,7 @@ class Work:
         self.deadlines.setdefault(checker, DeadlineChanges([], [])).add(changes)
 
     def load_watched(self) -> None:
-        """Learn from the database since when events are watched."""
+        """Load from the database since when events are watched."""
         self.watched = watched.load(self.connection)
         self.unread = {n for n, rows in self.watched.items() if any(map(watched.is_open, rows.values()))}
 

@@ -63,7 +63,7 @@ class Presenter:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The presenter of a configuration."""
+        """Return the presenter of a configuration."""
         networks = settings.networks
         return cls(
             {name: network.explorer for name, network in networks.items() if network.explorer},
@@ -81,12 +81,12 @@ class Presenter:
         )
 
     def is_asked(self, asset: AssetId) -> bool:
-        """Whether the contract of ``asset`` has to say what is not configured."""
+        """Return whether the contract of ``asset`` has to say what is not configured."""
         configured = self.configured.get(asset)
         return asset[1] not in _NATIVE and (configured is None or configured.decimals is None)
 
     def assets(self, ids: Iterable[AssetId], connection: sa.Connection | None = None) -> dict[AssetId, Asset]:
-        """Those of ``ids`` whose amounts can be shown in units; without ``connection``, by the configuration alone."""
+        """Return those of ``ids`` whose amounts can be shown in units; without ``connection``, by the configuration alone."""
         known: dict[AssetId, Asset] = {}
         unsaid: list[AssetId] = []
         for one in ids:
@@ -105,19 +105,19 @@ class Presenter:
         return known
 
     def transaction_url(self, network: str, tx_hash: str) -> str | None:
-        """The page of a transaction; None without an explorer, or for what is no hash."""
+        """Return the page of a transaction; None without an explorer, or for what is no hash."""
         explorer = self.explorers.get(network)
         return f"{explorer}/tx/{tx_hash}" if explorer and _HASH.fullmatch(tx_hash) else None
 
     def address_url(self, network: str, address: str) -> str | None:
-        """The page of an address, of 20 bytes or padded to 32; None without an explorer, or for what is no address."""
+        """Return the page of an address, of 20 bytes or padded to 32; None without an explorer, or for what is no address."""
         explorer, found = self.explorers.get(network), _ADDRESS.fullmatch(address)
         return f"{explorer}/address/0x{found[1]}" if explorer and found else None
 
     def show(
         self, alerts: Iterable[Alert], connection: sa.Connection | None = None
     ) -> list[dict[str, Shown]]:
-        """For each of ``alerts`` what is shown beside its annotations, by their names; see `assets` for ``connection``.
+        """Return for each of ``alerts`` what is shown beside its annotations, by their names; see `assets` for ``connection``.
 
         Only for alerts about transfers and events of chains: another program's texts never become links.
         """
@@ -138,7 +138,7 @@ class Presenter:
                 yield name, Shown(links=links)
 
     def _links(self, network: str, value: str) -> dict[str, str]:
-        """By each transaction hash or address in ``value``, which has commas between them, its page."""
+        """Return, by each transaction hash or address in ``value``, which has commas between them, its page."""
         found = {
             one: self.transaction_url(network, one) or self.address_url(network, one)
             for one in value.split(", ")
@@ -151,20 +151,20 @@ RAW = Presenter()
 
 
 def amount_in(asset: Asset | None, amount: str) -> str:
-    """``amount``, a raw integer as text, in units of ``asset``; empty where it cannot be told."""
+    """Return ``amount``, a raw integer as text, in units of ``asset``; empty where it cannot be told."""
     if asset is None or not _AMOUNT.fullmatch(amount):
         return ""
     return in_units(int(amount), asset.symbol, asset.decimals)
 
 
 def asset_id(network: str, asset: str) -> AssetId | None:
-    """``asset``, an address as events hold it (20 bytes, or padded to 32), on ``network``; None for anything else."""
+    """Return the id of ``asset``, an address as events hold it (20 bytes, or padded to 32), on ``network``; None for anything else."""
     found = _ADDRESS.fullmatch(asset)
     return (network, bytes.fromhex(found[1])) if found else None
 
 
 def published(annotations: Mapping[str, str], shown: Mapping[str, Shown]) -> dict[str, str]:
-    """``annotations`` as machines get them: with ``amount_formatted`` and, for each with links, ``NAME_url``."""
+    """Return ``annotations`` as machines get them: with ``amount_formatted`` and, for each with links, ``NAME_url``."""
     added: dict[str, str] = {}
     for name, one in shown.items():
         if one.formatted:
@@ -175,6 +175,6 @@ def published(annotations: Mapping[str, str], shown: Mapping[str, Shown]) -> dic
 
 
 def _asset_of(alert: Alert) -> AssetId | None:
-    """The asset of the alert's amount; None where they are not of the same event."""
+    """Return the asset of the alert's amount; None where they are not of the same event."""
     network = alert.annotations.get("amount" + NETWORK_OF)
     return None if network is None else asset_id(network, alert.annotations.get("asset", ""))

@@ -19,9 +19,10 @@ HEAD_PATIENCE = 30.0
 
 
 def parse_when(text: str) -> int | datetime:
-    """A block number or a moment: ``16233067``, ``1680682306`` (Unix seconds), ``2023-04-05``, ``2023-04-05T08:11:46Z``.
+    """Parse a block number or a moment.
 
-    Integers below 1,000,000,000 are block numbers. Times without a zone are UTC. Raises ``ValueError``.
+    As in ``16233067``, ``1680682306`` (Unix seconds), ``2023-04-05``, ``2023-04-05T08:11:46Z``: integers below
+    1,000,000,000 are block numbers. Times without a zone are UTC. Raises ``ValueError``.
     """
     if text.isdigit():
         number = int(text)
@@ -39,7 +40,7 @@ async def resolve_ranges(
     start: Mapping[str, int | datetime],
     end: Mapping[str, int | datetime],
 ) -> list[Range]:
-    """The block ranges between ``start`` and ``end``, given by network.
+    """Return the block ranges between ``start`` and ``end``, given by network.
 
     A missing start is the network's ``start_block``, a missing end its head.
     Raises ``ReplayError`` for a range without blocks or a start that nothing names, ``ChainError`` where nothing answers.

@@ -2,4 +2,4 @@
 
 
 class ReplayError(Exception):
-    """The replay cannot be done; the message says why and how to mend it."""
+    """The replay cannot be done; the message says why and how to fix it."""

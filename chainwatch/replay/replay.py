@@ -123,7 +123,7 @@ class Replay:
             if judged_by and msgspec.json.decode(judged_by, type=Prints) != present:
                 raise ReplayError(
                     "the flows, or the networks or contracts that they use, are configured otherwise than when the replay "
-                    "began: begin it anew, in another --database"
+                    "began: start it again, in another --database"
                 )
             self._take(connection, ranges)
 
@@ -168,7 +168,7 @@ class Replay:
             self._events[r.network] = blocks.log_count(connection, r.network, r.first)
 
     async def report(self) -> dict[str, Any]:
-        """What the replay found, ready for JSON. The same blocks and configuration give the same bytes."""
+        """Return what the replay found, ready for JSON. The same blocks and configuration give the same bytes."""
         return await self._database.read(self._found)
 
     # --- from batches to the database -----------------------------------------------------------------------
@@ -277,7 +277,7 @@ class Replay:
 
 
 def _wanted(checker: Checker, networks: Iterable[str], connection: sa.Connection) -> tuple[str, Any] | None:
-    """One of ``networks`` and what ``checker`` wants to read from it; None when it wants nothing."""
+    """Return one of ``networks`` and what ``checker`` wants to read from it; None when it wants nothing."""
     for network in sorted(networks):
         if wanted := checker.load_wanted(connection, network, READS_AT_ONCE):
             return network, wanted
@@ -285,6 +285,6 @@ def _wanted(checker: Checker, networks: Iterable[str], connection: sa.Connection
 
 
 def _without_repeats(route: RouteSettings) -> RouteSettings:
-    """``route`` without repeats, quiet hours and digests, which would multiply or hide the alerts of a long range."""
+    """Return ``route`` without repeats, quiet hours and digests, which would multiply or hide the alerts of a replay."""
     here = {"repeat_interval": NEVER, "mute_times": [], "active_times": [], "digest": None}
     return route.model_copy(update={**here, "routes": [_without_repeats(inner) for inner in route.routes]})

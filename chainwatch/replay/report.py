@@ -17,7 +17,7 @@ ALL = 2**62
 def alerts_fired(
     connection: sa.Connection, policies: Policies, presenter: Presenter, until: int
 ) -> list[dict[str, Any]]:
-    """The alerts that a live run would have fired by chain time ``until`` and not withdrawn, in the order of their starts.
+    """Return the alerts that a live run would have fired by chain time ``until`` and not withdrawn, by their starts.
 
     Ready for JSON: labels, annotations, chain times. Amounts are shown by the configuration alone, not by what assets said
     of themselves: the same blocks and configuration give the same bytes.

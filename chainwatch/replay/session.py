@@ -87,7 +87,7 @@ def _networks(plan: Plan, wanted: Sequence[str]) -> list[str]:
 def _by_network(
     texts: Sequence[str], networks: Sequence[str], option: str, *, end_of_day: bool
 ) -> dict[str, int | datetime]:
-    """``["2023-04-01", "optimism=53024543"]`` → a block or time for each network; the later option wins."""
+    """Parse ``["2023-04-01", "optimism=53024543"]`` into a block or time for each network; the later option wins."""
     found: dict[str, int | datetime] = {}
     for text in texts:
         name, given, when = text.rpartition("=")
@@ -118,7 +118,7 @@ def _is_date(text: str) -> bool:
 
 @contextlib.contextmanager
 def _bar(show: bool) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar on standard error: blocks done, events a second, time left. Imports late: most runs show none."""
+    """Show a progress bar on standard error: blocks done, events a second, time left."""
     if not (show and sys.stderr.isatty()):
         yield lambda _progress: None
         return

@@ -25,7 +25,7 @@ class StoredAsset(NamedTuple):
 
 
 def load(connection: sa.Connection, ids: Iterable[AssetId]) -> dict[AssetId, StoredAsset]:
-    """What is stored of the assets ``ids``."""
+    """Return what is stored of the assets ``ids``."""
     wanted = set(ids)
     addresses = sorted({address for _, address in wanted})
     rows = bulk.select_in(connection, assets, StoredAsset._fields, "address", addresses)

@@ -22,7 +22,7 @@ PAGE_BYTES = 16_000_000
 
 
 def checkpoints(connection: sa.Connection) -> dict[str, Checkpoint]:
-    """Every stored network's checkpoint, by name."""
+    """Return every stored network's checkpoint, by name."""
     return {
         row.name: Checkpoint(
             network=row.name,
@@ -46,7 +46,7 @@ def check_chain_ids(connection: sa.Connection, expected: dict[str, int]) -> None
 
 
 def window(connection: sa.Connection, network: str) -> list[Header]:
-    """The stored window of recent headers of ``network``, ascending."""
+    """Return the stored window of recent headers of ``network``, ascending."""
     statement = (
         sa.select(headers.c.number, headers.c.hash, headers.c.parent_hash, headers.c.timestamp)
         .join(networks, networks.c.id == headers.c.network_id)
@@ -57,18 +57,18 @@ def window(connection: sa.Connection, network: str) -> list[Header]:
 
 
 def network_id(connection: sa.Connection, network: str) -> int | None:
-    """The small integer that stands for ``network`` in log ids, or None before its first batch."""
+    """Return the small integer that stands for ``network`` in log ids, or None before its first batch."""
     return connection.execute(sa.select(networks.c.id).where(networks.c.name == network)).scalar()
 
 
 def network_ids(connection: sa.Connection, names: Sequence[str]) -> dict[str, int]:
-    """The small integers that stand for the networks ``names``, or will for those that were never read."""
+    """Return the small integers that stand for the networks ``names``, or will for those that were never read."""
     stored = connection.execute(sa.select(networks.c.name, networks.c.id))
     return new_ids(names, {row.name: row.id for row in stored})
 
 
 def new_ids(names: Sequence[str], known: Mapping[str, int]) -> dict[str, int]:
-    """The integers for the networks ``names`` in a database that has ``known`` already."""
+    """Return the integers for the networks ``names`` in a database that has ``known`` already."""
     free = itertools.count(max(known.values(), default=0) + 1)
     return {name: known[name] if name in known else next(free) for name in names}
 
@@ -112,7 +112,7 @@ def save_logs(connection: sa.Connection, number: int, rows: Logs) -> None:
 
 
 def logs_above(connection: sa.Connection, network: str, block: int) -> list[StoredLog]:
-    """The stored logs of ``network`` in blocks after ``block``, in order."""
+    """Return the stored logs of ``network`` in blocks after ``block``, in order."""
     number = network_id(connection, network)
     if number is None:
         return []
@@ -121,7 +121,7 @@ def logs_above(connection: sa.Connection, network: str, block: int) -> list[Stor
 
 
 def logs_between(connection: sa.Connection, network: str, first: int, last: int) -> list[StoredLog]:
-    """The stored logs of ``network`` in the blocks ``first``..``last``, in order."""
+    """Return the stored logs of ``network`` in the blocks ``first``..``last``, in order."""
     number = network_id(connection, network)
     if number is None:
         return []
@@ -130,7 +130,7 @@ def logs_between(connection: sa.Connection, network: str, first: int, last: int)
 
 
 def logs_after(connection: sa.Connection, after: int, limit: int) -> Iterator[tuple[int, str, StoredLog]]:
-    """The stored logs of all networks with ids above ``after``: (id, network, log), by id.
+    """Yield the stored logs of all networks with ids above ``after``: (id, network, log), by id.
 
     At most ``limit``, and at most some `PAGE_BYTES` of data.
     """
@@ -174,7 +174,7 @@ def forget_window(connection: sa.Connection, network: str, block: int) -> None:
 
 
 def begin_at(connection: sa.Connection, network: str, block: int, timestamp: int) -> None:
-    """``block`` is now the first one watched of ``network``; the one before it was made at ``timestamp``."""
+    """Make ``block`` the first one watched of ``network``; the one before it was made at ``timestamp``."""
     here = networks.c.name == network
     connection.execute(sa.update(networks).where(here).values(first_block=block, first_timestamp=timestamp))
 
@@ -196,13 +196,13 @@ def save_states(connection: sa.Connection, states: Sequence[NetworkState]) -> No
 
 
 def states(connection: sa.Connection) -> dict[str, NetworkState]:
-    """What was last known of each network."""
+    """Return what was last known of each network."""
     statement = sa.select(*(network_states.c[f] for f in NetworkState._fields))
     return {row[0]: NetworkState(*row) for row in connection.execute(statement)}
 
 
 def log_count(connection: sa.Connection, network: str, first: int) -> int:
-    """How many logs of ``network`` from the block ``first`` on are stored that decode."""
+    """Return how many logs of ``network`` from the block ``first`` on are stored that decode."""
     number = network_id(connection, network)
     if number is None:
         return 0
@@ -212,7 +212,7 @@ def log_count(connection: sa.Connection, network: str, first: int) -> int:
 
 
 def undecoded_count(connection: sa.Connection) -> int:
-    """How many stored logs do not decode."""
+    """Return how many stored logs do not decode."""
     return connection.execute(
         sa.select(sa.func.count()).select_from(logs).where(logs.c.error.isnot(None))
     ).scalar_one()
@@ -245,7 +245,7 @@ def _stored(
 
 
 def _progress(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The columns of a network that change as it is read."""
+    """Return the columns of a network that change as it is read."""
     last = checkpoint.last
     return {
         "number": last.number,

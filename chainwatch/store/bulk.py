@@ -69,12 +69,12 @@ def change_in(connection: sa.Connection, statement: str, values: Sequence[Any]) 
 
 
 def select(connection: sa.Connection, statement: str, values: Row = ()) -> Sequence[Any]:
-    """The rows of one of our own statements, with a ``?`` for each of ``values``; for statements that are run often."""
+    """Return the rows of one of our own statements, often run, with a ``?`` for each of ``values``."""
     return connection.exec_driver_sql(_marked(connection, statement), tuple(values)).all()
 
 
 def scalar(connection: sa.Connection, statement: str, values: Row = ()) -> Any:
-    """The first value of the only row."""
+    """Return the first value of the only row."""
     return select(connection, statement, values)[0][0]
 
 
@@ -86,7 +86,7 @@ def select_in(
     values: Sequence[Any],
     tail: str = "",
 ) -> Iterator[Any]:
-    """The ``columns`` of the rows whose ``key`` is one of ``values``, as plain tuples.
+    """Yield the ``columns`` of the rows whose ``key`` is one of ``values``, as plain tuples.
 
     ``table`` may be a join; ``tail`` ends the statement, which is run for at most ``IN_LIST_MAX`` values at a time.
     """
@@ -108,7 +108,7 @@ def select_in(
 
 
 def _array(values: Sequence[Any]) -> tuple[str, Row]:
-    """The SQL for ``values`` as an array in PostgreSQL, and its parameters.
+    """Return the SQL for ``values`` as an array in PostgreSQL, and its parameters.
 
     Digests are sent as one value and split by the server: lists of bytes are slow in the driver, and to plan.
     """

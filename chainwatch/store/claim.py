@@ -38,7 +38,7 @@ def _file_lock(path: Path) -> Iterator[None]:
         touch_private(path)  # whoever may read it could lock it
         file = path.open("a")
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}; mend the folder's permissions") from error
+        raise StoreError(f"cannot write {path}: {error.strerror}; fix the folder's permissions") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

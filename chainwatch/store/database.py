@@ -64,7 +64,7 @@ class Database:
 
     @classmethod
     def open(cls, url: str, *, durable: bool = True, create: bool = True) -> Database:
-        """Opens the database at ``url``; with ``create``, makes it where it is missing, or brings its schema up to date.
+        """Open the database at ``url``; with ``create``, make it where it is missing, or bring its schema up to date.
 
         Without ``create`` nothing is changed: a database that is missing or of another version is refused.
 
@@ -89,18 +89,18 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """A write transaction in the calling thread: committed at the end, rolled back on an exception."""
+        """Open a write transaction in the calling thread: committed at the end, rolled back on an exception."""
         with self._write_lock, _explained("write"), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A consistent read-only view in the calling thread."""
+        """Open a consistent read-only view in the calling thread."""
         with _explained("read"), self._reader.begin() as connection:
             yield connection
 
     async def write(self, job: Callable[[sa.Connection], T]) -> T:
-        """Runs ``job`` in the writer thread and returns its result once it is committed.
+        """Run ``job`` in the writer thread and return its result once it is committed.
 
         A job that raises is undone alone; others that share its commit are not affected.
         """
@@ -218,7 +218,7 @@ class Database:
 
 
 def _for_future(error: BaseException) -> Exception:
-    """``error``, or another in its place where a future would lose it or treat it as a cancellation or an exit."""
+    """Return ``error``, or another in its place where a future would lose it or treat it as a cancellation or an exit."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     stand_in = RuntimeError(f"a job raised {type(error).__name__}")
@@ -249,7 +249,7 @@ def _make_private(file: Path) -> None:
 
 
 def parse_url(url: str) -> sa.URL:
-    """``url`` for SQLAlchemy. Raises ``StoreError`` for one that is malformed or of an unsupported database."""
+    """Return ``url`` for SQLAlchemy. Raises ``StoreError`` for one that is malformed or of an unsupported database."""
     try:
         parsed = sa.make_url(url)
     except (SQLAlchemyError, ValueError):  # their texts may hold the password

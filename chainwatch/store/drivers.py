@@ -32,7 +32,7 @@ _KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_cou
 
 
 def new_engine(url: sa.URL, *, writer: bool, durable: bool = True, pooled: bool = True) -> sa.Engine:
-    """An engine for one writer or several readers, at a ``url`` from `parse_url`; text is escaped by `texts`.
+    """Return an engine for one writer or several readers, at a ``url`` from `parse_url`; text is escaped by `texts`.
 
     Raises ``StoreError`` where the driver is not installed.
     """
@@ -57,7 +57,7 @@ def new_engine(url: sa.URL, *, writer: bool, durable: bool = True, pooled: bool 
 
 
 def begin_patiently(engine: sa.Engine, is_closing: Callable[[], bool]) -> None:
-    """Makes each transaction of the writer ``engine`` wait for those of other processes, and theirs for its own.
+    """Make each transaction of the writer ``engine`` wait for those of other processes, and theirs for its own.
 
     It waits in steps, since one wait cannot be interrupted; after ``BUSY_TIMEOUT`` it raises what the driver does.
     """
@@ -75,7 +75,7 @@ def begin_patiently(engine: sa.Engine, is_closing: Callable[[], bool]) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> bool:
-    """Begins at once as a writer. The driver's BEGIN is deferred: it would fail when another process writes meanwhile."""
+    """Begin at once as a writer. The driver's BEGIN is deferred: it would fail when another process writes meanwhile."""
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     except OperationalError as error:
@@ -86,7 +86,7 @@ def _begin_sqlite(connection: sa.Connection) -> bool:
 
 
 def _begin_postgres(connection: sa.Connection) -> bool:
-    """Takes the lock, which ends with the transaction, or with the connection if its process dies."""
+    """Take the lock, which ends with the transaction, or with the connection if its process dies."""
     try:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})")
     except OperationalError as error:
@@ -169,7 +169,7 @@ def _set_up_postgres(engine: sa.Engine, *, durable: bool) -> None:
 
 
 def _escape_values(engine: sa.Engine) -> None:
-    """The values of every statement, SQLAlchemy's and our own, but not of COPY."""
+    """Escape the values of every statement, SQLAlchemy's and our own, but not of COPY."""
 
     @event.listens_for(engine, "before_cursor_execute", retval=True)
     def escape(

@@ -1,4 +1,4 @@
-"""Errors of the database, in words that say how to mend it."""
+"""Errors of the database, in words that say how to fix it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class NoDatabase(StoreError):
 
 _MEANINGS: tuple[tuple[str, str, bool], ...] = (
     ("database is locked", "another process holds the database; stop it or wait", True),
-    ("disk is full", "the disk is full; make room, chainwatch goes on by itself", True),
-    ("no space left", "the disk is full; make room, chainwatch goes on by itself", True),
+    ("disk is full", "the disk is full; make room, chainwatch then continues by itself", True),
+    ("no space left", "the disk is full; make room, chainwatch then continues by itself", True),
     (
         "readonly database",
-        "the database file or its folder is read-only for this user; mend its permissions",
+        "the database file or its folder is read-only for this user; fix its permissions",
         True,
     ),
     (
@@ -47,7 +47,7 @@ _MEANINGS: tuple[tuple[str, str, bool], ...] = (
     ),
     (
         "unable to open database file",
-        "the database file cannot be opened; look at its path and permissions",
+        "the database file cannot be opened; check its path and permissions",
         False,
     ),
     ("not a database", "the file is not an SQLite database; name another file in [store] url", False),
@@ -65,7 +65,7 @@ _MEANINGS: tuple[tuple[str, str, bool], ...] = (
 
 
 def explain(error: SQLAlchemyError, doing: str) -> StoreError:
-    """The database's error as a ``StoreError``; statements and parameters are left out (they may hold secrets)."""
+    """Return the database's error as a ``StoreError``; statements and parameters are left out (they may hold secrets)."""
     cause = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()
     text = cause[0] if cause else type(error).__name__
     lowered = text.lower()

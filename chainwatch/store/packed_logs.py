@@ -14,7 +14,7 @@ from chainwatch.store.texts import escaped
 
 
 def pack_logs(number: int, rows: Sequence[LogRow]) -> PackedLogs:
-    """``rows`` of the network with the id ``number`` as `blocks.save_logs` stores them with the least work."""
+    """Return ``rows`` of the network with the id ``number`` as `blocks.save_logs` stores them with the least work."""
     if not rows:
         return PackedLogs(number, b"")
     # by columns, so that no call but the last leaves C

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def peek(url: str, read: Callable[[sa.Connection], T]) -> T | None:
-    """The result of ``read``; None where there is no database, one of another version, or one that cannot be read."""
+    """Return the result of ``read``; None if there is no database, one of another version, or one that cannot be read."""
     try:
         parsed = parse_url(url)
     except StoreError:

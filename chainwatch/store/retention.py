@@ -38,7 +38,7 @@ def _prune_transfers(connection: sa.Connection, before: int, limit: int) -> int:
 
 
 def _prune_logs(connection: sa.Connection, before: int, limit: int) -> int:
-    """Deletes from the oldest log on: a network's logs are stored in the order of their blocks, so that needs no search."""
+    """Delete from the oldest log on: a network's logs are stored in the order of their blocks, so that needs no search."""
     window = sa.select(sa.func.min(headers.c.number)).where(headers.c.network_id == networks.c.id)
     gone = 0
     for number, oldest_header in connection.execute(sa.select(networks.c.id, window.scalar_subquery())).all():

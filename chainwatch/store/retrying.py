@@ -19,7 +19,10 @@ _log = structlog.get_logger("chainwatch.store")
 
 
 async def retrying(run: Callable[[], Awaitable[T]]) -> T:
-    """The result of ``run``, which is called again while it raises a transient ``StoreError``. Raises any other error."""
+    """Return the result of ``run``, which is called again while it raises a transient ``StoreError``.
+
+    Raises any other error.
+    """
     attempts = 0
     while True:
         try:

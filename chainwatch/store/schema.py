@@ -73,7 +73,7 @@ def check(engine: sa.Engine) -> None:
 
 
 def current_version(connection: sa.Connection) -> str | None:
-    """The schema's version, or None for an empty database."""
+    """Return the schema's version, or None for an empty database."""
     tables = set(sa.inspect(connection).get_table_names())
     if not tables:
         return None
@@ -93,12 +93,12 @@ def _create(connection: sa.Connection) -> None:
 
 
 def created_at(connection: sa.Connection) -> int:
-    """When the database was made, in Unix seconds."""
+    """Return when the database was made, in Unix seconds."""
     return int(get_property(connection, CREATED_AT) or 0)
 
 
 def get_property(connection: sa.Connection, name: str) -> str | None:
-    """The stored property ``name``; None where it is not set."""
+    """Return the stored property ``name``; None where it is not set."""
     return connection.execute(sa.select(properties.c.value).where(properties.c.name == name)).scalar()
 
 

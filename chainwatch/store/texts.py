@@ -23,19 +23,19 @@ class Unstorable(ValueError):
 
 
 def escaped(text: str) -> str:
-    """``text`` as a column takes it."""
+    """Return ``text`` as a column takes it."""
     if text.isascii() and "\0" not in text and MARK not in text:
         return text  # nearly always, and much faster to find out
     return text if _REFUSED.search(text) is None else _REFUSED.sub(_escape, text)
 
 
 def unescaped(stored: str) -> str:
-    """The text that was stored as ``stored``."""
+    """Return the text that was stored as ``stored``."""
     return _ESCAPE.sub(lambda found: _MEANINGS[found[1]], stored) if MARK in stored else stored
 
 
 def bounded(text: str) -> str:
-    """``text`` itself if an index may hold it, else its beginning and a digest of the whole."""
+    """Return ``text`` itself if an index may hold it, else its beginning and a digest of the whole."""
     if len(text) <= INDEXED_MAX // 4:
         return text
     data = text.encode("utf-8", "surrogatepass")
@@ -46,7 +46,7 @@ def bounded(text: str) -> str:
 
 
 def storable(value: Any) -> Any:
-    """A statement's ``value`` as the drivers take it; values in lists, tuples and dicts likewise.
+    """Return a statement's ``value`` as the drivers take it; values in lists, tuples and dicts likewise.
 
     Raises ``Unstorable`` for an integer of more than 64 bits, and for a float that is not a number: SQLite would store a
     missing value.
@@ -68,7 +68,7 @@ def storable(value: Any) -> Any:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether ``value`` is certainly stored as it is, as most are: such rows are not copied."""
+    """Return whether ``value`` is certainly stored as it is, as most are: such rows are not copied."""
     kind = type(value)
     if kind is str:
         return bool(value.isascii() and "\0" not in value and MARK not in value)

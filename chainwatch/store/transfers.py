@@ -47,14 +47,14 @@ class DeadlineChanges(NamedTuple):
 
 
 def load(connection: sa.Connection, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Transfer]:
-    """The stored transfers among ``keys`` (flow, key)."""
+    """Return the stored transfers among ``keys`` (flow, key)."""
     digests = [digest(flow, key) for flow, key in keys]
     rows = bulk.select_in(connection, transfers, _READ, "digest", digests)
     return {(row[1], row[2]): _transfer(row) for row in rows}
 
 
 def labelled(connection: sa.Connection, labels: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Transfer]:
-    """The stored transfers that alerts name by ``labels`` (flow, key), in which long keys are cut."""
+    """Return the stored transfers that alerts name by ``labels`` (flow, key), in which long keys are cut."""
     wanted = list(labels)
     found = load(connection, wanted)
     for flow, label in wanted:
@@ -65,7 +65,7 @@ def labelled(connection: sa.Connection, labels: Iterable[tuple[str, str]]) -> di
 
 
 def load_ids(connection: sa.Connection, ids: Iterable[int]) -> list[Transfer]:
-    """The stored transfers with these ids, ascending."""
+    """Return the stored transfers with these ids, ascending."""
     rows = bulk.select_in(connection, transfers, _READ, "id", sorted(ids))
     return [_transfer(row) for row in sorted(rows, key=itemgetter(0))]
 
@@ -124,14 +124,14 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
 
 
 def _last_at(transfer: Transfer) -> int:
-    """The chain time of the newest event of ``transfer``, or of the last end of an alert where there are no events."""
+    """Return the chain time of the newest event of ``transfer``, or of the last end of an alert if it has no events."""
     if transfer.occurrences:
         return transfer.occurrences[-1].timestamp
     return max((one.ends_at or 0 for one in transfer.raised.values()), default=0)
 
 
 def due_before(connection: sa.Connection, network: str, before: int, limit: int) -> list[Deadline]:
-    """Up to ``limit`` open deadlines on ``network`` due strictly before chain time ``before``, earliest first."""
+    """Return up to ``limit`` open deadlines on ``network`` due strictly before chain time ``before``, earliest first."""
     statement = (
         sa.select(deadlines.c.transfer_id, deadlines.c.step, deadlines.c.network, deadlines.c.due_at)
         .where(deadlines.c.network == network, deadlines.c.due_at < before)
@@ -144,7 +144,7 @@ def due_before(connection: sa.Connection, network: str, before: int, limit: int)
 def due_after(
     connection: sa.Connection, position: tuple[int, int, str], until: int, limit: int
 ) -> list[Deadline]:
-    """Up to ``limit`` open deadlines on any network due up to chain time ``until``.
+    """Return up to ``limit`` open deadlines on any network due up to chain time ``until``.
 
     In the order of (due_at, transfer_id, step), and in that order after ``position``.
     """
@@ -165,7 +165,7 @@ def discard(connection: sa.Connection, rows: Sequence[Deadline]) -> None:
 
 
 def waiting_on(connection: sa.Connection, network: str, limit: int) -> list[Transfer]:
-    """The transfers of the ``limit`` earliest open deadlines on ``network``."""
+    """Return the transfers of the ``limit`` earliest open deadlines on ``network``."""
     found = due_before(connection, network, 2**62, limit)
     return load_ids(connection, {d.transfer_id for d in found})
 
@@ -173,7 +173,7 @@ def waiting_on(connection: sa.Connection, network: str, limit: int) -> list[Tran
 def page(
     connection: sa.Connection, after: int, limit: int, flows: Sequence[str] | None = None
 ) -> list[Transfer]:
-    """Up to ``limit`` transfers, of ``flows`` only where they are given, with ids above ``after``, ascending."""
+    """Return up to ``limit`` transfers, of ``flows`` only where they are given, with ids above ``after``, ascending."""
     statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.id > after)
     if flows is not None:
         statement = statement.where(transfers.c.flow.in_(flows))
@@ -181,12 +181,12 @@ def page(
 
 
 def flow_names(connection: sa.Connection) -> list[str]:
-    """The names of the flows of which transfers are stored."""
+    """Return the names of the flows of which transfers are stored."""
     return list(connection.execute(sa.select(transfers.c.flow).distinct()).scalars())
 
 
 def forget_events(connection: sa.Connection, some: Sequence[Transfer]) -> None:
-    """Store these transfers without their events, which are to be found anew; their alerts and deadlines stay."""
+    """Store these transfers without their events, which are found again later; their alerts and deadlines stay."""
     rows = [(_State.encoded(msgspec.structs.replace(t, occurrences=(), searched=False)), t.id) for t in some]
     bulk.change(connection, "UPDATE transfers SET state = ? WHERE id = ?", rows)
 
@@ -212,7 +212,7 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) -> Iterator[Transfer]:
-    """The transfers that ``wanted`` describes, newest first."""
+    """Yield the transfers that ``wanted`` describes, newest first."""
     statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.status != EXCLUDED)
     start = None if wanted.key is None else bounds.beginning(wanted.key)
     is_cut = transfers.c.key.startswith(start or "", autoescape=True)
@@ -242,7 +242,7 @@ def _is_meant(key: str, wanted: str | None) -> bool:
 
 
 def _has_key(connection: sa.Connection, wanted: str) -> sa.ColumnElement[bool]:
-    """Whether a key begins as ``wanted``, or as and ends as the parts of one that was shortened with ``…``.
+    """Return whether a key begins as ``wanted``, or as and ends as the parts of one that was shortened with ``…``.
 
     For a hash, also whether it is that of a step's transaction: these stand in ``state`` as they are, and have no index of
     their own, which would make every write slower for a rare question.
@@ -267,7 +267,7 @@ _HASH = re.compile("0x[0-9a-fA-F]{64}")
 
 
 def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:
-    """How many transfers there are, by flow and status."""
+    """Return how many transfers there are, by flow and status."""
     found: dict[str, dict[str, int]] = {}
     statement = (
         sa.select(transfers.c.flow, transfers.c.status, sa.func.count())
@@ -281,7 +281,7 @@ def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:
 
 @lru_cache(maxsize=16_384)  # what was just loaded is saved next
 def digest(flow: str, key: str) -> bytes:
-    """The 16 bytes by which a transfer is found."""
+    """Return the 16 bytes by which a transfer is found."""
     return blake2b(f"{flow}\0{key}".encode(), digest_size=16).digest()
 
 
@@ -295,7 +295,7 @@ class _State(msgspec.Struct, array_like=True):
 
     @classmethod
     def encoded(cls, transfer: Transfer) -> bytes:
-        """The state of ``transfer``."""
+        """Return the state of ``transfer``."""
         occurrences = tuple(map(_packed_occurrence, transfer.occurrences))
         return _encode(cls(occurrences, transfer.searched, transfer.raised, transfer.deadlines))
 
@@ -318,7 +318,7 @@ def _packed_occurrence(occurrence: Occurrence) -> Occurrence:
 
 
 def _packed(value: Any) -> Any:
-    """``value`` with the integers that MessagePack cannot hold as extension values: uint256 stays exact."""
+    """Return ``value`` with the integers that MessagePack cannot hold as extension values: uint256 stays exact."""
     kind = type(value)
     if kind is int and not _INT_MIN <= value < _INT_END:
         return msgspec.msgpack.Ext(_BIG_INT, value.to_bytes(33, "big", signed=True))

@@ -46,7 +46,7 @@ class Gap(NamedTuple):
 
 
 def load(connection: sa.Connection) -> dict[str, dict[EventSource, WatchedSet]]:
-    """What is or was watched, by network."""
+    """Return what is or was watched, by network."""
     statement = sa.select(networks.c.name, *(watched_sets.c[f] for f in WatchedSet._fields)).join(
         networks, networks.c.id == watched_sets.c.network_id
     )
@@ -101,7 +101,7 @@ def follow(
 
 
 def gap(connection: sa.Connection, network: str) -> Gap | None:
-    """The blocks of ``network`` that are to be back-filled next; None when there are none."""
+    """Return the blocks of ``network`` that are to be back-filled next; None when there are none."""
     open_ones = [row for row in load(connection).get(network, {}).values() if is_open(row)]
     if not open_ones:
         return None
@@ -118,7 +118,7 @@ def gap(connection: sa.Connection, network: str) -> Gap | None:
 
 
 def is_open(row: WatchedSet) -> bool:
-    """Whether ``row`` is watched and has blocks that are still to be read."""
+    """Return whether ``row`` is watched and has blocks that are still to be read."""
     return row.gap_first is not None and row.last_block is None
 
 
@@ -197,7 +197,7 @@ def begin_after_pruned(connection: sa.Connection) -> None:
 
 
 def note_pruned(connection: sa.Connection, number: int, block: int, timestamp: int) -> None:
-    """Logs of the network with the id ``number`` up to ``block``, made at ``timestamp``, were deleted."""
+    """Note that logs of the network with the id ``number`` up to ``block``, made at ``timestamp``, were deleted."""
     connection.execute(
         sa.update(networks)
         .where(networks.c.id == number)
@@ -210,13 +210,13 @@ def _save(connection: sa.Connection, rows: list[WatchedSet]) -> None:
 
 
 def _like_any(rows: Mapping[EventSource, WatchedSet], source: EventSource) -> WatchedSet | None:
-    """The row of ``source`` where all logs of its contract were watched; None where they were not."""
+    """Return the row of ``source`` where all logs of its contract were watched; None where they were not."""
     row = rows.get((source[0], ANY_TOPIC))
     return None if row is None else row._replace(topic0=source[1])
 
 
 def _resumed(row: WatchedSet, checkpoint: Checkpoint) -> WatchedSet:
-    """``row`` watched from ``checkpoint`` on, with the blocks in which it was not watched as its gap."""
+    """Return ``row`` watched from ``checkpoint`` on, with the blocks in which it was not watched as its gap."""
     if row.last_block is None:
         return row
     if row.last_block < checkpoint.last.number:

@@ -16,12 +16,12 @@ _LEFT_TO_RIGHT = frozenset({"L", "EN", "ES", "ET", "CS", "ON", "BN"})
 
 
 def is_symbol(text: str) -> bool:
-    """Whether ``text`` can be shown as a symbol: short, without blanks, and nothing hidden, stacked or written leftwards."""
+    """Return whether ``text`` can be shown as a symbol: short, without blanks, and nothing hidden, stacked or written leftwards."""
     return 0 < len(text) <= SYMBOL_MAX and clean(text) == text and all(map(_is_plain, text))
 
 
 def in_units(amount: int, symbol: str, decimals: int) -> str:
-    """``amount``, in the asset's smallest units, as an exact number of whole units: ``1,234.5 USDC``.
+    """Return ``amount``, in the asset's smallest units, as an exact number of whole units: ``1,234.5 USDC``.
 
     A symbol that could be taken for more digits is in quotes: ``42 "000X"``.
     """

@@ -17,7 +17,7 @@ _TAIL_MAX = len(MARK.encode()) + 2 * _HASH_BYTES
 
 
 def cut(text: str, limit: int) -> str:
-    """``text`` where it has at most ``limit`` bytes as UTF-8, else its beginning, ``MARK`` and a hash of the whole."""
+    """Return ``text`` if it has at most ``limit`` bytes as UTF-8, else its beginning, ``MARK`` and a hash of the whole."""
     if len(text) * 4 <= limit:
         return text
     whole = text.encode(errors="surrogatepass")
@@ -28,12 +28,12 @@ def cut(text: str, limit: int) -> str:
 
 
 def cut_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """``labels`` with values of at most ``LABEL_MAX`` bytes, as alerts have them."""
+    """Return ``labels`` with values of at most ``LABEL_MAX`` bytes, as alerts have them."""
     return {name: cut(value, LABEL_MAX) for name, value in labels.items()}
 
 
 def beginning(text: str) -> str | None:
-    """The beginning that `cut` has left of a text; None for a text that does not look shortened."""
+    """Return the beginning that `cut` has left of a text; None for a text that does not look shortened."""
     kept, mark, digits = text.rpartition(MARK)
     is_hash = len(digits) == 2 * _HASH_BYTES and all(digit in "0123456789abcdef" for digit in digits)
     return kept if mark and is_hash else None

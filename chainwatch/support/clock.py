@@ -51,7 +51,7 @@ class SteadyClock:
             return self._advance()
 
     def unadjusted(self) -> float:
-        """The host's Unix seconds at the start and what has passed since: for how long something lasts."""
+        """Return the host's Unix seconds at the start and what has passed since: for how long something lasts."""
         return self._monotonic() + self._first_offset
 
     @property
@@ -110,11 +110,11 @@ class SteadyClock:
         self._jumped_at, self._jumped_by, self._wall_is_right = now, ahead, None
 
     def _has_time_passed(self, ahead: float) -> bool:
-        """Whether a jump shows time that the monotonic clock did not count; else it only takes back one from before."""
+        """Return whether a jump shows time that the monotonic clock did not count, rather than take back an earlier one."""
         return not self._was_wrong and self._offset + ahead > self._first_offset + SLEWED
 
     def _is_right(self) -> bool:
-        """Whether the host's clock, which has jumped, is right as far as is known."""
+        """Return whether the host's clock, which has jumped, is right as far as is known."""
         if self._jumped_at is None:
             return False
         if self._wall_is_right is None:

@@ -1,7 +1,8 @@
-"""What holds now, as the signals that begin, change and end: pure, for everything that looks again and again.
+"""What holds now, as the signals that begin, change and end: pure, for checks that are repeated.
 
-The caller looks, asks `ConditionSet.changes` which signals follow, stores them, and then says so with `ConditionSet.commit`.
-What was not committed comes again with the next look, so a transaction that is rolled back loses nothing.
+The caller checks, gets the signals to store from `ConditionSet.changes`, stores them, and then calls
+`ConditionSet.commit`. What was not committed is returned again after the next check, so a transaction that is rolled
+back loses nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ _Labels = tuple[tuple[str, str], ...]
 class ConditionSet:
     """The conditions that are reported as firing, identified by their labels.
 
-    ``begin_after`` and ``end_after`` give the seconds for which a condition must have held before it is reported, and must
-    have been gone before its end is. ``refresh``: new annotations of a condition that fires are reported too.
+    ``begin_after`` and ``end_after`` give the seconds for which a condition must have held before it is reported, and
+    must have been gone before its end is. ``refresh``: new annotations of a condition that fires are reported too.
     """
 
     def __init__(
@@ -57,11 +58,12 @@ class ConditionSet:
         unknown: Callable[[Signal], bool] = lambda _: False,
         reason: str = RECOVERED,
     ) -> list[Signal]:
-        """The signals to store, given the conditions that hold ``now`` (Unix seconds): those that begin, change or end.
+        """Return the signals to store, given the conditions that hold ``now`` (Unix seconds).
 
-        A signal of ``current`` with an end says when and why its condition ended; what is missing there ended when it was
-        first missing, for ``reason``. ``unknown`` says of a condition that it could not be checked: one that fires goes on
-        firing, another one is not reported, and what must hold or be gone for a while is counted anew.
+        These begin, change or end conditions. A signal of ``current`` with an end says when and why its condition
+        ended; what is missing there ended when it was first missing, for ``reason``. ``unknown`` says of a condition
+        that it could not be checked: one that fires goes on firing, another one is not reported, and what must hold or
+        be gone for a while is counted from zero.
         """
         found = {_key(signal): signal for signal in current}
         begun = self._begun(found, now, unknown)
@@ -73,7 +75,7 @@ class ConditionSet:
         return [*begun, *changed, *self._ended(found, now, unknown, reason)]
 
     def commit(self, signals: Iterable[Signal]) -> None:
-        """``signals``, which `changes` gave, are stored."""
+        """Note that ``signals``, which `changes` gave, are stored."""
         for signal in signals:
             if signal.ends_at is None:
                 self._firing[_key(signal)] = signal

@@ -41,7 +41,7 @@ class Connector(aiohttp.TCPConnector):
         super().__init__(resolver=self._names, use_dns_cache=False, limit=0, **settings)
 
     async def close(self, *, abort_ssl: bool = False) -> None:
-        """Closes all connections, and ends the lookups."""
+        """Close all connections, and end the lookups."""
         await super().close(abort_ssl=abort_ssl)
         await self._names.close()
 
@@ -65,18 +65,18 @@ class Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses of ``host``. Raises ``OSError`` when there are none, or no answer in time."""
+        """Return the addresses of ``host``. Raises ``OSError`` when there are none, or no answer in time."""
         key = (host, family)
         known = self._known.get(key)
         if known is None or known.until <= asyncio.get_running_loop().time():
-            # not cancelled with its caller: the next caller would begin anew
+            # not cancelled with its caller: the next caller would begin again
             known = await asyncio.shield(self._look_up(key))
         if not known.results:
             raise OSError(None, known.error)
         return [{**result, "port": port} for result in known.results]
 
     async def close(self) -> None:
-        """Ends the lookups under way."""
+        """End the lookups under way."""
         looking = list(self._looking.values())
         for task in looking:
             task.cancel()
@@ -131,7 +131,7 @@ class SystemResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses of ``host``. Raises ``OSError``."""
+        """Return the addresses of ``host``. Raises ``OSError``."""
         look_up = partial(self._look_up, host, port, type=socket.SOCK_STREAM, family=family)
         infos = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
         return [
@@ -147,5 +147,5 @@ class SystemResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Does nothing: threads end by themselves."""
+        """Do nothing: threads end by themselves."""
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -15,7 +15,7 @@ _resident_after = 0
 
 
 def collect_seldom() -> None:
-    """Has cycles collected once in 200,000 new objects instead of 700.
+    """Have cycles collected once in 200,000 new objects instead of 700.
 
     Neither the modules that a command loads nor what it reads and stores are cycles: collecting so often would take a
     sixth of a command's start and a third of a replay. Code that parses foreign data calls `collect_if_grown` too.
@@ -24,7 +24,7 @@ def collect_seldom() -> None:
 
 
 def collect_if_grown() -> None:
-    """Collects cycles, and gives memory back to the system, if the process has grown by `GROWN` since the last time."""
+    """Collect cycles, and give memory back to the system, if the process has grown by `GROWN` since the last time."""
     global _resident_after
     if _resident() < _resident_after + GROWN:
         return
@@ -34,7 +34,7 @@ def collect_if_grown() -> None:
 
 
 def _resident() -> int:
-    """Bytes that the process has in memory; without Linux's /proc, the most that it ever had."""
+    """Return bytes that the process has in memory; without Linux's /proc, the most that it ever had."""
     if _STATM.exists():
         return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     import resource
@@ -43,7 +43,7 @@ def _resident() -> int:
 
 
 def _trim() -> None:
-    """Has the C library give freed memory back to the system, where it can (glibc)."""
+    """Have the C library give freed memory back to the system, where it can (glibc)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -23,7 +23,10 @@ class Redirected(aiohttp.ClientError):
 async def refuse_redirects(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """A middleware for sessions. Raises `Redirected`: only the configured server is asked, never one that it names."""
+    """Return a middleware for sessions.
+
+    Raises `Redirected`: only the configured server is asked, never one that it names.
+    """
     response = await handler(request)
     if response.status in REDIRECTS:
         response.close()
@@ -32,7 +35,7 @@ async def refuse_redirects(
 
 
 def retry_after(headers: Mapping[str, str] | None) -> float | None:
-    """The seconds of a `Retry-After` header, a number or a date (RFC 9110, 10.2.3); None where it gives none.
+    """Return the seconds of a `Retry-After` header, a number or a date (RFC 9110, 10.2.3); None where it gives none.
 
     A date is relative to the answer's own `Date`, so that no two clocks have to agree.
     """
@@ -47,10 +50,10 @@ def retry_after(headers: Mapping[str, str] | None) -> float | None:
 
 
 def unix_time(text: str) -> float | None:
-    """The Unix time (seconds) of an HTTP date; None for any other text."""
+    """Return the Unix time (seconds) of an HTTP date; None for any other text."""
     try:
         return parsedate_to_datetime(text[:_DATE_LENGTH]).timestamp() if text else None
-    except Exception:  # noqa: BLE001 - the parser raises what it comes upon, and this is anybody's text
+    except Exception:  # noqa: BLE001 - the text is foreign, and the parser may raise anything on it
         return None
 
 

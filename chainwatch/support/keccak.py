@@ -8,19 +8,19 @@ except ImportError:  # PyPy, or built without it: eth-hash brings its own backen
     from eth_hash.auto import keccak as _keccak
 
     def keccak256(data: bytes) -> bytes:
-        """The 32-byte Keccak-256 hash of ``data`` (Ethereum's, not NIST SHA3-256)."""
+        """Return the 32-byte Keccak-256 hash of ``data`` (Ethereum's, not NIST SHA3-256)."""
         return bytes(_keccak(data))
 
 else:
 
     def keccak256(data: bytes) -> bytes:
-        """The 32-byte Keccak-256 hash of ``data`` (Ethereum's, not NIST SHA3-256)."""
+        """Return the 32-byte Keccak-256 hash of ``data`` (Ethereum's, not NIST SHA3-256)."""
         digest: bytes = _keccak_256(data).digest()
         return digest
 
 
 def checksum_address(address: bytes) -> str:
-    """The EIP-55 text of a 20-byte address: hex whose letters are upper case by the digits of its hash."""
+    """Return the EIP-55 text of a 20-byte address: hex whose letters are upper case by the digits of its hash."""
     digits = address.hex()
     nibbles = keccak256(digits.encode()).hex()
     return "0x" + "".join(

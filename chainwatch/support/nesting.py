@@ -20,15 +20,16 @@ _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def is_too_deep(json: bytes) -> bool:
-    """Whether brackets are nested deeper than ``DEEPEST`` anywhere; brackets within texts count too."""
+    """Return whether brackets are nested deeper than ``DEEPEST`` anywhere; brackets within texts count too."""
     brackets = json.translate(None, _OTHERS)
     return max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > DEEPEST
 
 
 def is_too_deep_or_large(value: object) -> bool:
-    """Whether ``value`` is nested more than ``DEEPEST`` deep, or within itself, or has more than ``MOST_VALUES`` parts.
+    """Return whether ``value`` is nested over ``DEEPEST`` deep, or within itself, or has over ``MOST_VALUES`` parts.
 
-    Looks into collections and the fields of dataclasses, attrs classes and msgspec structs. What these raise goes through.
+    Looks into collections and the fields of dataclasses, attrs classes and msgspec structs. What these raise goes
+    through.
     """
     path, seen = [_parts(value)], 0
     while path:

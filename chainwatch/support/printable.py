@@ -12,8 +12,9 @@ _HIDES = re.compile(f"[{_HIDDEN}]")
 
 
 def clean(text: str) -> str:
-    r"""``text`` on one line; characters that are invisible, control a terminal or reverse text show as ``\n``,
-    ``\u200b`` and so on."""
+    r"""Return ``text`` on one line; characters that are invisible, control a terminal or reverse text show as ``\n``,
+    ``\u200b`` and so on.
+    """
     if _PLAIN.fullmatch(text):
         return text
     if text.isprintable() and not _HIDES.search(text):
@@ -22,7 +23,7 @@ def clean(text: str) -> str:
 
 
 def json_clean(written: str) -> str:
-    """JSON with the same characters escaped as JSON has it; line ends between its values stay."""
+    """Return JSON with the same characters escaped as JSON has it; line ends between its values stay."""
     return _UNUSUAL.sub(_in_json, written)
 
 

@@ -9,7 +9,7 @@ OWNER_ONLY = 0o600
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes ``text`` to ``path``, replacing an existing file's content and permissions. Raises ``OSError``."""
+    """Write ``text`` to ``path``, replacing an existing file's content and permissions. Raises ``OSError``."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
     with open(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(descriptor, OWNER_ONLY)
@@ -18,7 +18,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def touch_private(path: Path) -> None:
-    """Makes an empty file where there is none; an existing one stays as it is. Raises ``OSError``."""
+    """Make an empty file where there is none; an existing one stays as it is. Raises ``OSError``."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY))
     except FileExistsError:

@@ -38,7 +38,7 @@ class Redactor:
 
 
 def parts_of(secret: str) -> Iterator[str]:
-    """``secret`` itself, and what of it may be a key: words, and parts of a URL that look like one."""
+    """Yield ``secret`` itself, and what of it may be a key: words, and parts of a URL that look like one."""
     if secret.startswith("sqlite:"):
         return  # a path
     yield secret
@@ -54,7 +54,7 @@ def parts_of(secret: str) -> Iterator[str]:
 
 
 def parts_of_url(url: str) -> Iterator[str]:
-    """All parts of ``url`` that may be a key, words included: to redact the answers of the server that it leads to."""
+    """Yield all parts of ``url`` that may be a key, words included, to redact the answers of its server."""
     yield from parts_of(url)
     parts = urlsplit(url)
     values = [value or name for name, value in parse_qsl(parts.query, keep_blank_values=True)]
@@ -75,14 +75,14 @@ def _credentials(url: SplitResult) -> Iterator[str]:
 
 
 def _is_key(part: str) -> bool:
-    """Whether ``part`` of a path is none of its plain words, such as ``webhooks``."""
+    """Return whether ``part`` of a path is none of its plain words, such as ``webhooks``."""
     if len(part) < KEY_MIN:
         return False
     return len(part) >= LONG_KEY_MIN or any(map(str.isdigit, part)) or not (part.islower() or part.isupper())
 
 
 def _spellings(secret: str) -> Iterator[str]:
-    """The spellings of ``secret``, except those too short to be removed."""
+    """Yield the spellings of ``secret``, except those too short to be removed."""
     plain = secret.strip()
     encoded = (quote(plain, errors="replace"), quote(plain, safe="", errors="replace"))
     for spelt in (plain, unquote(plain), *encoded, quote_plus(plain, errors="replace")):

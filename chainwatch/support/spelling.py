@@ -10,7 +10,7 @@ LONGEST = 100
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The word of ``known`` that ``word`` most probably stands for, or None.
+    """Return the word of ``known`` that ``word`` most probably stands for, or None.
 
     ``cutoff`` is the least likeness, 0 to 1. Swapped letters (``rcp`` for ``rpc``) always count as near.
     """
@@ -24,7 +24,7 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``did you mean "rpc"?``, or the known words when none is near, or nothing when there are none."""
+    """Return ``did you mean "rpc"?``, or the known words when none is near, or nothing when there are none."""
     names = sorted(known)
     near = nearest(word, names)
     if near is not None:

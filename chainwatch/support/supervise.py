@@ -133,7 +133,7 @@ class Supervisor:
         await self._store(self._failing.changes([failed], now, unknown=lambda s: s.labels["task"] != name))
 
     async def _recover(self, name: str) -> None:
-        """Once the task has run for long enough, end the alert about it; tried again while that cannot be stored."""
+        """End the alert about a task that has run for long enough; try again while that cannot be stored."""
         while True:
             await asyncio.sleep(HEALTHY_AFTER)
             await failure_of(partial(self._end_alerts, {name}, "runs again"))
@@ -155,7 +155,7 @@ class Supervisor:
 
 
 async def failure_of(run: Callable[[], Awaitable[None]]) -> BaseException | None:
-    """What ``run`` raised, of whatever class; None once it has returned.
+    """Return what ``run`` raised, of whatever class; None once it has returned.
 
     It runs in a task of its own, which is cancelled with the caller. So its own cancellation can be distinguished from the
     caller's, and what it leaves behind in its task (a count of cancellations, up to Python 3.12) ends with that task.
@@ -179,7 +179,7 @@ async def _caught(run: Callable[[], Awaitable[None]]) -> BaseException | None:
 
 
 def _text(error: BaseException) -> str:
-    """The class and the text of ``error``."""
+    """Return the class and the text of ``error``."""
     try:
         return f"{type(error).__name__}: {error}"[:TEXT_LENGTH]
     except BaseException as unspeakable:  # noqa: BLE001 - __str__ is foreign code
@@ -187,7 +187,7 @@ def _text(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
-    """The beginning and the end of the traceback of ``error``; its text alone where none can be made."""
+    """Return the beginning and the end of the traceback of ``error``; its text alone where none can be made."""
     try:
         whole = "".join(traceback.format_exception(error))
     except BaseException:  # noqa: BLE001 - foreign __str__ and __repr__ run in it, and it may run out of stack or memory
@@ -197,7 +197,7 @@ def _traceback(error: BaseException) -> str:
 
 
 def _failed(name: str, error: BaseException, now: int) -> Signal:
-    """The alert names the error and its place; its text is only logged, as it may hold secrets (S9)."""
+    """Return the alert about a crash: the error and its place, not its text, which may hold secrets (S9)."""
     return Signal(
         labels={"alertname": TASK_FAILED, "task": name, "severity": "P1"},
         starts_at=now,
@@ -210,7 +210,7 @@ def _failed(name: str, error: BaseException, now: int) -> Signal:
 
 
 def place_of(error: BaseException) -> str:
-    """`` in FILE, line N`` where ``error`` was raised; empty when it was raised nowhere."""
+    """Return `` in FILE, line N`` where ``error`` was raised; empty when it was raised nowhere."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -12,11 +12,11 @@ class Clock(Protocol):
     """Now, and waiting, in Unix seconds."""
 
     def now(self) -> float:
-        """This moment."""
+        """Return this moment."""
         ...
 
     async def wait(self, event: asyncio.Event, until: float) -> None:
-        """Returns once ``event`` is set, or at ``until`` (Unix seconds)."""
+        """Return once ``event`` is set, or at ``until`` (Unix seconds)."""
         ...
 
 

@@ -105,7 +105,7 @@ async def test_blocks_from_the_future_of_a_single_endpoint_make_nothing_late_S5(
     world.optimism.increase_time(3600)
     await world.until(
         "status",
-        holds=lambda found: any("yet to come" in (n["error"] or "") for n in found["networks"]),
+        holds=lambda found: any("in the future" in (n["error"] or "") for n in found["networks"]),
         timeout=15,
     )
     await asyncio.sleep(3)

@@ -122,7 +122,7 @@ class Live:
             pass
 
     def start(self, config: Config) -> None:
-        """Run with ``config`` from now on, once it has been taken up."""
+        """Run with ``config`` from now on, once it has been applied."""
         self.config = config
         route = RouteSettings.model_validate({"receivers": ["ops"], "group_wait": "0s"})
         self.alerts = AlertEngine([route], {"ops": True}, notify_since=0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chainwatch.checker.coverage import Coverage as Seen
 from chainwatch.checker.flow import extract, index_steps
-from chainwatch.checker.judge import OPENING, SEARCH
+from chainwatch.checker.judge import SEARCH
 from chainwatch.checker.transfer import IN_TIME, settle, with_events
 from chainwatch.model import Event, Occurrence, Signal, Transfer
 from tests.property.worlds import (
@@ -64,7 +64,7 @@ def test_one_transfer_judged_after_every_block_takes_nothing_back_and_ends_as_ju
         current = with_events(current, occurrences(world, block.events))
         current, notified = settle(world.flow, current, Seen(seen, known), block.header.timestamp)
         signals += notified
-        if current.deadlines.get(OPENING, ("", 0))[0].startswith(SEARCH):
+        if any(network.startswith(SEARCH) for network, _ in current.deadlines.values()):
             searched = with_events(current, occurrences(world, world.earlier))
             searched = msgspec.structs.replace(searched, searched=True)
             current, notified = settle(world.flow, searched, Seen(seen, known), block.header.timestamp)

@@ -1,6 +1,6 @@
 """The line of a notification that names who has acknowledged its alerts.
 
-It is made when the notification is read for sending, not stored with it: acknowledgements may be withdrawn in between.
+It is made when the notification is read for sending, not stored with it: acknowledgements may be dropped in between.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Acknowledged = Mapping[int, Acknowledgement]
 
 
 def acknowledged_now(connection: sa.Connection) -> Acknowledged:
-    """The acknowledgements in force."""
+    """Return the acknowledgements in force."""
     return {one.alert_id: one for one in acknowledgements.every(connection)}
 
 
@@ -35,7 +35,10 @@ def note(
     known: Mapping[int, Alert],
     acknowledged: Acknowledged,
 ) -> str:
-    """The line that precedes the alerts of ``queued``, or empty text. ``known``: alert id → the alert as stored now."""
+    """Return the line that precedes the alerts of ``queued``, or empty text.
+
+    ``known``: alert id → the alert as stored now.
+    """
     payload = queued.payload
     ended = set(payload.resolved)
     firing = [known[i] for i in payload.firing if i in known and i not in ended]
@@ -57,7 +60,7 @@ def note(
 def _of_firing(
     firing: Sequence[Alert], handled: Sequence[Alert], acknowledged: Acknowledged, queued_at: float
 ) -> Iterable[str]:
-    """Sentences about the firing alerts, ``handled`` among them being acknowledged.
+    """Yield sentences about the firing alerts, ``handled`` among them being acknowledged.
 
     An alert acknowledged before the notification was queued is in it as a reminder.
     """
@@ -82,7 +85,7 @@ def _of_ended(connection: sa.Connection, ended: Sequence[Alert]) -> Iterable[str
 def _left_out(
     connection: sa.Connection, queued: QueuedNotification, acknowledged: Acknowledged
 ) -> list[Alert]:
-    """The group's firing alerts that the receiver knows and that are not repeated because they are acknowledged."""
+    """Return the group's firing alerts that the receiver knows and that are not repeated because they are acknowledged."""
     inside = {*queued.payload.firing, *queued.payload.resolved}
     places = alert_groups.memberships(connection, [i for i in acknowledged if i not in inside])
     here = (queued.key, queued.receiver)
@@ -93,7 +96,7 @@ def _left_out(
 def _by_person(
     some: Iterable[Alert], acknowledged: Mapping[int, Acknowledgement] | Mapping[int, Transition]
 ) -> list[tuple[str, str, list[Alert]]]:
-    """The alerts of each acknowledgement, as (person, comment in brackets or empty text, alerts)."""
+    """Return the alerts of each acknowledgement, as (person, comment in brackets or empty text, alerts)."""
     found: dict[tuple[str, str], list[Alert]] = {}
     for alert in some:
         one = acknowledged[alert.id]
@@ -105,7 +108,7 @@ def _by_person(
 
 
 def _named(some: Sequence[Alert], among: Collection[Alert]) -> str:
-    """The alerts' names, each with the labels by which it differs from those of ``among`` that have its name."""
+    """Return the alerts' names, each with the labels by which it differs from those of ``among`` that have its name."""
     if len(some) > NAMED:
         return f"{len(some)} alerts"
     return ", ".join(_name(alert, [a.labels for a in among if a.name == alert.name]) for alert in some)

@@ -84,5 +84,5 @@ class Marks:
         if not self._keeps_receipts:
             return
         ids = [(one.queued.key, one.receipt.remote_ids) for one in delivered]
-        if too_long := receipts.save(connection, self._receiver, ids, max(one.at for one in delivered)):
-            _log.warning("receipts are too long to be stored", receiver=self._receiver, number=too_long)
+        if refused := receipts.save(connection, self._receiver, ids, max(one.at for one in delivered)):
+            _log.warning("receipts cannot be stored", receiver=self._receiver, number=refused)

@@ -98,7 +98,7 @@ class Notification(msgspec.Struct, frozen=True):
 def load(
     connection: sa.Connection, queued: QueuedNotification, external_url: str = "", presenter: Presenter = RAW
 ) -> Notification:
-    """As ``load_all``, for one."""
+    """Return the same as ``load_all``, for one."""
     return load_all(connection, [queued], external_url, presenter)[0]
 
 
@@ -108,7 +108,7 @@ def load_all(
     external_url: str = "",
     presenter: Presenter = RAW,
 ) -> list[Notification]:
-    """Each of ``queued`` with its alerts and acknowledgements as stored now, without alerts that are no longer stored.
+    """Return each of ``queued`` with its alerts and acknowledgements as stored now, without alerts that are no longer stored.
 
     ``presenter`` says what is shown beside amounts, transactions and addresses.
     """

@@ -197,7 +197,7 @@ class ReceiverQueue:
                 return
 
     def _free(self) -> int:
-        """How many more deliveries may start now."""
+        """Return how many more deliveries may start now."""
         now = self._clock.now()
         if now < self._paused_until or self._stopping:
             return 0
@@ -251,7 +251,7 @@ class ReceiverQueue:
         return list(map(_Ready, claimed, notifications, previous))
 
     def _next_look(self) -> float:
-        """When to go on without a wake-up (Unix seconds, in the future)."""
+        """Return when to go on without a wake-up (Unix seconds, in the future)."""
         now = self._clock.now()
         times = [self._breaker.probe_at, self._paused_until, self._look_at]
         if self._breaker.failing_since is not None:
@@ -275,11 +275,14 @@ class ReceiverQueue:
     async def _send(self, ready: _Ready) -> Receipt | DeliveryError:
         """Render and send. Other notifications may be sent while the result is stored."""
         begun = self._clock.now()
-        taken: list[Receipt] = []
+        receipt = Receipt()
 
         async def send() -> None:
+            nonlocal receipt
             message = self._provider.render(ready.notification, ready.previous)
-            taken.append(await self._provider.send(message))
+            answer: object = await self._provider.send(message)
+            if isinstance(answer, Receipt):  # else the message was taken all the same
+                receipt = answer
 
         try:
             if not ready.notification.alerts and ready.notification.kind != "digest":
@@ -294,7 +297,7 @@ class ReceiverQueue:
                 self._look_at = 0.0  # a probe claims one notification only
                 self._back_at = self._clock.now()
             self._breaker.succeeded()
-            return taken[0]
+            return receipt
         finally:
             self._sending -= 1
             self._wake.set()

@@ -23,7 +23,7 @@ LONGEST_OPEN = ((300.0, 10.0), (3600.0, 30.0), (float("inf"), 60.0))
 
 
 def backoff(attempts: int, jitter: float) -> float:
-    """Seconds until the next attempt after ``attempts`` failed ones: short a few times, then growing exponentially.
+    """Return seconds until the next attempt after ``attempts`` failed ones: short a few times, then growing exponentially.
 
     ``jitter`` in [0, 1) scales the growing ones.
     """
@@ -33,7 +33,7 @@ def backoff(attempts: int, jitter: float) -> float:
 
 
 def is_hopeless(attempts: int, permanent: bool, waited: float, give_up_after: float) -> bool:
-    """Whether to give up a notification after ``attempts`` failed attempts and ``waited`` seconds in its queue."""
+    """Return whether to give up a notification after ``attempts`` failed attempts and ``waited`` seconds in its queue."""
     return waited >= give_up_after or (permanent and attempts >= REFUSALS and waited >= REFUSED_FOR)
 
 
@@ -56,7 +56,7 @@ class Breaker:
         return self.probe_at is not None
 
     def permits(self, running: int, concurrency: int, now: float) -> int:
-        """How many more attempts may start while ``running`` are under way.
+        """Return how many more attempts may start while ``running`` are under way.
 
         Until the receiver has taken a message, no more than it takes failures to open.
         """
@@ -67,13 +67,13 @@ class Breaker:
         return max(0, concurrency - running)
 
     def succeeded(self) -> None:
-        """The receiver took a message."""
+        """Note that the receiver took a message."""
         self._failures = self._probes = 0
         self._is_proven = True
         self.failing_since = self.probe_at = None
 
     def failed(self, now: float, begun: float | None = None) -> None:
-        """The receiver did not take a message, whose attempt had ``begun`` before (None: just now)."""
+        """Note that the receiver did not take a message, whose attempt had ``begun`` before (None: just now)."""
         self._failures += 1
         self._is_proven = False
         if self.failing_since is None:
@@ -88,5 +88,5 @@ class Breaker:
 
 
 def longest_open(down_for: float) -> float:
-    """The longest pause between the starts of two probes of a receiver that is down for so long."""
+    """Return the longest pause between the starts of two probes of a receiver that is down for so long."""
     return next(pause for until, pause in LONGEST_OPEN if down_for < until)

@@ -68,7 +68,7 @@ class AlertEngine:
 
     @classmethod
     def of(cls, settings: Settings, notify_since: int) -> Self:
-        """The one that is configured."""
+        """Return the one that is configured."""
         sends_resolved = {receiver.name: receiver.send_resolved for receiver in settings.receivers.values()}
         return cls(settings.routes, sends_resolved, notify_since, Policies.of(settings))
 
@@ -134,11 +134,14 @@ class AlertEngine:
         return self.apply(connection, gone, now)
 
     def follow_clock(self, connection: sa.Connection, by: float, now: float) -> None:
-        """The clock was set by ``by`` seconds (negative: back) to ``now``: waits keep their length. Then ``reroute``."""
+        """Move waits after the clock was set by ``by`` seconds (negative: back) to ``now``: they keep their length.
+
+        Then ``reroute``.
+        """
         clamping.shift(connection, by, now, self._by_calendar())
 
     def _by_calendar(self) -> list[str]:
-        """The keys of the routes whose groups wait for a time of the day."""
+        """Return the keys of the routes whose groups wait for a time of the day."""
         return [route.key for route in all_routes(self.routes) if route.digest is not None]
 
     def _clamp(self, connection: sa.Connection, now: float) -> None:
@@ -150,7 +153,7 @@ class AlertEngine:
         self.group_manager.clamp(connection, now)
 
     def _audience(self, alert: Alert, taking: Sequence[Route]) -> Audience:
-        """Whether ``alert``, which the routes ``taking`` match, goes to any receiver."""
+        """Return whether ``alert``, which the routes ``taking`` match, goes to any receiver."""
         if alert.state == "pending" or (alert.ends_at is not None and alert.ends_at <= self._notify_since):
             return "quiet"
         if destinations(taking, alert.failing_receiver):
@@ -170,7 +173,7 @@ class AlertEngine:
         self.group_manager.leave_gone_routes(connection, [alert.id for alert in page], now)
 
     def _in_summaries(self, connection: sa.Connection, page: Sequence[Alert]) -> dict[int, set[str]]:
-        """Alert id → the receivers that are notified of it by the summary of what was over their rate limit."""
+        """Return by alert id the receivers notified of it by the summary of what was over their rate limit."""
         found: dict[int, set[str]] = {}
         for alert_id, _, group in alert_groups.memberships(connection, [alert.id for alert in page]):
             if group.route == rate_limits.ROUTE:
@@ -241,7 +244,7 @@ class AlertEngine:
         )
 
     def _audience_after(self, before: Alert | None, after: Alert, taking: Sequence[Route]) -> Audience:
-        """The audience of ``after``; quiet for an alert that ends while it is pending, as it was never notified."""
+        """Return the audience of ``after``; quiet for an alert that ends while it is pending, as it was never notified."""
         if before is not None and before.id == after.id and before.state == "pending":
             return "quiet"
         return self._audience(after, taking)
@@ -272,7 +275,7 @@ class AlertEngine:
             self._join_groups(connection, risen, taking, now, notified_anyway)
 
     def _notified_soon(self, alert: Alert, now: float) -> set[str]:
-        """The receivers that are notified of ``alert`` at its own severity, other than by a digest or after quiet hours."""
+        """Return the receivers notified of ``alert`` at its own severity, other than by a digest or after quiet hours."""
         context = Context(now=now, intervals=self.policies.intervals)
         return {
             receiver
@@ -303,7 +306,7 @@ class AlertEngine:
 
 
 def _incident_of(alert: Alert, taking: Sequence[Route]) -> IncidentSpec:
-    """The incident of ``alert``: by the first of its routes with an escalation, or the first of all."""
+    """Return the incident of ``alert``: by the first of its routes with an escalation, or the first of all."""
     route = next((one for one in taking if one.escalation is not None), taking[0])
     labels = route.group_labels(alert.labels)
     return IncidentSpec(group_key(route, labels), route.key, labels, route.escalation)

@@ -147,7 +147,7 @@ class _Flush:
         *,
         sends_ends: bool,
     ) -> Content | None:
-        """``content`` with the resolutions of ``missed`` alerts, which ended before their start was notified.
+        """Return ``content`` with the resolutions of ``missed`` alerts, which ended before their start was notified.
 
         Alerts resolved while suppressed are not sent, except inhibited ones, which are listed with their inhibitor's
         resolution. Others are listed beside whatever else the group has to say.
@@ -183,7 +183,7 @@ class _Flush:
         return content
 
     def _last_resolved(self, group: Group) -> set[str]:
-        """The fingerprints of the alerts that the group's last notification listed as resolved."""
+        """Return the fingerprints of the alerts that the group's last notification listed as resolved."""
         last = outbox.newest(self._connection, group.receiver, group.key)
         if last is None:
             return set()
@@ -198,7 +198,7 @@ class _Flush:
     # --- the rate limit -----------------------------------------------------------------------------------
 
     def _within_limit(self, group: Group, route: Route, members: list[Member]) -> list[Member]:
-        """The members without those over the receiver's rate limit, which move into its summary of the minute."""
+        """Return the members without those over the receiver's rate limit, which move into its summary of the minute."""
         if route.digest is not None or route.key == rate_limits.ROUTE:
             return members
         new = {m.alert_id: m for m in members if grouping.is_to_notify(m) and not m.suppressed}

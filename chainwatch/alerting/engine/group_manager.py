@@ -45,7 +45,7 @@ class GroupSpec(msgspec.Struct, frozen=True):
 
 
 def group_for(route: Route, receiver: str, labels: Mapping[str, str], now: float) -> GroupSpec:
-    """The group of ``route`` and ``receiver`` that an alert with ``labels`` joins at ``now``."""
+    """Return the group of ``route`` and ``receiver`` that an alert with ``labels`` joins at ``now``."""
     group_labels = route.group_labels(labels)
     flush_at = now + route.group_wait if route.digest is None else route.digest.next_after(now)
     return GroupSpec(group_key(route, group_labels), receiver, route, group_labels, flush_at)
@@ -166,14 +166,14 @@ class GroupManager:
             clamping.groups(connection, key, now, wait=wait, interval=interval, longest=max(wait, longest))
 
     def candidate(self, group: Group, member: Member) -> Candidate:
-        """A member as the stages of `policy.muting` take it."""
+        """Return a member as the stages of `policy.muting` take it."""
         route = self.route_of(group)
         return Candidate(
             member.alert_id, member.labels, route, group.receiver, member.notified, member.renotify
         )
 
     def context_of(self, connection: sa.Connection, candidates: Sequence[Candidate], now: float) -> Context:
-        """What the stages of `policy.muting` need to judge ``candidates``."""
+        """Return what the stages of `policy.muting` need to judge ``candidates``."""
         cooldowns = self.cooldowns(connection)
         conditions = [
             (one.receiver, cooldown.condition(one.labels))
@@ -197,14 +197,14 @@ class GroupManager:
         )
 
     def cooldowns(self, connection: sa.Connection) -> list[Cooldown]:
-        """The cooldowns that operators have set, then the configured ones: the first that matches an alert counts."""
+        """Return the cooldowns set by operators, then the configured ones: the first that matches an alert counts."""
         stored = [
             Cooldown(matchers.recall(s.match), s.by, s.seconds) for s in limits.stored_cooldowns(connection)
         ]
         return [*stored, *self._policies.cooldowns]
 
     def may_suppress(self, connection: sa.Connection, now: float, stored: bool = True) -> bool:
-        """Whether any policy could suppress anything now; ``stored``: whether the database may have something that does."""
+        """Return whether any policy could suppress anything now; ``stored``: whether the database may have such a thing."""
         return bool(
             self._mutes
             or self._policies.inhibitions
@@ -215,26 +215,26 @@ class GroupManager:
         )
 
     def route_of(self, group: Group) -> Route:
-        """The route of a group; ``GONE`` where it is no longer configured, or not for this receiver."""
+        """Return the route of a group; ``GONE`` where it is no longer configured, or not for this receiver."""
         route = self.route(group.route)
         return route if group.receiver in route.receivers or route is rate_limits.SUMMARY else GONE
 
     def route(self, key: str) -> Route:
-        """The route with this key; ``GONE`` where it is no longer configured."""
+        """Return the route with this key; ``GONE`` where it is no longer configured."""
         return self._by_key.get(key, GONE)
 
     def limit(self, receiver: str, severity: str) -> int | None:
-        """The most notifications about new alerts of ``severity`` a minute for ``receiver``; None for no limit."""
+        """Return the most notifications about new alerts of ``severity`` a minute for ``receiver``; None for no limit."""
         return self._policies.rate_limits.get(receiver, {}).get(severity)
 
     def sends_resolved(self, route: Route, receiver: str) -> bool:
-        """Whether ``receiver`` is notified of resolutions by ``route``."""
+        """Return whether ``receiver`` is notified of resolutions by ``route``."""
         if route.send_resolved is not None:
             return route.send_resolved
         return self._send_resolved.get(receiver, True)
 
     def _heir(self, heir: Group, group: Group, now: float) -> Group:
-        """``heir`` with the intervals of ``group`` going on."""
+        """Return ``heir`` with the intervals of ``group`` going on."""
         route = self.route_of(heir)
         flushed_at = max(heir.flushed_at or 0.0, group.flushed_at or now)
         flush_at = grouping.next_tick(flushed_at, route.group_interval, now)

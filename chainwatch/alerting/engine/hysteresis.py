@@ -55,7 +55,7 @@ class Hysteresis:
         """The ids of the alerts that flap and whose condition began again."""
 
     def delay(self, before: Alert | None, signal: Signal, after: Alert) -> Alert:
-        """``after``, which ``signal`` makes of ``before``, or what the alert is until its delay is over."""
+        """Return ``after``, which ``signal`` makes of ``before``, or what the alert is until its delay is over."""
         begins = after.id == 0
         if begins and after.state == "firing":
             return self._begins(after)
@@ -145,5 +145,5 @@ class Hysteresis:
 
 
 def _may_flap(alert: Alert) -> bool:
-    """The ends of alerts about transfers are facts of the chain: such alerts never flap."""
+    """Return the ends of alerts about transfers are facts of the chain: such alerts never flap."""
     return alert.source != "transfer"

@@ -77,7 +77,7 @@ class Incidents:
         return self._rise(connection, known, now)
 
     def returned(self, connection: sa.Connection, alert_ids: Sequence[int], now: float) -> dict[int, str]:
-        """Conditions of firing alerts, which flap, began again: returns the alerts whose severity rises, as ``opened``."""
+        """Note that conditions of firing alerts, which flap, began again; return rising alerts as ``opened`` does."""
         if not alert_ids or not self._people.rise_after:
             return {}
         stored.note_returns(connection, alert_ids, now, now - self._people.rise_within)
@@ -143,7 +143,7 @@ class Incidents:
     def _to_escalate(
         self, connection: sa.Connection, incident: Incident, now: float
     ) -> tuple[Sequence[Unacknowledged], str]:
-        """The firing alerts that are not acknowledged, silenced, inhibited or in quiet hours; why others are left out."""
+        """Return the firing alerts not acknowledged, silenced, inhibited or in quiet hours; why others are left out."""
         unacknowledged = stored.unacknowledged(connection, incident.id)
         taken = acknowledgements.of(connection, stored.alert_ids(connection, incident.id))
         reasons = {f"acknowledged by {one.actor}": None for one in taken.values()}
@@ -261,7 +261,7 @@ class Incidents:
 
 
 def _listed(reasons: Iterable[str]) -> str:
-    """The first few reasons, and how many more there are."""
+    """Return the first few reasons, and how many more there are."""
     all_ = list(reasons)
     more = f"; {len(all_) - REASONS_SHOWN} more" if len(all_) > REASONS_SHOWN else ""
     return "; ".join(all_[:REASONS_SHOWN]) + more

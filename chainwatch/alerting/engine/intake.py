@@ -35,7 +35,7 @@ NOTHING = Taken((), (), {})
 
 
 def recognized(connection: sa.Connection, signals: Sequence[Signal]) -> Taken:
-    """chainwatch's own signals with their newest alerts. Raises ``ValueError`` for invalid labels.
+    """Return chainwatch's own signals with their newest alerts. Raises ``ValueError`` for invalid labels.
 
     Summaries and descriptions become one line each, whatever a chain or a node has put into them.
     """
@@ -54,7 +54,7 @@ def _normal(signal: Signal) -> Signal:
 
 
 def rounds(sent: Sequence[Submission]) -> Iterator[dict[str, Submission]]:
-    """``sent`` in rounds by fingerprint: an alert that was sent twice is in two rounds, in the order it was sent."""
+    """Yield ``sent`` in rounds by fingerprint: an alert that was sent twice is in two rounds, in the order it was sent."""
     waiting = list(sent)
     while waiting:
         first: dict[str, Submission] = {}
@@ -67,7 +67,7 @@ def rounds(sent: Sequence[Submission]) -> Iterator[dict[str, Submission]]:
 def take(
     connection: sa.Connection, sent: Mapping[str, Submission], now: float, resolve_timeout: float
 ) -> Taken:
-    """One round of alerts sent at ``now`` as signals; stores when each of them ends by itself.
+    """Return one round of alerts sent at ``now`` as signals; stores when each of them ends by itself.
 
     ``resolve_timeout``: seconds after which one without an end of its own ends.
     """
@@ -90,7 +90,7 @@ def take(
 
 
 def expired(connection: sa.Connection, now: float) -> Taken:
-    """The ends of up to ``EXPIRED_AT_ONCE`` alerts that were not sent again by ``now``."""
+    """Return the ends of up to ``EXPIRED_AT_ONCE`` alerts that were not sent again by ``now``."""
     due = expiries.due(connection, now, EXPIRED_AT_ONCE)
     known = alerts.newest(connection, [expiry.fingerprint for expiry in due])
     expiries.delete(connection, [expiry.fingerprint for expiry in due])

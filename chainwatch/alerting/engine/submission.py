@@ -44,7 +44,7 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 def parse(alerts: Sequence[Mapping[str, Any]], ended_by: float = math.inf) -> list[Submission]:
-    """Alerts from ``labels``, ``annotations``, and ``starts_at`` and ``ends_at`` as RFC 3339, ``datetime`` or Unix seconds.
+    """Parse alerts: ``labels``, ``annotations``, ``starts_at`` and ``ends_at`` as RFC 3339, ``datetime`` or Unix seconds.
 
     Alertmanager's ``startsAt`` and ``endsAt`` mean the same; its ``generatorURL`` is ignored. A ``datetime`` without a
     zone is UTC. ``ended_by``: when an alert without an end ends by itself. Raises ``ValueError`` for the first invalid
@@ -67,7 +67,7 @@ def parse(alerts: Sequence[Mapping[str, Any]], ended_by: float = math.inf) -> li
 def signal_of(
     sent: Submission, known: Alert | None, expiry: Expiry | None, now: float, resolve_timeout: float
 ) -> tuple[Signal | None, Expiry | None]:
-    """The signal that ``sent`` is at ``now``, and when its alert ends by itself; None where there is none.
+    """Return the signal that ``sent`` is at ``now``, and when its alert ends by itself; None where there is none.
 
     ``known`` is the newest alert of its fingerprint, ``expiry`` when that one ends by itself. Intervals that overlap are
     merged: the earliest start; of two ends the later, unless that one was only a time-out.
@@ -87,7 +87,7 @@ def signal_of(
 
 
 def _ended(sent: Submission, known: Alert | None, start: float, end: float, overlaps: bool) -> Signal | None:
-    """The signal that an alert ended; None for one that was never sent as firing, or had ended already."""
+    """Return the signal that an alert ended; None for one that was never sent as firing, or had ended already."""
     if known is None:
         return None
     if known.state == "resolved" and (not overlaps or end <= (known.ends_at or 0)):

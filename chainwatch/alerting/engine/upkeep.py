@@ -57,7 +57,7 @@ def after_timers(connection: sa.Connection, timers: Sequence[Timer], now: float)
 def resolve_now(
     connection: sa.Connection, group_manager: GroupManager, alerts: Sequence[Alert], reason: str, now: float
 ) -> None:
-    """Resolve alerts, firing or pending, on somebody's order: no policy keeps them firing, and no timer ends them again."""
+    """Resolve alerts, firing or pending, by hand: no policy keeps them firing, and no timer resolves them again."""
     ends = [
         msgspec.structs.replace(
             alert,
@@ -157,7 +157,7 @@ class _AutoAcknowledging:
         self._ends: dict[tuple[str, ...], float | None] = {}
 
     def first_for(self, alert: Alert) -> AutoAcknowledgement | None:
-        """The first automatic acknowledgement that matches ``alert`` and is within its intervals; None for none."""
+        """Return the first automatic acknowledgement that matches ``alert`` and is within its intervals; None for none."""
         for automatic in self._policies.auto_acknowledgements:
             on = (
                 not automatic.during
@@ -168,7 +168,7 @@ class _AutoAcknowledging:
         return None
 
     def until(self, automatic: AutoAcknowledgement, taken_at: float) -> float | None:
-        """When an acknowledgement made by ``automatic`` at ``taken_at`` lapses: with its intervals, or after its time."""
+        """Return when an acknowledgement that ``automatic`` made at ``taken_at`` lapses."""
         if automatic.during and automatic.during not in self._ends:
             self._ends[automatic.during] = ends_after(self._policies.intervals, automatic.during, self._now)
         times = (
@@ -222,7 +222,7 @@ def renotify(
 
 
 def silence_warnings(connection: sa.Connection, now: float) -> list[Signal]:
-    """The warnings that begin, about silences that expire soon and suppress alerts, and those that end with their silence.
+    """Return the warnings about silences that expire soon and suppress alerts, and the ends of those whose silence ended.
 
     One silence is warned of once: a warning that a person has resolved does not fire again.
     """
@@ -245,7 +245,7 @@ def silence_warnings(connection: sa.Connection, now: float) -> list[Signal]:
 
 
 def next_due(connection: sa.Connection, policies: Policies, now: float) -> float | None:
-    """When the next timer, lapse, reminder or silence warning is due (Unix seconds), None for never."""
+    """Return when the next timer, lapse, reminder or silence warning is due (Unix seconds), None for never."""
     times = [history.next_timer(connection)]
     for one in acknowledgements.every(connection):
         times += [one.until, one.reminded_at + policies.remind_after]
@@ -256,7 +256,7 @@ def next_due(connection: sa.Connection, policies: Policies, now: float) -> float
 
 
 def _lapsed(one: Acknowledgement, severity: str | None, now: float) -> str:
-    """Why an acknowledgement of an alert that counts as ``severity`` lapses; empty while it stands."""
+    """Return why an acknowledgement of an alert that counts as ``severity`` lapses; empty while it stands."""
     if one.until is not None and now >= one.until:
         return "its time has passed"
     if severity is not None and _is_worse(severity, one.severity):
@@ -269,7 +269,7 @@ def _is_worse(severity: str, than: str) -> bool:
 
 
 def _condition(alert: Alert) -> str:
-    """The fingerprint of its labels without the severity."""
+    """Return the fingerprint of its labels without the severity."""
     return fingerprint({name: value for name, value in alert.labels.items() if name != "severity"})
 
 

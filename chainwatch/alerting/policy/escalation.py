@@ -57,7 +57,7 @@ class Target(NamedTuple):
 def build_policies(
     settings: Mapping[str, EscalationSettings], people: Mapping[str, PersonSettings]
 ) -> dict[str, EscalationPolicy]:
-    """The policies as configured, by name."""
+    """Return the policies as configured, by name."""
     contacts = {
         name: {"": tuple(person.receivers), **{s: tuple(r) for s, r in person.by_severity.items()}}
         for name, person in people.items()
@@ -78,12 +78,12 @@ def build_policies(
 
 
 def begin(policy: EscalationPolicy, now: float) -> Progress:
-    """The first step of an escalation that starts at ``now``."""
+    """Return the first step of an escalation that starts at ``now``."""
     return Progress(0, 0, now + policy.steps[0].wait)
 
 
 def after(policy: EscalationPolicy, progress: Progress) -> Progress | None:
-    """The step after the one in ``progress``; None when that was the last."""
+    """Return the step after the one in ``progress``; None when that was the last."""
     round_, step, due_at = progress.round, progress.step + 1, progress.due_at
     if step == len(policy.steps):
         if round_ == policy.repeat:
@@ -93,7 +93,7 @@ def after(policy: EscalationPolicy, progress: Progress) -> Progress | None:
 
 
 def applies(step: Step, severity: str, is_inside: Callable[[Sequence[str]], bool]) -> bool:
-    """Whether a step is taken for alerts of ``severity``; ``is_inside``: whether it is within one of these intervals now."""
+    """Return whether a step is taken for alerts of ``severity``; ``is_inside``: whether one of these intervals is now."""
     return (not step.if_severity or severity in step.if_severity) and (
         not step.if_time or is_inside(step.if_time)
     )
@@ -102,7 +102,7 @@ def applies(step: Step, severity: str, is_inside: Callable[[Sequence[str]], bool
 def targets(
     step: Step, policy: EscalationPolicy, severity: str, on_call: Callable[[str], Duty | None]
 ) -> tuple[list[Target], list[str]]:
-    """The receivers that ``step`` notifies, each once, and why some of its entries reach nobody.
+    """Return the receivers that ``step`` notifies, each once, and why some of its entries reach nobody.
 
     ``on_call`` gives who is on call by a schedule's name; None where there is no such schedule.
     """
@@ -129,12 +129,12 @@ def targets(
 
 
 def worst(severities: Sequence[str]) -> str:
-    """The most urgent of them."""
+    """Return the most urgent of them."""
     return min(severities, key=SEVERITIES.index)
 
 
 def risen(severity: str, occurrences: int, thresholds: Mapping[str, int]) -> str | None:
-    """One level above ``severity`` once it occurred as often as its threshold; None before, and for the highest."""
+    """Return one level above ``severity`` once it occurred as often as its threshold; None before, and for the highest."""
     level = SEVERITIES.index(severity)
     if level == 0 or severity not in thresholds or occurrences < thresholds[severity]:
         return None

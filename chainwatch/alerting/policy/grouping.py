@@ -40,21 +40,21 @@ class Content(msgspec.Struct, frozen=True):
 
 
 def flush_at_change(group: Group, group_interval: float, now: float) -> float:
-    """When a group in which an alert changed at ``now`` is flushed next."""
+    """Return when a group in which an alert changed at ``now`` is flushed next."""
     if group.flushed_at is None:
         return group.flush_at
     return min(group.flush_at, next_tick(group.flushed_at, group_interval, now))
 
 
 def next_tick(base: float, interval: float, at: float) -> float:
-    """The first of ``base``, ``base + interval``, … after ``base`` that is not before ``at``."""
+    """Return the first of ``base``, ``base + interval``, … after ``base`` that is not before ``at``."""
     if interval <= 0:
         return at
     return base + max(1, math.ceil((at - base - ROUNDING) / interval)) * interval
 
 
 def content_of(members: Sequence[Member], *, send_resolved: bool, repeat: bool) -> Content | None:
-    """What the notification of a group with these ``members`` (oldest first) says; None for no notification.
+    """Return what the notification of a group with these ``members`` (oldest first) says; None for no notification.
 
     ``repeat``: notify of firing alerts although nothing changed.
     """
@@ -80,7 +80,7 @@ def with_resolutions(
     ended: Sequence[Member],
     resolved_before: Callable[[], AbstractSet[str]],
 ) -> Content | None:
-    """``content`` (or a repeat of what fires) with the resolutions of ``ended`` alerts, whose start was not notified.
+    """Return ``content`` (or a repeat of what fires) with the resolutions of ``ended`` alerts, not notified before.
 
     An alert whose condition is that of one of the group's ``members`` is left out. ``resolved_before`` gives the
     fingerprints that the group's last notification listed as resolved: the same ones are no reason for another.
@@ -96,7 +96,7 @@ def with_resolutions(
 
 
 def digest(members: Sequence[Member], *, send_resolved: bool, empty: bool) -> Content | None:
-    """Everything that fires and everything resolved since the last digest; None where that is nothing.
+    """Return everything that fires and everything resolved since the last digest; None where that is nothing.
 
     Alerts that began and ended in between are listed as both. ``empty``: send a digest even if it lists nothing.
     """
@@ -115,7 +115,7 @@ def digest(members: Sequence[Member], *, send_resolved: bool, empty: bool) -> Co
 
 
 def is_repeat_due(group: Group, repeat_interval: float, now: float) -> bool:
-    """Whether the receiver is notified again of the group's firing alerts although nothing changed."""
+    """Return whether the receiver is notified again of the group's firing alerts although nothing changed."""
     return (
         group.sent_at is not None and now >= group.sent_at + max(repeat_interval, SHORTEST_REPEAT) - ROUNDING
     )
@@ -132,7 +132,7 @@ def after_flush(
     suppressed: bool = False,
     emptied: bool = False,
 ) -> Group | None:
-    """The group after its flush at ``now``; None when it is over.
+    """Return the group after its flush at ``now``; None when it is over.
 
     ``notified``, ``firing``, ``suppressed``, ``emptied``: whether it queued a notification, has firing members, has
     suppressed ones, and had members that left. A group with suppressed members is flushed on every tick. One whose last
@@ -156,14 +156,14 @@ def after_flush(
 
 
 def is_to_notify(member: Member) -> bool:
-    """Whether to notify that it fires; after a suppression or a notification, only if it still does."""
+    """Return whether to notify that it fires; after a suppression or a notification, only if it still does."""
     if member.released or member.renotify:
         return member.state == "firing"
     return not member.notified and not member.quiet
 
 
 def ended_unnotified(member: Member, wait: float, *, collects: bool = False) -> bool:
-    """Whether it ended before the receiver was notified that it fires, so that its start is not notified any more.
+    """Return whether it ended before the receiver was notified that it fires, so that its start is not notified any more.
 
     ``wait``: seconds that an alert which ended before this process learnt of it must have lasted to be notified all the
     same. ``collects``: the group lists everything that happened (a digest, a summary).

@@ -33,7 +33,7 @@ class Interval(msgspec.Struct, frozen=True):
     years: tuple[Range, ...] = ()
 
     def contains(self, now: float) -> bool:
-        """Whether ``now`` (Unix seconds) lies in it."""
+        """Return whether ``now`` (Unix seconds) lies in it."""
         local = datetime.fromtimestamp(now, ZoneInfo(self.zone))
         minute, today = local.hour * 60 + local.minute, local.date()
         for first, end in self.times or ((0, DAY),):
@@ -54,7 +54,7 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 def build_intervals(settings: Mapping[str, IntervalSettings]) -> dict[str, Interval]:
-    """The intervals as configured, by name."""
+    """Return the intervals as configured, by name."""
     return {
         name: Interval(
             zone=one.zone,
@@ -69,19 +69,19 @@ def build_intervals(settings: Mapping[str, IntervalSettings]) -> dict[str, Inter
 
 
 def inside(intervals: Mapping[str, Interval], names: Iterable[str], now: float) -> str | None:
-    """The first of the named intervals that contains ``now``; one that is not configured contains nothing."""
+    """Return the first of the named intervals that contains ``now``; one that is not configured contains nothing."""
     return next((n for n in names if n in intervals and intervals[n].contains(now)), None)
 
 
 def ends_after(intervals: Mapping[str, Interval], names: Sequence[str], now: float) -> float | None:
-    """The first moment after ``now`` that lies in none of the named intervals; None for none within ``IN_SIGHT``."""
+    """Return the first moment after ``now`` that lies in none of the named intervals; None for none within ``IN_SIGHT``."""
     known = [intervals[name] for name in names if name in intervals]
     moments = heapq.merge(*(edges(one, now, now + IN_SIGHT) for one in known))
     return next((at for at in moments if inside(intervals, names, at) is None), None)
 
 
 def edges(interval: Interval, start: float, end: float) -> Iterator[float]:
-    """The moments between ``start`` and ``end`` at which ``interval`` may begin or end, in order.
+    """Yield the moments between ``start`` and ``end`` at which ``interval`` may begin or end, in order.
 
     They are midnights, its times, and changes of the clock.
     """
@@ -97,5 +97,5 @@ def edges(interval: Interval, start: float, end: float) -> Iterator[float]:
 
 
 def _is_in(ranges: tuple[Range, ...], value: int) -> bool:
-    """Ranges of weekdays and months may go over the end: ``saturday-monday``."""
+    """Return whether ``number`` is in one of ``ranges``, which may go over the end: ``saturday-monday``."""
     return not ranges or any(a <= value <= b if a <= b else value >= a or value <= b for a, b in ranges)

@@ -16,7 +16,7 @@ WHOLE = "_whole"
 
 
 def normal_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """The labels with ``severity`` as ``P0`` … ``P3`` and values of at most ``bounds.LABEL_MAX`` bytes.
+    """Return the labels with ``severity`` as ``P0`` … ``P3`` and values of at most ``bounds.LABEL_MAX`` bytes.
 
     Raises ``ValueError`` where ``alertname`` is missing or the severity is unknown.
     """
@@ -32,7 +32,7 @@ def normal_labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def normal_annotations(annotations: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, str]:
-    """The annotations, and the whole value of every label that is cut as ``LABEL_whole``.
+    """Return the annotations, and the whole value of every label that is cut as ``LABEL_whole``.
 
     Each has at most ``bounds.ANNOTATION_MAX`` bytes.
     """
@@ -41,17 +41,17 @@ def normal_annotations(annotations: Mapping[str, str], labels: Mapping[str, str]
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:
-    """What identifies a condition: 16 hex digits over its labels, whatever their order."""
+    """Return what identifies a condition: 16 hex digits over its labels, whatever their order."""
     text = "".join([f"{name}\xff{labels[name]}\xff" for name in sorted(labels)])
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def transition(known: Alert | None, signal: Signal, print_: str, now: float) -> Alert:
-    """The alert after ``signal``, which came at ``now`` (Unix seconds); ``known`` is the newest alert of its condition.
+    """Return the alert after ``signal``, which came at ``now`` (Unix seconds).
 
-    The signal's labels are normal ones, ``print_`` is their fingerprint. Returns ``known`` itself when nothing changes, and
-    an alert with id 0 when an episode begins: the condition fires, or a signal with an end reports one that began and
-    ended unseen.
+    ``known`` is the newest alert of its condition, ``print_`` the fingerprint of the signal's labels, which are normal
+    ones. Returns ``known`` itself when nothing changes, and an alert with id 0 when an episode begins: the condition
+    fires, or a signal with an end reports one that began and ended unseen.
     """
     if known is None or _is_another_episode(known, signal):
         return _begin(signal, print_, now)

@@ -44,7 +44,7 @@ class Inhibition(msgspec.Struct, frozen=True):
     """Pairs of a label of the source and one of the target."""
 
     def inhibitor(self, labels: Labels, sources: Iterable[Labels]) -> Labels | None:
-        """The first of the firing ``sources`` that inhibits an alert with ``labels``; None for none.
+        """Return the first of the firing ``sources`` that inhibits an alert with ``labels``; None for none.
 
         Two alerts that match both sides never inhibit each other (as in Alertmanager).
         """
@@ -67,7 +67,7 @@ class Cooldown(msgspec.Struct, frozen=True):
     within: float
 
     def condition(self, labels: Labels) -> str:
-        """What counts as the same condition: the fingerprint of the labels ``by``."""
+        """Return what counts as the same condition: the fingerprint of the labels ``by``."""
         names = labels if self.by == (ALL_LABELS,) else self.by
         return fingerprint({name: labels.get(name, "") for name in names})
 
@@ -90,7 +90,7 @@ Stage = Callable[[Candidate, Context], Suppression | None]
 
 
 def inhibited(one: Candidate, context: Context) -> Suppression | None:
-    """Another alert that fires inhibits it."""
+    """Suppress an alert while another one that inhibits it fires."""
     for inhibition in context.inhibitions:
         source = inhibition.inhibitor(one.labels, context.firing)
         if source is not None:
@@ -100,7 +100,7 @@ def inhibited(one: Candidate, context: Context) -> Suppression | None:
 
 
 def silenced(one: Candidate, context: Context) -> Suppression | None:
-    """A silence matches it."""
+    """Suppress an alert that a silence matches."""
     for silence, matchers in context.silences:
         if is_on(silence, context) and matching.takes(matchers, one.labels):
             detail = f"by silence {silence.id} of {silence.author}: {silence.comment}".rstrip(": ")
@@ -109,14 +109,14 @@ def silenced(one: Candidate, context: Context) -> Suppression | None:
 
 
 def is_on(silence: Silence, context: Context) -> bool:
-    """Whether a silence is in effect now: between its start and end, and within its intervals where it has any."""
+    """Return whether a silence is in effect now: between its start and end, and within its intervals where it has any."""
     if not silence.is_active(context.now):
         return False
     return not silence.during or inside(context.intervals, silence.during, context.now) is not None
 
 
 def in_quiet_hours(one: Candidate, context: Context) -> Suppression | None:
-    """The route is muted now. P0 is notified all the same unless the route says otherwise."""
+    """Suppress an alert while its route is muted; P0 is notified all the same unless the route says otherwise."""
     route = one.route
     if one.labels["severity"] == "P0" and not route.mute_critical:
         return None
@@ -129,7 +129,7 @@ def in_quiet_hours(one: Candidate, context: Context) -> Suppression | None:
 
 
 def acknowledged(one: Candidate, context: Context) -> Suppression | None:
-    """Somebody has acknowledged it; reminders are sent all the same."""
+    """Suppress an acknowledged alert; reminders are sent all the same."""
     taken = context.acknowledgements.get(one.alert_id)
     if taken is None or one.again:
         return None
@@ -137,7 +137,7 @@ def acknowledged(one: Candidate, context: Context) -> Suppression | None:
 
 
 def cooling_down(one: Candidate, context: Context) -> Suppression | None:
-    """The receiver was notified of the same condition within the cooldown."""
+    """Suppress an alert while a cooldown of its condition runs for the receiver."""
     cooldown = cooldown_of(context.cooldowns, one.labels)
     if cooldown is None or one.notified:
         return None
@@ -154,18 +154,18 @@ STAGES: tuple[Stage, ...] = (inhibited, silenced, in_quiet_hours, acknowledged, 
 
 
 def suppression_of(one: Candidate, context: Context) -> Suppression | None:
-    """Why an alert that fires is not notified, or None."""
+    """Return why an alert that fires is not notified, or None."""
     return next((found for stage in STAGES if (found := stage(one, context)) is not None), None)
 
 
 def cooldown_of(cooldowns: Sequence[Cooldown], labels: Labels) -> Cooldown | None:
-    """The first cooldown that takes an alert with ``labels``."""
+    """Return the first cooldown that takes an alert with ``labels``."""
     found = next((one for one in cooldowns if matching.takes(one.match, labels)), None)
     return found if found is not None and found.within > 0 else None
 
 
 def build_inhibitions(settings: Sequence[InhibitSettings]) -> tuple[Inhibition, ...]:
-    """The inhibitions as configured."""
+    """Return the inhibitions as configured."""
     return tuple(
         Inhibition(
             matching.build(one.source),

@@ -72,7 +72,7 @@ class Shift(msgspec.Struct, frozen=True):
 
 
 def build_schedules(settings: Mapping[str, OnCallSettings]) -> dict[str, OnCallSchedule]:
-    """The schedules as configured, by name."""
+    """Return the schedules as configured, by name."""
     return {
         name: OnCallSchedule(name, one.zone, tuple(_layer(layer) for layer in one.layers))
         for name, one in settings.items()
@@ -80,7 +80,7 @@ def build_schedules(settings: Mapping[str, OnCallSettings]) -> dict[str, OnCallS
 
 
 def turn(layer: Layer, zone: str, now: float) -> Turn:
-    """Whose turn it is in ``layer`` at ``now``, whether or not the layer is on duty then."""
+    """Return whose turn it is in ``layer`` at ``now``, whether or not the layer is on duty then."""
     tz = ZoneInfo(zone)
     day = datetime.fromtimestamp(now, tz).date() + ONE_DAY
     while not (_is_handoff(layer, day) and calendars.moment(day, layer.minute, tz) <= now):
@@ -100,7 +100,7 @@ def turn(layer: Layer, zone: str, now: float) -> Turn:
 def on_call(
     schedule: OnCallSchedule, intervals: Mapping[str, Interval], overrides: Sequence[Override], now: float
 ) -> Duty:
-    """Who is on call at ``now``. Of overrides that overlap, the one with the highest id counts."""
+    """Return who is on call at ``now``. Of overrides that overlap, the one with the highest id counts."""
     current = [o for o in overrides if o.starts_at <= now < o.ends_at]
     if current:
         return Duty(max(current, key=lambda override: override.id).person, "override")
@@ -117,7 +117,7 @@ def shifts(
     start: float,
     end: float,
 ) -> list[Shift]:
-    """Who is on call from ``start`` until ``end``: shifts without gaps between them, each with another person or nobody."""
+    """Return the shifts from ``start`` until ``end``, without gaps between them, each with another person or nobody."""
     found: list[Shift] = []
     moments = sorted({start, end, *_changes(schedule, intervals, overrides, start, end)})
     for begins, ends in itertools.pairwise(moments):
@@ -136,7 +136,7 @@ def gaps(
     start: float,
     end: float,
 ) -> list[Shift]:
-    """The times from ``start`` until ``end`` at which nobody is on call."""
+    """Return the times from ``start`` until ``end`` at which nobody is on call."""
     return [s for s in shifts(schedule, intervals, overrides, start, end) if s.duty.person is None]
 
 
@@ -158,7 +158,7 @@ def _changes(
     start: float,
     end: float,
 ) -> Iterator[float]:
-    """The moments after ``start`` and before ``end`` at which somebody else may be on call."""
+    """Yield the moments after ``start`` and before ``end`` at which somebody else may be on call."""
     moments = [moment for o in overrides for moment in (o.starts_at, o.ends_at)]
     yield from (moment for moment in moments if start < moment < end)
     for layer in schedule.layers:

@@ -24,7 +24,7 @@ class People(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, settings: Settings) -> People:
-        """From a configuration."""
+        """Build it from a configuration."""
         rise = settings.escalate_after
         return cls(
             policies=build_policies(settings.escalations, settings.people),

@@ -53,7 +53,7 @@ class Policies(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, settings: Settings) -> Policies:
-        """From a configuration."""
+        """Build it from a configuration."""
         alerts: AlertSettings = settings.alerts
         return cls(
             intervals=build_intervals(settings.intervals),
@@ -71,7 +71,7 @@ class Policies(msgspec.Struct, frozen=True):
         )
 
     def lifecycle_of(self, labels: Mapping[str, str]) -> Lifecycle:
-        """The delays of the first ``[[lifecycle]]`` that matches an alert with ``labels``."""
+        """Return the delays of the first ``[[lifecycle]]`` that matches an alert with ``labels``."""
         return next((one for one in self.lifecycles if matchers.takes(one.match, labels)), AT_ONCE)
 
     @property
@@ -81,7 +81,7 @@ class Policies(msgspec.Struct, frozen=True):
         return max([*waits, self.flapping_within])
 
     def inhibitor_names(self) -> list[str] | None:
-        """The names that inhibiting alerts may have; None where any name may inhibit."""
+        """Return the names that inhibiting alerts may have; None where any name may inhibit."""
         names: set[str] = set()
         for inhibition in self.inhibitions:
             named = next((m for m in inhibition.source if m.name == "alertname" and not m.patterns), None)

@@ -34,7 +34,7 @@ _COUNTED_BY: Mapping[Source, tuple[str, ...]] = {
 
 
 def counted_as(source: Source, labels: Mapping[str, str]) -> str:
-    """What an alert counts as for a rate limit: its flow, its network, …, or else its name; a long one is cut.
+    """Return what an alert counts as for a rate limit: its flow, its network, …, or else its name; a long one is cut.
 
     Alerts of other programs count as their label ``source``, ``flow`` or ``network``.
     """
@@ -43,12 +43,12 @@ def counted_as(source: Source, labels: Mapping[str, str]) -> str:
 
 
 def most_severe(severities: Mapping[int, str]) -> str:
-    """The most severe of ``severities`` (alert id → severity)."""
+    """Return the most severe of ``severities`` (alert id → severity)."""
     return min(severities.values(), key=SEVERITIES.index)
 
 
 def take(window: RateWindow | None, limit: int, now: float) -> RateWindow | None:
-    """The window after one more notification at ``now``; None when its limit is reached."""
+    """Return the window after one more notification at ``now``; None when its limit is reached."""
     if window is None or now >= window.started_at + WINDOW:
         return RateWindow(now, 1)
     return RateWindow(window.started_at, window.sent + 1) if window.sent < limit else None

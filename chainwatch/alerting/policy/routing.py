@@ -45,25 +45,25 @@ class Route(msgspec.Struct, frozen=True):
     routes: tuple[Route, ...] = ()
 
     def group_labels(self, labels: Mapping[str, str]) -> dict[str, str]:
-        """The labels that an alert shares with all others of its group."""
+        """Return the labels that an alert shares with all others of its group."""
         names = labels if self.group_by == (ALL_LABELS,) else self.group_by
         return {name: labels[name] for name in sorted(names) if name in labels}
 
 
 def build_routes(settings: Sequence[RouteSettings]) -> tuple[Route, ...]:
-    """The routes as configured; siblings with equal ``match`` get a number in their key."""
+    """Return the routes as configured; siblings with equal ``match`` get a number in their key."""
     return _built(settings, "", {}, False)
 
 
 def all_routes(routes: Sequence[Route]) -> Iterator[Route]:
-    """All routes of the tree, the outer ones first."""
+    """Yield all routes of the tree, the outer ones first."""
     for route in routes:
         yield route
         yield from all_routes(route.routes)
 
 
 def matching_routes(routes: Sequence[Route], labels: Mapping[str, str]) -> list[Route]:
-    """The routes that take an alert with ``labels``: the innermost of each branch.
+    """Return the routes that take an alert with ``labels``: the innermost of each branch.
 
     ``Watchdog`` goes only where a route names it.
     """
@@ -81,7 +81,7 @@ def matching_routes(routes: Sequence[Route], labels: Mapping[str, str]) -> list[
 
 
 def destinations(taking: Sequence[Route], failing: str = "") -> list[tuple[Route, str]]:
-    """Every (route, receiver) to which an alert goes that the routes ``taking`` take.
+    """Return every (route, receiver) to which an alert goes that the routes ``taking`` take.
 
     An alert about the ``failing`` receiver never goes to that receiver.
     """
@@ -89,12 +89,12 @@ def destinations(taking: Sequence[Route], failing: str = "") -> list[tuple[Route
 
 
 def is_watchdog(labels: Mapping[str, str]) -> bool:
-    """Whether this is the alert that always fires, to show that alerting works (of chainwatch or another program)."""
+    """Return whether this is the alert that always fires, chainwatch's or another program's, to show that alerting works."""
     return labels["alertname"] == "Watchdog"
 
 
 def group_key(route: Route, group_labels: Mapping[str, str]) -> str:
-    """Alertmanager's groupKey: the route and the labels of the group. A long one is cut, with a digest at its end."""
+    """Return Alertmanager's groupKey: the route and the labels of the group. A long one is cut, with a digest at its end."""
     pairs = ",".join(f"{k}={_quoted(v)}" for k, v in sorted(group_labels.items()))
     return bounded(f"{{}}/{route.key}:{{{pairs}}}")
 

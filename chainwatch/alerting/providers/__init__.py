@@ -12,6 +12,6 @@ __all__ = ["Capabilities", "DeliveryError", "Provider", "Receipt", "Server", "Tr
 
 
 def build_provider(settings: ReceiverSettings, transport: Transport) -> Provider[Any]:
-    """The provider that a receiver's settings describe; what it sends over HTTP goes through ``transport``."""
+    """Return the provider that a receiver's settings describe; what it sends over HTTP goes through ``transport``."""
     provider: Provider[Any] = provider_class(settings.provider)(settings, transport)
     return provider

@@ -34,7 +34,7 @@ class CallbackProvider:
         self._threads = Threads("the function", CALLBACK_TIMEOUT)
 
     def render(self, notification: Notification, previous: Receipt | None) -> Notification:
-        """The notification itself: functions take it as it is."""
+        """Return the notification itself: functions take it as it is."""
         return notification
 
     async def send(self, message: Notification) -> Receipt:

@@ -59,7 +59,7 @@ class ConsoleProvider:
         self._threads = Threads("the console", WRITE_TIMEOUT)
 
     def render(self, notification: Notification, previous: Receipt | None) -> list[Line]:
-        """The lines, not yet wrapped: the width of the terminal is known when they are written."""
+        """Return the lines, not yet wrapped: the width of the terminal is known when they are written."""
         return render(notification)
 
     async def send(self, message: list[Line]) -> Receipt:
@@ -83,7 +83,7 @@ class ConsoleProvider:
 
 
 def render(notification: Notification) -> list[Line]:
-    """The notification as coloured lines; alerts beyond ``SHOWN_MAX`` are counted."""
+    """Return the notification as coloured lines; alerts beyond ``SHOWN_MAX`` are counted."""
     alerts = text.by_urgency(notification)
     lines: list[Line] = []
     if notification.kind == "digest" and not alerts:
@@ -98,7 +98,7 @@ def render(notification: Notification) -> list[Line]:
 
 
 def layout(lines: Sequence[Line], terminal: Console | None = None) -> Text:
-    """``lines`` as one text, without a line break at its end.
+    """Return ``lines`` as one text, without a line break at its end.
 
     For a ``terminal``, long lines are wrapped and their further rows indented more, so no text from a chain begins a line or
     looks like a fact.

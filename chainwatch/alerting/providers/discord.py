@@ -94,7 +94,7 @@ class DiscordProvider:
         self._free_at = 0.0
 
     def render(self, notification: Notification, previous: Receipt | None) -> dict[str, Any]:
-        """The body of Discord's "Execute Webhook": every notification is a message of its own."""
+        """Return the body of Discord's "Execute Webhook": every notification is a message of its own."""
         return payload(notification, self._settings)
 
     async def send(self, message: dict[str, Any]) -> Receipt:
@@ -119,14 +119,14 @@ class DiscordProvider:
 
 
 def confirmed(url: str) -> str:
-    """A webhook's URL with ``wait=true``: Discord then answers with the message that it has created."""
+    """Return a webhook's URL with ``wait=true``: Discord then answers with the message that it has created."""
     parts = urlsplit(url)
     query = "&".join(part for part in (parts.query, "wait=true") if part)
     return urlunsplit(parts._replace(query=query))
 
 
 def payload(notification: Notification, settings: DiscordSettings) -> dict[str, Any]:
-    """The message within Discord's limits; alerts that do not fit are counted in its text. Nobody is mentioned."""
+    """Return the message within Discord's limits; alerts that do not fit are counted in its text. Nobody is mentioned."""
     from discord_webhook import DiscordWebhook  # late: slow to import
 
     embeds: list[DiscordEmbed] = []
@@ -159,7 +159,7 @@ def payload(notification: Notification, settings: DiscordSettings) -> dict[str, 
 
 
 def fit(content: str, limit: int) -> str:
-    """``content`` cut to ``limit`` as Discord counts (UTF-16 units), never within an escape."""
+    """Return ``content`` cut to ``limit`` as Discord counts (UTF-16 units), never within an escape."""
     if _units(content) <= limit:
         return content
     kept = content.encode("utf-16-le")[: 2 * (limit - 1)].decode("utf-16-le", "ignore")
@@ -168,7 +168,7 @@ def fit(content: str, limit: int) -> str:
 
 
 def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
-    """One alert in at most ``room`` characters, or None when not even its title fits."""
+    """Return one alert in at most ``room`` characters, or None when not even its title fits."""
     from discord_webhook import DiscordEmbed
 
     firing = alert.status == "firing"
@@ -203,7 +203,7 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
 
 
 def _linked(value: str, links: Mapping[str, str]) -> str:
-    """``value``, in Markdown, with its hashes and addresses as links; Markdown changes neither those nor the URLs."""
+    """Return ``value``, in Markdown, with its hashes and addresses as links; Markdown changes neither those nor the URLs."""
     for one, url in links.items():
         value = value.replace(one, f"[{one}]({url})")
     return value
@@ -233,7 +233,7 @@ def _units(content: str) -> int:
 
 
 def _receipt(answer: Answer, redact: Redactor) -> Receipt:
-    """The id of the message in the channel. Raises ``DeliveryError``, without secrets (S9), for any other answer."""
+    """Return the id of the message in the channel. Raises ``DeliveryError``, without secrets (S9), for any other answer."""
     if 300 <= answer.status < 400:
         raise DeliveryError(
             "Discord's URL redirects elsewhere; set the channel's own webhook URL",

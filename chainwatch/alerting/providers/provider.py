@@ -60,7 +60,7 @@ class Provider(Protocol[Message]):
     def server(self) -> Server | None: ...
 
     def render(self, notification: Notification, previous: Receipt | None) -> Message:
-        """The message for ``notification``: pure, so the same arguments give the same message.
+        """Return the message for ``notification``: pure, so the same arguments give the same message.
 
         ``previous``: the receipt of the last message about the same group; None for the first one, and for a channel
         that keeps no receipts. A crash between ``send`` and its receipt's commit has the notification rendered again
@@ -115,7 +115,7 @@ def check_status(
 
 
 def seconds(text: str | None) -> float | None:
-    """The seconds that a header gives; None where it holds no finite number from zero up."""
+    """Return the seconds that a header gives; None where it holds no finite number from zero up."""
     try:
         value = float(text or "")
     except (ValueError, OverflowError):

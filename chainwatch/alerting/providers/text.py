@@ -37,7 +37,7 @@ _MARKDOWN = re.compile(
 
 
 def markdown(text: str) -> str:
-    """``text`` escaped for one line of Markdown, Discord's too: shown as it is, without markup, links, emoji or mentions.
+    """Escape ``text`` for one line of Markdown, Discord's too: it is shown as it is, without markup, links or mentions.
 
     ``@`` becomes its full-width form, since no escape prevents every mention.
     """
@@ -45,12 +45,12 @@ def markdown(text: str) -> str:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    """The match with its last character escaped: that one makes a list or a heading of it."""
+    """Return the match with its last character escaped: that one makes a list or a heading of it."""
     return f"{match[0][:-1]}\\{match[0][-1]}"
 
 
 def headline(notification: Notification) -> str:
-    """``FIRING 3, RESOLVED 1: TransferOverdue (destination=optimism)``."""
+    """Return one line, as ``FIRING 3, RESOLVED 1: TransferOverdue (destination=optimism)``."""
     counts = [
         f"{word} {len(alerts)}"
         for word, alerts in (("FIRING", notification.firing), ("RESOLVED", notification.resolved))
@@ -64,7 +64,7 @@ def headline(notification: Notification) -> str:
 
 
 def overview(notification: Notification) -> list[str]:
-    """The lines that precede the alerts: the note, and for a storm or a summary counts, the oldest and the largest alert."""
+    """Return the lines before the alerts: the note, and for a storm or summary counts, the oldest and the largest alert."""
     lines = [notification.note] if notification.note else []
     if notification.kind == "digest" and not notification.alerts:
         lines.append("Nothing new since the last digest.")
@@ -96,13 +96,13 @@ def _storm(notification: Notification) -> list[str]:
 
 
 def _amount(alert: NotifiedAlert) -> str:
-    """The amount in units of its asset, where they are known, and raw."""
+    """Return the amount in units of its asset, where they are known, and raw."""
     raw, shown = alert.annotations["amount"], alert.shown.get("amount")
     return f"{shown.formatted} ({raw})" if shown and shown.formatted else raw
 
 
 def _counted(values: Iterable[str]) -> str:
-    """``ethereum → optimism 4,000, …``: the most frequent first, the rest summed up."""
+    """Return counts, as ``ethereum → optimism 4,000, …``: the most frequent first, the rest summed up."""
     counts = Counter(values).most_common()
     shown = [f"{value} {number:,}" for value, number in counts[:WAYS_SHOWN]]
     rest = sum(number for _, number in counts[WAYS_SHOWN:])
@@ -119,7 +119,7 @@ def _short(alert: NotifiedAlert) -> str:
 
 
 def by_urgency(notification: Notification) -> list[NotifiedAlert]:
-    """The alerts as they should be read: firing before resolved, urgent before less urgent, else as they came."""
+    """Return the alerts as they should be read: firing before resolved, urgent before less urgent, else as they came."""
     return sorted(
         notification.alerts, key=lambda alert: (alert.status != "firing" or alert.is_over, alert.severity)
     )
@@ -134,7 +134,7 @@ class Fact(NamedTuple):
 
 
 def facts(alert: NotifiedAlert) -> list[Fact]:
-    """Annotations first, then labels that identify the alert. Times are written out, amounts in units too."""
+    """Return annotations first, then labels that identify the alert. Times are written out, amounts in units too."""
     beside = {name + NETWORK_OF for name in alert.shown}
     pairs = [(k, v) for k, v in alert.annotations.items() if k not in PROSE and k not in beside and v]
     named = {name for name, _ in pairs}
@@ -155,26 +155,26 @@ def _fact(name: str, value: str, shown: Shown) -> Fact:
 
 
 def summary(alert: NotifiedAlert) -> list[str]:
-    """One or two lines: the summary, and the first line of the description."""
+    """Return one or two lines: the summary, and the first line of the description."""
     parts = [alert.annotations.get("summary", ""), *_description(alert)[:1]]
     return [clean(part) for part in parts if part.strip()]
 
 
 def continued(alert: NotifiedAlert) -> list[str]:
-    """The further lines of a description; a channel marks them, so that none looks like a fact or an alert."""
+    """Return the further lines of a description; a channel marks them, so that none looks like a fact or an alert."""
     further = [clean(line.rstrip()) for line in _description(alert)[1:]]
     left = len(further) - LINES_MAX
     return further if left <= 0 else [*further[:LINES_MAX], f"… ({left:,} more lines)"]
 
 
 def _description(alert: NotifiedAlert) -> list[str]:
-    """The lines of the description that are not blank."""
+    """Return the lines of the description that are not blank."""
     lines = re.split("\r?\n", alert.annotations.get("description", ""))
     return [line for line in lines if line.strip()]
 
 
 def when(timestamp: float) -> str:
-    """A time for people: ``2026-01-31 12:00:00 UTC``; the number itself where it is beyond the calendar."""
+    """Return a time for people: ``2026-01-31 12:00:00 UTC``; the number itself where it is beyond the calendar."""
     try:
         return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError, OSError):  # a chain may claim any time
@@ -182,7 +182,7 @@ def when(timestamp: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time in its two largest units: ``2h 5m``."""
+    """Return a length of time in its two largest units: ``2h 5m``."""
     parts = []
     seconds = int(max(0.0, seconds))
     for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
@@ -193,7 +193,7 @@ def span(seconds: float) -> str:
 
 
 def _readable(name: str, value: str) -> str:
-    """Annotations hold times and lengths of time in seconds."""
+    """Return a fact for people: annotations hold times and lengths of time in seconds."""
     if not re.fullmatch("[0-9]{1,78}", value):
         return value
     if name.endswith("_at"):

@@ -26,7 +26,7 @@ class Threads:
         self._slots = threading.BoundedSemaphore(STUCK_MAX)
 
     async def run(self, call: Callable[[], T]) -> T:
-        """The result of ``call``. Raises whatever ``call`` raises, or ``DeliveryError`` after the time-out."""
+        """Return the result of ``call``. Raises whatever ``call`` raises, or ``DeliveryError`` after the time-out."""
         if not self._slots.acquire(blocking=False):
             raise DeliveryError(f"{self._who} hangs: {STUCK_MAX} earlier messages are still under way")
         loop = asyncio.get_running_loop()

@@ -60,7 +60,7 @@ class Transport:
         within: float,
         answer_within: float = ANSWER_TIMEOUT,
     ) -> Answer:
-        """The answer to ``content``, whatever its status. Times in seconds.
+        """Return the answer to ``content``, whatever its status. Times in seconds.
 
         Raises ``DeliveryError`` where there is none; its text calls the receiver ``who`` and names no URL and no address
         (S9).
@@ -127,7 +127,7 @@ async def _read(answer: aiohttp.ClientResponse, within: float) -> bytes:
 
 
 def _explained(who: str, error: Exception) -> DeliveryError:
-    """A connection's error without the URL and the addresses that its own text may hold."""
+    """Return a connection's error without the URL and the addresses that its own text may hold."""
     if any(isinstance(cause, PrivateAddress) for cause in _causes(error)):
         return DeliveryError(
             f"{who}'s address is loopback, private or otherwise not public; "
@@ -143,7 +143,7 @@ def _explained(who: str, error: Exception) -> DeliveryError:
 
 
 def reason(error: BaseException) -> str:
-    """Why there is no answer, in words without host and address (S9)."""
+    """Return why there is no answer, in words without host and address (S9)."""
     chain = list(_causes(error))
     for kinds, words in _REASONS:
         if any(isinstance(one, kinds) for one in chain):
@@ -173,7 +173,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address, and any IPv4 address embedded in it, belongs to the public internet."""
+    """Return whether an IP address, and any IPv4 address embedded in it, belongs to the public internet."""
     return all(map(_is_public, _with_embedded(ipaddress.ip_address(address.partition("%")[0]))))
 
 

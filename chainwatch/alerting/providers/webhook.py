@@ -81,7 +81,7 @@ class WebhookProvider:
         self._fixed_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
 
     def render(self, notification: Notification, previous: Receipt | None) -> WebhookMessage:
-        """The body, which does not depend on earlier messages."""
+        """Return the body, which does not depend on earlier messages."""
         return WebhookMessage(msgspec.json.encode(body(notification)), notification.idempotency_key)
 
     async def send(self, message: WebhookMessage) -> Receipt:
@@ -112,13 +112,13 @@ class WebhookProvider:
 
 
 def sign(secret: str, timestamp: int, content: bytes) -> str:
-    """The signature header's value: HMAC-SHA256 over ``timestamp`` (Unix seconds), a dot and the body."""
+    """Return the signature header's value: HMAC-SHA256 over ``timestamp`` (Unix seconds), a dot and the body."""
     mac = hmac.new(secret.encode(), f"{timestamp}.".encode() + content, hashlib.sha256)
     return f"sha256={mac.hexdigest()}"
 
 
 def body(notification: Notification) -> dict[str, Any]:
-    """Alertmanager's webhook message, version 4 (prometheus.io/docs/alerting/latest/configuration, webhook_config)."""
+    """Return Alertmanager's message, version 4 (prometheus.io/docs/alerting/latest/configuration, webhook_config)."""
     return {
         "version": "4",
         "groupKey": notification.group_key,
@@ -147,7 +147,7 @@ def _alert(alert: NotifiedAlert) -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _rfc3339(timestamp: float) -> str:
-    """Whole seconds without a fraction; times beyond the calendar, which a chain may claim, as its last second."""
+    """Return whole seconds without a fraction; a time beyond the calendar, which a chain may claim, as its last second."""
     timestamp = min(timestamp, LAST_TIME)
     parts = "seconds" if timestamp == int(timestamp) else "milliseconds"
     return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec=parts).replace("+00:00", "Z")

@@ -26,7 +26,7 @@ _HIGH_NIBBLES = bytes(0x20 if chr(digit) in "89abcdef" else 0 for digit in range
 
 
 def checksum(address: bytes) -> str:
-    """The EIP-55 text of a 20-byte address.
+    """Return the EIP-55 text of a 20-byte address.
 
     All 40 digits at once: in ASCII a letter has bit 0x40 where a digit has none, and bit 0x20 tells lower from
     upper case. So the letters to raise are those whose bit 0x40, moved to 0x20, meets a hash digit of 8 or more.

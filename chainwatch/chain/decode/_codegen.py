@@ -44,7 +44,7 @@ def compile_reader(
     topic0: bytes | None,
     wanted: Wanted = None,
 ) -> ReadLog | None:
-    """The function from (topics, data) to the values that are ``wanted`` by name, in ``order``.
+    """Return the function from (topics, data) to the values that are ``wanted`` by name, in ``order``.
 
     ``topics`` are the indexed parameters, in order; ``shape`` holds the others. ``topic0`` is the event's, None when it is
     anonymous. The function raises ``Doubt`` or ``ValueError``. None where the shape is one that is not compiled.
@@ -140,7 +140,7 @@ class _Writer:
     # --- frames: words of known length, one after the other --------------------------------------
 
     def _topics(self, indexed: int, topic0: bytes | None) -> list[str]:
-        """Takes the topics apart; the variables of those of indexed parameters."""
+        """Take the topics apart; return the variables of those of indexed parameters."""
         words = [self._name("topic") for _ in range(indexed)]
         names = words if topic0 is None else [self._name("event"), *words]
         self._emit(f"[{', '.join(names)}] = topics")  # ValueError unless there are as many
@@ -157,7 +157,7 @@ class _Writer:
         return self._checked(leaf, self._unpack([(leaf, wanted)], word, "0")[0], wanted)
 
     def _frame(self, shape: Tuple, at: str, wanted: Wanted) -> list[str]:
-        """Reads the members of a tuple that begins at ``at``; the expressions of their values."""
+        """Read the members of a tuple that begins at ``at``; return the expressions of their values."""
         members = _members(shape, wanted)
         slots = list(_slots(members))
         if not slots:
@@ -182,7 +182,7 @@ class _Writer:
     def _unpack(
         self, slots: Sequence[tuple[Shape, Wanted]], source: str, at: str, block: str | None = None
     ) -> list[str]:
-        """Unpacks words into variables, their padding checked; the expressions of their values."""
+        """Unpack words into variables, their padding checked; return the expressions of their values."""
         words = [_word(slot) if isinstance(slot, Leaf) else _OFFSET for slot, _ in slots]
         self._check_mask(words, block or source)
         names = [self._name("word") if _is_made(slot, wanted) else "" for slot, wanted in slots]
@@ -212,13 +212,13 @@ class _Writer:
         return f"scaled({value}, {leaf.places})" if leaf.kind == "ufixed" else value
 
     def _checked(self, leaf: Leaf, value: str, wanted: Wanted) -> str:
-        """The expression of a leaf's ``value``, evaluated only to check it, where the value itself is not needed."""
+        """Return the expression of a leaf's ``value``, evaluated only to check it, where the value itself is not needed."""
         if wanted is not None and leaf.kind in _CHECKED_BY_VALUE:
             self._emit(value)
         return value
 
     def _assemble(self, shape: Shape, values: Iterator[str], wanted: Wanted) -> str:
-        """The expression of a member's value, from those of the slots that it was flattened to."""
+        """Return the expression of a member's value, from those of the slots that it was flattened to."""
         if shape.words is None or isinstance(shape, Leaf):
             return next(values)
         if isinstance(shape, Tuple):
@@ -266,7 +266,7 @@ class _Writer:
         return self._value(f"data[{begin}:{end}]" + (".decode()" if shape.text else ""))
 
     def _items_block(self, begin: str, length: str, formats: Sequence[_Word]) -> str:
-        """The bytes of ``length`` items of these words, their padding checked."""
+        """Return the bytes of ``length`` items of these words, their padding checked."""
         end, block = self._name("end"), self._name("block")
         self._emit(f"{end} = {begin} + {WORD * len(formats)} * {length}")
         self._doubt_if(f"{end} > size")
@@ -312,7 +312,7 @@ class _Writer:
     # --- text --------------------------------------------------------------------------------------
 
     def _charge(self, size: str) -> None:
-        """Counts what is read inside arrays, where offsets can make much out of little."""
+        """Count what is read inside arrays, where offsets can make much out of little."""
         self._emit(f"left -= {size}")
         self._doubt_if("left < 0")
 
@@ -338,7 +338,7 @@ class _Writer:
 
 
 def _signed(word: bytes, half: int) -> int:
-    """Two's complement of a word; ``Doubt`` unless ``-half <= value < half``."""
+    """Return two's complement of a word; ``Doubt`` unless ``-half <= value < half``."""
     value = int.from_bytes(word, signed=True)
     if not -half <= value < half:
         raise Doubt
@@ -360,12 +360,12 @@ def _within(wanted: Wanted, name: str) -> Wanted:
 
 
 def _members(shape: Tuple, wanted: Wanted) -> list[tuple[Shape, Wanted]]:
-    """The members of a tuple, with what is wanted of each."""
+    """Return the members of a tuple, with what is wanted of each."""
     return [(m, _within(wanted, name)) for name, m in zip(shape.names, shape.members, strict=True)]
 
 
 def _slots(members: Iterable[tuple[Shape, Wanted]]) -> Iterator[tuple[Shape, Wanted]]:
-    """The words of a frame, in order: leaves for static members, the shape itself where an offset stands."""
+    """Yield the words of a frame, in order: leaves for static members, the shape itself where an offset stands."""
     for member, wanted in members:
         if member.words is None or isinstance(member, Leaf):
             yield member, wanted

@@ -74,7 +74,7 @@ class ShapeError(ValueError):
 
 
 def shape_of(param: AbiParam, depth: int = 0) -> Shape:
-    """The shape of a parameter's type. Raises ``ShapeError``."""
+    """Return the shape of a parameter's type. Raises ``ShapeError``."""
     if depth > MAX_DEPTH:
         raise ShapeError(f"tuples and arrays nest deeper than {MAX_DEPTH} levels")
     base, dimensions = _split(param.type)
@@ -93,7 +93,7 @@ def shape_of(param: AbiParam, depth: int = 0) -> Shape:
 
 
 def tuple_of(params: Sequence[AbiParam], depth: int = 0) -> Tuple:
-    """The shape of a tuple with these members. Raises ``ShapeError``."""
+    """Return the shape of a tuple with these members. Raises ``ShapeError``."""
     members = tuple(shape_of(param, depth + 1) for param in params)
     words = _checked_size(sum(m.words for m in members if m.words is not None))
     is_dynamic = any(m.words is None for m in members)
@@ -102,18 +102,18 @@ def tuple_of(params: Sequence[AbiParam], depth: int = 0) -> Tuple:
 
 
 def canonical(type_text: str) -> str:
-    """The type as signatures spell it, so ``uint256`` for ``uint``. Raises ``ShapeError`` if it is none."""
+    """Return the type as signatures spell it, so ``uint256`` for ``uint``. Raises ``ShapeError`` if it is none."""
     base, dimensions = _split(type_text)
     return base + "".join("[]" if length is None else f"[{length}]" for length in dimensions)
 
 
 def head_size(tuple_shape: Tuple) -> int:
-    """The bytes of a tuple's head: its static members in place, one offset word for each dynamic one."""
+    """Return the bytes of a tuple's head: its static members in place, one offset word for each dynamic one."""
     return WORD * sum(1 if m.words is None else m.words for m in tuple_shape.members)
 
 
 def offset_floor(tuple_shape: Tuple) -> int:
-    """The least offset, in bytes, that a dynamic member of the tuple may have."""
+    """Return the least offset, in bytes, that a dynamic member of the tuple may have."""
     return WORD * sum(m.heads for m in tuple_shape.members)
 
 
@@ -138,7 +138,7 @@ _FIXED = re.compile(r"(u?fixed)([1-9]\d*)x([1-9]\d*)")
 
 
 def _split(type_text: str) -> tuple[str, tuple[int | None, ...]]:
-    """``uint[2][]`` → ``("uint256", (2, None))``: the elementary type and the dimensions, innermost first."""
+    """Split ``uint[2][]`` into ``("uint256", (2, None))``: the elementary type and the dimensions, innermost first."""
     match = _TYPE.fullmatch(type_text.strip())
     if match is None:
         raise ShapeError(f'"{type_text}" is not an ABI type; expected one like uint256, bytes32[], tuple[2]')

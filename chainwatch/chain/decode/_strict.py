@@ -17,7 +17,7 @@ MAX_INFLATION = 16
 
 
 def read_limit(size: int) -> int:
-    """How many bytes may be read in all from ``size`` bytes of data.
+    """Return how many bytes may be read in all from ``size`` bytes of data.
 
     Offsets may point to the same place again and again, so that a short log could decode to gigabytes.
     Solidity never encodes so; the limit leaves room for encoders that share equal parts.
@@ -35,13 +35,13 @@ class Malformed(ValueError):
 
 
 def read_data(shape: Tuple, data: bytes) -> tuple[Any, ...]:
-    """The members' values from their encoding; bytes behind it are ignored. Raises ``Malformed``."""
+    """Return the members' values from their encoding; bytes behind it are ignored. Raises ``Malformed``."""
     reader = _Reader(data)
     return tuple(reader.members(shape, 0, ""))
 
 
 def read_word(leaf: Leaf, word: bytes, path: str) -> Any:
-    """The value of one 32-byte word. Raises ``Malformed``."""
+    """Return the value of one 32-byte word. Raises ``Malformed``."""
     number = int.from_bytes(word)
     match leaf.kind:
         case "bytes":
@@ -67,7 +67,7 @@ def read_word(leaf: Leaf, word: bytes, path: str) -> Any:
 
 
 def scaled(number: int, places: int) -> Decimal:
-    """``number`` with its last ``places`` digits behind the point, exactly."""
+    """Return ``number`` with its last ``places`` digits behind the point, exactly."""
     return Decimal(number).scaleb(-places, _EXACT)
 
 
@@ -101,7 +101,7 @@ class _Reader:
         return values
 
     def _member(self, shape: Shape, frame: int, position: int, floor: int, path: str) -> Any:
-        """The value whose head is at ``position`` of a tuple or array that begins at ``frame``."""
+        """Return the value whose head is at ``position`` of a tuple or array that begins at ``frame``."""
         if shape.words is not None:
             return self._value(shape, position, path)
         offset = self._word(position, path)

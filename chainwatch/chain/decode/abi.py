@@ -49,7 +49,7 @@ class Abi:
     functions: tuple[Mapping[str, Any], ...] = ()
 
     def event(self, name: str) -> AbiEvent:
-        """The event of this name, or of this signature (``Name(type,…)``) where several share the name.
+        """Return the event of this name, or of this signature (``Name(type,…)``) where several share the name.
 
         Raises ``AbiError`` when there is none, or when a bare name means several signatures. Of events with
         the same signature that differ in their indexed fields only, it is the first: see ``forms``.
@@ -57,7 +57,7 @@ class Abi:
         return self.forms(name)[0]
 
     def forms(self, name: str) -> tuple[AbiEvent, ...]:
-        """The events of one signature, more than one when they differ in indexed fields. Raises as ``event``."""
+        """Return the events of one signature, more than one when they differ in indexed fields. Raises as ``event``."""
         wanted = _tidy_signature(name)
         if "(" in wanted:
             found = tuple(e for e in self.events if e.signature == wanted)
@@ -74,7 +74,7 @@ class Abi:
 
 
 def load_abi(path: Path) -> Abi:
-    """Reads an ABI file. Raises ``AbiError``, also for a file that cannot be read."""
+    """Read an ABI file. Raises ``AbiError``, also for a file that cannot be read."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_FILE + 1)
@@ -97,7 +97,7 @@ def load_abi(path: Path) -> Abi:
 
 
 def parse_abi(content: Any, source: str) -> Abi:
-    """An ABI from parsed JSON, a list or an artefact; ``source`` names it in errors. Raises ``AbiError``."""
+    """Return an ABI from parsed JSON, a list or an artefact; ``source`` names it in errors. Raises ``AbiError``."""
     place = f"{source}: "
     if isinstance(content, Mapping):
         if "abi" not in content:
@@ -119,7 +119,7 @@ def parse_abi(content: Any, source: str) -> Abi:
 
 
 def parse_event(entry: Mapping[str, Any], place: str = "event") -> AbiEvent:
-    """An event from its entry in the JSON ABI, made regular as ``regular_event`` does. Raises ``AbiError``."""
+    """Return an event from its entry in the JSON ABI, made regular as ``regular_event`` does. Raises ``AbiError``."""
     if _entry_type(entry, place, default="event") != "event":
         raise AbiError(f'{place}.type: expected "event", not "{entry["type"]}"')
     name = entry.get("name", "")
@@ -137,7 +137,7 @@ def parse_event(entry: Mapping[str, Any], place: str = "event") -> AbiEvent:
 
 
 def regular_event(event: AbiEvent, place: str = "event") -> AbiEvent:
-    """The event with types as signatures spell them and a name for every field. Raises ``AbiError``.
+    """Return the event with types as signatures spell them and a name for every field. Raises ``AbiError``.
 
     A field without a name is called after its position: ``arg0``, ``arg1``, …, in tuples too. Of fields with the
     same name the first keeps it, the next become ``name_1``, ``name_2``, …
@@ -155,7 +155,7 @@ def regular_event(event: AbiEvent, place: str = "event") -> AbiEvent:
 
 
 def topic0(event: AbiEvent) -> bytes | None:
-    """The first topic of the event's logs, 32 bytes; None for an anonymous event. Types must be canonical."""
+    """Return the first topic of the event's logs, 32 bytes; None for an anonymous event. Types must be canonical."""
     return None if event.anonymous else keccak256(event.signature.encode())
 
 
@@ -183,7 +183,7 @@ def _check_name(name: str, place: str) -> None:
 
 
 def _has_too_many_fields(inputs: Any) -> bool:
-    """Whether there are more than `MAX_FIELDS`, those of tuples counted; looks at no more of them than that."""
+    """Return whether there are more than `MAX_FIELDS`, those of tuples counted; counts no further."""
     count, waiting = 0, [inputs]
     while waiting and count <= MAX_FIELDS:
         params = waiting.pop()
@@ -253,13 +253,13 @@ def _own_names(names: Sequence[str]) -> list[str]:
 
 
 def _tidy_signature(text: str) -> str:
-    """Without spaces, aliases spelled out: ``Sent(uint, address)`` → ``Sent(uint256,address)``."""
+    """Return it without spaces and with aliases spelled out: ``Sent(uint, address)`` → ``Sent(uint256,address)``."""
     name, bracket, types = "".join(text.split()).partition("(")
     return name + bracket + "".join(_canonical_piece(piece) for piece in _pieces(types))
 
 
 def _pieces(types: str) -> Iterable[str]:
-    """Types and the signs between them: ``uint,(byte))`` → uint , ( byte ) )."""
+    """Yield types and the signs between them: ``uint,(byte))`` → uint , ( byte ) )."""
     piece = ""
     for sign in types:
         if sign in "(),":

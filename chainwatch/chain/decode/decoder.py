@@ -53,14 +53,14 @@ class EventDecoder:
 
     @classmethod
     def from_abi(cls, event_abi: Mapping[str, Any] | AbiEvent) -> EventDecoder:
-        """The decoder of an event given as its entry in the JSON ABI, or parsed. Raises ``AbiError``."""
+        """Return the decoder of an event given as its entry in the JSON ABI, or parsed. Raises ``AbiError``."""
         return cls(event_abi if isinstance(event_abi, AbiEvent) else parse_event(event_abi))
 
     def __repr__(self) -> str:
         return f"EventDecoder({self.signature})"
 
     def decode(self, log: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of a raw JSON-RPC log (hex ``topics`` and ``data``). Raises ``DecodeError``."""
+        """Return the values of a raw JSON-RPC log (hex ``topics`` and ``data``). Raises ``DecodeError``."""
         topics = log.get("topics")
         if not isinstance(topics, list | tuple):
             raise self._error(f"expected a list of topics, not {type(topics).__name__}")
@@ -71,7 +71,7 @@ class EventDecoder:
         )
 
     def decode_raw(self, topics: Sequence[bytes], data: bytes) -> dict[str, Any]:
-        """The values of a log in bytes. Raises ``DecodeError``."""
+        """Return the values of a log in bytes. Raises ``DecodeError``."""
         if self._read is not None:
             try:
                 return self._read(topics, data)
@@ -111,7 +111,7 @@ class EventDecoder:
             raise self._error(f"{place}: expected hex digits in pairs: {error}") from None
 
     def _error(self, reason: str) -> DecodeError:
-        """An error about the log as a whole."""
+        """Return an error about the log as a whole."""
         return DecodeError(self.signature, "", reason)
 
 
@@ -143,7 +143,7 @@ class ContractDecoder:
         """The first topics to ask a node for; None with anonymous events, which no filter finds."""
 
     def decode(self, topics: Sequence[bytes], data: bytes) -> tuple[AbiEvent, dict[str, Any]]:
-        """The log's event and its values. Raises ``DecodeError``, which names every candidate."""
+        """Return the log's event and its values. Raises ``DecodeError``, which names every candidate."""
         candidates = self._by_topic0.get(topics[0], self._anonymous) if topics else self._anonymous
         if len(candidates) == 1:
             (decoder,) = candidates
@@ -163,7 +163,7 @@ class ContractDecoder:
 def _readers(
     event: AbiEvent, wanted: frozenset[FieldPath] | None
 ) -> tuple[tuple[tuple[str, Leaf], ...], Tuple, ReadLog | None]:
-    """An event's indexed parameters, the shape of its data, and the compiled reader if there can be one."""
+    """Return an event's indexed parameters, the shape of its data, and the compiled reader if there can be one."""
     try:
         indexed = tuple((p.name, _topic_leaf(shape_of(p))) for p in event.inputs if p.indexed)
         data = tuple_of([p for p in event.inputs if not p.indexed])
@@ -179,7 +179,7 @@ def _topic_leaf(shape: object) -> Leaf:
 
 
 def _tree(paths: Iterable[FieldPath]) -> Wanted:
-    """What ``paths`` lead to, by name; an array as a whole."""
+    """Return what ``paths`` lead to, by name; an array as a whole."""
     inner: dict[str, list[FieldPath]] = {}
     for path in paths:
         names = tuple(takewhile(lambda step: isinstance(step, str), path))

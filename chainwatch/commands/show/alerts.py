@@ -22,7 +22,7 @@ KINDS = {"": "", "digest": "digest", "limited": "summary of alerts over the rate
 
 
 def alert(view: AlertDetails, as_json: bool) -> None:
-    """Everything about one alert."""
+    """Print everything about one alert."""
     if as_json:
         print_json(view)
         return
@@ -43,7 +43,7 @@ def alert(view: AlertDetails, as_json: bool) -> None:
 
 
 def history(rows: Sequence[TransitionView], as_json: bool) -> None:
-    """One line for each thing that happened."""
+    """Print one line for each thing that happened."""
     if as_json:
         print_json(rows)
         return
@@ -55,7 +55,7 @@ def history(rows: Sequence[TransitionView], as_json: bool) -> None:
 
 
 def explanation(view: Explanation, as_json: bool) -> None:
-    """For each receiver whether it was notified, and why; then the history."""
+    """Print for each receiver whether it was notified, and why; then the history."""
     if as_json:
         print_json(view)
         return
@@ -91,7 +91,7 @@ def explanation(view: Explanation, as_json: bool) -> None:
 
 
 def silences(rows: Sequence[SilenceView], as_json: bool) -> None:
-    """One line a silence."""
+    """Print one line for each silence."""
     if as_json:
         print_json(rows)
         return
@@ -115,7 +115,7 @@ def silences(rows: Sequence[SilenceView], as_json: bool) -> None:
 
 
 def cooldowns(rows: Sequence[CooldownView], as_json: bool) -> None:
-    """One line a cooldown."""
+    """Print one line for each cooldown."""
     if as_json:
         print_json(rows)
         return
@@ -126,7 +126,7 @@ def cooldowns(rows: Sequence[CooldownView], as_json: bool) -> None:
 
 
 def routes(view: RoutesView, as_json: bool) -> None:
-    """The tree, with an arrow at the routes that take the alert."""
+    """Print the tree, with an arrow at the routes that take the alert."""
     if as_json:
         print_json(view)
         return

@@ -23,7 +23,7 @@ SHOWN_ALERTS = 100
 
 
 def shifts(rows: Sequence[ShiftView], as_json: bool) -> None:
-    """One line a shift."""
+    """Print one line for each shift."""
     if as_json:
         print_json(rows)
         return
@@ -43,7 +43,7 @@ def shifts(rows: Sequence[ShiftView], as_json: bool) -> None:
 
 
 def overrides(rows: Sequence[OverrideView], as_json: bool) -> None:
-    """One line an override."""
+    """Print one line for each override."""
     if as_json:
         print_json(rows)
         return
@@ -54,7 +54,7 @@ def overrides(rows: Sequence[OverrideView], as_json: bool) -> None:
 
 
 def incidents(rows: Sequence[IncidentSummary], as_json: bool) -> None:
-    """One line an incident."""
+    """Print one line for each incident."""
     if as_json:
         print_json(rows)
         return
@@ -77,7 +77,7 @@ def incidents(rows: Sequence[IncidentSummary], as_json: bool) -> None:
 
 
 def incident(view: IncidentView, as_json: bool) -> None:
-    """One incident in Markdown, for the review afterwards."""
+    """Print one incident in Markdown, for the review afterwards."""
     if as_json:
         print_json(view)
     else:
@@ -85,7 +85,7 @@ def incident(view: IncidentView, as_json: bool) -> None:
 
 
 def statistics(view: Statistics, as_json: bool) -> None:
-    """Totals, times and deliveries of a window."""
+    """Print totals, times and deliveries of a window."""
     if as_json:
         print_json(view)
         return
@@ -140,7 +140,7 @@ def statistics(view: Statistics, as_json: bool) -> None:
 
 
 def sample(outcome: SampleOutcome, as_json: bool) -> None:
-    """The outcome of a receiver's test."""
+    """Print the outcome of a receiver's test."""
     if as_json:
         print_json(outcome)
     elif outcome.delivered:

@@ -63,7 +63,7 @@ def details(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def fitted(widths: Sequence[int], available: int) -> list[int]:
-    """``widths`` in columns, the widest ones shortened until all of them fit into ``available``, or are 1."""
+    """Return ``widths`` in columns, the widest ones shortened until all of them fit into ``available``, or are 1."""
     fitting = list(widths)
     while sum(fitting) > available and max(fitting) > 1:
         widest = max(fitting)
@@ -105,13 +105,13 @@ def _paragraphs(console: Console, columns: Sequence[str], rows: Sequence[Sequenc
 
 
 def _piped(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
-    """One line a row, whole cells between tabs: for `cut`, `awk` and whoever reads a log."""
+    """Print one line for each row, whole cells between tabs: for `cut`, `awk` and whoever reads a log."""
     for row in (columns, *rows):
         click.echo("\t".join(str(cell) for cell in row))
 
 
 def _cell(value: Any) -> Text:
-    """``value`` as plain text: text from a chain may look like markup or contain terminal control characters."""
+    """Return ``value`` as plain text: text from a chain may look like markup or contain terminal control characters."""
     if isinstance(value, bool):
         return Text("yes" if value else "no")
     text = clean("–" if value is None else str(value))
@@ -119,5 +119,5 @@ def _cell(value: Any) -> Text:
 
 
 def time_of(seconds: float | None) -> str:
-    """Unix seconds as UTC, which the text names; empty for None."""
+    """Return Unix seconds as UTC, which the text names; empty for None."""
     return when(seconds) if seconds is not None else ""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def audit(found: AuditView, as_json: bool) -> None:
-    """The logs that are stored otherwise than they were read again."""
+    """Print the logs that are stored otherwise than they were read again."""
     if as_json:
         print_json(found)
         return
@@ -49,7 +49,7 @@ def check(
     gaps: Sequence[ShiftView],
     as_json: bool,
 ) -> None:
-    """The counts and warnings of a valid configuration, the answers of endpoints and receivers, gaps in on-call."""
+    """Print counts and warnings of a valid configuration, answers of endpoints and receivers, gaps in on-call."""
     settings = plan.settings
     summary = {
         "networks": len(settings.networks),
@@ -94,7 +94,7 @@ def check(
 
 
 def status(view: StatusView, as_json: bool) -> None:
-    """Networks, transfers, alerts, queues."""
+    """Print networks, transfers, alerts and queues."""
     if as_json:
         print_json(view)
         return
@@ -127,7 +127,7 @@ def status(view: StatusView, as_json: bool) -> None:
 
 
 def transfers(rows: Sequence[TransferView], as_json: bool) -> None:
-    """One line a transfer."""
+    """Print one line for each transfer."""
     if as_json:
         print_json(rows)
         return
@@ -150,7 +150,7 @@ def transfers(rows: Sequence[TransferView], as_json: bool) -> None:
 
 
 def alerts(rows: Sequence[AlertView], as_json: bool) -> None:
-    """One line an alert."""
+    """Print one line for each alert."""
     if as_json:
         print_json(rows)
         return
@@ -178,7 +178,7 @@ def _amount_in(annotations: Mapping[str, str]) -> str:
 
 
 def queue(rows: Sequence[NotificationView], as_json: bool) -> None:
-    """One line a notification."""
+    """Print one line for each notification."""
     if as_json:
         print_json(rows)
         return
@@ -200,7 +200,7 @@ def queue(rows: Sequence[NotificationView], as_json: bool) -> None:
 
 
 def latency(rows: Sequence[LatencyRow], as_json: bool) -> None:
-    """One line a route and step; durations in seconds."""
+    """Print one line for each route and step; durations in seconds."""
     if as_json:
         print_json(rows)
         return
@@ -208,7 +208,7 @@ def latency(rows: Sequence[LatencyRow], as_json: bool) -> None:
 
 
 def replay(report: dict[str, Any], as_json: bool) -> None:
-    """The result of a replay."""
+    """Print the result of a replay."""
     if as_json:
         print_json(report)
         return
@@ -245,7 +245,7 @@ def replay(report: dict[str, Any], as_json: bool) -> None:
 
 
 def _amount_of(transfer: TransferView) -> str:
-    """The amount that the transfer's first step names, in units of its asset where they are known."""
+    """Return the amount that the transfer's first step names, in units of its asset where they are known."""
     first = next((step for step in transfer.steps.values() if step.amount is not None), None)
     if first is None:
         return ""

@@ -19,5 +19,5 @@ __all__ = ["KNOWN_NETWORKS", "PRESETS", "KnownNetwork", "Preset", "abi_text"]
 
 
 def abi_text(name: str) -> str:
-    """The JSON of the ABI ``name`` that some preset needs."""
+    """Return the JSON of the ABI ``name`` that some preset needs."""
     return files(__package__).joinpath(f"{name}.json").read_text(encoding="utf-8")

@@ -48,7 +48,7 @@ class Preset:
 
 
 def address_table(name: str, abi: str, addresses: Mapping[str, str], networks: Iterable[str]) -> str:
-    """A ``[contracts.NAME]`` table, with the addresses on those of ``networks`` that have one."""
+    """Return a ``[contracts.NAME]`` table, with the addresses on those of ``networks`` that have one."""
     lines = [f'{network} = "{addresses[network]}"' for network in networks if network in addresses]
     return (
         f'[contracts.{name}]\nabi = "abi/{abi}.json"\n\n[contracts.{name}.address]\n'

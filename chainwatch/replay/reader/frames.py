@@ -45,7 +45,7 @@ Frame: TypeAlias = tuple[bytes, bytes | bytearray]
 
 
 def packed(item: Item) -> Frame:
-    """The frame of ``item``."""
+    """Return the frame of ``item``."""
     rows: bytes | bytearray = b""
     if isinstance(item, SiftedBatch):
         rows, left = _taken_out(item.logs)
@@ -63,7 +63,7 @@ def send(out: int, frame: Frame) -> None:
 
 
 def receive(source: int) -> Item:
-    """The next item from the file descriptor ``source``. Raises ``EOFError`` when it ends before."""
+    """Return the next item from the file descriptor ``source``. Raises ``EOFError`` when it ends before."""
     rows_length, rest_length = _LENGTHS.unpack(_read(source, _LENGTHS.size))
     item: Item = pickle.loads(_read(source, rest_length))  # noqa: S301 - from our own process
     if isinstance(item, SiftedBatch):
@@ -78,14 +78,14 @@ _unpack_rows = msgspec.msgpack.Decoder(list[LogRow]).decode
 
 
 def _taken_out(logs: Logs) -> tuple[bytes | bytearray, Logs]:
-    """The bytes of ``logs``, and what remains of them to be pickled."""
+    """Return the bytes of ``logs``, and what remains of them to be pickled."""
     if isinstance(logs, PackedLogs):
         return logs.data, PackedLogs(logs.number, b"")
     return _pack_rows(logs), []
 
 
 def _put_back(rows: bytearray, left: Logs) -> Logs:
-    """The inverse of `_taken_out`."""
+    """Return the inverse of `_taken_out`."""
     return PackedLogs(left.number, rows) if isinstance(left, PackedLogs) else _unpack_rows(rows)
 
 

@@ -46,7 +46,7 @@ class Reader:
     async def read(
         self, plan: Plan, ranges: Sequence[Range], ids: dict[str, int] | None = None
     ) -> AsyncGenerator[SiftedBatch]:
-        """The batches of `read_ranges`. To be called once, with what `begin` was called with, if it was.
+        """Yield the batches of `read_ranges`. To be called once, with what `begin` was called with, if it was.
 
         A ``ChainError`` in the other process is raised here, with its text; so is one when the process dies.
         """
@@ -101,12 +101,12 @@ def started() -> Iterator[Reader | None]:
 
 
 def is_worthwhile(ranges: Sequence[Range]) -> bool:
-    """Whether ``ranges`` are long enough to be read by another process."""
+    """Return whether ``ranges`` are long enough to be read by another process."""
     return sum(r.last - r.first + 1 for r in ranges) >= WORTH_A_PROCESS
 
 
 def processors() -> int:
-    """How many processors this process may run on."""
+    """Return how many processors this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -114,7 +114,7 @@ _STDERR = 2
 
 
 def _program(out: int) -> str:
-    """The program of the other process: with the module path of this one, but without the working directory."""
+    """Return the program of the other process: with the module path of this one, but without the working directory."""
     here = str(Path(__file__).parents[2])
     places = [place for place in sys.path if place]
     places += [here] if here not in places else []

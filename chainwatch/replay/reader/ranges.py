@@ -27,7 +27,7 @@ class Range(msgspec.Struct, frozen=True):
 async def read_ranges(
     plan: Plan, pools: Mapping[str, Pool], ranges: Sequence[Range]
 ) -> AsyncGenerator[SiftedBatch]:
-    """The batches of all ``ranges``, by the time of their last block. Raises ``ChainError``."""
+    """Yield the batches of all ``ranges``, by the time of their last block. Raises ``ChainError``."""
     sources: dict[str, AsyncGenerator[Batch]] = {}
     waiting: dict[str, SiftedBatch] = {}
 

@@ -86,7 +86,7 @@ class _Outbox:
 
 
 def _megabytes(frame: frames.Frame) -> int:
-    """The size of ``frame``, rounded up, but not more than `AHEAD`."""
+    """Return the size of ``frame``, rounded up, but not more than `AHEAD`."""
     return min(AHEAD, 1 + sum(map(len, frame)) // 2**20)
 
 

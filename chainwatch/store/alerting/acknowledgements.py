@@ -22,7 +22,7 @@ def save(connection: sa.Connection, new: Sequence[Acknowledgement]) -> None:
 
 
 def of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, Acknowledgement]:
-    """The acknowledgements of these alerts."""
+    """Return the acknowledgements of these alerts."""
     found = {}
     for some in in_chunks(alert_ids):
         for row in connection.execute(
@@ -33,7 +33,7 @@ def of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, Acknowl
 
 
 def every(connection: sa.Connection) -> list[Acknowledgement]:
-    """All acknowledgements, by alert."""
+    """Return all acknowledgements, by alert."""
     query = sa.select(acknowledgements).order_by(acknowledgements.c.alert_id)
     return [_acknowledgement(row) for row in connection.execute(query)]
 

@@ -17,7 +17,7 @@ SELECT EXISTS (SELECT 1 FROM acknowledgements)
 
 
 def needs_upkeep(connection: sa.Connection, since: float) -> bool:
-    """Whether there is an acknowledgement, timer, suppressed alert, cooldown, running escalation, or silence.
+    """Return whether there is an acknowledgement, timer, suppressed alert, cooldown, running escalation, or silence.
 
     Silences count until they ended before ``since``.
     """

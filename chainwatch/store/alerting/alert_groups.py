@@ -22,13 +22,13 @@ RENOTIFY = 2
 
 
 def find(connection: sa.Connection, keys: Sequence[str]) -> dict[tuple[str, str], Group]:
-    """The groups with these keys, by key and receiver."""
+    """Return the groups with these keys, by key and receiver."""
     groups = map(_group, bulk.select_in(connection, alert_groups, _COLUMNS, "key", keys))
     return {(group.key, group.receiver): group for group in groups}
 
 
 def of_alerts(connection: sa.Connection, alert_ids: Sequence[int]) -> list[Group]:
-    """The groups that have these alerts as members."""
+    """Return the groups that have these alerts as members."""
     found = {
         row[0] for row in bulk.select_in(connection, alert_members, ("group_id",), "alert_id", alert_ids)
     }
@@ -36,7 +36,7 @@ def of_alerts(connection: sa.Connection, alert_ids: Sequence[int]) -> list[Group
 
 
 def memberships(connection: sa.Connection, alert_ids: Sequence[int]) -> list[tuple[int, bool, Group]]:
-    """The memberships of these alerts, as (alert id, whether the group's receiver was notified that it fires, group)."""
+    """Return the memberships of these alerts, as (alert id, whether the group's receiver was notified of it, group)."""
     rows = list(
         bulk.select_in(connection, alert_members, ("alert_id", "notified", "group_id"), "alert_id", alert_ids)
     )
@@ -46,7 +46,7 @@ def memberships(connection: sa.Connection, alert_ids: Sequence[int]) -> list[tup
 
 
 def next_id(connection: sa.Connection) -> int:
-    """The id for the next new group."""
+    """Return the id for the next new group."""
     return (bulk.scalar(connection, "SELECT max(id) FROM alert_groups") or 0) + 1
 
 
@@ -77,18 +77,18 @@ def delete(connection: sa.Connection, ids: Sequence[int]) -> None:
 
 
 def due(connection: sa.Connection, now: float, limit: int) -> list[Group]:
-    """Up to ``limit`` groups that are to be flushed, the longest due first."""
+    """Return up to ``limit`` groups that are to be flushed, the longest due first."""
     return [_group(row) for row in bulk.select(connection, _DUE, (now, limit))]
 
 
 def next_flush(connection: sa.Connection) -> float | None:
-    """When the next group is to be flushed; None without groups."""
+    """Return when the next group is to be flushed; None without groups."""
     found: float | None = bulk.scalar(connection, "SELECT min(flush_at) FROM alert_groups")
     return found
 
 
 def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, list[Member]]:
-    """The members of groups, oldest alert first."""
+    """Return the members of groups, oldest alert first."""
     found: dict[int, list[Member]] = {}
     rows = bulk.select_in(connection, _JOINED, _MEMBER, "group_id", group_ids, " ORDER BY alerts.id")
     for group_id, alert_id, fingerprint, state, notified, audience, severity, labels, source, *times in rows:
@@ -203,7 +203,7 @@ def _row(group: Group) -> tuple[Any, ...]:
 
 
 def _group(row: Any) -> Group:
-    """From a row with the columns in their order."""
+    """Make a group of a row with the columns in their order."""
     number, key, receiver, route, labels, flush_at, flushed_at, sent_at = row
     return Group(number, key, receiver, route, _from_json(labels), flush_at, flushed_at, sent_at)
 

@@ -28,7 +28,7 @@ UNFINISHED_MARGIN = 86_400.0
 
 
 def newest(connection: sa.Connection, fingerprints: Iterable[str]) -> dict[str, Alert]:
-    """The newest alert of each fingerprint that has any; one that has not ended is always the newest."""
+    """Return the newest alert of each fingerprint that has any; one that has not ended is always the newest."""
     found: dict[str, Alert] = {}
     prints = list(dict.fromkeys(fingerprints))
     latest = [row[1] for row in bulk.select_in(connection, alerts, _LATEST, "fingerprint", prints, _BY_PRINT)]
@@ -39,12 +39,12 @@ def newest(connection: sa.Connection, fingerprints: Iterable[str]) -> dict[str, 
 
 
 def next_id(connection: sa.Connection) -> int:
-    """The id for the next new alert; there is one writer, which counts on from here."""
+    """Return the id for the next new alert; there is one writer, which counts on from here."""
     return (bulk.scalar(connection, "SELECT max(id) FROM alerts") or 0) + 1
 
 
 def next_sample_id(connection: sa.Connection) -> int:
-    """The id for the next sample, which is below zero and so never one of ``next_id``."""
+    """Return the id for the next sample, which is below zero and so never one of ``next_id``."""
     return min(bulk.scalar(connection, "SELECT min(id) FROM alerts") or 0, 0) - 1
 
 
@@ -65,7 +65,7 @@ def update(connection: sa.Connection, changed: Sequence[Alert]) -> None:
 
 
 def by_id(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Alert]:
-    """The alerts with these ids that are still stored."""
+    """Return the alerts with these ids that are still stored."""
     found: dict[int, Alert] = {}
     for row in bulk.select_in(connection, alerts, _COLUMNS, "id", ids):
         found[row[0]] = _alert(row)
@@ -83,7 +83,7 @@ def list_alerts(
     before: tuple[int, ...] | None = None,
     limit: int = 1000,
 ) -> list[Alert]:
-    """Alerts by chain time of their start, newest first; ``since`` and ``until`` bound ``starts_at`` on both ends.
+    """Return alerts by chain time of their start, newest first; ``since`` and ``until`` bound ``starts_at`` on both ends.
 
     ``before``: only what follows the alert with this start (milliseconds) and this id.
     """
@@ -104,7 +104,7 @@ def list_alerts(
 
 
 def firing(connection: sa.Connection) -> Iterator[Alert]:
-    """Every firing alert, oldest first, read in pages."""
+    """Yield every firing alert, oldest first, read in pages."""
     after = 0
     while True:
         page = connection.execute(
@@ -120,7 +120,7 @@ def firing(connection: sa.Connection) -> Iterator[Alert]:
 
 
 def firing_labels(connection: sa.Connection, names: Sequence[str] | None) -> list[dict[str, str]]:
-    """The labels of the firing alerts with these names; of all where ``names`` is None."""
+    """Return the labels of the firing alerts with these names; of all where ``names`` is None."""
     query = sa.select(alerts.c.labels).where(alerts.c.state == sa.literal_column("'firing'"))
     if names is not None:
         query = query.where(alerts.c.name.in_(names))
@@ -137,7 +137,7 @@ class Count(msgspec.Struct, frozen=True):
 
 
 def counts(connection: sa.Connection) -> list[Count]:
-    """How many alerts there are of each state, severity and audience."""
+    """Return how many alerts there are of each state, severity and audience."""
     by = (alerts.c.state, alerts.c.severity, alerts.c.audience)
     rows = connection.execute(sa.select(*by, sa.func.count()).group_by(*by).order_by(*by))
     return [Count(*row) for row in rows]
@@ -177,17 +177,17 @@ def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
 
 
 def milliseconds(at: float) -> int:
-    """Unix seconds as they are stored, in milliseconds."""
+    """Return Unix seconds as they are stored, in milliseconds."""
     return round(at * 1000)
 
 
 def seconds(stored: int) -> float:
-    """Stored milliseconds as Unix seconds, whole ones as ``int``."""
+    """Return stored milliseconds as Unix seconds, whole ones as ``int``."""
     return stored / 1000 if stored % 1000 else stored // 1000
 
 
 def in_chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """``values`` in slices that fit into one statement's IN list."""
+    """Yield ``values`` in slices that fit into one statement's IN list."""
     for start in range(0, len(values), IN_LIST_MAX):
         yield values[start : start + IN_LIST_MAX]
 
@@ -225,7 +225,7 @@ def _row(alert: Alert) -> tuple[Any, ...]:
 
 
 def _alert(row: Any) -> Alert:
-    """From a row with the columns in their order."""
+    """Make an alert of a row with the columns in their order."""
     (
         number,
         print_,

@@ -47,7 +47,7 @@ class Claim(msgspec.Struct, frozen=True):
 def claim(
     connection: sa.Connection, receiver: str, now: float, limit: int, busy: Collection[str] = ()
 ) -> Claim:
-    """Up to ``limit`` notifications of ``receiver`` to send now, the oldest first.
+    """Return up to ``limit`` notifications of ``receiver`` to send now, the oldest first.
 
     Each is the oldest pending one of its key; keys in ``busy`` are left out.
     """
@@ -67,7 +67,7 @@ def claim(
 
 
 def claim_probe(connection: sa.Connection, receiver: str, busy: Collection[str] = ()) -> Claim:
-    """The notification that shows whether ``receiver`` has recovered, whatever its next attempt.
+    """Return the notification that shows whether ``receiver`` has recovered, whatever its next attempt.
 
     Of the oldest of each key the one with the fewest attempts: one that is refused for its content blocks no others.
     """

@@ -31,7 +31,7 @@ SLACK = 60.0
 
 
 def shift(connection: sa.Connection, by: float, now: float, by_calendar: Collection[str]) -> None:
-    """The clock was set by ``by`` seconds to ``now``: every wait goes on for as long as it had to.
+    """Move waits after the clock was set by ``by`` seconds to ``now``: each goes on for as long as it had to.
 
     Times of the calendar stay: ends that people or senders named, and the groups of the routes ``by_calendar``. But a
     silence that had begun, and has not by the clock as it is now, begins now and keeps its length.

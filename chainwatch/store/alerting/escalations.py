@@ -24,7 +24,7 @@ def save(connection: sa.Connection, changed: Sequence[Escalation]) -> None:
 
 
 def due(connection: sa.Connection, now: float, limit: int) -> list[Escalation]:
-    """Up to ``limit`` escalations whose step is due, the longest due first."""
+    """Return up to ``limit`` escalations whose step is due, the longest due first."""
     query = (
         sa.select(*(escalations.c[name] for name in _COLUMNS))
         .where(escalations.c.due_at <= now, escalations.c.due_at.is_not(None))
@@ -35,13 +35,13 @@ def due(connection: sa.Connection, now: float, limit: int) -> list[Escalation]:
 
 
 def next_due(connection: sa.Connection) -> float | None:
-    """When the next step of any escalation is due."""
+    """Return when the next step of any escalation is due."""
     query = sa.select(sa.func.min(escalations.c.due_at)).where(escalations.c.due_at.is_not(None))
     return connection.execute(query).scalar()
 
 
 def of_incident(connection: sa.Connection, incident_id: int) -> Escalation | None:
-    """The escalation of an open incident, if it has one."""
+    """Return the escalation of an open incident, if it has one."""
     query = sa.select(*(escalations.c[name] for name in _COLUMNS))
     row = connection.execute(query.where(escalations.c.incident_id == incident_id)).first()
     return None if row is None else Escalation(*row)
@@ -88,7 +88,7 @@ def remove_override(connection: sa.Connection, override_id: int) -> bool:
 def overrides(
     connection: sa.Connection, since: float, schedule: str | None = None
 ) -> dict[str, list[StoredOverride]]:
-    """The overrides that end after ``since``, by schedule, oldest first."""
+    """Return the overrides that end after ``since``, by schedule, oldest first."""
     columns = [oncall_overrides.c[name] for name in StoredOverride.__struct_fields__]
     query = sa.select(*columns).where(oncall_overrides.c.ends_at > since).order_by(oncall_overrides.c.id)
     if schedule is not None:

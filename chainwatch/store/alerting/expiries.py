@@ -17,7 +17,7 @@ _COLUMNS = ("fingerprint", "expires_at", "timeout")
 
 
 def find(connection: sa.Connection, fingerprints: Sequence[str]) -> dict[str, Expiry]:
-    """The expiries of these fingerprints that have one."""
+    """Return the expiries of these fingerprints that have one."""
     rows = bulk.select_in(connection, alert_expiries, _COLUMNS, "fingerprint", fingerprints)
     return {row[0]: Expiry(row[0], row[1], bool(row[2])) for row in rows}
 
@@ -34,7 +34,7 @@ def delete(connection: sa.Connection, fingerprints: Sequence[str]) -> None:
 
 
 def due(connection: sa.Connection, now: float, limit: int) -> list[Expiry]:
-    """Up to ``limit`` expiries that are due, the earliest first."""
+    """Return up to ``limit`` expiries that are due, the earliest first."""
     query = (
         sa.select(alert_expiries)
         .where(alert_expiries.c.expires_at <= now)
@@ -45,6 +45,6 @@ def due(connection: sa.Connection, now: float, limit: int) -> list[Expiry]:
 
 
 def next_due(connection: sa.Connection) -> float | None:
-    """When the next alert ends by itself, if there is any."""
+    """Return when the next alert ends by itself, if there is any."""
     found: float | None = bulk.scalar(connection, "SELECT min(expires_at) FROM alert_expiries")
     return found

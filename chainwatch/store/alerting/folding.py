@@ -26,7 +26,7 @@ def foldable(
     away_until: float,
     now: float,
 ) -> list[str]:
-    """The keys of ``heads`` (the oldest notifications of their keys) that have waited for an outage and are not alone.
+    """Return the keys of ``heads`` (the oldest notifications of their keys) that waited for an outage and are not alone.
 
     ``away_until``: when the receiver's last known outage ended.
     """

@@ -27,7 +27,7 @@ def record(connection: sa.Connection, happened: Sequence[Transition]) -> None:
 
 
 def of(connection: sa.Connection, alert: Alert) -> list[Transition]:
-    """The whole history of ``alert`` with its start and its end, oldest first."""
+    """Return the whole history of ``alert`` with its start and its end, oldest first."""
     rows = connection.execute(
         sa.select(*(alert_transitions.c[name] for name in _TRANSITION))
         .where(alert_transitions.c.alert_id == alert.id)
@@ -43,7 +43,7 @@ def of(connection: sa.Connection, alert: Alert) -> list[Transition]:
 
 
 def acknowledged_last(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, Transition]:
-    """The last acknowledgement in the history of each of these alerts that is still acknowledged."""
+    """Return the last acknowledgement in the history of each of these alerts that is still acknowledged."""
     tail = " AND kind IN ('acknowledged', 'unacknowledged') ORDER BY id"
     rows = bulk.select_in(connection, alert_transitions, _TRANSITION, "alert_id", alert_ids, tail)
     last = {one.alert_id: one for one in (Transition(*row) for row in rows)}
@@ -60,7 +60,7 @@ def count_repeats(connection: sa.Connection, numbers: Mapping[int, int], now: fl
 
 
 def repeats(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, int]:
-    """How often these alerts were raised again while they fired."""
+    """Return how often these alerts were raised again while they fired."""
     found: dict[int, int] = {}
     for some in in_chunks(alert_ids):
         query = sa.select(alert_repeats.c.alert_id, alert_repeats.c.number)
@@ -70,7 +70,7 @@ def repeats(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, in
 
 
 def changes_since(connection: sa.Connection, fingerprints: Sequence[str], since: float) -> dict[str, int]:
-    """How often the condition of each fingerprint began or ended since ``since``."""
+    """Return how often the condition of each fingerprint began or ended since ``since``."""
     found: dict[str, int] = {}
     ended = sa.case((alerts.c.resolved_at >= since, 1), else_=0)
     began = sa.case((alerts.c.raised_at >= since, 1), else_=0)
@@ -98,7 +98,7 @@ def stop_timers(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
 
 
 def timers_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, Timer]:
-    """The timers of these alerts."""
+    """Return the timers of these alerts."""
     found: dict[int, Timer] = {}
     for some in in_chunks(alert_ids):
         query = sa.select(*(alert_timers.c[name] for name in _TIMER))
@@ -108,7 +108,7 @@ def timers_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, 
 
 
 def due_timers(connection: sa.Connection, now: float, limit: int) -> list[Timer]:
-    """Up to ``limit`` timers that are due, the longest due first."""
+    """Return up to ``limit`` timers that are due, the longest due first."""
     query = (
         sa.select(*(alert_timers.c[name] for name in _TIMER))
         .where(alert_timers.c.due_at <= now)
@@ -119,7 +119,7 @@ def due_timers(connection: sa.Connection, now: float, limit: int) -> list[Timer]
 
 
 def next_timer(connection: sa.Connection) -> float | None:
-    """When the next timer is due; None without timers."""
+    """Return when the next timer is due; None without timers."""
     return connection.execute(sa.select(sa.func.min(alert_timers.c.due_at))).scalar()
 
 

@@ -30,14 +30,14 @@ FIRING = alerts.c.state == sa.literal_column("'firing'")
 
 
 def open_with(connection: sa.Connection, keys: Sequence[str]) -> dict[str, Incident]:
-    """The open incidents with these keys."""
+    """Return the open incidents with these keys."""
     columns = ("id", "key", "route", "labels", "opened_at", "ended_at")
     rows = bulk.select_in(connection, incidents, columns, "key", keys, " AND ended_at IS NULL")
     return {row.key: _incident(row) for row in rows}
 
 
 def get(connection: sa.Connection, incident_id: int) -> Incident | None:
-    """One incident, or None where there is none with this id."""
+    """Return one incident, or None where there is none with this id."""
     row = connection.execute(sa.select(incidents).where(incidents.c.id == incident_id)).first()
     return None if row is None else _incident(row)
 
@@ -51,7 +51,7 @@ def list_incidents(
     limit: int,
     before_id: int | None = None,
 ) -> list[Incident]:
-    """Incidents, newest first; ``since`` and ``until`` bound when they were opened; ``is_open``: no ended ones.
+    """Return incidents, newest first; ``since`` and ``until`` bound when they were opened; ``is_open``: no ended ones.
 
     ``before_id`` is the last id of the page before.
     """
@@ -68,7 +68,7 @@ def list_incidents(
 
 
 def next_id(connection: sa.Connection) -> int:
-    """The id for the next new incident."""
+    """Return the id for the next new incident."""
     return (bulk.scalar(connection, "SELECT max(id) FROM incidents") or 0) + 1
 
 
@@ -84,7 +84,7 @@ def add_alerts(connection: sa.Connection, pairs: Sequence[tuple[int, int]]) -> N
 
 
 def alert_ids(connection: sa.Connection, incident_id: int) -> list[int]:
-    """The alerts of an incident, oldest first."""
+    """Return the alerts of an incident, oldest first."""
     query = sa.select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id == incident_id)
     return sorted(connection.execute(query).scalars())
 
@@ -98,7 +98,7 @@ def end(connection: sa.Connection, ended_alerts: Sequence[int], now: float) -> N
 
 
 def _finished(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
-    """The open incidents of these alerts in which nothing fires any more."""
+    """Return the open incidents of these alerts in which nothing fires any more."""
     found: set[int] = set()
     member = incident_alerts.alias()
     fires = (
@@ -118,7 +118,7 @@ def _finished(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[in
 
 
 def unacknowledged(connection: sa.Connection, incident_id: int) -> list[Unacknowledged]:
-    """The firing alerts of an incident that nobody has acknowledged, oldest first."""
+    """Return the firing alerts of an incident that nobody has acknowledged, oldest first."""
     query = (
         sa.select(alerts.c.id, alerts.c.labels, alert_rises.c.escalated_to)
         .join(incident_alerts, incident_alerts.c.alert_id == alerts.c.id)
@@ -143,14 +143,14 @@ def add_entries(connection: sa.Connection, entries: Sequence[Entry]) -> None:
 
 
 def entries(connection: sa.Connection, incident_id: int) -> list[Entry]:
-    """The history of an incident, in order."""
+    """Return the history of an incident, in order."""
     columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
     query = sa.select(*columns).where(incident_entries.c.incident_id == incident_id)
     return [Entry(*row) for row in connection.execute(query.order_by(incident_entries.c.id))]
 
 
 def steps_about(connection: sa.Connection, alert_id: int) -> list[Entry]:
-    """The steps of escalations that notified a receiver of the incident of an alert, in order."""
+    """Return the steps of escalations that notified a receiver of the incident of an alert, in order."""
     columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
     query = (
         sa.select(*columns)
@@ -161,7 +161,7 @@ def steps_about(connection: sa.Connection, alert_id: int) -> list[Entry]:
 
 
 def escalation_about(connection: sa.Connection, alert_id: int, since: float) -> list[Entry]:
-    """The entries of the escalation of an alert's incident from ``since`` on, in order: steps taken and skipped."""
+    """Return the entries of the escalation of an alert's incident from ``since`` on, in order: steps taken and skipped."""
     columns = [incident_entries.c[name] for name in Entry.__struct_fields__]
     query = (
         sa.select(*columns)
@@ -184,7 +184,7 @@ def note_returns(connection: sa.Connection, alert_ids: Sequence[int], now: float
 
 
 def open_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[str, Incident]:
-    """The open incidents of these alerts, by key."""
+    """Return the open incidents of these alerts, by key."""
     found: dict[str, Incident] = {}
     for some in in_chunks(alert_ids):
         query = (
@@ -197,7 +197,7 @@ def open_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[str, In
 
 
 def occurrences(connection: sa.Connection, keys: Sequence[str], since: float) -> dict[tuple[str, str], int]:
-    """How often since ``since`` alerts of each (incident key, severity) were raised, or began again while they flapped."""
+    """Return how often since ``since`` alerts of each (incident key, severity) were raised, or began again when flapping."""
     found: Counter[tuple[str, str]] = Counter()
     inside = sa.join(incidents, incident_alerts, incident_alerts.c.incident_id == incidents.c.id)
     inside = inside.join(alerts, alerts.c.id == incident_alerts.c.alert_id)
@@ -216,7 +216,7 @@ def occurrences(connection: sa.Connection, keys: Sequence[str], since: float) ->
 
 
 def firing_as_labelled(connection: sa.Connection, incident_id: int, severity: str) -> list[int]:
-    """The firing alerts of an incident with this severity in their labels whose severity was not raised yet."""
+    """Return the firing alerts of an incident with this severity in their labels whose severity was not raised yet."""
     query = (
         sa.select(alerts.c.id)
         .join(incident_alerts, incident_alerts.c.alert_id == alerts.c.id)
@@ -236,7 +236,7 @@ def raise_to(
 
 
 def rises(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, str]:
-    """Alert id → the severity to which it was raised, for those that were."""
+    """Return the severity to which alerts were raised, by alert id, for those that were."""
     columns = ("alert_id", "escalated_to")
     return dict(bulk.select_in(connection, alert_rises, columns, "alert_id", alert_ids))
 
@@ -265,7 +265,7 @@ def prune(connection: sa.Connection, before: float, limit: int) -> int:
 
 
 def by_id(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Incident]:
-    """The incidents with these ids."""
+    """Return the incidents with these ids."""
     found: dict[int, Incident] = {}
     for some in in_chunks(sorted(set(ids))):
         for row in connection.execute(sa.select(incidents).where(incidents.c.id.in_(some))):

@@ -21,7 +21,7 @@ from chainwatch.store.alerting.alerts import in_chunks
 
 
 def stored_cooldowns(connection: sa.Connection) -> list[StoredCooldown]:
-    """The cooldowns that operators have set, the newest first."""
+    """Return the cooldowns that operators have set, the newest first."""
     rows = connection.execute(sa.select(cooldowns).order_by(cooldowns.c.id.desc()))
     return [
         StoredCooldown(r.id, _matchers(r.matchers), _names(r.by), r.seconds, r.author, r.created_at)
@@ -47,7 +47,7 @@ def remove_cooldowns(connection: sa.Connection, ids: Sequence[int]) -> int:
 
 
 def notified_at(connection: sa.Connection, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], float]:
-    """When each receiver was last notified of a condition, by (receiver, condition), where it was."""
+    """Return when each receiver was last notified of a condition, by (receiver, condition), where it was."""
     wanted = set(pairs)
     found: dict[tuple[str, str], float] = {}
     for some in in_chunks(sorted({condition for _, condition in wanted})):
@@ -84,7 +84,7 @@ def prune_notified_at(connection: sa.Connection, before: float, limit: int) -> i
 
 
 def windows(connection: sa.Connection, since: float) -> dict[RateStream, RateWindow]:
-    """The windows of all streams that began after ``since``."""
+    """Return the windows of all streams that began after ``since``."""
     query = sa.select(rate_windows).where(rate_windows.c.started_at > since)
     return {
         (r.receiver, r.severity, r.source): RateWindow(r.started_at, r.sent)

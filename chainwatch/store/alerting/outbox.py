@@ -88,13 +88,13 @@ def enqueue(connection: sa.Connection, new: Sequence[tuple[str, str, Payload]], 
 
 
 def get(connection: sa.Connection, notification_id: int) -> QueuedNotification | None:
-    """One notification, or None where there is none with this id."""
+    """Return one notification, or None where there is none with this id."""
     row = connection.execute(sa.select(notifications).where(notifications.c.id == notification_id)).first()
     return None if row is None else queued_from(row)
 
 
 def newest(connection: sa.Connection, receiver: str, key: str) -> QueuedNotification | None:
-    """The last notification of ``receiver`` and group ``key``; None once that is pruned."""
+    """Return the last notification of ``receiver`` and group ``key``; None once that is pruned."""
     query = sa.select(notifications).where(notifications.c.receiver == receiver, notifications.c.key == key)
     row = connection.execute(query.order_by(notifications.c.id.desc()).limit(1)).first()
     return None if row is None else queued_from(row)
@@ -141,8 +141,11 @@ def end_pause(connection: sa.Connection, receivers: Sequence[str]) -> None:
 
 
 def next_attempts(connection: sa.Connection, queued: Sequence[QueuedNotification]) -> dict[int, float]:
-    """Id → when the pending ones of ``queued`` are tried next: not before their own time, those of the same group that were
-    queued before, and the end of the receiver's pause."""
+    """Return by id when the pending ones of ``queued`` are tried next.
+
+    That is not before their own time, nor before those of the same group that were queued earlier, nor within the
+    receiver's pause.
+    """
     pending = [one for one in queued if one.status == "pending"]
     pauses = {row.receiver: row.until for row in connection.execute(sa.select(receiver_pauses))}
     heads: dict[tuple[str, str], float] = {}
@@ -181,7 +184,7 @@ def list_notifications(
     limit: int = 100,
     before_id: int | None = None,
 ) -> list[QueuedNotification]:
-    """Notifications, newest first; ``before_id`` is the last id of the page before."""
+    """Return notifications, newest first; ``before_id`` is the last id of the page before."""
     query = sa.select(notifications).order_by(notifications.c.id.desc()).limit(limit)
     if receiver is not None:
         query = query.where(notifications.c.receiver == receiver)
@@ -193,12 +196,12 @@ def list_notifications(
 
 
 def status_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Status]:
-    """The status of each of these notifications that is stored, by id."""
+    """Return the status of each of these notifications that is stored, by id."""
     return dict(bulk.select_in(connection, notifications, ("id", "status"), "id", ids))
 
 
 def between(connection: sa.Connection, since: float, until: float | None = None) -> list[QueuedNotification]:
-    """The notifications queued from ``since`` to ``until``, oldest first."""
+    """Return the notifications queued from ``since`` to ``until``, oldest first."""
     query = sa.select(notifications).where(notifications.c.created_at >= since).order_by(notifications.c.id)
     if until is not None:
         query = query.where(notifications.c.created_at <= until)
@@ -208,27 +211,27 @@ def between(connection: sa.Connection, since: float, until: float | None = None)
 def about(
     connection: sa.Connection, alert_ids: Sequence[int], since: float, until: float | None
 ) -> list[QueuedNotification]:
-    """The notifications with any of these alerts, queued from ``since`` to ``until``, oldest first."""
+    """Return the notifications with any of these alerts, queued from ``since`` to ``until``, oldest first."""
     wanted = set(alert_ids)
     found = between(connection, since, until)
     return [one for one in found if wanted.intersection((*one.payload.firing, *one.payload.resolved))]
 
 
 def depths(connection: sa.Connection) -> list[Depth]:
-    """How many notifications there are of each receiver and status."""
+    """Return how many notifications there are of each receiver and status."""
     by = (notifications.c.receiver, notifications.c.status)
     counted = sa.select(*by, sa.func.count(), sa.func.min(notifications.c.created_at))
     return [Depth(*row) for row in connection.execute(counted.group_by(*by).order_by(*by))]
 
 
 def has_pending(connection: sa.Connection, receivers: Sequence[str]) -> bool:
-    """Whether any of ``receivers`` has a pending notification."""
+    """Return whether any of ``receivers`` has a pending notification."""
     query = sa.select(notifications.c.id).where(PENDING, notifications.c.receiver.in_(receivers)).limit(1)
     return connection.execute(query).first() is not None
 
 
 def has_failed(connection: sa.Connection, receiver: str) -> bool:
-    """Whether any pending notification of ``receiver`` has a failed attempt."""
+    """Return whether any pending notification of ``receiver`` has a failed attempt."""
     query = sa.select(notifications.c.id).where(
         PENDING, notifications.c.receiver == receiver, notifications.c.attempts > 0
     )
@@ -255,7 +258,7 @@ def retry(
 
 
 def retried_at(connection: sa.Connection, receiver: str, since: float) -> float | None:
-    """When a person last asked for a retry of pending notifications of ``receiver``; None: not after ``since``."""
+    """Return when a person last asked for a retry of pending notifications of ``receiver``; None: not after ``since``."""
     asked = notifications.c.queued_at
     return connection.execute(
         sa.select(sa.func.max(asked)).where(
@@ -315,7 +318,7 @@ def _change(
 
 
 def queued_from(row: Any) -> QueuedNotification:
-    """A row of the table with all its columns, as a notification."""
+    """Return a row of the table with all its columns, as a notification."""
     return QueuedNotification(
         id=row.id,
         receiver=row.receiver,

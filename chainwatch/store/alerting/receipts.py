@@ -23,7 +23,7 @@ RemoteIds = Mapping[str, str]
 
 
 def load(connection: sa.Connection, receiver: str, keys: Sequence[str]) -> dict[str, RemoteIds]:
-    """Group key → the ids of the last message to ``receiver`` about that group, for those of ``keys`` that have any."""
+    """Return by group key the ids of the last message to ``receiver``, for those of ``keys`` that have any."""
     found: dict[str, RemoteIds] = {}
     for some in in_chunks(keys):
         query = sa.select(delivery_receipts.c.key, delivery_receipts.c.remote_ids).where(
@@ -39,10 +39,10 @@ def save(
     """Store the ids of messages, as (group key, ids), in place of the earlier ones; a message without ids leaves them.
 
     Call it once the notifications are marked as delivered, in the same transaction: it deletes the receipts of groups
-    that are over. Returns how many were longer than ``IDS_MAX`` and are not stored.
+    that are over. Returns how many are not stored, as they are longer than ``IDS_MAX`` or not text.
     """
-    encoded = [(key, msgspec.json.encode(ids).decode()) for key, ids in delivered if ids]
-    rows = [(receiver, key, text, now) for key, text in encoded if len(text.encode()) <= IDS_MAX]
+    encoded = [(key, _to_json(ids)) for key, ids in delivered if ids]
+    rows = [(receiver, key, text, now) for key, text in encoded if text is not None]
     bulk.upsert(connection, delivery_receipts, ("receiver", "key", "remote_ids", "stored_at"), rows)
     bulk.change(connection, _DELETE_IF_OVER, [(receiver, key) for key, _ in delivered])
     return len(encoded) - len(rows)
@@ -59,6 +59,15 @@ def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
     These are of notifications that were not delivered any more: dropped, or for a receiver that was removed.
     """
     return connection.execute(sa.text(_PRUNE), {"before": before, "limit": limit}).rowcount
+
+
+def _to_json(ids: RemoteIds) -> str | None:
+    """None for ids that cannot be stored: providers pass on what remote servers answered."""
+    try:
+        text = msgspec.json.encode(msgspec.convert(ids, dict[str, str]))
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return None
+    return text.decode() if len(text) <= IDS_MAX else None
 
 
 _GROUP_IS_GONE = (

@@ -22,7 +22,7 @@ def add(connection: sa.Connection, silence: Silence) -> int:
 
 
 def active(connection: sa.Connection, now: float) -> list[Silence]:
-    """The silences that are active at ``now``, oldest first."""
+    """Return the silences that are active at ``now``, oldest first."""
     query = sa.select(silences).where(silences.c.ends_at > now, silences.c.starts_at <= now)
     return [_silence(row) for row in connection.execute(query.order_by(silences.c.id))]
 
@@ -30,7 +30,7 @@ def active(connection: sa.Connection, now: float) -> list[Silence]:
 def select(
     connection: sa.Connection, ended_after: float, *, limit: int | None = None, before_id: int | None = None
 ) -> list[Silence]:
-    """Those that end after ``ended_after``, newest first; ``before_id`` is the last id of the page before."""
+    """Return those that end after ``ended_after``, newest first; ``before_id`` is the last id of the page before."""
     query = sa.select(silences).where(silences.c.ends_at > ended_after).order_by(silences.c.id.desc())
     if before_id is not None:
         query = query.where(silences.c.id < before_id)
@@ -38,7 +38,7 @@ def select(
 
 
 def by_id(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Silence]:
-    """The silences with these ids."""
+    """Return the silences with these ids."""
     query = sa.select(silences).where(silences.c.id.in_(ids))
     return {row.id: _silence(row) for row in connection.execute(query)}
 

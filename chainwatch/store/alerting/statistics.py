@@ -44,7 +44,7 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 def kinds(connection: sa.Connection) -> list[Kind]:
-    """All alerts that are kept, by name and severity."""
+    """Return all alerts that are kept, by name and severity."""
     first = (
         sa.select(alert_transitions.c.alert_id, sa.func.min(alert_transitions.c.at).label("at"))
         .where(alert_transitions.c.kind == ACKNOWLEDGED)
@@ -74,7 +74,7 @@ def kinds(connection: sa.Connection) -> list[Kind]:
 
 
 def raised(connection: sa.Connection, since: float, until: float) -> Iterator[Alert]:
-    """The alerts raised from ``since`` until just before ``until``, in the order of their ids, read in pages."""
+    """Yield the alerts raised from ``since`` until just before ``until``, in the order of their ids, read in pages."""
     after = 0
     while True:
         query = (
@@ -92,7 +92,7 @@ def raised(connection: sa.Connection, since: float, until: float) -> Iterator[Al
 
 
 def count_raised(connection: sa.Connection, since: float, until: float) -> dict[str, int]:
-    """How many alerts of each severity were raised in the window."""
+    """Return how many alerts of each severity were raised in the window."""
     query = (
         sa.select(alerts.c.severity, sa.func.count().label("number"))
         .where(alerts.c.raised_at >= since, alerts.c.raised_at < until)
@@ -102,7 +102,7 @@ def count_raised(connection: sa.Connection, since: float, until: float) -> dict[
 
 
 def acknowledged_at(connection: sa.Connection, alert_ids: list[int]) -> dict[int, float]:
-    """When each of these alerts was first acknowledged, for those that were."""
+    """Return when each of these alerts was first acknowledged, for those that were."""
     found: dict[int, float] = {}
     for some in in_chunks(alert_ids):
         query = (
@@ -115,7 +115,7 @@ def acknowledged_at(connection: sa.Connection, alert_ids: list[int]) -> dict[int
 
 
 def deliveries(connection: sa.Connection, since: float, until: float) -> Iterator[Delivery]:
-    """The notifications queued in the window."""
+    """Yield the notifications queued in the window."""
     columns = [notifications.c[name] for name in Delivery.__struct_fields__]
     query = sa.select(*columns).where(notifications.c.created_at >= since, notifications.c.created_at < until)
     return (Delivery(*row) for row in connection.execute(query))

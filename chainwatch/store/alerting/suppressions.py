@@ -18,7 +18,7 @@ _COLUMNS = ("group_id", "alert_id", "why", "detail", "silence_id")
 
 
 def of_groups(connection: sa.Connection, group_ids: Sequence[int]) -> dict[MemberId, Suppression]:
-    """The suppressions of the members of these groups."""
+    """Return the suppressions of the members of these groups."""
     found: dict[MemberId, Suppression] = {}
     for some in in_chunks(group_ids):
         query = sa.select(*(alert_holds.c[name] for name in _COLUMNS))
@@ -39,6 +39,6 @@ def release(connection: sa.Connection, members: Iterable[MemberId]) -> None:
 
 
 def suppresses_any(connection: sa.Connection, silence_id: int) -> bool:
-    """Whether this silence suppresses any alert."""
+    """Return whether this silence suppresses any alert."""
     query = sa.select(alert_holds.c.alert_id).where(alert_holds.c.silence_id == silence_id).limit(1)
     return connection.execute(query).first() is not None

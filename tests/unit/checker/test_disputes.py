@@ -80,7 +80,7 @@ def test_a_verdict_waits_until_every_origin_that_may_have_opened_it_was_seen() -
     funded = judged(compiled, [event("gamma", "Sent", 990, from_=3)], seen, held.transfer)
 
     assert "TransferOrphan" not in names(held)
-    assert held.transfer.deadlines["!opening"] == ("gamma", 1600)
+    assert held.transfer.deadlines["!opening gamma"] == ("gamma", 1600)
     assert names(orphan) == ["TransferOrphan"]
     assert "TransferOrphan" not in names(funded)
 
@@ -94,7 +94,7 @@ def test_an_earlier_opening_is_looked_for_before_a_payout_is_called_unfunded() -
     searched = msgspec.structs.replace(held.transfer, searched=True)
 
     assert names(held) == []
-    assert held.transfer.deadlines["!opening"] == (SEARCH + "alpha", 1605)
+    assert held.transfer.deadlines["!opening search alpha"] == (SEARCH + "alpha", 1605)
     assert names(settle(compiled, searched, seen, 5000)) == ["TransferOrphan"]
     assert notified(flow(lookback="1h", clock_skew="2m", events=UNSEARCHABLE), events, seen) == {}
 

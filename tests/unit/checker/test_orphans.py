@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from chainwatch.checker.judge import OPENING, SEARCH
+from chainwatch.checker.judge import SEARCH, opening_deadline
 from chainwatch.checker.step_views import step_views
 from chainwatch.checker.transfer import settle
 from chainwatch.model import AbiEvent
@@ -20,7 +20,7 @@ def test_an_early_step_is_held_until_its_opening_comes() -> None:
     opened = judged(flow(), [event("alpha", "Sent", 1000)], coverage(alpha=1000, beta=1005), early.transfer)
 
     assert (early.transfer.status, early.signals) == ("open", [])
-    assert early.transfer.deadlines == {OPENING: ("alpha", 1015)}
+    assert early.transfer.deadlines == {opening_deadline("alpha"): ("alpha", 1015)}
     assert (opened.transfer.status, opened.signals) == ("open", [])
     assert opened.transfer.deadlines == {"settle": ("beta", 1100)}
 
@@ -94,7 +94,7 @@ def test_a_step_that_names_no_origin_is_an_orphan_only_when_every_origin_is_seen
     held = judged(compiled, events, coverage(alpha=2000, beta=2000, gamma=1015))
     orphan = judged(compiled, [], coverage(alpha=2000, beta=2000, gamma=1016), held.transfer)
 
-    assert held.transfer.deadlines == {OPENING: ("gamma", 1015)}
+    assert held.transfer.deadlines == {opening_deadline("gamma"): ("gamma", 1015)}
     assert names(orphan) == ["TransferOrphan"]
 
 
@@ -124,7 +124,28 @@ def test_a_stray_step_is_held_until_the_origin_it_names_is_seen_past_it() -> Non
     held = judged(flow(), events, coverage(alpha=9999, beta=1010, gamma=1020))
 
     assert held.signals == []
-    assert held.transfer.deadlines[OPENING] == ("gamma", 1020)
+    assert held.transfer.deadlines[opening_deadline("gamma")] == ("gamma", 1020)
+
+
+@pytest.mark.parametrize("first", [1, 3], ids=["alpha", "gamma"])
+def test_early_steps_from_two_networks_are_each_judged_by_their_own_network(first: int) -> None:
+    """One of the networks cannot be read: an orphan that the other one shows does not wait for it (S8)."""
+    events = [
+        event("beta", "Filled", 1005, from_=first),
+        event("beta", "Settled", 1005, from_=4 - first, log_index=1),
+    ]
+    held = judged(flow(), events, coverage(alpha=900, beta=1005, gamma=900))
+    blind = judged(flow(), [], coverage(alpha=900, beta=1005, gamma=1016), held.transfer)
+    both = judged(flow(), [], coverage(alpha=1016, beta=1005, gamma=1016), blind.transfer)
+
+    assert held.transfer.deadlines == {
+        opening_deadline("alpha"): ("alpha", 1015),
+        opening_deadline("gamma"): ("gamma", 1015),
+    }
+    assert [s.labels["origin"] for s in blind.signals] == ["gamma"]
+    assert blind.transfer.deadlines == {opening_deadline("alpha"): ("alpha", 1015)}
+    assert [s.labels["origin"] for s in both.signals] == ["alpha"]
+    assert both.transfer.deadlines == {}
 
 
 # --- before the first block watched -------------------------------------------------------------------
@@ -141,7 +162,7 @@ def test_a_step_whose_opening_may_lie_before_the_first_block_is_looked_up_first(
     held = judged(compiled, [event("beta", "Filled", 1005)], coverage(1016, 1016, first=WATCHED_FROM))
 
     assert (held.transfer.status, held.signals) == ("open", [])
-    assert held.transfer.deadlines == {OPENING: (SEARCH + "alpha", 1015)}
+    assert held.transfer.deadlines == {opening_deadline(SEARCH + "alpha"): (SEARCH + "alpha", 1015)}
 
 
 def test_a_step_whose_opening_was_looked_for_in_vain_is_an_orphan() -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from chainwatch.init.answers import CHOICES, OWN, Answers, ChosenNetwork, ChosenReceiver, InitError
+from chainwatch.init.answers import CHOICES, OWN, Answers, ChosenNetwork, ChosenReceiver, InitError, providers
 from chainwatch.init.presets import PRESETS, abi_text
 from chainwatch.init.questions import Given, Prompt, ask
 from chainwatch.init.text import write_config
@@ -258,7 +258,7 @@ def _leaves(value: object) -> list[object]:
         ),
         (
             Given(preset="across", receivers=["pigeon"]),
-            "--receiver: expected one of console, discord, webhook$",
+            f"--receiver: expected one of {', '.join(providers())}$",
         ),
         (Given(preset="across", receivers=["discord=hook"]), "--receiver: expected a variable"),
         (Given(preset=OWN, networks=["left"]), "give its chain id, as left=1234"),

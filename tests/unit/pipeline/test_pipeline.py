@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.checker.judge import OPENING
+from chainwatch.checker.judge import opening_deadline
 from chainwatch.flows import checker
 from chainwatch.model import Batch, Deadline, Seen, UndecodedLog
 from chainwatch.store import blocks, bulk, schema, tables, transfers
@@ -102,7 +102,7 @@ def test_of_a_network_that_was_never_read_nothing_counts_as_seen(connection: sa.
     run(batch("beta", 1010, FILLED), Seen("alpha", 9999))
 
     assert run.alerts.signals == []
-    assert run.rows() == {(OPENING, "alpha", 1020)}
+    assert run.rows() == {(opening_deadline("alpha"), "alpha", 1020)}
 
 
 def test_only_a_reorg_moves_a_checkpoint_back(connection: sa.Connection) -> None:

@@ -141,7 +141,7 @@ def test_nothing_else_judges_while_a_change_is_partly_taken_up(connection: sa.Co
     run = Run(connection, flow(key=["id", "from"]), name="second")
     assert run.work.step(connection, 0.0)
 
-    with pytest.raises(StoreError, match="is being taken up"):
+    with pytest.raises(StoreError, match="is being applied"):
         check_done(connection)
 
     run.take_up()

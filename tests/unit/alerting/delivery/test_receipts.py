@@ -5,6 +5,7 @@ The provider is a new one (``tests/support/board.py``): a file and a row of the 
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -223,6 +224,46 @@ async def test_a_receipt_that_is_too_long_is_not_stored_s10(
     await board.apply(fires("0x01"))
     await board.delivered(1)
     assert board.stored() == []
+
+
+class _Unreadable(dict[str, str]):
+    def items(self) -> Any:
+        raise RuntimeError("odd")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        "42",
+        Receipt({"note": 42}),  # type: ignore[dict-item]
+        Receipt({"note": None}),  # type: ignore[dict-item]
+        Receipt({7: "42", "note": "1"}),  # type: ignore[dict-item]
+        Receipt({"note": object()}),  # type: ignore[dict-item]
+        Receipt({"note": "\ud800"}),
+        Receipt({"note": "4\x002"}),
+        Receipt({"note": "x" * 10_000_000}),
+        Receipt(["42"]),  # type: ignore[arg-type]
+        Receipt(None),  # type: ignore[arg-type]
+        Receipt(_Unreadable(note="42")),
+    ],
+    ids=lambda odd: f"{odd!r:.40}",
+)
+async def test_a_message_is_sent_once_whatever_its_receipt_holds(
+    board: Board, monkeypatch: pytest.MonkeyPatch, odd: Any
+) -> None:  # S6
+    sent = []
+
+    async def send(self: BoardProvider, message: object) -> Receipt:
+        sent.append(message)
+        return odd  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(BoardProvider, "send", send)
+    await board.apply(fires("0x01"))
+    await board.delivered(1)
+    await board.apply(fires("0x02"))
+    await board.delivered(2)
+    assert len(sent) == 2
 
 
 async def test_a_receipt_of_a_group_whose_last_notification_is_dropped_is_pruned_s10(board: Board) -> None:
