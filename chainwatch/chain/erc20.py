@@ -59,7 +59,7 @@ def parse_decimals(returned: bytes) -> int | None:
 
 
 def parse_symbol(returned: bytes) -> str | None:
-    """Parse the symbol in what ``symbol()`` returned, a string or ``bytes32``; None for anything that cannot be shown as one."""
+    """Parse the symbol in what ``symbol()`` returned, a string or ``bytes32``; None for what cannot be shown."""
     data = returned.rstrip(b"\0") if len(returned) == _WORD else _string(returned)
     if data is None or len(data) > _SYMBOL_BYTES_MAX:
         return None

@@ -156,7 +156,7 @@ def _url(*schemes: str) -> Any:
 
 
 def _explorer(url: str) -> str:
-    """Return ``url`` without a slash at its end. What a link or a channel's markup could misread is refused, as is what may be secret."""
+    """Return ``url`` without a slash at its end; refuse what a channel's markup could misread, and what may be secret."""
     if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~-]+)*/?", url):
         raise Expected(
             "an explorer's URL such as https://etherscan.io: a host and perhaps a path",

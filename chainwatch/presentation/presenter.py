@@ -86,7 +86,7 @@ class Presenter:
         return asset[1] not in _NATIVE and (configured is None or configured.decimals is None)
 
     def assets(self, ids: Iterable[AssetId], connection: sa.Connection | None = None) -> dict[AssetId, Asset]:
-        """Return those of ``ids`` whose amounts can be shown in units; without ``connection``, by the configuration alone."""
+        """Return those of ``ids`` whose units are known; without ``connection``, by the configuration alone."""
         known: dict[AssetId, Asset] = {}
         unsaid: list[AssetId] = []
         for one in ids:
@@ -110,14 +110,14 @@ class Presenter:
         return f"{explorer}/tx/{tx_hash}" if explorer and _HASH.fullmatch(tx_hash) else None
 
     def address_url(self, network: str, address: str) -> str | None:
-        """Return the page of an address, of 20 bytes or padded to 32; None without an explorer, or for what is no address."""
+        """Return the page of an address, of 20 bytes or padded to 32; None without an explorer, or for no address."""
         explorer, found = self.explorers.get(network), _ADDRESS.fullmatch(address)
         return f"{explorer}/address/0x{found[1]}" if explorer and found else None
 
     def show(
         self, alerts: Iterable[Alert], connection: sa.Connection | None = None
     ) -> list[dict[str, Shown]]:
-        """Return for each of ``alerts`` what is shown beside its annotations, by their names; see `assets` for ``connection``.
+        """Return for each of ``alerts`` what is beside its annotations, by their names; ``connection`` is as for `assets`.
 
         Only for alerts about transfers and events of chains: another program's texts never become links.
         """
@@ -158,7 +158,7 @@ def amount_in(asset: Asset | None, amount: str) -> str:
 
 
 def asset_id(network: str, asset: str) -> AssetId | None:
-    """Return the id of ``asset``, an address as events hold it (20 bytes, or padded to 32), on ``network``; None for anything else."""
+    """Return the id of ``asset``, an address (20 bytes, or padded to 32), on ``network``; None for anything else."""
     found = _ADDRESS.fullmatch(asset)
     return (network, bytes.fromhex(found[1])) if found else None
 

@@ -16,7 +16,7 @@ _LEFT_TO_RIGHT = frozenset({"L", "EN", "ES", "ET", "CS", "ON", "BN"})
 
 
 def is_symbol(text: str) -> bool:
-    """Return whether ``text`` can be shown as a symbol: short, without blanks, and nothing hidden, stacked or written leftwards."""
+    """Return whether ``text`` can be a symbol: short, without blanks, nothing in it hidden, stacked or written leftwards."""
     return 0 < len(text) <= SYMBOL_MAX and clean(text) == text and all(map(_is_plain, text))
 
 

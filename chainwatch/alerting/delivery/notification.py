@@ -108,7 +108,7 @@ def load_all(
     external_url: str = "",
     presenter: Presenter = RAW,
 ) -> list[Notification]:
-    """Return each of ``queued`` with its alerts and acknowledgements as stored now, without alerts that are no longer stored.
+    """Return each of ``queued`` with its alerts and acknowledgements as stored now, without alerts that are gone.
 
     ``presenter`` says what is shown beside amounts, transactions and addresses.
     """
