@@ -18,7 +18,7 @@ from tests.unit.alerting.helpers import notification, notified
 
 TX = "0x" + "ab" * 32
 URL = f"https://explorer.example.org/tx/{TX}"
-LINKED = {
+LINKED: dict[str, Any] = {
     "annotations": {
         "summary": "fill is late",
         "amount": "42000000",
