@@ -29,7 +29,7 @@ from chainwatch.store.assets import AssetId, StoredAsset
 LOOK_EVERY = 5.0
 """Seconds between two looks for assets that were not asked yet."""
 NEWEST_TRANSFERS, NEWEST_ALERTS = 300, 100
-"""How many transfers and firing alerts are looked at for their assets."""
+"""How many transfers and alerts are looked at for their assets."""
 ASKED_AT_ONCE = 3
 """How many assets are asked together: few, so that a limit of calls is left to the reading of blocks."""
 PAUSE = 5.0
@@ -124,7 +124,7 @@ def unasked(connection: sa.Connection, presenter: Presenter, now: float) -> set[
     """Return the assets of the newest transfers and alerts that are to be asked at ``now`` (Unix seconds)."""
     newest = stored_transfers.select(connection, stored_transfers.Filter(), NEWEST_TRANSFERS)
     named = {(o.network, shown(o.facts[ASSET])) for t in newest for o in t.occurrences if ASSET in o.facts}
-    for alert in alerts.list_alerts(connection, state="firing", limit=NEWEST_ALERTS):
+    for alert in alerts.last_raised(connection, NEWEST_ALERTS):
         if alert.source == "transfer" and "asset_network" in alert.annotations:
             named.add((alert.annotations["asset_network"], alert.annotations["asset"]))
     ids = {found for network, asset in named if (found := asset_id(network, asset)) is not None}

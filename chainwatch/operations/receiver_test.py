@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert
+from chainwatch.alerting.delivery.attempt import attempt
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.providers import DeliveryError, Transport, build_provider
@@ -120,19 +121,14 @@ async def _deliver(database: Database, settings: Settings, receiver: str, key: s
     queued = await database.read(lambda connection: _find(connection, receiver, key))
     external_url, presenter = settings.external_url or "", Presenter.of(settings)
     notification = await database.read(lambda c: load(c, queued, external_url, presenter))
-    refusal: DeliveryError | None = None
     async with Transport() as transport:
-        provider = build_provider(settings.receivers[receiver], transport)
-        try:
-            await provider.send(provider.render(notification, None))
-        except DeliveryError as error:
-            refusal = error
+        outcome = await attempt(build_provider(settings.receivers[receiver], transport), notification, None)
 
     def settle(connection: sa.Connection) -> None:
-        if refusal is None:
-            outbox.mark_delivered(connection, [(queued.id, time.time())])
+        if isinstance(outcome, DeliveryError):
+            outbox.mark_failed(connection, queued, str(outcome), time.time())
         else:
-            outbox.mark_failed(connection, queued, str(refusal), time.time())
+            outbox.mark_delivered(connection, [(queued.id, time.time())])
 
     await database.write(settle)
 
