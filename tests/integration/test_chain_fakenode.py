@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -25,22 +24,6 @@ from tests.support.observing import (
     ping,
     watch_pings,
 )
-
-
-@pytest.fixture
-def chain() -> FakeChain:
-    """Ten blocks, the odd ones with a ping of their number."""
-    chain = FakeChain()
-    for number in range(1, 11):
-        chain.mine(*([ping(number)] if number % 2 else []))
-    return chain
-
-
-@pytest.fixture
-async def node(chain: FakeChain) -> AsyncIterator[FakeNode]:
-    async with FakeNode(chain) as node:
-        yield node
-
 
 ODD = [1, 3, 5, 7, 9]
 

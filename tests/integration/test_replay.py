@@ -2,11 +2,8 @@
 
 import json
 import random
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,22 +17,6 @@ from scripts.bench.recorded_node import Faults, Recording
 from tests.support import bridge
 from tests.support.bridge import BETA, DAY, NETWORKS, Action, Network
 from tests.support.replays import BARE, WHOLE, YEAR, Bridge
-
-
-@pytest.fixture(scope="module")
-def year() -> list[Action]:
-    return bridge.history(seed=7, transfers=1_500)
-
-
-@pytest.fixture(scope="module")
-def chains(year: list[Action]) -> dict[str, Recording]:
-    return bridge.recordings(year)
-
-
-@pytest.fixture
-async def watched(tmp_path: Path) -> AsyncIterator[Bridge]:
-    async with AsyncExitStack() as stack:
-        yield Bridge(tmp_path, stack)
 
 
 def whole(length: int = YEAR) -> dict[Network, tuple[int, int]]:

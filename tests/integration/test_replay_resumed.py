@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,25 +22,8 @@ from chainwatch.replay.session import Wanted
 from chainwatch.store import blocks
 from chainwatch.store.errors import StoreError
 from scripts.bench.recorded_node import Recording
-from tests.support import bridge
-from tests.support.bridge import ALPHA, BETA, Action
+from tests.support.bridge import ALPHA, BETA
 from tests.support.replays import Bridge
-
-
-@pytest.fixture(scope="module")
-def year() -> list[Action]:
-    return bridge.history(seed=7, transfers=1_500)
-
-
-@pytest.fixture(scope="module")
-def chains(year: list[Action]) -> dict[str, Recording]:
-    return bridge.recordings(year)
-
-
-@pytest.fixture
-async def watched(tmp_path: Path) -> AsyncIterator[Bridge]:
-    async with AsyncExitStack() as stack:
-        yield Bridge(tmp_path, stack)
 
 
 class Interrupt(BaseException):

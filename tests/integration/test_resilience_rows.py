@@ -6,7 +6,6 @@ No row may lose an event, invent one, or stop another network.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -28,21 +27,6 @@ from tests.support.observing import Follower, network_settings, open_pool, ping,
 UNSUPPORTED = {"code": -32601, "message": "the method does not exist"}
 FULL_BLOOM = "0x" + "ff" * 256
 ZERO_BLOOM = "0x" + "00" * 256
-
-
-@pytest.fixture
-def chain() -> FakeChain:
-    """Ten blocks, the odd ones with a ping of their number."""
-    chain = FakeChain()
-    for number in range(1, 11):
-        chain.mine(*([ping(number)] if number % 2 else []))
-    return chain
-
-
-@pytest.fixture
-async def node(chain: FakeChain) -> AsyncIterator[FakeNode]:
-    async with FakeNode(chain) as node:
-        yield node
 
 
 ODD = [1, 3, 5, 7, 9]

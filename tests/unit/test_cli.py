@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from chainwatch.cli import main
 from chainwatch.commands import setup
 from chainwatch.commands.common import BAD_USAGE, FAILED
+from chainwatch.operations import online
 from chainwatch.store.alerting import outbox
 from chainwatch.store.database import Database
 from tests.support.ports import free_port
@@ -299,7 +300,10 @@ def test_a_dead_endpoint_fails_the_online_check_without_its_url(
     assert "5ecret" not in result.stdout + result.stderr
 
 
-def test_check_online_says_why_a_receiver_cannot_be_reached(config: Path) -> None:
+def test_check_online_says_why_a_receiver_cannot_be_reached(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online, "PATIENCE", 0.5)  # for the endpoints, which are not there
     hooks = {
         "private": (f"http://127.0.0.1:{free_port()}/5ecret", False),
         "closed": (f"http://127.0.0.1:{free_port()}/5ecret", True),

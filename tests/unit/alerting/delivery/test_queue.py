@@ -16,7 +16,7 @@ from chainwatch.alerting.delivery.retry import OPENS_AFTER, REFUSALS, longest_op
 from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.providers import Capabilities, DeliveryError, Receipt
 from chainwatch.model import Signal
-from chainwatch.store.alerting import acknowledgements, outbox
+from chainwatch.store.alerting import acknowledgements, claims, outbox
 from chainwatch.store.alerting.alert_tables import receiver_pauses
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -211,6 +211,21 @@ async def test_no_more_are_under_way_than_the_provider_allows_s10(bench: Bench) 
     assert len(bench.provider.attempts) == 2
     gate.set()
     await eventually(lambda: len(bench.provider.taken) == 4)
+
+
+async def test_a_long_queue_is_read_in_pages_s10(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, found = claims.claim, list[int]()
+
+    def counted(*args: Any) -> claims.Claim:
+        page = claim(*args)
+        found.append(len(page.found))
+        return page
+
+    monkeypatch.setattr(claims, "claim", counted)
+    await bench.apply(*(fires(str(number)) for number in range(300)))
+    bench.start()
+    await bench.until(lambda: len(bench.provider.taken) == 300)
+    assert 1 < max(found) <= 150
 
 
 async def test_what_waits_behind_a_slow_message_says_whose_it_is_when_it_is_sent(bench: Bench) -> None:
