@@ -69,7 +69,9 @@ class Backfill:
             return
         try:
             if not self._bounded:
-                oldest = int(self._clock() - self._retention)
+                oldest = int(
+                    min(self._clock(), checkpoint.seen_until) - self._retention
+                )  # a clock may be ahead
                 if gap.since < oldest:
                     first = await block_at(pool, oldest)
                     yield partial(watched.skip_to, network=self.network, block=first, timestamp=oldest)

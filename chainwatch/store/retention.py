@@ -12,6 +12,15 @@ from chainwatch.store.alerting import alerts, incidents, limits, outbox, receipt
 from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks, transfers
 
 
+def horizon(connection: sa.Connection, keep_for: float, now: float) -> float:
+    """The time before which rows may be deleted: ``keep_for`` seconds before ``now`` (Unix seconds).
+
+    A clock that is ahead deletes nothing too early: what was seen of the networks last counts where that is before ``now``.
+    """
+    seen = connection.execute(sa.select(sa.func.max(networks.c.seen_until))).scalar_one()
+    return (now if seen is None else min(now, seen)) - keep_for
+
+
 def prune(connection: sa.Connection, before: int, wall_before: float, limit: int) -> int:
     """Delete up to ``limit`` rows of what is finished; return how many, 0 when nothing is left to delete.
 
