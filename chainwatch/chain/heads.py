@@ -75,7 +75,7 @@ class Heads:
     async def compare(
         self, head: Header, asked: Moment, *, now: bool, failing: bool
     ) -> tuple[Header, Moment | None]:
-        """The newest head, and the moment at which no endpoint had a newer one, None before there is one.
+        """Return the newest head, and the moment at which no endpoint had a newer one, None before there is one.
 
         ``head`` was asked for at ``asked``. Where blocks come on demand, no age of ``head`` tells a quiet chain from a stuck
         endpoint: all are asked, every few seconds or ``now``, and no block waits long for a slow one.

@@ -133,7 +133,7 @@ class Cursor:
         return self.token.kind in ("operator", "name") and self.token.text in texts
 
     def at_index(self) -> bool:
-        """Whether the next tokens are a whole ``[index]``, not a slice."""
+        """Return whether the next tokens are a whole ``[index]``, not a slice."""
         following = [token.text for token in self._tokens[self._index + 1 : self._index + 4]]
         signed = following[1:] if following[0] == "-" else following
         return len(signed) > 1 and signed[0][0].isdigit() and signed[1] == "]"

@@ -13,7 +13,7 @@ from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks
 
 
 def horizon(connection: sa.Connection, keep_for: float, now: float) -> float:
-    """The time before which rows may be deleted: ``keep_for`` seconds before ``now`` (Unix seconds).
+    """Return the time before which rows may be deleted: ``keep_for`` seconds before ``now`` (Unix seconds).
 
     A clock that is ahead deletes nothing too early: what was seen of the networks last counts where that is before ``now``.
     """

@@ -89,12 +89,10 @@ def test_every_class_and_method_in_the_guides_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 11))
-def test_every_property_is_named_by_the_tests_that_guard_it(number: int) -> None:
+def test_every_property_is_named_by_a_test_that_guards_it(number: int) -> None:
     (row,) = re.findall(rf"^\| \*\*S{number}\*\* .*$", GUIDES[1].read_text(), re.MULTILINE)
     guards = re.findall(r"`((?:unit|integration|property|e2e)/[^`]+)`", row)
-    assert guards
-    for guard in guards:
-        assert re.search(rf"\bS{number}\b", (ROOT / "tests" / guard).read_text()), guard
+    assert any(re.search(rf"\bS{number}\b", (ROOT / "tests" / guard).read_text()) for guard in guards)
 
 
 def test_every_promise_of_the_readme_is_one_of_the_properties() -> None:

@@ -35,7 +35,7 @@ class Malformed(ValueError):
 
 
 def read_data(shape: Tuple, data: bytes, limit: int | None = None) -> tuple[Any, ...]:
-    """The members' values from their encoding; bytes behind it are ignored. Raises ``Malformed``.
+    """Return the members' values from their encoding; bytes behind it are ignored. Raises ``Malformed``.
 
     ``limit`` is how many bytes may be read in all; by default `read_limit`.
     """
