@@ -97,10 +97,10 @@ class AssetTasks:
                 continue
             try:
                 await self._ask_some(network, some)
-                log.over(loop.time(), "assets are asked again")
+                log.recovered(loop.time(), "assets are asked again")
                 await asyncio.sleep(PAUSE)
             except RpcError as error:
-                log.trouble(loop.time(), "assets cannot be asked for their symbols and decimals", error)
+                log.failed(loop.time(), "assets cannot be asked for their symbols and decimals", error)
                 await asyncio.sleep(PAUSE_AFTER_FAILURE)
 
     async def _ask_some(self, network: str, addresses: list[bytes]) -> None:
