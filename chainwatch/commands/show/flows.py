@@ -1,0 +1,125 @@
+"""What flows make of a transaction, and its logs: for people, and JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from chainwatch.alerting.providers.text import span, when
+from chainwatch.commands.show.terminal import details, print_json, time_of
+from chainwatch.support.printable import clean
+
+if TYPE_CHECKING:
+    from chainwatch.operations.flow_testing import Awaited, FlowsTest, FlowTest, StepTest, TransferTest
+    from chainwatch.operations.transaction_logs import LogView, Siblings
+    from chainwatch.operations.transactions import TransactionView
+
+VALUE_MAX = 300
+"""Characters of a value that are shown; JSON has all of them."""
+
+
+def flows_test(found: FlowsTest, as_json: bool) -> None:
+    """Print which logs are which steps of which flows, what they compute, and what is awaited."""
+    if as_json:
+        print_json(found)
+        return
+    _transaction(found.transaction)
+    if found.logs:
+        details(("log", "contract", "event", "problem"), (_known_log(log) for log in found.logs))
+    else:
+        click.echo("no log is of a configured contract, or of an event in its ABI")
+    for flow in found.flows:
+        _flow(flow)
+
+
+def siblings(found: Siblings, as_json: bool) -> None:
+    """Print every log of the transaction with its values."""
+    if as_json:
+        print_json(found)
+        return
+    _transaction(found.transaction)
+    if not found.logs:
+        click.echo("the transaction has no logs")
+    for log in found.logs:
+        _log(log)
+
+
+def _transaction(where: TransactionView) -> None:
+    at = f", {when(where.timestamp)}" if where.timestamp is not None else ""
+    click.echo(where.tx_hash)
+    click.echo(clean(f"on {where.network}, block {where.block}{at}"))
+
+
+def _known_log(log: LogView) -> tuple[Any, ...]:
+    return log.log_index, log.contract or log.address, log.event or "unknown", log.problem or ""
+
+
+def _log(log: LogView) -> None:
+    click.echo()
+    rows = [(f"log {log.log_index}", log.event or "no ABI at hand has this event")]
+    rows.append(("address", log.address + (f" ({log.contract})" if log.contract else "")))
+    if log.abi is not None:
+        rows.append(("ABI", log.abi))
+    if log.problem is not None:
+        rows.append(("problem", _brief(log.problem)))
+    if log.args is None:
+        rows += [(f"topic {number}", topic) for number, topic in enumerate(log.topics)]
+        rows.append(("data", _brief(log.data)))
+    else:
+        rows += [(name, _brief(value)) for name, value in log.args.items()]
+    _values(rows)
+
+
+def _flow(flow: FlowTest) -> None:
+    click.echo()
+    click.echo(clean(f"flow {flow.flow}"))
+    details(
+        ("step", "log", "outcome", "reason"),
+        ((step.step, step.log_index, step.outcome, _brief(step.reason)) for step in flow.steps),
+    )
+    for step in flow.steps:
+        if step.key is not None:
+            _computed(step)
+    for transfer in flow.transfers:
+        _awaited(transfer)
+
+
+def _computed(step: StepTest) -> None:
+    rows = [(f"{step.step}, log {step.log_index}", step.event)]
+    named = {name: getattr(step, name) for name in ("key", "origin", "destination", "amount", "asset")}
+    rows += [(name, _brief(value)) for name, value in named.items() if value is not None]
+    rows += [(name, _brief(value)) for name, value in step.facts.items()]
+    rows += [(f"check {name} failed", _brief(wrong)) for name, wrong in step.failed_checks.items()]
+    _values(rows)
+
+
+def _awaited(transfer: TransferTest) -> None:
+    if transfer.note:
+        click.echo(clean(f"transfer {_brief(transfer.key)}: {transfer.note}"))
+    if transfer.awaited:
+        click.echo(clean(f"transfer {_brief(transfer.key)} waits for"))
+        details(("step", "on", "due"), ((one.step, _on(one), _due(one)) for one in transfer.awaited))
+
+
+def _on(one: Awaited) -> str:
+    return " or ".join(one.networks) or "any network"
+
+
+def _due(one: Awaited) -> str:
+    if one.within is None:
+        return "it opens the transfer: without it, what was seen is an orphan"
+    within = f"within {span(one.within)}"
+    return within if one.due_at is None else f"{time_of(one.due_at)} ({within})"
+
+
+def _values(rows: list[tuple[str, str]]) -> None:
+    (name, value), *rest = rows
+    details((clean(name), clean(value)), rest)
+
+
+def _brief(value: Any) -> str:
+    """Return ``value`` as text, cut where it is longer than a person reads."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= VALUE_MAX else f"{text[:VALUE_MAX]}… ({len(text)} characters)"
