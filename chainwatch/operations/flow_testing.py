@@ -143,12 +143,9 @@ def _try(plan: Plan, flow: Flow, step: Step, network: str, log: RawLog) -> tuple
     """Return what ``log`` is to ``step``: the outcome, the reason in words, and the occurrence where it counts."""
     addresses = _addresses(plan, step, network)
     if log.address not in addresses:
-        where = " and ".join(map(to_hex, addresses)) or "at no address"
-        return (
-            "other address",
-            f"{to_hex(log.address)} emitted it; {step.contract} on {network}: {where}",
-            None,
-        )
+        where = " and ".join(map(to_hex, addresses)) or "nowhere"
+        reason = f"{to_hex(log.address)} emitted it, but {step.contract} on {network} is {where}"
+        return "other address", reason, None
     item = plan.watches[network].decode(log)
     if not isinstance(item, Event):
         return "undecodable", item.error if isinstance(item, UndecodedLog) else "it does not decode", None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chainwatch.alerting.providers.text import span, when
-from chainwatch.commands.show.terminal import details, print_json, time_of
+from chainwatch.commands.show.terminal import details, print_json
 from chainwatch.support.printable import clean
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def flows_test(found: FlowsTest, as_json: bool) -> None:
         return
     _transaction(found.transaction)
     if found.logs:
-        details(("log", "contract", "event", "problem"), (_known_log(log) for log in found.logs))
+        details(("log", "event"), ((log.log_index, _known_log(log)) for log in found.logs))
     else:
         click.echo("no log is of a configured contract, or of an event in its ABI")
     for flow in found.flows:
@@ -52,16 +52,20 @@ def _transaction(where: TransactionView) -> None:
     click.echo(clean(f"on {where.network}, block {where.block}{at}"))
 
 
-def _known_log(log: LogView) -> tuple[Any, ...]:
-    return log.log_index, log.contract or log.address, log.event or "unknown", log.problem or ""
+def _known_log(log: LogView) -> str:
+    event = "of no event in the ABI" if log.event is None else f"{_name(log.event)}, {log.abi}"
+    return f"{log.contract or log.address}: {_brief(log.problem or event)}"
+
+
+def _name(signature: str) -> str:
+    return signature.partition("(")[0]
 
 
 def _log(log: LogView) -> None:
-    click.echo()
-    rows = [(f"log {log.log_index}", log.event or "no ABI at hand has this event")]
+    rows = [(f"log {log.log_index}", _name(log.event or "no ABI at hand has this event"))]
     rows.append(("address", log.address + (f" ({log.contract})" if log.contract else "")))
-    if log.abi is not None:
-        rows.append(("ABI", log.abi))
+    if log.event is not None and log.abi is not None:
+        rows += [("ABI", log.abi), ("signature", _brief(log.event))]
     if log.problem is not None:
         rows.append(("problem", _brief(log.problem)))
     if log.args is None:
@@ -73,12 +77,7 @@ def _log(log: LogView) -> None:
 
 
 def _flow(flow: FlowTest) -> None:
-    click.echo()
-    click.echo(clean(f"flow {flow.flow}"))
-    details(
-        ("step", "log", "outcome", "reason"),
-        ((step.step, step.log_index, step.outcome, _brief(step.reason)) for step in flow.steps),
-    )
+    details((f"flow {flow.flow}", ""), ((step.step, _outcome(step)) for step in flow.steps))
     for step in flow.steps:
         if step.key is not None:
             _computed(step)
@@ -86,8 +85,13 @@ def _flow(flow: FlowTest) -> None:
         _awaited(transfer)
 
 
+def _outcome(step: StepTest) -> str:
+    log = "" if step.log_index is None else f"log {step.log_index}, "
+    return f"{log}{_name(step.event)}: {_brief(step.reason or step.outcome)}"
+
+
 def _computed(step: StepTest) -> None:
-    rows = [(f"{step.step}, log {step.log_index}", step.event)]
+    rows = [(f"{step.step}, log {step.log_index}", _name(step.event))]
     named = {name: getattr(step, name) for name in ("key", "origin", "destination", "amount", "asset")}
     rows += [(name, _brief(value)) for name, value in named.items() if value is not None]
     rows += [(name, _brief(value)) for name, value in step.facts.items()]
@@ -96,11 +100,11 @@ def _computed(step: StepTest) -> None:
 
 
 def _awaited(transfer: TransferTest) -> None:
+    rows = [("transfer", _brief(transfer.key))]
+    rows += [("waits for", f"{one.step} on {_on(one)}, {_due(one)}") for one in transfer.awaited]
     if transfer.note:
-        click.echo(clean(f"transfer {_brief(transfer.key)}: {transfer.note}"))
-    if transfer.awaited:
-        click.echo(clean(f"transfer {_brief(transfer.key)} waits for"))
-        details(("step", "on", "due"), ((one.step, _on(one), _due(one)) for one in transfer.awaited))
+        rows.append(("waits for nothing", transfer.note))
+    _values(rows)
 
 
 def _on(one: Awaited) -> str:
@@ -109,9 +113,9 @@ def _on(one: Awaited) -> str:
 
 def _due(one: Awaited) -> str:
     if one.within is None:
-        return "it opens the transfer: without it, what was seen is an orphan"
-    within = f"within {span(one.within)}"
-    return within if one.due_at is None else f"{time_of(one.due_at)} ({within})"
+        return "which opens the transfer: without it, this is an orphan"
+    within = f"within {span(one.within)} of the opening step"
+    return within if one.due_at is None else f"by {when(one.due_at)}, {within}"
 
 
 def _values(rows: list[tuple[str, str]]) -> None:
