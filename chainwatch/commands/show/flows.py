@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,8 +73,17 @@ def _log(log: LogView) -> None:
         rows += [(f"topic {number}", topic) for number, topic in enumerate(log.topics)]
         rows.append(("data", _brief(log.data)))
     else:
-        rows += [(name, _brief(value)) for name, value in log.args.items()]
+        rows += [(path, _brief(value)) for path, value in _paths(log.args)]
     _values(rows)
+
+
+def _paths(args: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values in ``args`` by their paths, as a flow names them: ``params.originDomain``."""
+    for name, value in args.items():
+        if isinstance(value, dict):
+            yield from _paths(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value
 
 
 def _flow(flow: FlowTest) -> None:
