@@ -117,6 +117,8 @@ def test_the_environment_names_the_configuration_and_the_option_wins(config: Pat
         ["queue", "drop", "1"],
         ["report", "latency"],
         ["rewind", "ethereum", "1"],
+        ["flows", "test", "0x" + "00" * 32],
+        ["flows", "find-siblings", "0x" + "00" * 32],
     ],
 )
 def test_a_missing_configuration_is_bad_usage_for_every_command(command: list[str], tmp_path: Path) -> None:
