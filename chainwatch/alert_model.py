@@ -1,8 +1,8 @@
-"""The nouns of alerting: alerts, groups, silences, acknowledgements, incidents.
+"""The types of alerting: alerts, groups, silences, acknowledgements, incidents.
 
-`chainwatch.model` has those of transfers. Immutable. The engine and the policies decide with them, `store/alerting`
-keeps them as rows; so they lie beneath both. Times are Unix seconds: chain time in an alert's ``starts_at`` and
-``ends_at`` where it is about a chain, this machine's elsewhere.
+`chainwatch.model` has those of transfers. Immutable. The engine and the policies decide by these types,
+`store/alerting` keeps them as rows; so this module lies beneath both. Times are Unix seconds: chain time in an alert's
+``starts_at`` and ``ends_at`` where it is about a chain, this machine's elsewhere.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from chainwatch.model import Signal, Source
 
 ITSELF = "chainwatch"
-"""The actor of what a policy did."""
+"""The actor of changes made by a policy."""
 
 # --- alerts -------------------------------------------------------------------------------------------
 
@@ -27,8 +27,8 @@ Audience = Literal["routed", "unrouted", "quiet"]
 class Alert(msgspec.Struct, frozen=True):
     """One episode of a condition, from its start to its end. A condition that returns is another alert.
 
-    ``id`` is 0 until it is stored; ``reason`` says why it ended; ``raised_at`` and ``resolved_at`` are when this process
-    learnt of its start and end.
+    ``id`` is 0 until it is stored; ``reason`` says why it ended; ``raised_at`` and ``resolved_at`` are when this
+    process noticed its start and end.
     """
 
     id: int
@@ -128,7 +128,7 @@ class Member(msgspec.Struct, frozen=True):
     """An alert in a group. ``notified``: the group's receiver was notified that it fires; ``quiet``: it need not be.
 
     ``suppressed``: a policy prevents its notification now; ``released``: one did until now. ``renotify``: it is to be
-    notified once more. ``unseen_for``: seconds that an alert lasted which had ended before this process learnt of it.
+    notified once more. ``unseen_for``: seconds that an alert lasted that ended before this process noticed it.
     """
 
     alert_id: int

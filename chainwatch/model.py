@@ -1,4 +1,4 @@
-"""The nouns that every part shares: logs and events, batches, signals, configured ABI shapes.
+"""The types that every part shares: logs and events, batches, signals, configured ABI shapes.
 
 Immutable, without behaviour beyond what their fields say. Times are Unix seconds; chain time where the
 field says so. Hashes are raw bytes here; they become ``0x…`` text only at the edges.

@@ -191,7 +191,7 @@ class Dispatch:
                     self.write(lambda connection, now: (None, self._alerts.flush(connection, now)))
                 )
             except StoreError as error:
-                _log.error("groups that are due cannot be flushed yet", error=str(error))
+                _log.error("groups cannot be flushed yet", error=str(error))
                 await asyncio.sleep(STORE_PAUSE)
 
     async def _prune(self) -> None:

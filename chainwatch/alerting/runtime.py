@@ -1,4 +1,4 @@
-"""The alerting of one process: the alert manager on a database, its timers, and the queues of its receivers.
+"""The alerting of one process: the alert engine on a database, its timers, and the queues of its receivers.
 
 ``monitor/`` and ``embedded/`` both run alerting by this class alone.
 """
@@ -74,9 +74,9 @@ class AlertingConfig:
 class AlertingRuntime:
     """Runs alerting: ``resume``, then ``start``, in the end ``close``.
 
-    ``write``, ``accept``, ``accept_later`` and ``end`` may be called from any thread; ``apply`` and ``flush`` belong
-    into a job of ``write``; everything else is called on the event loop on which this was made. ``resolve_timeout`` is
-    in seconds; ``clock`` gives Unix seconds.
+    ``write``, ``accept``, ``accept_later`` and ``end`` may be called from any thread; ``apply`` and ``flush`` are for
+    jobs of ``write``; everything else is called on the event loop on which this was made. ``resolve_timeout`` is in
+    seconds; ``clock`` gives Unix seconds.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class AlertingRuntime:
 
     @property
     def engine(self) -> AlertEngine:
-        """The alert manager by the current configuration; there is none before ``resume``."""
+        """The alert engine by the current configuration; there is none before ``resume``."""
         return self._engine
 
     @property

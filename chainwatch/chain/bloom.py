@@ -38,7 +38,7 @@ class BloomTrust:
         self._look_at = -math.inf
 
     def judge(self, foreign: bool, now: float) -> None:
-        """Keep the result of a test."""
+        """Store the result of a test."""
         self._pause = min(2 * self._pause, LONGEST_LOOK) if foreign and self.foreign else FIRST_LOOK
         self._look_at = now + self._pause
         self.foreign, self.proven = foreign, not foreign

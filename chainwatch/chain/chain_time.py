@@ -1,9 +1,9 @@
 """The time according to the chains: a host's clock may be wrong, and it alone must not make anything late. Pure.
 
 A block that has just arrived proves that its timestamp is past; so does the ``Date`` of an HTTP answer. Both advance
-with the monotonic clock. They are trusted in this order: heads of networks that keep pace with the monotonic clock, the
-dates of answers, a single new head, the host's clock. One source alone is not trusted where another agrees with the host's
-clock.
+with the monotonic clock. Sources are trusted in this order: heads of networks that keep pace with the monotonic clock,
+the dates of answers, a single new head, the host's clock. One source alone is not trusted where another agrees with the
+host's clock.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class ChainTime:
         return 0.0 if is_alone and self._number_that_say(moment.wall - moment.monotonic) else ahead
 
     def _is_witnessed(self, offset: float) -> bool:
-        """Return whether enough sources, against the others and the host's clock, put Unix time at ``offset`` + monotonic."""
+        """Return whether enough sources, against others and the host's clock, put Unix time at monotonic + ``offset``."""
         agree = self._number_that_say(offset)
         return agree - (len(self._heads) + len(self._dates) - agree) >= AGREE
 

@@ -86,7 +86,7 @@ class NodeError(RpcError):
 class ExecutionFailed(NodeError):
     """An `eth_call` that the EVM ended by itself: it reverted (``data``: the bytes it gave), ran out of gas, and the like.
 
-    It is a property of the call at that block and not a fault of the endpoint.
+    That is a property of the call at that block and not a fault of the endpoint.
     """
 
     def __init__(self, endpoint: str, code: int, message: str, data: bytes) -> None:

@@ -20,8 +20,9 @@ RACES = 3
 """Times in a row that a block is not found before it is logged: a node may announce a block before all of it can be read."""
 
 SETTLING = 15.0
-"""After an outage as long as it lasted, but no more seconds than these, a head that does not move proves nothing: the
-node may have been away itself and still be catching up."""
+"""The most seconds after an outage, else as long as it lasted, in which a head that does not move proves nothing: the node
+may have been disconnected too, and still be catching up.
+"""
 
 
 class Failures:

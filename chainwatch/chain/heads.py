@@ -1,4 +1,4 @@
-"""The newest block of a network: which endpoint's head counts, and whether it stands still or has gone back."""
+"""The newest block of a network: which endpoint's head counts, and whether the head stands still or has gone back."""
 
 from __future__ import annotations
 

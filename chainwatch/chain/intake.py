@@ -1,7 +1,7 @@
 """A limit on the bytes of answers that the process holds at once, over all endpoints of all networks (S10).
 
 Bytes are taken while an answer is being read and given back once it is parsed. There is always room for an answer of
-ordinary size: however much some endpoints send, the answers of others are read (S8).
+ordinary size, so that endpoints that send much do not block others (S8).
 """
 
 from __future__ import annotations

@@ -52,11 +52,19 @@ AWAY = (502, 503, 504)
 class JsonRpc:
     """The calls to one endpoint. Every method raises `RpcError`; times are in seconds."""
 
-    def __init__(self, transport: Transport, timeout: float, redact: Redactor = NOTHING_SECRET) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        timeout: float,
+        redact: Redactor = NOTHING_SECRET,
+        on_result: Callable[[], None] | None = None,
+    ) -> None:
+        """``on_result`` is called for each result."""
         self.name = transport.name
         self._transport = transport
         self._timeout = timeout
         self._redact = redact
+        self._on_result = on_result
         self._ids = itertools.count(1)
         self._batches_from = 0.0
 
@@ -96,6 +104,8 @@ class JsonRpc:
             if call.method in STATE_METHODS:
                 raise NotThere(self.name, f"a null result to {call.method}: the block's state is not known")
             raise MalformedAnswer(self.name, f"a null result to {call.method}")
+        if self._on_result is not None:
+            self._on_result()
         return answer.result
 
     @property

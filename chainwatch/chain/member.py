@@ -108,7 +108,7 @@ class Member:
         )
         self._paced = PacedTransport(self._transport, network.max_rps, peers)
         redact = Redactor(parts_of_url(url.get_secret_value()))
-        self.endpoint = Endpoint(self._paced, network.request_timeout, redact)
+        self.endpoint = Endpoint(self._paced, network.request_timeout, redact, self._note_result)
         self._oldest_head = None if network.block_time is None else 2 * network.block_time + HEAD_SLACK
         self._frozen_since: float | None = None
         self._expected = network.chain_id
@@ -152,12 +152,12 @@ class Member:
 
     @property
     def hangs(self) -> bool:
-        """Whether it left a call unanswered and has not answered one of that kind since: then it is asked last."""
+        """Whether the endpoint left a call unanswered and has not answered one of that kind since: then it is asked last."""
         return self._paced.hangs_since is not None
 
     @property
     def is_slowed(self) -> bool:
-        """Whether it refused a call as one too many a short time ago: others are asked first."""
+        """Whether the endpoint refused a call for overload a short time ago: others are asked first."""
         return self._paced.is_slowed
 
     @property
@@ -171,7 +171,7 @@ class Member:
         self._count(RpcTimeout(self.name, "no answer in the usual time: another endpoint was asked"))
 
     def note_cancelled(self) -> RpcError:
-        """Return the failure that stands for a read which something beneath it has cancelled."""
+        """Return the failure that stands for a read that was cancelled from within."""
         error = Unforeseen(self.name, "the call was cancelled from within")
         self._failed(error)
         return error
@@ -234,8 +234,13 @@ class Member:
         self.last_answer_at = self._clock()
         return answer
 
+    def _note_result(self) -> None:
+        """A part of a read was answered, and the read may take long: it is no outage, unless the read before it failed."""
+        if self.usable and not self._failures:
+            self.last_answer_at = self._clock()
+
     def set_aside(self, why: str, pause: float) -> None:
-        """Stop asking it until it has been verified anew, ``pause`` seconds from now."""
+        """Stop asking the endpoint until it is verified again, ``pause`` seconds from now."""
         if self.usable:
             self.state = "down"
             self.last_error = why
@@ -243,7 +248,7 @@ class Member:
             self._aside.set()
 
     async def keep_up(self) -> None:
-        """Verify it, use it until it is set aside, pause, and so on for ever."""
+        """Verify the endpoint, use it until it is set aside, pause, and so on for ever."""
         while True:
             error = await failure_of(self._use)
             if error is not None:
@@ -271,7 +276,7 @@ class Member:
                 raise TransportError(self.name, "the WebSocket was closed")
 
     async def _maintain(self, *closed: asyncio.Task[None]) -> None:
-        """Return when it is set aside or ``closed``; until then it is probed while it is asked last."""
+        """Return when the endpoint is set aside or ``closed``; until then probe it while it is asked last."""
         aside = asyncio.create_task(self._aside.wait())
         ends = (aside, *closed)
         try:
@@ -285,7 +290,7 @@ class Member:
             aside.cancel()
 
     async def _probe(self) -> None:
-        """Repeat the call that it failed: it is asked last, so perhaps no other call shows whether it answers again."""
+        """Repeat the call that failed: the endpoint is asked last, so perhaps no other call shows if it answers again."""
         if not self.hangs:
             with contextlib.suppress(RpcError):  # counted by `measure`
                 await self.measure(lambda endpoint: endpoint.head(self._timeout))

@@ -1,7 +1,7 @@
 """Follows one network: wake-ups in, batches of blocks in order out; a reorg comes as a batch with its ancestor.
 
-A wake-up (a WebSocket, the poll interval, `Observer.wake`) only makes it look. What it then yields follows from the headers
-of the chain alone: each block is the child of the one before, and its logs are asked for by its hash.
+A wake-up (a WebSocket, the poll interval, `Observer.wake`) only makes it read the head. What it then yields follows
+from the headers of the chain alone: each block is the child of the one before, and its logs are asked for by its hash.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Observer:
                 self._resting = False
 
     def wake(self) -> None:
-        """Look now, and yield how far the network is seen even if it did a moment ago."""
+        """Read the head now, and yield how far the network is seen even if it did a moment ago."""
         self._wake_ups.wake()
 
     @property
@@ -173,6 +173,7 @@ class Observer:
             self._wake_ups.look_again()  # there may be more blocks above it
             return
         seen = None if asked_at < self._failures.settled_at else self._seen(head, compared)
+        self._wake_ups.asked = False
         if seen is not None:
             yield seen
 
@@ -254,7 +255,6 @@ class Observer:
             return None
         self._seen_until = until
         self._seen_reported_at = now
-        self._wake_ups.asked = False
         return Seen(self._network.name, until)
 
     def _begin_at(self, checkpoint: Checkpoint, headers: Sequence[Header]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -49,7 +49,14 @@ class Block(NamedTuple):
 class Endpoint:
     """One RPC endpoint of a network. Every method raises `RpcError`; times are in seconds."""
 
-    def __init__(self, transport: Transport, timeout: float, redact: Redactor = NOTHING_SECRET) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        timeout: float,
+        redact: Redactor = NOTHING_SECRET,
+        on_result: Callable[[], None] | None = None,
+    ) -> None:
+        """``on_result`` is called for each result, several of which a read may take."""
         self.name = transport.name
         self.max_range: int | None = None
         """The most blocks that one `eth_getLogs` may span, as far as its answers have shown; None for any number."""
@@ -63,7 +70,7 @@ class Endpoint:
         """A block whose logs were missing when they were last asked for."""
         self.blooms = BloomTrust()
         """Whether the blooms of its headers can be trusted."""
-        self.rpc = JsonRpc(transport, timeout, redact)
+        self.rpc = JsonRpc(transport, timeout, redact, on_result)
         self.state_by_hash = True
         """Whether it takes a block's hash where state is read (EIP-1898), as far as is known."""
         self._by_hash = True

@@ -1,4 +1,4 @@
-"""When the observer looks at its network: on news of a WebSocket, and at the poll interval."""
+"""What makes the observer read the head of its network: news of a WebSocket, and the poll interval."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class WakeUps:
 
     def __init__(self, network: NetworkSettings, pool: Pool) -> None:
         self.asked = False
-        """Whether someone asked by `wake` and has not been answered yet."""
+        """Whether the next look answers a `wake`; cleared by who looked."""
+        self._woken = False
+        """Whether `wake` was called since the last wait."""
         self._network = network
         self._pool = pool
         self._news = asyncio.Event()
@@ -45,7 +47,7 @@ class WakeUps:
 
     def wake(self) -> None:
         """End the wait, and have it answered how far the network is seen."""
-        self.asked = True
+        self._woken = True
         self._news.set()
 
     def look_again(self) -> None:
@@ -53,17 +55,18 @@ class WakeUps:
         self._news.set()
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Wait for news, for ``seconds`` at most (None: the poll interval); a moment at least after news in vain."""
+        """Wait for news, for ``seconds`` at most (None: the poll interval); a moment at least after vain news."""
         seconds = self._poll_interval if seconds is None else seconds
         loop = asyncio.get_running_loop()
         begun = loop.time()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._news.wait()
-        if self._vain and not self.asked:
+        if self._vain and not self._woken:
             pause = min(VAIN_PAUSE * 2 ** min(self._vain, 10), LONGEST_VAIN_PAUSE, seconds)
             await asyncio.sleep(max(0.0, begun + pause - loop.time()))
         self._news.clear()
+        self.asked, self._woken = self.asked or self._woken, False
 
     def note_head(self, is_new: bool) -> None:
         """Note that the head was read. A subscription that misses new heads is opened anew."""

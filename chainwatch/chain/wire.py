@@ -224,10 +224,10 @@ def to_amount(text: str) -> int:
 
 
 def revert_data(data: msgspec.Raw | msgspec.UnsetType) -> bytes:
-    """Return the bytes that a reverted call gave, out of the ``data`` of its error; none where they are not to be found.
+    """Return the bytes that a reverted call gave, out of the ``data`` of its error; none where there are none.
 
-    They stand there as text (geth, erigon, reth, besu, anvil), after the word "Reverted" (Nethermind) or in an object
-    (Hardhat).
+    The bytes stand there as text (geth, erigon, reth, besu, anvil), after the word "Reverted" (Nethermind) or in an
+    object (Hardhat).
     """
     if data is msgspec.UNSET:
         return b""

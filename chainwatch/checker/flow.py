@@ -67,8 +67,9 @@ class Step:
     assertion: Condition | None = None
     may_repeat: bool = False
     away_from: str = ""
-    """On this network the step counts only if an opening step expects it there; empty for none. It is the only network on
-    which transfers open: what arrives there otherwise belongs to other transfers, such as those of the other direction."""
+    """On this network the step counts only if an opening step expects it there; empty for none. That network is the only one
+    on which transfers open: other events there belong to other transfers, such as those of the other direction.
+    """
 
     def counts_on(self, network: str, claimed: str) -> bool:
         """Return whether an event on ``network`` can be this step; ``claimed`` is the origin that it names, or empty."""

@@ -95,7 +95,7 @@ def settle(flow: Flow, transfer: Transfer, coverage: Coverage, now: int, cause: 
 def resolved_by_hand(transfer: Transfer, alerts: Iterable[Mapping[str, str]], at: int) -> Transfer:
     """Return ``transfer`` after a person resolved those of its ``alerts``, given by their labels, at ``at`` (Unix seconds).
 
-    They stay resolved while the same events are all that is wrong, however often the transfer is judged.
+    These alerts stay resolved while the same events are all that is wrong, however often the transfer is judged.
     """
     wanted = list(alerts)
     raised = {

@@ -1,4 +1,4 @@
-"""Built-in checks by name: what an event says of itself must hold (``verify = ["connext.transfer_id"]``).
+"""Built-in checks by name: what an event claims about itself must hold (``verify = ["connext.transfer_id"]``).
 
 Connext (Amarok) names a transfer by ``keccak256(abi.encode(TransferInfo))`` and a message by the hash of its
 body; see ``TransferInfo`` in connext/monorepo, ``LibConnextStorage.sol``.

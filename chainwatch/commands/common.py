@@ -94,7 +94,7 @@ def print_changed(changed: Changed, done: str, *, conflicting: str, kind: str, l
 
 
 def print_more(page: Page[Any]) -> None:
-    """Say on standard error how the list goes on, where it does."""
+    """Print on standard error how to get the next page, if there is one."""
     if page.next is not None:
         click.echo(f"there are more rows: add --after {page.next}", err=True)
 

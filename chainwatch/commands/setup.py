@@ -93,7 +93,7 @@ def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
     "--online",
     "ask",
     is_flag=True,
-    help="Also ask every endpoint for its chain id, head and log range, and whether each receiver can be reached.",
+    help="Also ask every endpoint for its chain id, head, log range and contracts, and try to reach every receiver.",
 )
 @as_json
 @click.pass_obj

@@ -16,7 +16,7 @@ matchers = click.argument("matchers", nargs=-1, required=True, metavar="LABEL=VA
 def silences() -> None:
     """Silences: suppress notifications about matching alerts for a while.
 
-    The alerts are still recorded. Those that still fire when a silence ends are sent then.
+    The alerts are still recorded. Alerts that still fire when a silence ends are sent then.
     """
 
 
@@ -51,7 +51,7 @@ def silences_add(
     comment: str,
     actor: str,
 ) -> None:
-    """Silence alerts that all of LABEL=VALUE, !=, =~ and !~ match."""
+    """Silence the alerts that every matcher matches: LABEL=VALUE, or with !=, =~ or !~ in place of =."""
     from chainwatch.operations import silencing
     from chainwatch.operations.checks import parse_match
 
@@ -119,7 +119,7 @@ def silences_preview(config: Path, matchers: tuple[str, ...], as_json: bool) -> 
 def cooldowns() -> None:
     """Cooldowns: the minimum time between two notifications of a receiver about one condition.
 
-    Those set by command take precedence over the configured ones, and survive a restart.
+    Cooldowns set by command take precedence over the configured ones, and survive a restart.
     """
 
 

@@ -155,7 +155,7 @@ def _check_network_by(draft: Draft, flow: KeyPath, steps: list[KeyPath]) -> None
         if value is not None:
             first = first_with.setdefault(value, network)
             if first != network:
-                message = f'network "{first}" has the same value, and flow "{flow[1]}" tells networks by it'
+                message = f'network "{first}" has the same value, and flow "{flow[1]}" names networks by it'
                 draft.add(("networks", network, attribute), message)
         elif any(_is_deployed(draft, contract, network) for contract in contracts if contract):
             near = nearest(attribute, _free_keys(draft, network))

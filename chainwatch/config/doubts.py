@@ -1,4 +1,4 @@
-"""Warnings about parts of a configuration that are valid, but that nothing known can ever match.
+"""Warnings about parts of a configuration that are valid, but match nothing known.
 
 Other programs may send alerts with any names and labels, so that none of these is certainly a mistake.
 """

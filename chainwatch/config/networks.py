@@ -21,6 +21,9 @@ from chainwatch.support.spelling import nearest
 NEAR_MISS = 0.8
 """The likeness (0 to 1) to a known key from which a network's key counts as a misspelling, not as a free attribute."""
 
+SHORTEST_STALL = 30.0
+"""Seconds that the default of `stall_after` has at least: a clock may be ten seconds off, and an endpoint a few late."""
+
 
 class NetworkSettings(Table):
     """One chain. Any further key is a free attribute (an integer or text) by which flows may identify networks."""
@@ -52,9 +55,11 @@ class NetworkSettings(Table):
         description="Usual time between blocks. Without it blocks come on demand, and the network never stalls.",
     )
     stall_after: PositiveDuration | None = Field(
-        default_factory=lambda given: 20 * given["block_time"] if given.get("block_time") else None,
+        default_factory=lambda given: (
+            max(20 * given["block_time"], SHORTEST_STALL) if given.get("block_time") else None
+        ),
         description="Age of the head at which the network counts as stalled and its deadlines are held. "
-        "Default: 20 × `block_time`; never without it.",
+        'Default: 20 × `block_time`, at least "30s"; never without it.',
     )
     backdated: Duration = Field(
         default=0.0,

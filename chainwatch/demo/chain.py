@@ -126,7 +126,7 @@ class DemoChain:
     async def reorg(self, depth: int) -> list[Block]:
         """Replace the last `depth` blocks by empty ones, one more than there were; return the orphans.
 
-        What happened in them has not happened. Raises ValueError where the chain is not that long.
+        Their transactions are undone. Raises ValueError where the chain is not that long.
         """
         evm, ledger, server = self._started
         async with self._changing:

@@ -15,7 +15,7 @@ class EvmError(Exception):
 
 
 class Evm:
-    """A py-evm chain driven through eth-tester. Every method computes for milliseconds and waits for nothing.
+    """A py-evm chain driven through eth-tester. Every method computes for milliseconds and never waits.
 
     A block gets the timestamp asked for (Unix seconds), or its parent's plus one where that is later, because
     the machine insists on strictly rising timestamps. Not safe to use from two threads at once.

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from chainwatch.model import SEVERITY_NAMES
 from chainwatch.support.nesting import is_too_deep_or_large
 
 
@@ -60,11 +59,3 @@ def _text(value: object) -> str:
         return "0x" + value.hex()
     written = msgspec.json.encode(value, enc_hook=str)
     return msgspec.json.decode(written) if written.startswith(b'"') else written.decode()
-
-
-def severity_of(name: Severity | str) -> str:
-    """Return a severity as ``P0`` … ``P3`` for any accepted spelling. Raises ``ValueError`` for any other text."""
-    try:
-        return SEVERITY_NAMES[str(name).lower()]
-    except KeyError:
-        raise ValueError(f"severity {name!r} is none of {', '.join(SEVERITY_NAMES)}") from None

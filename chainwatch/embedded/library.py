@@ -145,8 +145,8 @@ class AlertManager(Operations):
         """Raise one alert, or confirm that it still fires; returns its fingerprint.
 
         ``title``, ``source`` and ``severity`` identify it (labels ``alertname``, ``source``, ``severity``); ``message``
-        and ``metadata`` become annotations: values other than text are written as JSON, bytes as 0x-hex. It resolves by
-        ``resolve``, or ``resolve_timeout`` after it was last sent.
+        and ``metadata`` become annotations: values other than text are written as JSON, bytes as 0x-hex. The alert is
+        resolved by ``resolve``, or ``resolve_timeout`` after it was last sent.
         """
         return self.submit([alert_of(severity, source, title, message, metadata)])[0]
 

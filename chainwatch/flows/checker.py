@@ -74,7 +74,7 @@ class FlowChecker:
     ) -> None:
         """``watches`` are the networks in which openings are searched for.
 
-        ``sources``: where the events of each step come from. Those left out are watched since their network's first block.
+        ``sources``: where the events of each step come from. Steps left out are watched since their network's first block.
         ``saved`` is called with the transfers that change, before their transaction is committed.
         """
         self.extractor = FlowExtractor(tuple(flows))
@@ -96,7 +96,7 @@ class FlowChecker:
     def load_deadlines(
         self, connection: sa.Connection, after: tuple[int, int, str], until: int, limit: int
     ) -> list[Deadline]:
-        """See `Checker`. Those that wait for no chain time name no network, and are left out by whoever wakes networks."""
+        """See `Checker`. Deadlines that wait for no chain time name no network, and are not scheduled."""
         return stored.due_after(connection, after, until, limit)
 
     def load_wanted(self, connection: sa.Connection, network: str, limit: int) -> _Unopened | None:
@@ -272,7 +272,7 @@ class FlowTransaction:
         return stored.save(self._connection, changed)
 
     def _note(self, changes: stored.DeadlineChanges) -> None:
-        """Let those who wait know of ``changes`` after the commit."""
+        """Note the deadlines and searches of ``changes``, for the tasks to be woken after the commit."""
         self._work.change_deadlines(FLOWS, changes)
         self._work.wanted |= {
             (FLOWS, deadline.network.removeprefix(SEARCH))

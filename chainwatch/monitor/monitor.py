@@ -50,8 +50,7 @@ from chainwatch.support.wakeup import SystemClock
 
 SELF_WATCH_EVERY = 1.0
 PAUSED_AFTER = 5.0
-"""Seconds without a turn of the self-watch after which all of this process counts as paused: as long as that lasted, nobody
-asked the networks."""
+"""Seconds without a turn of self-monitoring after which the process counts as paused: networks were not asked meanwhile."""
 WRONG_CHAIN_PAUSE = 30.0
 """Seconds until a network whose endpoints all served another chain is tried again."""
 
@@ -128,9 +127,10 @@ async def _cancel(*tasks: asyncio.Future[Any]) -> None:
 
 
 class Monitor:
-    """All parts of a live chainwatch on one database; ``reloaded``: another one ran until now.
+    """All parts of a live chainwatch on one database; ``reloaded``: another monitor ran until now.
 
-    A clock that is to be set follows the host's when a monitor is made. ``clock_set``: make another one, for that.
+    A new monitor sets its clock to the host's where that is to be done. ``clock_set``: the host's clock was set, so
+    another monitor must be made.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class Monitor:
         await retrying(lambda: self._alerting.raise_signals(signals))
 
     async def _take_up_changes(self) -> None:
-        """Bring what is stored to what it would be if the configuration had always been this one."""
+        """Recompute what is stored as if the configuration had always been this one."""
 
         def follow(connection: sa.Connection) -> bool:
             read_before = blocks.checkpoints(connection)
@@ -245,12 +245,10 @@ class Monitor:
         while await self._write_alerts(lambda c, now: (recomputation.step(c, now), now)):
             parts += 1
             if parts == 1 and is_anything_stored:
-                _log.info(
-                    "the configuration is another: what is stored is judged again before anything is read"
-                )
+                _log.info("the configuration changed: what is stored is judged again before anything is read")
         if parts and is_anything_stored:
             _log.info(
-                "the configuration is another: transfers judged again",
+                "the configuration changed: transfers judged again",
                 seconds=round(self._clock() - began, 1),
             )
 
@@ -302,7 +300,7 @@ class Monitor:
         await self._judge(lambda connection, now: self._pipeline.process(connection, items, now))
 
     async def _judge(self, job: Callable[[sa.Connection, float], Outcome]) -> None:
-        """Run ``job`` in a transaction, then wake who has to know what came of it."""
+        """Run ``job`` in a transaction, then wake the tasks concerned by its outcome."""
 
         def run(connection: sa.Connection, now: float) -> tuple[Outcome, float | None]:
             outcome = job(connection, now)
@@ -338,7 +336,7 @@ class Monitor:
     # --- itself -------------------------------------------------------------------------------------------
 
     async def _watch_self(self) -> None:
-        """Raise and end the alerts about networks and clock; begins, after a crash too, with what fires by the database."""
+        """Raise and end the alerts about networks and clock; begin, after a crash too, with those that fire."""
         fired = await self._load(lambda c: firing(c, _OWN_ALERTS))
         conditions = OwnConditions(fired, int(self._clock()))
         while True:

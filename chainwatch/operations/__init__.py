@@ -1,4 +1,5 @@
 """Operators' actions and queries, for commands, HTTP and library alike: functions `(connection, context, now, …)`.
 
-They return structs (`views.builtins` makes JSON of them), and raise the errors of `errors.py`. `context.Access` runs them.
+Operations return structs (`views.builtins` makes JSON of them), and raise the errors of `errors.py`. `context.Access`
+runs them.
 """

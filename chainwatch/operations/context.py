@@ -70,7 +70,7 @@ class Access:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Return what ``operation`` returns, once all that it wrote is committed; where it raises, nothing is."""
+        """Return what ``operation`` returns, once all that it wrote is committed; if the operation raises, nothing is."""
         with self.database.transaction() as connection:
             return operation(connection, self.context, self.clock(), *args, **kwargs)
 

@@ -41,8 +41,8 @@ def set_cooldown(
 ) -> CooldownView:
     """Set a cooldown of ``within`` seconds that takes precedence over all others; 0 lifts them.
 
-    ``by``: the labels that identify a condition, by default all. It counts from the last notification sent within that
-    time. Raises ``Invalid``.
+    ``by``: the labels that identify a condition, by default all. The time counts from the last notification sent within
+    it. Raises ``Invalid``.
     """
     tests = check_match(match)
     check_seconds("within", within)

@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert
+from chainwatch.alerting.delivery.attempt import attempt
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.providers import DeliveryError, Transport, build_provider
@@ -118,19 +119,14 @@ async def _deliver_unless_running(database: Database, settings: Settings, receiv
 async def _deliver(database: Database, settings: ReceiverSettings, key: str, external_url: str) -> None:
     queued = await database.read(lambda connection: _find(connection, settings.name, key))
     notification = await database.read(lambda connection: load(connection, queued, external_url))
-    refusal: DeliveryError | None = None
     async with Transport() as transport:
-        provider = build_provider(settings, transport)
-        try:
-            await provider.send(provider.render(notification, None))
-        except DeliveryError as error:
-            refusal = error
+        outcome = await attempt(build_provider(settings, transport), notification, None)
 
     def settle(connection: sa.Connection) -> None:
-        if refusal is None:
-            outbox.mark_delivered(connection, [(queued.id, time.time())])
+        if isinstance(outcome, DeliveryError):
+            outbox.mark_failed(connection, queued, str(outcome), time.time())
         else:
-            outbox.mark_failed(connection, queued, str(refusal), time.time())
+            outbox.mark_delivered(connection, [(queued.id, time.time())])
 
     await database.write(settle)
 

@@ -53,11 +53,11 @@ class Outcome(NamedTuple):
     """What to wake after the commit."""
 
     deadlines: Mapping[str, DeadlineChanges]
-    """Those that opened and closed, by checker."""
+    """The deadlines that opened and closed, by checker."""
     wanted: frozenset[tuple[str, str]]
     """The checkers that want to read more, and from which networks."""
     next_flush: float | None
-    """When the alert manager has to act next (Unix seconds)."""
+    """When the alert engine has to act next (Unix seconds)."""
 
 
 class _Transaction(NamedTuple):
@@ -67,7 +67,7 @@ class _Transaction(NamedTuple):
 
 
 class Pipeline:
-    """Takes what observers read and how far they have seen through checkers, store and alert manager."""
+    """Passes what observers read, and how far they have seen, through store, checkers and alert engine."""
 
     def __init__(
         self,

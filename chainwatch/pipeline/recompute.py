@@ -1,4 +1,4 @@
-"""After a change of the configuration: makes of what is stored what a replay with the new one over the stored logs finds.
+"""After a change of the configuration: changes what is stored to what a replay of the stored logs with the new one finds.
 
 What may count other events now is made again from the stored logs; all that changed is judged again. This is done in
 transactions of bounded size, before anything new is read, and resumes where it was interrupted.

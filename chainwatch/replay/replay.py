@@ -220,7 +220,7 @@ class Replay:
             except NotThere as error:
                 networks.discard(network)
                 _log.warning(
-                    "what a checker wants to read is not there any more",
+                    "a read of a checker is no longer available",
                     checker=checker.extractor.name,
                     network=network,
                     error=str(error),

@@ -1,4 +1,4 @@
-"""Engines on SQLite and PostgreSQL: how each driver connects, sends values, and begins to write.
+"""Engines on SQLite and PostgreSQL: how each driver connects, sends values, and begins writing.
 
 One process writes at a time, on either database: SQLite by its own lock, PostgreSQL by an advisory lock that every writing
 transaction takes first. So what a transaction has read is still true when it writes.
@@ -59,7 +59,7 @@ def new_engine(url: sa.URL, *, writer: bool, durable: bool = True, pooled: bool 
 def begin_patiently(engine: sa.Engine, is_closing: Callable[[], bool]) -> None:
     """Make each transaction of the writer ``engine`` wait for those of other processes, and theirs for its own.
 
-    It waits in steps, since one wait cannot be interrupted; after ``BUSY_TIMEOUT`` it raises what the driver does.
+    The wait is made in steps, since one wait cannot be interrupted; after ``BUSY_TIMEOUT`` the driver's error is raised.
     """
     begin = _begin_sqlite if engine.dialect.name == "sqlite" else _begin_postgres
 

@@ -1,4 +1,4 @@
-"""Logs as PostgreSQL's COPY takes them in binary: packed by the process that reads them, passed on by the one that stores.
+"""Logs in PostgreSQL's binary COPY format: packed by the process that reads the chains, passed on by the one that stores.
 
 Format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format". This module imports no database.
 """

@@ -177,7 +177,7 @@ def assume_pruned(connection: sa.Connection, before: int) -> None:
 
 
 def begin_after_pruned(connection: sa.Connection) -> None:
-    """Let everything count as watched only from where on no logs were deleted.
+    """Count everything as watched only from where no logs were deleted, before transfers are made again.
 
     For when transfers are made again from the stored logs.
     """

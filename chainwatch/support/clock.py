@@ -1,4 +1,4 @@
-"""The time that everything waits by: the host's at the start, then as the monotonic clock counts.
+"""The clock by which all waits are measured: the host's time at the start, advanced by the monotonic clock.
 
 Waits are differences of this clock's values, so they last as long as the monotonic clock says, whatever happens to the
 host's clock meanwhile.
@@ -51,7 +51,7 @@ class SteadyClock:
             return self._advance()
 
     def unadjusted(self) -> float:
-        """Return the host's Unix seconds at the start and what has passed since: for how long something lasts."""
+        """Return the host's Unix time at the start plus the seconds since, to measure how long something lasts."""
         return self._monotonic() + self._first_offset
 
     @property
@@ -68,14 +68,14 @@ class SteadyClock:
             return self._is_right()
 
     def judge(self, wall_is_right: bool | None) -> None:
-        """Take note whether other clocks agree with the host's now; None where there are none."""
+        """Note whether other clocks agree with the host's now; None where there are none."""
         with self._lock:
             self._advance()  # the last judgement was of the clock before a jump
             self._wall_is_right = wall_is_right
             self._advance()
 
     def follow(self) -> float:
-        """Show the host's time from now on if it is to be; the seconds by which this clock was set (negative: back).
+        """Set this clock to the host's if it is to be set; return the seconds by which it was set (negative: back).
 
         No time has passed with that: what waits until a time by this clock has to be moved by as much.
         """

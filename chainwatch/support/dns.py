@@ -54,7 +54,7 @@ class _Known(NamedTuple):
 
 
 class Resolver(AbstractResolver):
-    """Looks up each name once for all callers that wait for it, within `LONGEST_LOOKUP`, and keeps the result."""
+    """Looks up each name once for all callers that wait, within `LONGEST_LOOKUP`, and keeps the result."""
 
     def __init__(self, backend: AbstractResolver | None = None) -> None:
         self._backend = backend or _backend()
@@ -116,7 +116,7 @@ class Resolver(AbstractResolver):
 def _backend(make: Callable[[], AbstractResolver] = aiohttp.AsyncResolver) -> AbstractResolver:
     try:
         return make()
-    except Exception as error:  # noqa: BLE001 - whatever c-ares lacks here, the system may do without
+    except Exception as error:  # noqa: BLE001 - the system may not need what c-ares lacks here
         _log.warning("c-ares cannot start: the system looks names up", error=str(error))
         return SystemResolver()
 

@@ -1,4 +1,4 @@
-"""Controls how often Python collects cycles among its objects."""
+"""How often Python collects cycles among its objects."""
 
 from __future__ import annotations
 

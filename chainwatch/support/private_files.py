@@ -1,4 +1,4 @@
-"""Files that only their owner can read, from their first byte on, whatever the process's umask."""
+"""Files that only their owner can read, from the first byte on, whatever the process's umask."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Supervisor:
     async def remember(self, signals: Iterable[Signal]) -> None:
         """Take over the alerts about crashes that fire from before this process; call it once all tasks are started.
 
-        Those about tasks that no longer exist end.
+        Alerts about tasks that no longer exist end.
         """
         self._failing.restore(signals)
         gone = {signal.labels["task"] for signal in self._failing.firing} - self._tasks.keys()
@@ -157,8 +157,9 @@ class Supervisor:
 async def failure_of(run: Callable[[], Awaitable[None]]) -> BaseException | None:
     """Return what ``run`` raised, of whatever class; None once it has returned.
 
-    It runs in a task of its own, which is cancelled with the caller. So its own cancellation can be distinguished from the
-    caller's, and what it leaves behind in its task (a count of cancellations, up to Python 3.12) ends with that task.
+    ``run`` runs in a task of its own, which is cancelled with the caller. So its own cancellation can be distinguished
+    from the caller's, and what it leaves behind in that task (a count of cancellations, up to Python 3.12) ends with
+    that task.
     """
     task = asyncio.create_task(_caught(run))
     try:

@@ -1,4 +1,4 @@
-"""How much memory `chainwatch run` takes while nodes answer with more than anybody asked for, beside an honest run.
+"""How much memory `chainwatch run` takes while nodes answer with more than was requested, beside an honest run.
 
 Each kind of oversized answer is served on four networks at once, two of which have an honest second endpoint. Printed is
 the highest resident size (MiB) that the process ever had, and how far each network was read.
@@ -299,6 +299,16 @@ class Figures(NamedTuple):
     read: list[int]
 
 
+def configuration(urls: list[list[str]]) -> str:
+    """The TOML that watches one network on each list of ``urls``."""
+    networks = "".join(
+        NETWORK.format(index=index, chain_id=1000 + index, rpc=json.dumps(some))
+        for index, some in enumerate(urls)
+    )
+    abi, address = ROOT / "abi" / "connext.json", connext.ETHEREUM.address
+    return NETWORKS.format(networks=networks, abi=abi, address=address, flow=connext.flow("3h"))
+
+
 async def measure(name: str, seconds: float) -> Figures:
     """Runs `chainwatch run` for so long against nodes of this kind."""
     node = subprocess.Popen(  # noqa: ASYNC220 - it is started once
@@ -310,12 +320,7 @@ async def measure(name: str, seconds: float) -> Figures:
     )
     assert node.stdout is not None
     urls = json.loads(node.stdout.readline())
-    networks = "".join(
-        NETWORK.format(index=index, chain_id=1000 + index, rpc=json.dumps(some))
-        for index, some in enumerate(urls)
-    )
-    abi = ROOT / "abi" / "connext.json"
-    config = NETWORKS.format(networks=networks, abi=abi, address=connext.ETHEREUM.address)
+    config = configuration(urls)
     with tempfile.TemporaryDirectory(prefix="chainwatch-memory-") as folder:
         watch = Chainwatch(Path(folder), config)
         watch.start()

@@ -1,7 +1,7 @@
 """The nineteen scenarios of ``tests/support/scenarios.py``, live, side by side in one process, over loopback webhooks.
 
 ``python -m scripts.bench.scenarios [--database]`` takes some fifteen seconds and prints by how many milliseconds each was
-off at most; it fails where something else was heard. ``--database``: on disk; else in memory.
+off at most; it fails where something else was received. ``--database``: on disk; else in memory.
 """
 
 from __future__ import annotations

@@ -410,20 +410,29 @@ async def test_a_subscription_that_stays_silent_makes_blocks_no_later_than_polli
         assert node.connections <= 4
 
 
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"confirmations": 0, "block_time": "250ms"}, {"confirmations": 1}],
+    ids=["at the head", "an old head", "behind the head"],
+)
 async def test_a_subscription_that_reports_nothing_all_the_time_makes_few_calls_S10(
-    node: FakeNode, chain: FakeChain
+    node: FakeNode, chain: FakeChain, more: dict[str, Any]
 ) -> None:
-    settings = network_settings(node.ws_url, node.http_url, start_block=0, poll_interval="30s")
+    settings = network_settings(node.ws_url, node.http_url, start_block=0, poll_interval="30s", **more)
+    chain.mine(count=settings.confirmations)
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
         await follower.until(lambda: follower.at == 10 and pool.subscribed)
+        follower.observer.wake()  # a deadline is due, whether or not the network can be seen past it
+        await asyncio.sleep(0.1)
         before, until = node.posts, asyncio.get_running_loop().time() + 1.5
         while asyncio.get_running_loop().time() < until:
             await node.announce()
             await asyncio.sleep(0.01)
         assert node.posts - before < 15
         chain.mine(ping(11))
+        chain.mine(count=settings.confirmations)
         await node.announce()
-        await follower.until(lambda: follower.at == 11, 3)
+        await follower.until(lambda: 11 in follower.pings, 3)
 
 
 async def test_a_websocket_that_floods_is_closed_and_opened_again_S8(

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.decode.decoder import ContractDecoder
 from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
@@ -57,6 +58,7 @@ class Follower:
         pool: Pool,
         clock: Callable[[], float] = time.time,
         since: int | None = None,
+        chain_time: ChainTime | None = None,
     ) -> None:
         """``since`` is the time from which on a network that was never read is to be read."""
         self.settings = settings
@@ -68,6 +70,7 @@ class Follower:
         self._by_position: dict[tuple[int, int], int] = {}
         self._pool = pool
         self._clock = clock
+        self._chain_time = chain_time
         self._changed = asyncio.Event()
         self._new_observer()
 
@@ -75,7 +78,9 @@ class Follower:
         async def reach_back() -> int | None:
             return self.since
 
-        self.observer = Observer(self.settings, watch_pings(), self._pool, self._clock, reach_back=reach_back)
+        self.observer = Observer(
+            self.settings, watch_pings(), self._pool, self._clock, self._chain_time, reach_back
+        )
 
     @property
     def pings(self) -> list[int]:
@@ -138,7 +143,9 @@ class Follower:
             self.headers = {number: h for number, h in self.headers.items() if number <= item.ancestor.number}
         elif self.checkpoint is not None:
             assert item.first == self.checkpoint.last.number + 1, "no block is skipped (S1)"
+        hashes = {header.number: header.hash for header in item.headers}
         for event in item.events:
+            assert hashes.get(event.log.block_number, event.log.block_hash) == event.log.block_hash
             position = (event.log.block_number, event.log.log_index)
             assert position not in self._by_position, "no event twice"
             self._by_position[position] = event.args["n"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,11 @@ OPERATIONS = ROOT / "docs" / "operations.md"
 README = ROOT / "README.md"
 GLOSSARY = ROOT / "docs" / "glossary.md"
 PACKAGE = ROOT / "chainwatch"
+GUIDES = (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md")
+ROOMS = ("chainwatch", "docs", "scripts", "tests", "abi")
+CODE = re.compile(r"`([^`\n]+)`")
+PATH = re.compile(r"[\w.-]+(/[\w.-]+)*(/|\.(py|md|toml|json))")
+METHOD = re.compile(r"[A-Z][a-z]+[A-Za-z]*(\.[a-z_]+)?")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 ALERT_NAME = re.compile(r"Watchdog|([A-Z][a-z]+){2,}")
 COMMAND = re.compile(r"^(?:scripts/run|\S*chainwatch) +(.+)$", re.MULTILINE)
@@ -60,6 +66,28 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(linked), f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", GUIDES, ids=lambda path: path.name)
+def test_every_path_in_the_guides_exists(page: Path) -> None:
+    named = {word for word in CODE.findall(prose(page.read_text())) if PATH.fullmatch(word)}
+    assert len(named) >= 15
+    everything = {f"/{path.relative_to(ROOT)}" for room in ROOMS for path in (ROOT / room).rglob("*")}
+    everything |= {f"/{path.name}" for path in ROOT.iterdir()}
+    missing = {
+        word
+        for word in named
+        if "NAME" not in word and not any(path.endswith("/" + word.strip("/")) for path in everything)
+    }
+    assert missing == set()
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda path: path.name)
+def test_every_class_and_method_in_the_guides_exists(page: Path) -> None:
+    words = {word for word in CODE.findall(prose(page.read_text())) if METHOD.fullmatch(word)}
+    code = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    missing = {word for word in words if not all(re.search(rf"\b{part}\b", code) for part in word.split("."))}
+    assert missing == set()
+
+
 def test_every_alert_of_the_code_has_its_section_and_no_other_has() -> None:
     written = set(re.findall(r"^### (\w+)$", ALERTS.read_text(), re.MULTILINE))
     assert written == set(alert_names())
@@ -81,7 +109,7 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [README, OPERATIONS, ROOT / "docs" / "writing-a-flow.md"], ids=lambda p: p.name
+    "page", [page for page in PAGES if "```sh" in page.read_text()], ids=lambda p: p.name
 )
 def test_every_command_line_in_the_pages_is_understood(page: Path) -> None:
     lines = list(command_lines(page))
@@ -137,15 +165,16 @@ def command_lines(page: Path) -> Iterator[list[str]]:
     for block in blocks(page):
         if block.language == "sh":
             code = re.sub(r" +#.*$|\\\n\s*", "", block.text, flags=re.MULTILINE)
-            yield from (line.split() for line in COMMAND.findall(code))
+            yield from (shlex.split(re.sub(r" \d?[>&].*$", "", line)) for line in COMMAND.findall(code))
 
 
 def understand(command: click.Command, arguments: list[str]) -> None:
     """Parse a command line as click would, without running it. Raises click's errors, and KeyError for no command."""
     if isinstance(command, click.Group):
-        while arguments[0].startswith("-"):
+        while arguments and arguments[0].startswith("-"):
             arguments = arguments[2:]  # an option of the group, with its value
-        understand(command.commands[arguments[0]], arguments[1:])
+        if arguments:
+            understand(command.commands[arguments[0]], arguments[1:])
     else:
         command.make_context("chainwatch", list(arguments))
 

@@ -1,6 +1,6 @@
 """The line of a notification that names who has acknowledged its alerts.
 
-It is made when the notification is read for sending, not stored with it: acknowledgements may be dropped in between.
+The line is made when the notification is read for sending, not stored with it: acknowledgements may be dropped in between.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 import structlog
 
 from chainwatch.alerting.delivery import retry
+from chainwatch.alerting.delivery.attempt import attempt
 from chainwatch.alerting.delivery.marks import Delivered, Marks
 from chainwatch.alerting.delivery.notification import Notification, load_all
 from chainwatch.alerting.policy.lifecycle import fingerprint
@@ -27,7 +28,6 @@ from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.support.conditions import ConditionSet
-from chainwatch.support.supervise import failure_of
 from chainwatch.support.wakeup import Clock, SystemClock
 
 POLL = 5.0
@@ -272,29 +272,18 @@ class ReceiverQueue:
     async def _send(self, ready: _Ready) -> Receipt | DeliveryError:
         """Render and send. Other notifications may be sent while the result is stored."""
         begun = self._clock.now()
-        receipt = Receipt()
-
-        async def send() -> None:
-            nonlocal receipt
-            message = self._provider.render(ready.notification, ready.previous)
-            answer: object = await self._provider.send(message)
-            if isinstance(answer, Receipt):  # else the message was taken all the same
-                receipt = answer
-
         try:
             if not ready.notification.alerts and ready.notification.kind != "digest":
                 return DeliveryError("its alerts are no longer stored", permanent=True)
-            error = await failure_of(send)
-            if error is not None:
+            outcome = await attempt(self._provider, ready.notification, ready.previous)
+            if isinstance(outcome, DeliveryError):
                 self._breaker_failed(begun)
-                if isinstance(error, DeliveryError):
-                    return error
-                return DeliveryError(f"the provider broke: {type(error).__name__}")
+                return outcome
             if self._breaker.is_open:
                 self._look_at = 0.0  # a probe claims one notification only
                 self._back_at = self._clock.now()
             self._breaker.succeeded()
-            return receipt
+            return outcome
         finally:
             self._sending -= 1
             self._wake.set()

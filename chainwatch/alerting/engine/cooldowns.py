@@ -1,4 +1,4 @@
-"""A cooldown that is set while a condition makes noise counts from the last notification about it, not from the next."""
+"""Cooldowns set while a condition is noisy: these count from the last notification about it, not from the next."""
 
 from __future__ import annotations
 

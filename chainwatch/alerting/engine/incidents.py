@@ -1,4 +1,4 @@
-"""Incidents and their escalation: the alerts of a group page people together, step by step, until somebody acknowledges.
+"""Incidents and their escalation: a group of alerts pages people step by step, until somebody acknowledges.
 
 Works inside the transaction that raised or ended the alerts, and keeps no state: incidents, the escalation policies as they
 were at the start and the step that is due are rows, so a restart changes nothing (S2).

@@ -1,6 +1,6 @@
 """Which step of an escalation is due when, whom it notifies, and when frequent alerts become more severe: pure.
 
-Steps are due at fixed times from the start. Those that came due while the process was down are all taken when it is up
+Steps are due at fixed times from the start. Steps that came due while the process was down are all taken when it is up
 again, so the outcome is the same as without the pause (S2). Times are Unix seconds.
 """
 

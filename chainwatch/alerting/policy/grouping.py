@@ -165,7 +165,7 @@ def is_to_notify(member: Member) -> bool:
 def ended_unnotified(member: Member, wait: float, *, collects: bool = False) -> bool:
     """Return whether it ended before the receiver was notified that it fires, so that its start is not notified any more.
 
-    ``wait``: seconds that an alert which ended before this process learnt of it must have lasted to be notified all the
+    ``wait``: seconds that an alert that ended before this process noticed it must have lasted to be notified all the
     same. ``collects``: the group lists everything that happened (a digest, a summary).
     """
     if member.state != "resolved" or member.notified:

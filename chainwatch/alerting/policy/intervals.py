@@ -83,7 +83,7 @@ def ends_after(intervals: Mapping[str, Interval], names: Sequence[str], now: flo
 def edges(interval: Interval, start: float, end: float) -> Iterator[float]:
     """Yield the moments between ``start`` and ``end`` at which ``interval`` may begin or end, in order.
 
-    They are midnights, its times, and changes of the clock.
+    These are midnights, the times of the interval, and changes of the clock.
     """
     zone = ZoneInfo(interval.zone)
     minutes = {0, *(minute for times in interval.times for minute in times)}

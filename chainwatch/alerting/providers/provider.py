@@ -64,12 +64,15 @@ class Provider(Protocol[Message]):
 
         ``previous``: the receipt of the last message about the same group; None for the first one, and for a channel
         that keeps no receipts. A crash between ``send`` and its receipt's commit has the notification rendered again
-        with the receipt from before.
+        with the receipt from before. A notification for which this raises is given up after a few attempts.
         """
         ...
 
     async def send(self, message: Message) -> Receipt:
-        """Return once the channel has taken ``message``. Raises ``DeliveryError`` if it has not, or may not have."""
+        """Return once the channel has taken ``message``. Raises ``DeliveryError`` if it has not, or may not have.
+
+        It needs a time-out of its own: the queue waits for ten minutes.
+        """
         ...
 
 

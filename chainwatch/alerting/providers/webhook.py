@@ -56,7 +56,7 @@ class WebhookSettings(ReceiverSettings):
         has_user = url is not None and "@" in urlsplit(url.get_secret_value()).netloc
         if has_user and any(name.lower() == "authorization" for name in headers):
             raise Expected(
-                "no Authorization beside a url with a user", "a request has one of both: take the other away"
+                "no Authorization beside a url with a user", "a request has one of both: remove the other"
             )
         return headers
 

@@ -7,7 +7,7 @@ from binascii import hexlify
 from chainwatch.support.keccak import keccak256
 
 CACHE_SIZE = 65_536
-"""Addresses remembered (some 12 MB). When it is full it starts anew: busy addresses are back at once."""
+"""Addresses remembered (some 12 MB). A full cache is emptied: busy addresses are back at once."""
 
 
 class Checksums(dict[bytes, str]):

@@ -1,11 +1,11 @@
 """Makes one Python function per event shape that reads a log's values at full speed.
 
-The function checks everything the strict reader checks, but explains nothing: at the first doubt it raises
-``Doubt`` (or ``ValueError``), and the strict reader decides what was wrong, if anything. So it may refuse too
-much, never too little.
+The function checks everything the strict reader checks, but explains nothing: at the first doubt it raises ``Doubt``
+(or ``ValueError``), and the strict reader decides what was wrong, if anything. So the function may refuse too much,
+never too little.
 
-How it is fast: the words of known length that follow each other (a *frame*) are unpacked by one ``struct``
-call, and all their padding is checked at once, as one long integer against one mask.
+Why it is fast: the words of known length that follow each other (a *frame*) are unpacked by one ``struct`` call, and
+all their padding is checked at once, as one long integer against one mask.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The strict reader: walks an encoding along its shape, and reports where and why it is malformed.
 
-It accepts what ``eth_abi.abi.decode(types, data, strict=True)`` accepts, and knows some shapes beyond it. The
-compiled readers are its fast path: what they will not read comes here.
+It accepts what ``eth_abi.abi.decode(types, data, strict=True)`` accepts, and reads some further shapes. The compiled
+readers are its fast path: what they refuse is read here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reads history in another process, so that fetching and decoding take no time from checking and storing.
 
-That process runs `chainwatch.replay.reader.worker`. It gets its work on standard input and answers through a pipe.
+That process runs `chainwatch.replay.reader.worker`. The process gets its work on standard input and answers through a pipe.
 This module imports little, so that both processes can import the rest at the same time.
 """
 

@@ -40,13 +40,6 @@ def next_due(connection: sa.Connection) -> float | None:
     return connection.execute(query).scalar()
 
 
-def of_incident(connection: sa.Connection, incident_id: int) -> Escalation | None:
-    """Return the escalation of an open incident, if it has one."""
-    query = sa.select(*(escalations.c[name] for name in _COLUMNS))
-    row = connection.execute(query.where(escalations.c.incident_id == incident_id)).first()
-    return None if row is None else Escalation(*row)
-
-
 def mark_notified(connection: sa.Connection, group_id: int, alert_ids: Sequence[int]) -> None:
     """Mark these alerts as notified in a group whose receiver a step has notified, so that it gets their resolutions."""
     rows = [(group_id, alert_id, 1) for alert_id in alert_ids]

@@ -1,7 +1,7 @@
 """Folding: after an outage, the pending notifications of one receiver and group become one.
 
-It has an idempotency key of its own, because its content is new; so content that the receiver took without answering may be
-sent again. All functions work inside the caller's transaction.
+The folded notification has an idempotency key of its own, because its content is new; so content that the receiver took
+without answering may be sent again. All functions work inside the caller's transaction.
 """
 
 from __future__ import annotations

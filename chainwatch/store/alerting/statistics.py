@@ -1,7 +1,7 @@
 """Counts and durations of alerts and deliveries in a window of time.
 
 All functions work inside the caller's transaction. Times are Unix seconds of this machine: an alert belongs to the window
-in which this process learnt that it fires, a notification to the one in which it was queued.
+in which this process noticed that it fires, a notification to the one in which it was queued.
 """
 
 from __future__ import annotations

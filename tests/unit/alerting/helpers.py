@@ -6,13 +6,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from chainwatch.alert_model import Silence
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert, load
+from chainwatch.alerting.engine.alert_engine import AlertEngine
+from chainwatch.alerting.policy.policies import Policies
 from chainwatch.alerting.providers import Capabilities, DeliveryError, Receipt, Server
-from chainwatch.config import RouteSettings
+from chainwatch.config import RouteSettings, from_dict
 from chainwatch.model import Signal, Source
-from chainwatch.store.alerting import outbox
+from chainwatch.store.alerting import alerts, history, outbox, silences
 
 T0 = 1_700_000_000
+NOW = float(T0)
+TICK = 15.0
 
 
 def fires(
@@ -163,3 +168,34 @@ class ScriptedProvider:
     @property
     def taken_transfers(self) -> list[tuple[str, str]]:
         return [(a.status, a.labels["transfer"]) for n in self.taken for a in n.alerts]
+
+
+def manager(*routes: RouteSettings, **config: Any) -> AlertEngine:
+    """An engine with ``routes`` to the receiver "ops", and with the policies of ``config``."""
+    settings = from_dict(
+        {
+            "networks": {"n": {"chain_id": 1, "rpc": ["http://127.0.0.1:1"]}},
+            "receivers": {"ops": {"provider": "console", **config.pop("receiver", {})}},
+            "routes": [{"receivers": ["ops"]}],
+            **config,
+        }
+    )
+    return AlertEngine(routes or (route(),), {"ops": True}, 0, Policies.of(settings))
+
+
+def silence(connection: sa.Connection, start: float, end: float, **more: Any) -> int:
+    """Add a silence from ``start`` to ``end`` (seconds after NOW); its id."""
+    match = more.pop("match", {"alertname": ["TransferOverdue"]})
+    return silences.add(connection, Silence(match, NOW + start, NOW + end, "ann", "testing", NOW, **more))
+
+
+def kinds(connection: sa.Connection) -> list[str]:
+    """The kinds of the transitions of the only alert."""
+    (alert,) = alerts.list_alerts(connection)
+    return [one.kind for one in history.of(connection, alert)]
+
+
+def severities(connection: sa.Connection) -> list[tuple[str, str]]:
+    """The (status, severity) of every alert in the queued notifications, in the order of these."""
+    queued = outbox.list_notifications(connection, limit=100)
+    return [(a.status, a.severity) for q in reversed(queued) for a in load(connection, q).alerts]

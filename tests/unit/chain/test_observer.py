@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.errors import WrongChain
 from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
@@ -101,3 +103,59 @@ async def test_after_an_outage_a_head_that_does_not_move_proves_nothing_for_as_l
             follower.observer.wake()
             await follower.until(lambda: len(follower.items) > count)
             assert follower.items[-1] == Seen("net", int(now[0]) - 2)
+
+
+async def test_while_no_source_proves_the_time_this_machines_clock_shows_nothing_as_seen_S5() -> None:
+    chain = FakeChain()
+
+    def clock() -> float:
+        return chain.head.timestamp + 100.0
+
+    async with FakeNode(chain) as node:
+        settings = network_settings(node.http_url, start_block=0)
+        unproven = ChainTime(clock, alone_after=3600.0)
+        async with (
+            open_pool(settings, clock) as pool,
+            Follower(settings, pool, clock, chain_time=unproven).running() as follower,
+        ):
+            await follower.until(lambda: follower.at == 0)
+            await looks(follower, node)
+            assert follower.items == follower.batches
+
+
+class OtherHead(FakeNode):
+    """Names another block of the same number as its newest one while ``forked``."""
+
+    forked = False
+
+    def _result(self, method: str, params: list[Any]) -> Any:
+        found = super()._result(method, params)
+        if self.forked and method == "eth_getBlockByNumber" and params[0] == "latest":
+            return found | {"hash": "0x" + "77" * 32}
+        return found
+
+
+async def test_a_head_that_is_not_the_block_that_was_read_shows_nothing_as_seen_S5() -> None:
+    chain = FakeChain()
+    chain.mine(count=3)
+    now = chain.head.timestamp + 100.0
+
+    async with OtherHead(chain) as node:
+        node.forked = True
+        settings = network_settings(node.http_url, start_block=0)
+        async with (
+            open_pool(settings, lambda: now) as pool,
+            Follower(settings, pool, lambda: now).running() as follower,
+        ):
+            await follower.until(lambda: follower.at == 3)
+            await looks(follower, node)
+            assert follower.items == follower.batches
+            node.forked = False
+            await follower.until(lambda: isinstance(follower.items[-1], Seen))
+
+
+async def looks(follower: Follower, node: FakeNode) -> None:
+    """Returns once the observer has looked at ``node`` a few times more."""
+    before = node.posts
+    follower.observer.wake()
+    await follower.until(lambda: node.posts >= before + 6)

@@ -175,6 +175,37 @@ async def test_an_endpoint_that_said_429_is_asked_after_the_others_for_a_while(n
         assert (await pool.ask(name_of)).startswith("net[1] ")
 
 
+async def test_each_answer_within_a_long_read_shows_that_an_endpoint_answers(nodes: list[FakeNode]) -> None:
+    now = 1_000.0
+
+    async def read(endpoint: Endpoint) -> None:
+        nonlocal now
+        for _ in range(2):
+            now += 100.0
+            await endpoint.headers([0])
+            assert pool.last_answer_at == now
+
+    async with open_pool(network_settings(nodes[0].http_url), lambda: now) as pool:
+        assert pool.last_answer_at is None
+        await pool.ask(read)
+
+
+async def test_answers_of_an_endpoint_that_make_no_sense_do_not_show_that_it_answers(
+    nodes: list[FakeNode],
+) -> None:
+    now = 1_000.0
+    nodes[0].fail("eth_getBlockByNumber", "result", {}, times=None)
+    async with open_pool(network_settings(nodes[0].http_url), lambda: now) as pool:
+        for seconds in (0.0, 100.0, 100.0):
+            now += seconds
+            with pytest.raises(MalformedAnswer):
+                await pool.ask(Endpoint.head)
+            async with asyncio.timeout(5):
+                while pool.endpoints[0].state == "down":
+                    await asyncio.sleep(0.02)  # it is verified again by its chain id
+        assert pool.last_answer_at in (None, 1_000.0)
+
+
 async def test_an_endpoint_gets_no_more_calls_a_second_than_configured_however_they_are_batched(
     nodes: list[FakeNode],
 ) -> None:

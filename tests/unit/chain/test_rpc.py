@@ -244,6 +244,36 @@ async def test_logs_by_hash_are_only_believed_with_a_proof_that_the_block_is_the
     with pytest.raises(errors.NotThere):
         await endpoint(without_block).logs_of(WANTED, [header])
 
+    other = chain.mine()
+
+    def with_another_block(asked: Any) -> bytes:
+        found: dict[str, Any] = {"eth_getLogs": [], "eth_getBlockByHash": other.to_json()}
+        return msgspec.json.encode([{"id": call["id"], "result": found[call["method"]]} for call in asked])
+
+    with pytest.raises(errors.MalformedAnswer, match="another block was answered"):
+        await endpoint(with_another_block).logs_of(WANTED, [header])
+
+
+@pytest.mark.parametrize("by_hash", [True, False])
+async def test_logs_of_another_fork_are_not_those_of_the_block_S1(by_hash: bool) -> None:
+    chain = FakeChain()
+    chain.mine(FakeLog(ADDRESS))
+    good = from_chain(chain)
+    (header,) = await endpoint(good).headers([1])
+
+    def answer(asked: Any) -> bytes:
+        if not by_hash and isinstance(asked, list):
+            refusal = {"code": -32601, "message": "no block hashes here"}
+            return msgspec.json.encode([{"id": call["id"], "error": refusal} for call in asked])
+        if not by_hash and "blockHash" in str(asked["params"]):
+            return msgspec.json.encode({"id": asked["id"], "error": {"code": -32601, "message": "nor here"}})
+        body = good(asked)
+        assert isinstance(body, bytes)
+        return body.replace(b'"blockHash":"0x' + header.hash.hex().encode(), b'"blockHash":"0x' + b"77" * 32)
+
+    with pytest.raises(errors.NotThere, match="another fork"):
+        await endpoint(answer).logs_of(WANTED, [header])
+
 
 async def test_one_odd_limit_does_not_make_every_page_small_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     chain = FakeChain()

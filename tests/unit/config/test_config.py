@@ -85,7 +85,14 @@ def test_defaults_are_those_of_the_design(data: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("block_time", "stall_after", "poll_interval"),
-    [("12s", 240.0, 12.0), ("2s", 40.0, 2.0), ("50ms", 1.0, 0.2), ("1m", 1200.0, 12.0), (None, None, 1.0)],
+    [
+        ("12s", 240.0, 12.0),
+        ("2s", 40.0, 2.0),
+        ("250ms", 30.0, 0.25),
+        ("50ms", 30.0, 0.2),
+        ("1m", 1200.0, 12.0),
+        (None, None, 1.0),
+    ],
 )
 def test_staleness_and_polling_follow_the_block_time(
     data: dict[str, Any], block_time: str | None, stall_after: float | None, poll_interval: float

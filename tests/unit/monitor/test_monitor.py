@@ -158,7 +158,7 @@ async def test_what_a_checker_cannot_read_is_reported_once_in_a_while(
         async with running(plan, tmp_path / "x.db") as (_, database):
             await until(lambda: searches > 20)
             assert TASK_FAILED not in {name for name, _ in firing(database)}
-    notified = [line["network"] for line in lines if "what a checker wants" in line["event"]]
+    notified = [line["network"] for line in lines if "reads of a checker" in line["event"]]
     assert sorted(notified) == sorted(plan.watches)
 
 

@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 
+from chainwatch.alerting.providers.webhook import WebhookProvider
 from chainwatch.config import Settings, read_dict
 from chainwatch.operations import receiver_test
 from chainwatch.operations.errors import Invalid, NotFound
@@ -89,3 +90,15 @@ async def test_a_receiver_that_is_not_there_is_named_and_nothing_is_queued(
     with pytest.raises(Invalid, match="within: -1 is not a length of time"):
         await receiver_test.send_sample(database, settings(database_url), "ops", -1)
     assert left(database) == (0, [])
+
+
+async def test_a_provider_that_breaks_is_the_outcome_and_names_no_secret_s9(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise KeyError("T0KEN")
+
+    monkeypatch.setattr(WebhookProvider, "send", fail)
+    outcome = await receiver_test.send_sample(database, settings(database_url), "ops", 5)
+    assert outcome.error == "the provider broke: KeyError"
+    assert left(database) == (0, ["dropped"])

@@ -8,7 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Acknowledgement
+from chainwatch.alerting.delivery import attempt as attempts
 from chainwatch.alerting.delivery import queue as queues
+from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.delivery.queue import MIND_EVERY, ReceiverQueue
 from chainwatch.alerting.delivery.retry import OPENS_AFTER, REFUSALS, longest_open
 from chainwatch.alerting.engine.alert_engine import AlertEngine
@@ -323,6 +325,48 @@ async def test_no_error_of_any_class_in_a_provider_ends_its_queue(
     bench.start()
     await bench.until(lambda: bench.statuses() == ["delivered"])
     assert len(bench.provider.attempts) == 2
+
+
+async def test_a_message_that_cannot_be_rendered_is_given_up_soon_with_an_alert_and_holds_up_no_others(
+    bench: Bench,
+) -> None:  # S6
+    class Picky(ScriptedProvider):
+        def render(self, notification: Notification, previous: Receipt | None) -> Notification:
+            if notification.alerts[0].labels["transfer"] == "odd":
+                raise KeyError("token")
+            return super().render(notification, previous)
+
+    bench.provider = Picky()
+    await bench.apply(fires("odd"), fires("a"), fires("b"))
+    begun = bench.clock.now()
+    bench.start()
+    await bench.until(lambda: bench.statuses()[:3] == ["dead", "delivered", "delivered"])
+    assert bench.clock.now() - begun < 60
+    (failing,) = [one for one in bench.signals if one.ends_at is None]
+    assert failing.labels["alertname"] == "ReceiverFailing"
+    assert "cannot be rendered: KeyError" in failing.annotations["description"]
+    assert "token" not in failing.annotations["description"]
+
+
+async def test_a_delivery_that_never_ends_is_cut_off_and_made_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:  # S8
+    monkeypatch.setattr(attempts, "SEND_WITHIN", 0.05)
+    calls = 0
+
+    class Hanging(ScriptedProvider):
+        async def send(self, message: Notification) -> Receipt:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                await asyncio.Event().wait()
+            return await super().send(message)
+
+    bench.provider = Hanging()
+    await bench.apply(fires("a"))
+    bench.start()
+    await bench.until(lambda: bench.statuses() == ["delivered"])
+    assert bench.queued()[0].attempts == 2
 
 
 @pytest.mark.parametrize("error", [RuntimeError("odd"), asyncio.CancelledError(), MemoryError()])
