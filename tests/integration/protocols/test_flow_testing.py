@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def configured(
     chains: Sequence[Chain],
     attribute: str,
     numbers: Sequence[int],
-    contracts: dict[str, tuple[Path, Sequence[str]]],
+    contracts: Mapping[str, tuple[Path, Sequence[str]]],
     flow: dict[str, Any],
 ) -> Plan:
     names = Chains._fields
