@@ -87,6 +87,9 @@ def _paths(args: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any
 
 
 def _flow(flow: FlowTest) -> None:
+    if all(step.log_index is None for step in flow.steps):
+        click.echo(clean(f"flow {flow.flow}: no log of the transaction is an event of its steps"))
+        return
     details((f"flow {flow.flow}", ""), ((step.step, _outcome(step)) for step in flow.steps))
     for step in flow.steps:
         if step.key is not None:
