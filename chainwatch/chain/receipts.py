@@ -38,16 +38,33 @@ NoReceipt: TypeAlias = Literal["unknown", "pending", "pruned"]
 async def find_receipt(pool: Pool, tx_hash: bytes) -> Receipt | NoReceipt:
     """Return the receipt of ``tx_hash`` from the first endpoint that has it; else the most that any of them knows of it.
 
-    Raises `RpcError` when no endpoint answers.
+    Raises `RpcError` when none knows it, and an endpoint that was asked gave no answer.
     """
-    found = await _ask(pool, tx_hash)
-    if isinstance(found, Receipt):
-        return found
-    await pool.all_tried()  # an endpoint that was not verified yet may have it
-    found = await _ask(pool, tx_hash)
-    if isinstance(found, RpcError):
-        raise found
-    return found
+    lacking: list[NoReceipt] = []
+    failed: list[RpcError] = []
+
+    async def read(endpoint: Endpoint) -> Receipt:
+        try:
+            found = await _read(endpoint, tx_hash)
+        except RpcError as error:
+            failed.append(error)
+            raise
+        if isinstance(found, Receipt):
+            return found
+        lacking.append(found)
+        raise NotThere(endpoint.name, f"the transaction is {found} here")  # another endpoint may have it
+
+    try:
+        return await pool.ask(read)
+    except RpcError:
+        await pool.all_tried()  # an endpoint that was not verified yet may have it
+    try:
+        return await pool.ask(read)
+    except RpcError as error:
+        known = max(lacking, key=_KNOWS_LEAST_FIRST.index, default=None)
+        if known is None or (known == "unknown" and failed):
+            raise (failed[-1] if failed else error) from None  # an endpoint that failed may have it
+        return known
 
 
 def read_receipt(data: bytes) -> Receipt:
@@ -89,23 +106,6 @@ _KNOWS_LEAST_FIRST: tuple[NoReceipt, ...] = ("unknown", "pending", "pruned")
 _parse_receipt = wire.parser(msgspec.json.Decoder(_WireReceipt))
 _parse_transaction = wire.parser(msgspec.json.Decoder(_WireTransaction))
 _parse_enclosed = wire.parser(msgspec.json.Decoder(_Enclosed))
-
-
-async def _ask(pool: Pool, tx_hash: bytes) -> Receipt | NoReceipt | RpcError:
-    """Return what the endpoints know of the transaction; the last error where none of them answered."""
-    lacking: list[NoReceipt] = []
-
-    async def read(endpoint: Endpoint) -> Receipt:
-        found = await _read(endpoint, tx_hash)
-        if isinstance(found, Receipt):
-            return found
-        lacking.append(found)
-        raise NotThere(endpoint.name, f"the transaction is {found} here")  # another endpoint may have it
-
-    try:
-        return await pool.ask(read)
-    except RpcError as error:
-        return max(lacking, key=_KNOWS_LEAST_FIRST.index) if lacking else error
 
 
 async def _read(endpoint: Endpoint, tx_hash: bytes) -> Receipt | NoReceipt:

@@ -42,7 +42,10 @@ def flows() -> None:
 @as_json
 @click.pass_obj
 def test(config: Path, tx_hash: str | None, network: str | None, receipt: Path | None, as_json: bool) -> None:
-    """Show which events of the transaction TX_HASH are which steps, and what is awaited."""
+    """Show which logs of a transaction are which steps.
+
+    Also what the steps compute, and what is still awaited.
+    """
     from chainwatch.commands.show import flows as show
     from chainwatch.operations import flow_testing
 
@@ -59,7 +62,10 @@ def test(config: Path, tx_hash: str | None, network: str | None, receipt: Path |
 def find_siblings(
     config: Path, tx_hash: str | None, network: str | None, receipt: Path | None, as_json: bool
 ) -> None:
-    """List all logs of the transaction TX_HASH, decoded with every ABI at hand."""
+    """List all logs of a transaction, decoded.
+
+    With the configured ABIs, else with those of the presets.
+    """
     from chainwatch.commands.show import flows as show
     from chainwatch.init.presets import shipped_abis
     from chainwatch.operations import transaction_logs

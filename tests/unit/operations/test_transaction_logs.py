@@ -82,3 +82,15 @@ def as_rpc(recorded: dict[str, object]) -> bytes:
         return hex(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     return json.dumps(quantities(recorded)).encode()
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_hostile_text_of_any_log_is_escaped(
+    tmp_path: Path, as_json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs = sent(memo="\x1b]0;owned\x07\u202e\r\n" + "y" * 50_000), log("0x" + "ee" * 20, [], b"\x1b" * 50_000)
+    show.siblings(find_siblings(plan(tmp_path), transaction(*logs), {}), as_json)
+    written = capsys.readouterr().out
+    assert not {"\x1b", "\x07", "\u202e", "\r"} & set(written)
+    assert "owned" in written
+    assert as_json or len(written) < 4_000

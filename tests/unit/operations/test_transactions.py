@@ -110,6 +110,13 @@ async def test_a_transaction_without_a_receipt_says_why(
     assert said in str(refused.value)
 
 
+async def test_an_endpoint_that_fails_is_not_overruled_by_one_that_does_not_know_it(tmp_path: Path) -> None:
+    async with ReceiptNode(receipt(logs=None)) as bad, ReceiptNode(None, None) as ignorant:
+        for urls in ([bad.http_url, ignorant.http_url], [ignorant.http_url, bad.http_url]):
+            with pytest.raises(Conflict, match="malformed answer"):
+                await transactions.fetch(plan(tmp_path, urls), TX, "alpha")
+
+
 @pytest.mark.parametrize("fault", ["html", "{}", "cut", "close", "hang"])
 async def test_a_node_that_fails_is_named_with_a_remedy(tmp_path: Path, fault: str) -> None:
     async with ReceiptNode(receipt(sent())) as node:
