@@ -12,7 +12,7 @@ __all__ = ["AlertManager", "Overloaded", "Severity", "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    """The library is imported once it is used: commands do without it."""
+    """Import the library once it is used: commands do without it."""
     if name in __all__:
         from chainwatch.embedded import library
 

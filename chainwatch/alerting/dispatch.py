@@ -210,7 +210,7 @@ class Dispatch:
         return max(RETENTION_PAUSE, min(RETENTION_EVERY, self._keep_for / PRUNINGS))
 
     def _prune_step(self, connection: sa.Connection) -> int:
-        before = self._clock() - self._keep_for
+        before = retention.horizon(connection, self._keep_for, self._clock())
         return retention.prune(connection, int(before), before, RETENTION_STEP)
 
 

@@ -178,7 +178,7 @@ class AlertingRuntime:
             await self._reroute(reloaded=True)
 
     async def drain(self, within: float, shut: Callable[[], bool]) -> bool:
-        """Send everything that is queued or grouped, without waiting for groups to fill; whether that was done in time.
+        """Send everything queued or grouped, without waiting for groups to fill; return whether that was done in time.
 
         ``within``: seconds; with 0, groups keep their times. ``shut`` refuses further submissions and returns True,
         unless some are still to be stored.
@@ -270,11 +270,11 @@ class AlertingRuntime:
     # --- inside transactions ------------------------------------------------------------------------------
 
     def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
-        """Apply ``signals`` and flush the groups that are due; when the next flush is due (Unix seconds)."""
+        """Apply ``signals`` and flush the groups that are due; return when the next flush is due (Unix seconds)."""
         return _sooner(connection, self._engine.apply(connection, signals, now))
 
     def flush(self, connection: sa.Connection, now: float) -> float | None:
-        """Resolve alerts that have expired and flush the groups that are due; when the next flush is due."""
+        """Resolve alerts that have expired and flush the groups that are due; return when the next flush is due."""
         return self._take(connection, intake.expired(connection, now), now)
 
     def _take(self, connection: sa.Connection, taken: Taken, now: float) -> float | None:
@@ -298,13 +298,13 @@ class AlertingRuntime:
         return bool(active), self.flush(connection, now)
 
     def _drained(
-        self, hasten: bool, shut: Callable[[], bool], connection: sa.Connection, now: float
+        self, at_once: bool, shut: Callable[[], bool], connection: sa.Connection, now: float
     ) -> tuple[bool, float | None]:
         """Return whether no group is due, no queue holds anything, and further submissions are refused."""
-        if hasten:
+        if at_once:
             alert_groups.advance_unnotified(connection, now)
         due_at = _sooner(connection, self._engine.flush(connection, now))
-        is_due = hasten and due_at is not None and due_at <= now
+        is_due = at_once and due_at is not None and due_at <= now
         return not is_due and not outbox.has_pending(connection, self.receivers) and shut(), due_at
 
     async def _reroute(self, *, reloaded: bool = False, clock_set_by: float = 0.0) -> None:

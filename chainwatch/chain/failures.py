@@ -58,7 +58,7 @@ class Failures:
         if self._dark_since is None:
             self._dark_since = self._pool.last_answer_at
         if not isinstance(error, NotThere) or self.count >= RACES:
-            self._log.trouble(now, "reading failed", error)
+            self._log.failed(now, "reading failed", error)
         pause: float = min(FIRST_PAUSE * 2 ** min(self.count, 10), LONGEST_PAUSE)
         self.count += 1
         return pause
@@ -68,7 +68,7 @@ class Failures:
         self.disputed = self._failing_since = self._lost_since = None
         if self.last_error is not None:
             self.last_error = None
-            self._log.over(self._clock(), "reading again")
+            self._log.recovered(self._clock(), "reading again")
         self.count = 0
 
     def note_answer(self, before: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from chainwatch.chain.chain_time import ChainTime, Moment
@@ -17,6 +18,9 @@ HEAD_TIMEOUT = 5.0
 
 COMPARE_EVERY = 5.0
 """Seconds after which all endpoints are asked for their heads where blocks come on demand: the first may be stuck."""
+
+COMPARED_WITHIN = 0.5
+"""Seconds for which blocks wait for the heads of all endpoints; slower ones are compared at a later look."""
 
 
 class Heads:
@@ -37,7 +41,9 @@ class Heads:
         self._looked_at: float | None = None
         """When the head was last asked for, by the monotonic clock."""
         self._compared: Moment | None = None
-        """When all endpoints were last asked for their heads."""
+        """When all endpoints were last asked for their heads, which have been answered since."""
+        self._comparing: tuple[Moment, asyncio.Task[list[Header]]] | None = None
+        """When they were asked for those that are still being answered."""
 
     async def newest(self, last: Header | None, *, failing: bool) -> Header:
         """Return the head of the first endpoint that is not behind ``last``, the last block read; else of the least behind.
@@ -68,19 +74,31 @@ class Heads:
 
     async def compare(
         self, head: Header, asked: Moment, *, now: bool, failing: bool
-    ) -> tuple[Header, Moment]:
-        """Return the newest head, and the moment at which no endpoint had a newer one; ``head`` was asked for at ``asked``.
+    ) -> tuple[Header, Moment | None]:
+        """The newest head, and the moment at which no endpoint had a newer one, None before there is one.
 
-        Where blocks come on demand, no age of ``head`` distinguishes a quiet chain from a stuck endpoint: all are
-        asked, every few seconds or ``now``.
+        ``head`` was asked for at ``asked``. Where blocks come on demand, no age of ``head`` tells a quiet chain from a stuck
+        endpoint: all are asked, every few seconds or ``now``, and no block waits long for a slow one.
         """
         if self._network.block_time is not None or self._pool.alone or failing:
             return head, asked  # while failing, all were asked already
         compared = self._compared
-        if compared is None or now or asked.monotonic - compared.monotonic >= COMPARE_EVERY:
-            self._compared = compared = asked
-            head = max([head, *await self._all()], key=lambda head: head.number)
-        return head, compared
+        is_due = compared is None or now or asked.monotonic - compared.monotonic >= COMPARE_EVERY
+        if self._comparing is None and is_due:
+            self._comparing = asked, asyncio.create_task(self._all())
+        if self._comparing is not None:
+            begun, heads = self._comparing
+            await asyncio.wait((heads,), timeout=COMPARED_WITHIN if begun is asked else 0.0)
+            if heads.done():
+                self._comparing, self._compared = None, begun
+                head = max([head, *heads.result()], key=lambda head: head.number)
+        return head, self._compared
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._comparing is not None:
+            self._comparing[1].cancel()
+            self._comparing = None
 
     def is_new(self, head: Header) -> bool:
         """Return whether ``head`` is above the newest one known; false before there is one."""

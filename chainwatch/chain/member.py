@@ -235,7 +235,7 @@ class Member:
         return answer
 
     def _note_result(self) -> None:
-        """A part of a read was answered, and the read may take long: it is no outage, unless the read before it failed."""
+        """Note that a part of a long read was answered: it is no outage, unless the read before it failed."""
         if self.usable and not self._failures:
             self.last_answer_at = self._clock()
 
@@ -299,7 +299,7 @@ class Member:
         with contextlib.suppress(RpcError):
             await self._paced.ask_again()
         if not self.hangs:
-            self._log.over(self._clock(), "endpoint is back")
+            self._log.recovered(self._clock(), "endpoint is back")
             self._on_change()
 
     async def _verify(self) -> None:
@@ -310,7 +310,7 @@ class Member:
                 self.name, f"serves chain {self.found}, but chain_id {self._expected} is configured: refused"
             )
         self.state = "ok"
-        self._log.over(self._clock(), "endpoint is back")
+        self._log.recovered(self._clock(), "endpoint is back")
         self._on_change()
 
     def _count(self, error: RpcError) -> None:
@@ -318,7 +318,7 @@ class Member:
         self.last_error = error.what
         if self.usable:  # an outage is one error, however long
             self._error_ratio += WEIGHT * (1 - self._error_ratio)
-        self._log.trouble(self._clock(), "endpoint failed", error)
+        self._log.failed(self._clock(), "endpoint failed", error)
 
     def _note(self, error: RpcError) -> None:
         if isinstance(error, RateLimited):

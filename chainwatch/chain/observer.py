@@ -89,35 +89,38 @@ class Observer:
         """
         if checkpoint is not None:
             self._begin_at(checkpoint, headers)
-        while True:
-            try:
-                async for item in self._look():
+        try:
+            while True:
+                try:
+                    async for item in self._look():
+                        self._failures.clear()
+                        self._resting = True
+                        yield item
+                        self._resting = False
                     self._failures.clear()
-                    self._resting = True
-                    yield item
-                    self._resting = False
-                self._failures.clear()
-            except Forked:
-                await self._retry_after(
-                    NotThere(self._network.name, "the chain changed while a reorg was read")
-                )
-            except RpcError as error:
-                await self._retry_after(error)
-            except WrongChain as error:
-                if self._heads.head is None:
+                except Forked:
+                    await self._retry_after(
+                        NotThere(self._network.name, "the chain changed while a reorg was read")
+                    )
+                except RpcError as error:
+                    await self._retry_after(error)
+                except WrongChain as error:
+                    if self._heads.head is None:
+                        self._halt(error)
+                        raise
+                    await self._retry_after(error)
+                except DeepReorg as error:
+                    if not self._failures.is_reorg_final():
+                        await self._retry_after(NotThere(self._network.name, str(error)))
+                        continue
                     self._halt(error)
                     raise
-                await self._retry_after(error)
-            except DeepReorg as error:
-                if not self._failures.is_reorg_final():
-                    await self._retry_after(NotThere(self._network.name, str(error)))
-                    continue
-                self._halt(error)
-                raise
-            else:
-                self._resting = True
-                await self._wake_ups.wait()
-                self._resting = False
+                else:
+                    self._resting = True
+                    await self._wake_ups.wait()
+                    self._resting = False
+        finally:
+            self._heads.close()
 
     def wake(self) -> None:
         """Read the head now, and yield how far the network is seen even if it did a moment ago."""
@@ -172,7 +175,8 @@ class Observer:
             yield self._taken(replacement)
             self._wake_ups.look_again()  # there may be more blocks above it
             return
-        seen = None if asked_at < self._failures.settled_at else self._seen(head, compared)
+        is_settled = compared is not None and asked_at >= self._failures.settled_at
+        seen = self._seen(head, compared) if compared is not None and is_settled else None
         self._wake_ups.asked = False
         if seen is not None:
             yield seen
@@ -187,7 +191,7 @@ class Observer:
         except (TransportError, RateLimited, Unavailable):
             raise  # it may be back in a moment
         except RpcError as error:
-            self._log.trouble(
+            self._log.failed(
                 self._clock(), "reading begins at the head: earlier blocks are unavailable", error
             )
             return newest

@@ -252,8 +252,8 @@ class Pool:
 
     def _unavailable(self) -> Unavailable:
         self._refuse_wrong_chain()
-        troubles = "; ".join(f"{m.name}: {m.last_error or 'not verified yet'}" for m in self._members)
-        return Unavailable(self.network.name, f"no endpoint is usable now ({troubles})")
+        reasons = "; ".join(f"{m.name}: {m.last_error or 'not verified yet'}" for m in self._members)
+        return Unavailable(self.network.name, f"no endpoint is usable now ({reasons})")
 
     def _refuse_wrong_chain(self) -> None:
         found = {m.name: m.found for m in self._members if m.state == "refused" and m.found is not None}

@@ -16,7 +16,7 @@ class QuietLog:
         self._next: dict[str, tuple[float, float]] = {}
         self._held: dict[str, int] = {}
 
-    def trouble(self, now: float, kind: str, error: Exception) -> None:
+    def failed(self, now: float, kind: str, error: Exception) -> None:
         """Log ``error`` of ``now`` (seconds on any one clock), unless one of the same ``kind`` was logged a moment ago."""
         at, interval = self._next.get(kind, (now, FIRST_INTERVAL))
         self._held[kind] = self._held.get(kind, 0) + 1
@@ -24,7 +24,7 @@ class QuietLog:
             self._log.warning(kind, error=str(error), times=self._held.pop(kind))
             self._next[kind] = (now + interval, min(interval * 2, LONGEST_INTERVAL))
 
-    def over(self, now: float, what: str) -> None:
+    def recovered(self, now: float, what: str) -> None:
         """Log that the failures have ended. Intervals start anew only after a quiet minute, however often they return."""
         if self._next and all(at <= now for at, _ in self._next.values()):
             self._next.clear()

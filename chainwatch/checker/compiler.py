@@ -1,4 +1,4 @@
-"""From a flow's configuration to `chainwatch.checker.flow.Flow`: names become paths, conditions and checks. Pure.
+"""From a flow's configuration to `chainwatch.checker.flow.Flow`: texts become values, conditions and checks. Pure.
 
 All mistakes are gathered, so that one run reports every one.
 """
@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from chainwatch.checker.expression import Condition
+from chainwatch.checker.expression import Condition, Value
 from chainwatch.checker.flow import AMOUNT, ASSET, DESTINATION, ORIGIN, Flow, Step
 from chainwatch.checker.flow_terms import EventLookup, FlowProblem, FlowTerms, Warn
 from chainwatch.checker.keys import attribute_name, can_be_equal, key_text, searchable_topics
-from chainwatch.checker.path import Path, compile_path
 from chainwatch.checker.verify import CHECKS
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
@@ -85,7 +84,8 @@ class _Compiler:
             self._check_keys(opening_event, [(s, at, e) for s, at, e in steps if e is not None])
         if self.terms.problems or opening is None or opening_event is None:
             raise FlowError(self.terms.problems)
-        key_paths = self._key_paths(settings.opens, opening_event)
+        values = self._key_values(settings.opens, opening_event)
+        key_paths = [None if value is None else value.path for value in values]
         return Flow(
             name=settings.name,
             opening=opening,
@@ -108,19 +108,19 @@ class _Compiler:
 
     def _check_keys(self, opening: AbiEvent, steps: Sequence[tuple[StepSettings, KeyPath, AbiEvent]]) -> None:
         """Check that the types of each part of the key can be equal in every step."""
-        wanted = self._key_paths(self.settings.opens, opening)
+        wanted = self._key_values(self.settings.opens, opening)
         for settings, at, event in steps:
             place = (*at, "key") if settings.key else ("key",)
-            for path, other in zip(wanted, self._key_paths(settings, event), strict=True):
-                if path is not None and other is not None and not can_be_equal(path.type, other.type):
+            for value, other in zip(wanted, self._key_values(settings, event), strict=True):
+                if value is not None and other is not None and not can_be_equal(value.type, other.type):
                     message = (
-                        f"{other.text} of {event.name} is {other.type}, but {path.text} of {opening.name}, which it must "
-                        f"equal, is {path.type}: no transfer has both"
+                        f"{other.text} of {event.name} is {other.type}, but {value.text} of {opening.name}, which it must "
+                        f"equal, is {value.type}: no transfer has both"
                     )
-                    self.terms.problem(place, message, other.note or path.note)
+                    self.terms.problem(place, message, other.note or value.note)
             texts = settings.key or self.settings.key, self.settings.opens.key or self.settings.key
-            for path, part, wanted_part in zip(wanted, *texts, strict=True):
-                if path is None:
+            for value, part, wanted_part in zip(wanted, *texts, strict=True):
+                if value is None:
                     self._check_network_part(settings, part, wanted_part, place)
 
     def _check_origin(self, settings: StepSettings, at: KeyPath) -> None:
@@ -232,14 +232,14 @@ class _Compiler:
         if settings.origin is not None:
             facts.append((ORIGIN, self.terms.network_of(settings.origin, event, (*at, "origin"))))
         for name, key, text in ((AMOUNT, "amount", settings.amount), (ASSET, "asset", settings.asset)):
-            if text is not None and (path := self.terms.value(text, event, (*at, key))) is not None:
-                facts.append((name, path.reader()))
+            if text is not None and (value := self.terms.value(text, event, (*at, key))) is not None:
+                facts.append((name, value.read))
         return facts
 
-    def _key_paths(self, settings: OpeningSettings | StepSettings, event: AbiEvent) -> list[Path | None]:
-        """Return the key's parts as paths; None for a part that is an attribute of the network."""
+    def _key_values(self, settings: OpeningSettings | StepSettings, event: AbiEvent) -> list[Value | None]:
+        """Return the key's parts; None for a part that is an attribute of the network."""
         texts = settings.key or self.settings.key
-        return [None if attribute_name(t, event) else compile_path(t, event) for t in texts]
+        return [None if attribute_name(t, event) else self.terms.value_of(t, event) for t in texts]
 
     def _key(
         self, settings: OpeningSettings | StepSettings, event: AbiEvent, at: KeyPath
@@ -255,8 +255,8 @@ class _Compiler:
             where = (*at, index) if len(texts) > 1 else at
             if attribute := attribute_name(text, event):
                 parts.append(self.terms.network_attribute(attribute, where))
-            elif (path := self.terms.value(text, event, where)) is not None:
-                parts.append(key_text(path))
+            elif (value := self.terms.value(text, event, where)) is not None:
+                parts.append(key_text(value))
         return tuple(parts)
 
     def _check_network_part(self, settings: StepSettings, part: str, wanted: str, at: KeyPath) -> None:

@@ -144,7 +144,7 @@ def repeated(
 def failed_checks(
     transfer: Transfer, step: Step, event: Occurrence, origin: str, destination: str
 ) -> list[Finding]:
-    """Return what the built-in checks found wrong with ``event``."""
+    """Make a finding of each built-in check that ``event`` fails."""
     if FAILED_CHECKS not in event.facts:
         return []
     return [
@@ -156,7 +156,7 @@ def failed_checks(
 def failed_assertion(
     transfer: Transfer, step: Step, opening: Occurrence, event: Occurrence, destination: str
 ) -> Finding | None:
-    """Return the step's ``assert`` does not hold, or cannot be evaluated, between ``opening`` and ``event``."""
+    """Return the finding that the step's ``assert`` does not hold or has no value for the two; None where it holds."""
     assertion = step.assertion
     if assertion is None:
         return None
@@ -190,7 +190,7 @@ def failed_assertion(
 def wrong_origin(
     transfer: Transfer, step: Step, event: Occurrence, claimed: str, destination: str
 ) -> Finding:
-    """Return an opening event names another network than the one on which it was seen."""
+    """Make the finding that an opening event names another network as origin than the one on which it was seen."""
     wrong = f"the event says that it comes from {claimed.lstrip(UNKNOWN_NETWORK)}, but was seen on {event.network}"
     return _mismatch(transfer, step, "P0", "origin", wrong, event.network, destination, (event,))
 

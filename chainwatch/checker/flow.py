@@ -84,11 +84,21 @@ class Step:
         """
         if self.only_on is not None and event.network not in self.only_on:
             return None
-        facts: dict[str, Any] = {}
-        if self.where is not None and not self.where.evaluate(event):
-            if self.expected_on:
-                return None
-            facts[EXCLUDED] = True  # stored, so that the steps that follow it are no orphans
+        is_excluded = self.where is not None and not self.where.evaluate(event)
+        if is_excluded and self.expected_on:
+            return None
+        try:
+            return self._occurrence(event, {EXCLUDED: True} if is_excluded else {})
+        except EvaluationError:
+            if is_excluded:
+                return None  # what does not count need not have the values of what does
+            raise
+
+    def _occurrence(self, event: Event, facts: dict[str, Any]) -> tuple[str, Occurrence] | None:
+        """Return `occurrence` of an event that ``where`` lets through, or leaves out as an opening with the fact of that.
+
+        That is stored, so that the steps which follow it are no orphans.
+        """
         for name, get in self.facts:
             facts[name] = get(event)
         if self.expected_on == "origin" and not self.counts_on(event.network, facts.get(ORIGIN, "")):

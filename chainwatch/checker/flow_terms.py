@@ -7,9 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chainwatch.checker.expression import Condition, compile_condition
+from chainwatch.checker.expression import (
+    MAX_STORED_BITS,
+    Condition,
+    Value,
+    compile_condition,
+    compile_value,
+)
 from chainwatch.checker.flow import UNKNOWN_NETWORK
-from chainwatch.checker.path import Path, compile_path
+from chainwatch.checker.path import Path
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
@@ -52,6 +58,7 @@ class FlowTerms:
         self._lookup = event
         self._warn = warn
         self._by_value = _networks_by_value(networks, settings.network_by)
+        self._attributes = {name: _attributes_of(network) for name, network in networks.items()}
 
     def event(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> AbiEvent | None:
         """Return the event of a step; None, with the problem noted, where there is none."""
@@ -61,22 +68,25 @@ class FlowTerms:
             self.problem((*at, "event"), str(error.args[0]))
             return None
 
-    def _path(self, text: str, event: AbiEvent, at: KeyPath) -> Path | None:
+    def value(self, text: str, event: AbiEvent, at: KeyPath) -> Value | None:
+        """Return the path to one value, or the expression of it: not of a tuple or an array."""
         try:
-            path = compile_path(text, event)
+            value = self.value_of(text, event)
         except ConditionError as error:
-            self.problem(at, error.message, error.hint)
+            if _PATH.fullmatch(text):
+                self.problem(at, error.message, error.hint)
+            else:
+                self.problem(at, str(error))
             return None
-        self._note_reads(event, path)
-        return path
+        self._note_reads(event, *value.paths)
+        if value.type.startswith("tuple") or value.type.endswith("]"):
+            self.problem(at, f"{text} is {value.type}; a single value is needed")
+            return None
+        return value
 
-    def value(self, text: str, event: AbiEvent, at: KeyPath) -> Path | None:
-        """Return the path to one value, not to a tuple or an array."""
-        path = self._path(text, event, at)
-        if path is not None and (path.type.startswith("tuple") or path.type.endswith("]")):
-            self.problem(at, f"{text} is {path.type}; a single value is needed")
-            return None
-        return path
+    def value_of(self, text: str, event: AbiEvent) -> Value:
+        """Return `value`, without a note of what it reads; raises `ConditionError`."""
+        return compile_value(text, event, self._attributes)
 
     def network_attribute(self, attribute: str, at: KeyPath) -> Callable[[Event], str]:
         """Read an attribute of an event's network as text."""
@@ -87,38 +97,38 @@ class FlowTerms:
         return lambda event: texts[event.network]
 
     def network_of(self, text: str, event: AbiEvent, at: KeyPath) -> Callable[[Event], str]:
-        """Read from an event the name of the network that ``text`` (a name, or a path to a value) stands for."""
+        """Return what reads from an event the name of the network that ``text`` (a name, or an expression) stands for."""
         if text in self.networks:
             return lambda _event: text
-        path = self.value(text, event, at)
-        if path is None:
+        value = self.value(text, event, at)
+        if value is None:
             if near := nearest(text, self.networks):
                 self.problem(at, f"{text!r} is no network's name either", f"did you mean {near}?")
             return lambda _event: UNKNOWN_NETWORK
         values = [network.attribute(self.settings.network_by) for network in self.networks.values()]
-        if any(v is not None for v in values) and not any(_can_hold(path.type, v) for v in values):
+        if any(v is not None for v in values) and not any(_can_hold(value.type, v) for v in values):
             by = self.settings.network_by
-            message = f"{text} is {path.type}, but no network's {by} can be one: it names no network"
-            self.problem(at, message, path.note or f"network_by is {by!r}")
+            message = f"{text} is {value.type}, but no network's {by} can be one: it names no network"
+            self.problem(at, message, value.note or f"network_by is {by!r}")
         else:
-            self._warn_of_values(text, path, at)
-        get, by_value = path.reader(), self._by_value
+            self._warn_of_values(text, value, at)
+        get, by_value = value.read, self._by_value
 
         def name(event: Event) -> str:
-            value = get(event)
-            if known := by_value.get(value):
+            found = get(event)
+            if known := by_value.get(found):
                 return known
-            value = to_hex(value) if isinstance(value, bytes) else value
-            return by_value.get(str(value)) or f"{UNKNOWN_NETWORK}{value}"
+            found = to_hex(found) if isinstance(found, bytes) else found
+            return by_value.get(str(found)) or f"{UNKNOWN_NETWORK}{found}"
 
         return name
 
-    def _warn_of_values(self, text: str, path: Path, at: KeyPath) -> None:
+    def _warn_of_values(self, text: str, value: Value, at: KeyPath) -> None:
         by = self.settings.network_by
         for name, network in self.networks.items():
-            value = network.attribute(by)
-            if value is not None and not _can_hold(path.type, value):
-                message = f"{text} is {path.type}, which the {by} of {name} cannot be: it never names {name}"
+            named = network.attribute(by)
+            if named is not None and not _can_hold(value.type, named):
+                message = f"{text} is {value.type}, which the {by} of {name} cannot be: it never names {name}"
                 self.warn(at, message, "")
 
     def check_network(self, name: str, at: KeyPath) -> None:
@@ -134,7 +144,7 @@ class FlowTerms:
         if source is None:
             return None
         try:
-            condition = compile_condition(source, event, opening=opening)
+            condition = compile_condition(source, event, opening, self._attributes)
         except ConditionError as error:
             self.problem(at, str(error))
             return None
@@ -193,13 +203,21 @@ def _can_hold(abi_type: str, value: int | str | None) -> bool:
     """Return whether a value of an ABI type can be ``value``, an attribute of a network."""
     if value is None:
         return False
-    if (sized := re.fullmatch(r"(u?)int(\d+)", abi_type)) is not None:
+    if (sized := re.fullmatch(r"(u?)int(\d*)", abi_type)) is not None:
         number = int(value) if re.fullmatch(r"-?[0-9]{1,78}", str(value)) else None
-        bits = int(sized[2]) - (not sized[1])
+        bits = int(sized[2] or MAX_STORED_BITS) - (not sized[1])
         return number is not None and (0 if sized[1] else -(2**bits)) <= number < 2**bits
     if abi_type == "address" or abi_type.startswith("bytes"):
         return str(value).startswith("0x")
     return abi_type == "string"
+
+
+_PATH = re.compile(r"[\s\w$.\[\]-]+")
+"""A text that has no other parts, so that an error need not show where in it the mistake is."""
+
+
+def _attributes_of(network: NetworkSettings) -> dict[str, int | str]:
+    return {**network.attributes, "chain_id": network.chain_id, "name": network.name}
 
 
 def _networks_by_value(networks: Mapping[str, NetworkSettings], attribute: str) -> dict[Any, str]:

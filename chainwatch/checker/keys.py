@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chainwatch.checker.path import Path
+from chainwatch.checker.expression import Value
+from chainwatch.checker.path import EvaluationError, Path
 from chainwatch.checker.terms import kind_of
 from chainwatch.model import AbiEvent, Event, to_hex
 
+MAX_PART = 1_024
+"""Bytes or characters of a part of a key that is computed; the hash of more is as good."""
+
+_NAME = re.compile(r"[\w-]+")
+
 
 def attribute_name(text: str, event: AbiEvent) -> str | None:
-    """Return ``chain_id`` for ``network.chain_id``, an attribute of the network where the event was seen; else None."""
-    if not text.startswith("network.") or any(p.name == "network" for p in event.inputs):
-        return None
-    return text.removeprefix("network.")
+    """Return ``chain_id`` for ``network.chain_id``: an attribute of the network where the event was seen."""
+    name = text.removeprefix("network.")
+    is_one = name != text and _NAME.fullmatch(name) is not None
+    return name if is_one and not any(p.name == "network" for p in event.inputs) else None
 
 
-def key_text(path: Path) -> Callable[[Event], str]:
-    if len(path.steps) == 1 and path.type.startswith("bytes"):
-        name = path.steps[0]
+def key_text(value: Value) -> Callable[[Event], str]:
+    """Return what reads ``value`` as part of a key; raises `EvaluationError`."""
+    get = value.read
+    if value.path is None:
+        return lambda event: _text(_short(get(event), value.text))
+    if len(value.path.steps) == 1 and value.type.startswith("bytes"):
+        name = value.path.steps[0]
         return lambda event: "0x" + event.args[name].hex()  # type: ignore[index]  # the first step is a name
-    get = path.reader()
     return lambda event: _text(get(event))
+
+
+def _short(value: Any, source: str) -> Any:
+    if isinstance(value, str | bytes) and len(value) > MAX_PART:
+        what = f"{len(value)} {'bytes' if isinstance(value, bytes) else 'characters'}"
+        raise EvaluationError(f"`{source}` has {what}, a part of a key has {MAX_PART} at most")
+    return value
 
 
 def _text(value: Any) -> str:
@@ -37,7 +54,7 @@ def _text(value: Any) -> str:
 
 
 def _percent_encoded(character: str) -> str:
-    """As in a URI (RFC 3986): ``%`` and two digits for each byte of UTF-8, so that no two texts become the same."""
+    """Encode as in a URI (RFC 3986): ``%`` and two digits for each byte of UTF-8, so that no two texts become the same."""
     return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
 
 

@@ -1,15 +1,19 @@
-"""The grammar of conditions: source text to one typed `Term` and the values it reads."""
+"""The grammar of expressions: source text to one typed `Term` and the values it reads."""
 
 from __future__ import annotations
 
-import operator
-from dataclasses import dataclass
-from typing import Any
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from chainwatch.checker.path import Path, Step, parse_steps, resolve
-from chainwatch.checker.syntax import ConditionError, Cursor
+from chainwatch.checker import protocols
+from chainwatch.checker.calls import AGGREGATES, Calls
+from chainwatch.checker.path import MAX_INDEX, Path, Step, parse_steps, resolve
+from chainwatch.checker.syntax import ConditionError, Cursor, Token
 from chainwatch.checker.terms import MAX_DEPTH, Term, TermBuilder
-from chainwatch.model import AbiEvent, AbiParam, Event
+from chainwatch.model import AbiEvent, AbiParam
+from chainwatch.support.spelling import did_you_mean
 
 OPENING = "opening"
 """The prefix under which an ``assert`` reads the opening event."""
@@ -17,15 +21,26 @@ OPENING = "opening"
 _PLACE = (
     AbiParam("block", "tuple", components=(AbiParam("number", "uint256"), AbiParam("timestamp", "uint256"))),
     AbiParam("network", "string"),
+    AbiParam("transaction", "tuple", components=(AbiParam("hash", "bytes32"),)),
+    AbiParam("log", "tuple", components=(AbiParam("index", "uint256"),)),
+    AbiParam("emitter", "address"),
 )
 """What is known of an event beside its arguments, which win where the names meet."""
 
-_PLACE_ATTRIBUTES = {
-    "block.number": "log.block_number",
-    "block.timestamp": "log.timestamp",
-    "network": "network",
+_PLACE_CODE = {
+    "block.number": "event.log.block_number",
+    "block.timestamp": "event.log.timestamp",
+    "network": "event.network",
+    "transaction.hash": "event.log.tx_hash",
+    "log.index": "event.log.log_index",
+    "emitter": "address_text(event.log.address)",
 }
-"""The same as attributes of `chainwatch.model.Event`."""
+"""The same as read from a `chainwatch.model.Event`."""
+
+NETWORK = "network"
+
+NetworkAttributes: TypeAlias = Mapping[str, Mapping[str, int | str]]
+"""By network, its attributes by name, as configured."""
 
 _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 
@@ -39,37 +54,46 @@ _HINTS = {
 
 @dataclass(frozen=True)
 class Read:
-    """One value that a condition reads, from the args or from where the event was seen (``attribute``)."""
+    """One value that an expression reads: of the event itself, or of the opening one (``opening``).
 
-    path: Path
+    ``text`` names it among the facts that are kept of an event. ``code`` makes it of ``event``: Python code, in which the
+    values of other reads are ``p0``, ``p1``, …. ``path`` is where it is in the event; None for one that is computed.
+    """
+
+    text: str
     opening: bool
-    attribute: str | None
-
-    def get(self, event: Event) -> Any:
-        """Return the value in ``event``; raises `EvaluationError`."""
-        if self.attribute:
-            return operator.attrgetter(self.attribute)(event)
-        return self.path.get(event.args)
+    path: Path | None
+    code: str
 
 
 class Parser:
-    """Reads a condition by the precedence of Python's operators; ``reads`` are the values it needs."""
+    """Reads an expression by the precedence of Python's operators; ``reads`` are the values it needs."""
 
-    def __init__(self, source: str, event: AbiEvent, opening: AbiEvent | None) -> None:
+    def __init__(
+        self, source: str, event: AbiEvent, opening: AbiEvent | None, networks: NetworkAttributes
+    ) -> None:
         self.cursor = Cursor(source)
         self.build = TermBuilder(source)
         self.reads: list[Read] = []
+        self._indexes: dict[tuple[str, bool], int] = {}
         self._source = source
         self._event = event
         self._opening = opening
+        self._networks = networks
         self._nesting = 0
+        self._calls = Calls(self.build)
 
     def condition(self) -> Term:
         """Return the whole source as one boolean; raises `ConditionError`."""
+        term = self.value()
+        self.build.require_boolean(term, "a condition")
+        return term
+
+    def value(self) -> Term:
+        """Return the whole source as one value of any type; raises `ConditionError`."""
         term = self._either()
         if self.cursor.token.kind != "end":
             raise self._unexpected("an operator")
-        self.build.require_boolean(term, "a condition")
         return term
 
     def _either(self) -> Term:
@@ -138,8 +162,10 @@ class Parser:
 
     def _power(self) -> Term:
         base = self._atom()
-        if self.cursor.at(".", "["):
-            message = "only the event's arguments have fields and elements"
+        while bracket := self.cursor.accept("["):
+            base = self._computed(self._slice_or_item(base, bracket))
+        if self.cursor.at("."):
+            message = "only the event's arguments have fields"
             raise self.cursor.error(self.cursor.token.column, message)
         token = self.cursor.accept("**")
         if token is None:
@@ -148,6 +174,37 @@ class Parser:
         exponent = self._signed()
         self._nesting -= 1
         return self.build.arithmetic(token, base, exponent)
+
+    def _slice_or_item(self, term: Term, bracket: Token) -> Term:
+        first = self.cursor.token
+        start = None if self.cursor.at(":") else self._bound()
+        if self.cursor.accept(":"):
+            stop = None if self.cursor.at("]") else self._bound()
+            self.cursor.expect("operator", "]", "`]`")
+            return self._calls.slice(term, start, stop, self.cursor.end)
+        if start is None or start.value is None or self.cursor.end - first.column > len(str(MAX_INDEX)) + 1:
+            message = "expected an index such as 0 or -1, or a slice such as 0:4"
+            raise self.cursor.error(first.column, message)
+        self.cursor.expect("operator", "]", "`]`")
+        return self._calls.item(term, start.value, bracket.column + 1, self.cursor.end)
+
+    def _bound(self) -> Term:
+        self._enter()
+        term = self._sum()
+        self._nesting -= 1
+        return term
+
+    def _computed(self, term: Term) -> Term:
+        """Return ``term`` as a value that is computed when its event is seen, where it needs no other event.
+
+        So the facts that are kept for an ``assert`` hold a hash, not the bytes that are hashed.
+        """
+        parts = [self.reads[int(number)] for number in re.findall(r"\bp([0-9]+)\b", term.code)]
+        if not parts or any(part.opening != parts[0].opening for part in parts):
+            return term
+        text = self._source[term.start : term.end]
+        index = self._index_of(Read(text, parts[0].opening, None, term.code))
+        return replace(term, code=f"p{index}", choices={})
 
     def _atom(self) -> Term:
         token = self.cursor.token
@@ -186,18 +243,20 @@ class Parser:
 
     def _field_or_call(self) -> Term:
         start = self.cursor.token
-        steps = parse_steps(self.cursor)
+        steps = parse_steps(self.cursor, slices=True)
         if self.cursor.at("("):
-            if len(steps) > 1:
-                raise self.cursor.error(steps[-1].column, "values have no methods")
+            name = Token("name", ".".join(str(step.key) for step in steps), start.column, self.cursor.end)
+            if len(steps) > 1 and name.text not in protocols.FUNCTIONS:
+                known = did_you_mean(name.text, protocols.FUNCTIONS)
+                raise self.cursor.error(steps[-1].column, "values have no methods", known)
             self.cursor.take()
             arguments, _ = self._items(")")
-            return self.build.call(start, arguments, self.cursor.end)
-        index = self._read(steps)
-        return self.build.field(index, self.reads[index].path, start.column, self.cursor.end)
+            made = self._calls.call(name, arguments, self.cursor.end)
+            return made if name.text in AGGREGATES else self._computed(made)
+        return self._read(steps, start.column)
 
-    def _read(self, steps: list[Step]) -> int:
-        """Return the number under which the condition reads the value at ``steps``."""
+    def _read(self, steps: list[Step], start: int) -> Term:
+        """Return the value at ``steps``."""
         event, opening = self._event, False
         if steps[0].key == OPENING and self._opening is not None:
             event, opening = self._opening, True
@@ -208,12 +267,40 @@ class Parser:
             raise self.cursor.error(steps[0].column, "there is no opening event here", hint)
         fields = event.inputs + tuple(param for param in _PLACE if param.name not in named)
         owner = f"{OPENING} ({event.name})" if opening else event.name
+        if steps[0].key == NETWORK and NETWORK not in named and len(steps) > 1:
+            return self._network_attribute(steps[1:], opening=opening, start=start)
         path = resolve(self._source, steps, fields, owner)
-        attribute = None if steps[0].key in named else _PLACE_ATTRIBUTES.get(path.text)
-        read = Read(path, opening, attribute)
-        if read not in self.reads:
+        place = None if steps[0].key in named else _PLACE_CODE.get(path.text)
+        code = place or "event.args" + "".join(f"[{step!r}]" for step in path.steps)
+        index = self._index_of(Read(path.text, opening, path, code))
+        return self.build.field(index, path, start, self.cursor.end)
+
+    def _network_attribute(self, steps: list[Step], *, opening: bool, start: int) -> Term:
+        """Return an attribute of the network on which the event was seen; every network must have it."""
+        name, column = str(steps[0].key), steps[0].column
+        if len(steps) > 1:
+            raise self.cursor.error(steps[1].column, f"network.{name} has no fields and no elements")
+        known = dict.fromkeys(key for attributes in self._networks.values() for key in attributes)
+        missing = [network for network, attributes in self._networks.items() if name not in attributes]
+        if missing or not self._networks:
+            where = f"network {missing[0]}" if missing else NETWORK
+            raise self.cursor.error(column, f"{where} has no attribute {name!r}", did_you_mean(name, known))
+        choices = {network: attributes[name] for network, attributes in self._networks.items()}
+        integers = [network for network, value in choices.items() if isinstance(value, int)]
+        if 0 < len(integers) < len(choices):
+            text = next(network for network in choices if network not in integers)
+            message = f"{name} is an integer on {integers[0]} and text on {text}"
+            raise self.cursor.error(column, message)
+        path = Path(NETWORK, AbiParam(NETWORK, "string"), (NETWORK,))
+        index = self._index_of(Read(NETWORK, opening, path, _PLACE_CODE[NETWORK]))
+        return self.build.choice(index, choices, start, self.cursor.end)
+
+    def _index_of(self, read: Read) -> int:
+        """Return the number under which the expression reads it."""
+        index = self._indexes.setdefault((read.text, read.opening), len(self.reads))
+        if index == len(self.reads):
             self.reads.append(read)
-        return self.reads.index(read)
+        return index
 
     def _within_opening(self, steps: list[Step]) -> list[Step]:
         reserved = f"`{OPENING}` is the opening event in an `assert`"

@@ -90,15 +90,16 @@ class Step:
     column: int
 
 
-def parse_steps(cursor: Cursor) -> list[Step]:
-    """Read ``name``, ``.name`` and ``[index]`` as far as they go."""
+def parse_steps(cursor: Cursor, *, slices: bool = False) -> list[Step]:
+    """Read ``name``, ``.name`` and ``[index]`` as far as they go; with ``slices``, up to the bracket of a slice."""
     first = cursor.expect("name", "", "a field")
     steps = [Step(first.text, first.column)]
     while True:
         if cursor.accept("."):
             name = cursor.expect("name", "", "a field")
             steps.append(Step(name.text, name.column))
-        elif bracket := cursor.accept("["):
+        elif cursor.at("[") and not (slices and not cursor.at_index()):
+            bracket = cursor.take()
             steps.append(Step(_parse_index(cursor), bracket.column + 1))
             cursor.expect("operator", "]", "`]`")
         else:
@@ -128,8 +129,8 @@ def resolve(source: str, steps: Sequence[Step], fields: Sequence[AbiParam], owne
             param = _find_field(source, step, param.components, text)
             text += f".{step.key}"
         else:
-            mend = "name an element: " + f"{text}[0].{step.key}" if array_of(param.type) else note
-            raise ConditionError(f"{text} is {param.type} and has no fields", source, step.column, mend)
+            hint = "name an element: " + f"{text}[0].{step.key}" if array_of(param.type) else note
+            raise ConditionError(f"{text} is {param.type} and has no fields", source, step.column, hint)
     return Path(text, param, tuple(step.key for step in steps), note)
 
 
@@ -163,10 +164,11 @@ def array_of(abi_type: str) -> tuple[str, int | None] | None:
 
 def _element(source: str, step: Step, param: AbiParam, text: str, note: str) -> AbiParam:
     array = array_of(param.type)
-    if array is None:
-        raise ConditionError(f"{text} is {param.type}, not an array", source, step.column, note)
-    element, length = array
     index = int(step.key)
+    if array is None:
+        mend = f"one byte is a slice: {text}[{index}:{index + 1}]" if param.type.startswith("bytes") else ""
+        raise ConditionError(f"{text} is {param.type}, not an array", source, step.column, note or mend)
+    element, length = array
     if length is not None and not -length <= index < length:
         raise ConditionError(f"{text} has {length} elements only", source, step.column)
     return AbiParam("", element, components=param.components)

@@ -112,7 +112,7 @@ def _kind(raised: Raised) -> tuple[str, ...]:
 
 
 def _is_same(known: Raised, current: Raised) -> bool:
-    """Return whether ``current`` is no news. ``wrong`` is not compared: older versions did not store it."""
+    """Return whether ``current`` says the same as before. ``wrong`` is not compared: older versions did not store it."""
     return not known.by_hand and (known.labels, known.starts_at, known.ends_at, known.version) == (
         current.labels,
         current.starts_at,

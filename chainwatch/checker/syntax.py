@@ -50,8 +50,8 @@ _TOKEN = re.compile(
       | (?P<name>[A-Za-z_$][A-Za-z0-9_$]*)
       | (?P<string>"[^"\\\n]*"|'[^'\\\n]*')
       | (?P<quote>["'])
-      | (?P<foreign>&&|\|\||:=|<<|>>|=(?!=)|!(?!=)|[\^&|~?:;{}@\\])
-      | (?P<operator>\*\*|//|==|!=|<=|>=|[-+*/%<>()\[\],.])
+      | (?P<foreign>&&|\|\||:=|<<|>>|=(?!=)|!(?!=)|[\^&|~?;{}@\\])
+      | (?P<operator>\*\*|//|==|!=|<=|>=|[-+*/%<>()\[\],.:])
     """,
     re.VERBOSE,
 )
@@ -131,6 +131,12 @@ class Cursor:
     def at(self, *texts: str) -> bool:
         """Return whether the next token is one of these operators or words."""
         return self.token.kind in ("operator", "name") and self.token.text in texts
+
+    def at_index(self) -> bool:
+        """Whether the next tokens are a whole ``[index]``, not a slice."""
+        following = [token.text for token in self._tokens[self._index + 1 : self._index + 4]]
+        signed = following[1:] if following[0] == "-" else following
+        return len(signed) > 1 and signed[0][0].isdigit() and signed[1] == "]"
 
     def accept(self, *texts: str) -> Token | None:
         """Take the next token if it is one of these operators or words."""

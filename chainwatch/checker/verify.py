@@ -1,7 +1,7 @@
 """Built-in checks by name: what an event claims about itself must hold (``verify = ["connext.transfer_id"]``).
 
-Connext (Amarok) names a transfer by ``keccak256(abi.encode(TransferInfo))`` and a message by the hash of its
-body; see ``TransferInfo`` in connext/monorepo, ``LibConnextStorage.sol``.
+Connext (Amarok) names a transfer by the hash of its parameters (`chainwatch.checker.protocols.connext`), and a message by
+the hash of its body.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chainwatch.checker.path import Path, compile_path
+from chainwatch.checker.protocols.connext import TRANSFER_INFO, encode_transfer_info
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.model import AbiEvent, AbiParam, to_hex
 from chainwatch.support.keccak import keccak256
@@ -68,56 +69,7 @@ class Check:
         return verify
 
 
-def encode_transfer_info(info: Mapping[str, Any]) -> bytes:
-    """Encode one ``TransferInfo``, given as a dict, as ``abi.encode`` does: 32-byte words, ``callData`` at the end."""
-    call_data: bytes = info["callData"]
-    head: bytes = (
-        _TUPLE_OFFSET
-        + info["originDomain"].to_bytes(32, "big")
-        + info["destinationDomain"].to_bytes(32, "big")
-        + info["canonicalDomain"].to_bytes(32, "big")
-        + _ADDRESS_PADDING
-        + bytes.fromhex(info["to"][2:])
-        + _ADDRESS_PADDING
-        + bytes.fromhex(info["delegate"][2:])
-        + info["receiveLocal"].to_bytes(32, "big")
-        + _CALL_DATA_OFFSET
-        + info["slippage"].to_bytes(32, "big")
-        + _ADDRESS_PADDING
-        + bytes.fromhex(info["originSender"][2:])
-        + info["bridgedAmt"].to_bytes(32, "big")
-        + info["normalizedIn"].to_bytes(32, "big")
-        + info["nonce"].to_bytes(32, "big")
-        + info["canonicalId"]
-    )
-    return head + len(call_data).to_bytes(32, "big") + call_data + bytes(-len(call_data) % 32)
-
-
-_TUPLE_OFFSET = (32).to_bytes(32, "big")
-_CALL_DATA_OFFSET = (13 * 32).to_bytes(32, "big")
-_ADDRESS_PADDING = bytes(12)
-
 _HASH = AbiParam("", "bytes32")
-_TRANSFER_INFO = AbiParam(
-    "",
-    "tuple",
-    components=(
-        AbiParam("originDomain", "uint32"),
-        AbiParam("destinationDomain", "uint32"),
-        AbiParam("canonicalDomain", "uint32"),
-        AbiParam("to", "address"),
-        AbiParam("delegate", "address"),
-        AbiParam("receiveLocal", "bool"),
-        AbiParam("callData", "bytes"),
-        AbiParam("slippage", "uint256"),
-        AbiParam("originSender", "address"),
-        AbiParam("bridgedAmt", "uint256"),
-        AbiParam("normalizedIn", "uint256"),
-        AbiParam("nonce", "uint256"),
-        AbiParam("canonicalId", "bytes32"),
-    ),
-)
-
 
 CHECKS: Mapping[str, Check] = {
     check.name: check
@@ -126,7 +78,7 @@ CHECKS: Mapping[str, Check] = {
             name="connext.transfer_id",
             hash_field="transferId",
             sources=("params", "args.params"),
-            source_type=_TRANSFER_INFO,
+            source_type=TRANSFER_INFO,
             text="keccak256(abi.encode({}))",
             encode=encode_transfer_info,
         ),

@@ -40,7 +40,7 @@ def _wanted(command: Any) -> Any:
 @_wanted
 @click.pass_context
 def alerts(context: click.Context, /, **wanted: Any) -> None:
-    """Alerts, firing and past: list (the default), acknowledge, resolve and explain them."""
+    """List alerts, firing and past (the default), acknowledge, resolve and explain them."""
     if context.invoked_subcommand is None:
         _list(context.obj, **wanted)
     else:

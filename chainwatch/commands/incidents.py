@@ -55,7 +55,7 @@ def incident(config: Path, incident_id: int, note: str | None, author: str | Non
 @as_json
 @click.pass_obj
 def stats(config: Path, since: int, until: int | None, as_json: bool) -> None:
-    """Statistics over a window: totals, times to acknowledge and resolve, deliveries, noise, trend."""
+    """Show statistics of a window: totals, times to acknowledge and resolve, deliveries, noise, trend."""
     from chainwatch.commands.show import people as show
     from chainwatch.operations import reports
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def oncall() -> None:
-    """On-call schedules of the configuration: who is on call now and next, and overrides."""
+    """Show who is on call now and next, and override the schedules."""
 
 
 @oncall.command("now")
@@ -71,7 +71,7 @@ def _rota(config: Path, at: float) -> Rota:
 @as_json
 @click.pass_context
 def oncall_override(context: click.Context, as_json: bool) -> None:
-    """On-call overrides: list (the default), add or remove them."""
+    """List on-call overrides (the default), add or remove them."""
     if context.invoked_subcommand is None:
         _list_overrides(context.obj, as_json)
     else:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def queue() -> None:
-    """The queues of notifications, one for each receiver: list, retry or drop notifications.
+    """List, retry or drop notifications, which wait in one queue for each receiver.
 
     A notification is pending until it is delivered, dead (its retries are exhausted, or it was permanently refused) or
     dropped by a person.

@@ -14,7 +14,7 @@ from chainwatch.commands.options import Duration, as_json
 
 @click.group()
 def routes() -> None:
-    """Routes of the configuration: which alerts go where."""
+    """Show which of the configured routes alerts take."""
 
 
 @routes.command("test")
@@ -37,7 +37,7 @@ def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
 
 @click.group()
 def receivers() -> None:
-    """Receivers of notifications: test whether they can be reached."""
+    """Test whether receivers of notifications can be reached."""
 
 
 @receivers.command("test")

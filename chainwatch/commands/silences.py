@@ -14,7 +14,7 @@ matchers = click.argument("matchers", nargs=-1, required=True, metavar="LABEL=VA
 
 @click.group()
 def silences() -> None:
-    """Silences: suppress notifications about matching alerts for a while.
+    """Suppress notifications about matching alerts for a while.
 
     The alerts are still recorded. Alerts that still fire when a silence ends are sent then.
     """
@@ -117,9 +117,10 @@ def silences_preview(config: Path, matchers: tuple[str, ...], as_json: bool) -> 
 
 @click.group()
 def cooldowns() -> None:
-    """Cooldowns: the minimum time between two notifications of a receiver about one condition.
+    """Limit how often a receiver is notified about one condition.
 
-    Cooldowns set by command take precedence over the configured ones, and survive a restart.
+    A cooldown is the minimum time between two such notifications. Cooldowns set by command take precedence over the
+    configured ones, and survive a restart.
     """
 
 

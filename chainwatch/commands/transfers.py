@@ -63,7 +63,7 @@ def transfers(config: Path, /, as_json: bool, **wanted: Any) -> None:
 
 @click.group()
 def report() -> None:
-    """Reports about the transfers seen."""
+    """Report on the transfers seen."""
 
 
 @report.command("latency")

@@ -352,7 +352,7 @@ class Draft:
         return (*place[:-1], nearest(str(place[-1]), self._keys_beside(place)) or "")
 
     def _hint_for_missing(self, place: KeyPath) -> str:
-        """Return an unknown key beside a missing one may be a misspelling of it."""
+        """Return a hint where an unknown key beside a missing one may be a misspelling of it."""
         table = self.value(place[:-1])
         others = table.keys() - self._keys_beside(place).keys() if isinstance(table, dict) else ()
         near = nearest(str(place[-1]), others)

@@ -20,10 +20,10 @@ from chainwatch.grammar.durations import parse_duration
 Repeat = Literal["alert", "allow"]
 
 _WHERE = "Condition on the event; only events that satisfy it count. Default: all."
-_AMOUNT = "Path to the event argument that holds the amount, shown in alerts."
-_ASSET = "Path to the event argument that holds the asset's address, shown in alerts."
+_AMOUNT = "Expression of the amount, shown in alerts; mostly an event argument."
+_ASSET = "Expression of the asset's address, shown in alerts; mostly an event argument."
 _CONTRACT = "Contract that emits the event. Default: the flow's."
-_KEY = "Path, or list of paths, to the key in this event. Default: the flow's."
+_KEY = "Expression, or list of expressions, of the key in this event. Default: the flow's."
 _EVENT = "The event's name in the ABI, or its full signature where the name is overloaded."
 _VERIFY = "Built-in checks of the event, by name, such as `connext.transfer_id`."
 
@@ -37,12 +37,12 @@ class OpeningSettings(Table):
     key: Names | None = Field(default=None, description=_KEY)
     origin: Text | None = Field(
         default=None,
-        description="Network the transfer comes from: a network's name or a path into the arguments, checked "
+        description="Network the transfer comes from: a network's name or an expression, checked "
         "against where the event was seen. Default: where it was seen.",
     )
     destination: Text | None = Field(
         default=None,
-        description="Network the transfer goes to: a network's name or a path into the arguments.",
+        description="Network the transfer goes to: a network's name or an expression.",
     )
     amount: Text | None = Field(default=None, description=_AMOUNT)
     asset: Text | None = Field(default=None, description=_ASSET)
@@ -65,7 +65,7 @@ class StepSettings(Table):
     )
     origin: Text | None = Field(
         default=None,
-        description="Where the opening step must have been: a network's name or a path into the arguments. "
+        description="Where the opening step must have been: a network's name or an expression. "
         "Without it the opening step may have been on any network of its contract, and all of them must be read past "
         "the step before it is an orphan.",
     )
@@ -95,7 +95,7 @@ class FlowSettings(Table):
     contract: Text = Field(description="Contract that emits the events.")
     key: Names = Field(
         min_length=1,
-        description="Path, or list of paths, to the event arguments whose values identify a transfer.",
+        description="Expression, or list of expressions, whose values identify a transfer; mostly event arguments.",
     )
     network_by: Text = Field(
         default="chain_id",

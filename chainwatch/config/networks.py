@@ -22,7 +22,7 @@ NEAR_MISS = 0.8
 """The likeness (0 to 1) to a known key from which a network's key counts as a misspelling, not as a free attribute."""
 
 SHORTEST_STALL = 30.0
-"""Seconds that the default of `stall_after` has at least: a clock may be ten seconds off, and an endpoint a few late."""
+"""The least default of `stall_after` in seconds: a clock may be ten seconds off, and an endpoint a few seconds late."""
 
 
 class NetworkSettings(Table):

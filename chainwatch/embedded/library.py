@@ -142,7 +142,7 @@ class AlertManager(Operations):
         message: str = "",
         metadata: Mapping[str, object] | None = None,
     ) -> str:
-        """Raise one alert, or confirm that it still fires; returns its fingerprint.
+        """Raise one alert, or confirm that it still fires; return its fingerprint.
 
         ``title``, ``source`` and ``severity`` identify it (labels ``alertname``, ``source``, ``severity``); ``message``
         and ``metadata`` become annotations: values other than text are written as JSON, bytes as 0x-hex. The alert is

@@ -66,7 +66,7 @@ class Given:
 
 
 def defaults(_question: str, default: str, parse: Callable[[str], T]) -> T:
-    """Return the prompt without a terminal: every answer is its default."""
+    """Answer with the default, as the prompt without a terminal."""
     return parse(default)
 
 

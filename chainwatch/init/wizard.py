@@ -1,4 +1,4 @@
-"""Write a commented configuration from the answers, with the ABI files that it needs beside it."""
+"""Writes a commented configuration from the answers, with the ABI files that it needs beside it."""
 
 from __future__ import annotations
 

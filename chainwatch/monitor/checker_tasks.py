@@ -95,9 +95,9 @@ class CheckerTasks:
                     async for result in self._checker.read(self._pools, wanted):
                         await self._process([result])
             except ChainError as error:
-                log.trouble(loop.time(), "reads of a checker fail; trying again later", error)
+                log.failed(loop.time(), "reads of a checker fail; trying again later", error)
             else:
-                log.over(loop.time(), "reads of a checker succeed again")
+                log.recovered(loop.time(), "reads of a checker succeed again")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), READ_EVERY)
 

@@ -357,7 +357,7 @@ class Monitor:
             await asyncio.sleep(SELF_WATCH_EVERY)
 
     def _note_pause(self, now: float) -> None:
-        """After a pause (a long start, a machine or process that was suspended), silence counts from ``now`` on."""
+        """Count silence from ``now`` on after a pause: a long start, a machine or process that was suspended."""
         if now - self._watched_at > PAUSED_AFTER:
             self._answered_at = dict.fromkeys(self._answered_at, now)
         self._watched_at = now

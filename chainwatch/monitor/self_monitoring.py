@@ -33,7 +33,7 @@ class OwnConditions:
     """The conditions about networks and the clock: a `ConditionSet` that knows which networks could not be checked."""
 
     def __init__(self, firing: Iterable[Signal] = (), now: float = 0.0) -> None:
-        """``firing``: such alerts that fire already, from before this process, which began ``now`` (Unix seconds)."""
+        """Restore ``firing``, such alerts that fire from before this process, which began ``now`` (Unix seconds)."""
         before = list(firing)
         self._conditions = ConditionSet(
             before,

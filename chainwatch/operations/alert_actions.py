@@ -57,7 +57,7 @@ def unacknowledge(
     found = alerts.by_id(connection, usable_ids(ids))
     dropped = acknowledgements.of(connection, list(found))
     upkeep.drop_acknowledgements(
-        connection, context.manager.group_manager, dict.fromkeys(dropped, BY_HAND), actor, now
+        connection, context.engine.group_manager, dict.fromkeys(dropped, BY_HAND), actor, now
     )
     return changed(ids, {alert_id: alert_id in dropped for alert_id in found})
 
@@ -74,7 +74,7 @@ def resolve(
     found = alerts.by_id(connection, usable_ids(ids))
     unresolved = [alert for alert in found.values() if alert.state != "resolved"]
     reason = f"{BY_HAND}: {note}" if note else BY_HAND
-    upkeep.resolve_now(connection, context.manager.group_manager, unresolved, reason, now)
+    upkeep.resolve_now(connection, context.engine.group_manager, unresolved, reason, now)
     _note_in_transfers(connection, unresolved, int(now))
     _record(connection, unresolved, now, "resolved", actor, note)
     return changed(ids, {alert.id: alert.state != "resolved" for alert in found.values()})

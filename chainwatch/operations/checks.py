@@ -54,6 +54,9 @@ def check_match(match: Match) -> dict[str, list[str]]:
     for name, texts in tests.items():
         if not name or not all(isinstance(text, str) for text in (name, *texts)):
             raise Invalid(f"matchers: {name!r}: expected a label's name, and text or texts for its value")
+        for text in (name, *texts):
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise Invalid(f"matchers: {text!r} is not text: it holds bytes that are not UTF-8")
     try:
         matchers.build(tests)
     except ValueError as error:

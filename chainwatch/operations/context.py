@@ -32,16 +32,16 @@ class Context:
     """The configuration in use. ``flows`` by name; ``receivers`` are the names of all, configured and registered."""
 
     settings: Settings
-    manager: AlertEngine
+    engine: AlertEngine
     receivers: tuple[str, ...]
     flows: Mapping[str, Flow] = field(default_factory=dict)
 
     @classmethod
     def of(cls, plan: Plan, connection: sa.Connection) -> Context:
         """Return the context of ``plan`` on the database of ``connection``."""
-        manager = AlertEngine.of(plan.settings, schema.created_at(connection))
+        engine = AlertEngine.of(plan.settings, schema.created_at(connection))
         flows = {flow.name: flow for flow in plan.flows}
-        return cls(plan.settings, manager, tuple(plan.settings.receivers), flows)
+        return cls(plan.settings, engine, tuple(plan.settings.receivers), flows)
 
 
 @dataclass(frozen=True)

@@ -77,14 +77,14 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 def explain(connection: sa.Connection, context: Context, now: float, alert_id: int) -> Explanation:
-    """For every receiver, whether it was notified of the alert, and why or why not. Raises ``NotFound``."""
+    """Return for every receiver whether it was notified of the alert, and why or why not. Raises ``NotFound``."""
     alert = get(connection, alert_id)
     sent = outbox.about(connection, [alert_id], alert.raised_at, None)
     by_receiver: dict[str, list[QueuedNotification]] = {name: [] for name in context.receivers}
     for one in sent:
         by_receiver.setdefault(one.receiver, []).append(one)
 
-    taking = destinations(matching_routes(context.manager.routes, alert.labels), alert.failing_receiver)
+    taking = destinations(matching_routes(context.engine.routes, alert.labels), alert.failing_receiver)
     routed = [
         _routed(connection, context, alert, route, receiver, by_receiver.get(receiver, []), now)
         for route, receiver in taking
@@ -93,7 +93,7 @@ def explain(connection: sa.Connection, context: Context, now: float, alert_id: i
     others = [
         _notified_otherwise(connection, context, alert, name, by_receiver[name])
         if by_receiver[name]
-        else ReceiverView(name, None, False, _why_not_routed(alert, context.manager.routes, name))
+        else ReceiverView(name, None, False, _why_not_routed(alert, context.engine.routes, name))
         for name in context.receivers
         if name not in reached
     ]
@@ -122,7 +122,7 @@ def _routed(
 ) -> ReceiverView:
     """Return a receiver that the alert's own ``route`` names."""
     candidate = Candidate(alert.id, alert.labels, route, receiver)
-    held = suppression_of(candidate, context.manager.group_manager.context_of(connection, [candidate], now))
+    held = suppression_of(candidate, context.engine.group_manager.context_of(connection, [candidate], now))
     groups = alert_groups.of_alerts(connection, [alert.id])
     group = next((one for one in groups if one.receiver == receiver), None)
     if sent:

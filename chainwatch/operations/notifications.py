@@ -67,7 +67,7 @@ def retry(connection: sa.Connection, context: Context, now: float, ids: Sequence
 
 
 def retry_receiver(connection: sa.Connection, context: Context, now: float, receiver: str) -> int:
-    """Retry all pending and dead notifications of ``receiver`` now; how many. The configuration need not have it."""
+    """Retry all pending and dead notifications of ``receiver`` now; return how many. The configuration need not have it."""
     return outbox.retry(connection, now, receiver=receiver)
 
 

@@ -88,7 +88,7 @@ def list_silences(
     limit: int = 100,
     after: str | None = None,
 ) -> Page[SilenceView]:
-    """Silences that have not ended, newest first; with ``ended`` those that ended within a week too.
+    """Return silences that have not ended, newest first; with ``ended`` those that ended within a week too.
 
     ``after``: a cursor. Raises ``Invalid``.
     """

@@ -69,7 +69,9 @@ class Backfill:
             return
         try:
             if not self._bounded:
-                oldest = int(self._clock() - self._retention)
+                oldest = int(
+                    min(self._clock(), checkpoint.seen_until) - self._retention
+                )  # a clock may be ahead
                 if gap.since < oldest:
                     first = await block_at(pool, oldest)
                     yield partial(watched.skip_to, network=self.network, block=first, timestamp=oldest)
@@ -82,10 +84,10 @@ class Backfill:
             self._begun_to = gap.last
             async for part in self._parts(pool, gap, checkpoint.last.number):
                 self._refused_since = None
-                self._log.over(self._clock(), "earlier blocks are read again")
+                self._log.recovered(self._clock(), "earlier blocks are read again")
                 yield part
         except ChainError as error:
-            self._log.trouble(self._clock(), "earlier blocks cannot be read again; trying again later", error)
+            self._log.failed(self._clock(), "earlier blocks cannot be read again; trying again later", error)
             if self._is_refused(pool):
                 _log.warning(
                     "earlier blocks are not available: their events count as not watched",

@@ -77,7 +77,7 @@ class Pipeline:
         alerts: Alerts,
         sources: Mapping[str, frozenset[EventSource]] = MappingProxyType({}),
     ) -> None:
-        """``sources``: what is watched on each network; what is left out counts as watched since its first block."""
+        """Take ``sources``: what is watched on each network; what is left out counts as watched since its first block."""
         self.checkers = checkers
         self._extractors = [checker.extractor for checker in checkers]
         self._networks = networks
@@ -146,7 +146,7 @@ class Pipeline:
         return self._end(work, now)
 
     def judge_again(self, connection: sa.Connection, checker: Checker, page: Page, now: float) -> int | None:
-        """Judge ``page`` of ``checker`` by the present configuration; its last id, None once there is none.
+        """Judge ``page`` of ``checker`` by the present configuration; return its last id, None once there is none.
 
         Conditions that would have begun and ended in the past raise no signals.
         """

@@ -73,20 +73,20 @@ class Recomputation:
         self,
         pipeline: Pipeline,
         read_again: ReadAgain,
-        alert_manager: Alerts,
+        alerting: Alerts,
         target: Prints,
         retention: float = math.inf,
     ) -> None:
         """``retention``: seconds after which logs are deleted."""
         self._pipeline = pipeline
         self._read_again = read_again
-        self._alerts = alert_manager
+        self._alerting = alerting
         self._target = target
         self._retention = retention
         self._checkers = pipeline.checkers
 
     def step(self, connection: sa.Connection, now: float) -> bool:
-        """Do a bounded part, inside the transaction of ``connection``; whether there is more to do."""
+        """Do a bounded part, inside the transaction of ``connection``; return whether there is more to do."""
         progress = self._progress(connection, now)
         if progress is None:
             return False
@@ -178,7 +178,7 @@ class Recomputation:
             for a in alerts.firing(connection)
             if a.source == "event" and a.labels not in progress.met
         ]
-        self._alerts.apply(connection, over, now)
+        self._alerting.apply(connection, over, now)
 
     _STAGES: Mapping[str, Callable[[Any, sa.Connection, _Progress, float], int | None]] = {
         "forget": _forget,
@@ -199,7 +199,7 @@ class Recomputation:
             return
         progress.met += [dict(signal.labels) for signal in new.values()]
         firing = [a.labels for a in alerts.firing(connection) if a.source == "event"]
-        self._alerts.apply(connection, [s for s in new.values() if s.labels not in firing], now)
+        self._alerting.apply(connection, [s for s in new.values() if s.labels not in firing], now)
 
 
 def _json(value: object) -> str:

@@ -71,7 +71,7 @@ class Work:
         self.headers[network] = {number: header for number, header in headers.items() if number <= block}
 
     def advance(self, batch: Batch) -> Checkpoint:
-        """Move the checkpoint of the network of ``batch`` to its end, and how far it is seen; the new checkpoint."""
+        """Move the checkpoint of the network of ``batch`` to its end; note how far it is seen; return the checkpoint."""
         network, timestamp = batch.network, batch.last.timestamp
         if batch.ancestor is not None:
             # What was seen of the dropped blocks proves nothing about those that replace them.

@@ -175,7 +175,7 @@ class Replay:
     async def _write_some(
         self, batches: AsyncIterator[SiftedBatch], advance: Callable[[SiftedBatch], None]
     ) -> bool:
-        """Apply some of ``batches`` in one transaction while they are being read; whether there may be more."""
+        """Apply some of ``batches`` in one transaction while they are being read; return whether there may be more."""
         feed = Feed()
         writing = asyncio.create_task(self._write(feed))
         writing.add_done_callback(lambda _: feed.close())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sqlalchemy.exc import SQLAlchemyError
 
 
@@ -54,7 +56,11 @@ _MEANINGS: tuple[tuple[str, str, bool], ...] = (
     ("malformed", "the SQLite file is damaged; restore it from a backup", False),
     ("disk i/o error", "the disk gave an I/O error", True),
     ("password authentication failed", "PostgreSQL refused the user or password in [store] url", False),
-    ("does not exist", "PostgreSQL knows no such database or role; create it first", False),
+    (
+        r'(database|role) ".*" does not exist',
+        "PostgreSQL knows no such database or role; create it first",
+        False,
+    ),
     ("connection refused", "the PostgreSQL server does not answer at the address in [store] url", True),
     ("connection failed", "the PostgreSQL server does not answer at the address in [store] url", True),
     ("server closed the connection", "the PostgreSQL server closed the connection", True),
@@ -70,6 +76,6 @@ def explain(error: SQLAlchemyError, doing: str) -> StoreError:
     text = cause[0] if cause else type(error).__name__
     lowered = text.lower()
     for words, meaning, transient in _MEANINGS:
-        if words in lowered:
+        if re.search(words, lowered):
             return StoreError(f"cannot {doing}: {meaning} ({text})", transient=transient)
     return StoreError(f"cannot {doing}: {text}")

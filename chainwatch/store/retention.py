@@ -12,8 +12,17 @@ from chainwatch.store.alerting import alerts, incidents, limits, outbox, receipt
 from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks, transfers
 
 
+def horizon(connection: sa.Connection, keep_for: float, now: float) -> float:
+    """The time before which rows may be deleted: ``keep_for`` seconds before ``now`` (Unix seconds).
+
+    A clock that is ahead deletes nothing too early: what was seen of the networks last counts where that is before ``now``.
+    """
+    seen = connection.execute(sa.select(sa.func.max(networks.c.seen_until))).scalar_one()
+    return (now if seen is None else min(now, seen)) - keep_for
+
+
 def prune(connection: sa.Connection, before: int, wall_before: float, limit: int) -> int:
-    """Delete up to ``limit`` rows of what is finished; returns how many, 0 when nothing is left to delete.
+    """Delete up to ``limit`` rows of what is finished; return how many, 0 when nothing is left to delete.
 
     Transfers whose last event lies before ``before`` (chain time), unless they are unfinished or an alert about them
     fires; logs of blocks before it, unless a reorg may still reach them (transfers carry what they need of
@@ -33,8 +42,8 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
 
 def _prune_transfers(connection: sa.Connection, before: int, limit: int) -> int:
     awaited = sa.exists().where(deadlines.c.transfer_id == transfers.c.id)
-    doomed = sa.select(transfers.c.id).where(PRUNABLE, transfers.c.last_at < before, ~awaited).limit(limit)
-    return connection.execute(sa.delete(transfers).where(transfers.c.id.in_(doomed))).rowcount
+    old = sa.select(transfers.c.id).where(PRUNABLE, transfers.c.last_at < before, ~awaited).limit(limit)
+    return connection.execute(sa.delete(transfers).where(transfers.c.id.in_(old))).rowcount
 
 
 def _prune_logs(connection: sa.Connection, before: int, limit: int) -> int:
@@ -50,10 +59,10 @@ def _prune_logs(connection: sa.Connection, before: int, limit: int) -> int:
             .order_by(logs.c.id)
             .limit(limit - gone)
         )
-        doomed = list(takewhile(lambda row: row.timestamp < before, connection.execute(oldest)))
-        if doomed:
+        old = list(takewhile(lambda row: row.timestamp < before, connection.execute(oldest)))
+        if old:
             gone += connection.execute(
-                sa.delete(logs).where(logs.c.id.between(doomed[0].id, doomed[-1].id))
+                sa.delete(logs).where(logs.c.id.between(old[0].id, old[-1].id))
             ).rowcount
-            watched.note_pruned(connection, number, (doomed[-1].id >> 20) & 0xFFFFFFFF, doomed[-1].timestamp)
+            watched.note_pruned(connection, number, (old[-1].id >> 20) & 0xFFFFFFFF, old[-1].timestamp)
     return gone

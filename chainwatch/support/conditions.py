@@ -33,7 +33,7 @@ class ConditionSet:
         end_after: Callable[[Signal], float] = lambda _: 0.0,
         refresh: bool = False,
     ) -> None:
-        """``firing``: as `restore`."""
+        """Restore ``firing`` as `restore` does."""
         self._begin_after = begin_after
         self._end_after = end_after
         self._refresh = refresh

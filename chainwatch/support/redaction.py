@@ -33,7 +33,7 @@ class Redactor:
         self._any = re.compile("|".join(map(_pattern, forms)), re.IGNORECASE) if forms else None
 
     def __call__(self, text: str) -> str:
-        """``text`` without the secrets."""
+        """Return ``text`` without the secrets."""
         return text if self._any is None else self._any.sub(STRUCK, text)
 
 

@@ -26,8 +26,8 @@ from tests.support.scenarios import (
     TOLERANCE,
     Act,
     Alert,
+    Arrival,
     Expire,
-    Heard,
     Push,
     Reload,
     Restart,
@@ -74,7 +74,7 @@ async def _run(scenario: Scenario, begin: float, on_disk: bool) -> str:
         finally:
             await player.stop()
         try:
-            return f"{deviation(scenario, player.heard()) * 1000:.0f} ms"
+            return f"{deviation(scenario, player.received()) * 1000:.0f} ms"
         except AssertionError as error:
             return f"**{error}**"
 
@@ -121,10 +121,10 @@ class _Player:
                 await self.stop()
                 await self.start()
 
-    def heard(self) -> list[Heard]:
+    def received(self) -> list[Arrival]:
         """What was taken, message by message."""
         return [
-            Heard(
+            Arrival(
                 request.arrived_at - self._begin,
                 name,
                 tuple(

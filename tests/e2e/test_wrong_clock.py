@@ -1,4 +1,4 @@
-"""A wrong or jumping host clock: nothing is called late for it, no delivery waits for it, and an alert reports it."""
+"""A wrong or jumping host clock: nothing is late for it, no delivery waits for it, and an alert reports it (S5)."""
 
 import asyncio
 import time

@@ -552,6 +552,21 @@ async def test_heads_of_all_endpoints_are_asked_for_from_time_to_time_only(chain
             assert second.posts <= before + 1
 
 
+async def test_on_demand_a_slow_endpoint_delays_no_block_of_another_and_is_compared_all_the_same_S8(
+    chain: FakeChain,
+) -> None:
+    async with FakeNode(chain) as quick, FakeNode(chain) as slow:
+        slow.fail("eth_getBlockByNumber", "late", 2.0, times=None)
+        settings = network_settings(quick.http_url, slow.http_url, start_block=0, request_timeout="10s")
+        async with open_pool(settings) as pool:
+            await pool.all_tried()
+            async with Follower(settings, pool).running() as follower:
+                await follower.until(lambda: follower.at == 10, 2)
+                chain.mine(ping(11))
+                await follower.until(lambda: follower.at == 11, 1.5)
+                await follower.until(lambda: any(isinstance(item, Seen) for item in follower.items), 8)
+
+
 async def test_a_round_number_of_logs_is_suspected_to_be_cut_off_S1() -> None:
     chain = FakeChain()
     chain.mine(*[ping(0)] * 60)

@@ -1,4 +1,4 @@
-"""A false hash of a block far behind the head is found before it is stored: later it would look like a deep reorg."""
+"""A false hash of a block far behind the head is found before it is stored: later it would look like a deep reorg (S1)."""
 
 from __future__ import annotations
 

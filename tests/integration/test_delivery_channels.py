@@ -132,18 +132,18 @@ def _ends(number: int) -> Signal:
 
 
 def _heard(server: Receiver) -> dict[str, list[str]]:
-    """What the server heard of each alert, in order; a message that came again counts once.
+    """What the server received of each alert, in order; a message that came again counts once.
 
     So does a beginning that is repeated with its end: after a failed attempt what waits for a group becomes one message.
     """
-    heard: dict[str, list[str]] = defaultdict(list)
+    received: dict[str, list[str]] = defaultdict(list)
     for key, request in {r.headers["Idempotency-Key"]: r for r in reversed(server.requests)}.items():
         assert key
         for alert in reversed(request.json()["alerts"]):
-            statuses = heard[alert["labels"]["n"]]
+            statuses = received[alert["labels"]["n"]]
             if statuses[:1] != [alert["status"]]:
                 statuses.insert(0, alert["status"])
-    return heard
+    return received
 
 
 async def test_what_fires_and_ends_is_reported_in_order_through_every_kind_of_fault_s6(start: Start) -> None:
@@ -174,8 +174,8 @@ async def test_a_dead_receiver_does_not_delay_another_s8(start: Start) -> None:
         alerting = start(_webhook(hanging, "hanging"), _webhook(server, "hook"))
         await alerting.apply([_fires(n) for n in range(20)])
         async with asyncio.timeout(2.5):
-            heard = await server.wait_for(20)
-        assert len(heard) == 20
+            received = await server.wait_for(20)
+        assert len(received) == 20
 
 
 async def test_a_process_that_dies_at_any_moment_loses_nothing_s2(start: Start) -> None:

@@ -114,8 +114,8 @@ async def test_a_slow_receiver_delays_no_other(tmp_path: Path) -> None:
         settings["routes"][0]["receivers"].append("quick")
         async with AlertManager.from_config(settings) as alerts:
             await alerts.submit_async([{"labels": {"alertname": f"Alert{n}"}} for n in range(50)])
-            heard = await quick.wait_for(50, timeout=3)
-            assert {alert.name for alert in notified(heard)} == {f"Alert{n}" for n in range(50)}
+            received = await quick.wait_for(50, timeout=3)
+            assert {alert.name for alert in notified(received)} == {f"Alert{n}" for n in range(50)}
             assert len(slow.requests) <= OPENS_AFTER
             await alerts.close_async(0)
 

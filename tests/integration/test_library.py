@@ -60,8 +60,8 @@ def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def names(heard: list[Notification]) -> list[tuple[str, str]]:
-    return [(alert.status, alert.name) for notification in heard for alert in notification.alerts]
+def names(received: list[Notification]) -> list[tuple[str, str]]:
+    return [(alert.status, alert.name) for notification in received for alert in notification.alerts]
 
 
 def test_importing_the_package_imports_no_part_of_it() -> None:
@@ -115,11 +115,11 @@ def test_recent_alerts_and_counts_are_reported_by_severity() -> None:
 
 
 def test_an_alert_that_is_not_sent_again_ends_by_itself() -> None:
-    heard: list[Notification] = []
+    received: list[Notification] = []
     with AlertManager.from_config({}, resolve_timeout=0.2) as alerts:
-        alerts.register_receiver("me", heard.append, **AT_ONCE)
+        alerts.register_receiver("me", received.append, **AT_ONCE)
         alerts.submit([{"labels": {"alertname": "Down"}}])
-        until(lambda: names(heard) == [("firing", "Down"), ("resolved", "Down")])
+        until(lambda: names(received) == [("firing", "Down"), ("resolved", "Down")])
         (alert,) = alerts.get_recent_alerts(5)
     assert (alert.state, alert.reason) == ("resolved", "not sent again")
 
@@ -150,7 +150,7 @@ def test_a_batch_with_a_wrong_alert_is_refused_whole() -> None:
 
 
 def test_functions_plain_and_async_hear_of_what_their_routes_take() -> None:
-    heard: list[Notification] = []
+    received: list[Notification] = []
     heard_async: list[Notification] = []
 
     async def hear(notification: Notification) -> None:
@@ -158,11 +158,11 @@ def test_functions_plain_and_async_hear_of_what_their_routes_take() -> None:
         heard_async.append(notification)
 
     with AlertManager.from_config({}) as alerts:
-        alerts.register_receiver("all", heard.append, **AT_ONCE)
+        alerts.register_receiver("all", received.append, **AT_ONCE)
         alerts.register_receiver("worst", hear, match={"severity": "critical"}, **AT_ONCE)
         alerts.send_alert("critical", "test", "Down")
         alerts.send_alert("low", "test", "Slow")
-    assert sorted(names(heard)) == [("firing", "Down"), ("firing", "Slow")]
+    assert sorted(names(received)) == [("firing", "Down"), ("firing", "Slow")]
     assert names(heard_async) == [("firing", "Down")]
 
 
@@ -359,18 +359,18 @@ def test_after_its_end_every_method_says_so() -> None:
 
 
 def test_a_function_may_send_alerts_itself() -> None:
-    heard: list[Notification] = []
+    received: list[Notification] = []
     with AlertManager.from_config({}) as alerts:
 
         async def hear(notification: Notification) -> None:
-            if not heard:
+            if not received:
                 alerts.send_alert("low", "receiver", "Heard")
-            heard.append(notification)
+            received.append(notification)
 
         alerts.register_receiver("me", hear, **AT_ONCE)
         alerts.send_alert("high", "test", "Down")
-        until(lambda: len(heard) == 2)
-    assert names(heard) == [("firing", "Down"), ("firing", "Heard")]
+        until(lambda: len(received) == 2)
+    assert names(received) == [("firing", "Down"), ("firing", "Heard")]
 
 
 def test_a_coroutine_that_would_wait_for_itself_is_reported_so() -> None:
@@ -397,21 +397,21 @@ def test_a_coroutine_that_would_wait_for_itself_is_reported_so() -> None:
 
 
 def test_close_reports_what_waits_for_its_group() -> None:
-    heard: list[Notification] = []
+    received: list[Notification] = []
     alerts = AlertManager.from_config({})
-    alerts.register_receiver("me", heard.append, group_wait="1h")
+    alerts.register_receiver("me", received.append, group_wait="1h")
     alerts.send_alert("high", "test", "Down")
     assert alerts.close()
-    assert names(heard) == [("firing", "Down")]
+    assert names(received) == [("firing", "Down")]
 
 
 def test_close_also_delivers_what_is_sent_meanwhile() -> None:
-    heard: list[Notification] = []
+    received: list[Notification] = []
     hearing, go_on = threading.Event(), threading.Event()
     answers: list[bool] = []
 
     def hear(notification: Notification) -> None:
-        heard.append(notification)
+        received.append(notification)
         hearing.set()
         go_on.wait(5)
 
@@ -424,7 +424,7 @@ def test_close_also_delivers_what_is_sent_meanwhile() -> None:
     alerts.send_alert("high", "test", "Second")
     go_on.set()
     ending.join()
-    assert (answers, names(heard)) == ([True], [("firing", "First"), ("firing", "Second")])
+    assert (answers, names(received)) == ([True], [("firing", "First"), ("firing", "Second")])
     with pytest.raises(StoreError):
         alerts.send_alert("high", "test", "Third")
 
@@ -456,24 +456,24 @@ async def test_what_ended_by_itself_while_nothing_ran_is_not_reported_as_firing_
 
 def test_close_without_time_hastens_nothing(tmp_path: Path) -> None:
     settings = {"store": {"url": f"sqlite:///{tmp_path}/alerts.db"}}
-    heard: list[Notification] = []
+    received: list[Notification] = []
     alerts = AlertManager.from_config(settings)
-    alerts.register_receiver("me", heard.append, group_wait="1h")
+    alerts.register_receiver("me", received.append, group_wait="1h")
     alerts.send_alert("high", "test", "Down")
     assert alerts.close(0)
-    assert not heard
+    assert not received
 
 
 def test_a_reload_keeps_what_is_registered() -> None:
-    heard: list[Notification] = []
+    received: list[Notification] = []
     with AlertManager.from_config({}) as alerts:
-        alerts.register_receiver("me", heard.append, **AT_ONCE)
+        alerts.register_receiver("me", received.append, **AT_ONCE)
         alerts.send_alert("high", "test", "Down")
-        until(lambda: len(heard) == 1)
+        until(lambda: len(received) == 1)
         alerts.reload({"intervals": {"night": {"times": ["22:00-07:00"]}}})
         alerts.send_alert("high", "test", "Slow")
-        until(lambda: len(heard) == 2)
-    assert names(heard) == [("firing", "Down"), ("firing", "Slow")]
+        until(lambda: len(received) == 2)
+    assert names(received) == [("firing", "Down"), ("firing", "Slow")]
 
 
 async def test_a_reload_moves_what_fires_to_a_new_receiver_and_ends_the_old_queue() -> None:
@@ -532,18 +532,18 @@ def test_a_file_is_read_again_by_its_path(tmp_path: Path) -> None:
 
 
 def test_a_silence_hides_what_it_matches_until_it_is_ended() -> None:
-    heard: list[Notification] = []
+    received: list[Notification] = []
     with AlertManager.from_config({}) as alerts:
-        alerts.register_receiver("me", heard.append, **AT_ONCE)
+        alerts.register_receiver("me", received.append, **AT_ONCE)
         number = alerts.add_silence(
             {"alertname": "=~Do.*"}, time.time() + 60, author="anna", comment="upgrade"
         )
         alerts.send_alert("high", "test", "Down")
         alerts.send_alert("high", "test", "Slow")
-        until(lambda: names(heard) == [("firing", "Slow")])
+        until(lambda: names(received) == [("firing", "Slow")])
         assert alerts.end_silence(number)
         assert not alerts.end_silence(number)
-        until(lambda: ("firing", "Down") in names(heard))
+        until(lambda: ("firing", "Down") in names(received))
         with pytest.raises(ValueError, match="end after its start"):
             alerts.add_silence({"alertname": "X"}, 1.0)
 
@@ -580,11 +580,11 @@ PEOPLE: dict[str, Any] = {
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_people_work_on_alerts_through_methods(tmp_path: Path, in_memory: bool) -> None:
     store = {} if in_memory else {"store": {"url": f"sqlite:///{tmp_path / 'a.db'}"}}
-    heard: list[Notification] = []
+    received: list[Notification] = []
     with AlertManager.from_config({**PEOPLE, **store}) as alerts:
-        alerts.register_receiver("you", heard.append, **AT_ONCE)
+        alerts.register_receiver("you", received.append, **AT_ONCE)
         print_ = alerts.send_alert("high", "test", "Down")
-        until(lambda: len(heard) == 1)
+        until(lambda: len(received) == 1)
         assert alerts.acknowledge(print_, "anna", "on it")
         shown = alerts.show(print_)
         assert shown is not None
@@ -592,8 +592,8 @@ def test_people_work_on_alerts_through_methods(tmp_path: Path, in_memory: bool) 
         assert not alerts.acknowledge("no such fingerprint", "anna")
         assert alerts.unacknowledge(shown["id"], "anna")
         assert not alerts.unacknowledge(print_)
-        until(lambda: len(heard) == 2)
-        assert [n.note for n in heard] == ["", ""]
+        until(lambda: len(received) == 2)
+        assert [n.note for n in received] == ["", ""]
         assert [line["kind"] for line in alerts.history(print_) or ()] == [
             "firing",
             "acknowledged",
@@ -649,17 +649,17 @@ def test_statistics_count_from_the_start_of_an_alert() -> None:
 
 
 def test_a_registered_receiver_s_route_may_name_what_is_configured() -> None:
-    heard: list[Notification] = []
+    received: list[Notification] = []
     quiet: list[Notification] = []
     with AlertManager.from_config(PEOPLE) as alerts:
         alerts.register_receiver("quiet", quiet.append, mute_times=["always"], **AT_ONCE)
-        alerts.register_receiver("you", heard.append, escalation="wake", **AT_ONCE)
+        alerts.register_receiver("you", received.append, escalation="wake", **AT_ONCE)
         with pytest.raises(ConfigError, match="sometimes"):
             alerts.register_receiver("they", print, mute_times=["sometimes"])
         with pytest.raises(ConfigError, match="page"):
             alerts.register_receiver("they", print, escalation="page")
         print_ = alerts.send_alert("high", "test", "Down")
-        until(lambda: len(heard) == 1)
+        until(lambda: len(received) == 1)
         explained = alerts.explain(print_)
         assert explained is not None
         assert {r["receiver"]: r["notified"] for r in explained["receivers"]}["quiet"] is False

@@ -139,12 +139,12 @@ def test_whoever_is_reported_firing_is_reported_resolved_and_in_this_order_s6(
         statuses[receiver, condition, starts_at].append(status)
     for alert in known:
         for receiver in ("ops", "pager"):
-            heard = statuses[receiver, alert.labels["condition"], alert.starts_at]
+            received = statuses[receiver, alert.labels["condition"], alert.starts_at]
             if alert.state == "resolved":
                 # of what came and went before its group was looked at only the end may be sent
-                assert heard in ([], ["resolved"], ["firing", "resolved"])
+                assert received in ([], ["resolved"], ["firing", "resolved"])
             else:
-                assert heard == ["firing"]
+                assert received == ["firing"]
 
 
 @given(steps, st.integers(1, 3))

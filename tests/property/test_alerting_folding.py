@@ -83,14 +83,16 @@ def test_a_receiver_is_reported_everything_and_in_order_s6(
     given_steps: list[Step], given_fates: list[Fate]
 ) -> None:
     provider, changes = asyncio.run(_live_through(given_steps, given_fates))
-    heard = defaultdict(list)
+    received = defaultdict(list)
     for message in provider.known.values():
         for alert in message.alerts:
-            heard[alert.labels["transfer"]].append((alert.starts_at, alert.status))
+            received[alert.labels["transfer"]].append((alert.starts_at, alert.status))
     assert not provider.differed, "a key stands for one message"
     for name, number in changes.items():
         wanted = [(T0 + n // 2 * 100, "resolved" if n % 2 else "firing") for n in range(number)]
-        assert list(dict.fromkeys(heard[name])) == wanted, "each change is first sent after those before it"
-        assert heard[name][-1] == wanted[-1], "what was sent last holds"
+        assert list(dict.fromkeys(received[name])) == wanted, (
+            "each change is first sent after those before it"
+        )
+        assert received[name][-1] == wanted[-1], "what was sent last holds"
         if "crash" not in given_steps and not any("lost" in fate for fate in given_fates):
-            assert heard[name] == wanted, "nothing is sent twice where every answer came and was noted"
+            assert received[name] == wanted, "nothing is sent twice where every answer came and was noted"

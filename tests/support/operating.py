@@ -23,7 +23,7 @@ def end_alert(access: Access, name: str = "Late", severity: str = "P1", **labels
 def flush(access: Access) -> None:
     """Groups whose time has come are flushed, and escalations go on."""
     with access.database.transaction() as connection:
-        access.context.manager.flush(connection, access.clock())
+        access.context.engine.flush(connection, access.clock())
 
 
 def _labels(name: str, severity: str, labels: dict[str, str]) -> dict[str, str]:
@@ -32,4 +32,4 @@ def _labels(name: str, severity: str, labels: dict[str, str]) -> dict[str, str]:
 
 def _apply(access: Access, signal: Signal) -> None:
     with access.database.transaction() as connection:
-        access.context.manager.apply(connection, [signal], access.clock())
+        access.context.engine.apply(connection, [signal], access.clock())

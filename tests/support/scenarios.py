@@ -70,7 +70,7 @@ class Want(NamedTuple):
     until: float | None = None
 
 
-class Heard(NamedTuple):
+class Arrival(NamedTuple):
     """A message that a receiver took."""
 
     at: float
@@ -92,7 +92,7 @@ class Scenario(NamedTuple):
 
     @property
     def ends(self) -> float:
-        """When everything was heard, and what must not come would have come."""
+        """When everything was received, and what must not come would have come."""
         return max(want.until or want.at for want in self.wants) + 0.6
 
     def config(self, urls: Mapping[str, str], route: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -105,30 +105,30 @@ class Scenario(NamedTuple):
         return {"receivers": hooks, "routes": routes, "inhibit": list(self.inhibit)}
 
 
-def deviation(scenario: Scenario, heard: Sequence[Heard]) -> float:
-    """By how many seconds what was heard is off at most. Raises ``AssertionError`` where something else was heard."""
+def deviation(scenario: Scenario, received: Sequence[Arrival]) -> float:
+    """By how many seconds what was received is off at most. Raises ``AssertionError`` where something else was received."""
     worst = 0.0
     for name in scenario.receivers:
         wanted = [want for want in scenario.wants if want.receiver == name]
-        got = [one for one in heard if one.receiver == name]
-        assert len(got) == len(wanted), f"{name} heard {_notified(got)}, not {_notified(wanted)}"
+        got = [one for one in received if one.receiver == name]
+        assert len(got) == len(wanted), f"{name} received {_notified(got)}, not {_notified(wanted)}"
         for want in wanted:
             same = [one for one in got if _keys(one) == _keys(want)]
-            assert same, f"{name} heard {_notified(got)}, not {_notified([want])}"
+            assert same, f"{name} received {_notified(got)}, not {_notified([want])}"
             one = min(same, key=lambda one: abs(one.at - want.at))
             got.remove(one)
             until = want.at if want.until is None else want.until
             worst = max(worst, want.at - one.at, one.at - until, _difference(name, want, one))
     assert worst <= TOLERANCE, (
-        f"off by {worst * 1000:.0f} ms: heard {_notified(heard)}, not {_notified(scenario.wants)}"
+        f"off by {worst * 1000:.0f} ms: received {_notified(received)}, not {_notified(scenario.wants)}"
     )
     return worst
 
 
-def _difference(name: str, want: Want, one: Heard) -> float:
+def _difference(name: str, want: Want, one: Arrival) -> float:
     expected = {_key(alert): alert for alert in want.alerts}
     found = {_key(alert): alert for alert in one.alerts}
-    notified = f"{name} heard {_notified([one])}, not {_notified([want])}"
+    notified = f"{name} received {_notified([one])}, not {_notified([want])}"
     worst = 0.0
     for key, alert in expected.items():
         assert alert.annotations == found[key].annotations, notified
@@ -138,7 +138,7 @@ def _difference(name: str, want: Want, one: Heard) -> float:
     return worst
 
 
-def _keys(message: Heard | Want) -> list[tuple[tuple[str, str], ...]]:
+def _keys(message: Arrival | Want) -> list[tuple[tuple[str, str], ...]]:
     return sorted(_key(alert) for alert in message.alerts)
 
 
@@ -146,7 +146,7 @@ def _key(alert: Alert) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((k, v) for k, v in alert.labels.items() if k != "severity"))
 
 
-def _notified(messages: Sequence[Heard | Want]) -> str:
+def _notified(messages: Sequence[Arrival | Want]) -> str:
     return "; ".join(
         f"{m.receiver} at {m.at:.2f}: "
         + ", ".join(

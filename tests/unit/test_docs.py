@@ -88,6 +88,20 @@ def test_every_class_and_method_in_the_guides_exists(page: Path) -> None:
     assert missing == set()
 
 
+@pytest.mark.parametrize("number", range(1, 11))
+def test_every_property_is_named_by_the_tests_that_guard_it(number: int) -> None:
+    (row,) = re.findall(rf"^\| \*\*S{number}\*\* .*$", GUIDES[1].read_text(), re.MULTILINE)
+    guards = re.findall(r"`((?:unit|integration|property|e2e)/[^`]+)`", row)
+    assert guards
+    for guard in guards:
+        assert re.search(rf"\bS{number}\b", (ROOT / "tests" / guard).read_text()), guard
+
+
+def test_every_promise_of_the_readme_is_one_of_the_properties() -> None:
+    promises = README.read_text().partition("## What you can rely on")[2].partition("\n## ")[0]
+    assert re.findall(r"\(S(\d+)\)", promises) == [str(number) for number in range(1, 11)]
+
+
 def test_every_alert_of_the_code_has_its_section_and_no_other_has() -> None:
     written = set(re.findall(r"^### (\w+)$", ALERTS.read_text(), re.MULTILINE))
     assert written == set(alert_names())

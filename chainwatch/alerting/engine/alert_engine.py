@@ -68,12 +68,12 @@ class AlertEngine:
 
     @classmethod
     def of(cls, settings: Settings, notify_since: int) -> Self:
-        """Return the one that is configured."""
+        """Return the engine of a configuration."""
         sends_resolved = {receiver.name: receiver.send_resolved for receiver in settings.receivers.values()}
         return cls(settings.routes, sends_resolved, notify_since, Policies.of(settings))
 
     def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
-        """Change alerts as ``signals`` say, and flush the groups that are due; returns when the next flush is due.
+        """Change alerts as ``signals`` say, and flush the groups that are due; return when the next flush is due.
 
         ``now`` is Unix seconds. Raises ``ValueError`` for labels without ``alertname`` or with an unknown severity.
         """
@@ -252,7 +252,7 @@ class AlertEngine:
     def _on_begun(
         self, connection: sa.Connection, alerts: Sequence[Alert], taking: Taking, now: float
     ) -> None:
-        """After alerts began to fire, or began and ended: put them into groups and incidents."""
+        """Put alerts that began to fire, or began and ended, into groups and incidents."""
         upkeep.acknowledge_automatically(connection, self.policies, alerts, now)
         self._join_groups(connection, alerts, taking, now)
         self._open_incidents(connection, alerts, taking, now)

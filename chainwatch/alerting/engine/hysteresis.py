@@ -145,5 +145,5 @@ class Hysteresis:
 
 
 def _may_flap(alert: Alert) -> bool:
-    """Return the ends of alerts about transfers are facts of the chain: such alerts never flap."""
+    """Return whether an alert may flap; one about a transfer never does, as its ends are facts of the chain."""
     return alert.source != "transfer"

@@ -59,7 +59,7 @@ class Incidents:
     def opened(
         self, connection: sa.Connection, alerts: Sequence[tuple[int, IncidentSpec]], now: float
     ) -> dict[int, str]:
-        """Add firing alerts, as (id, incident), to incidents; returns those whose severity rises: id → new severity."""
+        """Add firing alerts, as (id, incident), to incidents; return those whose severity rises: id → new severity."""
         if not alerts:
             return {}
         specs = {spec.key: spec for _, spec in alerts}
@@ -84,7 +84,7 @@ class Incidents:
         return self._rise(connection, stored.open_of(connection, alert_ids), now)
 
     def advance(self, connection: sa.Connection, now: float) -> float | None:
-        """Take the steps that are due at ``now``; returns when the next one is due, None for never."""
+        """Take the steps that are due at ``now``; return when the next one is due, None for never."""
         for _ in range(PAGES):
             running = escalations.due(connection, now, DUE_AT_ONCE)
             if not running:
@@ -240,7 +240,7 @@ class Incidents:
         outbox.enqueue(connection, queue, now)
 
     def _rise(self, connection: sa.Connection, known: Mapping[str, Incident], now: float) -> dict[int, str]:
-        """Raise the severity of the alerts of incidents that were raised too often; id → new severity."""
+        """Raise the severity of the alerts of incidents that were raised too often; return id → new severity."""
         people = self._people
         if not people.rise_after:
             return {}

@@ -79,7 +79,7 @@ def resolve_now(
 def on_resolved(
     connection: sa.Connection, alert_ids: Sequence[int], group_manager: GroupManager, now: float
 ) -> None:
-    """After alerts were resolved: drop their acknowledgements, end their incidents, and have their groups flushed."""
+    """Drop the acknowledgements of resolved alerts, end their incidents, and have their groups flushed."""
     if alert_ids:
         acknowledgements.remove(connection, alert_ids)
         incidents.end(connection, alert_ids, now)

@@ -12,6 +12,8 @@ import msgspec
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.support import http_client
 
+REASON_MAX = 1_000
+"""Characters of a `DeliveryError` that are kept: servers choose some of them."""
 RETRYABLE = frozenset({408, 425, 429})
 """HTTP statuses of refusals (4xx) that may not last."""
 
@@ -91,7 +93,7 @@ class DeliveryError(Exception):
         permanent: bool = False,
         refused: bool = False,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message[:REASON_MAX])
         self.retry_after = retry_after
         self.permanent = permanent
         self.refused = refused

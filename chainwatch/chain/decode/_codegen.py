@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from chainwatch.chain.decode._addresses import CHECKSUMS
-from chainwatch.chain.decode._shape import WORD, Array, Blob, Leaf, Shape, Tuple, offset_floor
-from chainwatch.chain.decode._strict import FREE_BYTES, MAX_INFLATION, scaled
+from chainwatch.support.abi.addresses import CHECKSUMS
+from chainwatch.support.abi.shape import WORD, Array, Blob, Leaf, Shape, Tuple, offset_floor
+from chainwatch.support.abi.strict import FREE_BYTES, MAX_INFLATION, scaled
 
 MAX_FRAME_WORDS = 256
 """Longer static types are left to the strict reader: their code would grow with their length."""

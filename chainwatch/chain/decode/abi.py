@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chainwatch.chain.decode._shape import MAX_DEPTH, ShapeError, canonical, shape_of, tuple_of
 from chainwatch.model import AbiEvent, AbiParam
+from chainwatch.support.abi.shape import MAX_DEPTH, ShapeError, canonical, shape_of, tuple_of
 from chainwatch.support.keccak import keccak256
 from chainwatch.support.nesting import is_too_deep
 from chainwatch.support.spelling import did_you_mean, nearest

@@ -14,10 +14,10 @@ from itertools import takewhile
 from typing import Any
 
 from chainwatch.chain.decode._codegen import Doubt, ReadLog, Wanted, compile_reader
-from chainwatch.chain.decode._shape import WORD, Leaf, ShapeError, Tuple, shape_of, tuple_of
-from chainwatch.chain.decode._strict import Malformed, read_data, read_word
 from chainwatch.chain.decode.abi import AbiError, parse_event, regular_event, topic0
 from chainwatch.model import AbiEvent, FieldPath
+from chainwatch.support.abi.shape import WORD, Leaf, ShapeError, Tuple, shape_of, tuple_of
+from chainwatch.support.abi.strict import Malformed, read_data, read_word
 
 _HASH = Leaf("bytes", 256)
 

@@ -196,7 +196,7 @@ def _unseen_for(starts_at: int, ends_at: int | None, raised_at: float) -> float 
 
 
 def _row(group: Group) -> tuple[Any, ...]:
-    """In the order of the columns."""
+    """Return the values in the order of the columns."""
     labels = msgspec.json.encode(group.labels).decode()
     times = (group.flush_at, group.flushed_at, group.sent_at)
     return (group.id, group.key, group.receiver, group.route, labels, *times)

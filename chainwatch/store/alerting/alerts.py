@@ -150,7 +150,7 @@ def set_audience(connection: sa.Connection, audience: Audience, ids: Sequence[in
 
 
 def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
-    """Delete up to ``limit`` alerts resolved before ``before`` (Unix seconds) with their histories; returns how many.
+    """Delete up to ``limit`` alerts resolved before ``before`` (Unix seconds) with their histories; return how many.
 
     Alerts that are still to be notified are kept, and the newest alert, whose id must not be given twice.
     """
@@ -205,7 +205,7 @@ _BY_PRINT = " GROUP BY fingerprint"
 
 
 def _row(alert: Alert) -> tuple[Any, ...]:
-    """In the order of the columns."""
+    """Return the values in the order of the columns."""
     return (
         alert.id,
         alert.fingerprint,

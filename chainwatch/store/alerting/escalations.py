@@ -58,7 +58,7 @@ def add_override(
     author: str,
     now: float,
 ) -> int:
-    """Store that ``person`` is on call for a time (Unix seconds); returns the override's id."""
+    """Store that ``person`` is on call for a time (Unix seconds); return the override's id."""
     values = {
         "schedule": schedule,
         "person": person,
@@ -73,7 +73,7 @@ def add_override(
 
 
 def remove_override(connection: sa.Connection, override_id: int) -> bool:
-    """Delete an override; returns whether there was one."""
+    """Delete an override; return whether there was one."""
     deleting = sa.delete(oncall_overrides).where(oncall_overrides.c.id == override_id)
     return connection.execute(deleting).rowcount > 0
 

@@ -124,7 +124,7 @@ def next_timer(connection: sa.Connection) -> float | None:
 
 
 def _timer_row(timer: Timer) -> tuple[Any, ...]:
-    """In the order of the columns."""
+    """Return the values in the order of the columns."""
     ends_at = None if timer.ends_at is None else milliseconds(timer.ends_at)
     return msgspec.structs.astuple(msgspec.structs.replace(timer, ends_at=ends_at))
 

@@ -90,7 +90,7 @@ def alert_ids(connection: sa.Connection, incident_id: int) -> list[int]:
 
 
 def end(connection: sa.Connection, ended_alerts: Sequence[int], now: float) -> None:
-    """After these alerts have ended: end the incidents in which nothing fires any more, and their escalations."""
+    """End the incidents of these resolved alerts in which nothing fires any more, and their escalations."""
     finished = _finished(connection, ended_alerts)
     for some in in_chunks(finished):
         connection.execute(sa.update(incidents).where(incidents.c.id.in_(some)).values(ended_at=now))
@@ -245,7 +245,7 @@ def rises(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, str]
 
 
 def prune(connection: sa.Connection, before: float, limit: int) -> int:
-    """Delete up to ``limit`` incidents ended before ``before`` with everything about them; returns how many.
+    """Delete up to ``limit`` incidents ended before ``before`` with everything about them; return how many.
 
     The newest stays, as its id must not be given twice.
     """

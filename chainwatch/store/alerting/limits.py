@@ -30,7 +30,7 @@ def stored_cooldowns(connection: sa.Connection) -> list[StoredCooldown]:
 
 
 def add_cooldown(connection: sa.Connection, cooldown: StoredCooldown) -> int:
-    """Store a cooldown; returns its id."""
+    """Store a cooldown; return its id."""
     row: dict[str, Any] = {
         "matchers": msgspec.json.encode(cooldown.match).decode(),
         "by": msgspec.json.encode(cooldown.by).decode(),
@@ -42,7 +42,7 @@ def add_cooldown(connection: sa.Connection, cooldown: StoredCooldown) -> int:
 
 
 def remove_cooldowns(connection: sa.Connection, ids: Sequence[int]) -> int:
-    """Delete cooldowns; returns how many there were."""
+    """Delete cooldowns; return how many there were."""
     return connection.execute(sa.delete(cooldowns).where(cooldowns.c.id.in_(ids))).rowcount
 
 
@@ -69,7 +69,7 @@ def save_notified_at(connection: sa.Connection, notified: Mapping[tuple[str, str
 
 
 def prune_notified_at(connection: sa.Connection, before: float, limit: int) -> int:
-    """Delete up to ``limit`` of these times that lie before ``before``; returns how many."""
+    """Delete up to ``limit`` of these times that lie before ``before``; return how many."""
     outdated = (
         sa.select(last_notified.c.receiver, last_notified.c.condition)
         .where(last_notified.c.at < before)

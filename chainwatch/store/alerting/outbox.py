@@ -241,7 +241,7 @@ def has_failed(connection: sa.Connection, receiver: str) -> bool:
 def retry(
     connection: sa.Connection, now: float, *, ids: Sequence[int] | None = None, receiver: str | None = None
 ) -> int:
-    """Retry pending and dead notifications, by ``ids`` or all of ``receiver``, at once, as if never tried; how many.
+    """Retry pending and dead notifications, by ``ids`` or all of ``receiver``, at once, as if never tried; return how many.
 
     Their next attempt lies in the past, as the sending process may have another clock. By id, dropped ones are retried too.
     """
@@ -270,12 +270,12 @@ def retried_at(connection: sa.Connection, receiver: str, since: float) -> float 
 def drop(
     connection: sa.Connection, now: float, *, ids: Sequence[int] | None = None, receiver: str | None = None
 ) -> int:
-    """Drop pending and dead notifications, by ``ids`` or all of ``receiver``; how many."""
+    """Drop pending and dead notifications, by ``ids`` or all of ``receiver``; return how many."""
     return _change(connection, ["pending", "dead"], {"status": "dropped", "finished_at": now}, ids, receiver)
 
 
 def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
-    """Delete up to ``limit`` notifications delivered or dropped before ``before``; how many were deleted."""
+    """Delete up to ``limit`` notifications delivered or dropped before ``before``; return how many were deleted."""
     old = (
         sa.select(notifications.c.id)
         .where(notifications.c.status.in_(["delivered", "dropped"]), notifications.c.finished_at < before)

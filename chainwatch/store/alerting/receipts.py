@@ -54,7 +54,7 @@ def delete_with_groups(connection: sa.Connection, group_ids: Sequence[int]) -> N
 
 
 def prune(connection: sa.Connection, before: float, limit: int = 1000) -> int:
-    """Delete up to ``limit`` receipts from before ``before`` whose group is gone; how many were deleted.
+    """Delete up to ``limit`` receipts from before ``before`` whose group is gone; return how many were deleted.
 
     These are of notifications that were not delivered any more: dropped, or for a receiver that was removed.
     """

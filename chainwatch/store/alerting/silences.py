@@ -13,7 +13,7 @@ from chainwatch.store.alerting.alert_tables import silences
 
 
 def add(connection: sa.Connection, silence: Silence) -> int:
-    """Store a new silence; returns its id."""
+    """Store a new silence; return its id."""
     row = msgspec.structs.asdict(silence)
     del row["id"]
     row["matchers"] = msgspec.json.encode(row.pop("match")).decode()
@@ -44,13 +44,13 @@ def by_id(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Silence]:
 
 
 def expire(connection: sa.Connection, ids: Sequence[int], now: float) -> int:
-    """End silences now; returns how many had not ended yet."""
+    """End silences now; return how many had not ended yet."""
     query = sa.update(silences).where(silences.c.id.in_(ids), silences.c.ends_at > now).values(ends_at=now)
     return connection.execute(query).rowcount
 
 
 def prune(connection: sa.Connection, before: float, limit: int) -> int:
-    """Delete up to ``limit`` silences that ended before ``before``; returns how many."""
+    """Delete up to ``limit`` silences that ended before ``before``; return how many."""
     outdated = sa.select(silences.c.id).where(silences.c.ends_at < before).limit(limit)
     return connection.execute(sa.delete(silences).where(silences.c.id.in_(outdated))).rowcount
 

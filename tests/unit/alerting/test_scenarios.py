@@ -27,8 +27,8 @@ from chainwatch.store.database import Database
 from tests.support.scenarios import (
     SCENARIOS,
     Alert,
+    Arrival,
     Expire,
-    Heard,
     Push,
     Reload,
     Restart,
@@ -44,7 +44,7 @@ BEGIN = 1_700_000_000.0
 def test_scenario(scenario: Scenario) -> None:
     with _playing(scenario) as player:
         player.play()
-        assert deviation(scenario, player.heard) < 0.011  # two batches are sent ten milliseconds apart
+        assert deviation(scenario, player.received) < 0.011  # two batches are sent ten milliseconds apart
 
 
 class _Player:
@@ -56,10 +56,10 @@ class _Player:
         self._manager = self._made(scenario.route)
         self._breakers = {name: retry.Breaker() for name in scenario.receivers}
         self._due_at = math.inf
-        self.heard: list[Heard] = []
+        self.received: list[Arrival] = []
 
     def play(self) -> None:
-        """From the first act until everything was heard."""
+        """From the first act until everything was received."""
         number = itertools.count()
         moments = [(act.at, next(number), act) for act in self._scenario.acts]
         heapq.heapify(moments)
@@ -131,7 +131,7 @@ class _Player:
                 breaker.succeeded()
                 outbox.mark_delivered(connection, [(queued.id, now)])
                 alerts = tuple(_heard(alert) for alert in load(connection, queued).alerts)
-                self.heard.append(Heard(now - BEGIN, name, alerts))
+                self.received.append(Arrival(now - BEGIN, name, alerts))
 
 
 @contextmanager

@@ -9,12 +9,13 @@ import pytest
 
 from chainwatch.chain.chain_time import ChainTime
 from chainwatch.chain.errors import WrongChain
+from chainwatch.chain.headers import links
 from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.model import Seen
 from tests.fakenode import FakeChain, FakeNode
-from tests.support.observing import Follower, network_settings, open_pool, watch_pings
+from tests.support.observing import Follower, network_settings, open_pool, ping, watch_pings
 
 
 async def test_before_the_first_answer_a_network_is_starting_and_then_blind() -> None:
@@ -152,6 +153,64 @@ async def test_a_head_that_is_not_the_block_that_was_read_shows_nothing_as_seen_
             assert follower.items == follower.batches
             node.forked = False
             await follower.until(lambda: isinstance(follower.items[-1], Seen))
+
+
+class SlowHead(FakeNode):
+    """Takes three seconds of ``now`` to name its newest block; ``asked_at``: when it was asked last."""
+
+    def __init__(self, chain: FakeChain, now: list[float]) -> None:
+        super().__init__(chain)
+        self.now = now
+        self.asked_at = 0.0
+
+    def _result(self, method: str, params: list[Any]) -> Any:
+        if method == "eth_getBlockByNumber" and params[0] == "latest":
+            self.asked_at = self.now[0]
+            self.now[0] += 3.0
+        return super()._result(method, params)
+
+
+async def test_a_head_that_comes_late_shows_what_was_when_it_was_asked_for_S5() -> None:
+    chain = FakeChain()
+    now = [chain.head.timestamp + 100.0]
+    async with SlowHead(chain, now) as node:
+        settings = network_settings(node.http_url, start_block=0)
+        async with (
+            open_pool(settings, lambda: now[0]) as pool,
+            Follower(settings, pool, lambda: now[0]).running() as follower,
+        ):
+            await follower.until(lambda: isinstance(follower.items[-1], Seen) if follower.items else False)
+            (seen,) = (item for item in follower.items if isinstance(item, Seen))
+            assert seen.until <= node.asked_at - 2
+
+
+class Racing(FakeNode):
+    """Gives block 2 of another fork, which has no logs, the first ``times`` that it is asked for."""
+
+    times = 3
+
+    def _result(self, method: str, params: list[Any]) -> Any:
+        other = "0x" + "77" * 32
+        if method == "eth_getLogs" and params[0].get("blockHash") == other:
+            return []
+        found = super()._result(method, params)
+        if self.times and method == "eth_getBlockByNumber" and params[0] == "0x2":
+            self.times -= 1
+            return found | {"hash": other}
+        return found
+
+
+async def test_blocks_that_do_not_link_are_read_again_S1() -> None:
+    chain = FakeChain()
+    for number in range(1, 5):
+        chain.mine(*([] if number == 2 else [ping(number)]))
+    async with Racing(chain) as node:
+        settings = network_settings(node.http_url, start_block=0)
+        async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
+            await follower.until(lambda: follower.at == 4)
+    assert node.times == 0
+    assert links(None, list(follower.headers.values()))
+    assert follower.pings == [1, 3, 4]
 
 
 async def looks(follower: Follower, node: FakeNode) -> None:

@@ -1,4 +1,4 @@
-"""Until when a network is seen while no new block comes."""
+"""Until when a network is seen while no new block comes (S5)."""
 
 from __future__ import annotations
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
 from pydantic import SecretStr
+from yarl import URL
 
-from chainwatch.chain.transport import endpoint_name, is_websocket
+from chainwatch.chain.errors import TransportError
+from chainwatch.chain.transport import client_errors, endpoint_name, is_websocket
 
 
 @pytest.mark.parametrize(
@@ -24,3 +27,26 @@ def test_the_scheme_reports_a_websocket() -> None:
     assert is_websocket(SecretStr("wss://a"))
     assert is_websocket(SecretStr("ws://a"))
     assert not is_websocket(SecretStr("https://a"))
+
+
+SECRET = "https://node.example/v3/0123456789abcdef"
+REQUEST = aiohttp.RequestInfo(URL(SECRET), "POST", {}, URL(SECRET))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        aiohttp.InvalidURL(SECRET),
+        aiohttp.ClientResponseError(REQUEST, (), status=400, message=SECRET),
+        aiohttp.ServerDisconnectedError(SECRET),
+        aiohttp.ClientPayloadError(SECRET),
+        OSError(111, SECRET),
+        ValueError(SECRET),
+    ],
+    ids=lambda raised: type(raised).__name__,
+)
+def test_no_error_of_a_request_holds_its_url_S9(raised: Exception) -> None:
+    with pytest.raises(TransportError) as found, client_errors("ethereum[0] node.example"):
+        raise raised
+    assert "0123456789abcdef" not in f"{found.value} {found.value!r}"
+    assert found.value.__suppress_context__, "a traceback would show what was raised"

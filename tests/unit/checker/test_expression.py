@@ -213,7 +213,7 @@ def test_a_value_that_is_not_there_is_a_typed_error(
         ("amount in []", 10, "an empty list", ""),
         ("paid not amount", 9, "expected `in` after `not`", ""),
         ("1 < amount in [2]", 11, "`in` cannot stand in a row", "`and`"),
-        ("lower(memo) == 'x'", 0, "there is no function lower", "abs, len, max, min, sum"),
+        ("upper(memo) == 'x'", 0, "there is no function upper", "abs, len, max, min, sum"),
         ("len(memo, memo) > 1", 0, "len takes one argument, not 2", ""),
         ("len(amount) > 1", 4, "len measures an array", ""),
         ("sum(routers) > 1", 4, "sum takes an array of integers", ""),

@@ -38,7 +38,7 @@ def access(tmp_path: Path) -> Iterator[Access]:
 
 
 def read(access: Access, compiled: Flow, until: int, *events: Event) -> None:
-    pipeline = flow_pipeline([compiled], NETWORKS, decode, access.context.manager)
+    pipeline = flow_pipeline([compiled], NETWORKS, decode, access.context.engine)
     with access.database.transaction() as connection:
         for name in NAMES:
             here = [e for e in events if e.network == name]
@@ -47,7 +47,7 @@ def read(access: Access, compiled: Flow, until: int, *events: Event) -> None:
 
 def judge_again(access: Access, compiled: Flow) -> None:
     with access.database.transaction() as connection:
-        pipeline = flow_pipeline([compiled], NETWORKS, decode, access.context.manager)
+        pipeline = flow_pipeline([compiled], NETWORKS, decode, access.context.engine)
         judge_transfers_again(pipeline, connection, 0, 10, NOW)
 
 
@@ -133,7 +133,7 @@ def test_what_was_resolved_stays_so_when_its_block_is_replaced_by_one_without_it
     payout = event("beta", "Filled", 1010)
     read(access, flow(), 2000, payout)
     access.write(alert_actions.resolve, [number for number, _ in firing(access)], "ann", "")
-    pipeline = flow_pipeline([flow()], NETWORKS, decode, access.context.manager)
+    pipeline = flow_pipeline([flow()], NETWORKS, decode, access.context.engine)
 
     for again in (
         batch("beta", 1015, ancestor=1000, first=1001),

@@ -37,6 +37,8 @@ def test_a_silence_lasts_two_hours_by_default_and_counts_what_it_hides(access: A
         ({"alertname": "=~("}, {}, "not a regular expression"),
         ({"alertname": [5]}, {}, "'alertname': expected a label's name, and text"),
         ({"": "x"}, {}, "'': expected a label's name, and text"),
+        ({"alertname": "\udcff"}, {}, r"'\\udcff' is not text"),
+        ({"\ud800": "x"}, {}, r"'\\ud800' is not text"),
         (LATE, {"ends_at": T0}, "must end after its start and in the future"),
         (LATE, {"lasts": -5}, "must end after its start and in the future"),
         (LATE, {"starts_at": T0 - 60, "ends_at": T0 - 30}, "must end after its start and in the future"),
@@ -93,6 +95,7 @@ def test_cooldowns_set_while_running_precede_the_configured_ones(access: Access)
     [
         ({}, 5.0, "every alert would match"),
         ({"a": "!~["}, 5.0, "not a regular expression"),
+        ({"a": "\udcff"}, 5.0, r"'\\udcff' is not text"),
         (LATE, -1.0, "within: -1.0 is not a length of time"),
         (LATE, float("inf"), "within: inf is not a length of time"),
     ],

@@ -69,3 +69,13 @@ async def test_blocks_that_are_refused_for_long_are_given_up_and_accuse_nobody(
     assert run.statuses["7"] == "unopened"
     assert transfers.waiting_on(connection, FILLING + "alpha", 10) == []
     assert len(capsys.readouterr().out.splitlines()) < 10
+
+
+async def test_a_clock_that_is_ahead_gives_up_no_blocks(connection: sa.Connection) -> None:
+    run = Run(connection, flow()).take_up()
+    run.read("alpha", 1400)
+    checkpoint = blocks.checkpoints(connection)["alpha"]
+    pool: Any = SimpleNamespace(last_answer_at=0.0, network=NETWORKS["alpha"])  # to be asked for nothing
+    work: Any = Backfill("alpha", 1000, Watch(), lambda: 1e9)  # type: ignore[arg-type]
+    gap = watched.Gap(900, 1300, 900, frozenset())
+    assert [note async for note in work.read(pool, gap, checkpoint)] == []

@@ -11,7 +11,7 @@ from chainwatch.checker.judge import opening_deadline
 from chainwatch.flows import checker
 from chainwatch.model import Batch, Deadline, Seen, UndecodedLog
 from chainwatch.store import blocks, bulk, schema, tables, transfers
-from tests.support.flows import event, flow, header
+from tests.support.flows import CHAIN_IDS, event, flow, header
 from tests.support.pipelines import judge_transfers_again
 from tests.support.runs import FILLED, SENT, Run, batch
 
@@ -64,6 +64,21 @@ def test_a_batch_without_events_raises_what_its_network_is_now_seen_past(connect
     assert run.raised == [("TransferOverdue", "fill", None, "")]
     assert changes.closed == [(run.transfer.id, "fill")]
     assert run.rows() == {("settle", "beta", 1100)}
+
+
+def test_what_several_networks_are_seen_past_is_raised_in_the_order_of_their_names_S7(
+    connection: sa.Connection,
+) -> None:
+    run = Run(connection)
+    sent = [
+        event("gamma", "Sent", 1000, id=n, from_=CHAIN_IDS["gamma"], to=CHAIN_IDS[to])
+        for n, to in enumerate(("alpha", "beta"), 1)
+    ]
+    run(batch("gamma", 1001, *sent), batch("alpha", 1000), batch("beta", 1000))
+
+    run(batch("beta", 1031, first=1001), batch("alpha", 1031, first=1001))
+
+    assert [s.labels["destination"] for s in run.alerts.signals] == ["alpha", "beta"]
 
 
 def test_other_networks_may_run_ahead_as_far_as_they_like(connection: sa.Connection) -> None:

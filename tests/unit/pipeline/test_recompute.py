@@ -32,11 +32,14 @@ def connection() -> Iterator[sa.Connection]:
 class Run:
     """A pipeline on a database, configured with some flows."""
 
-    def __init__(self, connection: sa.Connection, *flows: Flow, name: str = "first") -> None:
+    def __init__(
+        self, connection: sa.Connection, *flows: Flow, name: str = "first", judging: str = ""
+    ) -> None:
+        """``name`` and ``judging`` distinguish what the events are, and how they are judged, from other configurations."""
         self.connection = connection
         self.alerts = Alerts()
         self.pipeline = flow_pipeline(flows, NETWORKS, decode, self.alerts, sources=SOURCES)
-        target = {f.name: (name, name) for f in flows}
+        target = {f.name: (name, judging or name) for f in flows}
         self.work = Recomputation(self.pipeline, decode, self.alerts, target)
 
     def take_up(self) -> Run:
@@ -116,6 +119,18 @@ def test_a_log_that_does_not_decode_any_more_is_reported_and_labelled(connection
     assert [s.labels["alertname"] for s in run.alerts.signals] == ["LogUndecodable"]
     assert blocks.undecoded_count(connection) == 1
     assert run.statuses == {}
+
+
+def test_where_only_the_judging_changed_what_is_stored_is_judged_again_S7(connection: sa.Connection) -> None:
+    run = Run(connection, flow(fill={"within": "5s"})).take_up()
+    run.read("alpha", 1010, event("alpha", "Sent", 1000))
+    run.read("beta", 1010)
+    assert run.statuses == {"7": "overdue"}
+
+    patient = Run(connection, flow(fill={"within": "1h"}), judging="second").take_up()
+
+    assert patient.statuses == {"7": "open"}
+    assert patient.raised == [("TransferOverdue", 1010, "configuration changed")]
 
 
 @pytest.mark.parametrize("lookback", ["0s", "1h"])

@@ -418,6 +418,16 @@ def test_a_url_that_leads_nowhere_is_reported_as_such(url: str, words: str) -> N
     assert "secret" not in str(refused.value)
 
 
+def test_what_else_does_not_exist_is_not_taken_for_a_missing_database(postgres_url: str) -> None:
+    with (
+        contextlib.closing(Database.open(postgres_url)) as database,
+        pytest.raises(StoreError, match="does not exist") as refused,
+        database.reading() as connection,
+    ):
+        connection.execute(sa.text("SELECT * FROM nothing"))
+    assert "create it" not in str(refused.value)
+
+
 def test_a_postgresql_database_that_does_not_exist_is_reported_as_such(postgres_url: str) -> None:
     with pytest.raises(StoreError, match="no such database"):
         Database.open(postgres_url.rsplit("/", 1)[0] + "/nowhere")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from chainwatch.store.database import parse_url
 from chainwatch.store.errors import StoreError, explain
 
 
@@ -47,6 +48,17 @@ def test_statements_and_their_values_are_never_repeated() -> None:
 
     assert "hunter2" not in str(explained)
     assert "INSERT" not in str(explained)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://ann:hunter2@host:no-port/db", "hunter2", "://hunter2@", "mysql://ann:hunter2@host/db"],
+)
+def test_a_database_url_that_cannot_be_used_is_not_repeated_S9(url: str) -> None:
+    with pytest.raises(StoreError) as found:
+        parse_url(url)
+
+    assert "hunter2" not in f"{found.value} {found.value!r}"
 
 
 def test_an_error_without_a_text_is_called_by_its_name() -> None:

@@ -15,7 +15,7 @@ from chainwatch.model import Batch, Checkpoint, Occurrence, Raised, Transfer
 from chainwatch.store import blocks, schema, tables, transfers
 from chainwatch.store.alerting import alert_groups, alerts, outbox
 from chainwatch.store.alerting.outbox import Payload
-from chainwatch.store.retention import prune
+from chainwatch.store.retention import horizon, prune
 from tests.support.flows import event, header
 from tests.support.storing import store_batch
 
@@ -246,3 +246,19 @@ def test_no_step_reads_a_whole_table(sqlite_url: str) -> None:
     ]
     assert scans == []
     assert any("transfers_prunable" in detail for _, detail in plans)
+
+
+@pytest.mark.parametrize(
+    ("seen", "now", "expected"),
+    [((), 5_000, 4_000), ((1_400, 1_800), 5_000, 800), ((1_400, 9_000), 5_000, 4_000)],
+    ids=["no network", "a clock that is ahead", "a network that is ahead"],
+)
+def test_a_clock_that_is_ahead_deletes_nothing_too_early(
+    connection: sa.Connection, seen: Sequence[int], now: int, expected: int
+) -> None:
+    for number, until in enumerate(seen):
+        last = header(until, until)
+        batch = Batch(f"net{number}", 0, last, ())
+        store_batch(connection, batch, Checkpoint(batch.network, last, 0, 0, until))
+
+    assert horizon(connection, 1_000, now) == expected

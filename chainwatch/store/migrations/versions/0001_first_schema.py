@@ -235,5 +235,5 @@ def upgrade() -> None:
 
 
 def _where(condition: str) -> dict[str, Any]:
-    """What makes an index a partial one, on either database."""
+    """Return what makes an index a partial one, on either database."""
     return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}

@@ -24,7 +24,7 @@ def upgrade() -> None:
 
 
 def _history() -> None:
-    """What became of alerts."""
+    """Make the tables of what became of alerts."""
     op.create_table(
         "alert_transitions",
         sa.Column("id", BIG_ID, autoincrement=True, nullable=False),
@@ -82,7 +82,7 @@ def _history() -> None:
 
 
 def _people() -> None:
-    """What people did."""
+    """Make the tables of what people did."""
     op.create_table(
         "acknowledgements",
         sa.Column("alert_id", BIG_ID, autoincrement=False, nullable=False),
@@ -120,7 +120,7 @@ def _people() -> None:
 
 
 def _limits() -> None:
-    """What limits the telling."""
+    """Make the tables of what limits notifications."""
     op.create_table(
         "cooldowns",
         sa.Column("id", BIG_ID, autoincrement=True, nullable=False),

@@ -21,7 +21,7 @@ def upgrade() -> None:
 
 
 def _incidents() -> None:
-    """What people are woken for and look back on."""
+    """Make the tables of incidents."""
     op.create_table(
         "incidents",
         sa.Column("id", BIG_ID, autoincrement=False, nullable=False),

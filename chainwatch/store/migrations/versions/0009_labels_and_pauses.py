@@ -33,7 +33,7 @@ def upgrade() -> None:
 
 
 def _cut_labels() -> None:
-    """The ends of these alerts come with labels that are cut."""
+    """Cut the labels of these alerts, as those of their ends will be."""
     connection = op.get_bind()
     long = sa.select(_alerts).where(
         _alerts.c.state != "resolved", sa.func.length(_alerts.c.labels) > LABEL_MAX // 4

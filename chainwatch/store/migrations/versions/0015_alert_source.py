@@ -89,7 +89,7 @@ def upgrade() -> None:
 
 
 def _rename_alerts(connection: sa.Connection) -> list[int]:
-    """The ids of the alerts that have the new name now."""
+    """Return the ids of the alerts that have the new name now."""
     renamed = []
     rows = connection.execute(
         sa.text("SELECT id, fingerprint, labels FROM alerts WHERE name = :old"), {"old": OLD}

@@ -327,6 +327,17 @@ async def test_no_error_of_any_class_in_a_provider_ends_its_queue(
     assert len(bench.provider.attempts) == 2
 
 
+async def test_an_error_of_any_length_is_stored_and_logged_cut_short_s10(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.provider.script = [DeliveryError("x" * 10_000_000)]
+    await bench.apply(fires())
+    bench.start()
+    await eventually(lambda: [q.attempts for q in bench.queued()] == [1])
+    assert len(bench.queued()[0].last_error or "") < 2_000
+    assert len(capsys.readouterr().out) < 4_000
+
+
 async def test_a_message_that_cannot_be_rendered_is_given_up_soon_with_an_alert_and_holds_up_no_others(
     bench: Bench,
 ) -> None:  # S6

@@ -131,8 +131,8 @@ def test_a_condition_that_comes_and_goes_is_counted_on_while_it_flaps(
     assert incidents.rises(connection, [alert.id]) == {alert.id: "P2"}
     assert acknowledgements.every(connection) == [], "at a higher severity it is nobody's"
     queued = outbox.list_notifications(connection, receiver="pager")
-    (heard,) = load(connection, queued[0]).alerts
-    assert (heard.status, heard.annotations["escalated_to"]) == ("firing", "P2")
+    (received,) = load(connection, queued[0]).alerts
+    assert (received.status, received.annotations["escalated_to"]) == ("firing", "P2")
 
 
 def test_what_is_sent_again_while_it_fires_is_not_counted(connection: sa.Connection) -> None:

@@ -12,10 +12,10 @@ import pytest
 from eth_abi.abi import decode as decode_by_eth_abi
 from eth_abi.abi import encode
 
-from chainwatch.chain.decode._addresses import CACHE_SIZE, Checksums, checksum
 from chainwatch.chain.decode.abi import AbiError, load_abi, topic0
 from chainwatch.chain.decode.decoder import ContractDecoder, DecodeError, EventDecoder
 from chainwatch.model import AbiEvent, AbiParam
+from chainwatch.support.abi.addresses import CACHE_SIZE, Checksums, checksum
 from chainwatch.support.keccak import keccak256
 
 ROOT = Path(__file__).parents[4]

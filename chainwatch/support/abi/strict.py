@@ -9,8 +9,8 @@ from __future__ import annotations
 from decimal import Context, Decimal
 from typing import Any
 
-from chainwatch.chain.decode._addresses import CHECKSUMS
-from chainwatch.chain.decode._shape import WORD, Blob, Leaf, Shape, Tuple, head_size, offset_floor
+from chainwatch.support.abi.addresses import CHECKSUMS
+from chainwatch.support.abi.shape import WORD, Blob, Leaf, Shape, Tuple, head_size, offset_floor
 
 FREE_BYTES = 2**20
 MAX_INFLATION = 16
@@ -34,9 +34,12 @@ class Malformed(ValueError):
         self.reason = reason
 
 
-def read_data(shape: Tuple, data: bytes) -> tuple[Any, ...]:
-    """Return the members' values from their encoding; bytes behind it are ignored. Raises ``Malformed``."""
-    reader = _Reader(data)
+def read_data(shape: Tuple, data: bytes, limit: int | None = None) -> tuple[Any, ...]:
+    """The members' values from their encoding; bytes behind it are ignored. Raises ``Malformed``.
+
+    ``limit`` is how many bytes may be read in all; by default `read_limit`.
+    """
+    reader = _Reader(data, read_limit(len(data)) if limit is None else limit)
     return tuple(reader.members(shape, 0, ""))
 
 
@@ -85,9 +88,9 @@ _EXPECTED = {
 class _Reader:
     """Reads from ``data``; keeps count of what it has read against the limit."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, limit: int) -> None:
         self._data = data
-        self._left = read_limit(len(data))
+        self._left = limit
 
     def members(self, shape: Tuple, at: int, path: str) -> list[Any]:
         self._require(head_size(shape), at, path)
