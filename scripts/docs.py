@@ -39,6 +39,7 @@ from chainwatch.config import (  # noqa: E402  # the checkout's models
     format_duration,
     types,
 )
+from chainwatch.config.assets import AssetSettings, CurrencySettings  # noqa: E402
 from chainwatch.config.people import (  # noqa: E402
     EscalationSettings,
     EscalationStepSettings,
@@ -72,7 +73,9 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[store]", StoreSettings),
     ("[log]", LogSettings),
     ("[networks.NAME]", NetworkSettings),
+    ("currency of [networks.NAME]", CurrencySettings),
     ("[contracts.NAME]", ContractSettings),
+    ("[assets.NAME]", AssetSettings),
     ("[flows.NAME]", FlowSettings),
     ("[flows.NAME.opens]", OpeningSettings),
     ("[[flows.NAME.expects]]", StepSettings),
@@ -111,6 +114,7 @@ WORDS: list[tuple[Any, str]] = [
     (types.RpcUrl, "URL"),
     (types.HttpUrl, "URL"),
     (types.WebLink, "URL"),
+    (types.ExplorerUrl, "URL"),
     (types.DatabaseUrl, "URL"),
     (date, "date"),
     (bool, "true or false"),

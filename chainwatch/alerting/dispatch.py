@@ -17,6 +17,7 @@ from chainwatch.alerting.delivery.queue import OnSignals, ReceiverQueue
 from chainwatch.alerting.providers import Provider, Transport, build_provider
 from chainwatch.config import ReceiverSettings
 from chainwatch.model import Signal
+from chainwatch.presentation.presenter import RAW, Presenter
 from chainwatch.store import retention
 from chainwatch.store.alerting import alerts, outbox
 from chainwatch.store.database import Database
@@ -70,8 +71,8 @@ class Dispatch:
     """Runs the tasks of alerting under ``supervisor``: timers, a queue for each receiver, retention.
 
     ``keep_for``: seconds for which resolved alerts and finished notifications are kept. ``external_url``: the base of
-    links in notifications. ``write`` may be called from any thread, everything else on the event loop on which this was
-    made.
+    links in notifications; ``presenter``: what is shown beside amounts and transactions. ``write`` may be called from any
+    thread, everything else on the event loop on which this was made.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Dispatch:
         *,
         keep_for: float,
         external_url: str,
+        presenter: Presenter = RAW,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -89,6 +91,7 @@ class Dispatch:
         self._alerts = alerts
         self._keep_for = keep_for
         self._external_url = external_url
+        self._presenter = presenter
         self._clock = clock
         self._queues: dict[str, ReceiverQueue] = {}
         self._due_at = math.inf
@@ -117,15 +120,22 @@ class Dispatch:
             self.raise_signals,
             give_up_after=receiver.settings.give_up_after,
             external_url=self._external_url,
+            presenter=self._presenter,
             clock=SystemClock(self._clock),
         )
         self._supervisor.start(_QUEUE + name, queue.run)
 
     async def reload(
-        self, gone: Iterable[str], new: Iterable[Receiver], *, keep_for: float, external_url: str
+        self,
+        gone: Iterable[str],
+        new: Iterable[Receiver],
+        *,
+        keep_for: float,
+        external_url: str,
+        presenter: Presenter = RAW,
     ) -> None:
         """End the queues of ``gone``, then run those of ``new``; queued notifications stay in the database."""
-        self._keep_for, self._external_url = keep_for, external_url
+        self._keep_for, self._external_url, self._presenter = keep_for, external_url, presenter
         self._prune_again.set()
         ending = {name: self._queues.pop(name) for name in gone}
         for queue in ending.values():
@@ -221,11 +231,17 @@ def firing(connection: sa.Connection, names: Sequence[str]) -> list[Signal]:
 
 
 async def deliver_pending(
-    database: Database, receivers: Collection[ReceiverSettings], on_signals: OnSignals, *, external_url: str
+    database: Database,
+    receivers: Collection[ReceiverSettings],
+    on_signals: OnSignals,
+    *,
+    external_url: str,
+    presenter: Presenter = RAW,
 ) -> None:
     """Run the queues of ``receivers`` until none of them holds a pending notification.
 
-    ``on_signals`` takes alerts about failing receivers; ``external_url``: the base of links, or empty.
+    ``on_signals`` takes alerts about failing receivers; ``external_url``: the base of links, or empty; ``presenter``: what
+    is shown beside amounts and transactions.
     """
     names = [settings.name for settings in receivers]
     async with Transport() as transport:
@@ -237,6 +253,7 @@ async def deliver_pending(
                 on_signals,
                 give_up_after=settings.give_up_after,
                 external_url=external_url,
+                presenter=presenter,
             )
             for settings in receivers
         ]

@@ -25,6 +25,7 @@ from chainwatch.alerting.policy.policies import Policies
 from chainwatch.alerting.providers import Provider, Transport, build_provider
 from chainwatch.config import ReceiverSettings, RouteSettings, Settings
 from chainwatch.model import Signal
+from chainwatch.presentation.presenter import RAW, Presenter
 from chainwatch.store import schema
 from chainwatch.store.alerting import alert_groups, alerts, clamping, expiries, outbox
 from chainwatch.store.database import Database
@@ -50,7 +51,7 @@ class AlertingConfig:
     """Everything that decides who is notified of what, and how.
 
     ``keep_for``: seconds for which resolved alerts and finished notifications are kept. ``external_url``: the base of
-    links in notifications, or empty.
+    links in notifications, or empty; ``presenter``: what is shown beside amounts and transactions.
     """
 
     routes: Sequence[RouteSettings]
@@ -58,6 +59,7 @@ class AlertingConfig:
     policies: Policies
     keep_for: float
     external_url: str
+    presenter: Presenter = RAW
 
     @classmethod
     def of(cls, settings: Settings, *, keep_for: float | None = None) -> Self:
@@ -68,6 +70,7 @@ class AlertingConfig:
             Policies.of(settings),
             keep_for=settings.store.retention if keep_for is None else keep_for,
             external_url=settings.external_url or "",
+            presenter=Presenter.of(settings),
         )
 
 
@@ -106,6 +109,7 @@ class AlertingRuntime:
             self,
             keep_for=config.keep_for,
             external_url=config.external_url,
+            presenter=config.presenter,
             clock=clock,
         )
 
@@ -166,14 +170,16 @@ class AlertingRuntime:
             engine = self._engine_of(config, self._registered)
             before = {settings.name: settings for settings in self._config.receivers}
             kept = {settings.name for settings in config.receivers if settings == before.get(settings.name)}
-            if config.external_url != self._config.external_url:
-                kept = set()  # links in notifications begin with it
+            shows = (config.external_url, config.presenter)
+            if shows != (self._config.external_url, self._config.presenter):
+                kept = set()  # notifications are shown otherwise
             self._config, self._engine = config, engine
             await self._dispatch.reload(
                 before.keys() - kept,
                 [self._built(settings) for settings in config.receivers if settings.name not in kept],
                 keep_for=config.keep_for,
                 external_url=config.external_url,
+                presenter=config.presenter,
             )
             await self._reroute(reloaded=True)
 

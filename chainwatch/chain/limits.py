@@ -110,7 +110,8 @@ _EXECUTION_CODES = (3, -32015)
 """A revert as geth and most others give it; "VM execution error" of Nethermind."""
 _EXECUTION = re.compile(
     r"(?:err: |error: |evm error:? ?|vm exception while processing transaction: ){0,2}"
-    r"(?:(?:execution )?revert|out ?of ?gas|invalid ?(?:fe)?opcode|invalid_operation|opcode ?not ?found|not ?activated"
-    r"|bad ?instruction|(?:bad|invalid) ?jump|stack ?(?:under|over)flow|stack limit|gas uint64 overflow|write protection"
-    r"|return ?data out ?of|max call depth|call ?too ?deep|vm execution error|message execution failed)"
+    r"(?:(?:execution )?revert|out ?of ?gas|[a-z]{0,16}oog|invalid ?(?:fe)?opcode|invalid_operation"
+    r"|opcode ?not ?found|not ?activated|bad ?instruction|(?:bad|invalid) ?jump|stack ?(?:under|over)flow|stack limit"
+    r"|gas uint64 overflow|write protection|return ?data out ?of|max call depth|call ?too ?deep|vm execution error"
+    r"|message execution failed)"
 )

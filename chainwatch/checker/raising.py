@@ -158,12 +158,15 @@ def _annotations(flow: Flow, finding: Finding, opened_at: int | None) -> dict[st
     if flow.runbook_url:
         facts["runbook_url"] = flow.runbook_url
     for event in finding.events:
-        for name, fact in (("amount", AMOUNT), ("asset", ASSET)):
-            if fact in event.facts:
-                facts.setdefault(name, shown(event.facts[fact]))
-        facts.setdefault(f"{event.step}_tx", to_hex(event.tx_hash))
+        _add_amount(facts, event)
+        if f"{event.step}_tx" not in facts:
+            facts[f"{event.step}_tx"] = to_hex(event.tx_hash)
+            facts[f"{event.step}_tx_network"] = event.network
     if len(finding.events) > 1 and finding.alertname == "TransferRepeated":
-        facts["tx_hashes"] = ", ".join(dict.fromkeys(to_hex(e.tx_hash) for e in finding.events[:20]))
+        some = finding.events[:20]
+        facts["tx_hashes"] = ", ".join(dict.fromkeys(to_hex(e.tx_hash) for e in some))
+        if len({e.network for e in some}) == 1:
+            facts["tx_hashes_network"] = some[0].network
     if opened_at is not None and any(e.step == flow.opening.name for e in finding.events):
         facts["opened_at"] = str(opened_at)
     if finding.due_at is not None:
@@ -171,3 +174,16 @@ def _annotations(flow: Flow, finding: Finding, opened_at: int | None) -> dict[st
         if finding.ends_at is not None:
             facts["late_by"] = str(finding.ends_at - finding.due_at)
     return facts
+
+
+def _add_amount(facts: dict[str, str], event: Occurrence) -> None:
+    """Add the amount and the asset of ``event``, unless an event before it named them.
+
+    ``amount_network`` stands only beside an amount whose asset is of the same event: another's has other decimals.
+    """
+    if ASSET in event.facts and "asset" not in facts:
+        facts["asset"], facts["asset_network"] = shown(event.facts[ASSET]), event.network
+        if AMOUNT in event.facts and "amount" not in facts:
+            facts["amount_network"] = event.network
+    if AMOUNT in event.facts:
+        facts.setdefault("amount", shown(event.facts[AMOUNT]))

@@ -35,7 +35,9 @@ def status(config: Path, as_json: bool) -> None:
     help="Only transfers with this status (repeatable).",
 )
 @click.option(
-    "--key", help="Only transfers whose key begins with this, or as an alert shortens it: 0x3c1e…c4d9e1."
+    "--key",
+    help="Only transfers whose key begins with this, or as an alert shortens it: 0x3c1e02a9b7…c4d9e1; or with a step in "
+    "the transaction of this hash.",
 )
 @click.option("--origin", help="Only transfers from this network.")
 @click.option("--destination", help="Only transfers to this network.")

@@ -23,7 +23,9 @@ _NOUNS = {"people": "person", "oncall": "on-call schedule"}
 def cross_check(draft: Draft, *, watches: bool) -> None:
     """Note in ``draft`` every contradiction between its parts; a configuration that ``watches`` needs networks."""
     _check_networks(draft, watches)
-    _check_contracts(draft)
+    for section in ("contracts", "assets"):
+        _check_addresses(draft, section)
+    _check_assets(draft)
     for flow in draft.names("flows"):
         _check_flow(draft, ("flows", flow))
     _check_routes(draft)
@@ -54,15 +56,28 @@ def _check_networks(draft: Draft, watches: bool) -> None:
                 draft.add(path, f'network "{first}" has the chain_id {chain_id} already', "give each its own")
 
 
-def _check_contracts(draft: Draft) -> None:
-    for contract in draft.names("contracts"):
-        path = ("contracts", contract, "address")
+def _check_addresses(draft: Draft, section: str) -> None:
+    for name in draft.names(section):
+        path = (section, name, "address")
         addresses = draft.value(path)
         if addresses == {}:
             draft.add(path, "expected an address on at least one network, found none")
         elif isinstance(addresses, dict):
             for network in addresses:
                 _check_known(draft, (*path, network), network, "networks")
+
+
+def _check_assets(draft: Draft) -> None:
+    """Report an address that two assets have: which symbol is right?"""
+    first_with: dict[tuple[str, str], str] = {}
+    for name, asset in draft.parts.assets.items():
+        for network in draft.names("networks"):
+            for address in asset.addresses_on(network):
+                first = first_with.setdefault((network, address), name)
+                if first != name:
+                    draft.add(
+                        ("assets", name, "address"), f'asset "{first}" has this address on {network} too'
+                    )
 
 
 def _check_known(draft: Draft, path: KeyPath, name: str, section: str) -> bool:

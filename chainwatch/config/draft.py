@@ -21,6 +21,7 @@ from chainwatch.config.alerting import (
     LifecycleSettings,
     RouteSettings,
 )
+from chainwatch.config.assets import AssetSettings, CurrencySettings
 from chainwatch.config.errors import ConfigError, Problem, expectation, key_text
 from chainwatch.config.flows import FlowSettings, OpeningSettings, StepSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
@@ -42,6 +43,7 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "networks": TypeAdapter(NetworkSettings),
     "contracts": TypeAdapter(ContractSettings),
     "flows": TypeAdapter(FlowSettings),
+    "assets": TypeAdapter(AssetSettings),
     "receivers": TypeAdapter(AnyReceiver),
     "intervals": TypeAdapter(IntervalSettings),
     "people": TypeAdapter(PersonSettings),
@@ -68,6 +70,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "networks": NetworkSettings,
     "contracts": ContractSettings,
     "flows": FlowSettings,
+    "assets": AssetSettings,
     "routes": RouteSettings,
     "intervals": IntervalSettings,
     "people": PersonSettings,
@@ -339,6 +342,8 @@ class Draft:
                 return OpeningSettings
             case ("flows", _, "expects", _):
                 return StepSettings
+            case ("networks", _, "currency"):
+                return CurrencySettings
             case ("oncall", _, "layers", _):
                 return LayerSettings
             case ("escalations", _, "steps", _):

@@ -6,11 +6,13 @@ from typing import Any
 
 from pydantic import Field, StrictInt, ValidationInfo, field_validator, model_validator
 
+from chainwatch.config.assets import CurrencySettings
 from chainwatch.config.types import (
     AbiPath,
     Attribute,
     Deployment,
     Duration,
+    ExplorerUrl,
     PositiveDuration,
     RpcUrl,
     Table,
@@ -108,6 +110,16 @@ class NetworkSettings(Table):
     trust_bloom: bool = Field(
         default=False,
         description="Whether to skip blocks whose bloom excludes everything watched; a wrong bloom then hides events.",
+    )
+    explorer: ExplorerUrl | None = Field(
+        default=None,
+        description="Block explorer, such as `https://etherscan.io`: transactions (`/tx/…`) and addresses (`/address/…`) in "
+        "alerts link to it.",
+    )
+    currency: CurrencySettings | None = Field(
+        default=None,
+        description="What fees are paid in, as `{ symbol, decimals }` (decimals: 18 by default): the asset of events that "
+        "name the zero address or `0xEeee…`.",
     )
     attributes: dict[str, Attribute] = Field(
         default={}, description="The free attributes, such as `domain`: written beside the other keys."

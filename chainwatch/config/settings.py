@@ -20,6 +20,7 @@ from chainwatch.config.alerting import (
     LifecycleSettings,
     RouteSettings,
 )
+from chainwatch.config.assets import AssetSettings
 from chainwatch.config.flows import FlowSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
@@ -70,6 +71,7 @@ class Settings(Table):
     networks: dict[str, NetworkSettings]
     contracts: dict[str, ContractSettings] = Field(default={})
     flows: dict[str, FlowSettings] = Field(default={})
+    assets: dict[str, AssetSettings] = Field(default={})
     receivers: dict[str, ReceiverSettings] = Field(default={})
     routes: list[RouteSettings] = Field(default=[])
     intervals: dict[str, IntervalSettings] = Field(default={})

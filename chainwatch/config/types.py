@@ -155,6 +155,16 @@ def _url(*schemes: str) -> Any:
     return AfterValidator(check)
 
 
+def _explorer(url: str) -> str:
+    """Return ``url`` without a slash at its end; refuse what a channel's markup could misread, and what may be secret."""
+    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~-]+)*/?", url):
+        raise Expected(
+            "an explorer's URL such as https://etherscan.io: a host and perhaps a path",
+            "leave out user, query and fragment",
+        )
+    return url.rstrip("/")
+
+
 def _database_url(url: SecretStr, info: ValidationInfo) -> SecretStr:
     """Return a database URL; SQLite files are made absolute against the folder in the validation context."""
     scheme, _, rest = url.get_secret_value().partition("://")
@@ -227,6 +237,7 @@ AbiPath = Annotated[Path, AfterValidator(_abi_path)]
 RpcUrl = Annotated[SecretStr, _url("ws", "wss", "http", "https")]
 HttpUrl = Annotated[SecretStr, _url("https", "http")]
 WebLink = Annotated[str, _url("https", "http")]
+ExplorerUrl = Annotated[str, _url("https", "http"), AfterValidator(_explorer)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Match = Annotated[dict[str, Names], AfterValidator(_match), AfterValidator(_with_patterns)]
 Texts = Annotated[list[Text], BeforeValidator(_one_or_more)]

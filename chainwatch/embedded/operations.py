@@ -74,7 +74,7 @@ class Operations(ABC):
         return None if page is None else Rows(Page(**page))
 
     def explain(self, alert: int | str) -> dict[str, Any] | None:
-        """Return for every receiver whether it was notified of an alert, and why or why not; None if there is no such alert."""
+        """Return for every receiver whether it was notified of an alert, and why or why not; None for an unknown alert."""
         found: dict[str, Any] | None = self._about(alert, explanations.explain)
         return found
 

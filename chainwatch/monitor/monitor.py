@@ -1,5 +1,4 @@
 """The running monitor: builds the parts from the configuration and runs them together, each under supervision.
-
 This is the only place that knows all parts.
 """
 
@@ -24,6 +23,7 @@ from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.model import Backfilled, Deadline, Signal
+from chainwatch.monitor.asset_tasks import AssetTasks
 from chainwatch.monitor.checker_tasks import CheckerTasks
 from chainwatch.monitor.network_records import NetworkRecords
 from chainwatch.monitor.self_monitoring import (
@@ -174,6 +174,9 @@ class Monitor:
             )
             for checker in self._checkers
         ]
+        self._asset_tasks = AssetTasks(
+            plan.settings, plan.watches, self._pools, self._load, self._write, clock
+        )
         self._pipeline = Pipeline(
             self._checkers,
             plan.settings.networks,
@@ -193,8 +196,9 @@ class Monitor:
         await self._take_up_changes()
         await self._records.load()
         start = self._supervisor.start
-        for tasks in self._checker_tasks:
-            for name, task in tasks.all().items():
+        parts: list[CheckerTasks | AssetTasks] = [*self._checker_tasks, self._asset_tasks]
+        for part in parts:
+            for name, task in part.all().items():
                 start(name, task)
         for name in self._plan.watches:
             start(f"network {name}", partial(self._follow, name))

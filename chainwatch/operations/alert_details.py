@@ -10,7 +10,7 @@ from chainwatch.operations.checks import usable_ids
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import NotFound
 from chainwatch.operations.paging import Cursors, Page, check_limit
-from chainwatch.operations.views import AlertView, alert_view
+from chainwatch.operations.views import AlertView, alert_views
 from chainwatch.store.alerting import acknowledgements, alerts, history
 
 CURSORS = Cursors("history", 1)
@@ -45,10 +45,10 @@ class TransitionView(msgspec.Struct, frozen=True):
 
 def show(connection: sa.Connection, context: Context, now: float, alert_id: int) -> AlertDetails:
     """Return one alert. Raises ``NotFound``."""
-    alert = get(connection, alert_id)
+    (view,) = alert_views([get(connection, alert_id)], context.presenter, connection)
     found = acknowledgements.of(connection, [alert_id]).get(alert_id)
     return AlertDetails(
-        **msgspec.structs.asdict(alert_view(alert)),
+        **msgspec.structs.asdict(view),
         repeats=history.repeats(connection, [alert_id]).get(alert_id, 0),
         acknowledged=None
         if found is None

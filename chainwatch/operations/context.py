@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -19,6 +20,7 @@ from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.checker.flow import Flow
 from chainwatch.config import Settings, read
 from chainwatch.plan import Plan, make_plan
+from chainwatch.presentation.presenter import Presenter
 from chainwatch.store import schema
 from chainwatch.store.claim import claimed
 from chainwatch.store.database import Database
@@ -35,6 +37,11 @@ class Context:
     engine: AlertEngine
     receivers: tuple[str, ...]
     flows: Mapping[str, Flow] = field(default_factory=dict)
+
+    @cached_property
+    def presenter(self) -> Presenter:
+        """What is shown beside amounts, transactions and addresses."""
+        return Presenter.of(self.settings)
 
     @classmethod
     def of(cls, plan: Plan, connection: sa.Connection) -> Context:

@@ -15,7 +15,7 @@ from chainwatch.config import format_duration
 from chainwatch.operations.alert_details import TransitionView, get, transition_view
 from chainwatch.operations.context import Context
 from chainwatch.operations.held_periods import HeldPeriod, held_periods, worded
-from chainwatch.operations.views import AlertView, alert_view
+from chainwatch.operations.views import AlertView, alert_views
 from chainwatch.store.alerting import alert_groups, history, incidents, outbox
 from chainwatch.store.alerting.outbox import QueuedNotification
 
@@ -101,7 +101,7 @@ def explain(connection: sa.Connection, context: Context, now: float, alert_id: i
     happened = history.of(connection, alert)
     held = held_periods(happened, sent, alert)
     return Explanation(
-        alert=alert_view(alert),
+        alert=alert_views([alert], context.presenter, connection)[0],
         receivers=[_with_held(row, held.get(row.receiver, []), now) for row in (*routed, *others)],
         escalation=[
             EscalationView(one.at, one.kind, one.text, one.receiver)

@@ -13,7 +13,7 @@ from chainwatch.operations.checks import check_moments
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.paging import Cursors, Page, check_limit
-from chainwatch.operations.views import AlertView, TransferView, alert_view, transfer_view
+from chainwatch.operations.views import AlertView, TransferView, alert_views, transfer_assets, transfer_view
 from chainwatch.store import blocks
 from chainwatch.store import transfers as stored_transfers
 from chainwatch.store.alerting import alerts as stored_alerts
@@ -136,7 +136,8 @@ def list_transfers(
 ) -> Page[TransferView]:
     """Return transfers, newest first, opened from ``since`` until just before ``until`` (chain time).
 
-    ``key``: a whole key, its beginning, or as alerts shorten it. ``after``: a cursor. Raises ``Invalid``.
+    ``key``: a whole key, its beginning, as alerts shorten it, or the hash of a transaction with one of its steps.
+    ``after``: a cursor. Raises ``Invalid``.
     """
     check_moments(since=since, until=until)
     for name in statuses:
@@ -145,9 +146,13 @@ def list_transfers(
     (before_id,) = TRANSFER_CURSORS.parse(after) or (None,)
     wanted = stored_transfers.Filter(flow, tuple(statuses), key, origin, destination, since, until, before_id)
     found = list(stored_transfers.select(connection, wanted, check_limit(limit) + 1))
-    seen = _seen(connection)
+    seen, presenter = _seen(connection), context.presenter
+    assets = presenter.assets(transfer_assets(found), connection)
     return TRANSFER_CURSORS.page(
-        found, limit, lambda t: [t.id], lambda t: transfer_view(context.flows.get(t.flow), t, seen)
+        found,
+        limit,
+        lambda t: [t.id],
+        lambda t: transfer_view(context.flows.get(t.flow), t, seen, presenter, assets),
     )
 
 
@@ -179,8 +184,9 @@ def list_alerts(
         before=ALERT_CURSORS.parse(after),
         limit=check_limit(limit) + 1,
     )
+    views = dict(zip((a.id for a in found), alert_views(found, context.presenter, connection), strict=True))
     return ALERT_CURSORS.page(
-        found, limit, lambda a: [stored_alerts.milliseconds(a.starts_at), a.id], alert_view
+        found, limit, lambda a: [stored_alerts.milliseconds(a.starts_at), a.id], lambda a: views[a.id]
     )
 
 

@@ -14,8 +14,9 @@ from chainwatch.alerting.delivery.attempt import attempt
 from chainwatch.alerting.delivery.notification import load
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.providers import DeliveryError, Transport, build_provider
-from chainwatch.config import ReceiverSettings, Settings
+from chainwatch.config import Settings
 from chainwatch.operations.checks import check_known, check_seconds
+from chainwatch.presentation.presenter import Presenter
 from chainwatch.store.alerting import alerts, outbox
 from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.claim import claimed
@@ -112,15 +113,16 @@ async def _deliver_unless_running(database: Database, settings: Settings, receiv
             await asyncio.to_thread(claim.enter_context, claimed(url))
         except StoreError:
             return False
-        await _deliver(database, settings.receivers[receiver], key, settings.external_url or "")
+        await _deliver(database, settings, receiver, key)
     return True
 
 
-async def _deliver(database: Database, settings: ReceiverSettings, key: str, external_url: str) -> None:
-    queued = await database.read(lambda connection: _find(connection, settings.name, key))
-    notification = await database.read(lambda connection: load(connection, queued, external_url))
+async def _deliver(database: Database, settings: Settings, receiver: str, key: str) -> None:
+    queued = await database.read(lambda connection: _find(connection, receiver, key))
+    external_url, presenter = settings.external_url or "", Presenter.of(settings)
+    notification = await database.read(lambda c: load(c, queued, external_url, presenter))
     async with Transport() as transport:
-        outcome = await attempt(build_provider(settings, transport), notification, None)
+        outcome = await attempt(build_provider(settings.receivers[receiver], transport), notification, None)
 
     def settle(connection: sa.Connection) -> None:
         if isinstance(outcome, DeliveryError):

@@ -20,7 +20,7 @@ from chainwatch.operations.checks import (
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.paging import Cursors, Page, check_limit
-from chainwatch.operations.views import AlertView, Changed, alert_view, changed
+from chainwatch.operations.views import AlertView, Changed, alert_views, changed
 from chainwatch.store.alerting import alerts, silences
 
 LASTS = 7200.0
@@ -112,7 +112,7 @@ def expire_silences(connection: sa.Connection, context: Context, now: float, ids
 
 def preview(connection: sa.Connection, context: Context, now: float, match: Match) -> list[AlertView]:
     """Return the firing alerts that a silence with ``match`` would hide, oldest first. Raises ``Invalid``."""
-    return [alert_view(alert) for alert in _matched(connection, check_match(match))]
+    return alert_views(_matched(connection, check_match(match)), context.presenter, connection)
 
 
 def _view(silence: Silence, now: float, hides: int) -> SilenceView:

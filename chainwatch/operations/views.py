@@ -5,15 +5,20 @@ In results every time is Unix seconds, every length of time seconds; both may ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
+import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert
-from chainwatch.checker.flow import UNKNOWN_NETWORK, Flow
+from chainwatch.checker.finding import shown
+from chainwatch.checker.flow import AMOUNT, ASSET, UNKNOWN_NETWORK, Flow
 from chainwatch.checker.step_views import step_views
 from chainwatch.model import Occurrence, Transfer, to_hex
+from chainwatch.presentation.presenter import RAW, Asset, Presenter, amount_in, asset_id, published
+from chainwatch.store.assets import AssetId
 
 
 class AlertView(msgspec.Struct, frozen=True):
@@ -43,13 +48,20 @@ class AlertView(msgspec.Struct, frozen=True):
 
 
 class StepView(msgspec.Struct, frozen=True):
-    """A step that was seen. ``late_by``: seconds, 0 in time, None where nothing says when it was due."""
+    """A step that was seen. ``late_by``: seconds, 0 in time, None where nothing says when it was due.
+
+    ``amount`` is raw and all digits, ``amount_formatted`` in units of ``asset`` where these are known.
+    """
 
     network: str
     block: int
     timestamp: float
     tx_hash: str
     late_by: float | None
+    amount: str | None = None
+    asset: str | None = None
+    amount_formatted: str | None = None
+    tx_url: str | None = None
 
 
 class DeadlineView(msgspec.Struct, frozen=True):
@@ -84,14 +96,23 @@ class Changed(msgspec.Struct, frozen=True):
     not_found: list[int] = []
 
 
-def alert_view(alert: Alert) -> AlertView:
-    """Return one alert."""
+def alert_views(
+    alerts: Sequence[Alert], presenter: Presenter, connection: sa.Connection | None = None
+) -> list[AlertView]:
+    """Return ``alerts``, with amounts and links as ``presenter`` shows them."""
+    return [
+        _alert_view(alert, published(alert.annotations, beside))
+        for alert, beside in zip(alerts, presenter.show(alerts, connection), strict=True)
+    ]
+
+
+def _alert_view(alert: Alert, annotations: dict[str, str]) -> AlertView:
     return AlertView(
         id=alert.id,
         fingerprint=alert.fingerprint,
         state=alert.state,
         labels=dict(alert.labels),
-        annotations=dict(alert.annotations),
+        annotations=annotations,
         starts_at=alert.starts_at,
         ends_at=alert.ends_at,
         reason=alert.reason,
@@ -101,20 +122,38 @@ def alert_view(alert: Alert) -> AlertView:
     )
 
 
-def transfer_view(flow: Flow | None, transfer: Transfer, seen: Mapping[str, int]) -> TransferView:
-    """Return one transfer. ``flow`` is None where it is no longer configured; ``seen``: network → seen until."""
+def transfer_assets(transfers: Iterable[Transfer]) -> set[AssetId]:
+    """Return the assets that the events of ``transfers`` name."""
+    return {found for t in transfers for o in t.occurrences if (found := _asset(o)) is not None}
+
+
+def transfer_view(
+    flow: Flow | None,
+    transfer: Transfer,
+    seen: Mapping[str, int],
+    presenter: Presenter = RAW,
+    assets: Mapping[AssetId, Asset] = MappingProxyType({}),
+) -> TransferView:
+    """Return one transfer. ``flow`` is None where it is no longer configured; ``seen``: network → seen until.
+
+    ``assets``: those whose amounts can be shown in units.
+    """
+
+    def step_view(occurrence: Occurrence, late_by: int | None) -> StepView:
+        return _step(occurrence, late_by, presenter, assets)
+
     views = step_views(flow, transfer) if flow else []
     steps: dict[str, StepView] = {}
     for occurrence in transfer.occurrences:
         steps.setdefault(
             occurrence.step,
-            _step(occurrence, 0 if views and flow and occurrence.step == flow.opening.name else None),
+            step_view(occurrence, 0 if views and flow and occurrence.step == flow.opening.name else None),
         )
     deadlines = []
     for view in views:
         if view.event is not None:
             late_by = max(0, view.event.timestamp - view.due_at)
-            steps[view.step.name] = _step(view.event, late_by)
+            steps[view.step.name] = step_view(view.event, late_by)
             state = "late" if late_by else "met"
         else:
             state = "overdue" if seen.get(view.network, 0) > view.due_at else "open"
@@ -155,10 +194,27 @@ def _rounded(value: Any) -> Any:
     return [_rounded(one) for one in value] if isinstance(value, list) else value
 
 
-def _step(occurrence: Occurrence, late_by: int | None) -> StepView:
+def _step(
+    occurrence: Occurrence, late_by: int | None, presenter: Presenter, assets: Mapping[AssetId, Asset]
+) -> StepView:
+    tx_hash, facts, asset = to_hex(occurrence.tx_hash), occurrence.facts, _asset(occurrence)
+    amount = shown(facts[AMOUNT]) if AMOUNT in facts else None
     return StepView(
-        occurrence.network, occurrence.block, occurrence.timestamp, to_hex(occurrence.tx_hash), late_by
+        occurrence.network,
+        occurrence.block,
+        occurrence.timestamp,
+        tx_hash,
+        late_by,
+        amount,
+        shown(facts[ASSET]) if ASSET in facts else None,
+        amount_in(assets.get(asset), amount) or None if asset is not None and amount is not None else None,
+        presenter.transaction_url(occurrence.network, tx_hash),
     )
+
+
+def _asset(occurrence: Occurrence) -> AssetId | None:
+    asset = occurrence.facts.get(ASSET)
+    return None if asset is None else asset_id(occurrence.network, shown(asset))
 
 
 def _network(name: str | None) -> str | None:

@@ -30,6 +30,7 @@ from chainwatch.pipeline.checker import Checker, Prints
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import JUDGED_BY, fingerprints
 from chainwatch.plan import Plan
+from chainwatch.presentation.presenter import Presenter
 from chainwatch.registry import build_checkers
 from chainwatch.replay.errors import ReplayError
 from chainwatch.replay.feed import Feed
@@ -241,6 +242,7 @@ class Replay:
             settings.receivers.values(),
             raise_signals,
             external_url=settings.external_url or "",
+            presenter=Presenter.of(settings),
         )
 
     # --- the report -----------------------------------------------------------------------------------------
@@ -265,7 +267,10 @@ class Replay:
             "events": self._events.total(),
             "transfers": self._tally.statuses(),
             "alerts": alerts_fired(
-                connection, Policies.of(self._plan.settings), max(seen.values(), default=0)
+                connection,
+                Policies.of(self._plan.settings),
+                Presenter.of(self._plan.settings),
+                max(seen.values(), default=0),
             ),
             "latency": self._tally.latency(seen),
         }

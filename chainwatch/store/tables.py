@@ -79,6 +79,18 @@ network_states = Table(
     comment="What the running process last knew of each network, for the commands that look on.",
 )
 
+assets = Table(
+    "assets",
+    metadata,
+    Column("network", Text, primary_key=True),
+    Column("address", LargeBinary, primary_key=True),
+    Column("symbol", Text, comment="null: it has none that can be shown"),
+    Column("decimals", SmallInteger, comment="null: it has none that can be used"),
+    Column("asked_at", Double, nullable=False, comment="wall clock"),
+    sqlite_with_rowid=False,
+    comment="What the contracts of assets said when they were asked for symbol and decimals.",
+)
+
 headers = Table(
     "headers",
     metadata,

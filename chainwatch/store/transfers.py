@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -199,7 +200,9 @@ class Filter(msgspec.Struct, frozen=True):
     flow: str | None = None
     statuses: tuple[str, ...] = ()
     key: str | None = None
-    """The whole key, its beginning, or as alerts shorten it: ``0x3c1e02a9b7…c4d9e1``. The case of letters is ignored."""
+    """The whole key, its beginning, or as alerts shorten it: ``0x3c1e02a9b7…c4d9e1``. The case of letters is ignored.
+
+    Or a transaction hash: then also the transfers of which a step was in that transaction."""
     origin: str | None = None
     destination: str | None = None
     opened_from: float | None = None
@@ -215,7 +218,7 @@ def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) 
     is_cut = transfers.c.key.startswith(start or "", autoescape=True)
     conditions = (
         (wanted.flow, transfers.c.flow == wanted.flow),
-        (wanted.key, is_cut if start is not None else _has_key(wanted.key or "")),
+        (wanted.key, is_cut if start is not None else _has_key(connection, wanted.key or "")),
         (wanted.origin, transfers.c.origin == wanted.origin),
         (wanted.destination, transfers.c.destination == wanted.destination),
         (wanted.opened_from, transfers.c.opened_at >= (wanted.opened_from or 0)),
@@ -238,13 +241,29 @@ def _is_meant(key: str, wanted: str | None) -> bool:
     return wanted in (key, bounds.cut(key, bounds.LABEL_MAX))
 
 
-def _has_key(wanted: str) -> sa.ColumnElement[bool]:
-    """Return whether a key begins as ``wanted``, or as and ends as the parts of one that was shortened with ``…``."""
+def _has_key(connection: sa.Connection, wanted: str) -> sa.ColumnElement[bool]:
+    """Return whether a key begins as ``wanted``, or as and ends as the parts of one that was shortened with ``…``.
+
+    For a hash, also whether it is that of a step's transaction: these stand in ``state`` as they are, and have no index of
+    their own, which would make every write slower for a rare question.
+    """
     beginning, _, end = wanted.partition("…")
-    return sa.and_(
+    has_key = sa.and_(
         transfers.c.key.istartswith(beginning, autoescape=True),
         transfers.c.key.iendswith(end, autoescape=True),
     )
+    if not _HASH.fullmatch(wanted):
+        return has_key
+    tx_hash = bytes.fromhex(wanted[2:])
+    position = (
+        sa.func.position(sa.literal(tx_hash, sa.LargeBinary).op("IN")(transfers.c.state))
+        if connection.dialect.name == "postgresql"
+        else sa.func.instr(transfers.c.state, tx_hash)
+    )
+    return sa.or_(has_key, position > 0)
+
+
+_HASH = re.compile("0x[0-9a-fA-F]{64}")
 
 
 def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:

@@ -85,7 +85,9 @@ def assert_transfers(transfers: list[dict[str, Any]]) -> None:
     ]
     assert overdue["steps"].keys() == {"xcall"}
     xcall = overdue["steps"]["xcall"]
-    assert xcall.keys() == {"network", "block", "timestamp", "tx_hash", "late_by"}
+    shown = {"amount", "asset", "amount_formatted", "tx_url"}
+    assert xcall.keys() == {"network", "block", "timestamp", "tx_hash", "late_by", *shown}
+    assert (xcall["amount"], xcall["amount_formatted"], xcall["tx_url"]) == (str(10**18), None, None)
     assert (xcall["network"], xcall["timestamp"]) == ("ethereum", overdue["opened_at"])
     assert len(xcall["tx_hash"]) == HEX_HASH
     assert by_status["orphan"]["opened_at"] is None

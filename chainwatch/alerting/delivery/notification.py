@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert, State
 from chainwatch.alerting.delivery import acknowledged_by
+from chainwatch.presentation.presenter import RAW, Presenter, Shown, published
 from chainwatch.store.alerting import alerts as stored
 from chainwatch.store.alerting import incidents
 from chainwatch.store.alerting.outbox import Kind, QueuedNotification
@@ -21,7 +22,8 @@ class NotifiedAlert(msgspec.Struct, frozen=True):
     """One alert of a notification, as firing or as resolved.
 
     Times are Unix seconds of the chain; ``ends_at`` is None of a firing one. ``reason``: why it resolved. ``link``: its
-    page, or empty. ``is_over``: it is firing here, and resolved in the same notification.
+    page, or empty. ``is_over``: it is firing here, and resolved in the same notification. ``shown``: by the name of an
+    annotation what is shown beside it.
     """
 
     status: State
@@ -33,6 +35,7 @@ class NotifiedAlert(msgspec.Struct, frozen=True):
     reason: str = ""
     link: str = ""
     is_over: bool = False
+    shown: Mapping[str, Shown] = {}
 
     @property
     def name(self) -> str:
@@ -43,6 +46,11 @@ class NotifiedAlert(msgspec.Struct, frozen=True):
     def severity(self) -> str:
         """``P0`` … ``P3``."""
         return self.labels["severity"]
+
+    @property
+    def published(self) -> dict[str, str]:
+        """The annotations as machines get them, with what is shown beside."""
+        return published(self.annotations, self.shown)
 
 
 class Notification(msgspec.Struct, frozen=True):
@@ -83,19 +91,27 @@ class Notification(msgspec.Struct, frozen=True):
 
     @property
     def common_annotations(self) -> dict[str, str]:
-        """The annotations that all alerts share."""
-        return _common(alert.annotations for alert in self.alerts)
+        """The annotations that all alerts share, as machines get them."""
+        return _common(alert.published for alert in self.alerts)
 
 
-def load(connection: sa.Connection, queued: QueuedNotification, external_url: str = "") -> Notification:
-    """Return ``queued`` with its alerts and acknowledgements as stored now, without alerts that are no longer stored."""
-    return load_all(connection, [queued], external_url)[0]
+def load(
+    connection: sa.Connection, queued: QueuedNotification, external_url: str = "", presenter: Presenter = RAW
+) -> Notification:
+    """Return the same as ``load_all``, for one."""
+    return load_all(connection, [queued], external_url, presenter)[0]
 
 
 def load_all(
-    connection: sa.Connection, queued: Sequence[QueuedNotification], external_url: str = ""
+    connection: sa.Connection,
+    queued: Sequence[QueuedNotification],
+    external_url: str = "",
+    presenter: Presenter = RAW,
 ) -> list[Notification]:
-    """Return the same as ``load``, for several."""
+    """Return each of ``queued`` with its alerts and acknowledgements as stored now, without alerts that are gone.
+
+    ``presenter`` says what is shown beside amounts, transactions and addresses.
+    """
     ids = {i for one in queued for i in (*one.payload.firing, *one.payload.resolved)}
     known = stored.by_id(connection, sorted(ids))
     acknowledged = acknowledged_by.acknowledged_now(connection)
@@ -108,14 +124,21 @@ def load_all(
         alert = known[alert_id]
         annotations = {**alert.annotations, **added[alert_id]}
         known[alert_id] = msgspec.structs.replace(alert, annotations=annotations)
+    shown = dict(zip(known, presenter.show(known.values(), connection), strict=True))
     return [
-        _notification(one, known, external_url, acknowledged_by.note(connection, one, known, acknowledged))
+        _notification(
+            one, known, shown, external_url, acknowledged_by.note(connection, one, known, acknowledged)
+        )
         for one in queued
     ]
 
 
 def _notification(
-    queued: QueuedNotification, known: Mapping[int, Alert], external_url: str, note: str
+    queued: QueuedNotification,
+    known: Mapping[int, Alert],
+    shown: Mapping[int, Mapping[str, Shown]],
+    external_url: str,
+    note: str,
 ) -> Notification:
     payload = queued.payload
     ended = set(payload.resolved)
@@ -124,7 +147,7 @@ def _notification(
     if payload.folded:
         lines.sort()  # in the order of events: later episodes of a condition have higher ids
     notified = [
-        _notified_alert(known[i], status, external_url, is_over=status == "firing" and i in ended)
+        _notified_alert(known[i], shown[i], status, external_url, is_over=status == "firing" and i in ended)
         for i, status in lines
         if i in known
     ]
@@ -140,7 +163,9 @@ def _notification(
     )
 
 
-def _notified_alert(alert: Alert, status: State, external_url: str, is_over: bool) -> NotifiedAlert:
+def _notified_alert(
+    alert: Alert, shown: Mapping[str, Shown], status: State, external_url: str, is_over: bool
+) -> NotifiedAlert:
     resolved = status == "resolved"
     return NotifiedAlert(
         status=status,
@@ -152,6 +177,7 @@ def _notified_alert(alert: Alert, status: State, external_url: str, is_over: boo
         reason=alert.reason if resolved else "",
         link=f"{external_url.rstrip('/')}/alerts/{alert.id}" if external_url else "",
         is_over=is_over,
+        shown=shown,
     )
 
 

@@ -23,6 +23,7 @@ from chainwatch.alerting.delivery.notification import Notification, load_all
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.providers import DeliveryError, Provider, Receipt
 from chainwatch.model import Signal
+from chainwatch.presentation.presenter import RAW, Presenter
 from chainwatch.store.alerting import alerts, claims, folding, outbox, receipts
 from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.database import Database
@@ -63,8 +64,8 @@ class ReceiverQueue:
     """The queue of one receiver.
 
     ``on_signals`` takes ``ReceiverFailing`` signals and returns once they are stored. ``give_up_after``: seconds of failed
-    attempts after which a notification is dead. ``external_url``: the base of links in notifications. ``jitter`` gives
-    random numbers in [0, 1).
+    attempts after which a notification is dead. ``external_url``: the base of links in notifications.
+    ``presenter`` says what is shown beside amounts and transactions. ``jitter`` gives random numbers in [0, 1).
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class ReceiverQueue:
         *,
         give_up_after: float,
         external_url: str = "",
+        presenter: Presenter = RAW,
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -85,6 +87,7 @@ class ReceiverQueue:
         self._on_signals = on_signals
         self._give_up_after = give_up_after
         self._external_url = external_url
+        self._presenter = presenter
         self._clock = clock or SystemClock()
         self._jitter = jitter
         self._wake = asyncio.Event()
@@ -240,7 +243,7 @@ class ReceiverQueue:
             self._look_at = min(self._look_at, claim.next_ready)
 
     def _ready(self, connection: sa.Connection, claimed: list[QueuedNotification]) -> list[_Ready]:
-        notifications = load_all(connection, claimed, self._external_url)
+        notifications = load_all(connection, claimed, self._external_url, self._presenter)
         ids: dict[str, receipts.RemoteIds] = {}
         if self._provider.capabilities.keeps_receipts:
             ids = receipts.load(connection, self.receiver, [queued.key for queued in claimed])

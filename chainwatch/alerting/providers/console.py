@@ -134,7 +134,7 @@ def _alert(alert: NotifiedAlert) -> Iterator[Line]:
         yield Line(INDENT, Text(sentence))
     for sentence in text.continued(alert):
         yield Line(INDENT, Text(CONTINUED + sentence))
-    for name, value in text.facts(alert):
-        yield Line(INDENT, Text.assemble((f"{name}: ", "dim"), value))
+    for name, value, links in text.facts(alert):
+        yield Line(INDENT, Text.assemble((f"{name}: ", "dim"), " ".join([value, *links.values()])))
     if runbook := alert.annotations.get("runbook_url"):
         yield Line(INDENT, Text(f"runbook: {clean(runbook)}", "dim"))

@@ -189,13 +189,24 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
     if description and _units(description) <= room:
         embed.set_description(description)
         room -= _units(description)
-    for name, value in text.facts(alert)[:FIELDS_MAX]:
-        name, value = fit(text.markdown(name), FIELD_NAME_MAX), fit(text.markdown(value), FIELD_VALUE_MAX)
+    for fact in text.facts(alert)[:FIELDS_MAX]:
+        name, value = fit(text.markdown(fact.name), FIELD_NAME_MAX), text.markdown(fact.value)
+        inline = len(value) <= SHORT_VALUE
+        linked = _linked(value, fact.links)
+        most = min(FIELD_VALUE_MAX, room - _units(name))
+        value = linked if _units(linked) <= most else fit(value, FIELD_VALUE_MAX)
         room -= _units(name) + _units(value)
         if room < 0:
             break
-        embed.add_embed_field(name, value, inline=len(value) <= SHORT_VALUE)
+        embed.add_embed_field(name, value, inline=inline)
     return embed
+
+
+def _linked(value: str, links: Mapping[str, str]) -> str:
+    """Return ``value``, in Markdown, with its hashes and addresses as links; Markdown changes neither those nor the URLs."""
+    for one, url in links.items():
+        value = value.replace(one, f"[{one}]({url})")
+    return value
 
 
 def _description(alert: NotifiedAlert) -> str:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
+from chainwatch.presentation.presenter import NETWORK_OF, Shown
 from chainwatch.support.printable import clean
 
 PROSE = ("summary", "description", "runbook_url")
@@ -88,9 +90,15 @@ def _storm(notification: Notification) -> list[str]:
     amounts = [a for a in alerts if re.fullmatch("[0-9]{1,78}", a.annotations.get("amount", ""))]
     if amounts:
         largest = max(amounts, key=lambda alert: int(alert.annotations["amount"]))
-        lines.append(f"Largest amount: {largest.annotations['amount']}, {_short(largest)}")
+        lines.append(f"Largest amount: {_amount(largest)}, {_short(largest)}")
     where = f" or {notification.external_url}" if notification.external_url else ""
     return [*lines, f"All of them: chainwatch alerts --limit {len(notification.alerts)}{where}"]
+
+
+def _amount(alert: NotifiedAlert) -> str:
+    """Return the amount in units of its asset, where they are known, and raw."""
+    raw, shown = alert.annotations["amount"], alert.shown.get("amount")
+    return f"{shown.formatted} ({raw})" if shown and shown.formatted else raw
 
 
 def _counted(values: Iterable[str]) -> str:
@@ -117,15 +125,33 @@ def by_urgency(notification: Notification) -> list[NotifiedAlert]:
     )
 
 
-def facts(alert: NotifiedAlert) -> list[tuple[str, str]]:
-    """Return (name, value) pairs: annotations first, then labels that identify the alert. Times are written out."""
-    pairs = [(k, v) for k, v in alert.annotations.items() if k not in PROSE and v]
+class Fact(NamedTuple):
+    """A name and a value for people. ``links``: by parts of the value (transaction hashes, addresses) their pages."""
+
+    name: str
+    value: str
+    links: Mapping[str, str] = {}
+
+
+def facts(alert: NotifiedAlert) -> list[Fact]:
+    """Return annotations first, then labels that identify the alert. Times are written out, amounts in units too."""
+    beside = {name + NETWORK_OF for name in alert.shown}
+    pairs = [(k, v) for k, v in alert.annotations.items() if k not in PROSE and k not in beside and v]
     named = {name for name, _ in pairs}
     pairs += [
         (k, v) for k, v in alert.labels.items() if k not in ("alertname", "severity") and k not in named and v
     ]
-    shown = [(clean(name), _shortened(clean(_readable(name, value)))) for name, value in pairs]
-    return [(name, value) for name, value in shown if name.strip() and value.strip()]
+    shown = [_fact(name, value, alert.shown.get(name, Shown())) for name, value in pairs]
+    return [fact for fact in shown if fact.name.strip() and fact.value.strip()]
+
+
+def _fact(name: str, value: str, shown: Shown) -> Fact:
+    value = _shortened(clean(_readable(name, value)))
+    if shown.formatted:
+        value = f"{clean(shown.formatted)} ({value})"
+    if shown.network:
+        value = f"{value} on {clean(shown.network)}"
+    return Fact(clean(name), value, shown.links)
 
 
 def summary(alert: NotifiedAlert) -> list[str]:

@@ -137,7 +137,7 @@ def _alert(alert: NotifiedAlert) -> dict[str, Any]:
     return {
         "status": alert.status,
         "labels": alert.labels,
-        "annotations": alert.annotations,
+        "annotations": alert.published,
         "startsAt": _rfc3339(alert.starts_at),
         "endsAt": STILL_FIRING if alert.ends_at is None else _rfc3339(alert.ends_at),
         "generatorURL": alert.link,

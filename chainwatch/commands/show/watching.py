@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -132,12 +132,13 @@ def transfers(rows: Sequence[TransferView], as_json: bool) -> None:
         print_json(rows)
         return
     table(
-        ("flow", "transfer", "status", "from", "to", "opened at", "steps"),
+        ("flow", "transfer", "status", "amount", "from", "to", "opened at", "steps"),
         (
             (
                 t.flow,
                 t.key,
                 t.status,
+                _amount_of(t),
                 t.origin,
                 t.destination,
                 time_of(t.opened_at),
@@ -154,7 +155,7 @@ def alerts(rows: Sequence[AlertView], as_json: bool) -> None:
         print_json(rows)
         return
     table(
-        ("id", "severity", "state", "alert", "started", "ended", "summary"),
+        ("id", "severity", "state", "alert", "started", "ended", "amount", "summary"),
         (
             (
                 a.id,
@@ -163,11 +164,17 @@ def alerts(rows: Sequence[AlertView], as_json: bool) -> None:
                 a.labels["alertname"],
                 time_of(a.starts_at),
                 time_of(a.ends_at) + (f" ({a.reason})" if a.reason else ""),
+                _amount_in(a.annotations),
                 a.annotations.get("summary", ""),
             )
             for a in rows
         ),
     )
+
+
+def _amount_in(annotations: Mapping[str, str]) -> str:
+    raw, formatted = annotations.get("amount", ""), annotations.get("amount_formatted")
+    return f"{formatted} ({raw})" if formatted else raw
 
 
 def queue(rows: Sequence[NotificationView], as_json: bool) -> None:
@@ -235,6 +242,14 @@ def replay(report: dict[str, Any], as_json: bool) -> None:
     )
     latency([LatencyRow(**row) for row in report["latency"]], as_json=False)
     click.echo(f"{report['events']:,} events, {len(report['alerts']):,} alerts")
+
+
+def _amount_of(transfer: TransferView) -> str:
+    """Return the amount that the transfer's first step names, in units of its asset where they are known."""
+    first = next((step for step in transfer.steps.values() if step.amount is not None), None)
+    if first is None:
+        return ""
+    return f"{first.amount_formatted} ({first.amount})" if first.amount_formatted else str(first.amount)
 
 
 def _steps(transfer: TransferView) -> str:

@@ -119,6 +119,12 @@ def firing(connection: sa.Connection) -> Iterator[Alert]:
         after = page[-1].id
 
 
+def last_raised(connection: sa.Connection, limit: int) -> list[Alert]:
+    """Return the last ``limit`` alerts that were raised, whatever became of them, newest first."""
+    rows = connection.execute(sa.select(alerts).order_by(alerts.c.id.desc()).limit(limit))
+    return [_alert(row) for row in rows]
+
+
 def firing_labels(connection: sa.Connection, names: Sequence[str] | None) -> list[dict[str, str]]:
     """Return the labels of the firing alerts with these names; of all where ``names`` is None."""
     query = sa.select(alerts.c.labels).where(alerts.c.state == sa.literal_column("'firing'"))

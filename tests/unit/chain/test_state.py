@@ -120,6 +120,7 @@ EXECUTION: dict[str, tuple[Any, bytes]] = {
     "no gas left": ({"code": -32000, "message": "out of gas"}, b""),
     "no gas left in reth": ({"code": -32003, "message": "out of gas: gas required exceeds: 100"}, b""),
     "no gas left in anvil": ({"code": -32003, "message": "EVM error OutOfGas"}, b""),
+    "no gas left for memory in anvil": ({"code": -32603, "message": "EVM error MemoryOOG"}, b""),
     "Filecoin": ({"code": 11, "message": "message execution failed (exit=[33], revert reason=[none])"}, b""),
     "no such opcode": ({"code": -32000, "message": "invalid opcode: INVALID"}, b""),
     "a stack that is empty": ({"code": -32000, "message": "stack underflow (0 <=> 1)"}, b""),

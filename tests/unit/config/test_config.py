@@ -479,3 +479,68 @@ def test_a_file_may_have_windows_line_ends_and_a_byte_order_mark(tmp_path: Path)
     loaded: Settings = load(path, {})
     assert loaded.networks["a"].chain_id == 1
     assert loaded.folder == tmp_path
+
+
+# --- explorers, currencies and assets -----------------------------------------------------------------
+
+
+def test_an_asset_is_called_as_its_table_and_has_an_address_on_each_network(data: dict[str, Any]) -> None:
+    data["assets"] = {"USDC": {"address": {"ethereum": CONNEXT, "optimism": [OTHER]}}}
+    asset = from_dict(data).assets["USDC"]
+    assert (asset.symbol, asset.decimals) == ("USDC", None)
+    assert asset.addresses_on("optimism") == [OTHER]
+
+
+def test_a_currency_has_18_decimals_unless_it_says_otherwise(data: dict[str, Any]) -> None:
+    data["networks"]["ethereum"]["currency"] = {"symbol": "ETH"}
+    data["networks"]["optimism"]["currency"] = {"symbol": "X", "decimals": 6}
+    networks = from_dict(data).networks
+    assert [n.currency and n.currency.decimals for n in networks.values()] == [18, 6]
+
+
+@pytest.mark.parametrize(
+    ("asset", "problem"),
+    [
+        ({"address": {"nowhere": OTHER}}, 'assets.X.address.nowhere: no network is called "nowhere"'),
+        ({"address": OTHER, "decimals": 78}, "assets.X.decimals: "),
+        ({"address": OTHER, "decimals": 6.0}, "assets.X.decimals: "),
+        ({"address": OTHER, "symbol": "U S D"}, "assets.X.symbol: expected a symbol such as USDC"),
+        ({"address": OTHER, "symbol": "U\u202eSD"}, "assets.X.symbol: expected a symbol such as USDC"),
+        ({"address": CONNEXT}, 'assets.X.address: asset "A" has this address on ethereum too'),
+        ({"address": OTHER, "decimal": 6}, 'assets.X.decimal: unknown key — did you mean "decimals"?'),
+    ],
+)
+def test_a_wrong_asset_is_named_with_its_key(
+    data: dict[str, Any], asset: dict[str, Any], problem: str
+) -> None:
+    data["assets"] = {"A": {"address": {"ethereum": CONNEXT}}, "X": asset}
+    assert any(found.startswith(problem) for found in problems(data)), problems(data)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:pass@explorer.example",
+        "https://explorer.example/?apikey=1",
+        "https://explorer.example/#x",
+        "https://explorer.example/a b",
+        "https://explorer.example/)](x",
+        "ftp://explorer.example",
+        "javascript:alert(1)",
+        "https://",
+    ],
+)
+def test_an_explorer_that_a_message_could_misread_is_refused_unrepeated(
+    data: dict[str, Any], url: str
+) -> None:
+    data["networks"]["ethereum"]["explorer"] = url
+    (problem,) = problems(data)
+    assert problem.startswith("networks.ethereum.explorer: expected ")
+    assert "pass" not in problem
+    assert "apikey" not in problem
+
+
+@pytest.mark.parametrize("url", ["https://a.example", "https://a.example/", "http://127.0.0.1:4000/x/y/"])
+def test_an_explorer_may_have_a_port_and_a_path(data: dict[str, Any], url: str) -> None:
+    data["networks"]["ethereum"]["explorer"] = url
+    assert from_dict(data).networks["ethereum"].explorer == url.rstrip("/")

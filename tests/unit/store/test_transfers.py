@@ -264,3 +264,17 @@ def test_a_transfer_with_a_long_key_is_found_by_the_label_that_its_alerts_have(
         assert [t.key for t in transfers.select(connection, wanted, 1)] == [key]
         assert [t.key for t in transfers.select(connection, Filter(key=key))] == [key]
     assert list(transfers.select(connection, Filter(key="%_€…#" + "0" * 32))) == []
+
+
+def test_a_transfer_is_found_by_the_transaction_of_any_of_its_steps(connection: sa.Connection) -> None:
+    first, second = b"\x0a\xff" * 16, b"\x0b\x00" * 16
+    later = Occurrence("fill", "beta", 6, 0, 60, second, {})
+    opened = msgspec.structs.replace(OCCURRENCE, tx_hash=first)
+    save(connection, transfer("7", occurrences=(opened, later)), transfer("8"), transfer("0x" + first.hex()))
+
+    def keys(tx_hash: bytes) -> list[str]:
+        return sorted(t.key for t in transfers.select(connection, Filter(key="0x" + tx_hash.hex())))
+
+    assert keys(second) == ["7"]
+    assert keys(first) == ["0x" + first.hex(), "7"]
+    assert keys(b"\x0c" * 32) == []

@@ -38,7 +38,11 @@ def test_facts_are_annotations_and_then_labels_each_once() -> None:
         annotations={"summary": "s", "runbook_url": "u", "amount": "12", "empty": "", "flow": "as told"},
         labels={"alertname": "X", "severity": "P1", "flow": "connext", "step": "execute"},
     )
-    assert text.facts(alert) == [("amount", "12"), ("flow", "as told"), ("step", "execute")]
+    assert [fact[:2] for fact in text.facts(alert)] == [
+        ("amount", "12"),
+        ("flow", "as told"),
+        ("step", "execute"),
+    ]
 
 
 def test_facts_that_are_times_are_written_out() -> None:
@@ -48,7 +52,8 @@ def test_facts_that_are_times_are_written_out() -> None:
         "late_by": "125",
         "amount": "1700000000",
     }
-    assert text.facts(notified(annotations=annotations, labels={"alertname": "X"})) == [
+    facts = text.facts(notified(annotations=annotations, labels={"alertname": "X"}))
+    assert [fact[:2] for fact in facts] == [
         ("opened_at", "2023-11-14 22:13:20 UTC"),
         ("due_at", "2023-11-14 22:43:20 UTC"),
         ("late_by", "2m 5s"),
