@@ -16,6 +16,7 @@ import click
 from chainwatch import __version__
 from chainwatch.commands import (
     alerts,
+    flows,
     incidents,
     networks,
     oncall,
@@ -37,6 +38,7 @@ COMMANDS: tuple[click.Command, ...] = (
     setup.init,
     setup.check,
     setup.completion,
+    flows.flows,
     replaying.replay,
     networks.rewind,
     networks.audit,

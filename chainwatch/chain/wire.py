@@ -131,7 +131,8 @@ class WireTransactions(msgspec.Struct):
     transactions: list[str]
 
 
-def _parser(decoder: msgspec.json.Decoder[T]) -> Callable[[Buffer], T]:
+def parser(decoder: msgspec.json.Decoder[T]) -> Callable[[Buffer], T]:
+    """Return the function that parses by ``decoder``; it raises `ValueError` for JSON nested too deeply too."""
     decode = decoder.decode
 
     def parse(data: Buffer) -> T:
@@ -143,16 +144,16 @@ def _parser(decoder: msgspec.json.Decoder[T]) -> Callable[[Buffer], T]:
     return parse
 
 
-parse_answer = _parser(msgspec.json.Decoder(Answer))
-parse_answers = _parser(msgspec.json.Decoder(Answer | list[Answer]))
-parse_notification = _parser(msgspec.json.Decoder(Notification))
-parse_logs_answer = _parser(msgspec.json.Decoder(LogsAnswer))
-parse_logs = _parser(msgspec.json.Decoder(list[WireLog]))
-parse_header = _parser(msgspec.json.Decoder(WireHeader))
-parse_receipt = _parser(msgspec.json.Decoder(WireReceipt))
-parse_receipts = _parser(msgspec.json.Decoder(list[WireReceipt]))
-parse_transactions = _parser(msgspec.json.Decoder(WireTransactions))
-parse_text = _parser(msgspec.json.Decoder(str))
+parse_answer = parser(msgspec.json.Decoder(Answer))
+parse_answers = parser(msgspec.json.Decoder(Answer | list[Answer]))
+parse_notification = parser(msgspec.json.Decoder(Notification))
+parse_logs_answer = parser(msgspec.json.Decoder(LogsAnswer))
+parse_logs = parser(msgspec.json.Decoder(list[WireLog]))
+parse_header = parser(msgspec.json.Decoder(WireHeader))
+parse_receipt = parser(msgspec.json.Decoder(WireReceipt))
+parse_receipts = parser(msgspec.json.Decoder(list[WireReceipt]))
+parse_transactions = parser(msgspec.json.Decoder(WireTransactions))
+parse_text = parser(msgspec.json.Decoder(str))
 
 _encode = msgspec.json.encode
 
@@ -295,7 +296,7 @@ class _ErrorData(msgspec.Struct):
     data: str | None = None
 
 
-_parse_error_data = _parser(msgspec.json.Decoder(str | _ErrorData | None))
+_parse_error_data = parser(msgspec.json.Decoder(str | _ErrorData | None))
 _QUANTITY = re.compile("0x[0-9a-fA-F]{1,64}")
 
 

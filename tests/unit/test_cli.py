@@ -118,6 +118,8 @@ def test_the_environment_names_the_configuration_and_the_option_wins(config: Pat
         ["queue", "drop", "1"],
         ["report", "latency"],
         ["rewind", "ethereum", "1"],
+        ["flows", "test", "0x" + "00" * 32],
+        ["flows", "find-siblings", "0x" + "00" * 32],
     ],
 )
 def test_a_missing_configuration_is_bad_usage_for_every_command(command: list[str], tmp_path: Path) -> None:
@@ -418,3 +420,21 @@ def test_what_needs_no_node_and_no_database_imports_neither(command: list[str]) 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+# --- flows on one transaction -------------------------------------------------------------------------
+
+
+def test_trying_flows_needs_a_transaction(config: Path) -> None:
+    for command in ("test", "find-siblings"):
+        result = call("flows", command, config=config)
+        assert result.exit_code == BAD_USAGE
+        assert "Give its hash, or its receipt with --receipt FILE" in result.stderr
+
+
+def test_trying_flows_on_a_file_that_is_no_receipt_is_bad_usage(config: Path, tmp_path: Path) -> None:
+    file = tmp_path / "receipt.json"
+    file.write_text('{"result": null}')
+    result = call("flows", "test", "--receipt", str(file), config=config)
+    assert result.exit_code == BAD_USAGE
+    assert "a node's answer for a transaction that it does not know" in result.stderr

@@ -5,9 +5,11 @@ A preset's ABI files lie beside this module as ``NAME.json``; the repository's `
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from importlib.resources import files
 
+from chainwatch.chain.decode.abi import Abi, parse_abi
 from chainwatch.init.presets import across, connext, nomad, op_stack
 from chainwatch.init.presets.preset import KNOWN_NETWORKS, KnownNetwork, Preset
 
@@ -15,9 +17,15 @@ PRESETS: Mapping[str, Preset] = {
     preset.name: preset for preset in (connext.PRESET, across.PRESET, op_stack.PRESET, nomad.PRESET)
 }
 
-__all__ = ["KNOWN_NETWORKS", "PRESETS", "KnownNetwork", "Preset", "abi_text"]
+__all__ = ["KNOWN_NETWORKS", "PRESETS", "KnownNetwork", "Preset", "abi_text", "shipped_abis"]
 
 
 def abi_text(name: str) -> str:
     """Return the JSON of the ABI ``name`` that some preset needs."""
     return files(__package__).joinpath(f"{name}.json").read_text(encoding="utf-8")
+
+
+def shipped_abis() -> dict[str, Abi]:
+    """Return the ABIs of all presets by their names."""
+    names = sorted({name for preset in PRESETS.values() for name in preset.abis})
+    return {name: parse_abi(json.loads(abi_text(name)), f"{name}.json") for name in names}

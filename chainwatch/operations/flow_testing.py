@@ -1,0 +1,233 @@
+"""``chainwatch flows test``: which events of a transaction are which steps, what they compute, and what is awaited. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from chainwatch.chain.decode.abi import topic0
+from chainwatch.checker.flow import (
+    AMOUNT,
+    ASSET,
+    DESTINATION,
+    EXCLUDED,
+    FAILED_CHECKS,
+    ORIGIN,
+    UNKNOWN_NETWORK,
+    Flow,
+    Step,
+    expected_network,
+    extract,
+    index_steps,
+)
+from chainwatch.checker.path import EvaluationError
+from chainwatch.checker.step_events import by_step, claimed_origin, group_events, openings_of
+from chainwatch.model import Event, Occurrence, RawLog, Transfer, UndecodedLog, to_hex
+from chainwatch.operations.transaction_logs import LogView, as_text, log_views
+from chainwatch.operations.transactions import Transaction, TransactionView, view
+from chainwatch.plan import Plan
+
+MATCHED, EXCLUDED_BY_WHERE = "matched", "excluded"
+_FACTS = (ORIGIN, DESTINATION, AMOUNT, ASSET, FAILED_CHECKS, EXCLUDED)
+
+Values: TypeAlias = dict[str, Any]
+"""What a flow read from an event, as text by name."""
+
+
+class StepTest(msgspec.Struct, frozen=True):
+    """What one log is to one step, or that no log has the step's event (``log_index`` is None).
+
+    ``outcome``: ``matched``; ``excluded`` (an opening event that ``where`` leaves out: its transfer is not watched);
+    ``no event``, ``other address``, ``other contract``, ``other network``, ``other origin``, ``other step``, ``where``,
+    ``undecodable``, ``error``; ``reason`` says it in words. The values are those that the step computes, as text; None
+    where the event names none. ``origin`` and ``destination`` begin with ``?`` where they are no configured network.
+    """
+
+    step: str
+    event: str
+    contract: str
+    log_index: int | None
+    outcome: str
+    reason: str = ""
+    key: str | None = None
+    origin: str | None = None
+    destination: str | None = None
+    amount: str | None = None
+    asset: str | None = None
+    facts: Values = {}
+    failed_checks: Values = {}
+
+
+class Awaited(msgspec.Struct, frozen=True):
+    """A step that must still be seen, on one of ``networks``, at chain time ``due_at`` (Unix seconds) at the latest.
+
+    ``within``: seconds from the opening step. Both are None for an opening step, ``due_at`` also where the block's time
+    is not known.
+    """
+
+    step: str
+    networks: list[str]
+    within: float | None
+    due_at: float | None
+
+
+class TransferTest(msgspec.Struct, frozen=True):
+    """What the events of the transaction say of one transfer; ``note`` is why nothing is awaited of it, or else empty."""
+
+    key: str
+    steps: list[str]
+    awaited: list[Awaited]
+    note: str = ""
+
+
+class FlowTest(msgspec.Struct, frozen=True):
+    """What one flow makes of the transaction."""
+
+    flow: str
+    steps: list[StepTest]
+    transfers: list[TransferTest]
+
+
+class FlowsTest(msgspec.Struct, frozen=True):
+    """A transaction, those of its logs that a configured ABI decodes or should, and what each flow makes of them."""
+
+    transaction: TransactionView
+    logs: list[LogView]
+    flows: list[FlowTest]
+
+
+def run_flows(plan: Plan, transaction: Transaction) -> FlowsTest:
+    """Return what every configured flow makes of ``transaction``. Raises ``Conflict`` when an ABI file is gone."""
+    known = [log for log in log_views(plan, transaction, {}) if log.event or log.contract]
+    return FlowsTest(view(transaction), known, [_test(plan, flow, transaction) for flow in plan.flows])
+
+
+def _test(plan: Plan, flow: Flow, transaction: Transaction) -> FlowTest:
+    tested: list[StepTest] = []
+    occurrences: dict[str, list[Occurrence]] = {}
+    for step in flow.all_steps:
+        logs = [log for log in transaction.receipt.logs if _may_be(plan, step, transaction.network, log)]
+        for log in logs:
+            outcome, reason, hit = _try(plan, flow, step, transaction.network, log)
+            tested.append(_step_test(step, log, outcome, reason, hit))
+            if hit is not None:
+                occurrences.setdefault(hit[0], []).append(hit[1])
+        if not logs:
+            reason = "no log of the transaction is this event"
+            tested.append(_step_test(step, None, "no event", reason, None))
+    dated = transaction.receipt.timestamp > 0
+    transfers = [_transfer(flow, key, some, dated) for key, some in occurrences.items()]
+    return FlowTest(flow.name, tested, transfers)
+
+
+_Hit: TypeAlias = tuple[str, Occurrence]
+"""The transfer's key, and the occurrence."""
+
+
+def _may_be(plan: Plan, step: Step, network: str, log: RawLog) -> bool:
+    """Return whether ``log`` has the first topic of the step's event; for an anonymous event, the contract's address."""
+    topic = topic0(step.event)
+    if topic is None:
+        return log.address in _addresses(plan, step, network)
+    return log.topics[:1] == (topic,)
+
+
+def _addresses(plan: Plan, step: Step, network: str) -> list[bytes]:
+    addresses = plan.settings.contracts[step.contract].addresses_on(network)
+    return [bytes.fromhex(address.removeprefix("0x")) for address in addresses]
+
+
+def _try(plan: Plan, flow: Flow, step: Step, network: str, log: RawLog) -> tuple[str, str, _Hit | None]:
+    """Return what ``log`` is to ``step``: the outcome, the reason in words, and the occurrence where it counts."""
+    addresses = _addresses(plan, step, network)
+    if log.address not in addresses:
+        where = " and ".join(map(to_hex, addresses)) or "nowhere"
+        reason = f"{to_hex(log.address)} emitted it, but {step.contract} on {network} is {where}"
+        return "other address", reason, None
+    item = plan.watches[network].decode(log)
+    if not isinstance(item, Event):
+        return "undecodable", item.error if isinstance(item, UndecodedLog) else "it does not decode", None
+    if (item.contract, item.signature) != (step.contract, step.event.signature):
+        return "other contract", f"it counts as {item.name} of contract {item.contract}", None
+    try:
+        hit = step.occurrence(item)
+        if hit is None:
+            return (*_why_not(step, item), None)
+        found = extract(index_steps([flow]), [item]).found
+    except EvaluationError as error:
+        return "error", str(error), None
+    if hit[1] not in found.get((flow.name, hit[0]), ()):
+        return "other step", "another step of this flow is what the event is", None
+    if EXCLUDED in hit[1].facts:
+        return EXCLUDED_BY_WHERE, f"{_where(step)}: the transfer is not watched", hit
+    return MATCHED, "", hit
+
+
+def _why_not(step: Step, event: Event) -> tuple[str, str]:
+    if step.only_on is not None and event.network not in step.only_on:
+        on = ", ".join(sorted(step.only_on)) or "no network"
+        return "other network", f"seen on {event.network}; this step counts on {on}"
+    if step.where is not None and not step.where.evaluate(event):
+        return "where", _where(step)
+    return "other origin", f"seen on {event.network}, but the event names another origin"
+
+
+def _where(step: Step) -> str:
+    return f"`where` is false: {step.where.source}" if step.where is not None else "`where` is false"
+
+
+def _step_test(step: Step, log: RawLog | None, outcome: str, reason: str, hit: _Hit | None) -> StepTest:
+    index = None if log is None else log.log_index
+    if hit is None:
+        return StepTest(step.name, step.event.signature, step.contract, index, outcome, reason)
+    key, occurrence = hit
+    facts = occurrence.facts
+    return StepTest(
+        step=step.name,
+        event=step.event.signature,
+        contract=step.contract,
+        log_index=index,
+        outcome=outcome,
+        reason=reason,
+        key=key,
+        origin=as_text(facts.get(ORIGIN)) or (None if step.expected_on else occurrence.network),
+        destination=as_text(facts.get(DESTINATION)) or (occurrence.network if step.expected_on else None),
+        amount=as_text(facts.get(AMOUNT)),
+        asset=as_text(facts.get(ASSET)),
+        facts={name: as_text(value) for name, value in facts.items() if name not in _FACTS},
+        failed_checks=as_text(facts.get(FAILED_CHECKS, {})),
+    )
+
+
+def _transfer(flow: Flow, key: str, occurrences: Sequence[Occurrence], dated: bool) -> TransferTest:
+    events = by_step(Transfer(flow.name, key, occurrences=tuple(occurrences)))
+    openings = openings_of(flow, events)
+    seen = list(dict.fromkeys(occurrence.step for occurrence in occurrences))
+    if not openings:
+        step = flow.steps[occurrences[0].step]
+        claimed = claimed_origin(step, occurrences[0])
+        return TransferTest(
+            key, seen, [Awaited(flow.opening.name, [claimed] if claimed else [*flow.origins], None, None)]
+        )
+    opening = openings[0]
+    if EXCLUDED in opening.facts:
+        return TransferTest(
+            key, seen, [], "`where` of the opening step is false: the transfer is not watched"
+        )
+    awaited = [(step, expected_network(step, opening)) for step in flow.expected]
+    seeable = [(step, network) for step, network in awaited if network in step.networks]
+    destination = opening.facts.get(DESTINATION, "")
+    if not seeable or destination.startswith(UNKNOWN_NETWORK):
+        named = destination or "none"
+        note = (
+            f"untracked: the destination, {named}, is no configured network on which the flow's contracts are"
+        )
+        return TransferTest(key, seen, [], note)
+    missing = [
+        Awaited(step.name, [network], step.within, opening.timestamp + step.within if dated else None)
+        for step, network in seeable
+        if all(asked is None for asked, _ in group_events(step, events, openings))
+    ]
+    return TransferTest(key, seen, missing, "" if missing else "every step is in this transaction")
