@@ -23,6 +23,7 @@ from chainwatch.chain.completeness import (
     to_prove,
 )
 from chainwatch.chain.errors import Disputed, MalformedAnswer, NotThere, RangeTooWide
+from chainwatch.chain.page_ends import FromTheFuture, is_disproved, is_doubtful, refuse_future
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import CUT_AT, Endpoint
 from chainwatch.chain.watch import NetworkWatch
@@ -41,9 +42,6 @@ GOOD_PAGE = 1_024
 
 FORGET_AFTER = 8
 """Pages read after which a size that was once refused is tried again, unless it is an endpoint's fixed limit."""
-
-FUTURE = 120.0
-"""Seconds by which a block may be ahead of the time: block producers may set it a little ahead, and clocks differ."""
 
 PATIENCE = 60.0
 """Seconds for which a page is retried before its error is raised."""
@@ -151,10 +149,6 @@ async def _uncut(
 _log = structlog.get_logger("chainwatch.chain")
 
 
-class FromTheFuture(Disputed):
-    """A block is later than now. One endpoint alone is not trusted with that: every step would be overdue."""
-
-
 class _Page(NamedTuple):
     first: int
     last: int
@@ -230,7 +224,7 @@ async def _read_page(
         is_end_doubtful = False
         if blocks and blocks[-1].header.number > last:
             child = blocks.pop()
-            is_end_doubtful = await _is_doubtful(endpoint, blocks[-1].header, child.header)
+            is_end_doubtful = await is_doubtful(endpoint, blocks[-1].header, child.header)
         headers = {block.header.number: block.header for block in blocks}
         logs = _checked(endpoint, logs, headers)
         if not pool.alone:
@@ -256,28 +250,12 @@ async def _read_page(
     for endpoint in {one.name: one for one in short if page.logs and one is not by}.values():
         _refuse(endpoint, last)
     is_checked = last < whole[1] and not page.is_end_doubtful
-    if page.end is not None and not is_checked and await _is_disproved(pool, page.end, by):
+    if page.end is not None and not is_checked and await is_disproved(pool, page.end, by):
         pool.avoid(by, f"its block {last} is not the one that its own next block and other endpoints name")
         return await _read_page(pool, wanted, first, last, whole, ends)
     if pool.network.agreement > 1 or (page.logs and first > whole[0]):
         return page
     return await _confirmed(pool, page, read, by, whole[1])
-
-
-async def _is_disproved(pool: Pool, end: Header, by: Endpoint) -> bool:
-    """Return whether an endpoint has another block than ``end``, given by ``by``, and none has a child of ``end``."""
-    other = await pool.ask_another(lambda endpoint: endpoint.headers([end.number]), by)
-    if other is None or other[0].hash == end.hash:
-        return False
-
-    async def linked(endpoint: Endpoint) -> Header:
-        header, child = await endpoint.headers([end.number, end.number + 1])
-        if child.parent_hash != header.hash:
-            raise _unlinked(endpoint, header)
-        return header
-
-    found = await pool.ask_all(linked)
-    return bool(found) and all(header.hash != end.hash for header in found)
 
 
 async def _confirmed(
@@ -305,39 +283,6 @@ def _refuse(endpoint: Endpoint, last: int) -> None:
         "endpoint lacks logs that another has: refused for old blocks",
         endpoint=endpoint.name,
         before=last + 1,
-    )
-
-
-def refuse_future(pool: Pool, endpoint: Endpoint, header: Header | None) -> None:
-    """Raise `FromTheFuture` for a block that cannot have been made yet.
-
-    Where no other endpoint can be asked for it, the clock and most other networks must say so.
-    """
-    if header is None or header.timestamp <= pool.now + FUTURE:
-        return
-    if not pool.alone or pool.refutes(header.timestamp - FUTURE):
-        raise FromTheFuture(
-            endpoint.name, f"block {header.number} was made at {header.timestamp}, which is in the future"
-        )
-
-
-async def _is_doubtful(endpoint: Endpoint, header: Header, child: Header) -> bool:
-    """Return whether ``child`` names another parent than ``header``.
-
-    Raises `MalformedAnswer` where a second answer differs. By itself it proves nothing: recordings and some pruned
-    nodes serve blocks that are not linked.
-    """
-    if child.parent_hash == header.hash:
-        return False
-    (again,) = await endpoint.headers([header.number])
-    if again.hash != header.hash:
-        raise _unlinked(endpoint, header)
-    return True
-
-
-def _unlinked(endpoint: Endpoint, header: Header) -> MalformedAnswer:
-    return MalformedAnswer(
-        endpoint.name, f"block {header.number} is not the parent of block {header.number + 1}"
     )
 
 

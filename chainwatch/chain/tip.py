@@ -22,7 +22,8 @@ from chainwatch.chain.errors import (
     RangeTooWide,
 )
 from chainwatch.chain.headers import HeaderWindow, common_ancestor, links
-from chainwatch.chain.history import heavy_block_logs, refuse_future
+from chainwatch.chain.history import heavy_block_logs
+from chainwatch.chain.page_ends import refuse_future
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Block, Endpoint
 from chainwatch.chain.transport import BATCH

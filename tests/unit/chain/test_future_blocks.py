@@ -10,7 +10,8 @@ import pytest
 
 from chainwatch.chain import history
 from chainwatch.chain.chain_time import ALONE_AFTER, ChainTime
-from chainwatch.chain.history import FUTURE, FromTheFuture, read_range
+from chainwatch.chain.history import read_range
+from chainwatch.chain.page_ends import FUTURE, FromTheFuture
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.tip import read_blocks
 from chainwatch.chain.transport import open_session
