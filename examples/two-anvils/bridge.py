@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def wanted(amount: int) -> Transfer:
-    """A transfer of ``amount`` to the network on the right."""
+    """Return a transfer of ``amount`` to the network on the right."""
     return Transfer.wanted(DOMAINS[RIGHT], amount, RECIPIENT, TOKEN)
 
 
