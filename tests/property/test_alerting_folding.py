@@ -52,7 +52,7 @@ def _said(message: Notification) -> list[tuple[str, str, float]]:
 
 async def _live_through(given_steps: list[Step], given_fates: list[Fate]) -> tuple[Fated, dict[str, int]]:
     """What the receiver knows in the end, and how often each alert changed."""
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a reader may still be closing its file
         database = Database.open(f"sqlite:///{folder}/alerts.db", durable=False)
         bench, changes = Bench(database), defaultdict[str, int](int)
         bench.provider = provider = Fated(given_fates)
