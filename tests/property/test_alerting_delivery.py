@@ -50,7 +50,7 @@ steps = st.lists(
 
 @contextmanager
 def _database() -> Iterator[Database]:
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         database = Database.open(f"sqlite:///{folder}/chainwatch.db", durable=False)
         try:
             yield database

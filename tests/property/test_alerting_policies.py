@@ -85,7 +85,7 @@ def _run(connection: sa.Connection, given_acts: Sequence[Act]) -> None:
 def test_ends_follow_what_was_reported_and_nothing_that_fires_stays_unreported_s6(
     given_acts: list[Act],
 ) -> None:
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         database = Database.open(f"sqlite:///{folder}/chainwatch.db", durable=False)
         try:
             with database.transaction() as connection:

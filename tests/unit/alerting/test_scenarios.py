@@ -136,7 +136,7 @@ class _Player:
 
 @contextmanager
 def _playing(scenario: Scenario) -> Iterator[_Player]:
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         database = Database.open(f"sqlite:///{Path(folder) / 'alerts.db'}", durable=False)
         try:
             yield _Player(scenario, database)
