@@ -48,12 +48,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--quick`, keep the tests that need no server."""
+    """With `--quick`, keep the tests that need no server, and try fewer examples of each property."""
     if not config.getoption("--quick"):
         return
     slow = [item for item in items if _needs_a_server(item)]
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if item not in set(slow)]
+    for item in items:
+        test = getattr(item, "obj", None)
+        usual = getattr(test, "_hypothesis_internal_use_settings", None)
+        if usual is not None:
+            fewer = hypothesis.settings(usual, max_examples=max(5, usual.max_examples // 4))
+            test._hypothesis_internal_use_settings = fewer  # type: ignore[union-attr]
 
 
 def _needs_a_server(item: pytest.Item) -> bool:
