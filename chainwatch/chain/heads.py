@@ -77,8 +77,8 @@ class Heads:
     ) -> tuple[Header, Moment | None]:
         """Return the newest head, and the moment at which no endpoint had a newer one, None before there is one.
 
-        ``head`` was asked for at ``asked``. Where blocks come on demand, no age of ``head`` tells a quiet chain from a stuck
-        endpoint: all are asked, every few seconds or ``now``, and no block waits long for a slow one.
+        ``head`` was asked for at ``asked``. Where blocks come on demand, no age of ``head`` separates a quiet chain
+        from a stuck endpoint: all are asked, every few seconds or ``now``, and no block waits long for a slow one.
         """
         if self._network.block_time is not None or self._pool.alone or failing:
             return head, asked  # while failing, all were asked already

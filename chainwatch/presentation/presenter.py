@@ -151,7 +151,7 @@ RAW = Presenter()
 
 
 def amount_in(asset: Asset | None, amount: str) -> str:
-    """Return ``amount``, a raw integer as text, in units of ``asset``; empty where it cannot be told."""
+    """Return ``amount``, a raw integer as text, in units of ``asset``; empty where it is unknown."""
     if asset is None or not _AMOUNT.fullmatch(amount):
         return ""
     return in_units(int(amount), asset.symbol, asset.decimals)
