@@ -10,8 +10,11 @@ from typing import Any
 
 from chainwatch.checker.expression import Condition, Value
 from chainwatch.checker.flow import AMOUNT, ASSET, DESTINATION, ORIGIN, Flow, Step
+from chainwatch.checker.flow_doubts import doubt_flow
+from chainwatch.checker.flow_parts import FlowParts, KeyPart, StepParts
 from chainwatch.checker.flow_terms import EventLookup, FlowProblem, FlowTerms, Warn
-from chainwatch.checker.keys import attribute_name, can_be_equal, key_text, searchable_topics
+from chainwatch.checker.key_doubts import doubt_keys
+from chainwatch.checker.keys import attribute_name, can_be_equal, cast_to_equal, key_text, searchable_topics
 from chainwatch.checker.parser import ContractAddresses
 from chainwatch.checker.verify import CHECKS
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
@@ -85,6 +88,10 @@ class _Compiler:
                 )
         if not self.terms.problems and opening_event is not None:
             self._check_keys(opening_event, [(s, at, e) for s, at, e in steps if e is not None])
+        if not self.terms.problems and opening_event is not None:
+            parts = self._parts(opening_event, [(s, at, e) for s, at, e in steps if e is not None])
+            doubt_keys(parts, self.terms)
+            doubt_flow(parts, self.terms)
         if self.terms.problems or opening is None or opening_event is None:
             raise FlowError(self.terms.problems)
         values = self._key_values(settings.opens, opening_event)
@@ -120,11 +127,37 @@ class _Compiler:
                         f"{other.text} of {event.name} is {other.type}, but {value.text} of {opening.name}, which it must "
                         f"equal, is {value.type}: no transfer has both"
                     )
-                    self.terms.problem(place, message, other.note or value.note)
+                    self.terms.problem(
+                        place, message, other.note or value.note or cast_to_equal(value, other)
+                    )
             texts = settings.key or self.settings.key, self.settings.opens.key or self.settings.key
             for value, part, wanted_part in zip(wanted, *texts, strict=True):
                 if value is None:
                     self._check_network_part(settings, part, wanted_part, place)
+
+    def _parts(self, opening: AbiEvent, steps: Sequence[tuple[StepSettings, KeyPath, AbiEvent]]) -> FlowParts:
+        """Return the flow as `doubt_keys` and `doubt_flow` look at it."""
+
+        def step(settings: OpeningSettings | StepSettings, at: KeyPath, event: AbiEvent) -> StepParts:
+            texts = settings.key or self.settings.key
+            key = tuple(
+                KeyPart(text, None, "name")
+                if text == "network"
+                else KeyPart(text, value, attribute_name(text, event) or "")
+                for text, value in zip(texts, self._key_values(settings, event), strict=True)
+            )
+            contract = settings.contract or self.settings.contract
+            return StepParts(settings, at, event, contract, key, (*at, "key") if settings.key else ("key",))
+
+        contracts = self.terms.contracts_at(())
+        return FlowParts(
+            settings=self.settings,
+            networks=self.networks,
+            opening=step(self.settings.opens, ("opens",), opening),
+            expected=tuple(step(*one) for one in steps),
+            origins=self._origins(),
+            places={contract: self.contract_networks(contract) for contract in contracts},
+        )
 
     def _check_origin(self, settings: StepSettings, at: KeyPath) -> None:
         """Check that a step's transfers come from a network on which they open, as far as the configuration says."""
