@@ -40,6 +40,7 @@ from chainwatch.config import (  # noqa: E402  # the checkout's models
     types,
 )
 from chainwatch.config.assets import AssetSettings, CurrencySettings  # noqa: E402
+from chainwatch.config.templates import TemplateSettings  # noqa: E402
 from chainwatch.config.people import (  # noqa: E402
     EscalationSettings,
     EscalationStepSettings,
@@ -80,6 +81,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[flows.NAME.opens]", OpeningSettings),
     ("[[flows.NAME.expects]]", StepSettings),
     *((f'[receivers.NAME] with provider = "{name}"', settings_model(name)) for name in PROVIDERS),
+    ("[templates.NAME]", TemplateSettings),
     ("[[routes]]", RouteSettings),
     ("[people.NAME]", PersonSettings),
     ("[oncall.NAME]", OnCallSettings),

@@ -89,6 +89,7 @@ class _Folded:
             self._latest.kind,
             " ".join(self._notes),
             folded=True,
+            template=self._latest.template,
         )
         connection.execute(
             sa.update(notifications)
