@@ -59,7 +59,7 @@ def headline(notification: Notification) -> str:
     labels = dict(notification.group_labels)
     name = labels.pop("alertname", None) or notification.common_labels.get("alertname", "several alerts")
     about = ", ".join(f"{k}={v}" for k, v in labels.items())
-    kind = {"digest": "DIGEST ", "limited": "SUMMARY ", "": ""}[notification.kind]
+    kind = {"digest": "DIGEST ", "limited": "SUMMARY "}.get(notification.kind, "")
     return clean(f"{kind}{', '.join(counts) or 'nothing'}: {name}{f' ({about})' if about else ''}")
 
 
