@@ -15,7 +15,10 @@ from tests.support.presets.protocol import (
     word,
 )
 
-DEPOSITED = "FundsDeposited(bytes32,bytes32,uint256,uint256,uint256*,uint256*,uint32,uint32,uint32,bytes32*,bytes32,bytes32,bytes)"
+DEPOSITED = (
+    "FundsDeposited(bytes32,bytes32,uint256,uint256,uint256*,uint256*,uint32,uint32,uint32,"
+    "bytes32*,bytes32,bytes32,bytes)"
+)
 FILLED = (
     "FilledRelay(bytes32,bytes32,uint256,uint256,uint256,uint256*,uint256*,uint32,uint32,bytes32,bytes32*,bytes32,bytes32,"
     "bytes32,(bytes32,bytes32,uint256,uint8))"

@@ -21,7 +21,7 @@ from tests.support.presets.protocol import (
     Alerted,
     Emitted,
     Protocol,
-    Route,
+    Step,
     Transaction,
     encode_log,
 )
@@ -41,13 +41,20 @@ class World(Past):
         logs = [self._encoded(transaction.network, log) for log in transaction.logs]
         self.include(transaction.network, logs, at, transaction.tx_hash)
 
-    def open(self, route: Route, n: int, at: int) -> None:
-        self.run(self.protocol.opens(route, n), at)
+    def open(self, n: int, at: int = BEGIN) -> None:
+        """Open the transfer ``n`` of every route."""
+        for route in self.protocol.routes:
+            self.run(self.protocol.opens(route, n), at)
 
-    def follow(self, route: Route, n: int, at: int) -> None:
-        """All steps after an opening at ``at``, each after its usual time."""
-        for step in self.protocol.steps:
-            self.run(step.transaction(route, n), at + step.after)
+    def follow(self, *numbers: int, at: int = BEGIN) -> None:
+        """All steps of these transfers of every route, each so long after ``at`` as it usually takes."""
+        for step in sorted(self.protocol.steps, key=lambda step: step.after):
+            self.step(step, *numbers, at=at + step.after)
+
+    def step(self, step: Step, *numbers: int, at: int) -> None:
+        for n in numbers:
+            for route in self.protocol.routes:
+                self.run(step.transaction(route, n), at)
 
     def alerted(self) -> list[Alerted]:
         return sorted(Alerted(*raised) for raised in self.raised())
@@ -79,12 +86,9 @@ def test_every_preset_is_proven() -> None:
 
 def test_transfers_in_time_are_complete_in_every_direction_and_raise_nothing(world: World) -> None:
     routes = world.protocol.routes
-    for n in (1, 2):
-        for route in routes:
-            world.open(route, n, BEGIN + n)
-    for n in (2, 1):
-        for route in reversed(routes):
-            world.follow(route, n, BEGIN + n)
+    world.open(1)
+    world.open(2)
+    world.follow(2, 1)
     world.see(BEGIN + LONG)
     assert world.statuses() == {world.protocol.key(r, n): "complete" for r in routes for n in (1, 2)}
     assert {(t.key, t.origin, t.destination) for t in world.transfers()} == {
@@ -95,11 +99,8 @@ def test_transfers_in_time_are_complete_in_every_direction_and_raise_nothing(wor
 
 def test_steps_may_be_seen_before_their_opening(world: World) -> None:
     """S3"""
-    routes = world.protocol.routes
-    for route in routes:
-        world.follow(route, 1, BEGIN)
-    for route in routes:
-        world.open(route, 1, BEGIN)
+    world.follow(1)
+    world.open(1)
     world.see(BEGIN + LONG)
     assert set(world.statuses().values()) == {"complete"}
     assert [alert for alert in world.alerted() if alert.state == "firing"] == []
@@ -108,8 +109,7 @@ def test_steps_may_be_seen_before_their_opening(world: World) -> None:
 def test_a_transfer_that_never_arrives_is_overdue_at_its_deadlines_and_not_before(world: World) -> None:
     """S5"""
     protocol = world.protocol
-    for route in protocol.routes:
-        world.open(route, 1, BEGIN)
+    world.open(1)
     world.see(BEGIN + min(step.within for step in protocol.steps))
     assert world.alerts() == []
     world.see(BEGIN + max(step.within for step in protocol.steps) + 1)
@@ -122,11 +122,9 @@ def test_a_transfer_that_never_arrives_is_overdue_at_its_deadlines_and_not_befor
 def test_a_late_transfer_ends_its_alerts(world: World) -> None:
     protocol = world.protocol
     late = max(step.within for step in protocol.steps) + 10
-    for route in protocol.routes:
-        world.open(route, 1, BEGIN)
+    world.open(1)
     world.see(BEGIN + late)
-    for route in protocol.routes:
-        world.follow(route, 1, BEGIN + late)
+    world.follow(1, at=BEGIN + late)
     world.see(BEGIN + LONG)
     assert set(world.statuses().values()) == {"complete"}
     ended = [Alerted("TransferOverdue", step.name, "resolved") for step in protocol.steps]
@@ -135,10 +133,8 @@ def test_a_late_transfer_ends_its_alerts(world: World) -> None:
 
 def test_a_payout_that_nobody_funded_is_an_orphan(world: World) -> None:
     protocol = world.protocol
-    for route in protocol.routes:
-        world.open(route, 1, BEGIN)
-        world.follow(route, 1, BEGIN)
-        world.follow(route, 2, BEGIN)
+    world.open(1)
+    world.follow(1, 2)
     world.see(BEGIN + LONG)
     expected = protocol.on_orphan
     if expected is None:
@@ -152,10 +148,9 @@ def test_a_payout_that_nobody_funded_is_an_orphan(world: World) -> None:
 
 def test_a_payout_that_comes_twice_is_reported_unless_it_may(world: World) -> None:
     protocol = world.protocol
-    for route in protocol.routes:
-        world.open(route, 1, BEGIN)
-        world.follow(route, 1, BEGIN)
-        world.run(protocol.last.transaction(route, 1), BEGIN + protocol.last.after + HOUR)
+    world.open(1)
+    world.follow(1)
+    world.step(protocol.last, 1, at=BEGIN + protocol.last.after + HOUR)
     world.see(BEGIN + LONG)
     expected = protocol.on_repeat
     if expected is None:
@@ -169,7 +164,7 @@ def test_what_is_no_transfer_of_the_flow_raises_nothing(world: World) -> None:
         for transaction in world.protocol.ignored(route, 1):
             world.run(transaction, BEGIN)
     world.see(BEGIN + LONG)
-    assert {status for status in world.statuses().values()} <= {"untracked"}
+    assert set(world.statuses().values()) <= {"untracked"}
     assert world.alerts() == []
 
 
