@@ -1,0 +1,7 @@
+"""The protocols that presets are proven with."""
+
+from tests.support.presets import across
+
+PROTOCOLS = [
+    across.PROTOCOL,
+]
