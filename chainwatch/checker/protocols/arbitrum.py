@@ -32,7 +32,9 @@ def ticket_id(chain_id: int, number: int, sender: str, base_fee: int, message: b
     words = [head[start : start + _WORD] for start in range(0, len(head), _WORD)]
     to, l2_value, deposit, submission_fee, fee_refund, value_refund, gas_limit, gas_price, length = words
     if int.from_bytes(length) != len(calldata):
-        raise ValueError(f"a retryable ticket with {int.from_bytes(length)} bytes of calldata, not {len(calldata)}")
+        raise ValueError(
+            f"a retryable ticket with {int.from_bytes(length)} bytes of calldata, not {len(calldata)}"
+        )
     receiver = _address(to)
     fields = (
         _natural(chain_id),

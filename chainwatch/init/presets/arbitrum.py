@@ -91,7 +91,7 @@ PRESET = Preset(
     name="arbitrum",
     title="Arbitrum's bridge (One, Nova)",
     about=About(
-        sees="every message from Arbitrum to Ethereum, and its execution there with the sender and receiver it was sent with.",
+        sees="every message from Arbitrum to Ethereum, and its execution there with the same sender and receiver.",
         blind="tokens and their amounts, which the gateways' own events have; and messages from before the Nitro upgrade of "
         "August 2022, which other contracts execute.",
         orphans="an execution on Ethereum of a message that Arbitrum never sent, by position and sender: P0 as soon as the "

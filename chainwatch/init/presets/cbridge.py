@@ -1,4 +1,4 @@
-"""Celer's cBridge: pools of liquidity on every network, relays signed by the validators of Celer's State Guardian Network."""
+"""Celer's cBridge: pools of liquidity on every network, and relays signed by Celer's validators."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PRESET = Preset(
     name="cbridge",
     title="Celer's cBridge",
     about=About(
-        sees="every transfer into a pool, and its relay on the destination, with the sender and the receiver of the transfer.",
+        sees="every transfer into a pool, and its relay on the destination, with the same sender and receiver.",
         blind="refunds on the origin (such a transfer stays overdue), the payout of large transfers, which the contract "
         "delays after the relay, whether the amount is within the slippage allowed (tokens differ in decimals), and the "
         "bridge of pegged tokens, which has other contracts.",

@@ -49,11 +49,11 @@ PRESET = Preset(
     name="polygon-pos",
     title="Polygon PoS",
     about=About(
-        sees="every message from Ethereum to Polygon (deposits of tokens and of other apps), its arrival as a state sync, and "
-        "whether the receiving contract accepted it.",
-        blind="exits from Polygon to Ethereum, whose events on Ethereum have no key; what a message contains; and the replay "
-        "of a failed one. A state sync belongs to no ordinary transaction, and many nodes leave it out of a block's bloom: "
-        "keep `trust_bloom` off for polygon.",
+        sees="every message from Ethereum to Polygon (deposits of tokens and of other apps), its arrival as a state sync, "
+        "and whether the receiving contract accepted it.",
+        blind="exits from Polygon to Ethereum, whose events on Ethereum have no key; what a message contains; and the "
+        "replay of a failed one. A state sync belongs to no ordinary transaction, and many nodes leave it out of a block's "
+        "bloom: keep `trust_bloom` off for polygon.",
         orphans="a state sync that Ethereum never sent, which needs a majority of Polygon's validators: P0 as soon as "
         "Ethereum has been read ten minutes past it.",
         source="addresses and StateSynced from @maticnetwork/meta 2.4.59 (network/mainnet/v1); StateCommitted and the "

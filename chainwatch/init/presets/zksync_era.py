@@ -51,8 +51,8 @@ PRESET = Preset(
     about=About(
         sees="every deposit of a token through the asset router, and its payout on zkSync: the request on Ethereum has the "
         "hash of the transaction on zkSync.",
-        blind="deposits of ether and other calls from Ethereum, which need no event on zkSync; amounts; deposits that failed "
-        "and were claimed back (they stay overdue); and withdrawals to Ethereum, whose events at both ends share no id.",
+        blind="deposits of ether and other calls from Ethereum, which need no event on zkSync; amounts; deposits that "
+        "failed and were claimed back (they stay overdue); and withdrawals to Ethereum, whose events share no id.",
         orphans="a payout in a transaction on zkSync that Ethereum never requested: P0 as soon as Ethereum has been read "
         "ten minutes past it. The hash is not indexed on Ethereum, so that for the first seven days of watching, "
         "payouts of older requests are shown as `unopened` instead.",
