@@ -92,8 +92,8 @@ def test_the_encoding_is_that_of_another_encoder() -> None:
         number, base_fee = chance.getrandbits(64), chance.getrandbits(40)
         values = [chance.getrandbits(chance.choice((0, 7, 8, 64, 256))) for _ in range(5)]
         calldata = chance.randbytes(length)
-        ticket = Ticket(BOB, *values[:3], ALICE, EARLY, *values[3:], calldata)
         l2_value, deposit, submission_fee, gas_limit, gas_price = values
+        ticket = Ticket(BOB, l2_value, deposit, submission_fee, ALICE, EARLY, gas_limit, gas_price, calldata)
         fields = [ONE, number.to_bytes(32), _raw(ALICE), base_fee, deposit, gas_price, gas_limit, _raw(BOB)]
         fields += [l2_value, _raw(EARLY), submission_fee, _raw(ALICE), calldata]
         assert ticket_id(ONE, number, ALICE, base_fee, ticket.packed) == keccak256(
