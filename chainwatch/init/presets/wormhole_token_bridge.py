@@ -18,7 +18,7 @@ step = "publish"
 event = "LogMessagePublished"
 # The core contract publishes for every app: only the token bridge's transfers count (1, and 3 with a payload of the
 # app's), not what it says about tokens.
-where = "sender == network.token_bridge and uint(payload[0:1]) in (1, 3)"
+where = 'sender == contract("wormhole-token-bridge") and uint(payload[0:1]) in (1, 3)'
 destination = "uint(payload[99:101])"
 # In at most 8 decimals, whatever the token has.
 amount = "uint(payload[1:33])"
@@ -65,5 +65,5 @@ PRESET = Preset(
     networks=tuple(TABLE.networks),
     contracts=_contracts,
     flows=lambda _networks: FLOW,
-    attributes=TABLE.attributes("wormhole", "token_bridge"),
+    attributes=TABLE.attributes("wormhole"),
 )
