@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 from chainwatch.chain.decode.abi import Abi, parse_abi
-from chainwatch.init.presets import across, connext, nomad, op_stack
+from chainwatch.init.presets import across, connext, layerzero_endpoint, layerzero_oft, nomad, op_stack
 from chainwatch.init.presets.networks import KNOWN_NETWORKS, KnownNetwork
 from chainwatch.init.presets.preset import Preset, address_table
 
@@ -21,6 +21,8 @@ PRESETS: Mapping[str, Preset] = {
         across.PRESET,
         op_stack.PRESET,
         nomad.PRESET,
+        layerzero_oft.PRESET,
+        layerzero_endpoint.PRESET,
     )
 }
 
