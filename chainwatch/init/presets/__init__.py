@@ -17,6 +17,8 @@ from chainwatch.init.presets import (
     cctp_v1,
     connext,
     debridge,
+    layerzero_endpoint,
+    layerzero_oft,
     nomad,
     op_stack,
     polygon_pos,
@@ -40,6 +42,8 @@ PRESETS: Mapping[str, Preset] = {
         arbitrum.PRESET,
         zksync_era.PRESET,
         polygon_pos.PRESET,
+        layerzero_oft.PRESET,
+        layerzero_endpoint.PRESET,
     )
 }
 

@@ -6,6 +6,7 @@ from tests.support.presets import (
     cbridge,
     cctp_v1,
     debridge,
+    layerzero,
     polygon_pos,
     wormhole_token_bridge,
     zksync_era,
@@ -20,4 +21,6 @@ PROTOCOLS = [
     arbitrum.TO_ETHEREUM,
     zksync_era.PROTOCOL,
     polygon_pos.PROTOCOL,
+    layerzero.OFT,
+    layerzero.ENDPOINT,
 ]
