@@ -165,10 +165,11 @@ def _check_network_by(draft: Draft, flow: KeyPath, steps: list[KeyPath]) -> None
         known = {"chain_id", "name", *(key for network in values for key in _free_keys(draft, network))}
         draft.add(path, f"no network has the attribute {draft.quote(path)}", did_you_mean(attribute, known))
         return
-    first_with: dict[int | str, str] = {}
+    first_with: dict[str, str] = {}
     for network, value in values.items():
         if value is not None:
-            first = first_with.setdefault(value, network)
+            text = str(value).lower()  # as it is compared with what events say
+            first = first_with.setdefault(text, network)
             if first != network:
                 message = f'network "{first}" has the same value, and flow "{flow[1]}" names networks by it'
                 draft.add(("networks", network, attribute), message)
