@@ -222,9 +222,9 @@ def _check_routes(draft: Draft, parent: KeyPath = ()) -> None:
             draft.add(route, message, "put it before that one, or set `continue = true` there")
         elif not draft.value((*route, "match")) and draft.value((*route, "continue")) is not True:
             catch_all = route
-        escalation = _text(draft, (*route, "escalation"))
-        if escalation is not None:
-            _check_known(draft, (*route, "escalation"), escalation, "escalations")
+        for key, section in (("escalation", "escalations"), ("template", "templates")):
+            if (named := _text(draft, (*route, key))) is not None:
+                _check_known(draft, (*route, key), named, section)
         _check_routes(draft, route)
 
 
@@ -237,6 +237,8 @@ def _check_acknowledge(draft: Draft) -> None:
 def _check_receivers(draft: Draft) -> None:
     reached = {*_reached(draft, ()), *_reached_by_escalation(draft)}
     for receiver in draft.names("receivers"):
+        if (template := _text(draft, ("receivers", receiver, "template"))) is not None:
+            _check_known(draft, ("receivers", receiver, "template"), template, "templates")
         if receiver not in reached:
             draft.add(
                 ("receivers", receiver), "no route leads to this receiver", "name it in a route, or remove it"
