@@ -19,6 +19,7 @@ from chainwatch.grammar.durations import parse_duration
 PROVIDERS = {
     "console": "chainwatch.alerting.providers.console:ConsoleProvider",
     "discord": "chainwatch.alerting.providers.discord:DiscordProvider",
+    "pagerduty": "chainwatch.alerting.providers.pagerduty:PagerDutyProvider",
     "webhook": "chainwatch.alerting.providers.webhook:WebhookProvider",
 }
 """The registry: each provider's name in the configuration → its module and class. The only list of providers."""

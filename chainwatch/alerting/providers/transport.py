@@ -12,9 +12,11 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Self
 
 import aiohttp
+import msgspec
 
 from chainwatch.alerting.providers.provider import DeliveryError, Server
 from chainwatch.support.dns import Connector
+from chainwatch.support.nesting import is_too_deep
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to come up."""
@@ -114,6 +116,15 @@ class Transport:
                 headers={"Accept-Encoding": "identity"},
             )
         return self._sessions[allow_private]
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """Return the JSON object that an answer's body is; an empty one for any other body, as a server may answer anything."""
+    try:
+        decoded = None if is_too_deep(content) else msgspec.json.decode(content)
+    except (msgspec.DecodeError, ValueError):
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
 
 
 async def _read(answer: aiohttp.ClientResponse, within: float) -> bytes:
