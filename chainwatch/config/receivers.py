@@ -19,6 +19,7 @@ from chainwatch.grammar.durations import parse_duration
 PROVIDERS = {
     "console": "chainwatch.alerting.providers.console:ConsoleProvider",
     "discord": "chainwatch.alerting.providers.discord:DiscordProvider",
+    "email": "chainwatch.alerting.providers.email:EmailProvider",
     "pagerduty": "chainwatch.alerting.providers.pagerduty:PagerDutyProvider",
     "webhook": "chainwatch.alerting.providers.webhook:WebhookProvider",
 }

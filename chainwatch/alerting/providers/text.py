@@ -71,11 +71,16 @@ def headline(notification: Notification) -> str:
         for word, alerts in (("FIRING", notification.firing), ("RESOLVED", notification.resolved))
         if alerts
     ]
+    kind = {"digest": "DIGEST ", "limited": "SUMMARY ", "": ""}[notification.kind]
+    return f"{kind}{', '.join(counts) or 'nothing'}: {title(notification)}"
+
+
+def title(notification: Notification) -> str:
+    """Return what the group is about, as ``TransferOverdue (destination=optimism)``, whatever fires in it."""
     labels = dict(notification.group_labels)
     name = labels.pop("alertname", None) or notification.common_labels.get("alertname", "several alerts")
     about = ", ".join(f"{k}={v}" for k, v in labels.items())
-    kind = {"digest": "DIGEST ", "limited": "SUMMARY ", "": ""}[notification.kind]
-    return clean(f"{kind}{', '.join(counts) or 'nothing'}: {name}{f' ({about})' if about else ''}")
+    return clean(f"{name}{f' ({about})' if about else ''}")
 
 
 def overview(notification: Notification) -> list[str]:

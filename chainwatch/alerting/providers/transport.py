@@ -9,13 +9,14 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
+from weakref import WeakSet
 
 import aiohttp
 import msgspec
 
 from chainwatch.alerting.providers.provider import DeliveryError, Server
-from chainwatch.support.dns import Connector
+from chainwatch.support.dns import Connector, Resolver
 from chainwatch.support.nesting import is_too_deep
 
 CONNECT_TIMEOUT = 10.0
@@ -40,6 +41,12 @@ class PrivateAddress(OSError):
     """A receiver's host name resolves to an address outside the public internet."""
 
 
+class Closable(Protocol):
+    """What a provider keeps open between its messages."""
+
+    async def close(self) -> None: ...
+
+
 class Transport:
     """The HTTP client that all providers of a process share: no cookies, proxies, redirects or decompression.
 
@@ -51,6 +58,8 @@ class Transport:
     def __init__(self) -> None:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         """By whether private addresses are allowed."""
+        self._names: Resolver | None = None
+        self._kept: WeakSet[Closable] = WeakSet()
 
     async def post(
         self,
@@ -93,8 +102,24 @@ class Transport:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _explained(who, error) from None
 
+    @property
+    def names(self) -> Resolver:
+        """Looks up names of hosts, for channels that do not use HTTP."""
+        if self._names is None:
+            self._names = Resolver()
+        return self._names
+
+    def keep(self, connection: Closable) -> None:
+        """Close ``connection`` with this transport: a provider keeps it open between its messages."""
+        self._kept.add(connection)
+
     async def close(self) -> None:
         """Close every connection."""
+        for connection in list(self._kept):
+            await connection.close()
+        if self._names is not None:
+            await self._names.close()
+            self._names = None
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
