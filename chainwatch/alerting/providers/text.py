@@ -71,7 +71,7 @@ def headline(notification: Notification) -> str:
         for word, alerts in (("FIRING", notification.firing), ("RESOLVED", notification.resolved))
         if alerts
     ]
-    kind = {"digest": "DIGEST ", "limited": "SUMMARY ", "": ""}[notification.kind]
+    kind = {"digest": "DIGEST ", "limited": "SUMMARY "}.get(notification.kind, "")
     return f"{kind}{', '.join(counts) or 'nothing'}: {title(notification)}"
 
 
