@@ -46,6 +46,9 @@ SEVERITIES = {"P0": "critical", "P1": "error", "P2": "warning", "P3": "info"}
 HEADERS = {"Content-Type": "application/json", "User-Agent": "chainwatch"}
 WHO = "PagerDuty"
 
+SENT = Receipt({"api": "v2"})
+"""The receipt of every notification: with it the group gets updates, by which acknowledgements reach PagerDuty."""
+
 
 class PagerDutySettings(ReceiverSettings):
     """A service on PagerDuty (Events API v2): each alert is an incident there, acknowledged and resolved from here."""
@@ -85,7 +88,7 @@ class PagerDutyProvider:
     """
 
     settings_type = PagerDutySettings
-    capabilities = Capabilities(concurrency=4)
+    capabilities = Capabilities(concurrency=4, keeps_receipts=True, edits=True)
 
     def __init__(self, settings: PagerDutySettings, transport: Transport) -> None:
         self.server = Server(_enqueue_url(settings.url.get_secret_value()), settings.allow_private)
@@ -122,7 +125,7 @@ class PagerDutyProvider:
         if refusals:
             raise refusals[0]
         self._taken.finish(message.key)
-        return Receipt()
+        return SENT
 
     async def _post(self, event: Event) -> None:
         answer = await self._transport.post(
@@ -146,7 +149,10 @@ class PagerDutyProvider:
 
 
 def render(notification: Notification) -> Events:
-    """Return the events of a notification: trigger, acknowledge and resolve, each alert by its fingerprint."""
+    """Return the events of a notification: trigger, acknowledge and resolve, each alert by its fingerprint.
+
+    An update says only which alerts are acknowledged; PagerDuty has no event by which an acknowledgement is dropped.
+    """
     events: list[Event] = []
     for alert in notification.alerts:
         events += _events(alert, notification)
@@ -154,9 +160,12 @@ def render(notification: Notification) -> Events:
 
 
 def _events(alert: NotifiedAlert, notification: Notification) -> Iterator[Event]:
-    if alert.status == "firing":
+    is_update = notification.kind == "update"
+    if alert.status == "firing" and not is_update:
         yield _event("trigger", alert, _trigger(alert, notification))
-    else:
+    if alert.acknowledged_by:
+        yield _event("acknowledge", alert, {})
+    if alert.status == "resolved" and not is_update:
         yield _event("resolve", alert, {})
 
 

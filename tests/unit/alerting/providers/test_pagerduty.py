@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from chainwatch.alerting.delivery.notification import Notification
@@ -42,6 +43,27 @@ async def test_an_alert_triggers_an_incident_and_its_end_resolves_it() -> None:
         ended = notification(notified(status="resolved", ends_at=T0 + 60), idempotency_key="1" * 32)
         await provider.send(provider.render(ended, None))
     assert pagerduty.alerts == {"00112233aabbccdd": "resolved"}
+
+
+async def test_an_acknowledgement_acknowledges_the_incident_and_pages_nobody_again() -> None:
+    pagerduty = PagerDuty()
+    async with Receiver(pagerduty) as server, Transport() as transport:
+        provider = _provider(server.url, transport)
+        receipt = await provider.send(provider.render(_several(2), None))
+        first, second = _several(2).alerts
+        alerts = msgspec.structs.replace(first, acknowledged_by="ann"), second
+        update = notification(*alerts, kind="update", idempotency_key="1" * 32)
+        await provider.send(provider.render(update, receipt))
+    assert list(pagerduty.alerts.values()) == ["acknowledged", "triggered"]
+    assert len(pagerduty.events) == 3
+
+
+async def test_an_alert_that_was_acknowledged_before_it_was_sent_is_acknowledged_there() -> None:
+    pagerduty = PagerDuty()
+    async with Receiver(pagerduty) as server, Transport() as transport:
+        provider = _provider(server.url, transport)
+        await provider.send(provider.render(_several(1, acknowledged_by="ann"), None))
+    assert list(pagerduty.alerts.values()) == ["acknowledged"]
 
 
 def test_an_event_holds_what_the_alert_says() -> None:
