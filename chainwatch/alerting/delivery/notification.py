@@ -23,7 +23,7 @@ class NotifiedAlert(msgspec.Struct, frozen=True):
 
     Times are Unix seconds of the chain; ``ends_at`` is None of a firing one. ``reason``: why it resolved. ``link``: its
     page, or empty. ``is_over``: it is firing here, and resolved in the same notification. ``shown``: by the name of an
-    annotation what is shown beside it. ``acknowledged_by``: who has acknowledged it, or empty.
+    annotation what is shown beside it.
     """
 
     status: State
@@ -36,7 +36,6 @@ class NotifiedAlert(msgspec.Struct, frozen=True):
     link: str = ""
     is_over: bool = False
     shown: Mapping[str, Shown] = {}
-    acknowledged_by: str = ""
 
     @property
     def name(self) -> str:
@@ -128,12 +127,7 @@ def load_all(
     shown = dict(zip(known, presenter.show(known.values(), connection), strict=True))
     return [
         _notification(
-            one,
-            known,
-            shown,
-            external_url,
-            acknowledged,
-            acknowledged_by.note(connection, one, known, acknowledged),
+            one, known, shown, external_url, acknowledged_by.note(connection, one, known, acknowledged)
         )
         for one in queued
     ]
@@ -144,7 +138,6 @@ def _notification(
     known: Mapping[int, Alert],
     shown: Mapping[int, Mapping[str, Shown]],
     external_url: str,
-    acknowledged: acknowledged_by.Acknowledged,
     note: str,
 ) -> Notification:
     payload = queued.payload
@@ -154,14 +147,7 @@ def _notification(
     if payload.folded:
         lines.sort()  # in the order of events: later episodes of a condition have higher ids
     notified = [
-        _notified_alert(
-            known[i],
-            shown[i],
-            status,
-            external_url,
-            is_over=status == "firing" and i in ended,
-            actor=acknowledged[i].actor if i in acknowledged else "",
-        )
+        _notified_alert(known[i], shown[i], status, external_url, is_over=status == "firing" and i in ended)
         for i, status in lines
         if i in known
     ]
@@ -178,7 +164,7 @@ def _notification(
 
 
 def _notified_alert(
-    alert: Alert, shown: Mapping[str, Shown], status: State, external_url: str, is_over: bool, actor: str
+    alert: Alert, shown: Mapping[str, Shown], status: State, external_url: str, is_over: bool
 ) -> NotifiedAlert:
     resolved = status == "resolved"
     return NotifiedAlert(
@@ -192,7 +178,6 @@ def _notified_alert(
         link=f"{external_url.rstrip('/')}/alerts/{alert.id}" if external_url else "",
         is_over=is_over,
         shown=shown,
-        acknowledged_by="" if resolved else actor,
     )
 
 

@@ -163,7 +163,7 @@ def _events(alert: NotifiedAlert, notification: Notification) -> Iterator[Event]
     is_update = notification.kind == "update"
     if alert.status == "firing" and not is_update:
         yield _event("trigger", alert, _trigger(alert, notification))
-    if alert.acknowledged_by:
+    if alert.status == "firing" and alert.annotations.get("acknowledged_by"):
         yield _event("acknowledge", alert, {})
     if alert.status == "resolved" and not is_update:
         yield _event("resolve", alert, {})

@@ -51,7 +51,7 @@ async def test_an_acknowledgement_acknowledges_the_incident_and_pages_nobody_aga
         provider = _provider(server.url, transport)
         receipt = await provider.send(provider.render(_several(2), None))
         first, second = _several(2).alerts
-        alerts = msgspec.structs.replace(first, acknowledged_by="ann"), second
+        alerts = msgspec.structs.replace(first, annotations={"acknowledged_by": "ann"}), second
         update = notification(*alerts, kind="update", idempotency_key="1" * 32)
         await provider.send(provider.render(update, receipt))
     assert list(pagerduty.alerts.values()) == ["acknowledged", "triggered"]
@@ -62,7 +62,7 @@ async def test_an_alert_that_was_acknowledged_before_it_was_sent_is_acknowledged
     pagerduty = PagerDuty()
     async with Receiver(pagerduty) as server, Transport() as transport:
         provider = _provider(server.url, transport)
-        await provider.send(provider.render(_several(1, acknowledged_by="ann"), None))
+        await provider.send(provider.render(_several(1, annotations={"acknowledged_by": "ann"}), None))
     assert list(pagerduty.alerts.values()) == ["acknowledged"]
 
 
