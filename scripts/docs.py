@@ -39,7 +39,6 @@ from chainwatch.config import (  # noqa: E402  # the checkout's models
     types,
 )
 from chainwatch.config.assets import AssetSettings, CurrencySettings  # noqa: E402
-from chainwatch.config.templates import TemplateSettings  # noqa: E402
 from chainwatch.config.people import (  # noqa: E402
     EscalationSettings,
     EscalationStepSettings,
@@ -49,6 +48,7 @@ from chainwatch.config.people import (  # noqa: E402
     RiseSettings,
 )
 from chainwatch.config.receivers import PROVIDERS, settings_model  # noqa: E402
+from chainwatch.config.templates import TemplateSettings  # noqa: E402
 from scripts import preset_pages  # noqa: E402
 
 INTRODUCTION = """\

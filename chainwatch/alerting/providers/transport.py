@@ -9,14 +9,17 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
+from weakref import WeakSet
 
 import aiohttp
+import msgspec
 
 from chainwatch.alerting.providers.pacing import Pace
 from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, Server
-from chainwatch.support.dns import Connector
+from chainwatch.support.dns import Connector, Resolver
 from chainwatch.support.http_client import refuse_redirects
+from chainwatch.support.nesting import is_too_deep
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to come up."""
@@ -42,6 +45,12 @@ class PrivateAddress(OSError):
     """A receiver's host name resolves to an address outside the public internet."""
 
 
+class Closable(Protocol):
+    """What a provider keeps open between its messages."""
+
+    async def close(self) -> None: ...
+
+
 class Transport:
     """The HTTP client that all providers of a process share: no cookies, proxies, redirects or decompression.
 
@@ -51,6 +60,8 @@ class Transport:
     """
 
     def __init__(self) -> None:
+        self._names: Resolver | None = None
+        self._kept: WeakSet[Closable] = WeakSet()
         self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
         """By whether private addresses are allowed, and whether it is for WebSockets."""
         self._paces: dict[Hashable, Pace] = {}
@@ -96,6 +107,17 @@ class Transport:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _explained(who, error) from None
 
+    @property
+    def names(self) -> Resolver:
+        """Looks up names of hosts, for channels that do not use HTTP."""
+        if self._names is None:
+            self._names = Resolver()
+        return self._names
+
+    def keep(self, connection: Closable) -> None:
+        """Close ``connection`` with this transport: a provider keeps it open between its messages."""
+        self._kept.add(connection)
+
     @asynccontextmanager
     async def websocket(
         self, server: Server, *, who: str, within: float
@@ -119,6 +141,11 @@ class Transport:
 
     async def close(self) -> None:
         """Close every connection."""
+        for connection in list(self._kept):
+            await connection.close()
+        if self._names is not None:
+            await self._names.close()
+            self._names = None
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
@@ -144,6 +171,15 @@ class Transport:
                 middlewares=(refuse_redirects,) if websocket else (),
             )
         return self._sessions[kind]
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """Return the JSON object that an answer's body is; an empty one for any other body, as a server may answer anything."""
+    try:
+        decoded = None if is_too_deep(content) else msgspec.json.decode(content)
+    except (msgspec.DecodeError, ValueError):
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
 
 
 async def _read(answer: aiohttp.ClientResponse, within: float) -> bytes:
