@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -11,10 +11,11 @@ import sqlalchemy as sa
 
 from chainwatch.checker.unmatched import DAY, ENOUGH, UNMATCHED
 from chainwatch.flows.unmatched import unmatched_flows
-from chainwatch.model import Header, Occurrence, Signal, Transfer
+from chainwatch.model import Checkpoint, Header, Occurrence, Signal, Transfer
 from chainwatch.monitor import flow_watch
-from chainwatch.store import blocks, schema, transfers
+from chainwatch.store import blocks, transfers
 from tests.support.flows import flow
+from tests.support.storing import transaction_on
 
 T = TypeVar("T")
 
@@ -24,10 +25,11 @@ WINDOW = DAY + 3600
 
 
 @pytest.fixture
-def database(connection: sa.Connection) -> sa.Connection:
-    schema.create(connection)
-    blocks.save_checkpoint(connection, "alpha", Header(9, b"h", b"p", NOW), 1, NOW, NOW)
-    return connection
+def database(database_url: str) -> Iterator[sa.Connection]:
+    with transaction_on(database_url) as connection:
+        last = Header(9, b"h" * 32, b"p" * 32, NOW)
+        blocks.add_network(connection, 1, 1, Checkpoint("alpha", last, 1, NOW - 10 * DAY, NOW))
+        yield connection
 
 
 def some(number: int, status: str, *steps: str, at: int = NOW - 100, **changes: Any) -> list[Transfer]:
@@ -132,7 +134,7 @@ async def test_the_alert_begins_goes_on_after_a_restart_and_ends_by_itself(
             raise StopAsyncIteration
         looks.pop(0)()
 
-    monkeypatch.setattr(flow_watch.asyncio, "sleep", sleep)
+    monkeypatch.setattr("chainwatch.monitor.flow_watch.asyncio.sleep", sleep)
     monkeypatch.setattr(
         flow_watch, "firing", lambda _connection, names: fires if names == (UNMATCHED,) else []
     )
