@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -18,8 +18,10 @@ from chainwatch.init.answers import (
     Answers,
     ChosenNetwork,
     ChosenReceiver,
+    ChosenTransaction,
     InitError,
     OwnFlow,
+    OwnTransfer,
     providers,
 )
 from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS
@@ -54,7 +56,7 @@ class Given:
     receivers: Sequence[str] = ()
     """``PROVIDER``, ``PROVIDER=VARIABLE`` or ``PROVIDER=URL``."""
     store: str = ""
-    abi: str = ""
+    abi: Sequence[str] = ()
     address: Sequence[str] = ()
     """``NETWORK=0x…``"""
     opens: str = ""
@@ -66,6 +68,10 @@ class Given:
     destination: str = ""
     origin: str = ""
     within: str = ""
+    transactions: Sequence[str] = ()
+    """``NETWORK=HASH`` of a transaction that sent, then of the one that paid out, of one transfer."""
+    receipts: Sequence[str] = ()
+    """``NETWORK=FILE``: the same as the transactions' receipts."""
 
 
 def defaults(_question: str, default: str, parse: Callable[[str], T]) -> T:
@@ -98,9 +104,10 @@ def ask(given: Given, prompt: Prompt = defaults) -> Answers:
     )
     question = "Database (SQLite or PostgreSQL URL, or a variable)"
     store = _given_or_asked(given.store, prompt, question, DEFAULT_STORE, _database)
-    own = _own_flow(given, networks, prompt) if preset == OWN else None
+    transfer = _own_transfer(given, networks, prompt) if preset == OWN else None
+    own = _own_flow(given, networks, prompt) if preset == OWN and transfer is None else None
     address = _preset_addresses(given, preset, networks, prompt) if preset != OWN else ()
-    return Answers(preset, networks, receivers, store, own, address)
+    return Answers(preset, networks, receivers, store, own, address, transfer)
 
 
 # --- answers ------------------------------------------------------------------------------------------
@@ -238,7 +245,7 @@ def _own_flow(given: Given, networks: Sequence[ChosenNetwork], prompt: Prompt) -
         _network_by,
     )
     return OwnFlow(
-        abi=want("abi", given.abi, "The contract's ABI file (JSON), relative to the configuration"),
+        abi=want("abi", " ".join(given.abi), "The contract's ABI file (JSON), relative to the configuration"),
         address=address,
         opens=want("opens", given.opens, "The event that opens a transfer"),
         expects=want("expects", given.expects, "The event that must follow on the destination"),
@@ -257,6 +264,66 @@ def _own_flow(given: Given, networks: Sequence[ChosenNetwork], prompt: Prompt) -
         ),
         within=within,
     )
+
+
+def _own_transfer(given: Given, networks: Sequence[ChosenNetwork], prompt: Prompt) -> OwnTransfer | None:
+    """Return the transfer from which a flow is to be proposed; None where the events are named instead."""
+    names = [network.name for network in networks]
+    sides = [
+        *(ChosenTransaction(*_of_network("--transaction", text, names)) for text in given.transactions),
+        *(
+            ChosenTransaction(n, file=f)
+            for n, f in (_of_network("--receipt", t, names) for t in given.receipts)
+        ),
+    ]
+    if not sides and not given.opens:
+        question = (
+            "Both transactions of one transfer, first the one that sent it (NETWORK=HASH NETWORK=HASH; empty: name the "
+            "events yourself)"
+        )
+
+        def parse(text: str) -> list[ChosenTransaction]:
+            return [ChosenTransaction(*_of_network("--transaction", part, names)) for part in _listed(text)]
+
+        sides = prompt(question, "", parse)
+    if not sides:
+        return None
+    if len(sides) != 2 or sides[0].network == sides[1].network:
+        raise InitError(
+            "--transaction: give two of one transfer, on two networks: first where it was sent from"
+        )
+    if given.network_by and given.network_by != CHAIN_ID and not given.named:
+        raise InitError("--named: missing; give what the events call each network, as --named NETWORK=VALUE")
+    abis = given.abi or prompt(
+        "The contracts' ABI files, separated by spaces (empty: those of the presets)", "", _listed
+    )
+    if given.within:
+        _check_duration(given.within)
+    first, second = sides
+    return OwnTransfer(
+        (first, second),
+        tuple(abis),
+        tuple(_more_addresses(given.address, names)),
+        _network_by(given.network_by) if given.network_by else "",
+        tuple(_of_network("--named", text, names) for text in given.named),
+        given.within,
+    )
+
+
+def _of_network(flag: str, text: str, names: Sequence[str]) -> tuple[str, str]:
+    """Return the network and the value of ``NETWORK=VALUE``."""
+    name, _, value = text.partition("=")
+    if name not in names or not value:
+        raise InitError(f"{flag}: expected NETWORK=…, with one of {', '.join(names)}{_near(name, names)}")
+    return name, value
+
+
+def _more_addresses(given: Sequence[str], names: Sequence[str]) -> Iterator[tuple[tuple[str, str], str]]:
+    """Yield (contract, network) and address of ``[CONTRACT@]NETWORK=0x…``."""
+    for text in given:
+        contract, _, rest = text.rpartition("@")
+        network, address = _of_network("--address", rest, names)
+        yield (contract, network), _address(address)
 
 
 def _check_duration(text: str) -> None:
