@@ -16,6 +16,8 @@ _WORD, _ADDRESS = 32, 20
 _SUFFIXES = 200
 """From how many positions of bytes on their rest is hashed."""
 _MAX_HASHED = 8_192
+WRITTEN = 1
+"""The rank of what stands in an event as it is, at most; above are hashes and slices."""
 _HEX = re.compile("0x[0-9a-fA-F]{64}")
 
 
@@ -113,7 +115,14 @@ def ids(log: SeenLog) -> dict[bytes, Value]:
         if value.type == "string" and (match := _HEX.search(value.value)):
             raw = bytes.fromhex(match[0][2:])
             add(
-                Value(f"unhex({value.text}[{match.start()}:{match.end()}])", value.name, "bytes", raw, raw, 2)
+                Value(
+                    f"unhex({value.text}[{match.start()}:{match.end()}])",
+                    value.name,
+                    "bytes",
+                    raw,
+                    raw,
+                    WRITTEN,
+                )
             )
     for name, raw in payloads(log):
         for start in range(min(len(raw), _SUFFIXES) if len(raw) <= _MAX_HASHED else 1):

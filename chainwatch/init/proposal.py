@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chainwatch.init.evidence import (
+    WRITTEN,
     SeenLog,
     Side,
     Value,
@@ -136,7 +137,12 @@ def _id_key(
 ) -> tuple[tuple[str, str], ...]:
     """Return the key's parts (of the opening, of the step) that are ids; the origin's transaction first, if it is one."""
     transaction = Value("transaction.hash", "hash", "bytes32", sent.tx_hash, sent.tx_hash)
-    both = [made_equal(here[word], there[word]) for word in here if word in there]
+    # A hash that both compute is one of contents, which transfers may share: an id is written in one of the events.
+    both = [
+        made_equal(here[word], there[word])
+        for word in here
+        if word in there and min(here[word].rank, there[word].rank) <= WRITTEN
+    ]
     if sent.tx_hash in there:
         return (made_equal(transaction, there[sent.tx_hash]), *_simplest(both))
     if both:

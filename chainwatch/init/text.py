@@ -150,7 +150,7 @@ def _proposal_text(flow: ProposedFlow) -> str:
         tables.append(
             f"[contracts.{name}]\nabi = {_value(contract.abi)}\n\n[contracts.{name}.address]\n{addresses}\n"
         )
-    unsure = "".join(_comment(f"Check: {text}.") for text in flow.unsure)
+    unsure = "".join(_comment(doubt(text)) for text in flow.unsure)
     where = _line("where", flow.where) + _line("on", flow.on)
     shown = _line("amount", flow.amount) + _line("asset", flow.asset)
     other = _line("contract", flow.expects[0]) if flow.expects[0] != flow.opens[0] else ""
@@ -178,6 +178,11 @@ step = "complete"
 within = {_value(flow.within)}
 severity = "P1"
 """
+
+
+def doubt(text: str) -> str:
+    """Return as a sentence what is unsure of a proposed flow."""
+    return f"Check: {text}" + ("" if text.endswith("?") else ".")
 
 
 def _line(key: str, text: str) -> str:

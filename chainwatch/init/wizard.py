@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chainwatch.init.answers import Answers, InitError
 from chainwatch.init.presets import PRESETS, abi_text
-from chainwatch.init.text import variables, write_config
+from chainwatch.init.text import doubt, variables, write_config
 from chainwatch.support.private_files import write_private
 
 
@@ -48,7 +48,7 @@ def create(answers: Answers, path: Path, force: bool = False) -> Created:
         raise InitError(f"{error.filename or path} cannot be written: {error.strerror}") from error
     kept = tuple(file for file in files if file not in missing)
     unsure = answers.proposal.unsure if answers.proposal else ()
-    explanation = preset.explanation() if preset else tuple(f"Check: {text}." for text in unsure)
+    explanation = preset.explanation() if preset else tuple(doubt(text) for text in unsure)
     return Created(path, tuple(missing), kept, variables(answers), explanation)
 
 
