@@ -19,6 +19,8 @@ from chainwatch.grammar.durations import parse_duration
 PROVIDERS = {
     "console": "chainwatch.alerting.providers.console:ConsoleProvider",
     "discord": "chainwatch.alerting.providers.discord:DiscordProvider",
+    "slack": "chainwatch.alerting.providers.slack:SlackProvider",
+    "telegram": "chainwatch.alerting.providers.telegram:TelegramProvider",
     "webhook": "chainwatch.alerting.providers.webhook:WebhookProvider",
 }
 """The registry: each provider's name in the configuration → its module and class. The only list of providers."""

@@ -28,7 +28,6 @@ from chainwatch.alerting.providers.transport import Answer, Transport
 from chainwatch.config.receivers import ALLOW_PRIVATE, RATE_LIMIT, ReceiverSettings
 from chainwatch.config.types import AtLeastOne, HttpUrl, Severity
 from chainwatch.config.types import Text as DisplayName
-from chainwatch.support.nesting import is_too_deep
 from chainwatch.support.printable import clean
 from chainwatch.support.redaction import Redactor, parts_of_url
 
@@ -240,7 +239,7 @@ def _receipt(answer: Answer, redact: Redactor) -> Receipt:
             permanent=True,
             refused=True,
         )
-    fields = _json_object(answer.body)
+    fields = answer.json_object()
     retry_after = fields.get("retry_after")
     check_status(
         "Discord",
@@ -258,11 +257,3 @@ def _receipt(answer: Answer, redact: Redactor) -> Receipt:
 
 def _detail(fields: Mapping[str, Any], redact: Redactor) -> str:
     return clean(redact(str(fields.get("message", "")))[:DETAIL_MAX])
-
-
-def _json_object(content: bytes) -> dict[str, Any]:
-    try:
-        decoded = None if is_too_deep(content) else msgspec.json.decode(content)
-    except (msgspec.DecodeError, ValueError):  # a server may answer anything
-        return {}
-    return decoded if isinstance(decoded, dict) else {}

@@ -7,16 +7,18 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import aiohttp
+import msgspec
 
 from chainwatch.alerting.providers.pacing import Pace
 from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, Server
 from chainwatch.support.dns import Connector
 from chainwatch.support.http_client import refuse_redirects
+from chainwatch.support.nesting import is_too_deep
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to come up."""
@@ -26,8 +28,12 @@ ANSWER_TIMEOUT = 1.0
 """Seconds for an answer's body to come after its status, unless the caller waits longer."""
 ANSWER_MAX = 262_144
 """Bytes of an answer's body, or of a message of a WebSocket, that are read."""
+LONGEST_TURN = 120.0
+"""The most seconds that a call waits for its turn."""
 HEARTBEAT = 20.0
 """Seconds without a message after which a WebSocket is pinged; without a pong half as long after, it is broken."""
+
+T = TypeVar("T")
 
 
 class Answer(NamedTuple):
@@ -37,9 +43,41 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
 
+    def json_object(self) -> dict[str, Any]:
+        """Return the JSON object of the body; an empty one for anything else."""
+        return json_object(self.body)
+
 
 class PrivateAddress(OSError):
     """A receiver's host name resolves to an address outside the public internet."""
+
+
+class Turns:
+    """Lets the calls to one channel wait for their turns, by the event loop's clock."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+
+    async def call(self, who: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what ``call`` returns, once it may be made, and let others wait for as long as its refusal asks.
+
+        Raises what ``call`` raises, and ``DeliveryError`` while the channel has asked for a long pause.
+        """
+        await self._wait(who)
+        try:
+            return await call()
+        except DeliveryError as error:
+            if error.retry_after is not None:
+                self._pace.pause(asyncio.get_running_loop().time() + error.retry_after)
+            raise
+
+    async def _wait(self, who: str) -> None:
+        now = asyncio.get_running_loop().time()
+        turn = self._pace.next_turn(now)
+        if turn - now > LONGEST_TURN:
+            raise DeliveryError(f"{who} asked for a pause", retry_after=turn - now, refused=True)
+        self._pace.take(turn)
+        await asyncio.sleep(turn - now)
 
 
 class Transport:
@@ -53,7 +91,7 @@ class Transport:
     def __init__(self) -> None:
         self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
         """By whether private addresses are allowed, and whether it is for WebSockets."""
-        self._paces: dict[Hashable, Pace] = {}
+        self._turns: dict[Hashable, Turns] = {}
 
     async def post(
         self,
@@ -113,9 +151,9 @@ class Transport:
         async with opened:
             yield opened
 
-    def pace(self, channel: Hashable, capabilities: Capabilities) -> Pace:
-        """Return what keeps all receivers of one ``channel`` together within its rates. It uses the event loop's clock."""
-        return self._paces.setdefault(channel, Pace(capabilities.rates))
+    def pace(self, channel: Hashable, capabilities: Capabilities) -> Turns:
+        """Return what keeps all receivers of one ``channel`` together within the rates of its ``capabilities``."""
+        return self._turns.setdefault(channel, Turns(Pace(capabilities.rates)))
 
     async def close(self) -> None:
         """Close every connection."""
@@ -144,6 +182,15 @@ class Transport:
                 middlewares=(refuse_redirects,) if websocket else (),
             )
         return self._sessions[kind]
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """Return a JSON object that a server sent; an empty one for anything else, such as a half of it."""
+    try:
+        decoded = None if is_too_deep(content) else msgspec.json.decode(content)
+    except (msgspec.DecodeError, ValueError):  # a server may answer anything
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
 
 
 async def _read(answer: aiohttp.ClientResponse, within: float) -> bytes:
