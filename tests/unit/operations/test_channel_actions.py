@@ -106,7 +106,7 @@ def test_without_a_confirmed_message_there_is_nothing_to_update(access: Access) 
     assert waiting(access) == []
 
 
-def test_a_notification_that_waits_shows_the_acknowledgement_itself(access: Access) -> None:
+def test_a_notification_that_waits_may_be_under_way_and_is_updated_too(access: Access) -> None:
     raise_alert(access)
     deliver(access)
     raise_alert(access, network="other")
@@ -114,7 +114,9 @@ def test_a_notification_that_waits_shows_the_acknowledgement_itself(access: Acce
         access.context.engine.flush(connection, access.clock() + 3600)
     (pending,) = waiting(access)
     click(access, pending)
-    assert waiting(access) == [pending]
+    update, before = waiting(access)
+    assert before == pending
+    assert update.payload.kind == "update"
 
 
 def test_a_silence_hides_what_the_message_shows_and_nothing_beside(access: Access, clock: Clock) -> None:
