@@ -16,7 +16,13 @@ import aiohttp
 import msgspec
 
 from chainwatch.alerting.providers.pacing import Pace
-from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, Server
+from chainwatch.alerting.providers.provider import (
+    NO_TLS_FILES,
+    Capabilities,
+    DeliveryError,
+    Server,
+    TlsFiles,
+)
 from chainwatch.support.dns import Connector, Resolver
 from chainwatch.support.http_client import refuse_redirects
 from chainwatch.support.nesting import is_too_deep
@@ -62,6 +68,8 @@ class Transport:
     def __init__(self) -> None:
         self._names: Resolver | None = None
         self._kept: WeakSet[Closable] = WeakSet()
+        self._contexts: dict[TlsFiles, tuple[tuple[int, ...], ssl.SSLContext]] = {}
+        """By files when these were changed last, and what was made of them."""
         self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
         """By whether private addresses are allowed, and whether it is for WebSockets."""
         self._paces: dict[Hashable, Pace] = {}
@@ -76,14 +84,33 @@ class Transport:
         within: float,
         answer_within: float = ANSWER_TIMEOUT,
     ) -> Answer:
+        """Return the answer to a POST of ``content``: as ``request``."""
+        return await self.request(
+            "POST", server, content, headers, who=who, within=within, answer_within=answer_within
+        )
+
+    async def request(
+        self,
+        method: str,
+        server: Server,
+        content: bytes,
+        headers: Mapping[str, str],
+        *,
+        who: str,
+        within: float,
+        answer_within: float = ANSWER_TIMEOUT,
+    ) -> Answer:
         """Return the answer to ``content``, whatever its status. Times in seconds.
 
         Raises ``DeliveryError`` where there is none; its text calls the receiver ``who`` and names no URL and no address
         (S9).
         """
+        tls = await self._tls_of(server, who)
         try:
-            async with self._session(server.allow_private).post(
+            async with self._session(server.allow_private).request(
+                method,
                 server.url,
+                ssl=tls,
                 data=content,
                 headers=headers,
                 allow_redirects=False,
@@ -97,9 +124,10 @@ class Transport:
 
     async def reach(self, server: Server, *, who: str, within: float) -> None:
         """Return once ``server`` has answered a HEAD request, whatever the answer. Raises as ``post``."""
+        tls = await self._tls_of(server, who)
         try:
             async with self._session(server.allow_private).head(
-                server.url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=within)
+                server.url, ssl=tls, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=within)
             ):
                 return
         except TimeoutError:
@@ -117,6 +145,25 @@ class Transport:
     def keep(self, connection: Closable) -> None:
         """Close ``connection`` with this transport: a provider keeps it open between its messages."""
         self._kept.add(connection)
+
+    async def _tls_of(self, server: Server, who: str) -> ssl.SSLContext | bool:
+        """Return the TLS settings of ``server``, read again once a file has changed; True for the usual ones.
+
+        Raises ``DeliveryError`` for files that cannot be used.
+        """
+        files = server.tls
+        if files == NO_TLS_FILES:
+            return True
+        try:
+            changed, context = await asyncio.to_thread(_tls_context, files, self._contexts.get(files))
+        except (OSError, ValueError) as error:  # errors of TLS are among the former
+            raise DeliveryError(
+                f"the TLS certificate or key for {who} cannot be used: {reason(error)}",
+                permanent=True,
+                refused=True,
+            ) from None
+        self._contexts[files] = changed, context
+        return context
 
     @asynccontextmanager
     async def websocket(
@@ -180,6 +227,21 @@ def json_object(content: bytes) -> dict[str, Any]:
     except (msgspec.DecodeError, ValueError):
         return {}
     return decoded if isinstance(decoded, dict) else {}
+
+
+def _tls_context(
+    files: TlsFiles, known: tuple[tuple[int, ...], ssl.SSLContext] | None
+) -> tuple[tuple[int, ...], ssl.SSLContext]:
+    """Return when ``files`` were changed last, and the TLS settings that they make; ``known`` unless they changed since."""
+    changed = tuple(path.stat().st_mtime_ns for path in files if path is not None)
+    if known is not None and known[0] == changed:
+        return known
+    context = ssl.create_default_context(cafile=files.authority)
+    if files.certificate is not None:
+        context.load_cert_chain(
+            files.certificate, files.key, password=lambda: ""
+        )  # else it asks on the terminal
+    return changed, context
 
 
 async def _read(answer: aiohttp.ClientResponse, within: float) -> bytes:
