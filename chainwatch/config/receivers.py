@@ -17,6 +17,7 @@ from chainwatch.config.types import AtLeastOne, PositiveDuration, Severity, Tabl
 from chainwatch.grammar.durations import parse_duration
 
 PROVIDERS = {
+    "alertmanager": "chainwatch.alerting.providers.alertmanager:AlertmanagerProvider",
     "console": "chainwatch.alerting.providers.console:ConsoleProvider",
     "discord": "chainwatch.alerting.providers.discord:DiscordProvider",
     "email": "chainwatch.alerting.providers.email:EmailProvider",

@@ -244,6 +244,7 @@ AbiPath = Annotated[Path, AfterValidator(_in_folder)]
 FilePath = AbiPath
 RpcUrl = Annotated[SecretStr, _url("ws", "wss", "http", "https")]
 HttpUrl = Annotated[SecretStr, _url("https", "http")]
+HttpUrls = Annotated[list[HttpUrl], BeforeValidator(_one_or_more)]
 WebLink = Annotated[str, _url("https", "http")]
 ExplorerUrl = Annotated[str, _url("https", "http"), AfterValidator(_explorer)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
