@@ -22,6 +22,8 @@ PROVIDERS = {
     "discord": "chainwatch.alerting.providers.discord:DiscordProvider",
     "email": "chainwatch.alerting.providers.email:EmailProvider",
     "pagerduty": "chainwatch.alerting.providers.pagerduty:PagerDutyProvider",
+    "slack": "chainwatch.alerting.providers.slack:SlackProvider",
+    "telegram": "chainwatch.alerting.providers.telegram:TelegramProvider",
     "webhook": "chainwatch.alerting.providers.webhook:WebhookProvider",
 }
 """The registry: each provider's name in the configuration → its module and class. The only list of providers."""

@@ -1,7 +1,9 @@
 """A real Alertmanager as a receiver: it has what fires here, also after it was restarted, and nothing else."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +77,12 @@ async def test_what_fires_is_sent_again_after_a_restart_of_alertmanager(
         }
     )
     labels = {"alertname": "NetworkBlind", "network": "n", "severity": "P1"}
-    with Database(f"sqlite:///{tmp_path / 'cw.db'}") as database:
+    with closing(Database.open(f"sqlite:///{tmp_path / 'cw.db'}", durable=False)) as database:
         runtime = AlertingRuntime(database, AlertingConfig.of(settings))
         await runtime.resume()
         await runtime.start()
         try:
-            now = int(asyncio.get_running_loop().time())
+            now = int(time.time())
             await runtime.raise_signals([Signal(labels, now, {"summary": "x"}, source="network")])
             await _until(lambda found: len(found) == 1, theirs)
             theirs.stop()

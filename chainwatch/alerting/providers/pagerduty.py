@@ -22,7 +22,7 @@ from chainwatch.alerting.providers.provider import (
     Server,
     check_status,
 )
-from chainwatch.alerting.providers.transport import Answer, Transport, json_object
+from chainwatch.alerting.providers.transport import Answer, Transport
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
 from chainwatch.config.types import HttpUrl, PositiveDuration, SigningKey
 from chainwatch.grammar.durations import parse_duration
@@ -116,7 +116,7 @@ class PagerDutyProvider:
             )
 
     def _detail(self, answer: Answer) -> str:
-        fields = json_object(answer.body)
+        fields = answer.json_object()
         errors = fields.get("errors")
         said = [fields.get("message", ""), *(errors if isinstance(errors, list) else [])]
         return clean(self._redact("; ".join(str(one) for one in said if one))[:DETAIL_MAX])

@@ -323,7 +323,7 @@ async def tls_server(tmp_path: Path) -> AsyncIterator[Receiver]:
 
 
 async def test_a_client_certificate_and_an_own_authority(tls_server: Receiver, tmp_path: Path) -> None:
-    files = {"client_cert": tmp_path / "cert.pem", "client_key": tmp_path / "key.pem"}
+    files: dict[str, Any] = {"client_cert": tmp_path / "cert.pem", "client_key": tmp_path / "key.pem"}
     await _deliver(tls_server.url, ca=tmp_path / "cert.pem", **files)
     assert len(tls_server.requests) == 1
     with pytest.raises(DeliveryError, match="certificate is not valid"):
@@ -341,9 +341,7 @@ async def test_a_renewed_certificate_is_read_without_a_restart(tls_server: Recei
         for content in (None, b"no certificate"):
             if content is not None:
                 own.write_bytes(content)
-            with pytest.raises(
-                DeliveryError, match="certificate or key for the webhook cannot be used"
-            ) as caught:
+            with pytest.raises(DeliveryError, match="a TLS file for the webhook cannot be used") as caught:
                 await provider.send(provider.render(notification(), None))
             assert caught.value.permanent
             assert str(tmp_path) not in str(caught.value)
