@@ -17,6 +17,7 @@ from chainwatch.config.types import AtLeastOne, PositiveDuration, Severity, Tabl
 from chainwatch.grammar.durations import parse_duration
 
 PROVIDERS = {
+    "apprise": "chainwatch.alerting.providers.apprise:AppriseProvider",
     "console": "chainwatch.alerting.providers.console:ConsoleProvider",
     "discord": "chainwatch.alerting.providers.discord:DiscordProvider",
     "email": "chainwatch.alerting.providers.email:EmailProvider",
