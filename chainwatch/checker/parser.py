@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from chainwatch.checker import protocols
 from chainwatch.checker.calls import AGGREGATES, Calls
+from chainwatch.checker.joins import Join
 from chainwatch.checker.path import MAX_INDEX, Path, Step, parse_steps, resolve
 from chainwatch.checker.syntax import ConditionError, Cursor, Token
 from chainwatch.checker.terms import MAX_DEPTH, Term, TermBuilder
@@ -39,6 +40,23 @@ _PLACE_CODE = {
 
 NETWORK = "network"
 
+_SIBLINGS_PLACE = tuple(param for param in _PLACE if param.name in ("log", "emitter"))
+"""What else is known of a sibling; the rest is as of the event itself."""
+
+RESERVED = {
+    OPENING,
+    *(param.name for param in _PLACE),
+    "call",
+    "item",
+    "and",
+    "or",
+    "not",
+    "in",
+    "true",
+    "false",
+}
+"""Names that no sibling can have, because they have their own meaning."""
+
 NetworkAttributes: TypeAlias = Mapping[str, Mapping[str, int | str]]
 """By network, its attributes by name, as configured."""
 
@@ -57,7 +75,8 @@ class Read:
     """One value that an expression reads: of the event itself, or of the opening one (``opening``).
 
     ``text`` names it among the facts that are kept of an event. ``code`` makes it of ``event``: Python code, in which the
-    values of other reads are ``p0``, ``p1``, …. ``path`` is where it is in the event; None for one that is computed.
+    values of other reads are ``p0``, ``p1``, …. ``path`` is where it is in the event, or in a sibling; None for one that is
+    computed.
     """
 
     text: str
@@ -66,18 +85,24 @@ class Read:
     code: str
 
 
+@dataclass(frozen=True)
+class Scope:
+    """The event that an expression reads, and its siblings by name."""
+
+    event: AbiEvent
+    joins: Mapping[str, Join] = field(default_factory=dict)
+
+
 class Parser:
     """Reads an expression by the precedence of Python's operators; ``reads`` are the values it needs."""
 
-    def __init__(
-        self, source: str, event: AbiEvent, opening: AbiEvent | None, networks: NetworkAttributes
-    ) -> None:
+    def __init__(self, source: str, scope: Scope, opening: Scope | None, networks: NetworkAttributes) -> None:
         self.cursor = Cursor(source)
         self.build = TermBuilder(source)
         self.reads: list[Read] = []
         self._indexes: dict[tuple[str, bool], int] = {}
         self._source = source
-        self._event = event
+        self._scope = scope
         self._opening = opening
         self._networks = networks
         self._nesting = 0
@@ -257,11 +282,14 @@ class Parser:
 
     def _read(self, steps: list[Step], start: int) -> Term:
         """Return the value at ``steps``."""
-        event, opening = self._event, False
+        scope, opening = self._scope, False
         if steps[0].key == OPENING and self._opening is not None:
-            event, opening = self._opening, True
+            scope, opening = self._opening, True
             steps = self._within_opening(steps)
+        event = scope.event
         named = {param.name for param in event.inputs}
+        if (join := scope.joins.get(str(steps[0].key))) is not None:
+            return self._read_sibling(join, steps, opening=opening, start=start)
         if steps[0].key == OPENING and OPENING not in named:
             hint = "`opening` belongs to an `assert`"
             raise self.cursor.error(steps[0].column, "there is no opening event here", hint)
@@ -269,9 +297,30 @@ class Parser:
         owner = f"{OPENING} ({event.name})" if opening else event.name
         if steps[0].key == NETWORK and NETWORK not in named and len(steps) > 1:
             return self._network_attribute(steps[1:], opening=opening, start=start)
+        if steps[0].key not in {param.name for param in fields}:
+            fields += tuple(
+                AbiParam(name, "tuple") for name in scope.joins
+            )  # to be proposed for a misspelt name
         path = resolve(self._source, steps, fields, owner)
         place = None if steps[0].key in named else _PLACE_CODE.get(path.text)
         code = place or "event.args" + "".join(f"[{step!r}]" for step in path.steps)
+        index = self._index_of(Read(path.text, opening, path, code))
+        return self.build.field(index, path, start, self.cursor.end)
+
+    def _read_sibling(self, join: Join, steps: list[Step], *, opening: bool, start: int) -> Term:
+        """Return a value of the sibling by ``join``, which ``steps`` begin with."""
+        if len(steps) == 1 or isinstance(steps[1].key, int):
+            hint = f"name an argument of it: {join.name}.{_first_name(join.event)}"
+            raise self.cursor.error(steps[0].column, f"{join.name} is a whole event, {join.event.name}", hint)
+        named = {param.name for param in join.event.inputs}
+        fields = join.event.inputs + tuple(param for param in _SIBLINGS_PLACE if param.name not in named)
+        path = resolve(self._source, steps[1:], fields, f"{join.name} ({join.event.name})")
+        path = replace(path, text=f"{join.name}.{path.text}", join=join)
+        sibling = f"event.siblings[{self.build.name(join)}]"
+        place = None if steps[1].key in named else _PLACE_CODE.get(path.text.removeprefix(f"{join.name}."))
+        code = f"{sibling}.args" + "".join(f"[{step!r}]" for step in path.steps)
+        if place is not None:
+            code = place.replace("event.", f"{sibling}.")
         index = self._index_of(Read(path.text, opening, path, code))
         return self.build.field(index, path, start, self.cursor.end)
 
@@ -304,8 +353,9 @@ class Parser:
 
     def _within_opening(self, steps: list[Step]) -> list[Step]:
         reserved = f"`{OPENING}` is the opening event in an `assert`"
-        if any(field.name == OPENING for field in self._event.inputs):
-            reserved += f"; the argument {OPENING} of {self._event.name} cannot be read here"
+        event = self._scope.event
+        if any(param.name == OPENING for param in event.inputs):
+            reserved += f"; the argument {OPENING} of {event.name} cannot be read here"
         if len(steps) == 1 or isinstance(steps[1].key, int):
             raise self.cursor.error(steps[0].column, f"name a field of {OPENING}", reserved)
         return steps[1:]
@@ -320,3 +370,7 @@ class Parser:
         token = self.cursor.token
         message = f"expected {wanted}, not {self.cursor.shown()}"
         return self.cursor.error(token.column, message, _HINTS.get(token.text, ""))
+
+
+def _first_name(event: AbiEvent) -> str:
+    return next((param.name for param in event.inputs if param.name), "emitter")
