@@ -12,8 +12,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chainwatch.checker.parser import NetworkAttributes, Parser, Read, Scope
+from chainwatch.checker.parser import ContractAddresses, NetworkAttributes, Parser
 from chainwatch.checker.path import EvaluationError, Path, compile_path
+from chainwatch.checker.scope import Read, Scope
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.checker.terms import describe
 from chainwatch.checker.values import RUNTIME
@@ -43,17 +44,24 @@ def compile_condition(
     event: AbiEvent | Scope,
     opening: AbiEvent | Scope | None = None,
     networks: NetworkAttributes = {},  # noqa: B006  # never changed
+    contracts: ContractAddresses = {},  # noqa: B006  # never changed
 ) -> Condition:
     """Check ``source`` against ``event``, perhaps with its siblings, and compile it.
 
     With ``opening`` (for ``assert``), ``opening.…`` reads the opening event. ``networks`` are the attributes that
-    ``network.…`` reads. Raises `ConditionError` that points at the place in the source.
+    ``network.…`` reads, by the networks on which the events are watched; ``contracts`` are those whose address
+    ``contract(…)`` gives. Raises `ConditionError` that points at the place in the source.
     """
-    parser = Parser(source, _scope(event), None if opening is None else _scope(opening), networks)
+    parser = Parser(source, _scope(event), None if opening is None else _scope(opening), networks, contracts)
     return Condition(source, parser.condition().code, _Code(parser))
 
 
-def compile_value(source: str, event: AbiEvent | Scope, networks: NetworkAttributes) -> Value:
+def compile_value(
+    source: str,
+    event: AbiEvent | Scope,
+    networks: NetworkAttributes,
+    contracts: ContractAddresses = {},  # noqa: B006  # never changed
+) -> Value:
     """Check ``source``, a path or an expression of any one value of ``event``, and compile it; raises `ConditionError`."""
     scope = _scope(event)
     event = scope.event
@@ -61,7 +69,7 @@ def compile_value(source: str, event: AbiEvent | Scope, networks: NetworkAttribu
     if first and any(param.name == first[1] for param in event.inputs):
         path = compile_path(source, event)
         return Value(path.text, path.type, path.note, (path,), path, path.reader())
-    parser = Parser(source, scope, None, networks)
+    parser = Parser(source, scope, None, networks, contracts)
     term = parser.value()
     if not parser.reads:
         raise ConditionError(

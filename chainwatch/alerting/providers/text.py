@@ -59,7 +59,7 @@ def headline(notification: Notification) -> str:
     labels = dict(notification.group_labels)
     name = labels.pop("alertname", None) or notification.common_labels.get("alertname", "several alerts")
     about = ", ".join(f"{k}={v}" for k, v in labels.items())
-    kind = {"digest": "DIGEST ", "limited": "SUMMARY ", "": ""}[notification.kind]
+    kind = {"digest": "DIGEST ", "limited": "SUMMARY "}.get(notification.kind, "")
     return clean(f"{kind}{', '.join(counts) or 'nothing'}: {name}{f' ({about})' if about else ''}")
 
 
@@ -133,8 +133,18 @@ class Fact(NamedTuple):
     links: Mapping[str, str] = {}
 
 
+def title(alert: NotifiedAlert) -> str:
+    """Return the alert's name, or what a template says instead."""
+    return clean(alert.custom.title or alert.name)
+
+
 def facts(alert: NotifiedAlert) -> list[Fact]:
-    """Return annotations first, then labels that identify the alert. Times are written out, amounts in units too."""
+    """Return annotations first, then labels that identify the alert. Times are written out, amounts in units too.
+
+    A template's fields take their place.
+    """
+    if alert.custom.fields is not None:
+        return [Fact(clean(name), _shortened(clean(value))) for name, value in alert.custom.fields]
     beside = {name + NETWORK_OF for name in alert.shown}
     pairs = [(k, v) for k, v in alert.annotations.items() if k not in PROSE and k not in beside and v]
     named = {name for name, _ in pairs}
@@ -155,13 +165,17 @@ def _fact(name: str, value: str, shown: Shown) -> Fact:
 
 
 def summary(alert: NotifiedAlert) -> list[str]:
-    """Return one or two lines: the summary, and the first line of the description."""
+    """Return one or two lines: the summary, and the first line of the description. A template's body takes their place."""
+    if alert.custom.body is not None:
+        return [clean(line) for line in alert.custom.body[:LINES_MAX]]
     parts = [alert.annotations.get("summary", ""), *_description(alert)[:1]]
     return [clean(part) for part in parts if part.strip()]
 
 
 def continued(alert: NotifiedAlert) -> list[str]:
     """Return the further lines of a description; a channel marks them, so that none looks like a fact or an alert."""
+    if alert.custom.body is not None:
+        return []
     further = [clean(line.rstrip()) for line in _description(alert)[1:]]
     left = len(further) - LINES_MAX
     return further if left <= 0 else [*further[:LINES_MAX], f"… ({left:,} more lines)"]

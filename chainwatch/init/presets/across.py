@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from chainwatch.init.presets.preset import Preset, address_table
+from chainwatch.init.presets.preset import About, Preset, address_table
 
 ADDRESSES = {
     "ethereum": "0x5c7BCd6E7De5423a257D81B442095A1a6ced35C5",
@@ -43,8 +41,19 @@ assert = "inputAmount == opening.inputAmount and outputAmount == opening.outputA
 """
 
 
-def _write(networks: Sequence[str]) -> str:
-    return address_table("across", "across", ADDRESSES, networks) + FLOW
-
-
-PRESET = Preset("across", "Across V3", ("across",), tuple(ADDRESSES), _write)
+PRESET = Preset(
+    name="across",
+    title="Across V3",
+    about=About(
+        sees="every deposit into a SpokePool, and the fill of it on the destination, with the terms of the deposit.",
+        blind="refunds of deposits that nobody fills before their `fillDeadline` (they stay overdue), deposits for "
+        "networks that are not EVM or not configured (they are `untracked`), and the repayment of relayers.",
+        orphans="a fill whose deposit does not exist on its origin. Relayers fill after seeing the deposit, so that "
+        "it is P0 as soon as the origin has been read ten minutes past the fill.",
+        source="the contracts' V3SpokePoolInterface and its deployments.",
+    ),
+    abis=("across",),
+    networks=tuple(ADDRESSES),
+    contracts=lambda networks: address_table("across", "across", ADDRESSES, networks),
+    flows=lambda _networks: FLOW,
+)

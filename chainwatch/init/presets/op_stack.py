@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from chainwatch.init.presets.preset import Preset
+from chainwatch.init.presets.preset import About, Networks, Preset
 
 HUB = "ethereum"
 MESSAGE_PASSER = "0x4200000000000000000000000000000000000016"
@@ -63,17 +61,29 @@ assert = "success"
 """
 
 
-def _write(networks: Sequence[str]) -> str:
-    chosen = [network for network in networks if network in PORTALS]
-    contracts = [CONTRACTS.format(l2=l2, passer=MESSAGE_PASSER, portal=PORTALS[l2]) for l2 in chosen]
-    return "\n".join(contracts) + "".join(FLOW.format(l2=l2) for l2 in chosen)
+def _contracts(networks: Networks) -> str:
+    return "\n".join(
+        CONTRACTS.format(l2=l2, passer=MESSAGE_PASSER, portal=PORTALS[l2]) for l2 in networks if l2 != HUB
+    )
+
+
+def _flows(networks: Networks) -> str:
+    return "".join(FLOW.format(l2=l2) for l2 in networks if l2 != HUB)
 
 
 PRESET = Preset(
     name="op-stack",
     title="OP-stack withdrawals (Optimism, Base)",
+    about=About(
+        sees="every withdrawal that begins on an OP-stack network, its proof on Ethereum, and its payout there.",
+        blind="deposits from Ethereum, tokens and amounts of withdrawals other than ether, and dispute games.",
+        orphans="a withdrawal proven or finalized on Ethereum that the L2 never sent. An L2's blocks may be seen "
+        "late, so that an orphan waits until the L2 has been read an hour past it.",
+        source='the OP-stack specification, "Withdrawals", and the networks\' published deployments.',
+    ),
     abis=("l2-to-l1-message-passer", "optimism-portal"),
     networks=(HUB, *PORTALS),
-    write=_write,
+    contracts=_contracts,
+    flows=_flows,
     hub=HUB,
 )

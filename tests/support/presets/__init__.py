@@ -1,0 +1,26 @@
+"""The protocols that presets are proven with."""
+
+from tests.support.presets import (
+    across,
+    arbitrum,
+    cbridge,
+    cctp_v1,
+    debridge,
+    layerzero,
+    polygon_pos,
+    wormhole_token_bridge,
+    zksync_era,
+)
+
+PROTOCOLS = [
+    across.PROTOCOL,
+    cctp_v1.PROTOCOL,
+    wormhole_token_bridge.PROTOCOL,
+    debridge.PROTOCOL,
+    cbridge.PROTOCOL,
+    arbitrum.TO_ETHEREUM,
+    zksync_era.PROTOCOL,
+    polygon_pos.PROTOCOL,
+    layerzero.OFT,
+    layerzero.ENDPOINT,
+]
