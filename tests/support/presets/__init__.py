@@ -4,6 +4,7 @@ from tests.support.presets import across, layerzero
 
 PROTOCOLS = [
     across.PROTOCOL,
+    across.BEFORE_THE_UPGRADE,
     layerzero.OFT,
     layerzero.ENDPOINT,
 ]
