@@ -48,6 +48,7 @@ from chainwatch.config.people import (  # noqa: E402
     RiseSettings,
 )
 from chainwatch.config.receivers import PROVIDERS, settings_model  # noqa: E402
+from chainwatch.config.templates import TemplateSettings  # noqa: E402
 from scripts import preset_pages  # noqa: E402
 
 INTRODUCTION = """\
@@ -80,6 +81,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[flows.NAME.opens]", OpeningSettings),
     ("[[flows.NAME.expects]]", StepSettings),
     *((f'[receivers.NAME] with provider = "{name}"', settings_model(name)) for name in PROVIDERS),
+    ("[templates.NAME]", TemplateSettings),
     ("[[routes]]", RouteSettings),
     ("[people.NAME]", PersonSettings),
     ("[oncall.NAME]", OnCallSettings),

@@ -12,6 +12,7 @@ from chainwatch.checker.expression import Condition, Value
 from chainwatch.checker.flow import AMOUNT, ASSET, DESTINATION, ORIGIN, Flow, Step
 from chainwatch.checker.flow_terms import EventLookup, FlowProblem, FlowTerms, Warn
 from chainwatch.checker.keys import attribute_name, can_be_equal, key_text, searchable_topics
+from chainwatch.checker.parser import ContractAddresses
 from chainwatch.checker.verify import CHECKS
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
@@ -32,13 +33,14 @@ def compile_flow(
     contract_networks: Callable[[str], Sequence[str]],
     event: EventLookup,
     warn: Warn = lambda _path, _message, _hint: None,
+    contracts: ContractAddresses = {},  # noqa: B006  # never changed
 ) -> Flow:
     """Compile ``settings``; raises `FlowError` with all problems at once.
 
     ``contract_networks`` gives the names of the networks that a contract is on.
-    ``warn`` is called with what is valid, but can match nothing.
+    ``warn`` is called with what is valid, but can match nothing. ``contracts`` are the addresses of all configured ones.
     """
-    return _Compiler(settings, networks, contract_networks, event, warn).flow()
+    return _Compiler(settings, networks, contract_networks, event, warn, contracts).flow()
 
 
 class _Compiler:
@@ -51,11 +53,12 @@ class _Compiler:
         contract_networks: Callable[[str], Sequence[str]],
         event: EventLookup,
         warn: Warn,
+        contracts: ContractAddresses,
     ) -> None:
         self.settings = settings
         self.networks = networks
         self.contract_networks = contract_networks
-        self.terms = FlowTerms(settings, networks, event, warn)
+        self.terms = FlowTerms(settings, networks, event, warn, contracts)
 
     def flow(self) -> Flow:
         settings = self.settings
@@ -239,7 +242,7 @@ class _Compiler:
     def _key_values(self, settings: OpeningSettings | StepSettings, event: AbiEvent) -> list[Value | None]:
         """Return the key's parts; None for a part that is an attribute of the network."""
         texts = settings.key or self.settings.key
-        return [None if attribute_name(t, event) else self.terms.value_of(t, event) for t in texts]
+        return [None if attribute_name(t, event) else self.terms.value_of(t, event, ("key",)) for t in texts]
 
     def _key(
         self, settings: OpeningSettings | StepSettings, event: AbiEvent, at: KeyPath

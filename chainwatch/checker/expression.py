@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chainwatch.checker.parser import NetworkAttributes, Parser, Read
+from chainwatch.checker.parser import ContractAddresses, NetworkAttributes, Parser, Read
 from chainwatch.checker.path import EvaluationError, Path, compile_path
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.checker.terms import describe
@@ -42,23 +42,30 @@ def compile_condition(
     event: AbiEvent,
     opening: AbiEvent | None = None,
     networks: NetworkAttributes = {},  # noqa: B006  # never changed
+    contracts: ContractAddresses = {},  # noqa: B006  # never changed
 ) -> Condition:
     """Check ``source`` against ``event`` and compile it.
 
     With ``opening`` (for ``assert``), ``opening.…`` reads the opening event. ``networks`` are the attributes that
-    ``network.…`` reads. Raises `ConditionError` that points at the place in the source.
+    ``network.…`` reads, by the networks on which the events are watched; ``contracts`` are those whose address
+    ``contract(…)`` gives. Raises `ConditionError` that points at the place in the source.
     """
-    parser = Parser(source, event, opening, networks)
+    parser = Parser(source, event, opening, networks, contracts)
     return Condition(source, parser.condition().code, _Code(parser))
 
 
-def compile_value(source: str, event: AbiEvent, networks: NetworkAttributes) -> Value:
+def compile_value(
+    source: str,
+    event: AbiEvent,
+    networks: NetworkAttributes,
+    contracts: ContractAddresses = {},  # noqa: B006  # never changed
+) -> Value:
     """Check ``source``, a path or an expression of any one value of ``event``, and compile it; raises `ConditionError`."""
     first = re.match(r"\s*([A-Za-z_$][A-Za-z0-9_$]*)[\s\w$.\[\]-]*$", source)
     if first and any(param.name == first[1] for param in event.inputs):
         path = compile_path(source, event)
         return Value(path.text, path.type, path.note, (path,), path, path.reader())
-    parser = Parser(source, event, None, networks)
+    parser = Parser(source, event, None, networks, contracts)
     term = parser.value()
     if not parser.reads:
         raise ConditionError(

@@ -15,6 +15,7 @@ from chainwatch.checker.expression import (
     compile_value,
 )
 from chainwatch.checker.flow import UNKNOWN_NETWORK
+from chainwatch.checker.parser import ContractAddresses
 from chainwatch.checker.path import Path
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
@@ -49,6 +50,7 @@ class FlowTerms:
         networks: Mapping[str, NetworkSettings],
         event: EventLookup,
         warn: Warn,
+        contracts: ContractAddresses,
     ) -> None:
         self.settings = settings
         self.networks = networks
@@ -58,7 +60,7 @@ class FlowTerms:
         self._lookup = event
         self._warn = warn
         self._by_value = _networks_by_value(networks, settings.network_by)
-        self._attributes = {name: _attributes_of(network) for name, network in networks.items()}
+        self._contracts = contracts
 
     def event(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> AbiEvent | None:
         """Return the event of a step; None, with the problem noted, where there is none."""
@@ -71,7 +73,7 @@ class FlowTerms:
     def value(self, text: str, event: AbiEvent, at: KeyPath) -> Value | None:
         """Return the path to one value, or the expression of it: not of a tuple or an array."""
         try:
-            value = self.value_of(text, event)
+            value = self.value_of(text, event, at)
         except ConditionError as error:
             if _PATH.fullmatch(text):
                 self.problem(at, error.message, error.hint)
@@ -84,13 +86,34 @@ class FlowTerms:
             return None
         return value
 
-    def value_of(self, text: str, event: AbiEvent) -> Value:
+    def value_of(self, text: str, event: AbiEvent, at: KeyPath) -> Value:
         """Return `value`, without a note of what it reads; raises `ConditionError`."""
-        return compile_value(text, event, self._attributes)
+        return compile_value(text, event, self._attributes(at), self._contracts)
+
+    def contracts_at(self, at: KeyPath) -> set[str]:
+        """Return the contract that emits the event of the step that ``at`` is in; those of all steps where it is in none."""
+        match at:
+            case ("opens", *_):
+                steps: Sequence[OpeningSettings | StepSettings] = [self.settings.opens]
+            case ("expects", int(index), *_):
+                steps = [self.settings.expects[index]]
+            case _:
+                steps = [self.settings.opens, *self.settings.expects]
+        return {step.contract or self.settings.contract for step in steps}
+
+    def _attributes(self, *places: KeyPath) -> dict[str, dict[str, int | str]]:
+        """Return the attributes of the networks on which the events of the steps that ``places`` are in are watched."""
+        contracts = {name for at in places for name in self.contracts_at(at)}
+        watched = {n for name in contracts for n in self._contracts.get(name, ())} or self.networks.keys()
+        return {
+            name: {**network.attributes, "chain_id": network.chain_id, "name": network.name}
+            for name, network in self.networks.items()
+            if name in watched
+        }
 
     def network_attribute(self, attribute: str, at: KeyPath) -> Callable[[Event], str]:
         """Read an attribute of an event's network as text."""
-        values = {name: network.attribute(attribute) for name, network in self.networks.items()}
+        values = {name: known.get(attribute) for name, known in self._attributes(at).items()}
         if missing := [name for name, value in values.items() if value is None]:
             self.problem(at, f"network {missing[0]} has no attribute {attribute!r}")
         texts = {name: str(value) for name, value in values.items()}
@@ -118,8 +141,8 @@ class FlowTerms:
             found = get(event)
             if known := by_value.get(found):
                 return known
-            found = to_hex(found) if isinstance(found, bytes) else found
-            return by_value.get(str(found)) or f"{UNKNOWN_NETWORK}{found}"
+            text = to_hex(found) if isinstance(found, bytes) else str(found)
+            return by_value.get(text.lower()) or f"{UNKNOWN_NETWORK}{text}"
 
         return name
 
@@ -144,7 +167,8 @@ class FlowTerms:
         if source is None:
             return None
         try:
-            condition = compile_condition(source, event, opening, self._attributes)
+            places = (at,) if opening is None else (at, ("opens",))
+            condition = compile_condition(source, event, opening, self._attributes(*places), self._contracts)
         except ConditionError as error:
             self.problem(at, str(error))
             return None
@@ -216,17 +240,14 @@ _PATH = re.compile(r"[\s\w$.\[\]-]+")
 """A text that has no other parts, so that an error need not show where in it the mistake is."""
 
 
-def _attributes_of(network: NetworkSettings) -> dict[str, int | str]:
-    return {**network.attributes, "chain_id": network.chain_id, "name": network.name}
-
-
 def _networks_by_value(networks: Mapping[str, NetworkSettings], attribute: str) -> dict[Any, str]:
+    """Return the networks by the value that names them, and by its text in small letters: senders write either case."""
     by_value: dict[Any, str] = {}
     for name, network in networks.items():
         value = network.attribute(attribute)
         if value is not None:
             by_value[value] = name
-            by_value[str(value)] = name
+            by_value[str(value).lower()] = name
     return by_value
 
 

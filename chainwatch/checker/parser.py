@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from chainwatch.checker import protocols
-from chainwatch.checker.calls import AGGREGATES, Calls
+from chainwatch.checker.calls import AGGREGATES, CONTRACT, Calls
 from chainwatch.checker.path import MAX_INDEX, Path, Step, parse_steps, resolve
 from chainwatch.checker.syntax import ConditionError, Cursor, Token
 from chainwatch.checker.terms import MAX_DEPTH, Term, TermBuilder
@@ -39,8 +39,17 @@ _PLACE_CODE = {
 
 NETWORK = "network"
 
+EVENT = "event"
+"""The prefix that says which is meant where an argument has the name of something else: ``event.args.network`` is the
+argument, ``event.network`` is not."""
+
 NetworkAttributes: TypeAlias = Mapping[str, Mapping[str, int | str]]
 """By network, its attributes by name, as configured."""
+
+ContractAddresses: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
+"""By configured contract, its checksummed addresses on each network."""
+
+_NETWORK_PATH = Path(NETWORK, AbiParam(NETWORK, "string"), (NETWORK,))
 
 _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 
@@ -70,7 +79,12 @@ class Parser:
     """Reads an expression by the precedence of Python's operators; ``reads`` are the values it needs."""
 
     def __init__(
-        self, source: str, event: AbiEvent, opening: AbiEvent | None, networks: NetworkAttributes
+        self,
+        source: str,
+        event: AbiEvent,
+        opening: AbiEvent | None,
+        networks: NetworkAttributes,
+        contracts: ContractAddresses,
     ) -> None:
         self.cursor = Cursor(source)
         self.build = TermBuilder(source)
@@ -80,6 +94,7 @@ class Parser:
         self._event = event
         self._opening = opening
         self._networks = networks
+        self._contracts = contracts
         self._nesting = 0
         self._calls = Calls(self.build)
 
@@ -251,6 +266,8 @@ class Parser:
                 raise self.cursor.error(steps[-1].column, "values have no methods", known)
             self.cursor.take()
             arguments, _ = self._items(")")
+            if name.text == CONTRACT:
+                return self._contract_address(name, arguments)
             made = self._calls.call(name, arguments, self.cursor.end)
             return made if name.text in AGGREGATES else self._computed(made)
         return self._read(steps, start.column)
@@ -262,18 +279,52 @@ class Parser:
             event, opening = self._opening, True
             steps = self._within_opening(steps)
         named = {param.name for param in event.inputs}
+        fields = event.inputs + tuple(param for param in _PLACE if param.name not in named)
+        if steps[0].key == EVENT and EVENT not in named:
+            steps, fields = self._within_event(steps, event)
+            named = set() if fields is _PLACE else named
         if steps[0].key == OPENING and OPENING not in named:
             hint = "`opening` belongs to an `assert`"
             raise self.cursor.error(steps[0].column, "there is no opening event here", hint)
-        fields = event.inputs + tuple(param for param in _PLACE if param.name not in named)
         owner = f"{OPENING} ({event.name})" if opening else event.name
         if steps[0].key == NETWORK and NETWORK not in named and len(steps) > 1:
             return self._network_attribute(steps[1:], opening=opening, start=start)
         path = resolve(self._source, steps, fields, owner)
         place = None if steps[0].key in named else _PLACE_CODE.get(path.text)
         code = place or "event.args" + "".join(f"[{step!r}]" for step in path.steps)
-        index = self._index_of(Read(path.text, opening, path, code))
+        text = _place_text(path.text, event) if place else path.text
+        index = self._index_of(Read(text, opening, path, code))
         return self.build.field(index, path, start, self.cursor.end)
+
+    def _within_event(self, steps: list[Step], event: AbiEvent) -> tuple[list[Step], tuple[AbiParam, ...]]:
+        """Return what follows ``event.``, or ``event.args.``, and the values of which it can be one."""
+        if len(steps) > 2 and steps[1].key == "args":
+            return steps[2:], event.inputs
+        if len(steps) > 1 and steps[1].key in {param.name for param in _PLACE}:
+            return steps[1:], _PLACE
+        arguments = f"{EVENT}.args.{event.inputs[0].name}" if event.inputs else f"{EVENT}.args"
+        hint = f"write {arguments}, …, or {', '.join(f'{EVENT}.{param.name}' for param in _PLACE)}"
+        raise self.cursor.error(steps[min(1, len(steps) - 1)].column, "name an argument of the event", hint)
+
+    def _contract_address(self, name: Token, arguments: Sequence[Term]) -> Term:
+        """Return the address of a configured contract on the network on which the event was seen."""
+        if len(arguments) != 1 or arguments[0].kind != "string" or arguments[0].literal is None:
+            what = f"{CONTRACT} takes the name of a configured contract in quotes"
+            raise self.cursor.error(name.column, what, f'such as {CONTRACT}("token-bridge")')
+        wanted = arguments[0].literal
+        if wanted not in self._contracts:
+            known = did_you_mean(wanted, self._contracts)
+            raise self.cursor.error(arguments[0].start, f"no contract is called {wanted!r}", known)
+        addresses = self._contracts[wanted]
+        for network in self._networks or [NETWORK]:
+            number = len(addresses.get(network, ()))
+            if number != 1:
+                what = f"contract {wanted!r} has {number or 'no'} address{'es' * (number > 1)} on {network}"
+                raise self.cursor.error(arguments[0].start, f"{what}; {CONTRACT}(…) needs one")
+        index = self._index_of_network(opening=False)
+        choices = {network: addresses[network][0] for network in self._networks}
+        term = self.build.choice(index, choices, name.column, self.cursor.end)
+        return replace(term, type="address", size=0, choices={})
 
     def _network_attribute(self, steps: list[Step], *, opening: bool, start: int) -> Term:
         """Return an attribute of the network on which the event was seen; every network must have it."""
@@ -291,9 +342,12 @@ class Parser:
             text = next(network for network in choices if network not in integers)
             message = f"{name} is an integer on {integers[0]} and text on {text}"
             raise self.cursor.error(column, message)
-        path = Path(NETWORK, AbiParam(NETWORK, "string"), (NETWORK,))
-        index = self._index_of(Read(NETWORK, opening, path, _PLACE_CODE[NETWORK]))
-        return self.build.choice(index, choices, start, self.cursor.end)
+        return self.build.choice(self._index_of_network(opening=opening), choices, start, self.cursor.end)
+
+    def _index_of_network(self, *, opening: bool) -> int:
+        event = self._opening if opening and self._opening is not None else self._event
+        text = _place_text(NETWORK, event)
+        return self._index_of(Read(text, opening, _NETWORK_PATH, _PLACE_CODE[NETWORK]))
 
     def _index_of(self, read: Read) -> int:
         """Return the number under which the expression reads it."""
@@ -320,3 +374,9 @@ class Parser:
         token = self.cursor.token
         message = f"expected {wanted}, not {self.cursor.shown()}"
         return self.cursor.error(token.column, message, _HINTS.get(token.text, ""))
+
+
+def _place_text(text: str, event: AbiEvent) -> str:
+    """Return the name, among the facts, of what is known of an event beside its arguments."""
+    is_taken = any(param.name == text.partition(".")[0] for param in event.inputs)
+    return f"{EVENT}.{text}" if is_taken else text

@@ -105,7 +105,7 @@ class FlowChecker:
         if not waiting:
             return None
         work = Work(connection, blocks.checkpoints(connection))
-        work.load_watched()
+        work.reload_watched()
         return _Unopened(waiting, coverage_of(work, self.sources))
 
     def read(self, pools: Mapping[str, Pool], wanted: _Unopened) -> AsyncIterator[Searched]:
@@ -221,6 +221,8 @@ class FlowTransaction:
 
     def _settle_keys(self, keys: Sequence[Key]) -> None:
         """Judge and save these transfers, some at a time."""
+        if not keys:
+            return
         gathered, coverage = self._gathered, self._coverage()
         for start in range(0, len(keys), AT_ONCE):
             some = keys[start : start + AT_ONCE]
@@ -233,8 +235,8 @@ class FlowTransaction:
             self._note(self._save(changed))
 
     def _judge_due(self, network: str, before_time: int) -> None:
-        coverage = self._coverage()
         while due := stored.due_before(self._connection, network, before_time, AT_ONCE):
+            coverage = self._coverage()
             before = stored.load_ids(self._connection, {d.transfer_id for d in due})
             changes = self._save([(t, self._judged(t, coverage)) for t in before])
             if not changes.opened and not changes.closed:

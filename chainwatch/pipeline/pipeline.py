@@ -101,7 +101,7 @@ class Pipeline:
             checker.settle()
             for network in sorted(work.advanced):
                 checker.judge_seen(network)
-            for network in sorted(work.filled - work.unread):
+            for network in sorted(work.filled - work.unread if work.filled else ()):
                 checker.judge_filled(network)
         return self._end(work, now)
 
@@ -169,7 +169,7 @@ class Pipeline:
     def _begin(self, connection: sa.Connection) -> _Transaction:
         work = Work(connection, blocks.checkpoints(connection))
         if self._sources:
-            work.load_watched()
+            work.reload_watched()
         return _Transaction(work, {c.extractor.name: c.begin(work) for c in self.checkers})
 
     def _end(self, work: Work, now: float) -> Outcome:
@@ -233,7 +233,7 @@ class Pipeline:
         watched.narrow(work.connection, network, item.sources, last)
         work.quiet = True
         work.chain_time = max(work.chain_time, work.latest_seen)
-        work.load_watched()
+        work.reload_watched()
         work.filled.add(network)
         self._apply_events(number, events, undecoded, transaction)
 
@@ -260,11 +260,12 @@ class Pipeline:
         for name, found in self._decoded(network, stored).items():
             checkers[name].roll_back(network, block, found)
         work.drop_headers_above(network, block)
+        was_unread = network in work.unread
         blocks.drop_above(work.connection, network, block)
         if self._sources:
             watched.cut(work.connection, network, block)
-            if network in work.unread:
-                work.load_watched()
+            if was_unread:
+                work.reload_watched()
                 work.filled.add(network)
 
     def _decoded(self, network: str, stored: Iterable[StoredLog]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from chainwatch.alerting.delivery.notification import Notification
+from chainwatch.alerting.providers.pacing import Rate
 from chainwatch.support import http_client
 
 REASON_MAX = 1_000
@@ -25,11 +26,15 @@ class Capabilities(msgspec.Struct, frozen=True):
     """What a channel can do, as its queue uses it.
 
     ``concurrency``: how many messages may be under way at once. ``keeps_receipts``: receipts are stored, and ``render``
-    gets the one of the group's last message, to edit that message or to reply to it.
+    gets the one of the group's last message, to edit that message or to reply to it. ``edits``: a message that stands in
+    the channel can be changed without notifying anybody, so notifications of kind ``update`` are sent too; it needs
+    ``keeps_receipts``. ``rates``: how many calls the channel takes in which time; ``Transport.pace`` keeps them.
     """
 
     concurrency: int = 1
     keeps_receipts: bool = False
+    edits: bool = False
+    rates: tuple[Rate, ...] = ()
 
 
 class Receipt(msgspec.Struct, frozen=True):

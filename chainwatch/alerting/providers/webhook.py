@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import Field, SecretStr, StrictBool, ValidationInfo, field_validator
 
-from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
+from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
+from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.provider import Capabilities, Receipt, Server, check_status
 from chainwatch.alerting.providers.transport import Transport
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
@@ -138,16 +137,8 @@ def _alert(alert: NotifiedAlert) -> dict[str, Any]:
         "status": alert.status,
         "labels": alert.labels,
         "annotations": alert.published,
-        "startsAt": _rfc3339(alert.starts_at),
-        "endsAt": STILL_FIRING if alert.ends_at is None else _rfc3339(alert.ends_at),
+        "startsAt": text.rfc3339(alert.starts_at),
+        "endsAt": STILL_FIRING if alert.ends_at is None else text.rfc3339(alert.ends_at),
         "generatorURL": alert.link,
         "fingerprint": alert.fingerprint,
     }
-
-
-@lru_cache(maxsize=1024)
-def _rfc3339(timestamp: float) -> str:
-    """Return whole seconds without a fraction; a time beyond the calendar, which a chain may claim, as its last second."""
-    timestamp = min(timestamp, LAST_TIME)
-    parts = "seconds" if timestamp == int(timestamp) else "milliseconds"
-    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec=parts).replace("+00:00", "Z")

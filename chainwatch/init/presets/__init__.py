@@ -10,7 +10,21 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 from chainwatch.chain.decode.abi import Abi, parse_abi
-from chainwatch.init.presets import across, connext, layerzero_endpoint, layerzero_oft, nomad, op_stack
+from chainwatch.init.presets import (
+    across,
+    arbitrum,
+    cbridge,
+    cctp_v1,
+    connext,
+    debridge,
+    layerzero_endpoint,
+    layerzero_oft,
+    nomad,
+    op_stack,
+    polygon_pos,
+    wormhole_token_bridge,
+    zksync_era,
+)
 from chainwatch.init.presets.networks import KNOWN_NETWORKS, KnownNetwork
 from chainwatch.init.presets.preset import Preset, address_table
 
@@ -21,6 +35,13 @@ PRESETS: Mapping[str, Preset] = {
         across.PRESET,
         op_stack.PRESET,
         nomad.PRESET,
+        cctp_v1.PRESET,
+        wormhole_token_bridge.PRESET,
+        debridge.PRESET,
+        cbridge.PRESET,
+        arbitrum.PRESET,
+        zksync_era.PRESET,
+        polygon_pos.PRESET,
         layerzero_oft.PRESET,
         layerzero_endpoint.PRESET,
     )

@@ -81,6 +81,7 @@ class Protocol:
     """The alerts when the last step comes twice; by default `TransferRepeated` for it. Empty where it may."""
     on_orphan: Sequence[Alerted] | None = None
     """The alerts when only the steps come; by default `TransferOrphan` for each of them."""
+    orphan_severity: str = "P0"
     ignored: Callable[[Route, int], Sequence[Transaction]] = lambda _route, _n: ()
     """Transactions of the same contracts that are no transfers of the flow, and must raise nothing."""
 

@@ -81,7 +81,7 @@ def test_a_payout_that_nobody_funded_is_an_orphan(world: World) -> None:
     if expected is None:
         expected = [Alerted("TransferOrphan", step.name) for step in protocol.steps]
     assert world.alerted() == sorted([*expected] * len(protocol.routes))
-    assert {alert.labels["severity"] for alert in world.alerts()} <= {"P0"}
+    assert {alert.labels["severity"] for alert in world.alerts()} <= {protocol.orphan_severity}
     status = "orphan" if expected else "complete"
     assert {world.statuses()[protocol.key(r, 1)] for r in protocol.routes} == {"complete"}
     assert {world.statuses()[protocol.key(r, 2)] for r in protocol.routes} == {status}
