@@ -6,6 +6,7 @@ from tests.support.presets import (
     cbridge,
     cctp_v1,
     debridge,
+    hyperlane,
     layerzero,
     polygon_pos,
     wormhole_token_bridge,
@@ -24,4 +25,5 @@ PROTOCOLS = [
     polygon_pos.PROTOCOL,
     layerzero.OFT,
     layerzero.ENDPOINT,
+    hyperlane.PROTOCOL,
 ]
