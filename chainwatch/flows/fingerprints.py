@@ -25,10 +25,10 @@ def fingerprints(settings: Settings) -> Prints:
     found: Prints = {}
     for name, flow in settings.flows.items():
         whole = flow.model_dump()
-        used = {flow.contract, flow.opens.contract, *(step.contract for step in flow.expects)} - {None}
-        contracts = {
-            c: (settings.contracts[c].address, abis[c]) for c in sorted(filter(None, used)) if c in abis
-        }
+        for step in (whole["opens"], *whole["expects"]):
+            if not step["with_"]:
+                del step["with_"]  # as before there were siblings: nothing is made again for them
+        contracts = {c: (settings.contracts[c].address, abis[c]) for c in sorted(flow.contracts) if c in abis}
         rest = {
             **{key: value for key, value in whole.items() if key not in _JUDGING},
             "expects": [
