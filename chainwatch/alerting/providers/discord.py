@@ -172,7 +172,9 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
 
     firing = alert.status == "firing"
     embed = DiscordEmbed(
-        title=fit(f"{alert.severity} {alert.status.upper()}: {text.markdown(text.title(alert))}", TITLE_MAX),
+        title=fit(
+            f"{alert.severity} {alert.status.upper()}: {text.markdown(text.name_of(alert))}", TITLE_MAX
+        ),
         color=COLORS.get(alert.severity, COLORS["P3"]) if firing else RESOLVED_COLOR,
         fields=[],
     )

@@ -203,7 +203,7 @@ def _trigger(alert: NotifiedAlert, notification: Notification) -> dict[str, Any]
 def _summary(alert: NotifiedAlert) -> str:
     """Return the summary, which people read on their phones: severity, name, and what the alert says in one line."""
     said = " ".join(map(text.plain, text.summary(alert)[:1]))
-    whole = f"{alert.severity} {text.plain(alert.name)}" + (f": {said}" if said else "")
+    whole = f"{alert.severity} {text.plain(text.name_of(alert))}" + (f": {said}" if said else "")
     return whole if len(whole) <= SUMMARY_MAX else f"{whole[: SUMMARY_MAX - 1]}…"
 
 

@@ -162,7 +162,7 @@ class Fact(NamedTuple):
     links: Mapping[str, str] = {}
 
 
-def title(alert: NotifiedAlert) -> str:
+def name_of(alert: NotifiedAlert) -> str:
     """Return the alert's name, or what a template says instead."""
     return clean(alert.custom.title or alert.name)
 

@@ -6,6 +6,7 @@ from tests.support.presets import (
     cbridge,
     cctp_v1,
     debridge,
+    hyperlane,
     layerzero,
     polygon_pos,
     wormhole_token_bridge,
@@ -14,6 +15,7 @@ from tests.support.presets import (
 
 PROTOCOLS = [
     across.PROTOCOL,
+    across.BEFORE_THE_UPGRADE,
     cctp_v1.PROTOCOL,
     wormhole_token_bridge.PROTOCOL,
     debridge.PROTOCOL,
@@ -24,4 +26,5 @@ PROTOCOLS = [
     polygon_pos.PROTOCOL,
     layerzero.OFT,
     layerzero.ENDPOINT,
+    hyperlane.PROTOCOL,
 ]
