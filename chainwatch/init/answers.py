@@ -84,3 +84,5 @@ class Answers:
     receivers: tuple[ChosenReceiver, ...] = (ChosenReceiver("console"),)
     store: str = DEFAULT_STORE
     own: OwnFlow | None = None
+    address: tuple[tuple[str, str], ...] = ()
+    """Network → address of the preset's `own_contract`; empty where it has none."""

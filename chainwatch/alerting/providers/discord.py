@@ -172,7 +172,9 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
 
     firing = alert.status == "firing"
     embed = DiscordEmbed(
-        title=fit(f"{alert.severity} {alert.status.upper()}: {text.markdown(alert.name)}", TITLE_MAX),
+        title=fit(
+            f"{alert.severity} {alert.status.upper()}: {text.markdown(text.name_of(alert))}", TITLE_MAX
+        ),
         color=COLORS.get(alert.severity, COLORS["P3"]) if firing else RESOLVED_COLOR,
         fields=[],
     )
@@ -181,8 +183,8 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
     room -= _size(embed)
     if room < 0:
         return None
-    runbook = alert.annotations.get("runbook_url", "")
-    if runbook.startswith(("https://", "http://")) and len(runbook) <= URL_MAX and " " not in clean(runbook):
+    runbook = text.runbook(alert)
+    if runbook and len(runbook) <= URL_MAX:
         embed.set_url(runbook)
     description = fit(_description(alert), min(DESCRIPTION_MAX, max(room, 1)))
     if description and _units(description) <= room:

@@ -9,14 +9,20 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from weakref import WeakSet
 
 import aiohttp
 import msgspec
 
 from chainwatch.alerting.providers.pacing import Pace
-from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, Server
-from chainwatch.support.dns import Connector
+from chainwatch.alerting.providers.provider import (
+    Capabilities,
+    DeliveryError,
+    Server,
+)
+from chainwatch.alerting.providers.tls import TlsContexts
+from chainwatch.support.dns import Connector, Resolver
 from chainwatch.support.http_client import refuse_redirects
 from chainwatch.support.nesting import is_too_deep
 
@@ -50,6 +56,12 @@ class Answer(NamedTuple):
 
 class PrivateAddress(OSError):
     """A receiver's host name resolves to an address outside the public internet."""
+
+
+class Closable(Protocol):
+    """What a provider keeps open between its messages."""
+
+    async def close(self) -> None: ...
 
 
 class Turns:
@@ -89,6 +101,9 @@ class Transport:
     """
 
     def __init__(self) -> None:
+        self._names: Resolver | None = None
+        self._kept: WeakSet[Closable] = WeakSet()
+        self._tls = TlsContexts()
         self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
         """By whether private addresses are allowed, and whether it is for WebSockets."""
         self._turns: dict[Hashable, Turns] = {}
@@ -103,14 +118,33 @@ class Transport:
         within: float,
         answer_within: float = ANSWER_TIMEOUT,
     ) -> Answer:
+        """Return the answer to a POST of ``content``: as ``request``."""
+        return await self.request(
+            "POST", server, content, headers, who=who, within=within, answer_within=answer_within
+        )
+
+    async def request(
+        self,
+        method: str,
+        server: Server,
+        content: bytes,
+        headers: Mapping[str, str],
+        *,
+        who: str,
+        within: float,
+        answer_within: float = ANSWER_TIMEOUT,
+    ) -> Answer:
         """Return the answer to ``content``, whatever its status. Times in seconds.
 
         Raises ``DeliveryError`` where there is none; its text calls the receiver ``who`` and names no URL and no address
         (S9).
         """
+        tls = await self._tls.of(server.tls, who)
         try:
-            async with self._session(server.allow_private).post(
+            async with self._session(server.allow_private).request(
+                method,
                 server.url,
+                ssl=tls,
                 data=content,
                 headers=headers,
                 allow_redirects=False,
@@ -124,15 +158,27 @@ class Transport:
 
     async def reach(self, server: Server, *, who: str, within: float) -> None:
         """Return once ``server`` has answered a HEAD request, whatever the answer. Raises as ``post``."""
+        tls = await self._tls.of(server.tls, who)
         try:
             async with self._session(server.allow_private).head(
-                server.url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=within)
+                server.url, ssl=tls, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=within)
             ):
                 return
         except TimeoutError:
             raise DeliveryError(f"{who} did not answer within {within:g} seconds") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _explained(who, error) from None
+
+    @property
+    def names(self) -> Resolver:
+        """Looks up names of hosts, for channels that do not use HTTP."""
+        if self._names is None:
+            self._names = Resolver()
+        return self._names
+
+    def keep(self, connection: Closable) -> None:
+        """Close ``connection`` with this transport: a provider keeps it open between its messages."""
+        self._kept.add(connection)
 
     @asynccontextmanager
     async def websocket(
@@ -157,6 +203,11 @@ class Transport:
 
     async def close(self) -> None:
         """Close every connection."""
+        for connection in list(self._kept):
+            await connection.close()
+        if self._names is not None:
+            await self._names.close()
+            self._names = None
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()

@@ -99,6 +99,7 @@ class _Folded:
             self._kind,
             " ".join(self._notes),
             folded=True,
+            template=self._latest.template,
         )
         connection.execute(
             sa.update(notifications)

@@ -51,6 +51,8 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     kind: Kind = ""
     note: str = ""
     folded: bool = False
+    template: str = ""
+    """The name of the template that its route sets, or empty."""
 
 
 class QueuedNotification(msgspec.Struct, frozen=True):
