@@ -164,9 +164,7 @@ def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _A
     }
     flows: list[Flow] = []
     for flow in parts.flows.values():
-        overrides = (flow.opens.contract, *(step.contract for step in flow.expects))
-        contracts = {flow.contract, *(name for name in overrides if name)}
-        if not contracts <= abis.keys():
+        if not flow.contracts <= abis.keys():
             continue  # reported already: an unknown contract, or an ABI that cannot be read
         try:
             flows.append(compile_flow(flow, parts.networks, contract_networks, event, warn, addresses))

@@ -39,6 +39,7 @@ from chainwatch.config import (  # noqa: E402  # the checkout's models
     types,
 )
 from chainwatch.config.assets import AssetSettings, CurrencySettings  # noqa: E402
+from chainwatch.config.flows import SiblingSettings  # noqa: E402
 from chainwatch.config.people import (  # noqa: E402
     EscalationSettings,
     EscalationStepSettings,
@@ -82,6 +83,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[flows.NAME]", FlowSettings),
     ("[flows.NAME.opens]", OpeningSettings),
     ("[[flows.NAME.expects]]", StepSettings),
+    ("with.NAME of a flow's step", SiblingSettings),
     *((f'[receivers.NAME] with provider = "{name}"', settings_model(name)) for name in PROVIDERS),
     ("[templates.NAME]", TemplateSettings),
     ("[[routes]]", RouteSettings),
@@ -167,7 +169,8 @@ def type_words(hint: Any) -> str:
         case origin if origin is list:
             return f"list of {'tables' if is_model(arguments[0]) else type_words(arguments[0])}"
         case origin if origin is dict:
-            return f"table of {type_words(arguments[1])}"
+            inner = "tables" if is_model(arguments[1]) else type_words(arguments[1])
+            return f"table of {inner}"
     return "table"
 
 

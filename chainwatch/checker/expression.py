@@ -12,8 +12,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chainwatch.checker.parser import ContractAddresses, NetworkAttributes, Parser, Read
+from chainwatch.checker.parser import ContractAddresses, NetworkAttributes, Parser
 from chainwatch.checker.path import EvaluationError, Path, compile_path
+from chainwatch.checker.scope import Read, Scope
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.checker.terms import describe
 from chainwatch.checker.values import RUNTIME
@@ -24,6 +25,7 @@ __all__ = [
     "ConditionError",
     "EvaluationError",
     "Path",
+    "Scope",
     "Value",
     "compile_condition",
     "compile_path",
@@ -39,33 +41,35 @@ _NO_ANSWER = (LookupError, ArithmeticError, ValueError)
 
 def compile_condition(
     source: str,
-    event: AbiEvent,
-    opening: AbiEvent | None = None,
+    event: AbiEvent | Scope,
+    opening: AbiEvent | Scope | None = None,
     networks: NetworkAttributes = {},  # noqa: B006  # never changed
     contracts: ContractAddresses = {},  # noqa: B006  # never changed
 ) -> Condition:
-    """Check ``source`` against ``event`` and compile it.
+    """Check ``source`` against ``event``, perhaps with its siblings, and compile it.
 
     With ``opening`` (for ``assert``), ``opening.…`` reads the opening event. ``networks`` are the attributes that
     ``network.…`` reads, by the networks on which the events are watched; ``contracts`` are those whose address
     ``contract(…)`` gives. Raises `ConditionError` that points at the place in the source.
     """
-    parser = Parser(source, event, opening, networks, contracts)
+    parser = Parser(source, _scope(event), None if opening is None else _scope(opening), networks, contracts)
     return Condition(source, parser.condition().code, _Code(parser))
 
 
 def compile_value(
     source: str,
-    event: AbiEvent,
+    event: AbiEvent | Scope,
     networks: NetworkAttributes,
     contracts: ContractAddresses = {},  # noqa: B006  # never changed
 ) -> Value:
     """Check ``source``, a path or an expression of any one value of ``event``, and compile it; raises `ConditionError`."""
+    scope = _scope(event)
+    event = scope.event
     first = re.match(r"\s*([A-Za-z_$][A-Za-z0-9_$]*)[\s\w$.\[\]-]*$", source)
     if first and any(param.name == first[1] for param in event.inputs):
         path = compile_path(source, event)
         return Value(path.text, path.type, path.note, (path,), path, path.reader())
-    parser = Parser(source, event, None, networks, contracts)
+    parser = Parser(source, scope, None, networks, contracts)
     term = parser.value()
     if not parser.reads:
         raise ConditionError(
@@ -117,7 +121,7 @@ class Value:
 
 
 class Condition:
-    """A compiled condition. ``paths`` are read from its own event, ``opening_paths`` from the opening one."""
+    """A compiled condition. ``paths`` are read from its own event and siblings, ``opening_paths`` from the opening one."""
 
     __slots__ = ("_on_event", "_on_facts", "_opening", "_own", "opening_paths", "paths", "source")
 
@@ -214,6 +218,10 @@ class _Code:
         # The text is ours: operators, numbered constants, and names that both tokenizer and ABI let through.
         function: Callable[..., Any] = eval(f"lambda {parameters}: {code}", self._scope)  # noqa: S307
         return function
+
+
+def _scope(event: AbiEvent | Scope) -> Scope:
+    return event if isinstance(event, Scope) else Scope(event)
 
 
 _PLACEHOLDER = re.compile(r"\bp([0-9]+)\b")

@@ -10,6 +10,7 @@ from typing import Any
 from chainwatch.checker.expression import (
     MAX_STORED_BITS,
     Condition,
+    Scope,
     Value,
     compile_condition,
     compile_value,
@@ -64,31 +65,35 @@ class FlowTerms:
 
     def event(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> AbiEvent | None:
         """Return the event of a step; None, with the problem noted, where there is none."""
+        return self.event_of(settings.contract or self.settings.contract, settings.event, at)
+
+    def event_of(self, contract: str, name: str, at: KeyPath) -> AbiEvent | None:
+        """Return the event ``name`` of ``contract``; None, with the problem noted, where there is none."""
         try:
-            return self._lookup(settings.contract or self.settings.contract, settings.event)
+            return self._lookup(contract, name)
         except LookupError as error:
             self.problem((*at, "event"), str(error.args[0]))
             return None
 
-    def value(self, text: str, event: AbiEvent, at: KeyPath) -> Value | None:
+    def value(self, text: str, scope: Scope, at: KeyPath) -> Value | None:
         """Return the path to one value, or the expression of it: not of a tuple or an array."""
         try:
-            value = self.value_of(text, event, at)
+            value = self.value_of(text, scope, at)
         except ConditionError as error:
             if _PATH.fullmatch(text):
                 self.problem(at, error.message, error.hint)
             else:
                 self.problem(at, str(error))
             return None
-        self._note_reads(event, *value.paths)
+        self._note_reads(scope.event, *value.paths)
         if value.type.startswith("tuple") or value.type.endswith("]"):
             self.problem(at, f"{text} is {value.type}; a single value is needed")
             return None
         return value
 
-    def value_of(self, text: str, event: AbiEvent, at: KeyPath) -> Value:
+    def value_of(self, text: str, scope: Scope, at: KeyPath) -> Value:
         """Return `value`, without a note of what it reads; raises `ConditionError`."""
-        return compile_value(text, event, self._attributes(at), self._contracts)
+        return compile_value(text, scope, self._attributes(at), self._contracts)
 
     def contracts_at(self, at: KeyPath) -> set[str]:
         """Return the contract that emits the event of the step that ``at`` is in; those of all steps where it is in none."""
@@ -119,11 +124,11 @@ class FlowTerms:
         texts = {name: str(value) for name, value in values.items()}
         return lambda event: texts[event.network]
 
-    def network_of(self, text: str, event: AbiEvent, at: KeyPath) -> Callable[[Event], str]:
+    def network_of(self, text: str, scope: Scope, at: KeyPath) -> Callable[[Event], str]:
         """Return what reads from an event the name of the network that ``text`` (a name, or an expression) stands for."""
         if text in self.networks:
             return lambda _event: text
-        value = self.value(text, event, at)
+        value = self.value(text, scope, at)
         if value is None:
             if near := nearest(text, self.networks):
                 self.problem(at, f"{text!r} is no network's name either", f"did you mean {near}?")
@@ -161,22 +166,22 @@ class FlowTerms:
             self.problem(at, f"there is no network {name!r}", f"did you mean {near}?" if near else "")
 
     def condition(
-        self, source: str | None, event: AbiEvent, opening: AbiEvent | None, at: KeyPath
+        self, source: str | None, scope: Scope, opening: Scope | None, at: KeyPath
     ) -> Condition | None:
         """Return ``source`` compiled; None where there is none, or where it does not compile."""
         if source is None:
             return None
         try:
             places = (at,) if opening is None else (at, ("opens",))
-            condition = compile_condition(source, event, opening, self._attributes(*places), self._contracts)
+            condition = compile_condition(source, scope, opening, self._attributes(*places), self._contracts)
         except ConditionError as error:
             self.problem(at, str(error))
             return None
         if opening is None and not condition.reads_anything:
             self.warn(at, "says the same of every event: it names none of its arguments", "")
-        self._note_reads(event, *condition.paths)
+        self._note_reads(scope.event, *condition.paths)
         if opening is not None:
-            self._note_reads(opening, *condition.opening_paths)
+            self._note_reads(opening.event, *condition.opening_paths)
         return condition
 
     def checks(self, names: Sequence[str], event: AbiEvent, at: KeyPath) -> tuple[tuple[str, Verify], ...]:
@@ -209,7 +214,9 @@ class FlowTerms:
         return None
 
     def _note_reads(self, event: AbiEvent, *paths: Path) -> None:
-        self.reads.setdefault(event.signature, set()).update(path.steps for path in paths)
+        for path in paths:
+            read = event if path.join is None else path.join.event
+            self.reads.setdefault(read.signature, set()).add(path.steps)
 
     def warn(self, at: KeyPath, message: str, hint: str = "") -> None:
         """Pass on that what is at ``at`` can match nothing."""

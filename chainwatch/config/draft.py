@@ -23,7 +23,7 @@ from chainwatch.config.alerting import (
 )
 from chainwatch.config.assets import AssetSettings, CurrencySettings
 from chainwatch.config.errors import ConfigError, Problem, expectation, key_text
-from chainwatch.config.flows import FlowSettings, OpeningSettings, StepSettings
+from chainwatch.config.flows import FlowSettings, OpeningSettings, SiblingSettings, StepSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import (
     EscalationSettings,
@@ -348,6 +348,8 @@ class Draft:
                 return OpeningSettings
             case ("flows", _, "expects", _):
                 return StepSettings
+            case ("flows", _, "opens", "with", _) | ("flows", _, "expects", _, "with", _):
+                return SiblingSettings
             case ("networks", _, "currency"):
                 return CurrencySettings
             case ("oncall", _, "layers", _):

@@ -18,6 +18,7 @@ from chainwatch.grammar.durations import parse_duration
 
 PROVIDERS = {
     "alertmanager": "chainwatch.alerting.providers.alertmanager:AlertmanagerProvider",
+    "apprise": "chainwatch.alerting.providers.apprise:AppriseProvider",
     "console": "chainwatch.alerting.providers.console:ConsoleProvider",
     "discord": "chainwatch.alerting.providers.discord:DiscordProvider",
     "email": "chainwatch.alerting.providers.email:EmailProvider",

@@ -21,10 +21,11 @@ from chainwatch.config import Settings
 from chainwatch.flows.fingerprints import fingerprints
 from chainwatch.flows.gathered import Gathered, Key
 from chainwatch.flows.opening_search import search_openings
-from chainwatch.flows.sources import sources_of
+from chainwatch.flows.sources import joined_by, sources_of
 from chainwatch.model import (
     FLOWS,
     Deadline,
+    Event,
     EventSource,
     Occurrence,
     ReadResult,
@@ -81,6 +82,7 @@ class FlowChecker:
         self.flows = {flow.name: flow for flow in self.extractor.flows}
         self.lengths = {flow.name: 1 + len(flow.expected) for flow in self.flows.values()}
         self.sources = sources
+        self.joined = joined_by(self.extractor, sources)
         self.saved = saved
         self._watches = watches
 
@@ -159,16 +161,18 @@ class FlowTransaction:
         """Add the opening steps that were searched for. A search may find others, whose later steps were not watched."""
         assert isinstance(result, Searched)
         asked = {(result.flow, key) for key in result.keys}
-        openings: dict[Key, list[Occurrence]] = {}
         flow = self._flows.get(result.flow)
-        steps = index_steps([flow]) if flow else {}
-        for event in result.events:
-            number = blocks.network_id(self._connection, event.network)
-            for key, occurrences in extract(steps, [event]).found.items():
-                some = [o for o in occurrences if flow and o.step == flow.opening.name]
-                if number is not None and some and key in asked:
-                    openings.setdefault(key, []).extend(some)
-                    blocks.save_logs(self._connection, number, log_rows([event], []))
+        openings: dict[Key, list[Occurrence]] = {}
+        for network in {event.network for event in result.events}:
+            number = blocks.network_id(self._connection, network)
+            if flow is None or number is None:
+                continue
+            events = [event for event in result.events if event.network == network]
+            found = extract(index_steps([flow]), events).found
+            for key in asked & found.keys():
+                some = [o for o in found[key] if o.step == flow.opening.name]
+                openings.setdefault(key, []).extend(some)
+                blocks.save_logs(self._connection, number, log_rows(_with_siblings(flow, some, events), []))
         self._gathered.search(asked, openings)
 
     def roll_back(self, network: str, block: int, found: Mapping[Key, list[Occurrence]]) -> None:
@@ -281,6 +285,19 @@ class FlowTransaction:
             for deadline in changes.opened
             if deadline.network.startswith(SEARCH)
         }
+
+
+def _with_siblings(flow: Flow, openings: Sequence[Occurrence], events: Sequence[Event]) -> list[Event]:
+    """Return those of ``events`` of one network that are ``openings``, or may be their siblings."""
+    siblings = {join.kind for join in flow.opening.joins}
+    positions = {(opening.block, opening.log_index) for opening in openings}
+    transactions = {opening.tx_hash for opening in openings}
+    return [
+        event
+        for event in events
+        if (event.log.block_number, event.log.log_index) in positions
+        or (event.log.tx_hash in transactions and (event.contract, event.signature) in siblings)
+    ]
 
 
 def coverage_of(work: Work, sources: Mapping[WatchedStep, frozenset[EventSource]]) -> Coverage:
