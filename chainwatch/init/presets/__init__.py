@@ -17,6 +17,7 @@ from chainwatch.init.presets import (
     cctp_v1,
     connext,
     debridge,
+    hyperlane,
     layerzero_endpoint,
     layerzero_oft,
     nomad,
@@ -44,6 +45,7 @@ PRESETS: Mapping[str, Preset] = {
         polygon_pos.PRESET,
         layerzero_oft.PRESET,
         layerzero_endpoint.PRESET,
+        hyperlane.PRESET,
     )
 }
 

@@ -6,6 +6,7 @@ from tests.support.presets import (
     cbridge,
     cctp_v1,
     debridge,
+    hyperlane,
     layerzero,
     polygon_pos,
     wormhole_token_bridge,
@@ -14,13 +15,16 @@ from tests.support.presets import (
 
 PROTOCOLS = [
     across.PROTOCOL,
+    across.BEFORE_THE_UPGRADE,
     cctp_v1.PROTOCOL,
     wormhole_token_bridge.PROTOCOL,
     debridge.PROTOCOL,
     cbridge.PROTOCOL,
+    arbitrum.FROM_ETHEREUM,
     arbitrum.TO_ETHEREUM,
     zksync_era.PROTOCOL,
     polygon_pos.PROTOCOL,
     layerzero.OFT,
     layerzero.ENDPOINT,
+    hyperlane.PROTOCOL,
 ]

@@ -42,6 +42,10 @@ class World(Past):
             for route in self.protocol.routes:
                 self.run(step.transaction(route, n), at)
 
+    def judged(self) -> dict[str, str]:
+        """Key → status of the transfers between the networks watched."""
+        return {key: status for key, status in self.statuses().items() if status != "untracked"}
+
     def alerted(self) -> list[Alerted]:
         return sorted(Alerted(*raised) for raised in self.raised())
 
