@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chainwatch.checker.flow import Flow
-from chainwatch.model import Batch, Event, Searched
+from chainwatch.model import Batch, Event, Searched, StoredLog
 from chainwatch.pipeline import recompute
 from tests.property.test_pipeline_config_change import (
     PHASES,
@@ -32,9 +32,11 @@ from tests.property.worlds import (
     play,
     processed_at_once,
     reorganised_orders,
+    state,
     worlds,
 )
-from tests.support.flows import NAMES, event, flow
+from tests.support.flows import NAMES, NETWORKS, Alerts, decode, event, flow
+from tests.support.pipelines import flow_pipeline
 
 Change = Callable[[Sequence[Item]], list[Item]]
 
@@ -133,6 +135,62 @@ def test_over_reorgs_siblings_count_as_own_values(
 ) -> None:
     """S4."""
     assert_as_own_values(engine, world, data.draw(reorganised_orders(world)), pick, flows(pick))
+
+
+@given(data=st.data(), world=worlds(max_transfers=3), pick=PICKS)
+@settings(max_examples=60, deadline=None)
+def test_logs_that_are_repaired_one_by_one_leave_what_a_replay_finds(
+    engine: sa.Engine, data: st.DataObject, world: World, pick: str
+) -> None:
+    """S7: a sibling that was missing, or never in the chain, changes what the step is."""
+    world = changed_world(world, with_terms(pick))._replace(flow=joined_flow(pick))
+    every = [event for chain in world.chains.values() for block in chain for event in block.events]
+    wrong = data.draw(st.lists(st.sampled_from(every), max_size=4, unique_by=_place)) if every else []
+    missing = {_place(event) for event in wrong if data.draw(st.booleans())}
+    spoiled = {_place(event): _spoiled(event) for event in wrong if _place(event) not in missing}
+
+    def faulty(items: Sequence[Item]) -> list[Item]:
+        return [
+            msgspec.structs.replace(
+                item, events=tuple(spoiled.get(_place(e), e) for e in item.events if _place(e) not in missing)
+            )
+            for item in items
+            if isinstance(item, Batch)
+        ]
+
+    with fresh(engine) as connection:
+        expected = play(connection, world, processed_at_once(world))
+    with fresh(engine) as connection:
+        alerts = Alerts()
+        pipeline = flow_pipeline([world.flow], NETWORKS, decode, alerts)
+        pipeline.process(connection, faulty(processed_at_once(world)[0]), 0.0)
+        for event in data.draw(st.permutations(wrong)):
+            stored = [spoiled[_place(event)]] if _place(event) in spoiled else []
+            logs = [StoredLog("bridge", one.log, None) for one in stored]
+            pipeline.repair_logs(connection, event.network, logs, [event], 0.0)
+        found = state(connection, alerts)
+
+    assert events_of(found) == events_of(expected)
+    assert found.deadlines == expected.deadlines
+
+
+def _place(event: Event) -> tuple[str, int, int]:
+    return event.network, event.log.block_number, event.log.log_index
+
+
+def _spoiled(right: Event) -> Event:
+    """Another event at the same position."""
+    ids: dict[str, Any] = {"from_": 3, "to": 3, "amount": 7} if right.name == "Terms" else {"id": 9}
+    log = right.log
+    made = event(
+        right.network, right.name, log.timestamp, block=log.block_number, log_index=log.log_index, **ids
+    )
+    return made._replace(log=made.log._replace(tx_hash=log.tx_hash))
+
+
+def events_of(found: State) -> dict[Any, Any]:
+    """Status, networks, opening and events of transfers that have any."""
+    return {key: facts[:5] for key, facts in found.transfers.items() if facts[4]}
 
 
 def configs(pick: str) -> tuple[Config, ...]:
