@@ -48,8 +48,19 @@ argument, ``event.network`` is not."""
 _SIBLINGS_PLACE = tuple(param for param in _PLACE if param.name in ("log", "emitter"))
 """What else is known of a sibling; the rest is as of the event itself."""
 
-_WORDS = ("and", "or", "not", "in", "true", "false")
-RESERVED = {*_WORDS, OPENING, EVENT, "call", "item", *(param.name for param in _PLACE)}
+RESERVED = {
+    "and",
+    "or",
+    "not",
+    "in",
+    "true",
+    "false",
+    OPENING,
+    EVENT,
+    "call",
+    "item",
+    *(param.name for param in _PLACE),
+}
 """Names that no sibling can have, because they have a meaning of their own."""
 
 NetworkAttributes: TypeAlias = Mapping[str, Mapping[str, int | str]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from chainwatch.alerting.engine.alert_engine import AlertEngine
-from chainwatch.checker.flow import Flow, WatchedStep
+from chainwatch.checker.flow import Flow, Step, WatchedStep
 from chainwatch.checker.judge import SEARCH
 from chainwatch.config import NetworkSettings, RouteSettings
 from chainwatch.model import Backfilled, Batch, Event, EventSource, Searched, StoredLog
@@ -50,14 +50,15 @@ class Config(NamedTuple):
 
     @property
     def signatures(self) -> set[str]:
-        return {step.event.signature for flow in self.flows for step in flow.all_steps}
+        return {signature for flow in self.flows for step in flow.all_steps for signature in read_by(step)}
 
     @property
     def sources(self) -> dict[WatchedStep, frozenset[EventSource]]:
         return {
-            (network, "bridge", signature): frozenset({source(signature)})
+            (network, "bridge", step.watched_as): frozenset(map(source, read_by(step)))
             for network in self.places
-            for signature in self.signatures
+            for flow in self.flows
+            for step in flow.all_steps
         }
 
     def reads(self, event: Event) -> bool:
@@ -77,6 +78,11 @@ class Config(NamedTuple):
             ancestor=batch.ancestor,
             first_timestamp=batch.first_timestamp,
         )
+
+
+def read_by(step: Step) -> set[str]:
+    """The signatures of a step's event and its siblings."""
+    return {step.event.signature, *(join.event.signature for join in step.joins)}
 
 
 def source(signature: str) -> EventSource:
@@ -217,13 +223,21 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recompute, "TRANSFERS_AT_ONCE", 2)
 
 
-def assert_live_equals_replay(engine: sa.Engine, data: st.DataObject, world: World) -> None:
-    delays = data.draw(reorganised_orders(world))
+def assert_live_equals_replay(
+    engine: sa.Engine,
+    data: st.DataObject,
+    world: World,
+    configs: Sequence[Config] = CONFIGS,
+    changed: Callable[[Sequence[Item]], list[Item]] = list,
+) -> None:
+    """``changed`` is what becomes of the items of an order that was drawn."""
+    delays = [changed(items) for items in data.draw(reorganised_orders(world))]
+    world = changed_world(world, changed)
     changes = data.draw(
-        st.lists(st.tuples(st.integers(0, len(delays)), st.sampled_from(CONFIGS)), min_size=1, max_size=3)
+        st.lists(st.tuples(st.integers(0, len(delays)), st.sampled_from(configs)), min_size=1, max_size=3)
     )
     changes.sort(key=lambda change: change[0])
-    before, after = data.draw(st.sampled_from(CONFIGS)), changes[-1][1]
+    before, after = data.draw(st.sampled_from(configs)), changes[-1][1]
 
     with fresh(engine) as connection:
         replay = Live(connection, after, world)
@@ -251,6 +265,23 @@ def assert_live_equals_replay(engine: sa.Engine, data: st.DataObject, world: Wor
         assert (key, found[0].get(key)) == (key, expected[0].get(key))
     assert found[1] - of_orphaned_events(found[1] - expected[1], delays) == expected[1]
     assert found[2] == expected[2]
+
+
+def changed_world(world: World, changed: Callable[[Sequence[Item]], list[Item]]) -> World:
+    """``world`` with what ``changed`` makes of each of its blocks."""
+
+    def events(network: str, block: Block) -> tuple[Event, ...]:
+        (item,) = changed([Batch(network, block.header.number, block.header, block.events)])
+        assert isinstance(item, Batch)
+        return item.events
+
+    chains = {
+        network: tuple(Block(block.header, events(network, block)) for block in chain)
+        for network, chain in world.chains.items()
+    }
+    (searched,) = changed([Searched("", (), world.earlier)])
+    assert isinstance(searched, Searched)
+    return world._replace(chains=chains, earlier=searched.events)
 
 
 def of_orphaned_events(alerts: set[Any], orders: Sequence[Sequence[Item]]) -> set[Any]:
