@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from chainwatch.chain.errors import ChainError
-from chainwatch.chain.history import block_at, find_logs
+from chainwatch.chain.history import PATIENCE, block_at, find_logs
 from chainwatch.chain.pool import Pool
+from chainwatch.chain.transactions import with_transactions
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import ORIGIN, UNKNOWN_NETWORK, Flow
@@ -67,7 +68,8 @@ class _SearchRange(NamedTuple):
             if contract.name != opening.contract:
                 continue
             topics = [contract.decoder.topic0s, *self.flow.search_topics(keys)]
-            for log in await find_logs(self.pool, contract.address, topics, self.first, self.last):
+            logs = await find_logs(self.pool, contract.address, topics, self.first, self.last)
+            for log in await with_transactions(self.pool, self.watch, logs, PATIENCE):
                 event = self.watch.decode(log)
                 if isinstance(event, Event) and event.signature == opening.event.signature:
                     found.append(event)
