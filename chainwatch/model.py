@@ -6,7 +6,7 @@ field says so. Hashes are raw bytes here; they become ``0x…`` text only at the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -198,19 +198,6 @@ def log_row(contract: str, log: RawLog, error: str | None = None) -> LogRow:
     )
 
 
-def transaction_rows(logs: Iterable[RawLog]) -> list[TransactionRow]:
-    """Return the transactions of ``logs`` that were read as rows, each once."""
-    rows = {
-        (event_id(0, log.block_number, 0), log.tx_hash): log.transaction
-        for log in logs
-        if log.transaction is not None
-    }
-    return [
-        (*key, one.sender, one.to, one.value.to_bytes(-(-one.value.bit_length() // 8)), one.input, one.size)
-        for key, one in rows.items()
-    ]
-
-
 class Batch(msgspec.Struct, frozen=True):
     """All matched logs of the blocks ``first``..``last.number`` of one network, in (block, log index) order.
 
@@ -286,6 +273,11 @@ ANY_TOPIC = b""
 """Stands for any first topic: anonymous events have none of their own."""
 WITH_TRANSACTION = b"tx"
 """Before a topic: the logs together with the transactions that emitted them."""
+
+
+def bare_topic(topic: bytes) -> bytes:
+    """Return the topic of an `EventSource` without `WITH_TRANSACTION`; 32 bytes are a topic, whatever they begin with."""
+    return topic if len(topic) == HASH_LENGTH else topic.removeprefix(WITH_TRANSACTION)
 
 
 class Backfilled(msgspec.Struct, frozen=True):

@@ -74,7 +74,7 @@ class JsonRpc:
     async def call(self, call: Call, seconds: float | None = None) -> msgspec.Raw:
         """Return the unparsed result of ``call``.
 
-        A null is `MalformedAnswer`, or `NotThere` where a block or its state was asked for; `NULLABLE` methods may answer it.
+        A null is `MalformedAnswer`, or `NotThere` where a block or its state was asked for, but for `NULLABLE` methods.
         """
         return self.result(call, self.parse(wire.parse_answer, await self.exchange(call, seconds)))
 

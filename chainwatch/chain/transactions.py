@@ -1,7 +1,7 @@
 """The transactions that emitted logs, where a flow reads of them: sender, recipient, value and calldata.
 
-Asked for by their hashes, as JSON-RPC batches where the endpoint takes them, with the failover, limits and `agreement` of all
-other reads. Format: `eth_getTransactionByHash`, https://ethereum.github.io/execution-apis/.
+Asked for by their hashes, as JSON-RPC batches where the endpoint takes them, with the failover, limits and `agreement` of
+all other reads. Format: `eth_getTransactionByHash`, https://ethereum.github.io/execution-apis/.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from chainwatch.chain import wire
-from chainwatch.chain.errors import AnswerTooBig, MalformedAnswer, NoRoomForAnswer, NotThere
+from chainwatch.chain.errors import AnswerTooBig, NoRoomForAnswer, NotThere
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.transport import BATCH
@@ -118,7 +118,7 @@ async def _by_position(endpoint: Endpoint, log: RawLog) -> Transaction:
 
 
 def _transaction(endpoint: Endpoint, log: RawLog, found: wire.WireTransaction) -> Transaction:
-    """Return what was ``found`` for ``log``. Raises `NotThere` where it is of another block: a fork, or not mined there yet."""
+    """Return what was ``found`` for ``log``. Raises `NotThere` where it is in another block or in none: a fork, or a lag."""
 
     def check(found: wire.WireTransaction) -> Transaction | None:
         if wire.to_word(found.hash) != log.tx_hash:

@@ -9,12 +9,12 @@ from chainwatch.chain.decode.decoder import ContractDecoder, DecodeError
 from chainwatch.chain.wire import LogFilter
 from chainwatch.model import (
     ANY_TOPIC,
-    HASH_LENGTH,
     WITH_TRANSACTION,
     Event,
     EventSource,
     RawLog,
     UndecodedLog,
+    bare_topic,
 )
 
 
@@ -95,7 +95,7 @@ class NetworkWatch:
                 if c.address in {a for a, _ in sources}
             ],
         )
-        topics = {_topic(topic) for _, topic in sources}
+        topics = {bare_topic(topic) for _, topic in sources}
         part.topic0s = None if ANY_TOPIC in topics else tuple(sorted(topics))
         return part
 
@@ -125,8 +125,3 @@ class NetworkWatch:
             elif item is not None:
                 undecoded.append(item)
         return tuple(events), tuple(undecoded)
-
-
-def _topic(topic: bytes) -> bytes:
-    """Return the first topic that the topic of a source names; 32 bytes are one, whatever they begin with."""
-    return topic if len(topic) == HASH_LENGTH else topic.removeprefix(WITH_TRANSACTION)

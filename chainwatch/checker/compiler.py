@@ -6,16 +6,22 @@ All mistakes are gathered, so that one run reports every one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from chainwatch.checker.expression import Condition, Value
 from chainwatch.checker.flow import AMOUNT, ASSET, DESTINATION, ORIGIN, Flow, Step
-from chainwatch.checker.flow_terms import EventLookup, FlowProblem, FlowTerms, Warn
+from chainwatch.checker.flow_terms import EventLookup, FlowProblem, FlowTerms, FunctionLookup, Warn
 from chainwatch.checker.keys import attribute_name, can_be_equal, key_text, searchable_topics
 from chainwatch.checker.verify import CHECKS
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import AbiEvent, Event
+from chainwatch.model import AbiEvent, AbiFunction, Event
+
+
+def no_functions(_contract: str, named: str) -> AbiFunction:
+    """Find no function: the `FunctionLookup` of flows that name none."""
+    raise LookupError(f"there is no function {named!r}")
 
 
 class FlowError(ValueError):
@@ -32,13 +38,14 @@ def compile_flow(
     contract_networks: Callable[[str], Sequence[str]],
     event: EventLookup,
     warn: Warn = lambda _path, _message, _hint: None,
+    function: FunctionLookup = no_functions,
 ) -> Flow:
     """Compile ``settings``; raises `FlowError` with all problems at once.
 
     ``contract_networks`` gives the names of the networks that a contract is on.
     ``warn`` is called with what is valid, but can match nothing.
     """
-    return _Compiler(settings, networks, contract_networks, event, warn).flow()
+    return _Compiler(settings, networks, contract_networks, event, function, warn).flow()
 
 
 class _Compiler:
@@ -50,12 +57,13 @@ class _Compiler:
         networks: Mapping[str, NetworkSettings],
         contract_networks: Callable[[str], Sequence[str]],
         event: EventLookup,
+        function: FunctionLookup,
         warn: Warn,
     ) -> None:
         self.settings = settings
         self.networks = networks
         self.contract_networks = contract_networks
-        self.terms = FlowTerms(settings, networks, event, warn)
+        self.terms = FlowTerms(settings, networks, event, function, warn)
 
     def flow(self) -> Flow:
         settings = self.settings
@@ -84,6 +92,7 @@ class _Compiler:
             self._check_keys(opening_event, [(s, at, e) for s, at, e in steps if e is not None])
         if self.terms.problems or opening is None or opening_event is None:
             raise FlowError(self.terms.problems)
+        opening, *expected = (self._with_reads(step) for step in (opening, *expected))
         values = self._key_values(settings.opens, opening_event)
         key_paths = [None if value is None else value.path for value in values]
         return Flow(
@@ -105,6 +114,10 @@ class _Compiler:
             },
             _key_paths=tuple(key_paths),
         )
+
+    def _with_reads(self, step: Step) -> Step:
+        """Return ``step`` once it is known which transactions are read, by itself or by steps that follow it."""
+        return replace(step, reads_transaction=step.event.signature in self.terms.reads_transaction)
 
     def _check_keys(self, opening: AbiEvent, steps: Sequence[tuple[StepSettings, KeyPath, AbiEvent]]) -> None:
         """Check that the types of each part of the key can be equal in every step."""

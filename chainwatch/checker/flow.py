@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from chainwatch.checker.calldata import TransactionUnread
 from chainwatch.checker.expression import Condition
 from chainwatch.checker.extractor import Extracted, WatchedEvent
 from chainwatch.checker.path import EvaluationError, Path
@@ -38,7 +39,7 @@ UNKNOWN_NETWORK = "?"
 
 
 WatchedStep: TypeAlias = tuple[str, str, str]
-"""The events of a step on one network: the network, the contract's name, the event's signature."""
+"""The events of a step on one network: the network, the contract's name, `Step.watched_as`."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,16 @@ class Step:
     """On this network the step counts only if an opening step expects it there; empty for none. That network is the only one
     on which transfers open: other events there belong to other transfers, such as those of the other direction.
     """
+
+    reads_transaction: bool = False
+    """Whether something of its flow is read from the transactions of its events."""
+
+    @property
+    def watched_as(self) -> str:
+        """The event's signature; marked where its transactions are read too, which may have begun later."""
+        return (
+            f"{self.event.signature} with its transaction" if self.reads_transaction else self.event.signature
+        )
 
     def counts_on(self, network: str, claimed: str) -> bool:
         """Return whether an event on ``network`` can be this step; ``claimed`` is the origin that it names, or empty."""
@@ -186,7 +197,9 @@ class FlowExtractor:
     def watched(self) -> list[WatchedEvent]:
         """The events of all steps."""
         return [
-            WatchedEvent(step.contract, signature, flow.reads.get(signature, frozenset()))
+            WatchedEvent(
+                step.contract, signature, flow.reads.get(signature, frozenset()), step.reads_transaction
+            )
             for flow in self.flows
             for step in flow.all_steps
             if (signature := step.event.signature)
@@ -212,6 +225,8 @@ def extract(
         for step in steps.get((event.contract, event.signature), ()):
             try:
                 hit = step.occurrence(event)
+            except TransactionUnread:
+                continue  # stored before the flow read transactions: the back-fill reads it again with its own
             except EvaluationError as error:
                 signals.append(_cannot_judge(step, event, error))
                 continue

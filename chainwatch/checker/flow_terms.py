@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chainwatch.checker.calldata import Calldata, StepEvent
 from chainwatch.checker.expression import (
     MAX_STORED_BITS,
     Condition,
@@ -15,16 +16,20 @@ from chainwatch.checker.expression import (
     compile_value,
 )
 from chainwatch.checker.flow import UNKNOWN_NETWORK
+from chainwatch.checker.parser import reads_transaction
 from chainwatch.checker.path import Path
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import AbiEvent, Event, FieldPath, to_hex
+from chainwatch.model import AbiEvent, AbiFunction, Event, FieldPath, to_hex
 from chainwatch.support.spelling import did_you_mean, nearest
 
 EventLookup = Callable[[str, str], AbiEvent]
 """Contract and event (name or signature) to the ABI's event; raises ``LookupError`` with a message for a person."""
+
+FunctionLookup = Callable[[str, str], AbiFunction]
+"""Contract and function (name, signature or ``function name(type argument, …)``) to the function; raises the same."""
 
 
 Warn = Callable[[KeyPath, str, str], None]
@@ -48,6 +53,7 @@ class FlowTerms:
         settings: FlowSettings,
         networks: Mapping[str, NetworkSettings],
         event: EventLookup,
+        function: FunctionLookup,
         warn: Warn,
     ) -> None:
         self.settings = settings
@@ -55,18 +61,30 @@ class FlowTerms:
         self.problems: list[FlowProblem] = []
         self.reads: dict[str, set[FieldPath]] = {}
         """By the signatures of events, the values that are read."""
+        self.reads_transaction: set[str] = set()
+        """The signatures of the events of whose transactions something is read."""
         self._lookup = event
+        self._function = function
         self._warn = warn
         self._by_value = _networks_by_value(networks, settings.network_by)
         self._attributes = {name: _attributes_of(network) for name, network in networks.items()}
 
     def event(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> AbiEvent | None:
         """Return the event of a step; None, with the problem noted, where there is none."""
+        contract = settings.contract or self.settings.contract
         try:
-            return self._lookup(settings.contract or self.settings.contract, settings.event)
+            event = self._lookup(contract, settings.event)
         except LookupError as error:
             self.problem((*at, "event"), str(error.args[0]))
             return None
+        if settings.call is None:
+            return event
+        try:
+            call = Calldata(self._function(contract, settings.call))
+        except LookupError as error:
+            self.problem((*at, "call"), str(error.args[0]))
+            return event
+        return StepEvent(event.name, event.inputs, event.anonymous, call)
 
     def value(self, text: str, event: AbiEvent, at: KeyPath) -> Value | None:
         """Return the path to one value, or the expression of it: not of a tuple or an array."""
@@ -186,6 +204,8 @@ class FlowTerms:
 
     def _note_reads(self, event: AbiEvent, *paths: Path) -> None:
         self.reads.setdefault(event.signature, set()).update(path.steps for path in paths)
+        if any(reads_transaction(path, event) for path in paths):
+            self.reads_transaction.add(event.signature)
 
     def warn(self, at: KeyPath, message: str, hint: str = "") -> None:
         """Pass on that what is at ``at`` can match nothing."""

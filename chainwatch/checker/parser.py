@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from chainwatch.checker import protocols
+from chainwatch.checker.calldata import StepEvent
 from chainwatch.checker.calls import AGGREGATES, Calls
 from chainwatch.checker.path import MAX_INDEX, Path, Step, parse_steps, resolve
 from chainwatch.checker.syntax import ConditionError, Cursor, Token
@@ -21,7 +22,17 @@ OPENING = "opening"
 _PLACE = (
     AbiParam("block", "tuple", components=(AbiParam("number", "uint256"), AbiParam("timestamp", "uint256"))),
     AbiParam("network", "string"),
-    AbiParam("transaction", "tuple", components=(AbiParam("hash", "bytes32"),)),
+    AbiParam(
+        "transaction",
+        "tuple",
+        components=(
+            AbiParam("hash", "bytes32"),
+            AbiParam("from", "address"),
+            AbiParam("to", "address"),
+            AbiParam("value", "uint256"),
+            AbiParam("input", "bytes"),
+        ),
+    ),
     AbiParam("log", "tuple", components=(AbiParam("index", "uint256"),)),
     AbiParam("emitter", "address"),
 )
@@ -32,12 +43,19 @@ _PLACE_CODE = {
     "block.timestamp": "event.log.timestamp",
     "network": "event.network",
     "transaction.hash": "event.log.tx_hash",
+    "transaction.from": "sender(event.log)",
+    "transaction.to": "recipient(event.log)",
+    "transaction.value": "wei(event.log)",
+    "transaction.input": "calldata(event.log)",
     "log.index": "event.log.log_index",
     "emitter": "address_text(event.log.address)",
 }
 """The same as read from a `chainwatch.model.Event`."""
 
 NETWORK = "network"
+
+CALL = "call"
+"""The prefix of the arguments of the function that the transaction called."""
 
 NetworkAttributes: TypeAlias = Mapping[str, Mapping[str, int | str]]
 """By network, its attributes by name, as configured."""
@@ -269,9 +287,29 @@ class Parser:
         owner = f"{OPENING} ({event.name})" if opening else event.name
         if steps[0].key == NETWORK and NETWORK not in named and len(steps) > 1:
             return self._network_attribute(steps[1:], opening=opening, start=start)
+        if steps[0].key == CALL and CALL not in named:
+            return self._argument(event, steps, opening=opening, start=start)
         path = resolve(self._source, steps, fields, owner)
         place = None if steps[0].key in named else _PLACE_CODE.get(path.text)
         code = place or "event.args" + "".join(f"[{step!r}]" for step in path.steps)
+        index = self._index_of(Read(path.text, opening, path, code))
+        return self.build.field(index, path, start, self.cursor.end)
+
+    def _argument(self, event: AbiEvent, steps: list[Step], *, opening: bool, start: int) -> Term:
+        """Return an argument of the function that the step of ``event`` names, from the transaction's calldata."""
+        calldata = event.call if isinstance(event, StepEvent) else None
+        if calldata is None:
+            hint = 'call = "function name(type argument, …)" says it, or the name of a function of the contract\'s ABI'
+            message = f"the step of {event.name} names no function whose arguments could be read"
+            raise self.cursor.error(steps[0].column, message, hint)
+        function = calldata.function
+        if len(steps) == 1 or isinstance(steps[1].key, int):
+            names = ", ".join(f"{CALL}.{param.name}" for param in function.inputs) or "it has none"
+            raise self.cursor.error(steps[0].column, f"name an argument of {function.signature}", names)
+        found = resolve(self._source, steps[1:], function.inputs, f"the function {function.name}")
+        path = replace(found, text=f"{CALL}.{found.text}", steps=(CALL, *found.steps))
+        read = self.build.constant(calldata, "", start, self.cursor.end)
+        code = f"{read.code}(event.log)" + "".join(f"[{step!r}]" for step in found.steps)
         index = self._index_of(Read(path.text, opening, path, code))
         return self.build.field(index, path, start, self.cursor.end)
 
@@ -320,3 +358,11 @@ class Parser:
         token = self.cursor.token
         message = f"expected {wanted}, not {self.cursor.shown()}"
         return self.cursor.error(token.column, message, _HINTS.get(token.text, ""))
+
+
+def reads_transaction(path: Path, event: AbiEvent) -> bool:
+    """Return whether the value at ``path`` comes from the transaction of ``event``, beyond its hash."""
+    first, *rest = path.steps
+    if any(param.name == first for param in event.inputs):
+        return False
+    return first == CALL or (first == "transaction" and rest != ["hash"])

@@ -25,6 +25,10 @@ _ASSET = "Expression of the asset's address, shown in alerts; mostly an event ar
 _CONTRACT = "Contract that emits the event. Default: the flow's."
 _KEY = "Expression, or list of expressions, of the key in this event. Default: the flow's."
 _EVENT = "The event's name in the ABI, or its full signature where the name is overloaded."
+_CALL = (
+    "Function whose arguments expressions read as `call.ARGUMENT`, from the calldata of the event's transaction: "
+    "`function name(type argument, …)`, or a function of the contract's ABI by name."
+)
 _VERIFY = "Built-in checks of the event, by name, such as `connext.transfer_id`."
 
 
@@ -35,6 +39,7 @@ class OpeningSettings(Table):
     event: Text = Field(description=_EVENT)
     contract: Text | None = Field(default=None, description=_CONTRACT)
     key: Names | None = Field(default=None, description=_KEY)
+    call: Text | None = Field(default=None, description=_CALL)
     origin: Text | None = Field(
         default=None,
         description="Network the transfer comes from: a network's name or an expression, checked "
@@ -63,6 +68,7 @@ class StepSettings(Table):
         description="Where the step is expected: `origin`, `destination` or a network's name. "
         "Events seen elsewhere do not count.",
     )
+    call: Text | None = Field(default=None, description=_CALL)
     origin: Text | None = Field(
         default=None,
         description="Where the opening step must have been: a network's name or an expression. "

@@ -13,7 +13,7 @@ from chainwatch.chain.pool import Pool
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker import transfer as transfers
 from chainwatch.checker.coverage import Coverage, Watched
-from chainwatch.checker.extractor import log_rows
+from chainwatch.checker.extractor import log_rows, transaction_rows
 from chainwatch.checker.flow import Flow, FlowExtractor, WatchedStep, extract, index_steps
 from chainwatch.checker.judge import FILLING, SEARCH
 from chainwatch.checker.raising import endings
@@ -169,6 +169,7 @@ class FlowTransaction:
                 if number is not None and some and key in asked:
                     openings.setdefault(key, []).extend(some)
                     blocks.save_logs(self._connection, number, log_rows([event], []))
+                    blocks.save_transactions(self._connection, number, transaction_rows([event], []))
         self._gathered.search(asked, openings)
 
     def roll_back(self, network: str, block: int, found: Mapping[Key, list[Occurrence]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import sqlalchemy as sa
 
-from chainwatch.checker.extractor import log_rows, sift, undecodable
+from chainwatch.checker.extractor import log_rows, sift, transaction_rows, undecodable
 from chainwatch.config import NetworkSettings
 from chainwatch.model import (
     Backfilled,
@@ -207,6 +207,7 @@ class Pipeline:
             watched.begin(work.connection, number, here, checkpoint.first_block, checkpoint.first_timestamp)
         work.numbers[batch.network] = number
         blocks.save_logs(work.connection, number, sifted.logs)
+        blocks.save_transactions(work.connection, number, sifted.transactions)
         work.signals += sifted.signals
         for name, found in sifted.found.items():
             checkers[name].apply(found)
@@ -247,6 +248,7 @@ class Pipeline:
         """Store more logs of the network with the id ``number``, and apply what they are."""
         work, checkers = transaction
         blocks.save_logs(work.connection, number, log_rows(events, undecoded))
+        blocks.save_transactions(work.connection, number, transaction_rows(events, undecoded))
         for extractor in self._extractors:
             found, signals = extractor.extract(events)
             work.signals += signals
