@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from chainwatch.chain.decode.abi import topic0
+from chainwatch.checker import calldata
+from chainwatch.checker.calldata import StepEvent, TransactionUnread
 from chainwatch.checker.flow import (
     AMOUNT,
     ASSET,
@@ -42,7 +44,9 @@ class StepTest(msgspec.Struct, frozen=True):
     ``outcome``: ``matched``; ``excluded`` (an opening event that ``where`` leaves out: its transfer is not watched);
     ``no event``, ``other address``, ``other contract``, ``other network``, ``other origin``, ``other step``, ``where``,
     ``undecodable``, ``error``; ``reason`` says it in words. The values are those that the step computes, as text; None
-    where the event names none. ``origin`` and ``destination`` begin with ``?`` where they are no configured network.
+    where the event names none. ``transaction`` and ``call`` are what the step may read of the transaction and of its
+    calldata, by name; empty where its flow reads nothing of them. ``origin`` and ``destination`` begin with ``?`` where they
+    are no configured network.
     """
 
     step: str
@@ -58,6 +62,8 @@ class StepTest(msgspec.Struct, frozen=True):
     asset: str | None = None
     facts: Values = {}
     failed_checks: Values = {}
+    transaction: Values = {}
+    call: Values = {}
 
 
 class Awaited(msgspec.Struct, frozen=True):
@@ -158,6 +164,11 @@ def _try(plan: Plan, flow: Flow, step: Step, network: str, log: RawLog) -> tuple
         found = extract(index_steps([flow]), [item]).found
     except EvaluationError as error:
         return "error", str(error), None
+    except TransactionUnread:
+        reason = (
+            "the step reads the transaction, which a receipt does not hold: give its hash without --receipt"
+        )
+        return "error", reason, None
     if hit[1] not in found.get((flow.name, hit[0]), ()):
         return "other step", "another step of this flow is what the event is", None
     if EXCLUDED in hit[1].facts:
@@ -180,8 +191,18 @@ def _where(step: Step) -> str:
 
 def _step_test(step: Step, log: RawLog | None, outcome: str, reason: str, hit: _Hit | None) -> StepTest:
     index = None if log is None else log.log_index
+    transaction, call = _called(step, log)
     if hit is None:
-        return StepTest(step.name, step.event.signature, step.contract, index, outcome, reason)
+        return StepTest(
+            step.name,
+            step.event.signature,
+            step.contract,
+            index,
+            outcome,
+            reason,
+            transaction=transaction,
+            call=call,
+        )
     key, occurrence = hit
     facts = occurrence.facts
     return StepTest(
@@ -198,7 +219,26 @@ def _step_test(step: Step, log: RawLog | None, outcome: str, reason: str, hit: _
         asset=as_text(facts.get(ASSET)),
         facts={name: as_text(value) for name, value in facts.items() if name not in _FACTS},
         failed_checks=as_text(facts.get(FAILED_CHECKS, {})),
+        transaction=transaction,
+        call=call,
     )
+
+
+def _called(step: Step, log: RawLog | None) -> tuple[Values, Values]:
+    """Return what ``step`` may read of the transaction of ``log``, and the arguments of the call, as far as it has them."""
+    if not step.reads_transaction or log is None or log.transaction is None or not log.transaction.sender:
+        return {}, {}
+    transaction = {
+        "from": calldata.sender(log),
+        "to": calldata.recipient(log),
+        "value": str(calldata.wei(log)),
+        "selector": to_hex((log.transaction.input or b"")[: calldata.SELECTOR]),
+    }
+    call = step.event.call if isinstance(step.event, StepEvent) else None
+    try:
+        return transaction, {} if call is None else as_text(call(log))
+    except ValueError:
+        return transaction, {}  # evaluating says so, where the step needs an argument
 
 
 def _transfer(flow: Flow, key: str, occurrences: Sequence[Occurrence], dated: bool) -> TransferTest:
