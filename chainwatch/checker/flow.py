@@ -102,7 +102,7 @@ class Step:
             return self._occurrence(event, {EXCLUDED: True} if is_excluded else {})
         except EvaluationError:
             if is_excluded:
-                return None  # what does not count need not have the values of what does
+                return None  # without a key it is of no transfer
             raise
 
     def _occurrence(self, event: Event, facts: dict[str, Any]) -> tuple[str, Occurrence] | None:
@@ -111,7 +111,11 @@ class Step:
         That is stored, so that the steps which follow it are no orphans.
         """
         for name, get in self.facts:
-            facts[name] = get(event)
+            try:
+                facts[name] = get(event)
+            except EvaluationError:
+                if EXCLUDED not in facts:
+                    raise  # what does not count need not have the values of what does
         if self.expected_on == "origin" and not self.counts_on(event.network, facts.get(ORIGIN, "")):
             return None
         if self.assertion is not None:
