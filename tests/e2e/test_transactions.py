@@ -182,7 +182,7 @@ async def test_a_run_that_begins_to_read_calldata_reads_it_again_for_what_is_sto
         assert await until(watch, wanted) == wanted
         status = await watch.read("alerts")
         names = sorted(alert["labels"]["alertname"] for alert in status if "flow" in alert["labels"])
-        assert names == ["TransferMismatch", "TransferOverdue"]
+        assert names == ["TransferMismatch", "TransferOverdue"], status
     finally:
         watch.kill()
 
