@@ -131,11 +131,15 @@ class RawLog(NamedTuple):
     transaction: Transaction | None = None
 
 
+_NO_SIBLINGS: Mapping[Any, Any] = {}
+
+
 class Event(NamedTuple):
     """A decoded log: ``contract`` is the configured contract's name, ``name`` the event's (``XCalled``).
 
     ``signature`` distinguishes overloads. ``args`` holds ints, bools, bytes, text, checksummed addresses, lists, and
-    dicts for tuples.
+    dicts for tuples. ``siblings`` are events of the same transaction, by join (`chainwatch.checker.joins`): only an
+    extractor sets them, where a flow reads them.
     """
 
     network: str
@@ -144,6 +148,7 @@ class Event(NamedTuple):
     signature: str
     args: dict[str, Any]
     log: RawLog
+    siblings: Mapping[Any, Event] = _NO_SIBLINGS
 
 
 class UndecodedLog(NamedTuple):

@@ -175,14 +175,18 @@ def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _A
     def contract_networks(contract: str) -> list[str]:
         return [n for n in parts.networks if parts.contracts[contract].addresses_on(n)]
 
+    addresses = {
+        name: {n: some for n in parts.networks if (some := contract.addresses_on(n))}
+        for name, contract in parts.contracts.items()
+    }
     flows: list[Flow] = []
     for flow in parts.flows.values():
-        overrides = (flow.opens.contract, *(step.contract for step in flow.expects))
-        contracts = {flow.contract, *(name for name in overrides if name)}
-        if not contracts <= abis.keys():
+        if not flow.contracts <= abis.keys():
             continue  # reported already: an unknown contract, or an ABI that cannot be read
         try:
-            flows.append(compile_flow(flow, parts.networks, contract_networks, event, warn, function))
+            flows.append(
+                compile_flow(flow, parts.networks, contract_networks, event, warn, addresses, function)
+            )
         except FlowError as error:
             for problem in error.problems:
                 add(problem.path, problem.message, problem.hint)

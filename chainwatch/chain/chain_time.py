@@ -44,9 +44,14 @@ class _Source:
 
     def __init__(self, slack: float) -> None:
         self.slack = slack
+        self.bound = 0.0
+        """The highest lower bound."""
+        self.keeps_pace = False
+        """Whether the last sightings advanced as the monotonic clock did; those of a network being caught up with do not."""
         self._sightings: deque[tuple[float, float]] = deque(maxlen=KEPT_MAX)
 
     def add(self, timestamp: float, at: float) -> None:
+        """Note a sighting. The time is asked for far more often than this, so what follows from it is kept."""
         if self._sightings and at - self._sightings[-1][0] < 1.0:
             first_at, offset = self._sightings[-1]
             self._sightings[-1] = (first_at, max(offset, timestamp - at))
@@ -54,15 +59,10 @@ class _Source:
             self._sightings.append((at, timestamp - at))
         while at - self._sightings[0][0] > KEPT and len(self._sightings) > 1:
             self._sightings.popleft()
+        self.bound = max(offset for _, offset in self._sightings)
+        self.keeps_pace = self._has_kept_pace()
 
-    @property
-    def bound(self) -> float:
-        """The highest lower bound."""
-        return max(offset for _, offset in self._sightings)
-
-    @property
-    def keeps_pace(self) -> bool:
-        """Whether the last sightings advanced as the monotonic clock did; those of a network being caught up with do not."""
+    def _has_kept_pace(self) -> bool:
         last_at, last = self._sightings[-1]
         early = [offset for at, offset in self._sightings if last_at - at >= PACE_AFTER]
         return bool(early) and abs(last - early[-1]) <= PACE_SLACK + self.slack
@@ -82,6 +82,9 @@ class ChainTime:
         self._alone_from = monotonic() + alone_after
         self._heads: dict[str, _Source] = {}
         self._dates: dict[str, _Source] = {}
+        self._trusted: _Source | None = None
+        self._is_settled = True
+        """Whether ``_trusted`` is what the sightings so far say."""
 
     def moment(self) -> Moment:
         """Return this moment."""
@@ -92,10 +95,12 @@ class ChainTime:
         source = self._heads.setdefault(network, _Source(slack))
         source.slack = slack
         source.add(timestamp, self._monotonic())
+        self._is_settled = False
 
     def saw_date(self, endpoint: str, date: float) -> None:
         """Note that an answer has just arrived that was made at ``date`` (Unix seconds) by the endpoint's clock."""
         self._dates.setdefault(endpoint, _Source(1.0)).add(date, self._monotonic())
+        self._is_settled = False
 
     def proven(self, moment: Moment) -> float:
         """Return the time at ``moment`` (Unix seconds), never later than the sightings prove; 0 where there is none yet."""
@@ -135,9 +140,9 @@ class ChainTime:
         return moment.wall - (self._error(moment) or 0.0)
 
     def _error(self, moment: Moment) -> float | None:
-        source = self._agreed(self._paced().values()) or self._agreed(self._dates.values(), least=1)
-        if source is None:
-            source = self._agreed(self._paced().values(), least=1)
+        if not self._is_settled:
+            self._trusted, self._is_settled = self._most_trusted(), True
+        source = self._trusted
         if source is None:
             return None
         ahead = moment.wall - (moment.monotonic + source.bound)
@@ -145,6 +150,13 @@ class ChainTime:
             return 0.0
         is_alone = self._number_that_say(source.bound) < AGREE
         return 0.0 if is_alone and self._number_that_say(moment.wall - moment.monotonic) else ahead
+
+    def _most_trusted(self) -> _Source | None:
+        """Return the source by which the clock is corrected; None while none is trusted."""
+        paced = self._paced().values()
+        return (
+            self._agreed(paced) or self._agreed(self._dates.values(), least=1) or self._agreed(paced, least=1)
+        )
 
     def _is_witnessed(self, offset: float) -> bool:
         """Return whether enough sources, against others and the host's clock, put Unix time at monotonic + ``offset``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chainwatch.model import ADDRESS_LENGTH, AbiEvent, AbiFunction, RawLog, Transaction, to_hex
+from chainwatch.model import ADDRESS_LENGTH, AbiFunction, RawLog, Transaction, to_hex
 from chainwatch.support.abi.addresses import CHECKSUMS
 from chainwatch.support.abi.shape import tuple_of
 from chainwatch.support.abi.strict import Malformed, read_data
@@ -62,12 +62,6 @@ class Calldata:
             f"the transaction calls {called} of {to}, not {self._name} ({to_hex(self.selector)}): "
             "it came through another function or contract"
         )
-
-
-class StepEvent(AbiEvent, frozen=True, dict=True):
-    """The event of a step, with the function (``call``) whose arguments the step's expressions may read."""
-
-    call: Calldata | None = None
 
 
 def sender(log: RawLog) -> str:

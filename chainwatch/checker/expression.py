@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chainwatch.checker import calldata
-from chainwatch.checker.parser import NetworkAttributes, Parser, Read
+from chainwatch.checker.parser import ContractAddresses, NetworkAttributes, Parser
 from chainwatch.checker.path import EvaluationError, Path, compile_path
+from chainwatch.checker.scope import Read, Scope
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.checker.terms import describe
 from chainwatch.checker.values import RUNTIME
@@ -25,6 +26,7 @@ __all__ = [
     "ConditionError",
     "EvaluationError",
     "Path",
+    "Scope",
     "Value",
     "compile_condition",
     "compile_path",
@@ -40,26 +42,35 @@ _NO_ANSWER = (LookupError, ArithmeticError, ValueError)
 
 def compile_condition(
     source: str,
-    event: AbiEvent,
-    opening: AbiEvent | None = None,
+    event: AbiEvent | Scope,
+    opening: AbiEvent | Scope | None = None,
     networks: NetworkAttributes = {},  # noqa: B006  # never changed
+    contracts: ContractAddresses = {},  # noqa: B006  # never changed
 ) -> Condition:
-    """Check ``source`` against ``event`` and compile it.
+    """Check ``source`` against ``event``, perhaps with its siblings, and compile it.
 
     With ``opening`` (for ``assert``), ``opening.…`` reads the opening event. ``networks`` are the attributes that
-    ``network.…`` reads. Raises `ConditionError` that points at the place in the source.
+    ``network.…`` reads, by the networks on which the events are watched; ``contracts`` are those whose address
+    ``contract(…)`` gives. Raises `ConditionError` that points at the place in the source.
     """
-    parser = Parser(source, event, opening, networks)
+    parser = Parser(source, _scope(event), None if opening is None else _scope(opening), networks, contracts)
     return Condition(source, parser.condition().code, _Code(parser))
 
 
-def compile_value(source: str, event: AbiEvent, networks: NetworkAttributes) -> Value:
+def compile_value(
+    source: str,
+    event: AbiEvent | Scope,
+    networks: NetworkAttributes,
+    contracts: ContractAddresses = {},  # noqa: B006  # never changed
+) -> Value:
     """Check ``source``, a path or an expression of any one value of ``event``, and compile it; raises `ConditionError`."""
+    scope = _scope(event)
+    event = scope.event
     first = re.match(r"\s*([A-Za-z_$][A-Za-z0-9_$]*)[\s\w$.\[\]-]*$", source)
     if first and any(param.name == first[1] for param in event.inputs):
         path = compile_path(source, event)
         return Value(path.text, path.type, path.note, (path,), path, path.reader())
-    parser = Parser(source, event, None, networks)
+    parser = Parser(source, scope, None, networks, contracts)
     term = parser.value()
     if not parser.reads:
         raise ConditionError(
@@ -111,7 +122,7 @@ class Value:
 
 
 class Condition:
-    """A compiled condition. ``paths`` are read from its own event, ``opening_paths`` from the opening one."""
+    """A compiled condition. ``paths`` are read from its own event and siblings, ``opening_paths`` from the opening one."""
 
     __slots__ = ("_on_event", "_on_facts", "_opening", "_own", "opening_paths", "paths", "source")
 
@@ -184,7 +195,13 @@ class _Code:
     def facts(self, code: str) -> tuple[_Getters, _Getters]:
         """Return the facts that ``code`` needs, of its own event and of the opening one."""
         needed = [self.reads[n] for n in sorted({int(number) for number in _PLACEHOLDER.findall(code)})]
-        getters = [(read, self._function("event", self._reading(read))) for read in needed]
+        getters = [
+            (
+                read,
+                self._function("event", self._expanded(f"p{self.reads.index(read)}", missing_opening=False)),
+            )
+            for read in needed
+        ]
         own = tuple((read.text, get) for read, get in getters if not read.opening)
         return own, tuple((read.text, get) for read, get in getters if read.opening)
 
@@ -199,9 +216,6 @@ class _Code:
 
         return _PLACEHOLDER.sub(value, code)
 
-    def _reading(self, read: Read) -> str:
-        return read.code if read.path is not None else self._expanded(read.code, missing_opening=False)
-
     def _from_facts(self, number: str) -> str:
         read = self.reads[int(number)]
         return f"{'opening' if read.opening else 'own'}[{read.text!r}]"
@@ -210,6 +224,10 @@ class _Code:
         # The text is ours: operators, numbered constants, and names that both tokenizer and ABI let through.
         function: Callable[..., Any] = eval(f"lambda {parameters}: {code}", self._scope)  # noqa: S307
         return function
+
+
+def _scope(event: AbiEvent | Scope) -> Scope:
+    return event if isinstance(event, Scope) else Scope(event)
 
 
 _PLACEHOLDER = re.compile(r"\bp([0-9]+)\b")

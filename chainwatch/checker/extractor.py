@@ -7,7 +7,7 @@ that reads, so that what an extractor finds must be picklable.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -24,6 +24,9 @@ from chainwatch.model import (
     log_row,
     to_hex,
 )
+
+EventKind: TypeAlias = tuple[str, str]
+"""What an event is: the contract's configured name and the event's signature."""
 
 
 class WatchedEvent(NamedTuple):
@@ -64,8 +67,12 @@ class Extractor(Protocol):
     def networks(self) -> Collection[str]:
         """The networks to follow even where no watched event can happen: those whose state the checker reads."""
 
-    def extract(self, events: Iterable[Event]) -> Extracted[Any]:
-        """Return what the checker needs of ``events``, which may be of any checker: skip those that it does not watch."""
+    def extract(self, events: Iterable[Event], beside: Iterable[Event] = ()) -> Extracted[Any]:
+        """Return what the checker needs of ``events``, which may be of any checker: skip those that it does not watch.
+
+        ``beside`` are events of the same transactions that may be read together with these, but were looked at before.
+        Both together are whole transactions, as far as these are watched.
+        """
 
 
 def sift(extractors: Iterable[Extractor], batch: Batch) -> SiftedBatch:

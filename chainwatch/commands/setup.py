@@ -17,8 +17,13 @@ from chainwatch.commands.options import as_json
 T = TypeVar("T")
 
 
+_PRESETS = """\
+connext, across, op-stack, nomad, layerzero-oft, layerzero-endpoint, stargate-v2, hyperlane, ccip, cctp-v1, cctp-v2,
+wormhole-token-bridge, axelar-gmp, debridge, cbridge, arbitrum, zksync-era, polygon-pos, or own for another contract."""
+
+
 @click.command()
-@click.option("--preset", default="", help="connext, across, op-stack, nomad, or own for another contract.")
+@click.option("--preset", default="", help=_PRESETS)
 @click.option(
     "--network", "networks", multiple=True, metavar="NAME[=CHAIN_ID]", help="A network (repeatable)."
 )
@@ -36,7 +41,7 @@ T = TypeVar("T")
     "--address",
     multiple=True,
     metavar="NETWORK=0x…",
-    help="With --preset own: the contract's address on a network (repeatable).",
+    help="With --preset own and layerzero-oft: the contract's address on a network (repeatable).",
 )
 @click.option(
     "--opens", default="", metavar="EVENT", help="With --preset own: the event that opens a transfer."
@@ -83,6 +88,8 @@ def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
         click.echo(f"written: {file}")
     for file in created.abis_kept:
         click.echo(f"kept as it was: {file}")
+    for paragraph in created.explanation:
+        click.echo(paragraph)
     if created.variables:
         click.echo(f"set these variables before the start: {', '.join(created.variables)}")
     click.echo(f"then: chainwatch --config {created.config} check --online")

@@ -23,7 +23,7 @@ from chainwatch.config.alerting import (
 )
 from chainwatch.config.assets import AssetSettings, CurrencySettings
 from chainwatch.config.errors import ConfigError, Problem, expectation, key_text
-from chainwatch.config.flows import FlowSettings, OpeningSettings, StepSettings
+from chainwatch.config.flows import FlowSettings, OpeningSettings, SiblingSettings, StepSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import (
     EscalationSettings,
@@ -35,6 +35,7 @@ from chainwatch.config.people import (
 )
 from chainwatch.config.receivers import PROVIDERS, AnyReceiver, secret_keys, settings_model
 from chainwatch.config.settings import SECRET_KEYS, LogSettings, Settings, StoreSettings
+from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.config.types import WebLink
 from chainwatch.support.spelling import did_you_mean, nearest
@@ -45,6 +46,7 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "flows": TypeAdapter(FlowSettings),
     "assets": TypeAdapter(AssetSettings),
     "receivers": TypeAdapter(AnyReceiver),
+    "templates": TypeAdapter(TemplateSettings),
     "intervals": TypeAdapter(IntervalSettings),
     "people": TypeAdapter(PersonSettings),
     "oncall": TypeAdapter(OnCallSettings),
@@ -71,6 +73,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "contracts": ContractSettings,
     "flows": FlowSettings,
     "assets": AssetSettings,
+    "templates": TemplateSettings,
     "routes": RouteSettings,
     "intervals": IntervalSettings,
     "people": PersonSettings,
@@ -342,6 +345,8 @@ class Draft:
                 return OpeningSettings
             case ("flows", _, "expects", _):
                 return StepSettings
+            case ("flows", _, "opens", "with", _) | ("flows", _, "expects", _, "with", _):
+                return SiblingSettings
             case ("networks", _, "currency"):
                 return CurrencySettings
             case ("oncall", _, "layers", _):

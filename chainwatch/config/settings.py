@@ -25,6 +25,7 @@ from chainwatch.config.flows import FlowSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
 from chainwatch.config.receivers import ReceiverSettings
+from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.types import (
     DatabaseUrl,
     PositiveDuration,
@@ -73,6 +74,7 @@ class Settings(Table):
     flows: dict[str, FlowSettings] = Field(default={})
     assets: dict[str, AssetSettings] = Field(default={})
     receivers: dict[str, ReceiverSettings] = Field(default={})
+    templates: dict[str, TemplateSettings] = Field(default={})
     routes: list[RouteSettings] = Field(default=[])
     intervals: dict[str, IntervalSettings] = Field(default={})
     inhibit: list[InhibitSettings] = Field(default=[])

@@ -21,10 +21,11 @@ from chainwatch.config import Settings
 from chainwatch.flows.fingerprints import fingerprints
 from chainwatch.flows.gathered import Gathered, Key
 from chainwatch.flows.opening_search import search_openings
-from chainwatch.flows.sources import sources_of
+from chainwatch.flows.sources import joined_by, sources_of
 from chainwatch.model import (
     FLOWS,
     Deadline,
+    Event,
     EventSource,
     Occurrence,
     Raised,
@@ -82,6 +83,7 @@ class FlowChecker:
         self.flows = {flow.name: flow for flow in self.extractor.flows}
         self.lengths = {flow.name: 1 + len(flow.expected) for flow in self.flows.values()}
         self.sources = sources
+        self.joined = joined_by(self.extractor, sources)
         self.saved = saved
         self._watches = watches
 
@@ -106,7 +108,7 @@ class FlowChecker:
         if not waiting:
             return None
         work = Work(connection, blocks.checkpoints(connection))
-        work.load_watched()
+        work.reload_watched()
         return _Unopened(waiting, coverage_of(work, self.sources))
 
     def read(self, pools: Mapping[str, Pool], wanted: _Unopened) -> AsyncIterator[Searched]:
@@ -160,17 +162,20 @@ class FlowTransaction:
         """Add the opening steps that were searched for. A search may find others, whose later steps were not watched."""
         assert isinstance(result, Searched)
         asked = {(result.flow, key) for key in result.keys}
-        openings: dict[Key, list[Occurrence]] = {}
         flow = self._flows.get(result.flow)
-        steps = index_steps([flow]) if flow else {}
-        for event in result.events:
-            number = blocks.network_id(self._connection, event.network)
-            for key, occurrences in extract(steps, [event]).found.items():
-                some = [o for o in occurrences if flow and o.step == flow.opening.name]
-                if number is not None and some and key in asked:
-                    openings.setdefault(key, []).extend(some)
-                    blocks.save_logs(self._connection, number, log_rows([event], []))
-                    blocks.save_transactions(self._connection, number, transaction_rows([event], []))
+        openings: dict[Key, list[Occurrence]] = {}
+        for network in {event.network for event in result.events}:
+            number = blocks.network_id(self._connection, network)
+            if flow is None or number is None:
+                continue
+            events = [event for event in result.events if event.network == network]
+            found = extract(index_steps([flow]), events).found
+            for key in asked & found.keys():
+                some = [o for o in found[key] if o.step == flow.opening.name]
+                openings.setdefault(key, []).extend(some)
+                read = _with_siblings(flow, some, events)
+                blocks.save_logs(self._connection, number, log_rows(read, []))
+                blocks.save_transactions(self._connection, number, transaction_rows(read, []))
         self._gathered.search(asked, openings)
 
     def roll_back(self, network: str, block: int, found: Mapping[Key, list[Occurrence]]) -> None:
@@ -223,6 +228,8 @@ class FlowTransaction:
 
     def _settle_keys(self, keys: Sequence[Key]) -> None:
         """Judge and save these transfers, some at a time."""
+        if not keys:
+            return
         gathered, coverage = self._gathered, self._coverage()
         for start in range(0, len(keys), AT_ONCE):
             some = keys[start : start + AT_ONCE]
@@ -235,8 +242,8 @@ class FlowTransaction:
             self._note(self._save(changed))
 
     def _judge_due(self, network: str, before_time: int) -> None:
-        coverage = self._coverage()
         while due := stored.due_before(self._connection, network, before_time, AT_ONCE):
+            coverage = self._coverage()
             before = stored.load_ids(self._connection, {d.transfer_id for d in due})
             changes = self._save([(t, self._judged_in_time(t, coverage)) for t in before])
             if not changes.opened and not changes.closed:
@@ -293,6 +300,19 @@ class FlowTransaction:
         }
 
 
+def _with_siblings(flow: Flow, openings: Sequence[Occurrence], events: Sequence[Event]) -> list[Event]:
+    """Return those of ``events`` of one network that are ``openings``, or may be their siblings."""
+    siblings = {join.kind for join in flow.opening.joins}
+    positions = {(opening.block, opening.log_index) for opening in openings}
+    transactions = {opening.tx_hash for opening in openings}
+    return [
+        event
+        for event in events
+        if (event.log.block_number, event.log.log_index) in positions
+        or (event.log.tx_hash in transactions and (event.contract, event.signature) in siblings)
+    ]
+
+
 def coverage_of(work: Work, sources: Mapping[WatchedStep, frozenset[EventSource]]) -> Coverage:
     """Return how far networks are read, with since when the events of each step, from ``sources``, are watched."""
     watched: dict[WatchedStep, Watched] = {}
@@ -316,7 +336,7 @@ def _unread_transactions(flow: Flow, coverage: Coverage) -> set[str]:
         network
         for step in flow.all_steps
         for network in step.networks
-        if step.reads_transaction and coverage.watch_of(network, step).unread_until is not None
+        if step.transactions and coverage.watch_of(network, step).unread_until is not None
     }
 
 

@@ -29,6 +29,9 @@ _ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
 _SCHEMES = ("http://", "https://", "ws://", "wss://")
 _NAME = re.compile("[A-Za-z0-9_-]+")
 
+DEFAULT_NETWORKS = 6
+"""How many of a preset's networks, the main ones, a configuration has unless others are chosen."""
+
 T = TypeVar("T")
 
 
@@ -75,7 +78,7 @@ def ask(given: Given, prompt: Prompt = defaults) -> Answers:
     preset = _given_or_asked(
         given.preset, prompt, f"What to watch ({', '.join(CHOICES)})", next(iter(PRESETS)), _preset
     )
-    known = PRESETS[preset].networks if preset != OWN else ()
+    known = PRESETS[preset].networks[:DEFAULT_NETWORKS] if preset != OWN else ()
     chain_ids = (
         _chain_ids(preset, given.networks)
         if given.networks
@@ -96,7 +99,8 @@ def ask(given: Given, prompt: Prompt = defaults) -> Answers:
     question = "Database (SQLite or PostgreSQL URL, or a variable)"
     store = _given_or_asked(given.store, prompt, question, DEFAULT_STORE, _database)
     own = _own_flow(given, networks, prompt) if preset == OWN else None
-    return Answers(preset, networks, receivers, store, own)
+    address = _preset_addresses(given, preset, networks, prompt) if preset != OWN else ()
+    return Answers(preset, networks, receivers, store, own, address)
 
 
 # --- answers ------------------------------------------------------------------------------------------
@@ -200,6 +204,19 @@ def _receivers(texts: Sequence[str]) -> tuple[ChosenReceiver, ...]:
     return tuple(receivers.values())
 
 
+def _preset_addresses(
+    given: Given, preset: str, networks: Sequence[ChosenNetwork], prompt: Prompt
+) -> tuple[tuple[str, str], ...]:
+    """Return the addresses of the contract that only the user knows; refuse them where the preset knows all."""
+    if PRESETS[preset].own_contract:
+        return _addresses(given.address, networks, prompt, preset)
+    if given.address:
+        raise InitError(
+            f"--address: {preset} knows its contracts' addresses; change them in the file written"
+        )
+    return ()
+
+
 def _own_flow(given: Given, networks: Sequence[ChosenNetwork], prompt: Prompt) -> OwnFlow:
     def want(flag: str, value: str, question: str, default: str = "") -> str:
         def parse(answer: str) -> str:
@@ -211,7 +228,7 @@ def _own_flow(given: Given, networks: Sequence[ChosenNetwork], prompt: Prompt) -
 
         return _given_or_asked(value, prompt, question, default, parse)
 
-    address = _addresses(given.address, networks, prompt)
+    address = _addresses(given.address, networks, prompt, OWN)
     within = want("within", given.within, "The time allowed for a transfer", "30m")
     network_by = _given_or_asked(
         given.network_by,
@@ -275,8 +292,15 @@ def _name_in_events(text: str) -> str:
 
 
 def _addresses(
-    given: Sequence[str], networks: Sequence[ChosenNetwork], prompt: Prompt
+    given: Sequence[str], networks: Sequence[ChosenNetwork], prompt: Prompt, preset: str
 ) -> tuple[tuple[str, str], ...]:
+    def address(text: str) -> str:
+        if not text:
+            raise InitError(
+                f"--address: needed with --preset {preset}: the contract's address on every network"
+            )
+        return _address(text)
+
     names = {network.name for network in networks}
     addresses = {name: _address(text) for name, _, text in (pair.partition("=") for pair in given)}
     if unknown := sorted(addresses.keys() - names):
@@ -284,13 +308,11 @@ def _addresses(
     for network in networks:
         if network.name not in addresses:
             question = f"The contract's address on {network.name}"
-            addresses[network.name] = prompt(question, "", _address)
+            addresses[network.name] = prompt(question, "", address)
     return tuple(addresses.items())
 
 
 def _address(text: str) -> str:
-    if not text:
-        raise InitError(f"--address: needed with --preset {OWN}: the contract's address on every network")
     if not _ADDRESS.fullmatch(text):
         raise InitError("--address: an address is 0x and 40 hex digits")
     return text

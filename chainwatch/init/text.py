@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Callable
 
 from chainwatch.init.answers import NUMBER, VARIABLE, Answers, ChosenNetwork, OwnFlow
-from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS
+from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS, Preset, address_table
 
 
 def write_config(answers: Answers) -> str:
@@ -17,10 +18,7 @@ def write_config(answers: Answers) -> str:
         parts.append(_own_text(answers.own))
     else:
         preset = PRESETS[answers.preset]
-        parts.append(
-            f"# --- {preset.title}: its contracts, and the flow of a transfer ---\n\n"
-            + preset.write([network.name for network in answers.networks])
-        )
+        parts.append(_preset_text(preset, answers))
     return "\n".join([*parts, _receivers_text(answers), _routes_text(answers)])
 
 
@@ -55,7 +53,7 @@ def _network_writer(answers: Answers) -> Callable[[ChosenNetwork], str]:
     def write(network: ChosenNetwork) -> str:
         known = KNOWN_NETWORKS.get(network.name)
         lines = [f"[networks.{network.name}]", f"chain_id = {network.chain_id}"]
-        lines += [f"{name} = {value}" for name, value in attributes.get(network.name, {}).items()]
+        lines += [f"{name} = {json.dumps(value)}" for name, value in attributes.get(network.name, {}).items()]
         if own is not None and own.named:
             value = dict(own.named)[network.name]
             lines.append(f"{own.network_by} = {value if NUMBER.fullmatch(value) else json.dumps(value)}")
@@ -72,6 +70,27 @@ def _network_writer(answers: Answers) -> Callable[[ChosenNetwork], str]:
         return "\n".join(lines) + "\n"
 
     return write
+
+
+def _preset_text(preset: Preset, answers: Answers) -> str:
+    names = [network.name for network in answers.networks]
+    own = preset.own_contract and address_table(
+        preset.own_contract, preset.abis[0], dict(answers.address), names
+    )
+    return (
+        f"# --- {preset.title}: its contracts, and the flow of a transfer ---\n\n"
+        + own
+        + preset.contracts(names)
+        + "\n"
+        + "".join(map(_comment, preset.explanation()))
+        + preset.flows(names)
+    )
+
+
+def _comment(text: str) -> str:
+    return (
+        textwrap.fill(text, 108, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False) + "\n"
+    )
 
 
 def _own_text(own: OwnFlow) -> str:

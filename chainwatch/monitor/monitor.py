@@ -18,10 +18,11 @@ import structlog
 from chainwatch.alerting.dispatch import firing
 from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
 from chainwatch.chain.chain_time import ChainTime
-from chainwatch.chain.errors import ChainReset, DeepReorg, WrongChain
+from chainwatch.chain.errors import DeepReorg, WrongChain
 from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
+from chainwatch.config import Settings
 from chainwatch.model import Backfilled, Deadline, Signal
 from chainwatch.monitor.asset_tasks import AssetTasks
 from chainwatch.monitor.checker_tasks import CheckerTasks
@@ -33,6 +34,7 @@ from chainwatch.monitor.self_monitoring import (
     WATCHDOG,
     OwnConditions,
     clock_signals,
+    deep_reorg,
     network_signals,
     watchdog,
 )
@@ -55,6 +57,7 @@ WRONG_CHAIN_PAUSE = 30.0
 """Seconds until a network whose endpoints all served another chain is tried again."""
 
 T = TypeVar("T")
+ConfigureAlerting = Callable[[Settings], AlertingConfig]
 
 _OWN_ALERTS = (*NETWORK_ALERTS, CLOCK_SKEW, DEEP_REORG, WATCHDOG)
 
@@ -67,7 +70,11 @@ async def _never() -> Plan:
 
 
 async def run(
-    plan: Plan, database: Database, stop: asyncio.Event, next_plan: Callable[[], Awaitable[Plan]] = _never
+    plan: Plan,
+    database: Database,
+    stop: asyncio.Event,
+    next_plan: Callable[[], Awaitable[Plan]] = _never,
+    alerting: ConfigureAlerting = AlertingConfig.of,
 ) -> None:
     """Follow every network and deliver every alert until ``stop`` is set; ``next_plan`` returns what is to be run instead.
 
@@ -79,7 +86,7 @@ async def run(
     try:
         async with open_session() as session:
             while current is not None:
-                make = partial(Monitor, current, database, session, clock)
+                make = partial(Monitor, current, database, session, clock, alerting=alerting)
                 current = await _run(make, stopping, next_plan, reloaded=current is not plan)
     finally:
         await _cancel(stopping)
@@ -141,6 +148,7 @@ class Monitor:
         clock: SteadyClock | None = None,
         *,
         reloaded: bool = False,
+        alerting: ConfigureAlerting = AlertingConfig.of,
     ) -> None:
         self._plan = plan
         self._reloaded = reloaded
@@ -154,7 +162,7 @@ class Monitor:
         self._answered_at = dict.fromkeys(plan.watches, clock.unadjusted())
         """When each network answered last, by the clock that is never adjusted; at first, when this began to ask them."""
         self._watched_at = clock.unadjusted()
-        self._alerting = AlertingRuntime(database, AlertingConfig.of(plan.settings), clock=clock)
+        self._alerting = AlertingRuntime(database, alerting(plan.settings), clock=clock)
         self._supervisor = self._alerting.supervisor
         self._pools: dict[str, Pool] = {}
         self._observers: dict[str, Observer] = {}
@@ -268,7 +276,7 @@ class Monitor:
                 await asyncio.sleep(WRONG_CHAIN_PAUSE)
             except DeepReorg as error:
                 _log.critical("network halted", network=name, reason=str(error))
-                self._halted[name] = _deep_reorg(name, error, int(self._clock()))
+                self._halted[name] = deep_reorg(name, error, int(self._clock()))
                 return
 
     async def _read(self, name: str) -> None:
@@ -386,13 +394,3 @@ class Monitor:
 
     async def _load(self, job: Callable[[sa.Connection], T]) -> T:
         return await retrying(lambda: self._database.read(job))
-
-
-def _deep_reorg(network: str, error: DeepReorg, now: int) -> Signal:
-    what = "its chain was reset" if isinstance(error, ChainReset) else "a reorg deeper than its window"
-    return Signal(
-        {"alertname": DEEP_REORG, "network": network, "severity": "P0"},
-        now,
-        {"summary": f"{network} is halted: {what}", "description": str(error)},
-        source="network",
-    )

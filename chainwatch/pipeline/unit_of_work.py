@@ -27,10 +27,7 @@ class Work:
         """Until which chain time each network was seen."""
         self.first = {name: (c.first_block, c.first_timestamp) for name, c in checkpoints.items()}
         """The first block of each network that was ever read, and its time."""
-        self.watched: Mapping[str, Mapping[EventSource, WatchedSet]] = {}
-        """Since when events are watched, by network; replaced as a whole when it changes."""
-        self.unread: set[str] = set()
-        """The networks with blocks to be read again."""
+        self._watched: Mapping[str, Mapping[EventSource, WatchedSet]] | None = {}
         self.filled: set[str] = set()
         """Those with fewer such blocks since this transaction."""
         self.quiet = False
@@ -60,10 +57,21 @@ class Work:
         """Note the deadlines of ``checker`` that opened and closed."""
         self.deadlines.setdefault(checker, DeadlineChanges([], [])).add(changes)
 
-    def load_watched(self) -> None:
-        """Load from the database since when events are watched."""
-        self.watched = watched.load(self.connection)
-        self.unread = {n for n, rows in self.watched.items() if any(map(watched.is_open, rows.values()))}
+    def reload_watched(self) -> None:
+        """Load from the database since when events are watched, once that is asked for: most transactions do without."""
+        self._watched = None
+
+    @property
+    def watched(self) -> Mapping[str, Mapping[EventSource, WatchedSet]]:
+        """Since when events are watched, by network; another object whenever it changes."""
+        if self._watched is None:
+            self._watched = watched.load(self.connection)
+        return self._watched
+
+    @property
+    def unread(self) -> set[str]:
+        """The networks with blocks to be read again."""
+        return {n for n, rows in self.watched.items() if any(map(watched.is_open, rows.values()))}
 
     def drop_headers_above(self, network: str, block: int) -> None:
         """Drop the new headers of ``network`` after ``block``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -139,29 +139,36 @@ def logs_above(connection: sa.Connection, network: str, block: int) -> list[Stor
     return [log for _, log in _stored(connection, between)]
 
 
-def logs_between(connection: sa.Connection, network: str, first: int, last: int) -> list[StoredLog]:
-    """Return the stored logs of ``network`` in the blocks ``first``..``last``, in order."""
+def logs_between(
+    connection: sa.Connection, network: str, first: int, last: int, contracts: Collection[str] | None = None
+) -> list[StoredLog]:
+    """Return the stored logs of ``network`` in the blocks ``first``..``last``, in order: all, or those of ``contracts``."""
     number = network_id(connection, network)
     if number is None:
         return []
     between = logs.c.id.between(event_id(number, first, 0), event_id(number, last + 1, 0) - 1)
-    return [log for _, log in _stored(connection, between)]
+    wanted = sa.true() if contracts is None else logs.c.contract.in_(contracts)
+    return [log for _, log in _stored(connection, sa.and_(between, wanted))]
 
 
 def logs_after(connection: sa.Connection, after: int, limit: int) -> Iterator[tuple[int, str, StoredLog]]:
     """Yield the stored logs of all networks with ids above ``after``: (id, network, log), by id.
 
-    At most ``limit``, and at most some `PAGE_BYTES` of data.
+    About ``limit``, and about `PAGE_BYTES` of data at most: the last transaction is always whole.
     """
     names = {row.id: row.name for row in connection.execute(sa.select(networks.c.id, networks.c.name))}
-    size = 0
-    for number, log in _stored(connection, logs.c.id > after, limit):
-        yield number, names[number >> 52], log
-        size += len(log.log.data)
-        if log.log.transaction is not None:
-            size += len(log.log.transaction.input or b"")
+    size, number, last = 0, 0, None
+    for number, last in _stored(connection, logs.c.id > after, limit):
+        yield number, names[number >> 52], last
+        size += len(last.log.data)
+        if last.log.transaction is not None:
+            size += len(last.log.transaction.input or b"")
         if size > PAGE_BYTES:
-            return
+            break
+    if last is not None:
+        same = logs.c.id.between(number + 1, number | (LOGS_A_BLOCK - 1)), logs.c.tx_hash == last.log.tx_hash
+        for number, log in _stored(connection, sa.and_(*same)):
+            yield number, names[number >> 52], log
 
 
 def relabel(connection: sa.Connection, changed: Sequence[tuple[str, str | None, int]]) -> None:

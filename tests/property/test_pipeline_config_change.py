@@ -68,7 +68,7 @@ class Config(NamedTuple):
             (network, "bridge", step.watched_as): frozenset(
                 source(step.event.signature, mark)
                 for mark in (b"", WITH_TRANSACTION)
-                if not mark or step.reads_transaction
+                if not mark or step.transactions
             )
             for network in self.places
             for flow in self.flows
@@ -78,7 +78,7 @@ class Config(NamedTuple):
     def with_transaction(self, event: Event) -> Event:
         """``event`` as it is read from the chain: with its transaction where a flow reads that."""
         steps = [step for flow in self.flows for step in flow.all_steps]
-        reads = any(step.reads_transaction for step in steps if step.event.signature == event.signature)
+        reads = any(step.transactions for step in steps if step.event.signature == event.signature)
         return event._replace(log=event.log._replace(transaction=transaction_of(event) if reads else None))
 
     def reads(self, event: Event) -> bool:

@@ -28,7 +28,6 @@ from chainwatch.alerting.providers.transport import Answer, Transport
 from chainwatch.config.receivers import ALLOW_PRIVATE, RATE_LIMIT, ReceiverSettings
 from chainwatch.config.types import AtLeastOne, HttpUrl, Severity
 from chainwatch.config.types import Text as DisplayName
-from chainwatch.support.nesting import is_too_deep
 from chainwatch.support.printable import clean
 from chainwatch.support.redaction import Redactor, parts_of_url
 
@@ -173,7 +172,9 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
 
     firing = alert.status == "firing"
     embed = DiscordEmbed(
-        title=fit(f"{alert.severity} {alert.status.upper()}: {text.markdown(alert.name)}", TITLE_MAX),
+        title=fit(
+            f"{alert.severity} {alert.status.upper()}: {text.markdown(text.name_of(alert))}", TITLE_MAX
+        ),
         color=COLORS.get(alert.severity, COLORS["P3"]) if firing else RESOLVED_COLOR,
         fields=[],
     )
@@ -182,8 +183,8 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
     room -= _size(embed)
     if room < 0:
         return None
-    runbook = alert.annotations.get("runbook_url", "")
-    if runbook.startswith(("https://", "http://")) and len(runbook) <= URL_MAX and " " not in clean(runbook):
+    runbook = text.runbook(alert)
+    if runbook and len(runbook) <= URL_MAX:
         embed.set_url(runbook)
     description = fit(_description(alert), min(DESCRIPTION_MAX, max(room, 1)))
     if description and _units(description) <= room:
@@ -240,7 +241,7 @@ def _receipt(answer: Answer, redact: Redactor) -> Receipt:
             permanent=True,
             refused=True,
         )
-    fields = _json_object(answer.body)
+    fields = answer.json_object()
     retry_after = fields.get("retry_after")
     check_status(
         "Discord",
@@ -258,11 +259,3 @@ def _receipt(answer: Answer, redact: Redactor) -> Receipt:
 
 def _detail(fields: Mapping[str, Any], redact: Redactor) -> str:
     return clean(redact(str(fields.get("message", "")))[:DETAIL_MAX])
-
-
-def _json_object(content: bytes) -> dict[str, Any]:
-    try:
-        decoded = None if is_too_deep(content) else msgspec.json.decode(content)
-    except (msgspec.DecodeError, ValueError):  # a server may answer anything
-        return {}
-    return decoded if isinstance(decoded, dict) else {}

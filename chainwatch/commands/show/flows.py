@@ -92,7 +92,7 @@ def _flow(flow: FlowTest) -> None:
         return
     details((f"flow {flow.flow}", ""), ((step.step, _outcome(step)) for step in flow.steps))
     for step in flow.steps:
-        if step.key is not None:
+        if step.key is not None or step.siblings:
             _computed(step)
     for transfer in flow.transfers:
         _awaited(transfer)
@@ -111,6 +111,10 @@ def _computed(step: StepTest) -> None:
     read |= {f"call.{name}": value for name, value in _paths(step.call)}
     rows += [(name, _brief(value)) for name, value in read.items()]
     rows += [(name, _brief(value)) for name, value in step.facts.items() if name not in read]
+    rows += [
+        (f"sibling {name}", f"log {found}" if isinstance(found, int) else _brief(found))
+        for name, found in step.siblings.items()
+    ]
     rows += [(f"check {name} failed", _brief(wrong)) for name, wrong in step.failed_checks.items()]
     _values(rows)
 

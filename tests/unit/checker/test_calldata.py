@@ -8,8 +8,14 @@ import pytest
 from eth_abi.abi import encode
 
 from chainwatch.chain.decode.functions import parse_function
-from chainwatch.checker.calldata import Calldata, StepEvent, TransactionUnread
-from chainwatch.checker.expression import ConditionError, EvaluationError, compile_condition, compile_value
+from chainwatch.checker.calldata import Calldata, TransactionUnread
+from chainwatch.checker.expression import (
+    ConditionError,
+    EvaluationError,
+    Scope,
+    compile_condition,
+    compile_value,
+)
 from chainwatch.model import AbiEvent, AbiParam, Event, RawLog, Transaction
 from chainwatch.support.keccak import keccak256
 
@@ -32,12 +38,12 @@ def event_of(one: Transaction | None) -> Event:
     return Event("net", "c", "Done", EVENT.signature, {"id": b"\x05" * 32, "amount": 7}, log)
 
 
-def step_event() -> StepEvent:
-    return StepEvent(EVENT.name, EVENT.inputs, call=Calldata(FINALIZE))
+def scope() -> Scope:
+    return Scope(EVENT, call=Calldata(FINALIZE))
 
 
 def value(source: str, one: Transaction | None) -> Any:
-    return compile_value(source, step_event(), {}).read(event_of(one))
+    return compile_value(source, scope(), {}).read(event_of(one))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +97,7 @@ def test_calldata_of_another_function_or_that_does_not_decode_is_trouble(data: b
 
 def test_a_condition_can_ask_for_the_selector_first() -> None:
     source = f"transaction.input[0:4] == 0x{SELECTOR.hex()} and call.tx.nonce == 7"
-    condition = compile_condition(source, step_event())
+    condition = compile_condition(source, scope())
     assert condition.evaluate(event_of(transaction()))
     assert not condition.evaluate(event_of(transaction(b"\x12\x34\x56\x78")))
 
@@ -116,8 +122,8 @@ def test_calldata_that_is_more_than_is_kept_is_trouble_only_for_what_reads_it() 
 def test_facts_of_a_condition_are_values_read_from_the_transaction() -> None:
     condition = compile_condition(
         "call.tx.nonce == opening.call.tx.nonce and transaction.from != opening.transaction.from",
-        step_event(),
-        step_event(),
+        scope(),
+        scope(),
     )
     own, opening = transaction(), transaction(sender=b"\x33" * 20)
     facts = condition.facts(event_of(own)), condition.opening_facts(event_of(opening))
@@ -140,12 +146,12 @@ def test_facts_of_a_condition_are_values_read_from_the_transaction() -> None:
 )
 def test_what_the_call_does_not_have_is_refused(source: str, message: str) -> None:
     with pytest.raises(ConditionError) as caught:
-        compile_value(source, step_event(), {})
+        compile_value(source, scope(), {})
     assert message in str(caught.value)
 
 
 def test_a_step_without_a_function_has_no_call_unless_it_is_an_argument() -> None:
-    with pytest.raises(ConditionError, match="names no function"):
+    with pytest.raises(ConditionError, match="there is no function"):
         compile_value("call.x + 1", EVENT, {})
     named = AbiEvent("Called", (AbiParam("call", "tuple", components=(AbiParam("p0", "uint256"),)),))
     event = event_of(None)._replace(args={"call": {"p0": 4}})

@@ -63,7 +63,7 @@ class Run:
     @staticmethod
     def sources_of(signature: str, step: object) -> list[EventSource]:
         topics = [signature.encode()]
-        if getattr(step, "reads_transaction", False):
+        if getattr(step, "transactions", False):
             topics.append(WITH_TRANSACTION + signature.encode())
         return [(b"\x01" * 20, topic) for topic in topics]
 

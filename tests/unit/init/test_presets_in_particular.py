@@ -1,0 +1,45 @@
+"""What is particular to a preset: what its own events may hide, on the logs of its protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.presets import layerzero
+from tests.support.presets.protocol import Alerted, Protocol, Route
+from tests.support.presets.world import BEGIN, LONG, World, watched
+
+ROUTE = Route("ethereum", "base")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Callable[[Protocol], World]]:
+    """Opens the networks of a protocol."""
+    with ExitStack() as stack:
+        yield lambda protocol: stack.enter_context(watched(protocol, tmp_path))
+
+
+def test_a_forged_packet_that_took_the_place_of_an_honest_one_is_a_mismatch(
+    world: Callable[[Protocol], World],
+) -> None:
+    """LayerZero's guid and nonce do not bind the content."""
+    seen = world(layerzero.ENDPOINT)
+    seen.run(layerzero.packet_sent(ROUTE, 1), BEGIN)
+    seen.run(layerzero.packet_verified(ROUTE, 1, b"all your tokens"), BEGIN + 100)
+    seen.run(layerzero.packet_delivered(ROUTE, 1), BEGIN + 120)
+    seen.see(BEGIN + LONG)
+    assert seen.alerted() == [Alerted("TransferMismatch", "verify")]
+    assert set(seen.statuses().values()) == {"disputed"}
+
+
+def test_a_packet_may_be_verified_again(world: Callable[[Protocol], World]) -> None:
+    seen = world(layerzero.ENDPOINT)
+    seen.run(layerzero.packet_sent(ROUTE, 1), BEGIN)
+    seen.run(layerzero.packet_verified(ROUTE, 1), BEGIN + 100)
+    seen.run(layerzero.packet_verified(ROUTE, 1), BEGIN + 110)
+    seen.run(layerzero.packet_delivered(ROUTE, 1), BEGIN + 120)
+    seen.see(BEGIN + LONG)
+    assert (seen.alerted(), set(seen.statuses().values())) == ([], {"complete"})
