@@ -15,7 +15,17 @@ from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.checker.flow import Flow, Step, WatchedStep
 from chainwatch.checker.judge import SEARCH
 from chainwatch.config import NetworkSettings, RouteSettings
-from chainwatch.model import Backfilled, Batch, Event, EventSource, Searched, StoredLog
+from chainwatch.model import (
+    WITH_TRANSACTION,
+    Backfilled,
+    Batch,
+    Event,
+    EventSource,
+    Searched,
+    StoredLog,
+    Transaction,
+    bare_topic,
+)
 from chainwatch.pipeline import recompute
 from chainwatch.pipeline.checker import Prints
 from chainwatch.pipeline.recompute import Recomputation
@@ -55,11 +65,17 @@ class Config(NamedTuple):
     @property
     def sources(self) -> dict[WatchedStep, frozenset[EventSource]]:
         return {
-            (network, "bridge", step.watched_as): frozenset(map(source, read_by(step)))
+            (network, "bridge", step.watched_as): sources_of(step)
             for network in self.places
             for flow in self.flows
             for step in flow.all_steps
         }
+
+    def with_transaction(self, event: Event) -> Event:
+        """``event`` as it is read from the chain: with its transaction where a flow reads that."""
+        steps = [step for flow in self.flows for step in flow.all_steps]
+        reads = any(step.transactions for step in steps if step.event.signature == event.signature)
+        return event._replace(log=event.log._replace(transaction=transaction_of(event) if reads else None))
 
     def reads(self, event: Event) -> bool:
         return event.network in self.places and event.signature in self.signatures
@@ -73,11 +89,20 @@ class Config(NamedTuple):
             batch.network,
             batch.first,
             batch.last,
-            tuple(event for event in batch.events if self.reads(event)),
+            tuple(self.with_transaction(event) for event in batch.events if self.reads(event)),
             headers=batch.headers,
             ancestor=batch.ancestor,
             first_timestamp=batch.first_timestamp,
         )
+
+
+def sources_of(step: Step) -> frozenset[EventSource]:
+    """The sources of a step's event, its siblings and their transactions."""
+    parts = [(step.event.signature, step.kind), *((join.event.signature, join.kind) for join in step.joins)]
+    plain = frozenset(source(signature) for signature, _ in parts)
+    return plain | {
+        source(signature, WITH_TRANSACTION) for signature, kind in parts if kind in step.transactions
+    }
 
 
 def read_by(step: Step) -> set[str]:
@@ -85,8 +110,15 @@ def read_by(step: Step) -> set[str]:
     return {step.event.signature, *(join.event.signature for join in step.joins)}
 
 
-def source(signature: str) -> EventSource:
-    return b"\x01" * 20, signature.encode()
+def source(signature: str, mark: bytes = b"") -> EventSource:
+    return b"\x01" * 20, mark + signature.encode()
+
+
+def transaction_of(event: Event) -> Transaction:
+    """A transaction that follows from its hash; a few are none."""
+    first, second, *_ = event.log.tx_hash
+    sender = bytes([first % 2]).rjust(20, b"\x01")
+    return Transaction(sender, b"\x02" * 20, second) if first % 16 else Transaction(None)
 
 
 def only_fills(made: Flow) -> Flow:
@@ -111,6 +143,9 @@ CONFIGS = (
     Config("no settling", (only_fills(flow()),)),
     Config("what makes no sense", (flow(settle={"where": "1000 // (amount - 100) > 1"}),)),
     Config("looking back", (flow(lookback="30s"),)),
+    Config("large calls", (flow(opens={"where": "transaction.value > 60"}),)),
+    Config("by sender", (flow(fill={"assert": "transaction.from == opening.transaction.from"}),)),
+    Config("two that read", (flow(), flow(name="second", settle={"where": "transaction.value < 200"}))),
     Config("severe", (flow(fill={"severity": "P0"}, orphan_severity="P2"),)),
 )
 
@@ -166,10 +201,10 @@ class Live:
             while (gap := watched.gap(self.connection, network)) is not None:
                 last = min(gap.first + at_once - 1, gap.last)
                 inside = [b for b in chains[network] if gap.first <= b.header.number <= last]
-                signatures = {topic.decode() for _, topic in gap.sources}
+                signatures = {bare_topic(topic).decode() for _, topic in gap.sources}
                 events = [e for b in inside for e in b.events if e.signature in signatures]
                 events = [
-                    e._replace(log=e.log._replace(block_hash=b.header.hash))
+                    self.config.with_transaction(e._replace(log=e.log._replace(block_hash=b.header.hash)))
                     for b in inside
                     for e in b.events
                     if e in events
@@ -183,7 +218,7 @@ class Live:
         while waiting := [
             t for n in NETWORKS for t in transfers.waiting_on(self.connection, SEARCH + n, 100)
         ]:
-            earlier = tuple(filter(self.config.reads, self.world.earlier))
+            earlier = tuple(map(self.config.with_transaction, filter(self.config.reads, self.world.earlier)))
             for name in {t.flow for t in waiting}:
                 keys = tuple(t.key for t in waiting if t.flow == name)
                 self.pipeline.process(self.connection, [Searched(name, keys, earlier)], 0.0)
