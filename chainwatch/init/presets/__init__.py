@@ -23,6 +23,7 @@ from chainwatch.init.presets import (
     nomad,
     op_stack,
     polygon_pos,
+    stargate_v2,
     wormhole_token_bridge,
     zksync_era,
 )
@@ -45,6 +46,7 @@ PRESETS: Mapping[str, Preset] = {
         polygon_pos.PRESET,
         layerzero_oft.PRESET,
         layerzero_endpoint.PRESET,
+        stargate_v2.PRESET,
         hyperlane.PRESET,
     )
 }

@@ -9,6 +9,7 @@ from tests.support.presets import (
     hyperlane,
     layerzero,
     polygon_pos,
+    stargate,
     wormhole_token_bridge,
     zksync_era,
 )
@@ -25,5 +26,6 @@ PROTOCOLS = [
     polygon_pos.PROTOCOL,
     layerzero.OFT,
     layerzero.ENDPOINT,
+    stargate.PROTOCOL,
     hyperlane.PROTOCOL,
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.presets import layerzero
+from tests.support.presets import layerzero, stargate
 from tests.support.presets.protocol import Alerted, Protocol, Route
 from tests.support.presets.world import BEGIN, LONG, World, watched
 
@@ -41,5 +41,13 @@ def test_a_packet_may_be_verified_again(world: Callable[[Protocol], World]) -> N
     seen.run(layerzero.packet_verified(ROUTE, 1), BEGIN + 100)
     seen.run(layerzero.packet_verified(ROUTE, 1), BEGIN + 110)
     seen.run(layerzero.packet_delivered(ROUTE, 1), BEGIN + 120)
+    seen.see(BEGIN + LONG)
+    assert (seen.alerted(), set(seen.statuses().values())) == ([], {"complete"})
+
+
+def test_a_bus_pays_out_each_of_its_passengers(world: Callable[[Protocol], World]) -> None:
+    seen = world(stargate.PROTOCOL)
+    seen.run(stargate.sent(ROUTE, 1), BEGIN)
+    seen.run(stargate.received(ROUTE, 1, passengers=5), BEGIN + 100)
     seen.see(BEGIN + LONG)
     assert (seen.alerted(), set(seen.statuses().values())) == ([], {"complete"})
