@@ -198,6 +198,7 @@ class _Compiler:
             severity=settings.severity,
             assertion=assertion,
             may_repeat=repeat == "allow",
+            may_be_orphan=settings.orphan == "allow",
             away_from=self._away_from(settings),
         )
 

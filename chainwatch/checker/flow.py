@@ -70,6 +70,8 @@ class Step:
     severity: str = ""
     assertion: Condition | None = None
     may_repeat: bool = False
+    may_be_orphan: bool = False
+    """Its events may also belong to transfers that the flow does not watch."""
     away_from: str = ""
     """On this network the step counts only if an opening step expects it there; empty for none. That network is the only one
     on which transfers open: other events there belong to other transfers, such as those of the other direction.

@@ -106,6 +106,11 @@ class StepSettings(Table):
     repeat: Repeat | None = Field(
         default=None, description="`alert` or `allow` a second event of this step. Default: the flow's."
     )
+    orphan: Repeat = Field(
+        default="alert",
+        description="`alert` or `allow` an event of this step without an opening step, where the same event also ends "
+        "transfers that the flow does not watch. Allowed ones are `untracked`.",
+    )
 
 
 class FlowSettings(Table):

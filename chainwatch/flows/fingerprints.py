@@ -14,7 +14,7 @@ VERSION = 1
 """Raise it when the same configuration makes other transfers of the same logs than before: all are made again then."""
 
 _JUDGING = {"orphan_grace", "orphan_severity", "repeat", "runbook_url"}
-_JUDGING_STEP = {"within", "severity", "repeat"}
+_JUDGING_STEP = {"within", "severity", "repeat", "orphan"}
 """What of a flow says how its events are judged, but not which they are."""
 
 

@@ -21,6 +21,7 @@ PROTOCOLS = [
     wormhole_token_bridge.PROTOCOL,
     debridge.PROTOCOL,
     cbridge.PROTOCOL,
+    arbitrum.FROM_ETHEREUM,
     arbitrum.TO_ETHEREUM,
     zksync_era.PROTOCOL,
     polygon_pos.PROTOCOL,
