@@ -14,6 +14,8 @@ from chainwatch.init.presets import (
     across,
     arbitrum,
     cbridge,
+    ccip,
+    ccip_lane,
     cctp_v1,
     connext,
     debridge,
@@ -48,6 +50,8 @@ PRESETS: Mapping[str, Preset] = {
         layerzero_endpoint.PRESET,
         stargate_v2.PRESET,
         hyperlane.PRESET,
+        ccip.PRESET,
+        ccip_lane.PRESET,
     )
 }
 

@@ -48,8 +48,13 @@ class Preset:
     """The network on which every transfer starts or ends; it must be among those chosen."""
     attributes: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     """Network → free attributes by which the protocol's events name it."""
+    most_networks: int = 0
+    """How many networks a configuration may have; 0 for any number."""
     own_contract: str = ""
-    """The contract whose addresses only the user knows, as its table is called; its ABI is the first of ``abis``."""
+    """The contract whose addresses only the user knows, as its table is called; its ABI is the first of ``abis``.
+
+    It may have several addresses on a network.
+    """
 
     def explanation(self) -> tuple[str, ...]:
         """Return what a user must know before the first alert, as paragraphs."""
@@ -83,9 +88,13 @@ def load_table(name: str) -> Table:
 
 def address_table(name: str, abi: str, addresses: Addresses, networks: Iterable[str]) -> str:
     """Return a ``[contracts.NAME]`` table, with the addresses on those of ``networks`` that have one."""
-    lines = [f"{network} = {json.dumps(addresses[network])}" for network in networks if network in addresses]
+    lines = [f"{network} = {_toml(addresses[network])}" for network in networks if network in addresses]
     return (
         f'[contracts.{name}]\nabi = "abi/{abi}.json"\n\n[contracts.{name}.address]\n'
         + "\n".join(lines)
         + "\n"
     )
+
+
+def _toml(addresses: str | list[str]) -> str:
+    return json.dumps(addresses[0] if isinstance(addresses, list) and len(addresses) == 1 else addresses)

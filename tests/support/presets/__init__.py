@@ -4,6 +4,7 @@ from tests.support.presets import (
     across,
     arbitrum,
     cbridge,
+    ccip,
     cctp_v1,
     debridge,
     hyperlane,
@@ -29,4 +30,6 @@ PROTOCOLS = [
     layerzero.ENDPOINT,
     stargate.PROTOCOL,
     hyperlane.PROTOCOL,
+    ccip.PROTOCOL,
+    ccip.LANE,
 ]
