@@ -307,7 +307,7 @@ def _addresses(
     def parse(text: str) -> list[str]:
         if not text:
             raise InitError(
-                f"--address: needed with --preset {preset}: the contract's address on every network"
+                f"--address: needed with --preset {preset}: the contract's address on every network, as NETWORK=0x…"
             )
         return [_address(part) for part in _listed(text)]
 
