@@ -6,9 +6,12 @@ from tests.support.presets import (
     cbridge,
     ccip,
     cctp_v1,
+    connext,
     debridge,
     hyperlane,
     layerzero,
+    nomad,
+    op_stack,
     polygon_pos,
     stargate,
     wormhole_token_bridge,
@@ -16,6 +19,9 @@ from tests.support.presets import (
 )
 
 PROTOCOLS = [
+    connext.PROTOCOL,
+    op_stack.PROTOCOL,
+    nomad.PROTOCOL,
     across.PROTOCOL,
     across.BEFORE_THE_UPGRADE,
     cctp_v1.PROTOCOL,
