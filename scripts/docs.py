@@ -117,6 +117,7 @@ WORDS: list[tuple[Any, str]] = [
     (types.AbiPath, "path"),
     (types.RpcUrl, "URL"),
     (types.HttpUrl, "URL"),
+    (types.HttpUrls, "URL or list of URL"),
     (types.WebLink, "URL"),
     (types.ExplorerUrl, "URL"),
     (types.DatabaseUrl, "URL"),

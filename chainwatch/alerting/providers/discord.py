@@ -24,7 +24,7 @@ from chainwatch.alerting.providers.provider import (
     check_status,
     seconds,
 )
-from chainwatch.alerting.providers.transport import Answer, Transport, json_object
+from chainwatch.alerting.providers.transport import Answer, Transport
 from chainwatch.config.receivers import ALLOW_PRIVATE, RATE_LIMIT, ReceiverSettings
 from chainwatch.config.types import AtLeastOne, HttpUrl, Severity
 from chainwatch.config.types import Text as DisplayName
@@ -241,7 +241,7 @@ def _receipt(answer: Answer, redact: Redactor) -> Receipt:
             permanent=True,
             refused=True,
         )
-    fields = json_object(answer.body)
+    fields = answer.json_object()
     retry_after = fields.get("retry_after")
     check_status(
         "Discord",
