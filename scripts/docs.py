@@ -39,6 +39,7 @@ from chainwatch.config import (  # noqa: E402  # the checkout's models
     types,
 )
 from chainwatch.config.assets import AssetSettings, CurrencySettings  # noqa: E402
+from chainwatch.config.flows import SiblingSettings  # noqa: E402
 from chainwatch.config.people import (  # noqa: E402
     EscalationSettings,
     EscalationStepSettings,
@@ -48,6 +49,7 @@ from chainwatch.config.people import (  # noqa: E402
     RiseSettings,
 )
 from chainwatch.config.receivers import PROVIDERS, settings_model  # noqa: E402
+from chainwatch.config.settings import MonitorSettings  # noqa: E402
 from chainwatch.config.templates import TemplateSettings  # noqa: E402
 from scripts import preset_pages  # noqa: E402
 
@@ -66,13 +68,14 @@ One TOML file, `config.toml` by default; the one in the repository is a working 
   named, a configured network's name wins over a path.
 - **Relative paths** of ABI files and of SQLite databases are relative to the config file's folder.
 - **Unknown keys** are errors, except in `[networks.NAME]`, where they are free attributes.
-- **Secrets** (`rpc`, `url`, `secret`, `headers`) appear in no log, error or output.
+- **Secrets** (`rpc`, and what says so below) appear in no log, error or output.
 """
 
 TABLES: list[tuple[str, type[BaseModel]]] = [
     ("Top level", Settings),
     ("[store]", StoreSettings),
     ("[log]", LogSettings),
+    ("[monitor]", MonitorSettings),
     ("[networks.NAME]", NetworkSettings),
     ("currency of [networks.NAME]", CurrencySettings),
     ("[contracts.NAME]", ContractSettings),
@@ -80,6 +83,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[flows.NAME]", FlowSettings),
     ("[flows.NAME.opens]", OpeningSettings),
     ("[[flows.NAME.expects]]", StepSettings),
+    ("with.NAME of a flow's step", SiblingSettings),
     *((f'[receivers.NAME] with provider = "{name}"', settings_model(name)) for name in PROVIDERS),
     ("[templates.NAME]", TemplateSettings),
     ("[[routes]]", RouteSettings),
@@ -115,6 +119,7 @@ WORDS: list[tuple[Any, str]] = [
     (types.AbiPath, "path"),
     (types.RpcUrl, "URL"),
     (types.HttpUrl, "URL"),
+    (types.HttpUrls, "URL or list of URL"),
     (types.WebLink, "URL"),
     (types.ExplorerUrl, "URL"),
     (types.DatabaseUrl, "URL"),
@@ -164,7 +169,8 @@ def type_words(hint: Any) -> str:
         case origin if origin is list:
             return f"list of {'tables' if is_model(arguments[0]) else type_words(arguments[0])}"
         case origin if origin is dict:
-            return f"table of {type_words(arguments[1])}"
+            inner = "tables" if is_model(arguments[1]) else type_words(arguments[1])
+            return f"table of {inner}"
     return "table"
 
 

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ import structlog
 
 from chainwatch.alerting.actions import Listeners
 from chainwatch.alerting.delivery.queue import OnSignals, ReceiverQueue
+from chainwatch.alerting.delivery.resending import Resending, keep_resending
 from chainwatch.alerting.providers import Provider, Transport, build_provider
 from chainwatch.alerting.providers.actions import Act
 from chainwatch.config import ReceiverSettings
@@ -45,7 +47,7 @@ STOP_WITHIN = 4.0
 """Seconds within which all tasks end; deliveries that are cut off are made again after the next start."""
 
 T = TypeVar("T")
-_QUEUE = "receiver "
+_QUEUE, _RESEND = "receiver ", "resend "
 
 _log = structlog.get_logger("chainwatch.dispatch")
 
@@ -136,6 +138,11 @@ class Dispatch:
             clock=SystemClock(self._clock),
         )
         self._supervisor.start(_QUEUE + name, queue.run)
+        if isinstance(receiver.provider, Resending):
+            resend = partial(
+                keep_resending, self._database, name, receiver.provider, self._external_url, self._presenter
+            )
+            self._supervisor.start(_RESEND + name, resend)
 
     async def _listen(self) -> None:
         if self._listeners is not None:
@@ -155,7 +162,8 @@ class Dispatch:
         self._prune_again.set()
         ending = {name: self._queues.pop(name) for name in gone}
         for name, queue in ending.items():
-            del self._providers[name]
+            if isinstance(self._providers.pop(name), Resending):
+                await self._supervisor.finish(_RESEND + name, 0.0)
             queue.stop()
         await asyncio.gather(*(self._supervisor.finish(_QUEUE + name, STOP_WITHIN) for name in ending))
         for receiver in new:

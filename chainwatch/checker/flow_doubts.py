@@ -143,7 +143,7 @@ def _doubt_amounts(step: StepParts, terms: FlowTerms) -> None:
         if text is None:
             continue
         try:
-            value = terms.value_of(text, step.event, (*step.at, key))
+            value = terms.value_of(text, step.scope, (*step.at, key))
         except ConditionError:
             continue
         if kind_of(value.type) not in kinds:
@@ -175,7 +175,7 @@ def _doubt_network_value(flow: FlowParts, terms: FlowTerms, step: StepParts, key
             at, f"{text} is named like the network that transfers {end}", f"which argument names the {key}?"
         )
     try:
-        value = terms.value_of(text, step.event, at)
+        value = terms.value_of(text, step.scope, at)
     except ConditionError:
         return
     numbers = [network.attribute(by) for network in flow.networks.values()]

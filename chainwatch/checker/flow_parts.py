@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from chainwatch.checker.expression import Value
+from chainwatch.checker.expression import Scope, Value
 from chainwatch.checker.terms import kind_of
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
@@ -34,14 +34,19 @@ class KeyPart:
 
 @dataclass(frozen=True)
 class StepParts:
-    """A step: its keys in the configuration, at ``at``, its event, and the parts of its key, which stand at ``key_at``."""
+    """A step: its settings, which stand at ``at``, what it reads, and the parts of its key, which stand at ``key_at``."""
 
     settings: OpeningSettings | StepSettings
     at: KeyPath
-    event: AbiEvent
+    scope: Scope
     contract: str
     key: tuple[KeyPart, ...]
     key_at: KeyPath
+
+    @property
+    def event(self) -> AbiEvent:
+        """Its event."""
+        return self.scope.event
 
     def part_at(self, index: int) -> KeyPath:
         """Return where the key's part ``index`` stands."""

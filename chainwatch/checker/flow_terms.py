@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chainwatch.checker.calldata import Calldata
 from chainwatch.checker.expression import (
     MAX_STORED_BITS,
     Condition,
+    Scope,
     Value,
     compile_condition,
     compile_value,
@@ -22,11 +24,14 @@ from chainwatch.checker.terms import bits_of
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import AbiEvent, Event, FieldPath, to_hex
+from chainwatch.model import AbiEvent, AbiFunction, Event, FieldPath, to_hex
 from chainwatch.support.spelling import did_you_mean, nearest
 
 EventLookup = Callable[[str, str], AbiEvent]
 """Contract and event (name or signature) to the ABI's event; raises ``LookupError`` with a message for a person."""
+
+FunctionLookup = Callable[[str, str], AbiFunction]
+"""Contract and function (name, signature or ``function name(type argument, …)``) to the function; raises the same."""
 
 
 Warn = Callable[[KeyPath, str, str], None]
@@ -50,6 +55,7 @@ class FlowTerms:
         settings: FlowSettings,
         networks: Mapping[str, NetworkSettings],
         event: EventLookup,
+        function: FunctionLookup,
         warn: Warn,
         contracts: ContractAddresses,
     ) -> None:
@@ -58,38 +64,55 @@ class FlowTerms:
         self.problems: list[FlowProblem] = []
         self.reads: dict[str, set[FieldPath]] = {}
         """By the signatures of events, the values that are read."""
+        self.transactions: set[str] = set()
+        """The signatures of the events of whose transactions something is read."""
         self._lookup = event
+        self._function = function
         self._warn = warn
         self._by_value = _networks_by_value(networks, settings.network_by)
         self._contracts = contracts
 
     def event(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> AbiEvent | None:
         """Return the event of a step; None, with the problem noted, where there is none."""
+        return self.event_of(settings.contract or self.settings.contract, settings.event, at)
+
+    def event_of(self, contract: str, name: str, at: KeyPath) -> AbiEvent | None:
+        """Return the event ``name`` of ``contract``; None, with the problem noted, where there is none."""
         try:
-            return self._lookup(settings.contract or self.settings.contract, settings.event)
+            return self._lookup(contract, name)
         except LookupError as error:
             self.problem((*at, "event"), str(error.args[0]))
             return None
 
-    def value(self, text: str, event: AbiEvent, at: KeyPath) -> Value | None:
+    def call(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> Calldata | None:
+        """Return what reads the arguments of the function that a step names; None where it names none, or there is none."""
+        if settings.call is None:
+            return None
+        try:
+            return Calldata(self._function(settings.contract or self.settings.contract, settings.call))
+        except LookupError as error:
+            self.problem((*at, "call"), str(error.args[0]))
+            return None
+
+    def value(self, text: str, scope: Scope, at: KeyPath) -> Value | None:
         """Return the path to one value, or the expression of it: not of a tuple or an array."""
         try:
-            value = self.value_of(text, event, at)
+            value = self.value_of(text, scope, at)
         except ConditionError as error:
             if _PATH.fullmatch(text):
                 self.problem(at, error.message, error.hint)
             else:
                 self.problem(at, str(error))
             return None
-        self._note_reads(event, *value.paths)
+        self._note_reads(scope.event, *value.paths)
         if value.type.startswith("tuple") or value.type.endswith("]"):
             self.problem(at, f"{text} is {value.type}; a single value is needed")
             return None
         return value
 
-    def value_of(self, text: str, event: AbiEvent, at: KeyPath) -> Value:
+    def value_of(self, text: str, scope: Scope, at: KeyPath) -> Value:
         """Return `value`, without a note of what it reads; raises `ConditionError`."""
-        return compile_value(text, event, self._attributes(at), self._contracts)
+        return compile_value(text, scope, self._attributes(at), self._contracts)
 
     def contracts_at(self, at: KeyPath) -> set[str]:
         """Return the contract that emits the event of the step that ``at`` is in; those of all steps where it is in none."""
@@ -125,11 +148,11 @@ class FlowTerms:
         texts = {name: str(value) for name, value in values.items()}
         return lambda event: texts[event.network]
 
-    def network_of(self, text: str, event: AbiEvent, at: KeyPath) -> Callable[[Event], str]:
+    def network_of(self, text: str, scope: Scope, at: KeyPath) -> Callable[[Event], str]:
         """Return what reads from an event the name of the network that ``text`` (a name, or an expression) stands for."""
         if text in self.networks:
             return lambda _event: text
-        value = self.value(text, event, at)
+        value = self.value(text, scope, at)
         if value is None:
             if near := nearest(text, self.networks):
                 self.problem(at, f"{text!r} is no network's name either", f"did you mean {near}?")
@@ -169,22 +192,22 @@ class FlowTerms:
             self.problem(at, f"there is no network {name!r}", f"did you mean {near}?" if near else "")
 
     def condition(
-        self, source: str | None, event: AbiEvent, opening: AbiEvent | None, at: KeyPath
+        self, source: str | None, scope: Scope, opening: Scope | None, at: KeyPath
     ) -> Condition | None:
         """Return ``source`` compiled; None where there is none, or where it does not compile."""
         if source is None:
             return None
         try:
             places = (at,) if opening is None else (at, ("opens",))
-            condition = compile_condition(source, event, opening, self._attributes(*places), self._contracts)
+            condition = compile_condition(source, scope, opening, self._attributes(*places), self._contracts)
         except ConditionError as error:
             self.problem(at, str(error))
             return None
         if opening is None and not condition.reads_anything:
             self.warn(at, "says the same of every event: it names none of its arguments", "")
-        self._note_reads(event, *condition.paths)
+        self._note_reads(scope.event, *condition.paths)
         if opening is not None:
-            self._note_reads(opening, *condition.opening_paths)
+            self._note_reads(opening.event, *condition.opening_paths)
         return condition
 
     def checks(self, names: Sequence[str], event: AbiEvent, at: KeyPath) -> tuple[tuple[str, Verify], ...]:
@@ -217,7 +240,11 @@ class FlowTerms:
         return None
 
     def _note_reads(self, event: AbiEvent, *paths: Path) -> None:
-        self.reads.setdefault(event.signature, set()).update(path.steps for path in paths)
+        for path in paths:
+            read = event if path.join is None else path.join.event
+            self.reads.setdefault(read.signature, set()).add(path.steps)
+            if path.of_transaction:
+                self.transactions.add(event.signature)
 
     def warn(self, at: KeyPath, message: str, hint: str = "") -> None:
         """Pass on that what is at ``at`` can match nothing."""

@@ -153,7 +153,8 @@ class Judge:
 
     def _judge_wait(self, step: Step, opening: Occurrence, first: Occurrence) -> bool:
         """Judge whether ``first``, the event of ``step`` that ``opening`` expects, was an orphan before ``opening``."""
-        if opening.timestamp <= first.timestamp + self.flow.orphan_grace or self._unsearchable(first):
+        in_time = opening.timestamp <= first.timestamp + self.flow.orphan_grace
+        if in_time or step.may_be_orphan or self._unsearchable(first):
             return False
         origin = self._origin_of(first)
         self.findings.append(finding.orphan(self.flow, self.transfer, step, first, origin, opening.timestamp))
@@ -225,6 +226,8 @@ class Judge:
             return "untracked"
         for event in events:
             self._judge_content(step, event)
+        if step.may_be_orphan:
+            return "untracked" if later is None else "unopened"
         due_at = first.timestamp + self.flow.orphan_grace
         for network in self._origins_of(first):
             if self.coverage.seen.get(network, 0) <= due_at:

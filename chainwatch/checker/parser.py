@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from chainwatch.checker import protocols
 from chainwatch.checker.calls import AGGREGATES, CONTRACT, Calls
+from chainwatch.checker.joins import Join
 from chainwatch.checker.path import MAX_INDEX, Path, Step, parse_steps, resolve
+from chainwatch.checker.place import CALL, EVENT, PLACE, PLACE_CODE, SIBLINGS_PLACE, TRANSACTION, place_text
+from chainwatch.checker.scope import Read, Scope, first_name
 from chainwatch.checker.syntax import ConditionError, Cursor, Token
 from chainwatch.checker.terms import MAX_DEPTH, Term, TermBuilder
 from chainwatch.model import AbiEvent, AbiParam
@@ -18,30 +21,11 @@ from chainwatch.support.spelling import did_you_mean
 OPENING = "opening"
 """The prefix under which an ``assert`` reads the opening event."""
 
-_PLACE = (
-    AbiParam("block", "tuple", components=(AbiParam("number", "uint256"), AbiParam("timestamp", "uint256"))),
-    AbiParam("network", "string"),
-    AbiParam("transaction", "tuple", components=(AbiParam("hash", "bytes32"),)),
-    AbiParam("log", "tuple", components=(AbiParam("index", "uint256"),)),
-    AbiParam("emitter", "address"),
-)
-"""What is known of an event beside its arguments, which win where the names meet."""
-
-_PLACE_CODE = {
-    "block.number": "event.log.block_number",
-    "block.timestamp": "event.log.timestamp",
-    "network": "event.network",
-    "transaction.hash": "event.log.tx_hash",
-    "log.index": "event.log.log_index",
-    "emitter": "address_text(event.log.address)",
-}
-"""The same as read from a `chainwatch.model.Event`."""
-
 NETWORK = "network"
 
-EVENT = "event"
-"""The prefix that says which is meant where an argument has the name of something else: ``event.args.network`` is the
-argument, ``event.network`` is not."""
+_WORDS = ("and", "or", "not", "in", "true", "false")
+RESERVED = {*_WORDS, OPENING, EVENT, CALL, "item", *(param.name for param in PLACE)}
+"""Names that no sibling can have, because they have a meaning of their own."""
 
 NetworkAttributes: TypeAlias = Mapping[str, Mapping[str, int | str]]
 """By network, its attributes by name, as configured."""
@@ -61,28 +45,14 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True)
-class Read:
-    """One value that an expression reads: of the event itself, or of the opening one (``opening``).
-
-    ``text`` names it among the facts that are kept of an event. ``code`` makes it of ``event``: Python code, in which the
-    values of other reads are ``p0``, ``p1``, …. ``path`` is where it is in the event; None for one that is computed.
-    """
-
-    text: str
-    opening: bool
-    path: Path | None
-    code: str
-
-
 class Parser:
     """Reads an expression by the precedence of Python's operators; ``reads`` are the values it needs."""
 
     def __init__(
         self,
         source: str,
-        event: AbiEvent,
-        opening: AbiEvent | None,
+        scope: Scope,
+        opening: Scope | None,
         networks: NetworkAttributes,
         contracts: ContractAddresses,
     ) -> None:
@@ -91,7 +61,7 @@ class Parser:
         self.reads: list[Read] = []
         self._indexes: dict[tuple[str, bool], int] = {}
         self._source = source
-        self._event = event
+        self._scope = scope
         self._opening = opening
         self._networks = networks
         self._contracts = contracts
@@ -274,36 +244,79 @@ class Parser:
 
     def _read(self, steps: list[Step], start: int) -> Term:
         """Return the value at ``steps``."""
-        event, opening = self._event, False
+        scope, opening = self._scope, False
         if steps[0].key == OPENING and self._opening is not None:
-            event, opening = self._opening, True
+            scope, opening = self._opening, True
             steps = self._within_opening(steps)
+        event = scope.event
         named = {param.name for param in event.inputs}
-        fields = event.inputs + tuple(param for param in _PLACE if param.name not in named)
+        if (join := scope.joins.get(str(steps[0].key))) is not None:
+            return self._read_sibling(join, steps, opening=opening, start=start)
+        fields = event.inputs + tuple(param for param in PLACE if param.name not in named)
         if steps[0].key == EVENT and EVENT not in named:
             steps, fields = self._within_event(steps, event)
-            named = set() if fields is _PLACE else named
+            named = set() if fields is PLACE else named
         if steps[0].key == OPENING and OPENING not in named:
             hint = "`opening` belongs to an `assert`"
             raise self.cursor.error(steps[0].column, "there is no opening event here", hint)
         owner = f"{OPENING} ({event.name})" if opening else event.name
         if steps[0].key == NETWORK and NETWORK not in named and len(steps) > 1:
             return self._network_attribute(steps[1:], opening=opening, start=start)
+        fields += tuple(
+            AbiParam(name, "tuple") for name in scope.joins
+        )  # for the error about a misspelt name
+        if steps[0].key == CALL and CALL not in named:
+            return self._argument(scope, steps, opening=opening, start=start)
         path = resolve(self._source, steps, fields, owner)
-        place = None if steps[0].key in named else _PLACE_CODE.get(path.text)
+        place = None if steps[0].key in named else PLACE_CODE.get(path.text)
+        if place and path.text in TRANSACTION:
+            path = replace(path, of_transaction=True)
         code = place or "event.args" + "".join(f"[{step!r}]" for step in path.steps)
-        text = _place_text(path.text, event) if place else path.text
+        text = place_text(path.text, event) if place else path.text
         index = self._index_of(Read(text, opening, path, code))
+        return self.build.field(index, path, start, self.cursor.end)
+
+    def _read_sibling(self, join: Join, steps: list[Step], *, opening: bool, start: int) -> Term:
+        """Return a value of the sibling by ``join``, which ``steps`` begin with."""
+        if len(steps) == 1 or isinstance(steps[1].key, int):
+            hint = f"name an argument of it: {join.name}.{first_name(join.event)}"
+            raise self.cursor.error(steps[0].column, f"{join.name} is a whole event, {join.event.name}", hint)
+        named = {param.name for param in join.event.inputs}
+        fields = join.event.inputs + tuple(param for param in SIBLINGS_PLACE if param.name not in named)
+        path = resolve(self._source, steps[1:], fields, f"{join.name} ({join.event.name})")
+        path = replace(path, text=f"{join.name}.{path.text}", join=join)
+        sibling = f"event.siblings[{self.build.name(join)}]"
+        place = None if steps[1].key in named else PLACE_CODE.get(path.text.removeprefix(f"{join.name}."))
+        code = f"{sibling}.args" + "".join(f"[{step!r}]" for step in path.steps)
+        if place is not None:
+            code = place.replace("event.", f"{sibling}.")
+        index = self._index_of(Read(path.text, opening, path, code))
+        return self.build.field(index, path, start, self.cursor.end)
+
+    def _argument(self, scope: Scope, steps: list[Step], *, opening: bool, start: int) -> Term:
+        """Return an argument of the function that the step names, from the transaction's calldata."""
+        if scope.call is None:
+            hint = 'the step names it: call = "function name(type argument, …)", or a name in the contract\'s ABI'
+            message = f"there is no function for {scope.event.name} whose arguments could be read"
+            raise self.cursor.error(steps[0].column, message, hint)
+        function = scope.call.function
+        if len(steps) == 1 or isinstance(steps[1].key, int):
+            names = ", ".join(f"{CALL}.{param.name}" for param in function.inputs) or "it has none"
+            raise self.cursor.error(steps[0].column, f"name an argument of {function.signature}", names)
+        path = resolve(self._source, steps[1:], function.inputs, f"the function {function.name}")
+        code = f"{self.build.name(scope.call)}(event.log)" + "".join(f"[{step!r}]" for step in path.steps)
+        path = replace(path, text=f"{CALL}.{path.text}", steps=(CALL, *path.steps), of_transaction=True)
+        index = self._index_of(Read(path.text, opening, path, code))
         return self.build.field(index, path, start, self.cursor.end)
 
     def _within_event(self, steps: list[Step], event: AbiEvent) -> tuple[list[Step], tuple[AbiParam, ...]]:
         """Return what follows ``event.``, or ``event.args.``, and the values of which it can be one."""
         if len(steps) > 2 and steps[1].key == "args":
             return steps[2:], event.inputs
-        if len(steps) > 1 and steps[1].key in {param.name for param in _PLACE}:
-            return steps[1:], _PLACE
+        if len(steps) > 1 and steps[1].key in {param.name for param in PLACE}:
+            return steps[1:], PLACE
         arguments = f"{EVENT}.args.{event.inputs[0].name}" if event.inputs else f"{EVENT}.args"
-        hint = f"write {arguments}, …, or {', '.join(f'{EVENT}.{param.name}' for param in _PLACE)}"
+        hint = f"write {arguments}, …, or {', '.join(f'{EVENT}.{param.name}' for param in PLACE)}"
         raise self.cursor.error(steps[min(1, len(steps) - 1)].column, "name an argument of the event", hint)
 
     def _contract_address(self, name: Token, arguments: Sequence[Term]) -> Term:
@@ -345,9 +358,9 @@ class Parser:
         return self.build.choice(self._index_of_network(opening=opening), choices, start, self.cursor.end)
 
     def _index_of_network(self, *, opening: bool) -> int:
-        event = self._opening if opening and self._opening is not None else self._event
-        text = _place_text(NETWORK, event)
-        return self._index_of(Read(text, opening, _NETWORK_PATH, _PLACE_CODE[NETWORK]))
+        scope = self._opening if opening and self._opening is not None else self._scope
+        text = place_text(NETWORK, scope.event)
+        return self._index_of(Read(text, opening, _NETWORK_PATH, PLACE_CODE[NETWORK]))
 
     def _index_of(self, read: Read) -> int:
         """Return the number under which the expression reads it."""
@@ -358,8 +371,9 @@ class Parser:
 
     def _within_opening(self, steps: list[Step]) -> list[Step]:
         reserved = f"`{OPENING}` is the opening event in an `assert`"
-        if any(field.name == OPENING for field in self._event.inputs):
-            reserved += f"; the argument {OPENING} of {self._event.name} cannot be read here"
+        event = self._scope.event
+        if any(param.name == OPENING for param in event.inputs):
+            reserved += f"; the argument {OPENING} of {event.name} cannot be read here"
         if len(steps) == 1 or isinstance(steps[1].key, int):
             raise self.cursor.error(steps[0].column, f"name a field of {OPENING}", reserved)
         return steps[1:]
@@ -374,9 +388,3 @@ class Parser:
         token = self.cursor.token
         message = f"expected {wanted}, not {self.cursor.shown()}"
         return self.cursor.error(token.column, message, _HINTS.get(token.text, ""))
-
-
-def _place_text(text: str, event: AbiEvent) -> str:
-    """Return the name, among the facts, of what is known of an event beside its arguments."""
-    is_taken = any(param.name == text.partition(".")[0] for param in event.inputs)
-    return f"{EVENT}.{text}" if is_taken else text

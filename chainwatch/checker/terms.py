@@ -291,11 +291,15 @@ class TermBuilder:
 
     def constant(self, value: Any, abi_type: str, start: int, end: int, literal: str | None = None) -> Term:
         """Return a value known now."""
-        self.constants.append(value)
+        code = self.name(value)
         raw = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
         size = len(raw) if isinstance(raw, bytes) else 0
-        code = f"k{len(self.constants) - 1}"
         return Term(code, abi_type, start, end, literal=literal, size=size_of(abi_type, size))
+
+    def name(self, value: Any) -> str:
+        """Return the code that stands for ``value``, which only other code reads."""
+        self.constants.append(value)
+        return f"k{len(self.constants) - 1}"
 
     def _integer(self, value: int, start: int, end: int, literal: str | None = None) -> Term:
         term = self.constant(value, "int", start, end, literal)

@@ -96,7 +96,8 @@ def _check_known(draft: Draft, path: KeyPath, name: str, section: str) -> bool:
 def _check_flow(draft: Draft, flow: KeyPath) -> None:
     opening = (*flow, "opens")
     steps = [(*flow, "expects", index) for index in range(_length(draft, (*flow, "expects")))]
-    for part in (flow, opening, *steps):
+    siblings = [place for step in (opening, *steps) for place in _siblings(draft, step)]
+    for part in (flow, opening, *steps, *siblings):
         contract = _text(draft, (*part, "contract"))
         if contract is not None:
             _check_known(draft, (*part, "contract"), contract, "contracts")
@@ -107,6 +108,12 @@ def _check_flow(draft: Draft, flow: KeyPath) -> None:
     for step in steps:
         _check_on(draft, flow, step)
     _check_network_by(draft, flow, [opening, *steps])
+
+
+def _siblings(draft: Draft, step: KeyPath) -> list[KeyPath]:
+    """Return the paths of the siblings that ``step`` names."""
+    named = draft.value((*step, "with"))
+    return [(*step, "with", name) for name in named] if isinstance(named, dict) else []
 
 
 def _check_step_names(draft: Draft, steps: list[KeyPath]) -> None:

@@ -25,7 +25,29 @@ _ASSET = "Expression of the asset's address, shown in alerts; mostly an event ar
 _CONTRACT = "Contract that emits the event. Default: the flow's."
 _KEY = "Expression, or list of expressions, of the key in this event. Default: the flow's."
 _EVENT = "The event's name in the ABI, or its full signature where the name is overloaded."
+_WITH = "Siblings, by the names under which expressions read their values: tables `with.NAME`."
+_CALL = (
+    "Function whose arguments expressions read as `call.ARGUMENT`, from the calldata of the event's transaction: "
+    "`function name(type argument, …)`, or a function of the contract's ABI by name."
+)
 _VERIFY = "Built-in checks of the event, by name, such as `connext.transfer_id`."
+
+
+class SiblingSettings(Table):
+    """Another event of the same transaction, whose values the step's expressions read as `NAME.argument`."""
+
+    event: Text = Field(description="The sibling's event, by name or full signature.")
+    contract: Text | None = Field(
+        default=None, description="Contract that emits the sibling. Default: the step's."
+    )
+    pick: Literal["before", "after", "only"] = Field(
+        description="Which of several: the nearest one `before` or `after` the step's event in the transaction; "
+        "`only` requires that there is exactly one. Without a sibling the event raises `FlowEvaluationFailed`."
+    )
+    where: Text | None = Field(
+        default=None,
+        description="Condition on the sibling's own values; others are passed over. Default: all count.",
+    )
 
 
 class OpeningSettings(Table):
@@ -34,6 +56,8 @@ class OpeningSettings(Table):
     step: Text = Field(description="The step's name.")
     event: Text = Field(description=_EVENT)
     contract: Text | None = Field(default=None, description=_CONTRACT)
+    with_: dict[str, SiblingSettings] = Field(default={}, alias="with", description=_WITH)
+    call: Text | None = Field(default=None, description=_CALL)
     key: Names | None = Field(default=None, description=_KEY)
     origin: Text | None = Field(
         default=None,
@@ -57,6 +81,8 @@ class StepSettings(Table):
     step: Text = Field(description="The step's name.")
     event: Text = Field(description=_EVENT)
     contract: Text | None = Field(default=None, description=_CONTRACT)
+    with_: dict[str, SiblingSettings] = Field(default={}, alias="with", description=_WITH)
+    call: Text | None = Field(default=None, description=_CALL)
     key: Names | None = Field(default=None, description=_KEY)
     on: Text = Field(
         default="destination",
@@ -85,6 +111,11 @@ class StepSettings(Table):
     verify: list[Text] = Field(default=[], description=_VERIFY)
     repeat: Repeat | None = Field(
         default=None, description="`alert` or `allow` a second event of this step. Default: the flow's."
+    )
+    orphan: Repeat = Field(
+        default="alert",
+        description="`alert` or `allow` an event of this step without an opening step, where the same event also ends "
+        "transfers that the flow does not watch. Allowed ones are `untracked`.",
     )
 
 
@@ -126,3 +157,11 @@ class FlowSettings(Table):
     verify: list[Text] = Field(
         default=[], description="Built-in checks applied to every event that has the needed fields."
     )
+
+    @property
+    def contracts(self) -> set[str]:
+        """The contracts of the events of all steps and their siblings."""
+        steps: list[OpeningSettings | StepSettings] = [self.opens, *self.expects]
+        siblings = [sibling.contract for step in steps for sibling in step.with_.values()]
+        named = (self.contract, *(step.contract for step in steps), *siblings)
+        return {contract for contract in named if contract}

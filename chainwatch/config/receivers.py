@@ -17,10 +17,14 @@ from chainwatch.config.types import AtLeastOne, PositiveDuration, Severity, Tabl
 from chainwatch.grammar.durations import parse_duration
 
 PROVIDERS = {
+    "alertmanager": "chainwatch.alerting.providers.alertmanager:AlertmanagerProvider",
+    "apprise": "chainwatch.alerting.providers.apprise:AppriseProvider",
     "console": "chainwatch.alerting.providers.console:ConsoleProvider",
     "discord": "chainwatch.alerting.providers.discord:DiscordProvider",
     "email": "chainwatch.alerting.providers.email:EmailProvider",
     "pagerduty": "chainwatch.alerting.providers.pagerduty:PagerDutyProvider",
+    "slack": "chainwatch.alerting.providers.slack:SlackProvider",
+    "telegram": "chainwatch.alerting.providers.telegram:TelegramProvider",
     "webhook": "chainwatch.alerting.providers.webhook:WebhookProvider",
 }
 """The registry: each provider's name in the configuration → its module and class. The only list of providers."""

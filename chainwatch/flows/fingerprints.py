@@ -14,7 +14,7 @@ VERSION = 1
 """Raise it when the same configuration makes other transfers of the same logs than before: all are made again then."""
 
 _JUDGING = {"orphan_grace", "orphan_severity", "repeat", "runbook_url"}
-_JUDGING_STEP = {"within", "severity", "repeat"}
+_JUDGING_STEP = {"within", "severity", "repeat", "orphan"}
 """What of a flow says how its events are judged, but not which they are."""
 
 
@@ -25,10 +25,10 @@ def fingerprints(settings: Settings) -> Prints:
     found: Prints = {}
     for name, flow in settings.flows.items():
         whole = flow.model_dump()
-        used = {flow.contract, flow.opens.contract, *(step.contract for step in flow.expects)} - {None}
-        contracts = {
-            c: (settings.contracts[c].address, abis[c]) for c in sorted(filter(None, used)) if c in abis
-        }
+        for step in (whole["opens"], *whole["expects"]):
+            if not step["with_"]:
+                del step["with_"]  # as before there were siblings: nothing is made again for them
+        contracts = {c: (settings.contracts[c].address, abis[c]) for c in sorted(flow.contracts) if c in abis}
         rest = {
             **{key: value for key, value in whole.items() if key not in _JUDGING},
             "expects": [

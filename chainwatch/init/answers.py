@@ -29,10 +29,11 @@ def providers() -> dict[str, str]:
     for name in PROVIDERS:
         fields = settings_model(name).model_fields
         needed = {key for key, field in fields.items() if field.is_required()} - {"name", "provider"}
-        if not needed:
+        examples = (fields["url"].examples or [""]) if "url" in fields else []
+        if needed == {"url"} or (not needed and any(examples)):
+            found[name] = str(examples[0]).strip("${}") or f"{name.upper()}_URL"
+        elif not needed:
             found[name] = ""
-        elif needed == {"url"}:
-            found[name] = str((fields["url"].examples or [""])[0]).strip("${}") or f"{name.upper()}_URL"
     return found
 
 
@@ -110,6 +111,6 @@ class Answers:
     store: str = DEFAULT_STORE
     own: OwnFlow | None = None
     address: tuple[tuple[str, str], ...] = ()
-    """Network → address of the preset's `own_contract`; empty where it has none."""
+    """(Network, address) of the preset's `own_contract`, several times for several; empty where it has none."""
     transfer: OwnTransfer | None = None
     proposal: ProposedFlow | None = None

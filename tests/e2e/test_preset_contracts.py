@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from tests.support.anvil import Anvil
 from tests.support.missing import missing
-from tests.support.presets.deployed import configured
+from tests.support.presets import messaging_plays
+from tests.support.presets.deployed import Alert, Chains, Played, configured
 from tests.support.process import Chainwatch
 from tests.support.protocols import cctp, wormhole
 from tests.support.protocols.artifacts import ArtifactError
@@ -25,25 +26,6 @@ pytestmark = pytest.mark.anvil
 DAY = 24 * HOUR
 CHAIN_IDS = {"ethereum": 1, "arbitrum": 42_161, "base": 8_453}
 NETWORKS = tuple(CHAIN_IDS)
-
-
-class Alert(NamedTuple):
-    """An alert, the transfer's key, and whether it ended."""
-
-    name: str
-    transfer: str
-    ended: bool
-
-
-class Played(NamedTuple):
-    """The addresses of a protocol's contracts by network, and what is to be found of what was done with them."""
-
-    addresses: Mapping[str, Mapping[str, str]]
-    statuses: Mapping[str, str]
-    alerts: set[Alert]
-
-
-Chains = dict[str, Chain]
 
 
 @pytest.fixture
@@ -130,7 +112,14 @@ def play_wormhole(chains: Chains) -> Played:
 
 
 @pytest.mark.parametrize(
-    ("preset", "play"), [("cctp-v1", play_cctp_v1), ("wormhole-token-bridge", play_wormhole)]
+    ("preset", "play"),
+    [
+        ("cctp-v1", play_cctp_v1),
+        ("wormhole-token-bridge", play_wormhole),
+        ("layerzero-oft", messaging_plays.play_oft),
+        ("layerzero-endpoint", messaging_plays.play_endpoint),
+        ("hyperlane", messaging_plays.play_hyperlane),
+    ],
 )
 async def test_what_happened_is_found(
     preset: str, play: Callable[[Chains], Played], chains: Chains, tmp_path: Path
@@ -146,12 +135,17 @@ async def test_what_happened_is_found(
     found = await watch.read("replay", "--database", f"sqlite:///{tmp_path / 'chainwatch.db'}")
     transfers = await watch.read("transfers")
     assert {transfer["key"]: transfer["status"] for transfer in transfers} == played.statuses
-    assert alerts_in(found) == played.alerts
+    steps = {alert.step for alert in played.alerts} - {""}
+    assert alerts_in(found, steps) == played.alerts
     assert len(found["alerts"]) == len(played.alerts)
 
 
-def alerts_in(found: Any) -> set[Alert]:
-    return {
-        Alert(a["labels"]["alertname"], a["labels"]["transfer"], a["ends_at"] is not None)
-        for a in found["alerts"]
-    }
+def alerts_in(found: Any, steps: Collection[str]) -> set[Alert]:
+    """The alerts, with their step where it is one of ``steps``."""
+    found_alerts = set()
+    for alert in found["alerts"]:
+        labels = alert["labels"]
+        step = labels["step"] if labels["step"] in steps else ""
+        ended = alert["ends_at"] is not None
+        found_alerts.add(Alert(labels["alertname"], labels["transfer"], ended, step))
+    return found_alerts

@@ -102,7 +102,7 @@ def _row_text(alert: NotifiedAlert) -> str:
 
 
 def _state(alert: NotifiedAlert) -> str:
-    return f"{alert.severity} {alert.status.upper()}: {_fit(text.plain(alert.name), NAME_MAX)}"
+    return f"{alert.severity} {alert.status.upper()}: {_fit(text.plain(text.name_of(alert)), NAME_MAX)}"
 
 
 def _said(alert: NotifiedAlert) -> str:
@@ -185,7 +185,7 @@ def _detailed(alert: NotifiedAlert) -> str:
             f'style="border-left:4px solid {color};border-collapse:separate"><tr><td style="padding:4px 0 4px 14px;',
             'font-size:14px;line-height:1.45">',
             f'<div style="padding-bottom:4px">{_badge(alert)} ',
-            f'<strong class="strong">{_safe(_fit(alert.name, NAME_MAX))}</strong></div>',
+            f'<strong class="strong">{_safe(_fit(text.name_of(alert), NAME_MAX))}</strong></div>',
             *(f"<div>{_safe(line)}</div>" for line in text.summary(alert)),
             f'<div class="faint" style="color:#666666;padding-left:10px">{quoted}</div>' if quoted else "",
             f'<div class="faint" style="color:#666666">{_safe(_times(alert))}</div>',
@@ -202,7 +202,7 @@ def _table(alerts: Iterable[NotifiedAlert]) -> str:
     cell = 'class="line" valign="top" style="padding:6px 10px 6px 0;border-top:1px solid #e2e2e2"'
     rows = "".join(
         f"<tr><td {cell}>{_badge(alert)}</td>"
-        f'<td {cell}><strong class="strong">{_safe(_fit(alert.name, NAME_MAX))}</strong>{_safe(_said(alert))}<br>'
+        f'<td {cell}><strong class="strong">{_safe(_fit(text.name_of(alert), NAME_MAX))}</strong>{_safe(_said(alert))}<br>'
         f'<span class="faint" style="color:#666666">{_safe(_times(alert))}</span>{_links(_own_links(alert))}</td></tr>'
         for alert in alerts
     )

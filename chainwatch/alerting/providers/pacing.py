@@ -24,13 +24,16 @@ class Pace:
         self._paused_until = 0.0
 
     def next_turn(self, now: float) -> float:
-        """Return when the next call may be made, ``now`` or later. Each result is one call's turn."""
+        """Return when the next call may be made, ``now`` or later."""
         turn = max(now, self._paused_until, self._turns[-1] if self._turns else 0.0)
         for calls, seconds in self._rates:
             if len(self._turns) >= calls:
                 turn = max(turn, self._turns[-calls] + seconds)
-        self._turns.append(turn)
         return turn
+
+    def take(self, turn: float) -> None:
+        """Note that a call is made at ``turn``, which is the result of ``next_turn``."""
+        self._turns.append(turn)
 
     def pause(self, until: float) -> None:
         """Give no turn before ``until``: the channel asked for it."""

@@ -22,7 +22,7 @@ from chainwatch.alerting.providers.provider import (
     Server,
     check_status,
 )
-from chainwatch.alerting.providers.transport import Answer, Transport, json_object
+from chainwatch.alerting.providers.transport import Answer, Transport
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
 from chainwatch.config.types import HttpUrl, PositiveDuration, SigningKey
 from chainwatch.grammar.durations import parse_duration
@@ -37,8 +37,6 @@ EVENT_MAX = 512_000
 DETAILS_MAX, NAME_MAX = 60, 100
 """The most facts of an alert, and characters of a fact's name; the values are bounded by ``text.FACT_MAX``."""
 LINKS_MAX, URL_MAX = 10, 2048
-REFUSALS_MAX = 10
-"""Events of one notification that may be refused before the others are not tried: it is likely the same for all."""
 DETAIL_MAX = 300
 """Characters of an answer's text that an error repeats."""
 
@@ -67,18 +65,14 @@ class PagerDutySettings(ReceiverSettings):
     )
 
 
-class Event(NamedTuple):
-    """One event without its routing key. ``name`` is unique within a notification, and the same at every attempt."""
-
-    name: str
-    body: dict[str, Any]
-
-
 class Events(NamedTuple):
-    """The events of a notification, in their order; ``key``: its idempotency key."""
+    """The events of a notification without their routing key, in their order, by names that are the same at every attempt.
+
+    ``key``: the notification's idempotency key.
+    """
 
     key: str
-    events: list[Event]
+    events: dict[str, dict[str, Any]]
 
 
 class PagerDutyProvider:
@@ -103,34 +97,14 @@ class PagerDutyProvider:
         return render(notification)
 
     async def send(self, message: Events) -> Receipt:
-        """Post the events that were not taken yet. An event that is refused for good does not hold up the others.
-
-        Raises ``DeliveryError`` while any is left.
-        """
-        refusals: list[DeliveryError] = []
-        taken = self._taken.of(message.key)
-        for event in message.events:
-            if event.name in taken:
-                continue
-            try:
-                await self._post(event)
-            except DeliveryError as error:
-                if not error.permanent:
-                    raise
-                refusals.append(error)
-                if len(refusals) >= REFUSALS_MAX:
-                    break
-            else:
-                self._taken.add(message.key, [event.name])
-        if refusals:
-            raise refusals[0]
-        self._taken.finish(message.key)
+        """Post the events that were not taken yet. Raises ``DeliveryError`` while any is left."""
+        await self._taken.send(message.key, message.events, self._post)
         return SENT
 
-    async def _post(self, event: Event) -> None:
+    async def _post(self, event: dict[str, Any]) -> None:
         answer = await self._transport.post(
             self.server,
-            msgspec.json.encode({"routing_key": self._routing_key, **event.body}),
+            msgspec.json.encode({"routing_key": self._routing_key, **event}),
             HEADERS,
             who=WHO,
             within=self._timeout,
@@ -142,7 +116,7 @@ class PagerDutyProvider:
             )
 
     def _detail(self, answer: Answer) -> str:
-        fields = json_object(answer.body)
+        fields = answer.json_object()
         errors = fields.get("errors")
         said = [fields.get("message", ""), *(errors if isinstance(errors, list) else [])]
         return clean(self._redact("; ".join(str(one) for one in said if one))[:DETAIL_MAX])
@@ -153,25 +127,26 @@ def render(notification: Notification) -> Events:
 
     An update says only which alerts are acknowledged; PagerDuty has no event by which an acknowledgement is dropped.
     """
-    events: list[Event] = []
-    for alert in notification.alerts:
-        events += _events(alert, notification)
+    events = {
+        f"{event['event_action']} {alert.fingerprint} {alert.starts_at}": event
+        for alert in notification.alerts
+        for event in _events(alert, notification)
+    }
     return Events(notification.idempotency_key, events)
 
 
-def _events(alert: NotifiedAlert, notification: Notification) -> Iterator[Event]:
+def _events(alert: NotifiedAlert, notification: Notification) -> Iterator[dict[str, Any]]:
     is_update = notification.kind == "update"
     if alert.status == "firing" and not is_update:
-        yield _event("trigger", alert, _trigger(alert, notification))
+        yield _event("trigger", alert) | _trigger(alert, notification)
     if alert.status == "firing" and alert.annotations.get("acknowledged_by"):
-        yield _event("acknowledge", alert, {})
+        yield _event("acknowledge", alert)
     if alert.status == "resolved" and not is_update:
-        yield _event("resolve", alert, {})
+        yield _event("resolve", alert)
 
 
-def _event(action: str, alert: NotifiedAlert, more: dict[str, Any]) -> Event:
-    name = f"{action} {alert.fingerprint} {alert.starts_at}"
-    return Event(name, {"event_action": action, "dedup_key": alert.fingerprint, **more})
+def _event(action: str, alert: NotifiedAlert) -> dict[str, Any]:
+    return {"event_action": action, "dedup_key": alert.fingerprint}
 
 
 def _trigger(alert: NotifiedAlert, notification: Notification) -> dict[str, Any]:
@@ -203,7 +178,7 @@ def _trigger(alert: NotifiedAlert, notification: Notification) -> dict[str, Any]
 def _summary(alert: NotifiedAlert) -> str:
     """Return the summary, which people read on their phones: severity, name, and what the alert says in one line."""
     said = " ".join(map(text.plain, text.summary(alert)[:1]))
-    whole = f"{alert.severity} {text.plain(alert.name)}" + (f": {said}" if said else "")
+    whole = f"{alert.severity} {text.plain(text.name_of(alert))}" + (f": {said}" if said else "")
     return whole if len(whole) <= SUMMARY_MAX else f"{whole[: SUMMARY_MAX - 1]}…"
 
 

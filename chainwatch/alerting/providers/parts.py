@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeVar
+
+from chainwatch.alerting.providers.provider import DeliveryError
 
 UNFINISHED_MAX = 256
 """Notifications of which some parts were taken that are remembered; for older ones, all parts are sent again."""
+
+REFUSALS_MAX = 10
+"""Parts of one notification that may be refused before the others are not tried: it is likely the same for all."""
+
+T = TypeVar("T")
 
 
 class TakenParts:
@@ -29,6 +37,30 @@ class TakenParts:
         self._taken.move_to_end(key)
         if len(self._taken) > UNFINISHED_MAX:
             self._taken.popitem(last=False)
+
+    async def send(self, key: str, parts: Mapping[str, T], send: Callable[[T], Awaitable[None]]) -> None:
+        """Let ``send`` send those of ``parts``, by name, that were not taken yet, one after the other.
+
+        A part that is refused for good does not hold up the others. Raises ``DeliveryError`` while any is left.
+        """
+        refusals: list[DeliveryError] = []
+        taken = self.of(key)
+        for name, part in parts.items():
+            if name in taken:
+                continue
+            try:
+                await send(part)
+            except DeliveryError as error:
+                if not error.permanent:
+                    raise
+                refusals.append(error)
+                if len(refusals) >= REFUSALS_MAX:
+                    break
+            else:
+                self.add(key, [name])
+        if refusals:
+            raise refusals[0]
+        self.finish(key)
 
     def finish(self, key: str) -> None:
         """Forget notification ``key``: every part was taken."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -46,12 +47,27 @@ class Receipt(msgspec.Struct, frozen=True):
     remote_ids: Mapping[str, str] = {}
 
 
+class TlsFiles(NamedTuple):
+    """PEM files for TLS: the certificate and key that a client shows, and the authorities that sign the server's.
+
+    Without ``authority``, those of the system do. A certificate's file may hold its key too.
+    """
+
+    certificate: Path | None = None
+    key: Path | None = None
+    authority: Path | None = None
+
+
+NO_TLS_FILES = TlsFiles()
+
+
 @dataclass(frozen=True)
 class Server:
     """An HTTP server. ``url`` may hold secrets; ``allow_private``: whether its address may be private or loopback."""
 
     url: str = field(repr=False)
     allow_private: bool
+    tls: TlsFiles = NO_TLS_FILES
 
 
 class Provider(Protocol[Message]):

@@ -30,6 +30,10 @@ FACT_MAX = 1_000
 LINES_MAX = 20
 """Lines of a description after the first that are shown."""
 
+EMOJI = {"P0": "\U0001f6a8", "P1": "\u26a0\ufe0f", "P2": "\u26a1", "P3": "\u2139\ufe0f"}
+"""By severity, for channels that show emoji."""
+RESOLVED_EMOJI = "\u2705"
+
 _MARKDOWN = re.compile(
     r"[\\*_~`|>#\[\]<]|(?<=\])\("  # emphasis, code, spoilers, headings, links, mentions
     r"|:(?=/|[\w+-]{0,64}[^\W\d][\w+-]{0,64}:|100:|1234:)"  # addresses, and names of emoji
@@ -62,6 +66,36 @@ def _unlinked(match: re.Match[str]) -> str:
 def _escaped(match: re.Match[str]) -> str:
     """Return the match with its last character escaped: that one makes a list or a heading of it."""
     return f"{match[0][:-1]}\\{match[0][-1]}"
+
+
+def emoji(alert: NotifiedAlert) -> str:
+    """Return the emoji of an alert as it stands: of its severity while it fires."""
+    return EMOJI.get(alert.severity, EMOJI["P3"]) if alert.status == "firing" else RESOLVED_EMOJI
+
+
+def units(text: str) -> int:
+    """Return the length of ``text`` in UTF-16 units, as most channels count it."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def within(lines: Iterable[str], limit: int, joint: str = "\n") -> str:
+    """Return ``lines``, joined, up to the last one with which they take no more than ``limit`` UTF-16 units."""
+    kept: list[str] = []
+    left = limit
+    for line in lines:
+        left -= units(line) + (units(joint) if kept else 0)
+        if left < 0:
+            break
+        kept.append(line)
+    return joint.join(kept)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return plain ``text`` in at most ``limit`` UTF-16 units; where it is cut it ends with ``…``."""
+    if units(text) <= limit:
+        return text
+    kept = text.encode("utf-16-le", "surrogatepass")[: 2 * max(0, limit - 1)]
+    return kept.decode("utf-16-le", "ignore") + "…"
 
 
 def headline(notification: Notification) -> str:
@@ -162,7 +196,7 @@ class Fact(NamedTuple):
     links: Mapping[str, str] = {}
 
 
-def title(alert: NotifiedAlert) -> str:
+def name_of(alert: NotifiedAlert) -> str:
     """Return the alert's name, or what a template says instead."""
     return clean(alert.custom.title or alert.name)
 
@@ -205,9 +239,10 @@ def continued(alert: NotifiedAlert) -> list[str]:
     """Return the further lines of a description; a channel marks them, so that none looks like a fact or an alert."""
     if alert.custom.body is not None:
         return []
-    further = [clean(line.rstrip()) for line in _description(alert)[1:]]
+    further = _description(alert)[1:]
+    shown = [clean(line.rstrip()) for line in further[:LINES_MAX]]
     left = len(further) - LINES_MAX
-    return further if left <= 0 else [*further[:LINES_MAX], f"… ({left:,} more lines)"]
+    return shown if left <= 0 else [*shown, f"… ({left:,} more lines)"]
 
 
 def _description(alert: NotifiedAlert) -> list[str]:

@@ -7,16 +7,21 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 from weakref import WeakSet
 
 import aiohttp
 import msgspec
 
 from chainwatch.alerting.providers.pacing import Pace
-from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, Server
+from chainwatch.alerting.providers.provider import (
+    Capabilities,
+    DeliveryError,
+    Server,
+)
+from chainwatch.alerting.providers.tls import TlsContexts
 from chainwatch.support.dns import Connector, Resolver
 from chainwatch.support.http_client import refuse_redirects
 from chainwatch.support.nesting import is_too_deep
@@ -29,8 +34,12 @@ ANSWER_TIMEOUT = 1.0
 """Seconds for an answer's body to come after its status, unless the caller waits longer."""
 ANSWER_MAX = 262_144
 """Bytes of an answer's body, or of a message of a WebSocket, that are read."""
+LONGEST_TURN = 120.0
+"""The most seconds that a call waits for its turn."""
 HEARTBEAT = 20.0
 """Seconds without a message after which a WebSocket is pinged; without a pong half as long after, it is broken."""
+
+T = TypeVar("T")
 
 
 class Answer(NamedTuple):
@@ -39,6 +48,10 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def json_object(self) -> dict[str, Any]:
+        """Return the JSON object of the body; an empty one for anything else."""
+        return json_object(self.body)
 
 
 class PrivateAddress(OSError):
@@ -49,6 +62,34 @@ class Closable(Protocol):
     """What a provider keeps open between its messages."""
 
     async def close(self) -> None: ...
+
+
+class Turns:
+    """Lets the calls to one channel wait for their turns, by the event loop's clock."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+
+    async def call(self, who: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what ``call`` returns, once it may be made, and let others wait for as long as its refusal asks.
+
+        Raises what ``call`` raises, and ``DeliveryError`` while the channel has asked for a long pause.
+        """
+        await self._wait(who)
+        try:
+            return await call()
+        except DeliveryError as error:
+            if error.retry_after is not None:
+                self._pace.pause(asyncio.get_running_loop().time() + error.retry_after)
+            raise
+
+    async def _wait(self, who: str) -> None:
+        now = asyncio.get_running_loop().time()
+        turn = self._pace.next_turn(now)
+        if turn - now > LONGEST_TURN:
+            raise DeliveryError(f"{who} asked for a pause", retry_after=turn - now, refused=True)
+        self._pace.take(turn)
+        await asyncio.sleep(turn - now)
 
 
 class Transport:
@@ -62,12 +103,29 @@ class Transport:
     def __init__(self) -> None:
         self._names: Resolver | None = None
         self._kept: WeakSet[Closable] = WeakSet()
+        self._tls = TlsContexts()
         self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
         """By whether private addresses are allowed, and whether it is for WebSockets."""
-        self._paces: dict[Hashable, Pace] = {}
+        self._turns: dict[Hashable, Turns] = {}
 
     async def post(
         self,
+        server: Server,
+        content: bytes,
+        headers: Mapping[str, str],
+        *,
+        who: str,
+        within: float,
+        answer_within: float = ANSWER_TIMEOUT,
+    ) -> Answer:
+        """Return the answer to a POST of ``content``: as ``request``."""
+        return await self.request(
+            "POST", server, content, headers, who=who, within=within, answer_within=answer_within
+        )
+
+    async def request(
+        self,
+        method: str,
         server: Server,
         content: bytes,
         headers: Mapping[str, str],
@@ -81,10 +139,13 @@ class Transport:
         Raises ``DeliveryError`` where there is none; its text calls the receiver ``who`` and names no URL and no address
         (S9).
         """
+        tls = await self._tls.of(server.tls, who)
         try:
-            async with self._session(server.allow_private).post(
+            async with self._session(server.allow_private).request(
+                method,
                 server.url,
-                data=content,
+                ssl=tls,
+                data=content or None,
                 headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=within, connect=CONNECT_TIMEOUT),
@@ -97,9 +158,10 @@ class Transport:
 
     async def reach(self, server: Server, *, who: str, within: float) -> None:
         """Return once ``server`` has answered a HEAD request, whatever the answer. Raises as ``post``."""
+        tls = await self._tls.of(server.tls, who)
         try:
             async with self._session(server.allow_private).head(
-                server.url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=within)
+                server.url, ssl=tls, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=within)
             ):
                 return
         except TimeoutError:
@@ -135,9 +197,9 @@ class Transport:
         async with opened:
             yield opened
 
-    def pace(self, channel: Hashable, capabilities: Capabilities) -> Pace:
-        """Return what keeps all receivers of one ``channel`` together within its rates. It uses the event loop's clock."""
-        return self._paces.setdefault(channel, Pace(capabilities.rates))
+    def pace(self, channel: Hashable, capabilities: Capabilities) -> Turns:
+        """Return what keeps all receivers of one ``channel`` together within the rates of its ``capabilities``."""
+        return self._turns.setdefault(channel, Turns(Pace(capabilities.rates)))
 
     async def close(self) -> None:
         """Close every connection."""
@@ -174,10 +236,10 @@ class Transport:
 
 
 def json_object(content: bytes) -> dict[str, Any]:
-    """Return the JSON object that an answer's body is; an empty one for any other body, as a server may answer anything."""
+    """Return a JSON object that a server sent; an empty one for anything else, such as a half of it."""
     try:
         decoded = None if is_too_deep(content) else msgspec.json.decode(content)
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError):  # a server may answer anything
         return {}
     return decoded if isinstance(decoded, dict) else {}
 

@@ -14,14 +14,18 @@ from chainwatch.init.presets import (
     across,
     arbitrum,
     cbridge,
+    ccip,
+    ccip_lane,
     cctp_v1,
     connext,
     debridge,
+    hyperlane,
     layerzero_endpoint,
     layerzero_oft,
     nomad,
     op_stack,
     polygon_pos,
+    stargate_v2,
     wormhole_token_bridge,
     zksync_era,
 )
@@ -44,6 +48,10 @@ PRESETS: Mapping[str, Preset] = {
         polygon_pos.PRESET,
         layerzero_oft.PRESET,
         layerzero_endpoint.PRESET,
+        stargate_v2.PRESET,
+        hyperlane.PRESET,
+        ccip.PRESET,
+        ccip_lane.PRESET,
     )
 }
 

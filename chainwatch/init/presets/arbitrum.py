@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chainwatch.init.presets.networks import KNOWN_NETWORKS
 from chainwatch.init.presets.preset import About, Networks, Preset
 
 HUB = "ethereum"
@@ -42,6 +43,60 @@ address = {{ {l2} = "0x0000000000000000000000000000000000000064" }}
 [contracts.{l2}-outbox]
 abi = "abi/arbitrum-outbox.json"
 address = {{ ethereum = "{rollup.outbox}" }}
+
+# Where messages enter {l2} on Ethereum, and where they become tickets on {l2}.
+[contracts.{l2}-inbox]
+abi = "abi/arbitrum-inbox.json"
+address = {{ ethereum = "{rollup.inbox}" }}
+
+[contracts.{l2}-bridge]
+abi = "abi/arbitrum-bridge.json"
+address = {{ ethereum = "{rollup.bridge}" }}
+
+[contracts.{l2}-retryables]
+abi = "abi/arbitrum-retryable.json"
+address = {{ {l2} = "0x000000000000000000000000000000000000006E" }}
+"""
+FROM_ETHEREUM = """
+[flows.{l2}-from-ethereum]
+contract = "{l2}-inbox"
+# A ticket's id is the hash of the transaction that the message becomes on {l2}.
+key = "arbitrum.ticket_id(uint256({chain_id}), messageNum, delivered.sender, delivered.baseFeeL1, data)"
+
+[flows.{l2}-from-ethereum.opens]
+step = "request"
+event = "InboxMessageDelivered"
+# The bridge's event comes before the inbox's, and has the sender and the base fee.
+with.delivered = {{ event = "MessageDelivered", contract = "{l2}-bridge", pick = "before" }}
+# The events name no networks: they are fixed.
+on = "ethereum"
+destination = "{l2}"
+# Only retryable tickets; a deposit of ether alone (12) and other messages emit nothing on {l2}.
+where = "delivered.kind == 9"
+amount = "uint(data[32:64])"
+
+# The sequencer waits for Ethereum's finality: 10 to 20 minutes. After a day anybody can force it.
+[[flows.{l2}-from-ethereum.expects]]
+step = "create"
+contract = "{l2}-retryables"
+event = "TicketCreated"
+key = "ticketId"
+on = "{l2}"
+origin = "ethereum"
+within = "2h"
+severity = "P2"
+
+# At once, if gas was paid for. If that fails, anybody can redeem the ticket for a week, and each try is seen.
+[[flows.{l2}-from-ethereum.expects]]
+step = "redeem"
+contract = "{l2}-retryables"
+event = "RedeemScheduled"
+key = "ticketId"
+on = "{l2}"
+origin = "ethereum"
+within = "1d"
+severity = "P3"
+repeat = "allow"
 """
 TO_ETHEREUM = """
 [flows.{l2}-to-ethereum]
@@ -84,21 +139,34 @@ def _contracts(networks: Networks) -> str:
 
 
 def _flows(networks: Networks) -> str:
-    return "".join(TO_ETHEREUM.format(l2=l2) for l2 in _rollups(networks))
+    return "".join(
+        FROM_ETHEREUM.format(l2=l2, chain_id=KNOWN_NETWORKS[l2].chain_id) + TO_ETHEREUM.format(l2=l2)
+        for l2 in _rollups(networks)
+    )
 
 
 PRESET = Preset(
     name="arbitrum",
     title="Arbitrum's bridge (One, Nova)",
     about=About(
-        sees="every message from Arbitrum to Ethereum, and its execution there with the same sender and receiver.",
-        blind="tokens and their amounts, which the gateways' own events have; and messages from before the Nitro upgrade of "
-        "August 2022, which other contracts execute.",
-        orphans="an execution on Ethereum of a message that Arbitrum never sent, by position and sender: P0 as soon as the "
-        "L2 has been read an hour past it. Openings up to 30 days older than the first block watched are asked for.",
-        source="@arbitrum/sdk 4.1.0 (dist/lib/abi, dist/lib/dataEntities/networks.js).",
+        sees="every retryable ticket from Ethereum, by its id, with its creation and the first try to redeem it; and every "
+        "message from Arbitrum to Ethereum, and its execution there with the same sender and receiver.",
+        blind="whether a try to redeem succeeded, and tickets that lapse after a week; deposits of ether alone, which emit "
+        "nothing on Arbitrum; tokens and their amounts, which the gateways' own events have; and messages to Ethereum "
+        "from before the Nitro upgrade of August 2022, which other contracts execute.",
+        orphans="a ticket that Ethereum never requested, ten minutes after; or an execution on Ethereum of a message that "
+        "Arbitrum never sent, once the L2 has been read an hour past it. Both are P0. Messages to Ethereum up to 30 "
+        "days older than the first block watched are asked for; older tickets are shown as `unopened` for seven days.",
+        source="@arbitrum/sdk 4.1.0 (dist/lib/abi, dist/lib/dataEntities/networks.js). The tests compare ids of "
+        "tickets with those that it computes.",
     ),
-    abis=("arbitrum-arbsys", "arbitrum-outbox"),
+    abis=(
+        "arbitrum-arbsys",
+        "arbitrum-outbox",
+        "arbitrum-inbox",
+        "arbitrum-bridge",
+        "arbitrum-retryable",
+    ),
     networks=(HUB, *ROLLUPS),
     contracts=_contracts,
     flows=_flows,

@@ -25,20 +25,20 @@ asset = "burnToken"
 # Circle attests once the deposit is final: 13 to 19 minutes on Ethereum and its rollups, seconds elsewhere.
 # Anybody may then deliver it; most apps do so at once.
 [[flows.cctp-v1.expects]]
-step = "receive"
-contract = "cctp-v1-transmitter"
-event = "MessageReceived"
-key = ["sourceDomain", "nonce"]
-origin = "sourceDomain"
+step = "mint"
+event = "MintAndWithdraw"
+# The message comes after what it mints; those of other apps mint nothing.
+with.message = { event = "MessageReceived", contract = "cctp-v1-transmitter", pick = "after" }
+key = ["message.sourceDomain", "message.nonce"]
+origin = "message.sourceDomain"
 on = "destination"
-# A transfer's body has 132 bytes and begins with its version, 0. Other apps' messages have bodies of their own.
-where = "len(messageBody) == 132 and messageBody[0:4] == 0x00000000"
 within = "2h"
 severity = "P2"
 repeat = "alert"
-amount = "uint(messageBody[68:100])"
+amount = "amount"
+asset = "mintToken"
 # The recipient is not compared: the depositor may have replaced it.
-assert = "uint(messageBody[68:100]) == opening.amount and messageBody[4:36] == bytes32(opening.burnToken)"
+assert = "amount == opening.amount and message.messageBody[4:36] == bytes32(opening.burnToken)"
 """
 
 
@@ -53,12 +53,12 @@ PRESET = Preset(
     name="cctp-v1",
     title="Circle's CCTP, version 1",
     about=About(
-        sees="every deposit of USDC for burning, and the receipt of its message on the destination, with the amount and the "
+        sees="every deposit of USDC for burning, and what is minted for it on the destination, with the amount and the "
         "token of the deposit.",
         blind="transfers to and from Solana, Noble, Sui and Aptos (they are `untracked`), a recipient that the depositor "
         "replaced, and the wait for Circle's attestation. A transfer that nobody delivers stays overdue: some users "
-        "deliver their own, late. Another app's message with a body of a transfer's form would look like an orphan.",
-        orphans="a message received that its origin never sent, which means a forged attestation: P0 as soon as the origin "
+        "deliver their own, late.",
+        orphans="a mint that its origin never deposited, which means a forged attestation: P0 as soon as the origin "
         "has been read ten minutes past it. A nonce cannot be received twice.",
         source=f"{TABLE.source}; the events from @wormhole-foundation/sdk-evm-cctp 6.1.5.",
     ),

@@ -5,10 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+from chainwatch.init.presets import PRESETS
 from chainwatch.init.questions import Given, ask
 from chainwatch.init.wizard import create
 from tests.support.protocols.chain import Chain
+
+
+class Alert(NamedTuple):
+    """An alert, the transfer's key, whether it ended, and its step where the flow has several."""
+
+    name: str
+    transfer: str
+    ended: bool
+    step: str = ""
+
+
+class Played(NamedTuple):
+    """The addresses of a protocol's contracts by network, and what is to be found of what was done with them."""
+
+    addresses: Mapping[str, Mapping[str, str]]
+    statuses: Mapping[str, str]
+    alerts: set[Alert]
+
+
+Chains = dict[str, Chain]
 
 
 def configured(
@@ -18,8 +40,10 @@ def configured(
 
     ``addresses`` are those of every contract by network. The ABI files are written into ``folder``.
     """
+    own = PRESETS[preset].own_contract
     given = Given(
         preset=preset,
+        address=[f"{network}={address}" for network, address in addresses.get(own, {}).items()],
         networks=list(chains),
         rpc=[f"{network}={chain.anvil.http_url}" for network, chain in chains.items()],
         store=f"sqlite:///{folder / 'chainwatch.db'}",

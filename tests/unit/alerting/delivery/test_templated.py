@@ -62,7 +62,7 @@ def test_title_body_and_fields_take_the_place_of_the_default() -> None:
 
 def test_what_a_template_leaves_out_stays_as_it_is() -> None:
     (alert,) = by({"title": "late"}, notified(**ALERT)).alerts
-    assert text.title(alert) == "late"
+    assert text.name_of(alert) == "late"
     assert text.summary(alert) == ["default words"]
     assert "amount" in [fact.name for fact in text.facts(alert)]
 
@@ -70,7 +70,7 @@ def test_what_a_template_leaves_out_stays_as_it_is() -> None:
 def test_a_template_that_fails_loses_no_alert_and_says_why() -> None:
     shown = by({"title": "{{ labels.flow | int }}"}, notified(**ALERT), notified())
     assert len(shown.alerts) == 2
-    assert text.title(shown.alerts[0]) == "TransferOverdue"
+    assert text.name_of(shown.alerts[0]) == "TransferOverdue"
     assert "The template short failed" in shown.note
     assert "invalid literal" in "\n".join(text.overview(shown))
 
@@ -100,7 +100,7 @@ def test_a_route_s_template_goes_before_its_receiver_s(connection: sa.Connection
         engine.apply(connection, [fires(transfer)], T0)
         engine.flush(connection, T0 + 60)
         [newest] = outbox.list_notifications(connection, receiver="ops", limit=1)
-        return text.title(load(connection, newest, presenter=Presenter.of(configured)).alerts[0])
+        return text.name_of(load(connection, newest, presenter=Presenter.of(configured)).alerts[0])
 
     assert title("0x01", template="other") == "route's"
     assert title("0x02", match={"transfer": "0x02"}) == "receiver's"

@@ -26,7 +26,7 @@ def _provider(url: str, transport: Transport, **settings: Any) -> PagerDutyProvi
 
 
 def _trigger(message: Events) -> dict[str, Any]:
-    found: dict[str, Any] = next(e.body for e in message.events if e.body["event_action"] == "trigger")
+    found: dict[str, Any] = next(e for e in message.events.values() if e["event_action"] == "trigger")
     return found
 
 
@@ -73,8 +73,8 @@ def test_an_event_holds_what_the_alert_says() -> None:
         link="https://cw.example/alerts/1",
         shown={"tx": Shown(links={TX: f"https://etherscan.io/tx/{TX}"})},
     )
-    (event,) = render(notification(alert, note="nobody has acknowledged this")).events
-    assert event.body == {
+    (event,) = render(notification(alert, note="nobody has acknowledged this")).events.values()
+    assert event == {
         "event_action": "trigger",
         "dedup_key": "00112233aabbccdd",
         "payload": {
@@ -117,7 +117,7 @@ def test_an_alert_that_rose_has_its_higher_severity() -> None:
 
 def test_what_began_and_ended_meanwhile_is_an_incident_that_is_resolved() -> None:
     alerts = notified(is_over=True), notified(status="resolved", ends_at=T0 + 1)
-    actions = [event.body["event_action"] for event in render(notification(*alerts)).events]
+    actions = [event["event_action"] for event in render(notification(*alerts)).events.values()]
     assert actions == ["trigger", "resolve"]
 
 
