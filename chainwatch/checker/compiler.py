@@ -92,7 +92,7 @@ class _Compiler:
         if not self.terms.problems and opens is not None:
             self._check_keys(opens, [(s, at, scope) for s, at, scope in steps if scope is not None])
         if not self.terms.problems and opens is not None:
-            parts = self._parts(opens, [(s, at, scope) for s, at, scope in steps if scope is not None])
+            parts = self._flow_parts(opens, [(s, at, scope) for s, at, scope in steps if scope is not None])
             doubt_keys(parts, self.terms)
             doubt_flow(parts, self.terms)
         if self.terms.problems or opening is None or opens is None:
@@ -150,7 +150,7 @@ class _Compiler:
                 if value is None:
                     self._check_network_part(settings, part, wanted_part, place)
 
-    def _parts(self, opening: Scope, steps: Sequence[tuple[StepSettings, KeyPath, Scope]]) -> FlowParts:
+    def _flow_parts(self, opening: Scope, steps: Sequence[tuple[StepSettings, KeyPath, Scope]]) -> FlowParts:
         """Return the flow as `doubt_keys` and `doubt_flow` look at it."""
 
         def step(settings: OpeningSettings | StepSettings, at: KeyPath, scope: Scope) -> StepParts:

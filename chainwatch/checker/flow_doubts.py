@@ -43,6 +43,7 @@ def doubt_flow(flow: FlowParts, terms: FlowTerms) -> None:
         if asserted is not None:
             _doubt_assert(flow, terms, step, asserted)
         _doubt_within(flow, terms, step)
+        _doubt_siblings(flow, terms, step)
 
 
 # --- steps ------------------------------------------------------------------------------------------------
@@ -148,6 +149,28 @@ def _doubt_amounts(step: StepParts, terms: FlowTerms) -> None:
             continue
         if kind_of(value.type) not in kinds:
             terms.warn((*step.at, key), f"{text} is {value.type}, {what} is expected", value.note)
+
+
+def _doubt_siblings(flow: FlowParts, terms: FlowTerms, step: StepParts) -> None:
+    """Warn of siblings that nothing reads, and of a call that nothing reads: these cost what they are not used for."""
+    settings = step.settings
+    texts = [part.text for part in step.key]
+    texts += [text for key in _READING if isinstance(text := getattr(settings, key, None), str)]
+    later = [text for one in flow.expected if (text := getattr(one.settings, "assert_", None)) is not None]
+    own = " ".join(texts)
+    opening = " ".join(later) if step is flow.opening else ""
+    for name in [*settings.with_, *(["call"] if settings.call else [])]:
+        word = rf"(?<![\w.]){re.escape(name)}\s*\."
+        if re.search(word, own) or re.search(rf"\bopening\.{re.escape(name)}\s*\.", opening):
+            continue
+        at = (*step.at, "call") if name == "call" else (*step.at, "with", name)
+        terms.warn(
+            at, f"nothing of step {settings.step} reads {name}.…", "use it in an expression, or leave it out"
+        )
+
+
+_READING = ("origin", "destination", "amount", "asset", "where", "assert_")
+"""The keys of a step that are expressions, beside its key."""
 
 
 def _doubt_within(flow: FlowParts, terms: FlowTerms, step: StepParts) -> None:

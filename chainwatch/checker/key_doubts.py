@@ -32,6 +32,8 @@ def doubt_keys(flow: FlowParts, terms: FlowTerms) -> None:
     """Note in ``terms`` which keys cannot be, or are probably not, those of one transfer."""
     _doubt_opening(flow, terms)
     for step in flow.expected:
+        if len(step.key) != len(flow.opening.key):
+            continue  # it is found otherwise than by the opening's key
         for index, (wanted, part) in enumerate(zip(flow.opening.key, step.key, strict=True)):
             _check(_Pair(flow, terms, step, index, wanted, part))
         _doubt_order(flow, terms, step)

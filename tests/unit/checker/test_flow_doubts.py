@@ -97,6 +97,25 @@ provider = "console"
 receivers = ["console"]
 """
 FLOWS = {
+    "hyperlane-ids": """
+[flows.f]
+contract = "mailbox"
+network_by = "domain"
+key = "messageId"
+
+[flows.f.opens]
+step = "send"
+event = "DispatchId"
+with.sent = { event = "Dispatch", pick = "before" }
+destination = "sent.destination"
+
+[[flows.f.expects]]
+step = "process"
+event = "ProcessId"
+with.delivered = { event = "Process", pick = "before" }
+origin = "delivered.origin"
+within = "1h"
+""",
     "hyperlane": """
 [flows.f]
 contract = "mailbox"
@@ -352,6 +371,19 @@ FAULTS = [
         "hyperlane",
         [('"ProcessId"\nkey = "messageId"', '"Process"\nkey = "sender"')],
         "has an argument sender too",
+    ),
+    # Siblings and calls.
+    ("hyperlane-ids", [('origin = "delivered.origin"\n', "")], "nothing of step process reads delivered"),
+    ("hyperlane-ids", [('"sent.destination"', '"arbitrum"')], "nothing of step send reads sent"),
+    (
+        "own",
+        [('event = "Paid"', 'event = "Paid"\ncall = "function pay(uint256 nonce)"')],
+        "nothing of step pay reads call",
+    ),
+    (
+        "hyperlane-ids",
+        [('with.sent = { event = "Dispatch"', 'with.sent = { contract = "oft", event = "OFTSent"')],
+        "sent",
     ),
     # Networks.
     (
