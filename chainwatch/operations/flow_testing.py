@@ -49,9 +49,9 @@ class StepTest(msgspec.Struct, frozen=True):
     ``outcome``: ``matched``; ``excluded`` (an opening event that ``where`` leaves out: its transfer is not watched);
     ``no event``, ``other address``, ``other contract``, ``other network``, ``other origin``, ``other step``, ``where``,
     ``undecodable``, ``error``; ``reason`` says it in words, also of a match whose key is zero. The values are those that the
-    step computes, as text; None where the event names none. ``transaction`` and ``call`` are what the step may read of the transaction and of its
-    calldata, by name; empty where it reads nothing of them. ``origin`` and ``destination`` begin with ``?`` where they are
-    no configured network.
+    step computes, as text; None where the event names none. ``transaction`` and ``call`` are what the step may read of the
+    transaction and of its calldata, by name; empty where it reads nothing of them. ``origin`` and ``destination`` begin with
+    ``?`` where they are no configured network.
     ``siblings``: by name, the log index of each event that is read with it, or why there is none.
     """
 
