@@ -72,7 +72,7 @@ class _Pair:
 
 def _check(pair: _Pair) -> None:
     wanted, part, step = pair.wanted, pair.part, pair.step
-    elsewhere = step.settings.on != "origin"
+    elsewhere = pair.flow.is_elsewhere(step)
     if pair.texts == {"transaction.hash"} and elsewhere:
         near = next((p.name for p in step.event.inputs if _TRANSACTION & set(words(p.name))), "")
         hint = f"is {near} the origin's? then {near} belongs into the key of step {step.settings.step}"

@@ -474,6 +474,16 @@ def test_a_newcomers_mistake_is_named_with_its_place_and_how_to_mend_it(
 
 
 RIGHT = [
+    (
+        "own",
+        [
+            ('["network.chain_id", "nonce"]', '["transaction.hash", "nonce"]'),
+            (
+                '["event.args.from", "nonce"]\norigin = "event.args.from"',
+                '["transaction.hash", "nonce"]\non = "origin"',
+            ),
+        ],
+    ),
     ("oft", [('destination = "dstEid"', 'where = "dstEid == 30101", destination = "dstEid"')]),
     (
         "oft",
