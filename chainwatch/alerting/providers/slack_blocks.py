@@ -89,7 +89,7 @@ def _sign(alerts: list[NotifiedAlert]) -> str:
 def _line(alert: NotifiedAlert) -> str:
     said = next(iter(text.summary(alert)), "")
     about = f": {mrkdwn(text.cut(said, TEXT_MAX))}" if said else ""
-    return f"{text.emoji(alert)} {alert.severity} {alert.status} *{mrkdwn(alert.name)}*{about}"
+    return f"{text.emoji(alert)} {alert.severity} {alert.status} *{mrkdwn(text.name_of(alert))}*{about}"
 
 
 def _fallback(headline: str, alerts: list[NotifiedAlert]) -> str:
@@ -99,7 +99,7 @@ def _fallback(headline: str, alerts: list[NotifiedAlert]) -> str:
 
 def _alert(alert: NotifiedAlert) -> list[dict[str, Any]]:
     """Return the blocks of one alert: what it says, then when it began and how to find it."""
-    lines = [f"*{text.emoji(alert)} {alert.severity} {alert.status.upper()}: {mrkdwn(alert.name)}*"]
+    lines = [f"*{text.emoji(alert)} {alert.severity} {alert.status.upper()}: {mrkdwn(text.name_of(alert))}*"]
     lines += map(mrkdwn, text.summary(alert))
     lines += [f"> {mrkdwn(line)}" for line in text.continued(alert)]
     lines += map(_fact, text.facts(alert))
