@@ -269,10 +269,11 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 Source: TypeAlias = Literal[
-    "transfer", "event", "network", "receiver", "silence", "process", "rule", "invariant", "external"
+    "transfer", "event", "flow", "network", "receiver", "silence", "process", "rule", "invariant", "external"
 ]
-"""What a condition is about: a transfer; an event that could not be decoded or evaluated; a network or an endpoint of it; a
-receiver that fails; a silence that expires; this process and its host; a rule; an invariant; what another program sent."""
+"""What a condition is about: a transfer; an event that could not be decoded or evaluated; a flow whose events never come
+together; a network or an endpoint of it; a receiver that fails; a silence that expires; this process and its host; a rule;
+an invariant; what another program sent."""
 
 
 class Signal(msgspec.Struct, frozen=True):
