@@ -75,6 +75,8 @@ class Protocol:
     steps: Sequence[Step]
     key: Callable[[Route, int], str]
     """The transfer's key as stored."""
+    flow: str = ""
+    """The flow whose transfers they are, where others see the same events."""
     own_addresses: Sequence[str] = ()
     """The addresses of the preset's `own_contract` on every network, where it has one."""
     on_repeat: Sequence[Alerted] | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chainwatch.init.questions import Given, ask
 from chainwatch.init.wizard import create
+from chainwatch.model import Transfer
 from chainwatch.plan import Plan, load_plan
 from tests.support.past import EncodedLog, Past, past
 from tests.support.presets.protocol import DAY, Alerted, Emitted, Protocol, Step, Transaction, encode_log
@@ -45,6 +46,11 @@ class World(Past):
     def judged(self) -> dict[str, str]:
         """Key → status of the transfers between the networks watched."""
         return {key: status for key, status in self.statuses().items() if status != "untracked"}
+
+    def transfers(self) -> list[Transfer]:
+        """Those of the protocol's flow."""
+        flow = self.protocol.flow
+        return [transfer for transfer in super().transfers() if flow in ("", transfer.flow)]
 
     def alerted(self) -> list[Alerted]:
         return sorted(Alerted(*raised) for raised in self.raised())
