@@ -49,6 +49,7 @@ from chainwatch.config.people import (  # noqa: E402
     RiseSettings,
 )
 from chainwatch.config.receivers import PROVIDERS, settings_model  # noqa: E402
+from chainwatch.config.settings import MonitorSettings  # noqa: E402
 from chainwatch.config.templates import TemplateSettings  # noqa: E402
 from scripts import preset_pages  # noqa: E402
 
@@ -74,6 +75,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("Top level", Settings),
     ("[store]", StoreSettings),
     ("[log]", LogSettings),
+    ("[monitor]", MonitorSettings),
     ("[networks.NAME]", NetworkSettings),
     ("currency of [networks.NAME]", CurrencySettings),
     ("[contracts.NAME]", ContractSettings),

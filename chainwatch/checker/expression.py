@@ -12,11 +12,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from chainwatch.checker import calldata
 from chainwatch.checker.parser import ContractAddresses, NetworkAttributes, Parser
 from chainwatch.checker.path import EvaluationError, Path, compile_path
 from chainwatch.checker.scope import Read, Scope
 from chainwatch.checker.syntax import ConditionError
-from chainwatch.checker.terms import describe
+from chainwatch.checker.terms import bits_of, bytes_length, describe
 from chainwatch.checker.values import RUNTIME
 from chainwatch.model import AbiEvent, Event
 
@@ -68,7 +69,8 @@ def compile_value(
     first = re.match(r"\s*([A-Za-z_$][A-Za-z0-9_$]*)[\s\w$.\[\]-]*$", source)
     if first and any(param.name == first[1] for param in event.inputs):
         path = compile_path(source, event)
-        return Value(path.text, path.type, path.note, (path,), path, path.reader())
+        bits, length = bits_of(path.type), bytes_length(path.type)
+        return Value(path.text, path.type, path.note, (path,), path, path.reader(), bits, length)
     parser = Parser(source, scope, None, networks, contracts)
     term = parser.value()
     if not parser.reads:
@@ -91,17 +93,20 @@ def compile_value(
             raise _unanswered(source, error) from error
 
     paths = tuple(read.path for read in parser.reads if read.path is not None)
-    return Value(source, term.type, term.note, paths, None, read)
+    return Value(
+        source, term.type, term.note, paths, None, read, term.bits, term.length or bytes_length(term.type)
+    )
 
 
 class Value:
     """A compiled value: its text, its ABI type (``int`` for an integer of no stated width), what it reads.
 
     ``path`` is the plain path that it is; None for a computed one. ``note`` is what an error about the type should add.
-    ``read`` gives the value of an event; it raises `EvaluationError`.
+    ``read`` gives the value of an event; it raises `EvaluationError`. ``bits`` bounds the size of an integer; ``length`` is
+    how many bytes it always has, 0 where that is not known.
     """
 
-    __slots__ = ("note", "path", "paths", "read", "text", "type")
+    __slots__ = ("bits", "length", "note", "path", "paths", "read", "text", "type")
 
     def __init__(
         self,
@@ -111,6 +116,8 @@ class Value:
         paths: tuple[Path, ...],
         path: Path | None,
         read: Callable[[Event], Any],
+        bits: int,
+        length: int,
     ) -> None:
         self.text = text
         self.type = abi_type
@@ -118,6 +125,8 @@ class Value:
         self.paths = paths
         self.path = path
         self.read = read
+        self.bits = bits
+        self.length = length
 
 
 class Condition:
@@ -181,7 +190,7 @@ class _Code:
     def __init__(self, parser: Parser) -> None:
         self.reads: tuple[Read, ...] = tuple(parser.reads)
         constants = {f"k{index}": value for index, value in enumerate(parser.build.constants)}
-        self._scope: dict[str, Any] = {"__builtins__": {}, **RUNTIME, **constants}
+        self._scope: dict[str, Any] = {"__builtins__": {}, **RUNTIME, **calldata.RUNTIME, **constants}
 
     def on_event(self, code: str) -> Callable[[Event, Mapping[str, Any]], Any]:
         """Return the function of an event; values of an opening event are never at hand there."""
@@ -195,7 +204,10 @@ class _Code:
         """Return the facts that ``code`` needs, of its own event and of the opening one."""
         needed = [self.reads[n] for n in sorted({int(number) for number in _PLACEHOLDER.findall(code)})]
         getters = [
-            (read, self._function("event", self._expanded(read.code, missing_opening=False)))
+            (
+                read,
+                self._function("event", self._expanded(f"p{self.reads.index(read)}", missing_opening=False)),
+            )
             for read in needed
         ]
         own = tuple((read.text, get) for read, get in getters if not read.opening)
@@ -206,6 +218,8 @@ class _Code:
             read = self.reads[int(match[1])]
             if read.opening and missing_opening:
                 return f"opening[{_named('opening.', read)!r}]"
+            if read.path is not None:
+                return read.code  # an argument may be called p0
             return self._expanded(read.code, missing_opening=missing_opening)
 
         return _PLACEHOLDER.sub(value, code)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chainwatch.checker.calldata import Calldata
 from chainwatch.checker.expression import (
     MAX_STORED_BITS,
     Condition,
@@ -19,14 +20,18 @@ from chainwatch.checker.flow import UNKNOWN_NETWORK
 from chainwatch.checker.parser import ContractAddresses
 from chainwatch.checker.path import Path
 from chainwatch.checker.syntax import ConditionError
+from chainwatch.checker.terms import bits_of
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import AbiEvent, Event, FieldPath, to_hex
+from chainwatch.model import AbiEvent, AbiFunction, Event, FieldPath, to_hex
 from chainwatch.support.spelling import did_you_mean, nearest
 
 EventLookup = Callable[[str, str], AbiEvent]
 """Contract and event (name or signature) to the ABI's event; raises ``LookupError`` with a message for a person."""
+
+FunctionLookup = Callable[[str, str], AbiFunction]
+"""Contract and function (name, signature or ``function name(type argument, …)``) to the function; raises the same."""
 
 
 Warn = Callable[[KeyPath, str, str], None]
@@ -50,6 +55,7 @@ class FlowTerms:
         settings: FlowSettings,
         networks: Mapping[str, NetworkSettings],
         event: EventLookup,
+        function: FunctionLookup,
         warn: Warn,
         contracts: ContractAddresses,
     ) -> None:
@@ -58,7 +64,10 @@ class FlowTerms:
         self.problems: list[FlowProblem] = []
         self.reads: dict[str, set[FieldPath]] = {}
         """By the signatures of events, the values that are read."""
+        self.transactions: set[str] = set()
+        """The signatures of the events of whose transactions something is read."""
         self._lookup = event
+        self._function = function
         self._warn = warn
         self._by_value = _networks_by_value(networks, settings.network_by)
         self._contracts = contracts
@@ -73,6 +82,16 @@ class FlowTerms:
             return self._lookup(contract, name)
         except LookupError as error:
             self.problem((*at, "event"), str(error.args[0]))
+            return None
+
+    def call(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> Calldata | None:
+        """Return what reads the arguments of the function that a step names; None where it names none, or there is none."""
+        if settings.call is None:
+            return None
+        try:
+            return Calldata(self._function(settings.contract or self.settings.contract, settings.call))
+        except LookupError as error:
+            self.problem((*at, "call"), str(error.args[0]))
             return None
 
     def value(self, text: str, scope: Scope, at: KeyPath) -> Value | None:
@@ -106,6 +125,11 @@ class FlowTerms:
                 steps = [self.settings.opens, *self.settings.expects]
         return {step.contract or self.settings.contract for step in steps}
 
+    def addresses(self, contract: str, networks: Iterable[str]) -> set[str]:
+        """Return the checksummed addresses of a configured contract on any of ``networks``."""
+        known = self._contracts.get(contract, {})
+        return {address for network in networks for address in known.get(network, ())}
+
     def _attributes(self, *places: KeyPath) -> dict[str, dict[str, int | str]]:
         """Return the attributes of the networks on which the events of the steps that ``places`` are in are watched."""
         contracts = {name for at in places for name in self.contracts_at(at)}
@@ -134,7 +158,7 @@ class FlowTerms:
                 self.problem(at, f"{text!r} is no network's name either", f"did you mean {near}?")
             return lambda _event: UNKNOWN_NETWORK
         values = [network.attribute(self.settings.network_by) for network in self.networks.values()]
-        if any(v is not None for v in values) and not any(_can_hold(value.type, v) for v in values):
+        if any(v is not None for v in values) and not any(_can_hold(value, v) for v in values):
             by = self.settings.network_by
             message = f"{text} is {value.type}, but no network's {by} can be one: it names no network"
             self.problem(at, message, value.note or f"network_by is {by!r}")
@@ -155,8 +179,10 @@ class FlowTerms:
         by = self.settings.network_by
         for name, network in self.networks.items():
             named = network.attribute(by)
-            if named is not None and not _can_hold(value.type, named):
-                message = f"{text} is {value.type}, which the {by} of {name} cannot be: it never names {name}"
+            if named is not None and not _can_hold(value, named):
+                is_small = value.type.startswith("uint") and value.bits < bits_of(value.type)
+                what = f"at most {2**value.bits - 1}" if is_small else value.type
+                message = f"{text} is {what}, which the {by} of {name} cannot be: it never names {name}"
                 self.warn(at, message, "")
 
     def check_network(self, name: str, at: KeyPath) -> None:
@@ -217,6 +243,8 @@ class FlowTerms:
         for path in paths:
             read = event if path.join is None else path.join.event
             self.reads.setdefault(read.signature, set()).add(path.steps)
+            if path.of_transaction:
+                self.transactions.add(event.signature)
 
     def warn(self, at: KeyPath, message: str, hint: str = "") -> None:
         """Pass on that what is at ``at`` can match nothing."""
@@ -230,13 +258,14 @@ class FlowTerms:
         return ("flows", self.settings.name, *at)
 
 
-def _can_hold(abi_type: str, value: int | str | None) -> bool:
-    """Return whether a value of an ABI type can be ``value``, an attribute of a network."""
+def _can_hold(holder: Value, value: int | str | None) -> bool:
+    """Return whether ``holder`` can be ``value``, an attribute of a network."""
     if value is None:
         return False
+    abi_type = holder.type
     if (sized := re.fullmatch(r"(u?)int(\d*)", abi_type)) is not None:
         number = int(value) if re.fullmatch(r"-?[0-9]{1,78}", str(value)) else None
-        bits = int(sized[2] or MAX_STORED_BITS) - (not sized[1])
+        bits = min(int(sized[2] or MAX_STORED_BITS), holder.bits or MAX_STORED_BITS) - (not sized[1])
         return number is not None and (0 if sized[1] else -(2**bits)) <= number < 2**bits
     if abi_type == "address" or abi_type.startswith("bytes"):
         return str(value).startswith("0x")

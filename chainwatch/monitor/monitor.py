@@ -1,6 +1,4 @@
-"""The running monitor: builds the parts from the configuration and runs them together, each under supervision.
-This is the only place that knows all parts.
-"""
+"""The running monitor: builds all parts from the configuration and runs them together, each under supervision."""
 
 from __future__ import annotations
 
@@ -26,6 +24,8 @@ from chainwatch.config import Settings
 from chainwatch.model import Backfilled, Deadline, Signal
 from chainwatch.monitor.asset_tasks import AssetTasks
 from chainwatch.monitor.checker_tasks import CheckerTasks
+from chainwatch.monitor.flow_watch import watch_flows
+from chainwatch.monitor.heartbeat import Heartbeat
 from chainwatch.monitor.network_records import NetworkRecords
 from chainwatch.monitor.self_monitoring import (
     CLOCK_SKEW,
@@ -164,6 +164,7 @@ class Monitor:
         self._watched_at = clock.unadjusted()
         self._alerting = AlertingRuntime(database, alerting(plan.settings), clock=clock)
         self._supervisor = self._alerting.supervisor
+        self._heartbeat = Heartbeat(plan.settings.monitor, plan.watches, self._supervisor, database)
         self._pools: dict[str, Pool] = {}
         self._observers: dict[str, Observer] = {}
         self._records = NetworkRecords(database)
@@ -204,8 +205,8 @@ class Monitor:
         await self._take_up_changes()
         await self._records.load()
         start = self._supervisor.start
-        parts: list[CheckerTasks | AssetTasks] = [*self._checker_tasks, self._asset_tasks]
-        for part in parts:
+        parts: list[CheckerTasks | AssetTasks | Heartbeat] = [*self._checker_tasks, self._asset_tasks]
+        for part in (*parts, self._heartbeat):
             for name, task in part.all().items():
                 start(name, task)
         for name in self._plan.watches:
@@ -213,6 +214,8 @@ class Monitor:
             backfill = Backfill(name, settings.store.retention, self._plan.watches[name], self._clock)
             start(f"backfill {name}", partial(self._fill_gaps, backfill))
         start("self-watch", self._watch_self)
+        watch = partial(watch_flows, self._plan.flows, self._load, self.raise_signals, self._clock)
+        start("flow-watch", watch)
         await self._alerting.start()
         for depth in await self._load(outbox.depths):
             if depth.status == "pending" and depth.receiver not in settings.receivers:
@@ -366,6 +369,7 @@ class Monitor:
                 await self.raise_signals(changes)
                 conditions.commit(changes)
             await self._records.save(observed, time.time())
+            self._heartbeat.health.note(observed.keys() - unanswered, current)
             await asyncio.sleep(SELF_WATCH_EVERY)
 
     def _note_pause(self, now: float) -> None:

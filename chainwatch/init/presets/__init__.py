@@ -14,6 +14,8 @@ from chainwatch.init.presets import (
     across,
     arbitrum,
     cbridge,
+    ccip,
+    ccip_lane,
     cctp_v1,
     connext,
     debridge,
@@ -23,6 +25,7 @@ from chainwatch.init.presets import (
     nomad,
     op_stack,
     polygon_pos,
+    stargate_v2,
     wormhole_token_bridge,
     zksync_era,
 )
@@ -45,7 +48,10 @@ PRESETS: Mapping[str, Preset] = {
         polygon_pos.PRESET,
         layerzero_oft.PRESET,
         layerzero_endpoint.PRESET,
+        stargate_v2.PRESET,
         hyperlane.PRESET,
+        ccip.PRESET,
+        ccip_lane.PRESET,
     )
 }
 

@@ -4,16 +4,24 @@ from tests.support.presets import (
     across,
     arbitrum,
     cbridge,
+    ccip,
     cctp_v1,
+    connext,
     debridge,
     hyperlane,
     layerzero,
+    nomad,
+    op_stack,
     polygon_pos,
+    stargate,
     wormhole_token_bridge,
     zksync_era,
 )
 
 PROTOCOLS = [
+    connext.PROTOCOL,
+    op_stack.PROTOCOL,
+    nomad.PROTOCOL,
     across.PROTOCOL,
     across.BEFORE_THE_UPGRADE,
     cctp_v1.PROTOCOL,
@@ -26,5 +34,8 @@ PROTOCOLS = [
     polygon_pos.PROTOCOL,
     layerzero.OFT,
     layerzero.ENDPOINT,
+    stargate.PROTOCOL,
     hyperlane.PROTOCOL,
+    ccip.PROTOCOL,
+    ccip.LANE,
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from chainwatch.init.questions import Given, ask
 from chainwatch.init.wizard import create
+from chainwatch.model import Transfer
 from chainwatch.plan import Plan, load_plan
 from tests.support.past import EncodedLog, Past, past
 from tests.support.presets.protocol import DAY, Alerted, Emitted, Protocol, Step, Transaction, encode_log
@@ -46,6 +47,11 @@ class World(Past):
         """Key → status of the transfers between the networks watched."""
         return {key: status for key, status in self.statuses().items() if status != "untracked"}
 
+    def transfers(self) -> list[Transfer]:
+        """Those of the protocol's flow."""
+        flow = self.protocol.flow
+        return [transfer for transfer in super().transfers() if flow in ("", transfer.flow)]
+
     def alerted(self) -> list[Alerted]:
         return sorted(Alerted(*raised) for raised in self.raised())
 
@@ -56,7 +62,7 @@ class World(Past):
 
 def written(protocol: Protocol, folder: Path) -> Plan:
     """The plan of the preset's configuration, written without a question."""
-    addresses = [f"{name}={protocol.own_address}" for name in protocol.networks if protocol.own_address]
+    addresses = [f"{name}={address}" for name in protocol.networks for address in protocol.own_addresses]
     given = Given(preset=protocol.preset, networks=protocol.networks, address=addresses)
     done = create(ask(given), folder / "chainwatch.toml")
     return load_plan(done.config, dict.fromkeys(done.variables, "https://node.example"))
