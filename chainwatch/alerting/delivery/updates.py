@@ -16,24 +16,22 @@ def enqueue_updates(connection: sa.Connection, alert_ids: Sequence[int], now: fl
     ``note``: a line that precedes the alerts, in place of the message's own. The queue sends updates only to channels that
     can change a message.
     """
-    groups = {
-        (group.receiver, group.key)
-        for _, was_notified, group in alert_groups.memberships(connection, alert_ids)
-        if was_notified
-    }
-    new: list[tuple[str, str, outbox.Payload]] = []
-    for receiver, key in sorted(groups):
-        last = outbox.newest(connection, receiver, key)
-        if last is None or last.payload.kind not in ("", "update"):
-            continue  # digests and summaries are about a past time
-        # a pending one may be under way as it was before
-        if last.status == "pending" or receipts.load(connection, receiver, [key]):
-            payload = last.payload
-            new.append(
-                (
-                    receiver,
-                    key,
-                    msgspec.structs.replace(payload, kind="update", note=note or payload.note),
-                )
+    keys: dict[str, set[str]] = {}
+    for _, was_notified, group in alert_groups.memberships(connection, alert_ids):
+        if was_notified:
+            keys.setdefault(group.receiver, set()).add(group.key)
+    for receiver, known in sorted(keys.items()):
+        confirmed = receipts.load(connection, receiver, sorted(known))
+        last = outbox.newest_by_key(connection, receiver, sorted(known))
+        new = [
+            (
+                receiver,
+                key,
+                msgspec.structs.replace(one.payload, kind="update", note=note or one.payload.note),
             )
-    outbox.enqueue(connection, new, now)
+            for key, one in sorted(last.items())
+            if one.payload.kind in ("", "update")  # digests and summaries are about a past time
+            # a pending one may be under way as it was before
+            and (key in confirmed or one.status == "pending")
+        ]
+        outbox.enqueue(connection, new, now)
