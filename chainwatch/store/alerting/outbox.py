@@ -293,6 +293,11 @@ def retried_at(connection: sa.Connection, receiver: str, since: float) -> float 
     ).scalar()
 
 
+def discard(connection: sa.Connection, notification_id: int) -> None:
+    """Delete a pending notification without a trace: it had nothing to say to its channel."""
+    connection.execute(sa.delete(notifications).where(notifications.c.id == notification_id, PENDING))
+
+
 def drop(
     connection: sa.Connection, now: float, *, ids: Sequence[int] | None = None, receiver: str | None = None
 ) -> int:
