@@ -63,7 +63,7 @@ async def test_labels_and_annotations_arrive_as_they_are_and_the_end_ends_it(the
 
 @needs_alertmanager
 async def test_what_fires_is_sent_again_after_a_restart_of_alertmanager(
-    theirs: Alertmanager, tmp_path: Path
+    theirs: Alertmanager, database_url: str
 ) -> None:
     settings = from_dict(
         {
@@ -80,7 +80,7 @@ async def test_what_fires_is_sent_again_after_a_restart_of_alertmanager(
         }
     )
     labels = {"alertname": "NetworkBlind", "network": "n", "severity": "P1"}
-    with closing(Database.open(f"sqlite:///{tmp_path / 'cw.db'}", durable=False)) as database:
+    with closing(Database.open(database_url, durable=False)) as database:
         runtime = AlertingRuntime(database, AlertingConfig.of(settings))
         await runtime.resume()
         await runtime.start()
