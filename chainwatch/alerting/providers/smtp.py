@@ -15,9 +15,11 @@ from typing import Literal
 import aiosmtplib
 from aiosmtplib import (
     SMTPAuthenticationError,
+    SMTPConnectError,
     SMTPException,
     SMTPRecipientRefused,
     SMTPResponseException,
+    SMTPServerDisconnected,
     SMTPTimeoutError,
 )
 
@@ -165,6 +167,10 @@ class SmtpConnection:
                 return DeliveryError(
                     f"{WHO} refuses the login: {self.reply(error)}", permanent=error.code >= 500, refused=True
                 )
+            case SMTPResponseException(code=-1):
+                return DeliveryError(f"{WHO} cannot be reached: its answer is not SMTP")
+            case SMTPServerDisconnected() | SMTPConnectError(__cause__=SMTPServerDisconnected()):
+                return DeliveryError(f"{WHO} closed the connection")
             case SMTPResponseException():
                 return DeliveryError(
                     f"{WHO} answered {self.reply(error)}",

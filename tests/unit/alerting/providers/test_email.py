@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +316,44 @@ async def test_a_name_that_is_not_there_is_a_failed_delivery(
 ) -> None:
     error = await _refusal(_provider(server, transport, host="mail.invalid"))
     assert str(error) == "the mail server cannot be reached: its name cannot be looked up"
+
+
+READ = b""
+"""In a script: read a line of the client."""
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ([], "closed the connection"),
+        ([b"\xff\xfe\r\n"], "its answer is not SMTP"),
+        ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], "its answer is not SMTP"),
+        ([b"220-" + b"x" * 60_000 + b"\r\n"] * 100, "its answer is not SMTP"),
+        ([b"x" * 60_000] * 100, "its answer is not SMTP"),
+        ([b"220 hi\r\n", READ, b"250-a\r\n"], "closed the connection"),
+        ([b"220 hi\r\n250 more\r\n250 more\r\n"], "closed the connection"),
+        ([b"220 hi\r\n", READ, b"250 ok\r\n", READ, b"550 \xc3\x28 no\r\n"], "answered 550"),
+    ],
+)
+async def test_a_server_that_answers_anything_is_a_failed_delivery(
+    transport: Transport, server: MailServer, script: list[bytes], said: str
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            for step in script:
+                if step == READ:
+                    await reader.readline()
+                else:
+                    writer.write(step)
+                    await writer.drain()
+        writer.close()
+
+    odd = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with odd:
+        port = odd.sockets[0].getsockname()[1]
+        error = await _refusal(_provider(server, transport, port=port))
+    assert said in str(error)
+    assert str(error).isprintable()
 
 
 @pytest.mark.parametrize(
