@@ -12,9 +12,12 @@ from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import DeliveryError, Receipt, Transport, build_provider
 from chainwatch.alerting.providers import smtp as smtp_module
 from chainwatch.alerting.providers.email import EmailProvider, EmailSettings
-from chainwatch.config import ConfigError, from_dict
+from chainwatch.config import ConfigError, from_dict, read_dict
+from chainwatch.operations.online import ReceiverCheck, check_receivers
+from chainwatch.plan import Plan, make_plan
 from tests.support.mail import PASSWORD, USER, MailServer, certificate
 from tests.unit.alerting.helpers import T0, notification, notified
+from tests.unit.test_plan import CONFIG
 
 ANN, BEN = "ann@example.org", "ben@example.org"
 
@@ -232,6 +235,37 @@ async def test_unencrypted_mail_never_goes_to_a_public_address(
 ) -> None:
     error = await _refusal(_provider(server, transport, host="192.88.99.1"))
     assert "public internet" in str(error)
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
+async def test_an_online_check_logs_in_and_sends_nothing() -> None:
+    def plan(server: MailServer, password: str) -> Plan:
+        mail = {
+            "provider": "email",
+            "host": "127.0.0.1",
+            "port": server.port,
+            "security": "none",
+            "allow_private": True,
+            "from": "alerts@example.org",
+            "to": ANN,
+            "username": USER,
+            "password": password,
+        }
+        return make_plan(
+            read_dict(CONFIG | {"receivers": {"mail": mail}, "routes": [{"receivers": ["mail"]}]})
+        )
+
+    async with MailServer(auth=True) as server:
+        (good,) = await check_receivers(plan(server, PASSWORD))
+        (wrong,) = await check_receivers(plan(server, "wrong-one"))
+        await server.stop()
+        (away,) = await check_receivers(plan(server, PASSWORD))
+        await server.start()
+    assert good == ReceiverCheck("mail", "email", True, None)
+    assert wrong.problem is not None
+    assert "refuses the login: 535" in wrong.problem
+    assert away.problem == "the mail server cannot be reached: the connection was refused"
+    assert server.mails == []
 
 
 # --- answers ------------------------------------------------------------------------------------------------
