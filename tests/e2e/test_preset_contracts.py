@@ -118,6 +118,7 @@ def play_wormhole(chains: Chains) -> Played:
         ("wormhole-token-bridge", play_wormhole),
         ("layerzero-oft", messaging_plays.play_oft),
         ("layerzero-endpoint", messaging_plays.play_endpoint),
+        ("stargate-v2", messaging_plays.play_stargate),
         ("hyperlane", messaging_plays.play_hyperlane),
     ],
 )
