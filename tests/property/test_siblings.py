@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from chainwatch.checker.flow import Flow
 from chainwatch.model import Batch, Event, Searched, StoredLog
 from chainwatch.pipeline import recompute
+from chainwatch.store import schema
 from chainwatch.store.alerting import alerts
 from tests.property.test_pipeline_config_change import (
     PHASES,
@@ -224,6 +225,25 @@ def test_after_a_change_siblings_that_were_not_watched_count_as_in_a_replay(
 ) -> None:
     """S7."""
     assert_live_equals_replay(engine, data, world, configs(pick), with_terms(pick))
+
+
+@given(data=st.data(), world=worlds(max_transfers=2), pick=PICKS)
+@settings(
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], phases=PHASES
+)
+def test_the_same_on_postgresql(
+    postgres_engine: sa.Engine, data: st.DataObject, world: World, pick: str
+) -> None:
+    """S7."""
+    assert_live_equals_replay(postgres_engine, data, world, configs(pick), with_terms(pick))
+
+
+@pytest.fixture
+def postgres_engine(postgres_url: str) -> Iterator[sa.Engine]:
+    made = sa.create_engine(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
+    schema.metadata.create_all(made)
+    yield made
+    made.dispose()
 
 
 def test_what_fires_goes_on_while_siblings_that_are_new_are_read(engine: sa.Engine) -> None:
