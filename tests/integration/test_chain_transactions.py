@@ -15,7 +15,16 @@ from chainwatch.chain.transactions import MAX_INPUT, NO_TRANSACTION, read_transa
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.model import RawLog, Transaction
 from tests.fakenode import FakeChain, FakeNode
-from tests.support.observing import ADDRESS, PING, PING_TOPIC, network_settings, open_pool, ping, watch_pings
+from tests.support.observing import (
+    ADDRESS,
+    PING,
+    PING_TOPIC,
+    Follower,
+    network_settings,
+    open_pool,
+    ping,
+    watch_pings,
+)
 
 WATCH = NetworkWatch(
     "net", [WatchedContract("pinger", ADDRESS, ContractDecoder([PING]), frozenset([PING_TOPIC]))]
@@ -182,3 +191,36 @@ async def test_endpoints_must_agree_where_the_network_says_so() -> None:
         async with open_pool(settings) as pool:
             (log,) = await logs_of(pool)
             assert log.transaction == expected(log)
+
+
+@pytest.mark.parametrize("kind", ["null", "error", "result"])
+async def test_s1_no_batch_is_handed_on_before_its_transactions_are_read(kind: str) -> None:
+    chain = chain_of(1)
+    async with FakeNode(chain) as node:
+        for method in ("eth_getTransactionByHash", "eth_getTransactionByBlockHashAndIndex"):
+            node.fail(method, kind, {"code": -32000, "message": "not now"}, times=3)
+        settings = network_settings(node.http_url, start_block=0)
+        async with open_pool(settings) as pool:
+            follower = Follower(settings, pool, watch=WATCH)
+            async with follower.running():
+                await follower.until(lambda: follower.at >= chain.head.number)
+    logs = [event.log for batch in follower.batches for event in batch.events]
+    assert [log.transaction for log in logs] == [expected(log) for log in logs]
+    assert len(logs) == 1
+
+
+async def test_a_reorg_between_logs_and_transactions_is_read_as_the_chain_is_then() -> None:
+    chain = chain_of(1)
+    async with FakeNode(chain) as node:
+        node.fail("eth_getTransactionByHash", "late", 0.2, times=1)
+        settings = network_settings(node.http_url, start_block=0)
+        async with open_pool(settings) as pool:
+            follower = Follower(settings, pool, watch=WATCH)
+            async with follower.running():
+                await follower.until(lambda: node.asked["eth_getLogs"] > 0)
+                chain.rewind(4)
+                chain.mine(ping(2))
+                chain.mine(count=3)
+                await follower.until(lambda: follower.pings == [2])
+    logs = [event.log for batch in follower.batches for event in batch.events]
+    assert all(log.transaction == expected(log) for log in logs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -93,6 +94,20 @@ def test_a_creation_compares_as_the_zero_address() -> None:
 def test_calldata_of_another_function_or_that_does_not_decode_is_trouble(data: bytes, reason: str) -> None:
     with pytest.raises(EvaluationError, match=reason):
         value("call.tx.nonce", transaction(data))
+
+
+def test_calldata_whose_offsets_repeat_the_same_place_is_not_read_for_long() -> None:
+    table = parse_function("function f(bytes32[][][] table)")
+    word = 32
+    rows = 1_000
+    inner = word.to_bytes(32) + rows.to_bytes(32) + (word * rows).to_bytes(32) * rows
+    again = (word * rows + 32).to_bytes(32) + rows.to_bytes(32) + (word * rows).to_bytes(32) * rows
+    data = keccak256(b"f(bytes32[][][])")[:4] + inner + again + rows.to_bytes(32) + bytes(word * rows)
+    step = Scope(EVENT, call=Calldata(table))
+    started = time.process_time()
+    with pytest.raises(EvaluationError, match="does not decode"):
+        compile_value("call.table[0][0][0]", step, {}).read(event_of(transaction(data)))
+    assert time.process_time() - started < 0.5
 
 
 def test_a_condition_can_ask_for_the_selector_first() -> None:
