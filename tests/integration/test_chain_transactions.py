@@ -224,3 +224,14 @@ async def test_a_reorg_between_logs_and_transactions_is_read_as_the_chain_is_the
                 await follower.until(lambda: follower.pings == [2])
     logs = [event.log for batch in follower.batches for event in batch.events]
     assert all(log.transaction == expected(log) for log in logs)
+
+
+async def test_pages_become_smaller_where_calldata_is_large() -> None:
+    chain = FakeChain()
+    for n in range(400):
+        block = chain.mine(ping(n))
+        chain.calls[block.logs[0]["transactionHash"]] = {"input": "0x" + "ab" * 100_000}
+    async with FakeNode(chain) as node, open_pool(network_settings(node.http_url)) as pool:
+        sizes = [len(batch.events) async for batch in read_range(pool, WATCH, 1, 400)]
+        assert sum(sizes) == 400
+        assert max(sizes) <= 160  # some 1,024 logs of 8 kB each
