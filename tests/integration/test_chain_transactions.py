@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from chainwatch.chain import member
 from chainwatch.chain.decode.decoder import ContractDecoder
 from chainwatch.chain.errors import NotThere, RpcError
 from chainwatch.chain.history import read_range
@@ -15,6 +18,8 @@ from chainwatch.chain.transactions import MAX_INPUT, NO_TRANSACTION, read_transa
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.model import RawLog, Transaction
 from tests.fakenode import FakeChain, FakeNode
+from tests.fakenode.spoiling import SpoilingNode
+from tests.support.fuzzing import OFTEN
 from tests.support.observing import (
     ADDRESS,
     PING,
@@ -235,3 +240,22 @@ async def test_pages_become_smaller_where_calldata_is_large() -> None:
         sizes = [len(batch.events) async for batch in read_range(pool, WATCH, 1, 400)]
         assert sum(sizes) == 400
         assert max(sizes) <= 160  # some 1,024 logs of 8 kB each
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_spoilt_answers_are_transactions_or_typed_errors(seed: int) -> None:
+    chain, dice = chain_of(*range(20)), Random(seed)
+    async with SpoilingNode(chain, dice, 0.0, ["eth_getTransactionByHash"]) as node:
+        with patch.multiple(member, **OFTEN):
+            async with open_pool(network_settings(node.http_url)) as pool:
+                logs = await logs_of(pool)
+                node.rate = 0.7
+                for _ in range(20):
+                    some = dice.sample(logs, dice.randint(1, len(logs)))
+                    try:
+                        found = await read_transactions(pool, some)
+                    except RpcError:
+                        continue
+                    assert len(found) == len(some)
+                    assert all(one == NO_TRANSACTION or len(one.sender or b"") == 20 for one in found)
+                assert node.spoilt > 0

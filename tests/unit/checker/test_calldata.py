@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from eth_abi.abi import encode
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chainwatch.chain.decode.functions import parse_function
 from chainwatch.checker.calldata import Calldata, TransactionUnread
@@ -179,3 +181,21 @@ def test_the_arguments_of_many_events_of_one_transaction_are_decoded_once() -> N
     assert reader(event_of(transaction()).log) == reader(event_of(one).log)
     other = transaction(SELECTOR + encode(["(uint256,address)", "bytes32[]"], [(8, SENDER), []]))
     assert reader(event_of(other).log)["tx"]["nonce"] == 8
+
+
+@given(st.binary(max_size=600), st.booleans())
+def test_any_calldata_is_values_or_trouble(data: bytes, fits: bool) -> None:
+    reader = Calldata(FINALIZE)
+    try:
+        found = reader(event_of(transaction(SELECTOR + data if fits else data)).log)
+    except ValueError:
+        return
+    assert set(found) == {"tx", "proof"}
+
+
+@given(st.integers(0, 2**256 - 1), st.binary(min_size=20, max_size=20), st.lists(st.binary(max_size=32)))
+def test_arguments_are_those_that_eth_abi_has_encoded(nonce: int, sender: bytes, proof: list[bytes]) -> None:
+    encoded = encode(["(uint256,address)", "bytes32[]"], [(nonce, "0x" + sender.hex()), proof])
+    found = Calldata(FINALIZE)(event_of(transaction(SELECTOR + encoded)).log)
+    assert (found["tx"]["nonce"], found["tx"]["sender"].lower()) == (nonce, "0x" + sender.hex())
+    assert found["proof"] == [one.ljust(32, b"\0") for one in proof]
