@@ -70,6 +70,7 @@ def answering(*answers: str) -> Prompt:
 def test_what_is_written_loads_once_its_variables_are_set(preset: str, tmp_path: Path) -> None:
     plan = created(given(preset), tmp_path)
     assert plan.flows
+    assert plan.warnings == ()
     assert set(plan.watches) == set(plan.settings.networks)
     assert list(plan.settings.receivers) == ["console"]
 
