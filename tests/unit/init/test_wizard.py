@@ -72,6 +72,7 @@ def test_what_is_written_loads_once_its_variables_are_set(preset: str, tmp_path:
     assert plan.flows
     assert set(plan.watches) == set(plan.settings.networks)
     assert list(plan.settings.receivers) == ["console"]
+    assert plan.warnings == ()
 
 
 @pytest.mark.parametrize("preset", PRESETS)
