@@ -256,7 +256,10 @@ def _leaves(value: object) -> list[object]:
     ("flags", "message"),
     [
         (Given(preset="conext"), "--preset: expected one of connext.*did you mean .connext"),
-        (Given(preset="connext", networks=["ethereum", "moonbeam"]), "connext is known on .*, not on moonbeam"),
+        (
+            Given(preset="connext", networks=["ethereum", "moonbeam"]),
+            "connext is known on .*, not on moonbeam",
+        ),
         (Given(preset="connext", networks=["ethereum"]), "needs at least two networks"),
         (Given(preset="connext", networks=["ethereum", "ethereum"]), "given twice"),
         (Given(preset="connext", networks=["ethereum=5", "optimism"]), "the chain id of ethereum is 1"),
