@@ -169,6 +169,20 @@ def test_a_person_is_asked_for_what_names_networks_and_for_the_origin() -> None:
     )
 
 
+def test_a_person_is_asked_for_the_addresses_that_no_preset_knows() -> None:
+    flags = Given(
+        preset="ccip-1.5",
+        networks=["ethereum", "base"],
+        rpc=["ethereum=A", "base=B"],
+        receivers=["console"],
+        store="sqlite:///x.db",
+    )
+    other = SPOKE_POOL.replace("5c7B", "5c7C")
+    answers = ask(flags, answering(f"{SPOKE_POOL} {other}", other))
+    assert answers.address == (("ethereum", SPOKE_POOL), ("ethereum", other), ("base", other))
+    assert f'ethereum = ["{SPOKE_POOL}", "{other}"]\nbase = "{other}"' in write_config(answers)
+
+
 def test_the_same_answers_write_the_same_text() -> None:
     assert write_config(ask(Given(preset="across"))) == write_config(ask(Given(preset="across")))
 
