@@ -45,7 +45,10 @@ def as_it_stands(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def with_every_key(tmp_path: Path) -> Settings:
-    return example(COMMENTED.sub("", EXAMPLE.read_text()), tmp_path)
+    every_key = COMMENTED.sub("", EXAMPLE.read_text())
+    return example(
+        every_key.replace('format = "alertmanager"', 'format = "template"'), tmp_path
+    )  # it has a body
 
 
 def test_the_example_loads_and_names_every_variable_it_needs_at_its_top(as_it_stands: Settings) -> None:
