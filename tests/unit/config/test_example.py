@@ -92,6 +92,8 @@ def test_a_key_left_out_in_the_example_stands_there_with_its_default(
     for default, written in pairs(as_it_stands, with_every_key):
         for key in type(default).model_fields:
             value = getattr(default, key)
+            if (key, getattr(written, key)) == ("format", "template"):
+                continue  # the fixture sets it, for `body`
             if value not in (None, [], {}) and not isinstance(value, BaseModel | dict | list):
                 assert getattr(written, key) == value, (type(default).__name__, key)
 
