@@ -36,7 +36,9 @@ from chainwatch.plan import Plan
 
 MATCHED, EXCLUDED_BY_WHERE = "matched", "excluded"
 _ZERO = re.compile("0x0{64}")
-_ZERO_KEY = "matched, but its key is zero: transfers without an id would become one; leave them out with `where`"
+_ZERO_KEY = (
+    "matched, but its key is zero: transfers without an id would become one; leave them out with `where`"
+)
 _FACTS = (ORIGIN, DESTINATION, AMOUNT, ASSET, FAILED_CHECKS, EXCLUDED)
 
 Values: TypeAlias = dict[str, Any]
