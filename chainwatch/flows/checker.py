@@ -273,8 +273,8 @@ class FlowTransaction:
     def _judged_again(self, transfer: Transfer, coverage: Coverage) -> Transfer:
         flow = self._flows.get(transfer.flow)
         if flow is not None and not transfer.occurrences and any(map(_is_firing, transfer.raised.values())):
-            unread = _unread_transactions(flow, coverage)
-            if unread:  # its events may come back with their transactions: what fires is kept until then
+            unread = _incomplete_networks(flow, coverage)
+            if unread:  # its events may come back with what they lack: what fires is kept until then
                 waits = {opening_deadline(network): (FILLING + network, 0) for network in unread}
                 return msgspec.structs.replace(transfer, deadlines=waits)
         if flow is None or all(_is_before_watch(flow, o, coverage) for o in transfer.occurrences):
@@ -330,13 +330,13 @@ def _watched_together(rows: Sequence[WatchedSet]) -> Watched:
     return Watched(block, timestamp, max(unread, default=None))
 
 
-def _unread_transactions(flow: Flow, coverage: Coverage) -> set[str]:
-    """Return the networks with stored events of ``flow`` whose transactions are still to be read."""
+def _incomplete_networks(flow: Flow, coverage: Coverage) -> set[str]:
+    """Return the networks with stored events of ``flow`` whose siblings or transactions are still to be read."""
     return {
         network
         for step in flow.all_steps
         for network in step.networks
-        if step.transactions and coverage.watch_of(network, step).unread_until is not None
+        if (step.joins or step.transactions) and coverage.watch_of(network, step).unread_until is not None
     }
 
 
