@@ -70,6 +70,12 @@ class AbiEvent(msgspec.Struct, frozen=True, dict=True):
         """``Name(type,type,…)``, the text whose Keccak-256 is the first topic."""
         return f"{self.name}({','.join(p.canonical_type for p in self.inputs)})"
 
+    def extended(self, more: tuple[AbiParam, ...]) -> AbiEvent:
+        """Return it with ``more`` values to read, which a log does not have: its signature stays."""
+        event = AbiEvent(self.name, self.inputs + more, self.anonymous)
+        event.__dict__["signature"] = self.signature
+        return event
+
 
 FieldPath: TypeAlias = tuple[str | int, ...]
 """The path to a value in an event: names of fields, and indexes into arrays."""

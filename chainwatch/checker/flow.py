@@ -5,7 +5,7 @@ What the events of one transfer mean together is decided in `chainwatch.checker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -36,6 +36,9 @@ ALIAS = "@alias"
 
 SHARED = "@shared"
 """The key of another transfer whose step gave it the same alias earlier: later steps count for that one."""
+
+ITEM, ITEM_INDEX = "item", "item_index"
+"""What expressions call an element of an event's array, and its position."""
 
 EXCLUDED = "@excluded"
 """The fact of an opening event that its step's ``where`` leaves out: its transfer is not watched."""
@@ -73,6 +76,8 @@ class Step:
     severity: str = ""
     assertion: Condition | None = None
     may_repeat: bool = False
+    each: Callable[[Event], Sequence[Any]] | None = None
+    """Reads the array whose elements are steps of one transfer each; None where the event is a step of one."""
     alias: tuple[Callable[[Event], str], ...] = ()
     """The parts of a second name that its events give the transfer."""
     by: str = ""
@@ -105,6 +110,29 @@ class Step:
                 return None  # what does not count need not have the values of what does
             raise
 
+    def items(self, event: Event) -> Iterator[Event]:
+        """Yield ``event`` once for each element of the array of ``each``, with that to read; raises `EvaluationError`."""
+        assert self.each is not None
+        for index, item in enumerate(self.each(event)):
+            yield event._replace(args=event.args | {ITEM: item, ITEM_INDEX: index})
+
+    def item_occurrences(self, event: Event) -> tuple[list[tuple[str, Occurrence]], EvaluationError | None]:
+        """Return `occurrence` of each element of an event with ``each``, and the first error of one that lacks a value."""
+        found: list[tuple[str, Occurrence]] = []
+        error: EvaluationError | None = None
+        try:
+            for one in self.items(event):
+                try:
+                    hit = self.occurrence(one)
+                except EvaluationError as failed:
+                    error = error or failed
+                    continue
+                if hit is not None:
+                    found.append(hit)
+        except EvaluationError as failed:  # of the array itself
+            error = failed
+        return found, error
+
     def _occurrence(self, event: Event, facts: dict[str, Any]) -> tuple[str, Occurrence] | None:
         """Return `occurrence` of an event that ``where`` lets through, or leaves out as an opening with the fact of that.
 
@@ -126,8 +154,9 @@ class Step:
             facts[ALIAS] = "/".join(part(event) for part in self.alias)
         key = self.key[0](event) if len(self.key) == 1 else "/".join(part(event) for part in self.key)
         log = event.log
+        item = 0 if self.each is None else event.args[ITEM_INDEX]
         return key, Occurrence(
-            self.name, event.network, log.block_number, log.log_index, log.timestamp, log.tx_hash, facts
+            self.name, event.network, log.block_number, log.log_index, log.timestamp, log.tx_hash, facts, item
         )
 
 
@@ -230,6 +259,13 @@ def extract(
     for event in events:
         hits: list[_Hit] = []
         for step in steps.get((event.contract, event.signature), ()):
+            if step.each is not None:
+                items, failed = step.item_occurrences(event)
+                for key, occurrence in items:
+                    found.setdefault((step.flow, key), []).append(occurrence)
+                if failed is not None:
+                    signals.append(_cannot_judge(step, event, failed))
+                continue
             try:
                 hit = step.occurrence(event)
             except EvaluationError as error:

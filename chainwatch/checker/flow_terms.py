@@ -14,13 +14,13 @@ from chainwatch.checker.expression import (
     compile_condition,
     compile_value,
 )
-from chainwatch.checker.flow import UNKNOWN_NETWORK
-from chainwatch.checker.path import Path
+from chainwatch.checker.flow import ITEM, ITEM_INDEX, UNKNOWN_NETWORK
+from chainwatch.checker.path import Path, array_of, compile_path
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import AbiEvent, Event, FieldPath, to_hex
+from chainwatch.model import AbiEvent, AbiParam, Event, FieldPath, to_hex
 from chainwatch.support.spelling import did_you_mean, nearest
 
 EventLookup = Callable[[str, str], AbiEvent]
@@ -63,9 +63,36 @@ class FlowTerms:
     def event(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> AbiEvent | None:
         """Return the event of a step; None, with the problem noted, where there is none."""
         try:
-            return self._lookup(settings.contract or self.settings.contract, settings.event)
+            event = self._lookup(settings.contract or self.settings.contract, settings.event)
         except LookupError as error:
             self.problem((*at, "event"), str(error.args[0]))
+            return None
+        return event if settings.each is None else self._with_item(settings.each, event, (*at, "each"))
+
+    def _with_item(self, text: str, event: AbiEvent, at: KeyPath) -> AbiEvent:
+        """Return ``event`` with an element of its array ``text``, and that element's position."""
+        try:
+            array = compile_path(text, event)
+        except ConditionError as error:
+            self.problem(at, error.message, error.hint)
+            return event
+        element = array_of(array.type)
+        if element is None:
+            self.problem(at, f"{text} is {array.type}, not an array", array.note)
+            return event
+        if taken := [p.name for p in event.inputs if p.name in (ITEM, ITEM_INDEX)]:
+            self.problem(at, f"{event.name} has an argument {taken[0]!r}, which would hide the element's")
+        item = AbiParam(ITEM, element[0], components=array.param.components)
+        self._note_reads(event, array)
+        return event.extended((item, AbiParam(ITEM_INDEX, "uint256")))
+
+    def items(self, text: str | None, event: AbiEvent) -> Callable[[Event], Sequence[Any]] | None:
+        """Return what reads the array ``text`` of an event; None where there is no such."""
+        if text is None:
+            return None
+        try:
+            return compile_path(text, event).reader()
+        except ConditionError:
             return None
 
     def value(self, text: str, event: AbiEvent, at: KeyPath) -> Value | None:
@@ -185,7 +212,10 @@ class FlowTerms:
         return None
 
     def _note_reads(self, event: AbiEvent, *paths: Path) -> None:
-        self.reads.setdefault(event.signature, set()).update(path.steps for path in paths)
+        read = {
+            path.steps for path in paths if path.steps[0] not in (ITEM, ITEM_INDEX) or not _has_item(event)
+        }
+        self.reads.setdefault(event.signature, set()).update(read)
 
     def warn(self, at: KeyPath, message: str, hint: str = "") -> None:
         """Pass on that what is at ``at`` can match nothing."""
@@ -197,6 +227,11 @@ class FlowTerms:
 
     def _path_to(self, at: KeyPath) -> KeyPath:
         return ("flows", self.settings.name, *at)
+
+
+def _has_item(event: AbiEvent) -> bool:
+    """Return whether it was given an element of its array to read, beside what its logs have."""
+    return event.inputs[-1:] == (AbiParam(ITEM_INDEX, "uint256"),)
 
 
 def _can_hold(abi_type: str, value: int | str | None) -> bool:

@@ -13,6 +13,7 @@ from chainwatch.support.spelling import did_you_mean
 def check(settings: FlowSettings, terms: FlowTerms, origins: Sequence[str]) -> None:
     """Note what is wrong with ``match``, ``alias`` and ``by`` of a flow whose transfers open on ``origins``."""
     _check_aliases(settings, terms)
+    _check_each(settings, terms)
     if settings.match == "nth":
         _check_numbered(settings, terms, origins)
 
@@ -37,6 +38,21 @@ def _check_aliases(settings: FlowSettings, terms: FlowTerms) -> None:
             terms.warn((*at, "alias"), "no step is found by it", f'a later step says by = "{step.step}"')
         if step.alias and step.step.isdigit():
             terms.problem((*at, "step"), "a step with an alias needs a name that is no number")
+
+
+def _check_each(settings: FlowSettings, terms: FlowTerms) -> None:
+    """Refuse elements of an event that serves both ends of a transfer: which end each is could not be said."""
+    opens = settings.opens
+    for index, step in enumerate(settings.expects):
+        same = (step.contract or settings.contract, step.event) == (
+            opens.contract or settings.contract,
+            opens.event,
+        )
+        if same and (step.each or opens.each):
+            terms.problem(
+                ("expects", index, "event"),
+                f"{step.event} opens transfers too: `each` cannot tell which it is",
+            )
 
 
 def _check_numbered(settings: FlowSettings, terms: FlowTerms, origins: Sequence[str]) -> None:

@@ -26,6 +26,10 @@ _ASSET = "Expression of the asset's address, shown in alerts; mostly an event ar
 _CONTRACT = "Contract that emits the event. Default: the flow's."
 _KEY = "Expression, or list of expressions, of the key in this event. Default: the flow's."
 _EVENT = "The event's name in the ABI, or its full signature where the name is overloaded."
+_EACH = (
+    "Array in the event, each element of which is this step of another transfer: `item` in expressions, its position "
+    "`item_index`."
+)
 _VERIFY = "Built-in checks of the event, by name, such as `connext.transfer_id`."
 
 
@@ -36,6 +40,7 @@ class OpeningSettings(Table):
     event: Text = Field(description=_EVENT)
     contract: Text | None = Field(default=None, description=_CONTRACT)
     key: Names | None = Field(default=None, description=_KEY)
+    each: Text | None = Field(default=None, description=_EACH)
     origin: Text | None = Field(
         default=None,
         description="Network the transfer comes from: a network's name or an expression, checked "
@@ -59,6 +64,7 @@ class StepSettings(Table):
     event: Text = Field(description=_EVENT)
     contract: Text | None = Field(default=None, description=_CONTRACT)
     key: Names | None = Field(default=None, description=_KEY)
+    each: Text | None = Field(default=None, description=_EACH)
     on: Text = Field(
         default="destination",
         description="Where the step is expected: `origin`, `destination` or a network's name. "

@@ -110,10 +110,10 @@ def _test(plan: Plan, flow: Flow, transaction: Transaction) -> FlowTest:
     for step in flow.all_steps:
         logs = [log for log in transaction.receipt.logs if _may_be(plan, step, transaction.network, log)]
         for log in logs:
-            outcome, reason, hit = _try(plan, flow, step, transaction.network, log)
-            tested.append(_step_test(step, log, outcome, reason, hit))
-            if hit is not None:
-                occurrences.setdefault(hit[0], []).append(hit[1])
+            for outcome, reason, hit in _try(plan, flow, step, transaction.network, log):
+                tested.append(_step_test(step, log, outcome, reason, hit))
+                if hit is not None:
+                    occurrences.setdefault(hit[0], []).append(hit[1])
         if not logs:
             reason = "no log of the transaction is this event"
             tested.append(_step_test(step, None, "no event", reason, None))
@@ -124,6 +124,9 @@ def _test(plan: Plan, flow: Flow, transaction: Transaction) -> FlowTest:
 
 _Hit: TypeAlias = tuple[str, Occurrence]
 """The transfer's key, and the occurrence."""
+
+_Tried: TypeAlias = tuple[str, str, _Hit | None]
+"""What an event is to a step: the outcome, the reason in words, and the occurrence where it counts."""
 
 
 def _may_be(plan: Plan, step: Step, network: str, log: RawLog) -> bool:
@@ -139,23 +142,34 @@ def _addresses(plan: Plan, step: Step, network: str) -> list[bytes]:
     return [bytes.fromhex(address.removeprefix("0x")) for address in addresses]
 
 
-def _try(plan: Plan, flow: Flow, step: Step, network: str, log: RawLog) -> tuple[str, str, _Hit | None]:
-    """Return what ``log`` is to ``step``: the outcome, the reason in words, and the occurrence where it counts."""
+def _try(plan: Plan, flow: Flow, step: Step, network: str, log: RawLog) -> list[_Tried]:
+    """Return what ``log``, or each element of it, is to ``step``."""
     addresses = _addresses(plan, step, network)
     if log.address not in addresses:
         where = " and ".join(map(to_hex, addresses)) or "nowhere"
         reason = f"{to_hex(log.address)} emitted it, but {step.contract} on {network} is {where}"
-        return "other address", reason, None
+        return [("other address", reason, None)]
     item = plan.watches[network].decode(log)
     if not isinstance(item, Event):
-        return "undecodable", item.error if isinstance(item, UndecodedLog) else "it does not decode", None
+        wrong = item.error if isinstance(item, UndecodedLog) else "it does not decode"
+        return [("undecodable", wrong, None)]
     if (item.contract, item.signature) != (step.contract, step.event.signature):
-        return "other contract", f"it counts as {item.name} of contract {item.contract}", None
+        return [("other contract", f"it counts as {item.name} of contract {item.contract}", None)]
+    if step.each is None:
+        return [_try_event(flow, step, item, item)]
     try:
-        hit = step.occurrence(item)
+        return [_try_event(flow, step, item, one) for one in step.items(item)]
+    except EvaluationError as error:
+        return [("error", str(error), None)]
+
+
+def _try_event(flow: Flow, step: Step, event: Event, one: Event) -> _Tried:
+    """Return what ``one``, which is ``event`` or an element of it, is to ``step``."""
+    try:
+        hit = step.occurrence(one)
         if hit is None:
-            return (*_why_not(step, item), None)
-        found = extract(index_steps([flow]), [item]).found
+            return (*_why_not(step, one), None)
+        found = extract(index_steps([flow]), [event]).found
     except EvaluationError as error:
         return "error", str(error), None
     if hit[1] not in found.get((flow.name, hit[0]), ()):
