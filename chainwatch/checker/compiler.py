@@ -5,6 +5,7 @@ All mistakes are gathered, so that one run reports every one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from chainwatch.checker.expression import Condition, Value
 from chainwatch.checker.flow import AMOUNT, ASSET, DESTINATION, ORIGIN, Flow, Step
 from chainwatch.checker.flow_terms import EventLookup, FlowProblem, FlowTerms, Warn
 from chainwatch.checker.keys import attribute_name, can_be_equal, key_text, searchable_topics
+from chainwatch.checker.terms import kind_of
 from chainwatch.checker.verify import CHECKS
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
@@ -119,6 +121,9 @@ class _Compiler:
             if settings.by:
                 alias, opening = aliases[settings.by]
                 wanted = self._values(alias, opening)
+            if settings.covers:
+                self._check_covered(wanted[-1], (*at, "covers"))
+                wanted = wanted[:-1]
             for value, other in zip(wanted, self._key_values(settings, event), strict=True):
                 if value is not None and other is not None and not can_be_equal(value.type, other.type):
                     message = (
@@ -129,9 +134,15 @@ class _Compiler:
             if settings.by:
                 continue
             texts = settings.key or self.settings.key, self.settings.opens.key or self.settings.key
-            for value, part, wanted_part in zip(wanted, *texts, strict=True):
+            for value, part, wanted_part in zip(wanted, *texts, strict=not settings.covers):
                 if value is None:
                     self._check_network_part(settings, part, wanted_part, place)
+
+    def _check_covered(self, last: Value | None, at: KeyPath) -> None:
+        """Check that the last part of the openings' key is an integer."""
+        if last is None or kind_of(last.type) != "integer":
+            shown = "an attribute of the network" if last is None else f"{last.text}, which is {last.type}"
+            self.terms.problem(at, f"the last part of the key is {shown}: only integers can be in a range")
 
     def _check_origin(self, settings: StepSettings, at: KeyPath) -> None:
         """Check that a step's transfers come from a network on which they open, as far as the configuration says."""
@@ -205,6 +216,7 @@ class _Compiler:
             within=int(settings.within),
             severity=settings.severity,
             assertion=assertion,
+            covers=self._covers(settings, event, (*at, "covers")),
             alias=self._parts(settings.alias, event, (*at, "alias")) if settings.alias else (),
             by=settings.by or "",
             may_repeat=repeat == "allow",
@@ -250,6 +262,25 @@ class _Compiler:
                 facts.append((name, value.read))
         return facts
 
+    def _covers(
+        self, settings: StepSettings, event: AbiEvent, at: KeyPath
+    ) -> tuple[Callable[[Event], int], Callable[[Event], int]] | None:
+        ends = matching.range_of(settings.covers or "")
+        if ends is None:
+            return None
+        first, last = (self._integer(text, event, at) for text in ends)
+        return None if first is None or last is None else (first, last)
+
+    def _integer(self, text: str, event: AbiEvent, at: KeyPath) -> Callable[[Event], int] | None:
+        """Return what reads the integer ``text``, which may be the same for every event."""
+        if re.fullmatch("[0-9]{1,78}", text):
+            constant = int(text)
+            return lambda _event: constant
+        value = self.terms.value(text, event, at)
+        if value is not None and kind_of(value.type) != "integer":
+            self.terms.problem(at, f"{value.text} is {value.type}; an integer is needed", value.note)
+        return None if value is None else value.read
+
     def _key_values(self, settings: OpeningSettings | StepSettings, event: AbiEvent) -> list[Value | None]:
         """Return the key's parts; None for a part that is an attribute of the network."""
         return self._values(self._key_texts(settings), event)
@@ -261,6 +292,8 @@ class _Compiler:
         """Return the expressions of the key of a step."""
         if isinstance(settings, StepSettings) and settings.by and not settings.key:
             return matching.alias_of(self.settings, settings.by)
+        if isinstance(settings, StepSettings) and settings.covers and not settings.key:
+            return self.settings.key[:-1]
         return settings.key or self.settings.key
 
     def _key(
@@ -272,6 +305,8 @@ class _Compiler:
         wanted, whose = self.settings.key, "the flow's"
         if by:
             wanted, whose = matching.alias_of(self.settings, by), f"the alias of {by}"
+        if isinstance(settings, StepSettings) and settings.covers:
+            wanted, whose = wanted[:-1], "the flow's before its last"
         if settings.key and len(settings.key) != len(wanted):
             self.terms.problem(at, f"the step's key has {len(settings.key)} parts, {whose} has {len(wanted)}")
         return self._parts(texts, event, at)

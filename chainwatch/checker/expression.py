@@ -54,7 +54,7 @@ def compile_condition(
 
 def compile_value(source: str, event: AbiEvent, networks: NetworkAttributes) -> Value:
     """Check ``source``, a path or an expression of any one value of ``event``, and compile it; raises `ConditionError`."""
-    first = re.match(r"\s*([A-Za-z_$][A-Za-z0-9_$]*)[\s\w$.\[\]-]*$", source)
+    first = re.match(r"\s*([A-Za-z_$][A-Za-z0-9_$]*)(?:[\s\w$.\]]|\[\s*-?)*$", source)
     if first and any(param.name == first[1] for param in event.inputs):
         path = compile_path(source, event)
         return Value(path.text, path.type, path.note, (path,), path, path.reader())

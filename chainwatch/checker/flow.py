@@ -37,6 +37,9 @@ ALIAS = "@alias"
 SHARED = "@shared"
 """The key of another transfer whose step gave it the same alias earlier: later steps count for that one."""
 
+COVERS = "@covers"
+"""The first and the last integer in which the keys end of the transfers of which an event is a step."""
+
 ITEM, ITEM_INDEX = "item", "item_index"
 """What expressions call an element of an event's array, and its position."""
 
@@ -78,6 +81,8 @@ class Step:
     may_repeat: bool = False
     each: Callable[[Event], Sequence[Any]] | None = None
     """Reads the array whose elements are steps of one transfer each; None where the event is a step of one."""
+    covers: tuple[Callable[[Event], int], Callable[[Event], int]] | None = None
+    """Read the first and the last integer that its event covers: it is a step of all transfers whose keys end in these."""
     alias: tuple[Callable[[Event], str], ...] = ()
     """The parts of a second name that its events give the transfer."""
     by: str = ""
@@ -150,6 +155,8 @@ class Step:
             failed = {name: wrong for name, verify in self.checks if (wrong := verify(event.args))}
             if failed:
                 facts[FAILED_CHECKS] = failed
+        if self.covers is not None:
+            facts[COVERS] = self._covered(event)
         if self.alias:
             facts[ALIAS] = "/".join(part(event) for part in self.alias)
         key = self.key[0](event) if len(self.key) == 1 else "/".join(part(event) for part in self.key)
@@ -158,6 +165,13 @@ class Step:
         return key, Occurrence(
             self.name, event.network, log.block_number, log.log_index, log.timestamp, log.tx_hash, facts, item
         )
+
+    def _covered(self, event: Event) -> list[int]:
+        assert self.covers is not None
+        first, last = (read(event) for read in self.covers)
+        if last < first:
+            raise EvaluationError(f"{self.name} covers {first}..{last}, which is empty")
+        return [first, last]
 
 
 @dataclass(frozen=True)
@@ -193,7 +207,12 @@ class Flow:
     @property
     def is_resolved(self) -> bool:
         """Whether the key of an event alone does not say to which transfer it belongs."""
-        return self.numbered or any(step.alias for step in self.expected)
+        return self.numbered or any(step.alias or step.covers for step in self.expected)
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether a step covers ranges of keys."""
+        return any(step.covers for step in self.expected)
 
     def search_topics(self, keys: Sequence[str]) -> list[tuple[bytes, ...] | None]:
         """Return the topics after the first by which ``eth_getLogs`` finds the opening events of ``keys`` (and others).

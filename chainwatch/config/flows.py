@@ -90,6 +90,11 @@ class StepSettings(Table):
     amount: Text | None = Field(default=None, description=_AMOUNT)
     asset: Text | None = Field(default=None, description=_ASSET)
     verify: list[Text] = Field(default=[], description=_VERIFY)
+    covers: Text | None = Field(
+        default=None,
+        description="Range of integers, as `first..last` with both of them in it: one event is this step of all transfers "
+        "whose key ends in one of these. Its own `key` has the parts before that; default: those of the flow's.",
+    )
     alias: Names | None = Field(
         default=None,
         description="Expression, or list of expressions, of a second name that this event gives the transfer: later steps "

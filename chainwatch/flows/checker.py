@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
@@ -37,7 +38,7 @@ from chainwatch.model import (
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page, Prints
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.plan import Plan
-from chainwatch.store import blocks, step_events
+from chainwatch.store import blocks, step_events, step_ranges
 from chainwatch.store import transfers as stored
 from chainwatch.store.watched import WatchedSet
 
@@ -128,6 +129,7 @@ class FlowChecker:
         """Store transfers without their events; their alerts and deadlines stay until they are judged again."""
         if not page.after:
             step_events.forget(connection, page.names)
+            step_ranges.forget(connection, page.names)
         some = stored.page(connection, page.after, page.limit, page.names)
         stored.forget_events(connection, some)
         return some[-1].id if some else None
@@ -157,7 +159,14 @@ class FlowTransaction:
         elif len(gathered.full) >= AT_ONCE:
             keys = gathered.full
         if keys:
-            some = list(keys)
+            # An event may belong to a transfer that other keys of its flow name: all of these are judged together.
+            resolved = self._checker.resolved
+            also = (
+                [key for key in (*gathered.found, *gathered.dropped) if key[0] in resolved]
+                if resolved
+                else ()
+            )
+            some = list(dict.fromkeys([*keys, *also]))
             self._settle_keys(some)
             gathered.release(some)
 
@@ -257,10 +266,9 @@ class FlowTransaction:
         searched = resolution.events(asked)  # those of which a reorg left nothing need no opening
         opened = dict.fromkeys((flow, event_key(key)) for flow, key in searched)
         resolution.apply(Change(key, gathered.openings.get(key, ())) for key in opened)
-        touched = list(dict.fromkeys([*resolution.touched(), *searched]))
-        for start in range(0, len(touched), AT_ONCE):
+        for some in chain(resolution.touched(AT_ONCE), [list(searched)]):
             changed: list[Changed] = []
-            for before, current in self._with_resolved(resolution, touched[start : start + AT_ONCE]):
+            for before, current in self._with_resolved(resolution, some):
                 if current.occurrences and (current.flow, current.key) in searched:
                     current = msgspec.structs.replace(current, searched=True)
                 changed.append((before, self._judged(current, coverage)))
@@ -273,9 +281,8 @@ class FlowTransaction:
             Change(key, [o for o in found[key] if not _is_before_watch(self._flows[key[0]], o, coverage)])
             for key in keys
         )
-        touched = resolution.touched()
-        for start in range(0, len(touched), AT_ONCE):
-            self._save(self._with_resolved(resolution, touched[start : start + AT_ONCE]))
+        for some in resolution.touched(AT_ONCE):
+            self._save(self._with_resolved(resolution, some))
 
     def _with_resolved(self, resolution: Resolution, keys: Sequence[Key]) -> list[Changed]:
         """Return the transfers ``keys``, as stored and with the events that they have now; without those that never were."""

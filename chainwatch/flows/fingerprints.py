@@ -20,7 +20,7 @@ _JUDGING_STEP = {"within", "severity", "repeat"}
 """What of a flow says how its events are judged, but not which they are."""
 
 
-_SINCE: Mapping[str, object] = {"match": "key", "alias": None, "by": None, "each": None}
+_SINCE: Mapping[str, object] = {"match": "key", "alias": None, "by": None, "each": None, "covers": None}
 """Keys that flows did not always have, by their defaults: with these a flow is what it was before."""
 
 

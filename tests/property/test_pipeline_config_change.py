@@ -112,6 +112,8 @@ CONFIGS = (
         "numbered and aliased",
         (flow(match="nth", key="from", fill={"alias": "id"}, settle={"by": "fill"}, clock_skew="30s"),),
     ),
+    Config("in ranges", (flow(key=["from", "id"], settle={"covers": "id..id + 1"}),)),
+    Config("numbered, in ranges", (flow(match="nth", settle={"covers": "1..id"}),)),
     Config("severe", (flow(fill={"severity": "P0"}, orphan_severity="P2"),)),
 )
 
