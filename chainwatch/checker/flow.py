@@ -209,6 +209,10 @@ class Flow:
         """Whether the key of an event alone does not say to which transfer it belongs."""
         return self.numbered or any(step.alias or step.covers for step in self.expected)
 
+    def alias_is_local(self, step: Step) -> bool:
+        """Return whether the alias that ``step`` gives is looked for on its own network only, where later steps must be."""
+        return all(other.expected_on == step.expected_on for other in self.expected if other.by == step.name)
+
     @property
     def has_ranges(self) -> bool:
         """Whether a step covers ranges of keys."""

@@ -329,9 +329,9 @@ class Judge:
 
     def _origins_of(self, event: Occurrence) -> tuple[str, ...]:
         """Return the networks on which the step `_sought` for ``event`` can be, as far as the event itself says."""
-        sought, step = self._sought(event), self.flow.steps[event.step]
+        sought = self._sought(event)
         if sought is not self.flow.opening:
-            if sought.expected_on == step.expected_on:
+            if self.flow.alias_is_local(sought):
                 return (event.network,)
             return tuple(sorted(sought.only_on or sought.networks))
         origins: dict[str, None] = {}

@@ -7,6 +7,7 @@ added to or removed from is resolved again, and each transfer that this touches 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -23,6 +24,20 @@ from chainwatch.store.step_ranges import Range, decode, encode
 from chainwatch.store.transfers import digest
 
 
+class _Alias(NamedTuple):
+    """A name that ``step`` gives a transfer, on any network or, if it is not empty, on this one."""
+
+    flow: str
+    step: str
+    text: str
+    network: str
+
+    @property
+    def name(self) -> bytes:
+        """By what the events that give it are found."""
+        return digest(self.flow, f"{unknown_alias_key(self.text, self.step)}\0{self.network}")
+
+
 class Resolution:
     """Applies changes to the events of ``flows``, and remembers which transfers they touch."""
 
@@ -30,8 +45,8 @@ class Resolution:
         self._connection = connection
         self._flows = flows
         self._touched: dict[Key, None] = {}
-        self._aliases: dict[tuple[str, str, str], None] = {}
-        """The flow, step and alias of events that are new, gone or moved."""
+        self._aliases: dict[_Alias, None] = {}
+        """Those of events that are new, gone or moved."""
         self._ranges: list[Range] = []
         """Those that are new or gone."""
 
@@ -54,7 +69,7 @@ class Resolution:
                 step = flow.steps[lane.step]
                 lost = [row for row in gone if row.lane == lane]
                 if step.by:
-                    self._aliases[step.flow, step.by, change.key[1]] = None
+                    self._aliases[self._alias(step.flow, step.by, change.key[1], lane.network)] = None
                     key = unknown_alias_key(change.key[1], step.by)
                     new += [self._row(step, lane, key, 0, event) for event in events]
                 elif flow.numbered:
@@ -147,14 +162,15 @@ class Resolution:
 
     def _row(self, step: Step, lane: Lane, transfer: str, number: int, event: Occurrence) -> Row:
         alias = event.facts.get(ALIAS)
-        name = None if alias is None else _name(step.flow, step.name, alias)
-        value = None
+        name = value = None
+        if alias is not None:
+            named = self._alias(step.flow, step.name, alias, lane.network)
+            self._aliases[named] = None
+            name = named.name
         if not step.expected_on and self._flows[step.flow].has_ranges:
             parts, last = ranges.split(event_key(transfer))
             name, value = ranges.name_of(step.flow, parts), encode(last)
         row = step_events.make(lane, step.flow, transfer, number, event, name, value)
-        if alias is not None:
-            self._aliases[step.flow, step.name, str(alias)] = None
         if not step.by:
             self._touched[row.flow, row.transfer] = None
         return row
@@ -168,7 +184,8 @@ class Resolution:
         for row in rows:
             self._touched[row.flow, row.transfer] = None
             if row.name is not None and row.value is None:
-                self._aliases[row.flow, row.step, row.occurrence.facts[ALIAS]] = None
+                alias = row.occurrence.facts[ALIAS]
+                self._aliases[self._alias(row.flow, row.step, alias, row.network)] = None
 
     # --- aliases
 
@@ -180,24 +197,28 @@ class Resolution:
         aliases, self._aliases = list(self._aliases), {}
         if not aliases:
             return
-        named = self._named([_name(*alias) for alias in aliases])
-        known = {(digest(flow, alias), step): alias for flow, step, alias in aliases}
-        for flow, step, alias in aliases:
-            for row in named.get(_name(flow, step, alias), ()):  # whether it is the first may have changed
-                self._touched[flow, row.transfer] = None
+        named = self._named([alias.name for alias in aliases])
+        for rows in named.values():
+            for row in rows:  # whether it is the first may have changed
+                self._touched[row.flow, row.transfer] = None
         moved: list[Row] = []
-        for row in step_events.of_keys(self._connection, list(dict.fromkeys(base for base, _ in known))):
+        texts = {digest(alias.flow, alias.text): alias.text for alias in aliases}
+        wanted = set(aliases)
+        for row in step_events.of_keys(self._connection, list(texts)):
             by = self._flows[row.flow].steps[row.step].by
-            if (row.base, by) not in known:
+            if not by or (alias := self._alias(row.flow, by, texts[row.base], row.network)) not in wanted:
                 continue
-            alias = known[row.base, by]
-            transfer = self._followed(row, named.get(_name(row.flow, by, alias), ()))
-            transfer = transfer or unknown_alias_key(alias, by)
+            transfer = self._followed(row, named.get(alias.name, ()))
+            transfer = transfer or unknown_alias_key(alias.text, by)
             self._touched[row.flow, transfer] = None
             if row.transfer != transfer:
                 self._touched[row.flow, row.transfer] = None
                 moved.append(row.moved(transfer, 0))
         step_events.move(self._connection, moved)
+
+    def _alias(self, flow: str, step: str, text: str, network: str) -> _Alias:
+        is_local = self._flows[flow].alias_is_local(self._flows[flow].steps[step])
+        return _Alias(flow, step, text, network if is_local else "")
 
     def _followed(self, row: Row, named: Sequence[Row]) -> str | None:
         """Return the transfer of the first of ``named``, unless it happened too late to have led to the event ``row``."""
@@ -216,8 +237,3 @@ class Resolution:
             name: [row for _, row in sorted(some, key=lambda one: chain_order(one[0]))]
             for name, some in found.items()
         }
-
-
-def _name(flow: str, step: str, alias: str) -> bytes:
-    """Return by what the events of ``step`` with ``alias`` are found."""
-    return digest(flow, unknown_alias_key(alias, step))
