@@ -73,13 +73,14 @@ def covering(
         for row in sorted(rows, key=_chain_order):
             if full[row.step] == len(some):
                 continue
+            event = row.occurrence
             first, last = step_ranges.decode(row.first), step_ranges.decode(row.last)
             for number in some[bisect_left(some, first) : bisect_right(some, last)]:
                 counts[row.step, number] += 1
                 full[row.step] += counts[row.step, number] == COUNTED
                 if counts[row.step, number] <= COUNTED:
                     for key in numbers[number]:
-                        found.setdefault(key, []).append(row.occurrence)
+                        found.setdefault(key, []).append(event)
     return found
 
 
