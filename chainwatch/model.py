@@ -1,4 +1,4 @@
-"""The types that every part shares: logs and events, batches, signals, configured ABI shapes.
+"""The types that every part shares: logs and events, batches, signals; with those of `chainwatch.abi_model`.
 
 Immutable, without behaviour beyond what their fields say. Times are Unix seconds; chain time where the
 field says so. Hashes are raw bytes here; they become ``0x…`` text only at the edges.
@@ -7,10 +7,14 @@ field says so. Hashes are raw bytes here; they become ``0x…`` text only at the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
+
+from chainwatch.abi_model import AbiEvent as AbiEvent
+from chainwatch.abi_model import AbiFunction as AbiFunction
+from chainwatch.abi_model import AbiParam as AbiParam
+from chainwatch.abi_model import FieldPath as FieldPath
 
 ADDRESS_LENGTH = 20
 HASH_LENGTH = 32
@@ -35,52 +39,6 @@ SEVERITY_NAMES: Mapping[str, str] = {
 """Every accepted spelling, lower case, to the severity it stands for."""
 
 
-# --- ABI ----------------------------------------------------------------------------------------------
-
-
-class AbiParam(msgspec.Struct, frozen=True):
-    """One parameter of an event or a tuple component, as the contract ABI specification has it.
-
-    ``type`` is the ABI type string (``uint256``, ``tuple[]``, …); ``components`` is empty unless it is a tuple.
-    """
-
-    name: str
-    type: str
-    indexed: bool = False
-    components: tuple[AbiParam, ...] = ()
-
-    @property
-    def canonical_type(self) -> str:
-        """The type as signatures have it: tuples expanded to ``(a,b)``."""
-        if not self.type.startswith("tuple"):
-            return self.type
-        inner = ",".join(c.canonical_type for c in self.components)
-        return f"({inner}){self.type[len('tuple') :]}"
-
-
-class AbiEvent(msgspec.Struct, frozen=True, dict=True):
-    """One event of a contract ABI."""
-
-    name: str
-    inputs: tuple[AbiParam, ...]
-    anonymous: bool = False
-
-    @cached_property
-    def signature(self) -> str:
-        """``Name(type,type,…)``, the text whose Keccak-256 is the first topic."""
-        return f"{self.name}({','.join(p.canonical_type for p in self.inputs)})"
-
-    def extended(self, more: tuple[AbiParam, ...]) -> AbiEvent:
-        """Return it with ``more`` values to read, which a log does not have: its signature stays."""
-        event = AbiEvent(self.name, self.inputs + more, self.anonymous)
-        event.__dict__["signature"] = self.signature
-        return event
-
-
-FieldPath: TypeAlias = tuple[str | int, ...]
-"""The path to a value in an event: names of fields, and indexes into arrays."""
-
-
 # --- what is read from chains -------------------------------------------------------------------------
 
 
@@ -93,8 +51,26 @@ class Header(msgspec.Struct, frozen=True):
     timestamp: int
 
 
+class Transaction(NamedTuple):
+    """The transaction that emitted a log, as far as flows can read it. ``value`` is in wei.
+
+    ``to`` is None where it created a contract. ``input`` is its calldata of ``size`` bytes; None where these are more than
+    are kept. ``sender`` is None where no transaction has the log's hash, as of the state syncs of Polygon; the rest says
+    nothing then.
+    """
+
+    sender: bytes | None
+    to: bytes | None = None
+    value: int = 0
+    input: bytes | None = b""
+    size: int = 0
+
+
 class RawLog(NamedTuple):
-    """An EVM log as a node gave it, in bytes, with its block's timestamp (seconds)."""
+    """An EVM log as a node gave it, in bytes, with its block's timestamp (seconds).
+
+    ``transaction`` is read only where a flow reads it; None where it was not.
+    """
 
     block_number: int
     block_hash: bytes
@@ -104,13 +80,18 @@ class RawLog(NamedTuple):
     address: bytes
     topics: tuple[bytes, ...]
     data: bytes
+    transaction: Transaction | None = None
+
+
+_NO_SIBLINGS: Mapping[Any, Any] = {}
 
 
 class Event(NamedTuple):
     """A decoded log: ``contract`` is the configured contract's name, ``name`` the event's (``XCalled``).
 
     ``signature`` distinguishes overloads. ``args`` holds ints, bools, bytes, text, checksummed addresses, lists, and
-    dicts for tuples.
+    dicts for tuples. ``siblings`` are events of the same transaction, by join (`chainwatch.checker.joins`): only an
+    extractor sets them, where a flow reads them.
     """
 
     network: str
@@ -119,6 +100,7 @@ class Event(NamedTuple):
     signature: str
     args: dict[str, Any]
     log: RawLog
+    siblings: Mapping[Any, Event] = _NO_SIBLINGS
 
 
 class UndecodedLog(NamedTuple):
@@ -152,6 +134,11 @@ class PackedLogs(msgspec.Struct, frozen=True):
 
 Logs: TypeAlias = list[LogRow] | PackedLogs
 """Logs that are to be stored."""
+
+
+TransactionRow: TypeAlias = tuple[int, bytes, bytes | None, bytes | None, bytes, bytes | None, int]
+"""A transaction as it is put into the database: the position of its block on its network (`event_id` without the network,
+with the log index 0), its hash, then the fields of `Transaction`, the value as big-endian bytes without leading zeros."""
 
 
 def log_row(contract: str, log: RawLog, error: str | None = None) -> LogRow:
@@ -190,8 +177,8 @@ class Batch(msgspec.Struct, frozen=True):
 class SiftedBatch(msgspec.Struct, frozen=True):
     """A batch with what the checkers' extractors found in place of its events.
 
-    ``batch`` holds no events any more. ``logs`` are to be stored; ``decoded`` of them are events. ``found`` is by
-    checker, ``signals`` are about events that cannot be judged.
+    ``batch`` holds no events any more. ``logs`` are to be stored, with those of their ``transactions`` that were read;
+    ``decoded`` of them are events. ``found`` is by checker, ``signals`` are about events that cannot be judged.
     """
 
     batch: Batch
@@ -199,6 +186,7 @@ class SiftedBatch(msgspec.Struct, frozen=True):
     logs: Logs
     found: dict[str, Any]
     signals: list[Signal]
+    transactions: list[TransactionRow] = []
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -234,9 +222,19 @@ FLOWS = "flows"
 
 
 EventSource: TypeAlias = tuple[bytes, bytes]
-"""What is watched on a network: a contract's address and the first topic of its logs."""
+"""What is watched on a network: a contract's address and the first topic of its logs.
+
+The transactions of these logs are a source of their own: its topic begins with `WITH_TRANSACTION`.
+"""
 ANY_TOPIC = b""
 """Stands for any first topic: anonymous events have none of their own."""
+WITH_TRANSACTION = b"tx"
+"""Before a topic: the logs together with the transactions that emitted them."""
+
+
+def bare_topic(topic: bytes) -> bytes:
+    """Return the topic of an `EventSource` without `WITH_TRANSACTION`; 32 bytes are a topic, whatever they begin with."""
+    return topic if len(topic) == HASH_LENGTH else topic.removeprefix(WITH_TRANSACTION)
 
 
 class Backfilled(msgspec.Struct, frozen=True):
@@ -271,10 +269,11 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 Source: TypeAlias = Literal[
-    "transfer", "event", "network", "receiver", "silence", "process", "rule", "invariant", "external"
+    "transfer", "event", "flow", "network", "receiver", "silence", "process", "rule", "invariant", "external"
 ]
-"""What a condition is about: a transfer; an event that could not be decoded or evaluated; a network or an endpoint of it; a
-receiver that fails; a silence that expires; this process and its host; a rule; an invariant; what another program sent."""
+"""What a condition is about: a transfer; an event that could not be decoded or evaluated; a flow whose events never come
+together; a network or an endpoint of it; a receiver that fails; a silence that expires; this process and its host; a rule;
+an invariant; what another program sent."""
 
 
 class Signal(msgspec.Struct, frozen=True):

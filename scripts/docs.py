@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/configuration.md from the models of the configuration; with --check, say whether it is current."""
+"""Write docs/configuration.md and docs/presets.md; with --check, say whether they are current."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "configuration.md"
 
 sys.path.insert(0, str(ROOT))
 
@@ -40,6 +39,7 @@ from chainwatch.config import (  # noqa: E402  # the checkout's models
     types,
 )
 from chainwatch.config.assets import AssetSettings, CurrencySettings  # noqa: E402
+from chainwatch.config.flows import SiblingSettings  # noqa: E402
 from chainwatch.config.people import (  # noqa: E402
     EscalationSettings,
     EscalationStepSettings,
@@ -49,6 +49,9 @@ from chainwatch.config.people import (  # noqa: E402
     RiseSettings,
 )
 from chainwatch.config.receivers import PROVIDERS, settings_model  # noqa: E402
+from chainwatch.config.settings import MonitorSettings  # noqa: E402
+from chainwatch.config.templates import TemplateSettings  # noqa: E402
+from scripts import preset_pages  # noqa: E402
 
 INTRODUCTION = """\
 # Configuration
@@ -65,13 +68,14 @@ One TOML file, `config.toml` by default; the one in the repository is a working 
   named, a configured network's name wins over a path.
 - **Relative paths** of ABI files and of SQLite databases are relative to the config file's folder.
 - **Unknown keys** are errors, except in `[networks.NAME]`, where they are free attributes.
-- **Secrets** (`rpc`, `url`, `secret`, `headers`) appear in no log, error or output.
+- **Secrets** (`rpc`, and the keys described as secret) appear in no log, error or output.
 """
 
 TABLES: list[tuple[str, type[BaseModel]]] = [
     ("Top level", Settings),
     ("[store]", StoreSettings),
     ("[log]", LogSettings),
+    ("[monitor]", MonitorSettings),
     ("[networks.NAME]", NetworkSettings),
     ("currency of [networks.NAME]", CurrencySettings),
     ("[contracts.NAME]", ContractSettings),
@@ -79,7 +83,9 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[flows.NAME]", FlowSettings),
     ("[flows.NAME.opens]", OpeningSettings),
     ("[[flows.NAME.expects]]", StepSettings),
+    ("with.NAME of a flow's step", SiblingSettings),
     *((f'[receivers.NAME] with provider = "{name}"', settings_model(name)) for name in PROVIDERS),
+    ("[templates.NAME]", TemplateSettings),
     ("[[routes]]", RouteSettings),
     ("[people.NAME]", PersonSettings),
     ("[oncall.NAME]", OnCallSettings),
@@ -113,6 +119,7 @@ WORDS: list[tuple[Any, str]] = [
     (types.AbiPath, "path"),
     (types.RpcUrl, "URL"),
     (types.HttpUrl, "URL"),
+    (types.HttpUrls, "URL or list of URL"),
     (types.WebLink, "URL"),
     (types.ExplorerUrl, "URL"),
     (types.DatabaseUrl, "URL"),
@@ -126,7 +133,7 @@ WORDS: list[tuple[Any, str]] = [
 
 
 def page() -> str:
-    """The whole page in Markdown."""
+    """The configuration's reference in Markdown."""
     return "\n".join([INTRODUCTION, *(section(title, model) for title, model in TABLES)])
 
 
@@ -162,7 +169,8 @@ def type_words(hint: Any) -> str:
         case origin if origin is list:
             return f"list of {'tables' if is_model(arguments[0]) else type_words(arguments[0])}"
         case origin if origin is dict:
-            return f"table of {type_words(arguments[1])}"
+            inner = "tables" if is_model(arguments[1]) else type_words(arguments[1])
+            return f"table of {inner}"
     return "table"
 
 
@@ -186,14 +194,23 @@ def default_words(field: FieldInfo) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit with 1 when the page is not current"
+        "--check", action="store_true", help="write nothing; exit with 1 when a page is not current"
     )
-    if not parser.parse_args().check:
-        PAGE.write_text(page(), encoding="utf-8")
-    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
-        print(f"{PAGE.relative_to(ROOT)} is not current: run scripts/docs.py", file=sys.stderr)
-        return 1
-    return 0
+    check = parser.parse_args().check
+    old = [path for path, write in PAGES.items() if not _is_current(path, write())]
+    for path in old:
+        if check:
+            print(f"{path.relative_to(ROOT)} is not current: run scripts/docs.py", file=sys.stderr)
+        else:
+            path.write_text(PAGES[path](), encoding="utf-8")
+    return 1 if check and old else 0
+
+
+def _is_current(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+PAGES = {ROOT / "docs" / "configuration.md": page, ROOT / "docs" / "presets.md": preset_pages.page}
 
 
 if __name__ == "__main__":

@@ -8,13 +8,17 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
 
+from chainwatch.alerting.actions import Listeners
 from chainwatch.alerting.delivery.queue import OnSignals, ReceiverQueue
+from chainwatch.alerting.delivery.resending import Resending, keep_resending
 from chainwatch.alerting.providers import Provider, Transport, build_provider
+from chainwatch.alerting.providers.actions import Act
 from chainwatch.config import ReceiverSettings
 from chainwatch.model import Signal
 from chainwatch.presentation.presenter import RAW, Presenter
@@ -43,7 +47,7 @@ STOP_WITHIN = 4.0
 """Seconds within which all tasks end; deliveries that are cut off are made again after the next start."""
 
 T = TypeVar("T")
-_QUEUE = "receiver "
+_QUEUE, _RESEND = "receiver ", "resend "
 
 _log = structlog.get_logger("chainwatch.dispatch")
 
@@ -68,11 +72,12 @@ class Receiver(NamedTuple):
 
 
 class Dispatch:
-    """Runs the tasks of alerting under ``supervisor``: timers, a queue for each receiver, retention.
+    """Runs the tasks of alerting under ``supervisor``: timers, a queue for each receiver, listeners, retention.
 
     ``keep_for``: seconds for which resolved alerts and finished notifications are kept. ``external_url``: the base of
-    links in notifications; ``presenter``: what is shown beside amounts and transactions. ``write`` may be called from any
-    thread, everything else on the event loop on which this was made.
+    links in notifications; ``presenter``: what is shown beside amounts and transactions. ``act`` performs what people
+    click; without it nothing listens. ``write`` may be called from any thread, everything else on the event loop on which
+    this was made.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class Dispatch:
         external_url: str,
         presenter: Presenter = RAW,
         clock: Callable[[], float] = time.time,
+        act: Act | None = None,
     ) -> None:
         self._database = database
         self._supervisor = supervisor
@@ -94,6 +100,8 @@ class Dispatch:
         self._presenter = presenter
         self._clock = clock
         self._queues: dict[str, ReceiverQueue] = {}
+        self._providers: dict[str, Provider[Any]] = {}
+        self._listeners = None if act is None else Listeners(supervisor, act)
         self._due_at = math.inf
         self._changed = asyncio.Event()
         self._prune_again = asyncio.Event()
@@ -105,14 +113,20 @@ class Dispatch:
         Call it after all other tasks have begun: alerts about tasks that are not running are resolved.
         """
         for receiver in receivers:
-            self.add(receiver)
+            self._add(receiver)
+        await self._listen()
         self._supervisor.start("timers", self._keep_time)
         self._supervisor.start("retention", self._prune)
         await self._supervisor.remember(await self._database.read(lambda c: firing(c, [TASK_FAILED])))
 
-    def add(self, receiver: Receiver) -> None:
+    async def add(self, receiver: Receiver) -> None:
         """Run the queue of ``receiver`` too."""
+        self._add(receiver)
+        await self._listen()
+
+    def _add(self, receiver: Receiver) -> None:
         name = receiver.settings.name
+        self._providers[name] = receiver.provider
         queue = self._queues[name] = ReceiverQueue(
             self._database,
             name,
@@ -124,6 +138,15 @@ class Dispatch:
             clock=SystemClock(self._clock),
         )
         self._supervisor.start(_QUEUE + name, queue.run)
+        if isinstance(receiver.provider, Resending):
+            resend = partial(
+                keep_resending, self._database, name, receiver.provider, self._external_url, self._presenter
+            )
+            self._supervisor.start(_RESEND + name, resend)
+
+    async def _listen(self) -> None:
+        if self._listeners is not None:
+            await self._listeners.follow(self._providers)
 
     async def reload(
         self,
@@ -138,17 +161,22 @@ class Dispatch:
         self._keep_for, self._external_url, self._presenter = keep_for, external_url, presenter
         self._prune_again.set()
         ending = {name: self._queues.pop(name) for name in gone}
-        for queue in ending.values():
+        for name, queue in ending.items():
+            if isinstance(self._providers.pop(name), Resending):
+                await self._supervisor.finish(_RESEND + name, 0.0)
             queue.stop()
         await asyncio.gather(*(self._supervisor.finish(_QUEUE + name, STOP_WITHIN) for name in ending))
         for receiver in new:
-            self.add(receiver)
+            self._add(receiver)
+        await self._listen()
 
     async def stop(self) -> None:
         """End every task of the supervisor; undelivered notifications stay in the database."""
         for queue in self._queues.values():
             queue.stop()
         await self._supervisor.stop(STOP_WITHIN, first=lambda task: not task.startswith(_QUEUE))
+        if self._listeners is not None:
+            self._listeners.forget()
 
     def write(self, job: Callable[[sa.Connection, float], tuple[T, float | None]]) -> Future[T]:
         """Run ``job`` in a transaction of the writing thread.

@@ -16,13 +16,14 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
+from chainwatch.alerting.actions import Perform
 from chainwatch.alerting.dispatch import Dispatch, Receiver
 from chainwatch.alerting.engine import intake, upkeep
 from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.engine.intake import Taken
 from chainwatch.alerting.engine.submission import Submission
 from chainwatch.alerting.policy.policies import Policies
-from chainwatch.alerting.providers import Provider, Transport, build_provider
+from chainwatch.alerting.providers import Action, Answer, Provider, Transport, build_provider
 from chainwatch.config import ReceiverSettings, RouteSettings, Settings
 from chainwatch.model import Signal
 from chainwatch.presentation.presenter import RAW, Presenter
@@ -51,7 +52,8 @@ class AlertingConfig:
     """Everything that decides who is notified of what, and how.
 
     ``keep_for``: seconds for which resolved alerts and finished notifications are kept. ``external_url``: the base of
-    links in notifications, or empty; ``presenter``: what is shown beside amounts and transactions.
+    links in notifications, or empty; ``presenter``: what is shown beside amounts and transactions. ``perform``: what
+    performs the clicks on buttons; None where nothing listens for them.
     """
 
     routes: Sequence[RouteSettings]
@@ -60,9 +62,10 @@ class AlertingConfig:
     keep_for: float
     external_url: str
     presenter: Presenter = RAW
+    perform: Perform | None = None
 
     @classmethod
-    def of(cls, settings: Settings, *, keep_for: float | None = None) -> Self:
+    def of(cls, settings: Settings, *, keep_for: float | None = None, perform: Perform | None = None) -> Self:
         """Return the alerting part of a configuration; ``keep_for`` replaces its retention."""
         return cls(
             settings.routes,
@@ -71,6 +74,7 @@ class AlertingConfig:
             keep_for=settings.store.retention if keep_for is None else keep_for,
             external_url=settings.external_url or "",
             presenter=Presenter.of(settings),
+            perform=perform,
         )
 
 
@@ -111,6 +115,7 @@ class AlertingRuntime:
             external_url=config.external_url,
             presenter=config.presenter,
             clock=clock,
+            act=None if config.perform is None else self._act,
         )
 
     @property
@@ -158,7 +163,7 @@ class AlertingRuntime:
             registered = [(route, receiver), *self._registered]
             self._engine = self._engine_of(self._config, registered)
             self._registered = registered
-            self._dispatch.add(receiver)
+            await self._dispatch.add(receiver)
             await self._reroute()
 
     async def reload(self, config: AlertingConfig) -> None:
@@ -272,6 +277,27 @@ class AlertingRuntime:
     def end(self, fingerprint: str, reason: str) -> Future[bool]:
         """Resolve the firing or pending alert with this fingerprint now; False where there is none."""
         return self.write(lambda connection, now: self._end(connection, fingerprint, reason, now))
+
+    async def _act(self, action: Action) -> Answer:
+        """Perform what a person clicked, in one transaction."""
+
+        def perform(connection: sa.Connection, now: float) -> tuple[Answer, float | None]:
+            assert self._config.perform is not None
+            answer = self._config.perform(connection, self._engine, now, action)
+            return answer, self.flush(connection, now)
+
+        try:
+            answer = await asyncio.wrap_future(self.write(perform))
+        except StoreError as error:
+            _log.error("a click cannot be stored", action=action.kind, by=action.actor, error=str(error))
+            return Answer("It could not be stored: try again.", done=False)
+        except Exception as error:  # noqa: BLE001 - a channel must get its answer, whatever is wrong here
+            _log.error("a click failed", action=action.kind, by=action.actor, error=type(error).__name__)
+            return Answer("It failed: see the log.", done=False)
+        _log.info(
+            "a button was clicked", action=action.kind, by=action.actor, via=action.via, answer=answer.text
+        )
+        return answer
 
     # --- inside transactions ------------------------------------------------------------------------------
 

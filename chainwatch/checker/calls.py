@@ -25,7 +25,8 @@ from chainwatch.support.spelling import did_you_mean
 
 AGGREGATES = ("abs", "len", "max", "min", "sum")
 CASTS = ("uint", "int", "address", "bytes32", "text")
-FUNCTIONS = (*AGGREGATES, *CASTS, "decode", "keccak", "lower")
+CONTRACT = "contract"
+FUNCTIONS = (*AGGREGATES, *CASTS, CONTRACT, "decode", "keccak", "lower", "unhex")
 """All but those of protocols."""
 
 _INTEGER = re.compile(r"(u?)int([0-9]*)")
@@ -76,7 +77,8 @@ class Calls:
         is_word = term.kind == "bytes" and exact and 0 < size <= _WORD
         abi_type = f"bytes{size}" if is_word else "string" if term.kind == "string" else "bytes"
         made = self._build.made(code, abi_type, [term, *bounds], size=min(size, MAX_SIZE), cost=1)
-        return replace(made, start=term.start, end=end)
+        length = size if exact and term.kind == "bytes" else 0
+        return replace(made, start=term.start, end=end, length=length)
 
     def item(self, term: Term, index: int, column: int, end: int) -> Term:
         """Return ``term[index]`` of a tuple that was decoded, or of an array."""
@@ -169,6 +171,7 @@ class Calls:
             "bytes32": self._word,
             "text": self._text,
             "lower": self._lower,
+            "unhex": self._unhex,
         }
         integer = _INTEGER.fullmatch(name.text)
         if name.text not in casts and integer is None:
@@ -248,12 +251,11 @@ class Calls:
         return self._build.made(code, "bytes32", [as_bytes], size=_WORD, cost=_CAST_COST)
 
     def _text(self, term: Term) -> Term:
-        if term.kind == "string":
-            return term
-        if term.kind != "bytes":
-            raise self._refused(term, "text is made of bytes")
+        self._build.require_kind(term, ("bytes", "string"), "text is made of bytes")
         size = min(term.size, MAX_SIZE)
         cost = 1 + size / _BYTES_CHANGED
+        if term.kind == "string":
+            return self._build.made(f"bounded({term.code})", "string", [term], size=size, cost=cost)
         return self._build.made(f"text_of({term.code})", "string", [term], size=size, cost=cost)
 
     def _lower(self, term: Term) -> Term:
@@ -261,6 +263,13 @@ class Calls:
             raise self._refused(term, "lower takes a string")
         cost = 1 + min(term.size, MAX_SIZE) / _BYTES_CHANGED * 2
         return self._build.made(f"lower({term.code})", "string", [term], size=MAX_SIZE, cost=cost)
+
+    def _unhex(self, term: Term) -> Term:
+        if term.kind != "string":
+            raise self._refused(term, "unhex takes a string of hex digits")
+        size = min(term.size, MAX_SIZE)
+        cost = 1 + size / _BYTES_CHANGED
+        return self._build.made(f"unhex({term.code})", "bytes", [term], size=size, cost=cost)
 
     # --- hashes and encodings ---
 

@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from chainwatch.checker import matching
-from chainwatch.checker.expression import Condition, Value
+from chainwatch.checker.expression import Condition, Scope, Value
 from chainwatch.checker.flow import AMOUNT, ASSET, DESTINATION, ORIGIN, Flow, Step
-from chainwatch.checker.flow_terms import EventLookup, FlowProblem, FlowTerms, Warn
-from chainwatch.checker.keys import attribute_name, can_be_equal, key_text, searchable_topics
+from chainwatch.checker.flow_doubts import doubt_flow
+from chainwatch.checker.flow_joins import compile_joins
+from chainwatch.checker.flow_parts import FlowParts, KeyPart, StepParts
+from chainwatch.checker.flow_terms import EventLookup, FlowProblem, FlowTerms, FunctionLookup, Warn
+from chainwatch.checker.key_doubts import doubt_keys
+from chainwatch.checker.keys import attribute_name, can_be_equal, cast_to_equal, key_text, searchable_topics
+from chainwatch.checker.parser import ContractAddresses
 from chainwatch.checker.terms import kind_of
 from chainwatch.checker.verify import CHECKS
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import AbiEvent, Event
+from chainwatch.model import AbiFunction, Event
+
+
+def no_functions(_contract: str, named: str) -> AbiFunction:
+    """Find no function: the `FunctionLookup` of flows that name none."""
+    raise LookupError(f"there is no function {named!r}")
 
 
 class FlowError(ValueError):
@@ -35,13 +46,15 @@ def compile_flow(
     contract_networks: Callable[[str], Sequence[str]],
     event: EventLookup,
     warn: Warn = lambda _path, _message, _hint: None,
+    contracts: ContractAddresses = {},  # noqa: B006  # never changed
+    function: FunctionLookup = no_functions,
 ) -> Flow:
     """Compile ``settings``; raises `FlowError` with all problems at once.
 
     ``contract_networks`` gives the names of the networks that a contract is on.
-    ``warn`` is called with what is valid, but can match nothing.
+    ``warn`` is called with what is valid, but can match nothing. ``contracts`` are the addresses of all configured ones.
     """
-    return _Compiler(settings, networks, contract_networks, event, warn).flow()
+    return _Compiler(settings, networks, contract_networks, event, function, warn, contracts).flow()
 
 
 class _Compiler:
@@ -53,27 +66,23 @@ class _Compiler:
         networks: Mapping[str, NetworkSettings],
         contract_networks: Callable[[str], Sequence[str]],
         event: EventLookup,
+        function: FunctionLookup,
         warn: Warn,
+        contracts: ContractAddresses,
     ) -> None:
         self.settings = settings
         self.networks = networks
         self.contract_networks = contract_networks
-        self.terms = FlowTerms(settings, networks, event, warn)
+        self.terms = FlowTerms(settings, networks, event, function, warn, contracts)
 
     def flow(self) -> Flow:
         settings = self.settings
-        opening_event = self.terms.event(settings.opens, ("opens",))
-        steps = [
-            (s, ("expects", i), self.terms.event(s, ("expects", i))) for i, s in enumerate(settings.expects)
-        ]
-        expected = [
-            self._expected(s, at, event, opening_event) for s, at, event in steps if event is not None
-        ]
+        opens = self._scope(settings.opens, ("opens",))
+        steps = [(s, ("expects", i), self._scope(s, ("expects", i))) for i, s in enumerate(settings.expects)]
+        expected = [self._expected(s, at, scope, opens) for s, at, scope in steps if scope is not None]
         read_later = tuple(step.assertion for step in expected if step.assertion is not None)
-        opening = (
-            self._opening(settings.opens, opening_event, read_later) if opening_event is not None else None
-        )
-        events = [e for e in (opening_event, *(e for _, _, e in steps)) if e is not None]
+        opening = self._opening(settings.opens, opens, read_later) if opens is not None else None
+        events = [scope.event for scope in (opens, *(scope for _, _, scope in steps)) if scope is not None]
         for index, name in enumerate(settings.verify):
             if (
                 self.terms.verify(name, events, ("verify", index)) is None
@@ -84,11 +93,16 @@ class _Compiler:
                     ("verify", index), f"no event of the flow has the fields that {name} needs"
                 )
         matching.check(settings, self.terms, self._origins())
-        if not self.terms.problems and opening_event is not None:
-            self._check_keys(opening_event, [(s, at, e) for s, at, e in steps if e is not None])
-        if self.terms.problems or opening is None or opening_event is None:
+        if not self.terms.problems and opens is not None:
+            self._check_keys(opens, [(s, at, scope) for s, at, scope in steps if scope is not None])
+        if not self.terms.problems and opens is not None:
+            parts = self._flow_parts(opens, [(s, at, scope) for s, at, scope in steps if scope is not None])
+            doubt_keys(parts, self.terms)
+            doubt_flow(parts, self.terms)
+        if self.terms.problems or opening is None or opens is None:
             raise FlowError(self.terms.problems)
-        values = self._key_values(settings.opens, opening_event)
+        opening, *expected = (self._with_transactions(step) for step in (opening, *expected))
+        values = self._key_values(settings.opens, opens)
         key_paths = [None if value is None else value.path for value in values]
         return Flow(
             name=settings.name,
@@ -101,21 +115,32 @@ class _Compiler:
             lookback=int(settings.lookback),
             openings_may_repeat=settings.repeat == "allow",
             runbook_url=settings.runbook_url,
-            search=searchable_topics(key_paths, opening_event),
+            search=searchable_topics(key_paths, opens.event),
             numbered=settings.match == "nth",
             steps={s.name: s for s in (opening, *expected)},
-            reads={
-                step.event.signature: frozenset(self.terms.reads.get(step.event.signature, ()))
-                for step in (opening, *expected)
-            },
+            reads={signature: frozenset(paths) for signature, paths in self.terms.reads.items()},
             _key_paths=tuple(key_paths),
         )
 
-    def _check_keys(self, opening: AbiEvent, steps: Sequence[tuple[StepSettings, KeyPath, AbiEvent]]) -> None:
+    def _scope(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> Scope | None:
+        """Return what a step reads; None, with the problem noted, where there is no such event."""
+        event = self.terms.event(settings, at)
+        if event is None:
+            return None
+        joins = compile_joins(self.terms, settings, event, at, self.contract_networks)
+        return Scope(event, joins, self.terms.call(settings, at))
+
+    def _with_transactions(self, step: Step) -> Step:
+        """Return ``step`` once it is known which transactions are read, by itself or by the steps that follow it."""
+        kinds = (step.kind, *(join.kind for join in step.joins))
+        read = frozenset(kind for kind in kinds if kind[1] in self.terms.transactions)
+        return replace(step, transactions=read)
+
+    def _check_keys(self, opening: Scope, steps: Sequence[tuple[StepSettings, KeyPath, Scope]]) -> None:
         """Check that the types of each part of the key can be equal in every step."""
-        aliases = {s.step: (s.alias, e) for s, _, e in steps if s.alias}
+        aliases = {s.step: (s.alias, scope) for s, _, scope in steps if s.alias}
         opens = opening, self._key_values(self.settings.opens, opening)
-        for settings, at, event in steps:
+        for settings, at, scope in steps:
             place = (*at, "key") if settings.key else ("key",)
             opening, wanted = opens
             if settings.by:
@@ -124,13 +149,15 @@ class _Compiler:
             if settings.covers:
                 self._check_covered(wanted[-1], (*at, "covers"))
                 wanted = wanted[:-1]
-            for value, other in zip(wanted, self._key_values(settings, event), strict=True):
+            for value, other in zip(wanted, self._key_values(settings, scope), strict=True):
                 if value is not None and other is not None and not can_be_equal(value.type, other.type):
                     message = (
-                        f"{other.text} of {event.name} is {other.type}, but {value.text} of {opening.name}, which it must "
-                        f"equal, is {value.type}: no transfer has both"
+                        f"{other.text} of {scope.event.name} is {other.type}, but {value.text} of "
+                        f"{opening.event.name}, which it must equal, is {value.type}: no transfer has both"
                     )
-                    self.terms.problem(place, message, other.note or value.note)
+                    self.terms.problem(
+                        place, message, other.note or value.note or cast_to_equal(value, other)
+                    )
             if settings.by:
                 continue
             texts = settings.key or self.settings.key, self.settings.opens.key or self.settings.key
@@ -143,6 +170,31 @@ class _Compiler:
         if last is None or kind_of(last.type) != "integer":
             shown = "an attribute of the network" if last is None else f"{last.text}, which is {last.type}"
             self.terms.problem(at, f"the last part of the key is {shown}: only integers can be in a range")
+
+    def _flow_parts(self, opening: Scope, steps: Sequence[tuple[StepSettings, KeyPath, Scope]]) -> FlowParts:
+        """Return the flow as `doubt_keys` and `doubt_flow` look at it."""
+
+        def step(settings: OpeningSettings | StepSettings, at: KeyPath, scope: Scope) -> StepParts:
+            by = isinstance(settings, StepSettings) and settings.by
+            texts = [] if by else self._key_texts(settings)  # an alias is compared with another step's
+            key = tuple(
+                KeyPart(text, None, "name")
+                if text == "network"
+                else KeyPart(text, value, attribute_name(text, scope.event) or "")
+                for text, value in zip(texts, self._values(texts, scope), strict=True)
+            )
+            contract = settings.contract or self.settings.contract
+            return StepParts(settings, at, scope, contract, key, (*at, "key") if settings.key else ("key",))
+
+        contracts = self.terms.contracts_at(())
+        return FlowParts(
+            settings=self.settings,
+            networks=self.networks,
+            opening=step(self.settings.opens, ("opens",), opening),
+            expected=tuple(step(*one) for one in steps),
+            origins=self._origins(),
+            places={contract: self.contract_networks(contract) for contract in contracts},
+        )
 
     def _check_origin(self, settings: StepSettings, at: KeyPath) -> None:
         """Check that a step's transfers come from a network on which they open, as far as the configuration says."""
@@ -157,12 +209,13 @@ class _Compiler:
             message = f"transfers open on {_places(origins)}, where contract {contract!r} has no address"
             self.terms.problem((*at, "on"), message)
 
-    def _opening(self, settings: OpeningSettings, event: AbiEvent, read_later: tuple[Condition, ...]) -> Step:
+    def _opening(self, settings: OpeningSettings, scope: Scope, read_later: tuple[Condition, ...]) -> Step:
         at: KeyPath = ("opens",)
-        facts = self._named_facts(settings, event, at)
+        event = scope.event
+        facts = self._named_facts(settings, scope, at)
         if settings.destination is not None:
             facts.append(
-                (DESTINATION, self.terms.network_of(settings.destination, event, (*at, "destination")))
+                (DESTINATION, self.terms.network_of(settings.destination, scope, (*at, "destination")))
             )
         if settings.on is not None:
             self.terms.check_network(settings.on, (*at, "on"))
@@ -174,23 +227,24 @@ class _Compiler:
             name=settings.step,
             contract=settings.contract or self.settings.contract,
             event=event,
-            key=self._key(settings, event, at),
+            key=self._key(settings, scope, at),
             each=self.terms.items(settings.each, event),
             facts=tuple(facts),
+            joins=tuple(scope.joins.values()),
+            call=scope.call,
             networks=frozenset(self.contract_networks(settings.contract or self.settings.contract)),
             only_on=frozenset([settings.on]) if settings.on is not None else None,
-            where=self.terms.condition(settings.where, event, None, (*at, "where")),
+            where=self.terms.condition(settings.where, scope, None, (*at, "where")),
             checks=self.terms.checks(settings.verify, event, at),
             read_later=read_later,
         )
 
-    def _expected(
-        self, settings: StepSettings, at: KeyPath, event: AbiEvent, opening: AbiEvent | None
-    ) -> Step:
+    def _expected(self, settings: StepSettings, at: KeyPath, scope: Scope, opening: Scope | None) -> Step:
         # Without its opening event an assertion cannot be checked: the unknown event must be corrected first.
         asserted = settings.assert_ if opening is not None else None
-        assertion = self.terms.condition(asserted, event, opening, (*at, "assert"))
-        facts = self._named_facts(settings, event, at)
+        assertion = self.terms.condition(asserted, scope, opening, (*at, "assert"))
+        event = scope.event
+        facts = self._named_facts(settings, scope, at)
         on = settings.on
         if on == "destination" and self.settings.opens.destination is None:
             self.terms.problem(
@@ -205,21 +259,24 @@ class _Compiler:
             name=settings.step,
             contract=settings.contract or self.settings.contract,
             event=event,
-            key=self._key(settings, event, at),
+            key=self._key(settings, scope, at),
             each=self.terms.items(settings.each, event),
             facts=tuple(facts),
+            joins=tuple(scope.joins.values()),
+            call=scope.call,
             networks=frozenset(self.contract_networks(settings.contract or self.settings.contract)),
-            where=self.terms.condition(settings.where, event, None, (*at, "where")),
+            where=self.terms.condition(settings.where, scope, None, (*at, "where")),
             checks=self.terms.checks(settings.verify, event, at),
             only_on=self._allowed_on(on),
             expected_on=on,
             within=int(settings.within),
             severity=settings.severity,
             assertion=assertion,
-            covers=self._covers(settings, event, (*at, "covers")),
-            alias=self._parts(settings.alias, event, (*at, "alias")) if settings.alias else (),
+            covers=self._covers(settings, scope, (*at, "covers")),
+            alias=self._parts(settings.alias, scope, (*at, "alias")) if settings.alias else (),
             by=settings.by or "",
             may_repeat=repeat == "allow",
+            may_be_orphan=settings.orphan == "allow",
             away_from=self._away_from(settings),
         )
 
@@ -252,41 +309,43 @@ class _Compiler:
         return origins[0] if set(places) - set(origins) else ""
 
     def _named_facts(
-        self, settings: OpeningSettings | StepSettings, event: AbiEvent, at: KeyPath
+        self, settings: OpeningSettings | StepSettings, scope: Scope, at: KeyPath
     ) -> list[tuple[str, Callable[[Event], Any]]]:
         facts: list[tuple[str, Callable[[Event], Any]]] = []
         if settings.origin is not None:
-            facts.append((ORIGIN, self.terms.network_of(settings.origin, event, (*at, "origin"))))
+            facts.append((ORIGIN, self.terms.network_of(settings.origin, scope, (*at, "origin"))))
         for name, key, text in ((AMOUNT, "amount", settings.amount), (ASSET, "asset", settings.asset)):
-            if text is not None and (value := self.terms.value(text, event, (*at, key))) is not None:
+            if text is not None and (value := self.terms.value(text, scope, (*at, key))) is not None:
                 facts.append((name, value.read))
         return facts
 
     def _covers(
-        self, settings: StepSettings, event: AbiEvent, at: KeyPath
+        self, settings: StepSettings, scope: Scope, at: KeyPath
     ) -> tuple[Callable[[Event], int], Callable[[Event], int]] | None:
         ends = matching.range_of(settings.covers or "")
         if ends is None:
             return None
-        first, last = (self._integer(text, event, at) for text in ends)
+        first, last = (self._integer(text, scope, at) for text in ends)
         return None if first is None or last is None else (first, last)
 
-    def _integer(self, text: str, event: AbiEvent, at: KeyPath) -> Callable[[Event], int] | None:
+    def _integer(self, text: str, scope: Scope, at: KeyPath) -> Callable[[Event], int] | None:
         """Return what reads the integer ``text``, which may be the same for every event."""
         if re.fullmatch("[0-9]{1,78}", text):
             constant = int(text)
             return lambda _event: constant
-        value = self.terms.value(text, event, at)
+        value = self.terms.value(text, scope, at)
         if value is not None and kind_of(value.type) != "integer":
             self.terms.problem(at, f"{value.text} is {value.type}; an integer is needed", value.note)
         return None if value is None else value.read
 
-    def _key_values(self, settings: OpeningSettings | StepSettings, event: AbiEvent) -> list[Value | None]:
+    def _key_values(self, settings: OpeningSettings | StepSettings, scope: Scope) -> list[Value | None]:
         """Return the key's parts; None for a part that is an attribute of the network."""
-        return self._values(self._key_texts(settings), event)
+        return self._values(self._key_texts(settings), scope)
 
-    def _values(self, texts: Sequence[str], event: AbiEvent) -> list[Value | None]:
-        return [None if attribute_name(t, event) else self.terms.value_of(t, event) for t in texts]
+    def _values(self, texts: Sequence[str], scope: Scope) -> list[Value | None]:
+        return [
+            None if attribute_name(t, scope.event) else self.terms.value_of(t, scope, ("key",)) for t in texts
+        ]
 
     def _key_texts(self, settings: OpeningSettings | StepSettings) -> list[str]:
         """Return the expressions of the key of a step."""
@@ -297,7 +356,7 @@ class _Compiler:
         return settings.key or self.settings.key
 
     def _key(
-        self, settings: OpeningSettings | StepSettings, event: AbiEvent, at: KeyPath
+        self, settings: OpeningSettings | StepSettings, scope: Scope, at: KeyPath
     ) -> tuple[Callable[[Event], str], ...]:
         at = (*at, "key") if settings.key else ("key",)
         texts = self._key_texts(settings)
@@ -309,17 +368,15 @@ class _Compiler:
             wanted, whose = wanted[:-1], "the flow's before its last"
         if settings.key and len(settings.key) != len(wanted):
             self.terms.problem(at, f"the step's key has {len(settings.key)} parts, {whose} has {len(wanted)}")
-        return self._parts(texts, event, at)
+        return self._parts(texts, scope, at)
 
-    def _parts(
-        self, texts: Sequence[str], event: AbiEvent, at: KeyPath
-    ) -> tuple[Callable[[Event], str], ...]:
+    def _parts(self, texts: Sequence[str], scope: Scope, at: KeyPath) -> tuple[Callable[[Event], str], ...]:
         parts: list[Callable[[Event], str]] = []
         for index, text in enumerate(texts):
             where = (*at, index) if len(texts) > 1 else at
-            if attribute := attribute_name(text, event):
+            if attribute := attribute_name(text, scope.event):
                 parts.append(self.terms.network_attribute(attribute, where))
-            elif (value := self.terms.value(text, event, where)) is not None:
+            elif (value := self.terms.value(text, scope, where)) is not None:
                 parts.append(key_text(value))
         return tuple(parts)
 

@@ -32,5 +32,5 @@ class Coverage(NamedTuple):
 
     def watch_of(self, network: str, step: Step) -> Watched:
         """Return since when events of ``step`` are watched on ``network``."""
-        known = self.watched.get((network, step.contract, step.event.signature))
+        known = self.watched.get((network, step.contract, step.watched_as))
         return known or Watched(*self.first.get(network, (0, 0)))

@@ -12,10 +12,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chainwatch.checker.parser import NetworkAttributes, Parser, Read
+from chainwatch.checker import calldata
+from chainwatch.checker.parser import ContractAddresses, NetworkAttributes, Parser
 from chainwatch.checker.path import EvaluationError, Path, compile_path
+from chainwatch.checker.scope import Read, Scope
 from chainwatch.checker.syntax import ConditionError
-from chainwatch.checker.terms import describe
+from chainwatch.checker.terms import bits_of, bytes_length, describe
 from chainwatch.checker.values import RUNTIME
 from chainwatch.model import AbiEvent, Event
 
@@ -24,6 +26,7 @@ __all__ = [
     "ConditionError",
     "EvaluationError",
     "Path",
+    "Scope",
     "Value",
     "compile_condition",
     "compile_path",
@@ -39,26 +42,36 @@ _NO_ANSWER = (LookupError, ArithmeticError, ValueError)
 
 def compile_condition(
     source: str,
-    event: AbiEvent,
-    opening: AbiEvent | None = None,
+    event: AbiEvent | Scope,
+    opening: AbiEvent | Scope | None = None,
     networks: NetworkAttributes = {},  # noqa: B006  # never changed
+    contracts: ContractAddresses = {},  # noqa: B006  # never changed
 ) -> Condition:
-    """Check ``source`` against ``event`` and compile it.
+    """Check ``source`` against ``event``, perhaps with its siblings, and compile it.
 
     With ``opening`` (for ``assert``), ``opening.…`` reads the opening event. ``networks`` are the attributes that
-    ``network.…`` reads. Raises `ConditionError` that points at the place in the source.
+    ``network.…`` reads, by the networks on which the events are watched; ``contracts`` are those whose address
+    ``contract(…)`` gives. Raises `ConditionError` that points at the place in the source.
     """
-    parser = Parser(source, event, opening, networks)
+    parser = Parser(source, _scope(event), None if opening is None else _scope(opening), networks, contracts)
     return Condition(source, parser.condition().code, _Code(parser))
 
 
-def compile_value(source: str, event: AbiEvent, networks: NetworkAttributes) -> Value:
+def compile_value(
+    source: str,
+    event: AbiEvent | Scope,
+    networks: NetworkAttributes,
+    contracts: ContractAddresses = {},  # noqa: B006  # never changed
+) -> Value:
     """Check ``source``, a path or an expression of any one value of ``event``, and compile it; raises `ConditionError`."""
+    scope = _scope(event)
+    event = scope.event
     first = re.match(r"\s*([A-Za-z_$][A-Za-z0-9_$]*)(?:[\s\w$.\]]|\[\s*-?)*$", source)
     if first and any(param.name == first[1] for param in event.inputs):
         path = compile_path(source, event)
-        return Value(path.text, path.type, path.note, (path,), path, path.reader())
-    parser = Parser(source, event, None, networks)
+        bits, length = bits_of(path.type), bytes_length(path.type)
+        return Value(path.text, path.type, path.note, (path,), path, path.reader(), bits, length)
+    parser = Parser(source, scope, None, networks, contracts)
     term = parser.value()
     if not parser.reads:
         raise ConditionError(
@@ -80,17 +93,20 @@ def compile_value(source: str, event: AbiEvent, networks: NetworkAttributes) -> 
             raise _unanswered(source, error) from error
 
     paths = tuple(read.path for read in parser.reads if read.path is not None)
-    return Value(source, term.type, term.note, paths, None, read)
+    return Value(
+        source, term.type, term.note, paths, None, read, term.bits, term.length or bytes_length(term.type)
+    )
 
 
 class Value:
     """A compiled value: its text, its ABI type (``int`` for an integer of no stated width), what it reads.
 
     ``path`` is the plain path that it is; None for a computed one. ``note`` is what an error about the type should add.
-    ``read`` gives the value of an event; it raises `EvaluationError`.
+    ``read`` gives the value of an event; it raises `EvaluationError`. ``bits`` bounds the size of an integer; ``length`` is
+    how many bytes it always has, 0 where that is not known.
     """
 
-    __slots__ = ("note", "path", "paths", "read", "text", "type")
+    __slots__ = ("bits", "length", "note", "path", "paths", "read", "text", "type")
 
     def __init__(
         self,
@@ -100,6 +116,8 @@ class Value:
         paths: tuple[Path, ...],
         path: Path | None,
         read: Callable[[Event], Any],
+        bits: int,
+        length: int,
     ) -> None:
         self.text = text
         self.type = abi_type
@@ -107,10 +125,12 @@ class Value:
         self.paths = paths
         self.path = path
         self.read = read
+        self.bits = bits
+        self.length = length
 
 
 class Condition:
-    """A compiled condition. ``paths`` are read from its own event, ``opening_paths`` from the opening one."""
+    """A compiled condition. ``paths`` are read from its own event and siblings, ``opening_paths`` from the opening one."""
 
     __slots__ = ("_on_event", "_on_facts", "_opening", "_own", "opening_paths", "paths", "source")
 
@@ -170,7 +190,7 @@ class _Code:
     def __init__(self, parser: Parser) -> None:
         self.reads: tuple[Read, ...] = tuple(parser.reads)
         constants = {f"k{index}": value for index, value in enumerate(parser.build.constants)}
-        self._scope: dict[str, Any] = {"__builtins__": {}, **RUNTIME, **constants}
+        self._scope: dict[str, Any] = {"__builtins__": {}, **RUNTIME, **calldata.RUNTIME, **constants}
 
     def on_event(self, code: str) -> Callable[[Event, Mapping[str, Any]], Any]:
         """Return the function of an event; values of an opening event are never at hand there."""
@@ -184,7 +204,10 @@ class _Code:
         """Return the facts that ``code`` needs, of its own event and of the opening one."""
         needed = [self.reads[n] for n in sorted({int(number) for number in _PLACEHOLDER.findall(code)})]
         getters = [
-            (read, self._function("event", self._expanded(read.code, missing_opening=False)))
+            (
+                read,
+                self._function("event", self._expanded(f"p{self.reads.index(read)}", missing_opening=False)),
+            )
             for read in needed
         ]
         own = tuple((read.text, get) for read, get in getters if not read.opening)
@@ -195,6 +218,8 @@ class _Code:
             read = self.reads[int(match[1])]
             if read.opening and missing_opening:
                 return f"opening[{_named('opening.', read)!r}]"
+            if read.path is not None:
+                return read.code  # an argument may be called p0
             return self._expanded(read.code, missing_opening=missing_opening)
 
         return _PLACEHOLDER.sub(value, code)
@@ -207,6 +232,10 @@ class _Code:
         # The text is ours: operators, numbered constants, and names that both tokenizer and ABI let through.
         function: Callable[..., Any] = eval(f"lambda {parameters}: {code}", self._scope)  # noqa: S307
         return function
+
+
+def _scope(event: AbiEvent | Scope) -> Scope:
+    return event if isinstance(event, Scope) else Scope(event)
 
 
 _PLACEHOLDER = re.compile(r"\bp([0-9]+)\b")

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from functools import cached_property
+from typing import Any, NamedTuple, TypeAlias
 
+from chainwatch.checker.calldata import Calldata, TransactionUnread
 from chainwatch.checker.expression import Condition
-from chainwatch.checker.extractor import Extracted, WatchedEvent
+from chainwatch.checker.extractor import EventKind, Extracted, WatchedEvent
+from chainwatch.checker.joins import Join, with_siblings
 from chainwatch.checker.path import EvaluationError, Path
 from chainwatch.checker.transfer_keys import event_key
 from chainwatch.checker.verify import Verify
@@ -51,7 +54,7 @@ UNKNOWN_NETWORK = "?"
 
 
 WatchedStep: TypeAlias = tuple[str, str, str]
-"""The events of a step on one network: the network, the contract's name, the event's signature."""
+"""The events of a step on one network: the network, the contract's name, `Step.watched_as`."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,12 @@ class Step:
     where: Condition | None = None
     checks: tuple[tuple[str, Verify], ...] = ()
     """Built-in checks of this step's events, by name."""
+    joins: tuple[Join, ...] = ()
+    """The siblings whose values it reads: without each of them its event cannot be judged."""
+    call: Calldata | None = None
+    """Reads the arguments of the function that the configuration names."""
+    transactions: frozenset[EventKind] = frozenset()
+    """Which of its event and its siblings are read with the transactions that emitted them."""
     read_later: tuple[Condition, ...] = ()
     """For the opening step: the assertions of later steps, which read its values."""
     expected_on: str = ""
@@ -87,10 +96,26 @@ class Step:
     """The parts of a second name that its events give the transfer."""
     by: str = ""
     """The step whose alias its key is; empty where the key is the transfer's own."""
+    may_be_orphan: bool = False
+    """Its events may also belong to transfers that the flow does not watch."""
     away_from: str = ""
     """On this network the step counts only if an opening step expects it there; empty for none. That network is the only one
     on which transfers open: other events there belong to other transfers, such as those of the other direction.
     """
+
+    @property
+    def kind(self) -> EventKind:
+        """Which events can be this step."""
+        return self.contract, self.event.signature
+
+    @cached_property
+    def watched_as(self) -> str:
+        """What must be watched for it: the event's signature, then its siblings and transactions where it reads such."""
+        more = sorted({f" with {contract} {signature}" for contract, signature in _kinds(self.joins)})
+        more += sorted(
+            f" with transactions of {contract} {signature}" for contract, signature in self.transactions
+        )
+        return self.event.signature + "".join(more)
 
     def counts_on(self, network: str, claimed: str) -> bool:
         """Return whether an event on ``network`` can be this step; ``claimed`` is the origin that it names, or empty."""
@@ -112,7 +137,7 @@ class Step:
             return self._occurrence(event, {EXCLUDED: True} if is_excluded else {})
         except EvaluationError:
             if is_excluded:
-                return None  # what does not count need not have the values of what does
+                return None  # without a key it is of no transfer
             raise
 
     def items(self, event: Event) -> Iterator[Event]:
@@ -144,9 +169,16 @@ class Step:
         That is stored, so that the steps which follow it are no orphans.
         """
         for name, get in self.facts:
-            facts[name] = get(event)
+            try:
+                facts[name] = get(event)
+            except EvaluationError:
+                if EXCLUDED not in facts:
+                    raise  # what does not count need not have the values of what does
         if self.expected_on == "origin" and not self.counts_on(event.network, facts.get(ORIGIN, "")):
             return None
+        if self.joins and EXCLUDED not in facts:
+            for join in self.joins:
+                event.siblings[join]
         if self.assertion is not None:
             facts |= self.assertion.facts(event)
         for assertion in self.read_later:
@@ -252,45 +284,62 @@ class FlowExtractor:
 
     def __init__(self, flows: Sequence[Flow]) -> None:
         self.flows = tuple(flows)
-        self._steps = index_steps(self.flows)
+        self._index = index_steps(self.flows)
 
     @property
     def watched(self) -> list[WatchedEvent]:
-        """The events of all steps."""
+        """The events of all steps and their siblings."""
         return [
-            WatchedEvent(step.contract, signature, flow.reads.get(signature, frozenset()))
+            WatchedEvent(*kind, flow.reads.get(kind[1], frozenset()), kind in step.transactions)
             for flow in self.flows
             for step in flow.all_steps
-            if (signature := step.event.signature)
+            for kind in (step.kind, *(join.kind for join in step.joins))
         ]
 
-    def extract(self, events: Iterable[Event]) -> Extracted[Found]:
+    @property
+    def joined(self) -> Mapping[EventKind, frozenset[EventKind]]:
+        """For the events of steps with joins: which events can be their siblings."""
+        return self._index.joined
+
+    def extract(self, events: Iterable[Event], beside: Iterable[Event] = ()) -> Extracted[Found]:
         """See `Extractor`."""
-        return extract(self._steps, events)
+        return extract(self._index, events, beside)
 
 
-def extract(
-    steps: Mapping[tuple[str, str], Sequence[Step]],
-    events: Iterable[Event],
-) -> Extracted[Found]:
+class StepIndex(NamedTuple):
+    """The steps of flows, by the kinds of their events."""
+
+    steps: Mapping[EventKind, Sequence[Step]]
+    joined: Mapping[EventKind, frozenset[EventKind]]
+    """For the events of steps with joins: which events can be their siblings."""
+    siblings: frozenset[EventKind]
+    """All of these siblings."""
+
+
+def extract(index: StepIndex, events: Iterable[Event], beside: Iterable[Event] = ()) -> Extracted[Found]:
     """Return which transfers ``events`` belong to: their occurrences by flow and key.
 
-    ``steps`` are as `index_steps` gives them.
+    Siblings are looked for among ``events`` and ``beside``: together whole transactions.
     """
+    if index.joined:
+        events = with_siblings(index.joined, index.siblings, events, beside)
+    steps = index.steps
     found: Found = {}
     signals: list[Signal] = []
     for event in events:
         hits: list[_Hit] = []
         for step in steps.get((event.contract, event.signature), ()):
-            if step.each is not None:
-                items, failed = step.item_occurrences(event)
-                for key, occurrence in items:
-                    found.setdefault((step.flow, key), []).append(occurrence)
-                if failed is not None:
-                    signals.append(_cannot_judge(step, event, failed))
-                continue
             try:
+                if step.each is not None:
+                    items, failed = step.item_occurrences(event)
+                    for key, occurrence in items:
+                        found.setdefault((step.flow, key), []).append(occurrence)
+                    if failed is not None:
+                        signals.append(_cannot_judge(step, event, failed))
+                    continue
                 hit = step.occurrence(event)
+            except TransactionUnread:
+                continue  # stored before the flow read transactions: the back-fill reads it again with its own
             except EvaluationError as error:
                 signals.append(_cannot_judge(step, event, error))
                 continue
@@ -339,13 +388,20 @@ def expected_network(step: Step, opening: Occurrence) -> str:
     return opening.network if step.expected_on == "origin" else step.expected_on
 
 
-def index_steps(flows: Iterable[Flow]) -> dict[tuple[str, str], list[Step]]:
-    """Return all steps of ``flows`` by contract name and event signature."""
-    index: dict[tuple[str, str], list[Step]] = {}
+def index_steps(flows: Iterable[Flow]) -> StepIndex:
+    """Return all steps of ``flows`` as `extract` needs them."""
+    index: dict[EventKind, list[Step]] = {}
+    joined: dict[EventKind, frozenset[EventKind]] = {}
     for flow in flows:
-        for step in (flow.opening, *flow.expected):
-            index.setdefault((step.contract, step.event.signature), []).append(step)
-    return index
+        for step in flow.all_steps:
+            index.setdefault(step.kind, []).append(step)
+            if step.joins:
+                joined[step.kind] = joined.get(step.kind, frozenset()) | _kinds(step.joins)
+    return StepIndex(index, joined, frozenset().union(*joined.values()))
+
+
+def _kinds(joins: Iterable[Join]) -> frozenset[EventKind]:
+    return frozenset(join.kind for join in joins)
 
 
 def _topic(text: str, abi_type: str) -> bytes:

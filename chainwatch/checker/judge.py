@@ -155,8 +155,8 @@ class Judge:
 
     def _judge_wait(self, step: Step, opening: Occurrence, first: Occurrence) -> bool:
         """Judge whether ``first``, the event of ``step`` that ``opening`` expects, was an orphan before ``opening``."""
-        in_grace = opening.timestamp <= first.timestamp + self.flow.orphan_grace
-        if in_grace or step.covers is not None or self._unsearchable(first):
+        in_time = opening.timestamp <= first.timestamp + self.flow.orphan_grace
+        if in_time or step.covers is not None or step.may_be_orphan or self._unsearchable(first):
             return False
         origin = self._origin_of(first)
         opener, opened_at = self.flow.opening, opening.timestamp
@@ -237,6 +237,8 @@ class Judge:
             return "untracked"
         for event in events:
             self._judge_content(step, event)
+        if step.may_be_orphan:
+            return "untracked" if later is None else "unopened"
         sought = self._sought(first)
         due_at = first.timestamp + self.flow.orphan_grace
         if sought is not self.flow.opening:  # clocks that differ by so much may put it that much later

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from chainwatch.checker import protocols
-from chainwatch.checker.calls import AGGREGATES, Calls
+from chainwatch.checker.calls import AGGREGATES, CONTRACT, Calls
+from chainwatch.checker.joins import Join
 from chainwatch.checker.path import MAX_INDEX, Path, Step, parse_steps, resolve
+from chainwatch.checker.place import CALL, EVENT, PLACE, PLACE_CODE, SIBLINGS_PLACE, TRANSACTION, place_text
+from chainwatch.checker.scope import Read, Scope, first_name
 from chainwatch.checker.syntax import ConditionError, Cursor, Token
 from chainwatch.checker.terms import MAX_DEPTH, Term, TermBuilder
 from chainwatch.model import AbiEvent, AbiParam
@@ -18,29 +21,19 @@ from chainwatch.support.spelling import did_you_mean
 OPENING = "opening"
 """The prefix under which an ``assert`` reads the opening event."""
 
-_PLACE = (
-    AbiParam("block", "tuple", components=(AbiParam("number", "uint256"), AbiParam("timestamp", "uint256"))),
-    AbiParam("network", "string"),
-    AbiParam("transaction", "tuple", components=(AbiParam("hash", "bytes32"),)),
-    AbiParam("log", "tuple", components=(AbiParam("index", "uint256"),)),
-    AbiParam("emitter", "address"),
-)
-"""What is known of an event beside its arguments, which win where the names meet."""
-
-_PLACE_CODE = {
-    "block.number": "event.log.block_number",
-    "block.timestamp": "event.log.timestamp",
-    "network": "event.network",
-    "transaction.hash": "event.log.tx_hash",
-    "log.index": "event.log.log_index",
-    "emitter": "address_text(event.log.address)",
-}
-"""The same as read from a `chainwatch.model.Event`."""
-
 NETWORK = "network"
+
+_WORDS = ("and", "or", "not", "in", "true", "false")
+RESERVED = {*_WORDS, OPENING, EVENT, CALL, "item", *(param.name for param in PLACE)}
+"""Names that no sibling can have, because they have a meaning of their own."""
 
 NetworkAttributes: TypeAlias = Mapping[str, Mapping[str, int | str]]
 """By network, its attributes by name, as configured."""
+
+ContractAddresses: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
+"""By configured contract, its checksummed addresses on each network."""
+
+_NETWORK_PATH = Path(NETWORK, AbiParam(NETWORK, "string"), (NETWORK,))
 
 _COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 
@@ -52,34 +45,26 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True)
-class Read:
-    """One value that an expression reads: of the event itself, or of the opening one (``opening``).
-
-    ``text`` names it among the facts that are kept of an event. ``code`` makes it of ``event``: Python code, in which the
-    values of other reads are ``p0``, ``p1``, …. ``path`` is where it is in the event; None for one that is computed.
-    """
-
-    text: str
-    opening: bool
-    path: Path | None
-    code: str
-
-
 class Parser:
     """Reads an expression by the precedence of Python's operators; ``reads`` are the values it needs."""
 
     def __init__(
-        self, source: str, event: AbiEvent, opening: AbiEvent | None, networks: NetworkAttributes
+        self,
+        source: str,
+        scope: Scope,
+        opening: Scope | None,
+        networks: NetworkAttributes,
+        contracts: ContractAddresses,
     ) -> None:
         self.cursor = Cursor(source)
         self.build = TermBuilder(source)
         self.reads: list[Read] = []
         self._indexes: dict[tuple[str, bool], int] = {}
         self._source = source
-        self._event = event
+        self._scope = scope
         self._opening = opening
         self._networks = networks
+        self._contracts = contracts
         self._nesting = 0
         self._calls = Calls(self.build)
 
@@ -251,29 +236,108 @@ class Parser:
                 raise self.cursor.error(steps[-1].column, "values have no methods", known)
             self.cursor.take()
             arguments, _ = self._items(")")
+            if name.text == CONTRACT:
+                return self._contract_address(name, arguments)
             made = self._calls.call(name, arguments, self.cursor.end)
             return made if name.text in AGGREGATES else self._computed(made)
         return self._read(steps, start.column)
 
     def _read(self, steps: list[Step], start: int) -> Term:
         """Return the value at ``steps``."""
-        event, opening = self._event, False
+        scope, opening = self._scope, False
         if steps[0].key == OPENING and self._opening is not None:
-            event, opening = self._opening, True
+            scope, opening = self._opening, True
             steps = self._within_opening(steps)
+        event = scope.event
         named = {param.name for param in event.inputs}
+        if (join := scope.joins.get(str(steps[0].key))) is not None:
+            return self._read_sibling(join, steps, opening=opening, start=start)
+        fields = event.inputs + tuple(param for param in PLACE if param.name not in named)
+        if steps[0].key == EVENT and EVENT not in named:
+            steps, fields = self._within_event(steps, event)
+            named = set() if fields is PLACE else named
         if steps[0].key == OPENING and OPENING not in named:
             hint = "`opening` belongs to an `assert`"
             raise self.cursor.error(steps[0].column, "there is no opening event here", hint)
-        fields = event.inputs + tuple(param for param in _PLACE if param.name not in named)
         owner = f"{OPENING} ({event.name})" if opening else event.name
         if steps[0].key == NETWORK and NETWORK not in named and len(steps) > 1:
             return self._network_attribute(steps[1:], opening=opening, start=start)
+        fields += tuple(
+            AbiParam(name, "tuple") for name in scope.joins
+        )  # for the error about a misspelt name
+        if steps[0].key == CALL and CALL not in named:
+            return self._argument(scope, steps, opening=opening, start=start)
         path = resolve(self._source, steps, fields, owner)
-        place = None if steps[0].key in named else _PLACE_CODE.get(path.text)
+        place = None if steps[0].key in named else PLACE_CODE.get(path.text)
+        if place and path.text in TRANSACTION:
+            path = replace(path, of_transaction=True)
         code = place or "event.args" + "".join(f"[{step!r}]" for step in path.steps)
+        text = place_text(path.text, event) if place else path.text
+        index = self._index_of(Read(text, opening, path, code))
+        return self.build.field(index, path, start, self.cursor.end)
+
+    def _read_sibling(self, join: Join, steps: list[Step], *, opening: bool, start: int) -> Term:
+        """Return a value of the sibling by ``join``, which ``steps`` begin with."""
+        if len(steps) == 1 or isinstance(steps[1].key, int):
+            hint = f"name an argument of it: {join.name}.{first_name(join.event)}"
+            raise self.cursor.error(steps[0].column, f"{join.name} is a whole event, {join.event.name}", hint)
+        named = {param.name for param in join.event.inputs}
+        fields = join.event.inputs + tuple(param for param in SIBLINGS_PLACE if param.name not in named)
+        path = resolve(self._source, steps[1:], fields, f"{join.name} ({join.event.name})")
+        path = replace(path, text=f"{join.name}.{path.text}", join=join)
+        sibling = f"event.siblings[{self.build.name(join)}]"
+        place = None if steps[1].key in named else PLACE_CODE.get(path.text.removeprefix(f"{join.name}."))
+        code = f"{sibling}.args" + "".join(f"[{step!r}]" for step in path.steps)
+        if place is not None:
+            code = place.replace("event.", f"{sibling}.")
         index = self._index_of(Read(path.text, opening, path, code))
         return self.build.field(index, path, start, self.cursor.end)
+
+    def _argument(self, scope: Scope, steps: list[Step], *, opening: bool, start: int) -> Term:
+        """Return an argument of the function that the step names, from the transaction's calldata."""
+        if scope.call is None:
+            hint = 'the step names it: call = "function name(type argument, …)", or a name in the contract\'s ABI'
+            message = f"there is no function for {scope.event.name} whose arguments could be read"
+            raise self.cursor.error(steps[0].column, message, hint)
+        function = scope.call.function
+        if len(steps) == 1 or isinstance(steps[1].key, int):
+            names = ", ".join(f"{CALL}.{param.name}" for param in function.inputs) or "it has none"
+            raise self.cursor.error(steps[0].column, f"name an argument of {function.signature}", names)
+        path = resolve(self._source, steps[1:], function.inputs, f"the function {function.name}")
+        code = f"{self.build.name(scope.call)}(event.log)" + "".join(f"[{step!r}]" for step in path.steps)
+        path = replace(path, text=f"{CALL}.{path.text}", steps=(CALL, *path.steps), of_transaction=True)
+        index = self._index_of(Read(path.text, opening, path, code))
+        return self.build.field(index, path, start, self.cursor.end)
+
+    def _within_event(self, steps: list[Step], event: AbiEvent) -> tuple[list[Step], tuple[AbiParam, ...]]:
+        """Return what follows ``event.``, or ``event.args.``, and the values of which it can be one."""
+        if len(steps) > 2 and steps[1].key == "args":
+            return steps[2:], event.inputs
+        if len(steps) > 1 and steps[1].key in {param.name for param in PLACE}:
+            return steps[1:], PLACE
+        arguments = f"{EVENT}.args.{event.inputs[0].name}" if event.inputs else f"{EVENT}.args"
+        hint = f"write {arguments}, …, or {', '.join(f'{EVENT}.{param.name}' for param in PLACE)}"
+        raise self.cursor.error(steps[min(1, len(steps) - 1)].column, "name an argument of the event", hint)
+
+    def _contract_address(self, name: Token, arguments: Sequence[Term]) -> Term:
+        """Return the address of a configured contract on the network on which the event was seen."""
+        if len(arguments) != 1 or arguments[0].kind != "string" or arguments[0].literal is None:
+            what = f"{CONTRACT} takes the name of a configured contract in quotes"
+            raise self.cursor.error(name.column, what, f'such as {CONTRACT}("token-bridge")')
+        wanted = arguments[0].literal
+        if wanted not in self._contracts:
+            known = did_you_mean(wanted, self._contracts)
+            raise self.cursor.error(arguments[0].start, f"no contract is called {wanted!r}", known)
+        addresses = self._contracts[wanted]
+        for network in self._networks or [NETWORK]:
+            number = len(addresses.get(network, ()))
+            if number != 1:
+                what = f"contract {wanted!r} has {number or 'no'} address{'es' * (number > 1)} on {network}"
+                raise self.cursor.error(arguments[0].start, f"{what}; {CONTRACT}(…) needs one")
+        index = self._index_of_network(opening=False)
+        choices = {network: addresses[network][0] for network in self._networks}
+        term = self.build.choice(index, choices, name.column, self.cursor.end)
+        return replace(term, type="address", size=0, choices={})
 
     def _network_attribute(self, steps: list[Step], *, opening: bool, start: int) -> Term:
         """Return an attribute of the network on which the event was seen; every network must have it."""
@@ -291,9 +355,12 @@ class Parser:
             text = next(network for network in choices if network not in integers)
             message = f"{name} is an integer on {integers[0]} and text on {text}"
             raise self.cursor.error(column, message)
-        path = Path(NETWORK, AbiParam(NETWORK, "string"), (NETWORK,))
-        index = self._index_of(Read(NETWORK, opening, path, _PLACE_CODE[NETWORK]))
-        return self.build.choice(index, choices, start, self.cursor.end)
+        return self.build.choice(self._index_of_network(opening=opening), choices, start, self.cursor.end)
+
+    def _index_of_network(self, *, opening: bool) -> int:
+        scope = self._opening if opening and self._opening is not None else self._scope
+        text = place_text(NETWORK, scope.event)
+        return self._index_of(Read(text, opening, _NETWORK_PATH, PLACE_CODE[NETWORK]))
 
     def _index_of(self, read: Read) -> int:
         """Return the number under which the expression reads it."""
@@ -304,8 +371,9 @@ class Parser:
 
     def _within_opening(self, steps: list[Step]) -> list[Step]:
         reserved = f"`{OPENING}` is the opening event in an `assert`"
-        if any(field.name == OPENING for field in self._event.inputs):
-            reserved += f"; the argument {OPENING} of {self._event.name} cannot be read here"
+        event = self._scope.event
+        if any(param.name == OPENING for param in event.inputs):
+            reserved += f"; the argument {OPENING} of {event.name} cannot be read here"
         if len(steps) == 1 or isinstance(steps[1].key, int):
             raise self.cursor.error(steps[0].column, f"name a field of {OPENING}", reserved)
         return steps[1:]

@@ -9,10 +9,13 @@ import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chainwatch.checker.syntax import ConditionError, Cursor
 from chainwatch.model import AbiEvent, AbiParam, Event, FieldPath
+
+if TYPE_CHECKING:
+    from chainwatch.checker.joins import Join
 
 __all__ = ["EvaluationError", "Path", "compile_path"]
 
@@ -30,13 +33,16 @@ class EvaluationError(ValueError):
 class Path:
     """A checked path: its normal ``text``, the ABI ``param`` it leads to, the ``steps`` to get there.
 
-    ``note`` says what a reader of an error should know about the type, and is mostly empty.
+    ``note`` says what a reader of an error should know about the type, and is mostly empty. With ``join`` it leads into that
+    sibling of the event, whose name its text begins with. ``of_transaction``: it needs the transaction, beyond its hash.
     """
 
     text: str
     param: AbiParam
     steps: FieldPath
     note: str = ""
+    join: Join | None = None
+    of_transaction: bool = False
 
     @property
     def type(self) -> str:

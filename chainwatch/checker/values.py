@@ -5,6 +5,7 @@ Every function raises ``ValueError`` with the reason where the event has no such
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ _WORD = 32
 _ADDRESS = 20
 _BYTES_PER_CHARACTER = 4
 """At most, in UTF-8."""
+_HEX = re.compile("[0-9a-fA-F]*")
 
 
 def cut(value: Any, start: int, stop: int | None) -> Any:
@@ -150,6 +152,14 @@ def lower(text: str) -> str:
     return bounded(bounded(text).lower())  # type: ignore[no-any-return]  # some letters grow
 
 
+def unhex(text: str) -> bytes:
+    """Return the bytes that ``text`` writes in hex digits of either case, with or without 0x before them."""
+    digits = bounded(text).removeprefix("0x").removeprefix("0X")
+    if not _HEX.fullmatch(digits) or len(digits) % 2:
+        raise ValueError("the text is not an even number of hex digits")
+    return bytes.fromhex(digits)
+
+
 def bytes_of_text(text: str) -> bytes:
     """Return ``text`` in UTF-8."""
     return bounded(text).encode()  # type: ignore[no-any-return]  # text stays text
@@ -179,6 +189,7 @@ RUNTIME: Mapping[str, Callable[..., Any]] = {
     **{
         function.__name__: function
         for function in (
+            bounded,
             cut,
             natural,
             few,
@@ -195,6 +206,7 @@ RUNTIME: Mapping[str, Callable[..., Any]] = {
             word_of_bytes,
             text_of,
             lower,
+            unhex,
             bytes_of_text,
             joined,
             packed_integer,

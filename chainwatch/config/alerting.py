@@ -79,6 +79,9 @@ class RouteSettings(Table):
         default=None,
         description="Name of the escalation that runs while a group fires unacknowledged. Default: none.",
     )
+    template: Text | None = Field(
+        default=None, description="Name of the template of its messages. Default: the receiver's."
+    )
     digest_empty: StrictBool = Field(default=False, description="Whether to send an empty digest.")
     routes: list[RouteSettings] = Field(
         default=[], description="Routes tried first for what this route takes."

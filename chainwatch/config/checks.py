@@ -96,7 +96,8 @@ def _check_known(draft: Draft, path: KeyPath, name: str, section: str) -> bool:
 def _check_flow(draft: Draft, flow: KeyPath) -> None:
     opening = (*flow, "opens")
     steps = [(*flow, "expects", index) for index in range(_length(draft, (*flow, "expects")))]
-    for part in (flow, opening, *steps):
+    siblings = [place for step in (opening, *steps) for place in _siblings(draft, step)]
+    for part in (flow, opening, *steps, *siblings):
         contract = _text(draft, (*part, "contract"))
         if contract is not None:
             _check_known(draft, (*part, "contract"), contract, "contracts")
@@ -107,6 +108,12 @@ def _check_flow(draft: Draft, flow: KeyPath) -> None:
     for step in steps:
         _check_on(draft, flow, step)
     _check_network_by(draft, flow, [opening, *steps])
+
+
+def _siblings(draft: Draft, step: KeyPath) -> list[KeyPath]:
+    """Return the paths of the siblings that ``step`` names."""
+    named = draft.value((*step, "with"))
+    return [(*step, "with", name) for name in named] if isinstance(named, dict) else []
 
 
 def _check_step_names(draft: Draft, steps: list[KeyPath]) -> None:
@@ -165,10 +172,11 @@ def _check_network_by(draft: Draft, flow: KeyPath, steps: list[KeyPath]) -> None
         known = {"chain_id", "name", *(key for network in values for key in _free_keys(draft, network))}
         draft.add(path, f"no network has the attribute {draft.quote(path)}", did_you_mean(attribute, known))
         return
-    first_with: dict[int | str, str] = {}
+    first_with: dict[str, str] = {}
     for network, value in values.items():
         if value is not None:
-            first = first_with.setdefault(value, network)
+            text = str(value).lower()  # as it is compared with what events say
+            first = first_with.setdefault(text, network)
             if first != network:
                 message = f'network "{first}" has the same value, and flow "{flow[1]}" names networks by it'
                 draft.add(("networks", network, attribute), message)
@@ -221,9 +229,9 @@ def _check_routes(draft: Draft, parent: KeyPath = ()) -> None:
             draft.add(route, message, "put it before that one, or set `continue = true` there")
         elif not draft.value((*route, "match")) and draft.value((*route, "continue")) is not True:
             catch_all = route
-        escalation = _text(draft, (*route, "escalation"))
-        if escalation is not None:
-            _check_known(draft, (*route, "escalation"), escalation, "escalations")
+        for key, section in (("escalation", "escalations"), ("template", "templates")):
+            if (named := _text(draft, (*route, key))) is not None:
+                _check_known(draft, (*route, key), named, section)
         _check_routes(draft, route)
 
 
@@ -236,6 +244,8 @@ def _check_acknowledge(draft: Draft) -> None:
 def _check_receivers(draft: Draft) -> None:
     reached = {*_reached(draft, ()), *_reached_by_escalation(draft)}
     for receiver in draft.names("receivers"):
+        if (template := _text(draft, ("receivers", receiver, "template"))) is not None:
+            _check_known(draft, ("receivers", receiver, "template"), template, "templates")
         if receiver not in reached:
             draft.add(
                 ("receivers", receiver), "no route leads to this receiver", "name it in a route, or remove it"

@@ -30,7 +30,29 @@ _EACH = (
     "Array in the event, each element of which is this step of another transfer: `item` in expressions, its position "
     "`item_index`."
 )
+_WITH = "Siblings, by the names under which expressions read their values: tables `with.NAME`."
+_CALL = (
+    "Function whose arguments expressions read as `call.ARGUMENT`, from the calldata of the event's transaction: "
+    "`function name(type argument, …)`, or a function of the contract's ABI by name."
+)
 _VERIFY = "Built-in checks of the event, by name, such as `connext.transfer_id`."
+
+
+class SiblingSettings(Table):
+    """Another event of the same transaction, whose values the step's expressions read as `NAME.argument`."""
+
+    event: Text = Field(description="The sibling's event, by name or full signature.")
+    contract: Text | None = Field(
+        default=None, description="Contract that emits the sibling. Default: the step's."
+    )
+    pick: Literal["before", "after", "only"] = Field(
+        description="Which of several: the nearest one `before` or `after` the step's event in the transaction; "
+        "`only` requires that there is exactly one. Without a sibling the event raises `FlowEvaluationFailed`."
+    )
+    where: Text | None = Field(
+        default=None,
+        description="Condition on the sibling's own values; others are passed over. Default: all count.",
+    )
 
 
 class OpeningSettings(Table):
@@ -39,6 +61,8 @@ class OpeningSettings(Table):
     step: Text = Field(description="The step's name.")
     event: Text = Field(description=_EVENT)
     contract: Text | None = Field(default=None, description=_CONTRACT)
+    with_: dict[str, SiblingSettings] = Field(default={}, alias="with", description=_WITH)
+    call: Text | None = Field(default=None, description=_CALL)
     key: Names | None = Field(default=None, description=_KEY)
     each: Text | None = Field(default=None, description=_EACH)
     origin: Text | None = Field(
@@ -63,6 +87,8 @@ class StepSettings(Table):
     step: Text = Field(description="The step's name.")
     event: Text = Field(description=_EVENT)
     contract: Text | None = Field(default=None, description=_CONTRACT)
+    with_: dict[str, SiblingSettings] = Field(default={}, alias="with", description=_WITH)
+    call: Text | None = Field(default=None, description=_CALL)
     key: Names | None = Field(default=None, description=_KEY)
     each: Text | None = Field(default=None, description=_EACH)
     on: Text = Field(
@@ -106,6 +132,11 @@ class StepSettings(Table):
     )
     repeat: Repeat | None = Field(
         default=None, description="`alert` or `allow` a second event of this step. Default: the flow's."
+    )
+    orphan: Repeat = Field(
+        default="alert",
+        description="`alert` or `allow` an event of this step without an opening step, where the same event also ends "
+        "transfers that the flow does not watch. Allowed ones are `untracked`.",
     )
 
 
@@ -152,3 +183,11 @@ class FlowSettings(Table):
     verify: list[Text] = Field(
         default=[], description="Built-in checks applied to every event that has the needed fields."
     )
+
+    @property
+    def contracts(self) -> set[str]:
+        """The contracts of the events of all steps and their siblings."""
+        steps: list[OpeningSettings | StepSettings] = [self.opens, *self.expects]
+        siblings = [sibling.contract for step in steps for sibling in step.with_.values()]
+        named = (self.contract, *(step.contract for step in steps), *siblings)
+        return {contract for contract in named if contract}

@@ -13,12 +13,20 @@ from typing import Annotated, Any, get_args
 from pydantic import BeforeValidator, Field, SecretStr, StrictBool, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from chainwatch.config.types import AtLeastOne, PositiveDuration, Severity, Table
+from chainwatch.config.types import AtLeastOne, PositiveDuration, Severity, Table, Text
 from chainwatch.grammar.durations import parse_duration
 
 PROVIDERS = {
+    "alertmanager": "chainwatch.alerting.providers.alertmanager:AlertmanagerProvider",
+    "apprise": "chainwatch.alerting.providers.apprise:AppriseProvider",
     "console": "chainwatch.alerting.providers.console:ConsoleProvider",
     "discord": "chainwatch.alerting.providers.discord:DiscordProvider",
+    "email": "chainwatch.alerting.providers.email:EmailProvider",
+    "exec": "chainwatch.alerting.providers.exec:ExecProvider",
+    "file": "chainwatch.alerting.providers.file:FileProvider",
+    "pagerduty": "chainwatch.alerting.providers.pagerduty:PagerDutyProvider",
+    "slack": "chainwatch.alerting.providers.slack:SlackProvider",
+    "telegram": "chainwatch.alerting.providers.telegram:TelegramProvider",
     "webhook": "chainwatch.alerting.providers.webhook:WebhookProvider",
 }
 """The registry: each provider's name in the configuration → its module and class. The only list of providers."""
@@ -43,6 +51,9 @@ class ReceiverSettings(Table):
     )
     send_resolved: StrictBool = Field(default=True, description="Whether to notify of resolved alerts.")
     rate_limit: dict[Severity, AtLeastOne] = Field(default={}, description=RATE_LIMIT)
+    template: Text | None = Field(
+        default=None, description="Name of the template of its messages. Default: chainwatch's own words."
+    )
 
 
 def provider_class(name: str) -> Any:

@@ -50,7 +50,14 @@ class Expected(ValueError):
 
 
 OWN_HEADERS = frozenset(
-    {"content-length", "content-type", "idempotency-key", "transfer-encoding", "x-chainwatch-signature"}
+    {
+        "content-length",
+        "content-type",
+        "idempotency-key",
+        "transfer-encoding",
+        "x-chainwatch-signature",
+        "x-chainwatch-timestamp",
+    }
 )
 """Names, in small letters, of headers that chainwatch sets itself for each message."""
 
@@ -208,7 +215,8 @@ def _signing_key(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _abi_path(path: Path, info: ValidationInfo) -> Path:
+def in_folder(path: Path | str, info: ValidationInfo) -> Path:
+    """Return ``path`` relative to the config file's folder."""
     return _folder(info) / path
 
 
@@ -233,9 +241,11 @@ Deployment = Annotated[
 """One address on every network, or a table: network → its addresses."""
 Attribute = Annotated[int | str, BeforeValidator(_attribute)]
 Names = Annotated[list[Text], Field(min_length=1), BeforeValidator(_one_or_more)]
-AbiPath = Annotated[Path, AfterValidator(_abi_path)]
+AbiPath = Annotated[Path, AfterValidator(in_folder)]
+FilePath = AbiPath
 RpcUrl = Annotated[SecretStr, _url("ws", "wss", "http", "https")]
 HttpUrl = Annotated[SecretStr, _url("https", "http")]
+HttpUrls = Annotated[list[HttpUrl], BeforeValidator(_one_or_more)]
 WebLink = Annotated[str, _url("https", "http")]
 ExplorerUrl = Annotated[str, _url("https", "http"), AfterValidator(_explorer)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]

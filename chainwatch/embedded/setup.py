@@ -12,6 +12,7 @@ from typing import Any
 
 from chainwatch.alerting.runtime import AlertingConfig
 from chainwatch.config import Draft, Settings, read, read_dict
+from chainwatch.operations import channel_actions
 from chainwatch.store.claim import claimed
 from chainwatch.store.database import Database
 
@@ -35,7 +36,9 @@ class Setup:
 
     def alerting(self) -> AlertingConfig:
         """Return the part that decides who is notified of what, and how."""
-        return AlertingConfig.of(self.settings, keep_for=self.retention)
+        return AlertingConfig.of(
+            self.settings, keep_for=self.retention, perform=channel_actions.performer(self.settings)
+        )
 
 
 @dataclass(frozen=True)

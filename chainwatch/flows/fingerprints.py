@@ -16,11 +16,20 @@ VERSION = 1
 """Raise it when the same configuration makes other transfers of the same logs than before: all are made again then."""
 
 _JUDGING = {"orphan_grace", "orphan_severity", "repeat", "runbook_url"}
-_JUDGING_STEP = {"within", "severity", "repeat"}
+_JUDGING_STEP = {"within", "severity", "repeat", "orphan"}
 """What of a flow says how its events are judged, but not which they are."""
 
 
-_SINCE: Mapping[str, object] = {"match": "key", "alias": None, "by": None, "each": None, "covers": None}
+_SINCE: Mapping[str, object] = {
+    "match": "key",
+    "alias": None,
+    "by": None,
+    "each": None,
+    "covers": None,
+    "with_": {},
+    "call": None,
+    "orphan": "alert",
+}
 """Keys that flows did not always have, by their defaults: with these a flow is what it was before."""
 
 
@@ -35,10 +44,7 @@ def fingerprints(settings: Settings) -> Prints:
             "opens": _stated(dumped["opens"]),
             "expects": [_stated(step) for step in dumped["expects"]],
         }
-        used = {flow.contract, flow.opens.contract, *(step.contract for step in flow.expects)} - {None}
-        contracts = {
-            c: (settings.contracts[c].address, abis[c]) for c in sorted(filter(None, used)) if c in abis
-        }
+        contracts = {c: (settings.contracts[c].address, abis[c]) for c in sorted(flow.contracts) if c in abis}
         rest = {
             **{key: value for key, value in whole.items() if key not in _JUDGING},
             "expects": [

@@ -1,6 +1,4 @@
-"""The running monitor: builds the parts from the configuration and runs them together, each under supervision.
-This is the only place that knows all parts.
-"""
+"""The running monitor: builds all parts from the configuration and runs them together, each under supervision."""
 
 from __future__ import annotations
 
@@ -18,13 +16,16 @@ import structlog
 from chainwatch.alerting.dispatch import firing
 from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
 from chainwatch.chain.chain_time import ChainTime
-from chainwatch.chain.errors import ChainReset, DeepReorg, WrongChain
+from chainwatch.chain.errors import DeepReorg, WrongChain
 from chainwatch.chain.observer import Observer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
+from chainwatch.config import Settings
 from chainwatch.model import Backfilled, Deadline, Signal
 from chainwatch.monitor.asset_tasks import AssetTasks
 from chainwatch.monitor.checker_tasks import CheckerTasks
+from chainwatch.monitor.flow_watch import watch_flows
+from chainwatch.monitor.heartbeat import Heartbeat
 from chainwatch.monitor.network_records import NetworkRecords
 from chainwatch.monitor.self_monitoring import (
     CLOCK_SKEW,
@@ -33,6 +34,7 @@ from chainwatch.monitor.self_monitoring import (
     WATCHDOG,
     OwnConditions,
     clock_signals,
+    deep_reorg,
     network_signals,
     watchdog,
 )
@@ -55,6 +57,7 @@ WRONG_CHAIN_PAUSE = 30.0
 """Seconds until a network whose endpoints all served another chain is tried again."""
 
 T = TypeVar("T")
+ConfigureAlerting = Callable[[Settings], AlertingConfig]
 
 _OWN_ALERTS = (*NETWORK_ALERTS, CLOCK_SKEW, DEEP_REORG, WATCHDOG)
 
@@ -67,7 +70,11 @@ async def _never() -> Plan:
 
 
 async def run(
-    plan: Plan, database: Database, stop: asyncio.Event, next_plan: Callable[[], Awaitable[Plan]] = _never
+    plan: Plan,
+    database: Database,
+    stop: asyncio.Event,
+    next_plan: Callable[[], Awaitable[Plan]] = _never,
+    alerting: ConfigureAlerting = AlertingConfig.of,
 ) -> None:
     """Follow every network and deliver every alert until ``stop`` is set; ``next_plan`` returns what is to be run instead.
 
@@ -79,7 +86,7 @@ async def run(
     try:
         async with open_session() as session:
             while current is not None:
-                make = partial(Monitor, current, database, session, clock)
+                make = partial(Monitor, current, database, session, clock, alerting=alerting)
                 current = await _run(make, stopping, next_plan, reloaded=current is not plan)
     finally:
         await _cancel(stopping)
@@ -141,6 +148,7 @@ class Monitor:
         clock: SteadyClock | None = None,
         *,
         reloaded: bool = False,
+        alerting: ConfigureAlerting = AlertingConfig.of,
     ) -> None:
         self._plan = plan
         self._reloaded = reloaded
@@ -154,8 +162,9 @@ class Monitor:
         self._answered_at = dict.fromkeys(plan.watches, clock.unadjusted())
         """When each network answered last, by the clock that is never adjusted; at first, when this began to ask them."""
         self._watched_at = clock.unadjusted()
-        self._alerting = AlertingRuntime(database, AlertingConfig.of(plan.settings), clock=clock)
+        self._alerting = AlertingRuntime(database, alerting(plan.settings), clock=clock)
         self._supervisor = self._alerting.supervisor
+        self._heartbeat = Heartbeat(plan.settings.monitor, plan.watches, self._supervisor, database)
         self._pools: dict[str, Pool] = {}
         self._observers: dict[str, Observer] = {}
         self._records = NetworkRecords(database)
@@ -196,8 +205,8 @@ class Monitor:
         await self._take_up_changes()
         await self._records.load()
         start = self._supervisor.start
-        parts: list[CheckerTasks | AssetTasks] = [*self._checker_tasks, self._asset_tasks]
-        for part in parts:
+        parts: list[CheckerTasks | AssetTasks | Heartbeat] = [*self._checker_tasks, self._asset_tasks]
+        for part in (*parts, self._heartbeat):
             for name, task in part.all().items():
                 start(name, task)
         for name in self._plan.watches:
@@ -205,6 +214,8 @@ class Monitor:
             backfill = Backfill(name, settings.store.retention, self._plan.watches[name], self._clock)
             start(f"backfill {name}", partial(self._fill_gaps, backfill))
         start("self-watch", self._watch_self)
+        watch = partial(watch_flows, self._plan.flows, self._load, self.raise_signals, self._clock)
+        start("flow-watch", watch)
         await self._alerting.start()
         for depth in await self._load(outbox.depths):
             if depth.status == "pending" and depth.receiver not in settings.receivers:
@@ -268,7 +279,7 @@ class Monitor:
                 await asyncio.sleep(WRONG_CHAIN_PAUSE)
             except DeepReorg as error:
                 _log.critical("network halted", network=name, reason=str(error))
-                self._halted[name] = _deep_reorg(name, error, int(self._clock()))
+                self._halted[name] = deep_reorg(name, error, int(self._clock()))
                 return
 
     async def _read(self, name: str) -> None:
@@ -358,6 +369,7 @@ class Monitor:
                 await self.raise_signals(changes)
                 conditions.commit(changes)
             await self._records.save(observed, time.time())
+            self._heartbeat.health.note(observed.keys() - unanswered, current)
             await asyncio.sleep(SELF_WATCH_EVERY)
 
     def _note_pause(self, now: float) -> None:
@@ -386,13 +398,3 @@ class Monitor:
 
     async def _load(self, job: Callable[[sa.Connection], T]) -> T:
         return await retrying(lambda: self._database.read(job))
-
-
-def _deep_reorg(network: str, error: DeepReorg, now: int) -> Signal:
-    what = "its chain was reset" if isinstance(error, ChainReset) else "a reorg deeper than its window"
-    return Signal(
-        {"alertname": DEEP_REORG, "network": network, "severity": "P0"},
-        now,
-        {"summary": f"{network} is halted: {what}", "description": str(error)},
-        source="network",
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
+from chainwatch.chain.errors import ChainReset, DeepReorg
 from chainwatch.chain.status import NetworkStatus
 from chainwatch.config import NetworkSettings
 from chainwatch.model import Header, Signal
@@ -109,6 +110,17 @@ def clock_signals(error: float | None, jump: float, now: float) -> list[Signal]:
             source="process",
         )
     ]
+
+
+def deep_reorg(network: str, error: DeepReorg, now: int) -> Signal:
+    """Return what says that a network is halted, from ``now`` (Unix seconds) until an operator resumes it."""
+    what = "its chain was reset" if isinstance(error, ChainReset) else "a reorg deeper than its window"
+    return Signal(
+        {"alertname": DEEP_REORG, "network": network, "severity": "P0"},
+        now,
+        {"summary": f"{network} is halted: {what}", "description": str(error)},
+        source="network",
+    )
 
 
 def network_signals(

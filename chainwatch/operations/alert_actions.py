@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Acknowledgement, Alert, Transition
+from chainwatch.alerting.delivery.updates import enqueue_updates
 from chainwatch.alerting.engine import upkeep
 from chainwatch.checker.transfer import resolved_by_hand
 from chainwatch.operations.checks import end_of, usable_ids
@@ -47,6 +48,7 @@ def acknowledge(
         [Acknowledgement(a.id, actor, now, note, until, rises.get(a.id, a.severity), now) for a in firing],
     )
     _record(connection, firing, now, "acknowledged", actor, note)
+    enqueue_updates(connection, [alert.id for alert in firing], now)
     return changed(ids, {alert.id: alert.state == "firing" for alert in found.values()})
 
 

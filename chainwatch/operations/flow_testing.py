@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
 
 from chainwatch.chain.decode.abi import topic0
+from chainwatch.checker import calldata
+from chainwatch.checker.calldata import TransactionUnread
 from chainwatch.checker.flow import (
     AMOUNT,
     ASSET,
@@ -17,11 +19,14 @@ from chainwatch.checker.flow import (
     ORIGIN,
     UNKNOWN_NETWORK,
     Flow,
+    Found,
     Step,
+    StepIndex,
     expected_network,
     extract,
     index_steps,
 )
+from chainwatch.checker.joins import with_siblings
 from chainwatch.checker.path import EvaluationError
 from chainwatch.checker.step_events import by_step, claimed_origin, group_events, openings_of
 from chainwatch.model import Event, Occurrence, RawLog, Transfer, UndecodedLog, to_hex
@@ -42,7 +47,10 @@ class StepTest(msgspec.Struct, frozen=True):
     ``outcome``: ``matched``; ``excluded`` (an opening event that ``where`` leaves out: its transfer is not watched);
     ``no event``, ``other address``, ``other contract``, ``other network``, ``other origin``, ``other step``, ``where``,
     ``undecodable``, ``error``; ``reason`` says it in words. The values are those that the step computes, as text; None
-    where the event names none. ``origin`` and ``destination`` begin with ``?`` where they are no configured network.
+    where the event names none. ``transaction`` and ``call`` are what the step may read of the transaction and of its
+    calldata, by name; empty where it reads nothing of them. ``origin`` and ``destination`` begin with ``?`` where they are
+    no configured network.
+    ``siblings``: by name, the log index of each event that is read with it, or why there is none.
     """
 
     step: str
@@ -58,6 +66,9 @@ class StepTest(msgspec.Struct, frozen=True):
     asset: str | None = None
     facts: Values = {}
     failed_checks: Values = {}
+    siblings: dict[str, int | str] = {}
+    transaction: Values = {}
+    call: Values = {}
 
 
 class Awaited(msgspec.Struct, frozen=True):
@@ -107,11 +118,15 @@ def run_flows(plan: Plan, transaction: Transaction) -> FlowsTest:
 def _test(plan: Plan, flow: Flow, transaction: Transaction) -> FlowTest:
     tested: list[StepTest] = []
     occurrences: dict[str, list[Occurrence]] = {}
+    index = index_steps([flow])
+    watch = plan.watches.get(transaction.network)
+    decoded = watch.decode_all(transaction.receipt.logs)[0] if watch is not None else ()
+    events = {e.log: e for e in with_siblings(index.joined, index.siblings, decoded)}
     for step in flow.all_steps:
         logs = [log for log in transaction.receipt.logs if _may_be(plan, step, transaction.network, log)]
         for log in logs:
-            for outcome, reason, hit in _try(plan, flow, step, transaction.network, log):
-                tested.append(_step_test(step, log, outcome, reason, hit))
+            for outcome, reason, hit in _try(plan, index, step, transaction.network, log, events):
+                tested.append(_step_test(step, log, outcome, reason, hit, events.get(log)))
                 if hit is not None:
                     occurrences.setdefault(hit[0], []).append(hit[1])
         if not logs:
@@ -142,7 +157,9 @@ def _addresses(plan: Plan, step: Step, network: str) -> list[bytes]:
     return [bytes.fromhex(address.removeprefix("0x")) for address in addresses]
 
 
-def _try(plan: Plan, flow: Flow, step: Step, network: str, log: RawLog) -> list[_Tried]:
+def _try(
+    plan: Plan, index: StepIndex, step: Step, network: str, log: RawLog, events: Mapping[RawLog, Event]
+) -> list[_Tried]:
     """Return what ``log``, or each element of it, is to ``step``."""
     addresses = _addresses(plan, step, network)
     if log.address not in addresses:
@@ -153,26 +170,32 @@ def _try(plan: Plan, flow: Flow, step: Step, network: str, log: RawLog) -> list[
     if not isinstance(item, Event):
         wrong = item.error if isinstance(item, UndecodedLog) else "it does not decode"
         return [("undecodable", wrong, None)]
-    if (item.contract, item.signature) != (step.contract, step.event.signature):
+    if (item.contract, item.signature) != step.kind:
         return [("other contract", f"it counts as {item.name} of contract {item.contract}", None)]
+    item = events[log]
+    found = extract(index, [item], events.values()).found
     if step.each is None:
-        return [_try_event(flow, step, item, item)]
+        return [_try_event(found, step, item)]
     try:
-        return [_try_event(flow, step, item, one) for one in step.items(item)]
+        return [_try_event(found, step, one) for one in step.items(item)]
     except EvaluationError as error:
         return [("error", str(error), None)]
 
 
-def _try_event(flow: Flow, step: Step, event: Event, one: Event) -> _Tried:
-    """Return what ``one``, which is ``event`` or an element of it, is to ``step``."""
+def _try_event(found: Found, step: Step, one: Event) -> _Tried:
+    """Return what ``one``, an event or an element of it, is to ``step``; ``found`` is what the event's steps are."""
     try:
         hit = step.occurrence(one)
         if hit is None:
             return (*_why_not(step, one), None)
-        found = extract(index_steps([flow]), [event]).found
     except EvaluationError as error:
         return "error", str(error), None
-    if hit[1] not in found.get((flow.name, hit[0]), ()):
+    except TransactionUnread:
+        reason = (
+            "the step reads the transaction, which a receipt does not hold: give its hash without --receipt"
+        )
+        return "error", reason, None
+    if hit[1] not in found.get((step.flow, hit[0]), ()):
         return "other step", "another step of this flow is what the event is", None
     if EXCLUDED in hit[1].facts:
         return EXCLUDED_BY_WHERE, f"{_where(step)}: the transfer is not watched", hit
@@ -192,10 +215,53 @@ def _where(step: Step) -> str:
     return f"`where` is false: {step.where.source}" if step.where is not None else "`where` is false"
 
 
-def _step_test(step: Step, log: RawLog | None, outcome: str, reason: str, hit: _Hit | None) -> StepTest:
+def _siblings(step: Step, event: Event) -> dict[str, int | str]:
+    found: dict[str, int | str] = {}
+    for join in step.joins:
+        try:
+            found[join.name] = event.siblings[join].log.log_index
+        except (EvaluationError, TransactionUnread) as error:
+            found[join.name] = str(error)
+    return found
+
+
+def _called(step: Step, log: RawLog | None) -> tuple[Values, Values]:
+    """Return what ``step`` may read of the transaction of ``log``, and the arguments of the call, as far as it has them."""
+    if step.kind not in step.transactions or log is None:
+        return {}, {}
+    if log.transaction is None or log.transaction.sender is None:
+        return {}, {}
+    transaction = {
+        "from": calldata.sender(log),
+        "to": calldata.recipient(log),
+        "value": str(calldata.wei(log)),
+        "selector": to_hex((log.transaction.input or b"")[: calldata.SELECTOR]),
+    }
+    try:
+        return transaction, {} if step.call is None else as_text(step.call(log))
+    except ValueError:
+        return transaction, {}  # evaluating says so, where the step needs an argument
+
+
+def _step_test(
+    step: Step, log: RawLog | None, outcome: str, reason: str, hit: _Hit | None, event: Event | None = None
+) -> StepTest:
     index = None if log is None else log.log_index
+    tried = event is not None and (event.contract, event.signature) == step.kind
+    siblings = _siblings(step, event) if event is not None and tried else {}
+    transaction, call = _called(step, log)
     if hit is None:
-        return StepTest(step.name, step.event.signature, step.contract, index, outcome, reason)
+        return StepTest(
+            step.name,
+            step.event.signature,
+            step.contract,
+            index,
+            outcome,
+            reason,
+            siblings=siblings,
+            transaction=transaction,
+            call=call,
+        )
     key, occurrence = hit
     facts = occurrence.facts
     return StepTest(
@@ -212,6 +278,9 @@ def _step_test(step: Step, log: RawLog | None, outcome: str, reason: str, hit: _
         asset=as_text(facts.get(ASSET)),
         facts={name: as_text(value) for name, value in facts.items() if name not in _FACTS},
         failed_checks=as_text(facts.get(FAILED_CHECKS, {})),
+        siblings=siblings,
+        transaction=transaction,
+        call=call,
     )
 
 

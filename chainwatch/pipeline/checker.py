@@ -16,6 +16,7 @@ from chainwatch.chain.pool import Pool
 from chainwatch.checker.extractor import Extractor
 from chainwatch.config import Settings
 from chainwatch.model import Deadline, ReadResult
+from chainwatch.pipeline.joined import Joined
 from chainwatch.pipeline.unit_of_work import Work
 
 Prints: TypeAlias = dict[str, tuple[str, str]]
@@ -47,6 +48,10 @@ class Checker(Protocol):
     @property
     def extractor(self) -> Extractor:
         """What it watches and finds in events."""
+
+    @property
+    def joined(self) -> Joined:
+        """The events that it reads together with others of their transaction."""
 
     def begin(self, work: Work) -> CheckerTransaction:
         """Take part in the transaction whose state is ``work``."""

@@ -5,13 +5,13 @@ Live and replay both come through here; neither this module nor anything below i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import sqlalchemy as sa
 
-from chainwatch.checker.extractor import log_rows, sift, undecodable
+from chainwatch.checker.extractor import Extracted, log_rows, sift, transaction_rows, undecodable
 from chainwatch.config import NetworkSettings
 from chainwatch.model import (
     Backfilled,
@@ -26,11 +26,14 @@ from chainwatch.model import (
     StoredLog,
     UndecodedLog,
 )
+from chainwatch.pipeline import joined
 from chainwatch.pipeline.checker import Checker, CheckerTransaction, Page
+from chainwatch.pipeline.joined import Joined
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.store import blocks, watched
 from chainwatch.store.errors import StoreError
 from chainwatch.store.transfers import DeadlineChanges
+from chainwatch.store.watched import WatchedSet
 
 Item: TypeAlias = Batch | SiftedBatch | Seen | Backfilled | ReadResult
 """What a transaction can apply."""
@@ -84,6 +87,7 @@ class Pipeline:
         self._decode = decode
         self._alerts = alerts
         self._sources = sources
+        self._joined = Joined.of_all(checker.joined for checker in checkers)
 
     def process(self, connection: sa.Connection, items: Iterable[Item], now: float) -> Outcome:
         """Apply ``items`` inside the transaction of ``connection``; ``now`` is the clock's value (Unix seconds).
@@ -132,13 +136,20 @@ class Pipeline:
         number = blocks.network_id(connection, network)
         if number is None:
             raise StoreError(f"nothing of {network} was read yet")
-        positions = {(s.log.block_number, s.log.log_index) for s in wrong}
-        for name, found in self._decoded(network, wrong).items():
-            checkers[name].remove(network, positions, found)
-        blocks.drop_logs(connection, number, [s.log for s in wrong])
+        touched = {(one.log.block_number, one.log.tx_hash) for one in (*wrong, *right)}
+        beside = self._stored_beside(connection, network, touched)
+        again = [event for event in beside if self._joined.is_joined(event)]
+        removed = [event for one in wrong if (event := self._decode(network, one)) is not None]
+        positions = {(one.log.block_number, one.log.log_index) for one in wrong}
+        undone = positions | set(map(joined.position, again))
+        for extractor in self._extractors:
+            found = extractor.extract([*removed, *again], beside).found
+            checkers[extractor.name].remove(network, undone, found)
+        blocks.drop_logs(connection, number, [one.log for one in wrong])
+        again, beside = ([e for e in some if joined.position(e) not in positions] for some in (again, beside))
         events = [one for one in right if isinstance(one, Event)]
         undecoded = [one for one in right if isinstance(one, UndecodedLog)]
-        self._apply_events(number, events, undecoded, _Transaction(work, checkers))
+        self._apply_events(number, events, undecoded, _Transaction(work, checkers), again, beside)
         for checker in checkers.values():
             checker.settle()
             for name in sorted(work.seen):
@@ -207,6 +218,7 @@ class Pipeline:
             watched.begin(work.connection, number, here, checkpoint.first_block, checkpoint.first_timestamp)
         work.numbers[batch.network] = number
         blocks.save_logs(work.connection, number, sifted.logs)
+        blocks.save_transactions(work.connection, number, sifted.transactions)
         work.signals += sifted.signals
         for name, found in sifted.found.items():
             checkers[name].apply(found)
@@ -235,7 +247,31 @@ class Pipeline:
         work.chain_time = max(work.chain_time, work.latest_seen)
         work.reload_watched()
         work.filled.add(network)
-        self._apply_events(number, events, undecoded, transaction)
+        positions = set(map(joined.position, events))
+        stored = [
+            event
+            for event in self._stored_events(work.connection, network, item.first, last)
+            if joined.position(event) not in positions
+        ]
+        again = [event for event in stored if self._joined.needs(event, item.sources)]
+        self._apply_events(number, events, undecoded, transaction, again, stored)
+
+    def _stored_beside(
+        self, connection: sa.Connection, network: str, transactions: set[tuple[int, bytes]]
+    ) -> list[Event]:
+        """Return the stored events of ``transactions`` (block, hash), as far as events are read together."""
+        by_block = (
+            self._stored_events(connection, network, block, block)
+            for block in sorted({block for block, _ in transactions})
+        )
+        return [event for some in by_block for event in some if joined.transaction(event) in transactions]
+
+    def _stored_events(self, connection: sa.Connection, network: str, first: int, last: int) -> list[Event]:
+        """Return the stored events in the blocks ``first``..``last`` of contracts whose events are read together."""
+        if not self._joined.siblings:
+            return []
+        stored = blocks.logs_between(connection, network, first, last, self._joined.contracts)
+        return [event for log in stored if (event := self._decode(network, log)) is not None]
 
     def _apply_events(
         self,
@@ -243,15 +279,40 @@ class Pipeline:
         events: Sequence[Event],
         undecoded: Sequence[UndecodedLog],
         transaction: _Transaction,
+        again: Sequence[Event] = (),
+        beside: Sequence[Event] = (),
     ) -> None:
-        """Store more logs of the network with the id ``number``, and apply what they are."""
+        """Store more logs of the network with the id ``number``, and apply what they are.
+
+        ``again`` are stored events that may be something else now that there are these. ``beside`` are all stored events
+        of the same transactions.
+        """
         work, checkers = transaction
         blocks.save_logs(work.connection, number, log_rows(events, undecoded))
-        for extractor in self._extractors:
-            found, signals = extractor.extract(events)
-            work.signals += signals
-            checkers[extractor.name].apply(found)
+        blocks.save_transactions(work.connection, number, transaction_rows(events, undecoded))
+        for checker, extracted in self.extract_stored([*events, *again], work.watched, beside):
+            work.signals += extracted.signals
+            checkers[checker.extractor.name].apply(extracted.found)
         work.signals += map(undecodable, undecoded)
+
+    def extract_stored(
+        self,
+        events: Sequence[Event],
+        watched: Mapping[str, Mapping[EventSource, WatchedSet]],
+        beside: Sequence[Event] = (),
+    ) -> Iterator[tuple[Checker, Extracted[Any]]]:
+        """Yield what each checker finds in ``events``, which were not all read at once; it may come in two parts.
+
+        ``watched``: since when events are watched, by network. An event waits until its siblings are read, too. Where these
+        were not watched, their lack raises nothing; they may be known nevertheless, by a search.
+        """
+        ready, unwatched = self._joined.split(events, watched)
+        together = [*events, *beside] if self._joined.siblings else ()
+        for checker in self.checkers:
+            yield checker, checker.extractor.extract(ready, together)
+            if unwatched:
+                found = checker.extractor.extract(unwatched, together).found
+                yield checker, Extracted(found, [])
 
     def _roll_back(self, network: str, block: int, transaction: _Transaction) -> None:
         """Undo what was read of ``network`` after ``block``."""

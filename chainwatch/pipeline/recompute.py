@@ -160,8 +160,7 @@ class Recomputation:
                     changed.append((found.contract, error, number))
         blocks.relabel(connection, changed)
         signals: list[Signal] = []
-        for checker in self._checkers:
-            extracted = checker.extractor.extract(events)
+        for checker, extracted in self._pipeline.extract_stored(events, watched.load(connection)):
             self._pipeline.store_unjudged(connection, checker, extracted.found, progress.remade)
             signals += extracted.signals
         self._raise_unjudged(connection, progress, [*signals, *map(undecodable, undecoded)], now)

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert
 from chainwatch.config import Settings
+from chainwatch.presentation.message_template import MessageTemplate
 from chainwatch.store import assets as stored
 from chainwatch.store.assets import AssetId
 from chainwatch.support.asset_units import in_units
@@ -55,11 +56,16 @@ class _Configured(NamedTuple):
 
 @dataclass(frozen=True)
 class Presenter:
-    """Explorers and currencies by network, and assets, as configured. Without any, everything is shown raw."""
+    """Explorers and currencies by network, and assets, as configured. Without any, everything is shown raw.
+
+    ``templates`` are those of messages by name, ``template_of`` their names by receiver.
+    """
 
     explorers: Mapping[str, str] = field(default_factory=dict)
     currencies: Mapping[str, Asset] = field(default_factory=dict)
     configured: Mapping[AssetId, _Configured] = field(default_factory=dict)
+    templates: Mapping[str, MessageTemplate] = field(default_factory=dict)
+    template_of: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -78,7 +84,13 @@ class Presenter:
                 for network in networks
                 for address in asset.addresses_on(network)
             },
+            {name: MessageTemplate.of(template) for name, template in settings.templates.items()},
+            {name: one.template for name, one in settings.receivers.items() if one.template is not None},
         )
+
+    def template(self, receiver: str, route: str) -> MessageTemplate | None:
+        """Return the template of messages to ``receiver``; ``route``: the name of the one that the route sets, or empty."""
+        return self.templates.get(route or self.template_of.get(receiver, ""))
 
     def is_asked(self, asset: AssetId) -> bool:
         """Return whether the contract of ``asset`` has to say what is not configured."""

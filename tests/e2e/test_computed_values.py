@@ -86,7 +86,7 @@ key = ["network.wormhole", "bytes32(sender)", "sequence"]
 [flows.wormhole.opens]
 step = "publish"
 event = "LogMessagePublished"
-where = "sender == network.token_bridge and uint(payload[0:1]) in (1, 3)"
+where = 'sender == contract("token-bridge") and uint(payload[0:1]) in (1, 3)'
 destination = "uint(payload[99:101])"
 amount = "uint(payload[1:33])"
 
@@ -212,7 +212,6 @@ def config(
         parts += [
             f'[networks.{name}]\nchain_id = {chain.chain_id}\nrpc = ["{chain.anvil.http_url}"]',
             f'block_time = "1s"\nconfirmations = 0\nstart_block = 0\neid = {eid}\nwormhole = {number}',
-            f'token_bridge = "{wormhole.sites[number].bridge}"',
         ]
     for contract, addresses in (
         ("mailbox", [hyperlane.sites[chain.chain_id].mailbox for chain in chains]),

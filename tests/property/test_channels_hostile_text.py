@@ -4,6 +4,7 @@ import io
 import logging
 import re
 import unicodedata
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from rich.console import Console
 
 from chainwatch import logs
 from chainwatch.alerting.delivery.notification import Notification
-from chainwatch.alerting.providers import console, discord
+from chainwatch.alerting.providers import console, discord, pagerduty
 from chainwatch.alerting.providers.discord import DiscordSettings
+from chainwatch.alerting.providers.mail_layout import compose
 from chainwatch.alerting.providers.text import markdown
 from chainwatch.commands.show import alerts, people, terminal
 from chainwatch.config import LogSettings
@@ -147,6 +149,64 @@ def test_a_discord_message_gains_nothing(said: str) -> None:
 def _texts(message: dict[str, Any]) -> list[str]:
     (embed,) = message["embeds"]
     return [message["content"], embed["title"], embed["description"] or ""]
+
+
+LINKABLE = re.compile(r"://|@|(?<=\w)\.(?=[^\W\d_]{2})")
+
+
+class _Structure(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, list[tuple[str, str | None]]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag != "br":  # between the lines of a description
+            self.tags.append((tag, attrs))
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag != "style":
+            self.text += data
+
+
+@given(said=hostile)
+def test_a_mail_gains_no_tag_and_no_link(said: str) -> None:
+    mail, usual = compose(_about(said)), compose(_about("x"))
+    page, wanted = _Structure(mail.html), _Structure(usual.html)
+    shown = [tag for tag in page.tags if tag[0] not in ("tr", "td")]  # a blank fact has no row
+    assert shown == [tag for tag in wanted.tags if tag[0] not in ("tr", "td")] or len(shown) < len(
+        wanted.tags
+    )
+    assert {tag for tag, _ in page.tags} <= {tag for tag, _ in wanted.tags}
+    assert not any(
+        name.startswith("on") or name in ("href", "src") for _, attrs in page.tags for name, _ in attrs
+    )
+    for text in (mail.subject, mail.text, page.text):
+        assert _has_nothing_hidden(text.replace("\n", ""))
+        assert not LINKABLE.search(text)
+    assert "\n" not in mail.subject
+    ours = [line for line in mail.text.splitlines() if line and not line.startswith("  ")]
+    assert len(ours) == len([line for line in usual.text.splitlines() if line and not line.startswith("  ")])
+
+
+@given(said=hostile)
+def test_an_event_for_pagerduty_gains_no_link(said: str) -> None:
+    (event, *_) = pagerduty.render(
+        notification(*_about(said).alerts, notified(annotations={said: said}))
+    ).events.values()
+    (_, triggered) = pagerduty.render(
+        notification(*_about(said).alerts, notified(annotations={said: said, "runbook_url": said}))
+    ).events.values()
+    texts = [*triggered["payload"].values(), *triggered["payload"]["custom_details"].values()]
+    assert event.keys() == {"event_action", "dedup_key"}
+    assert all(link["href"].startswith(("http://", "https://")) for link in triggered["links"])
+    for text in texts:
+        if isinstance(text, str) and text != "2023-11-14T22:13:20Z":
+            assert _has_nothing_hidden(text)
+            assert not LINKABLE.search(text)
 
 
 @given(hostile, st.sampled_from([None, 40, 80, 200]))

@@ -175,7 +175,8 @@ pieces = st.recursive(
             "{}({})".format,
             st.sampled_from(
                 [
-                    *("uint", "uint32", "int", "address", "bytes32", "text", "keccak", "lower", "len", "sum"),
+                    *("uint", "uint32", "int", "address", "bytes32", "text", "keccak", "lower", "unhex"),
+                    *("len", "sum"),
                     *("decode('(bytes,uint8[])', ", "decode('string', "),
                 ]
             ),
@@ -263,6 +264,7 @@ MANY = OFFSETS + (27).to_bytes(32) + bytes(32 * 2_000)
         "keccak(a[:65536]) in (keccak(b[0:65535], w), w)",
         "lower(text(a[:65536]))[0:1]",
         "lower(s)[0:9]",
+        "unhex(text(a[:65536]))[0:1]",
         "decode('uint256[]', a)[0] + decode('uint256', b)",
         "decode('address[128]', b)[5]",
         "decode('(uint8[],uint8[],uint8[],uint8[])', a)[0][0]",

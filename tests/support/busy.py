@@ -18,6 +18,7 @@ from chainwatch.checker.extractor import Extracted, WatchedEvent
 from chainwatch.config import Settings
 from chainwatch.model import Deadline, Event, ReadResult, Signal, to_hex
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page, Prints
+from chainwatch.pipeline.joined import Joined
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.store.transfers import DeadlineChanges
 
@@ -60,7 +61,7 @@ class BusyExtractor:
         self.watched = [WatchedEvent(contract, signature, frozenset())]
         self._kind = contract, signature
 
-    def extract(self, events: Iterable[Event]) -> Extracted[list[Counted]]:
+    def extract(self, events: Iterable[Event], beside: Iterable[Event] = ()) -> Extracted[list[Counted]]:
         mine = (event for event in events if (event.contract, event.signature) == self._kind)
         return Extracted(
             [Counted(e.network, e.log.block_number, e.log.log_index, e.log.timestamp) for e in mine], []
@@ -75,6 +76,8 @@ class Hash(NamedTuple):
 
 
 class BusyChecker:
+    joined = Joined({}, {})
+
     def __init__(self, extractor: BusyExtractor, threshold: int) -> None:
         self.extractor = extractor
         self.threshold = threshold

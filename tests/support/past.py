@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from eth_abi.abi import encode
 
@@ -27,6 +27,14 @@ BEGIN = 1_700_000_000
 Values = Mapping[str, Any]
 
 
+class EncodedLog(NamedTuple):
+    """The address, topics and data of a log."""
+
+    address: bytes
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
 class Past:
     """Networks whose blocks are delivered one at a time. Times are seconds after `BEGIN`."""
 
@@ -42,12 +50,21 @@ class Past:
 
     def emit(self, network: str, contract: str, event: str, values: Values, at: int) -> None:
         """A block at ``at`` in which ``contract`` emits ``event``."""
+        self.include(network, [self._log(network, contract, event, values)], at)
+
+    def include(
+        self, network: str, logs: Sequence[EncodedLog], at: int, transaction: bytes | None = None
+    ) -> None:
+        """A block at ``at`` with one transaction, whose hash may be given, that emits ``logs``; all are watched."""
         self._heights[network] += 1
         header = self._header(network, at)
-        log = self._log(header, network, contract, event, values)
-        decoded = self._plan.watches[network].decode(log)
-        assert isinstance(decoded, Event), decoded
-        self._notify(Batch(network, header.number, header, (decoded,)))
+        tx_hash = transaction or keccak256(header.hash)
+        position = (header.number, header.hash, header.timestamp)
+        raw = [RawLog(*position, index, tx_hash, *log) for index, log in enumerate(logs)]
+        decoded = [self._plan.watches[network].decode(log) for log in raw]
+        events = tuple(event for event in decoded if isinstance(event, Event))
+        assert len(events) == len(logs), decoded
+        self._notify(Batch(network, header.number, header, events))
 
     def see(self, until: int) -> None:
         """Every network has been seen until ``until``."""
@@ -86,7 +103,7 @@ class Past:
         name = f"{network} {number}".encode()
         return Header(number, keccak256(name), keccak256(f"{network} {number - 1}".encode()), BEGIN + at)
 
-    def _log(self, header: Header, network: str, contract: str, event: str, values: Values) -> RawLog:
+    def _log(self, network: str, contract: str, event: str, values: Values) -> EncodedLog:
         settings = self._plan.settings.contracts[contract]
         abi = load_abi(settings.abi).event(event)
         topics = [keccak256(abi.signature.encode())]
@@ -94,24 +111,18 @@ class Past:
         plain = [p for p in abi.inputs if not p.indexed]
         data = encode([p.canonical_type for p in plain], [_plain(p, values[p.name]) for p in plain])
         (address,) = settings.addresses_on(network)
-        return RawLog(
-            header.number,
-            header.hash,
-            header.timestamp,
-            0,
-            keccak256(header.hash),
-            bytes.fromhex(address[2:]),
-            tuple(topics),
-            data,
-        )
+        return EncodedLog(bytes.fromhex(address[2:]), tuple(topics), data)
+
+
+P = TypeVar("P", bound=Past)
 
 
 @contextmanager
-def past(plan: Plan, folder: Path) -> Iterator[Past]:
+def past(plan: Plan, folder: Path, kind: type[P] = Past) -> Iterator[P]:  # type: ignore[assignment]
     """A past that is forgotten at the end."""
     database = Database.open(f"sqlite:///{folder / 'past.db'}", durable=False)
     try:
-        yield Past(plan, database)
+        yield kind(plan, database)
     finally:
         database.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -41,11 +42,14 @@ class Received:
 
 class Receiver:
     """Serves every path; an async context manager. `script` is used up first, one answer per request, then
-    `usual` answers each.
+    `usual` answers each. With `tls` it is a server over HTTPS.
     """
 
     def __init__(
-        self, usual: Callable[[Received], Answer] = lambda _: Answer(), port: int | None = None
+        self,
+        usual: Callable[[Received], Answer] = lambda _: Answer(),
+        port: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.port = port or free_port()
         self.usual = usual
@@ -53,6 +57,7 @@ class Receiver:
         self.requests: list[Received] = []
         self._arrived = asyncio.Condition()
         self._runner: web.AppRunner | None = None
+        self._tls = tls
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -63,7 +68,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
         """Listens; a stopped receiver can be started again, on the same port."""
@@ -71,7 +76,7 @@ class Receiver:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, handler_cancellation=True)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls).start()
 
     async def stop(self) -> None:
         """Refuses connections from now on."""

@@ -104,8 +104,8 @@ CHANGES: list[list[tuple[str, Any]]] = [
 @pytest.mark.parametrize("changes", CHANGES)
 def test_of_a_log_all_is_made_that_the_flows_read(changes: list[tuple[str, Any]]) -> None:
     plan = planned(*changes)
-    steps = index_steps(plan.flows)
-    whole = ContractDecoder([step.event for some in steps.values() for step in some])
+    index = index_steps(plan.flows)
+    whole = ContractDecoder([step.event for some in index.steps.values() for step in some])
     some = [connext.transfer(connext.ETHEREUM, connext.OPTIMISM, n, 10**18 + n - 1) for n in range(3)]
     logs = [make(t) for t in some for make in (connext.xcalled, connext.executed)]
     logs += [connext.executed(t, amount=5, routers=[connext.ROUTER]) for t in some]
@@ -116,9 +116,9 @@ def test_of_a_log_all_is_made_that_the_flows_read(changes: list[tuple[str, Any]]
         assert isinstance(found, Event)
         everything = found._replace(args=whole.decode(raw.topics, raw.data)[1])
 
-        extracted = extract(steps, [found])
+        extracted = extract(index, [found])
 
-        assert extracted == extract(steps, [everything])
+        assert extracted == extract(index, [everything])
         assert len(found.args) < len(everything.args)
 
 
@@ -278,7 +278,10 @@ def test_what_can_hardly_match_is_warned_of(changes: list[tuple[str, Any]], doub
 @pytest.mark.parametrize(
     "changes",
     [
-        [("flows.connext.key", ["network.chain_id", "transferId"]), (f"{STEP}.key", ["local", "transferId"])],
+        [
+            ("flows.connext.key", ["network.chain_id", "transferId"]),
+            (f"{STEP}.key", ["uint(local)", "transferId"]),
+        ],
         [("flows.connext.key", ["network.chain_id", "transferId"]), (f"{STEP}.on", "origin")],
         [
             ("flows.connext.key", ["network.bridge", "transferId"]),

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert, State
 from chainwatch.alerting.delivery import acknowledged_by
+from chainwatch.presentation.message_template import Custom, MessageTemplate
 from chainwatch.presentation.presenter import RAW, Presenter, Shown, published
 from chainwatch.store.alerting import alerts as stored
 from chainwatch.store.alerting import incidents
 from chainwatch.store.alerting.outbox import Kind, QueuedNotification
+
+TEMPLATED_MAX = 100
+"""Alerts of one notification whose templates are rendered: no channel shows more. The others keep the default."""
+SENTENCE_MAX = 4_096
+"""Characters of a label or annotation that templates get."""
 
 LAST_TIME = 253_402_300_799
 """The last second that RFC 3339 and the calendars of providers can write, in Unix seconds."""
@@ -23,7 +30,7 @@ class NotifiedAlert(msgspec.Struct, frozen=True):
 
     Times are Unix seconds of the chain; ``ends_at`` is None of a firing one. ``reason``: why it resolved. ``link``: its
     page, or empty. ``is_over``: it is firing here, and resolved in the same notification. ``shown``: by the name of an
-    annotation what is shown beside it.
+    annotation what is shown beside it. ``custom``: what a template made of it.
     """
 
     status: State
@@ -36,6 +43,7 @@ class NotifiedAlert(msgspec.Struct, frozen=True):
     link: str = ""
     is_over: bool = False
     shown: Mapping[str, Shown] = {}
+    custom: Custom = Custom()
 
     @property
     def name(self) -> str:
@@ -125,12 +133,66 @@ def load_all(
         annotations = {**alert.annotations, **added[alert_id]}
         known[alert_id] = msgspec.structs.replace(alert, annotations=annotations)
     shown = dict(zip(known, presenter.show(known.values(), connection), strict=True))
-    return [
+    notifications = [
         _notification(
             one, known, shown, external_url, acknowledged_by.note(connection, one, known, acknowledged)
         )
         for one in queued
     ]
+    templates = [presenter.template(one.receiver, one.payload.template) for one in queued]
+    return [
+        one if template is None else templated(one, template, presenter.explorers)
+        for one, template in zip(notifications, templates, strict=True)
+    ]
+
+
+def templated(
+    notification: Notification, template: MessageTemplate, explorers: Mapping[str, str]
+) -> Notification:
+    """Return ``notification`` with what ``template`` makes of its alerts.
+
+    Where that fails the default stays, with a note: a template never loses an alert.
+    """
+    described = [_described(alert) for alert in notification.alerts[:TEMPLATED_MAX]]
+    common = {
+        "alerts": described,
+        "group_labels": notification.group_labels,
+        "receiver": notification.receiver,
+        "external_url": notification.external_url,
+        "externalURL": notification.external_url,
+        "explorers": explorers,
+    }
+    alerts = list(notification.alerts)
+    try:
+        for i, values in enumerate(described):
+            alerts[i] = msgspec.structs.replace(alerts[i], custom=template.render({**common, **values}))
+    except ValueError as error:
+        failed = f"The template {template.name} failed, so these are chainwatch's own words: {error}."
+        return msgspec.structs.replace(notification, note=" ".join(filter(None, (notification.note, failed))))
+    return msgspec.structs.replace(notification, alerts=tuple(alerts))
+
+
+def _described(alert: NotifiedAlert) -> dict[str, Any]:
+    """Return the values that templates get of an alert. No text has more than one line: lines are the template's own."""
+    annotations, labels = _on_one_line(alert.published), _on_one_line(alert.labels)
+    return {
+        "status": alert.status,
+        "severity": alert.severity,
+        "name": alert.name,
+        "labels": labels,
+        "annotations": annotations,
+        "value": annotations.get("value", ""),
+        "transfer": {**labels, **annotations} if "flow" in labels else {},
+        "starts_at": alert.starts_at,
+        "ends_at": alert.ends_at,
+        "reason": alert.reason,
+        "link": alert.link,
+        "fingerprint": alert.fingerprint,
+    }
+
+
+def _on_one_line(pairs: Mapping[str, str]) -> dict[str, str]:
+    return {name: " ".join(text[:SENTENCE_MAX].split()) for name, text in pairs.items()}
 
 
 def _notification(

@@ -261,6 +261,10 @@ class ReceiverQueue:
     async def _deliver(self, ready: _Ready) -> None:
         queued = ready.queued
         try:
+            if ready.notification.kind == "update" and not self._provider.capabilities.edits:
+                self._sending -= 1
+                await self._marks.mark(Delivered(queued, self._clock.now(), Receipt()))
+                return
             outcome = await self._send(ready)
             if isinstance(outcome, Receipt):
                 await self._delivered(queued, outcome)

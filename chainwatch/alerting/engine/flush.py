@@ -245,7 +245,12 @@ class _Flush:
             "digest" if route.digest is not None else "limited" if route.key == rate_limits.ROUTE else ""
         )
         payload = outbox.Payload(
-            group.labels, content.firing, content.resolved, kind, folded=content.in_order
+            group.labels,
+            content.firing,
+            content.resolved,
+            kind,
+            folded=content.in_order,
+            template=route.template,
         )
         self._queue.append((group.receiver, group.key, payload))
         if self._context is not None and self._context.cooldowns:

@@ -42,6 +42,7 @@ class Route(msgspec.Struct, frozen=True):
     digest_empty: bool = False
     names_alerts: bool = False
     escalation: str | None = None
+    template: str = ""
     routes: tuple[Route, ...] = ()
 
     def group_labels(self, labels: Mapping[str, str]) -> dict[str, str]:
@@ -139,6 +140,7 @@ def _one(
         digest_empty=whole.digest_empty,
         names_alerts=names,
         escalation=whole.escalation,
+        template=whole.template or "",
         routes=inner,
     )
 

@@ -123,7 +123,7 @@ def _alert(alert: NotifiedAlert) -> Iterator[Line]:
     line = Text()
     line.append(f" {alert.severity} ", STYLES.get(alert.severity, "bold") if firing else "bold green")
     line.append(f" {alert.status.upper()} ", "bold" if firing else "green")
-    line.append(clean(alert.name), "bold")
+    line.append(text.name_of(alert), "bold")
     line.append(f"  since {text.when(alert.starts_at)}", "dim")
     if alert.ends_at is not None:
         lasted = text.span(alert.ends_at - alert.starts_at)

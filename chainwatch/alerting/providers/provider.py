@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from chainwatch.alerting.delivery.notification import Notification
+from chainwatch.alerting.providers.pacing import Rate
 from chainwatch.support import http_client
 
 REASON_MAX = 1_000
@@ -25,11 +27,15 @@ class Capabilities(msgspec.Struct, frozen=True):
     """What a channel can do, as its queue uses it.
 
     ``concurrency``: how many messages may be under way at once. ``keeps_receipts``: receipts are stored, and ``render``
-    gets the one of the group's last message, to edit that message or to reply to it.
+    gets the one of the group's last message, to edit that message or to reply to it. ``edits``: a message that stands in
+    the channel can be changed without notifying anybody, so notifications of kind ``update`` are sent too; it needs
+    ``keeps_receipts``. ``rates``: how many calls the channel takes in which time; ``Transport.pace`` keeps them.
     """
 
     concurrency: int = 1
     keeps_receipts: bool = False
+    edits: bool = False
+    rates: tuple[Rate, ...] = ()
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -41,12 +47,27 @@ class Receipt(msgspec.Struct, frozen=True):
     remote_ids: Mapping[str, str] = {}
 
 
+class TlsFiles(NamedTuple):
+    """PEM files for TLS: the certificate and key that a client shows, and the authorities that sign the server's.
+
+    Without ``authority``, those of the system do. A certificate's file may hold its key too.
+    """
+
+    certificate: Path | None = None
+    key: Path | None = None
+    authority: Path | None = None
+
+
+NO_TLS_FILES = TlsFiles()
+
+
 @dataclass(frozen=True)
 class Server:
     """An HTTP server. ``url`` may hold secrets; ``allow_private``: whether its address may be private or loopback."""
 
     url: str = field(repr=False)
     allow_private: bool
+    tls: TlsFiles = NO_TLS_FILES
 
 
 class Provider(Protocol[Message]):

@@ -7,14 +7,24 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from typing import Any, NamedTuple, Self
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from weakref import WeakSet
 
 import aiohttp
+import msgspec
 
-from chainwatch.alerting.providers.provider import DeliveryError, Server
-from chainwatch.support.dns import Connector
+from chainwatch.alerting.providers.pacing import Pace
+from chainwatch.alerting.providers.provider import (
+    Capabilities,
+    DeliveryError,
+    Server,
+)
+from chainwatch.alerting.providers.tls import TlsContexts
+from chainwatch.support.dns import Connector, Resolver
+from chainwatch.support.http_client import refuse_redirects
+from chainwatch.support.nesting import is_too_deep
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to come up."""
@@ -23,7 +33,13 @@ TOTAL_TIMEOUT = 60.0
 ANSWER_TIMEOUT = 1.0
 """Seconds for an answer's body to come after its status, unless the caller waits longer."""
 ANSWER_MAX = 262_144
-"""Bytes of an answer's body that are read."""
+"""Bytes of an answer's body, or of a message of a WebSocket, that are read."""
+LONGEST_TURN = 120.0
+"""The most seconds that a call waits for its turn."""
+HEARTBEAT = 20.0
+"""Seconds without a message after which a WebSocket is pinged; without a pong half as long after, it is broken."""
+
+T = TypeVar("T")
 
 
 class Answer(NamedTuple):
@@ -33,9 +49,48 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
 
+    def json_object(self) -> dict[str, Any]:
+        """Return the JSON object of the body; an empty one for anything else."""
+        return json_object(self.body)
+
 
 class PrivateAddress(OSError):
     """A receiver's host name resolves to an address outside the public internet."""
+
+
+class Closable(Protocol):
+    """What a provider keeps open between its messages."""
+
+    async def close(self) -> None: ...
+
+
+class Turns:
+    """Makes the calls to one channel one after the other, each in its turn by the event loop's clock."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._calling = asyncio.Lock()
+
+    async def call(self, who: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Return what ``call`` returns, once it may be made. After a refusal nothing is called for as long as that asks.
+
+        A turn counts from the end of its call: the channel sees calls when they arrive. Raises what ``call`` raises, and
+        ``DeliveryError`` while the channel has asked for a long pause.
+        """
+        clock = asyncio.get_running_loop().time
+        async with self._calling:
+            wait = self._pace.next_turn(clock()) - clock()
+            if wait > LONGEST_TURN:
+                raise DeliveryError(f"{who} asked for a pause", retry_after=wait, refused=True)
+            await asyncio.sleep(wait)
+            try:
+                return await call()
+            except DeliveryError as error:
+                if error.retry_after is not None:
+                    self._pace.pause(clock() + error.retry_after)
+                raise
+            finally:
+                self._pace.take(clock())
 
 
 class Transport:
@@ -47,11 +102,31 @@ class Transport:
     """
 
     def __init__(self) -> None:
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
-        """By whether private addresses are allowed."""
+        self._names: Resolver | None = None
+        self._kept: WeakSet[Closable] = WeakSet()
+        self._tls = TlsContexts()
+        self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
+        """By whether private addresses are allowed, and whether it is for WebSockets."""
+        self._turns: dict[Hashable, Turns] = {}
 
     async def post(
         self,
+        server: Server,
+        content: bytes,
+        headers: Mapping[str, str],
+        *,
+        who: str,
+        within: float,
+        answer_within: float = ANSWER_TIMEOUT,
+    ) -> Answer:
+        """Return the answer to a POST of ``content``: as ``request``."""
+        return await self.request(
+            "POST", server, content, headers, who=who, within=within, answer_within=answer_within
+        )
+
+    async def request(
+        self,
+        method: str,
         server: Server,
         content: bytes,
         headers: Mapping[str, str],
@@ -65,10 +140,13 @@ class Transport:
         Raises ``DeliveryError`` where there is none; its text calls the receiver ``who`` and names no URL and no address
         (S9).
         """
+        tls = await self._tls.of(server.tls, who)
         try:
-            async with self._session(server.allow_private).post(
+            async with self._session(server.allow_private).request(
+                method,
                 server.url,
-                data=content,
+                ssl=tls,
+                data=content or None,
                 headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=within, connect=CONNECT_TIMEOUT),
@@ -81,9 +159,10 @@ class Transport:
 
     async def reach(self, server: Server, *, who: str, within: float) -> None:
         """Return once ``server`` has answered a HEAD request, whatever the answer. Raises as ``post``."""
+        tls = await self._tls.of(server.tls, who)
         try:
             async with self._session(server.allow_private).head(
-                server.url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=within)
+                server.url, ssl=tls, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=within)
             ):
                 return
         except TimeoutError:
@@ -91,8 +170,45 @@ class Transport:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _explained(who, error) from None
 
+    @property
+    def names(self) -> Resolver:
+        """Looks up names of hosts, for channels that do not use HTTP."""
+        if self._names is None:
+            self._names = Resolver()
+        return self._names
+
+    def keep(self, connection: Closable) -> None:
+        """Close ``connection`` with this transport: a provider keeps it open between its messages."""
+        self._kept.add(connection)
+
+    @asynccontextmanager
+    async def websocket(
+        self, server: Server, *, who: str, within: float
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """Open a WebSocket within ``within`` seconds until the end of the block. Until it is open, raises as ``post``."""
+        try:
+            async with asyncio.timeout(within):
+                opened = await self._session(server.allow_private, websocket=True).ws_connect(
+                    server.url, heartbeat=HEARTBEAT, max_msg_size=ANSWER_MAX, autoping=True
+                )
+        except TimeoutError:
+            raise DeliveryError(f"{who} did not answer within {within:g} seconds") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _explained(who, error) from None
+        async with opened:
+            yield opened
+
+    def pace(self, channel: Hashable, capabilities: Capabilities) -> Turns:
+        """Return what keeps all receivers of one ``channel`` together within the rates of its ``capabilities``."""
+        return self._turns.setdefault(channel, Turns(Pace(capabilities.rates)))
+
     async def close(self) -> None:
         """Close every connection."""
+        for connection in list(self._kept):
+            await connection.close()
+        if self._names is not None:
+            await self._names.close()
+            self._names = None
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
@@ -103,17 +219,30 @@ class Transport:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _session(self, allow_private: bool) -> aiohttp.ClientSession:
-        if allow_private not in self._sessions:
-            self._sessions[allow_private] = aiohttp.ClientSession(
+    def _session(self, allow_private: bool, *, websocket: bool = False) -> aiohttp.ClientSession:
+        """Return the session for such connections; that for WebSockets needs to be kept from following redirects."""
+        kind = (allow_private, websocket)
+        if kind not in self._sessions:
+            total = None if websocket else TOTAL_TIMEOUT
+            self._sessions[kind] = aiohttp.ClientSession(
                 connector=Connector(socket_factory=None if allow_private else _public_socket),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT),
+                timeout=aiohttp.ClientTimeout(total=total, connect=CONNECT_TIMEOUT),
                 trust_env=False,
                 auto_decompress=False,
                 headers={"Accept-Encoding": "identity"},
+                middlewares=(refuse_redirects,) if websocket else (),
             )
-        return self._sessions[allow_private]
+        return self._sessions[kind]
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """Return a JSON object that a server sent; an empty one for anything else, such as a half of it."""
+    try:
+        decoded = None if is_too_deep(content) else msgspec.json.decode(content)
+    except (msgspec.DecodeError, ValueError):  # a server may answer anything
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
 
 
 async def _read(answer: aiohttp.ClientResponse, within: float) -> bytes:

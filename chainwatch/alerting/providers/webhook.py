@@ -1,24 +1,25 @@
-"""Any HTTP server: Alertmanager's webhook body, version 4, with an idempotency key and a signature."""
+"""Any HTTP server: a JSON body with an idempotency key and a signature."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import time
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
-from pydantic import Field, SecretStr, StrictBool, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, StrictBool, ValidationInfo, field_validator, model_validator
 
-from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
-from chainwatch.alerting.providers.provider import Capabilities, Receipt, Server, check_status
+from chainwatch.alerting.delivery.notification import Notification
+from chainwatch.alerting.providers.parts import TakenParts
+from chainwatch.alerting.providers.provider import Capabilities, Receipt, Server, TlsFiles, check_status
 from chainwatch.alerting.providers.transport import Transport
+from chainwatch.alerting.providers.webhook_bodies import Format, bodies
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
 from chainwatch.config.types import (
     Expected,
+    FilePath,
     HeaderName,
     HeaderValue,
     HttpUrl,
@@ -28,14 +29,17 @@ from chainwatch.config.types import (
 from chainwatch.grammar.durations import parse_duration
 
 WHO = "the webhook"
-STILL_FIRING = "0001-01-01T00:00:00Z"
-"""Alertmanager's ``endsAt`` of an alert that still fires."""
 
 
 class WebhookSettings(ReceiverSettings):
-    """Any HTTP server: Alertmanager's webhook body, version 4."""
+    """Any HTTP server: by default Alertmanager's webhook body, version 4."""
 
-    url: HttpUrl = Field(description="Where to POST (secret).", examples=["${ALERT_WEBHOOK_URL}"])
+    url: HttpUrl = Field(description="Where to send (secret).", examples=["${ALERT_WEBHOOK_URL}"])
+    method: Literal["POST", "PUT", "PATCH"] = Field(default="POST", description="The HTTP method.")
+    format: Format = Field(
+        default="alertmanager",
+        description="`alertmanager`: its webhook body, version 4; `counterparty`: one flat object for each alert.",
+    )
     secret: SigningKey | None = Field(
         default=None,
         description="Key of the HMAC-SHA256 signature, four characters or more. Default: not signed.",
@@ -43,6 +47,22 @@ class WebhookSettings(ReceiverSettings):
     headers: dict[HeaderName, HeaderValue] = Field(
         default={},
         description="Further HTTP headers (secret); none may be empty. Not `Authorization` where `url` has a user.",
+    )
+    token: HeaderValue | None = Field(
+        default=None,
+        description="Sent as `Authorization: Bearer` (secret). Default: none.",
+        examples=["${ALERT_WEBHOOK_TOKEN}"],
+    )
+    client_cert: FilePath | None = Field(
+        default=None,
+        description="PEM file of the certificate that is shown to the server (mTLS), read again when it changes.",
+    )
+    client_key: FilePath | None = Field(
+        default=None, description="PEM file of its key, not encrypted. Default: in the certificate's file."
+    )
+    ca: FilePath | None = Field(
+        default=None,
+        description="PEM file of the authorities by which the server is checked. Default: the system's.",
     )
     allow_private: StrictBool = Field(default=False, description=ALLOW_PRIVATE)
     timeout: PositiveDuration = Field(
@@ -53,60 +73,93 @@ class WebhookSettings(ReceiverSettings):
     @classmethod
     def _one_authorization(cls, headers: dict[str, SecretStr], info: ValidationInfo) -> dict[str, SecretStr]:
         url = info.data.get("url")
-        has_user = url is not None and "@" in urlsplit(url.get_secret_value()).netloc
-        if has_user and any(name.lower() == "authorization" for name in headers):
+        if url is not None and _has_user(url) and _authorizes(headers):
             raise Expected(
                 "no Authorization beside a url with a user", "a request has one of both: remove the other"
             )
         return headers
 
+    @model_validator(mode="after")
+    def _consistent(self) -> WebhookSettings:
+        if self.token is not None and (_has_user(self.url) or _authorizes(self.headers)):
+            raise Expected(
+                "no `token` beside an Authorization header or a url with a user",
+                "a request has one of them: remove the others",
+            )
+        if self.client_key is not None and self.client_cert is None:
+            raise Expected("`client_cert` beside `client_key`")
+        return self
 
-class WebhookMessage(NamedTuple):
-    """A request's JSON body, and the key by which the server recognizes a repeated delivery."""
+
+class Request(NamedTuple):
+    """A request's JSON body, and the key by which the server recognizes a repeated one."""
 
     content: bytes
     idempotency_key: str
 
 
+class WebhookMessage(NamedTuple):
+    """The requests of a notification, in their order, by names; ``key``: its idempotency key."""
+
+    key: str
+    requests: dict[str, Request]
+
+
 class WebhookProvider:
-    """POSTs each notification to one URL."""
+    """Sends the requests of a notification to one URL, one after the other."""
 
     settings_type = WebhookSettings
     capabilities = Capabilities(concurrency=8)
 
     def __init__(self, settings: WebhookSettings, transport: Transport) -> None:
-        self.server = Server(settings.url.get_secret_value(), settings.allow_private)
+        self.server = Server(
+            settings.url.get_secret_value(),
+            settings.allow_private,
+            TlsFiles(settings.client_cert, settings.client_key, settings.ca),
+        )
         self._settings = settings
         self._transport = transport
+        self._taken = TakenParts()
         self._fixed_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        if settings.token is not None:
+            self._fixed_headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
 
     def render(self, notification: Notification, previous: Receipt | None) -> WebhookMessage:
-        """Return the body, which does not depend on earlier messages."""
-        return WebhookMessage(msgspec.json.encode(body(notification)), notification.idempotency_key)
+        """Return the bodies, which do not depend on earlier messages."""
+        key = notification.idempotency_key
+        requests = {
+            name: Request(msgspec.json.encode(body), _key_of(key, name))
+            for name, body in bodies(notification, self._settings.format).items()
+        }
+        return WebhookMessage(key, requests)
 
     async def send(self, message: WebhookMessage) -> Receipt:
-        """POST it and judge the answer by its status. Raises ``DeliveryError``."""
-        answer = await self._transport.post(
+        """Send the requests that were not taken yet, and judge each answer by its status. Raises ``DeliveryError``."""
+        await self._taken.send(message.key, message.requests, self._send)
+        return Receipt()
+
+    async def _send(self, request: Request) -> None:
+        answer = await self._transport.request(
+            self._settings.method,
             self.server,
-            message.content,
-            self._headers(message, int(time.time())),
+            request.content,
+            self._headers(request, int(time.time())),
             who=WHO,
             within=self._settings.timeout,
         )
         check_status(WHO, answer.status, answer.headers)
-        return Receipt()
 
-    def _headers(self, message: WebhookMessage, now: int) -> dict[str, str]:
+    def _headers(self, request: Request, now: int) -> dict[str, str]:
         headers = {
             **self._fixed_headers,
             "Content-Type": "application/json",
             "User-Agent": "chainwatch",
-            "Idempotency-Key": message.idempotency_key,
+            "Idempotency-Key": request.idempotency_key,
         }
         if self._settings.secret is not None:
             headers["X-Chainwatch-Timestamp"] = str(now)
             headers["X-Chainwatch-Signature"] = sign(
-                self._settings.secret.get_secret_value(), now, message.content
+                self._settings.secret.get_secret_value(), now, request.content
             )
         return headers
 
@@ -117,37 +170,14 @@ def sign(secret: str, timestamp: int, content: bytes) -> str:
     return f"sha256={mac.hexdigest()}"
 
 
-def body(notification: Notification) -> dict[str, Any]:
-    """Return Alertmanager's message, version 4 (prometheus.io/docs/alerting/latest/configuration, webhook_config)."""
-    return {
-        "version": "4",
-        "groupKey": notification.group_key,
-        "truncatedAlerts": 0,
-        "status": notification.status,
-        "receiver": notification.receiver,
-        "groupLabels": notification.group_labels,
-        "commonLabels": notification.common_labels,
-        "commonAnnotations": notification.common_annotations,
-        "externalURL": notification.external_url,
-        "alerts": [_alert(alert) for alert in notification.alerts],
-    }
+def _key_of(key: str, part: str) -> str:
+    """Return the idempotency key of a request: the notification's, and of each of several one derived from it."""
+    return hashlib.sha256(f"{key} {part}".encode()).hexdigest()[:32] if part else key
 
 
-def _alert(alert: NotifiedAlert) -> dict[str, Any]:
-    return {
-        "status": alert.status,
-        "labels": alert.labels,
-        "annotations": alert.published,
-        "startsAt": _rfc3339(alert.starts_at),
-        "endsAt": STILL_FIRING if alert.ends_at is None else _rfc3339(alert.ends_at),
-        "generatorURL": alert.link,
-        "fingerprint": alert.fingerprint,
-    }
+def _has_user(url: SecretStr) -> bool:
+    return "@" in urlsplit(url.get_secret_value()).netloc
 
 
-@lru_cache(maxsize=1024)
-def _rfc3339(timestamp: float) -> str:
-    """Return whole seconds without a fraction; a time beyond the calendar, which a chain may claim, as its last second."""
-    timestamp = min(timestamp, LAST_TIME)
-    parts = "seconds" if timestamp == int(timestamp) else "milliseconds"
-    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec=parts).replace("+00:00", "Z")
+def _authorizes(headers: dict[str, SecretStr]) -> bool:
+    return any(name.lower() == "authorization" for name in headers)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chainwatch.checker.protocols import connext
+from chainwatch.checker.protocols import arbitrum, connext
 from chainwatch.checker.protocols.function import ProtocolFunction
 
 __all__ = ["FUNCTIONS", "ProtocolFunction"]
 
-FUNCTIONS: Mapping[str, ProtocolFunction] = {function.name: function for function in (connext.TRANSFER_ID,)}
+FUNCTIONS: Mapping[str, ProtocolFunction] = {
+    function.name: function for function in (arbitrum.TICKET_ID, connext.TRANSFER_ID)
+}
 """By the names under which expressions call them."""

@@ -1,6 +1,6 @@
 """The protocols that `chainwatch init` knows: their contracts, their networks, and their flows.
 
-A preset's ABI files lie beside this module as ``NAME.json``; the repository's ``abi/`` holds the same files.
+A preset is a module with its `PRESET`; its ABI files lie in ``abi/``, its tables of addresses in ``tables/``.
 """
 
 from __future__ import annotations
@@ -10,19 +10,57 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 from chainwatch.chain.decode.abi import Abi, parse_abi
-from chainwatch.init.presets import across, connext, nomad, op_stack
-from chainwatch.init.presets.preset import KNOWN_NETWORKS, KnownNetwork, Preset
+from chainwatch.init.presets import (
+    across,
+    arbitrum,
+    cbridge,
+    ccip,
+    ccip_lane,
+    cctp_v1,
+    connext,
+    debridge,
+    hyperlane,
+    layerzero_endpoint,
+    layerzero_oft,
+    nomad,
+    op_stack,
+    polygon_pos,
+    stargate_v2,
+    wormhole_token_bridge,
+    zksync_era,
+)
+from chainwatch.init.presets.networks import KNOWN_NETWORKS, KnownNetwork
+from chainwatch.init.presets.preset import Preset, address_table
 
 PRESETS: Mapping[str, Preset] = {
-    preset.name: preset for preset in (connext.PRESET, across.PRESET, op_stack.PRESET, nomad.PRESET)
+    preset.name: preset
+    for preset in (
+        connext.PRESET,
+        across.PRESET,
+        op_stack.PRESET,
+        nomad.PRESET,
+        cctp_v1.PRESET,
+        wormhole_token_bridge.PRESET,
+        debridge.PRESET,
+        cbridge.PRESET,
+        arbitrum.PRESET,
+        zksync_era.PRESET,
+        polygon_pos.PRESET,
+        layerzero_oft.PRESET,
+        layerzero_endpoint.PRESET,
+        stargate_v2.PRESET,
+        hyperlane.PRESET,
+        ccip.PRESET,
+        ccip_lane.PRESET,
+    )
 }
 
-__all__ = ["KNOWN_NETWORKS", "PRESETS", "KnownNetwork", "Preset", "abi_text", "shipped_abis"]
+__all__ = ["KNOWN_NETWORKS", "PRESETS", "KnownNetwork", "Preset", "abi_text", "address_table", "shipped_abis"]
 
 
 def abi_text(name: str) -> str:
     """Return the JSON of the ABI ``name`` that some preset needs."""
-    return files(__package__).joinpath(f"{name}.json").read_text(encoding="utf-8")
+    return files(__package__).joinpath("abi", f"{name}.json").read_text(encoding="utf-8")
 
 
 def shipped_abis() -> dict[str, Abi]:

@@ -1,19 +1,10 @@
-"""Across V3: a SpokePool on every network; relayers fill deposits. Source: V3SpokePoolInterface and its deployments."""
+"""Across: a SpokePool on every network; relayers fill deposits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from chainwatch.init.presets.preset import About, Preset, address_table, load_table
 
-from chainwatch.init.presets.preset import Preset, address_table
-
-ADDRESSES = {
-    "ethereum": "0x5c7BCd6E7De5423a257D81B442095A1a6ced35C5",
-    "optimism": "0x6f26Bf09B1C792e3228e5467807a900A503c0281",
-    "polygon": "0x9295ee1d8C5b022Be115A2AD3c30C72E34e7F096",
-    "base": "0x09aea4b2242abC8bb4BB78D537A67a245A7bEC64",
-    "arbitrum": "0xe35e9842fceaCA96570B734083f4a58e8F7C5f2A",
-    "linea": "0x7E63A5f1a8F0B4d0934B2f2327DAED3F6bb2ee75",
-}
+TABLE = load_table("across")
 FLOW = """
 [flows.across]
 contract = "across"
@@ -40,11 +31,48 @@ amount = "outputAmount"
 asset = "outputToken"
 # A fill must have the terms of its deposit.
 assert = "inputAmount == opening.inputAmount and outputAmount == opening.outputAmount and recipient == opening.recipient"
+
+# The same for blocks before the contracts' upgrade of spring 2025: deposit ids had 32 bits, and tokens were addresses.
+# A replay of that time needs it; new blocks have none of these events.
+[flows.across-v3]
+contract = "across"
+key = ["network.chain_id", "depositId"]
+
+[flows.across-v3.opens]
+step = "deposit"
+event = "V3FundsDeposited"
+destination = "destinationChainId"
+amount = "inputAmount"
+asset = "inputToken"
+
+[[flows.across-v3.expects]]
+step = "fill"
+event = "FilledV3Relay"
+key = ["originChainId", "depositId"]
+on = "destination"
+origin = "originChainId"
+within = "30m"
+severity = "P2"
+amount = "outputAmount"
+asset = "outputToken"
+assert = "inputAmount == opening.inputAmount and outputAmount == opening.outputAmount and recipient == opening.recipient"
 """
 
-
-def _write(networks: Sequence[str]) -> str:
-    return address_table("across", "across", ADDRESSES, networks) + FLOW
-
-
-PRESET = Preset("across", "Across V3", ("across",), tuple(ADDRESSES), _write)
+PRESET = Preset(
+    name="across",
+    title="Across",
+    about=About(
+        sees="every deposit into a SpokePool, and the fill of it on the destination with the terms of the deposit: by the "
+        "events of today, and by those before the contracts' upgrade of spring 2025 (`across-v3`).",
+        blind="refunds of deposits that nobody fills before their `fillDeadline` (they stay overdue), deposits for "
+        "networks that are not EVM or not configured (they are `untracked`), and the repayment of relayers. A deposit "
+        "before the upgrade that was filled after it is an orphan of one flow and overdue in the other.",
+        orphans="a fill whose deposit does not exist on its origin. Relayers may fill before the deposit is final, and pay "
+        "with their own money: P0 as soon as the origin has been read ten minutes past the fill.",
+        source=f"{TABLE.source}; events: V3SpokePoolInterface of the same package, compared with 3.0.17.",
+    ),
+    abis=("across",),
+    networks=tuple(TABLE.networks),
+    contracts=lambda networks: address_table("across", "across", TABLE.column("spoke_pool"), networks),
+    flows=lambda _networks: FLOW,
+)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from chainwatch.init.presets.preset import Preset, address_table
+from chainwatch.init.presets.preset import About, Preset, address_table
 
 ADDRESSES = {
     "ethereum": "0x8898B472C54c31894e3B9bb83cEA802a5d0e63C6",
@@ -63,15 +61,22 @@ asset = "local"
 """
 
 
-def _write(networks: Sequence[str]) -> str:
-    return address_table("connext", "connext", ADDRESSES, networks) + FLOW
-
-
 PRESET = Preset(
     name="connext",
     title="Connext (Amarok)",
+    about=About(
+        sees="every `xcall`, its payout on the destination, and its reconciliation through the bridges between the "
+        "networks; the transfer id and the hash of the message are recomputed from the parameters.",
+        blind="transfers to networks that are not configured (they are `untracked`), and what the receiver's own "
+        "contract does with the payout.",
+        orphans="a payout or reconciliation whose `xcall` does not exist on its origin: P0 as soon as the origin has "
+        "been read ten minutes past it.",
+        source="Connext's published chain data; the transfer ids of two transfers on main networks are recomputed in "
+        "the tests.",
+    ),
     abis=("connext",),
     networks=tuple(ADDRESSES),
-    write=_write,
+    contracts=lambda networks: address_table("connext", "connext", ADDRESSES, networks),
+    flows=lambda _networks: FLOW,
     attributes={network: {"domain": domain} for network, domain in DOMAINS.items()},
 )

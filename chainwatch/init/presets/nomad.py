@@ -5,9 +5,7 @@ Source: the contracts Home and Replica, and Nomad's production configuration.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from chainwatch.init.presets.preset import Preset
+from chainwatch.init.presets.preset import About, Networks, Preset
 
 HUB = "ethereum"
 HOMES = {
@@ -60,13 +58,34 @@ assert = "success"
 """
 
 
-def _write(networks: Sequence[str]) -> str:
-    known = [network for network in networks if network in HOMES]
-    routes = [(a, b) for a in known for b in known if (a, b) in REPLICAS]
-    home = HOME.format(addresses=", ".join(f'{network} = "{HOMES[network]}"' for network in known))
-    replicas = [REPLICA.format(origin=a, destination=b, address=REPLICAS[a, b]) for a, b in routes]
-    flows = [FLOW.format(origin=a, destination=b, domain=DOMAINS[b]) for a, b in routes]
-    return home + "".join(replicas) + "".join(flows)
+def _contracts(networks: Networks) -> str:
+    home = HOME.format(addresses=", ".join(f'{network} = "{HOMES[network]}"' for network in networks))
+    return home + "".join(
+        REPLICA.format(origin=a, destination=b, address=REPLICAS[a, b]) for a, b in _routes(networks)
+    )
 
 
-PRESET = Preset(name="nomad", title="Nomad", abis=("nomad",), networks=tuple(HOMES), write=_write, hub=HUB)
+def _flows(networks: Networks) -> str:
+    return "".join(FLOW.format(origin=a, destination=b, domain=DOMAINS[b]) for a, b in _routes(networks))
+
+
+def _routes(networks: Networks) -> list[tuple[str, str]]:
+    return [(a, b) for a in networks for b in networks if (a, b) in REPLICAS]
+
+
+PRESET = Preset(
+    name="nomad",
+    title="Nomad",
+    about=About(
+        sees="every message that a Home dispatches, and its processing by the Replica on the destination.",
+        blind="what a message says: the amounts stand in its body; and the updater's roots and fraud proofs.",
+        orphans="a message that is processed though no Home dispatched it, as in August 2022: P0 as soon as the "
+        "origin has been read ten minutes past it.",
+        source="the contracts Home and Replica, and Nomad's production configuration.",
+    ),
+    abis=("nomad",),
+    networks=tuple(HOMES),
+    contracts=_contracts,
+    flows=_flows,
+    hub=HUB,
+)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from chainwatch.init.presets.preset import Preset
+from chainwatch.init.presets.preset import About, Networks, Preset
 
 HUB = "ethereum"
 MESSAGE_PASSER = "0x4200000000000000000000000000000000000016"
 PORTALS = {
     "optimism": "0xbEb5Fc579115071764c7423A4f12eDde41f106Ed",
     "base": "0x49048044D57e1C92A77f79988d21Fa8fAF74E97e",
+    "unichain": "0x0bd48f6B86a26D3a217d0Fa6FfE2B491B956A7a2",
+    "ink": "0x5d66C1782664115999C47c9fA5cd031f495D3e4F",
+    "worldchain": "0xd5ec14a83B7d95BE1E2Ac12523e2dEE12Cbeea6C",
+    "soneium": "0x88e529A6ccd302c948689Cd5156C83D4614FAE92",
+    "lisk": "0x26dB93F8b8b4f7016240af62F7730979d353f9A7",
+    "mode": "0x8B34b14c7c7123459Cf3076b8Cb929BE097d0C07",
+    "zora": "0x1a0ad011913A150f69f6A19DF447A0CfD9551054",
+    "bob": "0x8AdeE124447435fE03e3CD24dF3f4cAE32E65a3E",
 }
 CONTRACTS = """\
 # Where withdrawals begin on {l2}, and where they are proven and paid out on Ethereum.
@@ -63,17 +69,29 @@ assert = "success"
 """
 
 
-def _write(networks: Sequence[str]) -> str:
-    chosen = [network for network in networks if network in PORTALS]
-    contracts = [CONTRACTS.format(l2=l2, passer=MESSAGE_PASSER, portal=PORTALS[l2]) for l2 in chosen]
-    return "\n".join(contracts) + "".join(FLOW.format(l2=l2) for l2 in chosen)
+def _contracts(networks: Networks) -> str:
+    return "\n".join(
+        CONTRACTS.format(l2=l2, passer=MESSAGE_PASSER, portal=PORTALS[l2]) for l2 in networks if l2 != HUB
+    )
+
+
+def _flows(networks: Networks) -> str:
+    return "".join(FLOW.format(l2=l2) for l2 in networks if l2 != HUB)
 
 
 PRESET = Preset(
     name="op-stack",
-    title="OP-stack withdrawals (Optimism, Base)",
+    title="OP-stack withdrawals",
+    about=About(
+        sees="every withdrawal that begins on an OP-stack network, its proof on Ethereum, and its payout there.",
+        blind="deposits from Ethereum, tokens and amounts of withdrawals other than ether, and dispute games.",
+        orphans="a withdrawal proven or finalized on Ethereum that the L2 never sent. An L2's blocks may be seen "
+        "late, so that an orphan waits until the L2 has been read an hour past it.",
+        source='the OP-stack specification, "Withdrawals"; portals: the chain definitions of the npm package viem 2.57.20.',
+    ),
     abis=("l2-to-l1-message-passer", "optimism-portal"),
     networks=(HUB, *PORTALS),
-    write=_write,
+    contracts=_contracts,
+    flows=_flows,
     hub=HUB,
 )

@@ -1,57 +1,100 @@
-"""The shape of a preset, and the networks that presets know."""
+"""The shape of a preset, and what presets are made of: tables of addresses, text of contracts and flows."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+Networks = Sequence[str]
+"""Names of networks, in the order in which they were chosen."""
+Value = int | str
+Addresses = Mapping[str, str | list[str]]
+"""Network → address, or list of addresses."""
 
 
 @dataclass(frozen=True)
-class KnownNetwork:
-    """A network whose chain id and block time are known, so that `init` need not ask for them."""
+class About:
+    """What a user must know of a preset: printed above its flow by `init`, and on the page of presets."""
 
-    chain_id: int
-    block_time: str
-    stall_after: str = ""
-    """Set where the default, 20 block times, would raise false alarms."""
-
-
-KNOWN_NETWORKS: Mapping[str, KnownNetwork] = {
-    "ethereum": KnownNetwork(1, "12s"),
-    "optimism": KnownNetwork(10, "2s"),
-    "bnb": KnownNetwork(56, "750ms", "1m"),
-    "gnosis": KnownNetwork(100, "5s"),
-    "polygon": KnownNetwork(137, "2s"),
-    "moonbeam": KnownNetwork(1284, "6s"),
-    "base": KnownNetwork(8453, "2s"),
-    "arbitrum": KnownNetwork(42161, "250ms", "2m"),
-    "avalanche": KnownNetwork(43114, "2s", "5m"),
-    "linea": KnownNetwork(59144, "2s", "5m"),
-}
+    sees: str
+    """What the flow follows, from which event to which."""
+    blind: str
+    """What it cannot see, and what that means for its alerts."""
+    orphans: str
+    """What an orphan of this protocol is, and how long a step waits for its opening."""
+    source: str
+    """Where the events, addresses and numbers are from, and which of them were checked against nothing."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A protocol: the ABI files it needs, its networks, and a function that writes its contracts and flows."""
+    """A protocol: the ABI files it needs, its networks, and the text of its contracts and flows."""
 
     name: str
     title: str
+    about: About
     abis: tuple[str, ...]
+    """Names of files in ``abi/``, without the ending."""
     networks: tuple[str, ...]
-    """The networks with known contract addresses; a configuration needs at least two."""
-    write: Callable[[Sequence[str]], str]
-    """Contracts and flows, as TOML, for the networks chosen."""
+    """The networks with known contract addresses, the main ones first; a configuration needs at least two."""
+    contracts: Callable[[Networks], str]
+    """The `[contracts.NAME]` tables, as TOML, for the networks chosen."""
+    flows: Callable[[Networks], str]
+    """The `[flows.NAME]` tables, as TOML, for the networks chosen."""
     hub: str = ""
     """The network on which every transfer starts or ends; it must be among those chosen."""
-    attributes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    attributes: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     """Network → free attributes by which the protocol's events name it."""
+    most_networks: int = 0
+    """How many networks a configuration may have; 0 for any number."""
+    own_contract: str = ""
+    """The contract whose addresses only the user knows, as its table is called; its ABI is the first of ``abis``.
+
+    It may have several addresses on a network.
+    """
+
+    def explanation(self) -> tuple[str, ...]:
+        """Return what a user must know before the first alert, as paragraphs."""
+        about = self.about
+        return (f"Sees: {about.sees}", f"Does not see: {about.blind}", f"Orphans: {about.orphans}")
 
 
-def address_table(name: str, abi: str, addresses: Mapping[str, str], networks: Iterable[str]) -> str:
+@dataclass(frozen=True)
+class Table:
+    """The addresses and numbers of a protocol: a file in ``tables/``."""
+
+    source: str
+    """The package, with version, and the files that the values were taken from."""
+    networks: Mapping[str, Mapping[str, Any]]
+    """Network → column → value; networks lack columns that they have no value for."""
+
+    def column(self, name: str) -> Addresses:
+        """Return network → address of ``name``, for the networks that have one."""
+        return {network: row[name] for network, row in self.networks.items() if name in row}
+
+    def attributes(self, *names: str) -> dict[str, dict[str, Value]]:
+        """Return network → the columns ``names`` as free attributes."""
+        return {network: {name: row[name] for name in names} for network, row in self.networks.items()}
+
+
+def load_table(name: str) -> Table:
+    """Return the table in the file ``tables/NAME.json``: `{"source": …, "networks": {NAME: {COLUMN: VALUE}}}`."""
+    found = json.loads(files(__package__).joinpath("tables", f"{name}.json").read_text(encoding="utf-8"))
+    return Table(found["source"], found["networks"])
+
+
+def address_table(name: str, abi: str, addresses: Addresses, networks: Iterable[str]) -> str:
     """Return a ``[contracts.NAME]`` table, with the addresses on those of ``networks`` that have one."""
-    lines = [f'{network} = "{addresses[network]}"' for network in networks if network in addresses]
+    lines = [f"{network} = {_toml(addresses[network])}" for network in networks if network in addresses]
     return (
         f'[contracts.{name}]\nabi = "abi/{abi}.json"\n\n[contracts.{name}.address]\n'
         + "\n".join(lines)
         + "\n"
     )
+
+
+def _toml(addresses: str | list[str]) -> str:
+    return json.dumps(addresses[0] if isinstance(addresses, list) and len(addresses) == 1 else addresses)

@@ -108,6 +108,20 @@ def members(connection: sa.Connection, group_ids: Sequence[int]) -> dict[int, li
     return found
 
 
+def notified_firing(connection: sa.Connection, receiver: str) -> list[int]:
+    """Return the ids of the firing alerts that ``receiver`` was notified of, oldest first."""
+    query = (
+        sa.select(alerts.c.id)
+        .join(alert_members, alert_members.c.alert_id == alerts.c.id)
+        .join(alert_groups, alert_groups.c.id == alert_members.c.group_id)
+        .where(alert_groups.c.receiver == receiver, alert_members.c.notified > 0)
+        .where(alerts.c.state == sa.literal_column("'firing'"))
+        .distinct()
+        .order_by(alerts.c.id)
+    )
+    return list(connection.execute(query).scalars())
+
+
 def mark_notified(connection: sa.Connection, group_ids: Sequence[int]) -> None:
     """Mark all members that are not suppressed as notified; resolved ones leave their groups."""
     bulk.change_in(connection, _DELETE_RESOLVED, group_ids)

@@ -13,7 +13,14 @@ import sqlalchemy as sa
 
 from chainwatch.store.alerting.alert_tables import notifications
 from chainwatch.store.alerting.alerts import in_chunks
-from chainwatch.store.alerting.outbox import PENDING, Payload, QueuedNotification, encode_payload, payload_of
+from chainwatch.store.alerting.outbox import (
+    PENDING,
+    Kind,
+    Payload,
+    QueuedNotification,
+    encode_payload,
+    payload_of,
+)
 
 AWAY = 2.0
 """Seconds in its queue after which a notification has waited for an outage, not just for its turn."""
@@ -65,6 +72,7 @@ class _Folded:
     def __init__(self) -> None:
         self._ids: list[int] = []
         self._latest = Payload({}, (), ())
+        self._kind: Kind = "update"
         self._firing: dict[int, None] = {}
         self._resolved: dict[int, None] = {}
         self._notes: dict[str, None] = {}
@@ -73,6 +81,8 @@ class _Folded:
         """Add the next notification, in the order of ids."""
         self._ids.append(notification_id)
         self._latest = payload
+        if payload.kind != "update":  # what notifies people still does with an update folded into it
+            self._kind = payload.kind
         self._firing |= dict.fromkeys(payload.firing)
         self._resolved |= dict.fromkeys(payload.resolved)
         self._notes |= dict.fromkeys([payload.note] if payload.note else [])
@@ -86,9 +96,10 @@ class _Folded:
             self._latest.labels,
             tuple(self._firing),
             tuple(self._resolved),
-            self._latest.kind,
+            self._kind,
             " ".join(self._notes),
             folded=True,
+            template=self._latest.template,
         )
         connection.execute(
             sa.update(notifications)

@@ -20,8 +20,9 @@ from chainwatch.store.alerting.alerts import in_chunks
 LATE = 1.0
 """Seconds in its queue after which a notification counts as delivered late."""
 
-Kind = Literal["", "digest", "limited"]
-"""``digest``: a summary at set times, which may be empty; ``limited``: alerts over a rate limit; empty: any other."""
+Kind = Literal["", "digest", "limited", "update"]
+"""``digest``: a summary at set times, which may be empty; ``limited``: alerts over a rate limit; ``update``: only changes
+the message that stands in the channel, and notifies nobody; empty: any other."""
 Status = Literal["pending", "delivered", "dead", "dropped"]
 
 PENDING = notifications.c.status == sa.literal_column("'pending'")
@@ -50,6 +51,8 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     kind: Kind = ""
     note: str = ""
     folded: bool = False
+    template: str = ""
+    """The name of the template that its route sets, or empty."""
 
 
 class QueuedNotification(msgspec.Struct, frozen=True):
@@ -90,6 +93,13 @@ def enqueue(connection: sa.Connection, new: Sequence[tuple[str, str, Payload]], 
 def get(connection: sa.Connection, notification_id: int) -> QueuedNotification | None:
     """Return one notification, or None where there is none with this id."""
     row = connection.execute(sa.select(notifications).where(notifications.c.id == notification_id)).first()
+    return None if row is None else queued_from(row)
+
+
+def by_idempotency_key(connection: sa.Connection, idempotency_key: str) -> QueuedNotification | None:
+    """Return the notification with this key; None where there is none, or it is pruned."""
+    query = sa.select(notifications).where(notifications.c.idempotency_key == idempotency_key)
+    row = connection.execute(query).first()
     return None if row is None else queued_from(row)
 
 
@@ -201,11 +211,11 @@ def status_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Status
 
 
 def between(connection: sa.Connection, since: float, until: float | None = None) -> list[QueuedNotification]:
-    """Return the notifications queued from ``since`` to ``until``, oldest first."""
+    """Return the notifications queued from ``since`` to ``until``, oldest first, without updates of messages."""
     query = sa.select(notifications).where(notifications.c.created_at >= since).order_by(notifications.c.id)
     if until is not None:
         query = query.where(notifications.c.created_at <= until)
-    return [queued_from(row) for row in connection.execute(query)]
+    return [one for one in map(queued_from, connection.execute(query)) if one.payload.kind != "update"]
 
 
 def about(

@@ -16,7 +16,7 @@ from chainwatch.checker.flow import (
     Flow,
     FlowExtractor,
 )
-from chainwatch.config import FlowSettings, Settings, StoreSettings
+from chainwatch.config import FlowSettings, NetworkSettings, Settings, StoreSettings
 from chainwatch.flows.fingerprints import fingerprints
 from chainwatch.model import AbiEvent, AbiParam, Event, to_hex
 from tests.support.flows import EVENTS, NETWORKS, event, flow
@@ -102,6 +102,30 @@ def test_a_mesh_is_one_flow_where_both_ends_compute_the_same_key() -> None:
 def test_a_network_that_is_not_configured_is_named_by_its_number() -> None:
     ((opening,),) = FlowExtractor([packets()]).extract([sent(packet(destination=9))]).found.values()
     assert opening.facts[DESTINATION] == "?9"
+
+
+def test_a_network_is_named_by_text_in_either_case() -> None:
+    named = {
+        name: NetworkSettings.model_validate(
+            {"name": name, "chain_id": n.chain_id, "rpc": ["http://node"], "axelar": name.capitalize()}
+        )
+        for name, n in NETWORKS.items()
+    }
+    call = AbiEvent("Sent", (AbiParam("id", "uint256", indexed=True), AbiParam("to", "string")))
+    compiled = flow(
+        events=EVENTS | {"Sent": call},
+        networks=named,
+        network_by="axelar",
+        opens={"origin": None, "amount": None},
+        fill={"origin": None},
+        settle={"origin": None},
+    )
+    for written, known in (("beta", "beta"), ("Beta", "beta"), ("BETA", "beta"), ("Mars", "?Mars")):
+        sent = Event(
+            "alpha", "bridge", "Sent", call.signature, {"id": 7, "to": written}, event("alpha", "Sent", 1).log
+        )
+        ((opening,),) = FlowExtractor([compiled]).extract([sent]).found.values()
+        assert opening.facts[DESTINATION] == known
 
 
 def test_an_event_without_the_value_is_an_alert_with_its_transaction_and_no_transfer() -> None:

@@ -255,3 +255,37 @@ def test_an_orphan_that_was_looked_up_stays_one_when_its_opening_comes_too_late(
 
     assert (only(opened).reason, only(opened).ends_at) == ("late", 1020)
     assert only(opened) == only(at_once)
+
+
+# --- orphans that are allowed -------------------------------------------------------------------------
+
+ALLOWED = {"orphan": "allow"}
+
+
+def test_a_step_without_opening_is_untracked_where_orphans_are_allowed() -> None:
+    steps = [event("beta", "Filled", 1005), event("beta", "Filled", 1006)]
+    allowed = judged(flow(fill=ALLOWED), steps, coverage(alpha=9999, beta=9999))
+
+    assert (allowed.transfer.status, allowed.transfer.deadlines, allowed.signals) == ("untracked", {}, [])
+
+
+def test_allowing_orphans_of_one_step_allows_none_of_another() -> None:
+    compiled = flow(fill=ALLOWED)
+    steps = [event("beta", "Filled", 1005), event("beta", "Settled", 1006)]
+
+    assert only(judged(compiled, steps, coverage(alpha=9999, beta=9999))).labels["step"] == "settle"
+
+
+@pytest.mark.parametrize("later", [1006, 1016, 1200])
+def test_an_opening_after_an_allowed_orphan_makes_the_same_transfer_in_either_order(later: int) -> None:
+    """S3"""
+    compiled = flow(fill=ALLOWED)
+    opening, fill = event("alpha", "Sent", later), event("beta", "Filled", 1005)
+    seen = coverage(alpha=1400, beta=1400)
+    early = judged(compiled, [fill], coverage(alpha=1005, beta=1005))
+    opened = judged(compiled, [opening], seen, early.transfer)
+    at_once = judged(compiled, [opening, fill], seen)
+
+    assert opened.transfer == at_once.transfer
+    assert (opened.signals, names(opened)) == (at_once.signals, ["TransferOverdue"])
+    assert opened.signals[0].labels["step"] == "settle"

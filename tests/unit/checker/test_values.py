@@ -1,5 +1,6 @@
 """Computed values: what each function gives, and which are refused before anything runs."""
 
+import re
 from typing import Any
 
 import pytest
@@ -353,3 +354,72 @@ def test_reads_are_those_of_every_part() -> None:
 def _transfer_info() -> dict[str, Any]:
     by_type = {"address": USDC, "bool": True, "bytes": b"call", "bytes32": bytes(32)}
     return {param.name: by_type.get(param.type, 3) for param in TRANSFER_INFO.components}
+
+
+# --- addresses of contracts, names that mean two things, texts ---------------------------------------------
+
+
+CONTRACTS = {
+    "bridge": {"ethereum": [USDC], "base": ["0x" + "22" * 20]},
+    "old": {"ethereum": [USDC]},
+    "many": {"ethereum": [USDC, "0x" + "22" * 20], "base": [USDC]},
+}
+
+
+def test_the_address_of_a_configured_contract_is_that_on_the_events_network() -> None:
+    condition = compile_condition('to == contract("bridge")', EVENT, None, NETWORKS, CONTRACTS)
+    assert [condition.evaluate(event_of(network)) for network in NETWORKS] == [True, False]
+    value = compile_value("bytes32(contract('bridge'))", EVENT, NETWORKS, CONTRACTS)
+    assert value.type == "bytes32"
+    assert value.read(event_of()) == WORD_OF_USDC
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ('contract("bridg")', "no contract is called 'bridg'"),
+        ('contract("old")', "contract 'old' has no address on base"),
+        ('contract("many")', "contract 'many' has 2 addresses on ethereum"),
+        ("contract(to)", "takes the name of a configured contract in quotes"),
+        ("contract()", "takes the name of a configured contract in quotes"),
+    ],
+)
+def test_a_contract_without_one_address_on_every_network_is_refused(source: str, reason: str) -> None:
+    with pytest.raises(ConditionError, match=re.escape(reason)):
+        compile_condition(f"{source} == to", EVENT, None, NETWORKS, CONTRACTS)
+
+
+def test_an_argument_with_the_name_of_something_else_can_be_told_from_it() -> None:
+    names = ("emitter", "network", "block", "opening")
+    event = AbiEvent("E", tuple(AbiParam(name, "uint8") for name in names))
+    seen = event_of()._replace(args=dict.fromkeys(names, 4))
+    both = "event.args.network == 4 and event.network == 'ethereum' and event.network.domain == 7"
+    condition = compile_condition(both, event, None, NETWORKS)
+    assert condition.evaluate(seen)
+    assert condition.evaluate_facts(condition.facts(seen), {})
+    assert compile_value("event.emitter", event, NETWORKS).read(seen) == USDC
+    assert compile_value("event.block.timestamp", event, NETWORKS).read(seen) == LOG.timestamp
+    assert compile_condition("event.args.opening == 4", event, EVENT, NETWORKS).evaluate(seen)
+    later = compile_condition(
+        "opening.event.args.network == opening.event.network.domain - 3", event, event, NETWORKS
+    )
+    assert later.evaluate_facts({}, later.opening_facts(seen))
+    own = AbiEvent("E", (AbiParam("event", "uint8"),))
+    assert compile_value("event + 0", own, NETWORKS).read(event_of()._replace(args={"event": 9})) == 9
+
+
+@pytest.mark.parametrize("source", ["event", "event.args", "event.to", "event[0]", "event.args[0]"])
+def test_what_is_neither_an_argument_nor_known_of_an_event_says_what_can_be_written(source: str) -> None:
+    error = refusal(source)
+    assert "event.args.payload" in error.hint or "has no field" in error.message
+
+
+def test_bytes_are_read_from_text_in_hex_digits() -> None:
+    digits = "0x" + "aB" * 32
+    assert value_of("unhex(memo[0:66])", memo=f"{digits}-7") == bytes.fromhex(digits[2:])
+    assert value_of("bytes32(unhex(memo))", memo="07") == bytes(31) + b"\x07"
+    assert value_of("address(unhex(memo))", memo=USDC.lower()) == USDC
+    for wrong in ("0x123", "0xzz", "0x 11", "٣٣"):
+        with pytest.raises(EvaluationError, match="not an even number of hex digits"):
+            value_of("unhex(memo)", memo=wrong)
+    assert "a string of hex digits" in refusal("unhex(payload)").message

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from chainwatch.alerting.delivery.notification import NotifiedAlert
-from chainwatch.alerting.providers import console, discord, text, webhook
+from chainwatch.alerting.providers import console, discord, text, webhook_bodies
 from chainwatch.alerting.providers.discord import DiscordSettings
 from chainwatch.presentation.presenter import Shown
 from tests.unit.alerting.helpers import notification, notified
@@ -43,7 +43,7 @@ def lines(alert: NotifiedAlert) -> list[str]:
 
 
 def body(alert: NotifiedAlert) -> Any:
-    return json.loads(msgspec.json.encode(webhook.body(notification(alert))))
+    return json.loads(msgspec.json.encode(webhook_bodies.alertmanager(notification(alert))))
 
 
 def test_discord_links_a_transaction_and_has_both_forms_of_an_amount() -> None:

@@ -4,7 +4,9 @@ import hashlib
 import hmac
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,7 +17,9 @@ from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.alerting.providers.transport import Transport, is_public
-from chainwatch.alerting.providers.webhook import WebhookProvider, WebhookSettings, body
+from chainwatch.alerting.providers.webhook import WebhookProvider, WebhookSettings
+from chainwatch.alerting.providers.webhook_bodies import alertmanager
+from tests.support.mail import certificate
 from tests.support.receiver import Answer, Receiver
 from tests.unit.alerting.helpers import T0, notification, notified
 
@@ -85,7 +89,9 @@ async def test_the_body_is_alertmanagers_version_4(server: Receiver) -> None:
 
 
 def test_times_have_a_fraction_where_they_are_no_whole_seconds() -> None:
-    (alert,) = body(notification(notified(status="resolved", starts_at=T0 + 0.25, ends_at=T0 + 1)))["alerts"]
+    (alert,) = alertmanager(notification(notified(status="resolved", starts_at=T0 + 0.25, ends_at=T0 + 1)))[
+        "alerts"
+    ]
     assert (alert["startsAt"], alert["endsAt"]) == ("2023-11-14T22:13:20.250Z", "2023-11-14T22:13:21Z")
 
 
@@ -239,6 +245,111 @@ def test_addresses_that_are_public(address: str) -> None:
     assert is_public(address)
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_the_method_and_a_bearer_token_are_as_configured(server: Receiver, method: str) -> None:
+    await _deliver(server.url, method=method, token="t0k3n-t0k3n")
+    (request,) = server.requests
+    assert (request.method, request.headers["Authorization"]) == (method, "Bearer t0k3n-t0k3n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"token": "t", "headers": {"authorization": "Basic x"}}, "no `token` beside"),
+        ({"token": "t", "url": "https://me:pw@hook.example"}, "no `token` beside"),
+        ({"client_key": "key.pem"}, "`client_cert` beside"),
+        ({"headers": {"X-Chainwatch-Timestamp": "0"}}, "does not send by itself"),
+        ({"method": "GET"}, "'POST', 'PUT' or 'PATCH'"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], said: str) -> None:
+    table = {"name": "hook", "provider": "webhook", "url": "https://hook.example", **settings}
+    with pytest.raises(ValueError, match=said):
+        WebhookSettings.model_validate(table)
+
+
+# --- a counterparty -----------------------------------------------------------------------------------------
+
+
+def _two() -> Notification:
+    labels = {"alertname": "TransferOverdue", "severity": "P0", "flow": "xcall", "destination": "optimism"}
+    firing = notified(labels=labels)
+    return notification(firing, notified(status="resolved", fingerprint="11" * 8, ends_at=T0 + 60))
+
+
+async def test_a_counterparty_gets_one_flat_object_for_each_alert(server: Receiver) -> None:
+    await _deliver(server.url, _two(), format="counterparty", secret="k3y-k3y")
+    first, second = server.requests
+    assert first.json() == {
+        "network": "optimism",
+        "type": "TransferOverdue",
+        "severity": "high",
+        "session": "xcall",
+        "alert_id": "00112233aabbccdd-2023-11-14T22:13:20Z",
+        "timestamp": "2023-11-14T22:13:20Z",
+        "content": "FIRING: TransferOverdue\nexecute is late\namount: 12 ETH\nflow: xcall\ndestination: optimism",
+    }
+    assert second.json()["timestamp"] == "2023-11-14T22:14:20Z"
+    assert second.json()["content"].startswith("RESOLVED: TransferOverdue\n")
+    assert first.headers["Idempotency-Key"] != second.headers["Idempotency-Key"]
+    assert first.headers["X-Chainwatch-Signature"] != second.headers["X-Chainwatch-Signature"]
+
+
+async def test_a_counterparty_that_fails_midway_gets_no_alert_twice(server: Receiver) -> None:
+    async with Transport() as transport:
+        provider = _provider(server.url, transport, format="counterparty")
+        message = provider.render(_two(), None)
+        server.script += [Answer(200), Answer(500)]
+        with pytest.raises(DeliveryError, match="500"):
+            await provider.send(message)
+        await provider.send(message)
+    keys = [request.headers["Idempotency-Key"] for request in server.requests]
+    assert (len(keys), keys[1]) == (3, keys[2])
+    assert keys[0] != keys[1]
+
+
+# --- TLS ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def tls_server(tmp_path: Path) -> AsyncIterator[Receiver]:
+    """A server that demands a certificate by the authority in ``tmp_path``."""
+    cert, key = certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=cert)
+    context.load_cert_chain(cert, key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    async with Receiver(tls=context) as server:
+        yield server
+
+
+async def test_a_client_certificate_and_an_own_authority(tls_server: Receiver, tmp_path: Path) -> None:
+    files: dict[str, Any] = {"client_cert": tmp_path / "cert.pem", "client_key": tmp_path / "key.pem"}
+    await _deliver(tls_server.url, ca=tmp_path / "cert.pem", **files)
+    assert len(tls_server.requests) == 1
+    with pytest.raises(DeliveryError, match="certificate is not valid"):
+        await _deliver(tls_server.url, **files)
+    with pytest.raises(DeliveryError, match="cannot be reached"):
+        await _deliver(tls_server.url, ca=tmp_path / "cert.pem")
+    assert len(tls_server.requests) == 1
+
+
+async def test_a_renewed_certificate_is_read_without_a_restart(tls_server: Receiver, tmp_path: Path) -> None:
+    own, key = tmp_path / "own.pem", tmp_path / "key.pem"
+    async with Transport() as transport:
+        files = {"client_cert": own, "client_key": key, "ca": tmp_path / "cert.pem"}
+        provider = _provider(tls_server.url, transport, **files)
+        for content in (None, b"no certificate"):
+            if content is not None:
+                own.write_bytes(content)
+            with pytest.raises(DeliveryError, match="a TLS file for the webhook cannot be used") as caught:
+                await provider.send(provider.render(notification(), None))
+            assert caught.value.permanent
+            assert str(tmp_path) not in str(caught.value)
+        own.write_bytes((tmp_path / "cert.pem").read_bytes())
+        await provider.send(provider.render(notification(), None))
+    assert len(tls_server.requests) == 1
+
+
 def test_a_time_beyond_all_calendars_is_reported_as_their_last() -> None:
-    (reported,) = body(notification(notified(starts_at=2.0**63)))["alerts"]
+    (reported,) = alertmanager(notification(notified(starts_at=2.0**63)))["alerts"]
     assert reported["startsAt"] == "9999-12-31T23:59:59Z"

@@ -1,0 +1,54 @@
+"""LayerZero V2 OFT: a token with one contract on every network; LayerZero's messages burn it here and mint it there."""
+
+from __future__ import annotations
+
+from chainwatch.init.presets.preset import About, Preset, load_table
+
+TABLE = load_table("layerzero")
+FLOW = """
+[flows.oft]
+contract = "oft"
+key = "guid"
+# The events name networks by LayerZero's endpoint ids, not by chain id.
+network_by = "eid"
+
+[flows.oft.opens]
+step = "send"
+event = "OFTSent"
+destination = "dstEid"
+# In the decimals of the origin's token.
+amount = "amountSentLD"
+
+# The source's confirmations (15 blocks of Ethereum by default, seconds elsewhere), the verifiers, the executor: minutes.
+[[flows.oft.expects]]
+step = "receive"
+event = "OFTReceived"
+origin = "srcEid"
+within = "1h"
+severity = "P2"
+amount = "amountReceivedLD"
+# The guid does not bind the amount. Where the token has other decimals on some network, compare in shared decimals:
+# amountReceivedLD // 10**12 for 18 decimals, amountReceivedLD for 6.
+assert = "amountReceivedLD == opening.amountReceivedLD"
+"""
+
+PRESET = Preset(
+    name="layerzero-oft",
+    title="LayerZero OFT",
+    about=About(
+        sees="every transfer of one token: OFTSent on the origin, OFTReceived with the same guid and amount on the "
+        "destination. Adapters (OFTAdapter, NativeOFTAdapter) emit the same events.",
+        blind="which token it is: give the addresses of its OFT, or OFT adapter, by `--address`. Composed calls after "
+        "the receipt are not followed, and why a delivery fails is seen only by the preset `layerzero-endpoint`.",
+        orphans="tokens that were minted or released without an OFTSent, as after a forged message: P0 as soon as the "
+        "origin has been read ten minutes past it. A forged message may take the guid of the next honest one, and looks "
+        "funded once that is sent: then the amounts differ, or the transfer is disputed, as it was paid before it was sent.",
+        source=f"{TABLE.source}; events: @layerzerolabs/oft-evm. Tested on LayerZero's own compiled contracts.",
+    ),
+    abis=("layerzero-oft",),
+    networks=tuple(TABLE.networks),
+    contracts=lambda _networks: "",
+    flows=lambda _networks: FLOW,
+    attributes=TABLE.attributes("eid"),
+    own_contract="oft",
+)

@@ -1,0 +1,41 @@
+"""The protocols that presets are proven with."""
+
+from tests.support.presets import (
+    across,
+    arbitrum,
+    cbridge,
+    ccip,
+    cctp_v1,
+    connext,
+    debridge,
+    hyperlane,
+    layerzero,
+    nomad,
+    op_stack,
+    polygon_pos,
+    stargate,
+    wormhole_token_bridge,
+    zksync_era,
+)
+
+PROTOCOLS = [
+    connext.PROTOCOL,
+    op_stack.PROTOCOL,
+    nomad.PROTOCOL,
+    across.PROTOCOL,
+    across.BEFORE_THE_UPGRADE,
+    cctp_v1.PROTOCOL,
+    wormhole_token_bridge.PROTOCOL,
+    debridge.PROTOCOL,
+    cbridge.PROTOCOL,
+    arbitrum.FROM_ETHEREUM,
+    arbitrum.TO_ETHEREUM,
+    zksync_era.PROTOCOL,
+    polygon_pos.PROTOCOL,
+    layerzero.OFT,
+    layerzero.ENDPOINT,
+    stargate.PROTOCOL,
+    hyperlane.PROTOCOL,
+    ccip.PROTOCOL,
+    ccip.LANE,
+]
