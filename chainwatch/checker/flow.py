@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from chainwatch.checker.calldata import Calldata, TransactionUnread
 from chainwatch.checker.expression import Condition
-from chainwatch.checker.extractor import EventKind, Extracted, WatchedEvent
+from chainwatch.checker.extractor import EventKind, Extracted, WatchedEvent, cannot_judge
 from chainwatch.checker.joins import Join, with_siblings
 from chainwatch.checker.path import EvaluationError, Path
-from chainwatch.checker.transfer_keys import event_key
+from chainwatch.checker.transfer_keys import event_key, topic_of
 from chainwatch.checker.verify import Verify
 from chainwatch.model import (
     FLOWS,
@@ -24,7 +24,6 @@ from chainwatch.model import (
     FieldPath,
     Occurrence,
     Signal,
-    to_hex,
 )
 
 ORIGIN = "@origin"
@@ -147,20 +146,20 @@ class Step:
             yield event._replace(args=event.args | {ITEM: item, ITEM_INDEX: index})
 
     def item_occurrences(self, event: Event) -> tuple[list[tuple[str, Occurrence]], EvaluationError | None]:
-        """Return `occurrence` of each element of an event with ``each``, and the first error of one that lacks a value."""
+        """Return `occurrence` of each element of an event with ``each``, and the first error of one that lacks a value.
+
+        Raises `EvaluationError` when there is no array.
+        """
         found: list[tuple[str, Occurrence]] = []
         error: EvaluationError | None = None
-        try:
-            for one in self.items(event):
-                try:
-                    hit = self.occurrence(one)
-                except EvaluationError as failed:
-                    error = error or failed
-                    continue
-                if hit is not None:
-                    found.append(hit)
-        except EvaluationError as failed:  # of the array itself
-            error = failed
+        for one in self.items(event):
+            try:
+                hit = self.occurrence(one)
+            except EvaluationError as failed:
+                error = error or failed
+                continue
+            if hit is not None:
+                found.append(hit)
         return found, error
 
     def _occurrence(self, event: Event, facts: dict[str, Any]) -> tuple[str, Occurrence] | None:
@@ -263,7 +262,7 @@ class Flow:
             if path is None:
                 topics.append(None)
             else:
-                topics.append(tuple(sorted({_topic(p[order[path.text]], path.type) for p in parts})))
+                topics.append(tuple(sorted({topic_of(p[order[path.text]], path.type) for p in parts})))
         while topics and topics[-1] is None:
             topics.pop()
         return topics
@@ -335,13 +334,13 @@ def extract(index: StepIndex, events: Iterable[Event], beside: Iterable[Event] =
                     for key, occurrence in items:
                         found.setdefault((step.flow, key), []).append(occurrence)
                     if failed is not None:
-                        signals.append(_cannot_judge(step, event, failed))
+                        signals.append(cannot_judge(step.flow, step.name, event, failed))
                     continue
                 hit = step.occurrence(event)
             except TransactionUnread:
                 continue  # stored before the flow read transactions: the back-fill reads it again with its own
             except EvaluationError as error:
-                signals.append(_cannot_judge(step, event, error))
+                signals.append(cannot_judge(step.flow, step.name, event, error))
                 continue
             if hit is not None:
                 hits.append((step, *hit))
@@ -402,32 +401,3 @@ def index_steps(flows: Iterable[Flow]) -> StepIndex:
 
 def _kinds(joins: Iterable[Join]) -> frozenset[EventKind]:
     return frozenset(join.kind for join in joins)
-
-
-def _topic(text: str, abi_type: str) -> bytes:
-    """Return the 32-byte topic of an indexed value given as a key's text (contract ABI specification, "Events")."""
-    if abi_type == "bool":
-        return int(text == "true").to_bytes(32, "big")
-    if text.startswith("0x"):
-        raw = bytes.fromhex(text[2:])
-        return raw.rjust(32, b"\0") if abi_type == "address" else raw.ljust(32, b"\0")
-    return int(text).to_bytes(32, "big", signed=int(text) < 0)
-
-
-def _cannot_judge(step: Step, event: Event, error: EvaluationError) -> Signal:
-    return Signal(
-        labels={
-            "alertname": "FlowEvaluationFailed",
-            "flow": step.flow,
-            "step": step.name,
-            "network": event.network,
-            "severity": "P2",
-        },
-        starts_at=event.log.timestamp,
-        annotations={
-            "summary": f"{step.flow}: an event of step {step.name} cannot be evaluated",
-            "description": f"{error}. The event is stored, but counts for no transfer.",
-            "tx_hash": to_hex(event.log.tx_hash),
-        },
-        source="event",
-    )
