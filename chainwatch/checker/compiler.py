@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from chainwatch.checker import matching
 from chainwatch.checker.expression import Condition, Scope, Value
 from chainwatch.checker.flow import AMOUNT, ASSET, DESTINATION, ORIGIN, Flow, Step
 from chainwatch.checker.flow_joins import compile_joins
@@ -78,6 +79,7 @@ class _Compiler:
                 self.terms.problem(
                     ("verify", index), f"no event of the flow has the fields that {name} needs"
                 )
+        matching.check(settings, self.terms, self._origins())
         if not self.terms.problems and opens is not None:
             self._check_keys(opens, [(s, at, scope) for s, at, scope in steps if scope is not None])
         if self.terms.problems or opening is None or opens is None:
@@ -96,6 +98,7 @@ class _Compiler:
             openings_may_repeat=settings.repeat == "allow",
             runbook_url=settings.runbook_url,
             search=searchable_topics(key_paths, opens.event),
+            numbered=settings.match == "nth",
             steps={s.name: s for s in (opening, *expected)},
             reads={signature: frozenset(paths) for signature, paths in self.terms.reads.items()},
             _key_paths=tuple(key_paths),
@@ -110,9 +113,14 @@ class _Compiler:
 
     def _check_keys(self, opening: Scope, steps: Sequence[tuple[StepSettings, KeyPath, Scope]]) -> None:
         """Check that the types of each part of the key can be equal in every step."""
-        wanted = self._key_values(self.settings.opens, opening)
+        aliases = {s.step: (s.alias, e) for s, _, e in steps if s.alias}
+        opens = opening, self._key_values(self.settings.opens, opening)
         for settings, at, scope in steps:
             place = (*at, "key") if settings.key else ("key",)
+            opening, wanted = opens
+            if settings.by:
+                alias, opening = aliases[settings.by]
+                wanted = self._values(alias, opening)
             for value, other in zip(wanted, self._key_values(settings, scope), strict=True):
                 if value is not None and other is not None and not can_be_equal(value.type, other.type):
                     message = (
@@ -120,6 +128,8 @@ class _Compiler:
                         f"{opening.event.name}, which it must equal, is {value.type}: no transfer has both"
                     )
                     self.terms.problem(place, message, other.note or value.note)
+            if settings.by:
+                continue
             texts = settings.key or self.settings.key, self.settings.opens.key or self.settings.key
             for value, part, wanted_part in zip(wanted, *texts, strict=True):
                 if value is None:
@@ -197,6 +207,8 @@ class _Compiler:
             within=int(settings.within),
             severity=settings.severity,
             assertion=assertion,
+            alias=self._parts(settings.alias, scope, (*at, "alias")) if settings.alias else (),
+            by=settings.by or "",
             may_repeat=repeat == "allow",
             may_be_orphan=settings.orphan == "allow",
             away_from=self._away_from(settings),
@@ -243,21 +255,36 @@ class _Compiler:
 
     def _key_values(self, settings: OpeningSettings | StepSettings, scope: Scope) -> list[Value | None]:
         """Return the key's parts; None for a part that is an attribute of the network."""
-        texts = settings.key or self.settings.key
+        return self._values(self._key_texts(settings), scope)
+
+    def _values(self, texts: Sequence[str], scope: Scope) -> list[Value | None]:
         return [
             None if attribute_name(t, scope.event) else self.terms.value_of(t, scope, ("key",)) for t in texts
         ]
+
+    def _key_texts(self, settings: OpeningSettings | StepSettings) -> list[str]:
+        """Return the expressions of the key of a step."""
+        if isinstance(settings, StepSettings) and settings.by and not settings.key:
+            return matching.alias_of(self.settings, settings.by)
+        return settings.key or self.settings.key
 
     def _key(
         self, settings: OpeningSettings | StepSettings, scope: Scope, at: KeyPath
     ) -> tuple[Callable[[Event], str], ...]:
         at = (*at, "key") if settings.key else ("key",)
+        texts = self._key_texts(settings)
+        by = settings.by if isinstance(settings, StepSettings) else None
+        wanted, whose = self.settings.key, "the flow's"
+        if by:
+            wanted, whose = matching.alias_of(self.settings, by), f"the alias of {by}"
+        if settings.key and len(settings.key) != len(wanted):
+            self.terms.problem(at, f"the step's key has {len(settings.key)} parts, {whose} has {len(wanted)}")
+        return self._parts(texts, scope, at)
+
+    def _parts(
+        self, texts: Sequence[str], scope: Scope, at: KeyPath
+    ) -> tuple[Callable[[Event], str], ...]:
         parts: list[Callable[[Event], str]] = []
-        texts = settings.key or self.settings.key
-        if settings.key and len(settings.key) != len(self.settings.key):
-            self.terms.problem(
-                at, f"the step's key has {len(settings.key)} parts, the flow's has {len(self.settings.key)}"
-            )
         for index, text in enumerate(texts):
             where = (*at, index) if len(texts) > 1 else at
             if attribute := attribute_name(text, scope.event):

@@ -14,6 +14,7 @@ from chainwatch.checker.expression import Condition
 from chainwatch.checker.extractor import EventKind, Extracted, WatchedEvent
 from chainwatch.checker.joins import Join, with_siblings
 from chainwatch.checker.path import EvaluationError, Path
+from chainwatch.checker.transfer_keys import event_key
 from chainwatch.checker.verify import Verify
 from chainwatch.model import (
     FLOWS,
@@ -31,6 +32,12 @@ AMOUNT = "@amount"
 ASSET = "@asset"
 FAILED_CHECKS = "@failed"
 """Facts that are not paths: the networks, amount and asset that an event names; by built-in check, what is wrong."""
+
+ALIAS = "@alias"
+"""The second name that a step gives its transfer."""
+
+SHARED = "@shared"
+"""The key of another transfer whose step gave it the same alias earlier: later steps count for that one."""
 
 EXCLUDED = "@excluded"
 """The fact of an opening event that its step's ``where`` leaves out: its transfer is not watched."""
@@ -72,6 +79,10 @@ class Step:
     may_repeat: bool = False
     may_be_orphan: bool = False
     """Its events may also belong to transfers that the flow does not watch."""
+    alias: tuple[Callable[[Event], str], ...] = ()
+    """The parts of a second name that its events give the transfer."""
+    by: str = ""
+    """The step whose alias its key is; empty where the key is the transfer's own."""
     away_from: str = ""
     """On this network the step counts only if an opening step expects it there; empty for none. That network is the only one
     on which transfers open: other events there belong to other transfers, such as those of the other direction.
@@ -131,6 +142,8 @@ class Step:
             failed = {name: wrong for name, verify in self.checks if (wrong := verify(event.args))}
             if failed:
                 facts[FAILED_CHECKS] = failed
+        if self.alias:
+            facts[ALIAS] = "/".join(part(event) for part in self.alias)
         key = self.key[0](event) if len(self.key) == 1 else "/".join(part(event) for part in self.key)
         log = event.log
         return key, Occurrence(
@@ -157,6 +170,8 @@ class Flow:
     search: tuple[Path | None, ...] | None
     """By indexed argument of the opening event: the part of the key that it is, or None. None as a whole where no part
     of the key is indexed, so that a node cannot be asked for one transfer."""
+    numbered: bool = False
+    """Whether the k-th opening of a key goes with the k-th event of each other step."""
     steps: Mapping[str, Step] = field(default_factory=dict)
     reads: Mapping[str, frozenset[FieldPath]] = field(default_factory=dict)
     """By the signatures of its events, the values that the flow reads."""
@@ -166,6 +181,11 @@ class Flow:
         """The opening step, then the expected ones."""
         return (self.opening, *self.expected)
 
+    @property
+    def is_resolved(self) -> bool:
+        """Whether the key of an event alone does not say to which transfer it belongs."""
+        return self.numbered or any(step.alias for step in self.expected)
+
     def search_topics(self, keys: Sequence[str]) -> list[tuple[bytes, ...] | None]:
         """Return the topics after the first by which ``eth_getLogs`` finds the opening events of ``keys`` (and others).
 
@@ -173,7 +193,7 @@ class Flow:
         """
         assert self.search is not None
         topics: list[tuple[bytes, ...] | None] = []
-        parts = [key.split("/") for key in keys]
+        parts = [(event_key(key) if self.is_resolved else key).split("/") for key in keys]
         order = {path.text: i for i, path in enumerate(self._key_paths) if path is not None}
         for path in self.search:
             if path is None:

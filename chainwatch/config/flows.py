@@ -18,6 +18,7 @@ from chainwatch.config.types import (
 from chainwatch.grammar.durations import parse_duration
 
 Repeat = Literal["alert", "allow"]
+Match = Literal["key", "nth"]
 
 _WHERE = "Condition on the event; only events that satisfy it count. Default: all."
 _AMOUNT = "Expression of the amount, shown in alerts; mostly an event argument."
@@ -103,6 +104,15 @@ class StepSettings(Table):
     amount: Text | None = Field(default=None, description=_AMOUNT)
     asset: Text | None = Field(default=None, description=_ASSET)
     verify: list[Text] = Field(default=[], description=_VERIFY)
+    alias: Names | None = Field(
+        default=None,
+        description="Expression, or list of expressions, of a second name that this event gives the transfer: later steps "
+        "find it by that.",
+    )
+    by: Text | None = Field(
+        default=None,
+        description="Name of the step whose `alias` this step's `key` is. Default of `key`: that step's `alias`.",
+    )
     repeat: Repeat | None = Field(
         default=None, description="`alert` or `allow` a second event of this step. Default: the flow's."
     )
@@ -121,6 +131,11 @@ class FlowSettings(Table):
     key: Names = Field(
         min_length=1,
         description="Expression, or list of expressions, whose values identify a transfer; mostly event arguments.",
+    )
+    match: Match = Field(
+        default="key",
+        description="`key`: all events with the same key are one transfer; `nth`: keys are not unique, and the k-th opening "
+        "step of a key goes with the k-th event of each other step, by chain order per step and network.",
     )
     network_by: Text = Field(
         default="chain_id",

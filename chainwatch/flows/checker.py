@@ -17,10 +17,12 @@ from chainwatch.checker.extractor import log_rows
 from chainwatch.checker.flow import Flow, FlowExtractor, WatchedStep, extract, index_steps
 from chainwatch.checker.judge import FILLING, SEARCH
 from chainwatch.checker.raising import endings
+from chainwatch.checker.transfer_keys import event_key
 from chainwatch.config import Settings
 from chainwatch.flows.fingerprints import fingerprints
-from chainwatch.flows.gathered import Gathered, Key
+from chainwatch.flows.gathered import Change, Gathered, Key
 from chainwatch.flows.opening_search import search_openings
+from chainwatch.flows.resolution import Resolution
 from chainwatch.flows.sources import joined_by, sources_of
 from chainwatch.model import (
     FLOWS,
@@ -36,7 +38,7 @@ from chainwatch.model import (
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page, Prints
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.plan import Plan
-from chainwatch.store import blocks
+from chainwatch.store import blocks, step_events
 from chainwatch.store import transfers as stored
 from chainwatch.store.watched import WatchedSet
 
@@ -81,6 +83,8 @@ class FlowChecker:
         self.extractor = FlowExtractor(tuple(flows))
         self.flows = {flow.name: flow for flow in self.extractor.flows}
         self.lengths = {flow.name: 1 + len(flow.expected) for flow in self.flows.values()}
+        self.resolved = frozenset(flow.name for flow in self.flows.values() if flow.is_resolved)
+        """The flows in which the key of an event alone does not say to which transfer it belongs."""
         self.sources = sources
         self.joined = joined_by(self.extractor, sources)
         self.saved = saved
@@ -124,6 +128,8 @@ class FlowChecker:
 
     def forget_events(self, connection: sa.Connection, page: Page) -> int | None:
         """Store transfers without their events; their alerts and deadlines stay until they are judged again."""
+        if not page.after:
+            step_events.forget(connection, page.names)
         some = stored.page(connection, page.after, page.limit, page.names)
         stored.forget_events(connection, some)
         return some[-1].id if some else None
@@ -162,6 +168,8 @@ class FlowTransaction:
         assert isinstance(result, Searched)
         asked = {(result.flow, key) for key in result.keys}
         flow = self._flows.get(result.flow)
+        is_resolved = result.flow in self._checker.resolved
+        wanted = {(result.flow, event_key(key)) for key in result.keys} if is_resolved else asked
         openings: dict[Key, list[Occurrence]] = {}
         for network in {event.network for event in result.events}:
             number = blocks.network_id(self._connection, network)
@@ -169,7 +177,7 @@ class FlowTransaction:
                 continue
             events = [event for event in result.events if event.network == network]
             found = extract(index_steps([flow]), events).found
-            for key in asked & found.keys():
+            for key in wanted & found.keys():
                 some = [o for o in found[key] if o.step == flow.opening.name]
                 openings.setdefault(key, []).extend(some)
                 blocks.save_logs(self._connection, number, log_rows(_with_siblings(flow, some, events), []))
@@ -183,8 +191,7 @@ class FlowTransaction:
         self, network: str, positions: set[tuple[int, int]], found: Mapping[Key, list[Occurrence]]
     ) -> None:
         """See `CheckerTransaction`."""
-        self._gathered.removed |= {(network, *position) for position in positions}
-        self._gathered.dropped |= set(found)
+        self._gathered.remove([(network, *position) for position in positions], found)
 
     # --- judging
 
@@ -203,6 +210,9 @@ class FlowTransaction:
     def store_unjudged(self, found: Mapping[Key, Sequence[Occurrence]], names: Sequence[str]) -> None:
         """Store more events of transfers of the flows ``names``."""
         keys = [key for key in found if key[0] in names]
+        if resolved := [key for key in keys if key[0] in self._checker.resolved]:
+            self._store_resolved(found, resolved)
+            keys = [key for key in keys if key[0] not in self._checker.resolved]
         for start in range(0, len(keys), AT_ONCE):
             some = keys[start : start + AT_ONCE]
             known = stored.load(self._connection, some)
@@ -224,7 +234,10 @@ class FlowTransaction:
         return self._known_coverage
 
     def _settle_keys(self, keys: Sequence[Key]) -> None:
-        """Judge and save these transfers, some at a time."""
+        """Judge and save the transfers with these keys, some at a time."""
+        if resolved := [key for key in keys if key[0] in self._checker.resolved]:
+            self._settle_resolved(resolved)
+            keys = [key for key in keys if key[0] not in self._checker.resolved]
         if not keys:
             return
         gathered, coverage = self._gathered, self._coverage()
@@ -237,6 +250,46 @@ class FlowTransaction:
                     before = known.get(key) or Transfer(*key)
                     changed.append((before, self._judged(gathered.updated(key, before), coverage)))
             self._note(self._save(changed))
+
+    def _settle_resolved(self, keys: Sequence[Key]) -> None:
+        """Judge and save the transfers to which events with these keys belong, or belonged."""
+        gathered, coverage = self._gathered, self._coverage()
+        resolution = Resolution(self._connection, self._flows)
+        changed_keys = [key for key in keys if key in gathered.found or key in gathered.dropped]
+        resolution.apply(map(gathered.change, changed_keys))
+        asked = [key for key in keys if key in gathered.searched]
+        searched = resolution.events(asked)  # those of which a reorg left nothing need no opening
+        opened = dict.fromkeys((flow, event_key(key)) for flow, key in searched)
+        resolution.apply(Change(key, gathered.openings.get(key, ())) for key in opened)
+        touched = list(dict.fromkeys([*resolution.touched(), *searched]))
+        for start in range(0, len(touched), AT_ONCE):
+            changed: list[Changed] = []
+            for before, current in self._with_resolved(resolution, touched[start : start + AT_ONCE]):
+                if current.occurrences and (current.flow, current.key) in searched:
+                    current = msgspec.structs.replace(current, searched=True)
+                changed.append((before, self._judged(current, coverage)))
+            self._note(self._save(changed))
+
+    def _store_resolved(self, found: Mapping[Key, Sequence[Occurrence]], keys: Sequence[Key]) -> None:
+        """Store more events with these keys, but not openings that a search had found: what needs them searches again."""
+        resolution, coverage = Resolution(self._connection, self._flows), self._coverage()
+        resolution.apply(
+            Change(key, [o for o in found[key] if not _is_before_watch(self._flows[key[0]], o, coverage)])
+            for key in keys
+        )
+        touched = resolution.touched()
+        for start in range(0, len(touched), AT_ONCE):
+            self._save(self._with_resolved(resolution, touched[start : start + AT_ONCE]))
+
+    def _with_resolved(self, resolution: Resolution, keys: Sequence[Key]) -> list[Changed]:
+        """Return the transfers ``keys``, as stored and with the events that they have now; without those that never were."""
+        events, known = resolution.events(keys), stored.load(self._connection, keys)
+        changed = []
+        for key in keys:
+            if key in events or key in known:
+                before = known.get(key) or Transfer(*key)
+                changed.append((before, transfers.with_only(before, events.get(key, ()))))
+        return changed
 
     def _judge_due(self, network: str, before_time: int) -> None:
         while due := stored.due_before(self._connection, network, before_time, AT_ONCE):
@@ -256,7 +309,8 @@ class FlowTransaction:
             # The flow is no longer configured: what is stored of it stays, but nothing is awaited or raised any more.
             work.signals += endings(current.raised.values(), work.chain_time, CONFIG_CHANGED)
             return msgspec.structs.replace(current, deadlines={}, raised={})
-        if (current.flow, current.key) in gathered.dropped:
+        is_resolved = current.flow in self._checker.resolved
+        if gathered.has_dropped(current.flow, None if is_resolved else current.key):
             cause = REPAIRED if gathered.removed else transfers.REORG
         settled = transfers.settle(flow, current, coverage, work.chain_time, cause)
         work.signals += _without_past(current, settled.signals) if work.quiet else settled.signals

@@ -105,6 +105,13 @@ CONFIGS = (
     Config("no settling", (only_fills(flow()),)),
     Config("what makes no sense", (flow(settle={"where": "1000 // (amount - 100) > 1"}),)),
     Config("looking back", (flow(lookback="30s"),)),
+    Config("numbered", (flow(match="nth", key="from"),)),
+    Config("numbered, looking back", (flow(match="nth", lookback="30s"),)),
+    Config("aliased", (flow(fill={"alias": "amount"}, settle={"by": "fill", "key": "amount"}),)),
+    Config(
+        "numbered and aliased",
+        (flow(match="nth", key="from", fill={"alias": "id"}, settle={"by": "fill"}, clock_skew="30s"),),
+    ),
     Config("severe", (flow(fill={"severity": "P0"}, orphan_severity="P2"),)),
 )
 
