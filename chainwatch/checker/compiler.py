@@ -281,9 +281,7 @@ class _Compiler:
             self.terms.problem(at, f"the step's key has {len(settings.key)} parts, {whose} has {len(wanted)}")
         return self._parts(texts, scope, at)
 
-    def _parts(
-        self, texts: Sequence[str], scope: Scope, at: KeyPath
-    ) -> tuple[Callable[[Event], str], ...]:
+    def _parts(self, texts: Sequence[str], scope: Scope, at: KeyPath) -> tuple[Callable[[Event], str], ...]:
         parts: list[Callable[[Event], str]] = []
         for index, text in enumerate(texts):
             where = (*at, index) if len(texts) > 1 else at
