@@ -71,6 +71,18 @@ class AbiEvent(msgspec.Struct, frozen=True, dict=True):
         return f"{self.name}({','.join(p.canonical_type for p in self.inputs)})"
 
 
+class AbiFunction(msgspec.Struct, frozen=True, dict=True):
+    """One function of a contract ABI, without what it returns."""
+
+    name: str
+    inputs: tuple[AbiParam, ...]
+
+    @cached_property
+    def signature(self) -> str:
+        """``name(type,type,…)``, the text whose Keccak-256 begins with the selector."""
+        return f"{self.name}({','.join(p.canonical_type for p in self.inputs)})"
+
+
 FieldPath: TypeAlias = tuple[str | int, ...]
 """The path to a value in an event: names of fields, and indexes into arrays."""
 
@@ -87,8 +99,26 @@ class Header(msgspec.Struct, frozen=True):
     timestamp: int
 
 
+class Transaction(NamedTuple):
+    """The transaction that emitted a log, as far as flows can read it. ``value`` is in wei.
+
+    ``to`` is None where it created a contract. ``input`` is its calldata of ``size`` bytes; None where these are more than
+    are kept. ``sender`` is None where no transaction has the log's hash, as of the state syncs of Polygon; the rest says
+    nothing then.
+    """
+
+    sender: bytes | None
+    to: bytes | None = None
+    value: int = 0
+    input: bytes | None = b""
+    size: int = 0
+
+
 class RawLog(NamedTuple):
-    """An EVM log as a node gave it, in bytes, with its block's timestamp (seconds)."""
+    """An EVM log as a node gave it, in bytes, with its block's timestamp (seconds).
+
+    ``transaction`` is read only where a flow reads it; None where it was not.
+    """
 
     block_number: int
     block_hash: bytes
@@ -98,6 +128,7 @@ class RawLog(NamedTuple):
     address: bytes
     topics: tuple[bytes, ...]
     data: bytes
+    transaction: Transaction | None = None
 
 
 _NO_SIBLINGS: Mapping[Any, Any] = {}
@@ -153,6 +184,11 @@ Logs: TypeAlias = list[LogRow] | PackedLogs
 """Logs that are to be stored."""
 
 
+TransactionRow: TypeAlias = tuple[int, bytes, bytes | None, bytes | None, bytes, bytes | None, int]
+"""A transaction as it is put into the database: the position of its block on its network (`event_id` without the network,
+with the log index 0), its hash, then the fields of `Transaction`, the value as big-endian bytes without leading zeros."""
+
+
 def log_row(contract: str, log: RawLog, error: str | None = None) -> LogRow:
     """Return ``log`` of the configured ``contract`` as a row."""
     return (
@@ -189,8 +225,8 @@ class Batch(msgspec.Struct, frozen=True):
 class SiftedBatch(msgspec.Struct, frozen=True):
     """A batch with what the checkers' extractors found in place of its events.
 
-    ``batch`` holds no events any more. ``logs`` are to be stored; ``decoded`` of them are events. ``found`` is by
-    checker, ``signals`` are about events that cannot be judged.
+    ``batch`` holds no events any more. ``logs`` are to be stored, with those of their ``transactions`` that were read;
+    ``decoded`` of them are events. ``found`` is by checker, ``signals`` are about events that cannot be judged.
     """
 
     batch: Batch
@@ -198,6 +234,7 @@ class SiftedBatch(msgspec.Struct, frozen=True):
     logs: Logs
     found: dict[str, Any]
     signals: list[Signal]
+    transactions: list[TransactionRow] = []
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -233,9 +270,19 @@ FLOWS = "flows"
 
 
 EventSource: TypeAlias = tuple[bytes, bytes]
-"""What is watched on a network: a contract's address and the first topic of its logs."""
+"""What is watched on a network: a contract's address and the first topic of its logs.
+
+The transactions of these logs are a source of their own: its topic begins with `WITH_TRANSACTION`.
+"""
 ANY_TOPIC = b""
 """Stands for any first topic: anonymous events have none of their own."""
+WITH_TRANSACTION = b"tx"
+"""Before a topic: the logs together with the transactions that emitted them."""
+
+
+def bare_topic(topic: bytes) -> bytes:
+    """Return the topic of an `EventSource` without `WITH_TRANSACTION`; 32 bytes are a topic, whatever they begin with."""
+    return topic if len(topic) == HASH_LENGTH else topic.removeprefix(WITH_TRANSACTION)
 
 
 class Backfilled(msgspec.Struct, frozen=True):

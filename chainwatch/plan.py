@@ -12,8 +12,9 @@ from functools import cached_property
 from itertools import product
 from pathlib import Path
 
-from chainwatch.chain.decode.abi import Abi, AbiError, load_abi
+from chainwatch.chain.decode.abi import Abi, AbiError, load_abi, topic0
 from chainwatch.chain.decode.decoder import ContractDecoder, DecodeError
+from chainwatch.chain.decode.functions import find_function
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.checker.compiler import FlowError, compile_flow
 from chainwatch.checker.extractor import Extractor
@@ -21,7 +22,16 @@ from chainwatch.checker.flow import Flow, FlowExtractor
 from chainwatch.config import Draft, NetworkSettings, Settings, read
 from chainwatch.config.errors import ConfigError, Problem, problem_line
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import AbiEvent, Event, EventSource, FieldPath, StoredLog, UndecodedLog
+from chainwatch.model import (
+    ANY_TOPIC,
+    AbiEvent,
+    AbiFunction,
+    Event,
+    EventSource,
+    FieldPath,
+    StoredLog,
+    UndecodedLog,
+)
 
 
 @dataclass(frozen=True)
@@ -130,10 +140,11 @@ def _assemble(settings: Settings, extractors: tuple[Extractor, ...], abis: Mappi
     watched = _watched_events(extractors, abis)
     decoders = {name: ContractDecoder(events, reads) for name, events in watched.items()}
     followed = {network for extractor in extractors for network in extractor.networks}
+    transactions = _transactions(extractors, abis)
     watches = {
         network: NetworkWatch(network, contracts)
         for network in settings.networks
-        if (contracts := _watched_contracts(settings, network, decoders)) or network in followed
+        if (contracts := _watched_contracts(settings, network, decoders, transactions)) or network in followed
     }
     return Plan(settings, extractors, watches, decoders)
 
@@ -155,6 +166,12 @@ def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _A
         except AbiError as error:
             raise LookupError(str(error)) from error
 
+    def function(contract: str, named: str) -> AbiFunction:
+        try:
+            return find_function(abis[contract], named)
+        except AbiError as error:
+            raise LookupError(str(error)) from error
+
     def contract_networks(contract: str) -> list[str]:
         return [n for n in parts.networks if parts.contracts[contract].addresses_on(n)]
 
@@ -167,7 +184,9 @@ def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _A
         if not flow.contracts <= abis.keys():
             continue  # reported already: an unknown contract, or an ABI that cannot be read
         try:
-            flows.append(compile_flow(flow, parts.networks, contract_networks, event, warn, addresses))
+            flows.append(
+                compile_flow(flow, parts.networks, contract_networks, event, warn, addresses, function)
+            )
         except FlowError as error:
             for problem in error.problems:
                 add(problem.path, problem.message, problem.hint)
@@ -211,7 +230,7 @@ def _watched_events(extractors: Sequence[Extractor], abis: Mapping[str, Abi]) ->
     """Return by contract the events that some checker watches, in every indexed form the ABI has."""
     watched: dict[str, dict[AbiEvent, None]] = {}
     for extractor in extractors:
-        for contract, signature, _ in extractor.watched:
+        for contract, signature, *_ in extractor.watched:
             watched.setdefault(contract, {}).update(dict.fromkeys(abis[contract].forms(signature)))
     return {contract: list(events) for contract, events in watched.items()}
 
@@ -220,16 +239,35 @@ def _reads(extractors: Sequence[Extractor]) -> dict[str, frozenset[FieldPath]]:
     """Return by event signature the values that some checker reads: others need not be decoded."""
     reads: dict[str, frozenset[FieldPath]] = {}
     for extractor in extractors:
-        for _, signature, paths in extractor.watched:
+        for _, signature, paths, _ in extractor.watched:
             reads[signature] = reads.get(signature, frozenset()) | paths
     return reads
 
 
+def _transactions(extractors: Sequence[Extractor], abis: Mapping[str, Abi]) -> dict[str, frozenset[bytes]]:
+    """Return by contract the first topics of the events whose transactions some checker reads."""
+    topics: dict[str, frozenset[bytes]] = {}
+    for extractor in extractors:
+        for contract, signature, _, transaction in extractor.watched:
+            if transaction:
+                topic = topic0(abis[contract].event(signature)) or ANY_TOPIC
+                topics[contract] = topics.get(contract, frozenset()) | {topic}
+    return topics
+
+
 def _watched_contracts(
-    settings: Settings, network: str, decoders: Mapping[str, ContractDecoder]
+    settings: Settings,
+    network: str,
+    decoders: Mapping[str, ContractDecoder],
+    transactions: Mapping[str, frozenset[bytes]],
 ) -> list[WatchedContract]:
     return [
-        WatchedContract(name, bytes.fromhex(address.removeprefix("0x")), decoder)
+        WatchedContract(
+            name,
+            bytes.fromhex(address.removeprefix("0x")),
+            decoder,
+            transactions.get(name, frozenset()),
+        )
         for name, decoder in decoders.items()
         for address in settings.contracts[name].addresses_on(network)
     ]

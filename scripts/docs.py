@@ -49,6 +49,7 @@ from chainwatch.config.people import (  # noqa: E402
     RiseSettings,
 )
 from chainwatch.config.receivers import PROVIDERS, settings_model  # noqa: E402
+from chainwatch.config.settings import MonitorSettings  # noqa: E402
 from chainwatch.config.templates import TemplateSettings  # noqa: E402
 from scripts import preset_pages  # noqa: E402
 
@@ -67,13 +68,14 @@ One TOML file, `config.toml` by default; the one in the repository is a working 
   named, a configured network's name wins over a path.
 - **Relative paths** of ABI files and of SQLite databases are relative to the config file's folder.
 - **Unknown keys** are errors, except in `[networks.NAME]`, where they are free attributes.
-- **Secrets** (`rpc`, `url`, `secret`, `headers`) appear in no log, error or output.
+- **Secrets** (`rpc`, and what says so below) appear in no log, error or output.
 """
 
 TABLES: list[tuple[str, type[BaseModel]]] = [
     ("Top level", Settings),
     ("[store]", StoreSettings),
     ("[log]", LogSettings),
+    ("[monitor]", MonitorSettings),
     ("[networks.NAME]", NetworkSettings),
     ("currency of [networks.NAME]", CurrencySettings),
     ("[contracts.NAME]", ContractSettings),

@@ -26,6 +26,7 @@ from chainwatch.chain.errors import Disputed, MalformedAnswer, NotThere, RangeTo
 from chainwatch.chain.page_ends import FromTheFuture, is_disproved, is_doubtful, refuse_future
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import CUT_AT, Endpoint
+from chainwatch.chain.transactions import with_transactions
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.chain.wire import LogFilter
 from chainwatch.model import Batch, Header, RawLog
@@ -56,7 +57,7 @@ async def read_range(
     nothing of the network was read before, so the first batch also holds the timestamp of its first block.
     """
     first_timestamp = (await header_at(pool, first)).timestamp if first_ever else None
-    async for page in _pages(pool, watch.filter, first, last, ends=True):
+    async for page in _pages(pool, watch, watch.filter, first, last, ends=True):
         assert page.end is not None
         events, undecoded = watch.decode_all(page.logs)
         yield Batch(
@@ -80,7 +81,7 @@ async def find_logs(
     Raises `RpcError`.
     """
     wanted = LogFilter((address,), tuple(topics))
-    return [log async for page in _pages(pool, wanted, first, last, ends=False) for log in page.logs]
+    return [log async for page in _pages(pool, None, wanted, first, last, ends=False) for log in page.logs]
 
 
 async def block_at(pool: Pool, timestamp: int) -> int:
@@ -159,7 +160,9 @@ class _Page(NamedTuple):
     """Whether the block after ``end`` names another parent."""
 
 
-async def _pages(pool: Pool, wanted: LogFilter, first: int, last: int, *, ends: bool) -> AsyncIterator[_Page]:
+async def _pages(
+    pool: Pool, watch: NetworkWatch | None, wanted: LogFilter, first: int, last: int, *, ends: bool
+) -> AsyncIterator[_Page]:
     span = _Span(pool.network.max_block_range)
     reading: deque[tuple[int, int, asyncio.Task[_Page]]] = deque()
     begin = first
@@ -167,7 +170,7 @@ async def _pages(pool: Pool, wanted: LogFilter, first: int, last: int, *, ends: 
         while reading or begin <= last:
             while begin <= last and len(reading) < span.pages:
                 end = min(begin + span.blocks - 1, last)
-                page_read = _read_page(pool, wanted, begin, end, (first, last), ends)
+                page_read = _read_whole_page(pool, watch, wanted, begin, end, (first, last), ends)
                 reading.append((begin, end, asyncio.create_task(page_read)))
                 begin = end + 1
             start, end, task = reading[0]
@@ -191,6 +194,22 @@ async def _cancel(reading: deque[tuple[int, int, asyncio.Task[_Page]]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _read_whole_page(
+    pool: Pool,
+    watch: NetworkWatch | None,
+    wanted: LogFilter,
+    first: int,
+    last: int,
+    whole: tuple[int, int],
+    ends: bool,
+) -> _Page:
+    """Return one page of the range ``whole`` with the transactions of its logs that ``watch`` reads."""
+    page = await _read_page(pool, wanted, first, last, whole, ends)
+    if watch is None:
+        return page
+    return page._replace(logs=await with_transactions(pool, watch, page.logs, PATIENCE))
 
 
 async def _read_page(

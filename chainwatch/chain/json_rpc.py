@@ -36,6 +36,9 @@ Reader = Callable[[Call, wire.Answer], T]
 STATE_METHODS = ("eth_call", "eth_getBalance", "eth_getStorageAt", "eth_getCode")
 """Methods that read the state of a block."""
 
+NULLABLE = ("eth_getTransactionByHash", "eth_getTransactionByBlockHashAndIndex")
+"""Methods of which a null is an answer: the node does not know the transaction."""
+
 SINGLES = 16
 """Calls in flight at once where an endpoint takes no batches."""
 
@@ -71,7 +74,7 @@ class JsonRpc:
     async def call(self, call: Call, seconds: float | None = None) -> msgspec.Raw:
         """Return the unparsed result of ``call``.
 
-        A null is `MalformedAnswer`, or `NotThere` where a block or its state was asked for.
+        A null is `MalformedAnswer`, or `NotThere` where a block or its state was asked for, but for `NULLABLE` methods.
         """
         return self.result(call, self.parse(wire.parse_answer, await self.exchange(call, seconds)))
 
@@ -98,7 +101,8 @@ class JsonRpc:
             raise self._error(call, answer.error)
         if answer.result is msgspec.UNSET:
             raise MalformedAnswer(self.name, f"neither a result nor an error to {call.method}")
-        if len(memoryview(answer.result)) == len(_NULL) and bytes(answer.result) == _NULL:
+        is_null = len(memoryview(answer.result)) == len(_NULL) and bytes(answer.result) == _NULL
+        if is_null and call.method not in NULLABLE:
             if call.method.startswith("eth_getBlock"):
                 raise NotThere(self.name, f"{call.method}: block {call.params[0]} is not known")
             if call.method in STATE_METHODS:

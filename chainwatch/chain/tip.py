@@ -26,6 +26,7 @@ from chainwatch.chain.history import heavy_block_logs
 from chainwatch.chain.page_ends import refuse_future
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Block, Endpoint
+from chainwatch.chain.transactions import with_transactions
 from chainwatch.chain.transport import BATCH
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.chain.wire import LogFilter
@@ -67,6 +68,7 @@ async def read_blocks(
             return doubts.settle(endpoint, (headers, logs), error)
 
     headers, logs = await pool.ask_agreeing(read)
+    logs = await with_transactions(pool, watch, logs)
     events, undecoded = watch.decode_all(logs)
     return Batch(watch.network, first, headers[-1], events, undecoded, tuple(headers), ancestor)
 

@@ -7,15 +7,27 @@ from typing import NamedTuple
 
 from chainwatch.chain.decode.decoder import ContractDecoder, DecodeError
 from chainwatch.chain.wire import LogFilter
-from chainwatch.model import ANY_TOPIC, Event, EventSource, RawLog, UndecodedLog
+from chainwatch.model import (
+    ANY_TOPIC,
+    WITH_TRANSACTION,
+    Event,
+    EventSource,
+    RawLog,
+    UndecodedLog,
+    bare_topic,
+)
 
 
 class WatchedContract(NamedTuple):
-    """A configured contract on one network."""
+    """A configured contract on one network.
+
+    ``transactions`` are the first topics of the logs whose transactions are read too, `ANY_TOPIC` for anonymous events.
+    """
 
     name: str
     address: bytes
     decoder: ContractDecoder
+    transactions: frozenset[bytes] = frozenset()
 
 
 class NetworkWatch:
@@ -34,6 +46,21 @@ class NetworkWatch:
         for contract, some in zip(contracts, topics, strict=True):
             known = None if some is None else frozenset(some)
             self._contracts.setdefault(contract.address, []).append((contract, known))
+        self._transactions: dict[bytes, frozenset[bytes]] = {}
+        for contract in contracts:
+            if contract.transactions:
+                others = self._transactions.get(contract.address, frozenset())
+                self._transactions[contract.address] = others | contract.transactions
+
+    @property
+    def reads_transactions(self) -> bool:
+        """Whether the transactions of any logs are read."""
+        return bool(self._transactions)
+
+    def reads_transaction(self, log: RawLog) -> bool:
+        """Return whether the transaction of ``log`` is read."""
+        topics = self._transactions.get(log.address, frozenset())
+        return ANY_TOPIC in topics or (bool(log.topics) and log.topics[0] in topics)
 
     @property
     def filter(self) -> LogFilter:
@@ -48,13 +75,27 @@ class NetworkWatch:
         return frozenset(
             (contract.address, topic)
             for contract in self.contracts
-            for topic in contract.decoder.topic0s or (*contract.decoder.known_topic0s, ANY_TOPIC)
+            for topic in (
+                *(contract.decoder.topic0s or (*contract.decoder.known_topic0s, ANY_TOPIC)),
+                *(WITH_TRANSACTION + topic for topic in contract.transactions),
+            )
         )
 
     def only(self, sources: frozenset[EventSource]) -> NetworkWatch:
         """Return the part of this that asks for ``sources``; its logs decode as they do with all of it."""
-        part = NetworkWatch(self.network, [c for c in self.contracts if c.address in {a for a, _ in sources}])
-        topics = {topic for _, topic in sources}
+        part = NetworkWatch(
+            self.network,
+            [
+                c._replace(
+                    transactions=frozenset(
+                        t for t in c.transactions if (c.address, WITH_TRANSACTION + t) in sources
+                    )
+                )
+                for c in self.contracts
+                if c.address in {a for a, _ in sources}
+            ],
+        )
+        topics = {bare_topic(topic) for _, topic in sources}
         part.topic0s = None if ANY_TOPIC in topics else tuple(sorted(topics))
         return part
 

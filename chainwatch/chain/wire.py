@@ -131,6 +131,18 @@ class WireTransactions(msgspec.Struct):
     transactions: list[str]
 
 
+class WireTransaction(msgspec.Struct, rename="camel"):
+    """The fields of a transaction that chainwatch reads. A pending one has no block."""
+
+    hash: str
+    sender: str = msgspec.field(name="from")
+    value: str
+    input: str
+    to: str | None = None
+    block_hash: str | None = None
+    block_number: str | None = None
+
+
 def parser(decoder: msgspec.json.Decoder[T]) -> Callable[[Buffer], T]:
     """Return the function that parses by ``decoder``; it raises `ValueError` for JSON nested too deeply too."""
     decode = decoder.decode
@@ -153,6 +165,7 @@ parse_header = parser(msgspec.json.Decoder(WireHeader))
 parse_receipt = parser(msgspec.json.Decoder(WireReceipt))
 parse_receipts = parser(msgspec.json.Decoder(list[WireReceipt]))
 parse_transactions = parser(msgspec.json.Decoder(WireTransactions))
+parse_transaction = parser(msgspec.json.Decoder(WireTransaction | None))
 parse_text = parser(msgspec.json.Decoder(str))
 
 _encode = msgspec.json.encode
@@ -223,6 +236,13 @@ def to_amount(text: str) -> int:
     return int(text, 16)
 
 
+def to_address(text: str) -> bytes:
+    """Return the 20 bytes of ``0x…`` DATA."""
+    if text[:2] != "0x":
+        raise ValueError("data that does not begin with 0x")
+    return _fixed(text, ADDRESS_LENGTH)
+
+
 def revert_data(data: msgspec.Raw | msgspec.UnsetType) -> bytes:
     """Return the bytes that a reverted call gave, out of the ``data`` of its error; none where there are none.
 
@@ -282,7 +302,9 @@ def to_raw_logs(wires: Sequence[WireLog], first: int, last: int, wanted: LogFilt
         if topic0s is not None and (not topics or topics[0] not in topic0s):
             raise ValueError("a log with a first topic that was not asked for")
         data = unhexlify(wire.data[2:])
-        log = new_log((block.number, block.hash, block.timestamp, index, tx_hash, address, topics, data))
+        log = new_log(
+            (block.number, block.hash, block.timestamp, index, tx_hash, address, topics, data, None)
+        )
         if selective and wanted is not None and not wanted.matches(log):
             raise ValueError("a log with topics that were not asked for")
         logs.append(log)

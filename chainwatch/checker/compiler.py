@@ -6,19 +6,25 @@ All mistakes are gathered, so that one run reports every one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from chainwatch.checker import matching
 from chainwatch.checker.expression import Condition, Scope, Value
 from chainwatch.checker.flow import AMOUNT, ASSET, DESTINATION, ORIGIN, Flow, Step
 from chainwatch.checker.flow_joins import compile_joins
-from chainwatch.checker.flow_terms import EventLookup, FlowProblem, FlowTerms, Warn
+from chainwatch.checker.flow_terms import EventLookup, FlowProblem, FlowTerms, FunctionLookup, Warn
 from chainwatch.checker.keys import attribute_name, can_be_equal, key_text, searchable_topics
 from chainwatch.checker.parser import ContractAddresses
 from chainwatch.checker.verify import CHECKS
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import Event
+from chainwatch.model import AbiFunction, Event
+
+
+def no_functions(_contract: str, named: str) -> AbiFunction:
+    """Find no function: the `FunctionLookup` of flows that name none."""
+    raise LookupError(f"there is no function {named!r}")
 
 
 class FlowError(ValueError):
@@ -36,13 +42,14 @@ def compile_flow(
     event: EventLookup,
     warn: Warn = lambda _path, _message, _hint: None,
     contracts: ContractAddresses = {},  # noqa: B006  # never changed
+    function: FunctionLookup = no_functions,
 ) -> Flow:
     """Compile ``settings``; raises `FlowError` with all problems at once.
 
     ``contract_networks`` gives the names of the networks that a contract is on.
     ``warn`` is called with what is valid, but can match nothing. ``contracts`` are the addresses of all configured ones.
     """
-    return _Compiler(settings, networks, contract_networks, event, warn, contracts).flow()
+    return _Compiler(settings, networks, contract_networks, event, function, warn, contracts).flow()
 
 
 class _Compiler:
@@ -54,13 +61,14 @@ class _Compiler:
         networks: Mapping[str, NetworkSettings],
         contract_networks: Callable[[str], Sequence[str]],
         event: EventLookup,
+        function: FunctionLookup,
         warn: Warn,
         contracts: ContractAddresses,
     ) -> None:
         self.settings = settings
         self.networks = networks
         self.contract_networks = contract_networks
-        self.terms = FlowTerms(settings, networks, event, warn, contracts)
+        self.terms = FlowTerms(settings, networks, event, function, warn, contracts)
 
     def flow(self) -> Flow:
         settings = self.settings
@@ -84,6 +92,7 @@ class _Compiler:
             self._check_keys(opens, [(s, at, scope) for s, at, scope in steps if scope is not None])
         if self.terms.problems or opening is None or opens is None:
             raise FlowError(self.terms.problems)
+        opening, *expected = (self._with_transactions(step) for step in (opening, *expected))
         values = self._key_values(settings.opens, opens)
         key_paths = [None if value is None else value.path for value in values]
         return Flow(
@@ -105,11 +114,18 @@ class _Compiler:
         )
 
     def _scope(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> Scope | None:
-        """Return the event of a step and its siblings; None, with the problem noted, where there is no such event."""
+        """Return what a step reads; None, with the problem noted, where there is no such event."""
         event = self.terms.event(settings, at)
         if event is None:
             return None
-        return Scope(event, compile_joins(self.terms, settings, event, at, self.contract_networks))
+        joins = compile_joins(self.terms, settings, event, at, self.contract_networks)
+        return Scope(event, joins, self.terms.call(settings, at))
+
+    def _with_transactions(self, step: Step) -> Step:
+        """Return ``step`` once it is known which transactions are read, by itself or by the steps that follow it."""
+        kinds = (step.kind, *(join.kind for join in step.joins))
+        read = frozenset(kind for kind in kinds if kind[1] in self.terms.transactions)
+        return replace(step, transactions=read)
 
     def _check_keys(self, opening: Scope, steps: Sequence[tuple[StepSettings, KeyPath, Scope]]) -> None:
         """Check that the types of each part of the key can be equal in every step."""
@@ -169,6 +185,7 @@ class _Compiler:
             key=self._key(settings, scope, at),
             facts=tuple(facts),
             joins=tuple(scope.joins.values()),
+            call=scope.call,
             networks=frozenset(self.contract_networks(settings.contract or self.settings.contract)),
             only_on=frozenset([settings.on]) if settings.on is not None else None,
             where=self.terms.condition(settings.where, scope, None, (*at, "where")),
@@ -199,6 +216,7 @@ class _Compiler:
             key=self._key(settings, scope, at),
             facts=tuple(facts),
             joins=tuple(scope.joins.values()),
+            call=scope.call,
             networks=frozenset(self.contract_networks(settings.contract or self.settings.contract)),
             where=self.terms.condition(settings.where, scope, None, (*at, "where")),
             checks=self.terms.checks(settings.verify, event, at),

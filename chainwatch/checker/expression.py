@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from chainwatch.checker import calldata
 from chainwatch.checker.parser import ContractAddresses, NetworkAttributes, Parser
 from chainwatch.checker.path import EvaluationError, Path, compile_path
 from chainwatch.checker.scope import Read, Scope
@@ -181,7 +182,7 @@ class _Code:
     def __init__(self, parser: Parser) -> None:
         self.reads: tuple[Read, ...] = tuple(parser.reads)
         constants = {f"k{index}": value for index, value in enumerate(parser.build.constants)}
-        self._scope: dict[str, Any] = {"__builtins__": {}, **RUNTIME, **constants}
+        self._scope: dict[str, Any] = {"__builtins__": {}, **RUNTIME, **calldata.RUNTIME, **constants}
 
     def on_event(self, code: str) -> Callable[[Event, Mapping[str, Any]], Any]:
         """Return the function of an event; values of an opening event are never at hand there."""
@@ -195,7 +196,10 @@ class _Code:
         """Return the facts that ``code`` needs, of its own event and of the opening one."""
         needed = [self.reads[n] for n in sorted({int(number) for number in _PLACEHOLDER.findall(code)})]
         getters = [
-            (read, self._function("event", self._expanded(read.code, missing_opening=False)))
+            (
+                read,
+                self._function("event", self._expanded(f"p{self.reads.index(read)}", missing_opening=False)),
+            )
             for read in needed
         ]
         own = tuple((read.text, get) for read, get in getters if not read.opening)
@@ -206,6 +210,8 @@ class _Code:
             read = self.reads[int(match[1])]
             if read.opening and missing_opening:
                 return f"opening[{_named('opening.', read)!r}]"
+            if read.path is not None:
+                return read.code  # an argument may be called p0
             return self._expanded(read.code, missing_opening=missing_opening)
 
         return _PLACEHOLDER.sub(value, code)

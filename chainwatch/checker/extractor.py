@@ -18,7 +18,9 @@ from chainwatch.model import (
     LogRow,
     SiftedBatch,
     Signal,
+    TransactionRow,
     UndecodedLog,
+    event_id,
     log_row,
     to_hex,
 )
@@ -31,11 +33,13 @@ class WatchedEvent(NamedTuple):
     """An event that a checker wants to see on every network where ``contract`` (its configured name) has an address.
 
     ``signature`` is the event's (``Name(type,…)``), ``reads`` are the arguments to decode: others are left out.
+    ``transaction``: whether the transaction that emitted it is read too.
     """
 
     contract: str
     signature: str
     reads: frozenset[FieldPath]
+    transaction: bool = False
 
 
 T = TypeVar("T")
@@ -78,13 +82,34 @@ def sift(extractors: Iterable[Extractor], batch: Batch) -> SiftedBatch:
     signals += [undecodable(log) for log in batch.undecoded]
     rest = msgspec.structs.replace(batch, events=(), undecoded=())
     found = {name: one.found for name, one in extracted.items()}
-    return SiftedBatch(rest, len(batch.events), log_rows(batch.events, batch.undecoded), found, signals)
+    return SiftedBatch(
+        rest,
+        len(batch.events),
+        log_rows(batch.events, batch.undecoded),
+        found,
+        signals,
+        transaction_rows(batch.events, batch.undecoded),
+    )
 
 
 def log_rows(events: Iterable[Event], undecoded: Iterable[UndecodedLog]) -> list[LogRow]:
     """Return the logs of ``events`` and ``undecoded`` as rows."""
     rows = [log_row(event.contract, event.log) for event in events]
     return rows + [log_row(one.contract, one.log, one.error) for one in undecoded]
+
+
+def transaction_rows(events: Iterable[Event], undecoded: Iterable[UndecodedLog]) -> list[TransactionRow]:
+    """Return the transactions of ``events`` and ``undecoded`` that were read as rows, each once."""
+    logs = [one.log for one in events] + [one.log for one in undecoded]
+    rows = {
+        (event_id(0, log.block_number, 0), log.tx_hash): log.transaction
+        for log in logs
+        if log.transaction is not None
+    }
+    return [
+        (*key, one.sender, one.to, one.value.to_bytes(-(-one.value.bit_length() // 8)), one.input, one.size)
+        for key, one in rows.items()
+    ]
 
 
 def undecodable(undecoded: UndecodedLog) -> Signal:

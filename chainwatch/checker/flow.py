@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
+from chainwatch.checker.calldata import Calldata, TransactionUnread
 from chainwatch.checker.expression import Condition
 from chainwatch.checker.extractor import EventKind, Extracted, WatchedEvent
 from chainwatch.checker.joins import Join, with_siblings
@@ -69,6 +70,10 @@ class Step:
     """Built-in checks of this step's events, by name."""
     joins: tuple[Join, ...] = ()
     """The siblings whose values it reads: without each of them its event cannot be judged."""
+    call: Calldata | None = None
+    """Reads the arguments of the function that the configuration names."""
+    transactions: frozenset[EventKind] = frozenset()
+    """Which of its event and its siblings are read with the transactions that emitted them."""
     read_later: tuple[Condition, ...] = ()
     """For the opening step: the assertions of later steps, which read its values."""
     expected_on: str = ""
@@ -95,9 +100,12 @@ class Step:
 
     @cached_property
     def watched_as(self) -> str:
-        """What must be watched for it: the event's signature, followed by its siblings where it has such."""
-        siblings = sorted({f" with {contract} {signature}" for contract, signature in _kinds(self.joins)})
-        return self.event.signature + "".join(siblings)
+        """What must be watched for it: the event's signature, then its siblings and transactions where it reads such."""
+        more = sorted({f" with {contract} {signature}" for contract, signature in _kinds(self.joins)})
+        more += sorted(
+            f" with transactions of {contract} {signature}" for contract, signature in self.transactions
+        )
+        return self.event.signature + "".join(more)
 
     def counts_on(self, network: str, claimed: str) -> bool:
         """Return whether an event on ``network`` can be this step; ``claimed`` is the origin that it names, or empty."""
@@ -119,7 +127,7 @@ class Step:
             return self._occurrence(event, {EXCLUDED: True} if is_excluded else {})
         except EvaluationError:
             if is_excluded:
-                return None  # what does not count need not have the values of what does
+                return None  # without a key it is of no transfer
             raise
 
     def _occurrence(self, event: Event, facts: dict[str, Any]) -> tuple[str, Occurrence] | None:
@@ -128,7 +136,11 @@ class Step:
         That is stored, so that the steps which follow it are no orphans.
         """
         for name, get in self.facts:
-            facts[name] = get(event)
+            try:
+                facts[name] = get(event)
+            except EvaluationError:
+                if EXCLUDED not in facts:
+                    raise  # what does not count need not have the values of what does
         if self.expected_on == "origin" and not self.counts_on(event.network, facts.get(ORIGIN, "")):
             return None
         if self.joins and EXCLUDED not in facts:
@@ -226,10 +238,10 @@ class FlowExtractor:
     def watched(self) -> list[WatchedEvent]:
         """The events of all steps and their siblings."""
         return [
-            WatchedEvent(contract, signature, flow.reads.get(signature, frozenset()))
+            WatchedEvent(*kind, flow.reads.get(kind[1], frozenset()), kind in step.transactions)
             for flow in self.flows
             for step in flow.all_steps
-            for contract, signature in (step.kind, *(join.kind for join in step.joins))
+            for kind in (step.kind, *(join.kind for join in step.joins))
         ]
 
     @property
@@ -267,6 +279,8 @@ def extract(index: StepIndex, events: Iterable[Event], beside: Iterable[Event] =
         for step in steps.get((event.contract, event.signature), ()):
             try:
                 hit = step.occurrence(event)
+            except TransactionUnread:
+                continue  # stored before the flow read transactions: the back-fill reads it again with its own
             except EvaluationError as error:
                 signals.append(_cannot_judge(step, event, error))
                 continue

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chainwatch.checker.calldata import Calldata
 from chainwatch.checker.expression import (
     MAX_STORED_BITS,
     Condition,
@@ -22,11 +23,14 @@ from chainwatch.checker.syntax import ConditionError
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import AbiEvent, Event, FieldPath, to_hex
+from chainwatch.model import AbiEvent, AbiFunction, Event, FieldPath, to_hex
 from chainwatch.support.spelling import did_you_mean, nearest
 
 EventLookup = Callable[[str, str], AbiEvent]
 """Contract and event (name or signature) to the ABI's event; raises ``LookupError`` with a message for a person."""
+
+FunctionLookup = Callable[[str, str], AbiFunction]
+"""Contract and function (name, signature or ``function name(type argument, …)``) to the function; raises the same."""
 
 
 Warn = Callable[[KeyPath, str, str], None]
@@ -50,6 +54,7 @@ class FlowTerms:
         settings: FlowSettings,
         networks: Mapping[str, NetworkSettings],
         event: EventLookup,
+        function: FunctionLookup,
         warn: Warn,
         contracts: ContractAddresses,
     ) -> None:
@@ -58,7 +63,10 @@ class FlowTerms:
         self.problems: list[FlowProblem] = []
         self.reads: dict[str, set[FieldPath]] = {}
         """By the signatures of events, the values that are read."""
+        self.transactions: set[str] = set()
+        """The signatures of the events of whose transactions something is read."""
         self._lookup = event
+        self._function = function
         self._warn = warn
         self._by_value = _networks_by_value(networks, settings.network_by)
         self._contracts = contracts
@@ -73,6 +81,16 @@ class FlowTerms:
             return self._lookup(contract, name)
         except LookupError as error:
             self.problem((*at, "event"), str(error.args[0]))
+            return None
+
+    def call(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> Calldata | None:
+        """Return what reads the arguments of the function that a step names; None where it names none, or there is none."""
+        if settings.call is None:
+            return None
+        try:
+            return Calldata(self._function(settings.contract or self.settings.contract, settings.call))
+        except LookupError as error:
+            self.problem((*at, "call"), str(error.args[0]))
             return None
 
     def value(self, text: str, scope: Scope, at: KeyPath) -> Value | None:
@@ -217,6 +235,8 @@ class FlowTerms:
         for path in paths:
             read = event if path.join is None else path.join.event
             self.reads.setdefault(read.signature, set()).add(path.steps)
+            if path.of_transaction:
+                self.transactions.add(event.signature)
 
     def warn(self, at: KeyPath, message: str, hint: str = "") -> None:
         """Pass on that what is at ``at`` can match nothing."""

@@ -11,6 +11,7 @@ from chainwatch.checker import protocols
 from chainwatch.checker.calls import AGGREGATES, CONTRACT, Calls
 from chainwatch.checker.joins import Join
 from chainwatch.checker.path import MAX_INDEX, Path, Step, parse_steps, resolve
+from chainwatch.checker.place import CALL, EVENT, PLACE, PLACE_CODE, SIBLINGS_PLACE, TRANSACTION, place_text
 from chainwatch.checker.scope import Read, Scope, first_name
 from chainwatch.checker.syntax import ConditionError, Cursor, Token
 from chainwatch.checker.terms import MAX_DEPTH, Term, TermBuilder
@@ -20,36 +21,10 @@ from chainwatch.support.spelling import did_you_mean
 OPENING = "opening"
 """The prefix under which an ``assert`` reads the opening event."""
 
-_PLACE = (
-    AbiParam("block", "tuple", components=(AbiParam("number", "uint256"), AbiParam("timestamp", "uint256"))),
-    AbiParam("network", "string"),
-    AbiParam("transaction", "tuple", components=(AbiParam("hash", "bytes32"),)),
-    AbiParam("log", "tuple", components=(AbiParam("index", "uint256"),)),
-    AbiParam("emitter", "address"),
-)
-"""What is known of an event beside its arguments, which win where the names meet."""
-
-_PLACE_CODE = {
-    "block.number": "event.log.block_number",
-    "block.timestamp": "event.log.timestamp",
-    "network": "event.network",
-    "transaction.hash": "event.log.tx_hash",
-    "log.index": "event.log.log_index",
-    "emitter": "address_text(event.log.address)",
-}
-"""The same as read from a `chainwatch.model.Event`."""
-
 NETWORK = "network"
 
-EVENT = "event"
-"""The prefix that says which is meant where an argument has the name of something else: ``event.args.network`` is the
-argument, ``event.network`` is not."""
-
-_SIBLINGS_PLACE = tuple(param for param in _PLACE if param.name in ("log", "emitter"))
-"""What else is known of a sibling; the rest is as of the event itself."""
-
 _WORDS = ("and", "or", "not", "in", "true", "false")
-RESERVED = {*_WORDS, OPENING, EVENT, "call", "item", *(param.name for param in _PLACE)}
+RESERVED = {*_WORDS, OPENING, EVENT, CALL, "item", *(param.name for param in PLACE)}
 """Names that no sibling can have, because they have a meaning of their own."""
 
 NetworkAttributes: TypeAlias = Mapping[str, Mapping[str, int | str]]
@@ -277,10 +252,10 @@ class Parser:
         named = {param.name for param in event.inputs}
         if (join := scope.joins.get(str(steps[0].key))) is not None:
             return self._read_sibling(join, steps, opening=opening, start=start)
-        fields = event.inputs + tuple(param for param in _PLACE if param.name not in named)
+        fields = event.inputs + tuple(param for param in PLACE if param.name not in named)
         if steps[0].key == EVENT and EVENT not in named:
             steps, fields = self._within_event(steps, event)
-            named = set() if fields is _PLACE else named
+            named = set() if fields is PLACE else named
         if steps[0].key == OPENING and OPENING not in named:
             hint = "`opening` belongs to an `assert`"
             raise self.cursor.error(steps[0].column, "there is no opening event here", hint)
@@ -290,10 +265,14 @@ class Parser:
         fields += tuple(
             AbiParam(name, "tuple") for name in scope.joins
         )  # for the error about a misspelt name
+        if steps[0].key == CALL and CALL not in named:
+            return self._argument(scope, steps, opening=opening, start=start)
         path = resolve(self._source, steps, fields, owner)
-        place = None if steps[0].key in named else _PLACE_CODE.get(path.text)
+        place = None if steps[0].key in named else PLACE_CODE.get(path.text)
+        if place and path.text in TRANSACTION:
+            path = replace(path, of_transaction=True)
         code = place or "event.args" + "".join(f"[{step!r}]" for step in path.steps)
-        text = _place_text(path.text, event) if place else path.text
+        text = place_text(path.text, event) if place else path.text
         index = self._index_of(Read(text, opening, path, code))
         return self.build.field(index, path, start, self.cursor.end)
 
@@ -303,14 +282,30 @@ class Parser:
             hint = f"name an argument of it: {join.name}.{first_name(join.event)}"
             raise self.cursor.error(steps[0].column, f"{join.name} is a whole event, {join.event.name}", hint)
         named = {param.name for param in join.event.inputs}
-        fields = join.event.inputs + tuple(param for param in _SIBLINGS_PLACE if param.name not in named)
+        fields = join.event.inputs + tuple(param for param in SIBLINGS_PLACE if param.name not in named)
         path = resolve(self._source, steps[1:], fields, f"{join.name} ({join.event.name})")
         path = replace(path, text=f"{join.name}.{path.text}", join=join)
         sibling = f"event.siblings[{self.build.name(join)}]"
-        place = None if steps[1].key in named else _PLACE_CODE.get(path.text.removeprefix(f"{join.name}."))
+        place = None if steps[1].key in named else PLACE_CODE.get(path.text.removeprefix(f"{join.name}."))
         code = f"{sibling}.args" + "".join(f"[{step!r}]" for step in path.steps)
         if place is not None:
             code = place.replace("event.", f"{sibling}.")
+        index = self._index_of(Read(path.text, opening, path, code))
+        return self.build.field(index, path, start, self.cursor.end)
+
+    def _argument(self, scope: Scope, steps: list[Step], *, opening: bool, start: int) -> Term:
+        """Return an argument of the function that the step names, from the transaction's calldata."""
+        if scope.call is None:
+            hint = 'the step names it: call = "function name(type argument, …)", or a name in the contract\'s ABI'
+            message = f"there is no function for {scope.event.name} whose arguments could be read"
+            raise self.cursor.error(steps[0].column, message, hint)
+        function = scope.call.function
+        if len(steps) == 1 or isinstance(steps[1].key, int):
+            names = ", ".join(f"{CALL}.{param.name}" for param in function.inputs) or "it has none"
+            raise self.cursor.error(steps[0].column, f"name an argument of {function.signature}", names)
+        path = resolve(self._source, steps[1:], function.inputs, f"the function {function.name}")
+        code = f"{self.build.name(scope.call)}(event.log)" + "".join(f"[{step!r}]" for step in path.steps)
+        path = replace(path, text=f"{CALL}.{path.text}", steps=(CALL, *path.steps), of_transaction=True)
         index = self._index_of(Read(path.text, opening, path, code))
         return self.build.field(index, path, start, self.cursor.end)
 
@@ -318,10 +313,10 @@ class Parser:
         """Return what follows ``event.``, or ``event.args.``, and the values of which it can be one."""
         if len(steps) > 2 and steps[1].key == "args":
             return steps[2:], event.inputs
-        if len(steps) > 1 and steps[1].key in {param.name for param in _PLACE}:
-            return steps[1:], _PLACE
+        if len(steps) > 1 and steps[1].key in {param.name for param in PLACE}:
+            return steps[1:], PLACE
         arguments = f"{EVENT}.args.{event.inputs[0].name}" if event.inputs else f"{EVENT}.args"
-        hint = f"write {arguments}, …, or {', '.join(f'{EVENT}.{param.name}' for param in _PLACE)}"
+        hint = f"write {arguments}, …, or {', '.join(f'{EVENT}.{param.name}' for param in PLACE)}"
         raise self.cursor.error(steps[min(1, len(steps) - 1)].column, "name an argument of the event", hint)
 
     def _contract_address(self, name: Token, arguments: Sequence[Term]) -> Term:
@@ -364,8 +359,8 @@ class Parser:
 
     def _index_of_network(self, *, opening: bool) -> int:
         scope = self._opening if opening and self._opening is not None else self._scope
-        text = _place_text(NETWORK, scope.event)
-        return self._index_of(Read(text, opening, _NETWORK_PATH, _PLACE_CODE[NETWORK]))
+        text = place_text(NETWORK, scope.event)
+        return self._index_of(Read(text, opening, _NETWORK_PATH, PLACE_CODE[NETWORK]))
 
     def _index_of(self, read: Read) -> int:
         """Return the number under which the expression reads it."""
@@ -393,9 +388,3 @@ class Parser:
         token = self.cursor.token
         message = f"expected {wanted}, not {self.cursor.shown()}"
         return self.cursor.error(token.column, message, _HINTS.get(token.text, ""))
-
-
-def _place_text(text: str, event: AbiEvent) -> str:
-    """Return the name, among the facts, of what is known of an event beside its arguments."""
-    is_taken = any(param.name == text.partition(".")[0] for param in event.inputs)
-    return f"{EVENT}.{text}" if is_taken else text

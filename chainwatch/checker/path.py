@@ -34,7 +34,7 @@ class Path:
     """A checked path: its normal ``text``, the ABI ``param`` it leads to, the ``steps`` to get there.
 
     ``note`` says what a reader of an error should know about the type, and is mostly empty. With ``join`` it leads into that
-    sibling of the event, whose name its text begins with.
+    sibling of the event, whose name its text begins with. ``of_transaction``: it needs the transaction, beyond its hash.
     """
 
     text: str
@@ -42,6 +42,7 @@ class Path:
     steps: FieldPath
     note: str = ""
     join: Join | None = None
+    of_transaction: bool = False
 
     @property
     def type(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from chainwatch.checker.calldata import Calldata
 from chainwatch.checker.joins import Join
 from chainwatch.checker.path import Path
 from chainwatch.model import AbiEvent
@@ -27,10 +28,11 @@ class Read:
 
 @dataclass(frozen=True)
 class Scope:
-    """The event that an expression reads, and its siblings by name."""
+    """The event that an expression reads, its siblings by name, and the function whose arguments it may read."""
 
     event: AbiEvent
     joins: Mapping[str, Join] = field(default_factory=dict)
+    call: Calldata | None = None
 
 
 def first_name(event: AbiEvent) -> str:

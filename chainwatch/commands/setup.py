@@ -18,8 +18,9 @@ T = TypeVar("T")
 
 
 _PRESETS = """\
-connext, across, op-stack, nomad, layerzero-oft, layerzero-endpoint, stargate-v2, hyperlane, ccip, cctp-v1, cctp-v2,
-wormhole-token-bridge, axelar-gmp, debridge, cbridge, arbitrum, zksync-era, polygon-pos, or own for another contract."""
+connext, across, op-stack, nomad, layerzero-oft, layerzero-endpoint, stargate-v2, hyperlane, ccip, ccip-1.5, cctp-v1,
+cctp-v2, wormhole-token-bridge, axelar-gmp, debridge, cbridge, arbitrum, zksync-era, polygon-pos, or own for another
+contract."""
 
 
 @click.command()
@@ -41,7 +42,7 @@ wormhole-token-bridge, axelar-gmp, debridge, cbridge, arbitrum, zksync-era, poly
     "--address",
     multiple=True,
     metavar="NETWORK=0x…",
-    help="With --preset own and layerzero-oft: the contract's address on a network (repeatable).",
+    help="With --preset own, layerzero-oft and ccip-1.5: the contract's address on a network (repeatable).",
 )
 @click.option(
     "--opens", default="", metavar="EVENT", help="With --preset own: the event that opens a transfer."

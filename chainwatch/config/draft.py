@@ -34,7 +34,7 @@ from chainwatch.config.people import (
     RiseSettings,
 )
 from chainwatch.config.receivers import PROVIDERS, AnyReceiver, secret_keys, settings_model
-from chainwatch.config.settings import SECRET_KEYS, LogSettings, Settings, StoreSettings
+from chainwatch.config.settings import SECRET_KEYS, LogSettings, MonitorSettings, Settings, StoreSettings
 from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.config.types import WebLink
@@ -61,14 +61,16 @@ _LISTS: Mapping[str, TypeAdapter[Any]] = {
 }
 _STORE = TypeAdapter(StoreSettings)
 _LOG = TypeAdapter(LogSettings)
+_MONITOR = TypeAdapter(MonitorSettings)
 _ALERTS = TypeAdapter(AlertSettings)
 _RISE = TypeAdapter(RiseSettings)
 _LINK: TypeAdapter[str] = TypeAdapter(WebLink)
-_TOP_LEVEL = {"store", "log", "alerts", "escalate_after", "external_url", *_LISTS, *_SECTIONS}
+_TOP_LEVEL = {"store", "log", "monitor", "alerts", "escalate_after", "external_url", *_LISTS, *_SECTIONS}
 
 _MODELS: Mapping[str, type[BaseModel]] = {
     "store": StoreSettings,
     "log": LogSettings,
+    "monitor": MonitorSettings,
     "networks": NetworkSettings,
     "contracts": ContractSettings,
     "flows": FlowSettings,
@@ -255,6 +257,7 @@ class Draft:
             folder=self._folder,
             store=self._valid(_STORE, self._data.get("store", {}), ("store",)) or StoreSettings(),
             log=self._valid(_LOG, self._data.get("log", {}), ("log",)) or LogSettings(),
+            monitor=self._valid(_MONITOR, self._data.get("monitor", {}), ("monitor",)) or MonitorSettings(),
             external_url=None if link is None else self._valid(_LINK, link, ("external_url",)),
             alerts=self._valid(_ALERTS, self._data.get("alerts", {}), ("alerts",)) or AlertSettings(),
             escalate_after=None if rise is None else self._valid(_RISE, rise, ("escalate_after",)),

@@ -27,6 +27,10 @@ _CONTRACT = "Contract that emits the event. Default: the flow's."
 _KEY = "Expression, or list of expressions, of the key in this event. Default: the flow's."
 _EVENT = "The event's name in the ABI, or its full signature where the name is overloaded."
 _WITH = "Siblings, by the names under which expressions read their values: tables `with.NAME`."
+_CALL = (
+    "Function whose arguments expressions read as `call.ARGUMENT`, from the calldata of the event's transaction: "
+    "`function name(type argument, …)`, or a function of the contract's ABI by name."
+)
 _VERIFY = "Built-in checks of the event, by name, such as `connext.transfer_id`."
 
 
@@ -54,6 +58,7 @@ class OpeningSettings(Table):
     event: Text = Field(description=_EVENT)
     contract: Text | None = Field(default=None, description=_CONTRACT)
     with_: dict[str, SiblingSettings] = Field(default={}, alias="with", description=_WITH)
+    call: Text | None = Field(default=None, description=_CALL)
     key: Names | None = Field(default=None, description=_KEY)
     origin: Text | None = Field(
         default=None,
@@ -78,6 +83,7 @@ class StepSettings(Table):
     event: Text = Field(description=_EVENT)
     contract: Text | None = Field(default=None, description=_CONTRACT)
     with_: dict[str, SiblingSettings] = Field(default={}, alias="with", description=_WITH)
+    call: Text | None = Field(default=None, description=_CALL)
     key: Names | None = Field(default=None, description=_KEY)
     on: Text = Field(
         default="destination",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, StrictBool
 
 from chainwatch.config.alerting import (
     AcknowledgeSettings,
@@ -24,17 +24,18 @@ from chainwatch.config.assets import AssetSettings
 from chainwatch.config.flows import FlowSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
-from chainwatch.config.receivers import ReceiverSettings
+from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
 from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.types import (
     DatabaseUrl,
+    HttpUrl,
     PositiveDuration,
     Table,
     WebLink,
 )
 from chainwatch.grammar.durations import parse_duration
 
-SECRET_KEYS = frozenset({"rpc", "url"})
+SECRET_KEYS = frozenset({"rpc", "url", "heartbeat"})
 """Keys whose values are secret, in every table but the receivers': those mark theirs by their types."""
 
 
@@ -64,6 +65,21 @@ class LogSettings(Table):
     )
 
 
+class MonitorSettings(Table):
+    """A dead man's switch: an address that is called while all is well, so that silence is an alarm elsewhere."""
+
+    heartbeat: HttpUrl | None = Field(
+        default=None,
+        description="Address to call (GET) while every network is seen, the database is writable and no task fails, such as "
+        "`https://hc-ping.com/UUID` (secret). Default: none.",
+        examples=["${HEARTBEAT_URL}"],
+    )
+    heartbeat_every: PositiveDuration = Field(
+        default=parse_duration("1m"), description="Time between two calls."
+    )
+    allow_private: StrictBool = Field(default=False, description=ALLOW_PRIVATE)
+
+
 class Settings(Table):
     """The whole configuration."""
 
@@ -83,6 +99,7 @@ class Settings(Table):
     acknowledge: list[AcknowledgeSettings] = Field(default=[])
     alerts: AlertSettings = AlertSettings()
     log: LogSettings = LogSettings()
+    monitor: MonitorSettings = MonitorSettings()
     people: dict[str, PersonSettings] = Field(default={})
     oncall: dict[str, OnCallSettings] = Field(default={})
     escalations: dict[str, EscalationSettings] = Field(default={})

@@ -13,9 +13,9 @@ from chainwatch.chain.pool import Pool
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker import transfer as transfers
 from chainwatch.checker.coverage import Coverage, Watched
-from chainwatch.checker.extractor import log_rows
+from chainwatch.checker.extractor import log_rows, transaction_rows
 from chainwatch.checker.flow import Flow, FlowExtractor, WatchedStep, extract, index_steps
-from chainwatch.checker.judge import FILLING, SEARCH
+from chainwatch.checker.judge import FILLING, SEARCH, opening_deadline
 from chainwatch.checker.raising import endings
 from chainwatch.checker.transfer_keys import event_key
 from chainwatch.config import Settings
@@ -30,6 +30,7 @@ from chainwatch.model import (
     Event,
     EventSource,
     Occurrence,
+    Raised,
     ReadResult,
     Searched,
     Signal,
@@ -180,7 +181,9 @@ class FlowTransaction:
             for key in wanted & found.keys():
                 some = [o for o in found[key] if o.step == flow.opening.name]
                 openings.setdefault(key, []).extend(some)
-                blocks.save_logs(self._connection, number, log_rows(_with_siblings(flow, some, events), []))
+                read = _with_siblings(flow, some, events)
+                blocks.save_logs(self._connection, number, log_rows(read, []))
+                blocks.save_transactions(self._connection, number, transaction_rows(read, []))
         self._gathered.search(asked, openings)
 
     def roll_back(self, network: str, block: int, found: Mapping[Key, list[Occurrence]]) -> None:
@@ -295,7 +298,7 @@ class FlowTransaction:
         while due := stored.due_before(self._connection, network, before_time, AT_ONCE):
             coverage = self._coverage()
             before = stored.load_ids(self._connection, {d.transfer_id for d in due})
-            changes = self._save([(t, self._judged(t, coverage)) for t in before])
+            changes = self._save([(t, self._judged_in_time(t, coverage)) for t in before])
             if not changes.opened and not changes.closed:
                 stored.discard(
                     self._connection, due
@@ -316,8 +319,18 @@ class FlowTransaction:
         work.signals += _without_past(current, settled.signals) if work.quiet else settled.signals
         return settled.transfer
 
+    def _judged_in_time(self, transfer: Transfer, coverage: Coverage) -> Transfer:
+        """Judge a transfer when the time has come; one that waits for its events as after a changed configuration."""
+        judge = self._judged if transfer.occurrences else self._judged_again
+        return judge(transfer, coverage)
+
     def _judged_again(self, transfer: Transfer, coverage: Coverage) -> Transfer:
         flow = self._flows.get(transfer.flow)
+        if flow is not None and not transfer.occurrences and any(map(_is_firing, transfer.raised.values())):
+            unread = _unread_transactions(flow, coverage)
+            if unread:  # its events may come back with their transactions: what fires is kept until then
+                waits = {opening_deadline(network): (FILLING + network, 0) for network in unread}
+                return msgspec.structs.replace(transfer, deadlines=waits)
         if flow is None or all(_is_before_watch(flow, o, coverage) for o in transfer.occurrences):
             # Nothing of the flow is left, or only openings that a search had found for other transfers.
             work = self._work
@@ -369,6 +382,21 @@ def _watched_together(rows: Sequence[WatchedSet]) -> Watched:
     block, timestamp = max((row.first_block, row.first_timestamp) for row in rows)
     unread = [row.gap_timestamp for row in rows if row.gap_timestamp is not None]
     return Watched(block, timestamp, max(unread, default=None))
+
+
+def _unread_transactions(flow: Flow, coverage: Coverage) -> set[str]:
+    """Return the networks with stored events of ``flow`` whose transactions are still to be read."""
+    return {
+        network
+        for step in flow.all_steps
+        for network in step.networks
+        if step.transactions and coverage.watch_of(network, step).unread_until is not None
+    }
+
+
+def _is_firing(raised: Raised) -> bool:
+    """Return whether an alert has begun and not ended."""
+    return raised.ends_at is None
 
 
 def _is_before_watch(flow: Flow, occurrence: Occurrence, coverage: Coverage) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from chainwatch.chain.errors import ChainError, NotThere
-from chainwatch.chain.history import block_at, find_logs, read_range
+from chainwatch.chain.history import PATIENCE, block_at, find_logs, read_range
 from chainwatch.chain.pool import Pool
+from chainwatch.chain.transactions import with_transactions
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import ORIGIN, UNKNOWN_NETWORK, Flow
@@ -67,20 +68,23 @@ class _SearchRange(NamedTuple):
             if contract.name != opening.contract:
                 continue
             topics = [contract.decoder.topic0s, *self.flow.search_topics(keys)]
-            for log in await find_logs(self.pool, contract.address, topics, self.first, self.last):
+            logs = await find_logs(self.pool, contract.address, topics, self.first, self.last)
+            if not opening.joins:
+                logs = await with_transactions(self.pool, self.watch, logs, PATIENCE)
+            for log in logs:
                 event = self.watch.decode(log)
                 if isinstance(event, Event) and event.signature == opening.event.signature:
                     found.append(event)
-        return await self._with_transactions(found) if opening.joins else found
+        return await self._with_siblings(found) if opening.joins else found
 
-    async def _with_transactions(self, openings: Sequence[Event]) -> list[Event]:
+    async def _with_siblings(self, openings: Sequence[Event]) -> list[Event]:
         """Return the watched events of the transactions of ``openings``, for their siblings are needed, too."""
         transactions = {opening.log.tx_hash for opening in openings}
         found: list[Event] = []
         for block in sorted({opening.log.block_number for opening in openings}):
             async for batch in read_range(self.pool, self.watch, block, block):
                 found += [event for event in batch.events if event.log.tx_hash in transactions]
-        known = {event.log for event in found}
+        known = {event.log._replace(transaction=None) for event in found}
         if any(opening.log not in known for opening in openings):
             raise NotThere(self.pool.network.name, "a block was replaced while its logs were read")
         return found

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import product
 
 from chainwatch.chain.decode.abi import topic0
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.flow import Flow, FlowExtractor, WatchedStep
-from chainwatch.model import ANY_TOPIC, AbiEvent, EventSource
+from chainwatch.model import ANY_TOPIC, WITH_TRANSACTION, AbiEvent, EventSource
 from chainwatch.pipeline.joined import Joined
 
 
 def sources_of(
     flows: Iterable[Flow], watches: Mapping[str, NetworkWatch]
 ) -> dict[WatchedStep, frozenset[EventSource]]:
-    """Return the addresses and first topics of each step's event and its siblings, by where the step happens."""
+    """Return the sources of each step's event, its siblings and their transactions, by where the step happens."""
     steps = {(step.contract, step.watched_as): step for flow in flows for step in flow.all_steps}
     found: dict[WatchedStep, frozenset[EventSource]] = {}
     for network, watch in watches.items():
         for (contract, watched_as), step in steps.items():
-            if here := _sources(watch, contract, step.event):
-                siblings = [_sources(watch, join.contract, join.event) for join in step.joins]
+            if here := _sources(watch, contract, step.event, step.kind in step.transactions):
+                siblings = [
+                    _sources(watch, join.contract, join.event, join.kind in step.transactions)
+                    for join in step.joins
+                ]
                 found[network, contract, watched_as] = here.union(*siblings)
     return found
 
@@ -38,6 +42,9 @@ def joined_by(extractor: FlowExtractor, sources: Mapping[WatchedStep, frozenset[
     return Joined(extractor.joined, needed)
 
 
-def _sources(watch: NetworkWatch, contract: str, event: AbiEvent) -> frozenset[EventSource]:
+def _sources(
+    watch: NetworkWatch, contract: str, event: AbiEvent, with_transactions: bool
+) -> frozenset[EventSource]:
     topic = topic0(event) or ANY_TOPIC
-    return frozenset((w.address, topic) for w in watch.contracts if w.name == contract)
+    topics = [topic, WITH_TRANSACTION + topic] if with_transactions else [topic]
+    return frozenset(product([w.address for w in watch.contracts if w.name == contract], topics))

@@ -85,4 +85,4 @@ class Answers:
     store: str = DEFAULT_STORE
     own: OwnFlow | None = None
     address: tuple[tuple[str, str], ...] = ()
-    """Network → address of the preset's `own_contract`; empty where it has none."""
+    """(Network, address) of the preset's `own_contract`, several times for several; empty where it has none."""

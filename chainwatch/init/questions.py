@@ -22,7 +22,7 @@ from chainwatch.init.answers import (
     OwnFlow,
     providers,
 )
-from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS
+from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS, Preset
 from chainwatch.support.spelling import nearest
 
 _ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
@@ -30,7 +30,7 @@ _SCHEMES = ("http://", "https://", "ws://", "wss://")
 _NAME = re.compile("[A-Za-z0-9_-]+")
 
 DEFAULT_NETWORKS = 6
-"""How many of a preset's networks, the main ones, a configuration has unless others are chosen."""
+"""How many networks, the main ones, a configuration has unless others are chosen or the preset says otherwise."""
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ def ask(given: Given, prompt: Prompt = defaults) -> Answers:
     preset = _given_or_asked(
         given.preset, prompt, f"What to watch ({', '.join(CHOICES)})", next(iter(PRESETS)), _preset
     )
-    known = PRESETS[preset].networks[:DEFAULT_NETWORKS] if preset != OWN else ()
+    known = _main_networks(PRESETS[preset]) if preset != OWN else ()
     chain_ids = (
         _chain_ids(preset, given.networks)
         if given.networks
@@ -188,6 +188,14 @@ def _check_reach(preset: str, names: Sequence[str]) -> None:
         )
     if len(names) < 2:
         raise InitError(f"--network: {preset} needs at least two networks; add another")
+    most = PRESETS[preset].most_networks
+    if most and len(names) > most:
+        raise InitError(f"--network: {preset} watches {most} networks; leave out the others")
+
+
+def _main_networks(preset: Preset) -> tuple[str, ...]:
+    """Return the networks that a configuration has unless others are chosen."""
+    return preset.networks[: preset.most_networks or DEFAULT_NETWORKS]
 
 
 def _receivers(texts: Sequence[str]) -> tuple[ChosenReceiver, ...]:
@@ -228,7 +236,7 @@ def _own_flow(given: Given, networks: Sequence[ChosenNetwork], prompt: Prompt) -
 
         return _given_or_asked(value, prompt, question, default, parse)
 
-    address = _addresses(given.address, networks, prompt, OWN)
+    address = tuple(dict(_addresses(given.address, networks, prompt, OWN)).items())
     within = want("within", given.within, "The time allowed for a transfer", "30m")
     network_by = _given_or_asked(
         given.network_by,
@@ -294,22 +302,24 @@ def _name_in_events(text: str) -> str:
 def _addresses(
     given: Sequence[str], networks: Sequence[ChosenNetwork], prompt: Prompt, preset: str
 ) -> tuple[tuple[str, str], ...]:
-    def address(text: str) -> str:
+    """Return (network, address) pairs, at least one for every network."""
+
+    def parse(text: str) -> list[str]:
         if not text:
             raise InitError(
-                f"--address: needed with --preset {preset}: the contract's address on every network"
+                f"--address: needed with --preset {preset}: the contract's address on every network, as NETWORK=0x…"
             )
-        return _address(text)
+        return [_address(part) for part in _listed(text)]
 
-    names = {network.name for network in networks}
-    addresses = {name: _address(text) for name, _, text in (pair.partition("=") for pair in given)}
-    if unknown := sorted(addresses.keys() - names):
+    pairs = [(name, _address(text)) for name, _, text in (pair.partition("=") for pair in given)]
+    named = {name for name, _ in pairs}
+    if unknown := sorted(named - {network.name for network in networks}):
         raise InitError(f"--address: expected NETWORK=0x…, but {unknown[0]!r} is not one of the networks")
     for network in networks:
-        if network.name not in addresses:
+        if network.name not in named:
             question = f"The contract's address on {network.name}"
-            addresses[network.name] = prompt(question, "", address)
-    return tuple(addresses.items())
+            pairs += [(network.name, address) for address in prompt(question, "", parse)]
+    return tuple(pairs)
 
 
 def _address(text: str) -> str:

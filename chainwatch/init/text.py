@@ -74,9 +74,8 @@ def _network_writer(answers: Answers) -> Callable[[ChosenNetwork], str]:
 
 def _preset_text(preset: Preset, answers: Answers) -> str:
     names = [network.name for network in answers.networks]
-    own = preset.own_contract and address_table(
-        preset.own_contract, preset.abis[0], dict(answers.address), names
-    )
+    addresses = {name: [address for network, address in answers.address if network == name] for name in names}
+    own = preset.own_contract and address_table(preset.own_contract, preset.abis[0], addresses, names)
     return (
         f"# --- {preset.title}: its contracts, and the flow of a transfer ---\n\n"
         + own

@@ -1,6 +1,4 @@
-"""The running monitor: builds the parts from the configuration and runs them together, each under supervision.
-This is the only place that knows all parts.
-"""
+"""The running monitor: builds all parts from the configuration and runs them together, each under supervision."""
 
 from __future__ import annotations
 
@@ -26,6 +24,7 @@ from chainwatch.config import Settings
 from chainwatch.model import Backfilled, Deadline, Signal
 from chainwatch.monitor.asset_tasks import AssetTasks
 from chainwatch.monitor.checker_tasks import CheckerTasks
+from chainwatch.monitor.heartbeat import Heartbeat
 from chainwatch.monitor.network_records import NetworkRecords
 from chainwatch.monitor.self_monitoring import (
     CLOCK_SKEW,
@@ -164,6 +163,7 @@ class Monitor:
         self._watched_at = clock.unadjusted()
         self._alerting = AlertingRuntime(database, alerting(plan.settings), clock=clock)
         self._supervisor = self._alerting.supervisor
+        self._heartbeat = Heartbeat(plan.settings.monitor, plan.watches, self._supervisor, database)
         self._pools: dict[str, Pool] = {}
         self._observers: dict[str, Observer] = {}
         self._records = NetworkRecords(database)
@@ -204,8 +204,8 @@ class Monitor:
         await self._take_up_changes()
         await self._records.load()
         start = self._supervisor.start
-        parts: list[CheckerTasks | AssetTasks] = [*self._checker_tasks, self._asset_tasks]
-        for part in parts:
+        parts: list[CheckerTasks | AssetTasks | Heartbeat] = [*self._checker_tasks, self._asset_tasks]
+        for part in (*parts, self._heartbeat):
             for name, task in part.all().items():
                 start(name, task)
         for name in self._plan.watches:
@@ -366,6 +366,7 @@ class Monitor:
                 await self.raise_signals(changes)
                 conditions.commit(changes)
             await self._records.save(observed, time.time())
+            self._heartbeat.health.note(observed.keys() - unanswered, current)
             await asyncio.sleep(SELF_WATCH_EVERY)
 
     def _note_pause(self, now: float) -> None:

@@ -157,7 +157,7 @@ def _compare(batch: Batch, stored: Sequence[StoredLog], pruned_before: float) ->
         elif kept is None:
             if found.log.timestamp >= pruned_before:
                 yield Difference(MISSING, None, found)
-        elif _content(found.log) != _content(kept.log):
+        elif _content(found.log) != _content(kept.log, found.log.transaction is not None):
             yield Difference(DIFFERENT, kept, found)
 
 
@@ -165,6 +165,6 @@ def _position(log: RawLog) -> tuple[int, int]:
     return log.block_number, log.log_index
 
 
-def _content(log: RawLog) -> RawLog:
-    """Return ``log`` without its block's hash, which is not stored."""
-    return log._replace(block_hash=b"")
+def _content(log: RawLog, with_transaction: bool = True) -> RawLog:
+    """Return ``log`` without its block's hash, which is not stored, and without a transaction that is not read any more."""
+    return log._replace(block_hash=b"", transaction=log.transaction if with_transaction else None)

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from chainwatch.chain.decode.abi import topic0
+from chainwatch.checker import calldata
+from chainwatch.checker.calldata import TransactionUnread
 from chainwatch.checker.flow import (
     AMOUNT,
     ASSET,
@@ -44,7 +46,9 @@ class StepTest(msgspec.Struct, frozen=True):
     ``outcome``: ``matched``; ``excluded`` (an opening event that ``where`` leaves out: its transfer is not watched);
     ``no event``, ``other address``, ``other contract``, ``other network``, ``other origin``, ``other step``, ``where``,
     ``undecodable``, ``error``; ``reason`` says it in words. The values are those that the step computes, as text; None
-    where the event names none. ``origin`` and ``destination`` begin with ``?`` where they are no configured network.
+    where the event names none. ``transaction`` and ``call`` are what the step may read of the transaction and of its
+    calldata, by name; empty where it reads nothing of them. ``origin`` and ``destination`` begin with ``?`` where they are
+    no configured network.
     ``siblings``: by name, the log index of each event that is read with it, or why there is none.
     """
 
@@ -62,6 +66,8 @@ class StepTest(msgspec.Struct, frozen=True):
     facts: Values = {}
     failed_checks: Values = {}
     siblings: dict[str, int | str] = {}
+    transaction: Values = {}
+    call: Values = {}
 
 
 class Awaited(msgspec.Struct, frozen=True):
@@ -169,6 +175,11 @@ def _try(
         found = extract(index, [item], events.values()).found
     except EvaluationError as error:
         return "error", str(error), None
+    except TransactionUnread:
+        reason = (
+            "the step reads the transaction, which a receipt does not hold: give its hash without --receipt"
+        )
+        return "error", reason, None
     if hit[1] not in found.get((step.flow, hit[0]), ()):
         return "other step", "another step of this flow is what the event is", None
     if EXCLUDED in hit[1].facts:
@@ -194,9 +205,27 @@ def _siblings(step: Step, event: Event) -> dict[str, int | str]:
     for join in step.joins:
         try:
             found[join.name] = event.siblings[join].log.log_index
-        except EvaluationError as error:
+        except (EvaluationError, TransactionUnread) as error:
             found[join.name] = str(error)
     return found
+
+
+def _called(step: Step, log: RawLog | None) -> tuple[Values, Values]:
+    """Return what ``step`` may read of the transaction of ``log``, and the arguments of the call, as far as it has them."""
+    if step.kind not in step.transactions or log is None:
+        return {}, {}
+    if log.transaction is None or log.transaction.sender is None:
+        return {}, {}
+    transaction = {
+        "from": calldata.sender(log),
+        "to": calldata.recipient(log),
+        "value": str(calldata.wei(log)),
+        "selector": to_hex((log.transaction.input or b"")[: calldata.SELECTOR]),
+    }
+    try:
+        return transaction, {} if step.call is None else as_text(step.call(log))
+    except ValueError:
+        return transaction, {}  # evaluating says so, where the step needs an argument
 
 
 def _step_test(
@@ -205,9 +234,18 @@ def _step_test(
     index = None if log is None else log.log_index
     tried = event is not None and (event.contract, event.signature) == step.kind
     siblings = _siblings(step, event) if event is not None and tried else {}
+    transaction, call = _called(step, log)
     if hit is None:
         return StepTest(
-            step.name, step.event.signature, step.contract, index, outcome, reason, siblings=siblings
+            step.name,
+            step.event.signature,
+            step.contract,
+            index,
+            outcome,
+            reason,
+            siblings=siblings,
+            transaction=transaction,
+            call=call,
         )
     key, occurrence = hit
     facts = occurrence.facts
@@ -226,6 +264,8 @@ def _step_test(
         facts={name: as_text(value) for name, value in facts.items() if name not in _FACTS},
         failed_checks=as_text(facts.get(FAILED_CHECKS, {})),
         siblings=siblings,
+        transaction=transaction,
+        call=call,
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.receipts import NoReceipt, Receipt, find_receipt, read_receipt
+from chainwatch.chain.transactions import read_transactions
 from chainwatch.chain.transport import open_session
 from chainwatch.config import NetworkSettings
 from chainwatch.model import to_hex
@@ -46,6 +47,7 @@ class TransactionView(msgspec.Struct, frozen=True):
 async def fetch(plan: Plan, tx_hash: str, network: str | None = None) -> Transaction:
     """Return the transaction ``tx_hash``, asked of ``network``, or of every configured one until one has it.
 
+    Its logs have the transaction itself where a flow reads any of that network.
     Raises ``Invalid`` for what is no hash, ``NotFound`` for an unknown network, ``Conflict`` where no network has a
     receipt, or where the transaction was reverted.
     """
@@ -54,7 +56,8 @@ async def fetch(plan: Plan, tx_hash: str, network: str | None = None) -> Transac
     if network is not None:
         check_known("network", network, networks)
         networks = {network: networks[network]}
-    return _not_reverted(await _first_with(networks, name))
+    reading = frozenset(name for name, watch in plan.watches.items() if watch.reads_transactions)
+    return _not_reverted(await _first_with(networks, name, reading))
 
 
 def from_file(plan: Plan, file: Path, tx_hash: str | None = None, network: str | None = None) -> Transaction:
@@ -125,11 +128,19 @@ def _network_of(plan: Plan, receipt: Receipt) -> str:
     )
 
 
-async def _first_with(networks: Mapping[str, NetworkSettings], tx_hash: bytes) -> Transaction:
-    """Return the transaction from the first of ``networks`` that has it. Raises ``Conflict`` when none does."""
+async def _first_with(
+    networks: Mapping[str, NetworkSettings], tx_hash: bytes, reading: frozenset[str]
+) -> Transaction:
+    """Return the transaction from the first of ``networks`` that has it; on those ``reading`` with what flows read of it.
+
+    Raises ``Conflict`` when none has it.
+    """
     lacking: dict[str, NoReceipt | str] = {}
     async with open_session() as session:
-        tasks = [asyncio.create_task(_ask(network, tx_hash, session)) for network in networks.values()]
+        tasks = [
+            asyncio.create_task(_ask(network, tx_hash, session, whole=network.name in reading))
+            for network in networks.values()
+        ]
         try:
             for answered in asyncio.as_completed(tasks):
                 network, found = await answered
@@ -144,16 +155,25 @@ async def _first_with(networks: Mapping[str, NetworkSettings], tx_hash: bytes) -
 
 
 async def _ask(
-    network: NetworkSettings, tx_hash: bytes, session: aiohttp.ClientSession
+    network: NetworkSettings, tx_hash: bytes, session: aiohttp.ClientSession, *, whole: bool
 ) -> tuple[str, Receipt | NoReceipt | str]:
     """Return the network's name, and the receipt or why there is none: `NoReceipt`, or the text of an error."""
     try:
         async with asyncio.timeout(PATIENCE), Pool(network, session) as pool:
-            return network.name, await find_receipt(pool, tx_hash)
+            found = await find_receipt(pool, tx_hash)
+            if whole and isinstance(found, Receipt) and found.logs:
+                found = await _with_transaction(pool, found)
+            return network.name, found
     except TimeoutError:
         return network.name, f"no answer within {PATIENCE:g} s"
     except ChainError as error:
         return network.name, str(error)
+
+
+async def _with_transaction(pool: Pool, receipt: Receipt) -> Receipt:
+    (transaction,) = await read_transactions(pool, receipt.logs[:1])
+    logs = tuple(log._replace(transaction=transaction) for log in receipt.logs)
+    return msgspec.structs.replace(receipt, logs=logs)
 
 
 def _nowhere(tx_hash: str, lacking: Mapping[str, NoReceipt | str]) -> str:

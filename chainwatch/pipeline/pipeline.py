@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import sqlalchemy as sa
 
-from chainwatch.checker.extractor import Extracted, log_rows, sift, undecodable
+from chainwatch.checker.extractor import Extracted, log_rows, sift, transaction_rows, undecodable
 from chainwatch.config import NetworkSettings
 from chainwatch.model import (
     Backfilled,
@@ -218,6 +218,7 @@ class Pipeline:
             watched.begin(work.connection, number, here, checkpoint.first_block, checkpoint.first_timestamp)
         work.numbers[batch.network] = number
         blocks.save_logs(work.connection, number, sifted.logs)
+        blocks.save_transactions(work.connection, number, sifted.transactions)
         work.signals += sifted.signals
         for name, found in sifted.found.items():
             checkers[name].apply(found)
@@ -246,7 +247,12 @@ class Pipeline:
         work.chain_time = max(work.chain_time, work.latest_seen)
         work.reload_watched()
         work.filled.add(network)
-        stored = self._stored_events(work.connection, network, item.first, last)
+        positions = set(map(joined.position, events))
+        stored = [
+            event
+            for event in self._stored_events(work.connection, network, item.first, last)
+            if joined.position(event) not in positions
+        ]
         again = [event for event in stored if self._joined.needs(event, item.sources)]
         self._apply_events(number, events, undecoded, transaction, again, stored)
 
@@ -283,6 +289,7 @@ class Pipeline:
         """
         work, checkers = transaction
         blocks.save_logs(work.connection, number, log_rows(events, undecoded))
+        blocks.save_transactions(work.connection, number, transaction_rows(events, undecoded))
         for checker, extracted in self.extract_stored([*events, *again], work.watched, beside):
             work.signals += extracted.signals
             checkers[checker.extractor.name].apply(extracted.found)

@@ -17,14 +17,17 @@ from chainwatch.model import (
     PackedLogs,
     RawLog,
     StoredLog,
+    Transaction,
+    TransactionRow,
     event_id,
 )
 from chainwatch.store import bulk
 from chainwatch.store.errors import StoreError
-from chainwatch.store.tables import headers, logs, network_states, networks
+from chainwatch.store.tables import headers, logs, network_states, networks, transactions
 
 _LOG_COLUMNS = ("id", "timestamp", "contract", "tx_hash", "address", "topics", "data", "error")
 _HEADER_COLUMNS = ("network_id", "number", "hash", "parent_hash", "timestamp")
+_TRANSACTION_COLUMNS = ("id", "hash", "sender", "recipient", "value", "input", "size")
 _NO_HASH = b""
 _ROWS_AT_ONCE = 500
 PAGE_BYTES = 16_000_000
@@ -121,6 +124,12 @@ def save_logs(connection: sa.Connection, number: int, rows: Logs) -> None:
         bulk.insert(connection, logs, _LOG_COLUMNS, [(first + row[0], *row[1:]) for row in rows])
 
 
+def save_transactions(connection: sa.Connection, number: int, rows: Sequence[TransactionRow]) -> None:
+    """Store transactions of the network with the id ``number``, in place of those that are stored already."""
+    first = event_id(number, 0, 0)
+    bulk.upsert(connection, transactions, _TRANSACTION_COLUMNS, [(first + row[0], *row[1:]) for row in rows])
+
+
 def logs_above(connection: sa.Connection, network: str, block: int) -> list[StoredLog]:
     """Return the stored logs of ``network`` in blocks after ``block``, in order."""
     number = network_id(connection, network)
@@ -152,6 +161,8 @@ def logs_after(connection: sa.Connection, after: int, limit: int) -> Iterator[tu
     for number, last in _stored(connection, logs.c.id > after, limit):
         yield number, names[number >> 52], last
         size += len(last.log.data)
+        if last.log.transaction is not None:
+            size += len(last.log.transaction.input or b"")
         if size > PAGE_BYTES:
             break
     if last is not None:
@@ -176,11 +187,9 @@ def drop_above(connection: sa.Connection, network: str, block: int) -> None:
     number = network_id(connection, network)
     if number is None:
         return
-    connection.execute(
-        sa.delete(logs).where(
-            logs.c.id.between(event_id(number, block + 1, 0), event_id(number + 1, 0, 0) - 1)
-        )
-    )
+    above = event_id(number, block + 1, 0), event_id(number + 1, 0, 0) - 1
+    connection.execute(sa.delete(logs).where(logs.c.id.between(*above)))
+    connection.execute(sa.delete(transactions).where(transactions.c.id.between(*above)))
     connection.execute(sa.delete(headers).where(headers.c.network_id == number, headers.c.number > block))
 
 
@@ -239,9 +248,10 @@ def _stored(
     connection: sa.Connection, where: sa.ColumnElement[bool], limit: int | None = None
 ) -> Iterator[tuple[int, StoredLog]]:
     statement = sa.select(logs).where(where).order_by(logs.c.id).limit(limit)
+    stored = _Transactions(connection)
     with connection.execute(statement.execution_options(yield_per=_ROWS_AT_ONCE)) as rows:
         for row in rows:
-            topics = bytes(row.topics)
+            topics, tx_hash = bytes(row.topics), bytes(row.tx_hash)
             yield (
                 row.id,
                 StoredLog(
@@ -251,14 +261,50 @@ def _stored(
                         block_hash=_NO_HASH,
                         timestamp=row.timestamp,
                         log_index=row.id & 0xFFFFF,
-                        tx_hash=bytes(row.tx_hash),
+                        tx_hash=tx_hash,
                         address=bytes(row.address),
                         topics=tuple(topics[i : i + HASH_LENGTH] for i in range(0, len(topics), HASH_LENGTH)),
                         data=bytes(row.data),
+                        transaction=stored.of(row.id, tx_hash),
                     ),
                     row.error,
                 ),
             )
+
+
+class _Transactions:
+    """The stored transactions of logs that are read in the order of their ids; those of one block are held at a time."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._any = connection.execute(sa.select(transactions.c.id).limit(1)).first() is not None
+        self._block = -1
+        self._held: dict[bytes, Transaction] = {}
+
+    def of(self, log_id: int, tx_hash: bytes) -> Transaction | None:
+        """Return the transaction ``tx_hash`` of the log ``log_id``; None where it is not stored."""
+        if not self._any:
+            return None
+        block = log_id - log_id % LOGS_A_BLOCK
+        if block != self._block:
+            self._block = block
+            found = bulk.select(self._connection, _TRANSACTIONS_OF_BLOCK, (block,))
+            self._held = {bytes(row[0]): _transaction(row) for row in found}
+        return self._held.get(tx_hash)
+
+
+_TRANSACTIONS_OF_BLOCK = "SELECT hash, sender, recipient, value, input, size FROM transactions WHERE id = ?"
+
+
+def _transaction(row: Any) -> Transaction:
+    _, sender, recipient, value, data, size = row
+    return Transaction(
+        sender=None if sender is None else bytes(sender),
+        to=None if recipient is None else bytes(recipient),
+        value=int.from_bytes(value),
+        input=None if data is None else bytes(data),
+        size=size,
+    )
 
 
 def _progress(checkpoint: Checkpoint) -> dict[str, Any]:

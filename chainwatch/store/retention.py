@@ -6,10 +6,10 @@ from itertools import takewhile
 
 import sqlalchemy as sa
 
-from chainwatch.model import event_id
+from chainwatch.model import LOGS_A_BLOCK, event_id
 from chainwatch.store import step_events, watched
 from chainwatch.store.alerting import alerts, incidents, limits, outbox, receipts, silences
-from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks, transfers
+from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks, transactions, transfers
 
 
 def horizon(connection: sa.Connection, keep_for: float, now: float) -> float:
@@ -67,5 +67,9 @@ def _prune_logs(connection: sa.Connection, before: int, limit: int) -> int:
             gone += connection.execute(
                 sa.delete(logs).where(logs.c.id.between(old[0].id, old[-1].id))
             ).rowcount
+            end_of_block = old[-1].id - old[-1].id % LOGS_A_BLOCK  # more logs of that block may be left
+            connection.execute(
+                sa.delete(transactions).where(transactions.c.id.between(first, end_of_block - 1))
+            )
             watched.note_pruned(connection, number, (old[-1].id >> 20) & 0xFFFFFFFF, old[-1].timestamp)
     return gone

@@ -48,7 +48,9 @@ watched_sets = Table(
     metadata,
     Column("network_id", SmallInteger, primary_key=True, autoincrement=False),
     Column("address", LargeBinary, primary_key=True),
-    Column("topic0", LargeBinary, primary_key=True, comment="empty for any"),
+    Column(
+        "topic0", LargeBinary, primary_key=True, comment="empty for any; after 'tx': with the transactions"
+    ),
     Column("first_block", BigInteger, nullable=False, comment="from here on all is stored, but for the gap"),
     Column("first_timestamp", BigInteger, nullable=False),
     Column("gap_first", BigInteger, comment="the blocks that are still to be read; null for none"),
@@ -121,6 +123,20 @@ Index(
     logs.c.id,
     sqlite_where=logs.c.error.isnot(None),
     postgresql_where=logs.c.error.isnot(None),
+)
+
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=False, comment="model.event_id of its block"),
+    Column("hash", LargeBinary, primary_key=True),
+    Column("sender", LargeBinary, comment="null: no transaction has this hash"),
+    Column("recipient", LargeBinary, comment="null: it created a contract"),
+    Column("value", LargeBinary, nullable=False, comment="in wei, big-endian"),
+    Column("input", LargeBinary, comment="null: more than is kept"),
+    Column("size", BigInteger, nullable=False, comment="bytes of its input"),
+    sqlite_with_rowid=False,
+    comment="The transactions of those logs of which a flow reads them.",
 )
 
 transfers = Table(

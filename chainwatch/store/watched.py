@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from chainwatch.model import ANY_TOPIC, Checkpoint, EventSource, event_id
+from chainwatch.model import ANY_TOPIC, WITH_TRANSACTION, Checkpoint, EventSource, bare_topic, event_id
 from chainwatch.store import bulk
 from chainwatch.store.tables import logs, networks, watched_sets
 
@@ -71,8 +71,8 @@ def follow(
 ) -> None:
     """Watch ``wanted`` from the networks' ``checkpoints`` on, and note as gaps what was read before without watching it.
 
-    A network without rows was read by an older version, which noted nothing: it was watched for the same from its first
-    block on.
+    A network without rows was read by an older version, which noted nothing: it was watched for the same logs from its
+    first block on, without their transactions.
     """
     known = load(connection)
     pruned = {r.id: (r.pruned_block, r.pruned_timestamp) for r in connection.execute(sa.select(networks))}
@@ -81,8 +81,9 @@ def follow(
         number, sources = ids[network], wanted.get(network, frozenset())
         rows = known.get(network, {})
         if not rows:
-            begin(connection, number, sources, checkpoint.first_block, checkpoint.first_timestamp)
-            continue
+            logs_alone = [source for source in sources if bare_topic(source[1]) == source[1]]
+            begin(connection, number, logs_alone, checkpoint.first_block, checkpoint.first_timestamp)
+            rows = load(connection).get(network, {})
         first = checkpoint.first_block, checkpoint.first_timestamp
         if pruned[number][0] is not None and pruned[number][0] >= first[0]:
             first = pruned[number][0] + 1, pruned[number][1] + 1
@@ -211,7 +212,9 @@ def _save(connection: sa.Connection, rows: list[WatchedSet]) -> None:
 
 def _like_any(rows: Mapping[EventSource, WatchedSet], source: EventSource) -> WatchedSet | None:
     """Return the row of ``source`` where all logs of its contract were watched; None where they were not."""
-    row = rows.get((source[0], ANY_TOPIC))
+    address, topic = source
+    any_topic = ANY_TOPIC if bare_topic(topic) == topic else WITH_TRANSACTION + ANY_TOPIC
+    row = rows.get((address, any_topic))
     return None if row is None else row._replace(topic0=source[1])
 
 

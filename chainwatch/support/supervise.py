@@ -62,6 +62,11 @@ class Supervisor:
         """Keep ``run`` going under ``name``; it ends when it returns."""
         self._tasks[name] = asyncio.create_task(self._keep_going(name, run), name=name)
 
+    @property
+    def failing(self) -> list[str]:
+        """The tasks that crashed and have not run well since."""
+        return [signal.labels["task"] for signal in self._failing.firing]
+
     async def finish(self, name: str, within: float) -> None:
         """Wait for at most ``within`` seconds for a task that has been asked to end; then it is cancelled."""
         task = self._tasks.pop(name)

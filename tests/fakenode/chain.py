@@ -50,7 +50,7 @@ class FakeBlock:
             "parentHash": self.parent_hash,
             "timestamp": hex(self.timestamp),
             "logsBloom": self.bloom or _bloom(self.logs),
-            "transactions": [log["transactionHash"] for log in self.logs],
+            "transactions": [log["transactionHash"] for log in self.logs if not log.get("pseudo")],
         }
 
 
@@ -64,6 +64,8 @@ class FakeChain:
         self.block_time = block_time
         self.stamped = stamped
         self._forks = 0
+        self.calls: dict[str, dict[str, Any] | None] = {}
+        """By transaction hash, what its transaction has beside what every one has; None where nobody knows it."""
         self.blocks: list[FakeBlock] = [FakeBlock(0, _hash(chain_id, 0, 0), "0x" + "00" * 32, start)]
 
     @property
@@ -155,6 +157,22 @@ class FakeChain:
         """`eth_getTransactionReceipt`."""
         logs = [log for block in self.blocks for log in block.logs if log["transactionHash"] == transaction]
         return {"transactionIndex": "0x0", "logs": logs} if logs else None
+
+    def transaction(self, name: str, lag: int = 0) -> dict[str, Any] | None:
+        """`eth_getTransactionByHash`."""
+        known = self.blocks[: len(self.blocks) - lag]
+        block = next((b for b in known for log in b.logs if log["transactionHash"] == name), None)
+        if block is None or self.calls.get(name, {}) is None:
+            return None
+        plain = {"from": "0x" + "11" * 20, "to": "0x" + "22" * 20, "value": "0x7", "input": name[:10]}
+        where = {"hash": name, "blockHash": block.hash, "blockNumber": hex(block.number)}
+        return plain | where | (self.calls.get(name) or {})
+
+    def transaction_at(self, block_hash: str, index: str, lag: int = 0) -> dict[str, Any] | None:
+        """`eth_getTransactionByBlockHashAndIndex`."""
+        block = self.block_by_hash(block_hash, lag)
+        names = block["transactions"] if block else []
+        return self.transaction(names[int(index, 16)], lag) if int(index, 16) < len(names) else None
 
     def receipts(self, named: str) -> list[dict[str, Any]]:
         """`eth_getBlockReceipts`: one receipt with all logs."""

@@ -271,6 +271,10 @@ class FakeNode:
             "eth_getBlockByHash": lambda: self.chain.block_by_hash(params[0], self.lag),
             "eth_getLogs": lambda: self.chain.logs(params[0], self.lag),
             "eth_getBlockReceipts": lambda: self.chain.receipts(params[0]),
+            "eth_getTransactionByHash": lambda: self.chain.transaction(params[0], self.lag),
+            "eth_getTransactionByBlockHashAndIndex": lambda: self.chain.transaction_at(
+                params[0], params[1], self.lag
+            ),
             "eth_getTransactionReceipt": lambda: self.chain.receipt(params[0]),
             "eth_subscribe": lambda: "0x1",
             **dict.fromkeys(STATE, lambda: self.chain.state(method, params, self.lag)),

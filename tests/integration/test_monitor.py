@@ -17,6 +17,7 @@ from chainwatch.alerting import dispatch
 from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
+from chainwatch.config.settings import MonitorSettings
 from chainwatch.demo import scenario
 from chainwatch.demo.chain import DemoChain
 from chainwatch.model import Signal
@@ -264,3 +265,25 @@ async def test_an_alert_about_a_task_that_is_no_more_ends_at_the_start(file: Pat
                 )
             (ended,) = raised(database, supervise.TASK_FAILED)
             assert ended.reason == "there is no such task any more"
+
+
+async def test_the_heartbeat_stops_while_a_network_cannot_be_seen(file: Path) -> None:
+    async with Receiver() as switch, chains() as (alpha, beta, addresses):
+        plan = plan_for(alpha, beta, addresses, file)
+        networks = {
+            name: network.model_copy(update={"blind_after": 1.0})
+            for name, network in plan.settings.networks.items()
+        }
+        table = {"heartbeat": f"{switch.url}/ping", "heartbeat_every": "100ms", "allow_private": True}
+        settings = plan.settings.model_copy(
+            update={"networks": networks, "monitor": MonitorSettings.model_validate(table)}
+        )
+        with closing(Database.open(f"sqlite:///{file}", durable=False)) as database:
+            async with running(replace(plan, settings=settings), database):
+                await switch.wait_for(3)
+                await beta.stop()
+                await until(lambda: bool(raised(database, "NetworkBlind")))
+                await asyncio.sleep(0.3)  # a call under way
+                silent_from = len(switch.requests)
+                await asyncio.sleep(1.0)
+                assert len(switch.requests) == silent_from

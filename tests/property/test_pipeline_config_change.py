@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,10 +12,20 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from chainwatch.alerting.engine.alert_engine import AlertEngine
-from chainwatch.checker.flow import Flow, WatchedStep
+from chainwatch.checker.flow import Flow, Step, WatchedStep
 from chainwatch.checker.judge import SEARCH
 from chainwatch.config import NetworkSettings, RouteSettings
-from chainwatch.model import Backfilled, Batch, Event, EventSource, Searched, StoredLog
+from chainwatch.model import (
+    WITH_TRANSACTION,
+    Backfilled,
+    Batch,
+    Event,
+    EventSource,
+    Searched,
+    StoredLog,
+    Transaction,
+    bare_topic,
+)
 from chainwatch.pipeline import recompute
 from chainwatch.pipeline.checker import Prints
 from chainwatch.pipeline.recompute import Recomputation
@@ -50,15 +60,22 @@ class Config(NamedTuple):
 
     @property
     def signatures(self) -> set[str]:
-        return {step.event.signature for flow in self.flows for step in flow.all_steps}
+        return {signature for flow in self.flows for step in flow.all_steps for signature in read_by(step)}
 
     @property
     def sources(self) -> dict[WatchedStep, frozenset[EventSource]]:
         return {
-            (network, "bridge", signature): frozenset({source(signature)})
+            (network, "bridge", step.watched_as): sources_of(step)
             for network in self.places
-            for signature in self.signatures
+            for flow in self.flows
+            for step in flow.all_steps
         }
+
+    def with_transaction(self, event: Event) -> Event:
+        """``event`` as it is read from the chain: with its transaction where a flow reads that."""
+        steps = [step for flow in self.flows for step in flow.all_steps]
+        reads = any(step.transactions for step in steps if step.event.signature == event.signature)
+        return event._replace(log=event.log._replace(transaction=transaction_of(event) if reads else None))
 
     def reads(self, event: Event) -> bool:
         return event.network in self.places and event.signature in self.signatures
@@ -72,15 +89,36 @@ class Config(NamedTuple):
             batch.network,
             batch.first,
             batch.last,
-            tuple(event for event in batch.events if self.reads(event)),
+            tuple(self.with_transaction(event) for event in batch.events if self.reads(event)),
             headers=batch.headers,
             ancestor=batch.ancestor,
             first_timestamp=batch.first_timestamp,
         )
 
 
-def source(signature: str) -> EventSource:
-    return b"\x01" * 20, signature.encode()
+def sources_of(step: Step) -> frozenset[EventSource]:
+    """The sources of a step's event, its siblings and their transactions."""
+    parts = [(step.event.signature, step.kind), *((join.event.signature, join.kind) for join in step.joins)]
+    plain = frozenset(source(signature) for signature, _ in parts)
+    return plain | {
+        source(signature, WITH_TRANSACTION) for signature, kind in parts if kind in step.transactions
+    }
+
+
+def read_by(step: Step) -> set[str]:
+    """The signatures of a step's event and its siblings."""
+    return {step.event.signature, *(join.event.signature for join in step.joins)}
+
+
+def source(signature: str, mark: bytes = b"") -> EventSource:
+    return b"\x01" * 20, mark + signature.encode()
+
+
+def transaction_of(event: Event) -> Transaction:
+    """A transaction that follows from its hash; a few are none."""
+    first, second, *_ = event.log.tx_hash
+    sender = bytes([first % 2]).rjust(20, b"\x01")
+    return Transaction(sender, b"\x02" * 20, second) if first % 16 else Transaction(None)
 
 
 def only_fills(made: Flow) -> Flow:
@@ -112,6 +150,9 @@ CONFIGS = (
         "numbered and aliased",
         (flow(match="nth", key="from", fill={"alias": "id"}, settle={"by": "fill"}, clock_skew="30s"),),
     ),
+    Config("large calls", (flow(opens={"where": "transaction.value > 60"}),)),
+    Config("by sender", (flow(fill={"assert": "transaction.from == opening.transaction.from"}),)),
+    Config("two that read", (flow(), flow(name="second", settle={"where": "transaction.value < 200"}))),
     Config("severe", (flow(fill={"severity": "P0"}, orphan_severity="P2"),)),
 )
 
@@ -167,10 +208,10 @@ class Live:
             while (gap := watched.gap(self.connection, network)) is not None:
                 last = min(gap.first + at_once - 1, gap.last)
                 inside = [b for b in chains[network] if gap.first <= b.header.number <= last]
-                signatures = {topic.decode() for _, topic in gap.sources}
+                signatures = {bare_topic(topic).decode() for _, topic in gap.sources}
                 events = [e for b in inside for e in b.events if e.signature in signatures]
                 events = [
-                    e._replace(log=e.log._replace(block_hash=b.header.hash))
+                    self.config.with_transaction(e._replace(log=e.log._replace(block_hash=b.header.hash)))
                     for b in inside
                     for e in b.events
                     if e in events
@@ -184,7 +225,7 @@ class Live:
         while waiting := [
             t for n in NETWORKS for t in transfers.waiting_on(self.connection, SEARCH + n, 100)
         ]:
-            earlier = tuple(filter(self.config.reads, self.world.earlier))
+            earlier = tuple(map(self.config.with_transaction, filter(self.config.reads, self.world.earlier)))
             for name in {t.flow for t in waiting}:
                 keys = tuple(t.key for t in waiting if t.flow == name)
                 self.pipeline.process(self.connection, [Searched(name, keys, earlier)], 0.0)
@@ -224,13 +265,21 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recompute, "TRANSFERS_AT_ONCE", 2)
 
 
-def assert_live_equals_replay(engine: sa.Engine, data: st.DataObject, world: World) -> None:
-    delays = data.draw(reorganised_orders(world))
+def assert_live_equals_replay(
+    engine: sa.Engine,
+    data: st.DataObject,
+    world: World,
+    configs: Sequence[Config] = CONFIGS,
+    changed: Callable[[Sequence[Item]], list[Item]] = list,
+) -> None:
+    """``changed`` is what becomes of the items of an order that was drawn."""
+    delays = [changed(items) for items in data.draw(reorganised_orders(world))]
+    world = changed_world(world, changed)
     changes = data.draw(
-        st.lists(st.tuples(st.integers(0, len(delays)), st.sampled_from(CONFIGS)), min_size=1, max_size=3)
+        st.lists(st.tuples(st.integers(0, len(delays)), st.sampled_from(configs)), min_size=1, max_size=3)
     )
     changes.sort(key=lambda change: change[0])
-    before, after = data.draw(st.sampled_from(CONFIGS)), changes[-1][1]
+    before, after = data.draw(st.sampled_from(configs)), changes[-1][1]
 
     with fresh(engine) as connection:
         replay = Live(connection, after, world)
@@ -258,6 +307,23 @@ def assert_live_equals_replay(engine: sa.Engine, data: st.DataObject, world: Wor
         assert (key, found[0].get(key)) == (key, expected[0].get(key))
     assert found[1] - of_orphaned_events(found[1] - expected[1], delays) == expected[1]
     assert found[2] == expected[2]
+
+
+def changed_world(world: World, changed: Callable[[Sequence[Item]], list[Item]]) -> World:
+    """``world`` with what ``changed`` makes of each of its blocks."""
+
+    def events(network: str, block: Block) -> tuple[Event, ...]:
+        (item,) = changed([Batch(network, block.header.number, block.header, block.events)])
+        assert isinstance(item, Batch)
+        return item.events
+
+    chains = {
+        network: tuple(Block(block.header, events(network, block)) for block in chain)
+        for network, chain in world.chains.items()
+    }
+    (searched,) = changed([Searched("", (), world.earlier)])
+    assert isinstance(searched, Searched)
+    return world._replace(chains=chains, earlier=searched.events)
 
 
 def of_orphaned_events(alerts: set[Any], orders: Sequence[Sequence[Item]]) -> set[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from tests.support.receiver import Answer, Received
 
 JSON = {"Content-Type": "application/json"}
-WEBHOOK = re.compile(r"/api/(v\d+/)?webhooks/\d+/[\w-]+")
+WEBHOOK = re.compile(r"/api/(v\d+/)?webhooks/\d+/[\w-]+(?P<message>/messages/\d+)?")
 
 MAX_CONTENT = 2000
 MAX_EMBEDS = 10

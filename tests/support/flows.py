@@ -1,7 +1,7 @@
 """A small bridge for tests of flows: its events without a chain, its flow with any changes, alerts that only remember.
 
 ``Sent`` opens a transfer on its origin, ``Filled`` and ``Settled`` follow on its destination. All three name the
-transfer by ``id`` and their networks by chain id: alpha is 1, beta 2, gamma 3.
+transfer by ``id`` and their networks by chain id: alpha is 1, beta 2, gamma 3. ``Terms`` is a sibling of any of them.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ EVENTS = {
             AbiParam("from", "uint256"),
             AbiParam("amount", "uint256"),
         ),
+    ),
+    "Terms": AbiEvent(
+        "Terms", (AbiParam("from", "uint256"), AbiParam("to", "uint256"), AbiParam("amount", "uint256"))
     ),
 }
 

@@ -37,9 +37,11 @@ class Live:
         self.watch.kill()
 
     def configure(self, config: Mapping[str, Any]) -> None:
-        """Write this configuration, whose ``receivers`` are names with further keys."""
+        """Write this configuration, whose ``receivers`` are names with further keys, or whole tables with a provider."""
         hooks = {
-            name: {
+            name: keys
+            if "provider" in keys
+            else {
                 "provider": "webhook",
                 "url": f"{self.receiver.url}/{name}",
                 "allow_private": True,

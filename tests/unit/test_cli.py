@@ -1,6 +1,7 @@
 """The commands: exit codes, what they write where, and that they start quickly."""
 
 import json
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from chainwatch.cli import main
 from chainwatch.commands import setup
 from chainwatch.commands.common import BAD_USAGE, FAILED
+from chainwatch.init.presets import PRESETS
 from chainwatch.operations import online
 from chainwatch.store.alerting import outbox
 from chainwatch.store.database import Database
@@ -336,6 +338,20 @@ def test_init_writes_a_configuration_once(tmp_path: Path) -> None:
     assert file.read_bytes() == written
     assert call("init", "--preset", "connext", "--yes", "--force", config=file).exit_code == 0
     assert call("init", "--preset", "nonsense", "--yes", "--force", config=file).exit_code == BAD_USAGE
+
+
+def test_init_says_what_a_preset_sees_and_cannot(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    done = call("init", "--preset", "hyperlane", "--yes", config=file)
+    for paragraph in PRESETS["hyperlane"].explanation():
+        assert paragraph in done.output
+        assert paragraph.split()[-1] in file.read_text()
+
+
+def test_init_names_every_preset(tmp_path: Path) -> None:
+    shown = call("init", "--help", config=tmp_path / "none.toml").output
+    words = re.sub(r"\s*\n\s*", " ", shown).replace("- ", "-")
+    assert all(name in words for name in PRESETS)
 
 
 def test_init_asks_again_after_an_answer_that_it_cannot_use(

@@ -11,7 +11,7 @@ from chainwatch.store.alerting import alert_groups, outbox, receipts
 
 
 def enqueue_updates(connection: sa.Connection, alert_ids: Sequence[int], now: float, note: str = "") -> None:
-    """Queue an update of each group's message about any of these alerts, where the channel has confirmed one.
+    """Queue an update of each group's message about any of these alerts, where there is one, or will be.
 
     ``note``: a line that precedes the alerts, in place of the message's own. The queue sends updates only to channels that
     can change a message.
@@ -26,9 +26,8 @@ def enqueue_updates(connection: sa.Connection, alert_ids: Sequence[int], now: fl
         last = outbox.newest(connection, receiver, key)
         if last is None or last.payload.kind not in ("", "update"):
             continue  # digests and summaries tell of a past time
-        if last.status == "pending" and not note:
-            continue  # it will show the same
-        if receipts.load(connection, receiver, [key]):
+        # a pending one may be under way as it was before
+        if last.status == "pending" or receipts.load(connection, receiver, [key]):
             payload = last.payload
             new.append(
                 (

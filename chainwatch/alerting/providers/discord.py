@@ -1,5 +1,7 @@
 """A Discord channel, by webhook.
 
+The first message about a group is edited as the group changes; each notification after it is a short message of its own,
+since an edit notifies nobody.
 The package discord-webhook only builds the message: its own client follows redirects and reads answers of any size.
 Limits: discord.com/developers/docs/resources/message#embed-object-embed-limits.
 """
@@ -7,15 +9,17 @@ Limits: discord.com/developers/docs/resources/message#embed-object-embed-limits.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
-from pydantic import Field, StrictBool
+from pydantic import AfterValidator, Field, StrictBool
 
 from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
+from chainwatch.alerting.providers.edits import first_message, receipt
 from chainwatch.alerting.providers.provider import (
     Capabilities,
     DeliveryError,
@@ -26,7 +30,7 @@ from chainwatch.alerting.providers.provider import (
 )
 from chainwatch.alerting.providers.transport import Answer, Transport
 from chainwatch.config.receivers import ALLOW_PRIVATE, RATE_LIMIT, ReceiverSettings
-from chainwatch.config.types import AtLeastOne, HttpUrl, Severity
+from chainwatch.config.types import AtLeastOne, Expected, HttpUrl, Severity
 from chainwatch.config.types import Text as DisplayName
 from chainwatch.support.printable import clean
 from chainwatch.support.redaction import Redactor, parts_of_url
@@ -38,6 +42,8 @@ CONTENT_MAX, TITLE_MAX, DESCRIPTION_MAX, FIELDS_MAX = 2000, 256, 4096, 25
 FIELD_NAME_MAX, FIELD_VALUE_MAX, FOOTER_MAX = 256, 1024, 2048
 EMBEDS_MAX, TOTAL_MAX = 10, 6000
 URL_MAX = 2048
+SHORT_MAX = 300
+"""Characters of an alert's summary in a message after the first."""
 SHORT_VALUE = 40
 """Characters up to which the value of a field is short, so that Discord shows several side by side."""
 
@@ -62,6 +68,19 @@ HEADERS = {
     "User-Agent": "DiscordBot (https://github.com/chainwatch/chainwatch, 0.1)",
 }
 _BODY = ("content", "embeds", "username", "allowed_mentions")
+CANNOT_EDIT = frozenset({403, 404, 405})
+"""Statuses of an edit after which a message of its own is sent: the first one was deleted, or is another webhook's."""
+
+_MENTION = re.compile("@everyone|@here|<@(?P<user>[0-9]{1,20})>|<@&(?P<role>[0-9]{1,20})>")
+
+
+def _mention(text: str) -> str:
+    if not _MENTION.fullmatch(text):
+        raise Expected("@everyone, @here, a role as <@&123> or a user as <@123>")
+    return text
+
+
+Mention = Annotated[str, AfterValidator(_mention)]
 
 
 class DiscordSettings(ReceiverSettings):
@@ -73,43 +92,98 @@ class DiscordSettings(ReceiverSettings):
     username: DisplayName | None = Field(
         default=None, description="Sender's name. Default: as set on Discord."
     )
+    mentions: dict[Severity, list[Mention]] = Field(
+        default={},
+        description="Severity → whom to mention when such alerts fire: `@everyone`, `@here`, a role as `<@&123>`, a user as "
+        "`<@123>`. Default: nobody.",
+    )
     allow_private: StrictBool = Field(default=False, description=ALLOW_PRIVATE)
     rate_limit: dict[Severity, AtLeastOne] = Field(
         default={"P0": 10, "P1": 5, "P2": 3, "P3": 1}, description=RATE_LIMIT
     )
 
 
+class DiscordMessage(NamedTuple):
+    """``whole``: the body of a message with all of the group; ``follow_up``: of a short one, None where nobody is notified.
+
+    ``first``: the receipt's ids of the message that ``whole`` replaces, if there is one. ``is_over``: nothing in it fires.
+    """
+
+    whole: dict[str, Any]
+    follow_up: dict[str, Any] | None
+    first: Mapping[str, str] | None
+    is_over: bool
+
+
 class DiscordProvider:
-    """Sends each notification as one message, one at a time; its receipts hold the message's id as ``message``."""
+    """Sends one message at a time; its receipts hold the first message's id as ``message``."""
 
     settings_type = DiscordSettings
-    capabilities = Capabilities(keeps_receipts=True)
+    capabilities = Capabilities(keeps_receipts=True, edits=True)
 
     def __init__(self, settings: DiscordSettings, transport: Transport) -> None:
-        self.server = Server(confirmed(settings.url.get_secret_value()), settings.allow_private)
+        url = settings.url.get_secret_value()
+        self.server = Server(confirmed(url), settings.allow_private)
         self._settings = settings
+        self._to = urlsplit(url).path.rpartition("/")[0]  # without the token, which a receipt must not hold
         self._transport = transport
         self._redact = Redactor(parts_of_url(self.server.url))
         self._free_at = 0.0
 
-    def render(self, notification: Notification, previous: Receipt | None) -> dict[str, Any]:
-        """Return the body of Discord's "Execute Webhook": every notification is a message of its own."""
-        return payload(notification, self._settings)
+    def render(self, notification: Notification, previous: Receipt | None) -> DiscordMessage:
+        """Return the message; it replaces the one of ``previous`` unless all of that was over and something fires again."""
+        return DiscordMessage(
+            whole=payload(notification, self._settings),
+            follow_up=None if notification.kind == "update" else follow_up(notification, self._settings),
+            first=first_message(notification, previous, self._to),
+            is_over=not notification.firing,
+        )
 
-    async def send(self, message: dict[str, Any]) -> Receipt:
-        """Post it and wait until Discord confirms the message. Raises ``DeliveryError``."""
+    async def send(self, message: DiscordMessage) -> Receipt:
+        """Post the message, or edit the first one and post a short one after it. Raises ``DeliveryError``."""
+        if message.first is not None and await self._edited(message, message.first["message"]):
+            if message.follow_up is not None:
+                await self._post(message.follow_up)
+            return self._receipt(message, message.first["message"])
+        if message.follow_up is None:
+            return Receipt()  # an update, of a message that is gone
+        return self._receipt(message, await self._post(message.whole))
+
+    def _receipt(self, message: DiscordMessage, message_id: str | None) -> Receipt:
+        if message_id is None:
+            return Receipt()
+        return receipt(self._to, is_over=message.is_over, message=message_id)
+
+    async def _post(self, body: dict[str, Any]) -> str | None:
+        """Return the id of a new message, once Discord confirms it; None where it gives none."""
+        return _message_id(await self._request("POST", self.server, body), self._redact)
+
+    async def _edited(self, message: DiscordMessage, message_id: str) -> bool:
+        """Edit the first message; False where it cannot be edited any more."""
+        server = Server(
+            edited(self._settings.url.get_secret_value(), message_id), self._settings.allow_private
+        )
+        body = {key: value for key, value in message.whole.items() if key != "username"}
+        answer = await self._request("PATCH", server, body)
+        if answer.status in CANNOT_EDIT:
+            return False
+        _check(answer, self._redact)
+        return True
+
+    async def _request(self, method: str, server: Server, body: dict[str, Any]) -> Answer:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._free_at - loop.time()))
-        answer = await self._transport.post(
-            self.server,
-            msgspec.json.encode(message),
+        answer = await self._transport.request(
+            method,
+            server,
+            msgspec.json.encode(body),
             HEADERS,
             who="Discord",
             within=TIMEOUT,
             answer_within=ANSWER_TIMEOUT,
         )
         self._note_rate_limit(answer, loop.time())
-        return _receipt(answer, self._redact)
+        return answer
 
     def _note_rate_limit(self, answer: Answer, now: float) -> None:
         if answer.headers.get("X-RateLimit-Remaining") == "0":
@@ -124,10 +198,14 @@ def confirmed(url: str) -> str:
     return urlunsplit(parts._replace(query=query))
 
 
-def payload(notification: Notification, settings: DiscordSettings) -> dict[str, Any]:
-    """Return the message within Discord's limits; alerts that do not fit are counted in its text. Nobody is mentioned."""
-    from discord_webhook import DiscordWebhook  # late: slow to import
+def edited(url: str, message_id: str) -> str:
+    """Return the URL at which a webhook's own message is edited (Discord's "Edit Webhook Message")."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/messages/{quote(message_id, safe='')}"))
 
+
+def payload(notification: Notification, settings: DiscordSettings) -> dict[str, Any]:
+    """Return the message within Discord's limits; alerts that do not fit are counted in its text."""
     embeds: list[DiscordEmbed] = []
     room = TOTAL_MAX
     alerts = text.by_urgency(notification)
@@ -137,24 +215,57 @@ def payload(notification: Notification, settings: DiscordSettings) -> dict[str, 
             break
         embeds.append(embed)
         room -= _size(embed)
+    return _body(notification, settings, embeds, len(alerts) - len(embeds))
+
+
+def follow_up(notification: Notification, settings: DiscordSettings) -> dict[str, Any]:
+    """Return the message after the first one: of each alert what it is, without its facts."""
+    alerts = text.by_urgency(notification)
+    embeds = [_short_embed(alert) for alert in alerts[:EMBEDS_MAX]]
+    return _body(notification, settings, embeds, len(alerts) - len(embeds))
+
+
+def _body(
+    notification: Notification, settings: DiscordSettings, embeds: list[DiscordEmbed], left: int
+) -> dict[str, Any]:
+    from discord_webhook import DiscordWebhook  # late: slow to import
+
+    mentions = _mentions(notification, settings)
     content = "\n".join(
         [
+            *([" ".join(mentions)] if mentions else []),
             f"**{text.markdown(text.headline(notification))}**",
             *map(text.markdown, text.overview(notification)),
         ]
     )
-    if len(embeds) < len(alerts):
-        content += f"\n… and {len(alerts) - len(embeds)} more, not shown here."
+    if left:
+        content += f"\n… and {left} more, not shown here."
     message = DiscordWebhook(
         url=settings.url.get_secret_value(),
         content=fit(content, CONTENT_MAX),
         username=settings.username,
-        allowed_mentions={"parse": []},
+        allowed_mentions=_allowed(mentions),
     )
     for embed in embeds:
         message.add_embed(embed)
     body = message.json
     return {key: body[key] for key in _BODY if key in body}
+
+
+def _mentions(notification: Notification, settings: DiscordSettings) -> list[str]:
+    """Return whom the configuration has mentioned for what fires."""
+    severities = sorted({alert.severity for alert in notification.firing})
+    return list(dict.fromkeys(one for severity in severities for one in settings.mentions.get(severity, ())))
+
+
+def _allowed(mentions: list[str]) -> dict[str, list[str]]:
+    """Return Discord's ``allowed_mentions``: these and nobody else, whatever stands in the text."""
+    found = [match for one in mentions if (match := _MENTION.fullmatch(one))]
+    allowed: dict[str, list[str]] = {"parse": ["everyone"] if any(one[0] == "@" for one in mentions) else []}
+    for kind in ("users", "roles"):
+        if ids := [match[kind[:-1]] for match in found if match[kind[:-1]]]:
+            allowed[kind] = ids
+    return allowed
 
 
 def fit(content: str, limit: int) -> str:
@@ -170,14 +281,7 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
     """Return one alert in at most ``room`` characters, or None when not even its title fits."""
     from discord_webhook import DiscordEmbed
 
-    firing = alert.status == "firing"
-    embed = DiscordEmbed(
-        title=fit(
-            f"{alert.severity} {alert.status.upper()}: {text.markdown(text.name_of(alert))}", TITLE_MAX
-        ),
-        color=COLORS.get(alert.severity, COLORS["P3"]) if firing else RESOLVED_COLOR,
-        fields=[],
-    )
+    embed = DiscordEmbed(title=_title(alert), color=_color(alert), fields=[])
     embed.set_footer(text=fit(f"{alert.fingerprint}", FOOTER_MAX))
     embed.set_timestamp(min(alert.starts_at, LAST_TIME))  # a chain may claim any time
     room -= _size(embed)
@@ -203,6 +307,23 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
     return embed
 
 
+def _short_embed(alert: NotifiedAlert) -> DiscordEmbed:
+    """Return an alert in two lines. Ten of these are within the limits of a message."""
+    from discord_webhook import DiscordEmbed
+
+    embed = DiscordEmbed(title=_title(alert), color=_color(alert), fields=[])
+    embed.set_description(fit(" ".join(map(text.markdown, text.summary(alert)[:1])), SHORT_MAX) or "\u2026")
+    return embed
+
+
+def _title(alert: NotifiedAlert) -> str:
+    return fit(f"{alert.severity} {alert.status.upper()}: {text.markdown(text.name_of(alert))}", TITLE_MAX)
+
+
+def _color(alert: NotifiedAlert) -> int:
+    return COLORS.get(alert.severity, COLORS["P3"]) if alert.status == "firing" else RESOLVED_COLOR
+
+
 def _linked(value: str, links: Mapping[str, str]) -> str:
     """Return ``value``, in Markdown, with its hashes and addresses as links; Markdown changes neither those nor the URLs."""
     for one, url in links.items():
@@ -220,6 +341,8 @@ def _description(alert: NotifiedAlert) -> str:
         lines.append(
             f"Ended <t:{int(alert.ends_at)}:f>, after {text.span(alert.ends_at - alert.starts_at)}{reason}"
         )
+    if alert.link:
+        lines.append(f"[Open]({alert.link})")
     return "\n".join(line for line in lines if line)
 
 
@@ -233,8 +356,19 @@ def _units(content: str) -> int:
     return len(content.encode("utf-16-le")) // 2
 
 
-def _receipt(answer: Answer, redact: Redactor) -> Receipt:
-    """Return the id of the message in the channel. Raises ``DeliveryError``, without secrets (S9), for any other answer."""
+def _message_id(answer: Answer, redact: Redactor) -> str | None:
+    """Return the id of the message in the channel; None for an answer without content. Raises as ``_check``."""
+    _check(answer, redact)
+    fields = answer.json_object()
+    if "id" in fields:
+        return str(fields["id"])[:ID_MAX]
+    if answer.status == 200:
+        raise DeliveryError("the URL answers, but not as Discord does: is it the channel's webhook URL?")
+    return None
+
+
+def _check(answer: Answer, redact: Redactor) -> None:
+    """Raise ``DeliveryError``, without secrets (S9), unless Discord took a message or an edit."""
     if 300 <= answer.status < 400:
         raise DeliveryError(
             "Discord's URL redirects elsewhere; set the channel's own webhook URL",
@@ -250,11 +384,6 @@ def _receipt(answer: Answer, redact: Redactor) -> Receipt:
         detail=_detail(fields, redact),
         retry_after=seconds(str(retry_after)) if isinstance(retry_after, int | float) else None,
     )
-    if "id" in fields:
-        return Receipt({"message": str(fields["id"])[:ID_MAX]})
-    if answer.status == 200:
-        raise DeliveryError("the URL answers, but not as Discord does: is it the channel's webhook URL?")
-    return Receipt()
 
 
 def _detail(fields: Mapping[str, Any], redact: Redactor) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
@@ -73,10 +74,9 @@ def follow_up(notification: Notification) -> dict[str, Any]:
     """Return the reply in the thread of the first message: a line for each alert."""
     headline = text.headline(notification)
     alerts = text.by_urgency(notification)
-    lines = [f"*{mrkdwn(headline)}*", *map(mrkdwn, text.overview(notification))]
-    lines += [_line(alert) for alert in alerts]
-    shown = _fitting(lines, SECTION_MAX - TEXT_MAX)
-    left = len(lines) - shown.count("\n") - 1
+    head = [f"*{mrkdwn(headline)}*", *map(mrkdwn, text.overview(notification))]
+    shown = _fitting(chain(head, map(_line, alerts)), SECTION_MAX - TEXT_MAX)
+    left = len(head) + len(alerts) - shown.count("\n") - 1
     if left > 0:
         shown += f"\n… and {left} more: see the message above."
     return {"text": _fallback(headline, alerts), "blocks": [_section(shown)]}

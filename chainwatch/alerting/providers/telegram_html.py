@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from html import escape
+from itertools import chain
 from typing import Any
 
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
@@ -75,9 +76,8 @@ def follow_up(notification: Notification) -> str:
     """Return the reply to the first message: a line for each alert."""
     alerts = text.by_urgency(notification)
     head = [f"<b>{prose(text.headline(notification))}</b>", *map(prose, text.overview(notification))]
-    lines = [*head, *map(_line, alerts)]
-    shown = text.within(lines, TEXT_MAX - MORE_MAX)
-    return _with_rest(shown, len(lines) - shown.count("\n") - 1)
+    shown = text.within(chain(head, map(_line, alerts)), TEXT_MAX - MORE_MAX)
+    return _with_rest(shown, len(head) + len(alerts) - shown.count("\n") - 1)
 
 
 def keyboard(notification: Notification) -> list[list[dict[str, str]]]:

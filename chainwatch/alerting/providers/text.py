@@ -239,9 +239,10 @@ def continued(alert: NotifiedAlert) -> list[str]:
     """Return the further lines of a description; a channel marks them, so that none looks like a fact or an alert."""
     if alert.custom.body is not None:
         return []
-    further = [clean(line.rstrip()) for line in _description(alert)[1:]]
+    further = _description(alert)[1:]
+    shown = [clean(line.rstrip()) for line in further[:LINES_MAX]]
     left = len(further) - LINES_MAX
-    return further if left <= 0 else [*further[:LINES_MAX], f"… ({left:,} more lines)"]
+    return shown if left <= 0 else [*shown, f"… ({left:,} more lines)"]
 
 
 def _description(alert: NotifiedAlert) -> list[str]:

@@ -145,7 +145,7 @@ class Transport:
                 method,
                 server.url,
                 ssl=tls,
-                data=content,
+                data=content or None,
                 headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=within, connect=CONNECT_TIMEOUT),

@@ -58,7 +58,7 @@ class Abi:
 
     def forms(self, name: str) -> tuple[AbiEvent, ...]:
         """Return the events of one signature, more than one when they differ in indexed fields. Raises as ``event``."""
-        wanted = _tidy_signature(name)
+        wanted = tidy_signature(name)
         if "(" in wanted:
             found = tuple(e for e in self.events if e.signature == wanted)
         else:
@@ -132,7 +132,7 @@ def parse_event(entry: Mapping[str, Any], place: str = "event") -> AbiEvent:
     place = f"{place} ({name})"
     if _has_too_many_fields(entry.get("inputs")):
         raise AbiError(f"{place}.inputs: more than {MAX_FIELDS} fields, which no event has")
-    inputs = _parse_params(entry, "inputs", place)
+    inputs = parse_params(entry, "inputs", place)
     return regular_event(AbiEvent(name, inputs, anonymous), place)
 
 
@@ -146,7 +146,7 @@ def regular_event(event: AbiEvent, place: str = "event") -> AbiEvent:
     indexed = sum(param.indexed for param in event.inputs)
     if indexed > allowed:
         raise AbiError(f"{place}.inputs: {indexed} are indexed; a log has room for {allowed}")
-    inputs = _regular_params(event.inputs, f"{place}.inputs")
+    inputs = regular_params(event.inputs, f"{place}.inputs")
     try:
         tuple_of(inputs)
     except ShapeError as error:
@@ -197,7 +197,7 @@ def _has_too_many_fields(inputs: Any) -> bool:
     return count > MAX_FIELDS
 
 
-def _parse_params(holder: Mapping[str, Any], key: str, place: str, depth: int = 0) -> tuple[AbiParam, ...]:
+def parse_params(holder: Mapping[str, Any], key: str, place: str, depth: int = 0) -> tuple[AbiParam, ...]:
     params = holder.get(key)
     if key not in holder:
         raise AbiError(f'{place}: expected the key "{key}"; {_keys(holder)}')
@@ -222,17 +222,17 @@ def _parse_param(param: Any, place: str, depth: int) -> AbiParam:
     if not isinstance(indexed, bool):
         raise AbiError(f"{place}.indexed: expected true or false, not {_kind(indexed)}")
     is_tuple = param["type"].strip().partition("[")[0] == "tuple"
-    components = _parse_params(param, "components", place, depth + 1) if is_tuple else ()
+    components = parse_params(param, "components", place, depth + 1) if is_tuple else ()
     return AbiParam(name, param["type"], indexed, components)
 
 
-def _regular_params(params: Sequence[AbiParam], place: str) -> tuple[AbiParam, ...]:
+def regular_params(params: Sequence[AbiParam], place: str) -> tuple[AbiParam, ...]:
     regular = []
     for index, (param, name) in enumerate(zip(params, _own_names([p.name for p in params]), strict=True)):
         at = f"{place}[{index}]"
         try:
             type_text = canonical(param.type)
-            components = _regular_params(param.components, f"{at}.components")
+            components = regular_params(param.components, f"{at}.components")
             regular.append(AbiParam(name, type_text, param.indexed, components))
             shape_of(regular[-1])
         except ShapeError as error:
@@ -252,7 +252,7 @@ def _own_names(names: Sequence[str]) -> list[str]:
     return own
 
 
-def _tidy_signature(text: str) -> str:
+def tidy_signature(text: str) -> str:
     """Return it without spaces and with aliases spelled out: ``Sent(uint, address)`` → ``Sent(uint256,address)``."""
     name, bracket, types = "".join(text.split()).partition("(")
     return name + bracket + "".join(_canonical_piece(piece) for piece in _pieces(types))

@@ -107,7 +107,10 @@ def _computed(step: StepTest) -> None:
     rows = [(f"{step.step}, log {step.log_index}", _name(step.event))]
     named = {name: getattr(step, name) for name in ("key", "origin", "destination", "amount", "asset")}
     rows += [(name, _brief(value)) for name, value in named.items() if value is not None]
-    rows += [(name, _brief(value)) for name, value in step.facts.items()]
+    read = {f"transaction.{name}": value for name, value in step.transaction.items()}
+    read |= {f"call.{name}": value for name, value in _paths(step.call)}
+    rows += [(name, _brief(value)) for name, value in read.items()]
+    rows += [(name, _brief(value)) for name, value in step.facts.items() if name not in read]
     rows += [
         (f"sibling {name}", f"log {found}" if isinstance(found, int) else _brief(found))
         for name, found in step.siblings.items()

@@ -15,6 +15,8 @@ from chainwatch.init.presets import (
     arbitrum,
     axelar_gmp,
     cbridge,
+    ccip,
+    ccip_lane,
     cctp_v1,
     cctp_v2,
     connext,
@@ -25,6 +27,7 @@ from chainwatch.init.presets import (
     nomad,
     op_stack,
     polygon_pos,
+    stargate_v2,
     wormhole_token_bridge,
     zksync_era,
 )
@@ -49,7 +52,10 @@ PRESETS: Mapping[str, Preset] = {
         polygon_pos.PRESET,
         layerzero_oft.PRESET,
         layerzero_endpoint.PRESET,
+        stargate_v2.PRESET,
         hyperlane.PRESET,
+        ccip.PRESET,
+        ccip_lane.PRESET,
     )
 }
 

@@ -6,10 +6,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from typing import Any
 
 Networks = Sequence[str]
 """Names of networks, in the order in which they were chosen."""
 Value = int | str
+Addresses = Mapping[str, str | list[str]]
+"""Network → address, or list of addresses."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,13 @@ class Preset:
     """The network on which every transfer starts or ends; it must be among those chosen."""
     attributes: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     """Network → free attributes by which the protocol's events name it."""
+    most_networks: int = 0
+    """How many networks a configuration may have; 0 for any number."""
     own_contract: str = ""
-    """The contract whose addresses only the user knows, as its table is called; its ABI is the first of ``abis``."""
+    """The contract whose addresses only the user knows, as its table is called; its ABI is the first of ``abis``.
+
+    It may have several addresses on a network.
+    """
 
     def explanation(self) -> tuple[str, ...]:
         """Return what a user must know before the first alert, as paragraphs."""
@@ -60,12 +68,12 @@ class Table:
 
     source: str
     """The package, with version, and the files that the values were taken from."""
-    networks: Mapping[str, Mapping[str, Value]]
+    networks: Mapping[str, Mapping[str, Any]]
     """Network → column → value; networks lack columns that they have no value for."""
 
-    def column(self, name: str) -> dict[str, str]:
+    def column(self, name: str) -> Addresses:
         """Return network → address of ``name``, for the networks that have one."""
-        return {network: str(row[name]) for network, row in self.networks.items() if name in row}
+        return {network: row[name] for network, row in self.networks.items() if name in row}
 
     def attributes(self, *names: str) -> dict[str, dict[str, Value]]:
         """Return network → the columns ``names`` as free attributes."""
@@ -78,11 +86,15 @@ def load_table(name: str) -> Table:
     return Table(found["source"], found["networks"])
 
 
-def address_table(name: str, abi: str, addresses: Mapping[str, str], networks: Iterable[str]) -> str:
+def address_table(name: str, abi: str, addresses: Addresses, networks: Iterable[str]) -> str:
     """Return a ``[contracts.NAME]`` table, with the addresses on those of ``networks`` that have one."""
-    lines = [f'{network} = "{addresses[network]}"' for network in networks if network in addresses]
+    lines = [f"{network} = {_toml(addresses[network])}" for network in networks if network in addresses]
     return (
         f'[contracts.{name}]\nabi = "abi/{abi}.json"\n\n[contracts.{name}.address]\n'
         + "\n".join(lines)
         + "\n"
     )
+
+
+def _toml(addresses: str | list[str]) -> str:
+    return json.dumps(addresses[0] if isinstance(addresses, list) and len(addresses) == 1 else addresses)

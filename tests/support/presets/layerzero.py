@@ -92,7 +92,7 @@ OFT = Protocol(
     opens=oft_sent,
     steps=[Step("receive", 120, HOUR, oft_received)],
     key=lambda route, n: f"0x{identity(route, n).hex()}",
-    own_address=TOKEN,
+    own_addresses=[TOKEN],
 )
 ENDPOINT = Protocol(
     preset="layerzero-endpoint",

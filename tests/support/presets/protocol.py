@@ -77,8 +77,8 @@ class Protocol:
     """The transfer's key as stored."""
     flow: str = ""
     """The flow whose transfers they are, where others see the same events."""
-    own_address: str = ""
-    """The address of the preset's `own_contract`, where it has one."""
+    own_addresses: Sequence[str] = ()
+    """The addresses of the preset's `own_contract` on every network, where it has one."""
     on_repeat: Sequence[Alerted] | None = None
     """The alerts when the last step comes twice; by default `TransferRepeated` for it. Empty where it may."""
     on_orphan: Sequence[Alerted] | None = None

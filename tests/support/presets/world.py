@@ -62,7 +62,7 @@ class World(Past):
 
 def written(protocol: Protocol, folder: Path) -> Plan:
     """The plan of the preset's configuration, written without a question."""
-    addresses = [f"{name}={protocol.own_address}" for name in protocol.networks if protocol.own_address]
+    addresses = [f"{name}={address}" for name in protocol.networks for address in protocol.own_addresses]
     given = Given(preset=protocol.preset, networks=protocol.networks, address=addresses)
     done = create(ask(given), folder / "chainwatch.toml")
     return load_plan(done.config, dict.fromkeys(done.variables, "https://node.example"))

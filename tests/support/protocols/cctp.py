@@ -12,7 +12,7 @@ from eth_account import Account
 from eth_utils.crypto import keccak
 
 from tests.support.protocols.artifacts import Package, load, own_bytecodes, typechain_abi
-from tests.support.protocols.chain import Chain, Receipt, word
+from tests.support.protocols.chain import Chain, Receipt, call_data, word
 from tests.support.protocols.hyperlane import CORE
 
 PUBLISHED_V1 = Package(
@@ -35,6 +35,7 @@ FINALIZED, FAST = 2000, 1000
 """The finality at which a message may be attested: of the finalized block, or sooner, for a fee."""
 
 MESSAGE_SENT = "MessageSent(bytes)"
+RECEIVE = "receiveMessage(bytes,bytes)"
 
 Version = Literal[1, 2]
 
@@ -124,9 +125,11 @@ class Cctp:
     def receive(self, message: Message) -> Receipt:
         """Attests and receives a message, sent or forged; raises Reverted for a nonce that was used already."""
         site = self.sites[message.destination]
-        raw = message.encode()
-        signature = Account.unsafe_sign_hash(keccak(raw), ATTESTER_KEY).signature
-        return site.chain.send(site.transmitter, "receiveMessage(bytes,bytes)", raw, bytes(signature))
+        return site.chain.send(site.transmitter, RECEIVE, *_attested(message))
+
+    def attested_call(self, message: Message) -> bytes:
+        """The call data by which a message is received, with others in one transaction."""
+        return call_data(RECEIVE, *_attested(message))
 
     def fresh_nonce(self) -> bytes:
         """A nonce as the attester of version 2 picks it."""
@@ -154,6 +157,11 @@ def attester_address() -> str:
 def messages_in(sent: Receipt) -> list[Message]:
     """The messages that a transaction sent; those of version 2 without nonces."""
     return [Message.parse(log.decode_data("(bytes)")[0]) for log in sent.events(MESSAGE_SENT)]
+
+
+def _attested(message: Message) -> tuple[bytes, bytes]:
+    raw = message.encode()
+    return raw, bytes(Account.unsafe_sign_hash(keccak(raw), ATTESTER_KEY).signature)
 
 
 def _deploy(version: Version, chain: Chain, domain: int, codes: Mapping[str, bytes]) -> Site:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.presets import layerzero
-from tests.support.presets.protocol import Alerted, Protocol, Route
+from tests.support.presets import ccip, layerzero, stargate
+from tests.support.presets.protocol import HOUR, Alerted, Protocol, Route
 from tests.support.presets.world import BEGIN, LONG, World, watched
 
 ROUTE = Route("ethereum", "base")
@@ -43,3 +43,23 @@ def test_a_packet_may_be_verified_again(world: Callable[[Protocol], World]) -> N
     seen.run(layerzero.packet_delivered(ROUTE, 1), BEGIN + 120)
     seen.see(BEGIN + LONG)
     assert (seen.alerted(), set(seen.statuses().values())) == ([], {"complete"})
+
+
+def test_a_bus_pays_out_each_of_its_passengers(world: Callable[[Protocol], World]) -> None:
+    seen = world(stargate.PROTOCOL)
+    seen.run(stargate.sent(ROUTE, 1), BEGIN)
+    seen.run(stargate.received(ROUTE, 1, passengers=5), BEGIN + 100)
+    seen.see(BEGIN + LONG)
+    assert (seen.alerted(), set(seen.statuses().values())) == ([], {"complete"})
+
+
+def test_a_message_of_ccip_that_failed_is_overdue_until_it_is_executed_by_hand(
+    world: Callable[[Protocol], World],
+) -> None:
+    seen = world(ccip.PROTOCOL)
+    seen.run(ccip.sent(ROUTE, 1), BEGIN)
+    seen.run(ccip.executed(ROUTE, 1, ccip.FAILURE), BEGIN + 1200)
+    seen.see(BEGIN + 3 * HOUR)
+    assert seen.alerted() == [Alerted("TransferOverdue", "execute")]
+    seen.run(ccip.executed(ROUTE, 1), BEGIN + 4 * HOUR)
+    assert seen.alerted() == [Alerted("TransferOverdue", "execute", "resolved")]

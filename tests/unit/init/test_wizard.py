@@ -38,7 +38,8 @@ OWN_FLOW = Given(
 def given(preset: str) -> Given:
     if preset == OWN:
         return OWN_FLOW
-    return with_addresses(Given(preset=preset, networks=PRESETS[preset].networks))
+    networks = PRESETS[preset].networks
+    return with_addresses(Given(preset=preset, networks=networks[: PRESETS[preset].most_networks or None]))
 
 
 def with_addresses(given: Given) -> Given:
@@ -278,6 +279,7 @@ def _leaves(value: object) -> list[object]:
         (replace(OWN_FLOW, network_by="domain"), "--named: missing for a network; give its name in events"),
         (replace(OWN_FLOW, network_by="domain", named=["up=1"]), "'up' is not one of the networks"),
         (Given(preset="across", store="mysql://x"), "--store: expected a variable"),
+        (Given(preset="ccip-1.5", networks=["ethereum", "base", "linea"]), "ccip-1.5 watches 2 networks"),
         (
             Given(preset="across", address=[f"base={SPOKE_POOL}"]),
             "--address: across knows its contracts' addresses",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from chainwatch.alerting.delivery.notification import NotifiedAlert
 from chainwatch.alerting.providers import Receipt, build_provider, discord
@@ -159,6 +159,86 @@ async def test_a_message_is_sent_and_confirmed(server: Receiver, provider: Disco
     assert request.query["wait"] == "true"
     assert request.path.endswith(TOKEN)
     assert request.json()["embeds"][0]["title"] == "P1 FIRING: TransferOverdue"
+
+
+async def test_the_first_message_follows_its_group_and_each_change_is_announced(
+    server: Receiver, provider: DiscordProvider
+) -> None:
+    first = await _deliver(provider)
+    over = notification(notified(status="resolved", ends_at=T0 + 60, reason="in time"))
+    last = await provider.send(provider.render(over, first))
+    posted, edit, announced = server.requests
+    assert (posted.method, edit.method, announced.method) == ("POST", "PATCH", "POST")
+    assert edit.path == f"{posted.path}/messages/{first.remote_ids['message']}"
+    assert edit.json()["embeds"][0]["title"] == "P1 RESOLVED: TransferOverdue"
+    assert announced.json()["embeds"][0]["title"] == "P1 RESOLVED: TransferOverdue"
+    assert "fields" not in announced.json()["embeds"][0] or not announced.json()["embeds"][0]["fields"]
+    assert last.remote_ids["message"] == first.remote_ids["message"]
+    again = provider.render(notification(), last)
+    assert again.first is None, "what fires again is a message of its own"
+
+
+async def test_an_update_changes_the_first_message_and_announces_nothing(
+    server: Receiver, provider: DiscordProvider
+) -> None:
+    first = await _deliver(provider)
+    await provider.send(provider.render(notification(notified(), kind="update"), first))
+    assert [request.method for request in server.requests] == ["POST", "PATCH"]
+    assert await provider.send(provider.render(notification(notified(), kind="update"), None)) == Receipt()
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("status", [403, 404, 405])
+async def test_where_the_first_message_is_gone_a_new_one_takes_its_place(
+    server: Receiver, provider: DiscordProvider, status: int
+) -> None:
+    first = await _deliver(provider)
+    server.script.append(Answer(status, json.dumps({"message": "Unknown Message", "code": 10008})))
+    second = await provider.send(provider.render(notification(), first))
+    assert [request.method for request in server.requests] == ["POST", "PATCH", "POST"]
+    assert server.requests[2].json()["embeds"][0]["fields"]
+    assert second.remote_ids["message"] != first.remote_ids["message"]
+
+
+@pytest.mark.parametrize("answer", [rate_limited(1.5), Answer(500), Answer(400, "{}")])
+async def test_an_edit_that_fails_is_a_failed_delivery(
+    server: Receiver, provider: DiscordProvider, answer: Answer
+) -> None:
+    first = await _deliver(provider)
+    server.script.append(answer)
+    with pytest.raises(DeliveryError):
+        await provider.send(provider.render(notification(), first))
+    assert len(server.requests) == 2
+
+
+async def test_a_receipt_of_another_channel_is_not_edited(
+    server: Receiver, provider: DiscordProvider
+) -> None:
+    first = await _deliver(provider)
+    elsewhere = Receipt({**first.remote_ids, "to": "/api/webhooks/999"})
+    assert provider.render(notification(), elsewhere).first is None
+    assert TOKEN not in json.dumps(dict(first.remote_ids))
+
+
+def test_only_whom_the_configuration_names_is_mentioned_and_only_while_it_fires() -> None:
+    mentions = {"P0": ["@everyone"], "P1": ["<@&42>", "<@7>"]}
+    hostile = notified(annotations={"summary": "@everyone <@&1> @here"})
+    body = payload(notification(hostile), _settings(mentions=mentions))
+    assert body["content"].splitlines()[0] == "<@&42> <@7>"
+    assert body["allowed_mentions"] == {"parse": [], "users": ["7"], "roles": ["42"]}
+    assert "@everyone" not in json.dumps(body)
+    over = payload(notification(notified(status="resolved", ends_at=T0)), _settings(mentions=mentions))
+    assert over["allowed_mentions"] == {"parse": []}
+    urgent = notified(labels={"alertname": "A", "severity": "P0"})
+    assert payload(notification(urgent), _settings(mentions=mentions))["allowed_mentions"] == {
+        "parse": ["everyone"]
+    }
+
+
+@pytest.mark.parametrize("mention", ["everyone", "<@&abc>", "@someone", "<@1> x"])
+def test_what_is_no_mention_is_refused(mention: str) -> None:
+    with pytest.raises(ValidationError):
+        _settings(mentions={"P0": [mention]})
 
 
 async def test_an_answer_without_content_means_taken(server: Receiver, provider: DiscordProvider) -> None:

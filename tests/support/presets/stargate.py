@@ -1,0 +1,64 @@
+"""Stargate V2. Signatures: StargateBase and TokenMessaging of @stargatefinance/stg-evm-v2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.support.presets.layerzero import EIDS, PACKET_SENT, packet, packet_guid, packet_sent
+from tests.support.presets.protocol import (
+    HOUR,
+    TOKEN,
+    USER,
+    Emitted,
+    Protocol,
+    Route,
+    Step,
+    Transaction,
+    mesh,
+    word,
+)
+
+OFT_RECEIVED = "OFTReceived(bytes32*,uint32,address*,uint256)"
+TOKEN_MESSAGING = {
+    "ethereum": "0x6d6620eFa72948C5f68A3C8646d58C00d3f4A980",
+    "arbitrum": "0x19cFCE47eD54a88614648DC3f19A5980097007dD",
+    "base": "0x5634c4a5FEd09819E3c46D86A965Dd9447d86e47",
+}
+
+
+def sent(route: Route, n: int) -> Transaction:
+    raw = packet(route, n, b"taxi", _receiver(route), _sender(route))
+    return Transaction(route.origin, [Emitted("endpoint", PACKET_SENT, (raw, b"", TOKEN))])
+
+
+def received(route: Route, n: int, passengers: int = 1) -> Transaction:
+    values = (_guid(route, n), EIDS[route.origin], USER, 10**9)
+    logs = [Emitted("stargate", OFT_RECEIVED, values, which=seat % 2) for seat in range(passengers)]
+    return Transaction(route.destination, logs)
+
+
+def of_other_apps(route: Route, n: int) -> Sequence[Transaction]:
+    return [packet_sent(route, n)]
+
+
+def _guid(route: Route, n: int) -> bytes:
+    return packet_guid(route, n, _receiver(route), _sender(route))
+
+
+def _sender(route: Route) -> bytes:
+    return word(TOKEN_MESSAGING[route.origin])
+
+
+def _receiver(route: Route) -> bytes:
+    return word(TOKEN_MESSAGING[route.destination])
+
+
+PROTOCOL = Protocol(
+    preset="stargate-v2",
+    routes=mesh(*EIDS),
+    opens=sent,
+    steps=[Step("receive", 120, HOUR, received)],
+    key=lambda route, n: f"0x{_guid(route, n).hex()}",
+    on_repeat=(),
+    ignored=of_other_apps,
+)
