@@ -1,4 +1,4 @@
-"""The types that every part shares: logs and events, batches, signals, configured ABI shapes.
+"""The types that every part shares: logs and events, batches, signals; with those of `chainwatch.abi_model`.
 
 Immutable, without behaviour beyond what their fields say. Times are Unix seconds; chain time where the
 field says so. Hashes are raw bytes here; they become ``0x…`` text only at the edges.
@@ -7,10 +7,14 @@ field says so. Hashes are raw bytes here; they become ``0x…`` text only at the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
+
+from chainwatch.abi_model import AbiEvent as AbiEvent
+from chainwatch.abi_model import AbiFunction as AbiFunction
+from chainwatch.abi_model import AbiParam as AbiParam
+from chainwatch.abi_model import FieldPath as FieldPath
 
 ADDRESS_LENGTH = 20
 HASH_LENGTH = 32
@@ -33,58 +37,6 @@ SEVERITY_NAMES: Mapping[str, str] = {
     "info": "P3",
 }
 """Every accepted spelling, lower case, to the severity it stands for."""
-
-
-# --- ABI ----------------------------------------------------------------------------------------------
-
-
-class AbiParam(msgspec.Struct, frozen=True):
-    """One parameter of an event or a tuple component, as the contract ABI specification has it.
-
-    ``type`` is the ABI type string (``uint256``, ``tuple[]``, …); ``components`` is empty unless it is a tuple.
-    """
-
-    name: str
-    type: str
-    indexed: bool = False
-    components: tuple[AbiParam, ...] = ()
-
-    @property
-    def canonical_type(self) -> str:
-        """The type as signatures have it: tuples expanded to ``(a,b)``."""
-        if not self.type.startswith("tuple"):
-            return self.type
-        inner = ",".join(c.canonical_type for c in self.components)
-        return f"({inner}){self.type[len('tuple') :]}"
-
-
-class AbiEvent(msgspec.Struct, frozen=True, dict=True):
-    """One event of a contract ABI."""
-
-    name: str
-    inputs: tuple[AbiParam, ...]
-    anonymous: bool = False
-
-    @cached_property
-    def signature(self) -> str:
-        """``Name(type,type,…)``, the text whose Keccak-256 is the first topic."""
-        return f"{self.name}({','.join(p.canonical_type for p in self.inputs)})"
-
-
-class AbiFunction(msgspec.Struct, frozen=True, dict=True):
-    """One function of a contract ABI, without what it returns."""
-
-    name: str
-    inputs: tuple[AbiParam, ...]
-
-    @cached_property
-    def signature(self) -> str:
-        """``name(type,type,…)``, the text whose Keccak-256 begins with the selector."""
-        return f"{self.name}({','.join(p.canonical_type for p in self.inputs)})"
-
-
-FieldPath: TypeAlias = tuple[str | int, ...]
-"""The path to a value in an event: names of fields, and indexes into arrays."""
 
 
 # --- what is read from chains -------------------------------------------------------------------------
@@ -317,10 +269,11 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 Source: TypeAlias = Literal[
-    "transfer", "event", "network", "receiver", "silence", "process", "rule", "invariant", "external"
+    "transfer", "event", "flow", "network", "receiver", "silence", "process", "rule", "invariant", "external"
 ]
-"""What a condition is about: a transfer; an event that could not be decoded or evaluated; a network or an endpoint of it; a
-receiver that fails; a silence that expires; this process and its host; a rule; an invariant; what another program sent."""
+"""What a condition is about: a transfer; an event that could not be decoded or evaluated; a flow whose events never come
+together; a network or an endpoint of it; a receiver that fails; a silence that expires; this process and its host; a rule;
+an invariant; what another program sent."""
 
 
 class Signal(msgspec.Struct, frozen=True):

@@ -68,7 +68,7 @@ One TOML file, `config.toml` by default; the one in the repository is a working 
   named, a configured network's name wins over a path.
 - **Relative paths** of ABI files and of SQLite databases are relative to the config file's folder.
 - **Unknown keys** are errors, except in `[networks.NAME]`, where they are free attributes.
-- **Secrets** (`rpc`, and what says so below) appear in no log, error or output.
+- **Secrets** (`rpc`, and the keys described as secret) appear in no log, error or output.
 """
 
 TABLES: list[tuple[str, type[BaseModel]]] = [

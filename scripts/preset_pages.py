@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from chainwatch.init.presets import PRESETS, Preset
 
 INTRODUCTION = """\
@@ -36,14 +38,18 @@ def _section(preset: Preset) -> str:
         [
             f"## {preset.title}",
             f"`chainwatch init --preset {preset.name}`{_needs(preset)}",
-            f"**Sees** {about.sees}",
-            f"**Does not see** {about.blind}",
-            f"**Orphans:** {about.orphans}",
-            f"**From:** {about.source}",
-            f"**Networks:** {', '.join(preset.networks)}.",
+            _paragraph(f"**Sees** {about.sees}"),
+            _paragraph(f"**Does not see** {about.blind}"),
+            _paragraph(f"**Orphans:** {about.orphans}"),
+            _paragraph(f"**From:** {about.source}"),
+            _paragraph(f"**Networks:** {', '.join(preset.networks)}."),
             f"```toml\n{preset.flows(networks).strip()}\n```\n",
         ]
     )
+
+
+def _paragraph(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _needs(preset: Preset) -> str:

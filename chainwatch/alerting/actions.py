@@ -5,7 +5,6 @@ Operations lie above alerting, so the process that composes both passes a ``Perf
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -39,19 +38,18 @@ class Listeners:
             if isinstance(provider, Listening) and provider.account is not None:
                 wanted.setdefault(provider.account, {})[receiver] = provider
         for account in [one for one, group in self._running.items() if wanted.get(one) != group]:
-            del self._running[account]
-            await self._supervisor.finish(_task(account), 0.0)
+            await self._supervisor.finish(_task(self._running.pop(account)), 0.0)
         for account, group in wanted.items():
             if account not in self._running:
                 self._running[account] = group
                 first = next(iter(group.values()))
-                self._supervisor.start(_task(account), partial(first.listen, group, self._act))
+                self._supervisor.start(_task(group), partial(first.listen, group, self._act))
 
     def forget(self) -> None:
         """Note that the supervisor has ended every task."""
         self._running.clear()
 
 
-def _task(account: str) -> str:
-    """Return a task's name, which alerts show: the same for the same account after a restart, and without secrets."""
-    return TASK + hashlib.sha256(account.encode()).hexdigest()[:8]
+def _task(group: Mapping[str, Any]) -> str:
+    """Return a task's name, which alerts show: the same after a restart, and without the account, which may be secret."""
+    return TASK + min(group)

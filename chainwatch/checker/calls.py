@@ -77,7 +77,8 @@ class Calls:
         is_word = term.kind == "bytes" and exact and 0 < size <= _WORD
         abi_type = f"bytes{size}" if is_word else "string" if term.kind == "string" else "bytes"
         made = self._build.made(code, abi_type, [term, *bounds], size=min(size, MAX_SIZE), cost=1)
-        return replace(made, start=term.start, end=end)
+        length = size if exact and term.kind == "bytes" else 0
+        return replace(made, start=term.start, end=end, length=length)
 
     def item(self, term: Term, index: int, column: int, end: int) -> Term:
         """Return ``term[index]`` of a tuple that was decoded, or of an array."""

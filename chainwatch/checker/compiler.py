@@ -12,9 +12,12 @@ from typing import Any
 from chainwatch.checker import matching
 from chainwatch.checker.expression import Condition, Scope, Value
 from chainwatch.checker.flow import AMOUNT, ASSET, DESTINATION, ORIGIN, Flow, Step
+from chainwatch.checker.flow_doubts import doubt_flow
 from chainwatch.checker.flow_joins import compile_joins
+from chainwatch.checker.flow_parts import FlowParts, KeyPart, StepParts
 from chainwatch.checker.flow_terms import EventLookup, FlowProblem, FlowTerms, FunctionLookup, Warn
-from chainwatch.checker.keys import attribute_name, can_be_equal, key_text, searchable_topics
+from chainwatch.checker.key_doubts import doubt_keys
+from chainwatch.checker.keys import attribute_name, can_be_equal, cast_to_equal, key_text, searchable_topics
 from chainwatch.checker.parser import ContractAddresses
 from chainwatch.checker.verify import CHECKS
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
@@ -90,6 +93,10 @@ class _Compiler:
         matching.check(settings, self.terms, self._origins())
         if not self.terms.problems and opens is not None:
             self._check_keys(opens, [(s, at, scope) for s, at, scope in steps if scope is not None])
+        if not self.terms.problems and opens is not None:
+            parts = self._flow_parts(opens, [(s, at, scope) for s, at, scope in steps if scope is not None])
+            doubt_keys(parts, self.terms)
+            doubt_flow(parts, self.terms)
         if self.terms.problems or opening is None or opens is None:
             raise FlowError(self.terms.problems)
         opening, *expected = (self._with_transactions(step) for step in (opening, *expected))
@@ -143,13 +150,39 @@ class _Compiler:
                         f"{other.text} of {scope.event.name} is {other.type}, but {value.text} of "
                         f"{opening.event.name}, which it must equal, is {value.type}: no transfer has both"
                     )
-                    self.terms.problem(place, message, other.note or value.note)
+                    self.terms.problem(
+                        place, message, other.note or value.note or cast_to_equal(value, other)
+                    )
             if settings.by:
                 continue
             texts = settings.key or self.settings.key, self.settings.opens.key or self.settings.key
             for value, part, wanted_part in zip(wanted, *texts, strict=True):
                 if value is None:
                     self._check_network_part(settings, part, wanted_part, place)
+
+    def _flow_parts(self, opening: Scope, steps: Sequence[tuple[StepSettings, KeyPath, Scope]]) -> FlowParts:
+        """Return the flow as `doubt_keys` and `doubt_flow` look at it."""
+
+        def step(settings: OpeningSettings | StepSettings, at: KeyPath, scope: Scope) -> StepParts:
+            texts = self._key_texts(settings)
+            key = tuple(
+                KeyPart(text, None, "name")
+                if text == "network"
+                else KeyPart(text, value, attribute_name(text, scope.event) or "")
+                for text, value in zip(texts, self._key_values(settings, scope), strict=True)
+            )
+            contract = settings.contract or self.settings.contract
+            return StepParts(settings, at, scope, contract, key, (*at, "key") if settings.key else ("key",))
+
+        contracts = self.terms.contracts_at(())
+        return FlowParts(
+            settings=self.settings,
+            networks=self.networks,
+            opening=step(self.settings.opens, ("opens",), opening),
+            expected=tuple(step(*one) for one in steps),
+            origins=self._origins(),
+            places={contract: self.contract_networks(contract) for contract in contracts},
+        )
 
     def _check_origin(self, settings: StepSettings, at: KeyPath) -> None:
         """Check that a step's transfers come from a network on which they open, as far as the configuration says."""

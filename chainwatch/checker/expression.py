@@ -17,7 +17,7 @@ from chainwatch.checker.parser import ContractAddresses, NetworkAttributes, Pars
 from chainwatch.checker.path import EvaluationError, Path, compile_path
 from chainwatch.checker.scope import Read, Scope
 from chainwatch.checker.syntax import ConditionError
-from chainwatch.checker.terms import describe
+from chainwatch.checker.terms import bits_of, bytes_length, describe
 from chainwatch.checker.values import RUNTIME
 from chainwatch.model import AbiEvent, Event
 
@@ -69,7 +69,8 @@ def compile_value(
     first = re.match(r"\s*([A-Za-z_$][A-Za-z0-9_$]*)[\s\w$.\[\]-]*$", source)
     if first and any(param.name == first[1] for param in event.inputs):
         path = compile_path(source, event)
-        return Value(path.text, path.type, path.note, (path,), path, path.reader())
+        bits, length = bits_of(path.type), bytes_length(path.type)
+        return Value(path.text, path.type, path.note, (path,), path, path.reader(), bits, length)
     parser = Parser(source, scope, None, networks, contracts)
     term = parser.value()
     if not parser.reads:
@@ -92,17 +93,20 @@ def compile_value(
             raise _unanswered(source, error) from error
 
     paths = tuple(read.path for read in parser.reads if read.path is not None)
-    return Value(source, term.type, term.note, paths, None, read)
+    return Value(
+        source, term.type, term.note, paths, None, read, term.bits, term.length or bytes_length(term.type)
+    )
 
 
 class Value:
     """A compiled value: its text, its ABI type (``int`` for an integer of no stated width), what it reads.
 
     ``path`` is the plain path that it is; None for a computed one. ``note`` is what an error about the type should add.
-    ``read`` gives the value of an event; it raises `EvaluationError`.
+    ``read`` gives the value of an event; it raises `EvaluationError`. ``bits`` bounds the size of an integer; ``length`` is
+    how many bytes it always has, 0 where that is not known.
     """
 
-    __slots__ = ("note", "path", "paths", "read", "text", "type")
+    __slots__ = ("bits", "length", "note", "path", "paths", "read", "text", "type")
 
     def __init__(
         self,
@@ -112,6 +116,8 @@ class Value:
         paths: tuple[Path, ...],
         path: Path | None,
         read: Callable[[Event], Any],
+        bits: int,
+        length: int,
     ) -> None:
         self.text = text
         self.type = abi_type
@@ -119,6 +125,8 @@ class Value:
         self.paths = paths
         self.path = path
         self.read = read
+        self.bits = bits
+        self.length = length
 
 
 class Condition:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from chainwatch.checker.flow import UNKNOWN_NETWORK
 from chainwatch.checker.parser import ContractAddresses
 from chainwatch.checker.path import Path
 from chainwatch.checker.syntax import ConditionError
+from chainwatch.checker.terms import bits_of
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
@@ -124,6 +125,11 @@ class FlowTerms:
                 steps = [self.settings.opens, *self.settings.expects]
         return {step.contract or self.settings.contract for step in steps}
 
+    def addresses(self, contract: str, networks: Iterable[str]) -> set[str]:
+        """Return the checksummed addresses of a configured contract on any of ``networks``."""
+        known = self._contracts.get(contract, {})
+        return {address for network in networks for address in known.get(network, ())}
+
     def _attributes(self, *places: KeyPath) -> dict[str, dict[str, int | str]]:
         """Return the attributes of the networks on which the events of the steps that ``places`` are in are watched."""
         contracts = {name for at in places for name in self.contracts_at(at)}
@@ -152,7 +158,7 @@ class FlowTerms:
                 self.problem(at, f"{text!r} is no network's name either", f"did you mean {near}?")
             return lambda _event: UNKNOWN_NETWORK
         values = [network.attribute(self.settings.network_by) for network in self.networks.values()]
-        if any(v is not None for v in values) and not any(_can_hold(value.type, v) for v in values):
+        if any(v is not None for v in values) and not any(_can_hold(value, v) for v in values):
             by = self.settings.network_by
             message = f"{text} is {value.type}, but no network's {by} can be one: it names no network"
             self.problem(at, message, value.note or f"network_by is {by!r}")
@@ -173,8 +179,10 @@ class FlowTerms:
         by = self.settings.network_by
         for name, network in self.networks.items():
             named = network.attribute(by)
-            if named is not None and not _can_hold(value.type, named):
-                message = f"{text} is {value.type}, which the {by} of {name} cannot be: it never names {name}"
+            if named is not None and not _can_hold(value, named):
+                is_small = value.type.startswith("uint") and value.bits < bits_of(value.type)
+                what = f"at most {2**value.bits - 1}" if is_small else value.type
+                message = f"{text} is {what}, which the {by} of {name} cannot be: it never names {name}"
                 self.warn(at, message, "")
 
     def check_network(self, name: str, at: KeyPath) -> None:
@@ -250,13 +258,14 @@ class FlowTerms:
         return ("flows", self.settings.name, *at)
 
 
-def _can_hold(abi_type: str, value: int | str | None) -> bool:
-    """Return whether a value of an ABI type can be ``value``, an attribute of a network."""
+def _can_hold(holder: Value, value: int | str | None) -> bool:
+    """Return whether ``holder`` can be ``value``, an attribute of a network."""
     if value is None:
         return False
+    abi_type = holder.type
     if (sized := re.fullmatch(r"(u?)int(\d*)", abi_type)) is not None:
         number = int(value) if re.fullmatch(r"-?[0-9]{1,78}", str(value)) else None
-        bits = int(sized[2] or MAX_STORED_BITS) - (not sized[1])
+        bits = min(int(sized[2] or MAX_STORED_BITS), holder.bits or MAX_STORED_BITS) - (not sized[1])
         return number is not None and (0 if sized[1] else -(2**bits)) <= number < 2**bits
     if abi_type == "address" or abi_type.startswith("bytes"):
         return str(value).startswith("0x")

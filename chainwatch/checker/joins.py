@@ -112,8 +112,9 @@ class _Transaction:
         return event
 
     def _candidates(self, join: Join) -> Iterator[_Candidate]:
+        kind = join.kind
         for _, event in sorted(self._events.items()):
-            if (event.contract, event.signature) == join.kind:
+            if (event.contract, event.signature) == kind:
                 try:
                     if join.where is None or join.where.evaluate(event):
                         yield _Candidate(event, None)

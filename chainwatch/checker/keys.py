@@ -74,3 +74,13 @@ def can_be_equal(one: str, other: str) -> bool:
     if kinds == ("bytes", "bytes"):
         return one == other or "bytes" in (one, other)
     return kinds[0] == kinds[1]
+
+
+def cast_to_equal(one: Value, other: Value) -> str:
+    """Return how to make two values of different types the same text, where a cast does it; else an empty text."""
+    kinds = {kind_of(one.type): one, kind_of(other.type): other}
+    if kinds.keys() == {"address", "bytes"}:
+        return f"write address({kinds['bytes'].text})"
+    if kinds.keys() == {"bytes", "integer"}:
+        return f"write uint({kinds['bytes'].text})"
+    return ""

@@ -52,6 +52,7 @@ class Term:
 
     ``type`` is an ABI type; ``int`` is an integer of no stated width, ``list`` a list of terms (``items``).
     ``bits`` bounds an integer's size, ``size`` the bytes of bytes and strings, ``cost`` the time in microseconds.
+    ``length`` is how many bytes it always has; 0 where that is not known.
     ``literal`` is the text of a constant that may still become an address or bytes, by the type of what it is compared
     with; ``choices`` are such texts by network, of an attribute. ``value`` is an integer known at compile time.
     ``components`` are those of a tuple. ``note`` is what an error about the type should add.
@@ -68,6 +69,7 @@ class Term:
     items: tuple[Term, ...] = ()
     note: str = ""
     size: int = 0
+    length: int = 0
     cost: float = 0.0
     components: tuple[AbiParam, ...] = ()
     choices: Mapping[str, int | str] = field(default_factory=dict)
@@ -361,7 +363,8 @@ class TermBuilder:
         if len(digits) % 2 or (expected and len(digits) != expected):
             needed = f"has {expected} hex digits" if expected else "has an even number of hex digits"
             what = f"{describe(model.type)} {needed}, this has {len(digits)}{shown}"
-            raise self.error(term.start, what, model.note)
+            mend = f"write bytes32({self.text(term)[1:-1]})" if (expected, len(digits)) == (64, 40) else ""
+            raise self.error(term.start, what, model.note or mend)
         value = bytes.fromhex(digits)
         return checksum_address(value) if model.kind == "address" else value
 

@@ -35,9 +35,19 @@ def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
     show.routes(found, as_json)
 
 
+severity = click.option(
+    "--severity",
+    type=click.Choice(["P0", "P1", "P2", "P3"]),
+    default="P3",
+    show_default=True,
+    help="The sample's severity.",
+)
+resolved = click.option("--resolved", is_flag=True, help="A sample that is over, instead of one that fires.")
+
+
 @click.group()
 def receivers() -> None:
-    """Test whether receivers of notifications can be reached."""
+    """Test whether receivers can be reached, and see what their messages look like."""
 
 
 @receivers.command("test")
@@ -45,16 +55,50 @@ def receivers() -> None:
 @click.option(
     "--within", type=Duration(), default="30s", show_default=True, help="How long to wait for the delivery."
 )
+@severity
+@resolved
 @as_json
 @click.pass_obj
-def receivers_test(config: Path, name: str, within: float, as_json: bool) -> None:
-    """Send a sample, marked as a test, through the real queue, and report whether it was delivered."""
+def receivers_test(
+    config: Path, name: str, within: float, severity: str, resolved: bool, as_json: bool
+) -> None:
+    """Send a sample, marked as a test, through the real queue, and report whether it was delivered.
+
+    A sample that fires stays open at channels that keep a state, such as PagerDuty: send it again with --resolved.
+    """
     from chainwatch.commands.show import people as show
     from chainwatch.operations import receiver_test
 
     with accessing(config) as access:
-        sending = receiver_test.send_sample(access.database, access.context.settings, name, within)
+        sending = receiver_test.send_sample(
+            access.database, access.context.settings, name, within, severity, resolved=resolved
+        )
         outcome = asyncio.run(sending)
     show.sample(outcome, as_json)
     if not outcome.delivered:
         sys.exit(FAILED)
+
+
+@receivers.command("preview")
+@click.argument("name")
+@severity
+@resolved
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page that shows the message."
+)
+@click.pass_obj
+def receivers_preview(config: Path, name: str, severity: str, resolved: bool, html: Path | None) -> None:
+    """Print the message that a receiver would get about a late transfer, as JSON. Nothing is sent."""
+    from chainwatch.commands.show.terminal import print_json
+    from chainwatch.operations.receiver_preview import preview
+
+    with refusals():
+        shown = preview(settings_of(config), name, severity, resolved=resolved)
+    if html is None:
+        print_json(shown.message)
+        return
+    try:
+        html.write_text(shown.html, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise click.ClickException(f"{html} cannot be written: {error.strerror}") from None
+    click.echo(f"written: {html}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -37,11 +38,30 @@ contract."""
     help="A receiver of notifications (repeatable).",
 )
 @click.option("--store", default="", metavar="URL|VARIABLE", help="The database.")
-@click.option("--abi", default="", help="With --preset own: the ABI file.")
+@click.option(
+    "--transaction",
+    "transactions",
+    multiple=True,
+    metavar="NETWORK=HASH",
+    help="With --preset own: a transaction that sent, then the one that paid out; the flow is proposed from them.",
+)
+@click.option(
+    "--receipt",
+    "receipts",
+    multiple=True,
+    metavar="NETWORK=FILE",
+    help="In place of --transaction: the JSON of eth_getTransactionReceipt.",
+)
+@click.option(
+    "--abi",
+    multiple=True,
+    metavar="FILE",
+    help="With --preset own: an ABI file (repeatable with --transaction).",
+)
 @click.option(
     "--address",
     multiple=True,
-    metavar="NETWORK=0x…",
+    metavar="[CONTRACT@]NETWORK=0x…",
     help="With --preset own, layerzero-oft and ccip-1.5: the contract's address on a network (repeatable).",
 )
 @click.option(
@@ -75,13 +95,15 @@ contract."""
 @click.pass_obj
 def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
     """Write a commented configuration, from options or by asking."""
-    from chainwatch.init import questions, wizard
+    from chainwatch.init import proposing, questions, wizard
     from chainwatch.init.answers import OWN, InitError
 
     uses_defaults = yes or given["preset"] not in ("", OWN) or not _is_terminal()
     prompt: questions.Prompt = questions.defaults if uses_defaults else _prompt
     try:
         answers = questions.ask(questions.Given(**given), prompt)
+        if answers.transfer is not None:
+            answers = asyncio.run(proposing.add_proposal(answers, config.parent, os.environ))
         created = wizard.create(answers, config, force)
     except InitError as error:
         raise click.UsageError(str(error)) from error

@@ -22,6 +22,7 @@ ALERTS = frozenset(
         "DeepReorg",
         "EndpointDegraded",
         "FlowEvaluationFailed",
+        "FlowUnmatched",
         "LogUndecodable",
         "LogsDisputed",
         "NetworkBlind",

@@ -22,6 +22,8 @@ PROVIDERS = {
     "console": "chainwatch.alerting.providers.console:ConsoleProvider",
     "discord": "chainwatch.alerting.providers.discord:DiscordProvider",
     "email": "chainwatch.alerting.providers.email:EmailProvider",
+    "exec": "chainwatch.alerting.providers.exec:ExecProvider",
+    "file": "chainwatch.alerting.providers.file:FileProvider",
     "pagerduty": "chainwatch.alerting.providers.pagerduty:PagerDutyProvider",
     "slack": "chainwatch.alerting.providers.slack:SlackProvider",
     "telegram": "chainwatch.alerting.providers.telegram:TelegramProvider",

@@ -215,7 +215,8 @@ def _signing_key(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _in_folder(path: Path, info: ValidationInfo) -> Path:
+def in_folder(path: Path | str, info: ValidationInfo) -> Path:
+    """Return ``path`` relative to the config file's folder."""
     return _folder(info) / path
 
 
@@ -240,7 +241,7 @@ Deployment = Annotated[
 """One address on every network, or a table: network → its addresses."""
 Attribute = Annotated[int | str, BeforeValidator(_attribute)]
 Names = Annotated[list[Text], Field(min_length=1), BeforeValidator(_one_or_more)]
-AbiPath = Annotated[Path, AfterValidator(_in_folder)]
+AbiPath = Annotated[Path, AfterValidator(in_folder)]
 FilePath = AbiPath
 RpcUrl = Annotated[SecretStr, _url("ws", "wss", "http", "https")]
 HttpUrl = Annotated[SecretStr, _url("https", "http")]

@@ -8,6 +8,7 @@ from functools import cache
 
 from chainwatch.config.receivers import PROVIDERS, settings_model
 from chainwatch.init.presets import PRESETS
+from chainwatch.init.proposal import ProposedFlow
 
 OWN = "own"
 """The preset's name for a contract that no preset knows."""
@@ -76,8 +77,33 @@ class OwnFlow:
 
 
 @dataclass(frozen=True)
+class ChosenTransaction:
+    """One side of a transfer: its network, and the transaction's hash, or a file that holds its receipt."""
+
+    network: str
+    tx_hash: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class OwnTransfer:
+    """A transfer from whose transactions a flow is to be proposed: first the one that sent it, then the one that paid."""
+
+    transactions: tuple[ChosenTransaction, ChosenTransaction]
+    abis: tuple[str, ...]
+    addresses: tuple[tuple[tuple[str, str], str], ...] = ()
+    """(Contract, network) → address, for networks on which none of the transactions was; an empty contract is any."""
+    network_by: str = ""
+    named: tuple[tuple[str, str], ...] = ()
+    within: str = ""
+
+
+@dataclass(frozen=True)
 class Answers:
-    """Everything that a configuration is written from. ``own`` is set exactly when ``preset`` is `OWN`."""
+    """Everything that a configuration is written from.
+
+    With the preset `OWN`, either ``own`` is set, or ``transfer``, of which ``proposal`` is made.
+    """
 
     preset: str
     networks: tuple[ChosenNetwork, ...]
@@ -86,3 +112,5 @@ class Answers:
     own: OwnFlow | None = None
     address: tuple[tuple[str, str], ...] = ()
     """(Network, address) of the preset's `own_contract`, several times for several; empty where it has none."""
+    transfer: OwnTransfer | None = None
+    proposal: ProposedFlow | None = None

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from chainwatch.grammar.durations import parse_duration
 from chainwatch.init.answers import (
     CHAIN_ID,
     CHOICES,
@@ -22,50 +20,19 @@ from chainwatch.init.answers import (
     OwnFlow,
     providers,
 )
+from chainwatch.init.given import Given, Prompt
+from chainwatch.init.parsing import NAME, check_duration, listed, near, parse_address, parse_attribute
 from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS, Preset
-from chainwatch.support.spelling import nearest
+from chainwatch.init.transfer_questions import ask_transfer
 
-_ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
+__all__ = ["Given", "Prompt", "ask", "defaults"]
+
 _SCHEMES = ("http://", "https://", "ws://", "wss://")
-_NAME = re.compile("[A-Za-z0-9_-]+")
 
 DEFAULT_NETWORKS = 6
 """How many networks, the main ones, a configuration has unless others are chosen or the preset says otherwise."""
 
 T = TypeVar("T")
-
-
-class Prompt(Protocol):
-    """Asks a question that has a default answer."""
-
-    def __call__(self, question: str, default: str, parse: Callable[[str], T], /) -> T:
-        """Return the answer as parsed by ``parse``; where that raises `InitError`, ask again or let it propagate."""
-
-
-@dataclass(frozen=True)
-class Given:
-    """The values of the flags; empty where a flag was not given."""
-
-    preset: str = ""
-    networks: Sequence[str] = ()
-    """``NAME``, or ``NAME=CHAIN_ID`` for a network that is not known."""
-    rpc: Sequence[str] = ()
-    """``NETWORK=URL`` or ``NETWORK=VARIABLE``; several for one network fail over in this order."""
-    receivers: Sequence[str] = ()
-    """``PROVIDER``, ``PROVIDER=VARIABLE`` or ``PROVIDER=URL``."""
-    store: str = ""
-    abi: str = ""
-    address: Sequence[str] = ()
-    """``NETWORK=0x…``"""
-    opens: str = ""
-    expects: str = ""
-    key: str = ""
-    network_by: str = ""
-    named: Sequence[str] = ()
-    """``NETWORK=VALUE``: the network's name in events, where that is not its chain id."""
-    destination: str = ""
-    origin: str = ""
-    within: str = ""
 
 
 def defaults(_question: str, default: str, parse: Callable[[str], T]) -> T:
@@ -85,22 +52,21 @@ def ask(given: Given, prompt: Prompt = defaults) -> Answers:
         else prompt(
             "Networks (NAME or NAME=CHAIN_ID, separated by spaces)",
             ", ".join(known),
-            lambda text: _chain_ids(preset, _listed(text)),
+            lambda text: _chain_ids(preset, listed(text)),
         )
     )
     networks = _networks(chain_ids, given.rpc, prompt)
     receivers = (
         _receivers(given.receivers)
         if given.receivers
-        else prompt(
-            f"Receivers ({', '.join(providers())})", "console", lambda text: _receivers(_listed(text))
-        )
+        else prompt(f"Receivers ({', '.join(providers())})", "console", lambda text: _receivers(listed(text)))
     )
     question = "Database (SQLite or PostgreSQL URL, or a variable)"
     store = _given_or_asked(given.store, prompt, question, DEFAULT_STORE, _database)
-    own = _own_flow(given, networks, prompt) if preset == OWN else None
+    transfer = ask_transfer(given, networks, prompt) if preset == OWN else None
+    own = _own_flow(given, networks, prompt) if preset == OWN and transfer is None else None
     address = _preset_addresses(given, preset, networks, prompt) if preset != OWN else ()
-    return Answers(preset, networks, receivers, store, own, address)
+    return Answers(preset, networks, receivers, store, own, address, transfer)
 
 
 # --- answers ------------------------------------------------------------------------------------------
@@ -113,7 +79,7 @@ def _given_or_asked(given: str, prompt: Prompt, question: str, default: str, par
 
 def _preset(text: str) -> str:
     if text not in CHOICES:
-        raise InitError(f"--preset: expected one of {', '.join(CHOICES)}{_near(text, CHOICES)}")
+        raise InitError(f"--preset: expected one of {', '.join(CHOICES)}{near(text, CHOICES)}")
     return text
 
 
@@ -155,7 +121,7 @@ def _endpoint(text: str) -> str:
 
 
 def _endpoints(text: str) -> list[str]:
-    urls = [_endpoint(url) for url in _listed(text)]
+    urls = [_endpoint(url) for url in listed(text)]
     if not urls:
         raise InitError("--rpc: give at least one endpoint")
     return urls
@@ -163,12 +129,12 @@ def _endpoints(text: str) -> list[str]:
 
 def _network(preset: str, text: str) -> tuple[str, int]:
     name, _, number = text.partition("=")
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise InitError(f"--network: {name!r} is not a name: use letters, digits, - and _ only")
     if preset != OWN and name not in PRESETS[preset].networks:
         known = PRESETS[preset].networks
         raise InitError(
-            f"--network: {preset} is known on {', '.join(known)}, not on {name}{_near(name, known)}"
+            f"--network: {preset} is known on {', '.join(known)}, not on {name}{near(name, known)}"
         )
     if not number and name in KNOWN_NETWORKS:
         return name, KNOWN_NETWORKS[name].chain_id
@@ -204,7 +170,7 @@ def _receivers(texts: Sequence[str]) -> tuple[ChosenReceiver, ...]:
         provider, _, url = text.partition("=")
         if provider not in providers():
             raise InitError(
-                f"--receiver: expected one of {', '.join(providers())}{_near(provider, tuple(providers()))}"
+                f"--receiver: expected one of {', '.join(providers())}{near(provider, tuple(providers()))}"
             )
         if providers()[provider]:
             url = _url_or_variable("--receiver", url or providers()[provider], ("http://", "https://"))
@@ -231,7 +197,7 @@ def _own_flow(given: Given, networks: Sequence[ChosenNetwork], prompt: Prompt) -
             if not answer:
                 raise InitError(f"--{flag}: needed with --preset {OWN}: {question}")
             if flag == "within":
-                _check_duration(answer)
+                check_duration(answer)
             return answer
 
         return _given_or_asked(value, prompt, question, default, parse)
@@ -243,10 +209,10 @@ def _own_flow(given: Given, networks: Sequence[ChosenNetwork], prompt: Prompt) -
         prompt,
         "How the events identify networks (chain_id, or an attribute such as domain)",
         CHAIN_ID,
-        _network_by,
+        parse_attribute,
     )
     return OwnFlow(
-        abi=want("abi", given.abi, "The contract's ABI file (JSON), relative to the configuration"),
+        abi=want("abi", " ".join(given.abi), "The contract's ABI file (JSON), relative to the configuration"),
         address=address,
         opens=want("opens", given.opens, "The event that opens a transfer"),
         expects=want("expects", given.expects, "The event that must follow on the destination"),
@@ -265,19 +231,6 @@ def _own_flow(given: Given, networks: Sequence[ChosenNetwork], prompt: Prompt) -
         ),
         within=within,
     )
-
-
-def _check_duration(text: str) -> None:
-    try:
-        parse_duration(text)
-    except ValueError as error:
-        raise InitError(f"--within: {error}") from None
-
-
-def _network_by(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise InitError("--network-by: expected chain_id or an attribute's name: letters, digits, - and _")
-    return text
 
 
 def _named(
@@ -309,9 +262,9 @@ def _addresses(
             raise InitError(
                 f"--address: needed with --preset {preset}: the contract's address on every network, as NETWORK=0x…"
             )
-        return [_address(part) for part in _listed(text)]
+        return [parse_address(part) for part in listed(text)]
 
-    pairs = [(name, _address(text)) for name, _, text in (pair.partition("=") for pair in given)]
+    pairs = [(name, parse_address(text)) for name, _, text in (pair.partition("=") for pair in given)]
     named = {name for name, _ in pairs}
     if unknown := sorted(named - {network.name for network in networks}):
         raise InitError(f"--address: expected NETWORK=0x…, but {unknown[0]!r} is not one of the networks")
@@ -322,12 +275,6 @@ def _addresses(
     return tuple(pairs)
 
 
-def _address(text: str) -> str:
-    if not _ADDRESS.fullmatch(text):
-        raise InitError("--address: an address is 0x and 40 hex digits")
-    return text
-
-
 def _url_or_variable(flag: str, text: str, schemes: tuple[str, ...]) -> str:
     if not VARIABLE.fullmatch(text) and not text.startswith(schemes):
         # The message leaves out the text, which may be a secret.
@@ -335,12 +282,3 @@ def _url_or_variable(flag: str, text: str, schemes: tuple[str, ...]) -> str:
             f"{flag}: expected a variable's name in capitals, or a URL that starts with {', '.join(schemes)}"
         )
     return text
-
-
-def _listed(text: str) -> list[str]:
-    return [part for part in re.split(r"[,\s]+", text) if part]
-
-
-def _near(text: str, known: Sequence[str]) -> str:
-    near = nearest(text, known)
-    return f': did you mean "{near}"?' if near else ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from chainwatch.init.answers import NUMBER, VARIABLE, Answers, ChosenNetwork, OwnFlow
 from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS, Preset, address_table
+from chainwatch.init.proposal import ProposedFlow
 
 
 def write_config(answers: Answers) -> str:
@@ -16,6 +17,8 @@ def write_config(answers: Answers) -> str:
     parts = [_head(answers), _store(answers), *map(_network_writer(answers), answers.networks)]
     if answers.own is not None:
         parts.append(_own_text(answers.own))
+    elif answers.proposal is not None:
+        parts.append(_proposal_text(answers.proposal))
     else:
         preset = PRESETS[answers.preset]
         parts.append(_preset_text(preset, answers))
@@ -48,15 +51,18 @@ def _store(answers: Answers) -> str:
 
 def _network_writer(answers: Answers) -> Callable[[ChosenNetwork], str]:
     attributes = PRESETS[answers.preset].attributes if answers.preset in PRESETS else {}
-    own = answers.own
+    chosen = answers.own or answers.proposal
 
     def write(network: ChosenNetwork) -> str:
         known = KNOWN_NETWORKS.get(network.name)
         lines = [f"[networks.{network.name}]", f"chain_id = {network.chain_id}"]
         lines += [f"{name} = {json.dumps(value)}" for name, value in attributes.get(network.name, {}).items()]
-        if own is not None and own.named:
-            value = dict(own.named)[network.name]
-            lines.append(f"{own.network_by} = {value if NUMBER.fullmatch(value) else json.dumps(value)}")
+        by, named = ("", ()) if chosen is None else (chosen.network_by, chosen.named)
+        if network.name in dict(named):
+            value = str(dict(named)[network.name])
+            lines.append(f"{by} = {value if NUMBER.fullmatch(value) else json.dumps(value)}")
+        elif named:
+            lines.append(f"#{by} = 0  # what events call this network")
         lines.append(f"rpc = [{', '.join(map(_value, network.rpc))}]")
         if known is None:
             lines.append("# Usual time between blocks; without it the network never counts as stalled.")
@@ -132,6 +138,59 @@ on = "destination"
 within = {_value(own.within)}
 severity = "P1"
 """
+
+
+def _proposal_text(flow: ProposedFlow) -> str:
+    """Return the contracts and the flow that were proposed, with what is unsure of it as comments."""
+    tables = []
+    for contract in flow.contracts:
+        addresses = "\n".join(f"{network} = {_value(address)}" for network, address in contract.addresses)
+        name = contract.name
+        tables.append(
+            f"[contracts.{name}]\nabi = {_value(contract.abi)}\n\n[contracts.{name}.address]\n{addresses}\n"
+        )
+    unsure = "".join(_comment(doubt(text)) for text in flow.unsure)
+    where = _line("where", flow.where) + _line("on", flow.on)
+    shown = _line("amount", flow.amount) + _line("asset", flow.asset)
+    other = _line("contract", flow.expects[0]) if flow.expects[0] != flow.opens[0] else ""
+    key = f"key = {_list(flow.step_key)}\n" if flow.step_key != flow.key else ""
+    return f"""\
+# --- the contracts, and the flow that the two transactions of one transfer have in common ---
+
+{"".join(f"{table}{chr(10)}" for table in tables)}{unsure}[flows.bridge]
+contract = {_value(flow.opens[0])}
+# What identifies a transfer, in the opening event; below in the later one.
+key = {_list(flow.key)}
+# The key of [networks.NAME] whose value the events use for a network.
+network_by = {_value(flow.network_by)}
+
+[flows.bridge.opens]
+step = "open"
+event = {_value(flow.opens[1])}
+{where}destination = {json.dumps(flow.destination)}
+{shown}
+[[flows.bridge.expects]]
+step = "complete"
+{other}event = {_value(flow.expects[1])}
+{key}on = "destination"
+{_line("origin", flow.origin)}# Time allowed, counted from the opening event's block. After it TransferOverdue is raised.
+within = {_value(flow.within)}
+severity = "P1"
+"""
+
+
+def doubt(text: str) -> str:
+    """Return as a sentence what is unsure of a proposed flow."""
+    return f"Check: {text}" + ("" if text.endswith("?") else ".")
+
+
+def _line(key: str, text: str) -> str:
+    return f"{key} = {json.dumps(text, ensure_ascii=False)}\n" if text else ""
+
+
+def _list(texts: Sequence[str]) -> str:
+    shown = [json.dumps(text, ensure_ascii=False) for text in texts]
+    return shown[0] if len(shown) == 1 else f"[{', '.join(shown)}]"
 
 
 def _receivers_text(answers: Answers) -> str:

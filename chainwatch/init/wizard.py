@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chainwatch.init.answers import Answers, InitError
 from chainwatch.init.presets import PRESETS, abi_text
-from chainwatch.init.text import variables, write_config
+from chainwatch.init.text import doubt, variables, write_config
 from chainwatch.support.private_files import write_private
 
 
@@ -16,7 +16,7 @@ class Created:
     """The files that `create` wrote or kept.
 
     ``variables``: the environment variables to set before the start. ``explanation``: what the preset sees and what
-    it cannot, as paragraphs; empty for a contract that no preset knows.
+    it cannot, or what is unsure of a proposed flow, as paragraphs.
     """
 
     config: Path
@@ -34,7 +34,7 @@ def create(answers: Answers, path: Path, force: bool = False) -> Created:
     if path.exists() and not force:
         raise InitError(f"{path} exists already: name another file, or overwrite it with --force")
     preset = PRESETS.get(answers.preset)
-    abis = preset.abis if preset else ()
+    abis = preset.abis if preset else _proposed_abis(answers)
     files = {path.parent / "abi" / f"{name}.json": abi_text(name) for name in abis}
     missing = {file: text for file, text in files.items() if not file.exists()}
     config = write_config(answers)
@@ -47,5 +47,13 @@ def create(answers: Answers, path: Path, force: bool = False) -> Created:
     except OSError as error:
         raise InitError(f"{error.filename or path} cannot be written: {error.strerror}") from error
     kept = tuple(file for file in files if file not in missing)
-    explanation = preset.explanation() if preset else ()
+    unsure = answers.proposal.unsure if answers.proposal else ()
+    explanation = preset.explanation() if preset else tuple(doubt(text) for text in unsure)
     return Created(path, tuple(missing), kept, variables(answers), explanation)
+
+
+def _proposed_abis(answers: Answers) -> tuple[str, ...]:
+    """Return the ABIs of presets that a proposed flow uses: those of contracts for which no file was given."""
+    if answers.proposal is None or answers.transfer is None or answers.transfer.abis:
+        return ()
+    return tuple(contract.name for contract in answers.proposal.contracts)

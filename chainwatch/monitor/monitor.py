@@ -24,6 +24,7 @@ from chainwatch.config import Settings
 from chainwatch.model import Backfilled, Deadline, Signal
 from chainwatch.monitor.asset_tasks import AssetTasks
 from chainwatch.monitor.checker_tasks import CheckerTasks
+from chainwatch.monitor.flow_watch import watch_flows
 from chainwatch.monitor.heartbeat import Heartbeat
 from chainwatch.monitor.network_records import NetworkRecords
 from chainwatch.monitor.self_monitoring import (
@@ -213,6 +214,8 @@ class Monitor:
             backfill = Backfill(name, settings.store.retention, self._plan.watches[name], self._clock)
             start(f"backfill {name}", partial(self._fill_gaps, backfill))
         start("self-watch", self._watch_self)
+        watch = partial(watch_flows, self._plan.flows, self._load, self.raise_signals, self._clock)
+        start("flow-watch", watch)
         await self._alerting.start()
         for depth in await self._load(outbox.depths):
             if depth.status == "pending" and depth.receiver not in settings.receivers:

@@ -40,16 +40,27 @@ class SampleOutcome(msgspec.Struct, frozen=True):
     error: str | None
 
 
-async def send_sample(database: Database, settings: Settings, receiver: str, within: float) -> SampleOutcome:
+async def send_sample(
+    database: Database,
+    settings: Settings,
+    receiver: str,
+    within: float,
+    severity: str = "P3",
+    *,
+    resolved: bool = False,
+) -> SampleOutcome:
     """Send a sample to ``receiver``, and wait at most ``within`` seconds until it is delivered.
 
-    The running process sends it, or this one where none runs. Of the sample only its notification is kept, as delivered
-    or dropped. Raises ``NotFound`` and ``Invalid``.
+    ``resolved``: as one that is over, which ends at the channel what an earlier sample of the same ``severity`` began. The
+    running process sends it, or this one where none runs. Of the sample only its notification is kept, as delivered or
+    dropped. Raises ``NotFound`` and ``Invalid``.
     """
     check_known("receiver", receiver, settings.receivers)
     check_seconds("within", within)
     began = time.time()
-    key, alert_id = await database.write(lambda connection: _enqueue(connection, receiver, began))
+    key, alert_id = await database.write(
+        lambda connection: _enqueue(connection, receiver, severity, began, resolved=resolved)
+    )
     try:
         is_ours = await _deliver_unless_running(database, settings, receiver, key)
         queued = await _outcome(database, receiver, key, 0.0 if is_ours else within)
@@ -67,18 +78,22 @@ async def send_sample(database: Database, settings: Settings, receiver: str, wit
     )
 
 
-def _enqueue(connection: sa.Connection, receiver: str, now: float) -> tuple[str, int]:
+def _enqueue(
+    connection: sa.Connection, receiver: str, severity: str, now: float, *, resolved: bool
+) -> tuple[str, int]:
     """Return the sample's key and its alert's ID."""
-    alert_id = _store_alert(connection, receiver, now)
+    alert_id = _store_alert(connection, receiver, severity, now)
     key = f"test/{alert_id}/{now}"
-    payload = outbox.Payload({"alertname": NAME}, (alert_id,), ())
+    payload = outbox.Payload(
+        {"alertname": NAME}, () if resolved else (alert_id,), (alert_id,) if resolved else ()
+    )
     outbox.enqueue(connection, [(receiver, key, payload)], now)
     return key, alert_id
 
 
-def _store_alert(connection: sa.Connection, receiver: str, now: float) -> int:
+def _store_alert(connection: sa.Connection, receiver: str, severity: str, now: float) -> int:
     """Return the ID of a resolved alert that no route takes."""
-    labels = {"alertname": NAME, "receiver": receiver, "severity": "P3"}
+    labels = {"alertname": NAME, "receiver": receiver, "severity": severity}
     sample = Alert(
         id=alerts.next_sample_id(connection),
         fingerprint=fingerprint(labels),

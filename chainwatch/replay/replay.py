@@ -25,6 +25,7 @@ from chainwatch.chain.errors import NotThere
 from chainwatch.chain.pool import Pool
 from chainwatch.config import RouteSettings
 from chainwatch.flows.transfer_stats import Tally
+from chainwatch.flows.unmatched import unmatched_flows
 from chainwatch.model import ReadResult, SiftedBatch, Signal
 from chainwatch.pipeline.checker import Checker, Prints
 from chainwatch.pipeline.pipeline import Pipeline
@@ -273,6 +274,10 @@ class Replay:
                 max(seen.values(), default=0),
             ),
             "latency": self._tally.latency(seen),
+            "unmatched": [
+                {"flow": flow, "reason": reason}
+                for flow, reason in unmatched_flows(connection, self._plan.flows, ever=True)
+            ],
         }
 
 

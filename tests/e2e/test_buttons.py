@@ -58,8 +58,8 @@ async def test_a_click_acknowledges_and_every_message_shows_it_also_after_a_rest
         assert [one["text"]["text"] for one in slack.buttons(message)] == ["Acknowledge", "Silence 1 h"]
 
         await chat.click(timestamp, "Acknowledge", user="ann")
-        (told,) = await chat.until("chat.postEphemeral")
-        assert told["text"] == "1 alert acknowledged."
+        (answer,) = await chat.until("chat.postEphemeral")
+        assert answer["text"] == "1 alert acknowledged."
         (alert,) = await live.watch.read("alerts", "--name", "Late")
         shown = await live.watch.read("alerts", "show", str(alert["id"]))
         assert (shown["acknowledged"]["by"], shown["acknowledged"]["note"]) == ("ann", "Slack, user UANN")

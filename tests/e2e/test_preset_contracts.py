@@ -42,6 +42,7 @@ def chains(anvil_factory: Callable[..., Anvil]) -> Chains:
         ("axelar-gmp", transfer_plays.play_axelar),
         ("layerzero-oft", messaging_plays.play_oft),
         ("layerzero-endpoint", messaging_plays.play_endpoint),
+        ("stargate-v2", messaging_plays.play_stargate),
         ("hyperlane", messaging_plays.play_hyperlane),
     ],
 )

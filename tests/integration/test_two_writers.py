@@ -138,7 +138,7 @@ def rewind(access: Access) -> object:
 
 def store_sample(access: Access) -> object:
     with access.database.transaction() as connection:
-        return receiver_test._store_alert(connection, "ops", T0 + 1.0)
+        return receiver_test._store_alert(connection, "ops", "P3", T0 + 1.0)
 
 
 def add_silence(access: Access) -> object:

@@ -278,7 +278,10 @@ def test_what_can_hardly_match_is_warned_of(changes: list[tuple[str, Any]], doub
 @pytest.mark.parametrize(
     "changes",
     [
-        [("flows.connext.key", ["network.chain_id", "transferId"]), (f"{STEP}.key", ["local", "transferId"])],
+        [
+            ("flows.connext.key", ["network.chain_id", "transferId"]),
+            (f"{STEP}.key", ["uint(local)", "transferId"]),
+        ],
         [("flows.connext.key", ["network.chain_id", "transferId"]), (f"{STEP}.on", "origin")],
         [
             ("flows.connext.key", ["network.bridge", "transferId"]),

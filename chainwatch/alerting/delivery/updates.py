@@ -25,7 +25,7 @@ def enqueue_updates(connection: sa.Connection, alert_ids: Sequence[int], now: fl
     for receiver, key in sorted(groups):
         last = outbox.newest(connection, receiver, key)
         if last is None or last.payload.kind not in ("", "update"):
-            continue  # digests and summaries tell of a past time
+            continue  # digests and summaries are about a past time
         # a pending one may be under way as it was before
         if last.status == "pending" or receipts.load(connection, receiver, [key]):
             payload = last.payload

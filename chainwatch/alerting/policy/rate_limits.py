@@ -27,6 +27,7 @@ SUMMARY = Route(
 _COUNTED_BY: Mapping[Source, tuple[str, ...]] = {
     "transfer": ("flow",),
     "event": ("flow", "network"),
+    "flow": ("flow",),
     "network": ("network",),
     "external": ("source", "flow", "network"),
 }

@@ -32,7 +32,7 @@ class Pace:
         return turn
 
     def take(self, turn: float) -> None:
-        """Note that a call is made at ``turn``, which is the result of ``next_turn``."""
+        """Note that a call was made at ``turn``, no earlier than ``next_turn`` said."""
         self._turns.append(turn)
 
     def pause(self, until: float) -> None:

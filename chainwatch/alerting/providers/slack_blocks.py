@@ -29,7 +29,8 @@ TEXT_MAX = 300
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _FULL_WIDTH = str.maketrans({"*": "\uff0a", "~": "\uff5e", "`": "\uff40", "@": "\uff20"})
 _LOOSE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-_COLON = re.compile(r":(?=//|[\w+-]{0,64}[^\W\d][\w+-]{0,64}:|100:|1234:)")
+_COLON = re.compile(r":(?=\S|$)(?!(?<=\d\d:)\d\d(?!\d))")
+"""Those of addresses and names of emoji; not those of sentences and of times."""
 _QUOTE = re.compile(r"^(\s*)>")
 _LINK = re.compile(r"https?://[^\s<>|\"`]{1,2000}")
 
@@ -89,7 +90,7 @@ def _sign(alerts: list[NotifiedAlert]) -> str:
 def _line(alert: NotifiedAlert) -> str:
     said = next(iter(text.summary(alert)), "")
     about = f": {mrkdwn(text.cut(said, TEXT_MAX))}" if said else ""
-    return f"{text.emoji(alert)} {alert.severity} {alert.status} *{mrkdwn(alert.name)}*{about}"
+    return f"{text.emoji(alert)} {alert.severity} {alert.status} *{mrkdwn(text.name_of(alert))}*{about}"
 
 
 def _fallback(headline: str, alerts: list[NotifiedAlert]) -> str:
@@ -99,7 +100,7 @@ def _fallback(headline: str, alerts: list[NotifiedAlert]) -> str:
 
 def _alert(alert: NotifiedAlert) -> list[dict[str, Any]]:
     """Return the blocks of one alert: what it says, then when it began and how to find it."""
-    lines = [f"*{text.emoji(alert)} {alert.severity} {alert.status.upper()}: {mrkdwn(alert.name)}*"]
+    lines = [f"*{text.emoji(alert)} {alert.severity} {alert.status.upper()}: {mrkdwn(text.name_of(alert))}*"]
     lines += map(mrkdwn, text.summary(alert))
     lines += [f"> {mrkdwn(line)}" for line in text.continued(alert)]
     lines += map(_fact, text.facts(alert))
@@ -138,8 +139,8 @@ def _times(alert: NotifiedAlert) -> str:
         parts.append(
             f"ended {text.when(alert.ends_at)}, after {text.span(alert.ends_at - alert.starts_at)}{reason}"
         )
-    runbook = alert.annotations.get("runbook_url", "")
-    if _LINK.fullmatch(runbook) and clean(runbook) == runbook:
+    runbook = text.runbook(alert)
+    if _LINK.fullmatch(runbook):
         parts.append(f"<{runbook.replace('&', '&amp;')}|runbook>")
     return "  ·  ".join([*parts, mrkdwn(alert.fingerprint)])
 

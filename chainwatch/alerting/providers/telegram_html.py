@@ -98,12 +98,13 @@ def _with_rest(shown: str, left: int) -> str:
 def _line(alert: NotifiedAlert) -> str:
     said = next(iter(text.summary(alert)), "")
     about = f": {prose(text.cut(said, NAME_MAX))}" if said else ""
-    return f"{text.emoji(alert)} {alert.severity} {alert.status} <b>{prose(text.cut(alert.name, NAME_MAX))}</b>{about}"
+    name = prose(text.cut(text.name_of(alert), NAME_MAX))
+    return f"{text.emoji(alert)} {alert.severity} {alert.status} <b>{name}</b>{about}"
 
 
 def _alert(alert: NotifiedAlert, most: int) -> str:
     """Return one alert in at most ``most`` units, by whole lines."""
-    name = prose(text.cut(alert.name, NAME_MAX))
+    name = prose(text.cut(text.name_of(alert), NAME_MAX))
     lines = [f"{text.emoji(alert)} <b>{alert.severity} {alert.status.upper()}: {name}</b>"]
     lines += [_fitting(prose(line)) for line in text.summary(alert)]
     lines += [_fitting(f"│ {prose(line)}") for line in text.continued(alert)]
@@ -132,12 +133,8 @@ def _ends(alert: NotifiedAlert) -> Iterable[str]:
         lasted = text.span(alert.ends_at - alert.starts_at)
         reason = f" ({prose(text.cut(alert.reason, LINE_MAX // 4))})" if alert.reason else ""
         yield f"ended {text.when(alert.ends_at)}, after {lasted}{reason}"
-    links = {"runbook": alert.annotations.get("runbook_url", ""), "open": alert.link}
-    shown = [
-        f'<a href="{_escaped(url)}">{label}</a>'
-        for label, url in links.items()
-        if _LINK.fullmatch(url) and clean(url) == url
-    ]
+    links = {"runbook": text.runbook(alert), "open": alert.link}
+    shown = [f'<a href="{_escaped(url)}">{label}</a>' for label, url in links.items() if _LINK.fullmatch(url)]
     if shown:
         yield " · ".join(shown)
 

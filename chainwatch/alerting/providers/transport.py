@@ -65,31 +65,32 @@ class Closable(Protocol):
 
 
 class Turns:
-    """Lets the calls to one channel wait for their turns, by the event loop's clock."""
+    """Makes the calls to one channel one after the other, each in its turn by the event loop's clock."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
+        self._calling = asyncio.Lock()
 
     async def call(self, who: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Return what ``call`` returns, once it may be made, and let others wait for as long as its refusal asks.
+        """Return what ``call`` returns, once it may be made. After a refusal nothing is called for as long as that asks.
 
-        Raises what ``call`` raises, and ``DeliveryError`` while the channel has asked for a long pause.
+        A turn counts from the end of its call: the channel sees calls when they arrive. Raises what ``call`` raises, and
+        ``DeliveryError`` while the channel has asked for a long pause.
         """
-        await self._wait(who)
-        try:
-            return await call()
-        except DeliveryError as error:
-            if error.retry_after is not None:
-                self._pace.pause(asyncio.get_running_loop().time() + error.retry_after)
-            raise
-
-    async def _wait(self, who: str) -> None:
-        now = asyncio.get_running_loop().time()
-        turn = self._pace.next_turn(now)
-        if turn - now > LONGEST_TURN:
-            raise DeliveryError(f"{who} asked for a pause", retry_after=turn - now, refused=True)
-        self._pace.take(turn)
-        await asyncio.sleep(turn - now)
+        clock = asyncio.get_running_loop().time
+        async with self._calling:
+            wait = self._pace.next_turn(clock()) - clock()
+            if wait > LONGEST_TURN:
+                raise DeliveryError(f"{who} asked for a pause", retry_after=wait, refused=True)
+            await asyncio.sleep(wait)
+            try:
+                return await call()
+            except DeliveryError as error:
+                if error.retry_after is not None:
+                    self._pace.pause(clock() + error.retry_after)
+                raise
+            finally:
+                self._pace.take(clock())
 
 
 class Transport:

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
-from chainwatch.support.printable import clean
 
 STILL_FIRING = "0001-01-01T00:00:00Z"
 """Alertmanager's ``endsAt`` of an alert that still fires."""
@@ -91,6 +90,6 @@ def _alert(alert: NotifiedAlert) -> dict[str, Any]:
 
 def _content(alert: NotifiedAlert) -> str:
     """Return what the alert says, a line for each thing."""
-    first = f"{alert.status.upper()}: {clean(alert.name)}"
+    first = f"{alert.status.upper()}: {text.name_of(alert)}"
     facts = [f"{fact.name}: {fact.value}" for fact in text.facts(alert)]
     return "\n".join([first, *text.summary(alert), *text.continued(alert), *facts])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chainwatch.init.presets.preset import About, Networks, Preset, address_table, load_table
 
 TABLE = load_table("stargate")
-FLOW = """
+FLOW = '''
 [flows.stargate]
 # Transfers travel alone (by taxi) or wait for others (by bus). Each taxi and each bus is one message of LayerZero, whose
 # guid is in the packet, and in the OFTReceived of every transfer that it carries.
@@ -33,7 +33,16 @@ severity = "P2"
 amount = "amountReceivedLD"
 # A bus pays out each of its passengers.
 repeat = "allow"
+# The guid does not bind the content. A taxi (0x01) must pay what it carries, to whom: in packets amounts have 6 decimals,
+# in tokens 6 or 18.
+assert = """
+    opening.encodedPayload[113:114] != 0x01
+    or opening.encodedPayload[116:148] == bytes32(toAddress)
+    and amountReceivedLD in (
+        uint(opening.encodedPayload[148:156]), uint(opening.encodedPayload[148:156]) * 10**12
+    )
 """
+'''
 
 
 def _contracts(networks: Networks) -> str:
@@ -53,13 +62,14 @@ PRESET = Preset(
     title="Stargate V2",
     about=About(
         sees="every message in which Stargate sends tokens, by taxi or by bus, and the first payout of it on the "
-        "destination, by any pool or token of Stargate's.",
+        "destination, by any pool or token of Stargate's; of a taxi also whether it paid what it carried.",
         blind="the single passenger of a bus: neither how long it waits for the bus to leave, nor whether it was paid what "
         "it sent. A payout that a pool could not make (UnreceivedTokenCached) stays overdue until somebody retries it. The "
         "packets of all apps of LayerZero are read, as no argument of PacketSent is indexed.",
         orphans="tokens paid out by a message that Stargate never sent: P0 as soon as the origin has been read ten minutes "
         "past it.",
-        source=f"{TABLE.source}; events: artifacts of the same package. Not run on Stargate's own contracts.",
+        source=f"{TABLE.source}; events: artifacts of the same package. Tested on Stargate's own compiled "
+        "contracts (tokens; pools emit the same events).",
     ),
     abis=("stargate-v2-pool", "stargate-v2-token-messaging", "layerzero-endpoint"),
     networks=tuple(TABLE.networks),

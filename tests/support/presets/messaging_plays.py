@@ -1,4 +1,4 @@
-"""What is done with LayerZero's and Hyperlane's own contracts on three networks, and what is to be found of it."""
+"""What is done with the own contracts of LayerZero, Stargate and Hyperlane on three networks, and what is to be found."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tests.support.protocols import hyperlane, layerzero
 from tests.support.protocols.chain import HOUR, Chain, Receipt, advance, call_data, word
 from tests.support.protocols.hyperlane import Hyperlane
 from tests.support.protocols.layerzero import LayerZero, Packet
+from tests.support.protocols.stargate import Stargate
 
 ETHEREUM, ARBITRUM, BASE = EIDS = (30_101, 30_110, 30_184)
 EVERYTHING = 10**9
@@ -36,25 +37,21 @@ def play_oft(chains: Chains) -> Played:
     advance(tuple(chains.values()), 2 * HOUR)
     bridge.relay(late)
 
-    def guid(sent: Receipt) -> str:
-        (packet,) = layerzero.packets_in(sent)
-        return f"0x{packet.guid.hex()}"
-
     unfunded = f"0x{forged.guid.hex()}"
     return Played(
         addresses={"oft": _by_network(chains, lambda eid: bridge.sites[eid].token)},
         statuses={
-            guid(in_time): "complete",
-            guid(other_way): "complete",
-            guid(late): "complete",
-            guid(never): "overdue",
-            guid(robbed): "disputed",
+            _guid(in_time): "complete",
+            _guid(other_way): "complete",
+            _guid(late): "complete",
+            _guid(never): "overdue",
+            _guid(robbed): "disputed",
             unfunded: "orphan",
         },
         alerts={
-            Alert("TransferOverdue", guid(late), ended=True),
-            Alert("TransferOverdue", guid(never), ended=False),
-            Alert("TransferMismatch", guid(robbed), ended=False),
+            Alert("TransferOverdue", _guid(late), ended=True),
+            Alert("TransferOverdue", _guid(never), ended=False),
+            Alert("TransferMismatch", _guid(robbed), ended=False),
             Alert("TransferOrphan", unfunded, ended=False),
         },
     )
@@ -98,6 +95,47 @@ def play_endpoint(chains: Chains) -> Played:
             Alert("TransferMismatch", _key(robbed), ended=False, step="verify"),
             Alert("TransferOrphan", _key(forged), ended=False, step="verify"),
             Alert("TransferOrphan", _key(forged), ended=False, step="deliver"),
+        },
+    )
+
+
+def play_stargate(chains: Chains) -> Played:
+    """Taxis in time, late and never, a bus with three passengers; a payout that nobody sent, and one to somebody else."""
+    layers = LayerZero(dict(zip(EIDS, chains.values(), strict=True)))
+    bridge = Stargate(layers)
+    in_time, other_way = bridge.taxi(ETHEREUM, BASE, 10**18), bridge.taxi(BASE, ETHEREUM, 10**18)
+    bus = bridge.drive([bridge.ride(ARBITRUM, BASE, amount * 10**18) for amount in (1, 2, 3)])
+    for sent in (in_time, other_way, bus):
+        layers.relay(sent)
+    late, never = bridge.taxi(ARBITRUM, ETHEREUM, 10**18), bridge.taxi(BASE, ARBITRUM, 10**18)
+    bridge.ride(BASE, ARBITRUM, 10**18)  # waits for a bus that never leaves: no message yet
+    layers.increment(ETHEREUM, ARBITRUM)  # of another app
+    robbed = bridge.taxi(ETHEREUM, ARBITRUM, 10**18)
+    (honest,) = layerzero.packets_in(robbed)
+    stolen = honest.message.replace(word(chains["arbitrum"].account), word(chains["base"].account))
+    _force(layers, honest._replace(message=stolen))
+    (packet,) = layerzero.packets_in(other_way)
+    forged = packet._replace(nonce=2)
+    _force(layers, forged)
+    advance(tuple(chains.values()), 2 * HOUR)
+    layers.relay(late)
+    return Played(
+        addresses={
+            "stargate": _by_network(chains, lambda eid: bridge.sites[eid].stargate),
+            "token-messaging": _by_network(chains, lambda eid: bridge.sites[eid].messaging),
+            "endpoint": _by_network(chains, lambda eid: layers.sites[eid].endpoint),
+        },
+        statuses={
+            **dict.fromkeys([_guid(sent) for sent in (in_time, other_way, bus, late)], "complete"),
+            _guid(never): "overdue",
+            _guid(robbed): "disputed",
+            f"0x{forged.guid.hex()}": "orphan",
+        },
+        alerts={
+            Alert("TransferOverdue", _guid(late), ended=True),
+            Alert("TransferOverdue", _guid(never), ended=False),
+            Alert("TransferMismatch", _guid(robbed), ended=False),
+            Alert("TransferOrphan", f"0x{forged.guid.hex()}", ended=False),
         },
     )
 
@@ -149,6 +187,12 @@ def _force(bridge: LayerZero, packet: Packet) -> None:
     """Verifies and delivers ``packet``, sent or not."""
     bridge.verify(packet)
     bridge.deliver(packet)
+
+
+def _guid(sent: Receipt) -> str:
+    """The guid of the only packet that a transaction sent."""
+    (packet,) = layerzero.packets_in(sent)
+    return f"0x{packet.guid.hex()}"
 
 
 def _key(packet: Packet) -> str:

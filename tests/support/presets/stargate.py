@@ -1,4 +1,4 @@
-"""Stargate V2. Signatures: StargateBase and TokenMessaging of @stargatefinance/stg-evm-v2."""
+"""Stargate V2. Signatures and codecs: StargateBase, TokenMessaging, TaxiCodec, BusCodec of @stargatefinance/stg-evm-v2."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tests.support.presets.layerzero import EIDS, PACKET_SENT, packet, packet_guid, packet_sent
 from tests.support.presets.protocol import (
     HOUR,
+    OTHER,
     TOKEN,
     USER,
     Emitted,
@@ -19,6 +20,7 @@ from tests.support.presets.protocol import (
 )
 
 OFT_RECEIVED = "OFTReceived(bytes32*,uint32,address*,uint256)"
+AMOUNT = 10**9
 TOKEN_MESSAGING = {
     "ethereum": "0x6d6620eFa72948C5f68A3C8646d58C00d3f4A980",
     "arbitrum": "0x19cFCE47eD54a88614648DC3f19A5980097007dD",
@@ -26,13 +28,25 @@ TOKEN_MESSAGING = {
 }
 
 
-def sent(route: Route, n: int) -> Transaction:
-    raw = packet(route, n, b"taxi", _receiver(route), _sender(route))
+def sent(route: Route, n: int, message: bytes = b"") -> Transaction:
+    raw = packet(route, n, message or taxi(), _receiver(route), _sender(route))
     return Transaction(route.origin, [Emitted("endpoint", PACKET_SENT, (raw, b"", TOKEN))])
 
 
-def received(route: Route, n: int, passengers: int = 1) -> Transaction:
-    values = (_guid(route, n), EIDS[route.origin], USER, 10**9)
+def taxi(receiver: str = USER) -> bytes:
+    """As TaxiCodec packs it: kind, asset, receiver, amount in shared decimals."""
+    return b"\x01" + (1).to_bytes(2) + word(receiver) + AMOUNT.to_bytes(8)
+
+
+def bus(passengers: int) -> bytes:
+    """As BusCodec packs it: kind, native drops, and the passengers."""
+    one = (1).to_bytes(2) + word(OTHER) + (3 * AMOUNT).to_bytes(8) + b"\0"
+    return b"\x02" + bytes(16) + one * passengers
+
+
+def received(route: Route, n: int, passengers: int = 1, amount: int = 0, receiver: str = USER) -> Transaction:
+    """What the message pays out, each time by another pool; ``amount`` is in units of the token, 6 decimals by default."""
+    values = (_guid(route, n), EIDS[route.origin], receiver, amount or AMOUNT)
     logs = [Emitted("stargate", OFT_RECEIVED, values, which=seat % 2) for seat in range(passengers)]
     return Transaction(route.destination, logs)
 

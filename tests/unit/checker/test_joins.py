@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +14,11 @@ from chainwatch.checker.expression import compile_value
 from chainwatch.checker.flow import AMOUNT, DESTINATION, EXCLUDED, ORIGIN, Flow, FlowExtractor
 from chainwatch.checker.joins import Join, Pick
 from chainwatch.checker.scope import Scope
+from chainwatch.config.errors import ConfigError
+from chainwatch.flows.sources import sources_of
 from chainwatch.model import Event, Occurrence, Signal
-from tests.support.flows import EVENTS, event, flow
+from chainwatch.plan import Plan, load_plan
+from tests.support.flows import EVENTS, NAMES, event, flow
 from tests.support.runs import moved
 
 TX = 1
@@ -274,3 +279,100 @@ def test_types_of_siblings_are_checked(pick: Pick) -> None:
     value = compile_value("terms.amount", Scope(EVENTS["Sent"], {"terms": join}), {})
     assert value.type == "uint256"
     assert value.path is None
+
+
+# --- contracts and networks ---------------------------------------------------------------------------------
+
+
+def planned(folder: Path, sibling: str, terms_on: str, opens: str = "") -> Plan:
+    """Of a file whose flow is on alpha and beta, and ``terms`` where ``terms_on`` says."""
+    abi = [_abi_entry("Sent", id="uint256", to="uint256"), _abi_entry("Filled", id="uint256")]
+    (folder / "bridge.json").write_text(json.dumps(abi))
+    (folder / "terms.json").write_text(json.dumps([_abi_entry("Terms", amount="uint256")]))
+    file = folder / "config.toml"
+    file.write_text(
+        "".join(
+            f'[networks.{n}]\nchain_id = {i}\nrpc = ["http://node"]\n' for i, n in enumerate(NAMES[:2], 1)
+        )
+        + f"""
+[contracts.bridge]
+abi = "bridge.json"
+address = "0x{"11" * 20}"
+[contracts.terms]
+abi = "terms.json"
+address = {terms_on}
+[flows.bridge]
+contract = "bridge"
+key = "id"
+[flows.bridge.opens]
+step = "send"
+event = "Sent"
+destination = "to"
+{opens}
+with.terms = {sibling}
+[[flows.bridge.expects]]
+step = "fill"
+event = "Filled"
+within = "1h"
+[receivers.console]
+provider = "console"
+[[routes]]
+receivers = ["console"]
+"""
+    )
+    return load_plan(file, {})
+
+
+def _abi_entry(name: str, **arguments: str) -> dict[str, Any]:
+    inputs = [{"name": argument, "type": kind, "indexed": False} for argument, kind in arguments.items()]
+    return {"type": "event", "name": name, "anonymous": False, "inputs": inputs}
+
+
+ON_BOTH, ON_BETA = f'"0x{"22" * 20}"', f'{{ beta = "0x{"22" * 20}" }}'
+TERMS = '{ event = "Terms", contract = "terms", pick = "before" }'
+
+
+def test_a_sibling_of_another_contract_is_watched_and_counts_for_since_when_the_step_is(
+    tmp_path: Path,
+) -> None:
+    plan = planned(tmp_path, TERMS, ON_BOTH)
+    assert not plan.warnings
+    assert {contract.name for contract in plan.watches["alpha"].contracts} == {"bridge", "terms"}
+    opening = plan.flows[0].opening
+    sources = sources_of(plan.flows, plan.watches)["alpha", "bridge", opening.watched_as]
+    assert {address for address, _ in sources} == {b"\x11" * 20, b"\x22" * 20}
+
+
+@pytest.mark.parametrize(
+    ("sibling", "path", "parts"),
+    [
+        (TERMS.replace("Terms", "Term"), "event", ['did you mean "Terms"?']),
+        (
+            TERMS.replace('"terms"', '"term"'),
+            "contract",
+            ['no contract is called "term"', 'did you mean "terms"?'],
+        ),
+        (TERMS.replace("before", "befor"), "pick", ['did you mean "before"?']),
+        (TERMS.replace("pick", "pik"), "pik", ["did you mean"]),
+        ('{ event = "Terms", contract = "terms" }', "pick", ["missing"]),
+    ],
+)
+def test_a_mistake_in_a_sibling_is_reported_where_it_is(
+    tmp_path: Path, sibling: str, path: str, parts: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        planned(tmp_path, sibling, ON_BOTH)
+    (problem,) = caught.value.problems
+    assert problem.path == ("flows", "bridge", "opens", "with", "terms", path)
+    for part in parts:
+        assert part in f"{problem.message} {problem.hint}"
+
+
+def test_a_sibling_that_is_never_in_the_same_transaction_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no transaction has both events"):
+        planned(tmp_path, TERMS, ON_BETA, 'on = "alpha"')
+
+
+def test_a_sibling_that_is_not_on_every_network_of_the_step_is_doubtful(tmp_path: Path) -> None:
+    (warning,) = planned(tmp_path, TERMS, ON_BETA).warnings
+    assert "contract 'terms' has no address on alpha: each event Sent there cannot be judged" in warning

@@ -211,6 +211,8 @@ def test_s9_each_provider_marks_its_secrets_by_their_types() -> None:
     assert secret_keys("webhook") == {"url", "secret", "headers", "token"}
     assert secret_keys("pagerduty") == {"url", "routing_key"}
     assert secret_keys("email") == {"password"}
+    assert secret_keys("alertmanager") == {"urls"}
+    assert secret_keys("exec") == {"env"}
 
 
 def test_s9_no_value_of_an_unknown_provider_is_repeated(data: dict[str, Any]) -> None:

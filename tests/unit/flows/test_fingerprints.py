@@ -31,6 +31,7 @@ def prints(folder: Path, old: str = "", new: str = "", abi: str = "") -> tuple[s
         ('key = ["originChainId", "number"]', 'key = ["number"]'),
         ('step = "fill"', 'step = "filled"'),
         ('lookback = "0s"', 'lookback = "1h"'),
+        ('event = "Filled"', 'event = "Filled"\nwith.deposit = { event = "Deposited", pick = "only" }'),
     ],
 )
 def test_what_decides_which_events_count_changes_both_S7(tmp_path: Path, old: str, new: str) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.presets import ccip, layerzero, stargate
-from tests.support.presets.protocol import HOUR, Alerted, Protocol, Route
+from tests.support.presets.protocol import HOUR, OTHER, Alerted, Protocol, Route
 from tests.support.presets.world import BEGIN, LONG, World, watched
 
 ROUTE = Route("ethereum", "base")
@@ -47,7 +48,7 @@ def test_a_packet_may_be_verified_again(world: Callable[[Protocol], World]) -> N
 
 def test_a_bus_pays_out_each_of_its_passengers(world: Callable[[Protocol], World]) -> None:
     seen = world(stargate.PROTOCOL)
-    seen.run(stargate.sent(ROUTE, 1), BEGIN)
+    seen.run(stargate.sent(ROUTE, 1, stargate.bus(5)), BEGIN)
     seen.run(stargate.received(ROUTE, 1, passengers=5), BEGIN + 100)
     seen.see(BEGIN + LONG)
     assert (seen.alerted(), set(seen.statuses().values())) == ([], {"complete"})
@@ -63,3 +64,21 @@ def test_a_message_of_ccip_that_failed_is_overdue_until_it_is_executed_by_hand(
     assert seen.alerted() == [Alerted("TransferOverdue", "execute")]
     seen.run(ccip.executed(ROUTE, 1), BEGIN + 4 * HOUR)
     assert seen.alerted() == [Alerted("TransferOverdue", "execute", "resolved")]
+
+
+@pytest.mark.parametrize(
+    ("paid", "alerts"),
+    [
+        ({"amount": stargate.AMOUNT * 10**12}, []),
+        ({"amount": stargate.AMOUNT + 1}, [Alerted("TransferMismatch", "receive")]),
+        ({"receiver": OTHER}, [Alerted("TransferMismatch", "receive")]),
+    ],
+)
+def test_a_taxi_must_pay_what_it_carries_to_whom(
+    paid: dict[str, Any], alerts: list[Alerted], world: Callable[[Protocol], World]
+) -> None:
+    seen = world(stargate.PROTOCOL)
+    seen.run(stargate.sent(ROUTE, 1), BEGIN)
+    seen.run(stargate.received(ROUTE, 1, **paid), BEGIN + 100)
+    seen.see(BEGIN + LONG)
+    assert seen.alerted() == alerts

@@ -25,7 +25,7 @@ SPOKE_POOL = "0x5c7BCd6E7De5423a257D81B442095A1a6ced35C5"
 OWN_FLOW = Given(
     preset=OWN,
     networks=["left=31337", "right=31338"],
-    abi="bridge.json",
+    abi=["bridge.json"],
     address=[f"left={SPOKE_POOL}", f"right={SPOKE_POOL}"],
     opens="FundsDeposited",
     expects="FilledRelay",

@@ -9,6 +9,7 @@ from chainwatch.model import Batch, Checkpoint, Event, RawLog, UndecodedLog
 from chainwatch.store import blocks
 from chainwatch.store.errors import StoreError
 from tests.support.flows import event, header
+from tests.support.runs import moved
 from tests.support.storing import store_batch
 
 
@@ -130,3 +131,37 @@ def test_a_network_that_has_become_another_chain_is_refused(connection: sa.Conne
         blocks.check_chain_ids(connection, {"alpha": 10})
 
     assert "another" in str(refused.value)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_a_page_of_logs_never_cuts_a_transaction(connection: sa.Connection, limit: int) -> None:
+    """S7: events of one transaction may be read together."""
+    events = [
+        moved(event("alpha", "Sent", 30, block=3, log_index=n), tx) for n, tx in enumerate((1, 1, 1, 2))
+    ]
+    other = moved(event("alpha", "Sent", 40, block=4), 2)
+    save(connection, batch("alpha", 1, 4, *events, other))
+
+    pages, after = [], 0
+    while page := list(blocks.logs_after(connection, after, limit)):
+        pages.append([log.log.log_index for _, _, log in page])
+        after = page[-1][0]
+
+    expected = {
+        1: [[0, 1, 2], [3], [0]],
+        2: [[0, 1, 2], [3, 0]],
+        3: [[0, 1, 2], [3, 0]],
+        4: [[0, 1, 2, 3], [0]],
+    }
+    assert pages == expected[limit]
+
+
+def test_a_large_transaction_ends_a_page_as_a_whole(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S10."""
+    monkeypatch.setattr(blocks, "PAGE_BYTES", 10)
+    events = [moved(event("alpha", "Sent", 30, block=3, log_index=n), n // 2) for n in range(4)]
+    save(connection, batch("alpha", 1, 4, *events))
+
+    assert [log.log.log_index for _, _, log in blocks.logs_after(connection, 0, 100)] == [0, 1]

@@ -1,0 +1,59 @@
+"""Finds in the stored transfers the flows whose events never come together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import sqlalchemy as sa
+
+from chainwatch.checker.flow import Flow
+from chainwatch.checker.unmatched import FlowCount, diagnose, is_matched, window
+from chainwatch.model import DISPUTED, RESOLVED
+from chainwatch.store import blocks, transfer_counts
+from chainwatch.store import transfers as stored
+
+_OPENED = ("open", "overdue", DISPUTED, RESOLVED)
+"""The statuses of which one must look at a transfer's events to know whether a step followed its opening."""
+LOOKED_AT = 1_000
+"""How many such transfers of a flow are looked at, the newest first."""
+
+
+def unmatched_flows(
+    connection: sa.Connection, flows: Iterable[Flow], *, ever: bool = False
+) -> list[tuple[str, str]]:
+    """Return the flows of which no transfer of the last day has two steps, with the reason in words, in their order.
+
+    The day ends with the newest block that was read of any network; with ``ever``, all transfers are looked at.
+    """
+    checkpoints = blocks.checkpoints(connection).values()
+    now = max((checkpoint.last.timestamp for checkpoint in checkpoints), default=0)
+    some = list(flows)
+    since = {flow.name: 0 if ever else window(flow, now) for flow in some}
+    counts = _counts(connection, since)
+    found = ((flow, counts.get(flow.name, FlowCount())) for flow in some)
+    return [
+        (flow.name, reason)
+        for flow, count in found
+        if (reason := diagnose(flow, count)) and not _is_any_matched(connection, flow, since[flow.name])
+    ]
+
+
+def _counts(connection: sa.Connection, since: Mapping[str, int]) -> dict[str, FlowCount]:
+    counts: dict[str, FlowCount] = {}
+    for flow, status, destination, number in transfer_counts.recent(connection, since):
+        count = counts.setdefault(flow, FlowCount())
+        match status:
+            case "untracked":
+                count.untracked[destination] += number
+            case "orphan":
+                count.orphans += number
+            case "overdue":
+                count.unanswered += number
+            case "complete":
+                count.matched = True
+    return counts
+
+
+def _is_any_matched(connection: sa.Connection, flow: Flow, since: int) -> bool:
+    ids = transfer_counts.newest_ids(connection, flow.name, _OPENED, since, LOOKED_AT)
+    return any(is_matched(flow, transfer) for transfer in stored.load_ids(connection, ids))

@@ -1,0 +1,47 @@
+"""Parts of answers that several questions of `chainwatch init` take; every function raises `InitError`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from chainwatch.grammar.durations import parse_duration
+from chainwatch.init.answers import InitError
+from chainwatch.support.spelling import nearest
+
+_ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
+NAME = re.compile("[A-Za-z0-9_-]+")
+"""A name of a network or of an attribute."""
+
+
+def check_duration(text: str) -> None:
+    """Raise `InitError` unless ``text`` is a duration."""
+    try:
+        parse_duration(text)
+    except ValueError as error:
+        raise InitError(f"--within: {error}") from None
+
+
+def parse_attribute(text: str) -> str:
+    """Return the name of a network's attribute, or ``chain_id``."""
+    if not NAME.fullmatch(text):
+        raise InitError("--network-by: expected chain_id or an attribute's name: letters, digits, - and _")
+    return text
+
+
+def parse_address(text: str) -> str:
+    """Return ``text``, which must be an address."""
+    if not _ADDRESS.fullmatch(text):
+        raise InitError("--address: an address is 0x and 40 hex digits")
+    return text
+
+
+def listed(text: str) -> list[str]:
+    """Return the parts of ``text`` between commas and blanks."""
+    return [part for part in re.split(r"[,\s]+", text) if part]
+
+
+def near(text: str, known: Sequence[str]) -> str:
+    """Return the known text that is the nearest to ``text``, as the end of a message; empty where none is near."""
+    near = nearest(text, known)
+    return f': did you mean "{near}"?' if near else ""
