@@ -63,8 +63,8 @@ PRESET = Preset(
         "transaction, the first approval counts as that of the first.",
         orphans="an approval that its origin never called for, or a second one of the same call, which means that "
         "validators signed what did not happen: P0 as soon as the origin has been read ten minutes past it. An execution "
-        "without an approval, which a gateway does not allow, is not reported. The origin's transaction is no topic, so "
-        "that for the first seven days of watching, approvals of older calls are shown as `unopened` instead.",
+        "without an approval, which a gateway does not allow, is not reported. For approvals in the first seven days "
+        "of watching, calls up to seven days older than the first block watched are asked for.",
         source=f"{TABLE.source}; the events from @axelar-network/axelar-cgp-solidity 6.4.0, whose contracts the tests run.",
     ),
     abis=("axelar-gateway",),

@@ -28,7 +28,7 @@ amount = "amount"
 asset = "burnToken"
 
 # Circle attests a fast deposit within seconds, others once they are final: 13 to 19 minutes on Ethereum and its rollups,
-# hours on some, such as Linea. Anybody may then deliver it; most apps do so at once.
+# hours on some, such as Linea: raise `within` for those. Anybody may then deliver it; most apps do so at once.
 [[flows.cctp-v2.expects]]
 step = "mint"
 event = "MintAndWithdraw"
@@ -64,10 +64,13 @@ PRESET = Preset(
         sees="every deposit of USDC for burning, fast or not, and what is minted for it on the destination: its "
         "recipient, and that amount and fee together are the deposit, with a fee no higher than allowed.",
         blind="transfers to and from Solana and other networks without the EVM (they are `untracked`), and which of several "
-        "equal deposits was minted first: their number is exact, but the time that a single one took may be another's. A "
-        "transfer that nobody delivers stays overdue: some users deliver their own, late.",
+        "equal deposits was minted first: their number is exact, but the time that a single one took may be another's. If "
+        "one of a series of equal deposits is on its way when watching begins, its mint counts as that of the next, and so on: "
+        "once seven days have passed, mints of this series are reported as orphans. A transfer that nobody delivers stays "
+        "overdue: some users deliver their own, late.",
         orphans="a mint that its origin never deposited, or more mints than equal deposits, which means a forged "
-        "attestation: P0 as soon as the origin has been read ten minutes past it.",
+        "attestation: P0 as soon as the origin has been read ten minutes past it. Nothing of the key is indexed, so that "
+        "for the first seven days of watching, mints of older deposits are shown as `unopened` instead.",
         source=f"{TABLE.source}; DepositForBurn from @hyperlane-xyz/core 9.0.10 (ITokenMessengerV2). MessageReceived and "
         "MintAndWithdraw are those of Circle's repository; no package has them to compare with.",
     ),
