@@ -65,9 +65,9 @@ PRESET = Preset(
         "recipient, and that amount and fee together are the deposit, with a fee no higher than allowed.",
         blind="transfers to and from Solana and other networks without the EVM (they are `untracked`), and which of several "
         "equal deposits was minted first: their number is exact, but the time that a single one took may be another's. If "
-        "one of a series of equal deposits is on its way when watching begins, its mint counts as that of the next, and so on: "
-        "once seven days have passed, mints of this series are reported as orphans. A transfer that nobody delivers stays "
-        "overdue: some users deliver their own, late.",
+        "one of a series of equal deposits is on its way when watching begins, its mint counts as that of the next, and so "
+        "on: once seven days have passed, mints of this series are reported as orphans. A transfer that nobody delivers "
+        "stays overdue: some users deliver their own, late.",
         orphans="a mint that its origin never deposited, or more mints than equal deposits, which means a forged "
         "attestation: P0 as soon as the origin has been read ten minutes past it. Nothing of the key is indexed, so that "
         "for the first seven days of watching, mints of older deposits are shown as `unopened` instead.",
