@@ -135,7 +135,7 @@ def repeated(
     def explain() -> tuple[str, str]:
         return (
             f"{transfer.flow}: {step.name} happened {len(events)} times for {_short(transfer.key)}",
-            f"One transfer must see {step.name} once; it was seen in {len(events)} logs.",
+            f"One transfer must see {step.name} once; it was seen {len(events)} times.",
         )
 
     return Finding(

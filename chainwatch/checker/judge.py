@@ -81,7 +81,8 @@ class Judge:
             first = None
             for asked, events in group_events(step, self.events, openings):
                 if asked is None:
-                    self._judge_stray(step, events, openings)
+                    if step.covers is None:  # a range may hold what others opened
+                        self._judge_stray(step, events, openings)
                     continue
                 if tracked:
                     first = first or events[0]
@@ -155,7 +156,7 @@ class Judge:
     def _judge_wait(self, step: Step, opening: Occurrence, first: Occurrence) -> bool:
         """Judge whether ``first``, the event of ``step`` that ``opening`` expects, was an orphan before ``opening``."""
         in_time = opening.timestamp <= first.timestamp + self.flow.orphan_grace
-        if in_time or step.may_be_orphan or self._unsearchable(first):
+        if in_time or step.covers is not None or step.may_be_orphan or self._unsearchable(first):
             return False
         origin = self._origin_of(first)
         opener, opened_at = self.flow.opening, opening.timestamp
@@ -209,11 +210,19 @@ class Judge:
         self.origin = claims[0] if claims else self._origin_of(steps[0]) or None
         self.destination = steps[0].network
         verdicts = {
-            self._judge_unmatched(step, events)
+            self._judge_unmatched(step, some)
             for step in self.flow.expected
             for _, events in group_events(step, self.events, ())
+            for some in self._judged_together(events)
         }
         self.status = next((v for v in ("orphan", "open", "unopened") if v in verdicts), "untracked")
+
+    def _judged_together(self, events: Sequence[Occurrence]) -> Sequence[Sequence[Occurrence]]:
+        """Return ``events`` of a step in the parts of which one verdict holds.
+
+        Of events that name an unknown alias, each may still be found to be that of a transfer.
+        """
+        return [events] if self._sought(events[0]) is self.flow.opening else [[event] for event in events]
 
     def _judge_unmatched(
         self, step: Step, events: Sequence[Occurrence], later: Occurrence | None = None
@@ -322,9 +331,9 @@ class Judge:
 
     def _origins_of(self, event: Occurrence) -> tuple[str, ...]:
         """Return the networks on which the step `_sought` for ``event`` can be, as far as the event itself says."""
-        sought, step = self._sought(event), self.flow.steps[event.step]
+        sought = self._sought(event)
         if sought is not self.flow.opening:
-            if sought.expected_on == step.expected_on:
+            if self.flow.alias_is_local(sought):
                 return (event.network,)
             return tuple(sorted(sought.only_on or sought.networks))
         origins: dict[str, None] = {}

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from chainwatch.checker.expression import Value
 from chainwatch.checker.flow_parts import FlowParts, KeyPart, StepParts, words
 from chainwatch.checker.flow_terms import FlowTerms
-from chainwatch.config import StepSettings
 from chainwatch.support.keccak import checksum_address
 
 _POSITIONS = frozenset(("block.number", "block.timestamp", "log.index"))
@@ -33,8 +32,7 @@ def doubt_keys(flow: FlowParts, terms: FlowTerms) -> None:
     """Note in ``terms`` which keys cannot be, or are probably not, those of one transfer."""
     _doubt_opening(flow, terms)
     for step in flow.expected:
-        by = isinstance(step.settings, StepSettings) and step.settings.by
-        if by or len(step.key) != len(flow.opening.key):
+        if len(step.key) != len(flow.opening.key):
             continue  # it is found otherwise than by the opening's key
         for index, (wanted, part) in enumerate(zip(flow.opening.key, step.key, strict=True)):
             _check(_Pair(flow, terms, step, index, wanted, part))

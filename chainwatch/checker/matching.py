@@ -13,6 +13,8 @@ from chainwatch.support.spelling import did_you_mean
 def check(settings: FlowSettings, terms: FlowTerms, origins: Sequence[str]) -> None:
     """Note what is wrong with ``match``, ``alias`` and ``by`` of a flow whose transfers open on ``origins``."""
     _check_aliases(settings, terms)
+    _check_each(settings, terms)
+    _check_ranges(settings, terms)
     if settings.match == "nth":
         _check_numbered(settings, terms, origins)
 
@@ -37,6 +39,39 @@ def _check_aliases(settings: FlowSettings, terms: FlowTerms) -> None:
             terms.warn((*at, "alias"), "no step is found by it", f'a later step says by = "{step.step}"')
         if step.alias and step.step.isdigit():
             terms.problem((*at, "step"), "a step with an alias needs a name that is no number")
+
+
+def range_of(text: str) -> tuple[str, str] | None:
+    """Return the two ends of ``first..last``; None where it is none."""
+    first, dots, last = text.partition("..")
+    return (first.strip(), last.strip()) if dots and first.strip() and last.strip() else None
+
+
+def _check_ranges(settings: FlowSettings, terms: FlowTerms) -> None:
+    for index, step in enumerate(settings.expects):
+        at: KeyPath = ("expects", index, "covers")
+        if step.covers and range_of(step.covers) is None:
+            hint = (
+                'both ends belong to it: write "first..end - 1" where the event names the end after the last'
+            )
+            terms.problem(at, f"expected a range such as first..last, not {step.covers}", hint)
+        if step.covers and (step.alias or step.by):
+            terms.problem(at, "a step of a range of transfers cannot have `alias` or `by`")
+
+
+def _check_each(settings: FlowSettings, terms: FlowTerms) -> None:
+    """Refuse elements of an event that serves both ends of a transfer: which end each is could not be said."""
+    opens = settings.opens
+    for index, step in enumerate(settings.expects):
+        same = (step.contract or settings.contract, step.event) == (
+            opens.contract or settings.contract,
+            opens.event,
+        )
+        if same and (step.each or opens.each):
+            terms.problem(
+                ("expects", index, "event"),
+                f"{step.event} opens transfers too: `each` cannot tell which it is",
+            )
 
 
 def _check_numbered(settings: FlowSettings, terms: FlowTerms, origins: Sequence[str]) -> None:

@@ -24,3 +24,13 @@ def event_key(transfer_key: str) -> str:
     """Return the key, as events have it, of the transfer ``transfer_key``, which has no unknown alias."""
     key, mark, number = transfer_key.rpartition(_MARK)
     return (key if mark and number.isdigit() else transfer_key).replace(_ESCAPED, _MARK)
+
+
+def topic_of(text: str, abi_type: str) -> bytes:
+    """Return the 32-byte topic of an indexed value given as a key's text (contract ABI specification, "Events")."""
+    if abi_type == "bool":
+        return int(text == "true").to_bytes(32, "big")
+    if text.startswith("0x"):
+        raw = bytes.fromhex(text[2:])
+        return raw.rjust(32, b"\0") if abi_type == "address" else raw.ljust(32, b"\0")
+    return int(text).to_bytes(32, "big", signed=int(text) < 0)

@@ -20,7 +20,16 @@ _JUDGING_STEP = {"within", "severity", "repeat", "orphan"}
 """What of a flow says how its events are judged, but not which they are."""
 
 
-_SINCE: Mapping[str, object] = {"match": "key", "alias": None, "by": None, "with_": {}, "orphan": "alert"}
+_SINCE: Mapping[str, object] = {
+    "match": "key",
+    "alias": None,
+    "by": None,
+    "each": None,
+    "covers": None,
+    "with_": {},
+    "call": None,
+    "orphan": "alert",
+}
 """Keys that flows did not always have, by their defaults: with these a flow is what it was before."""
 
 

@@ -1,24 +1,41 @@
-"""Which transfers events belong to, where their key alone does not say it: numbered keys, aliases.
+"""Which transfers events belong to, where their key alone does not say it: numbered keys, aliases, ranges.
 
-All of it is kept in the table ``step_events``, as a function of the set of events: what an event is added to or removed
-from is resolved again, and each transfer that this touches gets its events from there (S3, S4).
+All of it is kept in the tables ``step_events`` and ``step_ranges``, as a function of the set of events: what an event is
+added to or removed from is resolved again, and each transfer that this touches gets its events from there (S3, S4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.checker.flow import ALIAS, SHARED, Flow, Step
+from chainwatch.checker.flow import ALIAS, COVERS, SHARED, Flow, Step
 from chainwatch.checker.step_events import chain_order
-from chainwatch.checker.transfer_keys import numbered_key, unknown_alias_key
+from chainwatch.checker.transfer_keys import event_key, numbered_key, unknown_alias_key
+from chainwatch.flows import ranges
 from chainwatch.flows.gathered import Change, Key
 from chainwatch.model import Occurrence
 from chainwatch.store import step_events
 from chainwatch.store.step_events import Lane, Row, position
+from chainwatch.store.step_ranges import Range, decode, encode
 from chainwatch.store.transfers import digest
+
+
+class _Alias(NamedTuple):
+    """A name that ``step`` gives a transfer, on any network or, if it is not empty, on this one."""
+
+    flow: str
+    step: str
+    text: str
+    network: str
+
+    @property
+    def name(self) -> bytes:
+        """By what the events that give it are found."""
+        return digest(self.flow, f"{unknown_alias_key(self.text, self.step)}\0{self.network}")
 
 
 class Resolution:
@@ -28,26 +45,34 @@ class Resolution:
         self._connection = connection
         self._flows = flows
         self._touched: dict[Key, None] = {}
-        self._aliases: dict[tuple[str, str, str], None] = {}
-        """The flow, step and alias of events that are new, gone or moved."""
+        self._aliases: dict[_Alias, None] = {}
+        """Those of events that are new, gone or moved."""
+        self._ranges: list[Range] = []
+        """Those that are new or gone."""
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Store ``changes``."""
         new: list[Row] = []
         for change in changes:
+            flow = self._flows[change.key[0]]
+            if flow.has_ranges:
+                covering = [event for event in change.added if flow.steps[event.step].covers]
+                self._ranges += ranges.apply(self._connection, change, covering)
             gone = self._remove(change)
             by_lane: dict[Lane, list[Occurrence]] = {row.lane: [] for row in gone}
             base = digest(*change.key)
             for event in change.added:
+                if COVERS in event.facts:
+                    continue
                 by_lane.setdefault(Lane(base, event.step, event.network), []).append(event)
             for lane, events in by_lane.items():
-                step = self._flows[change.key[0]].steps[lane.step]
+                step = flow.steps[lane.step]
                 lost = [row for row in gone if row.lane == lane]
                 if step.by:
-                    self._aliases[step.flow, step.by, change.key[1]] = None
+                    self._aliases[self._alias(step.flow, step.by, change.key[1], lane.network)] = None
                     key = unknown_alias_key(change.key[1], step.by)
                     new += [self._row(step, lane, key, 0, event) for event in events]
-                elif self._flows[step.flow].numbered:
+                elif flow.numbered:
                     new += self._number(step, change.key[1], lane, events, lost)
                 else:
                     key = numbered_key(change.key[1], 1)
@@ -55,19 +80,25 @@ class Resolution:
         step_events.insert(self._connection, new)
         self._follow_aliases()
 
-    def touched(self) -> list[Key]:
-        """Return the transfers whose events may have changed since the last call, in the order of the changes."""
-        touched, self._touched = list(self._touched), {}
-        return touched
+    def touched(self, limit: int) -> Iterator[list[Key]]:
+        """Yield the transfers whose events may have changed, in the order of the changes, up to ``limit`` at a time."""
+        touched = list(self._touched)
+        for start in range(0, len(touched), limit):
+            yield touched[start : start + limit]
+        yield from ranges.covered(self._connection, self._ranges, limit)
 
     def events(self, keys: Sequence[Key]) -> dict[Key, list[Occurrence]]:
         """Return all events of the transfers ``keys``; those without any are left out."""
         found: dict[Key, list[Occurrence]] = {}
         names: dict[bytes, list[tuple[Key, int]]] = {}
+        numbers: dict[bytes, dict[int, list[Key]]] = {}
         for row in step_events.of_transfers(self._connection, [digest(*key) for key in keys]):
             key = row.flow, row.transfer
             events = found.setdefault(key, [])
-            if row.name is not None:
+            if row.name is not None and row.value is not None:
+                of_number = numbers.setdefault(row.name, {}).setdefault(decode(row.value), [])
+                of_number += [key] * (key not in of_number)
+            elif row.name is not None:
                 names.setdefault(row.name, []).append((key, len(events)))
             events.append(row.occurrence)
         for name, named in self._named(list(names)).items():
@@ -76,6 +107,9 @@ class Resolution:
                     event = found[key][index]
                     facts = event.facts | {SHARED: named[0].transfer}
                     found[key][index] = msgspec.structs.replace(event, facts=facts)
+        for name, openings in numbers.items():
+            for key, events in ranges.covering(self._connection, name, openings).items():
+                found[key] += events
         return found
 
     # --- single lanes
@@ -128,10 +162,15 @@ class Resolution:
 
     def _row(self, step: Step, lane: Lane, transfer: str, number: int, event: Occurrence) -> Row:
         alias = event.facts.get(ALIAS)
-        name = None if alias is None else _name(step.flow, step.name, alias)
-        row = step_events.make(lane, step.flow, transfer, number, event, name, None)
-        if name is not None:
-            self._aliases[step.flow, step.name, str(alias)] = None
+        name = value = None
+        if alias is not None:
+            named = self._alias(step.flow, step.name, alias, lane.network)
+            self._aliases[named] = None
+            name = named.name
+        if not step.expected_on and self._flows[step.flow].has_ranges:
+            parts, last = ranges.split(event_key(transfer))
+            name, value = ranges.name_of(step.flow, parts), encode(last)
+        row = step_events.make(lane, step.flow, transfer, number, event, name, value)
         if not step.by:
             self._touched[row.flow, row.transfer] = None
         return row
@@ -144,8 +183,9 @@ class Resolution:
         """Note what ``rows`` touch: their transfers, and what follows their aliases."""
         for row in rows:
             self._touched[row.flow, row.transfer] = None
-            if row.name is not None:
-                self._aliases[row.flow, row.step, row.occurrence.facts[ALIAS]] = None
+            if row.name is not None and row.value is None:
+                alias = row.occurrence.facts[ALIAS]
+                self._aliases[self._alias(row.flow, row.step, alias, row.network)] = None
 
     # --- aliases
 
@@ -157,24 +197,28 @@ class Resolution:
         aliases, self._aliases = list(self._aliases), {}
         if not aliases:
             return
-        named = self._named([_name(*alias) for alias in aliases])
-        known = {(digest(flow, alias), step): alias for flow, step, alias in aliases}
-        for flow, step, alias in aliases:
-            for row in named.get(_name(flow, step, alias), ()):  # whether it is the first may have changed
-                self._touched[flow, row.transfer] = None
+        named = self._named([alias.name for alias in aliases])
+        for rows in named.values():
+            for row in rows:  # whether it is the first may have changed
+                self._touched[row.flow, row.transfer] = None
         moved: list[Row] = []
-        for row in step_events.of_keys(self._connection, list(dict.fromkeys(base for base, _ in known))):
+        texts = {digest(alias.flow, alias.text): alias.text for alias in aliases}
+        wanted = set(aliases)
+        for row in step_events.of_keys(self._connection, list(texts)):
             by = self._flows[row.flow].steps[row.step].by
-            if (row.base, by) not in known:
+            if not by or (alias := self._alias(row.flow, by, texts[row.base], row.network)) not in wanted:
                 continue
-            alias = known[row.base, by]
-            transfer = self._followed(row, named.get(_name(row.flow, by, alias), ()))
-            transfer = transfer or unknown_alias_key(alias, by)
+            transfer = self._followed(row, named.get(alias.name, ()))
+            transfer = transfer or unknown_alias_key(alias.text, by)
             self._touched[row.flow, transfer] = None
             if row.transfer != transfer:
                 self._touched[row.flow, row.transfer] = None
                 moved.append(row.moved(transfer, 0))
         step_events.move(self._connection, moved)
+
+    def _alias(self, flow: str, step: str, text: str, network: str) -> _Alias:
+        is_local = self._flows[flow].alias_is_local(self._flows[flow].steps[step])
+        return _Alias(flow, step, text, network if is_local else "")
 
     def _followed(self, row: Row, named: Sequence[Row]) -> str | None:
         """Return the transfer of the first of ``named``, unless it happened too late to have led to the event ``row``."""
@@ -193,8 +237,3 @@ class Resolution:
             name: [row for _, row in sorted(some, key=lambda one: chain_order(one[0]))]
             for name, some in found.items()
         }
-
-
-def _name(flow: str, step: str, alias: str) -> bytes:
-    """Return by what the events of ``step`` with ``alias`` are found."""
-    return digest(flow, unknown_alias_key(alias, step))

@@ -193,6 +193,32 @@ Index(
     postgresql_where=step_events.c.name.isnot(None),
 )
 
+step_ranges = Table(
+    "step_ranges",
+    metadata,
+    Column("name", LargeBinary, primary_key=True, comment="as step_events.name"),
+    Column(
+        "size",
+        SmallInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="it holds at most 2^size integers",
+    ),
+    Column("first", LargeBinary, primary_key=True, comment="as step_events.value"),
+    Column("step", Text, primary_key=True),
+    Column("network", Text, primary_key=True),
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("item", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", LargeBinary, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("flow", Text, nullable=False),
+    Column("event", LargeBinary, nullable=False, comment="MessagePack of the event"),
+    sqlite_with_rowid=False,
+    comment="The events that are a step of all transfers whose keys end in an integer of a range.",
+)
+Index("step_ranges_timestamp", step_ranges.c.timestamp)
+
 deadlines = Table(
     "deadlines",
     metadata,

@@ -37,6 +37,11 @@ ALIASED = (
     flow(match="nth", fill={"alias": "amount"}, settle={"by": "fill", "key": "amount"}, clock_skew="30s"),
     flow(match="nth", lookback="30s", fill={"alias": "id"}, settle={"by": "fill"}, orphan_grace="30s"),
 )
+COVERED = (
+    flow(settle={"covers": "id..id + 1"}),
+    flow(key=["from", "id"], settle={"covers": "1..id", "key": "from"}, clock_skew="5s"),
+    flow(key=["from", "id"], settle={"covers": "id - 1..id + 2", "repeat": "allow"}, lookback="30s"),
+)
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 """Without making failing examples smaller, which takes minutes."""
 
@@ -46,7 +51,10 @@ def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(checker, "AT_ONCE", request.param)
 
 
-@given(data=st.data(), world=worlds(max_transfers=6, max_keys=2, variants=NUMBERED))
+@given(
+    data=st.data(),
+    world=worlds(max_transfers=6, max_keys=2, variants=NUMBERED) | worlds(variants=COVERED + ALIASED[:2]),
+)
 @settings(max_examples=80, deadline=None, phases=PHASES)
 def test_every_reporting_of_a_world_ends_in_the_same_pairs(
     engine: sa.Engine, data: st.DataObject, world: World
@@ -66,7 +74,9 @@ def test_every_reporting_of_a_world_ends_in_the_same_pairs(
     assert found.taken_back == []
 
 
-@given(data=st.data(), world=worlds(max_transfers=6, max_keys=2, variants=NUMBERED + MIXED + ALIASED))
+@given(
+    data=st.data(), world=worlds(max_transfers=6, max_keys=2, variants=NUMBERED + MIXED + ALIASED + COVERED)
+)
 @settings(max_examples=80, deadline=None, phases=PHASES)
 def test_pairs_after_reorgs_are_those_of_the_blocks_that_stayed(
     engine: sa.Engine, data: st.DataObject, world: World

@@ -150,6 +150,8 @@ CONFIGS = (
         "numbered and aliased",
         (flow(match="nth", key="from", fill={"alias": "id"}, settle={"by": "fill"}, clock_skew="30s"),),
     ),
+    Config("in ranges", (flow(key=["from", "id"], settle={"covers": "id..id + 1"}),)),
+    Config("numbered, in ranges", (flow(match="nth", settle={"covers": "1..id"}),)),
     Config("large calls", (flow(opens={"where": "transaction.value > 60"}),)),
     Config("by sender", (flow(fill={"assert": "transaction.from == opening.transaction.from"}),)),
     Config("two that read", (flow(), flow(name="second", settle={"where": "transaction.value < 200"}))),
