@@ -163,6 +163,10 @@ class EmailProvider:
         self._taken.finish(message.key)
         return message.receipt
 
+    async def reach(self) -> None:
+        """Return once the mail server takes the login, without sending anything. Raises ``DeliveryError``."""
+        await self._connection.reach()
+
     def _judge(self, key: str, refused: Refused) -> None:
         """Raise ``DeliveryError`` for recipients that may be taken later (RFC 5321, 4xx), or when none was taken."""
         later = {box: error for box, error in refused.items() if error.code < 500}
