@@ -183,7 +183,9 @@ def _doubt_name(pair: _Pair) -> None:
 
 def _doubt_order(flow: FlowParts, terms: FlowTerms, step: StepParts) -> None:
     """Warn where a part of the key has the name of another part of the opening's."""
-    wanted, names = ([part.name for part in key] for key in (flow.opening.key, step.key))
+    keys = flow.opening.key, step.key
+    # An attribute of the network is that of the origin in one event, and of the destination in the other.
+    wanted, names = (["" if part.attribute else part.name for part in key] for key in keys)
     for index, (name, there) in enumerate(zip(names, wanted, strict=True)):
         if flow.opening.key[index].text == flow.settings.opens.destination:
             continue  # the network of a step there is the other end, not the opening's own

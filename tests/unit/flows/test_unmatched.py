@@ -53,6 +53,12 @@ def reason(connection: sa.Connection, **options: Any) -> str:
     return found.get("bridge", "")
 
 
+def test_events_of_others_that_a_flow_allows_say_nothing(database: sa.Connection) -> None:
+    store(database, some(30, "untracked", "fill"))
+    assert unmatched_flows(database, [flow(fill={"orphan": "allow"})]) == []
+    assert reason(database) != ""
+
+
 def test_transfers_that_all_go_elsewhere_are_named_by_their_destinations(database: sa.Connection) -> None:
     store(
         database,
