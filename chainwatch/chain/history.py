@@ -41,6 +41,9 @@ LARGEST_SPAN = 200_000
 GOOD_PAGE = 1_024
 """Logs that a page should have: more make it slow and large, fewer take many requests."""
 
+A_LOGS_CALLDATA = 8_192
+"""Bytes of calldata that count as one more log."""
+
 FORGET_AFTER = 8
 """Pages read after which a size that was once refused is tried again, unless it is an endpoint's fixed limit."""
 
@@ -158,6 +161,8 @@ class _Page(NamedTuple):
     logs: list[RawLog]
     is_end_doubtful: bool = False
     """Whether the block after ``end`` names another parent."""
+    calldata: int = 0
+    """Bytes of calldata that came with the logs."""
 
 
 async def _pages(
@@ -182,7 +187,7 @@ async def _pages(
                 begin = start
                 continue
             reading.popleft()
-            span.accepted(end - start + 1, len(page.logs))
+            span.accepted(end - start + 1, len(page.logs) + page.calldata // A_LOGS_CALLDATA)
             yield page
     finally:
         await _cancel(reading)
@@ -207,9 +212,11 @@ async def _read_whole_page(
 ) -> _Page:
     """Return one page of the range ``whole`` with the transactions of its logs that ``watch`` reads."""
     page = await _read_page(pool, wanted, first, last, whole, ends)
-    if watch is None:
+    if watch is None or not watch.reads_transactions:
         return page
-    return page._replace(logs=await with_transactions(pool, watch, page.logs, PATIENCE))
+    logs = await with_transactions(pool, watch, page.logs, PATIENCE)
+    called = {log.tx_hash: log.transaction.input or b"" for log in logs if log.transaction is not None}
+    return page._replace(logs=logs, calldata=sum(map(len, called.values())))
 
 
 async def _read_page(

@@ -17,6 +17,9 @@ from chainwatch.support.keccak import keccak256
 SELECTOR = 4
 """Bytes of a selector, the first of calldata."""
 
+READ_FREELY = 4_096
+"""Bytes that may be read beside twice those of the calldata: offsets may point to the same place again and again."""
+
 _ZERO_ADDRESS = bytes(ADDRESS_LENGTH)
 _SHOWN = 60
 """Characters of a signature in an error."""
@@ -43,7 +46,7 @@ class Calldata:
         if data[:SELECTOR] != self.selector:
             raise ValueError(self._other(data, recipient(log)))
         try:
-            values = read_data(self._shape, data[SELECTOR:])
+            values = read_data(self._shape, data[SELECTOR:], READ_FREELY + 2 * len(data))
         except Malformed as error:
             raise ValueError(f"the calldata of {self._name} does not decode: {error}") from None
         arguments = dict(zip(self._shape.names, values, strict=True))

@@ -250,6 +250,20 @@ def _doubt_where(flow: FlowParts, terms: FlowTerms, step: StepParts, source: str
             terms.warn(at, f"{left} {operator} {right} says the same of every event")
         elif is_certain and operator == "==":
             _doubt_named(flow, terms, step, (left, right), at)
+            _doubt_range(terms, step, (left, right), at)
+
+
+def _doubt_range(terms: FlowTerms, step: StepParts, sides: tuple[str, str], at: KeyPath) -> None:
+    """Warn where an integer must equal a number that its type has not."""
+    for text, other in (sides, sides[::-1]):
+        if not re.fullmatch("[0-9_]{1,90}", other) or re.fullmatch("[0-9_]+", text):
+            continue
+        try:
+            value = terms.value_of(text, step.scope, at)
+        except ConditionError:
+            continue
+        if kind_of(value.type) == "integer" and int(other.replace("_", "")) >= 2**value.bits:
+            terms.warn(at, f"{text} == {other} never holds: {text} is at most {2**value.bits - 1}")
 
 
 def _doubt_named(

@@ -66,6 +66,12 @@ class FlowParts:
     places: Mapping[str, Sequence[str]]
     """By contract, the networks on which it has an address."""
 
+    def is_elsewhere(self, step: StepParts) -> bool:
+        """Return whether ``step`` is expected on another network than that on which the transfer opens."""
+        on = step.settings.on
+        place = self.settings.opens.destination if on == "destination" else on
+        return place != "origin" and place not in self.origins
+
     def destinations(self, step: StepParts) -> list[str]:
         """Return the networks on which ``step`` can be seen."""
         on = step.settings.on

@@ -30,7 +30,8 @@ _TRANSACTION = frozenset(("tx", "transaction"))
 
 def doubt_keys(flow: FlowParts, terms: FlowTerms) -> None:
     """Note in ``terms`` which keys cannot be, or are probably not, those of one transfer."""
-    _doubt_opening(flow, terms)
+    if getattr(flow.settings, "match", "key") == "key":  # else transfers may share a key
+        _doubt_opening(flow, terms)
     for step in flow.expected:
         if len(step.key) != len(flow.opening.key):
             continue  # it is found otherwise than by the opening's key
@@ -72,7 +73,7 @@ class _Pair:
 
 def _check(pair: _Pair) -> None:
     wanted, part, step = pair.wanted, pair.part, pair.step
-    elsewhere = step.settings.on != "origin"
+    elsewhere = pair.flow.is_elsewhere(step)
     if pair.texts == {"transaction.hash"} and elsewhere:
         near = next((p.name for p in step.event.inputs if _TRANSACTION & set(words(p.name))), "")
         hint = f"is {near} the origin's? then {near} belongs into the key of step {step.settings.step}"
@@ -115,8 +116,10 @@ def _check_types(pair: _Pair, value: Value, wanted: Value) -> None:
         pair.problem(message, "a slice [a:b] has b - a bytes")
     elif "string" in kinds and kinds & {"address", "bytes"}:
         text = (pair.part if pair.part.kind == "string" else pair.wanted).text
+        note = value.note or wanted.note
         mend = f"address(unhex({text}))" if "address" in kinds else f"unhex({text})"
-        pair.warn(f"{pair.sides}: one is text, the other is not", f"write {mend}")
+        hint = f"{note}: write keccak({text})" if note else f"write {mend}"
+        pair.warn(f"{pair.sides}: one is text, the other is not", hint)
 
 
 def _check_attribute(

@@ -24,7 +24,7 @@ from chainwatch.flows.fingerprints import fingerprints
 from chainwatch.flows.gathered import Change, Gathered, Key
 from chainwatch.flows.opening_search import search_openings
 from chainwatch.flows.resolution import Resolution
-from chainwatch.flows.sources import coverage_of, is_before_watch, joined_by, sources_of, unread_transactions
+from chainwatch.flows.sources import coverage_of, incomplete_networks, is_before_watch, joined_by, sources_of
 from chainwatch.model import (
     FLOWS,
     Deadline,
@@ -334,8 +334,8 @@ class FlowTransaction:
     def _judged_again(self, transfer: Transfer, coverage: Coverage) -> Transfer:
         flow = self._flows.get(transfer.flow)
         if flow is not None and not transfer.occurrences and any(map(_is_firing, transfer.raised.values())):
-            unread = unread_transactions(flow, coverage)
-            if unread:  # its events may come back with their transactions: what fires is kept until then
+            unread = incomplete_networks(flow, coverage)
+            if unread:  # its events may come back with what they lack: what fires is kept until then
                 waits = {opening_deadline(network): (FILLING + network, 0) for network in unread}
                 return msgspec.structs.replace(transfer, deadlines=waits)
         if flow is None or all(is_before_watch(flow, o, coverage) for o in transfer.occurrences):

@@ -55,13 +55,13 @@ def coverage_of(work: Work, sources: Mapping[WatchedStep, frozenset[EventSource]
     return Coverage(work.seen, work.first, watched)
 
 
-def unread_transactions(flow: Flow, coverage: Coverage) -> set[str]:
-    """Return the networks with stored events of ``flow`` whose transactions are still to be read."""
+def incomplete_networks(flow: Flow, coverage: Coverage) -> set[str]:
+    """Return the networks with stored events of ``flow`` whose siblings or transactions are still to be read."""
     return {
         network
         for step in flow.all_steps
         for network in step.networks
-        if step.transactions and coverage.watch_of(network, step).unread_until is not None
+        if (step.joins or step.transactions) and coverage.watch_of(network, step).unread_until is not None
     }
 
 

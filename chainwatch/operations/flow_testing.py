@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -35,6 +36,10 @@ from chainwatch.operations.transactions import Transaction, TransactionView, vie
 from chainwatch.plan import Plan
 
 MATCHED, EXCLUDED_BY_WHERE = "matched", "excluded"
+_ZERO = re.compile("0x0{64}")
+_ZERO_KEY = (
+    "matched, but its key is zero: transfers without an id would become one; leave them out with `where`"
+)
 _FACTS = (ORIGIN, DESTINATION, AMOUNT, ASSET, FAILED_CHECKS, EXCLUDED)
 
 Values: TypeAlias = dict[str, Any]
@@ -46,10 +51,10 @@ class StepTest(msgspec.Struct, frozen=True):
 
     ``outcome``: ``matched``; ``excluded`` (an opening event that ``where`` leaves out: its transfer is not watched);
     ``no event``, ``other address``, ``other contract``, ``other network``, ``other origin``, ``other step``, ``where``,
-    ``undecodable``, ``error``; ``reason`` says it in words. The values are those that the step computes, as text; None
-    where the event names none. ``transaction`` and ``call`` are what the step may read of the transaction and of its
-    calldata, by name; empty where it reads nothing of them. ``origin`` and ``destination`` begin with ``?`` where they are
-    no configured network.
+    ``undecodable``, ``error``; ``reason`` says it in words, also of a match whose key is zero. The values are those that the
+    step computes, as text; None where the event names none. ``transaction`` and ``call`` are what the step may read of the
+    transaction and of its calldata, by name; empty where it reads nothing of them. ``origin`` and ``destination`` begin with
+    ``?`` where they are no configured network.
     ``siblings``: by name, the log index of each event that is read with it, or why there is none.
     """
 
@@ -199,7 +204,7 @@ def _try_event(found: Found, step: Step, one: Event) -> _Tried:
         return "other step", "another step of this flow is what the event is", None
     if EXCLUDED in hit[1].facts:
         return EXCLUDED_BY_WHERE, f"{_where(step)}: the transfer is not watched", hit
-    return MATCHED, "", hit
+    return MATCHED, _ZERO_KEY if _ZERO.fullmatch(hit[0]) else "", hit
 
 
 def _why_not(step: Step, event: Event) -> tuple[str, str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 import aiohttp
 import msgspec
 
-from chainwatch.alerting.providers import DeliveryError, Server, Transport, build_provider
+from chainwatch.alerting.providers import DeliveryError, Provider, Transport, build_provider
+from chainwatch.alerting.providers.provider import Reachable
 from chainwatch.chain.errors import RangeTooWide, RpcError, Unavailable, WrongChain
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
@@ -65,20 +69,32 @@ async def check_endpoints(plan: Plan) -> list[EndpointCheck]:
 
 
 async def check_receivers(plan: Plan) -> list[ReceiverCheck]:
-    """Return whether each receiver that has a URL can be reached, without sending anything to it."""
+    """Return whether each receiver that has a server can be reached, without sending anything to it."""
     async with Transport() as transport:
         questions = [
-            _receiver(settings, server, transport)
+            _receiver(settings, reach)
             for settings in plan.settings.receivers.values()
-            if (server := build_provider(settings, transport).server) is not None
+            if (reach := _reach(build_provider(settings, transport), transport)) is not None
         ]
         return list(await asyncio.gather(*questions))
 
 
-async def _receiver(settings: ReceiverSettings, server: Server, transport: Transport) -> ReceiverCheck:
+def _reach(provider: Provider[Any], transport: Transport) -> Callable[[], Awaitable[None]] | None:
+    """Return what raises ``DeliveryError`` unless the channel answers; None for a channel without a server."""
+    if isinstance(provider, Reachable):
+        return provider.reach
+    if provider.server is None:
+        return None
+    return partial(transport.reach, provider.server, who="the receiver", within=PATIENCE)
+
+
+async def _receiver(settings: ReceiverSettings, reach: Callable[[], Awaitable[None]]) -> ReceiverCheck:
     problem: str | None = None
     try:
-        await transport.reach(server, who="the receiver", within=PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            await reach()
+    except TimeoutError:
+        problem = f"the receiver did not answer within {PATIENCE:g} seconds"
     except DeliveryError as error:
         problem = str(error)
     return ReceiverCheck(settings.name, settings.provider, problem is None, problem)

@@ -50,6 +50,12 @@ class Joined(NamedTuple):
         needed = self.sources.get((event.network, (event.contract, event.signature)), frozenset())
         return not needed.isdisjoint(sources)
 
+    def concerns(self, network: str, sources: Collection[EventSource]) -> bool:
+        """Return whether any event of ``network`` is read together with others that may be from one of ``sources``."""
+        return any(
+            place == network and not needed.isdisjoint(sources) for (place, _), needed in self.sources.items()
+        )
+
     def split(
         self, events: Iterable[Event], watched: Mapping[str, Mapping[EventSource, WatchedSet]]
     ) -> tuple[list[Event], list[Event]]:

@@ -247,12 +247,11 @@ class Pipeline:
         work.chain_time = max(work.chain_time, work.latest_seen)
         work.reload_watched()
         work.filled.add(network)
+        stored: list[Event] = []
+        if self._joined.concerns(network, item.sources):
+            stored = self._stored_events(work.connection, network, item.first, last)
         positions = set(map(joined.position, events))
-        stored = [
-            event
-            for event in self._stored_events(work.connection, network, item.first, last)
-            if joined.position(event) not in positions
-        ]
+        stored = [event for event in stored if joined.position(event) not in positions]
         again = [event for event in stored if self._joined.needs(event, item.sources)]
         self._apply_events(number, events, undecoded, transaction, again, stored)
 

@@ -133,7 +133,7 @@ async def test_one_flow_of_a_mesh_reads_ids_and_networks_of_two_events_also_in_b
     hyperlane.process(late)
     advance(chains, HOUR)
     for chain in chains:
-        chain.anvil.mine(3)
+        chain.anvil.mine(400)  # so many that another process reads them
 
     watch = Chainwatch(tmp_path, config(tmp_path, chains, hyperlane))
     found = await watch.read("replay")

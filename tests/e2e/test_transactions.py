@@ -71,6 +71,7 @@ class World:
     def __init__(self, folder: Path, chains: list[Chain]) -> None:
         self.folder = folder
         self.chains = chains
+        self.starts = {"alpha": 0, "beta": 0}
         self.bridges = [c.deploy(bridge.creation_code(d)) for c, d in zip(chains, DOMAINS, strict=True)]
         code = "6004360360045f375f5f600436035f5f73" + self.bridges[0][2:] + "5af100"
         self.router = chains[0].deploy(bytes.fromhex(f"60{len(code) // 2:02x}80600a5f395ff3" + "00" + code))
@@ -108,7 +109,7 @@ class World:
         for name, chain, domain in zip(("alpha", "beta"), self.chains, DOMAINS, strict=True):
             parts.append(
                 f'[networks.{name}]\nchain_id = {chain.chain_id}\nrpc = ["{chain.anvil.http_url}"]\n'
-                f'block_time = "1s"\nstart_block = 0\ndomain = {domain}'
+                f'block_time = "1s"\nstart_block = {self.starts[name]}\ndomain = {domain}'
             )
         abi = ROOT / "chainwatch" / "demo" / "contract.json"
         alpha, beta = self.bridges
@@ -165,6 +166,18 @@ async def test_a_replay_reads_calldata_and_tells_who_was_called(world: World, tm
     assert f"calls the function 0x12345678 of {world.router}" in description.lower()
     assert "it came through another function or contract" in description
     assert trouble["annotations"]["tx_hash"]
+
+
+async def test_openings_that_are_searched_for_come_with_their_calldata(world: World, tmp_path: Path) -> None:
+    """Also where another process reads the blocks, as it does for many."""
+    statuses = play(world)
+    world.starts["alpha"] = world.chains[0].anvil.height
+    for chain in world.chains:
+        chain.anvil.mine(700)
+    found = await Chainwatch(tmp_path, world.reading(SELECTED)).read("replay")
+    shown = {key: status for key, status in statuses.items() if status != "overdue"}
+    assert found["transfers"]["bridge"] == counted(shown)
+    assert [a["labels"]["alertname"] for a in found["alerts"]] == ["TransferMismatch"]
 
 
 async def test_a_run_that_begins_to_read_calldata_reads_it_again_for_what_is_stored(

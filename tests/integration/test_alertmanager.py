@@ -1,16 +1,19 @@
 """A real Alertmanager as a receiver: it has what fires here, also after it was restarted, and nothing else."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from chainwatch.alerting.providers import DeliveryError, Transport, build_provider
 from chainwatch.alerting.providers.alertmanager import AlertmanagerProvider, AlertmanagerSettings
+from chainwatch.alerting.providers.webhook_bodies import alertmanager
 from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
 from chainwatch.config import from_dict
 from chainwatch.model import Signal
@@ -60,7 +63,7 @@ async def test_labels_and_annotations_arrive_as_they_are_and_the_end_ends_it(the
 
 @needs_alertmanager
 async def test_what_fires_is_sent_again_after_a_restart_of_alertmanager(
-    theirs: Alertmanager, tmp_path: Path
+    theirs: Alertmanager, database_url: str
 ) -> None:
     settings = from_dict(
         {
@@ -77,7 +80,7 @@ async def test_what_fires_is_sent_again_after_a_restart_of_alertmanager(
         }
     )
     labels = {"alertname": "NetworkBlind", "network": "n", "severity": "P1"}
-    with closing(Database.open(f"sqlite:///{tmp_path / 'cw.db'}", durable=False)) as database:
+    with closing(Database.open(database_url, durable=False)) as database:
         runtime = AlertingRuntime(database, AlertingConfig.of(settings))
         await runtime.resume()
         await runtime.start()
@@ -94,6 +97,33 @@ async def test_what_fires_is_sent_again_after_a_restart_of_alertmanager(
             assert await theirs.alerts() == []
         finally:
             await runtime.close()
+
+
+def _shape(value: Any) -> Any:
+    """The keys and the types of a JSON value; of a list those of its first item."""
+    if isinstance(value, dict):
+        return {key: _shape(one) for key, one in value.items()}
+    return [_shape(one) for one in value[:1]] if isinstance(value, list) else type(value).__name__
+
+
+@needs_alertmanager
+async def test_a_webhook_gets_what_alertmanager_would_send_it(tmp_path: Path) -> None:
+    labels = {"alertname": "TransferOverdue", "severity": "P1"}
+    alert = notified(labels=labels, link="https://cw.example/1")
+    async with Receiver() as hook, Alertmanager(tmp_path, hook.url) as theirs, Transport() as transport:
+        provider = _provider(transport, theirs.url)
+        await provider.send(provider.render(notification(alert), None))
+        (sent, *_) = await hook.wait_for(1)
+    real = sent.json()
+    ours = json.loads(
+        msgspec.json.encode(alertmanager(notification(alert, external_url="https://cw.example")))
+    )
+    assert _shape(ours) == _shape(real)
+    for volatile in ("receiver", "externalURL", "groupKey"):
+        del ours[volatile], real[volatile]
+    for message in (ours, real):
+        del message["alerts"][0]["fingerprint"], message["alerts"][0]["endsAt"]
+    assert ours == real
 
 
 async def test_of_several_instances_one_has_to_take_it() -> None:

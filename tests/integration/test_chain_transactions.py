@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from chainwatch.chain import member
 from chainwatch.chain.decode.decoder import ContractDecoder
 from chainwatch.chain.errors import NotThere, RpcError
 from chainwatch.chain.history import read_range
@@ -15,7 +18,18 @@ from chainwatch.chain.transactions import MAX_INPUT, NO_TRANSACTION, read_transa
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.model import RawLog, Transaction
 from tests.fakenode import FakeChain, FakeNode
-from tests.support.observing import ADDRESS, PING, PING_TOPIC, network_settings, open_pool, ping, watch_pings
+from tests.fakenode.spoiling import SpoilingNode
+from tests.support.fuzzing import OFTEN
+from tests.support.observing import (
+    ADDRESS,
+    PING,
+    PING_TOPIC,
+    Follower,
+    network_settings,
+    open_pool,
+    ping,
+    watch_pings,
+)
 
 WATCH = NetworkWatch(
     "net", [WatchedContract("pinger", ADDRESS, ContractDecoder([PING]), frozenset([PING_TOPIC]))]
@@ -182,3 +196,66 @@ async def test_endpoints_must_agree_where_the_network_says_so() -> None:
         async with open_pool(settings) as pool:
             (log,) = await logs_of(pool)
             assert log.transaction == expected(log)
+
+
+@pytest.mark.parametrize("kind", ["null", "error", "result"])
+async def test_s1_no_batch_is_handed_on_before_its_transactions_are_read(kind: str) -> None:
+    chain = chain_of(1)
+    async with FakeNode(chain) as node:
+        for method in ("eth_getTransactionByHash", "eth_getTransactionByBlockHashAndIndex"):
+            node.fail(method, kind, {"code": -32000, "message": "not now"}, times=3)
+        settings = network_settings(node.http_url, start_block=0)
+        async with open_pool(settings) as pool:
+            follower = Follower(settings, pool, watch=WATCH)
+            async with follower.running():
+                await follower.until(lambda: follower.at >= chain.head.number)
+    logs = [event.log for batch in follower.batches for event in batch.events]
+    assert [log.transaction for log in logs] == [expected(log) for log in logs]
+    assert len(logs) == 1
+
+
+async def test_a_reorg_between_logs_and_transactions_is_read_as_the_chain_is_then() -> None:
+    chain = chain_of(1)
+    async with FakeNode(chain) as node:
+        node.fail("eth_getTransactionByHash", "late", 0.2, times=1)
+        settings = network_settings(node.http_url, start_block=0)
+        async with open_pool(settings) as pool:
+            follower = Follower(settings, pool, watch=WATCH)
+            async with follower.running():
+                await follower.until(lambda: node.asked["eth_getLogs"] > 0)
+                chain.rewind(4)
+                chain.mine(ping(2))
+                chain.mine(count=3)
+                await follower.until(lambda: follower.pings == [2])
+    logs = [event.log for batch in follower.batches for event in batch.events]
+    assert all(log.transaction == expected(log) for log in logs)
+
+
+async def test_pages_become_smaller_where_calldata_is_large() -> None:
+    chain = FakeChain()
+    for n in range(400):
+        block = chain.mine(ping(n))
+        chain.calls[block.logs[0]["transactionHash"]] = {"input": "0x" + "ab" * 100_000}
+    async with FakeNode(chain) as node, open_pool(network_settings(node.http_url)) as pool:
+        sizes = [len(batch.events) async for batch in read_range(pool, WATCH, 1, 400)]
+        assert sum(sizes) == 400
+        assert max(sizes) <= 160  # some 1,024 logs of 8 kB each
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_spoilt_answers_are_transactions_or_typed_errors(seed: int) -> None:
+    chain, dice = chain_of(*range(20)), Random(seed)
+    async with SpoilingNode(chain, dice, 0.0, ["eth_getTransactionByHash"]) as node:
+        with patch.multiple(member, **OFTEN):
+            async with open_pool(network_settings(node.http_url)) as pool:
+                logs = await logs_of(pool)
+                node.rate = 0.7
+                for _ in range(20):
+                    some = dice.sample(logs, dice.randint(1, len(logs)))
+                    try:
+                        found = await read_transactions(pool, some)
+                    except RpcError:
+                        continue
+                    assert len(found) == len(some)
+                    assert all(one == NO_TRANSACTION or len(one.sender or b"") == 20 for one in found)
+                assert node.spoilt > 0

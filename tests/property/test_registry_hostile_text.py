@@ -26,6 +26,8 @@ TABLES: dict[str, dict[str, Any]] = {
     "console": {},
     "discord": {"url": URL},
     "email": {"host": "mail.example", "from": "a@mail.example", "to": ["b@mail.example"]},
+    "exec": {"command": ["/bin/true"]},
+    "file": {"path": "alerts.jsonl"},
     "pagerduty": {"routing_key": "0123456789abcdef0123456789abcdef"},
     "slack": {"token": "xoxb-1", "channel": "C1", "app_token": "xapp-1"},
     "telegram": {"token": "1:A", "chat_id": 1, "allowed_users": [1]},

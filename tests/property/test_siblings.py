@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +16,18 @@ from hypothesis import strategies as st
 from chainwatch.checker.flow import Flow
 from chainwatch.model import Batch, Event, Searched, StoredLog
 from chainwatch.pipeline import recompute
+from chainwatch.store import schema
+from chainwatch.store.alerting import alerts
 from tests.property.test_pipeline_config_change import (
     PHASES,
     Config,
+    Live,
     assert_live_equals_replay,
     changed_world,
     only_fills,
 )
 from tests.property.worlds import (
+    Block,
     Item,
     State,
     World,
@@ -35,7 +39,7 @@ from tests.property.worlds import (
     state,
     worlds,
 )
-from tests.support.flows import NAMES, NETWORKS, Alerts, decode, event, flow
+from tests.support.flows import NAMES, NETWORKS, Alerts, decode, event, flow, header
 from tests.support.pipelines import flow_pipeline
 
 Change = Callable[[Sequence[Item]], list[Item]]
@@ -161,14 +165,14 @@ def test_logs_that_are_repaired_one_by_one_leave_what_a_replay_finds(
     with fresh(engine) as connection:
         expected = play(connection, world, processed_at_once(world))
     with fresh(engine) as connection:
-        alerts = Alerts()
-        pipeline = flow_pipeline([world.flow], NETWORKS, decode, alerts)
+        shown = Alerts()
+        pipeline = flow_pipeline([world.flow], NETWORKS, decode, shown)
         pipeline.process(connection, faulty(processed_at_once(world)[0]), 0.0)
         for event in data.draw(st.permutations(wrong)):
             stored = [spoiled[_place(event)]] if _place(event) in spoiled else []
             logs = [StoredLog("bridge", one.log, None) for one in stored]
             pipeline.repair_logs(connection, event.network, logs, [event], 0.0)
-        found = state(connection, alerts)
+        found = state(connection, shown)
 
     assert events_of(found) == events_of(expected)
     assert found.deadlines == expected.deadlines
@@ -221,6 +225,50 @@ def test_after_a_change_siblings_that_were_not_watched_count_as_in_a_replay(
 ) -> None:
     """S7."""
     assert_live_equals_replay(engine, data, world, configs(pick), with_terms(pick))
+
+
+@given(data=st.data(), world=worlds(max_transfers=2), pick=PICKS)
+@settings(
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], phases=PHASES
+)
+def test_the_same_on_postgresql(
+    postgres_engine: sa.Engine, data: st.DataObject, world: World, pick: str
+) -> None:
+    """S7."""
+    assert_live_equals_replay(postgres_engine, data, world, configs(pick), with_terms(pick))
+
+
+@pytest.fixture
+def postgres_engine(postgres_url: str) -> Iterator[sa.Engine]:
+    made = sa.create_engine(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
+    schema.metadata.create_all(made)
+    yield made
+    made.dispose()
+
+
+def test_what_fires_goes_on_while_siblings_that_are_new_are_read(engine: sa.Engine) -> None:
+    """S7: nobody is notified that an alert has ended, and then that it fires again."""
+    sent = event("alpha", "Sent", 1_000, block=1)
+    blocks = {name: [Block(header(1, 1_000), ()), Block(header(2, 1_090), ())] for name in NAMES}
+    blocks["alpha"][0] = Block(header(1, 1_000), (sent,))
+    plain = World(flow(), {name: tuple(chain) for name, chain in blocks.items()})
+    world = changed_world(plain, with_terms("before"))
+    own = Config("own values", (flow(opens={"origin": None, "destination": "beta"}),))
+    with fresh(engine) as connection:
+        live = Live(connection, own, world)
+        live.process(processed_at_once(world)[0])
+        assert [a.labels["alertname"] for a in alerts.firing(connection)] == ["TransferOverdue"]
+
+        live.start(Config("joined", (joined_flow("before"),)))
+        while not live.recompute():
+            pass
+        assert [a.labels["alertname"] for a in alerts.firing(connection)] == ["TransferOverdue"]
+        assert live.state()[0]["bridge", "7"][4] == ()
+
+        live.backfill(world.chains, 10)
+        (alert,) = alerts.list_alerts(connection)
+        assert (alert.name, alert.ends_at) == ("TransferOverdue", None)
+        assert [o.step for o in live.state()[0]["bridge", "7"][4]] == ["send"]
 
 
 def test_the_flow_with_siblings_reads_nothing_else() -> None:

@@ -12,14 +12,21 @@ import aiohttp
 from tests.support.ports import free_port
 
 PROGRAM = shutil.which("prometheus-alertmanager")
-CONFIG = "route: {receiver: none}\nreceivers: [{name: none}]\n"
+CONFIG = """
+route: {{receiver: hook, group_by: ["alertname"], group_wait: 0s, group_interval: 1s}}
+receivers: [{{name: hook, webhook_configs: [{hook}]}}]
+"""
 
 
 class Alertmanager:
-    """A running one; an async context manager. It can be stopped and started, and forgets its alerts by that."""
+    """A running one; an async context manager. It can be stopped and started, and forgets its alerts by that.
 
-    def __init__(self, folder: Path) -> None:
+    ``hook``: the URL of a webhook that it notifies.
+    """
+
+    def __init__(self, folder: Path, hook: str | None = None) -> None:
         self._folder = folder
+        self._hook = "" if hook is None else f"{{url: '{hook}'}}"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -37,7 +44,7 @@ class Alertmanager:
     async def start(self) -> None:
         assert PROGRAM is not None
         config = self._folder / "alertmanager.yml"
-        config.write_text(CONFIG)
+        config.write_text(CONFIG.format(hook=self._hook))
         self._process = subprocess.Popen(
             [
                 PROGRAM,

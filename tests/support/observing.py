@@ -59,8 +59,10 @@ class Follower:
         clock: Callable[[], float] = time.time,
         since: int | None = None,
         chain_time: ChainTime | None = None,
+        watch: NetworkWatch | None = None,
     ) -> None:
         """``since`` is the time from which on a network that was never read is to be read."""
+        self.watch = watch or watch_pings()
         self.settings = settings
         self.since = since
         self.checkpoint: Checkpoint | None = None
@@ -79,7 +81,7 @@ class Follower:
             return self.since
 
         self.observer = Observer(
-            self.settings, watch_pings(), self._pool, self._clock, self._chain_time, reach_back
+            self.settings, self.watch, self._pool, self._clock, self._chain_time, reach_back
         )
 
     @property

@@ -108,6 +108,11 @@ class Slack:
             await self._changed.wait_for(lambda: len(self.envelopes) >= count)
         return self.envelopes
 
+    @property
+    def is_left(self) -> bool:
+        """Whether every connection has ended."""
+        return all(socket.closed for socket in self._sockets)
+
     async def say(self, text: str | bytes) -> None:
         """Send anything over the socket."""
         socket = self._sockets[-1]

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import sqlalchemy as sa
 import structlog
 
-from chainwatch.alerting.providers import Receipt
+from chainwatch.alerting.delivery.updates import enqueue_missed
+from chainwatch.alerting.providers import Capabilities, Receipt
 from chainwatch.store.alerting import outbox, receipts
 from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.database import Database
@@ -19,16 +20,22 @@ from chainwatch.support.supervise import failure_of
 
 GATHER = 0.02
 """Seconds between two commits."""
+COMMIT_WITHIN = 2.0
+"""Seconds that an acknowledgement may take from its time to its commit; a message read in between does not show it."""
 
 _log = structlog.get_logger("chainwatch.queue")
 
 
 class Delivered(NamedTuple):
-    """A notification that its channel took at ``at`` (Unix seconds), with the channel's receipt."""
+    """A notification that its channel took at ``at``, with the channel's receipt; ``read_at``: when its alerts were read.
+
+    Times are Unix seconds.
+    """
 
     queued: QueuedNotification
     at: float
     receipt: Receipt
+    read_at: float
 
 
 Persist = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
@@ -38,14 +45,16 @@ Persist = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
 class Marks:
     """Marks the notifications of one receiver as delivered, and stores their receipts in the same transaction.
 
-    ``keeps_receipts``: whether the receiver's provider wants its receipts stored.
+    ``capabilities``: those of the receiver's provider.
     """
 
-    def __init__(self, database: Database, receiver: str, persist: Persist, *, keeps_receipts: bool) -> None:
+    def __init__(
+        self, database: Database, receiver: str, persist: Persist, capabilities: Capabilities
+    ) -> None:
         self._database = database
         self._receiver = receiver
         self._persist = persist
-        self._keeps_receipts = keeps_receipts
+        self._capabilities = capabilities
         self._waiting: list[tuple[Delivered, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -81,8 +90,12 @@ class Marks:
 
     def _store(self, connection: sa.Connection, delivered: list[Delivered]) -> None:
         outbox.mark_delivered(connection, delivered=[(one.queued.id, one.at) for one in delivered])
-        if not self._keeps_receipts:
+        if not self._capabilities.keeps_receipts:
             return
         ids = [(one.queued.key, one.receipt.remote_ids) for one in delivered]
         if refused := receipts.save(connection, self._receiver, ids, max(one.at for one in delivered)):
             _log.warning("receipts cannot be stored", receiver=self._receiver, number=refused)
+        if self._capabilities.edits:
+            since = min(one.read_at for one in delivered) - COMMIT_WITHIN
+            now = max(one.at for one in delivered)
+            enqueue_missed(connection, [one.queued for one in delivered], since, now)

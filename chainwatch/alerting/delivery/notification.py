@@ -153,15 +153,8 @@ def templated(
 
     Where that fails the default stays, with a note: a template never loses an alert.
     """
-    described = [_described(alert) for alert in notification.alerts[:TEMPLATED_MAX]]
-    common = {
-        "alerts": described,
-        "group_labels": notification.group_labels,
-        "receiver": notification.receiver,
-        "external_url": notification.external_url,
-        "externalURL": notification.external_url,
-        "explorers": explorers,
-    }
+    common = {**template_values(notification), "explorers": explorers}
+    described = common["alerts"]
     alerts = list(notification.alerts)
     try:
         for i, values in enumerate(described):
@@ -170,6 +163,21 @@ def templated(
         failed = f"The template {template.name} failed, so these are chainwatch's own words: {error}."
         return msgspec.structs.replace(notification, note=" ".join(filter(None, (notification.note, failed))))
     return msgspec.structs.replace(notification, alerts=tuple(alerts))
+
+
+def template_values(notification: Notification) -> dict[str, Any]:
+    """Return the values that templates get of a notification; ``alerts`` are those of its first ``TEMPLATED_MAX``."""
+    return {
+        "alerts": [_described(alert) for alert in notification.alerts[:TEMPLATED_MAX]],
+        "status": notification.status,
+        "labels": _on_one_line(notification.common_labels),
+        "annotations": _on_one_line(notification.common_annotations),
+        "group_labels": notification.group_labels,
+        "receiver": notification.receiver,
+        "external_url": notification.external_url,
+        "externalURL": notification.external_url,
+        "note": notification.note,
+    }
 
 
 def _described(alert: NotifiedAlert) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -53,11 +54,12 @@ _log = structlog.get_logger("chainwatch.queue")
 
 
 class _Ready(NamedTuple):
-    """A claimed notification with its alerts, and the receipt of its group's last message."""
+    """A claimed notification, its alerts as at ``read_at`` (Unix seconds), and the receipt of its group's last message."""
 
     queued: QueuedNotification
     notification: Notification
     previous: Receipt | None
+    read_at: float
 
 
 class ReceiverQueue:
@@ -99,9 +101,7 @@ class ReceiverQueue:
         self._has_more = False
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._sending = 0
-        self._marks = Marks(
-            database, receiver, self._persist, keeps_receipts=provider.capabilities.keeps_receipts
-        )
+        self._marks = Marks(database, receiver, self._persist, provider.capabilities)
         self._breaker = retry.Breaker()
         self._paused_until = 0.0
         self._failing = ConditionSet(refresh=True)
@@ -225,7 +225,7 @@ class ReceiverQueue:
             else:
                 claim = claims.claim(connection, self.receiver, now, FETCHED_MAX, busy)
             keys = folding.foldable(connection, self.receiver, claim.found, away_until, now)
-            return claim, self._ready(connection, claim.found), keys
+            return claim, self._ready(connection, claim.found, now), keys
 
         try:
             claim, ready, keys = await self._database.read(read)
@@ -242,13 +242,15 @@ class ReceiverQueue:
         if claim.next_ready is not None:
             self._look_at = min(self._look_at, claim.next_ready)
 
-    def _ready(self, connection: sa.Connection, claimed: list[QueuedNotification]) -> list[_Ready]:
+    def _ready(
+        self, connection: sa.Connection, claimed: list[QueuedNotification], now: float
+    ) -> list[_Ready]:
         notifications = load_all(connection, claimed, self._external_url, self._presenter)
         ids: dict[str, receipts.RemoteIds] = {}
         if self._provider.capabilities.keeps_receipts:
             ids = receipts.load(connection, self.receiver, [queued.key for queued in claimed])
         previous = [Receipt(ids[queued.key]) if queued.key in ids else None for queued in claimed]
-        return list(map(_Ready, claimed, notifications, previous))
+        return list(map(_Ready, claimed, notifications, previous, repeat(now)))
 
     def _next_look(self) -> float:
         """Return when to go on without a wake-up (Unix seconds, in the future)."""
@@ -263,11 +265,11 @@ class ReceiverQueue:
         try:
             if ready.notification.kind == "update" and not self._provider.capabilities.edits:
                 self._sending -= 1
-                await self._marks.mark(Delivered(queued, self._clock.now(), Receipt()))
+                await self._persist(lambda: self._database.write(lambda c: outbox.discard(c, queued.id)))
                 return
             outcome = await self._send(ready)
             if isinstance(outcome, Receipt):
-                await self._delivered(queued, outcome)
+                await self._delivered(ready, outcome)
             else:
                 await self._failed(queued, outcome)
         finally:
@@ -302,12 +304,12 @@ class ReceiverQueue:
             self._fetched.clear()
             self._look_at = 0.0
 
-    async def _delivered(self, queued: QueuedNotification, receipt: Receipt) -> None:
+    async def _delivered(self, ready: _Ready, receipt: Receipt) -> None:
         now = self._clock.now()
         if self._is_pause_noted and not self._breaker.is_open:
             self._is_pause_noted = False
             await self._persist(lambda: self._database.write(lambda c: outbox.end_pause(c, [self.receiver])))
-        await self._marks.mark(Delivered(queued, now, receipt))
+        await self._marks.mark(Delivered(ready.queued, now, receipt, ready.read_at))
         await self._report(self._failing.changes([], int(now), reason="delivered"))
 
     async def _failed(self, queued: QueuedNotification, error: DeliveryError) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -96,6 +96,15 @@ class Provider(Protocol[Message]):
 
         It needs a time-out of its own: the queue waits for ten minutes.
         """
+        ...
+
+
+@runtime_checkable
+class Reachable(Protocol):
+    """A provider that does not use HTTP, and can still say for ``check --online`` whether its channel answers."""
+
+    async def reach(self) -> None:
+        """Return once the channel has answered, without sending anything. Raises ``DeliveryError``."""
         ...
 
 

@@ -7,17 +7,19 @@ import ipaddress
 import re
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import aiosmtplib
 from aiosmtplib import (
     SMTPAuthenticationError,
+    SMTPConnectError,
     SMTPException,
     SMTPRecipientRefused,
     SMTPResponseException,
+    SMTPServerDisconnected,
     SMTPTimeoutError,
 )
 
@@ -39,6 +41,7 @@ SHUTTING_DOWN = 421
 
 WHO = "the mail server"
 
+T = TypeVar("T")
 Security = Literal["starttls", "tls", "none"]
 Refused = dict[str, SMTPRecipientRefused]
 """The recipients that the server did not take, with its replies."""
@@ -72,17 +75,14 @@ class SmtpConnection:
 
         Raises ``DeliveryError`` when it took the message for none of the others.
         """
-        self._stop_waiting()
-        try:
-            async with asyncio.timeout(TOTAL_TIMEOUT):
-                refused = await self._send(sender, recipients, content)
-        except BaseException as error:
-            self._drop()
-            if isinstance(error, SMTPException | OSError | ValueError):  # time-outs are among these
-                raise self._explained(error) from None
-            raise
+        refused = await self._explaining(self._send(sender, recipients, content))
         self._idle = asyncio.create_task(self._close_when_idle(), name="smtp idle")
         return refused
+
+    async def reach(self) -> None:
+        """Return once the server has answered, and taken the login if there is one. Raises ``DeliveryError``."""
+        await self._explaining(self._connected())
+        await self.close()
 
     async def close(self) -> None:
         """Take leave of the server, and close the connection."""
@@ -99,6 +99,18 @@ class SmtpConnection:
             with suppress(SMTPException, OSError):
                 await client.quit(timeout=1.0)
             client.close()
+
+    async def _explaining(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what ``work`` returns. Any error ends the connection; those of the server are a ``DeliveryError``."""
+        self._stop_waiting()
+        try:
+            async with asyncio.timeout(TOTAL_TIMEOUT):
+                return await work
+        except BaseException as error:
+            self._drop()
+            if isinstance(error, SMTPException | OSError | ValueError):  # time-outs are among these
+                raise self._explained(error) from None
+            raise
 
     async def _send(self, sender: str, recipients: Sequence[str], content: bytes) -> Refused:
         client = await self._connected()
@@ -165,6 +177,10 @@ class SmtpConnection:
                 return DeliveryError(
                     f"{WHO} refuses the login: {self.reply(error)}", permanent=error.code >= 500, refused=True
                 )
+            case SMTPResponseException(code=-1):
+                return DeliveryError(f"{WHO} cannot be reached: its answer is not SMTP")
+            case SMTPServerDisconnected() | SMTPConnectError(__cause__=SMTPServerDisconnected()):
+                return DeliveryError(f"{WHO} closed the connection")
             case SMTPResponseException():
                 return DeliveryError(
                     f"{WHO} answered {self.reply(error)}",

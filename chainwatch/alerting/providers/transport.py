@@ -34,6 +34,8 @@ ANSWER_TIMEOUT = 1.0
 """Seconds for an answer's body to come after its status, unless the caller waits longer."""
 ANSWER_MAX = 262_144
 """Bytes of an answer's body, or of a message of a WebSocket, that are read."""
+CLOSE_TIMEOUT = 1.0
+"""Seconds for the other side of a WebSocket to agree to its end."""
 LONGEST_TURN = 120.0
 """The most seconds that a call waits for its turn."""
 HEARTBEAT = 20.0
@@ -189,7 +191,10 @@ class Transport:
         try:
             async with asyncio.timeout(within):
                 opened = await self._session(server.allow_private, websocket=True).ws_connect(
-                    server.url, heartbeat=HEARTBEAT, max_msg_size=ANSWER_MAX, autoping=True
+                    server.url,
+                    heartbeat=HEARTBEAT,
+                    max_msg_size=ANSWER_MAX,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT),
                 )
         except TimeoutError:
             raise DeliveryError(f"{who} did not answer within {within:g} seconds") from None

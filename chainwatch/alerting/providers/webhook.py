@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 from pydantic import Field, SecretStr, StrictBool, ValidationInfo, field_validator, model_validator
 
-from chainwatch.alerting.delivery.notification import Notification
+from chainwatch.alerting.delivery.notification import Notification, template_values
 from chainwatch.alerting.providers.parts import TakenParts
 from chainwatch.alerting.providers.provider import Capabilities, Receipt, Server, TlsFiles, check_status
 from chainwatch.alerting.providers.transport import Transport
-from chainwatch.alerting.providers.webhook_bodies import Format, bodies
+from chainwatch.alerting.providers.webhook_bodies import Format, alertmanager, bodies
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
+from chainwatch.config.templates import TemplateText
 from chainwatch.config.types import (
     Expected,
     FilePath,
@@ -27,8 +29,15 @@ from chainwatch.config.types import (
     SigningKey,
 )
 from chainwatch.grammar.durations import parse_duration
+from chainwatch.support.nesting import is_too_deep
+from chainwatch.support.printable import clean
+
+if TYPE_CHECKING:
+    from chainwatch.grammar.templates import Template
 
 WHO = "the webhook"
+
+_log = structlog.get_logger("chainwatch.webhook")
 
 
 class WebhookSettings(ReceiverSettings):
@@ -38,7 +47,12 @@ class WebhookSettings(ReceiverSettings):
     method: Literal["POST", "PUT", "PATCH"] = Field(default="POST", description="The HTTP method.")
     format: Format = Field(
         default="alertmanager",
-        description="`alertmanager`: its webhook body, version 4; `counterparty`: one flat object for each alert.",
+        description="`alertmanager`: its webhook body, version 4; `counterparty`: one flat object for each alert; "
+        "`template`: what `body` makes of it.",
+    )
+    body: TemplateText | None = Field(
+        default=None,
+        description='The JSON body as a template, for `format = "template"`. Its values: docs/channels/templates.md.',
     )
     secret: SigningKey | None = Field(
         default=None,
@@ -86,6 +100,8 @@ class WebhookSettings(ReceiverSettings):
                 "no `token` beside an Authorization header or a url with a user",
                 "a request has one of them: remove the others",
             )
+        if (self.body is not None) != (self.format == "template"):
+            raise Expected('`body` and `format = "template"` together')
         if self.client_key is not None and self.client_cert is None:
             raise Expected("`client_cert` beside `client_key`")
         return self
@@ -120,6 +136,7 @@ class WebhookProvider:
         self._settings = settings
         self._transport = transport
         self._taken = TakenParts()
+        self._template = None if settings.body is None else _compiled(settings.body)
         self._fixed_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         if settings.token is not None:
             self._fixed_headers["Authorization"] = f"Bearer {settings.token.get_secret_value()}"
@@ -127,6 +144,8 @@ class WebhookProvider:
     def render(self, notification: Notification, previous: Receipt | None) -> WebhookMessage:
         """Return the bodies, which do not depend on earlier messages."""
         key = notification.idempotency_key
+        if self._template is not None:
+            return WebhookMessage(key, {"": Request(_templated(notification, self._template), key)})
         requests = {
             name: Request(msgspec.json.encode(body), _key_of(key, name))
             for name, body in bodies(notification, self._settings.format).items()
@@ -168,6 +187,26 @@ def sign(secret: str, timestamp: int, content: bytes) -> str:
     """Return the signature header's value: HMAC-SHA256 over ``timestamp`` (Unix seconds), a dot and the body."""
     mac = hmac.new(secret.encode(), f"{timestamp}.".encode() + content, hashlib.sha256)
     return f"sha256={mac.hexdigest()}"
+
+
+def _compiled(source: str) -> Template:
+    from chainwatch.grammar.templates import Template  # late: Jinja2 is slow to import
+
+    return Template(source)
+
+
+def _templated(notification: Notification, template: Template) -> bytes:
+    """Return the template's JSON; where it makes none, Alertmanager's body with a ``note``, so that no alert is lost."""
+    try:
+        content = template.render(template_values(notification)).encode(errors="replace")
+        if is_too_deep(content):
+            raise ValueError("nested too deep")
+        msgspec.json.decode(content)
+    except ValueError as error:  # a DecodeError is one
+        note = clean(f"the template of this webhook failed: {error}")
+        _log.warning("the template of a webhook failed", receiver=notification.receiver, error=note)
+        return msgspec.json.encode({**alertmanager(notification), "note": note})
+    return content
 
 
 def _key_of(key: str, part: str) -> str:

@@ -13,7 +13,7 @@ STILL_FIRING = "0001-01-01T00:00:00Z"
 
 COUNTERPARTY_SEVERITIES = {"P0": "high", "P1": "high", "P2": "medium", "P3": "low"}
 
-Format = Literal["alertmanager", "counterparty"]
+Format = Literal["alertmanager", "counterparty", "template"]
 
 
 Bodies = dict[str, dict[str, Any]]

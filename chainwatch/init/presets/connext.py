@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-from chainwatch.init.presets.preset import About, Preset, address_table
+from chainwatch.init.presets.preset import About, Preset, address_table, load_table
 
-ADDRESSES = {
-    "ethereum": "0x8898B472C54c31894e3B9bb83cEA802a5d0e63C6",
-    "optimism": "0x8f7492DE823025b4CfaAB1D34c58963F2af5DEDA",
-    "bnb": "0xCd401c10afa37d641d2F594852DA94C700e4F2CE",
-    "gnosis": "0x5bB83e95f63217CDa6aE3D181BA580Ef377D2109",
-    "polygon": "0x11984dc4465481512eb5b777E44061C158CF2259",
-    "arbitrum": "0xEE9deC2712cCE65174B561151701Bf54b99C24C8",
-}
-DOMAINS = {
-    "ethereum": 6648936,
-    "optimism": 1869640809,
-    "bnb": 6450786,
-    "gnosis": 6778479,
-    "polygon": 1886350457,
-    "arbitrum": 1634886255,
-}
+TABLE = load_table("connext")
 FLOW = """
 [flows.connext]
 contract = "connext"
@@ -71,12 +56,12 @@ PRESET = Preset(
         "contract does with the payout.",
         orphans="a payout or reconciliation whose `xcall` does not exist on its origin: P0 as soon as the origin has "
         "been read ten minutes past it.",
-        source="Connext's published chain data; the transfer ids of two transfers on main networks are recomputed in "
+        source=f"{TABLE.source}; the transfer ids of two transfers on main networks are recomputed in "
         "the tests.",
     ),
     abis=("connext",),
-    networks=tuple(ADDRESSES),
-    contracts=lambda networks: address_table("connext", "connext", ADDRESSES, networks),
+    networks=tuple(TABLE.networks),
+    contracts=lambda networks: address_table("connext", "connext", TABLE.column("diamond"), networks),
     flows=lambda _networks: FLOW,
-    attributes={network: {"domain": domain} for network, domain in DOMAINS.items()},
+    attributes=TABLE.attributes("domain"),
 )

@@ -110,6 +110,22 @@ def newest(connection: sa.Connection, receiver: str, key: str) -> QueuedNotifica
     return None if row is None else queued_from(row)
 
 
+def newest_by_key(
+    connection: sa.Connection, receiver: str, keys: Sequence[str]
+) -> dict[str, QueuedNotification]:
+    """Return by group key the last notification of ``receiver``, for those of ``keys`` that have any."""
+    found: dict[str, QueuedNotification] = {}
+    for some in in_chunks(keys):
+        last = (
+            sa.select(sa.func.max(notifications.c.id))
+            .where(notifications.c.receiver == receiver, notifications.c.key.in_(some))
+            .group_by(notifications.c.key)
+        )
+        rows = connection.execute(sa.select(notifications).where(notifications.c.id.in_(last)))
+        found |= {row.key: queued_from(row) for row in rows}
+    return found
+
+
 def mark_delivered(connection: sa.Connection, delivered: Sequence[tuple[int, float]]) -> None:
     """Mark notifications, as (id, when they were delivered), unless a person has dropped them meanwhile.
 
@@ -275,6 +291,11 @@ def retried_at(connection: sa.Connection, receiver: str, since: float) -> float 
             PENDING, notifications.c.receiver == receiver, asked > notifications.c.created_at, asked > since
         )
     ).scalar()
+
+
+def discard(connection: sa.Connection, notification_id: int) -> None:
+    """Delete a pending notification without a trace: it had nothing to say to its channel."""
+    connection.execute(sa.delete(notifications).where(notifications.c.id == notification_id, PENDING))
 
 
 def drop(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from eth_abi.abi import encode
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chainwatch.chain.decode.functions import parse_function
 from chainwatch.checker.calldata import Calldata, TransactionUnread
@@ -95,6 +98,20 @@ def test_calldata_of_another_function_or_that_does_not_decode_is_trouble(data: b
         value("call.tx.nonce", transaction(data))
 
 
+def test_calldata_whose_offsets_repeat_the_same_place_is_not_read_for_long() -> None:
+    table = parse_function("function f(bytes32[][][] table)")
+    word = 32
+    rows = 1_000
+    inner = word.to_bytes(32) + rows.to_bytes(32) + (word * rows).to_bytes(32) * rows
+    again = (word * rows + 32).to_bytes(32) + rows.to_bytes(32) + (word * rows).to_bytes(32) * rows
+    data = keccak256(b"f(bytes32[][][])")[:4] + inner + again + rows.to_bytes(32) + bytes(word * rows)
+    step = Scope(EVENT, call=Calldata(table))
+    started = time.process_time()
+    with pytest.raises(EvaluationError, match="does not decode"):
+        compile_value("call.table[0][0][0]", step, {}).read(event_of(transaction(data)))
+    assert time.process_time() - started < 0.5
+
+
 def test_a_condition_can_ask_for_the_selector_first() -> None:
     source = f"transaction.input[0:4] == 0x{SELECTOR.hex()} and call.tx.nonce == 7"
     condition = compile_condition(source, scope())
@@ -164,3 +181,21 @@ def test_the_arguments_of_many_events_of_one_transaction_are_decoded_once() -> N
     assert reader(event_of(transaction()).log) == reader(event_of(one).log)
     other = transaction(SELECTOR + encode(["(uint256,address)", "bytes32[]"], [(8, SENDER), []]))
     assert reader(event_of(other).log)["tx"]["nonce"] == 8
+
+
+@given(st.binary(max_size=600), st.booleans())
+def test_any_calldata_is_values_or_trouble(data: bytes, fits: bool) -> None:
+    reader = Calldata(FINALIZE)
+    try:
+        found = reader(event_of(transaction(SELECTOR + data if fits else data)).log)
+    except ValueError:
+        return
+    assert set(found) == {"tx", "proof"}
+
+
+@given(st.integers(0, 2**256 - 1), st.binary(min_size=20, max_size=20), st.lists(st.binary(max_size=32)))
+def test_arguments_are_those_that_eth_abi_has_encoded(nonce: int, sender: bytes, proof: list[bytes]) -> None:
+    encoded = encode(["(uint256,address)", "bytes32[]"], [(nonce, "0x" + sender.hex()), proof])
+    found = Calldata(FINALIZE)(event_of(transaction(SELECTOR + encoded)).log)
+    assert (found["tx"]["nonce"], found["tx"]["sender"].lower()) == (nonce, "0x" + sender.hex())
+    assert found["proof"] == [one.ljust(32, b"\0") for one in proof]

@@ -49,6 +49,7 @@ ABIS = {
         "bytes32 indexed payloadHash, bytes payload)",
         "ContractCallApproved(bytes32 indexed commandId, string sourceChain, string sourceAddress, "
         "address indexed contractAddress, bytes32 indexed payloadHash, bytes32 sourceTxHash, uint256 sourceEventIndex)",
+        "Labelled(string indexed label, bytes32 indexed payloadHash, string sourceChain)",
     ),
     "bridge": abi_json(
         "Sent(uint256 indexed nonce, address indexed from, uint256 to, uint256 amount, address token)",
@@ -372,6 +373,15 @@ FAULTS = [
         [('"ProcessId"\nkey = "messageId"', '"Process"\nkey = "sender"')],
         "has an argument sender too",
     ),
+    (
+        "axelar",
+        [
+            ('["transaction.hash", "payloadHash"]', '["destinationChain", "payloadHash"]'),
+            ('["sourceTxHash"', '["label"'),
+            ("ContractCallApproved", "Labelled"),
+        ],
+        "write keccak(destinationChain)",
+    ),
     # Siblings and calls.
     ("hyperlane-ids", [('origin = "delivered.origin"\n', "")], "nothing of step process reads delivered"),
     ("hyperlane-ids", [('"sent.destination"', '"arbitrum"')], "nothing of step send reads sent"),
@@ -433,6 +443,16 @@ FAULTS = [
     ("cctp", [(f', base = "0x0502{"11" * 18}"', "")], "transfers to base are untracked"),
     # Steps and conditions.
     (
+        "own",
+        [
+            (
+                'destination = "event.args.to"',
+                'where = "uint(bytes32(event.args.to)[31:32]) == 300", destination = "event.args.to"',
+            )
+        ],
+        "is at most 255",
+    ),
+    (
         "hyperlane",
         [('event = "ProcessId"\nkey = "messageId"', 'event = "Dispatch"')],
         "nothing says which of the two an event is",
@@ -474,6 +494,16 @@ def test_a_newcomers_mistake_is_named_with_its_place_and_how_to_mend_it(
 
 
 RIGHT = [
+    (
+        "own",
+        [
+            ('["network.chain_id", "nonce"]', '["transaction.hash", "nonce"]'),
+            (
+                '["event.args.from", "nonce"]\norigin = "event.args.from"',
+                '["transaction.hash", "nonce"]\non = "origin"',
+            ),
+        ],
+    ),
     ("oft", [('destination = "dstEid"', 'where = "dstEid == 30101", destination = "dstEid"')]),
     (
         "oft",

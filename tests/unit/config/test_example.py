@@ -45,7 +45,10 @@ def as_it_stands(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def with_every_key(tmp_path: Path) -> Settings:
-    return example(COMMENTED.sub("", EXAMPLE.read_text()), tmp_path)
+    every_key = COMMENTED.sub("", EXAMPLE.read_text())
+    return example(
+        every_key.replace('format = "alertmanager"', 'format = "template"'), tmp_path
+    )  # it has a body
 
 
 def test_the_example_loads_and_names_every_variable_it_needs_at_its_top(as_it_stands: Settings) -> None:
@@ -89,6 +92,8 @@ def test_a_key_left_out_in_the_example_stands_there_with_its_default(
     for default, written in pairs(as_it_stands, with_every_key):
         for key in type(default).model_fields:
             value = getattr(default, key)
+            if (key, getattr(written, key)) == ("format", "template"):
+                continue  # the fixture sets it, for `body`
             if value not in (None, [], {}) and not isinstance(value, BaseModel | dict | list):
                 assert getattr(written, key) == value, (type(default).__name__, key)
 

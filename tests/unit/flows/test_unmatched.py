@@ -62,6 +62,11 @@ def test_transfers_that_all_go_elsewhere_are_named_by_their_destinations(databas
     assert reason(database) == "12 go to networks that it does not watch: ?42220 (8), ?137 (4)"
 
 
+def test_a_destination_of_any_length_is_shown_short(database: sa.Connection) -> None:
+    store(database, some(ENOUGH, "untracked", "send", destination="?" + "x" * 60_000))
+    assert len(reason(database)) < 200
+
+
 def test_steps_that_never_meet_their_openings_are_counted_on_both_sides(database: sa.Connection) -> None:
     store(database, some(6, "overdue", "send"), some(5, "orphan", "fill"))
     assert reason(database) == (

@@ -70,8 +70,10 @@ def answering(*answers: str) -> Prompt:
 def test_what_is_written_loads_once_its_variables_are_set(preset: str, tmp_path: Path) -> None:
     plan = created(given(preset), tmp_path)
     assert plan.flows
+    assert plan.warnings == ()
     assert set(plan.watches) == set(plan.settings.networks)
     assert list(plan.settings.receivers) == ["console"]
+    assert plan.warnings == ()
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -168,6 +170,20 @@ def test_a_person_is_asked_for_what_names_networks_and_for_the_origin() -> None:
     )
 
 
+def test_a_person_is_asked_for_the_addresses_that_no_preset_knows() -> None:
+    flags = Given(
+        preset="ccip-1.5",
+        networks=["ethereum", "base"],
+        rpc=["ethereum=A", "base=B"],
+        receivers=["console"],
+        store="sqlite:///x.db",
+    )
+    other = SPOKE_POOL.replace("5c7B", "5c7C")
+    answers = ask(flags, answering(f"{SPOKE_POOL} {other}", other))
+    assert answers.address == (("ethereum", SPOKE_POOL), ("ethereum", other), ("base", other))
+    assert f'ethereum = ["{SPOKE_POOL}", "{other}"]\nbase = "{other}"' in write_config(answers)
+
+
 def test_the_same_answers_write_the_same_text() -> None:
     assert write_config(ask(Given(preset="across"))) == write_config(ask(Given(preset="across")))
 
@@ -255,7 +271,10 @@ def _leaves(value: object) -> list[object]:
     ("flags", "message"),
     [
         (Given(preset="conext"), "--preset: expected one of connext.*did you mean .connext"),
-        (Given(preset="connext", networks=["ethereum", "base"]), "connext is known on .*, not on base"),
+        (
+            Given(preset="connext", networks=["ethereum", "moonbeam"]),
+            "connext is known on .*, not on moonbeam",
+        ),
         (Given(preset="connext", networks=["ethereum"]), "needs at least two networks"),
         (Given(preset="connext", networks=["ethereum", "ethereum"]), "given twice"),
         (Given(preset="connext", networks=["ethereum=5", "optimism"]), "the chain id of ethereum is 1"),

@@ -106,7 +106,7 @@ def test_without_a_confirmed_message_there_is_nothing_to_update(access: Access) 
     assert waiting(access) == []
 
 
-def test_a_notification_that_waits_may_be_under_way_and_is_updated_too(access: Access) -> None:
+def test_a_group_whose_next_notification_waits_is_updated_after_it(access: Access) -> None:
     raise_alert(access)
     deliver(access)
     raise_alert(access, network="other")

@@ -34,6 +34,13 @@ def test_an_opening_event_shows_what_it_computes_and_what_it_waits_for(tmp_path:
     assert transfer.awaited == [Awaited("receive", ["beta"], HOUR, TIME + HOUR)]
 
 
+def test_a_key_that_is_zero_is_said_to_be_no_id(tmp_path: Path) -> None:
+    key = "bytes32(id)"
+    of_zero, other = (tried(tmp_path, sent(id=number), key=key, expects={"key": key}) for number in (0, 1))
+    assert "its key is zero" in first(of_zero, "send").reason
+    assert first(other, "send").reason == ""
+
+
 def test_a_later_step_waits_for_the_opening_on_the_origin_that_it_names(tmp_path: Path) -> None:
     flow = tried(tmp_path, received(), network="beta")
     step = first(flow, "receive")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.checker.flow import Flow
+from chainwatch.checker.flow import Flow, Step
 from chainwatch.model import WITH_TRANSACTION, Backfilled, Batch, Event, EventSource, Occurrence, Transaction
 from chainwatch.pipeline.recompute import Recomputation
 from chainwatch.store import blocks, retention, schema, transfers, watched
@@ -45,7 +45,7 @@ class Run:
 
     def __init__(self, connection: sa.Connection, made: Flow, name: str = "first") -> None:
         sources = {
-            (network, "bridge", step.watched_as): frozenset(self.sources_of(step.event.signature, step))
+            (network, "bridge", step.watched_as): frozenset(self.sources_of(step))
             for network in NAMES
             for step in made.all_steps
         }
@@ -61,10 +61,10 @@ class Run:
             pass
 
     @staticmethod
-    def sources_of(signature: str, step: object) -> list[EventSource]:
-        topics = [signature.encode()]
-        if getattr(step, "transactions", False):
-            topics.append(WITH_TRANSACTION + signature.encode())
+    def sources_of(step: Step) -> list[EventSource]:
+        kinds = [step.kind, *(join.kind for join in step.joins)]
+        topics = [signature.encode() for _, signature in kinds]
+        topics += [WITH_TRANSACTION + signature.encode() for _, signature in step.transactions]
         return [(b"\x01" * 20, topic) for topic in topics]
 
     def read(self, network: str, until: int, *events: Event, first: int = 1, ancestor: int = 0) -> None:
@@ -232,3 +232,23 @@ def test_an_alert_that_fires_is_kept_until_the_transactions_of_its_events_are_re
     assert bool(ended) is not returns
     if returns:
         assert [row[1] for row in run.state] == ["overdue"]
+
+
+def test_an_event_waits_for_the_transactions_of_its_siblings(connection: sa.Connection) -> None:
+    sibling = {"event": "Settled", "pick": "only"}
+    plain = flow(opens={"with": {"beside": sibling}, "amount": "beside.id"})
+    reading = flow(
+        opens={"with": {"beside": sibling | {"where": "transaction.value == 1"}}, "amount": "beside.id"}
+    )
+    beside = called(event("alpha", "Settled", 100, id=70, log_index=1))
+    beside = beside._replace(log=beside.log._replace(tx_hash=SENT.log.tx_hash))
+    run = Run(connection, plain)
+    run.read("alpha", 200, bare(SENT), bare(beside))
+    before = run.state
+    assert [o.facts["@amount"] for row in before for o in row[2] if o.step == "send"] == [70]
+    run = Run(connection, reading, "second")
+    assert [o.step for row in run.state for o in row[2]] == ["settle"]
+    assert "FlowEvaluationFailed" not in run.firing
+    while watched.gap(connection, "alpha") is not None:
+        run.backfill("alpha", beside)
+    assert run.state == before

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import DeliveryError, Receipt, Transport, build_provider
 from chainwatch.alerting.providers import smtp as smtp_module
 from chainwatch.alerting.providers.email import EmailProvider, EmailSettings
-from chainwatch.config import ConfigError, from_dict
+from chainwatch.config import ConfigError, from_dict, read_dict
+from chainwatch.operations.online import ReceiverCheck, check_receivers
+from chainwatch.plan import Plan, make_plan
 from tests.support.mail import PASSWORD, USER, MailServer, certificate
 from tests.unit.alerting.helpers import T0, notification, notified
+from tests.unit.test_plan import CONFIG
 
 ANN, BEN = "ann@example.org", "ben@example.org"
 
@@ -233,6 +237,37 @@ async def test_unencrypted_mail_never_goes_to_a_public_address(
     assert "public internet" in str(error)
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")
+async def test_an_online_check_logs_in_and_sends_nothing() -> None:
+    def plan(server: MailServer, password: str) -> Plan:
+        mail = {
+            "provider": "email",
+            "host": "127.0.0.1",
+            "port": server.port,
+            "security": "none",
+            "allow_private": True,
+            "from": "alerts@example.org",
+            "to": ANN,
+            "username": USER,
+            "password": password,
+        }
+        return make_plan(
+            read_dict(CONFIG | {"receivers": {"mail": mail}, "routes": [{"receivers": ["mail"]}]})
+        )
+
+    async with MailServer(auth=True) as server:
+        (good,) = await check_receivers(plan(server, PASSWORD))
+        (wrong,) = await check_receivers(plan(server, "wrong-one"))
+        await server.stop()
+        (away,) = await check_receivers(plan(server, PASSWORD))
+        await server.start()
+    assert good == ReceiverCheck("mail", "email", True, None)
+    assert wrong.problem is not None
+    assert "refuses the login: 535" in wrong.problem
+    assert away.problem == "the mail server cannot be reached: the connection was refused"
+    assert server.mails == []
+
+
 # --- answers ------------------------------------------------------------------------------------------------
 
 
@@ -317,6 +352,44 @@ async def test_a_name_that_is_not_there_is_a_failed_delivery(
     assert str(error) == "the mail server cannot be reached: its name cannot be looked up"
 
 
+READ = b""
+"""In a script: read a line of the client."""
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ([], "closed the connection"),
+        ([b"\xff\xfe\r\n"], "its answer is not SMTP"),
+        ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], "its answer is not SMTP"),
+        ([b"220-" + b"x" * 60_000 + b"\r\n"] * 100, "its answer is not SMTP"),
+        ([b"x" * 60_000] * 100, "its answer is not SMTP"),
+        ([b"220 hi\r\n", READ, b"250-a\r\n"], "closed the connection"),
+        ([b"220 hi\r\n250 more\r\n250 more\r\n"], "closed the connection"),
+        ([b"220 hi\r\n", READ, b"250 ok\r\n", READ, b"550 \xc3\x28 no\r\n"], "answered 550"),
+    ],
+)
+async def test_a_server_that_answers_anything_is_a_failed_delivery(
+    transport: Transport, server: MailServer, script: list[bytes], said: str
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            for step in script:
+                if step == READ:
+                    await reader.readline()
+                else:
+                    writer.write(step)
+                    await writer.drain()
+        writer.close()
+
+    odd = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with odd:
+        port = odd.sockets[0].getsockname()[1]
+        error = await _refusal(_provider(server, transport, port=port))
+    assert said in str(error)
+    assert str(error).isprintable()
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
@@ -326,6 +399,7 @@ async def test_a_name_that_is_not_there_is_a_failed_delivery(
         ({"to": []}, "at least one"),
         ({"security": "none"}, "allow_private"),
         ({"username": "x"}, "both of"),
+        ({"username": "x", "password": " "}, "not empty"),
         ({"port": 0}, "at least 1"),
     ],
 )

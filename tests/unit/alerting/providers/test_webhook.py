@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import build_provider
@@ -353,3 +353,48 @@ async def test_a_renewed_certificate_is_read_without_a_restart(tls_server: Recei
 def test_a_time_beyond_all_calendars_is_reported_as_their_last() -> None:
     (reported,) = alertmanager(notification(notified(starts_at=2.0**63)))["alerts"]
     assert reported["startsAt"] == "9999-12-31T23:59:59Z"
+
+
+TEMPLATED = '{"text": {{ alerts[0].annotations.summary | json }}, "level": {{ status | json }}, "n": {{ alerts | length }}}'
+
+
+def _templated(body: str) -> dict[str, Any]:
+    settings = WebhookSettings(
+        name="ops", provider="webhook", url=SecretStr("https://hooks.example"), format="template", body=body
+    )
+    message = WebhookProvider(settings, Transport()).render(notification(notified()), None)
+    decoded: dict[str, Any] = json.loads(message.requests[""].content)
+    return decoded
+
+
+def test_a_template_makes_the_body() -> None:
+    assert _templated(TEMPLATED) == {"text": "execute is late", "level": "firing", "n": 1}
+
+
+@pytest.mark.parametrize("hostile", ['"', "\\", "\n", "\u2028", '", "level": "resolved', "{{ x }}", "\ud800"])
+def test_text_from_a_chain_stays_one_json_text(hostile: str) -> None:
+    settings = WebhookSettings(
+        name="ops",
+        provider="webhook",
+        url=SecretStr("https://hooks.example"),
+        format="template",
+        body=TEMPLATED,
+    )
+    alert = notified(annotations={"summary": f"a{hostile}b"})
+    message = WebhookProvider(settings, Transport()).render(notification(alert), None)
+    assert json.loads(message.requests[""].content)["level"] == "firing"
+
+
+@pytest.mark.parametrize("body", ["not JSON", "{{ alerts[0].name | int }}"])
+def test_a_template_that_makes_no_json_sends_alertmanager_s_body_with_a_note(body: str) -> None:
+    sent = _templated(body)
+    assert sent["alerts"][0]["labels"]["alertname"] == "TransferOverdue"
+    assert "the template of this webhook failed" in sent["note"]
+
+
+@pytest.mark.parametrize(
+    "keys", [{"format": "template"}, {"body": "{}"}, {"format": "template", "body": "{{ x"}]
+)
+def test_format_and_body_belong_together_and_the_body_must_compile(keys: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        WebhookSettings(name="ops", provider="webhook", url=SecretStr("https://hooks.example"), **keys)
