@@ -59,7 +59,6 @@ destination = "dstEid"
 step = "depart"
 event = "BusDriven"
 on = "origin"
-origin = "network.eid"
 key = ["network.eid", "dstEid"]
 covers = "startTicketId..startTicketId + numPassengers - 1"
 within = "6h"
