@@ -31,6 +31,8 @@ METHOD = re.compile(r"[A-Z][a-z]+[A-Za-z]*(\.[a-z_]+)?")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 ALERT_NAME = re.compile(r"Watchdog|([A-Z][a-z]+){2,}")
 NO_ALERTS = {"ActionKind", "PagerDuty"}
+PRESETS = ROOT / "chainwatch" / "init" / "presets"
+"""They name events of protocols."""
 """Words of the code that look like the names of alerts."""
 COMMAND = re.compile(r"^(?:scripts/run|\S*chainwatch) +(.+)$", re.MULTILINE)
 
