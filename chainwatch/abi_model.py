@@ -40,6 +40,12 @@ class AbiEvent(msgspec.Struct, frozen=True, dict=True):
         """``Name(type,type,…)``, the text whose Keccak-256 is the first topic."""
         return f"{self.name}({','.join(p.canonical_type for p in self.inputs)})"
 
+    def extended(self, more: tuple[AbiParam, ...]) -> AbiEvent:
+        """Return it with ``more`` values to read, which a log does not have: its signature stays."""
+        event = AbiEvent(self.name, self.inputs + more, self.anonymous)
+        event.__dict__["signature"] = self.signature
+        return event
+
 
 class AbiFunction(msgspec.Struct, frozen=True, dict=True):
     """One function of a contract ABI, without what it returns."""

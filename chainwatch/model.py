@@ -326,6 +326,8 @@ class Occurrence(msgspec.Struct, frozen=True, array_like=True):
     timestamp: int
     tx_hash: bytes
     facts: dict[str, Any]
+    item: int = 0
+    """Which element it is, of an event that is a step of several transfers; from 0 on."""
 
 
 class Deadline(msgspec.Struct, frozen=True, array_like=True):

@@ -5,10 +5,12 @@ All mistakes are gathered, so that one run reports every one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from chainwatch.checker import matching
 from chainwatch.checker.expression import Condition, Scope, Value
 from chainwatch.checker.flow import AMOUNT, ASSET, DESTINATION, ORIGIN, Flow, Step
 from chainwatch.checker.flow_doubts import doubt_flow
@@ -18,6 +20,7 @@ from chainwatch.checker.flow_terms import EventLookup, FlowProblem, FlowTerms, F
 from chainwatch.checker.key_doubts import doubt_keys
 from chainwatch.checker.keys import attribute_name, can_be_equal, cast_to_equal, key_text, searchable_topics
 from chainwatch.checker.parser import ContractAddresses
+from chainwatch.checker.terms import kind_of
 from chainwatch.checker.verify import CHECKS
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
@@ -89,6 +92,7 @@ class _Compiler:
                 self.terms.problem(
                     ("verify", index), f"no event of the flow has the fields that {name} needs"
                 )
+        matching.check(settings, self.terms, self._origins())
         if not self.terms.problems and opens is not None:
             self._check_keys(opens, [(s, at, scope) for s, at, scope in steps if scope is not None])
         if not self.terms.problems and opens is not None:
@@ -112,6 +116,7 @@ class _Compiler:
             openings_may_repeat=settings.repeat == "allow",
             runbook_url=settings.runbook_url,
             search=searchable_topics(key_paths, opens.event),
+            numbered=settings.match == "nth",
             steps={s.name: s for s in (opening, *expected)},
             reads={signature: frozenset(paths) for signature, paths in self.terms.reads.items()},
             _key_paths=tuple(key_paths),
@@ -133,9 +138,17 @@ class _Compiler:
 
     def _check_keys(self, opening: Scope, steps: Sequence[tuple[StepSettings, KeyPath, Scope]]) -> None:
         """Check that the types of each part of the key can be equal in every step."""
-        wanted = self._key_values(self.settings.opens, opening)
+        aliases = {s.step: (s.alias, scope) for s, _, scope in steps if s.alias}
+        opens = opening, self._key_values(self.settings.opens, opening)
         for settings, at, scope in steps:
             place = (*at, "key") if settings.key else ("key",)
+            opening, wanted = opens
+            if settings.by:
+                alias, opening = aliases[settings.by]
+                wanted = self._values(alias, opening)
+            if settings.covers:
+                self._check_covered(wanted[-1], (*at, "covers"))
+                wanted = wanted[:-1]
             for value, other in zip(wanted, self._key_values(settings, scope), strict=True):
                 if value is not None and other is not None and not can_be_equal(value.type, other.type):
                     message = (
@@ -145,21 +158,30 @@ class _Compiler:
                     self.terms.problem(
                         place, message, other.note or value.note or cast_to_equal(value, other)
                     )
+            if settings.by:
+                continue
             texts = settings.key or self.settings.key, self.settings.opens.key or self.settings.key
-            for value, part, wanted_part in zip(wanted, *texts, strict=True):
+            for value, part, wanted_part in zip(wanted, *texts, strict=not settings.covers):
                 if value is None:
                     self._check_network_part(settings, part, wanted_part, place)
+
+    def _check_covered(self, last: Value | None, at: KeyPath) -> None:
+        """Check that the last part of the openings' key is an integer."""
+        if last is None or kind_of(last.type) != "integer":
+            shown = "an attribute of the network" if last is None else f"{last.text}, which is {last.type}"
+            self.terms.problem(at, f"the last part of the key is {shown}: only integers can be in a range")
 
     def _flow_parts(self, opening: Scope, steps: Sequence[tuple[StepSettings, KeyPath, Scope]]) -> FlowParts:
         """Return the flow as `doubt_keys` and `doubt_flow` look at it."""
 
         def step(settings: OpeningSettings | StepSettings, at: KeyPath, scope: Scope) -> StepParts:
-            texts = settings.key or self.settings.key
+            by = isinstance(settings, StepSettings) and settings.by
+            texts = [] if by else self._key_texts(settings)  # an alias is compared with another step's
             key = tuple(
                 KeyPart(text, None, "name")
                 if text == "network"
                 else KeyPart(text, value, attribute_name(text, scope.event) or "")
-                for text, value in zip(texts, self._key_values(settings, scope), strict=True)
+                for text, value in zip(texts, self._values(texts, scope), strict=True)
             )
             contract = settings.contract or self.settings.contract
             return StepParts(settings, at, scope, contract, key, (*at, "key") if settings.key else ("key",))
@@ -206,6 +228,7 @@ class _Compiler:
             contract=settings.contract or self.settings.contract,
             event=event,
             key=self._key(settings, scope, at),
+            each=self.terms.items(settings.each, event),
             facts=tuple(facts),
             joins=tuple(scope.joins.values()),
             call=scope.call,
@@ -237,6 +260,7 @@ class _Compiler:
             contract=settings.contract or self.settings.contract,
             event=event,
             key=self._key(settings, scope, at),
+            each=self.terms.items(settings.each, event),
             facts=tuple(facts),
             joins=tuple(scope.joins.values()),
             call=scope.call,
@@ -248,6 +272,9 @@ class _Compiler:
             within=int(settings.within),
             severity=settings.severity,
             assertion=assertion,
+            covers=self._covers(settings, scope, (*at, "covers")),
+            alias=self._parts(settings.alias, scope, (*at, "alias")) if settings.alias else (),
+            by=settings.by or "",
             may_repeat=repeat == "allow",
             may_be_orphan=settings.orphan == "allow",
             away_from=self._away_from(settings),
@@ -292,23 +319,59 @@ class _Compiler:
                 facts.append((name, value.read))
         return facts
 
+    def _covers(
+        self, settings: StepSettings, scope: Scope, at: KeyPath
+    ) -> tuple[Callable[[Event], int], Callable[[Event], int]] | None:
+        ends = matching.range_of(settings.covers or "")
+        if ends is None:
+            return None
+        first, last = (self._integer(text, scope, at) for text in ends)
+        return None if first is None or last is None else (first, last)
+
+    def _integer(self, text: str, scope: Scope, at: KeyPath) -> Callable[[Event], int] | None:
+        """Return what reads the integer ``text``, which may be the same for every event."""
+        if re.fullmatch("[0-9]{1,78}", text):
+            constant = int(text)
+            return lambda _event: constant
+        value = self.terms.value(text, scope, at)
+        if value is not None and kind_of(value.type) != "integer":
+            self.terms.problem(at, f"{value.text} is {value.type}; an integer is needed", value.note)
+        return None if value is None else value.read
+
     def _key_values(self, settings: OpeningSettings | StepSettings, scope: Scope) -> list[Value | None]:
         """Return the key's parts; None for a part that is an attribute of the network."""
-        texts = settings.key or self.settings.key
+        return self._values(self._key_texts(settings), scope)
+
+    def _values(self, texts: Sequence[str], scope: Scope) -> list[Value | None]:
         return [
             None if attribute_name(t, scope.event) else self.terms.value_of(t, scope, ("key",)) for t in texts
         ]
+
+    def _key_texts(self, settings: OpeningSettings | StepSettings) -> list[str]:
+        """Return the expressions of the key of a step."""
+        if isinstance(settings, StepSettings) and settings.by and not settings.key:
+            return matching.alias_of(self.settings, settings.by)
+        if isinstance(settings, StepSettings) and settings.covers and not settings.key:
+            return self.settings.key[:-1]
+        return settings.key or self.settings.key
 
     def _key(
         self, settings: OpeningSettings | StepSettings, scope: Scope, at: KeyPath
     ) -> tuple[Callable[[Event], str], ...]:
         at = (*at, "key") if settings.key else ("key",)
+        texts = self._key_texts(settings)
+        by = settings.by if isinstance(settings, StepSettings) else None
+        wanted, whose = self.settings.key, "the flow's"
+        if by:
+            wanted, whose = matching.alias_of(self.settings, by), f"the alias of {by}"
+        if isinstance(settings, StepSettings) and settings.covers:
+            wanted, whose = wanted[:-1], "the flow's before its last"
+        if settings.key and len(settings.key) != len(wanted):
+            self.terms.problem(at, f"the step's key has {len(settings.key)} parts, {whose} has {len(wanted)}")
+        return self._parts(texts, scope, at)
+
+    def _parts(self, texts: Sequence[str], scope: Scope, at: KeyPath) -> tuple[Callable[[Event], str], ...]:
         parts: list[Callable[[Event], str]] = []
-        texts = settings.key or self.settings.key
-        if settings.key and len(settings.key) != len(self.settings.key):
-            self.terms.problem(
-                at, f"the step's key has {len(settings.key)} parts, the flow's has {len(self.settings.key)}"
-            )
         for index, text in enumerate(texts):
             where = (*at, index) if len(texts) > 1 else at
             if attribute := attribute_name(text, scope.event):

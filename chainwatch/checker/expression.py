@@ -66,7 +66,7 @@ def compile_value(
     """Check ``source``, a path or an expression of any one value of ``event``, and compile it; raises `ConditionError`."""
     scope = _scope(event)
     event = scope.event
-    first = re.match(r"\s*([A-Za-z_$][A-Za-z0-9_$]*)[\s\w$.\[\]-]*$", source)
+    first = re.match(r"\s*([A-Za-z_$][A-Za-z0-9_$]*)(?:[\s\w$.\]]|\[\s*-?)*$", source)
     if first and any(param.name == first[1] for param in event.inputs):
         path = compile_path(source, event)
         bits, length = bits_of(path.type), bytes_length(path.type)

@@ -129,3 +129,23 @@ def undecodable(undecoded: UndecodedLog) -> Signal:
         },
         source="event",
     )
+
+
+def cannot_judge(flow: str, step: str, event: Event, error: Exception) -> Signal:
+    """Return the signal about an event that lacks a value which its step needs."""
+    return Signal(
+        labels={
+            "alertname": "FlowEvaluationFailed",
+            "flow": flow,
+            "step": step,
+            "network": event.network,
+            "severity": "P2",
+        },
+        starts_at=event.log.timestamp,
+        annotations={
+            "summary": f"{flow}: an event of step {step} cannot be evaluated",
+            "description": f"{error}. The event is stored, but counts for no transfer.",
+            "tx_hash": to_hex(event.log.tx_hash),
+        },
+        source="event",
+    )

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from chainwatch.checker.flow import FAILED_CHECKS, UNKNOWN_NETWORK, Flow, Step
+from chainwatch.checker.flow import ALIAS, FAILED_CHECKS, SHARED, UNKNOWN_NETWORK, Flow, Step
 from chainwatch.checker.path import EvaluationError
+from chainwatch.checker.transfer_keys import event_key
 from chainwatch.model import Occurrence, Transfer, to_hex
 
 
@@ -73,12 +74,13 @@ def orphan(
     flow: Flow,
     transfer: Transfer,
     step: Step,
+    sought: Step,
     event: Occurrence,
     origin: str,
     ends_at: int | None,
     later: Occurrence | None = None,
 ) -> Finding:
-    """Make the finding that ``event`` is a step without an opening step by the end of the grace.
+    """Make the finding that ``event`` is a step without the one ``sought``, mostly the opening, by the end of the grace.
 
     ``ends_at`` is when one was seen after all.
 
@@ -94,6 +96,14 @@ def orphan(
                 f"{step.name} on {event.network}; the networks' clocks may differ by {_duration(flow.clock_skew)}. A forged "
                 f"message that took the identity of the next true one? The transfer is disputed until a person "
                 f"resolves this alert.",
+            )
+        if sought is not flow.opening:
+            alias = event_key(transfer.key.rpartition("#")[0])
+            return (
+                f"{transfer.flow}: {step.name} on {event.network} without {sought.name}: {_short(alias)}",
+                f"{step.name} was seen on {event.network}, but no {sought.name} with the alias {_short(alias)}, and "
+                f"wherever one can be, all was read past it by {_duration(flow.orphan_grace)}: something was carried "
+                f"out that no {sought.name} allowed?",
             )
         where = origin or "any origin network"
         return (
@@ -125,7 +135,7 @@ def repeated(
     def explain() -> tuple[str, str]:
         return (
             f"{transfer.flow}: {step.name} happened {len(events)} times for {_short(transfer.key)}",
-            f"One transfer must see {step.name} once; it was seen in {len(events)} logs.",
+            f"One transfer must see {step.name} once; it was seen {len(events)} times.",
         )
 
     return Finding(
@@ -185,6 +195,15 @@ def failed_assertion(
         destination,
         (opening, event),
     )
+
+
+def shared_alias(transfer: Transfer, step: Step, event: Occurrence, origin: str) -> Finding:
+    """Make the finding that the step gives the transfer an alias that another transfer had before."""
+    wrong = (
+        f"the alias {_short(event.facts[ALIAS])} that {step.name} gives it was given to {_short(event.facts[SHARED])} "
+        f"before: the steps that have this alias count for that one"
+    )
+    return _mismatch(transfer, step, step.severity, "alias", wrong, origin, event.network, (event,))
 
 
 def wrong_origin(

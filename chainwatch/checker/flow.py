@@ -5,16 +5,17 @@ What the events of one transfer mean together is decided in `chainwatch.checker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from chainwatch.checker.calldata import Calldata, TransactionUnread
 from chainwatch.checker.expression import Condition
-from chainwatch.checker.extractor import EventKind, Extracted, WatchedEvent
+from chainwatch.checker.extractor import EventKind, Extracted, WatchedEvent, cannot_judge
 from chainwatch.checker.joins import Join, with_siblings
 from chainwatch.checker.path import EvaluationError, Path
+from chainwatch.checker.transfer_keys import event_key, topic_of
 from chainwatch.checker.verify import Verify
 from chainwatch.model import (
     FLOWS,
@@ -23,7 +24,6 @@ from chainwatch.model import (
     FieldPath,
     Occurrence,
     Signal,
-    to_hex,
 )
 
 ORIGIN = "@origin"
@@ -32,6 +32,18 @@ AMOUNT = "@amount"
 ASSET = "@asset"
 FAILED_CHECKS = "@failed"
 """Facts that are not paths: the networks, amount and asset that an event names; by built-in check, what is wrong."""
+
+ALIAS = "@alias"
+"""The second name that a step gives its transfer."""
+
+SHARED = "@shared"
+"""The key of another transfer whose step gave it the same alias earlier: later steps count for that one."""
+
+COVERS = "@covers"
+"""The first and the last integer in which the keys end of the transfers of which an event is a step."""
+
+ITEM, ITEM_INDEX = "item", "item_index"
+"""What expressions call an element of an event's array, and its position."""
 
 EXCLUDED = "@excluded"
 """The fact of an opening event that its step's ``where`` leaves out: its transfer is not watched."""
@@ -75,6 +87,14 @@ class Step:
     severity: str = ""
     assertion: Condition | None = None
     may_repeat: bool = False
+    each: Callable[[Event], Sequence[Any]] | None = None
+    """Reads the array whose elements are steps of one transfer each; None where the event is a step of one."""
+    covers: tuple[Callable[[Event], int], Callable[[Event], int]] | None = None
+    """Read the first and the last integer that its event covers: it is a step of all transfers whose keys end in these."""
+    alias: tuple[Callable[[Event], str], ...] = ()
+    """The parts of a second name that its events give the transfer."""
+    by: str = ""
+    """The step whose alias its key is; empty where the key is the transfer's own."""
     may_be_orphan: bool = False
     """Its events may also belong to transfers that the flow does not watch."""
     away_from: str = ""
@@ -119,6 +139,29 @@ class Step:
                 return None  # without a key it is of no transfer
             raise
 
+    def items(self, event: Event) -> Iterator[Event]:
+        """Yield ``event`` once for each element of the array of ``each``, with that to read; raises `EvaluationError`."""
+        assert self.each is not None
+        for index, item in enumerate(self.each(event)):
+            yield event._replace(args=event.args | {ITEM: item, ITEM_INDEX: index})
+
+    def item_occurrences(self, event: Event) -> tuple[list[tuple[str, Occurrence]], EvaluationError | None]:
+        """Return `occurrence` of each element of an event with ``each``, and the first error of one that lacks a value.
+
+        Raises `EvaluationError` when there is no array.
+        """
+        found: list[tuple[str, Occurrence]] = []
+        error: EvaluationError | None = None
+        for one in self.items(event):
+            try:
+                hit = self.occurrence(one)
+            except EvaluationError as failed:
+                error = error or failed
+                continue
+            if hit is not None:
+                found.append(hit)
+        return found, error
+
     def _occurrence(self, event: Event, facts: dict[str, Any]) -> tuple[str, Occurrence] | None:
         """Return `occurrence` of an event that ``where`` lets through, or leaves out as an opening with the fact of that.
 
@@ -143,11 +186,23 @@ class Step:
             failed = {name: wrong for name, verify in self.checks if (wrong := verify(event.args))}
             if failed:
                 facts[FAILED_CHECKS] = failed
+        if self.covers is not None:
+            facts[COVERS] = self._covered(event)
+        if self.alias:
+            facts[ALIAS] = "/".join(part(event) for part in self.alias)
         key = self.key[0](event) if len(self.key) == 1 else "/".join(part(event) for part in self.key)
         log = event.log
+        item = 0 if self.each is None else event.args[ITEM_INDEX]
         return key, Occurrence(
-            self.name, event.network, log.block_number, log.log_index, log.timestamp, log.tx_hash, facts
+            self.name, event.network, log.block_number, log.log_index, log.timestamp, log.tx_hash, facts, item
         )
+
+    def _covered(self, event: Event) -> list[int]:
+        assert self.covers is not None
+        first, last = (read(event) for read in self.covers)
+        if last < first:
+            raise EvaluationError(f"{self.name} covers {first}..{last}, which is empty")
+        return [first, last]
 
 
 @dataclass(frozen=True)
@@ -169,6 +224,8 @@ class Flow:
     search: tuple[Path | None, ...] | None
     """By indexed argument of the opening event: the part of the key that it is, or None. None as a whole where no part
     of the key is indexed, so that a node cannot be asked for one transfer."""
+    numbered: bool = False
+    """Whether the k-th opening of a key goes with the k-th event of each other step."""
     steps: Mapping[str, Step] = field(default_factory=dict)
     reads: Mapping[str, frozenset[FieldPath]] = field(default_factory=dict)
     """By the signatures of its events, the values that the flow reads."""
@@ -178,6 +235,20 @@ class Flow:
         """The opening step, then the expected ones."""
         return (self.opening, *self.expected)
 
+    @property
+    def is_resolved(self) -> bool:
+        """Whether the key of an event alone does not say to which transfer it belongs."""
+        return self.numbered or any(step.alias or step.covers for step in self.expected)
+
+    def alias_is_local(self, step: Step) -> bool:
+        """Return whether the alias that ``step`` gives is looked for on its own network only, where later steps must be."""
+        return all(other.expected_on == step.expected_on for other in self.expected if other.by == step.name)
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether a step covers ranges of keys."""
+        return any(step.covers for step in self.expected)
+
     def search_topics(self, keys: Sequence[str]) -> list[tuple[bytes, ...] | None]:
         """Return the topics after the first by which ``eth_getLogs`` finds the opening events of ``keys`` (and others).
 
@@ -185,13 +256,13 @@ class Flow:
         """
         assert self.search is not None
         topics: list[tuple[bytes, ...] | None] = []
-        parts = [key.split("/") for key in keys]
+        parts = [(event_key(key) if self.is_resolved else key).split("/") for key in keys]
         order = {path.text: i for i, path in enumerate(self._key_paths) if path is not None}
         for path in self.search:
             if path is None:
                 topics.append(None)
             else:
-                topics.append(tuple(sorted({_topic(p[order[path.text]], path.type) for p in parts})))
+                topics.append(tuple(sorted({topic_of(p[order[path.text]], path.type) for p in parts})))
         while topics and topics[-1] is None:
             topics.pop()
         return topics
@@ -258,11 +329,18 @@ def extract(index: StepIndex, events: Iterable[Event], beside: Iterable[Event] =
         hits: list[_Hit] = []
         for step in steps.get((event.contract, event.signature), ()):
             try:
+                if step.each is not None:
+                    items, failed = step.item_occurrences(event)
+                    for key, occurrence in items:
+                        found.setdefault((step.flow, key), []).append(occurrence)
+                    if failed is not None:
+                        signals.append(cannot_judge(step.flow, step.name, event, failed))
+                    continue
                 hit = step.occurrence(event)
             except TransactionUnread:
                 continue  # stored before the flow read transactions: the back-fill reads it again with its own
             except EvaluationError as error:
-                signals.append(_cannot_judge(step, event, error))
+                signals.append(cannot_judge(step.flow, step.name, event, error))
                 continue
             if hit is not None:
                 hits.append((step, *hit))
@@ -323,32 +401,3 @@ def index_steps(flows: Iterable[Flow]) -> StepIndex:
 
 def _kinds(joins: Iterable[Join]) -> frozenset[EventKind]:
     return frozenset(join.kind for join in joins)
-
-
-def _topic(text: str, abi_type: str) -> bytes:
-    """Return the 32-byte topic of an indexed value given as a key's text (contract ABI specification, "Events")."""
-    if abi_type == "bool":
-        return int(text == "true").to_bytes(32, "big")
-    if text.startswith("0x"):
-        raw = bytes.fromhex(text[2:])
-        return raw.rjust(32, b"\0") if abi_type == "address" else raw.ljust(32, b"\0")
-    return int(text).to_bytes(32, "big", signed=int(text) < 0)
-
-
-def _cannot_judge(step: Step, event: Event, error: EvaluationError) -> Signal:
-    return Signal(
-        labels={
-            "alertname": "FlowEvaluationFailed",
-            "flow": step.flow,
-            "step": step.name,
-            "network": event.network,
-            "severity": "P2",
-        },
-        starts_at=event.log.timestamp,
-        annotations={
-            "summary": f"{step.flow}: an event of step {step.name} cannot be evaluated",
-            "description": f"{error}. The event is stored, but counts for no transfer.",
-            "tx_hash": to_hex(event.log.tx_hash),
-        },
-        source="event",
-    )

@@ -154,7 +154,11 @@ def _doubt_amounts(step: StepParts, terms: FlowTerms) -> None:
 def _doubt_siblings(flow: FlowParts, terms: FlowTerms, step: StepParts) -> None:
     """Warn of siblings that nothing reads, and of a call that nothing reads: these cost what they are not used for."""
     settings = step.settings
-    texts = [part.text for part in step.key]
+    texts = [
+        *(part.text for part in step.key),
+        *(settings.key or ()),
+        *(getattr(settings, "alias", None) or ()),
+    ]
     texts += [text for key in _READING if isinstance(text := getattr(settings, key, None), str)]
     later = [text for one in flow.expected if (text := getattr(one.settings, "assert_", None)) is not None]
     own = " ".join(texts)
@@ -169,7 +173,7 @@ def _doubt_siblings(flow: FlowParts, terms: FlowTerms, step: StepParts) -> None:
         )
 
 
-_READING = ("origin", "destination", "amount", "asset", "where", "assert_")
+_READING = ("origin", "destination", "amount", "asset", "where", "assert_", "covers")
 """The keys of a step that are expressions, beside its key."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chainwatch.abi_model import AbiEvent, AbiParam
 from chainwatch.checker.calldata import Calldata
 from chainwatch.checker.expression import (
     MAX_STORED_BITS,
@@ -16,15 +17,15 @@ from chainwatch.checker.expression import (
     compile_condition,
     compile_value,
 )
-from chainwatch.checker.flow import UNKNOWN_NETWORK
+from chainwatch.checker.flow import ITEM, ITEM_INDEX, UNKNOWN_NETWORK
 from chainwatch.checker.parser import ContractAddresses
-from chainwatch.checker.path import Path
+from chainwatch.checker.path import Path, array_of, compile_path
 from chainwatch.checker.syntax import ConditionError
 from chainwatch.checker.terms import bits_of
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import AbiEvent, AbiFunction, Event, FieldPath, to_hex
+from chainwatch.model import AbiFunction, Event, FieldPath, to_hex
 from chainwatch.support.spelling import did_you_mean, nearest
 
 EventLookup = Callable[[str, str], AbiEvent]
@@ -74,7 +75,10 @@ class FlowTerms:
 
     def event(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> AbiEvent | None:
         """Return the event of a step; None, with the problem noted, where there is none."""
-        return self.event_of(settings.contract or self.settings.contract, settings.event, at)
+        event = self.event_of(settings.contract or self.settings.contract, settings.event, at)
+        if event is None or settings.each is None:
+            return event
+        return self._with_item(settings.each, event, (*at, "each"))
 
     def event_of(self, contract: str, name: str, at: KeyPath) -> AbiEvent | None:
         """Return the event ``name`` of ``contract``; None, with the problem noted, where there is none."""
@@ -82,6 +86,32 @@ class FlowTerms:
             return self._lookup(contract, name)
         except LookupError as error:
             self.problem((*at, "event"), str(error.args[0]))
+            return None
+
+    def _with_item(self, text: str, event: AbiEvent, at: KeyPath) -> AbiEvent:
+        """Return ``event`` with an element of its array ``text``, and that element's position."""
+        try:
+            array = compile_path(text, event)
+        except ConditionError as error:
+            self.problem(at, error.message, error.hint)
+            return event
+        element = array_of(array.type)
+        if element is None:
+            self.problem(at, f"{text} is {array.type}, not an array", array.note)
+            return event
+        if taken := [p.name for p in event.inputs if p.name in (ITEM, ITEM_INDEX)]:
+            self.problem(at, f"{event.name} has an argument {taken[0]!r}, which would hide the element's")
+        item = AbiParam(ITEM, element[0], components=array.param.components)
+        self._note_reads(event, array)
+        return event.extended((item, AbiParam(ITEM_INDEX, "uint256")))
+
+    def items(self, text: str | None, event: AbiEvent) -> Callable[[Event], Sequence[Any]] | None:
+        """Return what reads the array ``text`` of an event; None where there is no such."""
+        if text is None:
+            return None
+        try:
+            return compile_path(text, event).reader()
+        except ConditionError:
             return None
 
     def call(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> Calldata | None:
@@ -241,6 +271,8 @@ class FlowTerms:
 
     def _note_reads(self, event: AbiEvent, *paths: Path) -> None:
         for path in paths:
+            if path.steps[0] in (ITEM, ITEM_INDEX) and path.join is None and _has_item(event):
+                continue  # the array that it is of is read
             read = event if path.join is None else path.join.event
             self.reads.setdefault(read.signature, set()).add(path.steps)
             if path.of_transaction:
@@ -256,6 +288,11 @@ class FlowTerms:
 
     def _path_to(self, at: KeyPath) -> KeyPath:
         return ("flows", self.settings.name, *at)
+
+
+def _has_item(event: AbiEvent) -> bool:
+    """Return whether it was given an element of its array to read, beside what its logs have."""
+    return event.inputs[-1:] == (AbiParam(ITEM_INDEX, "uint256"),)
 
 
 def _can_hold(holder: Value, value: int | str | None) -> bool:

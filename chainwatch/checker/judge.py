@@ -12,6 +12,7 @@ from chainwatch.checker.flow import (
     EXCLUDED,
     FAILED_CHECKS,
     ORIGIN,
+    SHARED,
     UNKNOWN_NETWORK,
     Flow,
     Step,
@@ -80,7 +81,8 @@ class Judge:
             first = None
             for asked, events in group_events(step, self.events, openings):
                 if asked is None:
-                    self._judge_stray(step, events, openings)
+                    if step.covers is None:  # a range may hold what others opened
+                        self._judge_stray(step, events, openings)
                     continue
                 if tracked:
                     first = first or events[0]
@@ -154,10 +156,11 @@ class Judge:
     def _judge_wait(self, step: Step, opening: Occurrence, first: Occurrence) -> bool:
         """Judge whether ``first``, the event of ``step`` that ``opening`` expects, was an orphan before ``opening``."""
         in_time = opening.timestamp <= first.timestamp + self.flow.orphan_grace
-        if in_time or step.may_be_orphan or self._unsearchable(first):
+        if in_time or step.covers is not None or step.may_be_orphan or self._unsearchable(first):
             return False
         origin = self._origin_of(first)
-        self.findings.append(finding.orphan(self.flow, self.transfer, step, first, origin, opening.timestamp))
+        opener, opened_at = self.flow.opening, opening.timestamp
+        self.findings.append(finding.orphan(self.flow, self.transfer, step, opener, first, origin, opened_at))
         return True
 
     def _judge_matched(
@@ -207,11 +210,19 @@ class Judge:
         self.origin = claims[0] if claims else self._origin_of(steps[0]) or None
         self.destination = steps[0].network
         verdicts = {
-            self._judge_unmatched(step, events)
+            self._judge_unmatched(step, some)
             for step in self.flow.expected
             for _, events in group_events(step, self.events, ())
+            for some in self._judged_together(events)
         }
         self.status = next((v for v in ("orphan", "open", "unopened") if v in verdicts), "untracked")
+
+    def _judged_together(self, events: Sequence[Occurrence]) -> Sequence[Sequence[Occurrence]]:
+        """Return ``events`` of a step in the parts of which one verdict holds.
+
+        Of events that name an unknown alias, each may still be found to be that of a transfer.
+        """
+        return [events] if self._sought(events[0]) is self.flow.opening else [[event] for event in events]
 
     def _judge_unmatched(
         self, step: Step, events: Sequence[Occurrence], later: Occurrence | None = None
@@ -228,7 +239,10 @@ class Judge:
             self._judge_content(step, event)
         if step.may_be_orphan:
             return "untracked" if later is None else "unopened"
+        sought = self._sought(first)
         due_at = first.timestamp + self.flow.orphan_grace
+        if sought is not self.flow.opening:  # clocks that differ by so much may put it that much later
+            due_at = first.timestamp + max(self.flow.orphan_grace, self.flow.clock_skew)
         for network in self._origins_of(first):
             if self.coverage.seen.get(network, 0) <= due_at:
                 self._keep_earliest(network, due_at)
@@ -245,7 +259,8 @@ class Judge:
         origin = self._origin_of(first)
         # Where repetition is not allowed, those after the first are one alert of repetition.
         for event in events if step.may_repeat else events[:1]:
-            self.findings.append(finding.orphan(self.flow, self.transfer, step, event, origin, None, later))
+            orphan = finding.orphan(self.flow, self.transfer, step, sought, event, origin, None, later)
+            self.findings.append(orphan)
         if len(events) > 1 and not step.may_repeat:
             self.findings.append(finding.repeated(self.transfer, step, origin, first.network, events))
         return "orphan"
@@ -256,7 +271,9 @@ class Judge:
         return bool(claimed and claimed not in self.flow.origins) or event.network == step.away_from
 
     def _judge_content(self, step: Step, event: Occurrence) -> None:
-        """Find what built-in checks found wrong with the event alone."""
+        """Find what is wrong with the event alone: what built-in checks found, an alias that another transfer has."""
+        if SHARED in event.facts:
+            self.findings.append(finding.shared_alias(self.transfer, step, event, self._origin_of(event)))
         if FAILED_CHECKS not in event.facts:
             return
         origin = self._origin_of(event)
@@ -264,12 +281,16 @@ class Judge:
 
     def _unsearchable(self, event: Occurrence) -> bool:
         """Return whether the opening step of ``event`` may lie in earlier blocks that cannot be searched."""
-        can_search = self.flow.search is not None and self.flow.lookback
+        can_search = (
+            self.flow.search is not None
+            and self.flow.lookback
+            and self._sought(event) is self.flow.opening  # other steps are not searched for
+        )
         return not can_search and self._may_open_before(event)
 
     def _may_open_unread(self, event: Occurrence, network: str) -> bool:
         """Return whether the opening step of ``event`` may lie on ``network`` in blocks that are still to be read again."""
-        unread_until = self.coverage.watch_of(network, self.flow.opening).unread_until
+        unread_until = self.coverage.watch_of(network, self._sought(event)).unread_until
         if unread_until is None:
             return False
         return not self.flow.lookback or event.timestamp <= unread_until + self.flow.lookback
@@ -283,7 +304,7 @@ class Judge:
         place = event.network, claimed_origin(steps[event.step], event)
         first = next(o for o in self._steps() if (o.network, claimed_origin(steps[o.step], o)) == place)
         for network in self._origins_of(event):
-            block, timestamp, _ = self.coverage.watch_of(network, self.flow.opening)
+            block, timestamp, _ = self.coverage.watch_of(network, self._sought(event))
             reach = self._reach(network, block)
             if block > 0 and reach and first.timestamp <= timestamp + reach:
                 return True
@@ -303,8 +324,18 @@ class Judge:
         opening = self.flow.opening.name
         return [o for o in self.transfer.occurrences if o.step != opening and o.step in self.flow.steps]
 
+    def _sought(self, event: Occurrence) -> Step:
+        """Return the step that is missing before ``event``: its opening step, or the one of which it has the alias."""
+        by = self.flow.steps[event.step].by
+        return self.flow.steps[by] if by and by not in self.events else self.flow.opening
+
     def _origins_of(self, event: Occurrence) -> tuple[str, ...]:
-        """Return the networks on which the opening step of ``event`` can be, as far as the event itself says."""
+        """Return the networks on which the step `_sought` for ``event`` can be, as far as the event itself says."""
+        sought = self._sought(event)
+        if sought is not self.flow.opening:
+            if self.flow.alias_is_local(sought):
+                return (event.network,)
+            return tuple(sorted(sought.only_on or sought.networks))
         origins: dict[str, None] = {}
         for one in self.transfer.occurrences:
             if (
@@ -318,6 +349,8 @@ class Judge:
 
     def _origin_of(self, event: Occurrence) -> str:
         """Return the network from which ``event`` comes, as far as it says itself; empty where several are possible."""
+        if self._sought(event) is not self.flow.opening:
+            return ""
         origins = self._origins_of(event)
         return origins[0] if len(origins) == 1 else ""
 

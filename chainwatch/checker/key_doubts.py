@@ -30,7 +30,8 @@ _TRANSACTION = frozenset(("tx", "transaction"))
 
 def doubt_keys(flow: FlowParts, terms: FlowTerms) -> None:
     """Note in ``terms`` which keys cannot be, or are probably not, those of one transfer."""
-    _doubt_opening(flow, terms)
+    if getattr(flow.settings, "match", "key") == "key":  # else transfers may share a key
+        _doubt_opening(flow, terms)
     for step in flow.expected:
         if len(step.key) != len(flow.opening.key):
             continue  # it is found otherwise than by the opening's key
@@ -182,8 +183,12 @@ def _doubt_name(pair: _Pair) -> None:
 
 def _doubt_order(flow: FlowParts, terms: FlowTerms, step: StepParts) -> None:
     """Warn where a part of the key has the name of another part of the opening's."""
-    wanted, names = ([part.name for part in key] for key in (flow.opening.key, step.key))
+    keys = flow.opening.key, step.key
+    # An attribute of the network is that of the origin in one event, and of the destination in the other.
+    wanted, names = (["" if part.attribute else part.name for part in key] for key in keys)
     for index, (name, there) in enumerate(zip(names, wanted, strict=True)):
+        if flow.opening.key[index].text == flow.settings.opens.destination:
+            continue  # the network of a step there is the other end, not the opening's own
         if name and name != there and wanted.count(name) == names.count(name) == 1:
             place = wanted.index(name)
             message = f"{step.key[index].text} is part {index + 1} of this key, but part {place + 1} of the opening step's"
@@ -198,6 +203,8 @@ def _doubt_opening(flow: FlowParts, terms: FlowTerms) -> None:
     """Warn of a key that transfers share: no id among its parts, or an id that each network counts for itself."""
     opening = flow.opening
     vague = list(_vague(flow))
+    if flow.settings.match == "nth":
+        return  # keys may be shared
     if len(vague) == len(opening.key):
         what = " and ".join(part.text for part in opening.key)
         message = f"{what} of {opening.event.name} is no id: transfers with the same values become one"

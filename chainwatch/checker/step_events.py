@@ -66,7 +66,7 @@ def claimed_origin(step: Step, event: Occurrence) -> str:
 
 log_position = attrgetter("network", "block", "log_index")
 """Of an occurrence: which log it is."""
-step_position = attrgetter("step", "network", "block", "log_index")
-"""Of an occurrence: which log it is, as which step."""
-chain_order = attrgetter("timestamp", "network", "block", "log_index", "step")
+step_position = attrgetter("step", "network", "block", "log_index", "item")
+"""Of an occurrence: which log, or which element of it, it is as which step."""
+chain_order = attrgetter("timestamp", "network", "block", "log_index", "item", "step")
 """Of an occurrence: sorts by chain time."""

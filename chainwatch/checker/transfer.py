@@ -43,6 +43,11 @@ def with_events(transfer: Transfer, added: Iterable[Occurrence]) -> Transfer:
     return msgspec.structs.replace(transfer, occurrences=tuple(sorted(occurrences.values(), key=chain_order)))
 
 
+def with_only(transfer: Transfer, occurrences: Iterable[Occurrence]) -> Transfer:
+    """Return ``transfer`` with these events in place of those that it has."""
+    return msgspec.structs.replace(transfer, occurrences=tuple(sorted(occurrences, key=chain_order)))
+
+
 def without_blocks_above(transfer: Transfer, network: str, block: int) -> Transfer:
     """Return ``transfer`` without the events of ``network`` in blocks after ``block`` (they were reorganised away)."""
     kept = tuple(o for o in transfer.occurrences if o.network != network or o.block <= block)

@@ -14,8 +14,8 @@ DAY = 86_400
 ENOUGH = 10
 """How many transfers must be judged: fewer may be chance."""
 
-_SHOWN = 5
-"""Of how many destinations the numbers are shown."""
+_SHOWN, _PLACE = 5, 100
+"""Of how many destinations the numbers are shown, and in how many characters each: an event may name any text."""
 
 
 @dataclass
@@ -48,7 +48,9 @@ def diagnose(flow: Flow, count: FlowCount) -> str:
         return ""
     found = []
     if untracked:
-        places = [f"{place or 'none'} ({number})" for place, number in count.untracked.most_common(_SHOWN)]
+        places = [
+            f"{place[:_PLACE] or 'none'} ({number})" for place, number in count.untracked.most_common(_SHOWN)
+        ]
         found.append(f"{untracked} go to networks that it does not watch: {', '.join(places)}")
     if count.unanswered:
         steps = " or ".join(step.name for step in flow.expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -93,7 +94,7 @@ def receivers_preview(config: Path, name: str, severity: str, resolved: bool, ht
     from chainwatch.operations.receiver_preview import preview
 
     with refusals():
-        shown = preview(settings_of(config), name, severity, resolved=resolved)
+        shown = preview(settings_of(config), name, severity, time.time(), resolved=resolved)
     if html is None:
         print_json(shown.message)
         return

@@ -18,6 +18,7 @@ from chainwatch.config.types import (
 from chainwatch.grammar.durations import parse_duration
 
 Repeat = Literal["alert", "allow"]
+Match = Literal["key", "nth"]
 
 _WHERE = "Condition on the event; only events that satisfy it count. Default: all."
 _AMOUNT = "Expression of the amount, shown in alerts; mostly an event argument."
@@ -25,6 +26,10 @@ _ASSET = "Expression of the asset's address, shown in alerts; mostly an event ar
 _CONTRACT = "Contract that emits the event. Default: the flow's."
 _KEY = "Expression, or list of expressions, of the key in this event. Default: the flow's."
 _EVENT = "The event's name in the ABI, or its full signature where the name is overloaded."
+_EACH = (
+    "Array in the event, each element of which is this step of another transfer: `item` in expressions, its position "
+    "`item_index`."
+)
 _WITH = "Siblings, by the names under which expressions read their values: tables `with.NAME`."
 _CALL = (
     "Function whose arguments expressions read as `call.ARGUMENT`, from the calldata of the event's transaction: "
@@ -59,6 +64,7 @@ class OpeningSettings(Table):
     with_: dict[str, SiblingSettings] = Field(default={}, alias="with", description=_WITH)
     call: Text | None = Field(default=None, description=_CALL)
     key: Names | None = Field(default=None, description=_KEY)
+    each: Text | None = Field(default=None, description=_EACH)
     origin: Text | None = Field(
         default=None,
         description="Network the transfer comes from: a network's name or an expression, checked "
@@ -84,6 +90,7 @@ class StepSettings(Table):
     with_: dict[str, SiblingSettings] = Field(default={}, alias="with", description=_WITH)
     call: Text | None = Field(default=None, description=_CALL)
     key: Names | None = Field(default=None, description=_KEY)
+    each: Text | None = Field(default=None, description=_EACH)
     on: Text = Field(
         default="destination",
         description="Where the step is expected: `origin`, `destination` or a network's name. "
@@ -109,6 +116,20 @@ class StepSettings(Table):
     amount: Text | None = Field(default=None, description=_AMOUNT)
     asset: Text | None = Field(default=None, description=_ASSET)
     verify: list[Text] = Field(default=[], description=_VERIFY)
+    covers: Text | None = Field(
+        default=None,
+        description="Range of integers, as `first..last` with both of them in it: one event is this step of all transfers "
+        "whose key ends in one of these. Its own `key` has the parts before that; default: those of the flow's.",
+    )
+    alias: Names | None = Field(
+        default=None,
+        description="Expression, or list of expressions, of a second name that this event gives the transfer: later steps "
+        "find it by that.",
+    )
+    by: Text | None = Field(
+        default=None,
+        description="Name of the step whose `alias` this step's `key` is. Default of `key`: that step's `alias`.",
+    )
     repeat: Repeat | None = Field(
         default=None, description="`alert` or `allow` a second event of this step. Default: the flow's."
     )
@@ -127,6 +148,11 @@ class FlowSettings(Table):
     key: Names = Field(
         min_length=1,
         description="Expression, or list of expressions, whose values identify a transfer; mostly event arguments.",
+    )
+    match: Match = Field(
+        default="key",
+        description="`key`: all events with the same key are one transfer; `nth`: keys are not unique, and the k-th opening "
+        "step of a key goes with the k-th event of each other step, by chain order per step and network.",
     )
     network_by: Text = Field(
         default="chain_id",

@@ -226,6 +226,7 @@ def _folder(info: ValidationInfo) -> Path:
 
 
 HeaderName = Annotated[str, AfterValidator(_header_name)]
+Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
 HeaderValue = Annotated[SecretStr, AfterValidator(_header_value)]
 SigningKey = Annotated[SecretStr, AfterValidator(_signing_key)]
 Text = Annotated[str, Field(min_length=1)]

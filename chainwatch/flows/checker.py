@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
@@ -12,16 +13,18 @@ import sqlalchemy as sa
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker import transfer as transfers
-from chainwatch.checker.coverage import Coverage, Watched
+from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.extractor import log_rows, transaction_rows
 from chainwatch.checker.flow import Flow, FlowExtractor, WatchedStep, extract, index_steps
 from chainwatch.checker.judge import FILLING, SEARCH, opening_deadline
 from chainwatch.checker.raising import endings
+from chainwatch.checker.transfer_keys import event_key
 from chainwatch.config import Settings
 from chainwatch.flows.fingerprints import fingerprints
-from chainwatch.flows.gathered import Gathered, Key
+from chainwatch.flows.gathered import Change, Gathered, Key
 from chainwatch.flows.opening_search import search_openings
-from chainwatch.flows.sources import joined_by, sources_of
+from chainwatch.flows.resolution import Resolution
+from chainwatch.flows.sources import coverage_of, incomplete_networks, is_before_watch, joined_by, sources_of
 from chainwatch.model import (
     FLOWS,
     Deadline,
@@ -37,7 +40,7 @@ from chainwatch.model import (
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page, Prints
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.plan import Plan
-from chainwatch.store import blocks
+from chainwatch.store import blocks, step_events, step_ranges
 from chainwatch.store import transfers as stored
 from chainwatch.store.watched import WatchedSet
 
@@ -82,6 +85,8 @@ class FlowChecker:
         self.extractor = FlowExtractor(tuple(flows))
         self.flows = {flow.name: flow for flow in self.extractor.flows}
         self.lengths = {flow.name: 1 + len(flow.expected) for flow in self.flows.values()}
+        self.resolved = frozenset(flow.name for flow in self.flows.values() if flow.is_resolved)
+        """The flows in which the key of an event alone does not say to which transfer it belongs."""
         self.sources = sources
         self.joined = joined_by(self.extractor, sources)
         self.saved = saved
@@ -125,6 +130,9 @@ class FlowChecker:
 
     def forget_events(self, connection: sa.Connection, page: Page) -> int | None:
         """Store transfers without their events; their alerts and deadlines stay until they are judged again."""
+        if not page.after:
+            step_events.forget(connection, page.names)
+            step_ranges.forget(connection, page.names)
         some = stored.page(connection, page.after, page.limit, page.names)
         stored.forget_events(connection, some)
         return some[-1].id if some else None
@@ -154,7 +162,14 @@ class FlowTransaction:
         elif len(gathered.full) >= AT_ONCE:
             keys = gathered.full
         if keys:
-            some = list(keys)
+            # An event may belong to a transfer that other keys of its flow name: all of these are judged together.
+            resolved = self._checker.resolved
+            also = (
+                [key for key in (*gathered.found, *gathered.dropped) if key[0] in resolved]
+                if resolved
+                else ()
+            )
+            some = list(dict.fromkeys([*keys, *also]))
             self._settle_keys(some)
             gathered.release(some)
 
@@ -162,6 +177,8 @@ class FlowTransaction:
         """Add the opening steps that were searched for. A search may find others, whose later steps were not watched."""
         assert isinstance(result, Searched)
         asked = {(result.flow, key) for key in result.keys}
+        is_resolved = result.flow in self._checker.resolved
+        wanted = {(result.flow, event_key(key)) for key in result.keys} if is_resolved else asked
         flow = self._flows.get(result.flow)
         openings: dict[Key, list[Occurrence]] = {}
         for network in {event.network for event in result.events}:
@@ -170,7 +187,7 @@ class FlowTransaction:
                 continue
             events = [event for event in result.events if event.network == network]
             found = extract(index_steps([flow]), events).found
-            for key in asked & found.keys():
+            for key in wanted & found.keys():
                 some = [o for o in found[key] if o.step == flow.opening.name]
                 openings.setdefault(key, []).extend(some)
                 read = _with_siblings(flow, some, events)
@@ -186,8 +203,7 @@ class FlowTransaction:
         self, network: str, positions: set[tuple[int, int]], found: Mapping[Key, list[Occurrence]]
     ) -> None:
         """See `CheckerTransaction`."""
-        self._gathered.removed |= {(network, *position) for position in positions}
-        self._gathered.dropped |= set(found)
+        self._gathered.remove([(network, *position) for position in positions], found)
 
     # --- judging
 
@@ -206,6 +222,9 @@ class FlowTransaction:
     def store_unjudged(self, found: Mapping[Key, Sequence[Occurrence]], names: Sequence[str]) -> None:
         """Store more events of transfers of the flows ``names``."""
         keys = [key for key in found if key[0] in names]
+        if resolved := [key for key in keys if key[0] in self._checker.resolved]:
+            self._store_resolved(found, resolved)
+            keys = [key for key in keys if key[0] not in self._checker.resolved]
         for start in range(0, len(keys), AT_ONCE):
             some = keys[start : start + AT_ONCE]
             known = stored.load(self._connection, some)
@@ -227,7 +246,10 @@ class FlowTransaction:
         return self._known_coverage
 
     def _settle_keys(self, keys: Sequence[Key]) -> None:
-        """Judge and save these transfers, some at a time."""
+        """Judge and save the transfers with these keys, some at a time."""
+        if resolved := [key for key in keys if key[0] in self._checker.resolved]:
+            self._settle_resolved(resolved)
+            keys = [key for key in keys if key[0] not in self._checker.resolved]
         if not keys:
             return
         gathered, coverage = self._gathered, self._coverage()
@@ -240,6 +262,44 @@ class FlowTransaction:
                     before = known.get(key) or Transfer(*key)
                     changed.append((before, self._judged(gathered.updated(key, before), coverage)))
             self._note(self._save(changed))
+
+    def _settle_resolved(self, keys: Sequence[Key]) -> None:
+        """Judge and save the transfers to which events with these keys belong, or belonged."""
+        gathered, coverage = self._gathered, self._coverage()
+        resolution = Resolution(self._connection, self._flows)
+        changed_keys = [key for key in keys if key in gathered.found or key in gathered.dropped]
+        resolution.apply(map(gathered.change, changed_keys))
+        asked = [key for key in keys if key in gathered.searched]
+        searched = resolution.events(asked)  # those of which a reorg left nothing need no opening
+        opened = dict.fromkeys((flow, event_key(key)) for flow, key in searched)
+        resolution.apply(Change(key, gathered.openings.get(key, ())) for key in opened)
+        for some in chain(resolution.touched(AT_ONCE), [list(searched)]):
+            changed: list[Changed] = []
+            for before, current in self._with_resolved(resolution, some):
+                if current.occurrences and (current.flow, current.key) in searched:
+                    current = msgspec.structs.replace(current, searched=True)
+                changed.append((before, self._judged(current, coverage)))
+            self._note(self._save(changed))
+
+    def _store_resolved(self, found: Mapping[Key, Sequence[Occurrence]], keys: Sequence[Key]) -> None:
+        """Store more events with these keys, but not openings that a search had found: what needs them searches again."""
+        resolution, coverage = Resolution(self._connection, self._flows), self._coverage()
+        resolution.apply(
+            Change(key, [o for o in found[key] if not is_before_watch(self._flows[key[0]], o, coverage)])
+            for key in keys
+        )
+        for some in resolution.touched(AT_ONCE):
+            self._save(self._with_resolved(resolution, some))
+
+    def _with_resolved(self, resolution: Resolution, keys: Sequence[Key]) -> list[Changed]:
+        """Return the transfers ``keys``, as stored and with the events that they have now; without those that never were."""
+        events, known = resolution.events(keys), stored.load(self._connection, keys)
+        changed = []
+        for key in keys:
+            if key in events or key in known:
+                before = known.get(key) or Transfer(*key)
+                changed.append((before, transfers.with_only(before, events.get(key, ()))))
+        return changed
 
     def _judge_due(self, network: str, before_time: int) -> None:
         while due := stored.due_before(self._connection, network, before_time, AT_ONCE):
@@ -259,7 +319,8 @@ class FlowTransaction:
             # The flow is no longer configured: what is stored of it stays, but nothing is awaited or raised any more.
             work.signals += endings(current.raised.values(), work.chain_time, CONFIG_CHANGED)
             return msgspec.structs.replace(current, deadlines={}, raised={})
-        if (current.flow, current.key) in gathered.dropped:
+        is_resolved = current.flow in self._checker.resolved
+        if gathered.has_dropped(current.flow, None if is_resolved else current.key):
             cause = REPAIRED if gathered.removed else transfers.REORG
         settled = transfers.settle(flow, current, coverage, work.chain_time, cause)
         work.signals += _without_past(current, settled.signals) if work.quiet else settled.signals
@@ -273,16 +334,16 @@ class FlowTransaction:
     def _judged_again(self, transfer: Transfer, coverage: Coverage) -> Transfer:
         flow = self._flows.get(transfer.flow)
         if flow is not None and not transfer.occurrences and any(map(_is_firing, transfer.raised.values())):
-            unread = _incomplete_networks(flow, coverage)
+            unread = incomplete_networks(flow, coverage)
             if unread:  # its events may come back with what they lack: what fires is kept until then
                 waits = {opening_deadline(network): (FILLING + network, 0) for network in unread}
                 return msgspec.structs.replace(transfer, deadlines=waits)
-        if flow is None or all(_is_before_watch(flow, o, coverage) for o in transfer.occurrences):
+        if flow is None or all(is_before_watch(flow, o, coverage) for o in transfer.occurrences):
             # Nothing of the flow is left, or only openings that a search had found for other transfers.
             work = self._work
             work.signals += endings(transfer.raised.values(), work.chain_time, CONFIG_CHANGED)
             return msgspec.structs.replace(transfer, occurrences=(), raised={}, deadlines={})
-        searched = transfer.searched or any(_is_before_watch(flow, o, coverage) for o in transfer.occurrences)
+        searched = transfer.searched or any(is_before_watch(flow, o, coverage) for o in transfer.occurrences)
         return self._judged(msgspec.structs.replace(transfer, searched=searched), coverage, CONFIG_CHANGED)
 
     def _save(self, changed: Sequence[Changed]) -> stored.DeadlineChanges:
@@ -313,42 +374,9 @@ def _with_siblings(flow: Flow, openings: Sequence[Occurrence], events: Sequence[
     ]
 
 
-def coverage_of(work: Work, sources: Mapping[WatchedStep, frozenset[EventSource]]) -> Coverage:
-    """Return how far networks are read, with since when the events of each step, from ``sources``, are watched."""
-    watched: dict[WatchedStep, Watched] = {}
-    for place, some in sources.items():
-        known = work.watched.get(place[0], {})
-        if found := [known[source] for source in some if source in known]:
-            watched[place] = _watched_together(found)
-    return Coverage(work.seen, work.first, watched)
-
-
-def _watched_together(rows: Sequence[WatchedSet]) -> Watched:
-    """Return since when all of ``rows`` are watched."""
-    block, timestamp = max((row.first_block, row.first_timestamp) for row in rows)
-    unread = [row.gap_timestamp for row in rows if row.gap_timestamp is not None]
-    return Watched(block, timestamp, max(unread, default=None))
-
-
-def _incomplete_networks(flow: Flow, coverage: Coverage) -> set[str]:
-    """Return the networks with stored events of ``flow`` whose siblings or transactions are still to be read."""
-    return {
-        network
-        for step in flow.all_steps
-        for network in step.networks
-        if (step.joins or step.transactions) and coverage.watch_of(network, step).unread_until is not None
-    }
-
-
 def _is_firing(raised: Raised) -> bool:
     """Return whether an alert has begun and not ended."""
     return raised.ends_at is None
-
-
-def _is_before_watch(flow: Flow, occurrence: Occurrence, coverage: Coverage) -> bool:
-    """Return whether ``occurrence`` is an opening from before the first block watched, as only a search finds."""
-    is_opening = occurrence.step == flow.opening.name
-    return is_opening and occurrence.block < coverage.watch_of(occurrence.network, flow.opening).block
 
 
 def _without_past(before: Transfer, signals: Sequence[Signal]) -> list[Signal]:

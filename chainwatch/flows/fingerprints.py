@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,16 +20,30 @@ _JUDGING_STEP = {"within", "severity", "repeat", "orphan"}
 """What of a flow says how its events are judged, but not which they are."""
 
 
+_SINCE: Mapping[str, object] = {
+    "match": "key",
+    "alias": None,
+    "by": None,
+    "each": None,
+    "covers": None,
+    "with_": {},
+    "call": None,
+    "orphan": "alert",
+}
+"""Keys that flows did not always have, by their defaults: with these a flow is what it was before."""
+
+
 def fingerprints(settings: Settings) -> Prints:
     """Return what each configured flow, with the ABI files, addresses and networks that it uses, compiles to."""
     networks = {name: (network.chain_id, network.attributes) for name, network in settings.networks.items()}
     abis = {name: Path(contract.abi).read_bytes() for name, contract in settings.contracts.items()}
     found: Prints = {}
     for name, flow in settings.flows.items():
-        whole = flow.model_dump()
-        for step in (whole["opens"], *whole["expects"]):
-            if not step["with_"]:
-                del step["with_"]  # as before there were siblings: nothing is made again for them
+        dumped = flow.model_dump()
+        whole = _stated(dumped) | {
+            "opens": _stated(dumped["opens"]),
+            "expects": [_stated(step) for step in dumped["expects"]],
+        }
         contracts = {c: (settings.contracts[c].address, abis[c]) for c in sorted(flow.contracts) if c in abis}
         rest = {
             **{key: value for key, value in whole.items() if key not in _JUDGING},
@@ -41,6 +57,10 @@ def fingerprints(settings: Settings) -> Prints:
             fingerprint([VERSION, whole, contracts, networks]),
         )
     return found
+
+
+def _stated(dumped: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in dumped.items() if key not in _SINCE or value != _SINCE[key]}
 
 
 def fingerprint(settings: object) -> str:

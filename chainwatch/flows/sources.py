@@ -1,16 +1,19 @@
-"""Where the events of the steps of flows come from."""
+"""Where the events of the steps of flows come from, and since when they are watched."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
 from chainwatch.chain.decode.abi import topic0
 from chainwatch.chain.watch import NetworkWatch
+from chainwatch.checker.coverage import Coverage, Watched
 from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.flow import Flow, FlowExtractor, WatchedStep
-from chainwatch.model import ANY_TOPIC, WITH_TRANSACTION, AbiEvent, EventSource
+from chainwatch.model import ANY_TOPIC, WITH_TRANSACTION, AbiEvent, EventSource, Occurrence
 from chainwatch.pipeline.joined import Joined
+from chainwatch.pipeline.unit_of_work import Work
+from chainwatch.store.watched import WatchedSet
 
 
 def sources_of(
@@ -42,9 +45,42 @@ def joined_by(extractor: FlowExtractor, sources: Mapping[WatchedStep, frozenset[
     return Joined(extractor.joined, needed)
 
 
+def coverage_of(work: Work, sources: Mapping[WatchedStep, frozenset[EventSource]]) -> Coverage:
+    """Return how far networks are read, with since when the events of each step, from ``sources``, are watched."""
+    watched: dict[WatchedStep, Watched] = {}
+    for place, some in sources.items():
+        known = work.watched.get(place[0], {})
+        if found := [known[source] for source in some if source in known]:
+            watched[place] = _watched_together(found)
+    return Coverage(work.seen, work.first, watched)
+
+
+def incomplete_networks(flow: Flow, coverage: Coverage) -> set[str]:
+    """Return the networks with stored events of ``flow`` whose siblings or transactions are still to be read."""
+    return {
+        network
+        for step in flow.all_steps
+        for network in step.networks
+        if (step.joins or step.transactions) and coverage.watch_of(network, step).unread_until is not None
+    }
+
+
+def is_before_watch(flow: Flow, occurrence: Occurrence, coverage: Coverage) -> bool:
+    """Return whether ``occurrence`` is an opening from before the first block watched, as only a search finds."""
+    is_opening = occurrence.step == flow.opening.name
+    return is_opening and occurrence.block < coverage.watch_of(occurrence.network, flow.opening).block
+
+
 def _sources(
     watch: NetworkWatch, contract: str, event: AbiEvent, with_transactions: bool
 ) -> frozenset[EventSource]:
     topic = topic0(event) or ANY_TOPIC
     topics = [topic, WITH_TRANSACTION + topic] if with_transactions else [topic]
     return frozenset(product([w.address for w in watch.contracts if w.name == contract], topics))
+
+
+def _watched_together(rows: Sequence[WatchedSet]) -> Watched:
+    """Return since when all of ``rows`` are watched."""
+    block, timestamp = max((row.first_block, row.first_timestamp) for row in rows)
+    unread = [row.gap_timestamp for row in rows if row.gap_timestamp is not None]
+    return Watched(block, timestamp, max(unread, default=None))

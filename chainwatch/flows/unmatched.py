@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import sqlalchemy as sa
 
@@ -29,7 +29,8 @@ def unmatched_flows(
     now = max((checkpoint.last.timestamp for checkpoint in checkpoints), default=0)
     some = list(flows)
     since = {flow.name: 0 if ever else window(flow, now) for flow in some}
-    counts = _counts(connection, since)
+    shared = {flow.name for flow in some if any(step.may_be_orphan for step in flow.expected)}
+    counts = _counts(connection, since, shared)
     found = ((flow, counts.get(flow.name, FlowCount())) for flow in some)
     return [
         (flow.name, reason)
@@ -38,12 +39,15 @@ def unmatched_flows(
     ]
 
 
-def _counts(connection: sa.Connection, since: Mapping[str, int]) -> dict[str, FlowCount]:
+def _counts(
+    connection: sa.Connection, since: Mapping[str, int], shared: Container[str]
+) -> dict[str, FlowCount]:
+    """Count the transfers of each flow; the flows ``shared`` see events of others, so that untracked ones say nothing."""
     counts: dict[str, FlowCount] = {}
     for flow, status, destination, number in transfer_counts.recent(connection, since):
         count = counts.setdefault(flow, FlowCount())
         match status:
-            case "untracked":
+            case "untracked" if flow not in shared:
                 count.untracked[destination] += number
             case "orphan":
                 count.orphans += number

@@ -20,6 +20,7 @@ from chainwatch.checker.flow import (
     ORIGIN,
     UNKNOWN_NETWORK,
     Flow,
+    Found,
     Step,
     StepIndex,
     expected_network,
@@ -129,10 +130,10 @@ def _test(plan: Plan, flow: Flow, transaction: Transaction) -> FlowTest:
     for step in flow.all_steps:
         logs = [log for log in transaction.receipt.logs if _may_be(plan, step, transaction.network, log)]
         for log in logs:
-            outcome, reason, hit = _try(plan, index, step, transaction.network, log, events)
-            tested.append(_step_test(step, log, outcome, reason, hit, events.get(log)))
-            if hit is not None:
-                occurrences.setdefault(hit[0], []).append(hit[1])
+            for outcome, reason, hit in _try(plan, index, step, transaction.network, log, events):
+                tested.append(_step_test(step, log, outcome, reason, hit, events.get(log)))
+                if hit is not None:
+                    occurrences.setdefault(hit[0], []).append(hit[1])
         if not logs:
             reason = "no log of the transaction is this event"
             tested.append(_step_test(step, None, "no event", reason, None))
@@ -143,6 +144,9 @@ def _test(plan: Plan, flow: Flow, transaction: Transaction) -> FlowTest:
 
 _Hit: TypeAlias = tuple[str, Occurrence]
 """The transfer's key, and the occurrence."""
+
+_Tried: TypeAlias = tuple[str, str, _Hit | None]
+"""What an event is to a step: the outcome, the reason in words, and the occurrence where it counts."""
 
 
 def _may_be(plan: Plan, step: Step, network: str, log: RawLog) -> bool:
@@ -160,24 +164,35 @@ def _addresses(plan: Plan, step: Step, network: str) -> list[bytes]:
 
 def _try(
     plan: Plan, index: StepIndex, step: Step, network: str, log: RawLog, events: Mapping[RawLog, Event]
-) -> tuple[str, str, _Hit | None]:
-    """Return what ``log`` is to ``step``: the outcome, the reason in words, and the occurrence where it counts."""
+) -> list[_Tried]:
+    """Return what ``log``, or each element of it, is to ``step``."""
     addresses = _addresses(plan, step, network)
     if log.address not in addresses:
         where = " and ".join(map(to_hex, addresses)) or "nowhere"
         reason = f"{to_hex(log.address)} emitted it, but {step.contract} on {network} is {where}"
-        return "other address", reason, None
+        return [("other address", reason, None)]
     item = plan.watches[network].decode(log)
     if not isinstance(item, Event):
-        return "undecodable", item.error if isinstance(item, UndecodedLog) else "it does not decode", None
+        wrong = item.error if isinstance(item, UndecodedLog) else "it does not decode"
+        return [("undecodable", wrong, None)]
     if (item.contract, item.signature) != step.kind:
-        return "other contract", f"it counts as {item.name} of contract {item.contract}", None
+        return [("other contract", f"it counts as {item.name} of contract {item.contract}", None)]
     item = events[log]
+    found = extract(index, [item], events.values()).found
+    if step.each is None:
+        return [_try_event(found, step, item)]
     try:
-        hit = step.occurrence(item)
+        return [_try_event(found, step, one) for one in step.items(item)]
+    except EvaluationError as error:
+        return [("error", str(error), None)]
+
+
+def _try_event(found: Found, step: Step, one: Event) -> _Tried:
+    """Return what ``one``, an event or an element of it, is to ``step``; ``found`` is what the event's steps are."""
+    try:
+        hit = step.occurrence(one)
         if hit is None:
-            return (*_why_not(step, item), None)
-        found = extract(index, [item], events.values()).found
+            return (*_why_not(step, one), None)
     except EvaluationError as error:
         return "error", str(error), None
     except TransactionUnread:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
@@ -29,20 +28,24 @@ class Preview(msgspec.Struct, frozen=True):
     html: str
 
 
-def preview(settings: Settings, receiver: str, severity: str = "P1", *, resolved: bool = False) -> Preview:
-    """Return the first message to ``receiver`` about a late transfer, by its templates. Raises ``NotFound``."""
+def preview(
+    settings: Settings, receiver: str, severity: str, now: float, *, resolved: bool = False
+) -> Preview:
+    """Return the first message to ``receiver`` about a transfer that is late ``now`` (Unix seconds), by its templates.
+
+    Raises ``NotFound``.
+    """
     check_known("receiver", receiver, settings.receivers)
     table = settings.receivers[receiver]
-    notification = sample(settings, receiver, severity, resolved=resolved)
+    notification = sample(settings, receiver, severity, int(now), resolved=resolved)
     rendered = build_provider(table, Transport()).render(notification, None)
     message = _plain(rendered)
     return Preview(receiver, table.provider, message, page(receiver, table.provider, message))
 
 
-def sample(settings: Settings, receiver: str, severity: str, *, resolved: bool) -> Notification:
+def sample(settings: Settings, receiver: str, severity: str, now: int, *, resolved: bool) -> Notification:
     """Return a notification about a late transfer between two of the configured networks."""
     origin, destination = [*settings.networks, "ethereum", "optimism"][:2]
-    now = int(time.time())
     labels = {
         "alertname": "TransferOverdue",
         "severity": severity,

@@ -165,6 +165,60 @@ PRUNABLE = text("status IN ('complete', 'resolved', 'untracked', 'unopened', 'ex
 """Transfers that are finished, with no alert about them that fires. As text, or SQLite would not use the index."""
 Index("transfers_prunable", transfers.c.last_at, sqlite_where=PRUNABLE, postgresql_where=PRUNABLE)
 
+step_events = Table(
+    "step_events",
+    metadata,
+    Column("base", LargeBinary, primary_key=True, comment="BLAKE2b-128 of flow and key, as the event has it"),
+    Column("step", Text, primary_key=True),
+    Column("network", Text, primary_key=True),
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("item", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False, comment="from 1 on among its step's events; 0: not counted"),
+    Column("flow", Text, nullable=False),
+    Column("transfer", Text, nullable=False, comment="the key of the transfer that it belongs to"),
+    Column("digest", LargeBinary, nullable=False, comment="as transfers.digest"),
+    Column("name", LargeBinary, comment="by which other steps find its transfer"),
+    Column("value", LargeBinary, comment="an integer of that name"),
+    Column("event", LargeBinary, nullable=False, comment="MessagePack of the event"),
+    sqlite_with_rowid=False,
+    comment="The events of flows in which a key alone does not say to which transfer an event belongs.",
+)
+Index("step_events_digest", step_events.c.digest)
+Index(
+    "step_events_name",
+    step_events.c.name,
+    step_events.c.value,
+    sqlite_where=step_events.c.name.isnot(None),
+    postgresql_where=step_events.c.name.isnot(None),
+)
+
+step_ranges = Table(
+    "step_ranges",
+    metadata,
+    Column("name", LargeBinary, primary_key=True, comment="as step_events.name"),
+    Column(
+        "size",
+        SmallInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="it holds at most 2^size integers",
+    ),
+    Column("first", LargeBinary, primary_key=True, comment="as step_events.value"),
+    Column("step", Text, primary_key=True),
+    Column("network", Text, primary_key=True),
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_index", BigInteger, primary_key=True, autoincrement=False),
+    Column("item", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", LargeBinary, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("flow", Text, nullable=False),
+    Column("event", LargeBinary, nullable=False, comment="MessagePack of the event"),
+    sqlite_with_rowid=False,
+    comment="The events that are a step of all transfers whose keys end in an integer of a range.",
+)
+Index("step_ranges_timestamp", step_ranges.c.timestamp)
+
 deadlines = Table(
     "deadlines",
     metadata,

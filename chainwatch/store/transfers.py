@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.model import EXCLUDED, Deadline, Occurrence, Raised, Transfer
-from chainwatch.store import bulk
+from chainwatch.store import bulk, occurrences
 from chainwatch.store.tables import deadlines, transfers
 from chainwatch.support import bounds
 
@@ -296,46 +296,12 @@ class _State(msgspec.Struct, array_like=True):
     @classmethod
     def encoded(cls, transfer: Transfer) -> bytes:
         """Return the state of ``transfer``."""
-        occurrences = tuple(map(_packed_occurrence, transfer.occurrences))
-        return _encode(cls(occurrences, transfer.searched, transfer.raised, transfer.deadlines))
+        packed = tuple(map(occurrences.packed, transfer.occurrences))
+        return _encode(cls(packed, transfer.searched, transfer.raised, transfer.deadlines))
 
 
-_BIG_INT = 1
-_INT_MIN, _INT_END = -(2**63), 2**64
-"""MessagePack holds integers from the first of these up to, but not including, the second."""
 _encode = msgspec.msgpack.Encoder().encode
-
-
-def _packed_occurrence(occurrence: Occurrence) -> Occurrence:
-    for value in occurrence.facts.values():
-        kind = type(value)
-        if kind is not str and (kind is not int or not _INT_MIN <= value < _INT_END):
-            o = occurrence
-            return Occurrence(
-                o.step, o.network, o.block, o.log_index, o.timestamp, o.tx_hash, _packed(o.facts)
-            )
-    return occurrence
-
-
-def _packed(value: Any) -> Any:
-    """Return ``value`` with the integers that MessagePack cannot hold as extension values: uint256 stays exact."""
-    kind = type(value)
-    if kind is int and not _INT_MIN <= value < _INT_END:
-        return msgspec.msgpack.Ext(_BIG_INT, value.to_bytes(33, "big", signed=True))
-    if kind is dict:
-        return {k: v if type(v) is str else _packed(v) for k, v in value.items()}  # most are names
-    if kind is list:
-        return [_packed(v) for v in value]
-    return value
-
-
-def _unpack(code: int, data: memoryview) -> Any:
-    if code != _BIG_INT:
-        raise ValueError(f"unknown MessagePack extension {code}: the database was written by something else")
-    return int.from_bytes(data, "big", signed=True)
-
-
-_decode = msgspec.msgpack.Decoder(_State, ext_hook=_unpack).decode
+_decode = msgspec.msgpack.Decoder(_State, ext_hook=occurrences.unpack).decode
 
 
 def _transfer(row: Any) -> Transfer:

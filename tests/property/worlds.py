@@ -84,11 +84,11 @@ class State(NamedTuple):
 
 
 @st.composite
-def happenings(draw: st.DrawFn, max_transfers: int) -> list[Happening]:
+def happenings(draw: st.DrawFn, max_transfers: int, max_keys: int) -> list[Happening]:
     """The steps of some transfers."""
     found: list[Happening] = []
-    for key in range(1, draw(st.integers(1, max_transfers)) + 1):
-        found += draw(steps_of(key))
+    for number in range(draw(st.integers(1, max_transfers))):
+        found += draw(steps_of(1 + number % max_keys))
     return found
 
 
@@ -126,10 +126,12 @@ def times(first: int, last: int) -> st.SearchStrategy[int]:
 
 
 @st.composite
-def worlds(draw: st.DrawFn, max_transfers: int = 4) -> World:
-    """A flow and the chains on which it happens; all networks are read from ``START`` to ``END``."""
-    compiled = draw(flow_variants())
-    happened = draw(happenings(max_transfers))
+def worlds(
+    draw: st.DrawFn, max_transfers: int = 4, max_keys: int = 4, variants: Sequence[Flow] | None = None
+) -> World:
+    """A flow, one of ``variants``, and the chains on which it happens; all are read from ``START`` to ``END``."""
+    compiled = draw(flow_variants() if variants is None else st.sampled_from(variants))
+    happened = draw(happenings(max_transfers, max_keys))
     starts = {name: draw(st.sampled_from([0, 50])) for name in NAMES}
     chains = {}
     for name in NAMES:

@@ -46,7 +46,8 @@ def note(
     own = payload.note.replace(NOBODY, "") if handled else payload.note
     parts = [own] if own else []
     if firing:
-        parts += _of_firing(firing, handled, acknowledged, queued.created_at)
+        reminds_from = 0.0 if payload.kind == "update" else queued.created_at  # an update is no reminder
+        parts += _of_firing(firing, handled, acknowledged, reminds_from)
     elif ended:
         parts += _of_ended(connection, [known[i] for i in payload.resolved if i in known])
     left_out = _left_out(connection, queued, acknowledged) if acknowledged else []

@@ -59,8 +59,9 @@ class AlertmanagerSettings(ReceiverSettings):
 
 
 class AlertmanagerProvider:
-    """Sends alerts to every instance; a notification is delivered once one of them took it, as they tell each other nothing
-    about alerts but each gets them again.
+    """Sends alerts to every instance.
+
+    A notification is delivered once one of them took it; the others get what fires with the next resending.
     """
 
     settings_type = AlertmanagerSettings

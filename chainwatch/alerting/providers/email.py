@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from typing import Annotated, NamedTuple
 
 import structlog
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StrictBool, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers.mail_layout import Mail, compose
@@ -20,7 +20,7 @@ from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, 
 from chainwatch.alerting.providers.smtp import MailServer, Refused, Security, SmtpConnection
 from chainwatch.alerting.providers.transport import Transport
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
-from chainwatch.config.types import Expected, PositiveDuration, Text
+from chainwatch.config.types import Expected, PositiveDuration, Secret, Text
 from chainwatch.grammar.durations import parse_duration
 
 PORTS: dict[Security, int] = {"starttls": 587, "tls": 465, "none": 25}
@@ -74,7 +74,7 @@ class EmailSettings(ReceiverSettings):
         "`allow_private`. Certificates are always checked.",
     )
     username: Text | None = Field(default=None, description="Name for the login. Default: no login.")
-    password: SecretStr | None = Field(
+    password: Secret | None = Field(
         default=None, description="Password for the login (secret).", examples=["${SMTP_PASSWORD}"]
     )
     from_: Mailbox = Field(alias="from", description="The sender, such as `chainwatch <alerts@example.org>`.")

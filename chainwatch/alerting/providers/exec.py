@@ -11,14 +11,14 @@ from contextlib import suppress
 from typing import IO, Annotated, NamedTuple
 
 import msgspec
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, Receipt, Server
 from chainwatch.alerting.providers.transport import Transport, reason
 from chainwatch.alerting.providers.webhook_bodies import alertmanager
 from chainwatch.config.receivers import ReceiverSettings
-from chainwatch.config.types import Expected, PositiveDuration, Text, in_folder
+from chainwatch.config.types import Expected, PositiveDuration, Secret, Text, in_folder
 from chainwatch.grammar.durations import parse_duration
 from chainwatch.support.printable import clean
 from chainwatch.support.redaction import Redactor, parts_of
@@ -54,7 +54,7 @@ class ExecSettings(ReceiverSettings):
         description="The program and its arguments, without a shell. A path is relative to the config file's folder; a bare "
         "name is looked up in `PATH`.",
     )
-    env: dict[Text, SecretStr] = Field(
+    env: dict[Text, Secret] = Field(
         default={},
         description="Environment variables for it (secret), besides "
         + ", ".join(f"`{name}`" for name in INHERITED)

@@ -24,7 +24,7 @@ from chainwatch.alerting.providers.provider import (
 )
 from chainwatch.alerting.providers.transport import Answer, Transport
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
-from chainwatch.config.types import HttpUrl, PositiveDuration, SigningKey
+from chainwatch.config.types import HttpUrl, PositiveDuration, Secret
 from chainwatch.grammar.durations import parse_duration
 from chainwatch.support.printable import clean
 from chainwatch.support.redaction import Redactor, parts_of
@@ -32,10 +32,9 @@ from chainwatch.support.redaction import Redactor, parts_of
 ENQUEUE = "/v2/enqueue"
 SUMMARY_MAX = 1024
 """Characters of a summary."""
-EVENT_MAX = 512_000
-"""Bytes of an event, and fewer: PagerDuty refuses those above 512 kB."""
 DETAILS_MAX, NAME_MAX = 60, 100
-"""The most facts of an alert, and characters of a fact's name; the values are bounded by ``text.FACT_MAX``."""
+"""The most facts of an alert, and characters of a fact's name. With values of ``text.FACT_MAX`` characters an event has less
+than 512 kB, which PagerDuty demands."""
 LINKS_MAX, URL_MAX = 10, 2048
 DETAIL_MAX = 300
 """Characters of an answer's text that an error repeats."""
@@ -51,7 +50,7 @@ SENT = Receipt({"api": "v2"})
 class PagerDutySettings(ReceiverSettings):
     """A service on PagerDuty (Events API v2): each alert is an incident there, acknowledged and resolved from here."""
 
-    routing_key: SigningKey = Field(
+    routing_key: Secret = Field(
         description="The integration key of the service's Events API v2 integration (secret).",
         examples=["${PAGERDUTY_ROUTING_KEY}"],
     )

@@ -242,7 +242,7 @@ def replay(report: dict[str, Any], as_json: bool) -> None:
     )
     latency([LatencyRow(**row) for row in report["latency"]], as_json=False)
     for one in report["unmatched"]:
-        click.echo(f"flow {one['flow']}: no transfer has two of its steps: {one['reason']}")
+        click.echo(clean(f"flow {one['flow']}: no transfer has two of its steps: {one['reason']}"))
     click.echo(f"{report['events']:,} events, {len(report['alerts']):,} alerts")
 
 

@@ -156,7 +156,8 @@ PRESET = Preset(
         "from before the Nitro upgrade of August 2022, which other contracts execute.",
         orphans="a ticket that Ethereum never requested, ten minutes after; or an execution on Ethereum of a message that "
         "Arbitrum never sent, once the L2 has been read an hour past it. Both are P0. Messages to Ethereum up to 30 "
-        "days older than the first block watched are asked for; older tickets are shown as `unopened` for seven days.",
+        "days older than the first block watched are asked for; older tickets are shown as `unopened` for seven days. "
+        "Whoever executes an older message later looks like an orphan: set `start_block` of the L2 some weeks back.",
         source="@arbitrum/sdk 4.1.0 (dist/lib/abi, dist/lib/dataEntities/networks.js). The tests compare ids of "
         "tickets with those that it computes.",
     ),

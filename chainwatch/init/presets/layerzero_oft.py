@@ -38,8 +38,9 @@ PRESET = Preset(
     about=About(
         sees="every transfer of one token: OFTSent on the origin, OFTReceived with the same guid and amount on the "
         "destination. Adapters (OFTAdapter, NativeOFTAdapter) emit the same events.",
-        blind="which token it is: give the addresses of its OFT, or OFT adapter, by `--address`. Composed calls after "
-        "the receipt are not followed, and why a delivery fails is seen only by the preset `layerzero-endpoint`.",
+        blind="tokens other than the one whose addresses are given by `--address` (of its OFT, or OFT adapter), composed "
+        "calls after the receipt, and why a delivery fails: the preset `layerzero-endpoint` shows whether a message was "
+        "verified.",
         orphans="tokens that were minted or released without an OFTSent, as after a forged message: P0 as soon as the "
         "origin has been read ten minutes past it. A forged message may take the guid of the next honest one, and looks "
         "funded once that is sent: then the amounts differ, or the transfer is disputed, as it was paid before it was sent.",

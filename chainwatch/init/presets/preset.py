@@ -22,7 +22,7 @@ class About:
     sees: str
     """What the flow follows, from which event to which."""
     blind: str
-    """What it cannot see, and what that means for its alerts."""
+    """What the flow cannot see, and what that means for its alerts."""
     orphans: str
     """What an orphan of this protocol is, and how long a step waits for its opening."""
     source: str
@@ -53,7 +53,7 @@ class Preset:
     own_contract: str = ""
     """The contract whose addresses only the user knows, as its table is called; its ABI is the first of ``abis``.
 
-    It may have several addresses on a network.
+    Several addresses on one network are allowed.
     """
 
     def explanation(self) -> tuple[str, ...]:

@@ -58,7 +58,8 @@ PRESET = Preset(
         "that nobody redeems stays overdue, which harms nobody else.",
         orphans="a redemption that the origin's token bridge never published: forged signatures, as in February 2022. P0 as "
         "soon as the origin has been read ten minutes past it. The sequence is not indexed, so that for the first seven "
-        "days of watching, redemptions of older transfers are shown as `unopened` instead.",
+        "days of watching, redemptions of older transfers are shown as `unopened` instead. A "
+        "redemption of such a transfer later than that looks like an orphan: set `start_block` some weeks back.",
         source=f"{TABLE.source}; the events from @certusone/wormhole-sdk 0.10.18, whose contracts the tests run.",
     ),
     abis=("wormhole-core", "wormhole-token-bridge"),

@@ -28,6 +28,8 @@ class Played(NamedTuple):
     addresses: Mapping[str, Mapping[str, str]]
     statuses: Mapping[str, str]
     alerts: set[Alert]
+    flow: str = ""
+    """The flow that they are in, where others see the same events."""
 
 
 Chains = dict[str, Chain]

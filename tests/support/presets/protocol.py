@@ -1,7 +1,7 @@
 """What a preset is proven with: the logs of its protocol's transfers, encoded from the published signatures.
 
-A signature is written as ``Name(type,type*,…)``, a ``*`` behind each indexed argument, tuples as ``(a,b)``. It comes from
-the protocol's source or package, never from the ABI files of the preset: those are what is tested.
+A signature is written as ``Name(type,type*,…)``, a ``*`` behind each indexed argument, tuples as ``(a,b)``. Signatures
+are from the protocol's source or package, never from the ABI files of the preset: those are what is tested.
 """
 
 from __future__ import annotations

@@ -11,21 +11,21 @@ from chainwatch.support.supervise import Supervisor
 from tests.unit.alerting.helpers import eventually
 
 
-class Ears:
+class ListeningProvider:
     """A provider that listens, and counts how often it began and ended."""
 
-    heard: list[tuple[str, ...]]
+    events: list[tuple[str, ...]]
 
-    def __init__(self, account: str | None, heard: list[tuple[str, ...]]) -> None:
+    def __init__(self, account: str | None, events: list[tuple[str, ...]]) -> None:
         self.account = account
-        self.heard = heard
+        self.events = events
 
     async def listen(self, receivers: Mapping[str, Any], act: Act) -> None:
-        self.heard.append(("begins", *receivers))
+        self.events.append(("begins", *receivers))
         try:
             await asyncio.Event().wait()
         finally:
-            self.heard.append(("ends", *receivers))
+            self.events.append(("ends", *receivers))
 
 
 async def ignore(_: Sequence[Signal]) -> None:
@@ -37,32 +37,38 @@ async def act(action: Action) -> Answer:
 
 
 async def test_receivers_of_one_account_share_a_task_and_changes_restart_only_theirs() -> None:
-    heard: list[tuple[str, ...]] = []
+    events: list[tuple[str, ...]] = []
     supervisor = Supervisor(ignore)
     listeners = Listeners(supervisor, act)
-    a, b, c = Ears("one", heard), Ears("one", heard), Ears("two", heard)
-    await listeners.follow({"a": a, "b": b, "c": c, "deaf": object(), "quiet": Ears(None, heard)})
-    await eventually(lambda: len(heard) == 2)
-    assert sorted(heard) == [("begins", "a", "b"), ("begins", "c")]
+    a, b, c = (
+        ListeningProvider("one", events),
+        ListeningProvider("one", events),
+        ListeningProvider("two", events),
+    )
+    await listeners.follow(
+        {"a": a, "b": b, "c": c, "plain": object(), "quiet": ListeningProvider(None, events)}
+    )
+    await eventually(lambda: len(events) == 2)
+    assert sorted(events) == [("begins", "a", "b"), ("begins", "c")]
 
     await listeners.follow({"a": a, "b": b, "c": c})
     await listeners.follow({"b": b, "c": c})
-    await eventually(lambda: len(heard) == 4)
-    assert heard[2:] == [("ends", "a", "b"), ("begins", "b")]
+    await eventually(lambda: len(events) == 4)
+    assert events[2:] == [("ends", "a", "b"), ("begins", "b")]
 
     await listeners.follow({"c": c})
     await supervisor.stop(1.0, first=lambda _: True)
-    assert heard[4:] == [("ends", "b"), ("ends", "c")]
+    assert events[4:] == [("ends", "b"), ("ends", "c")]
 
 
 async def test_after_every_task_was_ended_listening_begins_again() -> None:
-    heard: list[tuple[str, ...]] = []
-    one = Ears("one", heard)
+    events: list[tuple[str, ...]] = []
+    one = ListeningProvider("one", events)
     supervisor = Supervisor(ignore)
     listeners = Listeners(supervisor, act)
     for _ in range(2):
         await listeners.follow({"a": one})
-        await eventually(lambda: heard[-1:] == [("begins", "a")])
+        await eventually(lambda: events[-1:] == [("begins", "a")])
         await supervisor.stop(1.0, first=lambda _: True)
         listeners.forget()
-    assert heard == [("begins", "a"), ("ends", "a")] * 2
+    assert events == [("begins", "a"), ("ends", "a")] * 2

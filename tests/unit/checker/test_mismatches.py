@@ -40,7 +40,7 @@ def test_a_repeated_step_raises_an_alert_from_its_second_event_on() -> None:
     assert (only(twice).labels["alertname"], only(twice).starts_at) == ("TransferRepeated", 1020)
     assert only(thrice).labels == only(twice).labels
     assert only(thrice).starts_at == 1020
-    assert "3 logs" in only(thrice).annotations["description"]
+    assert "3 times" in only(thrice).annotations["description"]
 
 
 def test_a_repeated_opening_raises_an_alert() -> None:

@@ -11,3 +11,14 @@ def test_transfers_that_lost_events_or_were_searched_for_are_judged_in_one_order
     gathered.cut("alpha", 10, dict.fromkeys(reversed(keys[:60])))
     gathered.search(set(keys[40:]), {})
     assert gathered.touched() == sorted(keys)
+
+
+def test_events_that_were_released_are_not_dropped_again_by_a_reorg_from_before_them_S4() -> None:
+    key = ("bridge", "1")
+    gathered = Gathered({"bridge": 3})
+    gathered.cut("alpha", 10, {key: ()})
+    gathered.release([key])
+    assert gathered.touched() == []
+
+    gathered.cut("alpha", 12, {key: ()})
+    assert gathered.change(key).cut == {"alpha": 12}

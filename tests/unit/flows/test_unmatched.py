@@ -53,6 +53,12 @@ def reason(connection: sa.Connection, **options: Any) -> str:
     return found.get("bridge", "")
 
 
+def test_events_of_others_that_a_flow_allows_say_nothing(database: sa.Connection) -> None:
+    store(database, some(30, "untracked", "fill"))
+    assert unmatched_flows(database, [flow(fill={"orphan": "allow"})]) == []
+    assert reason(database) != ""
+
+
 def test_transfers_that_all_go_elsewhere_are_named_by_their_destinations(database: sa.Connection) -> None:
     store(
         database,
@@ -60,6 +66,11 @@ def test_transfers_that_all_go_elsewhere_are_named_by_their_destinations(databas
         some(4, "untracked", "send", destination="?137", at=NOW - 5),
     )
     assert reason(database) == "12 go to networks that it does not watch: ?42220 (8), ?137 (4)"
+
+
+def test_a_destination_of_any_length_is_shown_short(database: sa.Connection) -> None:
+    store(database, some(ENOUGH, "untracked", "send", destination="?" + "x" * 60_000))
+    assert len(reason(database)) < 200
 
 
 def test_steps_that_never_meet_their_openings_are_counted_on_both_sides(database: sa.Connection) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.presets import arbitrum, cbridge, cctp_v1, debridge, polygon_pos
-from tests.support.presets.protocol import OTHER, Alerted, Protocol, Route, Transaction, word
+from tests.support.presets import arbitrum, cbridge, cctp_v1, cctp_v2, debridge, polygon_pos
+from tests.support.presets.protocol import OTHER, Alerted, Protocol, Route, Transaction, identity, word
 from tests.support.presets.world import BEGIN, LONG, World, watched
 
 ROUTE = Route("ethereum", "base")
@@ -45,6 +45,27 @@ def other_receiver(order: tuple[Any, ...]) -> tuple[Any, ...]:
             cctp_v1.deposited(ROUTE, 1),
             cctp_v1.received(ROUTE, 1, 2 * cctp_v1.AMOUNT),
             id="cctp-v1: amount",
+        ),
+        pytest.param(
+            cctp_v2.PROTOCOL,
+            "mint",
+            cctp_v2.deposited(ROUTE, 1),
+            cctp_v2.minted(ROUTE, 1, 0, identity(ROUTE, 1), extra=1),
+            id="cctp-v2: amount",
+        ),
+        pytest.param(
+            cctp_v2.PROTOCOL,
+            "mint",
+            cctp_v2.deposited(ROUTE, 1),
+            cctp_v2.minted(ROUTE, 1, cctp_v2.FEE + 1, identity(ROUTE, 1)),
+            id="cctp-v2: a fee above the highest",
+        ),
+        pytest.param(
+            cctp_v2.PROTOCOL,
+            "mint",
+            cctp_v2.deposited(ROUTE, 1),
+            cctp_v2.minted(ROUTE, 1, 0, identity(ROUTE, 1), recipient=OTHER),
+            id="cctp-v2: recipient",
         ),
         pytest.param(
             debridge.PROTOCOL,

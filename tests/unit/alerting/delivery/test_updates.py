@@ -76,6 +76,7 @@ async def test_an_acknowledgement_while_the_first_message_is_under_way_is_shown_
     await bench.database.write(acknowledge)
     await update(bench)
     assert bench.statuses() == ["pending"]
+    bench.clock.advance(1.0)
     gate.set()
     await bench.until(lambda: bench.statuses() == ["delivered"] * 2)
     assert kinds(bench.provider) == [("", ""), ("update", "Acknowledged by ann: TransferOverdue.")]

@@ -399,6 +399,7 @@ async def test_a_server_that_answers_anything_is_a_failed_delivery(
         ({"to": []}, "at least one"),
         ({"security": "none"}, "allow_private"),
         ({"username": "x"}, "both of"),
+        ({"username": "x", "password": " "}, "not empty"),
         ({"port": 0}, "at least 1"),
     ],
 )

@@ -39,7 +39,7 @@ def test_nothing_goes_out_within_a_pause_that_was_asked_for() -> None:
     assert turns(pace, [1.0, 40.0]) == [30.0, 40.0]
 
 
-def test_a_turn_that_is_not_taken_is_nobodys() -> None:
+def test_a_turn_that_is_not_taken_is_free() -> None:
     pace = Pace([CHAT])
     assert pace.next_turn(1.0) == pace.next_turn(1.0) == 1.0
 

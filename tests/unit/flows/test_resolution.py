@@ -1,0 +1,266 @@
+"""To which transfer an event belongs where its key alone does not say it: numbers, aliases, ranges, and their bounds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from chainwatch.flows import checker
+from chainwatch.model import Event
+from chainwatch.store import retention, schema, tables, transfers
+from tests.support.flows import NETWORKS, Alerts, decode, event, flow
+from tests.support.pipelines import flow_pipeline
+from tests.support.runs import Run, batch
+
+NUMBERED = flow(
+    match="nth",
+    key=["from", "to", "id"],
+    fill={"key": ["from", "network.chain_id", "id"]},
+    settle={"key": ["from", "network.chain_id", "id"]},
+)
+ALIASED = flow(fill={"alias": "amount"}, settle={"by": "fill", "key": "amount"})
+RANGED = flow(key=["from", "id"], settle={"covers": "id..id + amount - 1", "key": "from"})
+
+
+@pytest.fixture
+def connection() -> Iterator[sa.Connection]:
+    engine = sa.create_engine("sqlite://")
+    with engine.begin() as connection:
+        schema.metadata.create_all(connection)
+        yield connection
+    engine.dispose()
+
+
+def sent(at: int, number: int = 7, index: int = 0) -> Event:
+    return event("alpha", "Sent", at, id=number, log_index=index)
+
+
+def filled(at: int, number: int = 7, amount: int = 100, index: int = 0) -> Event:
+    return event("beta", "Filled", at, id=number, amount=amount, log_index=index)
+
+
+def settled(at: int, number: int = 7, amount: int = 100, index: int = 0) -> Event:
+    return event("beta", "Settled", at, id=number, amount=amount, log_index=index)
+
+
+def shown(connection: sa.Connection) -> dict[str, tuple[str, list[tuple[str, int]]]]:
+    """By key: the status, and which step was seen at what time."""
+    found = transfers.select(connection, transfers.Filter())
+    return {t.key: (t.status, [(o.step, o.timestamp) for o in t.occurrences]) for t in found}
+
+
+# --- numbers
+
+
+def test_the_nth_transfer_of_a_key_has_its_number(connection: sa.Connection) -> None:
+    run = Run(connection, NUMBERED)
+    run(batch("alpha", 1010, sent(1000), sent(1001), sent(1002)))
+    run(batch("beta", 1030, filled(1010), filled(1011), settled(1020)))
+
+    assert shown(connection) == {
+        "1/2/7": ("complete", [("send", 1000), ("fill", 1010), ("settle", 1020)]),
+        "1/2/7#2": ("open", [("send", 1001), ("fill", 1011)]),
+        "1/2/7#3": ("open", [("send", 1002)]),
+    }
+
+
+def test_one_step_more_than_openings_is_an_orphan(connection: sa.Connection) -> None:
+    run = Run(connection, NUMBERED)
+    run(batch("alpha", 1100, sent(1000)), batch("beta", 1030, filled(1010), filled(1011)))
+
+    assert {key: status for key, (status, _) in shown(connection).items()} == {
+        "1/2/7": "open",
+        "1/2/7#2": "orphan",
+    }
+    (orphan,) = [s for s in run.alerts.signals if s.labels["alertname"] == "TransferOrphan"]
+    assert (orphan.labels["transfer"], orphan.labels["severity"]) == ("1/2/7#2", "P0")
+
+
+def test_a_log_that_is_taken_out_or_put_in_renumbers_those_that_follow(connection: sa.Connection) -> None:
+    run = Run(connection, NUMBERED)
+    first, second, third = sent(1000), sent(1001), sent(1002)
+    run(batch("alpha", 1010, first, third), batch("beta", 1030, filled(1010), filled(1011), filled(1012)))
+
+    run.pipeline.repair_logs(connection, "alpha", [], [second], 0.0)
+    assert [steps for _, steps in shown(connection).values()][::-1] == [
+        [("send", 1000), ("fill", 1010)],
+        [("send", 1001), ("fill", 1011)],
+        [("send", 1002), ("fill", 1012)],
+    ]
+
+
+def test_a_reorg_takes_the_last_numbers_and_others_get_them_again_S4(connection: sa.Connection) -> None:
+    run = Run(connection, NUMBERED)
+    run(batch("alpha", 1010, sent(1000), sent(1005)), batch("beta", 1030, filled(1010), filled(1011)))
+    run(batch("alpha", 1010, sent(1008), sent(1009), first=1003, ancestor=1002, fork=1))
+
+    assert shown(connection) == {
+        "1/2/7": ("open", [("send", 1000), ("fill", 1010)]),
+        "1/2/7#2": ("open", [("send", 1008), ("fill", 1011)]),
+        "1/2/7#3": ("open", [("send", 1009)]),
+    }
+
+
+def test_retention_keeps_the_count_of_a_key_while_a_transfer_of_it_is_stored(
+    connection: sa.Connection,
+) -> None:
+    run = Run(connection, NUMBERED)
+    pairs = range(1000, 1030, 10)
+    run(batch("alpha", 1100, *map(sent, pairs), sent(1090)))
+    steps = [one for at in pairs for one in (filled(at + 1), settled(at + 2))]
+    run(batch("beta", 1100, *sorted(steps, key=lambda e: e.log.timestamp)))
+    while retention.prune(connection, 1095, 0.0, 1):
+        pass
+    assert list(shown(connection)) == ["1/2/7#4"]
+    assert connection.execute(sa.select(sa.func.count()).select_from(tables.step_events)).scalar() == 3
+
+    run(
+        batch("beta", 1120, filled(1105), settled(1106), first=1101),
+        batch("alpha", 1130, sent(1125), first=1101),
+    )
+    assert shown(connection) == {
+        "1/2/7#4": ("complete", [("send", 1090), ("fill", 1105), ("settle", 1106)]),
+        "1/2/7#5": ("open", [("send", 1125)]),
+    }
+
+
+def test_retention_leaves_nothing_of_a_key_without_transfers(connection: sa.Connection) -> None:
+    run = Run(connection, NUMBERED)
+    run(batch("alpha", 1100, sent(1000)), batch("beta", 1100, filled(1001), settled(1002)))
+    while retention.prune(connection, 2000, 0.0, 100):
+        pass
+    assert connection.execute(sa.select(tables.step_events)).all() == []
+
+
+def test_thousands_of_events_of_one_key_take_time_in_proportion(connection: sa.Connection) -> None:
+    run = Run(connection, NUMBERED)
+    took = []
+    for start in range(0, 8_000, 2_000):
+        began = time.perf_counter()
+        for at in range(1000 + start, 1000 + start + 2_000, 250):
+            run(batch("alpha", at + 249, *(sent(at + n) for n in range(250)), first=at))
+        took.append(time.perf_counter() - began)
+    assert shown(connection)["1/2/7#8000"] == ("open", [("send", 8_999)])
+    assert took[-1] < 3 * took[0] + 1
+
+
+# --- aliases
+
+
+def test_an_event_that_names_an_unknown_alias_is_an_orphan_that_says_so(connection: sa.Connection) -> None:
+    run = Run(connection, ALIASED)
+    run(batch("beta", 1500, settled(1020, amount=55)), batch("alpha", 1010))
+
+    assert shown(connection) == {"55#fill": ("orphan", [("settle", 1020)])}
+    (signal,) = run.alerts.signals
+    assert (signal.labels["alertname"], signal.labels["severity"]) == ("TransferOrphan", "P0")
+    assert signal.annotations["summary"] == "bridge: settle on beta without fill: 55"
+    assert "no fill with the alias 55" in signal.annotations["description"]
+
+
+def test_an_alias_is_followed_whatever_is_seen_first_and_lost_with_the_step_that_gave_it_S4(
+    connection: sa.Connection,
+) -> None:
+    run = Run(connection, ALIASED)
+    run(
+        batch("alpha", 1010, sent(1000)),
+        batch("beta", 1030, filled(1010, amount=55), settled(1020, amount=55)),
+    )
+    assert shown(connection) == {"7": ("complete", [("send", 1000), ("fill", 1010), ("settle", 1020)])}
+
+    run(batch("beta", 1025, settled(1022, amount=55), first=1006, ancestor=1005, fork=1))
+    assert shown(connection) == {
+        "7": ("open", [("send", 1000)]),
+        "55#fill": ("open", [("settle", 1022)]),
+    }
+
+
+def test_an_alias_of_two_transfers_counts_for_the_first_and_is_reported(connection: sa.Connection) -> None:
+    run = Run(connection, ALIASED)
+    run(batch("alpha", 1010, sent(1000, 7), sent(1001, 8)))
+    run(batch("beta", 1030, filled(1012, 8), filled(1011, 7), settled(1020)))
+
+    assert {key: status for key, (status, _) in shown(connection).items()} == {
+        "7": "complete",
+        "8": "disputed",
+    }
+    (signal,) = run.alerts.signals
+    assert signal.labels["alertname"] == "TransferMismatch"
+    assert (signal.labels["transfer"], signal.labels["check"]) == ("8", "alias")
+    assert "was given to 7 before" in signal.annotations["description"]
+
+
+# --- ranges
+
+
+def test_a_range_is_a_step_of_all_transfers_in_it_whichever_is_seen_first(connection: sa.Connection) -> None:
+    run = Run(connection, RANGED)
+    run(batch("alpha", 1010, sent(1000, 7), sent(1001, 9)))
+    run(batch("beta", 1030, filled(1010, 7), filled(1011, 8), filled(1012, 9), settled(1020, 8, amount=3)))
+    run(batch("alpha", 1020, sent(1015, 8), first=1011))
+
+    assert {key: status for key, (status, _) in shown(connection).items()} == {
+        "1/7": "open",
+        "1/8": "complete",
+        "1/9": "complete",
+    }
+
+
+def test_a_range_over_numbers_that_nobody_opened_is_a_row_and_no_more(connection: sa.Connection) -> None:
+    run = Run(connection, RANGED)
+    run(batch("alpha", 2000), batch("beta", 2000, settled(1020, 0, amount=2**256 - 1)))
+
+    assert shown(connection) == {}
+    assert run.alerts.signals == []
+    run(batch("alpha", 2010, sent(2005, 123_456), first=2001))
+    assert shown(connection)["1/123456"][1] == [("settle", 1020), ("send", 2005)]
+
+
+def test_an_empty_range_is_the_events_trouble(connection: sa.Connection) -> None:
+    run = Run(connection, RANGED)
+    run(batch("alpha", 2000), batch("beta", 2000, settled(1020, 5, amount=0)))
+    (signal,) = run.alerts.signals
+    assert signal.labels["alertname"] == "FlowEvaluationFailed"
+    assert "settle covers 5..4, which is empty" in signal.annotations["description"]
+
+
+def test_a_range_that_a_reorg_takes_is_no_step_any_more_S4(connection: sa.Connection) -> None:
+    run = Run(connection, RANGED)
+    run(batch("alpha", 1010, sent(1000)), batch("beta", 1030, filled(1010), settled(1020, 1, amount=50)))
+    assert shown(connection)["1/7"][0] == "complete"
+    run(batch("beta", 1025, first=1016, ancestor=1015, fork=1))
+    assert shown(connection) == {"1/7": ("open", [("send", 1000), ("fill", 1010)])}
+
+
+def test_many_huge_ranges_leave_ten_events_with_a_transfer(connection: sa.Connection) -> None:
+    run = Run(connection, RANGED)
+    many = [settled(1020, 0, amount=2**200 + n, index=n) for n in range(300)]
+    run(batch("beta", 1030, *many), batch("alpha", 1030, sent(1010)))
+    assert len(shown(connection)["1/7"][1]) == 11
+
+
+def test_a_range_over_many_openings_is_applied_in_parts(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checker, "AT_ONCE", 100)
+    saved: list[int] = []
+    pipeline = flow_pipeline([RANGED], NETWORKS, decode, Alerts(), saved=lambda some: saved.append(len(some)))
+    openings = [sent(1000, number, index=number) for number in range(1_000)]
+    pipeline.process(connection, [batch("alpha", 1030, *openings)], 0.0)
+    pipeline.process(connection, [batch("beta", 1030, settled(1020, 0, amount=1_000))], 0.0)
+    assert max(saved) == 100
+    assert {len(steps) for _, steps in shown(connection).values()} == {2}
+
+
+def test_ranges_go_once_they_are_old_and_cover_nothing(connection: sa.Connection) -> None:
+    run = Run(connection, RANGED)
+    run(batch("alpha", 1010, sent(1000)), batch("beta", 1030, filled(1010), settled(1020, 1, amount=50)))
+    run(batch("beta", 1040, settled(1031, 100, amount=50), first=1031))
+    while retention.prune(connection, 1036, 0.0, 1):
+        pass
+    assert shown(connection) == {}
+    assert connection.execute(sa.select(tables.step_ranges)).all() == []
+    assert connection.execute(sa.select(tables.step_events)).all() == []
