@@ -80,7 +80,7 @@ class AlertmanagerProvider:
         self._sending = asyncio.Lock()
         """Held from the reading of what fires until it is sent, so that no resolved alert is sent as firing afterwards."""
         self._lagging: frozenset[Server] = frozenset()
-        """The instances that did not answer the last time, while others did."""
+        """The instances that did not answer in time the last time, while others did."""
 
     def render(self, notification: Notification, previous: Receipt | None) -> list[dict[str, Any]]:
         """Return the alerts; firing ones without their end, which depends on when they are sent."""
@@ -99,7 +99,7 @@ class AlertmanagerProvider:
             await self._send(render(await load()))
 
     async def _send(self, alerts: Sequence[dict[str, Any]]) -> None:
-        """Post ``alerts`` to every instance. Once one took them, those that did not answer the last time are not waited for."""
+        """Post ``alerts`` to every instance. Once one took them, those that hung the last time are not waited for."""
         posts = {asyncio.create_task(self._send_to(server, alerts)): server for server in self._servers}
         try:
             await _until_one_succeeds(posts)
@@ -135,7 +135,7 @@ async def _until_one_succeeds(posts: Iterable[asyncio.Task[None]]) -> None:
 
 
 def _as_of(now: float, alert: dict[str, Any], fires_until: str) -> dict[str, Any]:
-    """Return ``alert`` with its end; no time of a chain is later than ``now``: Alertmanager refuses a start after the end."""
+    """Return ``alert`` with an end, and no time after ``now``: Alertmanager refuses a start after the end."""
     latest = text.rfc3339(int(now))
     starts_at, ends_at = min(alert["startsAt"], latest), alert.get("endsAt")
     return {**alert, "startsAt": starts_at, "endsAt": min(ends_at, latest) if ends_at else fires_until}
