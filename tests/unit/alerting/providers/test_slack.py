@@ -8,6 +8,7 @@ import pytest
 
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import DeliveryError, Receipt, Transport, pacing, slack
+from chainwatch.alerting.providers.provider import LONGEST_PAUSE
 from chainwatch.alerting.providers.slack import SlackProvider
 from chainwatch.config import ConfigError, read_dict
 from tests.support.slack import APP_TOKEN, CHANNEL, Fault, Slack, buttons, refuses, texts
@@ -220,6 +221,16 @@ async def test_a_long_pause_is_not_waited_for_by_others_of_the_channel(
     error = await refusal(provider(server, transport))
     assert error.retry_after == pytest.approx(900, abs=5)
     assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("asked", ["999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_an_absurd_pause_does_not_silence_a_channel_for_years(
+    server: Slack, transport: Transport, asked: str
+) -> None:
+    server.faults.append(refuses("ratelimited", **{"Retry-After": asked}))
+    assert (await refusal(provider(server, transport))).retry_after == LONGEST_PAUSE
+    error = await refusal(provider(server, transport))
+    assert error.retry_after == pytest.approx(LONGEST_PAUSE, abs=5)
 
 
 @pytest.mark.parametrize(
