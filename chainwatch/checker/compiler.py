@@ -123,12 +123,13 @@ class _Compiler:
         )
 
     def _scope(self, settings: OpeningSettings | StepSettings, at: KeyPath) -> Scope | None:
-        """Return what a step reads; None, with the problem noted, where there is no such event."""
+        """Return what a step reads; None, with the problem noted, where there is no such event or sibling."""
         event = self.terms.event(settings, at)
         if event is None:
             return None
         joins = compile_joins(self.terms, settings, event, at, self.contract_networks)
-        return Scope(event, joins, self.terms.call(settings, at))
+        call = self.terms.call(settings, at)
+        return None if joins is None else Scope(event, joins, call)
 
     def _with_transactions(self, step: Step) -> Step:
         """Return ``step`` once it is known which transactions are read, by itself or by the steps that follow it."""

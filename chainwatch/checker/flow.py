@@ -146,10 +146,7 @@ class Step:
             yield event._replace(args=event.args | {ITEM: item, ITEM_INDEX: index})
 
     def item_occurrences(self, event: Event) -> tuple[list[tuple[str, Occurrence]], EvaluationError | None]:
-        """Return `occurrence` of each element of an event with ``each``, and the first error of one that lacks a value.
-
-        Raises `EvaluationError` when there is no array.
-        """
+        """Return `occurrence` of each element of an event with ``each``, and the first error of one; raises as `items`."""
         found: list[tuple[str, Occurrence]] = []
         error: EvaluationError | None = None
         for one in self.items(event):

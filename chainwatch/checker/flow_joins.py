@@ -22,8 +22,11 @@ def compile_joins(
     event: AbiEvent,
     at: KeyPath,
     contract_networks: Callable[[str], Sequence[str]],
-) -> dict[str, Join]:
-    """Return the siblings of the step ``settings`` by name; what is wrong with them is noted in ``terms``."""
+) -> dict[str, Join] | None:
+    """Return the siblings of the step ``settings`` by name; None where there is no such event.
+
+    What is wrong is noted in ``terms``.
+    """
     joins: dict[str, Join] = {}
     for name, sibling in settings.with_.items():
         place = (*at, "with", name)
@@ -35,7 +38,7 @@ def compile_joins(
         where = terms.condition(sibling.where, Scope(found), None, (*place, "where"))
         joins[name] = Join(name, contract, found, sibling.pick, where)
         _check_networks(terms, settings, contract, contract_networks, place)
-    return joins
+    return joins if len(joins) == len(settings.with_) else None
 
 
 def _check_name(terms: FlowTerms, name: str, event: AbiEvent, at: KeyPath) -> None:

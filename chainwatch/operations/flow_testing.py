@@ -14,6 +14,7 @@ from chainwatch.checker.calldata import TransactionUnread
 from chainwatch.checker.flow import (
     AMOUNT,
     ASSET,
+    COVERS,
     DESTINATION,
     EXCLUDED,
     FAILED_CHECKS,
@@ -295,6 +296,15 @@ def _transfer(flow: Flow, key: str, occurrences: Sequence[Occurrence], dated: bo
     seen = list(dict.fromkeys(occurrence.step for occurrence in occurrences))
     if not openings:
         step = flow.steps[occurrences[0].step]
+        if step.covers is not None:
+            ends = " and ".join(
+                "{}..{}".format(*one.facts[COVERS]) for one in occurrences if COVERS in one.facts
+            )
+            return TransferTest(key, seen, [], f"a step of every transfer whose key ends in one of {ends}")
+        if step.by:
+            return TransferTest(
+                key, seen, [Awaited(step.by, sorted(flow.steps[step.by].networks), None, None)]
+            )
         claimed = claimed_origin(step, occurrences[0])
         return TransferTest(
             key, seen, [Awaited(flow.opening.name, [claimed] if claimed else [*flow.origins], None, None)]

@@ -43,11 +43,12 @@ def plan(
     folder: Path, alpha: Sequence[str] = (NOWHERE,), beta: Sequence[str] = (NOWHERE,), **changes: Any
 ) -> Plan:
     """The plan of the bridge's flow, by the networks' endpoints; ``changes`` are keys of its opening step, ``expects`` those
-    of the other.
+    of the other, ``more`` further steps.
     """
     (folder / "bridge.json").write_text(json.dumps(ABI))
     expects = {"step": "receive", "event": "Received", "origin": "source", "within": "1h"}
     expects |= changes.pop("expects", {})
+    more = changes.pop("more", [])
     opens = {"step": "send", "event": "Sent", "destination": "to", "amount": "amount"} | changes
     networks = {
         name: {"chain_id": number, "rpc": list(rpc), "request_timeout": "1s"}
@@ -57,7 +58,7 @@ def plan(
         "store": {"url": "sqlite:///x.db"},
         "networks": networks,
         "contracts": {"bridge": {"abi": str(folder / "bridge.json"), "address": BRIDGE}},
-        "flows": {"bridge": {"contract": "bridge", "key": "id", "opens": opens, "expects": [expects]}},
+        "flows": {"bridge": {"contract": "bridge", "key": "id", "opens": opens, "expects": [expects, *more]}},
         "receivers": {"console": {"provider": "console"}},
         "routes": [{"receivers": ["console"]}],
     }

@@ -31,6 +31,8 @@ METHOD = re.compile(r"[A-Z][a-z]+[A-Za-z]*(\.[a-z_]+)?")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 ALERT_NAME = re.compile(r"Watchdog|([A-Z][a-z]+){2,}")
 NO_ALERTS = {"ActionKind", "PagerDuty"}
+PRESETS = ROOT / "chainwatch" / "init" / "presets"
+"""They name events of protocols."""
 """Words of the code that look like the names of alerts."""
 COMMAND = re.compile(r"^(?:scripts/run|\S*chainwatch) +(.+)$", re.MULTILINE)
 
@@ -144,7 +146,7 @@ def alert_names() -> set[str]:
     """Names of alerts: texts in the code that look like one, but for former names and those that modules export."""
     found: set[str] = set()
     for path in PACKAGE.rglob("*.py"):
-        if "demo" in path.parts:
+        if "demo" in path.parts or path.is_relative_to(PRESETS):
             continue
         tree = ast.parse(path.read_text())
         exported = {

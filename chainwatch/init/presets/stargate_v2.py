@@ -42,6 +42,27 @@ assert = """
         uint(opening.encodedPayload[148:156]), uint(opening.encodedPayload[148:156]) * 10**12
     )
 """
+
+# A passenger of a bus waits until somebody drives it: one event for all its tickets, which count per destination. Without
+# other passengers that may take hours. From there on the bus is one of the messages above.
+[flows.stargate-bus]
+contract = "token-messaging"
+key = ["network.eid", "dstEid", "ticketId"]
+network_by = "eid"
+
+[flows.stargate-bus.opens]
+step = "board"
+event = "BusRode"
+destination = "dstEid"
+
+[[flows.stargate-bus.expects]]
+step = "depart"
+event = "BusDriven"
+on = "origin"
+key = ["network.eid", "dstEid"]
+covers = "startTicketId..startTicketId + numPassengers - 1"
+within = "6h"
+severity = "P3"
 '''
 
 
@@ -62,10 +83,11 @@ PRESET = Preset(
     title="Stargate V2",
     about=About(
         sees="every message in which Stargate sends tokens, by taxi or by bus, and the first payout of it on the "
-        "destination, by any pool or token of Stargate's; of a taxi also whether it paid what it carried.",
-        blind="the single passenger of a bus: neither how long it waits for the bus to leave, nor whether it was paid what "
-        "it sent. A payout that a pool could not make (UnreceivedTokenCached) stays overdue until somebody retries it. The "
-        "packets of all apps of LayerZero are read, as no argument of PacketSent is indexed.",
+        "destination, by any pool or token of Stargate's; of a taxi also whether it paid what it carried. Every passenger "
+        "of a bus, until the bus leaves.",
+        blind="whether each passenger of a bus was paid what it sent. A payout that a pool could not make "
+        "(UnreceivedTokenCached) stays overdue until somebody retries it. The packets of all apps of LayerZero are read, "
+        "as no argument of PacketSent is indexed.",
         orphans="tokens paid out by a message that Stargate never sent: P0 as soon as the origin has been read ten minutes "
         "past it.",
         source=f"{TABLE.source}; events: artifacts of the same package. Tested on Stargate's own compiled "

@@ -40,6 +40,7 @@ PROTOCOLS = [
     layerzero.OFT,
     layerzero.ENDPOINT,
     stargate.PROTOCOL,
+    stargate.BUS,
     hyperlane.PROTOCOL,
     ccip.PROTOCOL,
     ccip.LANE,

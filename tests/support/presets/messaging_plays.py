@@ -127,6 +127,8 @@ def play_stargate(chains: Chains) -> Played:
         },
         statuses={
             **dict.fromkeys([_guid(sent) for sent in (in_time, other_way, bus, late)], "complete"),
+            **dict.fromkeys([f"{ARBITRUM}/{BASE}/{ticket}" for ticket in range(3)], "complete"),
+            f"{BASE}/{ARBITRUM}/0": "open",
             _guid(never): "overdue",
             _guid(robbed): "disputed",
             f"0x{forged.guid.hex()}": "orphan",

@@ -19,6 +19,8 @@ from tests.support.presets.protocol import (
     word,
 )
 
+BUS_RODE = "BusRode(uint32,uint72,uint80,bytes)"
+BUS_DRIVEN = "BusDriven(uint32,uint72,uint8,bytes32)"
 OFT_RECEIVED = "OFTReceived(bytes32*,uint32,address*,uint256)"
 AMOUNT = 10**9
 TOKEN_MESSAGING = {
@@ -75,4 +77,26 @@ PROTOCOL = Protocol(
     key=lambda route, n: f"0x{_guid(route, n).hex()}",
     on_repeat=(),
     ignored=of_other_apps,
+)
+
+
+def boarded(route: Route, n: int) -> Transaction:
+    values = (EIDS[route.destination], 10 * n, 10, bus(1)[17:])
+    return Transaction(route.origin, [Emitted("token-messaging", BUS_RODE, values)])
+
+
+def departed(route: Route, n: int) -> Transaction:
+    """A bus whose last passenger is ``n``."""
+    values = (EIDS[route.destination], 10 * n - 3, 4, _guid(route, n))
+    return Transaction(route.origin, [Emitted("token-messaging", BUS_DRIVEN, values)])
+
+
+BUS = Protocol(
+    preset="stargate-v2",
+    routes=mesh(*EIDS),
+    opens=boarded,
+    steps=[Step("depart", 1200, 6 * HOUR, departed)],
+    key=lambda route, n: f"{EIDS[route.origin]}/{EIDS[route.destination]}/{10 * n}",
+    # The range of tickets names transfers that nobody opened, and never proves that somebody should have.
+    on_orphan=(),
 )

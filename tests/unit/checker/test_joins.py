@@ -308,6 +308,7 @@ key = "id"
 step = "send"
 event = "Sent"
 destination = "to"
+amount = "terms.amount"
 {opens}
 with.terms = {sibling}
 [[flows.bridge.expects]]

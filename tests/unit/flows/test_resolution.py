@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from chainwatch.flows import checker
 from chainwatch.model import Event
-from chainwatch.store import retention, schema, tables, transfers
+from chainwatch.store import retention, tables, transfers
 from tests.support.flows import NETWORKS, Alerts, decode, event, flow
 from tests.support.pipelines import flow_pipeline
 from tests.support.runs import Run, batch
+from tests.support.storing import transaction_on
 
 NUMBERED = flow(
     match="nth",
@@ -26,12 +27,10 @@ RANGED = flow(key=["from", "id"], settle={"covers": "id..id + amount - 1", "key"
 
 
 @pytest.fixture
-def connection() -> Iterator[sa.Connection]:
-    engine = sa.create_engine("sqlite://")
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection)
+def connection(database_url: str) -> Iterator[sa.Connection]:
+    """A transaction on a database of either kind."""
+    with transaction_on(database_url) as connection:
         yield connection
-    engine.dispose()
 
 
 def sent(at: int, number: int = 7, index: int = 0) -> Event:

@@ -18,7 +18,7 @@ from chainwatch.model import Event, StoredLog
 from chainwatch.monitor.monitor import Monitor
 from chainwatch.operations.auditing import audit, repair, view
 from chainwatch.operations.errors import Conflict, NotFound
-from chainwatch.plan import Plan, make_plan
+from chainwatch.plan import Plan, make_plan, plan_again
 from chainwatch.store import blocks, transfers
 from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
@@ -105,6 +105,25 @@ async def test_a_missing_log_is_found_and_put_in_with_its_transfer_S1(watched: W
     assert watched.stored == whole
     assert watched.statuses == {"complete": 1}
     assert await watched.kinds() == []
+
+
+async def test_a_transaction_that_is_not_stored_is_found_only_while_a_flow_reads_it(watched: Watched) -> None:
+    settings = watched.plan.settings
+    (name,) = settings.flows
+    flow = settings.flows[name]
+    opens = flow.opens.model_copy(update={"where": "transaction.value == 0"})
+    flows = {name: flow.model_copy(update={"opens": opens})}
+    reading = Watched(plan_again(settings.model_copy(update={"flows": flows})), watched.database)
+    assert await watched.kinds() == []
+    assert await reading.kinds() == ["different"]
+    found = await audit(reading.database, reading.plan, time.time(), "alpha")
+    await repair(reading.database, reading.plan, time.time(), found)
+    first, *others = reading.stored
+    assert first.log.transaction is not None
+    assert first.log.transaction.to == first.log.address
+    assert {one.log.transaction for one in others} == {None}
+    assert reading.statuses == {"complete": 1}
+    assert await reading.kinds() == await watched.kinds() == []
 
 
 async def test_a_foreign_log_is_found_and_dropped_and_its_alert_ends(watched: Watched) -> None:

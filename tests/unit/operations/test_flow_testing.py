@@ -163,3 +163,23 @@ def test_undecodable_logs_never_end_the_command(tmp_path: Path, capsys: pytest.C
     assert [bool(one.problem) for one in found.logs] == [True, True, True, False]
     show.flows_test(found, as_json=False)
     assert "points outside the data (128 bytes)" in capsys.readouterr().out
+
+
+def test_each_element_of_an_array_is_tried_by_itself(tmp_path: Path) -> None:
+    flow = tried(tmp_path, sent(parts=(5, 0, 6)), each="parts", key="item", amount="item", where="item > 0")
+    shown = [(one.outcome, one.key, one.amount) for one in flow.steps if one.step == "send"]
+    assert shown == [("matched", "5", "5"), ("excluded", "0", "0"), ("matched", "6", "6")]
+    assert [(t.key, len(t.awaited)) for t in flow.transfers] == [("5", 1), ("0", 0), ("6", 1)]
+
+
+def test_a_step_that_is_found_by_an_alias_waits_for_what_gives_it(tmp_path: Path) -> None:
+    last = {"step": "pay", "event": "Received", "by": "receive", "within": "1h"}
+    flow = tried(tmp_path, received(), network="beta", expects={"alias": "source"}, more=[last])
+    waiting = {t.key: t.awaited for t in flow.transfers if t.steps == ["pay"]}
+    assert waiting == {"1": [Awaited("receive", ["alpha", "beta"], None, None)]}
+
+
+def test_a_range_is_said_to_be_a_step_of_many_transfers(tmp_path: Path) -> None:
+    flow = tried(tmp_path, received(id=5), network="beta", expects={"covers": "id..id + source"})
+    (transfer,) = flow.transfers
+    assert (transfer.awaited, transfer.note) == ([], "a step of every transfer whose key ends in one of 5..6")
