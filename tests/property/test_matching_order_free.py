@@ -14,17 +14,22 @@ from chainwatch.checker.step_events import chain_order
 from chainwatch.checker.transfer_keys import event_key
 from chainwatch.flows import checker
 from chainwatch.model import Occurrence
+from chainwatch.store import retention
+from chainwatch.store.transfers import Filter, select
 from tests.property.worlds import (
     END,
     World,
     fresh,
+    mixed,
     orders,
     play,
     processed_at_once,
     reorganised_orders,
+    split,
     worlds,
 )
-from tests.support.flows import flow
+from tests.support.flows import NETWORKS, Alerts, decode, flow
+from tests.support.pipelines import flow_pipeline
 
 ENDS = {"key": ["from", "network.chain_id", "id"]}
 """What names both ends of a transfer in later steps."""
@@ -120,6 +125,23 @@ def test_each_step_takes_the_next_opening_that_can_have_led_to_it(
         for (_, key), (*_, occurrences, _, _, _) in found.transfers.items()
         if event_key(key) not in searched and occurrences
     } == {key: places for key, places in watched.items() if event_key(key) not in searched}
+
+
+@given(data=st.data(), world=worlds(max_transfers=8, max_keys=2, variants=(NUMBERED[0], *NUMBERED[2:])))
+@settings(max_examples=60, deadline=None, phases=PHASES)
+def test_retention_in_between_changes_no_pair(engine: sa.Engine, data: st.DataObject, world: World) -> None:
+    streams = [data.draw(split(name, blocks)) for name, blocks in world.chains.items()]
+    with fresh(engine) as connection:
+        pipeline = flow_pipeline([world.flow], NETWORKS, decode, Alerts())
+        for item in data.draw(mixed(streams)):
+            pipeline.process(connection, [item], 0.0)
+            while data.draw(st.booleans()) and retention.prune(connection, END, 0.0, 3):
+                pass
+        kept = [set(map(place, t.occurrences)) for t in select(connection, Filter())]
+
+    events = [e for chain in world.chains.values() for block in chain for e in block.events]
+    expected = numbered(world.flow, extract(index_steps([world.flow]), events).found)
+    assert [places for places in kept if places not in expected.values()] == []
 
 
 def numbered(compiled: Flow, found: Mapping[tuple[str, str], Sequence[Occurrence]]) -> dict[str, set[object]]:
