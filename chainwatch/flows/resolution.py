@@ -65,8 +65,8 @@ class Resolution:
         self._connection = connection
         self._flows = flows
         self._touched: dict[Key, None] = {}
-        self._aliases: dict[_Alias, None] = {}
-        """Those of events that are new, gone or moved."""
+        self._aliases: dict[_Alias, list[Occurrence]] = {}
+        """Those of events that are new, gone or moved; with those of these events that give it."""
         self._ranges: list[Range] = []
         """Those that are new or gone."""
 
@@ -93,7 +93,7 @@ class Resolution:
             for lane, events in by_lane.items():
                 step = flow.steps[lane.step]
                 if step.by:
-                    self._aliases[self._alias(step.flow, step.by, change.key[1], lane.network)] = None
+                    self._aliases.setdefault(self._alias(step.flow, step.by, change.key[1], lane.network), [])
                     key = unknown_alias_key(change.key[1], step.by)
                     new += [self._row(step, lane, key, 0, event) for event in events]
                 elif not flow.numbered:
@@ -299,7 +299,7 @@ class Resolution:
         name = value = None
         if alias is not None:
             named = self._alias(step.flow, step.name, alias, lane.network)
-            self._aliases[named] = None
+            self._aliases.setdefault(named, []).append(event)
             name = named.name
         if not step.expected_on and self._flows[step.flow].has_ranges:
             parts, last = ranges.split(event_key(transfer))
@@ -318,8 +318,9 @@ class Resolution:
         for row in rows:
             self._touched[row.flow, row.transfer] = None
             if row.name is not None and row.value is None:
-                alias = row.occurrence.facts[ALIAS]
-                self._aliases[self._alias(row.flow, row.step, alias, row.network)] = None
+                event = row.occurrence
+                alias = self._alias(row.flow, row.step, event.facts[ALIAS], row.network)
+                self._aliases.setdefault(alias, []).append(event)
 
     # --- aliases
 
@@ -328,13 +329,14 @@ class Resolution:
 
         What gave it the alias later than the event, by more than clocks may differ, has not led to the event.
         """
-        aliases, self._aliases = list(self._aliases), {}
+        aliases, self._aliases = self._aliases, {}
         if not aliases:
             return
         named = self._named([alias.name for alias in aliases])
-        for rows in named.values():
-            for row in rows:  # whether it is the first may have changed
-                self._touched[row.flow, row.transfer] = None
+        for alias, changed in aliases.items():
+            rows = named.get(alias.name, [])
+            if rows and any(chain_order(event) <= chain_order(rows[0].occurrence) for event in changed):
+                self._touched |= {(row.flow, row.transfer): None for row in rows}  # another is the first
         moved: list[Row] = []
         texts = {digest(alias.flow, alias.text): alias.text for alias in aliases}
         wanted = set(aliases)

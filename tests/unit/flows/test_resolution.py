@@ -324,6 +324,24 @@ def test_an_alias_of_two_transfers_counts_for_the_first_and_is_reported(connecti
     assert "was given to 7 before" in signal.annotations["description"]
 
 
+def test_one_more_transfer_with_an_alias_of_many_is_judged_alone(connection: sa.Connection) -> None:
+    saved: list[str] = []
+    pipeline = flow_pipeline(
+        [ALIASED], NETWORKS, decode, Alerts(), saved=lambda some: saved.extend(t.key for _, t in some)
+    )
+    numbers = range(1, 101)
+    openings, fills = [sent(1000, n, n) for n in numbers], [filled(1010, n, index=n) for n in numbers]
+    pipeline.process(connection, [batch("alpha", 1030, *openings), batch("beta", 1020, *fills)], 0.0)
+    saved.clear()
+    pipeline.process(connection, [batch("beta", 1030, filled(1021, 100, index=0), first=1021)], 0.0)
+    assert saved == ["100"]
+
+    pipeline.process(
+        connection, [batch("beta", 1030, filled(1009, 50), first=1006, ancestor=1005, fork=1)], 0.0
+    )
+    assert {key: len(steps) for key, (_, steps) in shown(connection).items() if len(steps) > 1} == {"50": 2}
+
+
 # --- ranges
 
 
@@ -384,6 +402,19 @@ def test_a_range_over_many_openings_is_applied_in_parts(
     pipeline.process(connection, [batch("beta", 1030, settled(1020, 0, amount=1_000))], 0.0)
     assert max(saved) == 100
     assert {len(steps) for _, steps in shown(connection).values()} == {2}
+
+
+def test_ranges_that_overlap_have_each_opening_judged_once(connection: sa.Connection) -> None:
+    saved: list[str] = []
+    pipeline = flow_pipeline(
+        [RANGED], NETWORKS, decode, Alerts(), saved=lambda some: saved.extend(t.key for _, t in some)
+    )
+    openings = [sent(1000, number, index=number) for number in range(10)]
+    pipeline.process(connection, [batch("alpha", 1030, *openings)], 0.0)
+    saved.clear()
+    ranges = [settled(1020, first, amount=3, index=i) for i, first in enumerate([8, 0, 1, 3, 1, 7])]
+    pipeline.process(connection, [batch("beta", 1025, *ranges)], 0.0)
+    assert saved == [f"1/{number}" for number in (0, 1, 2, 3, 4, 5, 7, 8, 9)]
 
 
 def test_ranges_go_once_they_are_old_and_cover_nothing(connection: sa.Connection) -> None:
