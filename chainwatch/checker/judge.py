@@ -118,6 +118,9 @@ class Judge:
             self.status = "open" if self.status == "complete" else self.status
         elif event is not None:
             self.findings.append(finding.overdue(self.transfer, step, network, opening, destination, event))
+        elif (waiting := self._awaits_alias(step, opening, due_at)) is not None:
+            self.deadlines[step.name] = waiting
+            self.status = "open" if self.status == "complete" else self.status
         elif self.coverage.seen.get(network, 0) > due_at:
             self.findings.append(finding.overdue(self.transfer, step, network, opening, destination, None))
             self.status = "overdue"
@@ -125,6 +128,15 @@ class Judge:
             self.deadlines[step.name] = (network, due_at)
             if self.status == "complete":
                 self.status = "open"
+
+    def _awaits_alias(self, step: Step, opening: Occurrence, due_at: int) -> tuple[str, int] | None:
+        """Return where and until when what gives the alias of ``step`` may be seen: its event may be there already."""
+        if not step.by or step.by in self.events:
+            return None
+        by = self.flow.steps[step.by]
+        network, latest = expected_network(by, opening), due_at + self.flow.clock_skew
+        can_come = network in by.networks and self.coverage.seen.get(network, 0) <= latest
+        return (network, latest) if can_come else None
 
     def _is_unseen(self, opening: Occurrence) -> bool:
         """Return whether no step is watched on the network on which ``opening`` expects it."""

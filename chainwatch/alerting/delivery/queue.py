@@ -315,8 +315,7 @@ class ReceiverQueue:
     async def _failed(self, queued: QueuedNotification, error: DeliveryError) -> None:
         now = self._clock.now()
         if error.retry_after is not None:
-            pause = min(error.retry_after, retry.LONGEST_PAUSE)
-            self._paused_until = max(self._paused_until, now + pause)
+            self._paused_until = max(self._paused_until, now + error.retry_after)
         attempts = queued.attempts + 1
         reason = str(error)
         _log.warning(

@@ -133,8 +133,8 @@ class SlackProvider:
             try:
                 return await self._follow_up(message, message.first)
             except SlackError as error:
-                if error.code not in GONE:
-                    raise
+                if error.code not in GONE and not (error.permanent and message.follow_up is not None):
+                    raise  # of what people must be notified, a message of its own does so
         if message.follow_up is None:
             return Receipt()  # an update, of a message that is gone
         posted = await self._post("chat.postMessage", {"channel": self._channel, **message.whole, **PLAIN})

@@ -149,8 +149,11 @@ class TelegramProvider:
             said = error.description.lower()
             if error.moved_to is not None or (error.code == 400 and any(part in said for part in GONE)):
                 return False
-            if error.code != 400 or UNCHANGED not in said:
-                raise
+            if error.code == 400 and UNCHANGED in said:
+                return True
+            if error.permanent and message.follow_up is not None:
+                return False  # people must be notified: a message of its own does so
+            raise
         return True
 
     async def _call(self, method: str, arguments: Mapping[str, Any]) -> Any:
