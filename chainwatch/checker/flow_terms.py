@@ -28,6 +28,9 @@ from chainwatch.config.toml_lines import KeyPath
 from chainwatch.model import AbiFunction, Event, FieldPath, to_hex
 from chainwatch.support.spelling import did_you_mean, nearest
 
+_ADDRESS_BYTES = 20
+"""Bytes of fewer may hold the number of a network."""
+
 EventLookup = Callable[[str, str], AbiEvent]
 """Contract and event (name or signature) to the ABI's event; raises ``LookupError`` with a message for a person."""
 
@@ -192,7 +195,8 @@ class FlowTerms:
             by = self.settings.network_by
             message = f"{text} is {value.type}, but no network's {by} can be one: it names no network"
             are_numbers = all(isinstance(v, int) for v in values if v is not None)
-            mend = f"write uint({text})" if are_numbers and kind_of(value.type) == "bytes" else ""
+            is_number = kind_of(value.type) == "bytes" and 0 < value.length < _ADDRESS_BYTES
+            mend = f"write uint({text})" if are_numbers and is_number else ""
             self.problem(at, message, value.note or mend or f"network_by is {by!r}")
         else:
             self._warn_of_values(text, value, at)

@@ -89,7 +89,7 @@ def _check(pair: _Pair) -> None:
         _check_types(pair, part.value, wanted.value)
         if wanted.text == pair.flow.settings.opens.destination and part.text == step.settings.origin:
             message = f"{pair.sides}: {wanted.text} names the destination, {part.text} the origin"
-            pair.warn(message, "give both keys the same end")
+            pair.warn(message, "give both keys the same end, or mend origin or destination")
         else:
             _doubt_name(pair)
     elif wanted.value is None and part.value is not None:
