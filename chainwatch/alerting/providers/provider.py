@@ -113,8 +113,8 @@ class Reachable(Protocol):
 class DeliveryError(Exception):
     """The channel did not take a message. The text names no URL and no secret (S9).
 
-    ``retry_after``: seconds for which nothing is to be sent, at most ``LONGEST_PAUSE``. ``permanent``: another attempt is unlikely to succeed.
-    ``refused``: it was certainly not taken; otherwise it may have been, and only the answer was lost.
+    ``retry_after``: seconds for which nothing is to be sent, at most ``LONGEST_PAUSE``. ``permanent``: another attempt is
+    unlikely to succeed. ``refused``: it was certainly not taken; otherwise it may have been, and only the answer was lost.
     """
 
     def __init__(
