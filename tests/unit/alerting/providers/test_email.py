@@ -138,7 +138,17 @@ async def test_a_repeated_attempt_is_the_same_mail(server: MailServer, transport
     assert first.as_bytes() == again.as_bytes()
 
 
-@pytest.mark.parametrize("said", ["x\r\nBcc: evil@example.org", "x\nSubject: y", "é" * 900, "\x00\ud800"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("x\r\nBcc: evil@example.org", "x\nSubject: y", "é" * 900, "\x00\ud800"),
+        *(
+            "=?utf-8?q?x=0d=0aBcc:_evil?=",
+            "=?utf-8?b?DQoNCjxoMT5QYXkgaGVyZTwvaDE+?=",
+            "é =?utf-8?q?=0aX:_y?=",
+        ),
+    ],
+)
 async def test_text_from_a_chain_adds_no_header(server: MailServer, transport: Transport, said: str) -> None:
     alert = notified(labels={"alertname": said, "severity": "P1"}, annotations={"summary": said})
     message = notification(alert, group_labels={"alertname": said})

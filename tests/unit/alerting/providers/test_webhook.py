@@ -277,6 +277,27 @@ def _two() -> Notification:
     return notification(firing, notified(status="resolved", fingerprint="11" * 8, ends_at=T0 + 60))
 
 
+async def test_a_storm_is_several_requests_that_servers_take_and_is_continued_where_it_stopped(
+    server: Receiver,
+) -> None:
+    annotations = {"summary": "x" * 800}
+    alerts = [notified(fingerprint=f"{i:016x}", annotations=annotations) for i in range(3000)]
+    server.usual = lambda request: Answer(413 if len(request.body) > 1_048_576 else 200)
+    server.script.extend([Answer(), Answer(500)])
+    async with Transport() as transport:
+        provider = _provider(server.url, transport)
+        message = provider.render(notification(*alerts), None)
+        with pytest.raises(DeliveryError):
+            await provider.send(message)
+        await provider.send(message)
+    taken = [server.requests[0], *server.requests[2:]]
+    assert [one["fingerprint"] for r in taken for one in r.json()["alerts"]] == [
+        a.fingerprint for a in alerts
+    ]
+    assert len({request.headers["Idempotency-Key"] for request in taken}) == len(taken) > 3
+    assert {request.json()["groupKey"] for request in taken} == {notification().group_key}
+
+
 async def test_a_counterparty_gets_one_flat_object_for_each_alert(server: Receiver) -> None:
     await _deliver(server.url, _two(), format="counterparty", secret="k3y-k3y")
     first, second = server.requests
