@@ -23,6 +23,7 @@ from chainwatch.alerting.delivery.marks import Delivered, Marks
 from chainwatch.alerting.delivery.notification import Notification, load_all
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.providers import DeliveryError, Provider, Receipt
+from chainwatch.alerting.providers.provider import Pausing
 from chainwatch.model import Signal
 from chainwatch.presentation.presenter import RAW, Presenter
 from chainwatch.store.alerting import alerts, claims, folding, outbox, receipts
@@ -178,6 +179,8 @@ class ReceiverQueue:
             self._retried_at = asked_at
             self._breaker = retry.Breaker()
             self._paused_until = self._look_at = 0.0
+            if isinstance(self._provider, Pausing):
+                self._provider.end_pause()
 
     async def _start_deliveries(self) -> None:
         """Start as many deliveries as may be under way."""

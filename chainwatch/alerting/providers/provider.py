@@ -102,6 +102,15 @@ class Provider(Protocol[Message]):
 
 
 @runtime_checkable
+class Pausing(Protocol):
+    """A provider that itself keeps the pauses for which its channel asks, as others send there too."""
+
+    def end_pause(self) -> None:
+        """Send again: a person asked for a retry."""
+        ...
+
+
+@runtime_checkable
 class Reachable(Protocol):
     """A provider that does not use HTTP, and can still say for ``check --online`` whether its channel answers."""
 
