@@ -86,7 +86,8 @@ class Access:
 def open_access(config: Path, environ: Mapping[str, str], *, create: bool = False) -> Iterator[Access]:
     """Open the database that ``config`` names. Raises ``ConfigError`` and ``StoreError``.
 
-    It must exist, unless ``create`` makes it where it is missing. A configuration without networks serves too, as alerts may come from elsewhere.
+    It must exist, unless ``create`` makes it where it is missing. A configuration without networks serves too, as alerts
+    may come from elsewhere.
     """
     plan = make_plan(read(config, environ, watches=False))
     with open_database(plan, create=create) as database:
