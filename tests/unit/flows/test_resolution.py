@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from chainwatch.checker.judge import SEARCH
 from chainwatch.flows import checker
-from chainwatch.model import Event, Searched
+from chainwatch.model import Event, Searched, StoredLog
 from chainwatch.store import retention, tables, transfers
-from tests.support.flows import NETWORKS, Alerts, decode, event, flow
+from tests.support.flows import CHAIN_IDS, NETWORKS, Alerts, decode, event, flow
 from tests.support.pipelines import flow_pipeline
 from tests.support.runs import Run, batch
 from tests.support.storing import transaction_on
@@ -107,7 +107,7 @@ def test_a_forged_step_shifts_no_later_pair_and_goes_with_its_log(connection: sa
     }
     assert shown(connection) == honest | {"1/2/7#beta:1500:0": ("orphan", [("fill", 1_500)])}
 
-    run.pipeline.repair_logs(connection, "beta", [forged], [], 0.0)
+    run.pipeline.repair_logs(connection, "beta", [StoredLog("bridge", forged.log, None)], [], 0.0)
     assert shown(connection) == honest
 
 
@@ -139,8 +139,8 @@ def test_openings_of_one_number_on_two_networks_count_from_the_earliest(connecti
 
 def test_the_earliest_of_many_openings_of_one_number_counts(connection: sa.Connection) -> None:
     run = Run(connection, flow(match="nth", clock_skew="0s"))
-    for number, (network, second) in enumerate({"alpha": 3000, "beta": 2000, "gamma": 3000}.items(), 1):
-        openings = [event(network, "Sent", at, from_=number) for at in (1000, second)]
+    for network, second in {"alpha": 3000, "gamma": 3000, "beta": 2000}.items():
+        openings = [event(network, "Sent", at, from_=CHAIN_IDS[network]) for at in (1000, second)]
         fills = [filled(1010), filled(2010)] if network == "beta" else []
         run(batch(network, 4000, *sorted([*openings, *fills], key=lambda e: e.log.timestamp)))
     assert [step for step, _ in shown(connection)["7#2"][1]].count("fill") == 1
