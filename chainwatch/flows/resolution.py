@@ -227,19 +227,12 @@ class Resolution:
             if one.opened_from is not None and (lost_openings or one.base in unopened):
                 for lane in step_events.lanes_from(self._connection, one.base, one.opened_from):
                     if lane.step != one.flow.opening.name:
-                        start = self._after(lane, one.opened_from)
+                        stays = step_events.last_numbered(self._connection, lane, below=one.opened_from)
+                        start = stays[0] if stays else _START
                         starts[lane] = min(start, starts.get(lane, start))
             for lane, start in starts.items():
                 new += self._pair_lane(one, lane, start)
         return new
-
-    def _after(self, lane: Lane, number: int) -> Position:
-        """Return the position after the last event of ``lane`` that takes an opening before the ``number``-th."""
-        before = step_events.last_numbered(self._connection, lane, below=number)
-        if before is None:
-            return _START
-        block, log_index, item = before[0]
-        return block, log_index, item + 1
 
     def _pair_lane(self, changed: _Numbered, lane: Lane, start: Position) -> list[Row]:
         """Give the events of ``lane`` from ``start`` on the openings that they take; return the new ones."""
@@ -247,7 +240,7 @@ class Resolution:
         added = {position(event): event for event in changed.steps.get(lane, ())}
         end = step_events.last(self._connection, lane)
         is_appended = end is None or end[0] < start
-        taken = self._taken(lane, start, end, _of_lane(changed.lost, lane))
+        taken = self._taken(lane, start, end)
         openings = Openings(self._connection, lane.base, flow.opening.name, taken)
         numbered = None if is_appended else step_events.last_numbered(self._connection, lane)
         settled = max([*added, numbered[0] if numbered else _START])
@@ -270,20 +263,12 @@ class Resolution:
         self._move(moved)
         return new
 
-    def _taken(
-        self, lane: Lane, start: Position, end: tuple[Position, int] | None, lost: Sequence[Row]
-    ) -> int:
+    def _taken(self, lane: Lane, start: Position, end: tuple[Position, int] | None) -> int:
         """Return the number of the last opening that was taken in ``lane`` before ``start``; ``end`` is its last event."""
         if end is not None and end[0] < start and end[1] > 0:
             return end[1]
         before = end and step_events.last_numbered(self._connection, lane, start)
-        if before:
-            return before[1]
-        # Retention deletes the earliest: what comes first now counts on from those.
-        taken = [row.number for row in lost if row.number > 0]
-        if end and (least := step_events.least_number(self._connection, lane)):
-            taken.append(least)
-        return min(taken, default=1) - 1
+        return before[1] if before else 0
 
     def _stored(self, lane: Lane, start: Position) -> Iterator[Row]:
         """Yield the stored events of ``lane`` from ``start`` on."""

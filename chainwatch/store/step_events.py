@@ -135,15 +135,6 @@ def last_numbered(
     return _placed(bulk.select(connection, statement, (*lane, below, *(before or ()))))
 
 
-def least_number(connection: sa.Connection, lane: Lane) -> int | None:
-    """Return the lowest number of ``lane``, None without any: it is above 1 once retention has deleted the first events."""
-    statement = (
-        f"SELECT number FROM step_events WHERE {_NUMBERED} AND network || '' = ? AND number > 0"  # noqa: S608
-        " ORDER BY number LIMIT 1"
-    )
-    return next((number for (number,) in bulk.select(connection, statement, lane)), None)
-
-
 def numbered_after(
     connection: sa.Connection, base: bytes, step: str, number: int, limit: int
 ) -> list[tuple[int, bytes]]:

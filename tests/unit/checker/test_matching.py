@@ -6,11 +6,12 @@ import time
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from chainwatch.checker.compiler import FlowError
 from chainwatch.checker.flow import Flow, FlowExtractor
-from chainwatch.checker.transfer_keys import event_key, numbered_key, unknown_alias_key
-from chainwatch.model import AbiEvent, AbiParam, Event
+from chainwatch.checker.transfer_keys import event_key, numbered_key, unknown_alias_key, unopened_key
+from chainwatch.model import AbiEvent, AbiParam, Event, Occurrence
 from tests.support.flows import EVENTS, event, flow
 
 BATCHED = EVENTS | {
@@ -131,3 +132,11 @@ def test_keys_of_transfers_are_all_different_and_lead_back_to_those_of_events(ke
     names = [numbered_key(key, number) for number in (1, 2, 12)]
     assert [event_key(name) for name in names] == [key] * 3
     assert len({*names, unknown_alias_key(key, "approve"), numbered_key(key + "#2", 1)}) == 5
+
+
+def test_the_key_of_a_step_without_opening_says_where_it_is() -> None:
+    here = Occurrence("fill", "beta", 120, 4, 1000, b"", {})
+    assert unopened_key("a#b", here) == "a%23b#beta:120:4"
+    for one in (here, replace(here, item=3), replace(here, network="a:1#b")):
+        assert event_key(unopened_key("a#b", one)) == "a#b"
+    assert unopened_key("7", replace(here, item=3)) == "7#beta:120:4:3"

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from chainwatch.checker.judge import SEARCH
 from chainwatch.flows import checker
-from chainwatch.model import Event, Searched
+from chainwatch.model import Event, Searched, StoredLog
 from chainwatch.store import retention, tables, transfers
-from tests.support.flows import NETWORKS, Alerts, decode, event, flow
+from tests.support.flows import CHAIN_IDS, NETWORKS, Alerts, decode, event, flow
 from tests.support.pipelines import flow_pipeline
 from tests.support.runs import Run, batch
 from tests.support.storing import transaction_on
@@ -107,7 +107,7 @@ def test_a_forged_step_shifts_no_later_pair_and_goes_with_its_log(connection: sa
     }
     assert shown(connection) == honest | {"1/2/7#beta:1500:0": ("orphan", [("fill", 1_500)])}
 
-    run.pipeline.repair_logs(connection, "beta", [forged], [], 0.0)
+    run.pipeline.repair_logs(connection, "beta", [StoredLog("bridge", forged.log, None)], [], 0.0)
     assert shown(connection) == honest
 
 
@@ -135,6 +135,28 @@ def test_openings_of_one_number_on_two_networks_count_from_the_earliest(connecti
     assert shown(connection)["7"][1] == [("send", 1500)]
     run(batch("alpha", 2000, sent(1000)))
     assert shown(connection)["7"][1] == [("send", 1000), ("fill", 1010), ("send", 1500)]
+
+
+def test_the_earliest_of_many_openings_of_one_number_counts(connection: sa.Connection) -> None:
+    run = Run(connection, flow(match="nth", clock_skew="0s"))
+    for network, second in {"alpha": 3000, "gamma": 3000, "beta": 2000}.items():
+        openings = [event(network, "Sent", at, from_=CHAIN_IDS[network]) for at in (1000, second)]
+        fills = [filled(1010), filled(2010)] if network == "beta" else []
+        run(batch(network, 4000, *sorted([*openings, *fills], key=lambda e: e.log.timestamp)))
+    assert [step for step, _ in shown(connection)["7#2"][1]].count("fill") == 1
+
+
+def test_retention_and_a_reorg_leave_the_numbers_right_S4(connection: sa.Connection) -> None:
+    run = Run(connection, NUMBERED)
+    run(batch("alpha", 1100, *(sent(at) for at in (1000, 1010, 1090))))
+    run(batch("beta", 1100, *(step(at) for at in (1001, 1011) for step in (filled, settled)), filled(1095)))
+    while retention.prune(connection, 1080, 0.0, 1):
+        pass
+    run(batch("alpha", 1100, sent(1091), sent(1092), first=1086, ancestor=1085, fork=1))
+    assert {key: steps for key, (_, steps) in shown(connection).items()} == {
+        "1/2/7#3": [("send", 1091), ("fill", 1095)],
+        "1/2/7#4": [("send", 1092)],
+    }
 
 
 def test_the_opening_of_a_step_without_one_is_searched_for_and_comes_first(connection: sa.Connection) -> None:
