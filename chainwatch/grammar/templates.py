@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -36,6 +37,10 @@ EXPRESSIONS_MAX = 2_000
 EXPLORERS = "explorers"
 """The value, network → address of its explorer, that the filter ``link`` reads."""
 
+WORK_MAX = 200_000
+"""Elements of loops, parts of JSON and hundreds of characters that filters make, in one rendering: about a second."""
+_left: ContextVar[int] = ContextVar("left", default=WORK_MAX)
+"""What is left of that in the rendering under way."""
 DEPTH_MAX = 50
 """How deep brackets may be nested."""
 
@@ -107,6 +112,7 @@ class Template:
         """
         parts: list[str] = []
         room = limit
+        _left.set(WORK_MAX)
         try:
             for part in self._compiled.generate(**values):
                 parts.append(part[:room])
@@ -267,6 +273,7 @@ def _json(value: object) -> str:
     parts, room = [], JSON_MAX
     for part in _JSON.iterencode("" if isinstance(value, ChainableUndefined) else value):
         parts.append(part)
+        _spend(1 + len(part) // 100)
         room -= len(part)
         if room < 0:
             raise ValueError(f"json: the result is longer than {JSON_MAX:,} characters")
@@ -274,13 +281,16 @@ def _json(value: object) -> str:
 
 
 def _join(values: Iterable[object], separator: str = "") -> str:
-    return str(separator).join(map(str, _bounded(values)))[:OUTPUT_MAX]
+    joined = str(separator).join(map(str, _bounded(values)))[:OUTPUT_MAX]
+    _spend(len(joined) // 100)
+    return joined
 
 
 def _replace(value: object, old: str, new: str) -> str:
     text, old, new = str(value), str(old), str(new)
     if len(text) + text.count(old) * len(new) > OUTPUT_MAX:
         raise ValueError(f"replace: the result is longer than {OUTPUT_MAX:,} characters")
+    _spend(len(text) // 100)
     return text.replace(old, new)
 
 
@@ -302,7 +312,9 @@ def _default(value: object, other: object = "") -> object:
 def _bounded(values: object) -> list[Any]:
     """Return the elements of a list, or the names of a mapping, at most ``ITEMS_MAX``."""
     if isinstance(values, Mapping | list | tuple):
-        return list(values)[:ITEMS_MAX]
+        elements = list(values)[:ITEMS_MAX]
+        _spend(1 + len(elements))
+        return elements
     if isinstance(values, ChainableUndefined):
         return []
     raise TypeError("a loop goes over a list or a mapping")
@@ -332,6 +344,14 @@ FILTERS: Mapping[str, Any] = {
     "upper": lambda value: str(value).upper(),
 }
 """The filters of templates by name."""
+
+
+def _spend(work: int) -> None:
+    """Count ``work`` of the rendering under way. Raises ``ValueError`` once it is too much."""
+    left = _left.get() - work
+    if left < 0:
+        raise ValueError("it takes too long: fewer or smaller loops are needed")
+    _left.set(left)
 
 
 def _is_number(value: object) -> bool:

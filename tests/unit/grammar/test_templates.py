@@ -120,6 +120,19 @@ def test_what_fails_on_its_values_is_an_error_with_a_text_and_takes_no_time(sour
     assert time.perf_counter() - began < 1
 
 
+@pytest.mark.parametrize(
+    "inner",
+    ["{{ many | json }}", "{{ many | join('-') | replace('q', 'y') }}", "{% if many | json %}{% endif %}"],
+)
+def test_loops_with_costly_filters_in_them_end_soon(inner: str) -> None:
+    template = Template("{% for a in many %}{% for b in many %}" + inner + "{% endfor %}{% endfor %}")
+    began = time.perf_counter()
+    with pytest.raises(TemplateError, match="takes too long"):
+        template.render({"many": [{"x": "x" * 4_000}] * 200}, 10**9)
+    assert time.perf_counter() - began < 10
+    assert Template("{{ many | json }}").render({"many": [1]}) == "[1]", "each rendering has its own"
+
+
 def test_a_result_is_cut() -> None:
     result = rendered(
         "{% for a in many %}{% for b in many %}{{ a }}{% endfor %}{% endfor %}", many=["x" * 60_000] * 9
