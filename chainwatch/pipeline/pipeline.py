@@ -35,6 +35,9 @@ from chainwatch.store.errors import StoreError
 from chainwatch.store.transfers import DeadlineChanges
 from chainwatch.store.watched import WatchedSet
 
+STORED_AT_ONCE = 4_000
+"""Stored logs that one part of a back-fill looks at again, at most, unless a single block has more."""
+
 Item: TypeAlias = Batch | SiftedBatch | Seen | Backfilled | ReadResult
 """What a transaction can apply."""
 
@@ -224,7 +227,10 @@ class Pipeline:
             checkers[name].apply(found)
 
     def _apply_backfilled(self, item: Backfilled, transaction: _Transaction) -> None:
-        """Apply blocks that were read again, unless a reorg has changed meanwhile what is to be read."""
+        """Apply blocks that were read again, unless a reorg has changed meanwhile what is to be read.
+
+        Where too many events are stored beside them, only the first blocks are applied: the rest is read once more.
+        """
         work, network = transaction.work, item.network
         gap = watched.gap(work.connection, network)
         number = blocks.network_id(work.connection, network)
@@ -240,6 +246,10 @@ class Pipeline:
         ):
             return
         last = min(item.last, gap.last)
+        is_joined = self._joined.concerns(network, item.sources)
+        if is_joined:
+            contracts = self._joined.contracts
+            last = blocks.bounded(work.connection, network, item.first, last, contracts, STORED_AT_ONCE)
         events = [event for event in item.events if event.log.block_number <= last]
         undecoded = [one for one in item.undecoded if one.log.block_number <= last]
         watched.narrow(work.connection, network, item.sources, last)
@@ -248,7 +258,7 @@ class Pipeline:
         work.reload_watched()
         work.filled.add(network)
         stored: list[Event] = []
-        if self._joined.concerns(network, item.sources):
+        if is_joined:
             stored = self._stored_events(work.connection, network, item.first, last)
         positions = set(map(joined.position, events))
         stored = [event for event in stored if joined.position(event) not in positions]

@@ -151,6 +151,27 @@ def logs_between(
     return [log for _, log in _stored(connection, sa.and_(between, wanted))]
 
 
+def bounded(
+    connection: sa.Connection, network: str, first: int, last: int, contracts: Collection[str], limit: int
+) -> int:
+    """Return ``last``, or an earlier block: ``first``..it have ``limit`` stored logs of ``contracts`` at most.
+
+    ``first`` where it alone has more.
+    """
+    number = network_id(connection, network)
+    if number is None:
+        return last
+    between = logs.c.id.between(event_id(number, first, 0), event_id(number, last + 1, 0) - 1)
+    beyond = connection.execute(
+        sa.select(logs.c.id)
+        .where(between, logs.c.contract.in_(contracts))
+        .order_by(logs.c.id)
+        .offset(limit)
+        .limit(1)
+    ).scalar()
+    return last if beyond is None else max(first, (beyond >> 20 & 0xFFFFFFFF) - 1)
+
+
 def logs_after(connection: sa.Connection, after: int, limit: int) -> Iterator[tuple[int, str, StoredLog]]:
     """Yield the stored logs of all networks with ids above ``after``: (id, network, log), by id.
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from chainwatch.checker.flow import Flow
 from chainwatch.model import Batch, Event, Searched, StoredLog
-from chainwatch.pipeline import recompute
+from chainwatch.pipeline import pipeline, recompute
 from chainwatch.store import schema
 from chainwatch.store.alerting import alerts
 from tests.property.test_pipeline_config_change import (
@@ -214,6 +214,7 @@ def configs(pick: str) -> tuple[Config, ...]:
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recompute, "LOGS_AT_ONCE", 2)
     monkeypatch.setattr(recompute, "TRANSFERS_AT_ONCE", 2)
+    monkeypatch.setattr(pipeline, "STORED_AT_ONCE", 2)
 
 
 @given(data=st.data(), world=worlds(max_transfers=3), pick=PICKS)

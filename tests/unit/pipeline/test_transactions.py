@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from chainwatch.checker.flow import Flow, Step
 from chainwatch.model import WITH_TRANSACTION, Backfilled, Batch, Event, EventSource, Occurrence, Transaction
+from chainwatch.pipeline import pipeline
 from chainwatch.pipeline.recompute import Recomputation
 from chainwatch.store import blocks, retention, schema, transfers, watched
 from chainwatch.store.tables import transactions
@@ -252,3 +253,22 @@ def test_an_event_waits_for_the_transactions_of_its_siblings(connection: sa.Conn
     while watched.gap(connection, "alpha") is not None:
         run.backfill("alpha", beside)
     assert run.state == before
+
+
+def test_a_back_fill_looks_at_so_many_stored_events_at_once_and_goes_on(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S10: blocks with few new events may have many stored ones, which are read together with these."""
+    monkeypatch.setattr(pipeline, "STORED_AT_ONCE", 3)
+    sent = [event("alpha", "Sent", 100 + n, block=100 + n // 2, log_index=n % 2, id=n) for n in range(10)]
+    read_first = Run(connection, flow())
+    read_first.read("alpha", 200, *sent)
+    read_first.read("beta", 200)
+
+    changed = Run(connection, flow(opens={"with": {"terms": {"event": "Terms", "pick": "after"}}}), "second")
+    begins = []
+    while (gap := watched.gap(connection, "alpha")) is not None:
+        begins.append(gap.first)
+        changed.backfill("alpha")
+    assert begins == [1, 101, 102, 103, 104]
+    assert "FlowEvaluationFailed" in changed.firing
