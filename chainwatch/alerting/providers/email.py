@@ -203,5 +203,8 @@ class EmailProvider:
 
 
 def _literal(subject: str) -> str:
-    """Return ``subject`` without encoded words (RFC 2047): Python's library would decode them, line ends included."""
-    return subject.replace("=?", "= ?")
+    """Return ``subject`` as Python's library neither decodes nor mangles it.
+
+    It decodes encoded words (RFC 2047), line ends included, and in some versions never ends with a long run of spaces.
+    """
+    return " ".join(subject.replace("=?", "= ?").split())

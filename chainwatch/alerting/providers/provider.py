@@ -102,6 +102,15 @@ class Provider(Protocol[Message]):
 
 
 @runtime_checkable
+class Pausing(Protocol):
+    """A provider that itself keeps the pauses for which its channel asks, as others send there too."""
+
+    def end_pause(self) -> None:
+        """Send again: a person asked for a retry."""
+        ...
+
+
+@runtime_checkable
 class Reachable(Protocol):
     """A provider that does not use HTTP, and can still say for ``check --online`` whether its channel answers."""
 
@@ -113,8 +122,8 @@ class Reachable(Protocol):
 class DeliveryError(Exception):
     """The channel did not take a message. The text names no URL and no secret (S9).
 
-    ``retry_after``: seconds for which nothing is to be sent, at most ``LONGEST_PAUSE``. ``permanent``: another attempt is unlikely to succeed.
-    ``refused``: it was certainly not taken; otherwise it may have been, and only the answer was lost.
+    ``retry_after``: seconds for which nothing is to be sent, at most ``LONGEST_PAUSE``. ``permanent``: another attempt is
+    unlikely to succeed. ``refused``: it was certainly not taken; otherwise it may have been, and only the answer was lost.
     """
 
     def __init__(

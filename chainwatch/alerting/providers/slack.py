@@ -144,6 +144,10 @@ class SlackProvider:
         channel, timestamp = channel[:ID_MAX], timestamp[:ID_MAX]
         return receipt(self._channel, is_over=message.is_over, channel=channel, message=timestamp)
 
+    def end_pause(self) -> None:
+        """Send again, though Slack has asked for a pause."""
+        self._turns.end_pause()
+
     async def listen(self, receivers: Mapping[str, Self], act: Act) -> None:
         """Perform clicks on messages of ``receivers``, for ever. Raises ``DeliveryError``."""
         await SocketMode(self._transport, self._api, self._app_token, self._token).listen(receivers, act)

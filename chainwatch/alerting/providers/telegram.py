@@ -136,6 +136,10 @@ class TelegramProvider:
         chat_id, message_id = _ids(sent)
         return receipt(self._to, is_over=message.is_over, chat=str(chat_id), message=str(message_id))
 
+    def end_pause(self) -> None:
+        """Send again, though Telegram has asked for a pause."""
+        self._turns.end_pause()
+
     async def listen(self, receivers: Mapping[str, TelegramProvider], act: Act) -> None:
         """Perform clicks on messages of ``receivers``, for ever. Raises ``DeliveryError``."""
         await Updates(self._api).listen({name: one.allowed for name, one in receivers.items()}, act)

@@ -237,7 +237,7 @@ async def test_a_slack_that_ends_every_connection_at_once_is_an_error_too(
     server.greeting = [{"type": kind, "reason": "link_disabled"} for kind in said]
     server.hangs_up = True
     async with listening(providers, People()) as task:
-        with pytest.raises(DeliveryError, match="closed|ended"):
+        with pytest.raises(DeliveryError, match=r"closed|ended"):
             await asyncio.wait_for(asyncio.shield(task), 5)
 
 

@@ -162,6 +162,12 @@ async def test_text_from_a_chain_adds_no_header(server: MailServer, transport: T
     assert all(len(recipients) == 2 for _, recipients in server.envelopes)
 
 
+async def test_a_run_of_spaces_is_one_space_in_the_subject(server: MailServer, transport: Transport) -> None:
+    said = f"<:=20{' ' * 70}= ?<"  # Python 3.13.0 never ends with the folding of this
+    await _deliver(_provider(server, transport), notification(notified(), group_labels={"alertname": said}))
+    assert server.mails[0]["Subject"] == "[P1] <:=20 = ?<"
+
+
 # --- the connection -----------------------------------------------------------------------------------------
 
 

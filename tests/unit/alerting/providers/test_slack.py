@@ -235,6 +235,14 @@ async def test_a_long_pause_is_not_waited_for_by_others_of_the_channel(
     assert len(server.calls) == 1
 
 
+async def test_a_pause_ends_when_a_person_asks_for_a_retry(server: Slack, transport: Transport) -> None:
+    server.faults.append(refuses("ratelimited", **{"Retry-After": "900"}))
+    channel = provider(server, transport)
+    await refusal(channel)
+    channel.end_pause()
+    assert (await send(channel, notification())).remote_ids
+
+
 @pytest.mark.parametrize("asked", ["999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
 async def test_an_absurd_pause_does_not_silence_a_channel_for_years(
     server: Slack, transport: Transport, asked: str

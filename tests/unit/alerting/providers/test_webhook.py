@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from chainwatch.alerting.delivery.notification import Notification
+from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.alerting.providers.transport import Transport, is_public
@@ -379,17 +379,23 @@ def test_a_time_beyond_all_calendars_is_reported_as_their_last() -> None:
 TEMPLATED = '{"text": {{ alerts[0].annotations.summary | json }}, "level": {{ status | json }}, "n": {{ alerts | length }}}'
 
 
-def _templated(body: str) -> dict[str, Any]:
+def _templated(body: str, *alerts: NotifiedAlert) -> dict[str, Any]:
     settings = WebhookSettings(
         name="ops", provider="webhook", url=SecretStr("https://hooks.example"), format="template", body=body
     )
-    message = WebhookProvider(settings, Transport()).render(notification(notified()), None)
+    message = WebhookProvider(settings, Transport()).render(notification(*alerts or (notified(),)), None)
     decoded: dict[str, Any] = json.loads(message.requests[""].content)
     return decoded
 
 
 def test_a_template_makes_the_body() -> None:
     assert _templated(TEMPLATED) == {"text": "execute is late", "level": "firing", "n": 1}
+
+
+def test_a_storm_is_rendered_by_the_template_too() -> None:
+    alerts = [notified(annotations={"summary": "x" * 400, "send_tx": "0x" + "5e" * 32}) for _ in range(100)]
+    made = _templated('{"all": {{ alerts | json }}}', *alerts)
+    assert len(made["all"]) == 100
 
 
 @pytest.mark.parametrize("hostile", ['"', "\\", "\n", "\u2028", '", "level": "resolved', "{{ x }}", "\ud800"])
