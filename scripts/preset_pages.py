@@ -11,10 +11,11 @@ INTRODUCTION = """\
 
 <!-- Written by scripts/docs.py from chainwatch/init/presets: change those, then run it. -->
 
-`chainwatch init --preset NAME` writes a configuration for a protocol, with its ABI files, the addresses of its contracts,
-and the numbers by which its events name networks. `--network NAME` (repeatable) chooses among the networks it knows. The
-deadlines below are sensible to begin with: replace them by twice the 99th percentile that `chainwatch report latency` shows,
-and leave out what does not concern you by a [`where`](conditions.md) on the opening step.
+`chainwatch init --preset NAME` writes a configuration for a protocol, with its ABI files, the addresses of its
+contracts, the numbers by which its events name networks, and the networks' block explorers, for links in alerts.
+`--network NAME` (repeatable) chooses among the networks it knows. The deadlines below are sensible to begin with:
+replace them by twice the 99th percentile that `chainwatch report latency` shows, and leave out what does not concern
+you by a [`where`](conditions.md) on the opening step.
 
 Every preset is tested with events that are encoded from the published signatures: transfers in time, late, repeated and
 never funded. The addresses are written into your configuration; compare them with the protocol's own documentation before

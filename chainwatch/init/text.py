@@ -71,6 +71,8 @@ def _network_writer(answers: Answers) -> Callable[[ChosenNetwork], str]:
             lines.append(f'block_time = "{known.block_time}"')
             if known.stall_after:
                 lines.append(f'stall_after = "{known.stall_after}"')
+            if known.explorer:
+                lines.append(f'explorer = "{known.explorer}"')
         lines.append("# First block to read, on the first run only. Default: the head at that time.")
         lines.append("#start_block = 0")
         return "\n".join(lines) + "\n"

@@ -206,6 +206,16 @@ def test_the_abi_files_are_written_beside_the_configuration(tmp_path: Path) -> N
     assert all(json.loads(path.read_text()) for path in done.abis_written)
 
 
+def test_transactions_in_alerts_about_known_networks_are_links(tmp_path: Path) -> None:
+    flags = Given(preset="hyperlane", networks=("ethereum", "base"), receivers=("console",))
+    done = create(ask(flags), tmp_path / "chainwatch.toml")
+    networks = load_plan(done.config, dict.fromkeys(done.variables, "https://node.example")).settings.networks
+    assert {name: str(network.explorer) for name, network in networks.items()} == {
+        "ethereum": "https://etherscan.io",
+        "base": "https://basescan.org",
+    }
+
+
 def test_an_abi_file_that_is_there_is_kept(tmp_path: Path) -> None:
     mine = tmp_path / "abi" / "across.json"
     mine.parent.mkdir()
