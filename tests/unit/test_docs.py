@@ -202,5 +202,7 @@ def test_every_status_of_a_transfer_is_in_the_glossary() -> None:
 
 def test_the_page_of_presets_shows_each_flow_once() -> None:
     page = (ROOT / "docs" / "presets.md").read_text()
-    assert page.count("\n[flows.ccip-") < 20  # a lane has two ends: not one flow for each pair of forty networks
+    assert (
+        page.count("\n[flows.ccip-") < 20
+    )  # a lane has two ends: not one flow for each pair of forty networks
     assert len(page.splitlines()) < 2_000

@@ -199,6 +199,34 @@ async def test_an_idle_connection_is_closed(
     assert server.connections == 2
 
 
+async def test_no_connection_stays_open_to_a_server_that_hangs_at_the_end_of_it(
+    server: MailServer, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smtp_module, "IDLE", 0.0)
+    leaving, closed = asyncio.Event(), asyncio.Event()
+
+    async def hang_at_quit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 ready\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"QUIT"):
+                leaving.set()
+                continue
+            writer.write(b"354 go on\r\n" if line.startswith(b"DATA") else b"250 done\r\n")
+            if line.startswith(b"DATA"):
+                await reader.readuntil(b"\r\n.\r\n")
+                writer.write(b"250 taken\r\n")
+        writer.close()
+        closed.set()
+
+    async with await asyncio.start_server(hang_at_quit, "127.0.0.1", 0) as hanging:
+        provider = _provider(server, transport, port=hanging.sockets[0].getsockname()[1])
+        await _deliver(provider)
+        await asyncio.wait_for(leaving.wait(), 5)
+        await _deliver(provider)  # a new connection; the end of the first is not waited for
+        await asyncio.wait_for(closed.wait(), 0.5)
+        await transport.close()
+
+
 @pytest.mark.filterwarnings("ignore:Requiring AUTH")
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 async def test_mail_goes_over_tls_with_a_login(
