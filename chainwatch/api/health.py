@@ -41,7 +41,7 @@ def routes(health: Health, reads: Reads, reload: Callable[[], None]) -> list[web
 async def _problem_of_database(reads: Reads) -> str:
     try:
         async with asyncio.timeout(READ_WITHIN):
-            await reads(schema.created_at)
+            await reads(lambda connection, *_: schema.created_at(connection))
     except (StoreError, TimeoutError):
         return "the database does not answer"
     return ""

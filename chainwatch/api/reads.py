@@ -3,32 +3,57 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
+from chainwatch.operations.context import Context
+from chainwatch.plan import Plan
 from chainwatch.store.database import Database
 
 AT_ONCE = 2
 """The reads of all requests that run at once; the monitor has the other readers."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Reads:
-    """Reads ``database``, at most ``AT_ONCE`` at once. A read whose request has ended counts until it ends itself."""
+    """Runs operations that only read, at most ``AT_ONCE`` at once. One whose request has ended counts until its own end.
 
-    def __init__(self, database: Database) -> None:
+    ``clock`` gives Unix seconds.
+    """
+
+    def __init__(self, database: Database, plan: Plan, clock: Callable[[], float] = time.time) -> None:
         self._database = database
+        self._plan = plan
+        self._clock = clock
+        self._context: Context | None = None
         self._free = asyncio.Semaphore(AT_ONCE)
 
-    async def __call__(self, job: Callable[[sa.Connection], T]) -> T:
-        """Return what ``job`` returns on a consistent, read-only view. Raises ``StoreError``."""
+    async def __call__(
+        self,
+        operation: Callable[Concatenate[sa.Connection, Context, float, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return what ``operation`` returns on a consistent, read-only view. Raises ``StoreError`` and what it raises."""
+
+        def job(connection: sa.Connection) -> T:
+            return operation(connection, self._context_on(connection), self._clock(), *args, **kwargs)
+
         await self._free.acquire()
         reading = asyncio.ensure_future(self._database.read(job))
         reading.add_done_callback(self._done)
         return await asyncio.shield(reading)
+
+    def _context_on(self, connection: sa.Connection) -> Context:
+        if self._context is None:
+            self._context = Context.of(self._plan, connection)
+        return self._context
 
     def _done(self, reading: asyncio.Future[T]) -> None:
         self._free.release()

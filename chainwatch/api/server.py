@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 from aiohttp import web
 
-from chainwatch.api import health
+from chainwatch.api import health, metrics
 from chainwatch.api.connection import Connection, Connections
 from chainwatch.api.guard import Guard
 from chainwatch.api.problems import Handler, answer_problems
@@ -50,7 +50,9 @@ def application(running: Running, reload: Callable[[], None]) -> web.Application
     app = web.Application(
         client_max_size=BODY_MAX, middlewares=[_begin, answer_problems, guard.middleware, _read_body]
     )
-    app.add_routes(health.routes(running.health, Reads(running.database), reload))
+    reads = Reads(running.database, running.plan)
+    app.add_routes(health.routes(running.health, reads, reload))
+    app.add_routes(metrics.routes(reads, running.alerting.supervisor.crashes))
     return app
 
 
