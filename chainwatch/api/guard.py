@@ -1,7 +1,7 @@
 """Which browsers may call the server: a page of any origin can send requests to a loopback address.
 
 A page cannot choose the header ``Origin``, and after DNS rebinding its requests have its own name as ``Host``. So requests
-with a foreign name in either are refused.
+with a foreign name in either are refused, unless they have a token, which no page can know.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
+from chainwatch.api.identity import IDENTITY, PUBLIC
 from chainwatch.api.problems import Handler, problem
 from chainwatch.config.api import ApiSettings, parse_listen
 
@@ -52,7 +53,8 @@ class Guard(NamedTuple):
         async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:
             origin = request.headers.get(hdrs.ORIGIN)
             reason = self.refusal(request.headers.get(hdrs.HOST, ""), origin, request.scheme)
-            if reason is not None:
+            is_harmless = request.path in PUBLIC or (IDENTITY in request and request[IDENTITY].has_token)
+            if reason is not None and not is_harmless:
                 return problem(403, reason)
             is_preflight = (
                 request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers

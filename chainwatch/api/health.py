@@ -9,6 +9,7 @@ from aiohttp import web
 
 from chainwatch.api.problems import problem
 from chainwatch.api.reads import Reads
+from chainwatch.api.writes import Writes
 from chainwatch.monitor.heartbeat import Health
 from chainwatch.store import schema
 from chainwatch.store.errors import StoreError
@@ -17,7 +18,7 @@ READ_WITHIN = 5.0
 """Seconds within which the database must answer."""
 
 
-def routes(health: Health, reads: Reads, reload: Callable[[], None]) -> list[web.RouteDef]:
+def routes(health: Health, reads: Reads, writes: Writes, reload: Callable[[], None]) -> list[web.RouteDef]:
     """Return the routes; ``reload`` requests that the configuration is read again."""
 
     async def healthy(_: web.Request) -> web.Response:
@@ -27,7 +28,8 @@ def routes(health: Health, reads: Reads, reload: Callable[[], None]) -> list[web
         wrong = health.problem() or await _problem_of_database(reads)
         return problem(503, wrong) if wrong else web.Response(text="chainwatch is ready\n")
 
-    async def ask_to_reload(_: web.Request) -> web.Response:
+    async def ask_to_reload(request: web.Request) -> web.Response:
+        await writes(request, lambda *_: None)  # for the audit log
         reload()
         return web.Response(status=202, text="the configuration is read again: see the log\n")
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import web
@@ -13,15 +12,18 @@ from aiohttp import web
 from chainwatch.api import health, metrics
 from chainwatch.api.connection import Connection, Connections
 from chainwatch.api.guard import Guard
+from chainwatch.api.identity import Identities
 from chainwatch.api.problems import Handler, answer_problems
 from chainwatch.api.reads import Reads
-from chainwatch.config.api import ApiSettings, parse_listen
+from chainwatch.api.writes import Writes
+from chainwatch.config.api import ApiSettings, is_loopback, parse_listen
 from chainwatch.monitor.companions import Companions, Running, Tasks
+from chainwatch.store.errors import StoreError
 
 BODY_MAX = 2**20
 """Bytes of a request's body, decompressed."""
 LISTEN_AGAIN = 5.0
-"""Seconds until an address that was in use is tried again."""
+"""Seconds until it is tried again to listen."""
 HANDSHAKE_WITHIN = 10.0
 CLOSE_WITHIN = 1.0
 """Seconds for requests that are under way when the server ends."""
@@ -34,35 +36,56 @@ def companions(reload: Callable[[], None]) -> Companions:
     """Return the server of each monitor whose configuration has one; ``reload`` requests a reload."""
 
     def of(running: Running) -> Tasks:
-        settings = running.plan.settings.api
-        return (
-            {"api": partial(serve, settings, partial(application, running, reload))}
-            if settings.listen
-            else {}
-        )
+        is_wanted = bool(running.plan.settings.api.listen)
+        return {"api": lambda: _serve_monitor(running, reload)} if is_wanted else {}
 
     return of
 
 
-def application(running: Running, reload: Callable[[], None]) -> web.Application:
-    """Return what answers the requests to one monitor."""
-    guard = Guard.of(running.plan.settings.api)
+async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
+    settings = running.plan.settings.api
+    reads, writes = Reads(running.database, running.plan), Writes(running)
+    is_local = is_loopback(parse_listen(settings.listen).host)
+    identities = Identities(reads, trusts_machine=is_local)
+
+    async def may_listen() -> str:
+        if is_local or await identities.tokens():
+            return ""
+        return (
+            "other machines reach this address, but there is no token: make one with `chainwatch token add`"
+        )
+
     app = web.Application(
-        client_max_size=BODY_MAX, middlewares=[_begin, answer_problems, guard.middleware, _read_body]
+        client_max_size=BODY_MAX,
+        middlewares=[
+            _begin,
+            answer_problems,
+            identities.middleware,
+            Guard.of(settings).middleware,
+            _read_body,
+        ],
     )
-    reads = Reads(running.database, running.plan)
-    app.add_routes(health.routes(running.health, reads, reload))
+    app.add_routes(health.routes(running.health, reads, writes, reload))
     app.add_routes(metrics.routes(reads, running.alerting.supervisor.crashes))
-    return app
+    await serve(settings, app, may_listen)
 
 
-async def serve(settings: ApiSettings, make: Callable[[], web.Application]) -> None:
-    """Serve what ``make`` returns until cancelled; an address in use, or a bad certificate, is tried again."""
-    runner = web.AppRunner(make(), handle_signals=False, shutdown_timeout=CLOSE_WITHIN)
+async def _may() -> str:
+    return ""
+
+
+async def serve(
+    settings: ApiSettings, app: web.Application, may_listen: Callable[[], Awaitable[str]] = _may
+) -> None:
+    """Serve ``app`` until cancelled. Whatever keeps it from listening is logged, and it is tried again.
+
+    ``may_listen`` returns why it must not listen yet; empty where it may.
+    """
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=CLOSE_WITHIN)
     await runner.setup()
     assert runner.server is not None
     try:
-        listening = await _listen(settings, Connections(runner.server))
+        listening = await _listen(settings, Connections(runner.server), may_listen)
         try:
             await listening.serve_forever()
         finally:
@@ -71,27 +94,35 @@ async def serve(settings: ApiSettings, make: Callable[[], web.Application]) -> N
         await runner.cleanup()
 
 
-async def _listen(settings: ApiSettings, connections: Connections) -> asyncio.Server:
-    address = parse_listen(settings.listen)
-    reason = ""
+async def _listen(
+    settings: ApiSettings, connections: Connections, may_listen: Callable[[], Awaitable[str]]
+) -> asyncio.Server:
+    said = ""
     while True:
         try:
-            tls = _tls(settings)
-            server = await asyncio.get_running_loop().create_server(
-                connections,
-                address.host,
-                address.port,
-                ssl=tls,
-                ssl_handshake_timeout=HANDSHAKE_WITHIN if tls else None,
-            )
-        except OSError as error:  # ssl.SSLError is one too
-            if str(error) != reason:
-                reason = str(error)
-                _log.warning("the API does not listen; trying again", listen=settings.listen, reason=reason)
-            await asyncio.sleep(LISTEN_AGAIN)
-        else:
-            _log.info("the API listens", listen=settings.listen, tls=tls is not None)
-            return server
+            reason = await may_listen()
+            if not reason:
+                return await _open(settings, connections)
+        except (OSError, StoreError) as error:  # ssl.SSLError is an OSError
+            reason = str(error)
+        if reason != said:
+            said = reason
+            _log.warning("the API does not listen; trying again", listen=settings.listen, reason=reason)
+        await asyncio.sleep(LISTEN_AGAIN)
+
+
+async def _open(settings: ApiSettings, connections: Connections) -> asyncio.Server:
+    """Return the server, which accepts connections. Raises ``OSError``."""
+    address, tls = parse_listen(settings.listen), _tls(settings)
+    server = await asyncio.get_running_loop().create_server(
+        connections,
+        address.host,
+        address.port,
+        ssl=tls,
+        ssl_handshake_timeout=HANDSHAKE_WITHIN if tls else None,
+    )
+    _log.info("the API listens", listen=settings.listen, tls=tls is not None)
+    return server
 
 
 def _tls(settings: ApiSettings) -> ssl.SSLContext | None:

@@ -37,16 +37,24 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return True
+
+
 def _listen(text: str) -> str:
     wanted = (
-        'an address of this machine and a port, such as "127.0.0.1:9095" or "[::1]:9095"; "" for no server'
+        'an address of this machine and a port, such as "127.0.0.1:9095" or "[::]:9095"; "" for no server'
     )
     try:
-        is_good = not text or is_loopback(parse_listen(text).host)
+        is_good = not text or _is_address(parse_listen(text).host)
     except ValueError:
         is_good = False
     if not is_good:
-        raise Expected(wanted, "for other machines, put a reverse proxy in front of it")
+        raise Expected(wanted)
     return text
 
 
@@ -66,11 +74,12 @@ def _origin(text: str) -> str:
 
 
 class ApiSettings(Table):
-    """The HTTP server of `chainwatch run`. It answers programs on this machine."""
+    """The HTTP server of `chainwatch run`. Who may call it is decided by tokens (`chainwatch token`)."""
 
     listen: Annotated[str, AfterValidator(_listen)] = Field(
         default="127.0.0.1:9095",
-        description='Loopback address and port to listen on; `""`: no server.',
+        description='Address and port to listen on; `""`: no server. On any but a loopback address it listens once there is '
+        "a token.",
     )
     tls_certificate: FilePath | None = Field(
         default=None, description="PEM file with the certificate and its chain. Default: HTTP without TLS."

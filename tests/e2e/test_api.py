@@ -59,3 +59,24 @@ async def test_a_port_in_use_is_a_warning_and_everything_else_runs(
     async with server, Live(tmp_path, receiver, config(server.sockets[0].getsockname()[1])) as live:
         await eventually(lambda: "the API does not listen" in live.watch.log)
         assert '"running"' in live.watch.log
+
+
+async def test_tokens_are_made_used_and_removed_while_it_runs(tmp_path: Path, receiver: Receiver) -> None:
+    port = free_port()
+    async with Live(tmp_path, receiver, config(port)) as live:
+        await eventually(lambda: "the API listens" in live.watch.log)
+        made = await live.watch.command("token", "add", "anna", "--role", "admin", "--by", "root")
+        assert made.code == 0, made.err
+        headers = {"Authorization": f"Bearer {made.out.strip()}"}
+        url = f"http://127.0.0.1:{port}/-/reload"
+        async with asyncio.timeout(20):
+            while await status_of("GET", f"http://127.0.0.1:{port}/metrics") != 401:
+                await asyncio.sleep(0.2)
+        async with aiohttp.request("POST", url, headers=headers) as answer:
+            assert answer.status == 202
+        tokens = await live.watch.read("token", "list")
+        assert [(t["name"], t["role"], t["author"]) for t in tokens] == [("anna", "admin", "root")]
+        assert (await live.watch.command("token", "remove", "anna", "--by", "root")).code == 0
+        done = [(e["actor"], e["action"]) for e in await live.watch.read("audit-log")]
+        assert done == [("root", "token remove"), ("anna", "POST /-/reload"), ("root", "token add")]
+        assert made.out.strip() not in live.watch.log

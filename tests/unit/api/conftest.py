@@ -34,6 +34,9 @@ class Served:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    async def until_it_listens(self) -> None:
+        await _until_it_listens(self.port)
+
     async def get(self, path: str, **options: Any) -> tuple[int, Any]:
         return await self.ask("GET", path, **options)
 
@@ -64,7 +67,9 @@ def serving(sqlite_url: str) -> Serving:
     """Serve on a fresh database, with the keys given in `[api]` and other tables."""
 
     @asynccontextmanager
-    async def start(tables: dict[str, Any] | None = None, **api: Any) -> AsyncIterator[Served]:
+    async def start(
+        tables: dict[str, Any] | None = None, *, wait: bool = True, **api: Any
+    ) -> AsyncIterator[Served]:
         port = free_port()
         config = {
             "store": {"url": sqlite_url},
@@ -83,7 +88,8 @@ def serving(sqlite_url: str) -> Serving:
                 tasks = server.companions(lambda: served.reloads.append(None))(running)
                 task = asyncio.ensure_future(tasks["api"]())
                 try:
-                    await _until_it_listens(port)
+                    if wait:
+                        await served.until_it_listens()
                     yield served
                 finally:
                     task.cancel()
