@@ -1,1 +1,1 @@
-"""The HTTP server of ``chainwatch run``: health, metrics. What it answers is done by `chainwatch.operations`."""
+"""The HTTP server of ``chainwatch run``: calls, metrics, health. Its work is done by `chainwatch.operations`."""

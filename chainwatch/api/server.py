@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aiohttp import web
 
-from chainwatch.api import health, metrics
+from chainwatch.api import health, metrics, v1
 from chainwatch.api.connection import Connection, Connections
 from chainwatch.api.guard import Guard
 from chainwatch.api.identity import Identities
@@ -67,6 +67,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
     )
     app.add_routes(health.routes(running.health, reads, writes, reload))
     app.add_routes(metrics.routes(reads, running.alerting.supervisor.crashes))
+    app.add_routes(v1.routes(reads, writes))
     await serve(settings, app, may_listen)
 
 
@@ -140,7 +141,8 @@ async def _begin(request: web.Request, handler: Handler) -> web.StreamResponse:
     if isinstance(request.protocol, Connection):
         request.protocol.begun()
     response = await handler(request)
-    response.headers.update(HEADERS)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     return response
 
 
