@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 
 from chainwatch.chain.decode.abi import Abi, AbiError, load_abi, topic0
-from chainwatch.chain.decode.decoder import ContractDecoder, DecodeError
+from chainwatch.chain.decode.decoder import ContractDecoder
 from chainwatch.chain.decode.functions import find_function
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.checker.compiler import FlowError, compile_flow
@@ -43,20 +43,13 @@ class Plan:
     """What each checker watches and finds in events."""
     watches: Mapping[str, NetworkWatch]
     """What is watched on each network that is followed."""
-    decoders: Mapping[str, ContractDecoder]
     warnings: tuple[str, ...] = ()
     """What in the configuration can match nothing, with its lines."""
 
     def decode(self, network: str, log: StoredLog) -> Event | None:
         """Return a stored log as an event again; None when it does not decode or is not watched any more."""
-        decoder = self.decoders.get(log.contract)
-        if decoder is None or log.error is not None:
-            return None
-        try:
-            event, args = decoder.decode(log.log.topics, log.log.data)
-        except DecodeError:
-            return None
-        return Event(network, log.contract, event.name, event.signature, args, log.log)
+        found = self.read_again(network, log) if log.error is None else None
+        return found if isinstance(found, Event) and found.contract == log.contract else None
 
     def read_again(self, network: str, log: StoredLog) -> Event | UndecodedLog | None:
         """Return a stored log as it would be read now, whatever it was before; None when it is not watched any more."""
@@ -146,7 +139,7 @@ def _assemble(settings: Settings, extractors: tuple[Extractor, ...], abis: Mappi
         for network in settings.networks
         if (contracts := _watched_contracts(settings, network, decoders, transactions)) or network in followed
     }
-    return Plan(settings, extractors, watches, decoders)
+    return Plan(settings, extractors, watches)
 
 
 def _load_abis(parts: Settings, add: _Add) -> dict[str, Abi]:

@@ -33,7 +33,9 @@ def page() -> str:
 def _section(preset: Preset) -> str:
     """What one preset is, and its flow on its first networks."""
     about = preset.about
-    networks = preset.networks if not preset.hub else (preset.hub, *_spokes(preset)[:1])
+    networks = (
+        (preset.hub, *_spokes(preset)[:1]) if preset.hub else preset.networks[: preset.most_networks or None]
+    )
     return "\n\n".join(
         [
             f"## {preset.title}",

@@ -36,23 +36,28 @@ class Calldata:
         self.function = function
         self.selector = keccak256(function.signature.encode())[:SELECTOR]
         self._shape = tuple_of(function.inputs)
-        self._last: tuple[Transaction, dict[str, Any]] | None = None
+        self._last: tuple[Transaction | None, dict[str, Any] | str] | None = None
 
     def __call__(self, log: RawLog) -> dict[str, Any]:
         """Return the arguments by name. Raises ``ValueError`` where it is another function, or they do not decode."""
-        data, transaction, last = calldata(log), log.transaction, self._last
-        if last is not None and last[0] is transaction:  # many logs come of one transaction
-            return last[1]
+        transaction = log.transaction
+        if self._last is None or self._last[0] is not transaction:  # many logs come of one transaction
+            self._last = transaction, self._decode(log)
+        found = self._last[1]
+        if isinstance(found, str):
+            raise ValueError(found)
+        return found
+
+    def _decode(self, log: RawLog) -> dict[str, Any] | str:
+        """Return the arguments by name, or why there are none."""
+        data = calldata(log)
         if data[:SELECTOR] != self.selector:
-            raise ValueError(self._other(data, recipient(log)))
+            return self._other(data, recipient(log))
         try:
             values = read_data(self._shape, data[SELECTOR:], READ_FREELY + 2 * len(data))
         except Malformed as error:
-            raise ValueError(f"the calldata of {self._name} does not decode: {error}") from None
-        arguments = dict(zip(self._shape.names, values, strict=True))
-        assert transaction is not None
-        self._last = transaction, arguments
-        return arguments
+            return f"the calldata of {self._name} does not decode: {error}"
+        return dict(zip(self._shape.names, values, strict=True))
 
     @property
     def _name(self) -> str:

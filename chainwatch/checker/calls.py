@@ -199,6 +199,7 @@ class Calls:
             fits = term.type == abi_type or _is_within(term.type, bits, is_signed=is_signed)
             code, width = term.code, min(term.bits, bits)
         elif term.kind == "bytes":
+            self._require_word(term)
             length = bytes_length(term.type)
             reads = "signed_of_bytes" if is_signed else "unsigned_of_bytes"
             code = f"number({term.code})" if length and not is_signed else f"{reads}({term.code})"
@@ -213,6 +214,11 @@ class Calls:
             code, width = f"{'signed' if is_signed else 'unsigned'}({code}, {bits})", bits
         return self._build.made(code, abi_type, [term], width, cost=_CAST_COST)
 
+    def _require_word(self, term: Term) -> None:
+        if term.length > _WORD:
+            what = f"{self._build.text(term)} has {term.length} bytes, at most {_WORD} fit"
+            raise self._build.error(term.start, what, "a slice [a:b] has b - a bytes")
+
     def _address(self, term: Term) -> Term:
         if (term.kind == "string" and term.adapts) or (term.literal is not None and len(term.literal) == 42):
             return self._build.fitted(term, replace(term, type="address"))
@@ -221,10 +227,11 @@ class Calls:
                 return term
             case "integer":
                 code = f"address_of_integer({term.code})"
-            case "bytes" if bytes_length(term.type) in (0, 20, _WORD):
+            case "bytes" if (bytes_length(term.type) or term.length) in (0, 20, _WORD):
                 code = f"address_of_bytes({term.code})"
             case "bytes":
-                what = f"an address is 20 bytes, or 32 that begin with 12 zeros, {self._build.text(term)} is {term.type}"
+                what = "an address is 20 bytes, or 32 that begin with 12 zeros, "
+                what += f"{self._build.text(term)} has {bytes_length(term.type) or term.length} bytes"
                 raise self._build.error(term.start, what, term.note)
             case _:
                 raise self._refused(term, "addresses are made of bytes and integers")
@@ -239,6 +246,7 @@ class Calls:
             case "integer":
                 code = f"word_of_integer({term.code})"
             case "bytes":
+                self._require_word(term)
                 code = f"word_of_bytes({term.code})"
             case _:
                 raise self._refused(term, "bytes32 takes an address, an integer, or at most 32 bytes")

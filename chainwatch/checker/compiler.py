@@ -18,7 +18,7 @@ from chainwatch.checker.flow_joins import compile_joins
 from chainwatch.checker.flow_parts import FlowParts, KeyPart, StepParts
 from chainwatch.checker.flow_terms import EventLookup, FlowProblem, FlowTerms, FunctionLookup, Warn
 from chainwatch.checker.key_doubts import doubt_keys
-from chainwatch.checker.keys import attribute_name, can_be_equal, cast_to_equal, key_text, searchable_topics
+from chainwatch.checker.keys import attribute_name, can_be_equal, key_text, mend_to_equal, searchable_topics
 from chainwatch.checker.parser import ContractAddresses
 from chainwatch.checker.terms import kind_of
 from chainwatch.checker.verify import CHECKS
@@ -150,15 +150,15 @@ class _Compiler:
             if settings.covers:
                 self._check_covered(wanted[-1], (*at, "covers"))
                 wanted = wanted[:-1]
-            for value, other in zip(wanted, self._key_values(settings, scope), strict=True):
+            values = self._key_values(settings, scope)
+            for value, other in zip(wanted, values, strict=True):
                 if value is not None and other is not None and not can_be_equal(value.type, other.type):
                     message = (
                         f"{other.text} of {scope.event.name} is {other.type}, but {value.text} of "
                         f"{opening.event.name}, which it must equal, is {value.type}: no transfer has both"
                     )
-                    self.terms.problem(
-                        place, message, other.note or value.note or cast_to_equal(value, other)
-                    )
+                    mend = other.note or value.note or mend_to_equal(value, other, wanted, values)
+                    self.terms.problem(place, message, mend)
             if settings.by:
                 continue
             texts = settings.key or self.settings.key, self.settings.opens.key or self.settings.key

@@ -201,6 +201,13 @@ def _doubt_network_value(flow: FlowParts, terms: FlowTerms, step: StepParts, key
         terms.warn(
             at, f"{text} is named like the network that transfers {end}", f"which argument names the {key}?"
         )
+    is_opening = step is flow.opening
+    if text == f"network.{by}" and (key == "destination" if is_opening else flow.is_elsewhere(step)):
+        here, there = ("origin", "destination") if is_opening else ("destination", "origin")
+        message = (
+            f"{text} is that of the {here}, where {step.event.name} is seen: it never names another network"
+        )
+        terms.warn(at, message, f"which argument names the {there}?")
     try:
         value = terms.value_of(text, step.scope, at)
     except ConditionError:

@@ -21,12 +21,15 @@ from chainwatch.checker.flow import ITEM, ITEM_INDEX, UNKNOWN_NETWORK
 from chainwatch.checker.parser import ContractAddresses
 from chainwatch.checker.path import Path, array_of, compile_path
 from chainwatch.checker.syntax import ConditionError
-from chainwatch.checker.terms import bits_of
+from chainwatch.checker.terms import bits_of, kind_of
 from chainwatch.checker.verify import CHECKS, CheckError, Verify
 from chainwatch.config import FlowSettings, NetworkSettings, OpeningSettings, StepSettings
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.model import AbiFunction, Event, FieldPath, to_hex
 from chainwatch.support.spelling import did_you_mean, nearest
+
+_ADDRESS_BYTES = 20
+"""Bytes of fewer may hold the number of a network."""
 
 EventLookup = Callable[[str, str], AbiEvent]
 """Contract and event (name or signature) to the ABI's event; raises ``LookupError`` with a message for a person."""
@@ -191,7 +194,10 @@ class FlowTerms:
         if any(v is not None for v in values) and not any(_can_hold(value, v) for v in values):
             by = self.settings.network_by
             message = f"{text} is {value.type}, but no network's {by} can be one: it names no network"
-            self.problem(at, message, value.note or f"network_by is {by!r}")
+            are_numbers = all(isinstance(v, int) for v in values if v is not None)
+            is_number = kind_of(value.type) == "bytes" and 0 < value.length < _ADDRESS_BYTES
+            mend = f"write uint({text})" if are_numbers and is_number else ""
+            self.problem(at, message, value.note or mend or f"network_by is {by!r}")
         else:
             self._warn_of_values(text, value, at)
         get, by_value = value.read, self._by_value
@@ -302,7 +308,9 @@ def _can_hold(holder: Value, value: int | str | None) -> bool:
     abi_type = holder.type
     if (sized := re.fullmatch(r"(u?)int(\d*)", abi_type)) is not None:
         number = int(value) if re.fullmatch(r"-?[0-9]{1,78}", str(value)) else None
-        bits = min(int(sized[2] or MAX_STORED_BITS), holder.bits or MAX_STORED_BITS) - (not sized[1])
+        bits = min(
+            int(sized[2]) - (not sized[1]) if sized[2] else MAX_STORED_BITS, holder.bits or MAX_STORED_BITS
+        )
         return number is not None and (0 if sized[1] else -(2**bits)) <= number < 2**bits
     if abi_type == "address" or abi_type.startswith("bytes"):
         return str(value).startswith("0x")

@@ -118,6 +118,9 @@ class Judge:
             self.status = "open" if self.status == "complete" else self.status
         elif event is not None:
             self.findings.append(finding.overdue(self.transfer, step, network, opening, destination, event))
+        elif (waiting := self._awaits_alias(step, opening, due_at)) is not None:
+            self.deadlines[step.name] = waiting
+            self.status = "open" if self.status == "complete" else self.status
         elif self.coverage.seen.get(network, 0) > due_at:
             self.findings.append(finding.overdue(self.transfer, step, network, opening, destination, None))
             self.status = "overdue"
@@ -125,6 +128,15 @@ class Judge:
             self.deadlines[step.name] = (network, due_at)
             if self.status == "complete":
                 self.status = "open"
+
+    def _awaits_alias(self, step: Step, opening: Occurrence, due_at: int) -> tuple[str, int] | None:
+        """Return where and until when what gives the alias of ``step`` may be seen: its event may be there already."""
+        if not step.by or step.by in self.events:
+            return None
+        by = self.flow.steps[step.by]
+        network, latest = expected_network(by, opening), due_at + self.flow.clock_skew
+        can_come = network in by.networks and self.coverage.seen.get(network, 0) <= latest
+        return (network, latest) if can_come else None
 
     def _is_unseen(self, opening: Occurrence) -> bool:
         """Return whether no step is watched on the network on which ``opening`` expects it."""
@@ -155,7 +167,7 @@ class Judge:
 
     def _judge_wait(self, step: Step, opening: Occurrence, first: Occurrence) -> bool:
         """Judge whether ``first``, the event of ``step`` that ``opening`` expects, was an orphan before ``opening``."""
-        in_time = opening.timestamp <= first.timestamp + self.flow.orphan_grace
+        in_time = opening.timestamp <= self._orphan_after(first, self.flow.opening)
         if in_time or step.covers is not None or step.may_be_orphan or self._unsearchable(first):
             return False
         origin = self._origin_of(first)
@@ -240,9 +252,7 @@ class Judge:
         if step.may_be_orphan:
             return "untracked" if later is None else "unopened"
         sought = self._sought(first)
-        due_at = first.timestamp + self.flow.orphan_grace
-        if sought is not self.flow.opening:  # clocks that differ by so much may put it that much later
-            due_at = first.timestamp + max(self.flow.orphan_grace, self.flow.clock_skew)
+        due_at = self._orphan_after(first, sought)
         for network in self._origins_of(first):
             if self.coverage.seen.get(network, 0) <= due_at:
                 self._keep_earliest(network, due_at)
@@ -264,6 +274,14 @@ class Judge:
         if len(events) > 1 and not step.may_repeat:
             self.findings.append(finding.repeated(self.transfer, step, origin, first.network, events))
         return "orphan"
+
+    def _orphan_after(self, event: Occurrence, sought: Step) -> int:
+        """Return the chain time after which ``event`` is an orphan if no ``sought`` was seen.
+
+        Where ``sought`` decides to which transfer the event belongs, it may be later by as much as clocks may differ.
+        """
+        decides = self.flow.numbered or sought is not self.flow.opening
+        return event.timestamp + max(self.flow.orphan_grace, self.flow.clock_skew if decides else 0)
 
     def _is_elsewhere(self, step: Step, event: Occurrence) -> bool:
         """Return whether ``event`` belongs to transfers that the flow does not watch, as those of the other direction."""

@@ -87,7 +87,11 @@ def _check(pair: _Pair) -> None:
         pair.warn(f"{text} is a position in one chain: two events have the same by chance only")
     elif wanted.value is not None and part.value is not None:
         _check_types(pair, part.value, wanted.value)
-        _doubt_name(pair)
+        if wanted.text == pair.flow.settings.opens.destination and part.text == step.settings.origin:
+            message = f"{pair.sides}: {wanted.text} names the destination, {part.text} the origin"
+            pair.warn(message, "give both keys the same end, or mend origin or destination")
+        else:
+            _doubt_name(pair)
     elif wanted.value is None and part.value is not None:
         _check_attribute(pair, wanted, part, part.value, pair.flow.origins, step.settings.origin)
     elif part.value is None and wanted.value is not None:
@@ -114,6 +118,13 @@ def _check_types(pair: _Pair, value: Value, wanted: Value) -> None:
     if kinds == {"bytes"} and value.length and wanted.length and value.length != wanted.length:
         message = f"{pair.sides}, but has {value.length} bytes, not {wanted.length}: no transfer has both"
         pair.problem(message, "a slice [a:b] has b - a bytes")
+    elif kinds == {"bytes"} and value.length != wanted.length:
+        part, length = (pair.part, wanted.length) if not value.length else (pair.wanted, value.length)
+        message = f"{pair.sides}: they are equal only where {part.text} has {length} bytes"
+        mends = f"write keccak({part.text})" + (
+            f", or bytes32({part.text}) where it is no more" if length == 32 else ""
+        )
+        pair.warn(message, mends)
     elif "string" in kinds and kinds & {"address", "bytes"}:
         text = (pair.part if pair.part.kind == "string" else pair.wanted).text
         note = value.note or wanted.note

@@ -76,8 +76,17 @@ def can_be_equal(one: str, other: str) -> bool:
     return kinds[0] == kinds[1]
 
 
-def cast_to_equal(one: Value, other: Value) -> str:
-    """Return how to make two values of different types the same text, where a cast does it; else an empty text."""
+def mend_to_equal(
+    one: Value, other: Value, openings: Sequence[Value | None], steps: Sequence[Value | None]
+) -> str:
+    """Return how to make two parts of different types the same text; empty where nothing is known that does it.
+
+    ``openings`` and ``steps`` are all parts of the two keys: what fits here, but not in its own place, may be meant.
+    """
+    for opening, step in zip(openings, steps, strict=True):
+        fits = step is not None and can_be_equal(one.type, step.type)
+        if step is not None and fits and not (opening and can_be_equal(opening.type, step.type)):
+            return f"is {step.text} meant? the parts of all keys stand in one order"
     kinds = {kind_of(one.type): one, kind_of(other.type): other}
     if kinds.keys() == {"address", "bytes"}:
         return f"write address({kinds['bytes'].text})"

@@ -348,7 +348,8 @@ class Parser:
         missing = [network for network, attributes in self._networks.items() if name not in attributes]
         if missing or not self._networks:
             where = f"network {missing[0]}" if missing else NETWORK
-            raise self.cursor.error(column, f"{where} has no attribute {name!r}", did_you_mean(name, known))
+            hint = f"networks.{missing[0]} needs it too" if name in known else did_you_mean(name, known)
+            raise self.cursor.error(column, f"{where} has no attribute {name!r}", hint)
         choices = {network: attributes[name] for network, attributes in self._networks.items()}
         integers = [network for network, value in choices.items() if isinstance(value, int)]
         if 0 < len(integers) < len(choices):

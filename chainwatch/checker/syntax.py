@@ -136,7 +136,7 @@ class Cursor:
         """Return whether the next tokens are a whole ``[index]``, not a slice."""
         following = [token.text for token in self._tokens[self._index + 1 : self._index + 4]]
         signed = following[1:] if following[0] == "-" else following
-        return len(signed) > 1 and signed[0][0].isdigit() and signed[1] == "]"
+        return len(signed) > 1 and signed[0][:1].isdigit() and signed[1] == "]"
 
     def accept(self, *texts: str) -> Token | None:
         """Take the next token if it is one of these operators or words."""

@@ -328,6 +328,11 @@ class TermBuilder:
                 f"`{token.text}` orders integers only, {self.text(left)} is {describe(left.type)}",
             )
 
+    def _cast_to_compare(self, left: Term, right: Term) -> str:
+        """Return how to compare an address with 32 bytes that hold one; empty for other types."""
+        by_type = {term.type: self.source[term.start : term.end] for term in (left, right)}
+        return f"write bytes32({by_type['address']})" if by_type.keys() == {"address", "bytes32"} else ""
+
     def _check_same_type(self, left: Term, right: Term, column: int, right_name: str = "") -> None:
         for term in (left, right):
             if term.kind not in ("integer", "boolean", "address", "string", "bytes"):
@@ -337,7 +342,8 @@ class TermBuilder:
         if left.kind != right.kind or (left.kind == "bytes" and len(lengths) > 1):
             name = right_name or self.text(right)
             sides = f"{self.text(left)} is {describe(left.type)} and {name} is {describe(right.type)}"
-            raise self.error(column, f"{sides}: they cannot be compared", left.note or right.note)
+            mend = "" if right_name else self._cast_to_compare(left, right)
+            raise self.error(column, f"{sides}: they cannot be compared", left.note or right.note or mend)
 
     def fitted(self, term: Term, model: Term) -> Term:
         """Return a literal as the type of ``model``, when that is an address or bytes; every other term as it is."""

@@ -37,11 +37,14 @@ def plan_of(config: Path) -> Plan:
 
 
 @contextmanager
-def accessing(config: Path, *, not_found: int = BAD_USAGE) -> Iterator[Access]:
-    """Open the configuration's database for operations; refusals end the command as in ``refusals``."""
+def accessing(config: Path, *, not_found: int = BAD_USAGE, create: bool = False) -> Iterator[Access]:
+    """Open the configuration's database for operations; refusals end the command as in ``refusals``.
+
+    ``create`` makes the database where it is missing.
+    """
     from chainwatch.operations.context import open_access
 
-    with open_access(config, os.environ) as access, refusals(not_found=not_found):
+    with open_access(config, os.environ, create=create) as access, refusals(not_found=not_found):
         yield access
 
 

@@ -70,7 +70,7 @@ def receivers_test(
     from chainwatch.commands.show import people as show
     from chainwatch.operations import receiver_test
 
-    with accessing(config) as access:
+    with accessing(config, create=True) as access:  # receivers are tried before the first run
         sending = receiver_test.send_sample(
             access.database, access.context.settings, name, within, severity, resolved=resolved
         )

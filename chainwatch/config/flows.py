@@ -151,8 +151,8 @@ class FlowSettings(Table):
     )
     match: Match = Field(
         default="key",
-        description="`key`: all events with the same key are one transfer; `nth`: keys are not unique, and the k-th opening "
-        "step of a key goes with the k-th event of each other step, by chain order per step and network.",
+        description="`key`: all events with the same key are one transfer; `nth`: keys are not unique, and each event of "
+        "another step takes the next opening step of its key that was no later, by chain order per step and network.",
     )
     network_by: Text = Field(
         default="chain_id",

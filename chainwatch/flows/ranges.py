@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 
 import sqlalchemy as sa
 
@@ -53,11 +54,11 @@ def apply(connection: sa.Connection, change: Change, added: Iterable[Occurrence]
 
 
 def covered(connection: sa.Connection, ranges: Iterable[Range], limit: int) -> Iterator[list[Key]]:
-    """Yield the transfers that ``ranges`` cover, up to ``limit`` at a time."""
-    for row in ranges:
-        after = (row.first, "")
-        while page := step_ranges.covered(connection, row.name, row.first, row.last, after, limit):
-            yield [(row.flow, transfer) for _, transfer in page]
+    """Yield the transfers that ``ranges`` cover, each once, up to ``limit`` at a time."""
+    for flow, name, first, last in _united(ranges):
+        after = (first, "")
+        while page := step_ranges.covered(connection, name, first, last, after, limit):
+            yield [(flow, transfer) for _, transfer in page]
             after = page[-1]
 
 
@@ -82,6 +83,20 @@ def covering(
                     for key in numbers[number]:
                         found.setdefault(key, []).append(event)
     return found
+
+
+def _united(ranges: Iterable[Range]) -> Iterator[tuple[str, bytes, bytes, bytes]]:
+    """Yield flow, name, first and last of ranges that cover what ``ranges`` do, without those that overlap."""
+    known: tuple[str, bytes, bytes, bytes] | None = None
+    for row in sorted(ranges, key=attrgetter("name", "first")):
+        if known is not None and row.name == known[1] and row.first <= known[3]:
+            known = (*known[:3], max(known[3], row.last))
+            continue
+        if known is not None:
+            yield known
+        known = row.flow, row.name, row.first, row.last
+    if known is not None:
+        yield known
 
 
 def _chain_order(row: Range) -> tuple[object, ...]:

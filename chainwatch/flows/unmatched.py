@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
 
 from chainwatch.checker.flow import Flow
-from chainwatch.checker.unmatched import FlowCount, diagnose, is_matched, window
+from chainwatch.checker.unmatched import FlowCount, Unmatched, diagnose, is_matched, window
 from chainwatch.model import DISPUTED, RESOLVED
 from chainwatch.store import blocks, transfer_counts
 from chainwatch.store import transfers as stored
@@ -20,8 +20,8 @@ LOOKED_AT = 1_000
 
 def unmatched_flows(
     connection: sa.Connection, flows: Iterable[Flow], *, ever: bool = False
-) -> list[tuple[str, str]]:
-    """Return the flows of which no transfer of the last day has two steps, with the reason in words, in their order.
+) -> list[Unmatched]:
+    """Return the flows of which no transfer of the last day has two steps, in their order.
 
     The day ends with the newest block that was read of any network; with ``ever``, all transfers are looked at.
     """
@@ -31,12 +31,16 @@ def unmatched_flows(
     since = {flow.name: 0 if ever else window(flow, now) for flow in some}
     shared = {flow.name for flow in some if any(step.may_be_orphan for step in flow.expected)}
     counts = _counts(connection, since, shared)
-    found = ((flow, counts.get(flow.name, FlowCount())) for flow in some)
-    return [
-        (flow.name, reason)
-        for flow, count in found
-        if (reason := diagnose(flow, count)) and not _is_any_matched(connection, flow, since[flow.name])
-    ]
+    found: list[Unmatched] = []
+    for flow in some:
+        count = counts.get(flow.name, FlowCount())
+        start = since[flow.name]
+        if not diagnose(flow, count) or _is_any_matched(connection, flow, _OPENED, start):
+            continue
+        count.misnamed = _is_any_matched(connection, flow, ("untracked",), start)
+        is_certain = bool(count.orphans or count.unanswered or count.misnamed)
+        found.append(Unmatched(flow.name, diagnose(flow, count), is_certain))
+    return found
 
 
 def _counts(
@@ -58,6 +62,6 @@ def _counts(
     return counts
 
 
-def _is_any_matched(connection: sa.Connection, flow: Flow, since: int) -> bool:
-    ids = transfer_counts.newest_ids(connection, flow.name, _OPENED, since, LOOKED_AT)
+def _is_any_matched(connection: sa.Connection, flow: Flow, statuses: Sequence[str], since: int) -> bool:
+    ids = transfer_counts.newest_ids(connection, flow.name, statuses, since, LOOKED_AT)
     return any(is_matched(flow, transfer) for transfer in stored.load_ids(connection, ids))

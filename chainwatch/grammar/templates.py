@@ -24,6 +24,8 @@ SOURCE_MAX = 16_384
 """Characters of a template."""
 OUTPUT_MAX = 65_536
 """Characters of a result; what is longer is cut."""
+JSON_MAX = 1_000_000
+"""Characters of a webhook's body, and of a result of the filter ``json``."""
 ITEMS_MAX = 200
 """Elements that a loop goes over; further ones are left out."""
 LOOPS_MAX = 2
@@ -75,6 +77,7 @@ _TESTS = frozenset({"defined", "undefined", "none", "number", "string", "in", "e
 _PROMETHEUS = re.compile(r"\$(?=(?:labels|value|externalURL)\b)")
 _TAGS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _TIME_FORMAT = re.compile("(?:[^%]|%[-]?[A-Za-z%]){0,64}")
+_JSON = json.JSONEncoder(ensure_ascii=False)
 _ADDRESS_ENDS = 6, 4
 """Characters of an address or hash that ``short`` keeps on either side."""
 
@@ -97,10 +100,13 @@ class Template:
     def __hash__(self) -> int:
         return hash(self.source)
 
-    def render(self, values: Mapping[str, Any]) -> str:
-        """Return the text for ``values``: strings, numbers, and lists and mappings of them. Raises ``TemplateError``."""
+    def render(self, values: Mapping[str, Any], limit: int = OUTPUT_MAX) -> str:
+        """Return the text for ``values``: strings, numbers, and lists and mappings of them. Raises ``TemplateError``.
+
+        A text of more than ``limit`` characters is cut.
+        """
         parts: list[str] = []
-        room = OUTPUT_MAX
+        room = limit
         try:
             for part in self._compiled.generate(**values):
                 parts.append(part[:room])
@@ -258,7 +264,13 @@ def _time(value: object, zone: str = "UTC", pattern: str = "%Y-%m-%d %H:%M:%S %Z
 
 def _json(value: object) -> str:
     """Return ``value`` as JSON, as a webhook's template needs it: quoted and escaped."""
-    return json.dumps("" if isinstance(value, ChainableUndefined) else value, ensure_ascii=False)
+    parts, room = [], JSON_MAX
+    for part in _JSON.iterencode("" if isinstance(value, ChainableUndefined) else value):
+        parts.append(part)
+        room -= len(part)
+        if room < 0:
+            raise ValueError(f"json: the result is longer than {JSON_MAX:,} characters")
+    return "".join(parts)
 
 
 def _join(values: Iterable[object], separator: str = "") -> str:

@@ -83,13 +83,14 @@ class Access:
 
 
 @contextmanager
-def open_access(config: Path, environ: Mapping[str, str]) -> Iterator[Access]:
-    """Open the database that ``config`` names, which must exist. Raises ``ConfigError`` and ``StoreError``.
+def open_access(config: Path, environ: Mapping[str, str], *, create: bool = False) -> Iterator[Access]:
+    """Open the database that ``config`` names. Raises ``ConfigError`` and ``StoreError``.
 
-    A configuration without networks serves too, as alerts may come from elsewhere.
+    It must exist, unless ``create`` makes it where it is missing. A configuration without networks serves too, as alerts
+    may come from elsewhere.
     """
     plan = make_plan(read(config, environ, watches=False))
-    with open_database(plan, create=False) as database:
+    with open_database(plan, create=create) as database:
         with database.reading() as connection:
             context = Context.of(plan, connection)
         yield Access(database, context)

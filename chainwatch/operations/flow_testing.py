@@ -23,7 +23,6 @@ from chainwatch.checker.flow import (
     Flow,
     Found,
     Step,
-    StepIndex,
     expected_network,
     extract,
     index_steps,
@@ -128,10 +127,11 @@ def _test(plan: Plan, flow: Flow, transaction: Transaction) -> FlowTest:
     watch = plan.watches.get(transaction.network)
     decoded = watch.decode_all(transaction.receipt.logs)[0] if watch is not None else ()
     events = {e.log: e for e in with_siblings(index.joined, index.siblings, decoded)}
+    found = extract(index, decoded).found
     for step in flow.all_steps:
         logs = [log for log in transaction.receipt.logs if _may_be(plan, step, transaction.network, log)]
         for log in logs:
-            for outcome, reason, hit in _try(plan, index, step, transaction.network, log, events):
+            for outcome, reason, hit in _try(plan, found, step, transaction.network, log, events):
                 tested.append(_step_test(step, log, outcome, reason, hit, events.get(log)))
                 if hit is not None:
                     occurrences.setdefault(hit[0], []).append(hit[1])
@@ -164,9 +164,9 @@ def _addresses(plan: Plan, step: Step, network: str) -> list[bytes]:
 
 
 def _try(
-    plan: Plan, index: StepIndex, step: Step, network: str, log: RawLog, events: Mapping[RawLog, Event]
+    plan: Plan, found: Found, step: Step, network: str, log: RawLog, events: Mapping[RawLog, Event]
 ) -> list[_Tried]:
-    """Return what ``log``, or each element of it, is to ``step``."""
+    """Return what ``log``, or each element of it, is to ``step``; ``found`` is what the steps of all events are."""
     addresses = _addresses(plan, step, network)
     if log.address not in addresses:
         where = " and ".join(map(to_hex, addresses)) or "nowhere"
@@ -179,7 +179,6 @@ def _try(
     if (item.contract, item.signature) != step.kind:
         return [("other contract", f"it counts as {item.name} of contract {item.contract}", None)]
     item = events[log]
-    found = extract(index, [item], events.values()).found
     if step.each is None:
         return [_try_event(found, step, item)]
     try:
@@ -189,7 +188,7 @@ def _try(
 
 
 def _try_event(found: Found, step: Step, one: Event) -> _Tried:
-    """Return what ``one``, an event or an element of it, is to ``step``; ``found`` is what the event's steps are."""
+    """Return what ``one``, an event or an element of it, is to ``step``; ``found`` is what the steps of all events are."""
     try:
         hit = step.occurrence(one)
         if hit is None:

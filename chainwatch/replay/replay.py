@@ -275,8 +275,8 @@ class Replay:
             ),
             "latency": self._tally.latency(seen),
             "unmatched": [
-                {"flow": flow, "reason": reason}
-                for flow, reason in unmatched_flows(connection, self._plan.flows, ever=True)
+                {"flow": found.flow, "reason": found.reason}
+                for found in unmatched_flows(connection, self._plan.flows, ever=True)
             ],
         }
 

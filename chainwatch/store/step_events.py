@@ -1,6 +1,7 @@
 """The events of flows in which a key alone does not say to which transfer an event belongs, and to which each does.
 
-The events of one key, step and network are a *lane*: they are numbered in the order of the chain.
+The events of one key, step and network are a *lane*. In flows with ``match = "nth"`` openings are numbered in the order of
+the chain from 1 on, and each other event has the number of the opening that it takes; one that takes none is `UNOPENED`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from chainwatch.model import Occurrence
 from chainwatch.store import bulk, occurrences
 from chainwatch.store.tables import step_events
 from chainwatch.store.transfers import digest
+
+UNOPENED = -1
+"""The number of an event that takes no opening."""
 
 Position: TypeAlias = tuple[int, int, int]
 """Block, log index and item: where an event is in its lane."""
@@ -87,6 +91,9 @@ _NAMES = ", ".join(_COLUMNS)
 _IN_LANE = "base = ? AND step = ? AND network = ?"
 _ORDER = "block, log_index, item"
 _BACKWARDS = "block DESC, log_index DESC, item DESC"
+_END = 2**62
+_NUMBERED = "base = ? AND number != 0 AND step || '' = ?"
+"""So written, both databases read the index ``step_events_number``, in the order of numbers, and not the whole lane."""
 
 
 def insert(connection: sa.Connection, rows: Sequence[Row]) -> None:
@@ -107,24 +114,67 @@ def delete(connection: sa.Connection, rows: Iterable[Row]) -> None:
     bulk.delete(connection, step_events, _KEY, [row[:6] for row in rows])
 
 
-def last(
-    connection: sa.Connection, lane: Lane, before: Position | None = None
+def last(connection: sa.Connection, lane: Lane) -> tuple[Position, int] | None:
+    """Return position and number of the last event of ``lane``; None without any."""
+    statement = f"SELECT {_ORDER}, number FROM step_events WHERE {_IN_LANE} ORDER BY {_BACKWARDS} LIMIT 1"  # noqa: S608
+    return _placed(bulk.select(connection, statement, lane))
+
+
+def last_numbered(
+    connection: sa.Connection, lane: Lane, before: Position | None = None, below: int = _END
 ) -> tuple[Position, int] | None:
-    """Return position and number of the last event of ``lane``, or of the last before a position; None without any."""
+    """Return position and number of the last event of ``lane`` that has a number; None without any.
+
+    Only of events before the position ``before`` and of numbers less than ``below``, where these are given.
+    """
     bound = f" AND ({_ORDER}) < (?, ?, ?)" if before else ""
     statement = (
-        f"SELECT {_ORDER}, number FROM step_events WHERE {_IN_LANE}{bound} ORDER BY {_BACKWARDS} LIMIT 1"  # noqa: S608
+        f"SELECT {_ORDER}, number FROM step_events WHERE {_NUMBERED} AND network || '' = ?"  # noqa: S608
+        f" AND number > 0 AND number < ?{bound} ORDER BY number DESC LIMIT 1"
     )
-    for block, log_index, item, number in bulk.select(connection, statement, (*lane, *(before or ()))):
-        return (block, log_index, item), number
-    return None
+    return _placed(bulk.select(connection, statement, (*lane, below, *(before or ()))))
 
 
-def since(connection: sa.Connection, lane: Lane, first: Position) -> list[Row]:
-    """Return the events of ``lane`` from a position on, in order."""
+def least_number(connection: sa.Connection, lane: Lane) -> int | None:
+    """Return the lowest number of ``lane``, None without any: it is above 1 once retention has deleted the first events."""
     statement = (
-        f"SELECT {_NAMES} FROM step_events WHERE {_IN_LANE} AND ({_ORDER}) >= (?, ?, ?) ORDER BY {_ORDER}"  # noqa: S608
+        f"SELECT number FROM step_events WHERE {_NUMBERED} AND network || '' = ? AND number > 0"  # noqa: S608
+        " ORDER BY number LIMIT 1"
     )
+    return next((number for (number,) in bulk.select(connection, statement, lane)), None)
+
+
+def numbered_after(
+    connection: sa.Connection, base: bytes, step: str, number: int, limit: int
+) -> list[tuple[int, bytes]]:
+    """Return up to ``limit`` events of ``step`` on any network with numbers above ``number``: number and MessagePack."""
+    statement = (
+        f"SELECT number, event FROM step_events WHERE {_NUMBERED} AND number > ? ORDER BY number LIMIT ?"  # noqa: S608
+    )
+    return [tuple(row) for row in bulk.select(connection, statement, (base, step, number, limit))]
+
+
+def lanes_from(connection: sa.Connection, base: bytes, number: int) -> list[Lane]:
+    """Return the lanes of a key with events that take no opening, or one of at least ``number``."""
+    statement = (
+        "SELECT step, network FROM step_events WHERE base = ? AND number != 0 AND number < 0 UNION "
+        "SELECT step, network FROM step_events WHERE base = ? AND number != 0 AND number >= ?"
+    )
+    return [Lane(base, *row) for row in sorted(bulk.select(connection, statement, (base, base, number)))]
+
+
+def with_unopened(connection: sa.Connection, bases: Sequence[bytes]) -> set[bytes]:
+    """Return those of these keys, given as digests, that have events which take no opening."""
+    rows = bulk.select_in(
+        connection, step_events, ("base",), "base", bases, " AND number != 0 AND number < 0"
+    )
+    return {base for (base,) in rows}
+
+
+def since(connection: sa.Connection, lane: Lane, first: Position, limit: int | None = None) -> list[Row]:
+    """Return the events of ``lane`` from a position on, in order: all, or up to ``limit``."""
+    bound = "" if limit is None else f" LIMIT {limit}"
+    statement = f"SELECT {_NAMES} FROM step_events WHERE {_IN_LANE} AND ({_ORDER}) >= (?, ?, ?) ORDER BY {_ORDER}{bound}"  # noqa: S608
     return [Row(*row) for row in bulk.select(connection, statement, (*lane, *first))]
 
 
@@ -152,7 +202,7 @@ def forget(connection: sa.Connection, flows: Sequence[str] | None) -> None:
 def prune(connection: sa.Connection, transfers: Sequence[bytes]) -> int:
     """Delete the events of ``transfers``, which were deleted; return how many.
 
-    While other transfers of the same key are stored, the last event of each lane stays: it says how many there were.
+    While other transfers of the same key are stored, the last number of each lane stays: it says how many there were.
     """
     old = list(of_transfers(connection, transfers))
     if not old:
@@ -160,11 +210,12 @@ def prune(connection: sa.Connection, transfers: Sequence[bytes]) -> int:
     bases = sorted({row.base for row in old})
     living = "step_events JOIN transfers ON transfers.digest = step_events.digest"
     alive = {base for (base,) in bulk.select_in(connection, living, ("base",), "base", bases)}
-    gone = [
-        row
-        for row in old
-        if row.base in alive and (end := last(connection, row.lane)) and end[0] != position(row)
-    ]
+    kept = {lane: last_numbered(connection, lane) for lane in {row.lane for row in old if row.base in alive}}
+    gone = [row for row in old if row.base in alive and kept[row.lane] != (position(row), row.number)]
     gone += of_keys(connection, [base for base in bases if base not in alive])
     delete(connection, gone)
     return len(gone)
+
+
+def _placed(rows: Sequence[Sequence[int]]) -> tuple[Position, int] | None:
+    return next((((block, log_index, item), number) for block, log_index, item, number in rows), None)

@@ -174,7 +174,12 @@ step_events = Table(
     Column("block", BigInteger, primary_key=True, autoincrement=False),
     Column("log_index", BigInteger, primary_key=True, autoincrement=False),
     Column("item", BigInteger, primary_key=True, autoincrement=False),
-    Column("number", BigInteger, nullable=False, comment="from 1 on among its step's events; 0: not counted"),
+    Column(
+        "number",
+        BigInteger,
+        nullable=False,
+        comment="of the opening that it is or takes, from 1 on; -1: takes none; 0: not counted",
+    ),
     Column("flow", Text, nullable=False),
     Column("transfer", Text, nullable=False, comment="the key of the transfer that it belongs to"),
     Column("digest", LargeBinary, nullable=False, comment="as transfers.digest"),
@@ -185,6 +190,14 @@ step_events = Table(
     comment="The events of flows in which a key alone does not say to which transfer an event belongs.",
 )
 Index("step_events_digest", step_events.c.digest)
+Index(
+    "step_events_number",
+    step_events.c.base,
+    step_events.c.number,
+    step_events.c.step,
+    sqlite_where=step_events.c.number != 0,
+    postgresql_where=step_events.c.number != 0,
+)
 Index(
     "step_events_name",
     step_events.c.name,

@@ -25,6 +25,9 @@ pytestmark = pytest.mark.anvil
 NAMES, CHAIN_IDS = ("ethereum", "arbitrum", "base"), (1, 42_161, 8_453)
 AXELAR, DOMAINS = ("Ethereum", "arbitrum", "base"), (0, 3, 6)
 
+APPROVAL = "ContractCallApproved(bytes32,string,string,address,bytes32,bytes32,uint256)"
+RECEIVED = "MessageReceived(address,uint32,bytes32,bytes32,uint32,bytes)"
+
 AXELAR_FLOW = """
 [flows.axelar]
 contract = "gateway"
@@ -172,10 +175,10 @@ async def test_equal_calls_of_axelar_are_each_followed_to_their_execution(
     # One call is approved under two commands, and so executed twice; another was never made.
     (again,) = calls_in("arbitrum", axelar.call("arbitrum", "base", "again"))
     for command in (again.command, keccak(text="another command")):
-        axelar.approve("base", [(command, again)])
+        approved = axelar.approve("base", [(command, again)])
         axelar.execute(again, command)
     forged = replace(again, transaction=keccak(text="no transaction"))
-    axelar.approve("base", [(forged.command, forged)])
+    forging = axelar.approve("base", [(forged.command, forged)])
     axelar.execute(forged)
 
     pass_time(chains)
@@ -183,12 +186,14 @@ async def test_equal_calls_of_axelar_are_each_followed_to_their_execution(
     found = await replay(tmp_path, chains, AXELAR_FLOW, {"gateway": (GATEWAY, gateways)})
     assert found["transfers"]["axelar"] == {"complete": 4, "orphan": 2, "overdue": 1}
     equal = f"0x{sent.transaction_hash[2:]}/ethereum/0x{keccak(first.payload).hex()}"
-    twice = f"0x{again.transaction.hex()}/base/0x{keccak(again.payload).hex()}"
-    never = f"0x{forged.transaction.hex()}/base/0x{keccak(forged.payload).hex()}"
+    twice, never = (
+        f"0x{call.transaction.hex()}/base/0x{keccak(call.payload).hex()}#base:{receipt.place(APPROVAL)}"
+        for call, receipt in ((again, approved), (forged, forging))
+    )
     assert alerts(found) == {
         ("TransferOverdue", "execute", f"{equal}#2"),
-        ("TransferOrphan", "approve", f"{twice}#2"),
-        ("TransferOrphan", "execute", f"{twice}#2"),
+        ("TransferOrphan", "approve", twice),
+        ("TransferOrphan", "execute", twice),
         ("TransferOrphan", "approve", never),
         ("TransferOrphan", "execute", never),
     }
@@ -208,7 +213,7 @@ async def test_equal_deposits_of_cctp_2_are_counted_one_by_one(chains: list[Chai
     twice = cctp.deposit(6, 0, 2_000)
     cctp.relay(twice)
     (message,) = messages_in(twice)
-    cctp.receive(message.attested(cctp.fresh_nonce(), FINALIZED))  # a second mint of one deposit
+    second = cctp.receive(message.attested(cctp.fresh_nonce(), FINALIZED))  # a second mint of one deposit
 
     pass_time(chains)
     sites = [cctp.sites[domain] for domain in DOMAINS]
@@ -224,7 +229,7 @@ async def test_equal_deposits_of_cctp_2_are_counted_one_by_one(chains: list[Chai
     assert found["transfers"]["cctp"] == {"complete": 4, "orphan": 1, "overdue": 1}
     assert {(name, step, key[:4], key.rpartition("#")[2]) for name, step, key in alerts(found)} == {
         ("TransferOverdue", "receive", "0/3/", "3"),
-        ("TransferOrphan", "receive", "6/0/", "2"),
+        ("TransferOrphan", "receive", "6/0/", f"ethereum:{second.place(RECEIVED)}"),
     }
 
 

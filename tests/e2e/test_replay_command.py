@@ -121,7 +121,7 @@ async def test_a_killed_replay_goes_on_to_the_same_bytes(history: History, tmp_p
         line = [*slow._line("replay", "--json", "--database", database), *(["--resume"] if attempt else [])]
         process = subprocess.Popen(line, cwd=slow.folder, env=slow.environ, stdout=subprocess.DEVNULL)
         await eventually(lambda: _has_begun(database), 60)
-        await asyncio.sleep(2.0)
+        await asyncio.sleep(1.0)
         process.send_signal((signal.SIGKILL, signal.SIGINT, signal.SIGTERM)[attempt])
         assert await asyncio.to_thread(process.wait, 30) != 0
     watch = await history.watch(Faults())

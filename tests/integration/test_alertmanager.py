@@ -137,6 +137,41 @@ async def test_of_several_instances_one_has_to_take_it() -> None:
     assert not caught.value.permanent
 
 
+async def test_an_instance_that_hangs_delays_no_alert_to_the_others() -> None:
+    hangs = Answer(delay=60.0)
+    async with Receiver() as up, Receiver(lambda _: hangs) as hanging, Transport() as transport:
+        provider = _provider(transport, hanging.url, up.url)
+        began = time.monotonic()
+        for _ in range(10):
+            await provider.send(provider.render(notification(), None))
+        assert time.monotonic() - began < 4
+        assert len(up.requests) == 10
+        hanging.usual = lambda _: Answer()
+        await provider.resend(_loaded)  # it waits for all, so an instance that answers again is noticed
+        hanging.requests.clear()
+        for _ in range(3):
+            await provider.send(provider.render(notification(), None))
+        assert len(hanging.requests) == 3
+
+
+async def _loaded() -> Any:
+    return notification()
+
+
+@needs_alertmanager
+async def test_what_a_chain_says_of_the_future_fires_now_and_ends_when_it_is_over(
+    theirs: Alertmanager,
+) -> None:
+    ahead = int(time.time()) + 400_000_000
+    async with Transport() as transport:
+        provider = _provider(transport, theirs.url)
+        await provider.send(provider.render(notification(notified(starts_at=ahead)), None))
+        assert len(await theirs.alerts()) == 1
+        over = notified(status="resolved", starts_at=ahead, ends_at=ahead + 60)
+        await provider.send(provider.render(notification(over), None))
+        assert await theirs.alerts() == []
+
+
 async def test_a_storm_is_sent_in_parts() -> None:
     async with Receiver() as server, Transport() as transport:
         provider = _provider(transport, server.url)

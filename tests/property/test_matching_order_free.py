@@ -14,8 +14,22 @@ from chainwatch.checker.step_events import chain_order
 from chainwatch.checker.transfer_keys import event_key
 from chainwatch.flows import checker
 from chainwatch.model import Occurrence
-from tests.property.worlds import World, fresh, orders, play, processed_at_once, reorganised_orders, worlds
-from tests.support.flows import flow
+from chainwatch.store import retention
+from chainwatch.store.transfers import Filter, select
+from tests.property.worlds import (
+    END,
+    World,
+    fresh,
+    mixed,
+    orders,
+    play,
+    processed_at_once,
+    reorganised_orders,
+    split,
+    worlds,
+)
+from tests.support.flows import NETWORKS, Alerts, decode, flow
+from tests.support.pipelines import flow_pipeline
 
 ENDS = {"key": ["from", "network.chain_id", "id"]}
 """What names both ends of a transfer in later steps."""
@@ -98,9 +112,10 @@ def test_pairs_after_reorgs_are_those_of_the_blocks_that_stayed(
 
 @given(data=st.data(), world=worlds(max_transfers=8, max_keys=2, variants=NUMBERED + MIXED))
 @settings(max_examples=60, deadline=None, phases=PHASES)
-def test_the_nth_opening_of_a_key_goes_with_its_nth_steps(
+def test_each_step_takes_the_next_opening_that_can_have_led_to_it(
     engine: sa.Engine, data: st.DataObject, world: World
 ) -> None:
+    """S3, S4: early and forged steps at any position take none, and shift nothing."""
     with fresh(engine) as connection:
         found = play(connection, world, data.draw(reorganised_orders(world)))
 
@@ -110,21 +125,53 @@ def test_the_nth_opening_of_a_key_goes_with_its_nth_steps(
     assert {
         key: set(map(place, occurrences))
         for (_, key), (*_, occurrences, _, _, _) in found.transfers.items()
-        if event_key(key) not in searched
+        if event_key(key) not in searched and occurrences
     } == {key: places for key, places in watched.items() if event_key(key) not in searched}
 
 
+@given(data=st.data(), world=worlds(max_transfers=8, max_keys=2, variants=(NUMBERED[0], *NUMBERED[2:])))
+@settings(max_examples=60, deadline=None, phases=PHASES)
+def test_retention_in_between_changes_no_pair(engine: sa.Engine, data: st.DataObject, world: World) -> None:
+    streams = [data.draw(split(name, blocks)) for name, blocks in world.chains.items()]
+    with fresh(engine) as connection:
+        pipeline = flow_pipeline([world.flow], NETWORKS, decode, Alerts())
+        for item in data.draw(mixed(streams)):
+            pipeline.process(connection, [item], 0.0)
+            while data.draw(st.booleans()) and retention.prune(connection, END, 0.0, 3):
+                pass
+        kept = [set(map(place, t.occurrences)) for t in select(connection, Filter())]
+
+    events = [e for chain in world.chains.values() for block in chain for e in block.events]
+    expected = numbered(world.flow, extract(index_steps([world.flow]), events).found)
+    assert [places for places in kept if places not in expected.values()] == []
+
+
 def numbered(compiled: Flow, found: Mapping[tuple[str, str], Sequence[Occurrence]]) -> dict[str, set[object]]:
-    """The events of each transfer, by sorting all events of each lane at the end."""
+    """The events of each transfer, by walking through all events of each lane at the end."""
     transfers: dict[str, set[object]] = {}
     for (_, key), occurrences in found.items():
         lanes: dict[tuple[str, str], list[Occurrence]] = {}
-        for one in occurrences:
+        for one in sorted(occurrences, key=chain_order):
             lanes.setdefault((one.step, one.network), []).append(one)
-        for lane in lanes.values():
-            for number, one in enumerate(sorted(lane, key=chain_order), 1):
-                transfers.setdefault(f"{key}#{number}" if number > 1 else key, set()).add(place(one))
+        opened: dict[int, int] = {}
+        for (step, _), lane in lanes.items():
+            for number, one in enumerate(lane if step == compiled.opening.name else (), 1):
+                opened[number] = min(one.timestamp, opened.get(number, one.timestamp))
+                transfers.setdefault(nth(key, number), set()).add(place(one))
+        for (step, network), lane in lanes.items():
+            taken = 0
+            for one in lane if step != compiled.opening.name else ():
+                if opened.get(taken + 1, END + 1_000) <= one.timestamp + compiled.clock_skew:
+                    taken += 1
+                    transfers.setdefault(nth(key, taken), set()).add(place(one))
+                else:
+                    alone = f"{key}#{network}:{one.block}:{one.log_index}"
+                    transfers.setdefault(alone, set()).add(place(one))
     return transfers
+
+
+def nth(key: str, number: int) -> str:
+    return f"{key}#{number}" if number > 1 else key
 
 
 def place(one: Occurrence) -> object:

@@ -56,6 +56,11 @@ class Slack:
         self.envelopes: list[dict[str, Any]] = []
         """What was sent back over the socket, in order."""
         self.connections = 0
+        self.greeting: list[dict[str, Any]] = [
+            {"type": "hello", "num_connections": 1, "connection_info": {"app_id": "A0"}}
+        ]
+        self.hangs_up = False
+        """Whether a connection ends after the greeting."""
         self._ids = itertools.count(1)
         self._changed = asyncio.Condition()
         self._sockets: list[web.WebSocketResponse] = []
@@ -191,7 +196,11 @@ class Slack:
     async def _link(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        await socket.send_json({"type": "hello", "num_connections": 1, "connection_info": {"app_id": "A0"}})
+        for one in self.greeting:
+            await socket.send_json(one)
+        if self.hangs_up:
+            await socket.close()
+            return socket
         self._sockets.append(socket)
         async with self._changed:
             self.connections += 1

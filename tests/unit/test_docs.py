@@ -198,3 +198,11 @@ def understand(command: click.Command, arguments: list[str]) -> None:
 def test_every_status_of_a_transfer_is_in_the_glossary() -> None:
     table = GLOSSARY.read_text().partition("## A transfer's status")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(TRANSFER_STATUSES)
+
+
+def test_the_page_of_presets_shows_each_flow_once() -> None:
+    page = (ROOT / "docs" / "presets.md").read_text()
+    assert (
+        page.count("\n[flows.ccip-") < 20
+    )  # a lane has two ends: not one flow for each pair of forty networks
+    assert len(page.splitlines()) < 2_000

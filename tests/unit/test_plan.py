@@ -83,7 +83,7 @@ def test_a_plan_watches_each_network_that_has_a_contract_and_only_events_of_flow
     assert list(plan.watches) == ["ethereum", "optimism"]
     (contract,) = plan.watches["ethereum"].contracts
     assert contract.address == bytes.fromhex(ETHEREUM[2:])
-    assert len(plan.decoders["connext"].topic0s or ()) == 2
+    assert len(contract.decoder.topic0s or ()) == 2
     assert [flow.name for flow in plan.flows] == ["connext"]
 
 
@@ -215,13 +215,16 @@ def test_a_stored_log_that_means_nothing_any_more_is_no_event() -> None:
     assert plan.decode("ethereum", StoredLog("gone", good, None)) is None
     assert plan.decode("ethereum", StoredLog("connext", cut, None)) is None
     assert plan.decode("ethereum", StoredLog("connext", good, "it did not decode")) is None
+    moved = good._replace(address=b"\x42" * 20)
+    assert plan.decode("ethereum", StoredLog("connext", moved, None)) is None
+    assert plan.decode("idle", StoredLog("connext", good, None)) is None
 
 
 def _log(topics: Any, data: Any) -> RawLog:
     def raw(value: Any) -> bytes:
         return bytes.fromhex(value.removeprefix("0x")) if isinstance(value, str) else bytes(value)
 
-    return RawLog(7, b"\x01" * 32, 5, 0, b"\x02" * 32, b"\x03" * 20, tuple(map(raw, topics)), raw(data))
+    return RawLog(7, b"\x01" * 32, 5, 0, b"\x02" * 32, raw(ETHEREUM), tuple(map(raw, topics)), raw(data))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from chainwatch.alerting.delivery.marks import Delivered, Marks
 from chainwatch.alerting.delivery.notification import Notification, load_all
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.providers import DeliveryError, Provider, Receipt
+from chainwatch.alerting.providers.provider import Pausing
 from chainwatch.model import Signal
 from chainwatch.presentation.presenter import RAW, Presenter
 from chainwatch.store.alerting import alerts, claims, folding, outbox, receipts
@@ -178,11 +179,14 @@ class ReceiverQueue:
             self._retried_at = asked_at
             self._breaker = retry.Breaker()
             self._paused_until = self._look_at = 0.0
+            if isinstance(self._provider, Pausing):
+                self._provider.end_pause()
 
     async def _start_deliveries(self) -> None:
         """Start as many deliveries as may be under way."""
         while self._free() > 0:
-            if self._clock.now() >= self._fetched_at + POLL and self._fetched:
+            now = self._clock.now()
+            if self._fetched and (now >= self._fetched_at + POLL or self._may_be_preceded(now)):
                 self._fetched.clear()  # it may be out of date: acknowledgements change
                 self._look_at = 0.0
             if self._fetched:
@@ -195,6 +199,10 @@ class ReceiverQueue:
                 await self._fetch()
             else:
                 return
+
+    def _may_be_preceded(self, now: float) -> bool:
+        """Return whether only updates are left of what was fetched, and something has been queued since."""
+        return now >= self._look_at and self._fetched[0].notification.kind == "update"
 
     def _free(self) -> int:
         """Return how many more deliveries may start now."""
@@ -315,8 +323,7 @@ class ReceiverQueue:
     async def _failed(self, queued: QueuedNotification, error: DeliveryError) -> None:
         now = self._clock.now()
         if error.retry_after is not None:
-            pause = min(error.retry_after, retry.LONGEST_PAUSE)
-            self._paused_until = max(self._paused_until, now + pause)
+            self._paused_until = max(self._paused_until, now + error.retry_after)
         attempts = queued.attempts + 1
         reason = str(error)
         _log.warning(

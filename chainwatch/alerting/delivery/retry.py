@@ -7,8 +7,6 @@ QUICK_DELAY = 0.5
 QUICK_TRIES = 4
 """Failed attempts up to which the next one follows after ``QUICK_DELAY``."""
 LONGEST_DELAY = 300.0
-LONGEST_PAUSE = 3600.0
-"""The longest pause that a receiver's ``Retry-After`` may cause at a time."""
 REFUSALS = 5
 """Attempts at a message that is refused for good: a person may be correcting the receiver's settings right now."""
 REFUSED_FOR = 5.0

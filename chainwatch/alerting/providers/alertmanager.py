@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -34,6 +34,8 @@ AT_ONCE = 500
 """Alerts of one request."""
 MISSED_MAX = 4
 """An alert that was not sent again this many times ends in Alertmanager; Prometheus has the same factor."""
+OTHERS_WITHIN = 1.0
+"""Seconds that the other instances have to answer once one took the alerts."""
 HEADERS = {"Content-Type": "application/json", "User-Agent": "chainwatch"}
 WHO = "Alertmanager"
 
@@ -77,6 +79,8 @@ class AlertmanagerProvider:
         self._transport = transport
         self._sending = asyncio.Lock()
         """Held from the reading of what fires until it is sent, so that no resolved alert is sent as firing afterwards."""
+        self._lagging: frozenset[Server] = frozenset()
+        """The instances that did not answer in time the last time, while others did."""
 
     def render(self, notification: Notification, previous: Receipt | None) -> list[dict[str, Any]]:
         """Return the alerts; firing ones without their end, which depends on when they are sent."""
@@ -91,25 +95,50 @@ class AlertmanagerProvider:
     async def resend(self, load: Callable[[], Awaitable[Notification]]) -> None:
         """Post what fires according to ``load``. Raises as ``send``."""
         async with self._sending:
+            self._lagging = frozenset()
             await self._send(render(await load()))
 
     async def _send(self, alerts: Sequence[dict[str, Any]]) -> None:
-        outcomes = await asyncio.gather(
-            *(self._send_to(server, alerts) for server in self._servers), return_exceptions=True
-        )
+        """Post ``alerts`` to every instance. Once one took them, those that hung the last time are not waited for."""
+        posts = {asyncio.create_task(self._send_to(server, alerts)): server for server in self._servers}
+        try:
+            await _until_one_succeeds(posts)
+            if prompt := [post for post, server in posts.items() if server not in self._lagging]:
+                await asyncio.wait(prompt, timeout=OTHERS_WITHIN)
+            self._lagging = frozenset(server for post, server in posts.items() if not post.done())
+        finally:
+            for post in posts:
+                post.cancel()
+            outcomes = await asyncio.gather(*posts, return_exceptions=True)
         errors = [one for one in outcomes if isinstance(one, BaseException)]
         if len(errors) == len(outcomes):
             lasting = [one for one in errors if not (isinstance(one, DeliveryError) and one.permanent)]
             raise (lasting or errors)[0]
 
     async def _send_to(self, server: Server, alerts: Sequence[dict[str, Any]]) -> None:
-        fires_until = text.rfc3339(int(time.time() + self.resend_every * MISSED_MAX))
         for first in range(0, len(alerts), AT_ONCE):
-            some = [{"endsAt": fires_until} | alert for alert in alerts[first : first + AT_ONCE]]
+            now = time.time()
+            fires_until = text.rfc3339(int(now + self.resend_every * MISSED_MAX))
+            some = [_as_of(now, alert, fires_until) for alert in alerts[first : first + AT_ONCE]]
             answer = await self._transport.post(
                 server, msgspec.json.encode(some), HEADERS, who=WHO, within=self._timeout
             )
             check_status(WHO, answer.status, answer.headers)
+
+
+async def _until_one_succeeds(posts: Iterable[asyncio.Task[None]]) -> None:
+    """Return once one of ``posts`` has succeeded, or all have failed."""
+    left, succeeded = set(posts), False
+    while left and not succeeded:
+        done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+        succeeded = any(not post.cancelled() and post.exception() is None for post in done)
+
+
+def _as_of(now: float, alert: dict[str, Any], fires_until: str) -> dict[str, Any]:
+    """Return ``alert`` with an end, and no time after ``now``: Alertmanager refuses a start after the end."""
+    latest = text.rfc3339(int(now))
+    starts_at, ends_at = min(alert["startsAt"], latest), alert.get("endsAt")
+    return {**alert, "startsAt": starts_at, "endsAt": min(ends_at, latest) if ends_at else fires_until}
 
 
 def render(notification: Notification) -> list[dict[str, Any]]:

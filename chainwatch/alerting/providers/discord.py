@@ -70,6 +70,8 @@ HEADERS = {
 _BODY = ("content", "embeds", "username", "allowed_mentions")
 CANNOT_EDIT = frozenset({403, 404, 405})
 """Statuses of an edit after which a message of its own is sent: the first one was deleted, or is another webhook's."""
+TOO_MANY_EDITS, THREAD_ARCHIVED = 30046, 50083
+"""Codes with the same consequence: the limit for messages older than an hour; a new message opens the thread again."""
 
 _MENTION = re.compile("@everyone|@here|<@(?P<user>[0-9]{1,20})>|<@&(?P<role>[0-9]{1,20})>")
 
@@ -165,9 +167,17 @@ class DiscordProvider:
         )
         body = {key: value for key, value in message.whole.items() if key != "username"}
         answer = await self._request("PATCH", server, body)
-        if answer.status in CANNOT_EDIT:
+        if answer.status in CANNOT_EDIT or answer.json_object().get("code") in (
+            TOO_MANY_EDITS,
+            THREAD_ARCHIVED,
+        ):
             return False
-        _check(answer, self._redact)
+        try:
+            _check(answer, self._redact)
+        except DeliveryError as error:
+            if error.permanent and message.follow_up is not None:
+                return False  # people must be notified: a message of its own does so
+            raise
         return True
 
     async def _request(self, method: str, server: Server, body: dict[str, Any]) -> Answer:

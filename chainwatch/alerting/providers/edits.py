@@ -11,12 +11,13 @@ from chainwatch.alerting.providers.provider import Receipt
 def first_message(notification: Notification, previous: Receipt | None, to: str) -> Mapping[str, str] | None:
     """Return the ids of the message to edit, as ``receipt`` made them; None for a message of its own.
 
-    That is one for the group's first notification, after the receiver was configured with another channel (``to``), and when
-    something fires again after everything in the earlier message was over.
+    That is one for the group's first notification, for each digest, after the receiver was configured with another channel
+    (``to``), and when something fires again after everything in the earlier message was over.
     """
     ids = previous.remote_ids if previous is not None else {}
     fires_again = "over" in ids and bool(notification.firing)
-    return ids if ids.get("to") == to and not fires_again else None
+    stands_alone = notification.kind == "digest" or fires_again
+    return ids if ids.get("to") == to and not stands_alone else None
 
 
 def receipt(to: str, *, is_over: bool, **ids: str) -> Receipt:

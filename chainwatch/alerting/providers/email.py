@@ -188,7 +188,7 @@ class EmailProvider:
         mail["To"] = ", ".join(settings.to)
         if settings.cc:
             mail["Cc"] = ", ".join(settings.cc)
-        mail["Subject"] = message.subject
+        mail["Subject"] = _literal(message.subject)
         mail["Message-ID"] = message.message_id
         if message.replies_to:
             mail["In-Reply-To"] = message.replies_to
@@ -200,3 +200,11 @@ class EmailProvider:
         mail.add_alternative(message.mail.html, subtype="html")
         mail.set_boundary(hashlib.sha256(message.key.encode()).hexdigest()[:40])
         return mail.as_bytes()
+
+
+def _literal(subject: str) -> str:
+    """Return ``subject`` as Python's library neither decodes nor mangles it.
+
+    It decodes encoded words (RFC 2047), line ends included, and in some versions never ends with a long run of spaces.
+    """
+    return " ".join(subject.replace("=?", "= ?").split())

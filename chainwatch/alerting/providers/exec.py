@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -147,7 +148,7 @@ async def _run(command: Sequence[str], env: Mapping[str, str], content: bytes, o
     reading = asyncio.create_task(output.read(os.fdopen(ours, "rb")))
     try:
         try:
-            with tempfile.TemporaryFile() as given:
+            with _open_file() as given:
                 given.write(content)
                 given.seek(0)
                 process = await asyncio.create_subprocess_exec(
@@ -166,3 +167,10 @@ async def _run(command: Sequence[str], env: Mapping[str, str], content: bytes, o
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
+
+
+def _open_file() -> IO[bytes]:
+    """Return an empty file without a name, in memory where the system has that: a full disk must not hold up alerts."""
+    if sys.platform == "linux":
+        return os.fdopen(os.memfd_create("chainwatch"), "w+b")
+    return tempfile.TemporaryFile()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,7 +73,7 @@ def append(path: Path, line: bytes, max_bytes: int, keep: int) -> None:
 
     Raises ``OSError``.
     """
-    size = path.stat().st_size if path.exists() else 0
+    size = _size(path)
     if size and size + len(line) > max_bytes:
         _rotate(path, keep)
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -86,6 +88,19 @@ def append(path: Path, line: bytes, max_bytes: int, keep: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of the file at ``path``; zero where there is none. Raises ``OSError`` for a folder, a pipe, …"""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0
+    if not stat.S_ISREG(
+        found.st_mode
+    ):  # a folder must not be renamed, and fsync fails on a pipe after each line
+        raise OSError(errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL, "not a regular file")
+    return found.st_size
 
 
 def _write(descriptor: int, content: bytes) -> None:

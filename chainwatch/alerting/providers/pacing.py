@@ -38,3 +38,7 @@ class Pace:
     def pause(self, until: float) -> None:
         """Give no turn before ``until``: the channel asked for it."""
         self._paused_until = max(self._paused_until, until)
+
+    def end_pause(self) -> None:
+        """Give turns by the rates alone again: a person asked for a retry."""
+        self._paused_until = 0.0

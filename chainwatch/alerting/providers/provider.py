@@ -16,6 +16,8 @@ from chainwatch.support import http_client
 
 REASON_MAX = 1_000
 """Characters of a `DeliveryError` that are kept: servers choose some of them."""
+LONGEST_PAUSE = 3600.0
+"""The longest pause, in seconds, that a channel's answer may cause at a time."""
 RETRYABLE = frozenset({408, 425, 429})
 """HTTP statuses of refusals (4xx) that may not last."""
 
@@ -100,6 +102,15 @@ class Provider(Protocol[Message]):
 
 
 @runtime_checkable
+class Pausing(Protocol):
+    """A provider that itself keeps the pauses for which its channel asks, as others send there too."""
+
+    def end_pause(self) -> None:
+        """Send again: a person asked for a retry."""
+        ...
+
+
+@runtime_checkable
 class Reachable(Protocol):
     """A provider that does not use HTTP, and can still say for ``check --online`` whether its channel answers."""
 
@@ -111,8 +122,8 @@ class Reachable(Protocol):
 class DeliveryError(Exception):
     """The channel did not take a message. The text names no URL and no secret (S9).
 
-    ``retry_after``: seconds for which nothing is to be sent. ``permanent``: another attempt is unlikely to succeed.
-    ``refused``: it was certainly not taken; otherwise it may have been, and only the answer was lost.
+    ``retry_after``: seconds for which nothing is to be sent, at most ``LONGEST_PAUSE``. ``permanent``: another attempt is
+    unlikely to succeed. ``refused``: it was certainly not taken; otherwise it may have been, and only the answer was lost.
     """
 
     def __init__(
@@ -124,7 +135,7 @@ class DeliveryError(Exception):
         refused: bool = False,
     ) -> None:
         super().__init__(message[:REASON_MAX])
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else min(retry_after, LONGEST_PAUSE)
         self.permanent = permanent
         self.refused = refused
 

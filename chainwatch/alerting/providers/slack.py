@@ -133,8 +133,8 @@ class SlackProvider:
             try:
                 return await self._follow_up(message, message.first)
             except SlackError as error:
-                if error.code not in GONE:
-                    raise
+                if error.code not in GONE and not (error.permanent and message.follow_up is not None):
+                    raise  # of what people must be notified, a message of its own does so
         if message.follow_up is None:
             return Receipt()  # an update, of a message that is gone
         posted = await self._post("chat.postMessage", {"channel": self._channel, **message.whole, **PLAIN})
@@ -143,6 +143,10 @@ class SlackProvider:
             raise DeliveryError(f"{WHO} took the message, but does not say what it calls it")
         channel, timestamp = channel[:ID_MAX], timestamp[:ID_MAX]
         return receipt(self._channel, is_over=message.is_over, channel=channel, message=timestamp)
+
+    def end_pause(self) -> None:
+        """Send again, though Slack has asked for a pause."""
+        self._turns.end_pause()
 
     async def listen(self, receivers: Mapping[str, Self], act: Act) -> None:
         """Perform clicks on messages of ``receivers``, for ever. Raises ``DeliveryError``."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from chainwatch.alerting.providers.provider import DeliveryError, Server, check_status
+from chainwatch.alerting.providers.provider import RETRYABLE, DeliveryError, Server, check_status
 from chainwatch.alerting.providers.transport import Answer, Transport
 from chainwatch.support import http_client
 from chainwatch.support.printable import clean
@@ -55,9 +55,12 @@ REMEDIES = {
 
 
 class SlackError(DeliveryError):
-    """Slack answered that a call failed. ``code``: its word for why, such as ``channel_not_found``."""
+    """Slack answered that a call failed. ``code``: its word for why, such as ``channel_not_found``.
 
-    def __init__(self, code: str, retry_after: float | None) -> None:
+    ``status``: the HTTP status beside it, usually 200.
+    """
+
+    def __init__(self, code: str, status: int, retry_after: float | None) -> None:
         shown = clean(code)[:DETAIL_MAX]
         remedy = f": {REMEDIES[code]}" if code in REMEDIES else ""
         if code in LIMITED and retry_after is None:
@@ -65,8 +68,8 @@ class SlackError(DeliveryError):
         super().__init__(
             f"{WHO} answered {shown}{remedy}",
             retry_after=retry_after,
-            permanent=code not in MAY_PASS,
-            refused=code not in UNCERTAIN,
+            permanent=code not in MAY_PASS and status < 500 and status not in RETRYABLE,
+            refused=code not in UNCERTAIN and status < 500,
         )
         self.code = code
 
@@ -96,7 +99,7 @@ class SlackApi:
         fields = answer.json_object()
         code = fields.get("error")
         if isinstance(code, str) and fields.get("ok") is False:
-            raise SlackError(Redactor([token])(code), http_client.retry_after(answer.headers))
+            raise SlackError(Redactor([token])(code), answer.status, http_client.retry_after(answer.headers))
         check_status(WHO, answer.status, answer.headers)
         if fields.get("ok") is not True:
             raise DeliveryError("the address answers, but not as Slack does, or only in part")

@@ -22,7 +22,7 @@ from chainwatch.alerting.providers.slack_blocks import mrkdwn
 from chainwatch.alerting.providers.transport import Transport, json_object
 
 CONNECT_WITHIN = 15.0
-"""Seconds for a WebSocket to open."""
+"""Seconds for a WebSocket to open, and then for Slack's greeting."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds between attempts to connect; each pause is up to twice as long as the one before."""
 STEADY_AFTER = 60.0
@@ -66,10 +66,12 @@ class SocketMode:
                 try:
                     await self._connect(frozenset(receivers), act)
                     failures = 0 if loop.time() - began >= STEADY_AFTER else failures + 1
+                    if failures >= FAILURES_MAX:
+                        raise DeliveryError(f"{WHO} has ended {failures} connections in a row at once")
                 except DeliveryError as error:
-                    failures += 1
-                    if error.permanent or failures >= FAILURES_MAX:
+                    if error.permanent or failures >= FAILURES_MAX - 1:
                         raise
+                    failures += 1
                     asked = error.retry_after or 0.0
                     _log.warning("clicks in Slack are not received", error=str(error), attempts=failures)
                 await asyncio.sleep(max(asked, pause(failures, random.random())))
@@ -86,22 +88,34 @@ class SocketMode:
         if not isinstance(url, str) or not url.startswith(schemes):
             raise DeliveryError(f"{WHO} names no address to connect to")
         server = Server(url, self._api.allow_private)
-        greeted = False
         async with self._transport.websocket(server, who=WHO, within=CONNECT_WITHIN) as socket:
-            async for message in socket:
-                if message.type is not aiohttp.WSMsgType.TEXT:
-                    continue
-                envelope = json_object(message.data.encode(errors="replace"))
-                greeted |= envelope.get("type") == "hello"
-                if envelope.get("type") == "disconnect":
-                    return
-                if not await _acknowledged(socket, envelope):
-                    break
-                click = parse_click(envelope, receivers)
-                if click is not None:
-                    self._start(click, act)
-        if not greeted:
-            raise DeliveryError(f"{WHO} closed the connection before its greeting")
+            try:
+                async with asyncio.timeout(CONNECT_WITHIN) as until_greeted:
+                    await self._take_clicks(socket, until_greeted, receivers, act)
+            except TimeoutError:
+                raise DeliveryError(f"{WHO} opened a connection without a greeting") from None
+            if until_greeted.when() is not None:
+                raise DeliveryError(f"{WHO} closed the connection before its greeting")
+
+    async def _take_clicks(
+        self,
+        socket: aiohttp.ClientWebSocketResponse,
+        until_greeted: asyncio.Timeout,
+        receivers: frozenset[str],
+        act: Act,
+    ) -> None:
+        """Take clicks until the connection ends; the greeting ends the time-out ``until_greeted``."""
+        async for message in socket:
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                continue
+            envelope = json_object(message.data.encode(errors="replace"))
+            if envelope.get("type") == "hello":
+                until_greeted.reschedule(None)
+            if envelope.get("type") == "disconnect" or not await _acknowledged(socket, envelope):
+                return
+            click = parse_click(envelope, receivers)
+            if click is not None:
+                self._start(click, act)
 
     def _start(self, click: Click, act: Act) -> None:
         if len(self._performing) >= CLICKS_MAX:

@@ -96,9 +96,11 @@ class SmtpConnection:
     async def _quit(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            with suppress(SMTPException, OSError):
-                await client.quit(timeout=1.0)
-            client.close()
+            try:
+                with suppress(SMTPException, OSError):
+                    await client.quit(timeout=1.0)
+            finally:  # the next message may interrupt this
+                client.close()
 
     async def _explaining(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what ``work`` returns. Any error ends the connection; those of the server are a ``DeliveryError``."""

@@ -136,6 +136,10 @@ class TelegramProvider:
         chat_id, message_id = _ids(sent)
         return receipt(self._to, is_over=message.is_over, chat=str(chat_id), message=str(message_id))
 
+    def end_pause(self) -> None:
+        """Send again, though Telegram has asked for a pause."""
+        self._turns.end_pause()
+
     async def listen(self, receivers: Mapping[str, TelegramProvider], act: Act) -> None:
         """Perform clicks on messages of ``receivers``, for ever. Raises ``DeliveryError``."""
         await Updates(self._api).listen({name: one.allowed for name, one in receivers.items()}, act)
@@ -149,8 +153,11 @@ class TelegramProvider:
             said = error.description.lower()
             if error.moved_to is not None or (error.code == 400 and any(part in said for part in GONE)):
                 return False
-            if error.code != 400 or UNCHANGED not in said:
-                raise
+            if error.code == 400 and UNCHANGED in said:
+                return True
+            if error.permanent and message.follow_up is not None:
+                return False  # people must be notified: a message of its own does so
+            raise
         return True
 
     async def _call(self, method: str, arguments: Mapping[str, Any]) -> Any:

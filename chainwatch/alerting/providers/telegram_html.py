@@ -32,7 +32,7 @@ _ALIKE = str.maketrans({"@": "\uff20", "#": "\uff03"})
 _IP = re.compile(r"(?<!\d)(?:\d{1,3}\.){3}\d{1,3}(?!\d)")
 _SIGNS = (
     (re.compile(r"://"), "\uff1a//"),
-    (re.compile(r"(?<=\w)\.(?=[^\W\d_])"), "\u2024"),  # of a host name
+    (re.compile(r"(?<=\S)\.(?=[^\W\d_])"), "\u2024"),  # of a host name
     (re.compile(r"(?<![\w/])/(?=\w)"), "\uff0f"),  # of a command
     (re.compile(r"\$(?=[A-Za-z])"), "\uff04"),  # of a currency's tag
     (re.compile(r"\+(?=\d)"), "\uff0b"),  # of a telephone number

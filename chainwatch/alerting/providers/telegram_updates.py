@@ -19,6 +19,10 @@ from chainwatch.support.printable import clean
 
 POLL = 25
 """Seconds for which Telegram waits for an update before it answers."""
+EMPTY_PAUSE = 1.0
+"""The least seconds between two calls of which the first brought nothing new."""
+NUMBER_MAX = 2**52
+"""The highest number of an update that can be; Telegram's are below 2^31."""
 AT_ONCE = 3
 """Updates of one answer: each holds a whole message, and answers are read up to ``transport.ANSWER_MAX``."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
@@ -72,8 +76,11 @@ class Updates:
 
     async def listen(self, allowed: Mapping[str, Allowed], act: Act) -> None:
         """Perform clicks, for ever. ``allowed``: by receiver who may. Raises ``DeliveryError`` where Telegram refuses."""
+        loop = asyncio.get_running_loop()
         offset, failures = 0, 0
+        known: set[int] = set()
         while True:
+            began = loop.time()
             try:
                 updates = await self._poll(offset)
                 failures = 0
@@ -85,10 +92,14 @@ class Updates:
                 own = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (failures - 1))
                 await asyncio.sleep(max(own, error.retry_after or 0.0))
                 continue
-            for number, click in updates:
+            new = [(number, click) for number, click in updates if number not in known]
+            for number, click in new:
                 if click is not None:
                     await self._answer(click, await _performed(click, allowed, act))
-                offset = max(offset, number + 1)
+                offset = number + 1  # after a week without updates, their numbers begin anywhere, also lower
+            known = {number for number, _ in updates}
+            if not new:  # Telegram has waited for POLL seconds; what stands for it may have not
+                await asyncio.sleep(max(0.0, began + EMPTY_PAUSE - loop.time()))
 
     async def _poll(self, offset: int) -> list[tuple[int, Click | None]]:
         """Return the next updates from ``offset`` on, by their numbers."""
@@ -102,7 +113,7 @@ class Updates:
         return [
             (one["update_id"], parse_click(one))
             for one in result
-            if isinstance(one, dict) and type(one.get("update_id")) is int
+            if isinstance(one, dict) and _is_number(one.get("update_id"))
         ]
 
     async def _answer(self, click: Click, answer: Answer) -> None:
@@ -118,6 +129,10 @@ class Updates:
             )
         except DeliveryError as error:  # what was asked for is done all the same
             _log.warning("an answer to a click was not taken", error=str(error))
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value <= NUMBER_MAX
 
 
 async def _performed(click: Click, allowed: Mapping[str, Allowed], act: Act) -> Answer:

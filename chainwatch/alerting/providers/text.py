@@ -42,7 +42,7 @@ _MARKDOWN = re.compile(
 )
 
 
-_LINKABLE = re.compile(r"://|@|(?<=\w)\.(?=[^\W\d_]{2})")
+_LINKABLE = re.compile(r"://|@|(?<=\S)\.(?=[^\W\d_]{2})")
 """What makes mail programs and others turn text into a link: addresses with a scheme, mailboxes, names of hosts."""
 
 

@@ -94,6 +94,10 @@ class Turns:
             finally:
                 self._pace.take(clock())
 
+    def end_pause(self) -> None:
+        """Let the next call take its turn as if no answer had asked for a pause."""
+        self._pace.end_pause()
+
 
 class Transport:
     """The HTTP client that all providers of a process share: no cookies, proxies, redirects or decompression.

@@ -197,8 +197,10 @@ def _compiled(source: str) -> Template:
 
 def _templated(notification: Notification, template: Template) -> bytes:
     """Return the template's JSON; where it makes none, Alertmanager's body with a ``note``, so that no alert is lost."""
+    from chainwatch.grammar.templates import JSON_MAX  # late: as above
+
     try:
-        content = template.render(template_values(notification)).encode(errors="replace")
+        content = template.render(template_values(notification), JSON_MAX).encode(errors="replace")
         if is_too_deep(content):
             raise ValueError("nested too deep")
         msgspec.json.decode(content)

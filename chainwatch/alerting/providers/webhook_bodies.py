@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+import msgspec
+
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
 
 STILL_FIRING = "0001-01-01T00:00:00Z"
 """Alertmanager's ``endsAt`` of an alert that still fires."""
+
+BODY_MAX = 1_000_000
+"""Bytes of a body with several alerts: more than 1 MiB is refused by many servers unless they are configured otherwise."""
 
 COUNTERPARTY_SEVERITIES = {"P0": "high", "P1": "high", "P2": "medium", "P3": "low"}
 
@@ -60,7 +65,26 @@ def bodies(notification: Notification, form: Format) -> Bodies:
 
 
 def _whole(notification: Notification) -> Bodies:
-    return {"": alertmanager(notification)}
+    body = alertmanager(notification)
+    return {"": body} if _fits(body) else _in_parts(body, 0)
+
+
+def _in_parts(body: dict[str, Any], position: int) -> Bodies:
+    """Return ``body`` as several with some of its alerts each, which begin at ``position`` in the notification.
+
+    Their names hold the alerts, so that a part of which another attempt makes something else counts as a new one.
+    """
+    alerts = body["alerts"]
+    if len(alerts) == 1 or _fits(body):
+        ends = (f"{one['status']} {one['fingerprint']} {one['startsAt']}" for one in (alerts[0], alerts[-1]))
+        return {" ".join((f"{position}", f"{len(alerts)}", *ends)): body}
+    half = len(alerts) // 2
+    first, second = {**body, "alerts": alerts[:half]}, {**body, "alerts": alerts[half:]}
+    return _in_parts(first, position) | _in_parts(second, position + half)
+
+
+def _fits(body: dict[str, Any]) -> bool:
+    return len(msgspec.json.encode(body)) <= BODY_MAX
 
 
 def _each(notification: Notification) -> Bodies:

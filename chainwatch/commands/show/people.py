@@ -144,7 +144,9 @@ def sample(outcome: SampleOutcome, as_json: bool) -> None:
     if as_json:
         print_json(outcome)
     elif outcome.delivered:
-        click.echo(f"{outcome.receiver} accepted the sample after {outcome.seconds} s, sent by {outcome.by}")
+        click.echo(
+            f"{outcome.receiver} accepted the sample after {outcome.seconds:.1f} s, sent by {outcome.by}"
+        )
     else:
         click.echo(clean(f"{outcome.receiver} did not accept the sample: {outcome.error}"), err=True)
 

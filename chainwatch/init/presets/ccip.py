@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainwatch.init.presets.preset import About, Networks, Preset, address_table, load_table
+from chainwatch.init.presets.preset import UNSEARCHED, About, Networks, Preset, address_table, load_table
 
 TABLE = load_table("ccip")
 FLOW = """
@@ -49,7 +49,8 @@ PRESET = Preset(
         "this was written (the preset `ccip-1.5` watches one), and lanes of version 2.0, which have other events. Which "
         "lane is which stands in Chainlink's CCIP Directory. Commits of roots, amounts of tokens, and why an execution "
         "failed are not shown.",
-        orphans="a message executed that no OnRamp sent: P0 as soon as the origin has been read ten minutes past it.",
+        orphans="a message executed that no OnRamp sent: P0 as soon as the origin has been read ten minutes past it. "
+        f"{UNSEARCHED}",
         source=f"{TABLE.source}; events: @chainlink/contracts-ccip 2.0.0 abi/v1_6_0. The addresses were compared with no "
         "second source, and nothing was run on Chainlink's own contracts.",
     ),

@@ -6,7 +6,7 @@ from itertools import permutations
 
 from chainwatch.init.presets.ccip import TABLE
 from chainwatch.init.presets.networks import KNOWN_NETWORKS
-from chainwatch.init.presets.preset import About, Networks, Preset
+from chainwatch.init.presets.preset import UNSEARCHED, About, Networks, Preset
 
 FLOW = """
 [flows.ccip-{origin}-to-{destination}]
@@ -47,7 +47,7 @@ PRESET = Preset(
         blind="other lanes: add their contracts and flows likewise. Commits of roots, amounts of tokens, and why an "
         "execution failed are not shown.",
         orphans="a message executed that the lane's OnRamp never sent: P0 as soon as the origin has been read ten minutes "
-        "past it.",
+        f"past it. {UNSEARCHED}",
         source="@chainlink/contracts-ccip 2.0.0 abi/v1_5_0. Give both addresses of the lane on both networks, the OnRamp "
         "and the OffRamp, as Chainlink's CCIP Directory shows them. Nothing was run on Chainlink's own contracts.",
     ),

@@ -17,7 +17,7 @@ key = [
     "destinationDomain",
     "keccak(bytes32(burnToken), mintRecipient, amount, bytes32(depositor), maxFee, hookData)",
 ]
-# Equal deposits have equal keys: the first mint is that of the first, and so on.
+# Equal deposits have equal keys: the first mint is that of the first, and so on. A mint before a deposit is not that one's.
 match = "nth"
 
 [flows.cctp-v2.opens]
@@ -64,10 +64,11 @@ PRESET = Preset(
         sees="every deposit of USDC for burning, fast or not, and what is minted for it on the destination: its "
         "recipient, and that amount and fee together are the deposit, with a fee no higher than allowed.",
         blind="transfers to and from Solana and other networks without the EVM (they are `untracked`), and which of several "
-        "equal deposits was minted first: their number is exact, but the time that a single one took may be another's. If "
-        "one of a series of equal deposits is on its way when watching begins, its mint counts as that of the next, and so "
-        "on: once seven days have passed, mints of this series are reported as orphans. A transfer that nobody delivers "
-        "stays overdue: some users deliver their own, late.",
+        "equal deposits was minted first: their number is exact, but the time that a single one took may be another's. The "
+        "mint of a deposit that is on its way when watching begins is `unopened` and leaves equal deposits after it alone, "
+        "unless one of these is made before that mint: then the first mint that finds no deposit waiting is reported "
+        "instead, after seven days as an orphan. A transfer that nobody delivers stays overdue: some users deliver their "
+        "own, late.",
         orphans="a mint that its origin never deposited, or more mints than equal deposits, which means a forged "
         "attestation: P0 as soon as the origin has been read ten minutes past it. Nothing of the key is indexed, so that "
         "for the first seven days of watching, mints of older deposits are shown as `unopened` instead.",

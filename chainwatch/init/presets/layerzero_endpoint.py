@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainwatch.init.presets.preset import About, Preset, address_table, load_table
+from chainwatch.init.presets.preset import UNSEARCHED, About, Preset, address_table, load_table
 
 TABLE = load_table("layerzero")
 FLOW = """
@@ -60,10 +60,9 @@ PRESET = Preset(
         "order of nonces, and whether what was verified is what was sent.",
         blind="messages that end otherwise: one that its app skips, burns or nilifies stays overdue; one that the app "
         "clears counts as delivered. Messages to networks that are not configured, and reads (lzRead), are `untracked`. "
-        "No argument of these events is indexed, so that all packets of all apps are read, and openings from before the "
-        "first block are not looked up.",
+        "No argument of these events is indexed, so that all packets of all apps are read.",
         orphans="a message verified or delivered that no endpoint sent: the verifiers' keys, or their contract, failed. P0 "
-        "as soon as the origin has been read ten minutes past it.",
+        f"as soon as the origin has been read ten minutes past it. {UNSEARCHED}",
         source=f"{TABLE.source}; events: EventDefinitions of @layerzerolabs/lz-evm-sdk-v2. Tested on LayerZero's own "
         "compiled contracts.",
     ),

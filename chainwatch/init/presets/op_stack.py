@@ -86,7 +86,9 @@ PRESET = Preset(
         sees="every withdrawal that begins on an OP-stack network, its proof on Ethereum, and its payout there.",
         blind="deposits from Ethereum, tokens and amounts of withdrawals other than ether, and dispute games.",
         orphans="a withdrawal proven or finalized on Ethereum that the L2 never sent. An L2's blocks may be seen "
-        "late, so that an orphan waits until the L2 has been read an hour past it.",
+        "late, so that an orphan waits until the L2 has been read an hour past it. For the first 30 days of watching it is "
+        "`unopened` instead, forged or not, as the L2 cannot be asked for one withdrawal: `lookback` in the flow says how "
+        "long.",
         source='the OP-stack specification, "Withdrawals"; portals: the chain definitions of the npm package viem 2.57.20.',
     ),
     abis=("l2-to-l1-message-passer", "optimism-portal"),

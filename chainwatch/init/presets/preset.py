@@ -29,6 +29,14 @@ class About:
     """Where the events, addresses and numbers are from, and which of them were checked against nothing."""
 
 
+UNSEARCHED = (
+    "For the first seven days of watching such a step is `unopened` instead, forged or not: no part of the key is indexed, "
+    'so that older openings cannot be asked for. With `lookback = "0s"` in the flow it is reported at once, as are '
+    "messages that were under way when watching began."
+)
+"""What `orphans` adds where the opening event has no part of the key among its indexed arguments."""
+
+
 @dataclass(frozen=True)
 class Preset:
     """A protocol: the ABI files it needs, its networks, and the text of its contracts and flows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainwatch.init.presets.preset import About, Networks, Preset, address_table, load_table
+from chainwatch.init.presets.preset import UNSEARCHED, About, Networks, Preset, address_table, load_table
 
 TABLE = load_table("stargate")
 FLOW = '''
@@ -89,7 +89,7 @@ PRESET = Preset(
         "(UnreceivedTokenCached) stays overdue until somebody retries it. The packets of all apps of LayerZero are read, "
         "as no argument of PacketSent is indexed.",
         orphans="tokens paid out by a message that Stargate never sent: P0 as soon as the origin has been read ten minutes "
-        "past it.",
+        f"past it. {UNSEARCHED}",
         source=f"{TABLE.source}; events: artifacts of the same package. Tested on Stargate's own compiled "
         "contracts (tokens; pools emit the same events).",
     ),

@@ -1,11 +1,12 @@
-"""Which notifications of a queue can be sent now: for each group the oldest pending one.
+"""Which notifications of a queue can be sent now: for each group the oldest pending one, and what notifies people first.
 
 All functions work inside the caller's transaction; times are Unix seconds of this machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from chainwatch.store.alerting.outbox import IS_OLDEST_OF_KEY, PENDING, QueuedNo
 _READY = (
     sa.select(notifications)
     .where(PENDING, notifications.c.receiver == sa.bindparam("receiver"), IS_OLDEST_OF_KEY)
-    .where(notifications.c.next_attempt_at <= sa.bindparam("now"))
+    .where(notifications.c.next_attempt_at <= sa.bindparam("now"), notifications.c.id > sa.bindparam("after"))
     .order_by(notifications.c.id)
     .limit(sa.bindparam("limit"))
 )
@@ -47,7 +48,7 @@ class Claim(msgspec.Struct, frozen=True):
 def claim(
     connection: sa.Connection, receiver: str, now: float, limit: int, busy: Collection[str] = ()
 ) -> Claim:
-    """Return up to ``limit`` notifications of ``receiver`` to send now, the oldest first.
+    """Return up to ``limit`` notifications of ``receiver`` to send now, the oldest first, but updates last.
 
     Each is the oldest pending one of its key; keys in ``busy`` are left out.
     """
@@ -56,14 +57,31 @@ def claim(
     if busy:
         heads.append(notifications.c.key.not_in(sorted(busy)))
         ready = ready.where(notifications.c.key.not_in(sorted(busy)))
-    rows = connection.execute(ready, {"receiver": receiver, "now": now, "limit": limit}).all()
+    found = _urgent_first(connection, ready, {"receiver": receiver, "now": now, "limit": limit})
     next_ready = None
-    if not rows:
+    if not found:
         earliest = sa.select(sa.func.min(notifications.c.next_attempt_at)).where(*heads)
         next_ready = connection.execute(earliest, {"receiver": receiver}).scalar()
-    known = len(rows) + len(busy)
+    known = len(found) + len(busy)
     pending = connection.execute(_PENDING_OF, {"receiver": receiver, "limit": known + 1}).all()
-    return Claim([queued_from(row) for row in rows], next_ready, len(pending) > known)
+    return Claim(found, next_ready, len(pending) > known)
+
+
+def _urgent_first(
+    connection: sa.Connection, ready: sa.Select[Any], where: Mapping[str, Any]
+) -> list[QueuedNotification]:
+    """Return a page of ``ready`` with updates last; of what notifies people also what stands behind a page of updates."""
+    limit: int = where["limit"]
+    urgent: list[QueuedNotification] = []
+    updates: list[QueuedNotification] = []
+    after, is_full = 0, True
+    while is_full and len(urgent) < limit:
+        page = [queued_from(row) for row in connection.execute(ready, {**where, "after": after})]
+        urgent += [one for one in page if one.payload.kind != "update"]
+        updates += [one for one in page if one.payload.kind == "update"][: limit - len(updates)]
+        is_full = len(page) == limit
+        after = page[-1].id if page else 0
+    return [*urgent, *updates][:limit]
 
 
 def claim_probe(connection: sa.Connection, receiver: str, busy: Collection[str] = ()) -> Claim:

@@ -18,6 +18,8 @@ from tests.support.protocols.wormhole import Wormhole
 NETWORKS = ("ethereum", "arbitrum", "base")
 DOMAINS = (0, 3, 6)
 """Circle's numbers of them."""
+MINT = "MintAndWithdraw(address,uint256,address,uint256)"
+APPROVAL = "ContractCallApproved(bytes32,string,string,address,bytes32,bytes32,uint256)"
 
 
 def play_cctp_v1(chains: Chains) -> Played:
@@ -93,7 +95,10 @@ def play_wormhole(chains: Chains) -> Played:
 
 
 def play_cctp_v2(chains: Chains) -> Played:
-    """Equal deposits, fast and not: the fast one is minted first, one never. One message is attested twice."""
+    """Equal deposits, fast and not: the fast one is minted first, one never. One message is attested twice.
+
+    A mint whose deposit was never seen, as when watching begins between the two, comes before two deposits that equal it.
+    """
     bridge = Cctp(2, dict(zip(DOMAINS, chains.values(), strict=True)))
     sites = dict(zip(NETWORKS, bridge.sites.values(), strict=True))
 
@@ -114,10 +119,20 @@ def play_cctp_v2(chains: Chains) -> Played:
     other_way = deposit(6, 3)
     _receive_together(bridge, [m.attested(bridge.fresh_nonce()) for m in (finalized, other_way)])
     late, twice = deposit(3, 6), deposit(3, 0)
-    for _ in range(2):
-        bridge.receive(twice.attested(bridge.fresh_nonce()))
+    bridge.receive(twice.attested(bridge.fresh_nonce()))
+    second = bridge.receive(twice.attested(bridge.fresh_nonce()))
+    there = bridge.sites[0]
+    body = other_way.body[:36] + word(there.chain.account) + other_way.body[68:]
+    on_its_way = replace(other_way, destination=0, recipient=word(there.messenger), body=body)
+    early = bridge.receive(on_its_way.attested(bridge.fresh_nonce()))
     advance(tuple(chains.values()), 3 * HOUR)
     bridge.receive(late.attested(bridge.fresh_nonce()))
+    for _ in range(2):
+        recurring = deposit(6, 0)
+        assert recurring == on_its_way
+        bridge.receive(recurring.attested(bridge.fresh_nonce()))
+    no_deposit = f"{key(twice)}#ethereum:{second.place(MINT)}"
+    unseen_deposit = f"{key(on_its_way)}#ethereum:{early.place(MINT)}"
     return Played(
         addresses={
             "cctp-v2-messenger": {name: site.messenger for name, site in sites.items()},
@@ -130,12 +145,16 @@ def play_cctp_v2(chains: Chains) -> Played:
             key(other_way): "complete",
             key(late): "complete",
             key(twice): "complete",
-            f"{key(twice)}#2": "orphan",
+            no_deposit: "orphan",
+            unseen_deposit: "orphan",
+            key(on_its_way): "complete",
+            f"{key(on_its_way)}#2": "complete",
         },
         alerts={
             Alert("TransferOverdue", f"{key(fast)}#3", ended=False),
             Alert("TransferOverdue", key(late), ended=True),
-            Alert("TransferOrphan", f"{key(twice)}#2", ended=False),
+            Alert("TransferOrphan", no_deposit, ended=False),
+            Alert("TransferOrphan", unseen_deposit, ended=False),
         },
     )
 
@@ -175,7 +194,8 @@ def play_axelar(chains: Chains) -> Played:
 
     (late,) = axelar.calls_in("arbitrum", bridge.call("arbitrum", "base", "late"))
     forged = replace(late, payload=b"all your tokens", index=7)
-    bridge.approve("base", [(forged.command, forged)])
+    forging = bridge.approve("base", [(forged.command, forged)])
+    forgery = f"{key(forged)}#base:{forging.place(APPROVAL)}"
     advance(tuple(chains.values()), 4 * HOUR)
     bridge.approve("base", [(late.command, late)])
     bridge.execute(late)
@@ -189,11 +209,11 @@ def play_axelar(chains: Chains) -> Played:
             f"{key(equal[0])}#2": "complete",
             never: "overdue",
             key(late): "complete",
-            key(forged): "orphan",
+            forgery: "orphan",
         },
         alerts={
             *(Alert("TransferOverdue", never, False, step) for step in ("approve", "execute")),
             *(Alert("TransferOverdue", key(late), True, step) for step in ("approve", "execute")),
-            Alert("TransferOrphan", key(forged), False, "approve"),
+            Alert("TransferOrphan", forgery, False, "approve"),
         },
     )

@@ -56,6 +56,10 @@ class Receipt:
         (found,) = self.events(signature)
         return found
 
+    def place(self, signature: str) -> str:
+        """Block and log index of the only log of an event, as ``BLOCK:LOG``, in a block with no other transaction."""
+        return f"{self.block_number}:{self.logs.index(self.event(signature))}"
+
     def order(self, *signatures: str) -> list[str]:
         """The names of those of its events that are asked for, in chain order."""
         names = {keccak(text=signature): signature.partition("(")[0] for signature in signatures}

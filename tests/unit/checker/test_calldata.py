@@ -112,6 +112,19 @@ def test_calldata_whose_offsets_repeat_the_same_place_is_not_read_for_long() -> 
     assert time.process_time() - started < 0.5
 
 
+def test_calldata_that_does_not_decode_is_not_decoded_for_each_of_many_events() -> None:
+    numbers = parse_function("function f(uint256[] numbers, bytes rest)")
+    encoded = encode(["uint256[]", "bytes"], [[7] * 3_900, b""])
+    beyond = encoded[:32] + (1 << 200).to_bytes(32) + encoded[64:]
+    event = event_of(transaction(keccak256(b"f(uint256[],bytes)")[:4] + beyond))
+    read = compile_value("call.numbers[0]", Scope(EVENT, call=Calldata(numbers)), {}).read
+    started = time.process_time()
+    for _ in range(1_000):
+        with pytest.raises(EvaluationError, match="does not decode"):
+            read(event)
+    assert time.process_time() - started < 0.5
+
+
 def test_a_condition_can_ask_for_the_selector_first() -> None:
     source = f"transaction.input[0:4] == 0x{SELECTOR.hex()} and call.tx.nonce == 7"
     condition = compile_condition(source, scope())

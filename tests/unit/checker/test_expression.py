@@ -188,6 +188,7 @@ def test_a_value_that_is_not_there_is_a_typed_error(
         ("amounts[3] > 1", 8, "amounts has 3 elements only", ""),
         ("amounts[-4] > 1", 8, "amounts has 3 elements only", ""),
         ("amounts[amount] > 1", 8, "expected an index", ""),
+        ('amounts[""] > 1', 8, "expected an index", ""),
         ("routers[99999] == asset", 8, "an index above 10000", ""),
         ("tag == 'x'", 7, "`tag` is bytes32", "indexed string: the log keeps only its 32-byte hash"),
         ("asset in routes", 9, "`routes` is bytes32", "indexed address[]"),

@@ -480,6 +480,53 @@ FAULTS = [
     ("own", [('asset = "token"', 'asset = "amount"')], "an address is expected"),
     ("own", [('amount = "amount"', 'amount = "token"')], "an integer is expected"),
     ("own", [('within = "1h"', 'within = "5s"')], "less than ethereum takes for one block"),
+    # The two ends of a transfer.
+    (
+        "oft",
+        [
+            ('key = "guid"', 'key = ["dstEid", "guid"]'),
+            ('"OFTReceived"\n', '"OFTReceived"\nkey = ["srcEid", "guid"]\n'),
+        ],
+        "dstEid names the destination",
+    ),
+    (
+        "endpoint",
+        [('destination = "uint(encodedPayload[45:49])"', 'destination = "uint(encodedPayload[9:13])"')],
+        "uint(encodedPayload[9:13]) names the destination",
+    ),
+    ("oft", [('destination = "dstEid"', 'destination = "network.eid"')], "network.eid is that of the origin"),
+    ("oft", [('origin = "srcEid"', 'origin = "network.eid"')], "network.eid is that of the destination"),
+    # Values that never are what they must be.
+    (
+        "hyperlane",
+        [('"Dispatch", destination', '"Dispatch", amount = "uint(message[109:150])", destination')],
+        "41 bytes",
+    ),
+    (
+        "hyperlane",
+        [('"Dispatch", destination', '"Dispatch", asset = "address(message[109:150])", destination')],
+        "41 bytes",
+    ),
+    ("hyperlane", [('"keccak(message)"', '"bytes32(message[0:40])"')], "40 bytes"),
+    ("hyperlane", [('"keccak(message)"', '"message"')], "write keccak(message)"),
+    (
+        "endpoint",
+        [('destination = "uint(encodedPayload[45:49])"', 'destination = "encodedPayload[45:49]"')],
+        "write uint(encodedPayload[45:49])",
+    ),
+    (
+        "hyperlane-ids",
+        [('within = "1h"', 'within = "1h"\nassert = "delivered.sender == opening.sent.sender"')],
+        "write bytes32(opening.sent.sender)",
+    ),
+    (
+        "oft",
+        [
+            ('key = "guid"', 'key = ["network.eid", "guid"]'),
+            ('"OFTReceived"\n', '"OFTReceived"\nkey = ["guid", "srcEid"]\n'),
+        ],
+        "the parts of all keys stand in one order",
+    ),
 ]
 
 
@@ -494,6 +541,34 @@ def test_a_newcomers_mistake_is_named_with_its_place_and_how_to_mend_it(
 
 
 RIGHT = [
+    ("oft", [('destination = "dstEid"', 'origin = "network.eid", destination = "dstEid"')]),
+    (
+        "oft",
+        [
+            ('network_by = "eid"\n', ""),
+            ('destination = "dstEid"', 'origin = "network.chain_id", destination = "base"'),
+            ('"OFTSent"', '"OFTSent", on = "ethereum"'),
+            ('origin = "srcEid"', 'origin = "ethereum"'),
+        ],
+    ),
+    (
+        "own",
+        [
+            ('event = "Paid"', 'event = "Paid"\non = "origin"'),
+            (
+                '["event.args.from", "nonce"]\norigin = "event.args.from"',
+                '["network.chain_id", "nonce"]\norigin = "network.chain_id"',
+            ),
+        ],
+    ),
+    (
+        "endpoint",
+        [
+            ("opens = { step", 'opens = { origin = "network.eid", step'),
+            ('"uint(encodedPayload[9:13])"', '"network.eid"'),
+        ],
+    ),
+    ("hyperlane", [('"keccak(message)"', '"bytes32(message)"')]),
     (
         "own",
         [

@@ -331,13 +331,12 @@ def _abi_entry(name: str, **arguments: str) -> dict[str, Any]:
 
 ON_BOTH, ON_BETA = f'"0x{"22" * 20}"', f'{{ beta = "0x{"22" * 20}" }}'
 TERMS = '{ event = "Terms", contract = "terms", pick = "before" }'
-READS_TERMS = 'amount = "terms.amount"'
 
 
 def test_a_sibling_of_another_contract_is_watched_and_counts_for_since_when_the_step_is(
     tmp_path: Path,
 ) -> None:
-    plan = planned(tmp_path, TERMS, ON_BOTH, READS_TERMS)
+    plan = planned(tmp_path, TERMS, ON_BOTH)
     assert not plan.warnings
     assert {contract.name for contract in plan.watches["alpha"].contracts} == {"bridge", "terms"}
     opening = plan.flows[0].opening
@@ -376,5 +375,5 @@ def test_a_sibling_that_is_never_in_the_same_transaction_is_refused(tmp_path: Pa
 
 
 def test_a_sibling_that_is_not_on_every_network_of_the_step_is_doubtful(tmp_path: Path) -> None:
-    (warning,) = planned(tmp_path, TERMS, ON_BETA, READS_TERMS).warnings
+    (warning,) = planned(tmp_path, TERMS, ON_BETA).warnings
     assert "contract 'terms' has no address on alpha: each event Sent there cannot be judged" in warning

@@ -232,7 +232,7 @@ def test_a_value_that_an_event_does_not_have_is_a_typed_error(
         ("uint(memo)", 5, "`memo` is a string", ""),
         ("int(to)", 4, "`to` is an address", ""),
         ("uint8(300) + amount", 6, "300 is no uint8", ""),
-        ("address(selector)", 8, "`selector` is bytes4", ""),
+        ("address(selector)", 8, "`selector` has 4 bytes", ""),
         ("address(paid)", 8, "`paid` is a boolean", ""),
         ("bytes32(memo)", 8, "`memo` is a string", ""),
         ("address(text(network.bridge))", 8, "`text(network.bridge)` is a string", ""),

@@ -321,6 +321,26 @@ async def test_a_sample_goes_to_the_receiver_marked_as_one_and_leaves_no_alert(
     assert rows_left(database) == 0
 
 
+async def test_a_receiver_can_be_tried_before_the_first_run(shell: Shell, tmp_path: Path) -> None:
+    async with Receiver() as hook:
+        config = tmp_path / "new.toml"
+        config.write_text(
+            f'''
+            [store]
+            url = "sqlite:///{tmp_path}/new.db"
+            [receivers.ops]
+            provider = "webhook"
+            url = "{hook.url}"
+            allow_private = true
+            [[routes]]
+            receivers = ["ops"]
+            '''
+        )
+        command = ["--config", str(config), "receivers", "test", "ops"]
+        result = await asyncio.to_thread(CliRunner().invoke, cli.main, command)
+    assert (result.exit_code, len(hook.requests)) == (0, 1), result.output
+
+
 async def test_a_receiver_that_refuses_a_sample_is_reported_with_its_answer(
     shell: Shell, database: Database
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.checker.unmatched import DAY, ENOUGH, UNMATCHED
+from chainwatch.checker.unmatched import DAY, ENOUGH, UNMATCHED, unmatched_signals
 from chainwatch.flows.unmatched import unmatched_flows
 from chainwatch.model import Checkpoint, Header, Occurrence, Signal, Transfer
 from chainwatch.monitor import flow_watch
@@ -48,9 +48,14 @@ def store(connection: sa.Connection, *given: Sequence[Transfer]) -> None:
 
 
 def reason(connection: sa.Connection, **options: Any) -> str:
-    found = dict(unmatched_flows(connection, [FLOW], **options))
-    assert found.keys() <= {"bridge"}
-    return found.get("bridge", "")
+    found = unmatched_flows(connection, [FLOW], **options)
+    assert {one.flow for one in found} <= {"bridge"}
+    return found[0].reason if found else ""
+
+
+def severity(connection: sa.Connection) -> str:
+    (signal,) = unmatched_signals(unmatched_flows(connection, [FLOW]), NOW)
+    return signal.labels["severity"]
 
 
 def test_events_of_others_that_a_flow_allows_say_nothing(database: sa.Connection) -> None:
@@ -66,6 +71,27 @@ def test_transfers_that_all_go_elsewhere_are_named_by_their_destinations(databas
         some(4, "untracked", "send", destination="?137", at=NOW - 5),
     )
     assert reason(database) == "12 go to networks that it does not watch: ?42220 (8), ?137 (4)"
+
+
+def test_a_mesh_of_which_few_networks_are_watched_is_no_more_than_a_hint(database: sa.Connection) -> None:
+    store(
+        database,
+        some(30, "untracked", "send", destination="?137"),
+        some(30, "untracked", "fill", destination="alpha"),
+    )
+    assert severity(database) == "P3"
+
+
+def test_an_untracked_transfer_whose_steps_were_all_watched_shows_that_its_networks_are_misnamed(
+    database: sa.Connection,
+) -> None:
+    store(
+        database,
+        some(ENOUGH, "untracked", "send", destination="?30110"),
+        some(1, "untracked", "send", "fill", destination="?30110"),
+    )
+    assert severity(database) == "P2"
+    assert "a later step was seen" in reason(database)
 
 
 def test_a_destination_of_any_length_is_shown_short(database: sa.Connection) -> None:

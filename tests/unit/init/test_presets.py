@@ -117,3 +117,11 @@ def test_check_has_nothing_to_say_about_what_init_writes(protocol: Protocol, tmp
     }
     done = CliRunner().invoke(main, ["--config", str(tmp_path / "chainwatch.toml"), "check"], env=variables)
     assert (done.exit_code, "warning" in done.output.lower()) == (0, False), done.output
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.preset)
+def test_a_preset_says_when_it_reports_no_orphans_yet(protocol: Protocol, tmp_path: Path) -> None:
+    """A step seen soon after the first block is `unopened`, forged or not, where its opening cannot be asked for."""
+    silent = [flow for flow in written(protocol, tmp_path).flows if flow.search is None and flow.lookback]
+    about = PRESETS[protocol.preset].about
+    assert not silent or "`unopened`" in about.orphans + about.blind

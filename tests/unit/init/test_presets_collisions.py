@@ -83,3 +83,12 @@ def test_one_payout_too_few_is_overdue(protocol: Protocol, case: Case, step: str
         assert statuses == ["complete", "overdue"]
         assert {alert.name for alert in alerts} == {"TransferOverdue"}
         assert step in {alert.step for alert in alerts}
+
+
+def test_a_mint_on_its_way_when_watching_begins_shifts_no_later_pair(tmp_path: Path) -> None:
+    opened, paid = equal_deposits(2)
+    early = (-3_600, cctp_v2.minted(ROUTE, 1, 0, identity(ROUTE, 499)))
+    for number, order in enumerate(interleaved(opened, [early, *paid])):
+        statuses, alerts = seen(cctp_v2.PROTOCOL, tmp_path / str(number), order)
+        assert statuses == ["complete"] * 2 + ["orphan"]
+        assert alerts == [Alerted("TransferOrphan", "mint")]

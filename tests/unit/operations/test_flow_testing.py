@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,18 @@ def test_both_steps_in_one_transaction_wait_for_nothing(tmp_path: Path) -> None:
     (transfer,) = flow.transfers
     assert transfer.steps == ["send", "receive"]
     assert (transfer.awaited, transfer.note) == ([], "every step is in this transaction")
+
+
+def test_a_transaction_of_many_events_is_tried_in_no_quadratic_time(tmp_path: Path) -> None:
+    joined: dict[str, Any] = {
+        "with": {"paid": {"event": "Received", "pick": "before"}},
+        "where": "paid.id == id",
+    }
+    logs = [one for number in range(2_000) for one in (received(number, at="alpha"), sent(number))]
+    started = time.process_time()
+    flow = tried(tmp_path, *logs, **joined)
+    assert time.process_time() - started < 3
+    assert [one.outcome for one in flow.steps if one.step == "send"] == ["matched"] * 2_000
 
 
 ELSEWHERE = f"{BRIDGE['beta']} emitted it, but bridge on alpha is {BRIDGE['alpha']}"

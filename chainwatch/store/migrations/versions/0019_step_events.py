@@ -31,7 +31,7 @@ def upgrade() -> None:
             "number",
             sa.BigInteger(),
             nullable=False,
-            comment="from 1 on among its step's events; 0: not counted",
+            comment="of the opening that it is or takes, from 1 on; -1: takes none; 0: not counted",
         ),
         sa.Column("flow", sa.Text(), nullable=False),
         sa.Column(
@@ -45,6 +45,13 @@ def upgrade() -> None:
         comment="The events of flows in which a key alone does not say to which transfer an event belongs.",
     )
     op.create_index("step_events_digest", "step_events", ["digest"])
+    op.create_index(
+        "step_events_number",
+        "step_events",
+        ["base", "number", "step"],
+        sqlite_where=sa.text("number != 0"),
+        postgresql_where=sa.text("number != 0"),
+    )
     op.create_index(
         "step_events_name",
         "step_events",

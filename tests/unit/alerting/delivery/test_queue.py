@@ -543,6 +543,23 @@ async def test_a_retry_by_a_person_ends_the_pause_that_a_receiver_asked_for(benc
     await eventually(lambda: len(bench.provider.taken) == 2)
 
 
+async def test_a_retry_by_a_person_ends_the_pause_that_the_provider_keeps_too(bench: Bench) -> None:
+    class Paced(ScriptedProvider):
+        def end_pause(self) -> None:
+            self.usual = None
+
+    bench.provider = Paced()
+    bench.provider.usual = DeliveryError("the channel asked for a pause", retry_after=600.0)
+    queue = bench.start()
+    await bench.apply(fires())
+    await eventually(lambda: [q.attempts for q in bench.queued()] == [1])
+    bench.clock.advance(1.0)
+    with bench.database.transaction() as connection:
+        outbox.retry(connection, bench.clock.now(), receiver="ops")
+    queue.wake()
+    await eventually(lambda: bench.statuses() == ["delivered"])
+
+
 async def test_one_retry_lifts_one_time_only(bench: Bench) -> None:
     bench.provider.usual = DOWN
     queue = bench.start()

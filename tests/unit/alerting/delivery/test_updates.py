@@ -59,6 +59,24 @@ async def test_an_update_follows_the_messages_that_wait(bench: Bench) -> None:
     assert kinds(bench.provider) == [("", ""), ("update", "Silenced.")]
 
 
+async def test_an_alert_does_not_wait_for_the_updates_of_many_others(bench: Bench) -> None:
+    bench.provider = ScriptedProvider(concurrency=1)
+    bench.provider.capabilities = EDITS
+    await bench.apply(*(fires(f"0x{number:02x}") for number in range(40)))
+    await confirm(bench)
+    queued = [one.id for one in bench.queued()]
+    await bench.database.write(lambda c: outbox.mark_delivered(c, [(i, bench.clock.now()) for i in queued]))
+    await update(bench, "Silenced.")
+    gate = bench.provider.on_hold["0x01"] = asyncio.Event()
+    bench.start()
+    await bench.until(lambda: len(bench.provider.attempts) == 2)
+    await bench.apply(fires("0xff"))
+    gate.set()
+    await bench.until(lambda: len(bench.provider.taken) >= 10)
+    places = [one.alerts[0].labels["transfer"] for one in bench.provider.taken]
+    assert places.index("0xff") <= 3
+
+
 async def test_an_acknowledgement_while_the_first_message_is_under_way_is_shown_after_it(
     bench: Bench,
 ) -> None:

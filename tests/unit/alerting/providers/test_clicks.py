@@ -229,6 +229,29 @@ async def test_a_slack_that_stays_away_is_an_error_too(slack_app: SlackApp) -> N
             await asyncio.wait_for(asyncio.shield(task), 5)
 
 
+@pytest.mark.parametrize("said", [["hello", "disconnect"], ["disconnect"], []])
+async def test_a_slack_that_ends_every_connection_at_once_is_an_error_too(
+    slack_app: SlackApp, said: list[str]
+) -> None:
+    server, providers, _ = slack_app
+    server.greeting = [{"type": kind, "reason": "link_disabled"} for kind in said]
+    server.hangs_up = True
+    async with listening(providers, People()) as task:
+        with pytest.raises(DeliveryError, match=r"closed|ended"):
+            await asyncio.wait_for(asyncio.shield(task), 5)
+
+
+async def test_a_slack_that_never_greets_is_an_error_too(
+    slack_app: SlackApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, providers, _ = slack_app
+    monkeypatch.setattr(slack_socket, "CONNECT_WITHIN", 0.1)
+    server.greeting = []
+    async with listening(providers, People()) as task:
+        with pytest.raises(DeliveryError, match="greeting"):
+            await asyncio.wait_for(asyncio.shield(task), 5)
+
+
 async def test_an_address_of_a_private_network_is_refused(transport: Transport) -> None:
     async with Slack() as server:
         table = {**server.settings, "app_token": slack.APP_TOKEN, "allow_private": False}
@@ -355,6 +378,41 @@ async def test_polling_goes_on_after_failures(bot: TelegramBot, fault: Fault) ->
     async with listening(providers, people):
         await server.click(message, "Acknowledge")
         await until(lambda: people.actions)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        "[]",
+        '[{"update_id": "1"}, 7, null]',
+        '[{"update_id": 3, "callback_query": {"id": "q", "from": {"id": 7}, "data": "x"}}]',
+        '[{"update_id": 99999999999999999999999}]',
+    ],
+)
+async def test_a_server_that_answers_at_once_and_always_the_same_is_not_asked_without_pause(
+    bot: TelegramBot, result: str
+) -> None:
+    server, providers, _ = bot
+    fault = Fault(200, f'{{"ok": true, "result": {result}}}')
+    server.poll_faults.extend([fault] * 10_000)
+    async with listening(providers, People()) as task:
+        await asyncio.sleep(0.5)
+        assert not task.done()
+    assert len(server.called("getUpdates")) <= 3
+    assert len(server.called("answerCallbackQuery")) <= 1
+
+
+async def test_after_a_quiet_week_updates_with_lower_numbers_are_taken_once(bot: TelegramBot) -> None:
+    server, providers, _ = bot
+    for number in (500, 3):
+        query = {"id": f"q{number}", "from": ANN, "data": f"acknowledge:{KEY}"}
+        result = json.dumps({"ok": True, "result": [{"update_id": number, "callback_query": query}]})
+        server.poll_faults.extend([Fault(200, result)] * 2)
+    people = People()
+    async with listening(providers, people):
+        await server.until("getUpdates", 4)
+    assert len(people.actions) == 2
+    assert [call["offset"] for call in server.called("getUpdates")] == [0, 501, 501, 4]
 
 
 async def test_a_query_that_is_too_old_to_be_answered_is_performed_all_the_same(bot: TelegramBot) -> None:

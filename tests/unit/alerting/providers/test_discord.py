@@ -188,19 +188,36 @@ async def test_an_update_changes_the_first_message_and_announces_nothing(
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("status", [403, 404, 405])
-async def test_where_the_first_message_is_gone_a_new_one_takes_its_place(
-    server: Receiver, provider: DiscordProvider, status: int
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        *((status, 10008) for status in (403, 404, 405)),
+        (400, 50083),  # the thread is archived
+        (429, 30046),  # too many edits of a message older than an hour
+        (400, 50035),
+    ],
+)
+async def test_where_the_first_message_cannot_be_edited_a_new_one_takes_its_place(
+    server: Receiver, provider: DiscordProvider, status: int, code: int
 ) -> None:
     first = await _deliver(provider)
-    server.script.append(Answer(status, json.dumps({"message": "Unknown Message", "code": 10008})))
+    server.script.append(Answer(status, json.dumps({"message": "Not this one", "code": code})))
     second = await provider.send(provider.render(notification(), first))
     assert [request.method for request in server.requests] == ["POST", "PATCH", "POST"]
     assert server.requests[2].json()["embeds"][0]["fields"]
     assert second.remote_ids["message"] != first.remote_ids["message"]
 
 
-@pytest.mark.parametrize("answer", [rate_limited(1.5), Answer(500), Answer(400, "{}")])
+@pytest.mark.parametrize(("status", "code"), [(400, 50083), (429, 30046)])
+async def test_an_update_of_a_message_that_can_not_be_edited_any_more_is_over(
+    server: Receiver, provider: DiscordProvider, status: int, code: int
+) -> None:
+    first = await _deliver(provider)
+    server.script.append(Answer(status, json.dumps({"message": "Not this one", "code": code})))
+    assert await provider.send(provider.render(notification(kind="update"), first)) == Receipt()
+
+
+@pytest.mark.parametrize("answer", [rate_limited(1.5), Answer(500)])
 async def test_an_edit_that_fails_is_a_failed_delivery(
     server: Receiver, provider: DiscordProvider, answer: Answer
 ) -> None:

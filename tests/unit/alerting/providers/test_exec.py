@@ -66,6 +66,19 @@ async def test_the_program_gets_alertmanagers_message_and_a_small_environment(
     assert environ["PATH"] == os.environ["PATH"]
 
 
+async def test_a_disk_that_takes_no_file_keeps_no_notification_from_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    out = tmp_path / "got"
+    await _deliver(
+        _provider(
+            sys.executable, "-c", "import sys; open(sys.argv[1], 'w').write(sys.stdin.read())", str(out)
+        )
+    )
+    assert json.loads(out.read_text())["version"] == "4"
+
+
 async def test_a_program_need_not_read_what_it_gets() -> None:
     await _deliver(_python("pass"), alerts=5_000)
 

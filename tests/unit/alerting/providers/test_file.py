@@ -73,6 +73,22 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.Mon
     assert path.read_bytes() == b"first\n"
 
 
+def test_only_a_file_is_renamed_or_written(tmp_path: Path) -> None:
+    folder = tmp_path / "alerts"
+    folder.mkdir()
+    for number in range(100):
+        (folder / f"{number:0200}").touch()  # a folder has a size of its own
+    with pytest.raises(IsADirectoryError):
+        append(folder, b"{}\n", 1024, 2)
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(OSError, match="not a regular file"):
+        append(tmp_path / "pipe", b"{}\n", 1024, 2)
+    assert os.read(reader, 10) == b""  # else each attempt would write it again
+    os.close(reader)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["alerts", "pipe"]
+
+
 async def test_a_file_that_cannot_be_written_is_a_failed_delivery(tmp_path: Path) -> None:
     provider = _provider(tmp_path / "no" / "such" / "folder")
     with pytest.raises(DeliveryError) as caught:

@@ -8,6 +8,7 @@ import pytest
 
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import DeliveryError, Receipt, Transport, pacing, slack
+from chainwatch.alerting.providers.provider import LONGEST_PAUSE
 from chainwatch.alerting.providers.slack import SlackProvider
 from chainwatch.config import ConfigError, read_dict
 from tests.support.slack import APP_TOKEN, CHANNEL, Fault, Slack, buttons, refuses, texts
@@ -170,6 +171,18 @@ async def test_a_message_that_was_deleted_is_replaced(server: Slack, transport: 
     assert list(server.messages) == [again.remote_ids["message"]]
 
 
+@pytest.mark.parametrize("code", ["update_failed", "block_mismatch", "no_word_of_slack_today"])
+async def test_an_edit_that_is_refused_for_good_costs_no_notification(
+    server: Slack, transport: Transport, code: str
+) -> None:
+    channel = provider(server, transport)
+    first = await send(channel, notification())
+    server.faults.append(refuses(code))
+    again = await send(channel, resolved(), first)
+    assert again.remote_ids["message"] != first.remote_ids["message"]
+    assert len(server.messages) == 2
+
+
 async def test_another_channel_gets_a_message_of_its_own(server: Slack, transport: Transport) -> None:
     earlier = Receipt({"to": "C9", "channel": "C9", "message": "1.2"})
     assert provider(server, transport).render(notification(), earlier).first is None
@@ -222,6 +235,24 @@ async def test_a_long_pause_is_not_waited_for_by_others_of_the_channel(
     assert len(server.calls) == 1
 
 
+async def test_a_pause_ends_when_a_person_asks_for_a_retry(server: Slack, transport: Transport) -> None:
+    server.faults.append(refuses("ratelimited", **{"Retry-After": "900"}))
+    channel = provider(server, transport)
+    await refusal(channel)
+    channel.end_pause()
+    assert (await send(channel, notification())).remote_ids
+
+
+@pytest.mark.parametrize("asked", ["999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_an_absurd_pause_does_not_silence_a_channel_for_years(
+    server: Slack, transport: Transport, asked: str
+) -> None:
+    server.faults.append(refuses("ratelimited", **{"Retry-After": asked}))
+    assert (await refusal(provider(server, transport))).retry_after == LONGEST_PAUSE
+    error = await refusal(provider(server, transport))
+    assert error.retry_after == pytest.approx(LONGEST_PAUSE, abs=5)
+
+
 @pytest.mark.parametrize(
     ("code", "permanent"),
     [
@@ -244,6 +275,15 @@ async def test_errors_are_for_good_or_may_pass(
     error = await refusal(provider(server, transport))
     assert error.permanent is permanent
     assert code in str(error)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_word_unknown_until_now_is_not_for_good_where_the_status_is_not(
+    server: Slack, transport: Transport, status: int
+) -> None:
+    server.faults.append(Fault(status, '{"ok": false, "error": "backend_is_resting"}', {"Retry-After": "7"}))
+    error = await refusal(provider(server, transport))
+    assert (error.permanent, error.retry_after) == (False, 7.0)
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,17 @@ async def test_a_message_that_was_deleted_is_replaced(server: Telegram, transpor
     assert list(server.messages) == [int(again.remote_ids["message"])]
 
 
+async def test_an_edit_that_is_refused_for_good_costs_no_notification(
+    server: Telegram, transport: Transport
+) -> None:
+    channel = provider(server, transport)
+    first = await send(channel, notification())
+    server.faults.append(refuses(400, "Bad Request: MESSAGE_AUTHOR_REQUIRED"))
+    again = await send(channel, resolved(), first)
+    assert again.remote_ids["message"] != first.remote_ids["message"]
+    assert len(server.messages) == 2
+
+
 async def test_a_group_that_became_a_supergroup_is_followed(server: Telegram, transport: Transport) -> None:
     channel = provider(server, transport, chat_id=-77)
     moved = "Bad Request: group chat was upgraded to a supergroup chat"

@@ -133,3 +133,8 @@ def test_what_came_and_went_has_a_line_for_its_firing_and_one_for_its_end() -> N
     ]
     assert message.status == "firing"
     assert notification(*message.alerts[:2]).status == "resolved"
+
+
+@pytest.mark.parametrize("host", ["claim\U0001f525.com", "evil-.com", "evi\u0301.com"])
+def test_no_host_name_becomes_a_link_in_a_mail_whatever_stands_before_its_dot(host: str) -> None:
+    assert "[.]com" in text.plain(f"see {host} now")

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from chainwatch.alerting.delivery.notification import Notification
+from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import build_provider
 from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.alerting.providers.transport import Transport, is_public
@@ -277,6 +277,27 @@ def _two() -> Notification:
     return notification(firing, notified(status="resolved", fingerprint="11" * 8, ends_at=T0 + 60))
 
 
+async def test_a_storm_is_several_requests_that_servers_take_and_is_continued_where_it_stopped(
+    server: Receiver,
+) -> None:
+    annotations = {"summary": "x" * 800}
+    alerts = [notified(fingerprint=f"{i:016x}", annotations=annotations) for i in range(3000)]
+    server.usual = lambda request: Answer(413 if len(request.body) > 1_048_576 else 200)
+    server.script.extend([Answer(), Answer(500)])
+    async with Transport() as transport:
+        provider = _provider(server.url, transport)
+        message = provider.render(notification(*alerts), None)
+        with pytest.raises(DeliveryError):
+            await provider.send(message)
+        await provider.send(message)
+    taken = [server.requests[0], *server.requests[2:]]
+    assert [one["fingerprint"] for r in taken for one in r.json()["alerts"]] == [
+        a.fingerprint for a in alerts
+    ]
+    assert len({request.headers["Idempotency-Key"] for request in taken}) == len(taken) > 3
+    assert {request.json()["groupKey"] for request in taken} == {notification().group_key}
+
+
 async def test_a_counterparty_gets_one_flat_object_for_each_alert(server: Receiver) -> None:
     await _deliver(server.url, _two(), format="counterparty", secret="k3y-k3y")
     first, second = server.requests
@@ -358,17 +379,23 @@ def test_a_time_beyond_all_calendars_is_reported_as_their_last() -> None:
 TEMPLATED = '{"text": {{ alerts[0].annotations.summary | json }}, "level": {{ status | json }}, "n": {{ alerts | length }}}'
 
 
-def _templated(body: str) -> dict[str, Any]:
+def _templated(body: str, *alerts: NotifiedAlert) -> dict[str, Any]:
     settings = WebhookSettings(
         name="ops", provider="webhook", url=SecretStr("https://hooks.example"), format="template", body=body
     )
-    message = WebhookProvider(settings, Transport()).render(notification(notified()), None)
+    message = WebhookProvider(settings, Transport()).render(notification(*alerts or (notified(),)), None)
     decoded: dict[str, Any] = json.loads(message.requests[""].content)
     return decoded
 
 
 def test_a_template_makes_the_body() -> None:
     assert _templated(TEMPLATED) == {"text": "execute is late", "level": "firing", "n": 1}
+
+
+def test_a_storm_is_rendered_by_the_template_too() -> None:
+    alerts = [notified(annotations={"summary": "x" * 400, "send_tx": "0x" + "5e" * 32}) for _ in range(100)]
+    made = _templated('{"all": {{ alerts | json }}}', *alerts)
+    assert len(made["all"]) == 100
 
 
 @pytest.mark.parametrize("hostile", ['"', "\\", "\n", "\u2028", '", "level": "resolved', "{{ x }}", "\ud800"])

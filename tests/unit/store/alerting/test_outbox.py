@@ -60,6 +60,16 @@ def test_the_oldest_of_each_key_is_claimed_s6(connection: sa.Connection) -> None
     assert _claimed(connection) == [a2, b1]
 
 
+def test_what_notifies_people_goes_before_updates_however_many_wait(connection: sa.Connection) -> None:
+    updates = [("ops", f"u{number}", Payload({}, (1,), (), "update")) for number in range(5)]
+    outbox.enqueue(connection, updates, NOW)
+    urgent = _enqueue(connection, "ops/a", "ops/b", "ops/u4")
+    first = urgent[0] - 5
+    assert _claimed(connection, limit=2) == urgent[:2]
+    assert _claimed(connection, limit=4) == [*urgent[:2], first, first + 1]
+    assert _claimed(connection) == [*urgent[:2], *range(first, first + 5)], "the order of a group stays"
+
+
 def test_a_failed_one_keeps_its_place_and_holds_back_those_behind_it_s6(connection: sa.Connection) -> None:
     a1, _a2 = _enqueue(connection, "ops/a", "ops/a")
     outbox.mark_failed(connection, _one(connection, a1), "503", NOW + 4)
