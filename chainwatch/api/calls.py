@@ -81,7 +81,8 @@ def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handle
         content = await reads(run, _arguments(arguments, given, strict=False))
         etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
         headers = {hdrs.ETAG: etag, hdrs.CACHE_CONTROL: "no-cache"}
-        if etag in [one.strip() for one in request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")]:
+        known = request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
+        if etag in [one.strip().removeprefix("W/") for one in known]:
             return web.Response(status=304, headers=headers)
         return web.Response(body=content, content_type=_JSON, headers=headers)
 

@@ -46,8 +46,23 @@ class Guard(NamedTuple):
         return None
 
     @property
-    def middleware(self) -> Middleware:
-        """What refuses such requests, and names allowed origins in answers."""
+    def naming(self) -> Middleware:
+        """What names an allowed origin in every answer to its pages, so that these may read it."""
+
+        @web.middleware
+        async def name_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+            response = await handler(request)
+            origin = request.headers.get(hdrs.ORIGIN)
+            if origin is not None and origin in self.origins:
+                response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+            response.headers[hdrs.VARY] = "Origin"
+            return response
+
+        return name_origin
+
+    @property
+    def refusing(self) -> Middleware:
+        """What refuses such requests, and answers browsers that ask before they call."""
 
         @web.middleware
         async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -60,13 +75,8 @@ class Guard(NamedTuple):
                 request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
             )
             if is_preflight and origin in self.origins:
-                response: web.StreamResponse = web.Response(status=204, headers=PREFLIGHT)
-            else:
-                response = await handler(request)
-            if origin in self.origins and origin is not None:
-                response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-            response.headers[hdrs.VARY] = "Origin"
-            return response
+                return web.Response(status=204, headers=PREFLIGHT)
+            return await handler(request)
 
         return refuse_foreign
 

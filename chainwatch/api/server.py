@@ -7,13 +7,13 @@ import ssl
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from chainwatch.api import health, metrics, v1
 from chainwatch.api.connection import Connection, Connections
 from chainwatch.api.guard import Guard
 from chainwatch.api.identity import Identities
-from chainwatch.api.problems import Handler, answer_problems
+from chainwatch.api.problems import Handler, answer_problems, problem
 from chainwatch.api.reads import Reads
 from chainwatch.api.writes import Writes
 from chainwatch.config.api import ApiSettings, is_loopback, parse_listen
@@ -27,7 +27,7 @@ LISTEN_AGAIN = 5.0
 HANDSHAKE_WITHIN = 10.0
 CLOSE_WITHIN = 1.0
 """Seconds for requests that are under way when the server ends."""
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+HEADERS = {"Cache-Control": "no-store", "Server": "chainwatch", "X-Content-Type-Options": "nosniff"}
 
 _log = structlog.get_logger(__name__)
 
@@ -55,13 +55,15 @@ async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
             "other machines reach this address, but there is no token: make one with `chainwatch token add`"
         )
 
+    guard = Guard.of(settings)
     app = web.Application(
         client_max_size=BODY_MAX,
         middlewares=[
             _begin,
+            guard.naming,
             answer_problems,
             identities.middleware,
-            Guard.of(settings).middleware,
+            guard.refusing,
             _read_body,
         ],
     )
@@ -149,5 +151,9 @@ async def _begin(request: web.Request, handler: Handler) -> web.StreamResponse:
 @web.middleware
 async def _read_body(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Read the body before anything is done with the request, so that every body is bounded."""
+    if request.headers.get(hdrs.UPGRADE, "").lower() in ("websocket", "tcp"):
+        refusal = problem(400, "no other protocol is spoken here: leave out the header Upgrade")
+        refusal.force_close()
+        return refusal
     await request.read()
     return await handler(request)

@@ -290,3 +290,19 @@ async def test_a_certificate_that_cannot_be_used_is_tried_again(
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         assert [line["event"] for line in logs] == ["the API does not listen; trying again"]
+
+
+async def test_an_allowed_page_may_read_errors_too(serving: Serving) -> None:
+    async with serving(allowed_origins=["https://karma.example"]) as served:
+        headers = {"Origin": "https://karma.example"}
+        async with served.client.get(f"{served.url}/nothing", headers=headers) as answer:
+            assert answer.status == 404
+            assert answer.headers["Access-Control-Allow-Origin"] == "https://karma.example"
+
+
+async def test_another_protocol_is_refused_at_once(serving: Serving) -> None:
+    async with serving() as served:
+        answer = await served.send(
+            b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        )
+        assert answer.startswith(b"HTTP/1.1 400 ")

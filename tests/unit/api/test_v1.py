@@ -51,7 +51,7 @@ async def test_what_has_not_changed_is_not_sent_again(serving: Serving) -> None:
     async with serving() as served:
         async with served.client.get(f"{served.url}/v1/alerts") as answer:
             etag = answer.headers["ETag"]
-        headers = {"If-None-Match": f'"other", {etag}'}
+        headers = {"If-None-Match": f'"other", W/{etag}'}
         async with served.client.get(f"{served.url}/v1/alerts", headers=headers) as answer:
             assert (answer.status, await answer.read()) == (304, b"")
         await asyncio.to_thread(raise_alert, operating(served))
