@@ -13,8 +13,8 @@ from chainwatch.operations.context import Context
 from chainwatch.plan import Plan
 from chainwatch.store.database import Database
 
-AT_ONCE = 2
-"""The reads of all requests that run at once; the monitor has the other readers."""
+AT_ONCE = 1
+"""The reads of all requests that run at once: each competes with the event loop."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
