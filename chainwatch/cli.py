@@ -15,6 +15,7 @@ import click
 
 from chainwatch import __version__
 from chainwatch.commands import (
+    access,
     alerts,
     flows,
     incidents,
@@ -55,6 +56,8 @@ COMMANDS: tuple[click.Command, ...] = (
     incidents.incident,
     incidents.stats,
     queue.queue,
+    access.token,
+    access.audit_log,
 )
 
 

@@ -38,6 +38,7 @@ from chainwatch.config import (  # noqa: E402  # the checkout's models
     format_duration,
     types,
 )
+from chainwatch.config.api import ApiSettings  # noqa: E402
 from chainwatch.config.assets import AssetSettings, CurrencySettings  # noqa: E402
 from chainwatch.config.flows import SiblingSettings  # noqa: E402
 from chainwatch.config.people import (  # noqa: E402
@@ -76,6 +77,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[store]", StoreSettings),
     ("[log]", LogSettings),
     ("[monitor]", MonitorSettings),
+    ("[api]", ApiSettings),
     ("[networks.NAME]", NetworkSettings),
     ("currency of [networks.NAME]", CurrencySettings),
     ("[contracts.NAME]", ContractSettings),

@@ -26,6 +26,7 @@ def run(config: Path) -> None:
         signal.SIGHUP, signal.SIG_IGN
     )  # until the handler is set, the default would end the process
     from chainwatch.alerting.runtime import AlertingConfig
+    from chainwatch.api.server import companions
     from chainwatch.monitor import monitor
     from chainwatch.operations.channel_actions import performer
     from chainwatch.operations.context import open_database
@@ -40,7 +41,7 @@ def run(config: Path) -> None:
         async def work(stop: asyncio.Event) -> None:
             reloads = Reloads(config, os.environ, database, plan)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloads.ask)
-            await monitor.run(plan, database, stop, reloads.next, configure)
+            await monitor.run(plan, database, stop, reloads.next, configure, companions(reloads.ask))
 
         run_until_stopped(work)
 

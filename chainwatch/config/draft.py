@@ -21,6 +21,7 @@ from chainwatch.config.alerting import (
     LifecycleSettings,
     RouteSettings,
 )
+from chainwatch.config.api import ApiSettings
 from chainwatch.config.assets import AssetSettings, CurrencySettings
 from chainwatch.config.errors import ConfigError, Problem, expectation, key_text
 from chainwatch.config.flows import FlowSettings, OpeningSettings, SiblingSettings, StepSettings
@@ -62,15 +63,27 @@ _LISTS: Mapping[str, TypeAdapter[Any]] = {
 _STORE = TypeAdapter(StoreSettings)
 _LOG = TypeAdapter(LogSettings)
 _MONITOR = TypeAdapter(MonitorSettings)
+_API = TypeAdapter(ApiSettings)
 _ALERTS = TypeAdapter(AlertSettings)
 _RISE = TypeAdapter(RiseSettings)
 _LINK: TypeAdapter[str] = TypeAdapter(WebLink)
-_TOP_LEVEL = {"store", "log", "monitor", "alerts", "escalate_after", "external_url", *_LISTS, *_SECTIONS}
+_TOP_LEVEL = {
+    "store",
+    "log",
+    "monitor",
+    "api",
+    "alerts",
+    "escalate_after",
+    "external_url",
+    *_LISTS,
+    *_SECTIONS,
+}
 
 _MODELS: Mapping[str, type[BaseModel]] = {
     "store": StoreSettings,
     "log": LogSettings,
     "monitor": MonitorSettings,
+    "api": ApiSettings,
     "networks": NetworkSettings,
     "contracts": ContractSettings,
     "flows": FlowSettings,
@@ -258,6 +271,7 @@ class Draft:
             store=self._valid(_STORE, self._data.get("store", {}), ("store",)) or StoreSettings(),
             log=self._valid(_LOG, self._data.get("log", {}), ("log",)) or LogSettings(),
             monitor=self._valid(_MONITOR, self._data.get("monitor", {}), ("monitor",)) or MonitorSettings(),
+            api=self._valid(_API, self._data.get("api", {}), ("api",)) or ApiSettings(),
             external_url=None if link is None else self._valid(_LINK, link, ("external_url",)),
             alerts=self._valid(_ALERTS, self._data.get("alerts", {}), ("alerts",)) or AlertSettings(),
             escalate_after=None if rise is None else self._valid(_RISE, rise, ("escalate_after",)),

@@ -20,6 +20,7 @@ from chainwatch.config.alerting import (
     LifecycleSettings,
     RouteSettings,
 )
+from chainwatch.config.api import ApiSettings
 from chainwatch.config.assets import AssetSettings
 from chainwatch.config.flows import FlowSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
@@ -100,6 +101,7 @@ class Settings(Table):
     alerts: AlertSettings = AlertSettings()
     log: LogSettings = LogSettings()
     monitor: MonitorSettings = MonitorSettings()
+    api: ApiSettings = ApiSettings()
     people: dict[str, PersonSettings] = Field(default={})
     oncall: dict[str, OnCallSettings] = Field(default={})
     escalations: dict[str, EscalationSettings] = Field(default={})

@@ -24,8 +24,10 @@ from chainwatch.config import Settings
 from chainwatch.model import Backfilled, Deadline, Signal
 from chainwatch.monitor.asset_tasks import AssetTasks
 from chainwatch.monitor.checker_tasks import CheckerTasks
+from chainwatch.monitor.companions import Companions, Running, no_companions
 from chainwatch.monitor.flow_watch import watch_flows
 from chainwatch.monitor.heartbeat import Heartbeat
+from chainwatch.monitor.lookback import reach_back
 from chainwatch.monitor.network_records import NetworkRecords
 from chainwatch.monitor.self_monitoring import (
     CLOCK_SKEW,
@@ -75,6 +77,7 @@ async def run(
     stop: asyncio.Event,
     next_plan: Callable[[], Awaitable[Plan]] = _never,
     alerting: ConfigureAlerting = AlertingConfig.of,
+    companions: Companions = no_companions,
 ) -> None:
     """Follow every network and deliver every alert until ``stop`` is set; ``next_plan`` returns what is to be run instead.
 
@@ -86,7 +89,9 @@ async def run(
     try:
         async with open_session() as session:
             while current is not None:
-                make = partial(Monitor, current, database, session, clock, alerting=alerting)
+                make = partial(
+                    Monitor, current, database, session, clock, alerting=alerting, companions=companions
+                )
                 current = await _run(make, stopping, next_plan, reloaded=current is not plan)
     finally:
         await _cancel(stopping)
@@ -149,6 +154,7 @@ class Monitor:
         *,
         reloaded: bool = False,
         alerting: ConfigureAlerting = AlertingConfig.of,
+        companions: Companions = no_companions,
     ) -> None:
         self._plan = plan
         self._reloaded = reloaded
@@ -165,6 +171,7 @@ class Monitor:
         self._alerting = AlertingRuntime(database, alerting(plan.settings), clock=clock)
         self._supervisor = self._alerting.supervisor
         self._heartbeat = Heartbeat(plan.settings.monitor, plan.watches, self._supervisor, database)
+        self._companions = companions(Running(plan, database, self._alerting, self._heartbeat.health))
         self._pools: dict[str, Pool] = {}
         self._observers: dict[str, Observer] = {}
         self._records = NetworkRecords(database)
@@ -206,8 +213,8 @@ class Monitor:
         await self._records.load()
         start = self._supervisor.start
         parts: list[CheckerTasks | AssetTasks | Heartbeat] = [*self._checker_tasks, self._asset_tasks]
-        for part in (*parts, self._heartbeat):
-            for name, task in part.all().items():
+        for tasks in (*(part.all() for part in (*parts, self._heartbeat)), self._companions):
+            for name, task in tasks.items():
                 start(name, task)
         for name in self._plan.watches:
             start(f"network {name}", partial(self._follow, name))
@@ -302,14 +309,8 @@ class Monitor:
                 await self._process([item])
 
     async def _reach_back(self, name: str) -> int | None:
-        """Return the time from which on blocks of a network read for the first time may hold steps of open transfers.
-
-        That is the time since when other networks are read, but no longer ago than a step may take.
-        """
         checkpoints = await self._load(blocks.checkpoints)
-        longest = max((step.within for flow in self._plan.flows for step in flow.expected), default=0)
-        others = [c.first_timestamp for other, c in checkpoints.items() if other != name]
-        return max(min(others), int(self._clock()) - longest) if others else None
+        return reach_back(checkpoints, self._plan.flows, name, self._clock())
 
     async def _process(self, items: Sequence[Item]) -> None:
         await self._judge(lambda connection, now: self._pipeline.process(connection, items, now))
@@ -339,8 +340,6 @@ class Monitor:
                     else:
                         await self._write(part)
         await self._judge(lambda c, now: self._pipeline.judge_filled(c, network, now))
-
-    # --- deadlines ----------------------------------------------------------------------------------------
 
     async def _confirm_heads(self, due: Sequence[Deadline]) -> None:
         """Have networks confirm their heads: their deadlines are due by the clock. What was seen decides (S5)."""

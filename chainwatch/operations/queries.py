@@ -91,8 +91,6 @@ class LatencyRow(msgspec.Struct, frozen=True):
 
 def status(connection: sa.Connection, context: Context, now: float) -> StatusView:
     """Return networks, counts of transfers and alerts, depths of queues."""
-    checkpoints = blocks.checkpoints(connection)
-    states = blocks.states(connection)
     by_status = dict.fromkeys(TRANSFER_STATUSES, 0)
     for counts in stored_transfers.counts(connection).values():
         for name, count in counts.items():
@@ -108,15 +106,22 @@ def status(connection: sa.Connection, context: Context, now: float) -> StatusVie
     for depth in outbox.depths(connection):
         setattr(queues.setdefault(depth.receiver, QueueDepth(depth.receiver)), depth.status, depth.number)
     return StatusView(
-        networks=[
-            _network(name, settings.chain_id, checkpoints.get(name), states.get(name), now)
-            for name, settings in context.settings.networks.items()
-        ],
+        networks=network_views(connection, context, now),
         transfers=by_status,
         alerts=AlertCounts(firing, resolved),
         queues=list(queues.values()),
         undecoded_logs=blocks.undecoded_count(connection),
     )
+
+
+def network_views(connection: sa.Connection, context: Context, now: float) -> list[NetworkView]:
+    """Return every configured network, as the running process knows it."""
+    checkpoints = blocks.checkpoints(connection)
+    states = blocks.states(connection)
+    return [
+        _network(name, settings.chain_id, checkpoints.get(name), states.get(name), now)
+        for name, settings in context.settings.networks.items()
+    ]
 
 
 def list_transfers(

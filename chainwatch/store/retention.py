@@ -7,7 +7,7 @@ from itertools import takewhile
 import sqlalchemy as sa
 
 from chainwatch.model import LOGS_A_BLOCK, event_id
-from chainwatch.store import step_events, step_ranges, watched
+from chainwatch.store import access, step_events, step_ranges, watched
 from chainwatch.store.alerting import alerts, incidents, limits, outbox, receipts, silences
 from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks, transactions, transfers
 
@@ -27,7 +27,7 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
     Transfers whose last event lies before ``before`` (chain time), unless they are unfinished or an alert about them
     fires; logs of blocks before it, unless a reorg may still reach them (transfers carry what they need of
     their logs); notifications finished, incidents over and alerts resolved before ``wall_before`` (Unix seconds), unless
-    a notification about them is still to be sent; silences that ended before then.
+    a notification about them is still to be sent; silences that ended, and what was audited, before then.
     """
     gone = _prune_transfers(connection, before, limit)
     gone += _prune_logs(connection, before, limit - gone)
@@ -38,6 +38,7 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
     gone += silences.prune(connection, wall_before, limit - gone)
     gone += limits.prune_notified_at(connection, wall_before, limit - gone)
     gone += receipts.prune(connection, wall_before, limit - gone)
+    gone += access.prune(connection, wall_before, limit - gone)
     return gone
 
 

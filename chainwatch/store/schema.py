@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from chainwatch.store import bulk
+from chainwatch.store import access_tables, bulk
 from chainwatch.store.alerting import alert_tables, escalation_tables
 from chainwatch.store.errors import NewerSchema, NoDatabase, OlderSchema, StoreError
 from chainwatch.store.tables import metadata, properties
@@ -19,7 +19,7 @@ from chainwatch.store.tables import metadata, properties
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0020"
+HEAD = "0024"
 """The newest migration. A test keeps it equal to Alembic's head and to ``metadata``."""
 CREATED_AT = "created_at"
 """The property for the time at which the database was made, in Unix seconds."""
@@ -29,6 +29,7 @@ __all__ = [
     "CREATED_AT",
     "HEAD",
     "MIGRATIONS",
+    "access_tables",
     "alert_tables",
     "created_at",
     "current_version",

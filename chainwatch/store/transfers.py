@@ -279,6 +279,20 @@ def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:
     return found
 
 
+def oldest_in_flight(connection: sa.Connection) -> dict[str, int]:
+    """Return by flow when the oldest of its transfers that are open or overdue was opened (chain time)."""
+    statement = (
+        sa.select(transfers.c.flow, sa.func.min(transfers.c.opened_at))
+        .where(
+            transfers.c.status != "complete",  # as the index has it
+            transfers.c.status.in_(["open", "overdue"]),
+            transfers.c.opened_at.is_not(None),
+        )
+        .group_by(transfers.c.flow)
+    )
+    return {row[0]: row[1] for row in connection.execute(statement)}
+
+
 @lru_cache(maxsize=16_384)  # what was just loaded is saved next
 def digest(flow: str, key: str) -> bytes:
     """Return the 16 bytes by which a transfer is found."""

@@ -1,7 +1,8 @@
 """How soon a block's alert is at a webhook, and how much of a core 50 networks take.
 
 The first: an anvil on loopback, chainwatch as a process of its own, a transfer with a wrong id in each block; from the
-call of `evm_mine` to the request at the webhook. The second: fake nodes in another process, each with a block a second.
+call of `evm_mine` to the request at the webhook; with `--clients`, while so many poll the HTTP server,
+each once a second. The second: fake nodes in another process, each with a block a second.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tests.fakenode import FakeChain, FakeLog, FakeNode  # noqa: E402  # the che
 from tests.support import connext  # noqa: E402
 from tests.support.anvil import Anvil, find_or_install  # noqa: E402
 from tests.support.notified import eventually, notified  # noqa: E402
+from tests.support.ports import free_port  # noqa: E402
 from tests.support.process import Chainwatch  # noqa: E402
 from tests.support.receiver import Receiver  # noqa: E402
 from tests.support.world import World  # noqa: E402
@@ -66,7 +68,7 @@ block_time = "1s"
 """
 
 
-async def latency(count: int) -> dict[str, float]:
+async def latency(count: int, clients: int = 0) -> dict[str, float]:
     """Milliseconds from `evm_mine` to the webhook for ``count`` blocks: the median, the 99th percentile, the longest."""
     binary = find_or_install()
     took: list[float] = []
@@ -75,8 +77,13 @@ async def latency(count: int) -> dict[str, float]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chainwatch-live-")))
         world = await stack.enter_async_context(World(folder, ethereum, optimism))
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        world.configure(within="3h").start()
+        port = free_port()
+        world.configure(within="3h", more=f'[api]\nlisten = "127.0.0.1:{port}"\n').start()
         await world.until_running()
+        if clients:
+            command = [sys.executable, str(Path(__file__)), "--poll", str(port), "--clients", str(clients)]
+            polling = subprocess.Popen(command)  # noqa: ASYNC220 - for a moment
+            stack.callback(polling.kill)
         ethereum.rpc("evm_setAutomine", False)
         for _ in range(count + 1):
             log = connext.xcalled(world.transfer())
@@ -93,6 +100,22 @@ async def latency(count: int) -> dict[str, float]:
     took = took[1:]  # the first waits for the start
     cuts = statistics.quantiles(took, n=100, method="inclusive")
     return {"p50": statistics.median(took), "p99": cuts[98], "longest": max(took)}
+
+
+async def poll(port: int, clients: int) -> None:
+    """Asks the HTTP server what pages and scrapers ask, from ``clients`` clients, once a second each, until it is killed."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        await asyncio.gather(*(_ask(session, f"http://127.0.0.1:{port}") for _ in range(clients)))
+
+
+async def _ask(session: aiohttp.ClientSession, url: str) -> None:
+    await asyncio.sleep(random.random())
+    while True:
+        for path in ("/v1/status", "/v1/alerts", "/v1/transfers", "/metrics"):
+            async with session.get(url + path) as answer:
+                assert answer.status == 200, await answer.text()
+                await answer.read()
+            await asyncio.sleep(1.0)
 
 
 def _send(node: Anvil, log: connext.Log) -> None:
@@ -190,14 +213,19 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=200, help="blocks that are timed")
     parser.add_argument("--networks", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=30.0, help="for which the CPU time is measured")
+    parser.add_argument("--clients", type=int, default=0, help="clients that poll the HTTP server meanwhile")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--poll", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.poll is not None:
+        asyncio.run(poll(given.poll, given.clients))
+        return
     if given.serve is not None:
         asyncio.run(serve(given.serve))
         return
     figures: dict[str, Any] = {
-        "milliseconds": asyncio.run(latency(given.blocks)),
+        "milliseconds": asyncio.run(latency(given.blocks, given.clients)),
         f"networks_{given.networks}": asyncio.run(cpu_share(given.networks, given.seconds)),
     }
     if given.json:

@@ -1,0 +1,148 @@
+"""Operations as HTTP calls: their keyword arguments come from the query, the path or a JSON body, by their signatures."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_type_hints
+
+import msgspec
+import sqlalchemy as sa
+from aiohttp import hdrs, web
+
+from chainwatch.api.identity import IDENTITY
+from chainwatch.api.problems import Handler, problem
+from chainwatch.api.reads import Reads
+from chainwatch.api.writes import Writes
+from chainwatch.operations.context import Context
+from chainwatch.operations.errors import Invalid
+from chainwatch.operations.views import builtins
+
+LIMIT_MAX = 1_000
+"""Rows of one page."""
+PERSON = ("actor", "author")
+"""The arguments that are whoever sends the request."""
+_OWN = ("connection", "context", "now")
+_JSON = "application/json"
+
+
+class Call(NamedTuple):
+    """One operation at one path, whose last part may be ``{argument}``; ``summary`` is for people."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    operation: Callable[..., Any]
+    summary: str
+
+    @property
+    def arguments(self) -> type[msgspec.Struct]:
+        """The arguments that a request gives, as a struct with the operation's types and defaults."""
+        hints = get_type_hints(self.operation)
+        fields: list[Any] = []
+        for name, parameter in inspect.signature(self.operation).parameters.items():
+            if name not in (*_OWN, *PERSON):
+                is_required = parameter.default is inspect.Parameter.empty
+                fields.append((name, hints[name]) if is_required else (name, hints[name], parameter.default))
+        return msgspec.defstruct(self.name, fields, kw_only=True, forbid_unknown_fields=True)
+
+    @property
+    def person(self) -> str | None:
+        """The name of the argument for whoever sends the request; None where there is none."""
+        return next((name for name in PERSON if name in inspect.signature(self.operation).parameters), None)
+
+    @property
+    def result(self) -> Any:
+        """The type of what the operation returns."""
+        return get_type_hints(self.operation)["return"]
+
+    @property
+    def name(self) -> str:
+        """Its name among all calls, as ``GetAlerts``."""
+        words = self.path.replace("{", "").replace("}", "").strip("/").split("/")[1:]
+        return self.method.capitalize() + "".join(word.title().replace("_", "") for word in words)
+
+
+def route(call: Call, reads: Reads, writes: Writes) -> web.RouteDef:
+    """Return the route of ``call``."""
+    arguments = call.arguments
+    handler = _reader(call, arguments, reads) if call.method == "GET" else _writer(call, arguments, writes)
+    return web.route(call.method, call.path, handler)
+
+
+def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handler:
+    several = {f.name for f in msgspec.structs.fields(arguments) if _is_list(f.type)}
+
+    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> bytes:
+        return encoded(call.operation(connection, context, now, **given))
+
+    async def handle(request: web.Request) -> web.Response:
+        given = _from_query(request, several)
+        content = await reads(run, _arguments(arguments, given, strict=False))
+        etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        headers = {hdrs.ETAG: etag, hdrs.CACHE_CONTROL: "no-cache"}
+        known = request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
+        if etag in [one.strip().removeprefix("W/") for one in known]:
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=content, content_type=_JSON, headers=headers)
+
+    return handle
+
+
+def _writer(call: Call, arguments: type[msgspec.Struct], writes: Writes) -> Handler:
+    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> bytes:
+        return encoded(call.operation(connection, context, now, **given))
+
+    async def handle(request: web.Request) -> web.Response:
+        if request.content_type != _JSON:
+            return problem(415, f"send the header Content-Type: {_JSON}, and JSON")
+        try:
+            body = msgspec.json.decode(await request.read())
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Invalid(f"the body is not JSON: {str(error)[:200]}") from None
+        given = _arguments(arguments, body, strict=True)
+        if call.person is not None:
+            given[call.person] = request[IDENTITY].name
+        return web.Response(body=await writes(request, run, given), content_type=_JSON)
+
+    return handle
+
+
+def encoded(result: Any) -> bytes:
+    """Return a result as JSON; a list becomes the ``rows`` of an object, as a page has them."""
+    plain = builtins(result)
+    return msgspec.json.encode({"rows": plain} if isinstance(plain, list) else plain)
+
+
+def _from_query(request: web.Request, several: set[str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name in request.query:
+        values = request.query.getall(name)
+        if name not in several and len(values) > 1:
+            raise Invalid(f"{name[:100]}: given {len(values)} times, expected once")
+        given[name] = values if name in several else values[0]
+    return {**given, **request.match_info}
+
+
+def _arguments(arguments: type[msgspec.Struct], given: Any, *, strict: bool) -> dict[str, Any]:
+    """Return ``given`` by the types of ``arguments``. Raises ``Invalid``."""
+    try:
+        if _has_nul(given):  # PostgreSQL stores and compares no such text
+            raise Invalid("a text holds the character NUL: leave it out")
+        found = msgspec.structs.asdict(msgspec.convert(given, arguments, strict=strict))
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise Invalid(str(error)[:500]) from None
+    if found.get("limit", 1) > LIMIT_MAX:
+        raise Invalid(f"limit: {found['limit']} is more than {LIMIT_MAX}: ask for further pages with `after`")
+    return found
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(map(_has_nul, inner))
+
+
+def _is_list(hint: Any) -> bool:
+    return getattr(hint, "__origin__", None) in (list, Sequence, Mapping)

@@ -1,0 +1,122 @@
+"""Connections with limits: how many, how long one may say nothing, how long a client may not read its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from chainwatch.api.problems import log_defect, problem
+
+CONNECTIONS_MAX = 1_000
+HEAD_WITHIN = 20.0
+"""Seconds from the connection's start until the head of its first request has come."""
+IDLE_WITHIN = 50.0
+"""Seconds until the head of each further request has come."""
+READ_WITHIN = 30.0
+"""Seconds for which a client may leave a full buffer unread."""
+LINGER = 5.0
+"""Seconds for the rest of a body that was not wanted."""
+
+
+class Connections:
+    """The open connections of one server, of which there are at most ``at_most``."""
+
+    def __init__(self, server: web.Server, at_most: int | None = None) -> None:
+        self._server = server
+        self._at_most = usable_connections() if at_most is None else at_most
+        self._open: set[Connection] = set()
+
+    def __call__(self) -> Connection:
+        """Return the protocol of a new connection."""
+        return Connection(self._server, self)
+
+    def admit(self, connection: Connection) -> bool:
+        """Return whether there is room for ``connection``, which counts from now on."""
+        if len(self._open) >= self._at_most:
+            return False
+        self._open.add(connection)
+        return True
+
+    def forget(self, connection: Connection) -> None:
+        """Count ``connection`` no longer."""
+        self._open.discard(connection)
+
+
+def usable_connections() -> int:
+    """Return how many connections leave half of the process's files to endpoints, receivers and the database."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS_MAX if files == resource.RLIM_INFINITY else min(CONNECTIONS_MAX, files // 2)
+
+
+class Connection(RequestHandler):
+    """One connection; ``begun`` is called when a request's head has come."""
+
+    __slots__ = ("_connections", "_reading", "_silence")
+
+    def __init__(self, server: web.Server, connections: Connections) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=IDLE_WITHIN,
+            lingering_time=LINGER,
+            access_log=None,  # type: ignore[arg-type]  # none is what its documentation says
+        )
+        self._connections = connections
+        self._silence: asyncio.TimerHandle | None = None
+        self._reading: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the connection, or end it where there are too many."""
+        assert isinstance(transport, asyncio.Transport)
+        if self._connections.admit(self):
+            super().connection_made(transport)
+            self._silence = self._loop.call_later(HEAD_WITHIN, transport.abort)
+        else:
+            transport.abort()
+
+    def begun(self) -> None:
+        """Note that the client is no longer silent."""
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+
+    def pause_writing(self) -> None:
+        """Wait for the client, but not for ever."""
+        super().pause_writing()
+        if self.transport is not None:
+            self._reading = self._loop.call_later(READ_WITHIN, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        super().resume_writing()
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End the connection."""
+        self._connections.forget(self)
+        self.begun()
+        if self._reading is not None:
+            self._reading.cancel()
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return the answer to a request that cannot be parsed, or that no handler answered; then close."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        if status >= 500:
+            log_defect(request.path, exc)
+            response = problem(status, "a defect in chainwatch: its log names the place")
+        else:
+            response = problem(status, "the request is not HTTP as RFC 9112 has it, or its head is too large")
+        response.force_close()
+        return response

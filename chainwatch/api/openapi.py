@@ -1,0 +1,90 @@
+"""The description of the calls by OpenAPI 3.1, made from the operations' own types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any, get_origin
+
+import msgspec
+
+from chainwatch.api.calls import LIMIT_MAX, Call
+
+_REFERENCE = "#/components/schemas/{name}"
+_JSON = "application/json"
+_PROBLEM = {
+    "description": "A problem (RFC 9457)",
+    "content": {
+        "application/problem+json": {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "detail"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                },
+            }
+        }
+    },
+}
+
+
+def describe(calls: Iterable[Call]) -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    paths: dict[str, Any] = {}
+    components: dict[str, Any] = {}
+    for call in calls:
+        arguments = call.arguments
+        (result, given), schemas = msgspec.json.schema_components(
+            [call.result, arguments], ref_template=_REFERENCE
+        )
+        own = schemas[given["$ref"].rpartition("/")[2]]
+        if call.method == "GET":
+            del schemas[given["$ref"].rpartition("/")[2]]
+        components |= schemas
+        paths.setdefault(call.path, {})[call.method.lower()] = _operation(call, own, given, result)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "chainwatch",
+            "version": version("chainwatch"),
+            "description": "Times are Unix seconds, lengths of time seconds.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}, {}],
+    }
+
+
+def _operation(call: Call, own: dict[str, Any], given: dict[str, Any], result: Any) -> dict[str, Any]:
+    rows = {"type": "object", "required": ["rows"], "properties": {"rows": result}}
+    answer = rows if get_origin(call.result) is list else result
+    described = {
+        "operationId": call.name,
+        "summary": call.summary,
+        "responses": {
+            "200": {"description": "Done", "content": {_JSON: {"schema": answer}}},
+            "default": _PROBLEM,
+        },
+    }
+    if call.method == "POST":
+        body = {"required": True, "content": {_JSON: {"schema": given}}}
+        return {**described, "requestBody": body}
+    not_modified = {"304": {"description": "As the ETag in If-None-Match says"}}
+    described["responses"] = {**not_modified, **described["responses"]}  # type: ignore[dict-item]
+    parameters = [_parameter(call, own, name) for name in own["properties"]]
+    return {**described, "parameters": parameters} if parameters else described
+
+
+def _parameter(call: Call, own: dict[str, Any], name: str) -> dict[str, Any]:
+    schema = own["properties"][name]
+    if name == "limit":
+        schema = {**schema, "minimum": 1, "maximum": LIMIT_MAX}
+    is_in_path = f"{{{name}}}" in call.path
+    is_required = is_in_path or name in own.get("required", [])
+    return {"name": name, "in": "path" if is_in_path else "query", "required": is_required, "schema": schema}

@@ -1,0 +1,76 @@
+"""Errors as HTTP answers: ``application/problem+json`` (RFC 9457), with the status, its title and a sentence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+
+import structlog
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
+
+from chainwatch.operations.errors import Conflict, Invalid, NotFound
+from chainwatch.store.errors import StoreError
+from chainwatch.support.supervise import place_of
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REQUEST_WITHIN = 30.0
+"""Seconds for a request: its body is read and its answer made."""
+
+_KEPT_HEADERS = ("Allow",)
+_STATUS_OF = {NotFound: 404, Invalid: 400, Conflict: 409}
+
+_log = structlog.get_logger(__name__)
+
+
+def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return the answer with this status; ``detail`` says what is wrong and how to fix it."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    response = web.json_response(body, status=status, content_type="application/problem+json")
+    response.headers.update(headers or {})
+    return response
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer within ``REQUEST_WITHIN``, whatever the handler raises."""
+    try:
+        async with asyncio.timeout(REQUEST_WITHIN):
+            return await handler(request)
+    except web.HTTPException as error:
+        kept = {name: error.headers[name] for name in _KEPT_HEADERS if name in error.headers}
+        return problem(error.status, _detail(error, request), kept)
+    except (NotFound, Invalid, Conflict) as error:
+        return problem(next(s for kind, s in _STATUS_OF.items() if isinstance(error, kind)), str(error))
+    except (RequestPayloadError, ClientPayloadError, HttpProcessingError):
+        return problem(400, "the body is not what its headers say: check Content-Length and Content-Encoding")
+    except StoreError as error:
+        _log.warning("a request was not answered", path=request.path, reason=str(error))
+        return problem(503, "the database refuses at present: try again", {"Retry-After": "5"})
+    except TimeoutError:
+        return problem(
+            503, f"the request took longer than {REQUEST_WITHIN:.0f} seconds", {"Retry-After": "30"}
+        )
+    except Exception as error:  # noqa: BLE001 - a client must get its answer, whatever is wrong here
+        log_defect(request.path, error)
+        return problem(500, "a defect in chainwatch: its log names the place")
+
+
+def log_defect(path: str, error: BaseException | None) -> None:
+    """Log what an answer must not say."""
+    where = place_of(error) if error is not None else ""
+    _log.error("a request failed", path=path, error=f"{type(error).__name__}{where}")
+
+
+def _detail(error: web.HTTPException, request: web.Request) -> str:
+    match error:
+        case web.HTTPNotFound():
+            return f"there is nothing at {request.path[:200]}"
+        case web.HTTPMethodNotAllowed():
+            return f"{request.method[:20]} is not possible here; possible: {', '.join(sorted(error.allowed_methods))}"
+        case web.HTTPRequestEntityTooLarge():
+            return "the body is larger than 1 MiB, decompressed"
+    return error.reason

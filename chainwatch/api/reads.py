@@ -1,0 +1,61 @@
+"""Reads for requests: in a reader's transaction off the event loop, few at a time, so that they delay no other reader."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+
+from chainwatch.operations.context import Context
+from chainwatch.plan import Plan
+from chainwatch.store.database import Database
+
+AT_ONCE = 1
+"""The reads of all requests that run at once: each competes with the event loop."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Reads:
+    """Runs operations that only read, at most ``AT_ONCE`` at once. One whose request has ended counts until its own end.
+
+    ``clock`` gives Unix seconds.
+    """
+
+    def __init__(self, database: Database, plan: Plan, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._plan = plan
+        self._clock = clock
+        self._context: Context | None = None
+        self._free = asyncio.Semaphore(AT_ONCE)
+
+    async def __call__(
+        self,
+        operation: Callable[Concatenate[sa.Connection, Context, float, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return what ``operation`` returns on a consistent, read-only view. Raises ``StoreError`` and what it raises."""
+
+        def job(connection: sa.Connection) -> T:
+            return operation(connection, self._context_on(connection), self._clock(), *args, **kwargs)
+
+        await self._free.acquire()
+        reading = asyncio.ensure_future(self._database.read(job))
+        reading.add_done_callback(self._done)
+        return await asyncio.shield(reading)
+
+    def _context_on(self, connection: sa.Connection) -> Context:
+        if self._context is None:
+            self._context = Context.of(self._plan, connection)
+        return self._context
+
+    def _done(self, reading: asyncio.Future[T]) -> None:
+        self._free.release()
+        if not reading.cancelled():
+            reading.exception()  # nobody may be left to take it

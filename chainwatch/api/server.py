@@ -1,0 +1,159 @@
+"""The server: one supervised task of the monitor, on its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import hdrs, web
+
+from chainwatch.api import health, metrics, v1
+from chainwatch.api.connection import Connection, Connections
+from chainwatch.api.guard import Guard
+from chainwatch.api.identity import Identities
+from chainwatch.api.problems import Handler, answer_problems, problem
+from chainwatch.api.reads import Reads
+from chainwatch.api.writes import Writes
+from chainwatch.config.api import ApiSettings, is_loopback, parse_listen
+from chainwatch.monitor.companions import Companions, Running, Tasks
+from chainwatch.store.errors import StoreError
+
+BODY_MAX = 2**20
+"""Bytes of a request's body, decompressed."""
+LISTEN_AGAIN = 5.0
+"""Seconds until it is tried again to listen."""
+HANDSHAKE_WITHIN = 10.0
+CLOSE_WITHIN = 1.0
+"""Seconds for requests that are under way when the server ends."""
+HEADERS = {"Cache-Control": "no-store", "Server": "chainwatch", "X-Content-Type-Options": "nosniff"}
+
+_log = structlog.get_logger(__name__)
+
+
+def companions(reload: Callable[[], None]) -> Companions:
+    """Return the server of each monitor whose configuration has one; ``reload`` requests a reload."""
+
+    def of(running: Running) -> Tasks:
+        is_wanted = bool(running.plan.settings.api.listen)
+        return {"api": lambda: _serve_monitor(running, reload)} if is_wanted else {}
+
+    return of
+
+
+async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
+    settings = running.plan.settings.api
+    reads, writes = Reads(running.database, running.plan), Writes(running)
+    is_local = is_loopback(parse_listen(settings.listen).host)
+    identities = Identities(reads, trusts_machine=is_local)
+
+    async def may_listen() -> str:
+        if is_local or await identities.tokens():
+            return ""
+        return (
+            "other machines reach this address, but there is no token: make one with `chainwatch token add`"
+        )
+
+    guard = Guard.of(settings)
+    app = web.Application(
+        client_max_size=BODY_MAX,
+        middlewares=[
+            _begin,
+            guard.naming,
+            answer_problems,
+            identities.middleware,
+            guard.refusing,
+            _read_body,
+        ],
+    )
+    app.add_routes(health.routes(running.health, reads, writes, reload))
+    app.add_routes(metrics.routes(reads, running.alerting.supervisor.crashes))
+    app.add_routes(v1.routes(reads, writes))
+    await serve(settings, app, may_listen)
+
+
+async def _may() -> str:
+    return ""
+
+
+async def serve(
+    settings: ApiSettings, app: web.Application, may_listen: Callable[[], Awaitable[str]] = _may
+) -> None:
+    """Serve ``app`` until cancelled. Whatever keeps it from listening is logged, and it is tried again.
+
+    ``may_listen`` returns why it must not listen yet; empty where it may.
+    """
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=CLOSE_WITHIN)
+    await runner.setup()
+    assert runner.server is not None
+    try:
+        listening = await _listen(settings, Connections(runner.server), may_listen)
+        try:
+            await listening.serve_forever()
+        finally:
+            listening.close()
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(
+    settings: ApiSettings, connections: Connections, may_listen: Callable[[], Awaitable[str]]
+) -> asyncio.Server:
+    said = ""
+    while True:
+        try:
+            reason = await may_listen()
+            if not reason:
+                return await _open(settings, connections)
+        except (OSError, StoreError) as error:  # ssl.SSLError is an OSError
+            reason = str(error)
+        if reason != said:
+            said = reason
+            _log.warning("the API does not listen; trying again", listen=settings.listen, reason=reason)
+        await asyncio.sleep(LISTEN_AGAIN)
+
+
+async def _open(settings: ApiSettings, connections: Connections) -> asyncio.Server:
+    """Return the server, which accepts connections. Raises ``OSError``."""
+    address, tls = parse_listen(settings.listen), _tls(settings)
+    server = await asyncio.get_running_loop().create_server(
+        connections,
+        address.host,
+        address.port,
+        ssl=tls,
+        ssl_handshake_timeout=HANDSHAKE_WITHIN if tls else None,
+    )
+    _log.info("the API listens", listen=settings.listen, tls=tls is not None)
+    return server
+
+
+def _tls(settings: ApiSettings) -> ssl.SSLContext | None:
+    """Return the TLS side of the server, if it has one. Raises ``OSError`` for files that cannot be used."""
+    if settings.tls_certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    # without a password, an encrypted key would ask for one on the terminal
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key, password="")
+    return context
+
+
+@web.middleware
+async def _begin(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if isinstance(request.protocol, Connection):
+        request.protocol.begun()
+    response = await handler(request)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+@web.middleware
+async def _read_body(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Read the body before anything is done with the request, so that every body is bounded."""
+    if request.headers.get(hdrs.UPGRADE, "").lower() in ("websocket", "tcp"):
+        refusal = problem(400, "no other protocol is spoken here: leave out the header Upgrade")
+        refusal.force_close()
+        return refusal
+    await request.read()
+    return await handler(request)

@@ -1,0 +1,60 @@
+"""What the configuration has: flows and receivers. No address of a receiver is shown, as it may be secret."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.checker.flow import Step
+from chainwatch.operations.context import Context
+
+
+class FlowStepView(msgspec.Struct, frozen=True):
+    """A step: the event that it is, the networks where that can be seen, and the seconds in which it must follow."""
+
+    name: str
+    contract: str
+    event: str
+    networks: Sequence[str]
+    within: int | None
+
+
+class FlowView(msgspec.Struct, frozen=True):
+    """A flow: its opening step first."""
+
+    name: str
+    steps: Sequence[FlowStepView]
+
+
+class ReceiverView(msgspec.Struct, frozen=True):
+    """A receiver and the provider that delivers to it; None for one that a program has registered."""
+
+    name: str
+    provider: str | None
+
+
+def list_flows(connection: sa.Connection, context: Context, now: float) -> list[FlowView]:
+    """Return the flows in the configuration's order."""
+    return [
+        FlowView(
+            flow.name,
+            [_step(flow.opening, is_opening=True), *(_step(s, is_opening=False) for s in flow.expected)],
+        )
+        for flow in context.flows.values()
+    ]
+
+
+def list_receivers(connection: sa.Connection, context: Context, now: float) -> list[ReceiverView]:
+    """Return the receivers in the configuration's order."""
+    configured = context.settings.receivers
+    return [
+        ReceiverView(name, configured[name].provider if name in configured else None)
+        for name in context.receivers
+    ]
+
+
+def _step(step: Step, *, is_opening: bool) -> FlowStepView:
+    within = None if is_opening else int(step.within)
+    return FlowStepView(step.name, step.contract, step.event.name, sorted(step.networks), within)

@@ -1,0 +1,32 @@
+"""The tables of who may call the HTTP server, and of what was done through it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Double, Index, Table, Text
+
+from chainwatch.store.tables import BigId, metadata
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", Text, primary_key=True, comment="the token's public part"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False, comment="viewer, operator or admin"),
+    Column("hash", Text, nullable=False, comment="of its secret part, with how it was made"),
+    Column("author", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    comment="Who may call the HTTP server; with any row, nobody else may.",
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", BigId, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("actor", Text, nullable=False, comment="the token's name, or the user who ran a command"),
+    Column("action", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    sqlite_autoincrement=True,
+    comment="What was changed through the HTTP server, and changes of its tokens.",
+)
+Index("audit_log_at", audit_log.c.at)
