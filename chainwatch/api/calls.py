@@ -18,6 +18,7 @@ from chainwatch.api.writes import Writes
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.views import builtins
+from chainwatch.support.nesting import is_too_deep
 
 LIMIT_MAX = 1_000
 """Rows of one page."""
@@ -96,9 +97,12 @@ def _writer(call: Call, arguments: type[msgspec.Struct], writes: Writes) -> Hand
     async def handle(request: web.Request) -> web.Response:
         if request.content_type != _JSON:
             return problem(415, f"send the header Content-Type: {_JSON}, and JSON")
+        content = await request.read()
+        if is_too_deep(content):  # where the recursion limit was raised, decoding it would end the process
+            raise Invalid("the body is not JSON as it is wanted here: its brackets are nested too deep")
         try:
-            body = msgspec.json.decode(await request.read())
-        except (msgspec.DecodeError, RecursionError) as error:
+            body = msgspec.json.decode(content)
+        except msgspec.DecodeError as error:
             raise Invalid(f"the body is not JSON: {str(error)[:200]}") from None
         given = _arguments(arguments, body, strict=True)
         if call.person is not None:

@@ -167,6 +167,10 @@ class _Structure(HTMLParser):
         if tag != "br":  # between the lines of a description
             self.tags.append((tag, attrs))
 
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "div"):
+            self.text += "\n"  # what stands in another cell makes no link with this one
+
     def handle_data(self, data: str) -> None:
         if self.lasttag != "style":
             self.text += data

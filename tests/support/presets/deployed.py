@@ -60,7 +60,7 @@ def _lines(text: str, addresses: Mapping[str, Mapping[str, str]]) -> list[str]:
         if line.startswith("["):
             found = re.fullmatch(r"\[contracts\.(.*)\.address]", line)
             contract = found[1] if found else ""
-        elif contract and " = " in line:
+        elif contract and " = " in line and not line.startswith("#"):
             network = line.partition(" = ")[0]
             line = f'{network} = "{addresses[contract][network]}"'
         lines.append(line)
