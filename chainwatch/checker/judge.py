@@ -152,7 +152,11 @@ class Judge:
         if strays := [event for event in events if log_position(event) not in counted]:
             self._judge_unmatched(step, strays)
         elif (opening := counted[log_position(events[0])]).timestamp > events[0].timestamp:
-            self._judge_wait(step, opening, events[0])
+            was_orphan = self._judge_wait(step, opening, events[0])
+            if was_orphan and len(events) > 1 and not step.may_repeat:
+                # Before the opening step was seen, this was raised with the orphan.
+                origin, place = self._origin_of(events[0]), events[0].network
+                self.findings.append(finding.repeated(self.transfer, step, origin, place, events))
 
     def _counted(self, openings: Sequence[Occurrence]) -> dict[tuple[str, int, int], Occurrence]:
         """Return the positions of logs that are opening steps or steps that these expect, each with its opening step."""

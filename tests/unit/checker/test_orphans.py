@@ -289,3 +289,18 @@ def test_an_opening_after_an_allowed_orphan_makes_the_same_transfer_in_either_or
     assert opened.transfer == at_once.transfer
     assert (opened.signals, names(opened)) == (at_once.signals, ["TransferOverdue"])
     assert opened.signals[0].labels["step"] == "settle"
+
+
+def test_a_repeated_orphan_of_an_event_that_is_two_steps_stays_repeated_when_its_opening_comes_late_S3() -> (
+    None
+):
+    both = flow(clock_skew="0s", settle={"event": "Filled", "on": "origin", "origin": None})
+    twice = [event("beta", "Filled", 1000), event("beta", "Filled", 1000, log_index=1)]
+    seen = coverage(alpha=1020, beta=1200)
+    orphan = judged(both, twice, seen)
+    opened = judged(both, [event("alpha", "Sent", 1030)], coverage(alpha=1200, beta=1200), orphan.transfer)
+    at_once = judged(both, [*twice, event("alpha", "Sent", 1030)], coverage(alpha=1200, beta=1200))
+
+    assert names(orphan).count("TransferRepeated") == 2
+    assert opened.transfer == at_once.transfer
+    assert [s for s in opened.signals if s.labels["alertname"] == "TransferRepeated" and s.ends_at] == []
