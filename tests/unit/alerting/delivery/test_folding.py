@@ -84,7 +84,7 @@ async def test_what_came_a_moment_before_the_receiver_was_back_is_one_message_to
     bench.provider.usual = REFUSED
     bench.start()
     await bench.apply(fires("other"))
-    await bench.until(lambda: len(bench.provider.attempts) > OPENS_AFTER)
+    await bench.until(lambda: len(bench.provider.attempts) > OPENS_AFTER and bench.all_is_noted())
     await bench.apply(fires("0x01"))
     await bench.apply(ends("0x01"))
     bench.provider.usual = None
