@@ -89,9 +89,13 @@ class Evaluation:
         self._clock = clock
         self._shared = shared
         self._results: dict[tuple[int, int], Vector] = {}
-        self._until = clock() + limits.seconds
-        self._left = limits.samples
-        self._check_at = limits.samples - _CHECK_EVERY
+        self.begin()
+
+    def begin(self) -> None:
+        """Let the limits count anew, for a next query."""
+        self._until = self._clock() + self._limits.seconds
+        self._left = self._limits.samples
+        self._check_at = self._left - _CHECK_EVERY
 
     def vector(self, node: Node, at: int) -> Vector:
         """Return the instant vector that ``node`` is at the time ``at``."""
