@@ -34,9 +34,22 @@ class Writes:
         **kwargs: P.kwargs,
     ) -> T:
         """Return what ``operation`` returns, once it is committed. Raises ``StoreError`` and what it raises."""
-        alerting = self._running.alerting
         actor, action = request[IDENTITY].name, f"{request.method} {request.path}"
         detail = (await request.read()).decode("utf-8", "replace")
+        return await self.audited(actor, action, detail, operation, *args, **kwargs)
+
+    async def audited(
+        self,
+        actor: str,
+        action: str,
+        detail: str,
+        operation: Callable[Concatenate[sa.Connection, Context, float, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As a call with a request, for an entry in the audit log that is not the request as it came."""
+        alerting = self._running.alerting
 
         def job(connection: sa.Connection, now: float) -> tuple[T, float | None]:
             settings = self._running.plan.settings
