@@ -33,6 +33,7 @@ from chainwatch.alerting.providers.transport import Answer, Transport
 from chainwatch.config.receivers import ALLOW_PRIVATE, RATE_LIMIT, ReceiverSettings
 from chainwatch.config.types import AtLeastOne, Expected, HttpUrl, Severity
 from chainwatch.config.types import Text as DisplayName
+from chainwatch.grammar.durations import span
 from chainwatch.support.printable import clean
 from chainwatch.support.redaction import Redactor, parts_of_url
 
@@ -339,7 +340,7 @@ def _description(alert: NotifiedAlert) -> str:
     if alert.ends_at is not None:
         reason = f" ({text.markdown(alert.reason)})" if alert.reason else ""
         lines.append(
-            f"Ended <t:{int(alert.ends_at)}:f>, after {text.span(alert.ends_at - alert.starts_at)}{reason}"
+            f"Ended <t:{int(alert.ends_at)}:f>, after {span(alert.ends_at - alert.starts_at)}{reason}"
         )
     if alert.link:
         lines.append(f"[Open]({alert.link})")

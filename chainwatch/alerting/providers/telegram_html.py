@@ -15,6 +15,7 @@ from typing import Any
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.actions import button
+from chainwatch.grammar.durations import span
 from chainwatch.support.printable import clean
 
 TEXT_MAX = 4_096
@@ -130,7 +131,7 @@ def _ends(alert: NotifiedAlert) -> Iterable[str]:
     if alert.ends_at is None:
         yield f"since {text.when(alert.starts_at)}"
     else:
-        lasted = text.span(alert.ends_at - alert.starts_at)
+        lasted = span(alert.ends_at - alert.starts_at)
         reason = f" ({prose(text.cut(alert.reason, LINE_MAX // 4))})" if alert.reason else ""
         yield f"ended {text.when(alert.ends_at)}, after {lasted}{reason}"
     links = {"runbook": text.runbook(alert), "open": alert.link}
