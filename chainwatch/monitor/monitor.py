@@ -212,8 +212,12 @@ class Monitor:
         await self._take_up_changes()
         await self._records.load()
         start = self._supervisor.start
-        parts: list[CheckerTasks | AssetTasks | Heartbeat] = [*self._checker_tasks, self._asset_tasks]
-        for tasks in (*(part.all() for part in (*parts, self._heartbeat)), self._companions):
+        parts: list[CheckerTasks | AssetTasks | Heartbeat] = [
+            *self._checker_tasks,
+            self._asset_tasks,
+            self._heartbeat,
+        ]
+        for tasks in (*(part.all() for part in parts), self._companions):
             for name, task in tasks.items():
                 start(name, task)
         for name in self._plan.watches:
