@@ -194,11 +194,7 @@ class Monitor:
             plan.settings, plan.watches, self._pools, self._load, self._write, clock
         )
         self._pipeline = Pipeline(
-            self._checkers,
-            plan.settings.networks,
-            plan.decode,
-            self._alerting,
-            plan.sources,
+            self._checkers, plan.settings.networks, plan.decode, self._alerting, plan.sources
         )
 
     async def start(self) -> None:
