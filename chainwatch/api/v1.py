@@ -12,6 +12,7 @@ from chainwatch.api.writes import Writes
 from chainwatch.operations import (
     alert_actions,
     alert_details,
+    alert_stats,
     configured,
     incidents,
     notifications,
@@ -28,6 +29,7 @@ CALLS = (
     Call("GET", "/v1/latency", queries.latency, "How long each step took, by route"),
     Call("GET", "/v1/alerts", queries.list_alerts, "Alerts, newest first"),
     Call("GET", "/v1/alerts/{alert_id}", alert_details.show, "One alert, and who acknowledged it"),
+    Call("GET", "/v1/stats", alert_stats.alert_statistics, "Alerts of a window by type and severity"),
     Call("GET", "/v1/incidents", incidents.list_incidents, "Incidents, newest first"),
     Call("GET", "/v1/incidents/{incident_id}", incidents.show_incident, "One incident with its timeline"),
     Call("GET", "/v1/silences", silencing.list_silences, "Silences, newest first"),
