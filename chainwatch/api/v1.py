@@ -8,15 +8,19 @@ from aiohttp import web
 from chainwatch.api import openapi
 from chainwatch.api.calls import Call, route
 from chainwatch.api.reads import Reads
+from chainwatch.api.samples import try_receiver
 from chainwatch.api.writes import Writes
 from chainwatch.operations import (
     alert_actions,
     alert_details,
     alert_stats,
     configured,
+    cooldowns,
     incidents,
     notifications,
     queries,
+    rota,
+    routing,
     silencing,
 )
 
@@ -34,11 +38,26 @@ CALLS = (
     Call("GET", "/v1/incidents/{incident_id}", incidents.show_incident, "One incident with its timeline"),
     Call("GET", "/v1/silences", silencing.list_silences, "Silences, newest first"),
     Call("GET", "/v1/queue", notifications.list_notifications, "Notifications, newest first"),
+    Call("GET", "/v1/cooldowns", cooldowns.list_cooldowns, "Cooldowns in order of precedence"),
+    Call("GET", "/v1/routes", routing.find_routes, "The tree of routes, and which an alert takes"),
+    Call("GET", "/v1/oncall", rota.on_call, "Who is on call"),
+    Call("GET", "/v1/oncall/calendar", rota.calendar, "Who is on call when, by schedule"),
+    Call("GET", "/v1/oncall/overrides", rota.list_overrides, "On-call overrides that have not ended"),
     Call("POST", "/v1/alerts/acknowledge", alert_actions.acknowledge, "Acknowledge firing alerts"),
     Call("POST", "/v1/alerts/unacknowledge", alert_actions.unacknowledge, "Drop acknowledgements"),
     Call("POST", "/v1/alerts/resolve", alert_actions.resolve, "Resolve alerts by hand"),
     Call("POST", "/v1/silences", silencing.add_silence, "Silence alerts"),
     Call("POST", "/v1/silences/expire", silencing.expire_silences, "End silences now"),
+    Call(
+        "POST",
+        "/v1/receivers/test",
+        try_receiver,
+        "Send a sample to a receiver, and wait for what becomes of it",
+    ),
+    Call("POST", "/v1/cooldowns", cooldowns.set_cooldown, "Set a cooldown"),
+    Call("POST", "/v1/cooldowns/remove", cooldowns.remove_cooldowns, "Remove cooldowns"),
+    Call("POST", "/v1/oncall/overrides", rota.add_override, "Put somebody on call for a time"),
+    Call("POST", "/v1/oncall/overrides/remove", rota.remove_overrides, "Remove on-call overrides"),
     Call("POST", "/v1/queue/retry", notifications.retry, "Retry notifications now"),
     Call("POST", "/v1/queue/drop", notifications.drop, "Drop notifications"),
 )

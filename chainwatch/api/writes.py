@@ -34,15 +34,29 @@ class Writes:
         **kwargs: P.kwargs,
     ) -> T:
         """Return what ``operation`` returns, once it is committed. Raises ``StoreError`` and what it raises."""
-        alerting = self._running.alerting
         actor, action = request[IDENTITY].name, f"{request.method} {request.path}"
         detail = (await request.read()).decode("utf-8", "replace")
+
+        def recorded(connection: sa.Connection, context: Context, now: float) -> T:
+            result = operation(connection, context, now, *args, **kwargs)
+            access.record(connection, context, now, actor, action, detail)
+            return result
+
+        return await self.unrecorded(recorded)
+
+    async def unrecorded(
+        self,
+        operation: Callable[Concatenate[sa.Connection, Context, float, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return the same without an entry in the audit log: for what follows from a request that has one."""
+        alerting = self._running.alerting
 
         def job(connection: sa.Connection, now: float) -> tuple[T, float | None]:
             settings = self._running.plan.settings
             context = Context(settings, alerting.engine, tuple(alerting.receivers), self._flows)
-            result = operation(connection, context, now, *args, **kwargs)
-            access.record(connection, context, now, actor, action, detail)
-            return result, alerting.flush(connection, now)
+            return operation(connection, context, now, *args, **kwargs), alerting.flush(connection, now)
 
         return await asyncio.wrap_future(alerting.write(job))
