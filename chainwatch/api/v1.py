@@ -16,6 +16,7 @@ from chainwatch.operations import (
     alert_stats,
     configured,
     cooldowns,
+    endpoints,
     incidents,
     notifications,
     queries,
@@ -27,6 +28,7 @@ from chainwatch.operations import (
 CALLS = (
     Call("GET", "/v1/status", queries.status, "Everything at a glance"),
     Call("GET", "/v1/networks", queries.network_views, "Networks: head, checkpoint, seen until"),
+    Call("GET", "/v1/endpoints", endpoints.list_endpoints, "Endpoints: health, now and over the last day"),
     Call("GET", "/v1/flows", configured.list_flows, "Flows, their steps and deadlines"),
     Call("GET", "/v1/receivers", configured.list_receivers, "Receivers"),
     Call("GET", "/v1/transfers", queries.list_transfers, "Transfers, newest first"),
