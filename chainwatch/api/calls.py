@@ -95,17 +95,11 @@ def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handle
     return handle
 
 
-<<<<<<< HEAD
-def _writer(call: Call, arguments: type[msgspec.Struct], writes: Writes) -> Handler:
-    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> Answer:
-        return Answer(encoded(call.operation(connection, context, now, **given)))
-=======
 def _writer(call: Call, arguments: type[msgspec.Struct], reads: Reads, writes: Writes) -> Handler:
     waits = inspect.iscoroutinefunction(call.operation)
 
-    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> bytes:
-        return encoded(call.operation(connection, context, now, **given))
->>>>>>> w4
+    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> Answer:
+        return Answer(encoded(call.operation(connection, context, now, **given)))
 
     async def handle(request: web.Request) -> web.Response:
         if request.content_type != _JSON:
@@ -120,15 +114,10 @@ def _writer(call: Call, arguments: type[msgspec.Struct], reads: Reads, writes: W
         given = _arguments(arguments, body, strict=True)
         if call.person is not None:
             given[call.person] = request[IDENTITY].name
-<<<<<<< HEAD
-        return await writes.answer(request, run, given)
-=======
         if waits:
             answer = encoded(await call.operation(request, reads, writes, **given))
-        else:
-            answer = await writes(request, run, given)
-        return web.Response(body=answer, content_type=_JSON)
->>>>>>> w4
+            return web.Response(body=answer, content_type=_JSON)
+        return await writes.answer(request, run, given)
 
     return handle
 
