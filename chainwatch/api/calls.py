@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from aiohttp import hdrs, web
 
 from chainwatch.api.identity import IDENTITY
-from chainwatch.api.problems import Handler, problem
+from chainwatch.api.problems import Handler
 from chainwatch.api.reads import Reads
 from chainwatch.api.writes import Writes
 from chainwatch.operations.context import Context
@@ -29,12 +30,19 @@ _JSON = "application/json"
 
 
 class Call(NamedTuple):
-    """One operation at one path, whose last part may be ``{argument}``; ``summary`` is for people."""
+    """One operation at one path, parts of which may be ``{argument}``; ``summary`` is for people.
 
-    method: Literal["GET", "POST"]
+    ``status``: that of success. ``extends``: it changes what is created beside the configuration. ``detail`` makes the
+    audit log's detail of the arguments, where the body must not stand there.
+    """
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     operation: Callable[..., Any]
     summary: str
+    status: int = 200
+    extends: bool = False
+    detail: Callable[[Mapping[str, Any]], str] | None = None
 
     @property
     def arguments(self) -> type[msgspec.Struct]:
@@ -53,6 +61,11 @@ class Call(NamedTuple):
         return next((name for name in PERSON if name in inspect.signature(self.operation).parameters), None)
 
     @property
+    def path_arguments(self) -> list[str]:
+        """The names of the arguments that are parts of the path."""
+        return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
+
+    @property
     def result(self) -> Any:
         """The type of what the operation returns."""
         return get_type_hints(self.operation)["return"]
@@ -60,7 +73,7 @@ class Call(NamedTuple):
     @property
     def name(self) -> str:
         """Its name among all calls, as ``GetAlerts``."""
-        words = self.path.replace("{", "").replace("}", "").strip("/").split("/")[1:]
+        words = self.path.replace("{", "").replace("}", "").removeprefix("/v1").strip("/").split("/")
         return self.method.capitalize() + "".join(word.title().replace("_", "") for word in words)
 
 
@@ -94,22 +107,49 @@ def _writer(call: Call, arguments: type[msgspec.Struct], writes: Writes) -> Hand
     def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> bytes:
         return encoded(call.operation(connection, context, now, **given))
 
+    types = {field.name: field.type for field in msgspec.structs.fields(arguments)}
+
     async def handle(request: web.Request) -> web.Response:
-        if request.content_type != _JSON:
-            return problem(415, f"send the header Content-Type: {_JSON}, and JSON")
-        content = await request.read()
-        if is_too_deep(content):  # where the recursion limit was raised, decoding it would end the process
-            raise Invalid("the body is not JSON as it is wanted here: its brackets are nested too deep")
-        try:
-            body = msgspec.json.decode(content)
-        except msgspec.DecodeError as error:
-            raise Invalid(f"the body is not JSON: {str(error)[:200]}") from None
-        given = _arguments(arguments, body, strict=True)
+        body = {} if call.method == "DELETE" else await _body_of(request)
+        given = _arguments(arguments, _with_path(body, request.match_info, types), strict=True)
+        detail = None if call.detail is None else await asyncio.to_thread(call.detail, given)
         if call.person is not None:
             given[call.person] = request[IDENTITY].name
-        return web.Response(body=await writes(request, run, given), content_type=_JSON)
+        if detail is None:
+            content = await writes(request, run, given)
+        else:
+            content = await writes.noting(detail, request, run, given)
+        if call.extends:
+            await writes.extend()
+        return web.Response(body=content, content_type=_JSON, status=call.status)
 
     return handle
+
+
+async def _body_of(request: web.Request) -> Any:
+    if request.content_type != _JSON:
+        raise web.HTTPUnsupportedMediaType(reason=f"send the header Content-Type: {_JSON}, and JSON")
+    content = await request.read()
+    if is_too_deep(content):  # where the recursion limit was raised, decoding it would end the process
+        raise Invalid("the body is not JSON as it is wanted here: its brackets are nested too deep")
+    try:
+        return msgspec.json.decode(content)
+    except msgspec.DecodeError as error:
+        raise Invalid(f"the body is not JSON: {str(error)[:200]}") from None
+
+
+def _with_path(body: Any, path: Mapping[str, str], types: Mapping[str, Any]) -> Any:
+    """Return ``body`` with the arguments in the path, which it may repeat."""
+    if not isinstance(body, dict):
+        return body
+    try:
+        named = {name: msgspec.convert(value, types[name], strict=False) for name, value in path.items()}
+    except msgspec.ValidationError as error:
+        raise Invalid(str(error)[:500]) from None
+    for name, value in named.items():
+        if body.get(name, value) != value:
+            raise Invalid(f"{name}: differs from the one in the path: leave it out of the body")
+    return {**body, **named}
 
 
 def encoded(result: Any) -> bytes:

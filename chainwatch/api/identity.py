@@ -29,7 +29,8 @@ FAILURES_WITHIN = 60.0
 ADDRESSES_MAX = 10_000
 PUBLIC = frozenset({"/-/healthy"})
 READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
-ADMINISTRATION = frozenset({"/-/reload"})
+ADMINISTRATION = ("/-/reload", "/channels")
+"""The beginnings of the paths at which only an admin may change something: a channel sends to any address."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="chainwatch"'}
 
 
@@ -47,7 +48,7 @@ IDENTITY = web.RequestKey("identity", Identity)
 
 def role_needed(method: str, path: str) -> str:
     """Return the least role that may send such a request."""
-    return "viewer" if method in READING else "admin" if path in ADMINISTRATION else "operator"
+    return "viewer" if method in READING else "admin" if path.startswith(ADMINISTRATION) else "operator"
 
 
 class Identities:

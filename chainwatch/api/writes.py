@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -12,7 +13,8 @@ from aiohttp import web
 from chainwatch.api.identity import IDENTITY
 from chainwatch.monitor.companions import Running
 from chainwatch.operations import access
-from chainwatch.operations.context import Context
+from chainwatch.operations.context import Context, Contexts
+from chainwatch.store.retrying import retrying
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,7 +25,8 @@ class Writes:
 
     def __init__(self, running: Running) -> None:
         self._running = running
-        self._flows = {flow.name: flow for flow in running.plan.flows}
+        self._contexts = Contexts(running.plan)
+        self._extending: set[asyncio.Task[None]] = set()
 
     async def __call__(
         self,
@@ -34,15 +37,33 @@ class Writes:
         **kwargs: P.kwargs,
     ) -> T:
         """Return what ``operation`` returns, once it is committed. Raises ``StoreError`` and what it raises."""
+        detail = (await request.read()).decode("utf-8", "replace")
+        return await self.noting(detail, request, operation, *args, **kwargs)
+
+    async def noting(
+        self,
+        detail: str,
+        request: web.Request,
+        operation: Callable[Concatenate[sa.Connection, Context, float, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As itself, with ``detail`` in the audit log in place of the request's body, which may hold secrets."""
         alerting = self._running.alerting
         actor, action = request[IDENTITY].name, f"{request.method} {request.path}"
-        detail = (await request.read()).decode("utf-8", "replace")
 
         def job(connection: sa.Connection, now: float) -> tuple[T, float | None]:
-            settings = self._running.plan.settings
-            context = Context(settings, alerting.engine, tuple(alerting.receivers), self._flows)
+            context = replace(self._contexts.on(connection), engine=alerting.engine)
             result = operation(connection, context, now, *args, **kwargs)
             access.record(connection, context, now, actor, action, detail)
             return result, alerting.flush(connection, now)
 
         return await asyncio.wrap_future(alerting.write(job))
+
+    async def extend(self) -> None:
+        """Have the process take up what was created, changed or deleted beside the configuration, and wait for that."""
+        extending = asyncio.ensure_future(retrying(self._running.alerting.extend))
+        self._extending.add(extending)
+        extending.add_done_callback(self._extending.discard)
+        await asyncio.shield(extending)

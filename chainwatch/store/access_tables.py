@@ -1,4 +1,4 @@
-"""The tables of who may call the HTTP server, and of what was done through it."""
+"""The tables of who may call the HTTP server, what was done through it, and what was created through it."""
 
 from __future__ import annotations
 
@@ -30,3 +30,31 @@ audit_log = Table(
     comment="What was changed through the HTTP server, and changes of its tokens.",
 )
 Index("audit_log_at", audit_log.c.at)
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("id", Text, primary_key=True, comment="the receiver's name"),
+    Column("provider", Text, nullable=False),
+    Column("config", Text, nullable=False, comment="JSON: the receiver's other keys, with its secrets"),
+    Column("author", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    comment="Receivers that were created through the HTTP server, beside those of the configuration.",
+)
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("name", Text, primary_key=True, comment="the alertname of its alerts"),
+    Column("query", Text, nullable=False, comment="PromQL"),
+    Column("duration", Text, nullable=False),
+    Column("severity", Text, nullable=False, comment="as it was given"),
+    Column("annotations", Text, nullable=False, comment="JSON"),
+    Column("type", Text),
+    Column("cooldown", Text),
+    Column("channels", Text, nullable=False, comment="JSON: names of receivers"),
+    Column("author", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    comment="Rules that were created through the HTTP server.",
+)
