@@ -49,7 +49,41 @@ class Writes:
         **kwargs: P.kwargs,
     ) -> T:
         """Return what ``operation`` returns, once it is committed. Raises ``StoreError`` and what it raises."""
-        return await self._commit(await _audited(request, operation, *args, **kwargs))
+        actor, action, detail = await _entry(request)
+        return await self.audited(actor, action, detail, operation, *args, **kwargs)
+
+    async def audited(
+        self,
+        actor: str,
+        action: str,
+        detail: str,
+        operation: Callable[Concatenate[sa.Connection, Context, float, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As a call with a request, for an entry in the audit log that is not the request as it came."""
+
+        def change(connection: sa.Connection, context: Context, now: float) -> T:
+            result = operation(connection, context, now, *args, **kwargs)
+            access.record(connection, context, now, actor, action, detail)
+            return result
+
+        return await self._commit(change)
+
+    async def unrecorded(
+        self,
+        operation: Callable[Concatenate[sa.Connection, Context, float, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return the same without an entry in the audit log: for what follows from a request that has one."""
+
+        def change(connection: sa.Connection, context: Context, now: float) -> T:
+            return operation(connection, context, now, *args, **kwargs)
+
+        return await self._commit(change)
 
     async def answer(
         self,
@@ -64,7 +98,13 @@ class Writes:
         Raises ``StoreError``, ``Invalid`` for a key that is none, ``Conflict`` for one that is in use, and what
         ``operation`` raises.
         """
-        change = await _audited(request, operation, *args, **kwargs)
+        actor, action, detail = await _entry(request)
+
+        def change(connection: sa.Connection, context: Context, now: float) -> Answer:
+            result = operation(connection, context, now, *args, **kwargs)
+            access.record(connection, context, now, actor, action, detail)
+            return result
+
         try:
             key = await key_of(request)
             with nullcontext() if key is None else self._under_way.holding(key):
@@ -86,22 +126,10 @@ class Writes:
         return await asyncio.wrap_future(alerting.write(job))
 
 
-async def _audited(
-    request: web.Request,
-    operation: Callable[Concatenate[sa.Connection, Context, float, P], T],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> Change[T]:
-    """Return ``operation`` with its arguments, and after it its entry in the audit log."""
-    actor, action = request[IDENTITY].name, f"{request.method} {request.path}"
+async def _entry(request: web.Request) -> tuple[str, str, str]:
+    """Return actor, action and detail of the request's entry in the audit log."""
     detail = (await request.read()).decode("utf-8", "replace")
-
-    def change(connection: sa.Connection, context: Context, now: float) -> T:
-        result = operation(connection, context, now, *args, **kwargs)
-        access.record(connection, context, now, actor, action, detail)
-        return result
-
-    return change
+    return request[IDENTITY].name, f"{request.method} {request.path}", detail
 
 
 def _once(key: Key, change: Change[Answer]) -> Change[Answer]:

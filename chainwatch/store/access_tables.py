@@ -1,4 +1,4 @@
-"""The tables of who may call the HTTP server, of what was done through it, and of what it answered."""
+"""Tables: who may call the HTTP server, who is logged in to its page, what was done through it, and what it answered."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ api_tokens = Table(
     Column("author", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     comment="Who may call the HTTP server; with any row, nobody else may.",
+)
+
+page_sessions = Table(
+    "page_sessions",
+    metadata,
+    Column("id", Text, primary_key=True, comment="SHA-256 of the cookie's value, in hex"),
+    Column("token_id", Text, nullable=False, comment="the token that was given to log in"),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    comment="Who is logged in to the page; each session ends with its token.",
 )
 
 audit_log = Table(
