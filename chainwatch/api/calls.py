@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from aiohttp import hdrs, web
 
+from chainwatch.api.idempotency import Answer
 from chainwatch.api.identity import IDENTITY
 from chainwatch.api.problems import Handler, problem
 from chainwatch.api.reads import Reads
@@ -91,8 +92,8 @@ def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handle
 
 
 def _writer(call: Call, arguments: type[msgspec.Struct], writes: Writes) -> Handler:
-    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> bytes:
-        return encoded(call.operation(connection, context, now, **given))
+    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> Answer:
+        return Answer(encoded(call.operation(connection, context, now, **given)))
 
     async def handle(request: web.Request) -> web.Response:
         if request.content_type != _JSON:
@@ -107,7 +108,7 @@ def _writer(call: Call, arguments: type[msgspec.Struct], writes: Writes) -> Hand
         given = _arguments(arguments, body, strict=True)
         if call.person is not None:
             given[call.person] = request[IDENTITY].name
-        return web.Response(body=await writes(request, run, given), content_type=_JSON)
+        return await writes.answer(request, run, given)
 
     return handle
 

@@ -51,7 +51,7 @@ def role_needed(method: str, path: str) -> str:
 
 
 class Identities:
-    """Tells whose a request is. ``trusts_machine``: the server is on loopback. ``clock`` is monotonic, in seconds."""
+    """Identifies who sends a request. ``trusts_machine``: the server is on loopback. ``clock`` is monotonic, in seconds."""
 
     def __init__(
         self, reads: Reads, *, trusts_machine: bool, clock: Callable[[], float] = time.monotonic
