@@ -51,6 +51,20 @@ class Writes:
         """Return what ``operation`` returns, once it is committed. Raises ``StoreError`` and what it raises."""
         return await self._commit(await _audited(request, operation, *args, **kwargs))
 
+    async def unrecorded(
+        self,
+        operation: Callable[Concatenate[sa.Connection, Context, float, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Return the same without an entry in the audit log: for what follows from a request that has one."""
+
+        def change(connection: sa.Connection, context: Context, now: float) -> T:
+            return operation(connection, context, now, *args, **kwargs)
+
+        return await self._commit(change)
+
     async def answer(
         self,
         request: web.Request,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0029"
-down_revision = "0024"
+down_revision = "0028"
 
 
 def upgrade() -> None:
@@ -38,7 +38,6 @@ def upgrade() -> None:
     op.create_index("transfers_unfinished", "transfers", ["status", "id"], **_where("status != 'complete'"))
     op.create_index("alerts_by_start", "alerts", ["starts_at", "id"])
     op.create_index("alerts_counted", "alerts", ["state", "severity", "audience"])
-    op.create_index("alerts_raised", "alerts", ["raised_at"])
     op.create_index("notifications_listed", "notifications", ["status", "receiver", "id"])
     op.create_index("notifications_created", "notifications", ["created_at"])
 
