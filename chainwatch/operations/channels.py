@@ -47,6 +47,7 @@ class ChannelView(msgspec.Struct, frozen=True):
     config: Mapping[str, Any]
     rules: Sequence[str]
     waiting: int
+    origin: str
     author: str
     created_at: float
     problem: str | None
@@ -200,6 +201,7 @@ def _view(channel: StoredChannel, context: Context, waiting: Mapping[str, int]) 
         config=without_secrets(channel.provider, channel.keys),
         rules=_rules(context, channel.id),
         waiting=waiting.get(channel.id, 0),
+        origin="api",
         author=channel.author,
         created_at=channel.created_at,
         problem=context.problems.get(channel.id),
