@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from chainwatch.operations.errors import Invalid, NotFound
 from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.store.alerting import alerts as stored_alerts
 from chainwatch.store.alerting import escalations, history, incidents, outbox
+from chainwatch.store.alerting.incidents import Size
 from chainwatch.store.alerting.outbox import QueuedNotification
 
 NOTIFIED_WITHIN = 86_400.0
@@ -108,7 +109,8 @@ def list_incidents(
         limit=check_limit(limit) + 1,
         before_id=before_id,
     )
-    return CURSORS.page(found, limit, lambda one: [one.id], lambda one: _summary(connection, one))
+    sizes = incidents.sizes(connection, [one.id for one in found])
+    return CURSORS.page(found, limit, lambda one: [one.id], lambda one: _summary(one, sizes.get(one.id, [])))
 
 
 def show_incident(connection: sa.Connection, context: Context, now: float, incident_id: int) -> IncidentView:
@@ -121,7 +123,7 @@ def show_incident(connection: sa.Connection, context: Context, now: float, incid
     timeline += [_of_entry(entry) for entry in incidents.entries(connection, found.id)]
     timeline += [line for one in sent for line in _of_notification(one)]
     return IncidentView(
-        **msgspec.structs.asdict(_summary(connection, found)),
+        **msgspec.structs.asdict(_summary(found, incidents.sizes(connection, [found.id]).get(found.id, []))),
         alerts=[
             IncidentAlert(
                 id=alert.id,
@@ -183,17 +185,14 @@ def _alerts(connection: sa.Connection, incident: Incident) -> list[Alert]:
     return [found[alert_id] for alert_id in sorted(found)]
 
 
-def _summary(connection: sa.Connection, incident: Incident) -> IncidentSummary:
-    alerts = _alerts(connection, incident)
-    rises = incidents.rises(connection, [alert.id for alert in alerts])
-    severities = [rises.get(alert.id, alert.severity) for alert in alerts]
+def _summary(incident: Incident, sizes: Sequence[Size]) -> IncidentSummary:
     return IncidentSummary(
         id=incident.id,
         group=incident.key,
         labels=dict(incident.labels),
-        severity=min(severities, key=SEVERITIES.index, default=None),
-        alert_count=len(alerts),
-        firing=sum(alert.state == "firing" for alert in alerts),
+        severity=min((size.severity for size in sizes), key=SEVERITIES.index, default=None),
+        alert_count=sum(size.number for size in sizes),
+        firing=sum(size.firing for size in sizes),
         opened_at=incident.opened_at,
         ended_at=incident.ended_at,
     )
