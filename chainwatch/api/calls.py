@@ -12,10 +12,11 @@ import msgspec
 import sqlalchemy as sa
 from aiohttp import hdrs, web
 
+from chainwatch.api.idempotency import Answer
 from chainwatch.api.identity import IDENTITY
 from chainwatch.api.problems import Handler
 from chainwatch.api.reads import Reads
-from chainwatch.api.writes import Writes
+from chainwatch.api.writes import DETAIL, Writes
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.views import builtins
@@ -25,15 +26,16 @@ LIMIT_MAX = 1_000
 """Rows of one page."""
 PERSON = ("actor", "author")
 """The arguments that are whoever sends the request."""
-_OWN = ("connection", "context", "now")
+_OWN = ("connection", "context", "now", "request", "reads", "writes")
 _JSON = "application/json"
 
 
 class Call(NamedTuple):
     """One operation at one path, parts of which may be ``{argument}``; ``summary`` is for people.
 
-    ``status``: that of success. ``extends``: it changes what is created beside the configuration. ``detail`` makes the
-    audit log's detail of the arguments, where the body must not stand there.
+    An operation that has to wait is a coroutine ``(request, reads, writes, …)``. ``status``: that of success.
+    ``extends``: it changes what is created beside the configuration. ``detail`` makes the audit log's detail of the
+    arguments, where the body must not stand there.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -80,8 +82,9 @@ class Call(NamedTuple):
 def route(call: Call, reads: Reads, writes: Writes) -> web.RouteDef:
     """Return the route of ``call``."""
     arguments = call.arguments
-    handler = _reader(call, arguments, reads) if call.method == "GET" else _writer(call, arguments, writes)
-    return web.route(call.method, call.path, handler)
+    if call.method == "GET":
+        return web.get(call.path, _reader(call, arguments, reads))
+    return web.route(call.method, call.path, _writer(call, arguments, reads, writes))
 
 
 def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handler:
@@ -103,25 +106,28 @@ def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handle
     return handle
 
 
-def _writer(call: Call, arguments: type[msgspec.Struct], writes: Writes) -> Handler:
-    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> bytes:
-        return encoded(call.operation(connection, context, now, **given))
+def _writer(call: Call, arguments: type[msgspec.Struct], reads: Reads, writes: Writes) -> Handler:
+    waits = inspect.iscoroutinefunction(call.operation)
+
+    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> Answer:
+        return Answer(encoded(call.operation(connection, context, now, **given)), call.status)
 
     types = {field.name: field.type for field in msgspec.structs.fields(arguments)}
 
     async def handle(request: web.Request) -> web.Response:
         body = {} if call.method == "DELETE" else await _body_of(request)
         given = _arguments(arguments, _with_path(body, request.match_info, types), strict=True)
-        detail = None if call.detail is None else await asyncio.to_thread(call.detail, given)
+        if call.detail is not None:
+            request[DETAIL] = await asyncio.to_thread(call.detail, given)
         if call.person is not None:
             given[call.person] = request[IDENTITY].name
-        if detail is None:
-            content = await writes(request, run, given)
-        else:
-            content = await writes.noting(detail, request, run, given)
+        if waits:
+            answer = encoded(await call.operation(request, reads, writes, **given))
+            return web.Response(body=answer, content_type=_JSON)
+        response = await writes.answer(request, run, given)
         if call.extends:
             await writes.extend()
-        return web.Response(body=content, content_type=_JSON, status=call.status)
+        return response
 
     return handle
 
@@ -139,7 +145,7 @@ async def _body_of(request: web.Request) -> Any:
 
 
 def _with_path(body: Any, path: Mapping[str, str], types: Mapping[str, Any]) -> Any:
-    """Return ``body`` with the arguments in the path, which it may repeat."""
+    """Return ``body`` with the arguments in the path, which it may repeat. Raises ``Invalid``."""
     if not isinstance(body, dict):
         return body
     try:
