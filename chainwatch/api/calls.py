@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from aiohttp import hdrs, web
 
+from chainwatch.api.idempotency import Answer
 from chainwatch.api.identity import IDENTITY
 from chainwatch.api.problems import Handler, problem
 from chainwatch.api.reads import Reads
@@ -24,12 +25,15 @@ LIMIT_MAX = 1_000
 """Rows of one page."""
 PERSON = ("actor", "author")
 """The arguments that are whoever sends the request."""
-_OWN = ("connection", "context", "now")
+_OWN = ("connection", "context", "now", "request", "reads", "writes")
 _JSON = "application/json"
 
 
 class Call(NamedTuple):
-    """One operation at one path, whose last part may be ``{argument}``; ``summary`` is for people."""
+    """One operation at one path, whose last parts may be ``{argument}``; ``summary`` is for people.
+
+    An operation that has to wait is a coroutine ``(request, reads, writes, …)``.
+    """
 
     method: Literal["GET", "POST"]
     path: str
@@ -67,8 +71,9 @@ class Call(NamedTuple):
 def route(call: Call, reads: Reads, writes: Writes) -> web.RouteDef:
     """Return the route of ``call``."""
     arguments = call.arguments
-    handler = _reader(call, arguments, reads) if call.method == "GET" else _writer(call, arguments, writes)
-    return web.route(call.method, call.path, handler)
+    if call.method == "GET":
+        return web.get(call.path, _reader(call, arguments, reads))
+    return web.post(call.path, _writer(call, arguments, reads, writes))
 
 
 def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handler:
@@ -90,9 +95,11 @@ def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handle
     return handle
 
 
-def _writer(call: Call, arguments: type[msgspec.Struct], writes: Writes) -> Handler:
-    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> bytes:
-        return encoded(call.operation(connection, context, now, **given))
+def _writer(call: Call, arguments: type[msgspec.Struct], reads: Reads, writes: Writes) -> Handler:
+    waits = inspect.iscoroutinefunction(call.operation)
+
+    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> Answer:
+        return Answer(encoded(call.operation(connection, context, now, **given)))
 
     async def handle(request: web.Request) -> web.Response:
         if request.content_type != _JSON:
@@ -107,7 +114,10 @@ def _writer(call: Call, arguments: type[msgspec.Struct], writes: Writes) -> Hand
         given = _arguments(arguments, body, strict=True)
         if call.person is not None:
             given[call.person] = request[IDENTITY].name
-        return web.Response(body=await writes(request, run, given), content_type=_JSON)
+        if waits:
+            answer = encoded(await call.operation(request, reads, writes, **given))
+            return web.Response(body=answer, content_type=_JSON)
+        return await writes.answer(request, run, given)
 
     return handle
 

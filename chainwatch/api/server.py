@@ -15,6 +15,8 @@ from chainwatch.api.alertmanager.errors import translate_problems
 from chainwatch.api.connection import Connection, Connections
 from chainwatch.api.guard import Guard
 from chainwatch.api.identity import Identities
+from chainwatch.api.page.problems import show_problems
+from chainwatch.api.page.routes import add_page
 from chainwatch.api.problems import Handler, answer_problems, problem
 from chainwatch.api.reads import Reads
 from chainwatch.api.writes import Writes
@@ -64,6 +66,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
             _begin,
             guard.naming,
             translate_problems,
+            show_problems,
             answer_problems,
             identities.middleware,
             guard.refusing,
@@ -74,6 +77,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
     app.add_routes(metrics.routes(reads, running.alerting.supervisor.crashes))
     app.add_routes(v1.routes(reads, writes))
     app.add_routes(alertmanager.routes(running, reads, writes))
+    add_page(app, running.database, reads, writes, identities, guard)
     await serve(settings, app, may_listen)
 
 

@@ -59,6 +59,7 @@ Index(
     sqlite_where=alerts.c.state == "resolved",
     postgresql_where=alerts.c.state == "resolved",
 )
+Index("alerts_raised", alerts.c.raised_at)
 
 alert_groups = Table(
     "alert_groups",
@@ -165,6 +166,13 @@ alert_transitions = Table(
     comment="The history of alerts, beside their start and their end, which are in their rows.",
 )
 Index("alert_transitions_alert", alert_transitions.c.alert_id, alert_transitions.c.id)
+Index(
+    "alert_transitions_acknowledged",
+    alert_transitions.c.alert_id,
+    alert_transitions.c.at,
+    sqlite_where=alert_transitions.c.kind == "acknowledged",
+    postgresql_where=alert_transitions.c.kind == "acknowledged",
+)
 
 alert_timers = Table(
     "alert_timers",
