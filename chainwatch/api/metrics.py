@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
+from chainwatch.api.alertmanager.gettable import VERSION
 from chainwatch.api.reads import Reads
 from chainwatch.operations.measures import Measures, measure
 from chainwatch.operations.queries import NetworkView
@@ -81,6 +82,9 @@ def families(measures: Measures, crashes: Mapping[str, int]) -> Iterator[Metric]
     build = InfoMetricFamily("chainwatch_build", "The version that runs")
     build.add_metric([], {"version": version("chainwatch")})
     yield build
+    alertmanager = InfoMetricFamily("alertmanager_build", "The version of Alertmanager whose API is answered")
+    alertmanager.add_metric([], {"version": VERSION})
+    yield alertmanager
     yield from _of_networks(measures.networks, measures.at)
     in_flight: dict[tuple[str], float] = {(flow,): 0.0 for flow, _ in measures.transfers}
     for (flow, status), number in measures.transfers.items():
