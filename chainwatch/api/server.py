@@ -74,7 +74,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
         ],
     )
     app.add_routes(health.routes(running.health, reads, writes, reload))
-    app.add_routes(metrics.routes(reads, running.alerting.supervisor.crashes))
+    app.add_routes(metrics.routes(reads))
     app.add_routes(v1.routes(reads, writes))
     app.add_routes(alertmanager.routes(running, reads, writes))
     add_page(app, running.database, reads, writes, identities, guard)
