@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.model import EXCLUDED, Deadline, Occurrence, Raised, Transfer
-from chainwatch.store import bulk, occurrences
+from chainwatch.store import bulk, occurrences, transfer_index
 from chainwatch.store.tables import deadlines, transfers
 from chainwatch.support import bounds
 
@@ -113,6 +113,7 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
     bulk.insert(connection, transfers, _COLUMNS, new)
     bulk.upsert(connection, transfers, _COLUMNS, known)
     bulk.delete(connection, transfers, ("id",), gone)
+    transfer_index.note(connection, [row[0] for row in (*new, *known, *gone)])
     bulk.delete(connection, deadlines, ("transfer_id", "step"), closed)
     bulk.upsert(
         connection,
@@ -203,6 +204,10 @@ class Filter(msgspec.Struct, frozen=True):
     """The whole key, its beginning, or as alerts shorten it: ``0x3c1e02a9b7…c4d9e1``. The case of letters is ignored.
 
     Or a transaction hash: then also the transfers of which a step was in that transaction."""
+    address: bytes | None = None
+    """20 bytes that are an argument of an event of theirs, or sent or received the transaction of one, where that is stored.
+
+    Transfers that have just changed may be missing: see `transfer_index.waiting`."""
     origin: str | None = None
     destination: str | None = None
     opened_from: float | None = None
@@ -213,8 +218,23 @@ class Filter(msgspec.Struct, frozen=True):
 
 def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) -> Iterator[Transfer]:
     """Yield the transfers that ``wanted`` describes, newest first."""
-    statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.status != EXCLUDED)
     start = None if wanted.key is None else bounds.beginning(wanted.key)
+    statement = _selection(connection, wanted, start)
+    if wanted.address is not None:
+        rows = _with_address(connection, statement, wanted.address, wanted.before_id)
+    else:
+        if wanted.key is not None:
+            narrow = _candidates(connection, wanted.key if start is None else start)
+            statement = statement if narrow is None else statement.where(transfers.c.id.in_(narrow))
+        if start is None:
+            statement = statement.limit(limit)
+        rows = iter(connection.execute(statement.execution_options(yield_per=1000)))
+    meant = (row for row in rows if start is None or _is_meant(row.key, wanted.key))
+    yield from map(_transfer, islice(meant, limit))
+
+
+def _selection(connection: sa.Connection, wanted: Filter, start: str | None) -> sa.Select[Any]:
+    statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.status != EXCLUDED)
     is_cut = transfers.c.key.startswith(start or "", autoescape=True)
     conditions = (
         (wanted.flow, transfers.c.flow == wanted.flow),
@@ -229,12 +249,35 @@ def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) 
     for value, condition in conditions:
         if value is not None:
             statement = statement.where(condition)
-    statement = statement.order_by(transfers.c.id.desc())
-    if start is None:
-        statement = statement.limit(limit)
-    rows = connection.execute(statement.execution_options(yield_per=1000))
-    meant = (row for row in rows if start is None or _is_meant(row.key, wanted.key))
-    yield from map(_transfer, islice(meant, limit))
+    if wanted.statuses and "complete" not in wanted.statuses:
+        statement = statement.where(transfers.c.status != "complete")  # as the index has it
+    return statement.order_by(transfers.c.id.desc())
+
+
+def _with_address(
+    connection: sa.Connection, statement: sa.Select[Any], address: bytes, before: int | None
+) -> Iterator[Any]:
+    """Yield the rows of ``statement`` with ``address``, as the index has it, some at a time."""
+    term = transfer_index.address_term(address)
+    while ids := transfer_index.ids_with(connection, term, before, IDS_AT_ONCE):
+        yield from connection.execute(statement.where(transfers.c.id.in_(ids)))
+        before = ids[-1]
+
+
+def _candidates(connection: sa.Connection, wanted: str) -> list[int] | None:
+    """Return the ids of all transfers that ``wanted``, a key's beginning or a hash, may mean; None where they are many."""
+    beginning = transfer_index.key_term(wanted.partition("…")[0])
+    ids = transfer_index.ids_with_beginning(connection, beginning, CANDIDATES_MAX)
+    ids += [number for _, number in transfer_index.changes(connection, CANDIDATES_MAX)]
+    if _HASH.fullmatch(wanted):
+        term = transfer_index.transaction_term(bytes.fromhex(wanted[2:]))
+        ids += transfer_index.ids_with(connection, term, None, CANDIDATES_MAX)
+    return sorted(set(ids)) if len(ids) < CANDIDATES_MAX else None
+
+
+CANDIDATES_MAX = 5_000
+"""From so many candidates on they are not narrowed down: then reading from the newest on soon finds a page of them."""
+IDS_AT_ONCE = 500
 
 
 def _is_meant(key: str, wanted: str | None) -> bool:
@@ -244,8 +287,7 @@ def _is_meant(key: str, wanted: str | None) -> bool:
 def _has_key(connection: sa.Connection, wanted: str) -> sa.ColumnElement[bool]:
     """Return whether a key begins as ``wanted``, or as and ends as the parts of one that was shortened with ``…``.
 
-    For a hash, also whether it is that of a step's transaction: these stand in ``state`` as they are, and have no index of
-    their own, which would make every write slower for a rare question.
+    For a hash, also whether it is that of a step's transaction: these stand in ``state`` as they are.
     """
     beginning, _, end = wanted.partition("…")
     has_key = sa.and_(
