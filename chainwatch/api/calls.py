@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from aiohttp import hdrs, web
 
+from chainwatch.api.idempotency import Answer
 from chainwatch.api.identity import IDENTITY
 from chainwatch.api.problems import Handler, problem
 from chainwatch.api.reads import Reads
@@ -97,8 +98,8 @@ def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handle
 def _writer(call: Call, arguments: type[msgspec.Struct], reads: Reads, writes: Writes) -> Handler:
     waits = inspect.iscoroutinefunction(call.operation)
 
-    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> bytes:
-        return encoded(call.operation(connection, context, now, **given))
+    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> Answer:
+        return Answer(encoded(call.operation(connection, context, now, **given)))
 
     async def handle(request: web.Request) -> web.Response:
         if request.content_type != _JSON:
@@ -115,9 +116,8 @@ def _writer(call: Call, arguments: type[msgspec.Struct], reads: Reads, writes: W
             given[call.person] = request[IDENTITY].name
         if waits:
             answer = encoded(await call.operation(request, reads, writes, **given))
-        else:
-            answer = await writes(request, run, given)
-        return web.Response(body=answer, content_type=_JSON)
+            return web.Response(body=answer, content_type=_JSON)
+        return await writes.answer(request, run, given)
 
     return handle
 

@@ -9,6 +9,7 @@ from typing import Any, get_origin
 import msgspec
 
 from chainwatch.api.calls import LIMIT_MAX, Call
+from chainwatch.api.idempotency import HEADER, KEY_MAX
 
 _REFERENCE = "#/components/schemas/{name}"
 _JSON = "application/json"
@@ -28,6 +29,14 @@ _PROBLEM = {
             }
         }
     },
+}
+_IDEMPOTENCY_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "A request that is sent again with its key is answered as before, and done once. Kept for 24 hours; "
+    "the body may then have 64 KiB. 422: another request came with the key; 409: the first is under way.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_MAX},
 }
 
 
@@ -74,7 +83,7 @@ def _operation(call: Call, own: dict[str, Any], given: dict[str, Any], result: A
     }
     if call.method == "POST":
         body = {"required": True, "content": {_JSON: {"schema": given}}}
-        return {**described, "requestBody": body}
+        return {**described, "parameters": [_IDEMPOTENCY_KEY], "requestBody": body}
     not_modified = {"304": {"description": "As the ETag in If-None-Match says"}}
     described["responses"] = {**not_modified, **described["responses"]}  # type: ignore[dict-item]
     parameters = [_parameter(call, own, name) for name in own["properties"]]

@@ -20,6 +20,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REQUEST_WITHIN = 30.0
 """Seconds for a request: its body is read and its answer made."""
 
+DEADLINE = web.RequestKey("deadline", asyncio.Timeout)
+"""When a request is ended; an answer that goes on for long moves it."""
+
 _KEPT_HEADERS = ("Allow",)
 _STATUS_OF = {NotFound: 404, Invalid: 400, Conflict: 409}
 
@@ -38,7 +41,8 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer within ``REQUEST_WITHIN``, whatever the handler raises."""
     try:
-        async with asyncio.timeout(REQUEST_WITHIN):
+        async with asyncio.timeout(REQUEST_WITHIN) as deadline:
+            request[DEADLINE] = deadline
             return await handler(request)
     except web.HTTPException as error:
         kept = {name: error.headers[name] for name in _KEPT_HEADERS if name in error.headers}

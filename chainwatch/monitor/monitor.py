@@ -195,11 +195,7 @@ class Monitor:
             plan.settings, plan.watches, self._pools, self._load, self._write, clock
         )
         self._pipeline = Pipeline(
-            self._checkers,
-            plan.settings.networks,
-            plan.decode,
-            self._alerting,
-            plan.sources,
+            self._checkers, plan.settings.networks, plan.decode, self._alerting, plan.sources
         )
 
     async def start(self) -> None:
@@ -213,8 +209,12 @@ class Monitor:
         await self._take_up_changes()
         await self._records.load()
         start = self._supervisor.start
-        parts: list[CheckerTasks | AssetTasks | Heartbeat] = [*self._checker_tasks, self._asset_tasks]
-        for tasks in (*(part.all() for part in (*parts, self._heartbeat)), self._companions):
+        parts: list[CheckerTasks | AssetTasks | Heartbeat] = [
+            *self._checker_tasks,
+            self._asset_tasks,
+            self._heartbeat,
+        ]
+        for tasks in (*(part.all() for part in parts), self._companions):
             for name, task in tasks.items():
                 start(name, task)
         for name in self._plan.watches:

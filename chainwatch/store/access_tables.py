@@ -1,8 +1,8 @@
-"""The tables of who may call the HTTP server, and of what was done through it."""
+"""Tables: who may call the HTTP server, who is logged in to its page, what was done through it, and what it answered."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Double, Index, Table, Text
+from sqlalchemy import Column, Double, Index, Integer, LargeBinary, Table, Text
 
 from chainwatch.store.tables import BigId, metadata
 
@@ -18,6 +18,16 @@ api_tokens = Table(
     comment="Who may call the HTTP server; with any row, nobody else may.",
 )
 
+page_sessions = Table(
+    "page_sessions",
+    metadata,
+    Column("id", Text, primary_key=True, comment="SHA-256 of the cookie's value, in hex"),
+    Column("token_id", Text, nullable=False, comment="the token that was given to log in"),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    comment="Who is logged in to the page; each session ends with its token.",
+)
+
 audit_log = Table(
     "audit_log",
     metadata,
@@ -30,3 +40,18 @@ audit_log = Table(
     comment="What was changed through the HTTP server, and changes of its tokens.",
 )
 Index("audit_log_at", audit_log.c.at)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("id", LargeBinary, primary_key=True, comment="SHA-256 of the caller's name and the key"),
+    Column("actor", Text, nullable=False, comment="the token's name"),
+    Column("request", LargeBinary, nullable=False, comment="SHA-256 of the request that the key came with"),
+    Column("at", Double, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    comment="Answers to requests that changed something, by their header Idempotency-Key.",
+)
+Index("idempotency_keys_actor", idempotency_keys.c.actor, idempotency_keys.c.at)
+Index("idempotency_keys_at", idempotency_keys.c.at)

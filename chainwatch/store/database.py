@@ -61,6 +61,8 @@ class Database:
         self._hand_over_lock = threading.Lock()
         self._closed = False
         self.dialect: str = url.get_backend_name()
+        self.commits = 0
+        """Transactions that were committed through this object: another number means that something may have changed."""
 
     @classmethod
     def open(cls, url: str, *, durable: bool = True, create: bool = True) -> Database:
@@ -90,8 +92,10 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
         """Open a write transaction in the calling thread: committed at the end, rolled back on an exception."""
-        with self._write_lock, _explained("write"), self._writer.begin() as connection:
-            yield connection
+        with self._write_lock:
+            with _explained("write"), self._writer.begin() as connection:
+                yield connection
+            self.commits += 1
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

@@ -356,6 +356,14 @@ def play(
     return state(connection, alerts)
 
 
+def played_twice(engine: sa.Engine, world: World, delays: Sequence[Sequence[Item]]) -> tuple[State, State]:
+    """The state that all of a world at once leaves, and the one that ``delays`` leave."""
+    with fresh(engine) as connection:
+        expected = play(connection, world, processed_at_once(world))
+    with fresh(engine) as connection:
+        return expected, play(connection, world, delays)
+
+
 def answer_searches(connection: sa.Connection, pipeline: Pipeline, world: World) -> None:
     """Answer every search for an opening, with all that there is before the first watched blocks."""
     while waiting := [t for n in NETWORKS for t in transfers.waiting_on(connection, SEARCH + n, 100)]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from chainwatch.alerting.providers.text import markdown, span, when
+from chainwatch.alerting.providers.text import markdown, when
 from chainwatch.commands.show.terminal import print_json, table
+from chainwatch.grammar.durations import span
 from chainwatch.support.printable import clean
 
 if TYPE_CHECKING:

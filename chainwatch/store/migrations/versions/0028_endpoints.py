@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0028"
-down_revision = "0024"
+down_revision = "0027"
 
 BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
