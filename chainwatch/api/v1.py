@@ -39,9 +39,11 @@ CALLS = (
         "GET", "/v1/transfers/routes", transfer_reports.routes, "Transfers by route: in flight, and how long"
     ),
     Call(
-        "GET", "/v1/latency/periods", transfer_reports.latency_over_time, "How long each step took over time"
+        "GET",
+        "/v1/latency",
+        transfer_reports.latency_over_time,
+        "How long each step took, by route, over time",
     ),
-    Call("GET", "/v1/latency", queries.latency, "How long each step took, by route"),
     Call("GET", "/v1/alerts", queries.list_alerts, "Alerts, newest first"),
     Call("GET", "/v1/alerts/{alert_id}", alert_details.show, "One alert, and who acknowledged it"),
     Call("GET", "/v1/stats", alert_stats.alert_statistics, "Alerts of a window by type and severity"),
