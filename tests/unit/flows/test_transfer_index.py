@@ -212,8 +212,12 @@ def test_one_transfer_is_shown_with_its_events_and_what_it_waits_for(access: Acc
     assert (awaited.step, awaited.due_at, awaited.late_by) == ("settle", T0 + 100, 100)
     with pytest.raises(NotFound):
         access.read(transfer_details.show_transfer, "bridge", "8")
-    wanted: dict[str, Any]
-    for wanted in ({"address": "0x" + ANNA.hex()}, {"key": "7"}, {"key": opening.tx_hash}):
+    searches: list[dict[str, Any]] = [
+        {"address": "0x" + ANNA.hex()},
+        {"key": "7"},
+        {"key": opening.tx_hash},
+    ]
+    for wanted in searches:
         assert [t.key for t in access.read(queries.list_transfers, **wanted).rows] == ["7"]
 
 
