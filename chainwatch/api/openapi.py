@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any, get_origin
 
@@ -50,7 +50,9 @@ def describe(calls: Iterable[Call]) -> dict[str, Any]:
             [call.result, arguments], ref_template=_REFERENCE
         )
         own = schemas[given["$ref"].rpartition("/")[2]]
-        if call.method == "GET":
+        if _has_body(call):
+            schemas[given["$ref"].rpartition("/")[2]] = _without(own, call.path_arguments)
+        else:
             del schemas[given["$ref"].rpartition("/")[2]]
         components |= schemas
         paths.setdefault(call.path, {})[call.method.lower()] = _operation(call, own, given, result)
@@ -73,21 +75,34 @@ def describe(calls: Iterable[Call]) -> dict[str, Any]:
 def _operation(call: Call, own: dict[str, Any], given: dict[str, Any], result: Any) -> dict[str, Any]:
     rows = {"type": "object", "required": ["rows"], "properties": {"rows": result}}
     answer = rows if get_origin(call.result) is list else result
-    described = {
+    described: dict[str, Any] = {
         "operationId": call.name,
         "summary": call.summary,
         "responses": {
-            "200": {"description": "Done", "content": {_JSON: {"schema": answer}}},
+            str(call.status): {"description": "Done", "content": {_JSON: {"schema": answer}}},
             "default": _PROBLEM,
         },
     }
-    if call.method == "POST":
-        body = {"required": True, "content": {_JSON: {"schema": given}}}
-        return {**described, "parameters": [_IDEMPOTENCY_KEY], "requestBody": body}
+    if _has_body(call):
+        described["requestBody"] = {"required": True, "content": {_JSON: {"schema": given}}}
+    if call.method != "GET":
+        parameters = [_IDEMPOTENCY_KEY, *(_parameter(call, own, name) for name in call.path_arguments)]
+        return {**described, "parameters": parameters}
     not_modified = {"304": {"description": "As the ETag in If-None-Match says"}}
-    described["responses"] = {**not_modified, **described["responses"]}  # type: ignore[dict-item]
+    described["responses"] = {**not_modified, **described["responses"]}
     parameters = [_parameter(call, own, name) for name in own["properties"]]
     return {**described, "parameters": parameters} if parameters else described
+
+
+def _has_body(call: Call) -> bool:
+    return call.method in ("POST", "PUT")
+
+
+def _without(schema: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return ``schema`` without the properties ``names``, which stand in the path."""
+    properties = {name: one for name, one in schema["properties"].items() if name not in names}
+    required = [name for name in schema.get("required", []) if name not in names]
+    return {**schema, "properties": properties, "required": required}
 
 
 def _parameter(call: Call, own: dict[str, Any], name: str) -> dict[str, Any]:

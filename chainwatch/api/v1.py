@@ -1,11 +1,11 @@
-"""The calls under ``/v1``, which are operations, and their description at ``/api/openapi.json``."""
+"""The calls under ``/v1``, which are operations, and the description of all calls at ``/api/openapi.json``."""
 
 from __future__ import annotations
 
 import msgspec
 from aiohttp import web
 
-from chainwatch.api import openapi
+from chainwatch.api import openapi, root
 from chainwatch.api.calls import Call, route
 from chainwatch.api.reads import Reads
 from chainwatch.api.samples import try_receiver
@@ -77,10 +77,11 @@ CALLS = (
 
 
 def routes(reads: Reads, writes: Writes) -> list[web.RouteDef]:
-    """Return the routes of all calls, and of their description."""
-    description = msgspec.json.encode(openapi.describe(CALLS))
+    """Return the routes of all calls, also those at the root, and of their description."""
+    calls = (*CALLS, *root.CALLS)
+    description = msgspec.json.encode(openapi.describe(calls))
 
     async def describe(_: web.Request) -> web.Response:
         return web.Response(body=description, content_type="application/json")
 
-    return [web.get("/api/openapi.json", describe), *(route(call, reads, writes) for call in CALLS)]
+    return [web.get("/api/openapi.json", describe), *(route(call, reads, writes) for call in calls)]

@@ -228,7 +228,7 @@ class Monitor:
         start("transfer-index", partial(index_transfers, self._plan.flows, self._load, self._write))
         await self._alerting.start()
         for depth in await self._load(outbox.depths):
-            if depth.status == "pending" and depth.receiver not in settings.receivers:
+            if depth.status == "pending" and depth.receiver not in self._alerting.receivers:
                 _log.warning(
                     "notifications wait for a receiver that is not configured (any more)",
                     receiver=depth.receiver,
@@ -238,7 +238,7 @@ class Monitor:
             "running",
             networks=len(self._plan.watches),
             flows=len(self._plan.flows),
-            receivers=len(settings.receivers),
+            receivers=len(self._alerting.receivers),
         )
 
     async def stop(self) -> None:

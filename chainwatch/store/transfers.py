@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -14,8 +12,10 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.model import EXCLUDED, Deadline, Occurrence, Raised, Transfer
-from chainwatch.store import bulk, occurrences, transfer_index
+from chainwatch.store import bulk, occurrences, transfer_index, transfer_totals
 from chainwatch.store.tables import deadlines, transfers
+from chainwatch.store.transfer_search import Filter as Filter
+from chainwatch.store.transfer_search import find
 from chainwatch.support import bounds
 
 _COLUMNS = (
@@ -110,6 +110,7 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
                 _State.encoded(after),
             )
         )
+    transfer_totals.change(connection, changed)
     bulk.insert(connection, transfers, _COLUMNS, new)
     bulk.upsert(connection, transfers, _COLUMNS, known)
     bulk.delete(connection, transfers, ("id",), gone)
@@ -192,147 +193,39 @@ def forget_events(connection: sa.Connection, some: Sequence[Transfer]) -> None:
     bulk.change(connection, "UPDATE transfers SET state = ? WHERE id = ?", rows)
 
 
-class Filter(msgspec.Struct, frozen=True):
-    """Which transfers to list; None or empty means any. Times are chain time in Unix seconds, the end exclusive.
-
-    ``key`` may be one that was cut to be an alert's label.
-    """
-
-    flow: str | None = None
-    statuses: tuple[str, ...] = ()
-    key: str | None = None
-    """The whole key, its beginning, or as alerts shorten it: ``0x3c1e02a9b7…c4d9e1``. The case of letters is ignored.
-
-    Or a transaction hash: then also the transfers of which a step was in that transaction."""
-    address: bytes | None = None
-    """20 bytes that are an argument of an event of theirs, or sent or received the transaction of one, where that is stored.
-
-    Transfers that have just changed may be missing: see `transfer_index.waiting`."""
-    origin: str | None = None
-    destination: str | None = None
-    opened_from: float | None = None
-    opened_before: float | None = None
-    before_id: int | None = None
-    """Only older rows than the one with this id: the last id of the page before."""
-
-
 def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) -> Iterator[Transfer]:
     """Yield the transfers that ``wanted`` describes, newest first."""
-    start = None if wanted.key is None else bounds.beginning(wanted.key)
-    statement = _selection(connection, wanted, start)
-    if wanted.address is not None:
-        rows = _with_address(connection, statement, wanted.address, wanted.before_id)
-    else:
-        if wanted.key is not None:
-            narrow = _candidates(connection, wanted.key if start is None else start)
-            statement = statement if narrow is None else statement.where(transfers.c.id.in_(narrow))
-        if start is None:
-            statement = statement.limit(limit)
-        rows = iter(connection.execute(statement.execution_options(yield_per=1000)))
-    meant = (row for row in rows if start is None or _is_meant(row.key, wanted.key))
-    yield from map(_transfer, islice(meant, limit))
-
-
-def _selection(connection: sa.Connection, wanted: Filter, start: str | None) -> sa.Select[Any]:
-    statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.status != EXCLUDED)
-    is_cut = transfers.c.key.startswith(start or "", autoescape=True)
-    conditions = (
-        (wanted.flow, transfers.c.flow == wanted.flow),
-        (wanted.key, is_cut if start is not None else _has_key(connection, wanted.key or "")),
-        (wanted.origin, transfers.c.origin == wanted.origin),
-        (wanted.destination, transfers.c.destination == wanted.destination),
-        (wanted.opened_from, transfers.c.opened_at >= (wanted.opened_from or 0)),
-        (wanted.opened_before, transfers.c.opened_at < (wanted.opened_before or 0)),
-        (wanted.before_id, transfers.c.id < (wanted.before_id or 0)),
-        (wanted.statuses or None, transfers.c.status.in_(wanted.statuses)),
-    )
-    for value, condition in conditions:
-        if value is not None:
-            statement = statement.where(condition)
-    if wanted.statuses and "complete" not in wanted.statuses:
-        statement = statement.where(transfers.c.status != "complete")  # as the index has it
-    return statement.order_by(transfers.c.id.desc())
-
-
-def _with_address(
-    connection: sa.Connection, statement: sa.Select[Any], address: bytes, before: int | None
-) -> Iterator[Any]:
-    """Yield the rows of ``statement`` with ``address``, as the index has it, some at a time."""
-    term = transfer_index.address_term(address)
-    while ids := transfer_index.ids_with(connection, term, before, IDS_AT_ONCE):
-        yield from connection.execute(statement.where(transfers.c.id.in_(ids)))
-        before = ids[-1]
-
-
-def _candidates(connection: sa.Connection, wanted: str) -> list[int] | None:
-    """Return the ids of all transfers that ``wanted``, a key's beginning or a hash, may mean; None where they are many."""
-    beginning = transfer_index.key_term(wanted.partition("…")[0])
-    ids = transfer_index.ids_with_beginning(connection, beginning, CANDIDATES_MAX)
-    ids += [number for _, number in transfer_index.changes(connection, CANDIDATES_MAX)]
-    if _HASH.fullmatch(wanted):
-        term = transfer_index.transaction_term(bytes.fromhex(wanted[2:]))
-        ids += transfer_index.ids_with(connection, term, None, CANDIDATES_MAX)
-    return sorted(set(ids)) if len(ids) < CANDIDATES_MAX else None
-
-
-CANDIDATES_MAX = 5_000
-"""From so many candidates on they are not narrowed down: then reading from the newest on soon finds a page of them."""
-IDS_AT_ONCE = 500
-
-
-def _is_meant(key: str, wanted: str | None) -> bool:
-    return wanted in (key, bounds.cut(key, bounds.LABEL_MAX))
-
-
-def _has_key(connection: sa.Connection, wanted: str) -> sa.ColumnElement[bool]:
-    """Return whether a key begins as ``wanted``, or as and ends as the parts of one that was shortened with ``…``.
-
-    For a hash, also whether it is that of a step's transaction: these stand in ``state`` as they are.
-    """
-    beginning, _, end = wanted.partition("…")
-    has_key = sa.and_(
-        transfers.c.key.istartswith(beginning, autoescape=True),
-        transfers.c.key.iendswith(end, autoescape=True),
-    )
-    if not _HASH.fullmatch(wanted):
-        return has_key
-    tx_hash = bytes.fromhex(wanted[2:])
-    position = (
-        sa.func.position(sa.literal(tx_hash, sa.LargeBinary).op("IN")(transfers.c.state))
-        if connection.dialect.name == "postgresql"
-        else sa.func.instr(transfers.c.state, tx_hash)
-    )
-    return sa.or_(has_key, position > 0)
-
-
-_HASH = re.compile("0x[0-9a-fA-F]{64}")
+    return map(_transfer, find(connection, wanted, _READ, limit))
 
 
 def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:
     """Return how many transfers there are, by flow and status."""
-    found: dict[str, dict[str, int]] = {}
-    statement = (
-        sa.select(transfers.c.flow, transfers.c.status, sa.func.count())
-        .where(transfers.c.status != EXCLUDED)
-        .group_by(transfers.c.flow, transfers.c.status)
-    )
-    for flow, status, count in connection.execute(statement):
-        found.setdefault(flow, {})[status] = count
-    return found
+    return transfer_totals.by_status(transfer_totals.totals(connection).items())
 
 
-def oldest_in_flight(connection: sa.Connection) -> dict[str, int]:
-    """Return by flow when the oldest of its transfers that are open or overdue was opened (chain time)."""
+def oldest_in_flight(connection: sa.Connection) -> dict[tuple[str, str, str], int]:
+    """Return by flow, origin and destination when the oldest transfer that is open or overdue was opened (chain time)."""
+    places = [sa.func.coalesce(column, "") for column in (transfers.c.origin, transfers.c.destination)]
     statement = (
-        sa.select(transfers.c.flow, sa.func.min(transfers.c.opened_at))
-        .where(
-            transfers.c.status != "complete",  # as the index has it
-            transfers.c.status.in_(["open", "overdue"]),
-            transfers.c.opened_at.is_not(None),
-        )
-        .group_by(transfers.c.flow)
+        sa.select(transfers.c.flow, *places, sa.func.min(transfers.c.opened_at))
+        .where(*_IN_FLIGHT, transfers.c.opened_at.is_not(None))
+        .group_by(transfers.c.flow, *places)
     )
-    return {row[0]: row[1] for row in connection.execute(statement)}
+    return {(row[0], row[1], row[2]): row[3] for row in connection.execute(statement)}
+
+
+def in_flight(connection: sa.Connection, flows: Sequence[str]) -> Iterator[Transfer]:
+    """Yield the transfers of ``flows`` that are open or overdue."""
+    statement = sa.select(*(transfers.c[name] for name in _READ)).where(
+        *_IN_FLIGHT, transfers.c.flow.in_(flows)
+    )
+    yield from map(_transfer, connection.execute(statement.execution_options(yield_per=1000)))
+
+
+_IN_FLIGHT = (
+    transfers.c.status != sa.literal_column("'complete'"),  # as the index has it
+    transfers.c.status.in_(["open", "overdue"]),
+)
 
 
 @lru_cache(maxsize=16_384)  # what was just loaded is saved next

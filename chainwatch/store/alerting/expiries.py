@@ -48,3 +48,9 @@ def next_due(connection: sa.Connection) -> float | None:
     """Return when the next alert ends by itself, if there is any."""
     found: float | None = bulk.scalar(connection, "SELECT min(expires_at) FROM alert_expiries")
     return found
+
+
+def sooner(connection: sa.Connection, other: float | None) -> float | None:
+    """Return ``other``, or when the next alert ends by itself, whichever comes first; None where neither comes."""
+    times = (other, next_due(connection))
+    return min((time for time in times if time is not None), default=None)
