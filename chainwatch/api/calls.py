@@ -86,7 +86,7 @@ def route(call: Call, reads: Reads, writes: Writes) -> web.RouteDef:
     arguments = call.arguments
     if call.method == "GET":
         return web.get(call.path, _reader(call, arguments, reads))
-    return web.post(call.path, _writer(call, arguments, reads, writes))
+    return web.route(call.method, call.path, _writer(call, arguments, reads, writes))
 
 
 def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handler:
