@@ -90,7 +90,8 @@ def _operation(call: Call, own: dict[str, Any], given: dict[str, Any], result: A
     else:
         parameters = [*(_parameter(call, own, name) for name in call.path_arguments), _IDEMPOTENCY_KEY]
     if _has_body(call):
-        described["requestBody"] = {"required": True, "content": {_JSON: {"schema": given}}}
+        is_required = set(own.get("required", [])) > set(call.path_arguments)
+        described["requestBody"] = {"required": is_required, "content": {_JSON: {"schema": given}}}
     return {**described, "parameters": parameters} if parameters else described
 
 
