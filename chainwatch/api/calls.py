@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple, get_type_hints
 
 import msgspec
@@ -16,7 +17,7 @@ from chainwatch.api.idempotency import Answer
 from chainwatch.api.identity import IDENTITY
 from chainwatch.api.problems import Handler
 from chainwatch.api.reads import Reads
-from chainwatch.api.writes import DETAIL, Writes
+from chainwatch.api.writes import Writes, entry_of
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.views import builtins
@@ -33,9 +34,10 @@ _JSON = "application/json"
 class Call(NamedTuple):
     """One operation at one path, parts of which may be ``{argument}``; ``summary`` is for people.
 
-    An operation that has to wait is a coroutine ``(request, reads, writes, …)``. ``status``: that of success.
-    ``extends``: it changes what is created beside the configuration. ``detail`` makes the audit log's detail of the
-    arguments, where the body must not stand there.
+    An operation that has to wait is a coroutine ``(request, reads, writes, …)``.
+
+    ``status``: that of success. ``extends``: it changes what is created beside the configuration. ``detail`` makes the
+    audit log's detail of the arguments, where the body must not stand there.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -117,14 +119,13 @@ def _writer(call: Call, arguments: type[msgspec.Struct], reads: Reads, writes: W
     async def handle(request: web.Request) -> web.Response:
         body = {} if call.method == "DELETE" else await _body_of(request)
         given = _arguments(arguments, _with_path(body, request.match_info, types), strict=True)
-        if call.detail is not None:
-            request[DETAIL] = await asyncio.to_thread(call.detail, given)
+        detail = None if call.detail is None else await asyncio.to_thread(call.detail, given)
         if call.person is not None:
             given[call.person] = request[IDENTITY].name
         if waits:
             answer = encoded(await call.operation(request, reads, writes, **given))
             return web.Response(body=answer, content_type=_JSON)
-        response = await writes.answer(request, run, given)
+        response = await writes.answer(request, await entry_of(request, detail), partial(run, given=given))
         if call.extends:
             await writes.extend()
         return response

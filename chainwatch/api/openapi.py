@@ -83,15 +83,15 @@ def _operation(call: Call, own: dict[str, Any], given: dict[str, Any], result: A
             "default": _PROBLEM,
         },
     }
-    if call.method == "GET":
-        not_modified = {"304": {"description": "As the ETag in If-None-Match says"}}
-        described["responses"] = {**not_modified, **described["responses"]}
-        parameters = [_parameter(call, own, name) for name in own["properties"]]
-    else:
-        parameters = [*(_parameter(call, own, name) for name in call.path_arguments), _IDEMPOTENCY_KEY]
     if _has_body(call):
         is_required = set(own.get("required", [])) > set(call.path_arguments)
         described["requestBody"] = {"required": is_required, "content": {_JSON: {"schema": given}}}
+    if call.method != "GET":
+        parameters = [_IDEMPOTENCY_KEY, *(_parameter(call, own, name) for name in call.path_arguments)]
+        return {**described, "parameters": parameters}
+    not_modified = {"304": {"description": "As the ETag in If-None-Match says"}}
+    described["responses"] = {**not_modified, **described["responses"]}
+    parameters = [_parameter(call, own, name) for name in own["properties"]]
     return {**described, "parameters": parameters} if parameters else described
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from aiohttp import web
@@ -31,9 +31,22 @@ from chainwatch.store.retrying import retrying
 
 P = ParamSpec("P")
 T = TypeVar("T")
-DETAIL = web.RequestKey("detail", str)
-"""The detail of the audit log's entry, where that is not the request's body: it may hold secrets."""
 Change = Callable[[sa.Connection, Context, float], T]
+
+
+class Entry(NamedTuple):
+    """An entry of the audit log."""
+
+    actor: str
+    action: str
+    detail: str
+
+
+async def entry_of(request: web.Request, detail: str | None = None) -> Entry:
+    """Return the entry of ``request``. ``detail`` stands in place of its body, which may hold secrets."""
+    if detail is None:
+        detail = (await request.read()).decode("utf-8", "replace")
+    return Entry(request[IDENTITY].name, f"{request.method} {request.path}", detail)
 
 
 class Writes:
@@ -47,34 +60,14 @@ class Writes:
 
     async def __call__(
         self,
-        request: web.Request,
+        entry: Entry,
         operation: Callable[Concatenate[sa.Connection, Context, float, P], T],
         /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
         """Return what ``operation`` returns, once it is committed. Raises ``StoreError`` and what it raises."""
-        actor, action, detail = await _entry(request)
-        return await self.audited(actor, action, detail, operation, *args, **kwargs)
-
-    async def audited(
-        self,
-        actor: str,
-        action: str,
-        detail: str,
-        operation: Callable[Concatenate[sa.Connection, Context, float, P], T],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        """As a call with a request, for an entry in the audit log that is not the request as it came."""
-
-        def change(connection: sa.Connection, context: Context, now: float) -> T:
-            result = operation(connection, context, now, *args, **kwargs)
-            access.record(connection, context, now, actor, action, detail)
-            return result
-
-        return await self._commit(change)
+        return await self._commit(_audited(entry, lambda *around: operation(*around, *args, **kwargs)))
 
     async def unrecorded(
         self,
@@ -84,36 +77,19 @@ class Writes:
         **kwargs: P.kwargs,
     ) -> T:
         """Return the same without an entry in the audit log: for what follows from a request that has one."""
+        return await self._commit(lambda *around: operation(*around, *args, **kwargs))
 
-        def change(connection: sa.Connection, context: Context, now: float) -> T:
-            return operation(connection, context, now, *args, **kwargs)
-
-        return await self._commit(change)
-
-    async def answer(
-        self,
-        request: web.Request,
-        operation: Callable[Concatenate[sa.Connection, Context, float, P], Answer],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> web.Response:
-        """Return the answer of ``operation``, or the earlier one of a request with the same ``Idempotency-Key``.
+    async def answer(self, request: web.Request, entry: Entry, change: Change[Answer]) -> web.Response:
+        """Return the answer of ``change``, or the earlier one of a request with the same ``Idempotency-Key``.
 
         Raises ``StoreError``, ``Invalid`` for a key that is none, ``Conflict`` for one that is in use, and what
-        ``operation`` raises.
+        ``change`` raises.
         """
-        actor, action, detail = await _entry(request)
-
-        def change(connection: sa.Connection, context: Context, now: float) -> Answer:
-            result = operation(connection, context, now, *args, **kwargs)
-            access.record(connection, context, now, actor, action, detail)
-            return result
-
+        audited = _audited(entry, change)
         try:
             key = await key_of(request)
             with nullcontext() if key is None else self._under_way.holding(key):
-                answer = await self._commit(change if key is None else _once(key, change))
+                answer = await self._commit(audited if key is None else _once(key, audited))
         except TooLarge:
             return problem(413, f"with an {HEADER} a body has at most {BODY_MAX // 1024} KiB")
         except OtherRequest:
@@ -137,10 +113,15 @@ class Writes:
         return await asyncio.wrap_future(alerting.write(job))
 
 
-async def _entry(request: web.Request) -> tuple[str, str, str]:
-    """Return actor, action and detail of the request's entry in the audit log."""
-    detail = request[DETAIL] if DETAIL in request else (await request.read()).decode("utf-8", "replace")
-    return request[IDENTITY].name, f"{request.method} {request.path}", detail
+def _audited(entry: Entry, change: Change[T]) -> Change[T]:
+    """Return ``change``, after which ``entry`` is recorded."""
+
+    def change_audited(connection: sa.Connection, context: Context, now: float) -> T:
+        result = change(connection, context, now)
+        access.record(connection, context, now, *entry)
+        return result
+
+    return change_audited
 
 
 def _once(key: Key, change: Change[Answer]) -> Change[Answer]:

@@ -67,7 +67,7 @@ def _transfers(connection: sa.Connection, flows: Iterable[str]) -> dict[tuple[st
 def _oldest(connection: sa.Connection, flows: Iterable[str], now: float) -> dict[str, float]:
     known = set(flows)
     ages = dict.fromkeys(sorted(known), 0.0)
-    for flow, opened_at in stored_transfers.oldest_in_flight(connection).items():
+    for (flow, _, _), opened_at in stored_transfers.oldest_in_flight(connection).items():
         label = flow if flow in known else OTHERS
         ages[label] = max(ages.get(label, 0.0), now - opened_at)
     return ages

@@ -1,4 +1,4 @@
-"""Tables: who may call the HTTP server, who is logged in to its page, what was done, answered and created through it."""
+"""Tables of the HTTP server: tokens, sessions of its page, what was done and created through it, and what it answered."""
 
 from __future__ import annotations
 
@@ -41,6 +41,20 @@ audit_log = Table(
 )
 Index("audit_log_at", audit_log.c.at)
 
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("id", LargeBinary, primary_key=True, comment="SHA-256 of the caller's name and the key"),
+    Column("actor", Text, nullable=False, comment="the token's name"),
+    Column("request", LargeBinary, nullable=False, comment="SHA-256 of the request that the key came with"),
+    Column("at", Double, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    comment="Answers to requests that changed something, by their header Idempotency-Key.",
+)
+Index("idempotency_keys_actor", idempotency_keys.c.actor, idempotency_keys.c.at)
+Index("idempotency_keys_at", idempotency_keys.c.at)
 channels = Table(
     "channels",
     metadata,
@@ -68,18 +82,3 @@ rules = Table(
     Column("updated_at", Double, nullable=False),
     comment="Rules that were created through the HTTP server.",
 )
-
-idempotency_keys = Table(
-    "idempotency_keys",
-    metadata,
-    Column("id", LargeBinary, primary_key=True, comment="SHA-256 of the caller's name and the key"),
-    Column("actor", Text, nullable=False, comment="the token's name"),
-    Column("request", LargeBinary, nullable=False, comment="SHA-256 of the request that the key came with"),
-    Column("at", Double, nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("content_type", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    comment="Answers to requests that changed something, by their header Idempotency-Key.",
-)
-Index("idempotency_keys_actor", idempotency_keys.c.actor, idempotency_keys.c.at)
-Index("idempotency_keys_at", idempotency_keys.c.at)

@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.model import EXCLUDED, Deadline, Occurrence, Raised, Transfer
-from chainwatch.store import bulk, occurrences
+from chainwatch.store import bulk, occurrences, transfer_totals
 from chainwatch.store.tables import deadlines, transfers
 from chainwatch.support import bounds
 
@@ -110,6 +110,7 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
                 _State.encoded(after),
             )
         )
+    transfer_totals.change(connection, changed)
     bulk.insert(connection, transfers, _COLUMNS, new)
     bulk.upsert(connection, transfers, _COLUMNS, known)
     bulk.delete(connection, transfers, ("id",), gone)
@@ -213,6 +214,10 @@ class Filter(msgspec.Struct, frozen=True):
 
 def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) -> Iterator[Transfer]:
     """Yield the transfers that ``wanted`` describes, newest first."""
+    stored = _at_most(connection, wanted)
+    if not stored:
+        return  # without reading all others
+    limit = stored if limit is None else min(limit, stored)
     statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.status != EXCLUDED)
     start = None if wanted.key is None else bounds.beginning(wanted.key)
     is_cut = transfers.c.key.startswith(start or "", autoescape=True)
@@ -225,6 +230,7 @@ def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) 
         (wanted.opened_before, transfers.c.opened_at < (wanted.opened_before or 0)),
         (wanted.before_id, transfers.c.id < (wanted.before_id or 0)),
         (wanted.statuses or None, transfers.c.status.in_(wanted.statuses)),
+        (True if _is_unfinished(wanted) else None, transfers.c.status != sa.literal_column("'complete'")),
     )
     for value, condition in conditions:
         if value is not None:
@@ -235,6 +241,25 @@ def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) 
     rows = connection.execute(statement.execution_options(yield_per=1000))
     meant = (row for row in rows if start is None or _is_meant(row.key, wanted.key))
     yield from map(_transfer, islice(meant, limit))
+
+
+def _at_most(connection: sa.Connection, wanted: Filter) -> int:
+    """Return how many transfers have the flow, the places and the status that are ``wanted``, without reading them."""
+    wanted_places = (wanted.origin, wanted.destination)
+    origin, destination = (name if name is None else transfer_totals.place(name) for name in wanted_places)
+    return sum(
+        number
+        for total, number in transfer_totals.totals(connection).items()
+        if wanted.flow in (None, total.flow)
+        and origin in (None, total.origin)
+        and destination in (None, total.destination)
+        and (not wanted.statuses or total.status in wanted.statuses)
+    )
+
+
+def _is_unfinished(wanted: Filter) -> bool:
+    """Return whether ``wanted`` is found by the index of unfinished transfers."""
+    return bool(wanted.statuses) and "complete" not in wanted.statuses
 
 
 def _is_meant(key: str, wanted: str | None) -> bool:
@@ -268,29 +293,32 @@ _HASH = re.compile("0x[0-9a-fA-F]{64}")
 
 def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:
     """Return how many transfers there are, by flow and status."""
-    found: dict[str, dict[str, int]] = {}
-    statement = (
-        sa.select(transfers.c.flow, transfers.c.status, sa.func.count())
-        .where(transfers.c.status != EXCLUDED)
-        .group_by(transfers.c.flow, transfers.c.status)
-    )
-    for flow, status, count in connection.execute(statement):
-        found.setdefault(flow, {})[status] = count
-    return found
+    return transfer_totals.by_status(transfer_totals.totals(connection).items())
 
 
-def oldest_in_flight(connection: sa.Connection) -> dict[str, int]:
-    """Return by flow when the oldest of its transfers that are open or overdue was opened (chain time)."""
+def oldest_in_flight(connection: sa.Connection) -> dict[tuple[str, str, str], int]:
+    """Return by flow, origin and destination when the oldest transfer that is open or overdue was opened (chain time)."""
+    places = [sa.func.coalesce(column, "") for column in (transfers.c.origin, transfers.c.destination)]
     statement = (
-        sa.select(transfers.c.flow, sa.func.min(transfers.c.opened_at))
-        .where(
-            transfers.c.status != "complete",  # as the index has it
-            transfers.c.status.in_(["open", "overdue"]),
-            transfers.c.opened_at.is_not(None),
-        )
-        .group_by(transfers.c.flow)
+        sa.select(transfers.c.flow, *places, sa.func.min(transfers.c.opened_at))
+        .where(*_IN_FLIGHT, transfers.c.opened_at.is_not(None))
+        .group_by(transfers.c.flow, *places)
     )
-    return {row[0]: row[1] for row in connection.execute(statement)}
+    return {(row[0], row[1], row[2]): row[3] for row in connection.execute(statement)}
+
+
+def in_flight(connection: sa.Connection, flows: Sequence[str]) -> Iterator[Transfer]:
+    """Yield the transfers of ``flows`` that are open or overdue."""
+    statement = sa.select(*(transfers.c[name] for name in _READ)).where(
+        *_IN_FLIGHT, transfers.c.flow.in_(flows)
+    )
+    yield from map(_transfer, connection.execute(statement.execution_options(yield_per=1000)))
+
+
+_IN_FLIGHT = (
+    transfers.c.status != sa.literal_column("'complete'"),  # as the index has it
+    transfers.c.status.in_(["open", "overdue"]),
+)
 
 
 @lru_cache(maxsize=16_384)  # what was just loaded is saved next
