@@ -148,7 +148,7 @@ async def _body_of(request: web.Request) -> Any:
 
 
 def _with_path(body: Any, path: Mapping[str, str], types: Mapping[str, Any]) -> Any:
-    """Return ``body`` with the arguments in the path, which it may repeat. Raises ``Invalid``."""
+    """Return ``body`` with the arguments in the path, which it may repeat."""
     if not isinstance(body, dict):
         return body
     try:

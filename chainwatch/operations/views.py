@@ -124,7 +124,7 @@ def _alert_view(alert: Alert, annotations: dict[str, str]) -> AlertView:
 
 def transfer_assets(transfers: Iterable[Transfer]) -> set[AssetId]:
     """Return the assets that the events of ``transfers`` name."""
-    return {found for t in transfers for o in t.occurrences if (found := _asset(o)) is not None}
+    return {found for t in transfers for o in t.occurrences if (found := asset_of(o)) is not None}
 
 
 def transfer_view(
@@ -197,7 +197,7 @@ def _rounded(value: Any) -> Any:
 def _step(
     occurrence: Occurrence, late_by: int | None, presenter: Presenter, assets: Mapping[AssetId, Asset]
 ) -> StepView:
-    tx_hash, facts, asset = to_hex(occurrence.tx_hash), occurrence.facts, _asset(occurrence)
+    tx_hash, facts, asset = to_hex(occurrence.tx_hash), occurrence.facts, asset_of(occurrence)
     amount = shown(facts[AMOUNT]) if AMOUNT in facts else None
     return StepView(
         occurrence.network,
@@ -212,7 +212,8 @@ def _step(
     )
 
 
-def _asset(occurrence: Occurrence) -> AssetId | None:
+def asset_of(occurrence: Occurrence) -> AssetId | None:
+    """Return the asset that an event names, if it names one."""
     asset = occurrence.facts.get(ASSET)
     return None if asset is None else asset_id(occurrence.network, shown(asset))
 
