@@ -84,7 +84,8 @@ def _operation(call: Call, own: dict[str, Any], given: dict[str, Any], result: A
         },
     }
     if _has_body(call):
-        described["requestBody"] = {"required": True, "content": {_JSON: {"schema": given}}}
+        is_required = set(own.get("required", [])) > set(call.path_arguments)
+        described["requestBody"] = {"required": is_required, "content": {_JSON: {"schema": given}}}
     if call.method != "GET":
         parameters = [_IDEMPOTENCY_KEY, *(_parameter(call, own, name) for name in call.path_arguments)]
         return {**described, "parameters": parameters}
