@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.model import EXCLUDED, Deadline, Occurrence, Raised, Transfer
+from chainwatch.model import Deadline, Occurrence, Raised, Transfer
 from chainwatch.store import bulk, occurrences, transfer_index, transfer_totals
 from chainwatch.store.tables import deadlines, transfers
 from chainwatch.store.transfer_search import Filter as Filter
