@@ -87,7 +87,7 @@ def route(call: Call, reads: Reads, writes: Writes) -> web.RouteDef:
     if call.method == "GET":
         path = call.path.replace("/{key}", "/{key:.+}")  # a transfer's key may have slashes
         return web.get(path, _reader(call, arguments, reads))
-    return web.post(call.path, _writer(call, arguments, reads, writes))
+    return web.route(call.method, call.path, _writer(call, arguments, reads, writes))
 
 
 def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handler:

@@ -25,6 +25,7 @@ from chainwatch.model import Backfilled, Deadline, Signal
 from chainwatch.monitor.asset_tasks import AssetTasks
 from chainwatch.monitor.checker_tasks import CheckerTasks
 from chainwatch.monitor.companions import Companions, Running, no_companions
+from chainwatch.monitor.counting import Counting
 from chainwatch.monitor.flow_watch import watch_flows
 from chainwatch.monitor.heartbeat import Heartbeat
 from chainwatch.monitor.lookback import reach_back
@@ -178,7 +179,8 @@ class Monitor:
         self._records = NetworkRecords(database)
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
-        self._checkers = build_checkers(plan)
+        self._counting = Counting(plan.flows)
+        self._checkers = build_checkers(plan, self._counting.saved)
         self._checker_tasks = [
             CheckerTasks(
                 checker,
@@ -310,6 +312,7 @@ class Monitor:
         async with pool:
             async for item in observer.batches(checkpoint, window):
                 await self._process([item])
+                self._counting.count_read(item)
 
     async def _reach_back(self, name: str) -> int | None:
         checkpoints = await self._load(blocks.checkpoints)
@@ -320,12 +323,8 @@ class Monitor:
 
     async def _judge(self, job: Callable[[sa.Connection, float], Outcome]) -> None:
         """Run ``job`` in a transaction, then wake the tasks concerned by its outcome."""
-
-        def run(connection: sa.Connection, now: float) -> tuple[Outcome, float | None]:
-            outcome = job(connection, now)
-            return outcome, outcome.next_flush
-
-        outcome = await self._write_alerts(run)
+        outcome, stored_steps = await self._write_alerts(partial(self._counting.run, job))
+        self._counting.count_steps(stored_steps)
         for tasks in self._checker_tasks:
             tasks.wake(outcome)
 

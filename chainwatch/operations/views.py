@@ -124,7 +124,7 @@ def _alert_view(alert: Alert, annotations: dict[str, str]) -> AlertView:
 
 def transfer_assets(transfers: Iterable[Transfer]) -> set[AssetId]:
     """Return the assets that the events of ``transfers`` name."""
-    return {found for t in transfers for o in t.occurrences if (found := _asset(o)) is not None}
+    return {found for t in transfers for o in t.occurrences if (found := asset_of(o)) is not None}
 
 
 def transfer_view(
@@ -174,7 +174,7 @@ def step_view(
     occurrence: Occurrence, late_by: int | None, presenter: Presenter, assets: Mapping[AssetId, Asset]
 ) -> StepView:
     """Return a step that was seen."""
-    tx_hash, facts, asset = to_hex(occurrence.tx_hash), occurrence.facts, _asset(occurrence)
+    tx_hash, facts, asset = to_hex(occurrence.tx_hash), occurrence.facts, asset_of(occurrence)
     amount = shown(facts[AMOUNT]) if AMOUNT in facts else None
     return StepView(
         occurrence.network,
@@ -213,7 +213,8 @@ def _rounded(value: Any) -> Any:
     return [_rounded(one) for one in value] if isinstance(value, list) else value
 
 
-def _asset(occurrence: Occurrence) -> AssetId | None:
+def asset_of(occurrence: Occurrence) -> AssetId | None:
+    """Return the asset that an event names, if it names one."""
     asset = occurrence.facts.get(ASSET)
     return None if asset is None else asset_id(occurrence.network, shown(asset))
 

@@ -131,6 +131,15 @@ def urgent(connection: sa.Connection, severity: str, limit: int) -> list[Alert]:
     return [_alert(row) for row in connection.execute(query.limit(limit))]
 
 
+def unresolved(connection: sa.Connection) -> list[Alert]:
+    """Return every alert that fires or is pending, oldest first."""
+    pending = "SELECT alert_id FROM alert_timers WHERE kind = 'fire'"
+    query = (
+        f"SELECT {', '.join(_COLUMNS)} FROM alerts WHERE state = 'firing' OR id IN ({pending}) ORDER BY id"  # noqa: S608
+    )
+    return [_alert(row) for row in bulk.select(connection, query)]
+
+
 def last_raised(connection: sa.Connection, limit: int) -> list[Alert]:
     """Return the last ``limit`` alerts that were raised, whatever became of them, newest first."""
     rows = connection.execute(sa.select(alerts).order_by(alerts.c.id.desc()).limit(limit))
