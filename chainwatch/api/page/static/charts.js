@@ -10,6 +10,9 @@
     return `${Math.round(seconds / size * 10) / 10}${unit}`;
   };
 
+  const moment = (seconds) => new Date(seconds * 1000).toISOString();
+  const tick = (seconds) => moment(seconds).slice(11, 16) === "00:00" ? moment(seconds).slice(5, 10) : moment(seconds).slice(11, 16);
+
   const draw = (place) => {
     const rows = [...place.parentElement.querySelectorAll("tr[data-at]")];
     if (rows.length < 2) return;
@@ -38,8 +41,8 @@
     const plot = new uPlot({
       width: place.clientWidth, height: HEIGHT, tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-      axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map(span) }],
-      series: [{ value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }, ...LINES.map(([label, name]) => (
+      axes: [{ ...axis, values: (_, ticks) => ticks.map(tick) }, { ...axis, size: 56, values: (_, ticks) => ticks.map(span) }],
+      series: [{ label: "opened, UTC", value: (_, at) => at === null ? "–" : moment(at).slice(0, 16).replace("T", " ") }, ...LINES.map(([label, name]) => (
         { label, stroke: color(name), width: 2, points: { size: 4 }, value: (_, seconds) => span(seconds) }))],
     }, [at, ...values], place);
     place.plot = plot;
