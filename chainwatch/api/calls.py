@@ -71,9 +71,13 @@ class Call(NamedTuple):
 def route(call: Call, reads: Reads, writes: Writes) -> web.RouteDef:
     """Return the route of ``call``."""
     arguments = call.arguments
+    path = call.path
+    for field in msgspec.structs.fields(arguments):
+        if field.type is int:  # so that no word at such a place is taken for a number
+            path = path.replace(f"{{{field.name}}}", f"{{{field.name}:-?[0-9]+}}")
     if call.method == "GET":
-        return web.get(call.path, _reader(call, arguments, reads))
-    return web.post(call.path, _writer(call, arguments, reads, writes))
+        return web.get(path, _reader(call, arguments, reads))
+    return web.post(path, _writer(call, arguments, reads, writes))
 
 
 def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handler:
@@ -114,10 +118,13 @@ def _writer(call: Call, arguments: type[msgspec.Struct], reads: Reads, writes: W
         given = _arguments(arguments, body, strict=True)
         if call.person is not None:
             given[call.person] = request[IDENTITY].name
-        if waits:
-            answer = encoded(await call.operation(request, reads, writes, **given))
-            return web.Response(body=answer, content_type=_JSON)
-        return await writes.answer(request, run, given)
+        if not waits:
+            return await writes.answer(request, run, given)
+
+        async def perform() -> Answer:
+            return Answer(encoded(await call.operation(request, reads, writes, **given)))
+
+        return await writes.answer_later(request, perform)
 
     return handle
 
