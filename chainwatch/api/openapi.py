@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, get_origin
 
@@ -85,7 +85,9 @@ def describe(calls: Iterable[Call]) -> dict[str, Any]:
         )
         own = schemas[given["$ref"].rpartition("/")[2]]
         own["properties"] = {name: _bounded(name, one) for name, one in own["properties"].items()}
-        if call.method == "GET":
+        if _has_body(call):
+            schemas[given["$ref"].rpartition("/")[2]] = _without(own, call.path_arguments)
+        else:
             del schemas[given["$ref"].rpartition("/")[2]]
         components |= schemas
         paths.setdefault(call.path, {})[call.method.lower()] = _operation(call, own, given, result)
@@ -109,13 +111,14 @@ def _operation(call: Call, own: dict[str, Any], given: dict[str, Any], result: A
     rows = {"type": "object", "required": ["rows"], "properties": {"rows": result}}
     answer = rows if get_origin(call.result) is list else result
     done: dict[str, Any] = {"description": "Done", "content": {_JSON: {"schema": answer}}}
-    described = {"operationId": call.name, "summary": call.summary}
-    if call.method == "POST":
+    described: dict[str, Any] = {"operationId": call.name, "summary": call.summary}
+    if _has_body(call):
+        described["requestBody"] = {"required": True, "content": {_JSON: {"schema": given}}}
+    if call.method != "GET":
         return {
             **described,
-            "parameters": [_IDEMPOTENCY_KEY],
-            "requestBody": {"required": True, "content": {_JSON: {"schema": given}}},
-            "responses": {"200": done, **_problems({**_EVERY_PROBLEM, **_WRITE_PROBLEMS})},
+            "parameters": [_IDEMPOTENCY_KEY, *(_parameter(call, own, name) for name in call.path_arguments)],
+            "responses": {str(call.status): done, **_problems({**_EVERY_PROBLEM, **_WRITE_PROBLEMS})},
         }
     same = {"description": "As the ETag in If-None-Match says", "headers": _ETAG}
     return {
@@ -127,11 +130,22 @@ def _operation(call: Call, own: dict[str, Any], given: dict[str, Any], result: A
 
 def _problems(of: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": {"$ref": _REFERENCE.format(name="Problem")}}}
-    described = {
+    problems = {
         status: {"description": meaning, "content": content, **({"headers": headers} if headers else {})}
         for status, (meaning, headers) in sorted(of.items())
     }
-    return {**described, "default": {"description": "Another problem", "content": content}}
+    return {**problems, "default": {"description": "Another problem", "content": content}}
+
+
+def _has_body(call: Call) -> bool:
+    return call.method in ("POST", "PUT")
+
+
+def _without(schema: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return ``schema`` without the properties ``names``, which stand in the path."""
+    properties = {name: one for name, one in schema["properties"].items() if name not in names}
+    required = [name for name in schema.get("required", []) if name not in names]
+    return {**schema, "properties": properties, "required": required}
 
 
 def _parameter(call: Call, own: dict[str, Any], name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import web
 
 from chainwatch.api.reads import Reads
-from chainwatch.api.writes import Writes
+from chainwatch.api.writes import Writes, entry_of
 from chainwatch.operations.receiver_test import SampleOutcome, end_sample, is_tried, queue_sample
 
 WITHIN = 10.0
@@ -25,7 +25,7 @@ async def try_receiver(
     resolved: bool = False,
 ) -> SampleOutcome:
     """Send a sample to ``receiver``; ``resolved``: as one that is over. Raises ``NotFound`` and ``Invalid``."""
-    sample = await writes(request, queue_sample, receiver, severity, resolved=resolved)
+    sample = await writes(await entry_of(request), queue_sample, receiver, severity, resolved=resolved)
     try:
         async with asyncio.timeout(WITHIN):
             while not await reads(is_tried, sample):  # noqa: ASYNC110 - another thread writes it

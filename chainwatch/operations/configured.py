@@ -1,4 +1,7 @@
-"""What the configuration has: flows and receivers. No address of a receiver is shown, as it may be secret."""
+"""What the configuration has: flows and receivers, also those created beside it.
+
+No address of a receiver is shown, as it may be secret.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +32,14 @@ class FlowView(msgspec.Struct, frozen=True):
 
 
 class ReceiverView(msgspec.Struct, frozen=True):
-    """A receiver and the provider that delivers to it; None for one that a program has registered."""
+    """A receiver and the provider that delivers to it; None for one that a program has registered.
+
+    ``origin``: ``file``, ``api`` for one that was created through the HTTP server, or ``program``.
+    """
 
     name: str
     provider: str | None
+    origin: str
 
 
 def list_flows(connection: sa.Connection, context: Context, now: float) -> list[FlowView]:
@@ -47,10 +54,10 @@ def list_flows(connection: sa.Connection, context: Context, now: float) -> list[
 
 
 def list_receivers(connection: sa.Connection, context: Context, now: float) -> list[ReceiverView]:
-    """Return the receivers in the configuration's order."""
+    """Return the receivers: those of the file, then those that were created, then those that a program has registered."""
     configured = context.settings.receivers
     return [
-        ReceiverView(name, configured[name].provider if name in configured else None)
+        ReceiverView(name, configured[name].provider if name in configured else None, context.origin_of(name))
         for name in context.receivers
     ]
 

@@ -20,7 +20,7 @@ from chainwatch.api.page.rendering import html_response, render
 from chainwatch.api.page.screen import Action, Asked, Screen
 from chainwatch.api.problems import Handler
 from chainwatch.api.reads import Reads
-from chainwatch.api.writes import Writes
+from chainwatch.api.writes import Writes, entry_of
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 
@@ -116,7 +116,7 @@ def _showing(
     async def show(request: web.Request) -> web.Response:
         identity = request[IDENTITY]
         asked = Asked(dict(request.match_info), request.query, identity.name)
-        around = frame(identity, rows, request.path_qs, screen.nav or screen.section)
+        around = frame(identity, rows, request.path_qs if screen.live else "", screen.nav or screen.section)
 
         def page(connection: sa.Connection, context: Context, now: float) -> str:
             # rendered beside the read, off the event loop
@@ -147,9 +147,7 @@ def _doing(action: Action, writes: Writes) -> Handler:
         check_csrf(request, str(texts.popone(FIELD, "")))
         asked = Asked(dict(request.match_info), texts, request[IDENTITY].name)  # type: ignore[arg-type]
         detail = "&".join(f"{name}={quote(str(value), safe=' ,:/@')}" for name, value in texts.items())
-        place = await writes.audited(
-            asked.actor, f"{request.method} {request.path}", detail, action.perform, asked
-        )
+        place = await writes(await entry_of(request, detail), action.perform, asked)
         return redirect(own_place(place))
 
     return do

@@ -11,11 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
+from chainwatch.alerting.runtime import AlertingRuntime
 from chainwatch.api import server
 from chainwatch.config import read_dict
 from chainwatch.monitor.companions import Running
 from chainwatch.monitor.heartbeat import Health
+from chainwatch.operations import live_alerting
 from chainwatch.plan import make_plan
 from chainwatch.store.database import Database
 from tests.support.ports import free_port
@@ -85,7 +86,7 @@ def serving_on(sqlite_url: str) -> Serving:
         }
         plan = make_plan(read_dict(config, watches=False))
         with closing(Database.open(sqlite_url, durable=False)) as database:
-            alerting = AlertingRuntime(database, AlertingConfig.of(plan.settings))
+            alerting = AlertingRuntime(database, live_alerting.alerting(plan.settings))
             await alerting.resume()
             running = Running(plan, database, alerting, Health([]))
             async with aiohttp.ClientSession() as client:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chainwatch.api import samples
+from chainwatch.api import root, samples
 from chainwatch.api.calls import LIMIT_MAX
 from chainwatch.api.v1 import CALLS
 from chainwatch.operations import access, queries
@@ -187,7 +187,7 @@ async def test_the_description_is_whole(serving: Serving) -> None:
     assert status == 200
     assert document["openapi"] == "3.1.0"
     described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    assert described == {(call.method, call.path) for call in CALLS}
+    assert described == {(call.method, call.path) for call in (*CALLS, *root.CALLS)}
     text = json.dumps(document)
     names = document["components"]["schemas"]
     references = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
