@@ -14,7 +14,6 @@ from prometheus_client.core import (
     Metric,
 )
 
-from chainwatch.api.alertmanager.gettable import VERSION
 from chainwatch.operations.measures import OTHERS, Measures
 from chainwatch.operations.queries import NetworkView
 from chainwatch.support import counters
@@ -46,9 +45,6 @@ def _builds() -> Iterator[Metric]:
         build = InfoMetricFamily(f"{name}_build", f"The version of {name} that runs, or is spoken here")
         build.add_metric([], {"version": number})
         yield build
-    alertmanager = InfoMetricFamily("alertmanager_build", "The version of Alertmanager whose API is answered")
-    alertmanager.add_metric([], {"version": VERSION})
-    yield alertmanager
 
 
 def _of_networks(measures: Measures) -> Iterator[Metric]:

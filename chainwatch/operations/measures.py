@@ -95,7 +95,9 @@ def _oldest(connection: sa.Connection, context: Context, now: float) -> dict[Rou
 
 def _amounts(connection: sa.Connection, context: Context) -> dict[tuple[str, str, str, str], float]:
     """Return whole units in flight; each transfer counts with the first of its amounts, which is mostly its opening's."""
-    flows = [f.name for f in context.flows.values() if any(AMOUNT in dict(step.facts) for step in f.steps)]
+    flows = [
+        f.name for f in context.flows.values() if any(AMOUNT in dict(step.facts) for step in f.all_steps)
+    ]
     sums: dict[tuple[Route, AssetId], int] = {}
     for transfer in stored_transfers.in_flight(connection, flows):
         for one in transfer.occurrences:

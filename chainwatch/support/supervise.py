@@ -46,6 +46,7 @@ class Supervisor:
         self._failing = ConditionSet()
         """The tasks that crashed and have not run well since."""
         self._last_error: dict[str, str] = {}
+        self.crashes: dict[str, int] = {}
         self._ending: WeakSet[asyncio.Task[None]] = WeakSet()
         """The tasks that were asked to end, or were cancelled."""
 
@@ -126,7 +127,7 @@ class Supervisor:
     async def _note(self, name: str, error: BaseException) -> None:
         """Count and log a crash; a repetition is logged without its traceback, which would say nothing new."""
         CRASHES[name,] += 1
-        crashes = CRASHES[name,]
+        crashes = self.crashes[name] = self.crashes.get(name, 0) + 1
         text = _text(error)
         news = text != self._last_error.get(name)
         self._last_error[name] = text
