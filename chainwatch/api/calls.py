@@ -85,7 +85,8 @@ def route(call: Call, reads: Reads, writes: Writes) -> web.RouteDef:
     """Return the route of ``call``."""
     arguments = call.arguments
     if call.method == "GET":
-        return web.get(call.path, _reader(call, arguments, reads))
+        path = call.path.replace("/{key}", "/{key:.+}")  # a transfer's key may have slashes
+        return web.get(path, _reader(call, arguments, reads))
     return web.route(call.method, call.path, _writer(call, arguments, reads, writes))
 
 

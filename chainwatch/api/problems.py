@@ -17,6 +17,7 @@ from chainwatch.support.supervise import place_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+PROBLEM = "application/problem+json"
 REQUEST_WITHIN = 30.0
 """Seconds for a request: its body is read and its answer made."""
 
@@ -32,7 +33,7 @@ _log = structlog.get_logger(__name__)
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return the answer with this status; ``detail`` says what is wrong and how to fix it."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    response = web.json_response(body, status=status, content_type="application/problem+json")
+    response = web.json_response(body, status=status, content_type=PROBLEM)
     response.headers.update(headers or {})
     return response
 

@@ -10,6 +10,8 @@ import structlog
 from aiohttp import hdrs, web
 
 from chainwatch.api import health, metrics, v1
+from chainwatch.api.alertmanager import routes as alertmanager
+from chainwatch.api.alertmanager.errors import translate_problems
 from chainwatch.api.connection import Connection, Connections
 from chainwatch.api.guard import Guard
 from chainwatch.api.identity import Identities
@@ -63,6 +65,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
         middlewares=[
             _begin,
             guard.naming,
+            translate_problems,
             show_problems,
             answer_problems,
             identities.middleware,
@@ -73,6 +76,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
     app.add_routes(health.routes(running.health, reads, writes, reload))
     app.add_routes(metrics.routes(reads))
     app.add_routes(v1.routes(reads, writes))
+    app.add_routes(alertmanager.routes(running, reads, writes))
     add_page(app, running.database, reads, writes, identities, guard)
     await serve(settings, app, may_listen)
 

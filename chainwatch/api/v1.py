@@ -23,6 +23,8 @@ from chainwatch.operations import (
     rota,
     routing,
     silencing,
+    transfer_details,
+    transfer_reports,
 )
 
 CALLS = (
@@ -32,7 +34,16 @@ CALLS = (
     Call("GET", "/v1/flows", configured.list_flows, "Flows, their steps and deadlines"),
     Call("GET", "/v1/receivers", configured.list_receivers, "Receivers"),
     Call("GET", "/v1/transfers", queries.list_transfers, "Transfers, newest first"),
-    Call("GET", "/v1/latency", queries.latency, "How long each step took, by route"),
+    Call("GET", "/v1/transfers/{flow}/{key}", transfer_details.show_transfer, "One transfer whole"),
+    Call(
+        "GET", "/v1/transfers/routes", transfer_reports.routes, "Transfers by route: in flight, and how long"
+    ),
+    Call(
+        "GET",
+        "/v1/latency",
+        transfer_reports.latency_over_time,
+        "How long each step took, by route, over time",
+    ),
     Call("GET", "/v1/alerts", queries.list_alerts, "Alerts, newest first"),
     Call("GET", "/v1/alerts/{alert_id}", alert_details.show, "One alert, and who acknowledged it"),
     Call("GET", "/v1/stats", alert_stats.alert_statistics, "Alerts of a window by type and severity"),

@@ -41,6 +41,7 @@ from chainwatch.monitor.self_monitoring import (
     network_signals,
     watchdog,
 )
+from chainwatch.monitor.transfer_indexing import index_transfers
 from chainwatch.pipeline.backfill import Backfill, goes_on
 from chainwatch.pipeline.pipeline import Item, Outcome, Pipeline
 from chainwatch.pipeline.recompute import Recomputation, fingerprints
@@ -223,8 +224,10 @@ class Monitor:
             backfill = Backfill(name, settings.store.retention, self._plan.watches[name], self._clock)
             start(f"backfill {name}", partial(self._fill_gaps, backfill))
         start("self-watch", self._watch_self)
-        watch = partial(watch_flows, self._plan.flows, self._load, self.raise_signals, self._clock)
-        start("flow-watch", watch)
+        start(
+            "flow-watch", partial(watch_flows, self._plan.flows, self._load, self.raise_signals, self._clock)
+        )
+        start("transfer-index", partial(index_transfers, self._plan.flows, self._load, self._write))
         await self._alerting.start()
         for depth in await self._load(outbox.depths):
             if depth.status == "pending" and depth.receiver not in self._alerting.receivers:

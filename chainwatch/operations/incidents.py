@@ -8,13 +8,14 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert, Entry, Incident
+from chainwatch.alerting.policy.escalation import EscalationPolicy
 from chainwatch.model import SEVERITIES
 from chainwatch.operations.checks import ID_MAX, check_moments
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid, NotFound
 from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.store.alerting import alerts as stored_alerts
-from chainwatch.store.alerting import history, incidents, outbox
+from chainwatch.store.alerting import escalations, history, incidents, outbox
 from chainwatch.store.alerting.incidents import Size
 from chainwatch.store.alerting.outbox import QueuedNotification
 
@@ -57,6 +58,23 @@ class TimelineEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     alert: int | None = None
     actor: str | None = None
     receiver: str | None = None
+
+
+class EscalationProgress(msgspec.Struct, frozen=True):
+    """How far the escalation ``policy`` of an open incident has come. ``step`` and ``steps`` count from 1.
+
+    ``due_at``: when ``step`` is taken, and ``notify`` whom it notifies; None and nobody once all are done.
+    ``stopped_at``: since when it waits, as every alert is acknowledged, muted or over.
+    """
+
+    policy: str
+    round: int
+    rounds: int
+    step: int
+    steps: int
+    notify: list[str]
+    due_at: float | None
+    stopped_at: float | None
 
 
 class IncidentView(IncidentSummary, frozen=True):
@@ -119,6 +137,28 @@ def show_incident(connection: sa.Connection, context: Context, now: float, incid
             for alert in alerts
         ],
         timeline=sorted(timeline, key=lambda line: line.at),
+    )
+
+
+def escalation_progress(
+    connection: sa.Connection, context: Context, now: float, incident_id: int
+) -> EscalationProgress | None:
+    """Return how far the escalation of an incident has come; None for one that ended, or has none."""
+    found = escalations.of_incident(connection, incident_id)
+    if found is None:
+        return None
+    policy = msgspec.json.decode(found.policy, type=EscalationPolicy)
+    step = min(found.step, len(policy.steps) - 1)
+    is_done = found.due_at is None
+    return EscalationProgress(
+        policy=policy.name,
+        round=found.round + 1,
+        rounds=policy.repeat + 1,
+        step=step + 1,
+        steps=len(policy.steps),
+        notify=[] if is_done else list(policy.steps[step].notify),
+        due_at=None if found.stopped_at is not None else found.due_at,
+        stopped_at=found.stopped_at,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from chainwatch.store import access_tables, bulk, endpoint_tables
+from chainwatch.store import access_tables, bulk, endpoint_tables, index_tables
 from chainwatch.store.alerting import alert_tables, escalation_tables
 from chainwatch.store.errors import NewerSchema, NoDatabase, OlderSchema, StoreError
 from chainwatch.store.tables import metadata, properties
@@ -37,6 +37,7 @@ __all__ = [
     "endpoint_tables",
     "escalation_tables",
     "get_property",
+    "index_tables",
     "metadata",
     "prepare",
     "set_property",

@@ -83,6 +83,11 @@ def clip(text: str) -> str:
     return text if len(text) <= CLIPPED_TO else f"{text[: CLIPPED_TO - 1]}…"
 
 
+def lines(text: str) -> Markup:
+    """Return text of several lines, each shown as one."""
+    return Markup("\n").join(clean(line) for line in text.split("\n"))
+
+
 def is_web(text: object) -> bool:
     """Return whether ``text`` is an address that a link may have."""
     try:
@@ -102,7 +107,7 @@ def _environment() -> Environment:
         finalize=_finalized,
     )
     environment.globals.update(asset=address, when=when)
-    environment.filters.update(span=span, moment=moment, key=key, clip=clip)
+    environment.filters.update(span=span, moment=moment, key=key, clip=clip, lines=lines)
     environment.tests["web"] = is_web
     return environment
 

@@ -58,7 +58,7 @@ Perform = Callable[[sa.Connection, Context, float, Asked], str]
 class Screen(NamedTuple):
     """One screen. ``read`` returns what ``template`` shows; ``nav``: its name in the navigation, where it has a row there.
 
-    ``section``: the name of the row that it belongs to, where it has none.
+    ``section``: the name of the row that it belongs to, where it has none. ``live``: it is brought up to date as a whole.
     """
 
     path: str
@@ -66,6 +66,7 @@ class Screen(NamedTuple):
     read: Read
     nav: str = ""
     section: str = ""
+    live: bool = True
 
 
 class Action(NamedTuple):

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chainwatch.api.page import now
+from chainwatch.api.page import alerts, incidents, now, silences
 from chainwatch.api.page.screen import Action, Screen
 
-SCREENS: Sequence[Screen] = (*now.SCREENS,)
-ACTIONS: Sequence[Action] = ()
+SCREENS: Sequence[Screen] = (
+    *now.SCREENS,
+    *alerts.SCREENS,
+    *incidents.SCREENS,
+    *silences.SCREENS,
+)
+ACTIONS: Sequence[Action] = (*alerts.ACTIONS, *incidents.ACTIONS, *silences.ACTIONS)

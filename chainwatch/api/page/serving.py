@@ -116,7 +116,7 @@ def _showing(
     async def show(request: web.Request) -> web.Response:
         identity = request[IDENTITY]
         asked = Asked(dict(request.match_info), request.query, identity.name)
-        around = frame(identity, rows, request.path_qs, screen.nav or screen.section)
+        around = frame(identity, rows, request.path_qs if screen.live else "", screen.nav or screen.section)
 
         def page(connection: sa.Connection, context: Context, now: float) -> str:
             # rendered beside the read, off the event loop

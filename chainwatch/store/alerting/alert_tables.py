@@ -216,7 +216,7 @@ silences = Table(
     "silences",
     metadata,
     Column("id", BigId, primary_key=True, autoincrement=True),
-    Column("matchers", Text, nullable=False, comment="JSON: label → values"),
+    Column("matchers", Text, nullable=False, comment="JSON: label → values, or [[name, operator, value], …]"),
     Column("starts_at", Double, nullable=False),
     Column("ends_at", Double, nullable=False),
     Column("during", Text, nullable=False, comment="JSON: names of intervals; empty: all the time"),
@@ -286,6 +286,14 @@ alert_expiries = Table(
     Column("fingerprint", Text, primary_key=True),
     Column("expires_at", Double, nullable=False),
     Column("timeout", SmallInteger, nullable=False, comment="1: its sender named no end"),
+    Column("sent_at", Double, nullable=False, server_default="0", comment="when it was last sent"),
+    Column(
+        "generator_url",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="where its sender shows it, or empty",
+    ),
     sqlite_with_rowid=False,
     comment="Alerts that end by themselves unless they are sent again.",
 )

@@ -222,6 +222,16 @@ def open_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[str, In
     return found
 
 
+def newest_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, int]:
+    """Return the newest incident of each of these alerts that has one: alert → incident."""
+    found: dict[int, int] = {}
+    for some in in_chunks(alert_ids):
+        newest = sa.func.max(incident_alerts.c.incident_id)
+        query = sa.select(incident_alerts.c.alert_id, newest).where(incident_alerts.c.alert_id.in_(some))
+        found |= {row[0]: row[1] for row in connection.execute(query.group_by(incident_alerts.c.alert_id))}
+    return found
+
+
 def occurrences(connection: sa.Connection, keys: Sequence[str], since: float) -> dict[tuple[str, str], int]:
     """Return how often since ``since`` alerts of each (incident key, severity) were raised, or began again when flapping."""
     found: Counter[tuple[str, str]] = Counter()

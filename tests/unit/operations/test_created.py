@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from chainwatch.config import read_dict
 from chainwatch.operations import channels, rules
-from chainwatch.operations.context import Access, Context
+from chainwatch.operations.context import Access, Context, Contexts
 from chainwatch.operations.created import extend
 from chainwatch.operations.errors import Conflict, Invalid, NotFound
 from chainwatch.operations.routing import trace_routes
@@ -29,12 +29,13 @@ class Operating:
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        url = access.context.settings.store.url.get_secret_value()
+        self._contexts = Contexts(make_plan(read_dict(config(url), watches=False)))
 
     @property
     def context(self) -> Context:
-        url = self._access.context.settings.store.url.get_secret_value()
         with self._access.database.reading() as connection:
-            return Context.of(make_plan(read_dict(config(url), watches=False)), connection)
+            return self._contexts.on(connection)
 
     def __call__(self, operation: Callable[..., Any], *args: Any, **given: Any) -> Any:
         return Access(self._access.database, self.context, self._access.clock).write(
@@ -65,32 +66,31 @@ def test_a_channel_is_a_receiver_and_its_secrets_stay_inside(run: Operating) -> 
     assert receiver.url.get_secret_value() == HOOK["url"]
 
 
-@pytest.mark.parametrize(
-    ("type", "given", "said"),
-    [
-        ("exec", {"command": ["rm"]}, "runs a program"),
-        ("file", {"path": "x"}, "writes to files"),
-        ("slak", {}, 'did you mean "slack"'),
-        ("webhook", {}, "config.url: missing"),
-        ("webhook", {"urll": "https://s3cret.example"}, "config.urll: unknown key"),
-        ("webhook", {"url": "s3cret"}, "expected a URL"),
-        ("webhook", {"url": 5}, "config.url: expected text"),
-        ("webhook", {"url": "https://e.org", "ca": "/etc/passwd"}, "config.ca: nobody may name a file"),
-        ("webhook", {"url": "https://e.org", "template": "t"}, "no template is called 't'"),
-        ("webhook", {"url": "https://e.org", "name": "ops"}, "config.name: unknown key"),
-        ("webhook", {"url": "https://e.org", "provider": "exec"}, "config.provider: unknown key"),
-        ("webhook", {"url": "https://e.org", "body": "x" * channels.CONFIG_MAX}, "longer than"),
-        ("webhook", {"url": "https://e.org", "headers": {"X": "a\nb"}}, "one line"),
-        ("", {}, "is none of"),
-    ],
-)
-def test_an_invalid_channel_is_refused_with_its_key_and_without_its_value(
-    run: Operating, type: str, given: dict[str, Any], said: str
-) -> None:
-    with pytest.raises(Invalid, match=said.replace(".", r"\.")) as refused:
-        run(channels.add_channel, type, given, "anna")
-    assert "s3cret" not in str(refused.value).replace("urll", "")
-    assert run(channels.list_channels).channels == []
+WRONG_CHANNELS: list[tuple[str, dict[str, Any], str]] = [
+    ("exec", {"command": ["rm"]}, "runs a program"),
+    ("file", {"path": "x"}, "writes to files"),
+    ("slak", {}, 'did you mean "slack"'),
+    ("webhook", {}, "config.url: missing"),
+    ("webhook", {"urll": "https://s3cret.example"}, "config.urll: unknown key"),
+    ("webhook", {"url": "s3cret"}, "expected a URL"),
+    ("webhook", {"url": 5}, "config.url: expected text"),
+    ("webhook", {"url": "https://e.org", "ca": "/etc/passwd"}, "config.ca: nobody may name a file"),
+    ("webhook", {"url": "https://e.org", "template": "t"}, "no template is called 't'"),
+    ("webhook", {"url": "https://e.org", "name": "ops"}, "config.name: unknown key"),
+    ("webhook", {"url": "https://e.org", "provider": "exec"}, "config.provider: unknown key"),
+    ("webhook", {"url": "https://e.org", "body": "x" * channels.CONFIG_MAX}, "longer than"),
+    ("webhook", {"url": "https://e.org", "headers": {"X": "a\nb"}}, "one line"),
+    ("", {}, "is none of"),
+]
+
+
+def test_an_invalid_channel_is_refused_with_its_key_and_without_its_value(run: Operating) -> None:
+    context = run.context
+    for type, given, said in WRONG_CHANNELS:
+        with pytest.raises(Invalid, match=said.replace(".", r"\.")) as refused:
+            run(channels.add_channel, type, given, "anna")
+        assert "s3cret" not in str(refused.value)
+    assert run.context.receivers == context.receivers
 
 
 def test_no_text_of_a_channel_is_an_environment_variable(
@@ -177,39 +177,39 @@ def test_a_rule_comes_back_as_it_was_given_and_says_that_it_is_not_evaluated(run
             run(operation, "HighErrors")
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"name": ""}, "name"),
-        ({"name": "a/b"}, "name"),
-        ({"name": "x" * 129}, "name"),
-        ({"name": "TransferOverdue"}, "itself raises"),
-        ({"query": ""}, "no expression found"),
-        ({"query": "rate(x)"}, "expected type matrix"),
-        ({"query": "up =="}, "query"),
-        ({"query": "x[5m]"}, "a range of values"),
-        ({"query": "(x[1h:1m])"}, "a range of values"),
-        ({"query": "'a'"}, "a text"),
-        ({"query": "x" * 5_000}, "longer than"),
-        ({"query": "-" * 4_000 + "x"}, "more than"),
-        ({"query": "(" * 2_000 + "1" + ")" * 2_000}, "more than"),
-        ({"query": " or ".join("x" * 800)}, "more than"),
-        ({"duration": "5 minutes"}, "duration"),
-        ({"duration": -1}, "duration"),
-        ({"duration": float("nan")}, "duration"),
-        ({"severity": "page"}, "severity"),
-        ({"cooldown": "0s"}, "above zero"),
-        ({"type": "a\nb"}, "type"),
-        ({"channels": ["nobody"]}, "no receiver is called 'nobody'"),
-        ({"channels": ["ops"] * 21}, "channels: more than"),
-        ({"annotations": {"a-b": "x"}}, "annotations"),
-        ({"annotations": {"a": "x" * 4_001}}, "annotations: a: longer"),
-        ({"annotations": {f"a{i}": "" for i in range(33)}}, "annotations: more"),
-    ],
-)
-def test_an_invalid_rule_is_refused(run: Operating, wrong: dict[str, Any], said: str) -> None:
-    with pytest.raises(Invalid, match=said):
-        run(rules.add_rule, **{**RULE, **wrong}, author="anna")
+WRONG_RULES: list[tuple[dict[str, Any], str]] = [
+    ({"name": ""}, "name"),
+    ({"name": "a/b"}, "name"),
+    ({"name": "x" * 129}, "name"),
+    ({"name": "TransferOverdue"}, "itself raises"),
+    ({"query": ""}, "no expression found"),
+    ({"query": "rate(x)"}, "expected type matrix"),
+    ({"query": "up =="}, "query"),
+    ({"query": "x[5m]"}, "a range of values"),
+    ({"query": "(x[1h:1m])"}, "a range of values"),
+    ({"query": "'a'"}, "a text"),
+    ({"query": "x" * 5_000}, "longer than"),
+    ({"query": "-" * 4_000 + "x"}, "more than"),
+    ({"query": "(" * 2_000 + "1" + ")" * 2_000}, "more than"),
+    ({"query": " or ".join("x" * 800)}, "more than"),
+    ({"duration": "5 minutes"}, "duration"),
+    ({"duration": -1}, "duration"),
+    ({"duration": float("nan")}, "duration"),
+    ({"severity": "page"}, "severity"),
+    ({"cooldown": "0s"}, "above zero"),
+    ({"type": "a\nb"}, "type"),
+    ({"channels": ["nobody"]}, "no receiver is called 'nobody'"),
+    ({"channels": ["ops"] * 21}, "channels: more than"),
+    ({"annotations": {"a-b": "x"}}, "annotations"),
+    ({"annotations": {"a": "x" * 4_001}}, "annotations: a: longer"),
+    ({"annotations": {f"a{i}": "" for i in range(33)}}, "annotations: more"),
+]
+
+
+def test_an_invalid_rule_is_refused(run: Operating) -> None:
+    for wrong, said in WRONG_RULES:
+        with pytest.raises(Invalid, match=said):
+            run(rules.add_rule, **{**RULE, **wrong}, author="anna")
     assert run(rules.list_rules).rules == []
 
 
