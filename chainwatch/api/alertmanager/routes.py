@@ -131,7 +131,9 @@ class _Api:
     async def post_silence(self, request: web.Request) -> web.Response:
         posted = parse_silence(await _json_body(request), time.time())
         try:
-            number = await self._writes(await entry_of(request), tested_silences.put, posted.wanted, _replaced(posted))
+            number = await self._writes(
+                await entry_of(request), tested_silences.put, posted.wanted, _replaced(posted)
+            )
         except NotFound:
             return said(404, "silence not found")
         return _answer(_encoded({"silenceID": silence_id(number)}))
