@@ -69,6 +69,19 @@ def window(connection: sa.Connection, network: str) -> list[Header]:
     return [Header(n, bytes(h), bytes(p), t) for n, h, p, t in connection.execute(statement)]
 
 
+def header_at_time(connection: sa.Connection, network: str, timestamp: int) -> Header | None:
+    """Return the newest header in the window of ``network`` that is no later than ``timestamp``; None before all of them."""
+    statement = (
+        sa.select(headers.c.number, headers.c.hash, headers.c.parent_hash, headers.c.timestamp)
+        .join(networks, networks.c.id == headers.c.network_id)
+        .where(networks.c.name == network, headers.c.timestamp <= timestamp)
+        .order_by(headers.c.number.desc())
+        .limit(1)
+    )
+    row = connection.execute(statement).first()
+    return None if row is None else Header(row[0], bytes(row[1]), bytes(row[2]), row[3])
+
+
 def network_id(connection: sa.Connection, network: str) -> int | None:
     """Return the small integer that stands for ``network`` in log ids, or None before its first batch."""
     return connection.execute(sa.select(networks.c.id).where(networks.c.name == network)).scalar()
