@@ -122,7 +122,9 @@ class ValueSettings(Table):
         return self._kinds()[0]
 
     def _kinds(self) -> list[str]:
-        return [kind for kind in KINDS if getattr(self, kind) not in (None, False)]
+        return [
+            kind for kind in KINDS if getattr(self, kind) is not None and getattr(self, kind) is not False
+        ]
 
     @model_validator(mode="after")
     def _is_one_value(self) -> Self:

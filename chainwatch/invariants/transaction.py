@@ -112,8 +112,8 @@ class InvariantTransaction:
                 del placed[number]
         if (known := self._before.get(network)) is not None and known.number > block:
             del self._before[network]
-            ancestors = [h for h in blocks.window(self._connection, network) if h.number == block]
-            self._before.update((network, header) for header in ancestors)
+            if (ancestor := blocks.header_of(self._connection, network, block)) is not None:
+                self._before[network] = ancestor
 
     def _unplace(self, name: str, network: str, block: int) -> None:
         """Have checks at blocks of other networks find their block of ``network`` again where it is gone."""
@@ -236,37 +236,53 @@ class InvariantTransaction:
         return reading._replace(is_wanted=False, content=self._completed(invariant, reading))
 
     def _place(self, name: str, invariant: Invariant) -> None:
-        """Give checks of several networks the block of each at their time, once each is seen until then.
+        """Give checks of several networks the last block of each up to their time, once that is certain.
 
-        So no value is older than another: what happened before that time is in all of them.
+        So all values are of one moment: what happened before it is in all of them.
         """
-        seen = self._work.seen
         for check in invariants.checks(self._connection, name, unplaced=True):
-            if any(seen.get(network, -1) < check.timestamp for network in invariant.networks):
+            if not all(self._is_final(network, check) for network in invariant.networks):
                 continue
-            headers = {
-                network: blocks.header_at_time(self._connection, network, check.timestamp)
-                for network in invariant.networks
-            }
             self._reasons.setdefault(name, "")
-            if error := self._misaligned(invariant, check, headers):
+            headers: dict[str, Header] = {}
+            for network in invariant.networks:
+                header = blocks.header_at_time(self._connection, network, check.timestamp)
+                if header is not None and self._is_last(network, header, check.timestamp):
+                    headers[network] = header
+            if len(headers) < len(invariant.networks):  # of blocks that were read in ranges, few are known
+                invariants.drop_checks(self._connection, name, [check])
+            elif error := self._misaligned(invariant, check, headers):
                 invariants.save_check(self._connection, name, check._replace(positions={}, error=error))
-                continue
-            placed = {network: header for network, header in headers.items() if header is not None}
-            positions = {network: header.number for network, header in placed.items()}
-            positions[check.network] = check.block
-            invariants.save_check(self._connection, name, check._replace(positions=positions))
-            others = {network: header for network, header in placed.items() if network != check.network}
-            readings = [self._reading(name, invariant, n, header) for n, header in others.items()]
-            invariants.add_readings(self._connection, readings)
-            self._work.wanted |= {(INVARIANTS, network) for network in others}
+            else:
+                positions = {network: header.number for network, header in headers.items()}
+                invariants.save_check(self._connection, name, check._replace(positions=positions))
+                readings = [self._reading(name, invariant, n, header) for n, header in headers.items()]
+                invariants.add_readings(self._connection, readings)
+                self._work.wanted |= {(INVARIANTS, network) for network in headers}
 
-    def _misaligned(self, invariant: Invariant, check: Check, headers: Mapping[str, Header | None]) -> str:
+    def _is_final(self, network: str, check: Check) -> bool:
+        """Return whether no further block of ``network`` can be as early as ``check``."""
+        seen, block_time = (
+            self._work.seen.get(network, -1),
+            self._checker.settings.networks[network].block_time,
+        )
+        if block_time is None or block_time < 1:  # several blocks may have one timestamp
+            return seen > check.timestamp
+        known = self._work.checkpoints.get(network)
+        is_at_time = known is not None and known.last.timestamp == check.timestamp
+        return seen > check.timestamp or network == check.network or is_at_time
+
+    def _is_last(self, network: str, header: Header, timestamp: int) -> bool:
+        """Return whether ``header`` is that of the last block of ``network`` up to ``timestamp``: the next one is known."""
+        if header.number == self._work.checkpoints[network].last.number:
+            return True
+        following = blocks.header_of(self._connection, network, header.number + 1)
+        return following is not None and following.timestamp > timestamp
+
+    def _misaligned(self, invariant: Invariant, check: Check, headers: Mapping[str, Header]) -> str:
         """Return why the blocks at the time of a check cannot be compared; empty where they can."""
         networks = self._checker.settings.networks
         for network, header in headers.items():
-            if header is None:
-                return f"no block of {network} is known from before {check.timestamp}"
             apart = check.timestamp - header.timestamp
             if networks[network].block_time is not None and apart > invariant.align:
                 return f"block {header.number} of {network} is {apart} s older than that of {check.network}"
