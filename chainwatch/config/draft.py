@@ -20,11 +20,13 @@ from chainwatch.config.alerting import (
     IntervalSettings,
     LifecycleSettings,
     RouteSettings,
+    SeverityTable,
 )
 from chainwatch.config.api import ApiSettings
 from chainwatch.config.assets import AssetSettings, CurrencySettings
 from chainwatch.config.errors import ConfigError, Problem, expectation, key_text
 from chainwatch.config.flows import FlowSettings, OpeningSettings, SiblingSettings, StepSettings
+from chainwatch.config.invariants import InvariantSettings, PessimismSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import (
     EscalationSettings,
@@ -45,6 +47,7 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "networks": TypeAdapter(NetworkSettings),
     "contracts": TypeAdapter(ContractSettings),
     "flows": TypeAdapter(FlowSettings),
+    "invariants": TypeAdapter(InvariantSettings),
     "assets": TypeAdapter(AssetSettings),
     "receivers": TypeAdapter(AnyReceiver),
     "templates": TypeAdapter(TemplateSettings),
@@ -60,33 +63,29 @@ _LISTS: Mapping[str, TypeAdapter[Any]] = {
     "cooldowns": TypeAdapter(CooldownSettings),
     "acknowledge": TypeAdapter(AcknowledgeSettings),
 }
-_STORE = TypeAdapter(StoreSettings)
-_LOG = TypeAdapter(LogSettings)
-_MONITOR = TypeAdapter(MonitorSettings)
-_API = TypeAdapter(ApiSettings)
-_ALERTS = TypeAdapter(AlertSettings)
+_TABLES: Mapping[str, TypeAdapter[Any]] = {
+    "store": TypeAdapter(StoreSettings),
+    "log": TypeAdapter(LogSettings),
+    "monitor": TypeAdapter(MonitorSettings),
+    "api": TypeAdapter(ApiSettings),
+    "pessimism": TypeAdapter(PessimismSettings),
+    "alerts": TypeAdapter(AlertSettings),
+    "severities": TypeAdapter(SeverityTable),
+}
 _RISE = TypeAdapter(RiseSettings)
 _LINK: TypeAdapter[str] = TypeAdapter(WebLink)
-_TOP_LEVEL = {
-    "store",
-    "log",
-    "monitor",
-    "api",
-    "alerts",
-    "escalate_after",
-    "external_url",
-    *_LISTS,
-    *_SECTIONS,
-}
+_TOP_LEVEL = {"escalate_after", "external_url", *_TABLES, *_LISTS, *_SECTIONS}
 
 _MODELS: Mapping[str, type[BaseModel]] = {
     "store": StoreSettings,
     "log": LogSettings,
     "monitor": MonitorSettings,
     "api": ApiSettings,
+    "pessimism": PessimismSettings,
     "networks": NetworkSettings,
     "contracts": ContractSettings,
     "flows": FlowSettings,
+    "invariants": InvariantSettings,
     "assets": AssetSettings,
     "templates": TemplateSettings,
     "routes": RouteSettings,
@@ -99,7 +98,6 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "lifecycle": LifecycleSettings,
     "cooldowns": CooldownSettings,
     "acknowledge": AcknowledgeSettings,
-    "alerts": AlertSettings,
 }
 ALSO_SHOWN = 3
 """The most further places that are named where a variable is not set."""
@@ -268,16 +266,16 @@ class Draft:
         rise = self._data.get("escalate_after")
         return Settings(
             folder=self._folder,
-            store=self._valid(_STORE, self._data.get("store", {}), ("store",)) or StoreSettings(),
-            log=self._valid(_LOG, self._data.get("log", {}), ("log",)) or LogSettings(),
-            monitor=self._valid(_MONITOR, self._data.get("monitor", {}), ("monitor",)) or MonitorSettings(),
-            api=self._valid(_API, self._data.get("api", {}), ("api",)) or ApiSettings(),
             external_url=None if link is None else self._valid(_LINK, link, ("external_url",)),
-            alerts=self._valid(_ALERTS, self._data.get("alerts", {}), ("alerts",)) or AlertSettings(),
             escalate_after=None if rise is None else self._valid(_RISE, rise, ("escalate_after",)),
+            **{name: self._valid_table(name) for name in _TABLES},
             **{section: list(self._valid_list(section)) for section in _LISTS},
             **{section: dict(self._valid_tables(section)) for section in _SECTIONS},
         )
+
+    def _valid_table(self, name: str) -> Any:
+        table = _TABLES[name]
+        return self._valid(table, self._data.get(name, {}), (name,)) or table.validate_python({})
 
     def _valid_tables(self, section: str) -> Iterator[tuple[str, Any]]:
         tables = self._data.get(section, {})
