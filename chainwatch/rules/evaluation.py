@@ -108,6 +108,9 @@ def evaluate_group(
         evaluation.begin()
         try:
             vector = _result(evaluation, rule, moment)
+            if not vector and not before.alerts and not before.series:
+                yield RuleResult(rule, before, [], moment)  # as nearly always
+                continue
             if isinstance(rule, RecordingRule):
                 samples, alerts = _record(rule, vector, prepared.group.limit), before.alerts
             else:
