@@ -14,6 +14,7 @@ def test_the_worst_and_what_nobody_has_comes_first(access: Access, clock: Clock)
     for name in ("First", "Second", "Third"):
         clock.now += 1
         raise_alert(access, name, "P1")
+    raise_alert(access, "Watchdog", "P3")
     raise_alert(access, "Over", "P0")
     end_alert(access, "Over", "P0")
     access.write(alert_actions.acknowledge, [4], "anna", "mine")
