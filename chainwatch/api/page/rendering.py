@@ -82,6 +82,17 @@ def key(text: str) -> Markup:
     ).format(*parts)
 
 
+def short(text: str) -> str:
+    """Return a key shortened for the eye, for the text of a link."""
+    shown = clean(text)
+    return shown if len(shown) <= KEY_HEAD + KEY_TAIL + 3 else f"{shown[:KEY_HEAD]}…{shown[-KEY_TAIL:]}"
+
+
+def hour(at: float) -> str:
+    """Return the time of day of a moment, UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M")
+
+
 def clip(text: str) -> str:
     """Return the beginning of a text, for lists."""
     return text if len(text) <= CLIPPED_TO else f"{text[: CLIPPED_TO - 1]}…"
@@ -111,7 +122,9 @@ def _environment() -> Environment:
         finalize=_finalized,
     )
     environment.globals.update(asset=address, when=when)
-    environment.filters.update(span=span, moment=moment, key=key, clip=clip, lines=lines)
+    environment.filters.update(
+        span=span, moment=moment, key=key, short=short, hour=hour, clip=clip, lines=lines
+    )
     environment.tests["web"] = is_web
     return environment
 
