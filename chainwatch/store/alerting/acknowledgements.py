@@ -42,6 +42,7 @@ def count_firing(connection: sa.Connection) -> dict[str, int]:
     """Return how many firing alerts are acknowledged, by severity."""
     query = (
         sa.select(alerts.c.severity, sa.func.count())
+        .select_from(acknowledgements)
         .join(alerts, alerts.c.id == acknowledgements.c.alert_id)
         .where(alerts.c.state == "firing")
         .group_by(alerts.c.severity)
