@@ -84,10 +84,13 @@ class Call(NamedTuple):
 def route(call: Call, reads: Reads, writes: Writes) -> web.RouteDef:
     """Return the route of ``call``."""
     arguments = call.arguments
+    path = call.path.replace("/{key}", "/{key:.+}")  # a transfer's key may have slashes
+    for field in msgspec.structs.fields(arguments):
+        if field.type is int:  # no word at such a place is taken for a number
+            path = path.replace(f"{{{field.name}}}", f"{{{field.name}:-?[0-9]+}}")
     if call.method == "GET":
-        path = call.path.replace("/{key}", "/{key:.+}")  # a transfer's key may have slashes
         return web.get(path, _reader(call, arguments, reads))
-    return web.route(call.method, call.path, _writer(call, arguments, reads, writes))
+    return web.route(call.method, path, _writer(call, arguments, reads, writes))
 
 
 def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handler:
@@ -125,8 +128,11 @@ def _writer(call: Call, arguments: type[msgspec.Struct], reads: Reads, writes: W
         if call.person is not None:
             given[call.person] = request[IDENTITY].name
         if waits:
-            answer = encoded(await call.operation(request, reads, writes, **given))
-            return web.Response(body=answer, content_type=_JSON)
+
+            async def perform() -> Answer:
+                return Answer(encoded(await call.operation(request, reads, writes, **given)))
+
+            return await writes.answer_later(request, perform)
         response = await writes.answer(request, await entry_of(request, detail), partial(run, given=given))
         if call.extends:
             await writes.extend()
@@ -136,9 +142,11 @@ def _writer(call: Call, arguments: type[msgspec.Struct], reads: Reads, writes: W
 
 
 async def _body_of(request: web.Request) -> Any:
+    content = await request.read()
+    if not content:
+        return {}
     if request.content_type != _JSON:
         raise web.HTTPUnsupportedMediaType(reason=f"send the header Content-Type: {_JSON}, and JSON")
-    content = await request.read()
     if is_too_deep(content):  # where the recursion limit was raised, decoding it would end the process
         raise Invalid("the body is not JSON as it is wanted here: its brackets are nested too deep")
     try:

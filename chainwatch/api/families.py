@@ -14,6 +14,7 @@ from prometheus_client.core import (
     Metric,
 )
 
+from chainwatch.api.alertmanager.gettable import VERSION
 from chainwatch.operations.measures import OTHERS, Measures
 from chainwatch.operations.queries import NetworkView
 from chainwatch.support import counters
@@ -24,8 +25,6 @@ ENDPOINT_STATES = ("ok", "degraded", "frozen", "down", "refused")
 IN_FLIGHT = ("open", "overdue")
 ROUTE = ["flow", "origin", "destination"]
 ATTEMPT_OUTCOMES = ("delivered", "failed", "dead")
-ALERTMANAGER = "0.25.0"
-"""The version of Alertmanager whose API is spoken; dashboards look for its build info."""
 
 Labels = TypeVar("Labels", bound=tuple[str, ...])
 
@@ -41,7 +40,7 @@ def families(measures: Measures) -> Iterator[Metric]:
 
 
 def _builds() -> Iterator[Metric]:
-    for name, number in (("chainwatch", version("chainwatch")), ("alertmanager", ALERTMANAGER)):
+    for name, number in (("chainwatch", version("chainwatch")), ("alertmanager", VERSION)):
         build = InfoMetricFamily(f"{name}_build", f"The version of {name} that runs, or is spoken here")
         build.add_metric([], {"version": number})
         yield build

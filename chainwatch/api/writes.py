@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
@@ -86,10 +86,35 @@ class Writes:
         ``change`` raises.
         """
         audited = _audited(entry, change)
+
+        async def make(key: Key | None) -> Answer:
+            return await self._commit(audited if key is None else _once(key, audited))
+
+        return await self._keyed(request, make)
+
+    async def answer_later(
+        self, request: web.Request, perform: Callable[[], Awaitable[Answer]]
+    ) -> web.Response:
+        """Return the answer of ``perform``, which waits for more than the database, or the earlier one as `answer` does."""
+
+        async def make(key: Key | None) -> Answer:
+            if key is None:
+                return await perform()
+            kept = await self._commit(lambda connection, _, now: _kept(key, connection, now))
+            if kept is not None:
+                return kept
+            answer = await perform()
+            return await self._commit(_once(key, lambda *_: answer))
+
+        return await self._keyed(request, make)
+
+    async def _keyed(
+        self, request: web.Request, make: Callable[[Key | None], Awaitable[Answer]]
+    ) -> web.Response:
         try:
             key = await key_of(request)
             with nullcontext() if key is None else self._under_way.holding(key):
-                answer = await self._commit(audited if key is None else _once(key, audited))
+                answer = await make(key)
         except TooLarge:
             return problem(413, f"with an {HEADER} a body has at most {BODY_MAX // 1024} KiB")
         except OtherRequest:
@@ -124,15 +149,21 @@ def _audited(entry: Entry, change: Change[T]) -> Change[T]:
     return change_audited
 
 
+def _kept(key: Key, connection: sa.Connection, now: float) -> Answer | None:
+    """Return the answer that is kept under ``key``, if there is one. Raises ``OtherRequest``."""
+    kept = idempotency.find(connection, key.id, now)
+    if kept is not None and kept.request != key.request:
+        raise OtherRequest
+    return None if kept is None else Answer(kept.body, kept.status, kept.content_type)
+
+
 def _once(key: Key, change: Change[Answer]) -> Change[Answer]:
     """Return ``change``, which is made and whose answer is kept where ``key`` is new. Raises ``OtherRequest``."""
 
     def change_once(connection: sa.Connection, context: Context, now: float) -> Answer:
-        kept = idempotency.find(connection, key.id, now)
-        if kept is not None and kept.request != key.request:
-            raise OtherRequest
+        kept = _kept(key, connection, now)
         if kept is not None:
-            return Answer(kept.body, kept.status, kept.content_type)
+            return kept
         answer = change(connection, context, now)
         stored = idempotency.StoredAnswer(key.request, answer.status, answer.content_type, answer.body)
         idempotency.keep(connection, key.id, key.actor, stored, now)

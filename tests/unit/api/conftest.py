@@ -66,6 +66,11 @@ Serving = Callable[..., Any]
 @pytest.fixture
 def serving(sqlite_url: str) -> Serving:
     """Serve on a fresh database, with the keys given in `[api]` and other tables."""
+    return serving_on(sqlite_url)
+
+
+def serving_on(sqlite_url: str) -> Serving:
+    """What serves on this database, which need not exist yet."""
 
     @asynccontextmanager
     async def start(
