@@ -141,9 +141,11 @@ def _writer(call: Call, arguments: type[msgspec.Struct], reads: Reads, writes: W
 
 
 async def _body_of(request: web.Request) -> Any:
+    content = await request.read()
+    if not content:
+        return {}
     if request.content_type != _JSON:
         raise web.HTTPUnsupportedMediaType(reason=f"send the header Content-Type: {_JSON}, and JSON")
-    content = await request.read()
     if is_too_deep(content):  # where the recursion limit was raised, decoding it would end the process
         raise Invalid("the body is not JSON as it is wanted here: its brackets are nested too deep")
     try:

@@ -113,7 +113,8 @@ def _operation(call: Call, own: dict[str, Any], given: dict[str, Any], result: A
     done: dict[str, Any] = {"description": "Done", "content": {_JSON: {"schema": answer}}}
     described: dict[str, Any] = {"operationId": call.name, "summary": call.summary}
     if _has_body(call):
-        described["requestBody"] = {"required": True, "content": {_JSON: {"schema": given}}}
+        is_required = set(own.get("required", [])) > set(call.path_arguments)
+        described["requestBody"] = {"required": is_required, "content": {_JSON: {"schema": given}}}
     if call.method != "GET":
         return {
             **described,

@@ -1,4 +1,4 @@
-"""The calls at the root: channels and rules, which are created while chainwatch runs."""
+"""The calls at the root: alerts by their rules; channels and rules, which are created while chainwatch runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chainwatch.api.calls import Call
-from chainwatch.operations import channels, rules
+from chainwatch.operations import alert_stats, channels, rule_alerts, rules
 
 
 def _without_secrets(given: Mapping[str, Any]) -> str:
@@ -15,6 +15,10 @@ def _without_secrets(given: Mapping[str, Any]) -> str:
 
 
 CALLS = (
+    Call("GET", "/alerts", rule_alerts.list_active, "Alerts that fire or are pending, newest first"),
+    Call("GET", "/alerts/history", rule_alerts.list_history, "Alerts, whatever became of them, newest first"),
+    Call("GET", "/alerts/stats", alert_stats.window_statistics, "Alerts of a window by type and severity"),
+    Call("POST", "/alerts/{id}/resolve", rule_alerts.resolve_alert, "Resolve an alert by hand"),
     Call("GET", "/channels", channels.list_channels, "Channels, without their secrets"),
     Call("GET", "/channels/{id}", channels.show_channel, "One channel, without its secrets"),
     Call("POST", "/channels", channels.add_channel, "Create a receiver", 201, True, _without_secrets),

@@ -5,13 +5,14 @@ No address of a receiver is shown, as it may be secret.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
 from chainwatch.checker.flow import Step
 from chainwatch.operations.context import Context
+from chainwatch.operations.created import Extended
 
 
 class FlowStepView(msgspec.Struct, frozen=True):
@@ -55,10 +56,15 @@ def list_flows(connection: sa.Connection, context: Context, now: float) -> list[
 
 def list_receivers(connection: sa.Connection, context: Context, now: float) -> list[ReceiverView]:
     """Return the receivers: those of the file, then those that were created, then those that a program has registered."""
-    configured = context.settings.receivers
+    return receivers_of(Extended(context.settings, context.created, context.problems), context.receivers)
+
+
+def receivers_of(extended: Extended, names: Iterable[str]) -> list[ReceiverView]:
+    """Return the receivers called ``names``."""
+    known = extended.settings.receivers
     return [
-        ReceiverView(name, configured[name].provider if name in configured else None, context.origin_of(name))
-        for name in context.receivers
+        ReceiverView(name, known[name].provider if name in known else None, extended.origin_of(name))
+        for name in names
     ]
 
 

@@ -51,13 +51,6 @@ class Context:
         """What is shown beside amounts, transactions and addresses."""
         return Presenter.of(self.settings)
 
-    def origin_of(self, receiver: str) -> str:
-        """Return where ``receiver`` comes from: ``file``, ``api`` or ``program``."""
-        if receiver not in self.settings.receivers:
-            return "program"
-        is_created = any(c.id == receiver for c in self.created.channels) and receiver not in self.problems
-        return "api" if is_created else "file"
-
     @classmethod
     def of(cls, plan: Plan, connection: sa.Connection) -> Context:
         """Return the context of ``plan`` on the database of ``connection``."""

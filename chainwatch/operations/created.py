@@ -7,6 +7,7 @@ and ``cooldown`` are a route and a cooldown for the alerts that have the rule's 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,8 @@ from chainwatch.config.alerting import CooldownSettings
 from chainwatch.config.receivers import PROVIDERS, settings_model
 from chainwatch.store import created as store
 from chainwatch.store.created import NOTHING, Created, StoredChannel, StoredRule
+from chainwatch.store.database import Database
+from chainwatch.store.errors import StoreError
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,13 @@ class Extended:
     settings: Settings
     created: Created = NOTHING
     problems: Mapping[str, str] = field(default_factory=dict)
+
+    def origin_of(self, receiver: str) -> str:
+        """Return where ``receiver`` comes from: ``file``, ``api`` (the HTTP server) or ``program``."""
+        if receiver not in self.settings.receivers:
+            return "program"
+        is_created = any(channel.id == receiver for channel in self.created.channels)
+        return "api" if is_created and receiver not in self.problems else "file"
 
 
 def extend(settings: Settings, created: Created) -> Extended:
@@ -55,6 +65,16 @@ def extend(settings: Settings, created: Created) -> Extended:
 def extended_on(connection: sa.Connection, settings: Settings) -> Extended:
     """Return ``settings`` extended by what is stored."""
     return extend(settings, store.load(connection))
+
+
+def extended_by_database(settings: Settings) -> Extended:
+    """Return ``settings`` extended by what is in their database; by nothing where there is none of this version."""
+    try:
+        database = Database.open(settings.store.url.get_secret_value(), create=False)
+    except StoreError:
+        return Extended(settings)
+    with closing(database), database.reading() as connection:
+        return extended_on(connection, settings)
 
 
 def receiver_of(channel: StoredChannel, settings: Settings) -> ReceiverSettings:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from chainwatch.api.page.rendering import is_web
 from chainwatch.api.page.screen import Action, Asked, Screen
 from chainwatch.operations import alert_actions, alert_details, explanations, queries, urgency
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, Invalid, NotFound
 from chainwatch.operations.views import Changed
+from chainwatch.presentation.presenter import FORMATTED, NETWORK_OF, URL
 
 LIST = "/ui/alerts"
 LIMIT = 100
@@ -47,11 +50,37 @@ def read(connection: sa.Connection, context: Context, now: float, asked: Asked) 
         "counts_as": urgent.counts_as,
         "muted": urgent.muted,
         "incident": urgent.incident,
-        "facts": {name: text for name, text in alert.annotations.items() if name not in FOLDED},
+        "facts": facts(alert.annotations),
         "receivers": sorted(explained.receivers, key=lambda one: (not one.notifications, one.route is None)),
         "escalation": explained.escalation,
         "history": explained.history[::-1],
     }
+
+
+class Fact(NamedTuple):
+    """An annotation with what belongs to it: the network that it is of, links for it, and an amount in units."""
+
+    name: str
+    text: str
+    network: str
+    links: list[str]
+    formatted: str
+
+
+def facts(annotations: Mapping[str, str]) -> list[Fact]:
+    """Return the annotations that have no place of their own, by name."""
+    beside = {base + end for base in annotations for end in (NETWORK_OF, URL, FORMATTED)}
+    return [
+        Fact(
+            name,
+            text,
+            annotations.get(name + NETWORK_OF, ""),
+            [link for link in annotations.get(name + URL, "").split(", ") if is_web(link)],
+            annotations.get(name + FORMATTED, ""),
+        )
+        for name, text in sorted(annotations.items())
+        if name not in FOLDED and name not in beside
+    ]
 
 
 def acknowledge(connection: sa.Connection, context: Context, now: float, asked: Asked) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from multidict import MultiMapping
 
+from chainwatch.api.reads import Reads
+from chainwatch.api.writes import Writes
 from chainwatch.grammar.durations import parse_duration
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid, NotFound
@@ -52,7 +54,8 @@ class Asked(NamedTuple):
 
 
 Read = Callable[[sa.Connection, Context, float, Asked], dict[str, Any]]
-Perform = Callable[[sa.Connection, Context, float, Asked], str]
+Perform = Callable[[sa.Connection, Context, float, Asked], Any]
+Wait = Callable[[Reads, Writes, Any], Awaitable[str]]
 
 
 class Screen(NamedTuple):
@@ -70,7 +73,11 @@ class Screen(NamedTuple):
 
 
 class Action(NamedTuple):
-    """What a form does: ``perform`` runs in a transaction that is audited, and returns the path to show next."""
+    """What a form does: ``perform`` runs in a transaction that is audited, and returns the path to show next.
+
+    Where that has to wait for something, ``wait`` gets what ``perform`` returned, and returns the path.
+    """
 
     path: str
     perform: Perform
+    wait: Wait | None = None

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chainwatch.api.page import alerts, incidents, now, silences
+from chainwatch.api.page import (
+    alerts,
+    configuration,
+    deliveries,
+    incidents,
+    networks,
+    now,
+    oncall,
+    silences,
+    transfers,
+)
 from chainwatch.api.page.screen import Action, Screen
 
 SCREENS: Sequence[Screen] = (
@@ -15,5 +25,17 @@ SCREENS: Sequence[Screen] = (
     *alerts.SCREENS,
     *incidents.SCREENS,
     *silences.SCREENS,
+    *transfers.SCREENS,
+    *networks.SCREENS,
+    *deliveries.SCREENS,
+    *oncall.SCREENS,
+    *configuration.SCREENS,
 )
-ACTIONS: Sequence[Action] = (*alerts.ACTIONS, *incidents.ACTIONS, *silences.ACTIONS)
+ACTIONS: Sequence[Action] = (
+    *alerts.ACTIONS,
+    *incidents.ACTIONS,
+    *silences.ACTIONS,
+    *deliveries.ACTIONS,
+    *oncall.ACTIONS,
+    *configuration.ACTIONS,
+)

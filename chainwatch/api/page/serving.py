@@ -72,7 +72,7 @@ def routes(
     """Return the routes of all screens and actions."""
     rows = navigation(screens)
     found = [web.get(screen.path, _showing(screen, rows, reads, rendered)) for screen in screens]
-    return [*found, *(web.post(action.path, _doing(action, writes)) for action in actions)]
+    return [*found, *(web.post(action.path, _doing(action, reads, writes)) for action in actions)]
 
 
 def navigation(screens: Sequence[Screen]) -> list[tuple[str, str]]:
@@ -135,7 +135,7 @@ def _showing(
     return show
 
 
-def _doing(action: Action, writes: Writes) -> Handler:
+def _doing(action: Action, reads: Reads, writes: Writes) -> Handler:
     async def do(request: web.Request) -> web.Response:
         if request.content_type != FORM_TYPE:
             raise web.HTTPUnsupportedMediaType(reason=f"a form is sent as {FORM_TYPE}")
@@ -147,7 +147,7 @@ def _doing(action: Action, writes: Writes) -> Handler:
         check_csrf(request, str(texts.popone(FIELD, "")))
         asked = Asked(dict(request.match_info), texts, request[IDENTITY].name)  # type: ignore[arg-type]
         detail = "&".join(f"{name}={quote(str(value), safe=' ,:/@')}" for name, value in texts.items())
-        place = await writes(await entry_of(request, detail), action.perform, asked)
-        return redirect(own_place(place))
+        done = await writes(await entry_of(request, detail), action.perform, asked)
+        return redirect(own_place(done if action.wait is None else await action.wait(reads, writes, done)))
 
     return do

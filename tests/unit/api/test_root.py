@@ -149,7 +149,7 @@ async def test_they_are_described(serving: Serving) -> None:
     async with serving() as served:
         _, description = await served.get("/api/openapi.json")
         put = description["paths"]["/rules/{name}"]["put"]
-        assert "name" in [parameter["name"] for parameter in put["parameters"]]
+        assert "name" in [one["name"] for one in put["parameters"]]
         schema = put["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         body = description["components"]["schemas"][schema]
         assert "name" not in body["properties"]
@@ -172,3 +172,21 @@ async def test_a_channel_delivers_what_its_rule_sends_it(serving: Serving) -> No
             while not receiver.requests:
                 await asyncio.sleep(0.01)
         assert "HighErrors" in receiver.requests[0].body.decode()
+
+
+async def test_alerts_are_listed_resolved_and_counted(serving: Serving) -> None:
+    async with serving() as served:
+        await asyncio.to_thread(raise_alert, operating(served), "HighErrors")
+        status, active = await served.get("/alerts")
+        assert status == 200
+        (alert,) = active["alerts"]
+        assert {"rule", "state", "value", "labels", "started_at", "annotations"} <= alert.keys()
+        assert (alert["rule"], alert["state"]) == ("HighErrors", "firing")
+        assert (await served.ask("POST", f"/alerts/{alert['id']}/resolve"))[1]["reason"] == "by hand"
+        assert (await served.ask("POST", f"/alerts/{alert['id']}/resolve", json={"note": "x"}))[0] == 409
+        assert (await served.ask("POST", "/alerts/x/resolve"))[0] == 400
+        assert (await served.get("/alerts"))[1]["alerts"] == []
+        _, history = await served.get("/alerts/history?limit=1")
+        assert history["alerts"][0]["ended_at"] >= alert["started_at"]
+        _, stats = await served.get("/alerts/stats?window=24h")
+        assert (stats["number"], stats["resolved"]) == (1, 1)

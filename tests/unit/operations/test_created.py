@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from chainwatch.config import read_dict
-from chainwatch.operations import channels, rules
+from chainwatch.operations import channels, configured, rules
 from chainwatch.operations.context import Access, Context, Contexts
 from chainwatch.operations.created import extend
 from chainwatch.operations.errors import Conflict, Invalid, NotFound
@@ -58,7 +58,7 @@ def test_a_channel_is_a_receiver_and_its_secrets_stay_inside(run: Operating) -> 
     assert run(channels.list_channels).channels == [made] == [run(channels.show_channel, made.id)]
     context = run.context
     assert context.receivers == ("ops", "phone", made.id)
-    assert [context.origin_of(name) for name in context.receivers] == ["file", "file", "api"]
+    assert [one.origin for one in run(configured.list_receivers)] == ["file", "file", "api"]
     shown = repr((made, context, context.created))
     assert "S3CRET" not in shown
     assert "pass-w0rd" not in shown
