@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aiohttp import hdrs, web
 
-from chainwatch.api import health, metrics, v1
+from chainwatch.api import health, metrics, pessimism, v1
 from chainwatch.api.connection import Connection, Connections
 from chainwatch.api.guard import Guard
 from chainwatch.api.identity import Identities
@@ -70,6 +70,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
     app.add_routes(health.routes(running.health, reads, writes, reload))
     app.add_routes(metrics.routes(reads, running.alerting.supervisor.crashes))
     app.add_routes(v1.routes(reads, writes))
+    app.add_routes(pessimism.routes(running.health, reads, writes))
     await serve(settings, app, may_listen)
 
 
