@@ -68,12 +68,15 @@ class Alert(msgspec.Struct, frozen=True):
 class Expiry(msgspec.Struct, frozen=True):
     """The alert with this fingerprint ends at ``expires_at`` unless it is sent again.
 
-    ``timeout``: its sender named no end, so it ends a time-out after it was last sent.
+    ``timeout``: its sender named no end, so it ends a time-out after it was last sent, which was at ``sent_at``.
+    ``generator_url``: where its sender shows it, or empty.
     """
 
     fingerprint: str
     expires_at: float
     timeout: bool
+    sent_at: float = 0.0
+    generator_url: str = ""
 
 
 class Timer(msgspec.Struct, frozen=True):
@@ -167,8 +170,9 @@ class Suppression(msgspec.Struct, frozen=True):
 class Silence(msgspec.Struct, frozen=True):
     """No notifications from ``starts_at`` until ``ends_at`` for alerts that ``match`` takes, within ``during``.
 
-    ``match`` is label → values as in the configuration; ``during`` names intervals, none for all the time.
-    ``warn_before``: seconds before its end at which a warning is raised if it suppresses an alert, 0 for none.
+    ``match`` is label → values as in the configuration; in its place, ``tests`` (name, operator, value) are those of a
+    silence that came by Alertmanager's API. ``during`` names intervals, none for all the time. ``warn_before``: seconds
+    before its end at which a warning is raised if it suppresses an alert, 0 for none.
     """
 
     match: Mapping[str, Sequence[str]]
@@ -180,6 +184,7 @@ class Silence(msgspec.Struct, frozen=True):
     during: tuple[str, ...] = ()
     warn_before: float = 0.0
     id: int = 0
+    tests: tuple[tuple[str, str, str], ...] = ()
 
     def is_active(self, now: float) -> bool:
         """Return whether ``now`` lies between its start and its end."""

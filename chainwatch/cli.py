@@ -28,6 +28,7 @@ from chainwatch.commands import (
     running,
     setup,
     silences,
+    top,
     transfers,
 )
 from chainwatch.commands.common import BAD_USAGE, FAILED
@@ -45,6 +46,7 @@ COMMANDS: tuple[click.Command, ...] = (
     networks.rewind,
     networks.audit,
     transfers.status,
+    top.top,
     transfers.transfers,
     transfers.report,
     alerts.alerts,

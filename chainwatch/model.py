@@ -38,6 +38,9 @@ SEVERITY_NAMES: Mapping[str, str] = {
 }
 """Every accepted spelling, lower case, to the severity it stands for."""
 
+SENT_SEVERITY = "__severity__"
+"""The label with the severity as another program sent it, empty where it sent none, where that is none of `SEVERITIES`."""
+
 
 # --- what is read from chains -------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from chainwatch.api.identity import IDENTITY, PUBLIC
+from chainwatch.api.identity import IDENTITY, is_public
 from chainwatch.api.problems import Handler, problem
 from chainwatch.config.api import ApiSettings, parse_listen
 
@@ -41,9 +41,13 @@ class Guard(NamedTuple):
         """Return why a request with these headers is refused; None where it is not. ``scheme``: the connection's."""
         if _host_name(host) not in self.hosts:
             return "the Host of this request is foreign: add its origin to allowed_origins of [api]"
-        if origin is not None and origin != f"{scheme}://{host.lower()}" and origin not in self.origins:
+        if not self.is_own_origin(host, origin, scheme):
             return "pages of this origin may not call chainwatch: add it to allowed_origins of [api]"
         return None
+
+    def is_own_origin(self, host: str, origin: str | None, scheme: str) -> bool:
+        """Return whether a request with these headers comes from our own page, an allowed one, or no page."""
+        return origin is None or origin == f"{scheme}://{host.lower()}" or origin in self.origins
 
     @property
     def naming(self) -> Middleware:
@@ -68,7 +72,7 @@ class Guard(NamedTuple):
         async def refuse_foreign(request: web.Request, handler: Handler) -> web.StreamResponse:
             origin = request.headers.get(hdrs.ORIGIN)
             reason = self.refusal(request.headers.get(hdrs.HOST, ""), origin, request.scheme)
-            is_harmless = request.path in PUBLIC or (IDENTITY in request and request[IDENTITY].has_token)
+            is_harmless = is_public(request.path) or (IDENTITY in request and request[IDENTITY].has_token)
             if reason is not None and not is_harmless:
                 return problem(403, reason)
             is_preflight = (

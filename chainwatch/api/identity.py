@@ -1,6 +1,7 @@
 """Who sends a request, and what they may do.
 
-Without any token, programs on this machine may do everything. With one, every request needs one, but for ``/-/healthy``.
+Without any token, programs on this machine may do everything. With one, every request needs one, but for what is public.
+Under ``/ui/`` a session stands for the token with which a person logged in; elsewhere it does not: no other page can use it.
 """
 
 from __future__ import annotations
@@ -18,18 +19,24 @@ from aiohttp.typedefs import Middleware
 from chainwatch.api.problems import Handler, problem
 from chainwatch.api.reads import Reads
 from chainwatch.operations import access
-from chainwatch.operations.access import ROLES
+from chainwatch.operations.access import ROLES, Callers
 from chainwatch.store.access import StoredToken
 
-TOKENS_FRESH_FOR = 5.0
-"""Seconds within which a token that was made or removed is known as such."""
+CALLERS_FRESH_FOR = 5.0
+"""Seconds within which a token or session that was made or removed is known as such."""
 FAILURES_MAX = 10
 FAILURES_WITHIN = 60.0
 """After so many failed logins from one address within so many seconds, no further token from there is tried."""
 ADDRESSES_MAX = 10_000
-PUBLIC = frozenset({"/-/healthy"})
+PAGE = "/ui/"
+STATIC = f"{PAGE}static/"
+LOGIN = f"{PAGE}login"
+LOGOUT = f"{PAGE}logout"
+PUBLIC = frozenset({"/", PAGE.rstrip("/"), LOGIN, "/-/healthy"})
+SESSION_COOKIE = "chainwatch_session"
 READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
-ADMINISTRATION = frozenset({"/-/reload"})
+ADMINISTRATION = ("/-/reload", "/channels")
+"""The beginnings of the paths at which only an admin may change something: a channel sends to any address."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="chainwatch"'}
 
 
@@ -45,13 +52,20 @@ LOCAL = Identity("api", "admin", has_token=False)
 IDENTITY = web.RequestKey("identity", Identity)
 
 
+def is_public(path: str) -> bool:
+    """Return whether anybody may send a request to ``path``."""
+    return path in PUBLIC or path.startswith(STATIC)
+
+
 def role_needed(method: str, path: str) -> str:
     """Return the least role that may send such a request."""
-    return "viewer" if method in READING else "admin" if path in ADMINISTRATION else "operator"
+    if method in READING or path == LOGOUT:
+        return "viewer"
+    return "admin" if path.startswith(ADMINISTRATION) else "operator"
 
 
 class Identities:
-    """Tells whose a request is. ``trusts_machine``: the server is on loopback. ``clock`` is monotonic, in seconds."""
+    """Identifies who sends a request. ``trusts_machine``: the server is on loopback. ``clock`` is monotonic, in seconds."""
 
     def __init__(
         self, reads: Reads, *, trusts_machine: bool, clock: Callable[[], float] = time.monotonic
@@ -59,7 +73,7 @@ class Identities:
         self._reads = reads
         self._trusts_machine = trusts_machine
         self._clock = clock
-        self._tokens: Mapping[str, StoredToken] = {}
+        self._callers = Callers({}, {})
         self._fresh_until = -1.0
         self._refreshing = asyncio.Lock()
         self._hashing = asyncio.Lock()
@@ -70,11 +84,29 @@ class Identities:
 
     async def tokens(self) -> Mapping[str, StoredToken]:
         """Return all tokens by their public parts. Raises ``StoreError``."""
+        return (await self._known_callers()).tokens
+
+    async def refresh(self) -> None:
+        """Read tokens and sessions again for the next request: one of them has just been changed."""
         async with self._refreshing:
-            if self._clock() >= self._fresh_until:
-                self._tokens = await self._reads(access.stored_tokens)
-                self._fresh_until = self._clock() + TOKENS_FRESH_FOR
-        return self._tokens
+            self._fresh_until = -1.0
+
+    async def log_in(self, text: str, remote: str) -> StoredToken | web.Response:
+        """Return the token whose text this is, or why it is refused. ``remote``: the address that sends it."""
+        tokens = await self.tokens()
+        token = tokens.get(access.public_part(text) or "")
+        if token is not None and self._is_known(text, token):
+            return token
+        async with self._hashing:
+            if wait := self._failures.wait(remote):
+                return problem(
+                    429, "too many failed logins from this address", {"Retry-After": f"{wait:.0f}"}
+                )
+            if token is not None and await asyncio.to_thread(access.is_genuine, text, token):
+                self._genuine[token.id] = (token.hash, _digest(text))
+                return token
+            self._failures.note(remote)
+        return problem(401, "this token is unknown or was removed", CHALLENGE)
 
     @property
     def middleware(self) -> Middleware:
@@ -83,7 +115,7 @@ class Identities:
         @web.middleware
         async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
             is_preflight = hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
-            if request.path in PUBLIC or (request.method == hdrs.METH_OPTIONS and is_preflight):
+            if is_public(request.path) or (request.method == hdrs.METH_OPTIONS and is_preflight):
                 return await handler(request)
             found = await self._identify(request)
             if isinstance(found, web.Response):
@@ -99,26 +131,26 @@ class Identities:
         return identify
 
     async def _identify(self, request: web.Request) -> Identity | web.Response:
-        tokens = await self.tokens()
+        tokens, sessions = await self._known_callers()
         scheme, _, text = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        if scheme.lower() != "bearer":
-            if not tokens and self._trusts_machine:
-                return LOCAL
-            return problem(401, "a token is needed: `Authorization: Bearer TOKEN`", CHALLENGE)
-        public = access.public_part(text.strip()) or ""
-        token, remote = tokens.get(public), request.remote or ""
-        if token is not None and self._is_known(text.strip(), token):
-            return Identity(token.name, token.role, has_token=True)
-        async with self._hashing:
-            if wait := self._failures.wait(remote):
-                return problem(
-                    429, "too many failed logins from this address", {"Retry-After": f"{wait:.0f}"}
-                )
-            if token is not None and await asyncio.to_thread(access.is_genuine, text.strip(), token):
-                self._genuine[token.id] = (token.hash, _digest(text.strip()))
-                return Identity(token.name, token.role, has_token=True)
-            self._failures.note(remote)
-        return problem(401, "this token is unknown or was removed", CHALLENGE)
+        if scheme.lower() == "bearer":
+            found = await self.log_in(text.strip(), request.remote or "")
+            return found if isinstance(found, web.Response) else _identity(found)
+        if not tokens and self._trusts_machine:
+            return LOCAL
+        if request.path.startswith(PAGE):
+            session = sessions.get(access.session_id(request.cookies.get(SESSION_COOKIE, "")))
+            token = tokens.get(session.token_id) if session is not None else None
+            if token is not None:
+                return _identity(token)
+        return problem(401, "a token is needed: `Authorization: Bearer TOKEN`", CHALLENGE)
+
+    async def _known_callers(self) -> Callers:
+        async with self._refreshing:
+            if self._clock() >= self._fresh_until:
+                self._callers = await self._reads(access.callers)
+                self._fresh_until = self._clock() + CALLERS_FRESH_FOR
+        return self._callers
 
     def _is_known(self, text: str, token: StoredToken) -> bool:
         stored, digest = self._genuine.get(token.id, ("", b""))
@@ -143,6 +175,10 @@ class Failures:
         self._at[remote] = [*self._at.pop(remote, [])[1 - FAILURES_MAX :], self._clock()]
         if len(self._at) > ADDRESSES_MAX:
             del self._at[next(iter(self._at))]
+
+
+def _identity(token: StoredToken) -> Identity:
+    return Identity(token.name, token.role, has_token=True)
 
 
 def _digest(text: str) -> bytes:

@@ -17,8 +17,12 @@ from chainwatch.support.supervise import place_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+PROBLEM = "application/problem+json"
 REQUEST_WITHIN = 30.0
 """Seconds for a request: its body is read and its answer made."""
+
+DEADLINE = web.RequestKey("deadline", asyncio.Timeout)
+"""When a request is ended; an answer that goes on for long moves it."""
 
 _KEPT_HEADERS = ("Allow",)
 _STATUS_OF = {NotFound: 404, Invalid: 400, Conflict: 409}
@@ -29,7 +33,7 @@ _log = structlog.get_logger(__name__)
 def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return the answer with this status; ``detail`` says what is wrong and how to fix it."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    response = web.json_response(body, status=status, content_type="application/problem+json")
+    response = web.json_response(body, status=status, content_type=PROBLEM)
     response.headers.update(headers or {})
     return response
 
@@ -38,7 +42,8 @@ def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) 
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer within ``REQUEST_WITHIN``, whatever the handler raises."""
     try:
-        async with asyncio.timeout(REQUEST_WITHIN):
+        async with asyncio.timeout(REQUEST_WITHIN) as deadline:
+            request[DEADLINE] = deadline
             return await handler(request)
     except web.HTTPException as error:
         kept = {name: error.headers[name] for name in _KEPT_HEADERS if name in error.headers}

@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
-from chainwatch.operations.context import Context
+from chainwatch.operations.context import Context, Contexts
 from chainwatch.plan import Plan
 from chainwatch.store.database import Database
 
@@ -28,9 +28,8 @@ class Reads:
 
     def __init__(self, database: Database, plan: Plan, clock: Callable[[], float] = time.time) -> None:
         self._database = database
-        self._plan = plan
+        self._contexts = Contexts(plan)
         self._clock = clock
-        self._context: Context | None = None
         self._free = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(
@@ -43,17 +42,12 @@ class Reads:
         """Return what ``operation`` returns on a consistent, read-only view. Raises ``StoreError`` and what it raises."""
 
         def job(connection: sa.Connection) -> T:
-            return operation(connection, self._context_on(connection), self._clock(), *args, **kwargs)
+            return operation(connection, self._contexts.on(connection), self._clock(), *args, **kwargs)
 
         await self._free.acquire()
         reading = asyncio.ensure_future(self._database.read(job))
         reading.add_done_callback(self._done)
         return await asyncio.shield(reading)
-
-    def _context_on(self, connection: sa.Connection) -> Context:
-        if self._context is None:
-            self._context = Context.of(self._plan, connection)
-        return self._context
 
     def _done(self, reading: asyncio.Future[T]) -> None:
         self._free.release()

@@ -10,9 +10,13 @@ import structlog
 from aiohttp import hdrs, web
 
 from chainwatch.api import health, metrics, pessimism, v1
+from chainwatch.api.alertmanager import routes as alertmanager
+from chainwatch.api.alertmanager.errors import translate_problems
 from chainwatch.api.connection import Connection, Connections
 from chainwatch.api.guard import Guard
 from chainwatch.api.identity import Identities
+from chainwatch.api.page.problems import show_problems
+from chainwatch.api.page.routes import add_page
 from chainwatch.api.problems import Handler, answer_problems, problem
 from chainwatch.api.reads import Reads
 from chainwatch.api.writes import Writes
@@ -61,6 +65,8 @@ async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
         middlewares=[
             _begin,
             guard.naming,
+            translate_problems,
+            show_problems,
             answer_problems,
             identities.middleware,
             guard.refusing,
@@ -68,9 +74,11 @@ async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
         ],
     )
     app.add_routes(health.routes(running.health, reads, writes, reload))
-    app.add_routes(metrics.routes(reads, running.alerting.supervisor.crashes))
+    app.add_routes(metrics.routes(reads))
     app.add_routes(v1.routes(reads, writes))
     app.add_routes(pessimism.routes(running.health, reads, writes))
+    app.add_routes(alertmanager.routes(running, reads, writes))
+    add_page(app, running.database, reads, writes, identities, guard)
     await serve(settings, app, may_listen)
 
 

@@ -30,7 +30,7 @@ _TRANSACTION = frozenset(("tx", "transaction"))
 
 def doubt_keys(flow: FlowParts, terms: FlowTerms) -> None:
     """Note in ``terms`` which keys cannot be, or are probably not, those of one transfer."""
-    if getattr(flow.settings, "match", "key") == "key":  # else transfers may share a key
+    if flow.settings.match == "key":  # else transfers may share a key
         _doubt_opening(flow, terms)
     for step in flow.expected:
         if len(step.key) != len(flow.opening.key):

@@ -70,7 +70,7 @@ def _check_each(settings: FlowSettings, terms: FlowTerms) -> None:
         if same and (step.each or opens.each):
             terms.problem(
                 ("expects", index, "event"),
-                f"{step.event} opens transfers too: `each` cannot tell which it is",
+                f"{step.event} opens transfers too: `each` cannot distinguish the two",
             )
 
 

@@ -7,15 +7,11 @@ import os
 import signal
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from chainwatch.commands.common import plan_of, run_until_stopped
 from chainwatch.commands.options import Duration
-
-if TYPE_CHECKING:
-    from chainwatch.config import Settings
 
 
 @click.command()
@@ -25,23 +21,19 @@ def run(config: Path) -> None:
     signal.signal(
         signal.SIGHUP, signal.SIG_IGN
     )  # until the handler is set, the default would end the process
-    from chainwatch.alerting.runtime import AlertingConfig
     from chainwatch.api.server import companions
     from chainwatch.monitor import monitor
-    from chainwatch.operations.channel_actions import performer
     from chainwatch.operations.context import open_database
+    from chainwatch.operations.live_alerting import alerting
     from chainwatch.operations.reloading import Reloads
 
     plan = plan_of(config)
     with open_database(plan, claim=True, create=True) as database:
 
-        def configure(settings: Settings) -> AlertingConfig:
-            return AlertingConfig.of(settings, perform=performer(settings))
-
         async def work(stop: asyncio.Event) -> None:
             reloads = Reloads(config, os.environ, database, plan)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloads.ask)
-            await monitor.run(plan, database, stop, reloads.next, configure, companions(reloads.ask))
+            await monitor.run(plan, database, stop, reloads.next, alerting, companions(reloads.ask))
 
         run_until_stopped(work)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, StrictBool
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StrictBool
 
 from chainwatch.config.types import (
     AtLeastOne,
@@ -10,9 +12,11 @@ from chainwatch.config.types import (
     Days,
     Digest,
     Duration,
+    Expected,
     Match,
     Months,
     PositiveDuration,
+    Severity,
     Table,
     Text,
     Weekdays,
@@ -20,6 +24,7 @@ from chainwatch.config.types import (
     Zone,
 )
 from chainwatch.grammar.durations import parse_duration
+from chainwatch.model import SEVERITY_NAMES
 
 _MATCH = (
     "Label → value or list of values, all of which must match; severities by either name. A value may begin with `!=`, `=~` "
@@ -170,3 +175,16 @@ class AlertSettings(Table):
         default=parse_duration("4h"),
         description="Time after which a reminder is sent of an acknowledged alert that still fires.",
     )
+
+
+def _foreign(severities: dict[str, str]) -> dict[str, str]:
+    found = {name.lower(): severity for name, severity in severities.items()}
+    for name in found.keys() & SEVERITY_NAMES.keys():
+        raise Expected(f"severities that chainwatch does not know; {name} is {SEVERITY_NAMES[name]}")
+    if len(found) < len(severities):
+        raise Expected("each severity once, whatever its case")
+    return found
+
+
+SeverityTable = Annotated[dict[Text, Severity], AfterValidator(_foreign)]
+"""What severities of other programs stand for: name in small letters → ``P0`` … ``P3``."""

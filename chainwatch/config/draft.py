@@ -20,6 +20,7 @@ from chainwatch.config.alerting import (
     IntervalSettings,
     LifecycleSettings,
     RouteSettings,
+    SeverityTable,
 )
 from chainwatch.config.api import ApiSettings
 from chainwatch.config.assets import AssetSettings, CurrencySettings
@@ -62,26 +63,25 @@ _LISTS: Mapping[str, TypeAdapter[Any]] = {
     "cooldowns": TypeAdapter(CooldownSettings),
     "acknowledge": TypeAdapter(AcknowledgeSettings),
 }
-_SINGLE: Mapping[str, type[BaseModel]] = {
+_TABLES: Mapping[str, TypeAdapter[Any]] = {
+    "store": TypeAdapter(StoreSettings),
+    "log": TypeAdapter(LogSettings),
+    "monitor": TypeAdapter(MonitorSettings),
+    "api": TypeAdapter(ApiSettings),
+    "pessimism": TypeAdapter(PessimismSettings),
+    "alerts": TypeAdapter(AlertSettings),
+    "severities": TypeAdapter(SeverityTable),
+}
+_RISE = TypeAdapter(RiseSettings)
+_LINK: TypeAdapter[str] = TypeAdapter(WebLink)
+_TOP_LEVEL = {"escalate_after", "external_url", *_TABLES, *_LISTS, *_SECTIONS}
+
+_MODELS: Mapping[str, type[BaseModel]] = {
     "store": StoreSettings,
     "log": LogSettings,
     "monitor": MonitorSettings,
     "api": ApiSettings,
     "pessimism": PessimismSettings,
-    "alerts": AlertSettings,
-}
-_RISE = TypeAdapter(RiseSettings)
-_LINK: TypeAdapter[str] = TypeAdapter(WebLink)
-_TOP_LEVEL = {
-    "escalate_after",
-    "external_url",
-    *_SINGLE,
-    *_LISTS,
-    *_SECTIONS,
-}
-
-_MODELS: Mapping[str, type[BaseModel]] = {
-    **_SINGLE,
     "networks": NetworkSettings,
     "contracts": ContractSettings,
     "flows": FlowSettings,
@@ -268,13 +268,14 @@ class Draft:
             folder=self._folder,
             external_url=None if link is None else self._valid(_LINK, link, ("external_url",)),
             escalate_after=None if rise is None else self._valid(_RISE, rise, ("escalate_after",)),
-            **{name: self._single(name, model) for name, model in _SINGLE.items()},
+            **{name: self._valid_table(name) for name in _TABLES},
             **{section: list(self._valid_list(section)) for section in _LISTS},
             **{section: dict(self._valid_tables(section)) for section in _SECTIONS},
         )
 
-    def _single(self, name: str, model: type[BaseModel]) -> BaseModel:
-        return self._valid(TypeAdapter(model), self._data.get(name, {}), (name,)) or model()
+    def _valid_table(self, name: str) -> Any:
+        table = _TABLES[name]
+        return self._valid(table, self._data.get(name, {}), (name,)) or table.validate_python({})
 
     def _valid_tables(self, section: str) -> Iterator[tuple[str, Any]]:
         tables = self._data.get(section, {})

@@ -19,6 +19,7 @@ from chainwatch.config.alerting import (
     IntervalSettings,
     LifecycleSettings,
     RouteSettings,
+    SeverityTable,
 )
 from chainwatch.config.api import ApiSettings
 from chainwatch.config.assets import AssetSettings
@@ -102,6 +103,10 @@ class Settings(Table):
     cooldowns: list[CooldownSettings] = Field(default=[])
     acknowledge: list[AcknowledgeSettings] = Field(default=[])
     alerts: AlertSettings = AlertSettings()
+    severities: SeverityTable = Field(
+        default={},
+        description="Severities of other programs, in any case, such as `page`, → `P0` … `P3`. Any other is `P2`.",
+    )
     log: LogSettings = LogSettings()
     monitor: MonitorSettings = MonitorSettings()
     api: ApiSettings = ApiSettings()

@@ -50,3 +50,14 @@ def format_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in its two largest units, for people: ``2h 5m``; a negative one is ``0s``."""
+    parts = []
+    left = int(max(0.0, seconds))
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        if number:
+            parts.append(f"{number}{unit}")
+    return " ".join(parts[:2]) or "0s"

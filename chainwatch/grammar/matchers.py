@@ -17,9 +17,11 @@ from functools import lru_cache
 import msgspec
 import re2
 
-from chainwatch.model import SEVERITY_NAMES
+from chainwatch.model import SENT_SEVERITY, SEVERITY_NAMES
 
 OPERATORS = ("=~", "!~", "!=", "=")
+LabelTest = tuple[str, str, str]
+"""One of Alertmanager's tests: a label's name, one of ``OPERATORS``, a value or pattern."""
 _WRITTEN = re.compile(r"([^=!~\s]+)(=~|!~|!=|=)(.*)", re.DOTALL)
 
 
@@ -34,7 +36,11 @@ class Matcher(msgspec.Struct, frozen=True):
 
     def takes(self, labels: Mapping[str, str]) -> bool:
         """Return whether the label's value passes; no value does where a pattern is invalid."""
-        value = labels.get(self.name, "")
+        value = labels.get(self.name)
+        if (
+            value is None
+        ):  # an alert has the severity that was sent apart only where it is not a severity here
+            value = labels.get("severity", "") if self.name == SENT_SEVERITY else ""
         try:
             if value in self.not_values or any(_is_whole(p, value) for p in self.not_patterns):
                 return False
@@ -54,16 +60,54 @@ class NoPattern(ValueError):
 
 def build(match: Mapping[str, Sequence[str]]) -> Matchers:
     """Build the tests written as label → values. Raises ``ValueError`` for an invalid pattern."""
-    matchers = recall(match)
-    for matcher in matchers:
-        for pattern in (*matcher.patterns, *matcher.not_patterns):
-            _compiled(pattern)
-    return matchers
+    return _checked(recall(match))
 
 
 def recall(match: Mapping[str, Sequence[str]]) -> Matchers:
     """Build stored tests, perhaps of a version that accepted other patterns: an invalid one matches nothing."""
     return tuple(_matcher(name, values) for name, values in sorted(match.items()))
+
+
+def build_tests(tests: Iterable[LabelTest]) -> Matchers:
+    """Build Alertmanager's tests, all of which must pass; one of ``severity`` is of the severity as it was sent.
+
+    Raises ``ValueError`` for an invalid pattern.
+    """
+    return _checked(recall_tests(tests))
+
+
+def recall_tests(tests: Iterable[LabelTest]) -> Matchers:
+    """Build stored tests of Alertmanager's: an invalid pattern matches nothing."""
+    return tuple(
+        test_of(SENT_SEVERITY if name == "severity" else name, operator, value)
+        for name, operator, value in tests
+    )
+
+
+def test_of(name: str, operator: str, value: str) -> Matcher:
+    """Return one test; ``operator`` is one of ``OPERATORS``."""
+    match operator:
+        case "=":
+            return Matcher(name, frozenset([value]))
+        case "!=":
+            return Matcher(name, frozenset(), not_values=frozenset([value]))
+        case "=~":
+            return Matcher(name, frozenset(), (value,))
+        case _:
+            return Matcher(name, frozenset(), not_patterns=(value,))
+
+
+def tests_of(matcher: Matcher) -> Iterator[LabelTest]:
+    """Yield the tests of Alertmanager's that together pass what ``matcher`` takes."""
+    name, choices = matcher.name, [re.escape(value) for value in sorted(matcher.values)]
+    choices += [f"(?:{pattern})" for pattern in matcher.patterns]
+    if len(choices) > 1:
+        yield name, "=~", "|".join(choices)
+    else:
+        yield from ((name, "=", value) for value in matcher.values)
+        yield from ((name, "=~", pattern) for pattern in matcher.patterns)
+    yield from ((name, "!=", value) for value in sorted(matcher.not_values))
+    yield from ((name, "!~", pattern) for pattern in matcher.not_patterns)
 
 
 def takes(matchers: Matchers, labels: Mapping[str, str]) -> bool:
@@ -97,6 +141,13 @@ def parse(words: Iterable[str]) -> dict[str, list[str]]:
     return match
 
 
+def _checked(matchers: Matchers) -> Matchers:
+    for matcher in matchers:
+        for pattern in (*matcher.patterns, *matcher.not_patterns):
+            _compiled(pattern)
+    return matchers
+
+
 def _matcher(name: str, values: Sequence[str]) -> Matcher:
     tests: dict[str, list[str]] = {operator: [] for operator in OPERATORS}
     for text in values:
@@ -111,15 +162,16 @@ def _matcher(name: str, values: Sequence[str]) -> Matcher:
 
 
 def _parts(matcher: Matcher) -> Iterator[str]:
+    name = "severity" if matcher.name == SENT_SEVERITY else matcher.name
     values = sorted(matcher.values)
     if matcher.patterns:
-        yield f"{matcher.name}=~{_quoted('|'.join([*map(re.escape, values), *matcher.patterns]))}"
+        yield f"{name}=~{_quoted('|'.join([*map(re.escape, values), *matcher.patterns]))}"
     elif len(values) == 1:
-        yield f"{matcher.name}={_quoted(values[0])}"
+        yield f"{name}={_quoted(values[0])}"
     elif values:
-        yield f"{matcher.name}=~{_quoted('|'.join(values))}"
-    yield from (f"{matcher.name}!={_quoted(value)}" for value in sorted(matcher.not_values))
-    yield from (f"{matcher.name}!~{_quoted(pattern)}" for pattern in matcher.not_patterns)
+        yield f"{name}=~{_quoted('|'.join(values))}"
+    yield from (f"{name}!={_quoted(value)}" for value in sorted(matcher.not_values))
+    yield from (f"{name}!~{_quoted(pattern)}" for pattern in matcher.not_patterns)
 
 
 def _is_whole(pattern: str, value: str) -> bool:

@@ -19,6 +19,7 @@ from jinja2 import ChainableUndefined, TemplateSyntaxError, nodes, pass_context
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import SandboxedEnvironment
 
+from chainwatch.grammar.durations import span
 from chainwatch.support.asset_units import DECIMALS_MAX, in_units
 
 SOURCE_MAX = 16_384
@@ -245,13 +246,7 @@ def _link(context: Context, value: object, network: str) -> str:
 def _duration(value: object) -> str:
     """Return seconds as ``2h 5m``."""
     seconds = float(str(value))
-    left, sign = int(min(abs(seconds), 1e12)), "-" if seconds <= -1 else ""
-    parts = []
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
-        number, left = divmod(left, size)
-        if number:
-            parts.append(f"{number}{unit}")
-    return sign + (" ".join(parts[:2]) or "0s")
+    return ("-" if seconds <= -1 else "") + span(min(abs(seconds), 1e12))
 
 
 def _time(value: object, zone: str = "UTC", pattern: str = "%Y-%m-%d %H:%M:%S %Z") -> str:

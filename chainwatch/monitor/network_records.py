@@ -1,4 +1,4 @@
-"""What is stored of networks while they are observed: states, for other processes, and the limits of endpoints."""
+"""What is stored of networks while they are observed: states and endpoints, for other processes, and limits of endpoints."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.chain.status import NetworkStatus
+from chainwatch.monitor.endpoint_records import EndpointRecords
 from chainwatch.store import blocks, schema
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
@@ -26,6 +27,7 @@ class NetworkRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._states: dict[str, NetworkState] = {}
+        self._endpoints = EndpointRecords()
         self.ranges: dict[str, int] = {}
         """Endpoint → the most blocks of one request for logs, as stored."""
 
@@ -37,7 +39,7 @@ class NetworkRecords:
         self.ranges = msgspec.json.decode(stored or "{}", type=dict[str, int])
 
     async def save(self, observed: Mapping[str, NetworkStatus], now: float) -> None:
-        """Store the states and ranges that have changed by ``now`` (Unix seconds by this machine's clock).
+        """Store the states, endpoints and ranges that have changed by ``now`` (Unix seconds by this machine's clock).
 
         An unchanged state is stored from time to time, because readers take an old one for a process that has stopped.
         """
@@ -46,6 +48,8 @@ class NetworkRecords:
         if changed:
             await self._write(partial(blocks.save_states, states=changed))
             self._states |= {state.name: state for state in changed}
+        if (endpoints := self._endpoints.follow(observed, now)) is not None:
+            await self._write(endpoints.save)
         ranges = self.ranges | _ranges(observed.values())
         if ranges != self.ranges:
             value = msgspec.json.encode(ranges).decode()

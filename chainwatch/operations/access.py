@@ -1,10 +1,11 @@
-"""Tokens of the HTTP server, and the audit log of what was done through it."""
+"""Tokens of the HTTP server, sessions of its page, and the audit log of what was done through it."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import msgspec
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, Invalid, NotFound
 from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.store import access
-from chainwatch.store.access import StoredToken
+from chainwatch.store.access import StoredSession, StoredToken
 from chainwatch.support.spelling import did_you_mean
 from chainwatch.support.token_hashes import hash_secret, is_secret_of
 
@@ -21,6 +22,10 @@ Role = Literal["viewer", "operator", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """Each may do what those before it may: read; act on alerts and queues; change the process and who may call it."""
 TOKENS_MAX = 1_000
+SESSION_LASTS = 7 * 86_400.0
+"""Seconds after which a person must log in to the page again."""
+SESSIONS_MAX = 20
+"""Sessions of one token: the oldest ends where there are more."""
 CURSORS = Cursors("audit", 1)
 DETAIL_MAX = 2_000
 """Characters of an entry's detail."""
@@ -44,6 +49,13 @@ class NewToken(msgspec.Struct, frozen=True):
     name: str
     role: str
     token: str
+
+
+class Callers(NamedTuple):
+    """Who may call the server. ``tokens``: by the public part of their text; ``sessions``: by their ids."""
+
+    tokens: dict[str, StoredToken]
+    sessions: dict[str, StoredSession]
 
 
 class AuditView(msgspec.Struct, frozen=True):
@@ -105,9 +117,30 @@ def record(
     access.record(connection, now, actor, action, detail[:DETAIL_MAX])
 
 
-def stored_tokens(connection: sa.Connection, context: Context, now: float) -> dict[str, StoredToken]:
-    """Return all tokens by the public part of their text, for ``holder_of``."""
-    return {token.id: token for token in access.tokens(connection)}
+def callers(connection: sa.Connection, context: Context, now: float) -> Callers:
+    """Return all tokens, and the sessions that have not expired."""
+    return Callers(
+        {token.id: token for token in access.tokens(connection)},
+        {session.id: session for session in access.sessions(connection, now)},
+    )
+
+
+def open_session(connection: sa.Connection, context: Context, now: float, token_id: str) -> str:
+    """Open a session of the page for whoever has the token; return its secret, of which only the hash is stored."""
+    secret = secrets.token_urlsafe(32)
+    session = StoredSession(session_id(secret), token_id, now, now + SESSION_LASTS)
+    access.add_session(connection, session, SESSIONS_MAX)
+    return secret
+
+
+def close_session(connection: sa.Connection, context: Context, now: float, secret: str) -> None:
+    """End a session of the page."""
+    access.remove_session(connection, session_id(secret))
+
+
+def session_id(secret: str) -> str:
+    """Return the id under which the session with this secret is stored."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def public_part(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""``chainwatch receivers test``: a sample, marked as one, through the real queue and provider."""
+"""Tests of receivers: a sample, marked as one, through the real queue and provider."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.providers import DeliveryError, Transport, build_provider
 from chainwatch.config import Settings
 from chainwatch.operations.checks import check_known, check_seconds
+from chainwatch.operations.context import Context
+from chainwatch.operations.queries import parse_severity
 from chainwatch.presentation.presenter import Presenter
 from chainwatch.store.alerting import alerts, outbox
 from chainwatch.store.alerting.outbox import QueuedNotification
@@ -38,6 +40,56 @@ class SampleOutcome(msgspec.Struct, frozen=True):
     seconds: float
     attempts: int
     error: str | None
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """A sample in the queue of ``receiver``: its notification's ID and key, and its alert's ID."""
+
+    receiver: str
+    notification_id: int
+    key: str
+    alert_id: int
+    queued_at: float
+
+
+def queue_sample(
+    connection: sa.Connection,
+    context: Context,
+    now: float,
+    receiver: str,
+    severity: str = "P3",
+    *,
+    resolved: bool = False,
+) -> Sample:
+    """Queue a sample for ``receiver``; the running process sends it. Raises ``NotFound`` and ``Invalid``."""
+    check_known("receiver", receiver, context.receivers)
+    key, alert_id = _enqueue(connection, receiver, parse_severity(severity), now, resolved=resolved)
+    return Sample(receiver, _find(connection, receiver, key).id, key, alert_id, now)
+
+
+def is_tried(connection: sa.Connection, context: Context, now: float, sample: Sample) -> bool:
+    """Return whether ``sample`` was delivered, given up, or has failed once."""
+    queued = _find(connection, sample.receiver, sample.key)
+    return queued.status != "pending" or queued.last_error is not None
+
+
+def end_sample(connection: sa.Connection, context: Context, now: float, sample: Sample) -> SampleOutcome:
+    """Return what became of ``sample``, and leave of it its notification alone, as delivered or dropped."""
+    queued = _find(connection, sample.receiver, sample.key)
+    outbox.drop(connection, now, ids=[queued.id])
+    alerts.delete_sample(connection, sample.alert_id)
+    configured = context.settings.receivers.get(sample.receiver)
+    delivered = queued.status == "delivered"
+    seconds = (queued.finished_at or now) - sample.queued_at
+    return SampleOutcome(
+        receiver=sample.receiver,
+        provider=configured.provider if configured else "",
+        delivered=delivered,
+        by="the running process",
+        seconds=seconds,
+        attempts=queued.attempts,
+        error=None if delivered else queued.last_error or f"not delivered within {seconds:.0f} seconds",
+    )
 
 
 async def send_sample(

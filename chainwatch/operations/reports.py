@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from chainwatch.alert_model import Alert
 from chainwatch.alerting.policy.rate_limits import counted_as
 from chainwatch.model import SEVERITIES
+from chainwatch.operations.alert_stats import KindStatistics, kind_statistics, mean
 from chainwatch.operations.checks import check_moments
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
@@ -70,19 +71,6 @@ class Statistics(msgspec.Struct, frozen=True):
     before: WindowBefore
 
 
-class KindStatistics(msgspec.Struct, frozen=True):
-    """The stored alerts of one type (the label ``alertname``) and severity."""
-
-    type: str
-    severity: str
-    firing: int
-    number: int
-    acknowledged: int
-    mean_time_to_acknowledge: float | None
-    resolved: int
-    mean_time_to_resolve: float | None
-
-
 class AlertTotals(msgspec.Struct, frozen=True):
     """Numbers about all alerts that are stored. ``notifications``: how many have which status."""
 
@@ -124,9 +112,9 @@ def window_statistics(
         by_source=_counted(counted_as(alert.source, alert.labels) for alert in alerts),
         active=firing,
         acknowledged=len(to_acknowledge),
-        mean_time_to_acknowledge=_mean(sum(to_acknowledge), len(to_acknowledge)),
+        mean_time_to_acknowledge=mean(sum(to_acknowledge), len(to_acknowledge)),
         resolved=len(to_resolve),
-        mean_time_to_resolve=_mean(sum(to_resolve), len(to_resolve)),
+        mean_time_to_resolve=mean(sum(to_resolve), len(to_resolve)),
         noise=sum(_is_noise(alert, acknowledged) for alert in alerts),
         receivers=_receivers(statistics.deliveries(connection, since, until)),
         before=WindowBefore(sum(before.values()), {s: before.get(s, 0) for s in SEVERITIES}),
@@ -144,30 +132,13 @@ def alert_totals(connection: sa.Connection, context: Context, now: float) -> Ale
         by_state=_sums((count.state, count.number) for count in counts),
         by_severity=_sums((count.severity, count.number) for count in counts),
         by_type=_sums((kind.name, kind.number) for kind in kinds),
-        by_type_and_severity=list(map(_kind, kinds)),
+        by_type_and_severity=[kind_statistics(kind) for kind in kinds],
         acknowledged=acknowledged,
-        mean_time_to_acknowledge=_mean(sum(kind.to_acknowledge for kind in kinds), acknowledged),
+        mean_time_to_acknowledge=mean(sum(kind.to_acknowledge for kind in kinds), acknowledged),
         resolved=resolved,
-        mean_time_to_resolve=_mean(sum(kind.to_resolve for kind in kinds), resolved),
+        mean_time_to_resolve=mean(sum(kind.to_resolve for kind in kinds), resolved),
         notifications=_sums((depth.status, depth.number) for depth in outbox.depths(connection)),
     )
-
-
-def _kind(kind: statistics.Kind) -> KindStatistics:
-    return KindStatistics(
-        type=kind.name,
-        severity=kind.severity,
-        firing=kind.firing,
-        number=kind.number,
-        acknowledged=kind.acknowledged,
-        mean_time_to_acknowledge=_mean(kind.to_acknowledge, kind.acknowledged),
-        resolved=kind.resolved,
-        mean_time_to_resolve=_mean(kind.to_resolve, kind.resolved),
-    )
-
-
-def _mean(seconds: float, number: int) -> float | None:
-    return seconds / number if number else None
 
 
 def _sums(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:

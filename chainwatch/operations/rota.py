@@ -13,9 +13,10 @@ from chainwatch.alerting.policy import oncall
 from chainwatch.alerting.policy.intervals import Interval, build_intervals
 from chainwatch.alerting.policy.oncall import OnCallSchedule, Override, Shift, build_schedules
 from chainwatch.config import Settings
-from chainwatch.operations.checks import ID_MAX, LAST_MOMENT, check_known, end_of
+from chainwatch.operations.checks import ID_MAX, LAST_MOMENT, check_known, end_of, usable_ids
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid, NotFound
+from chainwatch.operations.views import Changed, changed
 from chainwatch.store.alerting import escalations
 from chainwatch.store.peek import peek
 
@@ -24,6 +25,8 @@ GAPS_WITHIN = 30 * 86_400.0
 HANDOFFS_WITHIN = 400 * 86_400.0
 """Seconds ahead in which handoffs are looked for."""
 HANDOFFS_MAX = 100
+CALENDAR_DAYS, CALENDAR_DAYS_MAX = 14, 62
+"""Days that a calendar has by default, and at most."""
 LAST_AT = LAST_MOMENT - 4 * 366 * 86_400
 """The last moment, Unix seconds, about which schedules can be asked: handoffs after it are still in the calendar."""
 
@@ -81,7 +84,11 @@ def configured(settings: Settings, at: float) -> Rota:
 
 
 def on_call(
-    connection: sa.Connection, context: Context, now: float, schedules: Sequence[str], at: float | None = None
+    connection: sa.Connection,
+    context: Context,
+    now: float,
+    schedules: Sequence[str] = (),
+    at: float | None = None,
 ) -> list[ShiftView]:
     """As ``shifts_at`` by the stored overrides; ``at`` is now by default. Raises ``NotFound`` and ``Invalid``."""
     moment = now if at is None else at
@@ -92,13 +99,38 @@ def next_on_call(
     connection: sa.Connection,
     context: Context,
     now: float,
-    schedules: Sequence[str],
+    schedules: Sequence[str] = (),
     at: float | None = None,
     number: int = 5,
 ) -> list[ShiftView]:
     """As ``handoffs_after`` by the stored overrides; ``at`` is now by default. Raises ``NotFound`` and ``Invalid``."""
     moment = now if at is None else at
     return handoffs_after(_stored(connection, context, moment), schedules, moment, number)
+
+
+def calendar(
+    connection: sa.Connection,
+    context: Context,
+    now: float,
+    *,
+    schedules: Sequence[str] = (),
+    since: float | None = None,
+    until: float | None = None,
+) -> list[ShiftView]:
+    """Return who is on call from ``since`` (default: now) until ``until`` (default: 14 days later), by schedule, with gaps.
+
+    Raises ``NotFound`` and ``Invalid``.
+    """
+    begin = now if since is None else since
+    end = begin + CALENDAR_DAYS * 86_400.0 if until is None else until
+    if not begin < end <= begin + CALENDAR_DAYS_MAX * 86_400.0:
+        raise Invalid(
+            f"until: a calendar ends after it begins, and within {CALENDAR_DAYS_MAX} days: give another end"
+        )
+    rota = _stored(connection, context, begin)
+    return [
+        _view(name, shift) for name in _chosen(rota, schedules) for shift in rota.shifts(name, begin, end)
+    ]
 
 
 def shifts_at(rota: Rota, names: Sequence[str], at: float) -> list[ShiftView]:
@@ -149,6 +181,12 @@ def remove_override(connection: sa.Connection, context: Context, now: float, ove
     known = 0 < override_id <= ID_MAX and escalations.remove_override(connection, override_id)
     if not known:
         raise NotFound(f"there is no override {override_id}; `chainwatch oncall override` lists them")
+
+
+def remove_overrides(connection: sa.Connection, context: Context, now: float, ids: Sequence[int]) -> Changed:
+    """Remove overrides."""
+    known = {one: escalations.remove_override(connection, one) for one in usable_ids(ids)}
+    return changed(ids, {one: True for one, removed in known.items() if removed})
 
 
 def list_overrides(connection: sa.Connection, context: Context, now: float) -> list[OverrideView]:

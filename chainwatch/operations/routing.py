@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
+import sqlalchemy as sa
 
 from chainwatch.alerting.policy.lifecycle import normal_labels
 from chainwatch.alerting.policy.routing import Route, build_routes, destinations, group_key, matching_routes
 from chainwatch.config import Settings
 from chainwatch.grammar import matchers
+from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 
 
@@ -30,6 +32,19 @@ class RoutesView(msgspec.Struct, frozen=True):
 
     routes: list[RouteView]
     receivers: list[str]
+
+
+def find_routes(
+    connection: sa.Connection, context: Context, now: float, *, labels: Sequence[str] = ()
+) -> RoutesView:
+    """As ``trace_routes``, with ``labels`` written ``NAME=VALUE``. Raises ``Invalid``."""
+    given: dict[str, str] = {}
+    for written in labels:
+        name, equals, value = written.partition("=")
+        if not equals or not name.strip():
+            raise Invalid(f"labels: {written[:100]!r}: expected a label as NAME=VALUE")
+        given[name.strip()] = value.strip()
+    return trace_routes(context.settings, given)
 
 
 def trace_routes(settings: Settings, labels: Mapping[str, str]) -> RoutesView:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert, Silence
+from chainwatch.alerting.policy.muting import silence_matchers
 from chainwatch.grammar import matchers
 from chainwatch.operations.checks import (
     Match,
@@ -76,7 +77,7 @@ def add_silence(
             raise Invalid(no_such("interval", name, intervals))
     silence = Silence(tests, begins, ends, author, comment, now, tuple(during), warn_before)
     stored = msgspec.structs.replace(silence, id=silences.add(connection, silence))
-    return _view(stored, now, len(_matched(connection, tests)))
+    return _view(stored, now, len(_matched(connection, silence_matchers(silence))))
 
 
 def list_silences(
@@ -99,7 +100,7 @@ def list_silences(
         limit=check_limit(limit) + 1,
         before_id=before_id,
     )
-    hidden = {s.id: len(_matched(connection, s.match)) for s in found[:limit] if s.is_active(now)}
+    hidden = {s.id: len(_matched(connection, silence_matchers(s))) for s in found[:limit] if s.is_active(now)}
     return CURSORS.page(found, limit, lambda s: [s.id], lambda s: _view(s, now, hidden.get(s.id, 0)))
 
 
@@ -112,14 +113,16 @@ def expire_silences(connection: sa.Connection, context: Context, now: float, ids
 
 def preview(connection: sa.Connection, context: Context, now: float, match: Match) -> list[AlertView]:
     """Return the firing alerts that a silence with ``match`` would hide, oldest first. Raises ``Invalid``."""
-    return alert_views(_matched(connection, check_match(match)), context.presenter, connection)
+    return alert_views(
+        _matched(connection, matchers.recall(check_match(match))), context.presenter, connection
+    )
 
 
 def _view(silence: Silence, now: float, hides: int) -> SilenceView:
     return SilenceView(
         id=silence.id,
         state="pending" if now < silence.starts_at else "active" if silence.is_active(now) else "ended",
-        matchers=matchers.written(matchers.recall(silence.match)),
+        matchers=matchers.written(silence_matchers(silence)),
         starts_at=silence.starts_at,
         ends_at=silence.ends_at,
         during=list(silence.during),
@@ -129,6 +132,5 @@ def _view(silence: Silence, now: float, hides: int) -> SilenceView:
     )
 
 
-def _matched(connection: sa.Connection, match: Mapping[str, Sequence[str]]) -> list[Alert]:
-    built = matchers.recall(match)
+def _matched(connection: sa.Connection, built: matchers.Matchers) -> list[Alert]:
     return [alert for alert in alerts.firing(connection) if matchers.takes(built, alert.labels)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from chainwatch.store import access_tables, bulk, invariant_tables
+from chainwatch.store import access_tables, bulk, endpoint_tables, index_tables, invariant_tables
 from chainwatch.store.alerting import alert_tables, escalation_tables
 from chainwatch.store.errors import NewerSchema, NoDatabase, OlderSchema, StoreError
 from chainwatch.store.tables import metadata, properties
@@ -34,8 +34,10 @@ __all__ = [
     "created_at",
     "current_version",
     "drop_property",
+    "endpoint_tables",
     "escalation_tables",
     "get_property",
+    "index_tables",
     "invariant_tables",
     "metadata",
     "prepare",

@@ -23,7 +23,7 @@ from tests.property.worlds import (
     mixed,
     orders,
     play,
-    processed_at_once,
+    played_twice,
     reorganised_orders,
     split,
     worlds,
@@ -74,12 +74,7 @@ def test_every_reporting_of_a_world_ends_in_the_same_pairs(
     engine: sa.Engine, data: st.DataObject, world: World
 ) -> None:
     """S3."""
-    delays = data.draw(orders(world))
-
-    with fresh(engine) as connection:
-        expected = play(connection, world, processed_at_once(world))
-    with fresh(engine) as connection:
-        found = play(connection, world, delays)
+    expected, found = played_twice(engine, world, data.draw(orders(world)))
 
     assert found.transfers == expected.transfers
     assert found.deadlines == expected.deadlines
@@ -98,12 +93,7 @@ def test_pairs_after_reorgs_are_those_of_the_blocks_that_stayed(
     engine: sa.Engine, data: st.DataObject, world: World
 ) -> None:
     """S4."""
-    delays = data.draw(reorganised_orders(world))
-
-    with fresh(engine) as connection:
-        expected = play(connection, world, processed_at_once(world))
-    with fresh(engine) as connection:
-        found = play(connection, world, delays)
+    expected, found = played_twice(engine, world, data.draw(reorganised_orders(world)))
 
     assert found.transfers == expected.transfers
     assert found.deadlines == expected.deadlines

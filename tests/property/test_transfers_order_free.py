@@ -22,7 +22,7 @@ from tests.property.worlds import (
     mixed,
     orders,
     play,
-    processed_at_once,
+    played_twice,
     worlds,
 )
 
@@ -33,12 +33,7 @@ def test_every_reporting_of_a_world_ends_in_the_same_transfers_deadlines_and_ale
     engine: sa.Engine, data: st.DataObject, world: World
 ) -> None:
     """S3."""
-    delays = data.draw(orders(world))
-
-    with fresh(engine) as connection:
-        expected = play(connection, world, processed_at_once(world))
-    with fresh(engine) as connection:
-        found = play(connection, world, delays)
+    expected, found = played_twice(engine, world, data.draw(orders(world)))
 
     assert found.transfers == expected.transfers
     assert found.deadlines == expected.deadlines

@@ -6,37 +6,15 @@ Using Socket Mode, Rate limits.
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import json
-import time
-from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Iterator
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from tests.support.ports import free_port
+from tests.support.chat import Chat, Fault, faulty
 
 TOKEN, APP_TOKEN, CHANNEL = "xoxb-1111-SECRETBOT", "xapp-1-SECRETAPP", "C0123456789"
-
-
-class Call(NamedTuple):
-    """One call of a method; `at` is monotonic time in seconds."""
-
-    method: str
-    arguments: dict[str, Any]
-    at: float
-
-
-class Fault(NamedTuple):
-    """What is answered in place of the right thing; `cut` breaks the connection off within the body."""
-
-    status: int = 200
-    body: str = ""
-    headers: Mapping[str, str] | None = None
-    delay: float = 0.0
-    cut: bool = False
 
 
 def refuses(code: str, **headers: str) -> Fault:
@@ -44,13 +22,11 @@ def refuses(code: str, **headers: str) -> Fault:
     return Fault(429 if code == "ratelimited" else 200, json.dumps({"ok": False, "error": code}), headers)
 
 
-class Slack:
-    """An async context manager. `faults` are used up first, one per call; `messages` are what the channel shows."""
+class Slack(Chat):
+    """An async context manager; `messages` are what the channel shows."""
 
     def __init__(self, port: int | None = None) -> None:
-        self.port = port or free_port()
-        self.calls: list[Call] = []
-        self.faults: deque[Fault] = deque()
+        super().__init__(port)
         self.messages: dict[str, dict[str, Any]] = {}
         """Timestamp → the message as it stands."""
         self.envelopes: list[dict[str, Any]] = []
@@ -61,24 +37,14 @@ class Slack:
         ]
         self.hangs_up = False
         """Whether a connection ends after the greeting."""
-        self._ids = itertools.count(1)
-        self._changed = asyncio.Condition()
         self._sockets: list[web.WebSocketResponse] = []
-        self._runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_post("/api/{method}", self._method)
-        app.router.add_post("/services/T0/B0/{secret}", self._webhook)
-        app.router.add_get("/link", self._link)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+    def _routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/api/{method}", self._method),
+            web.post("/services/T0/B0/{secret}", self._webhook),
+            web.get("/link", self._link),
+        ]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -95,22 +61,11 @@ class Slack:
     def webhook(self) -> str:
         return f"http://127.0.0.1:{self.port}/services/T0/B0/SECRETHOOK"
 
-    def called(self, method: str) -> list[dict[str, Any]]:
-        return [call.arguments for call in self.calls if call.method == method]
-
-    async def until(self, method: str, count: int = 1) -> list[dict[str, Any]]:
-        """The calls of a method, as soon as there are `count`."""
-        async with asyncio.timeout(20), self._changed:
-            await self._changed.wait_for(lambda: len(self.called(method)) >= count)
-        return self.called(method)
-
     async def until_connected(self, count: int = 1) -> None:
-        async with asyncio.timeout(20), self._changed:
-            await self._changed.wait_for(lambda: self.connections >= count and bool(self._sockets))
+        await self._until(lambda: self.connections >= count and bool(self._sockets))
 
     async def until_acknowledged(self, count: int = 1) -> list[dict[str, Any]]:
-        async with asyncio.timeout(20), self._changed:
-            await self._changed.wait_for(lambda: len(self.envelopes) >= count)
+        await self._until(lambda: len(self.envelopes) >= count)
         return self.envelopes
 
     @property
@@ -156,9 +111,7 @@ class Slack:
         arguments = json.loads(await request.read())
         fault = self.faults.popleft() if self.faults else None
         answer = None if fault is not None else self._answer(method, request, arguments)
-        async with self._changed:
-            self.calls.append(Call(method, arguments, time.monotonic()))
-            self._changed.notify_all()
+        await self._note(method, arguments)
         return await faulty(request, fault) if fault is not None else web.json_response(answer)
 
     def _answer(self, method: str, request: web.Request, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -184,9 +137,7 @@ class Slack:
 
     async def _webhook(self, request: web.Request) -> web.StreamResponse:
         arguments = json.loads(await request.read())
-        async with self._changed:
-            self.calls.append(Call("webhook", arguments, time.monotonic()))
-            self._changed.notify_all()
+        await self._note("webhook", arguments)
         if self.faults:
             return await faulty(request, self.faults.popleft())
         if list(broken_limits(arguments)):
@@ -211,18 +162,6 @@ class Slack:
                     self.envelopes.append(json.loads(message.data))
                     self._changed.notify_all()
         return socket
-
-
-async def faulty(request: web.Request, fault: Fault) -> web.StreamResponse:
-    await asyncio.sleep(fault.delay)
-    if not fault.cut:
-        return web.Response(status=fault.status, text=fault.body, headers=fault.headers)
-    response = web.StreamResponse(status=fault.status, headers={"Content-Length": "1000"})
-    await response.prepare(request)
-    await response.write(b'{"ok": tr')
-    if request.transport is not None:
-        request.transport.abort()
-    return response
 
 
 def buttons(message: dict[str, Any]) -> list[dict[str, Any]]:

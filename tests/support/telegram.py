@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import time
 from collections import deque
 from html.parser import HTMLParser
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from tests.support.ports import free_port
-from tests.support.slack import Call, Fault, faulty
+from tests.support.chat import Chat, Fault, faulty
 
 TOKEN = "123456789:AAFsecretSECRETsecret"
 GROUP = -1001234567890
@@ -27,35 +25,22 @@ def refuses(code: int, description: str, **parameters: int) -> Fault:
     return Fault(code, json.dumps(body))
 
 
-class Telegram:
-    """An async context manager. `faults` are used up first, one per call but for `getUpdates`, which has `poll_faults`."""
+class Telegram(Chat):
+    """An async context manager. Calls of `getUpdates` use up `poll_faults` in place of `faults`."""
 
     def __init__(self, port: int | None = None) -> None:
-        self.port = port or free_port()
-        self.calls: list[Call] = []
-        self.faults: deque[Fault] = deque()
+        super().__init__(port)
         self.poll_faults: deque[Fault] = deque()
         self.messages: dict[int, dict[str, Any]] = {}
         """Id → the message as it stands."""
         self.updates: dict[int, dict[str, Any]] = {}
         """Those that are not confirmed."""
         self._ids = itertools.count(100)
-        self._changed = asyncio.Condition()
-        self._runner: web.AppRunner | None = None
         self.polling = 0
         self.most_polling = 0
 
-    async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_post("/bot{token}/{method}", self._method)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, handler_cancellation=True)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+    def _routes(self) -> list[web.RouteDef]:
+        return [web.post("/bot{token}/{method}", self._method)]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -67,15 +52,6 @@ class Telegram:
             "api_url": f"http://127.0.0.1:{self.port}",
             "allow_private": True,
         }
-
-    def called(self, method: str) -> list[dict[str, Any]]:
-        return [call.arguments for call in self.calls if call.method == method]
-
-    async def until(self, method: str, count: int = 1) -> list[dict[str, Any]]:
-        """The calls of a method, as soon as there are `count`."""
-        async with asyncio.timeout(20), self._changed:
-            await self._changed.wait_for(lambda: len(self.called(method)) >= count)
-        return self.called(method)
 
     async def click(
         self, message_id: int, button: str, user: dict[str, Any] = ANN, data: str | None = None
@@ -110,9 +86,7 @@ class Telegram:
             result = (
                 await self._poll(arguments) if method == "getUpdates" else self._result(method, arguments)
             )
-        async with self._changed:
-            self.calls.append(Call(method, arguments, time.monotonic()))
-            self._changed.notify_all()
+        await self._note(method, arguments)
         if refusal is not None:
             return await faulty(request, refusal)
         return web.json_response({"ok": True, "result": result})

@@ -34,13 +34,17 @@ _IGNORED = frozenset({"generatorURL", "generator_url"})
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """One alert as sent, with normal labels. Times are Unix seconds, None where none was given."""
+    """One alert as sent, with normal labels. Times are Unix seconds, None where none was given.
+
+    ``generator_url``: where its sender shows it, or empty.
+    """
 
     fingerprint: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     starts_at: float | None = None
     ends_at: float | None = None
+    generator_url: str = ""
 
 
 def parse(alerts: Sequence[Mapping[str, Any]], ended_by: float = math.inf) -> list[Submission]:
@@ -83,7 +87,7 @@ def signal_of(
     if overlaps and expiry is not None and expiry.expires_at > end and not expiry.timeout:
         end = expiry.expires_at
     signal = Signal(sent.labels, round(start, 3), sent.annotations)
-    return signal, Expiry(sent.fingerprint, end, timeout)
+    return signal, Expiry(sent.fingerprint, end, timeout, now, sent.generator_url)
 
 
 def _ended(sent: Submission, known: Alert | None, start: float, end: float, overlaps: bool) -> Signal | None:

@@ -18,9 +18,10 @@ WHOLE = "_whole"
 def normal_labels(labels: Mapping[str, str]) -> dict[str, str]:
     """Return the labels with ``severity`` as ``P0`` … ``P3`` and values of at most ``bounds.LABEL_MAX`` bytes.
 
-    Raises ``ValueError`` where ``alertname`` is missing or the severity is unknown.
+    Raises ``ValueError`` where ``alertname`` is missing or the severity is unknown. An alert that another program sent
+    without a name has an empty one.
     """
-    if not labels.get("alertname"):
+    if "alertname" not in labels:
         raise ValueError(f"an alert needs the label alertname; it has {sorted(labels)}")
     severity = SEVERITY_NAMES.get(labels.get("severity", "").lower())
     if severity is None:

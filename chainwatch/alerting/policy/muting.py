@@ -108,6 +108,11 @@ def silenced(one: Candidate, context: Context) -> Suppression | None:
     return None
 
 
+def silence_matchers(silence: Silence) -> Matchers:
+    """Return what an alert must pass for ``silence`` to suppress it."""
+    return matching.recall_tests(silence.tests) if silence.tests else matching.recall(silence.match)
+
+
 def is_on(silence: Silence, context: Context) -> bool:
     """Return whether a silence is in effect now: between its start and end, and within its intervals where it has any."""
     if not silence.is_active(context.now):

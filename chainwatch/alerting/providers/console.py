@@ -15,6 +15,7 @@ from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, 
 from chainwatch.alerting.providers.thread import Threads
 from chainwatch.alerting.providers.transport import Transport
 from chainwatch.config.receivers import ReceiverSettings
+from chainwatch.grammar.durations import span
 from chainwatch.support.printable import clean
 
 SHOWN_MAX = 50
@@ -126,7 +127,7 @@ def _alert(alert: NotifiedAlert) -> Iterator[Line]:
     line.append(text.name_of(alert), "bold")
     line.append(f"  since {text.when(alert.starts_at)}", "dim")
     if alert.ends_at is not None:
-        lasted = text.span(alert.ends_at - alert.starts_at)
+        lasted = span(alert.ends_at - alert.starts_at)
         reason = f" ({clean(alert.reason)})" if alert.reason else ""
         line.append(f", ended {text.when(alert.ends_at)} after {lasted}{reason}", "dim")
     yield Line(0, line)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
@@ -19,7 +20,7 @@ from pydantic import AfterValidator, Field, StrictBool
 
 from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
-from chainwatch.alerting.providers.edits import first_message, receipt
+from chainwatch.alerting.providers.edits import EditedMessage, compose, receipt
 from chainwatch.alerting.providers.provider import (
     Capabilities,
     DeliveryError,
@@ -32,6 +33,7 @@ from chainwatch.alerting.providers.transport import Answer, Transport
 from chainwatch.config.receivers import ALLOW_PRIVATE, RATE_LIMIT, ReceiverSettings
 from chainwatch.config.types import AtLeastOne, Expected, HttpUrl, Severity
 from chainwatch.config.types import Text as DisplayName
+from chainwatch.grammar.durations import span
 from chainwatch.support.printable import clean
 from chainwatch.support.redaction import Redactor, parts_of_url
 
@@ -105,18 +107,6 @@ class DiscordSettings(ReceiverSettings):
     )
 
 
-class DiscordMessage(NamedTuple):
-    """``whole``: the body of a message with all of the group; ``follow_up``: of a short one, None where nobody is notified.
-
-    ``first``: the receipt's ids of the message that ``whole`` replaces, if there is one. ``is_over``: nothing in it fires.
-    """
-
-    whole: dict[str, Any]
-    follow_up: dict[str, Any] | None
-    first: Mapping[str, str] | None
-    is_over: bool
-
-
 class DiscordProvider:
     """Sends one message at a time; its receipts hold the first message's id as ``message``."""
 
@@ -132,16 +122,17 @@ class DiscordProvider:
         self._redact = Redactor(parts_of_url(self.server.url))
         self._free_at = 0.0
 
-    def render(self, notification: Notification, previous: Receipt | None) -> DiscordMessage:
+    def render(self, notification: Notification, previous: Receipt | None) -> EditedMessage:
         """Return the message; it replaces the one of ``previous`` unless all of that was over and something fires again."""
-        return DiscordMessage(
+        return compose(
+            notification,
+            previous,
+            self._to,
             whole=payload(notification, self._settings),
-            follow_up=None if notification.kind == "update" else follow_up(notification, self._settings),
-            first=first_message(notification, previous, self._to),
-            is_over=not notification.firing,
+            follow_up=partial(follow_up, settings=self._settings),
         )
 
-    async def send(self, message: DiscordMessage) -> Receipt:
+    async def send(self, message: EditedMessage) -> Receipt:
         """Post the message, or edit the first one and post a short one after it. Raises ``DeliveryError``."""
         if message.first is not None and await self._edited(message, message.first["message"]):
             if message.follow_up is not None:
@@ -151,16 +142,16 @@ class DiscordProvider:
             return Receipt()  # an update, of a message that is gone
         return self._receipt(message, await self._post(message.whole))
 
-    def _receipt(self, message: DiscordMessage, message_id: str | None) -> Receipt:
+    def _receipt(self, message: EditedMessage, message_id: str | None) -> Receipt:
         if message_id is None:
             return Receipt()
         return receipt(self._to, is_over=message.is_over, message=message_id)
 
-    async def _post(self, body: dict[str, Any]) -> str | None:
+    async def _post(self, body: Mapping[str, Any]) -> str | None:
         """Return the id of a new message, once Discord confirms it; None where it gives none."""
         return _message_id(await self._request("POST", self.server, body), self._redact)
 
-    async def _edited(self, message: DiscordMessage, message_id: str) -> bool:
+    async def _edited(self, message: EditedMessage, message_id: str) -> bool:
         """Edit the first message; False where it cannot be edited any more."""
         server = Server(
             edited(self._settings.url.get_secret_value(), message_id), self._settings.allow_private
@@ -180,7 +171,7 @@ class DiscordProvider:
             raise
         return True
 
-    async def _request(self, method: str, server: Server, body: dict[str, Any]) -> Answer:
+    async def _request(self, method: str, server: Server, body: Mapping[str, Any]) -> Answer:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._free_at - loop.time()))
         answer = await self._transport.request(
@@ -280,7 +271,7 @@ def _allowed(mentions: list[str]) -> dict[str, list[str]]:
 
 def fit(content: str, limit: int) -> str:
     """Return ``content`` cut to ``limit`` as Discord counts (UTF-16 units), never within an escape."""
-    if _units(content) <= limit:
+    if text.units(content) <= limit:
         return content
     kept = content.encode("utf-16-le")[: 2 * (limit - 1)].decode("utf-16-le", "ignore")
     trailing = len(kept) - len(kept.rstrip("\\"))
@@ -301,16 +292,16 @@ def _embed(alert: NotifiedAlert, room: int) -> DiscordEmbed | None:
     if runbook and len(runbook) <= URL_MAX:
         embed.set_url(runbook)
     description = fit(_description(alert), min(DESCRIPTION_MAX, max(room, 1)))
-    if description and _units(description) <= room:
+    if description and text.units(description) <= room:
         embed.set_description(description)
-        room -= _units(description)
+        room -= text.units(description)
     for fact in text.facts(alert)[:FIELDS_MAX]:
         name, value = fit(text.markdown(fact.name), FIELD_NAME_MAX), text.markdown(fact.value)
         inline = len(value) <= SHORT_VALUE
         linked = _linked(value, fact.links)
-        most = min(FIELD_VALUE_MAX, room - _units(name))
-        value = linked if _units(linked) <= most else fit(value, FIELD_VALUE_MAX)
-        room -= _units(name) + _units(value)
+        most = min(FIELD_VALUE_MAX, room - text.units(name))
+        value = linked if text.units(linked) <= most else fit(value, FIELD_VALUE_MAX)
+        room -= text.units(name) + text.units(value)
         if room < 0:
             break
         embed.add_embed_field(name, value, inline=inline)
@@ -349,7 +340,7 @@ def _description(alert: NotifiedAlert) -> str:
     if alert.ends_at is not None:
         reason = f" ({text.markdown(alert.reason)})" if alert.reason else ""
         lines.append(
-            f"Ended <t:{int(alert.ends_at)}:f>, after {text.span(alert.ends_at - alert.starts_at)}{reason}"
+            f"Ended <t:{int(alert.ends_at)}:f>, after {span(alert.ends_at - alert.starts_at)}{reason}"
         )
     if alert.link:
         lines.append(f"[Open]({alert.link})")
@@ -359,11 +350,7 @@ def _description(alert: NotifiedAlert) -> str:
 def _size(embed: DiscordEmbed) -> int:
     texts: list[Any] = [embed.title, embed.description, (embed.footer or {}).get("text")]
     texts += [part for field in embed.fields for part in (field["name"], field["value"])]
-    return sum(_units(part) for part in texts if part)
-
-
-def _units(content: str) -> int:
-    return len(content.encode("utf-16-le")) // 2
+    return sum(text.units(part) for part in texts if part)
 
 
 def _message_id(answer: Answer, redact: Redactor) -> str | None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
+from chainwatch.grammar.durations import span
 
 SUBJECT_MAX = 150
 """Characters of a subject."""
@@ -115,7 +116,7 @@ def _times(alert: NotifiedAlert) -> str:
     if alert.ends_at is None:
         return since
     reason = f" ({text.plain(alert.reason)})" if alert.reason else ""
-    return f"{since}, ended {text.when(alert.ends_at)} after {text.span(alert.ends_at - alert.starts_at)}{reason}"
+    return f"{since}, ended {text.when(alert.ends_at)} after {span(alert.ends_at - alert.starts_at)}{reason}"
 
 
 def _own_links(alert: NotifiedAlert) -> dict[str, str]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from pydantic import Field, SecretStr, StrictBool, model_validator
 
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import slack_blocks
 from chainwatch.alerting.providers.actions import Act
-from chainwatch.alerting.providers.edits import first_message, receipt
+from chainwatch.alerting.providers.edits import EditedMessage, compose, receipt
 from chainwatch.alerting.providers.pacing import Rate
 from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, Receipt, Server
 from chainwatch.alerting.providers.slack_api import WHO, SlackApi, SlackError, post_to_webhook
@@ -72,20 +72,6 @@ class SlackSettings(ReceiverSettings):
         return self
 
 
-class SlackMessage(NamedTuple):
-    """``whole``: text and blocks of a message of its own; ``follow_up``: of a reply, None where nobody is notified.
-
-    ``first``: the receipt's ids of the message that ``whole`` replaces, if there is one. ``is_over``: nothing in it fires.
-    ``broadcast``: whether the reply is shown in the channel too.
-    """
-
-    whole: Mapping[str, Any]
-    follow_up: Mapping[str, Any] | None
-    first: Mapping[str, str] | None
-    is_over: bool
-    broadcast: bool
-
-
 class SlackProvider:
     """Sends one message at a time.
 
@@ -112,18 +98,17 @@ class SlackProvider:
         """What receivers share that use the same app; None where there are no buttons."""
         return f"{self._api.url} {self._app_token} {self._token}" if self._app_token else None
 
-    def render(self, notification: Notification, previous: Receipt | None) -> SlackMessage:
+    def render(self, notification: Notification, previous: Receipt | None) -> EditedMessage:
         """Return the message; it replaces the one of ``previous`` unless all of that was over and something fires again."""
-        is_update = notification.kind == "update"
-        return SlackMessage(
+        return compose(
+            notification,
+            previous,
+            self._channel,
             whole=slack_blocks.body(notification, buttons=bool(self._app_token)),
-            follow_up=None if is_update else slack_blocks.follow_up(notification),
-            first=first_message(notification, previous, self._channel),
-            is_over=not notification.firing,
-            broadcast=bool(notification.firing),
+            follow_up=slack_blocks.follow_up,
         )
 
-    async def send(self, message: SlackMessage) -> Receipt:
+    async def send(self, message: EditedMessage) -> Receipt:
         """Post the message, or edit the first one and reply to it. Raises ``DeliveryError``."""
         if self._webhook is not None:
             content = {**message.whole, **PLAIN}
@@ -152,13 +137,13 @@ class SlackProvider:
         """Perform clicks on messages of ``receivers``, for ever. Raises ``DeliveryError``."""
         await SocketMode(self._transport, self._api, self._app_token, self._token).listen(receivers, act)
 
-    async def _follow_up(self, message: SlackMessage, first: Mapping[str, str]) -> Receipt:
+    async def _follow_up(self, message: EditedMessage, first: Mapping[str, str]) -> Receipt:
         """Edit, then reply: an edit can be repeated if the reply fails."""
         channel, timestamp = first["channel"], first["message"]
         await self._post("chat.update", {"channel": channel, "ts": timestamp, **message.whole})
         if message.follow_up is not None:
             reply = {"channel": channel, "thread_ts": timestamp, **message.follow_up, **PLAIN}
-            await self._post("chat.postMessage", {**reply, "reply_broadcast": message.broadcast})
+            await self._post("chat.postMessage", {**reply, "reply_broadcast": not message.is_over})
         return receipt(self._channel, is_over=message.is_over, channel=channel, message=timestamp)
 
     async def _post(self, method: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.actions import button
+from chainwatch.grammar.durations import span
 from chainwatch.support.printable import clean
 
 HEADER_MAX, SECTION_MAX, BUTTON_URL_MAX = 150, 3_000, 3_000
@@ -137,7 +138,7 @@ def _times(alert: NotifiedAlert) -> str:
     if alert.ends_at is not None:
         reason = f" ({mrkdwn(text.cut(alert.reason, TEXT_MAX))})" if alert.reason else ""
         parts.append(
-            f"ended {text.when(alert.ends_at)}, after {text.span(alert.ends_at - alert.starts_at)}{reason}"
+            f"ended {text.when(alert.ends_at)}, after {span(alert.ends_at - alert.starts_at)}{reason}"
         )
     runbook = text.runbook(alert)
     if _LINK.fullmatch(runbook):

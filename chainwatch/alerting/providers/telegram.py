@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import structlog
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StrictBool
@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StrictBo
 from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import telegram_html
 from chainwatch.alerting.providers.actions import Act
-from chainwatch.alerting.providers.edits import first_message, receipt
+from chainwatch.alerting.providers.edits import EditedMessage, compose, receipt
 from chainwatch.alerting.providers.pacing import Rate
 from chainwatch.alerting.providers.provider import Capabilities, DeliveryError, Receipt
 from chainwatch.alerting.providers.telegram_api import WHO, TelegramApi, TelegramError
@@ -74,18 +74,6 @@ class TelegramSettings(ReceiverSettings):
     allow_private: StrictBool = Field(default=False, description=ALLOW_PRIVATE)
 
 
-class TelegramMessage(NamedTuple):
-    """``whole``: the arguments of a message of its own; ``follow_up``: of a reply, None where nobody is notified.
-
-    ``first``: the receipt's ids of the message that ``whole`` replaces, if there is one. ``is_over``: nothing in it fires.
-    """
-
-    whole: Mapping[str, Any]
-    follow_up: Mapping[str, Any] | None
-    first: Mapping[str, str] | None
-    is_over: bool
-
-
 class TelegramProvider:
     """Sends one message at a time. Its receipts have the first message's chat and id as ``chat`` and ``message``."""
 
@@ -110,17 +98,17 @@ class TelegramProvider:
         """What receivers with the same bot share; None where there are no buttons."""
         return self._account if self._has_buttons else None
 
-    def render(self, notification: Notification, previous: Receipt | None) -> TelegramMessage:
+    def render(self, notification: Notification, previous: Receipt | None) -> EditedMessage:
         """Return the message; it replaces the one of ``previous`` unless all of that was over and something fires again."""
-        is_update = notification.kind == "update"
-        return TelegramMessage(
+        return compose(
+            notification,
+            previous,
+            self._to,
             whole=telegram_html.arguments(notification, buttons=self._has_buttons),
-            follow_up=None if is_update else telegram_html.formatted(telegram_html.follow_up(notification)),
-            first=first_message(notification, previous, self._to),
-            is_over=not notification.firing,
+            follow_up=telegram_html.follow_up,
         )
 
-    async def send(self, message: TelegramMessage) -> Receipt:
+    async def send(self, message: EditedMessage) -> Receipt:
         """Send the message, or edit the first one and reply to it. Raises ``DeliveryError``."""
         if message.first is not None and await self._edited(message, message.first):
             chat, number = message.first["chat"], message.first["message"]
@@ -144,7 +132,7 @@ class TelegramProvider:
         """Perform clicks on messages of ``receivers``, for ever. Raises ``DeliveryError``."""
         await Updates(self._api).listen({name: one.allowed for name, one in receivers.items()}, act)
 
-    async def _edited(self, message: TelegramMessage, first: Mapping[str, str]) -> bool:
+    async def _edited(self, message: EditedMessage, first: Mapping[str, str]) -> bool:
         """Edit the first message; False where it cannot be edited any more."""
         ids = {"chat_id": int(first["chat"]), "message_id": int(first["message"])}
         try:

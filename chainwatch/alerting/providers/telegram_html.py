@@ -15,6 +15,7 @@ from typing import Any
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.actions import button
+from chainwatch.grammar.durations import span
 from chainwatch.support.printable import clean
 
 TEXT_MAX = 4_096
@@ -72,12 +73,12 @@ def body(notification: Notification) -> str:
     return _with_rest("\n\n".join(parts), len(alerts) - len(parts) + 1)
 
 
-def follow_up(notification: Notification) -> str:
-    """Return the reply to the first message: a line for each alert."""
+def follow_up(notification: Notification) -> dict[str, Any]:
+    """Return the arguments of the reply to the first message: a line for each alert."""
     alerts = text.by_urgency(notification)
     head = [f"<b>{prose(text.headline(notification))}</b>", *map(prose, text.overview(notification))]
     shown = text.within(chain(head, map(_line, alerts)), TEXT_MAX - MORE_MAX)
-    return _with_rest(shown, len(head) + len(alerts) - shown.count("\n") - 1)
+    return _formatted(_with_rest(shown, len(head) + len(alerts) - shown.count("\n") - 1))
 
 
 def keyboard(notification: Notification) -> list[list[dict[str, str]]]:
@@ -130,7 +131,7 @@ def _ends(alert: NotifiedAlert) -> Iterable[str]:
     if alert.ends_at is None:
         yield f"since {text.when(alert.starts_at)}"
     else:
-        lasted = text.span(alert.ends_at - alert.starts_at)
+        lasted = span(alert.ends_at - alert.starts_at)
         reason = f" ({prose(text.cut(alert.reason, LINE_MAX // 4))})" if alert.reason else ""
         yield f"ended {text.when(alert.ends_at)}, after {lasted}{reason}"
     links = {"runbook": text.runbook(alert), "open": alert.link}
@@ -151,9 +152,9 @@ def _escaped(shown: str) -> str:
 def arguments(notification: Notification, *, buttons: bool) -> dict[str, Any]:
     """Return what ``sendMessage`` and ``editMessageText`` need beside the chat."""
     rows = keyboard(notification) if buttons else []
-    return {**formatted(body(notification)), **({"reply_markup": {"inline_keyboard": rows}} if rows else {})}
+    return {**_formatted(body(notification)), **({"reply_markup": {"inline_keyboard": rows}} if rows else {})}
 
 
-def formatted(html: str) -> dict[str, Any]:
+def _formatted(html: str) -> dict[str, Any]:
     """Return the arguments for a text in HTML, whose links show no preview of their pages."""
     return {"text": html, "parse_mode": "HTML", "link_preview_options": {"is_disabled": True}}

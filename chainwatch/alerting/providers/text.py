@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
+from chainwatch.grammar.durations import span
 from chainwatch.presentation.presenter import NETWORK_OF, Shown
 from chainwatch.support.printable import clean
 
@@ -265,17 +266,6 @@ def rfc3339(timestamp: float) -> str:
     timestamp = min(timestamp, LAST_TIME)  # a chain may claim any time
     parts = "seconds" if timestamp == int(timestamp) else "milliseconds"
     return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec=parts).replace("+00:00", "Z")
-
-
-def span(seconds: float) -> str:
-    """Return a length of time in its two largest units: ``2h 5m``."""
-    parts = []
-    seconds = int(max(0.0, seconds))
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
-        number, seconds = divmod(seconds, size)
-        if number:
-            parts.append(f"{number}{unit}")
-    return " ".join(parts[:2]) or "0s"
 
 
 def _readable(name: str, value: str) -> str:

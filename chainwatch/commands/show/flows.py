@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chainwatch.alerting.providers.text import span, when
+from chainwatch.alerting.providers.text import when
 from chainwatch.commands.show.terminal import details, print_json
+from chainwatch.grammar.durations import span
 from chainwatch.support.printable import clean
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from chainwatch.alerting.providers.text import span, when
+from chainwatch.alerting.providers.text import when
 from chainwatch.commands.show.terminal import details, print_json, table, time_of
+from chainwatch.grammar.durations import span
 from chainwatch.operations.queries import LatencyRow
 from chainwatch.support.printable import clean
 

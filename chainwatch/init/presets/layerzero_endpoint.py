@@ -37,7 +37,7 @@ key = ["origin.srcEid", "origin.sender", "origin.nonce", "network.eid", "bytes32
 origin = "origin.srcEid"
 within = "1h"
 severity = "P2"
-# The key does not bind the content: only the hash tells a forged message that took the place of an honest one.
+# The key does not bind the content: only the hash shows that a forged message took the place of an honest one.
 assert = "payloadHash == keccak(opening.encodedPayload[81:])"
 # Verifiers may submit a message again before it is delivered.
 repeat = "allow"

@@ -59,6 +59,9 @@ Index(
     sqlite_where=alerts.c.state == "resolved",
     postgresql_where=alerts.c.state == "resolved",
 )
+Index("alerts_by_start", alerts.c.starts_at, alerts.c.id)
+Index("alerts_counted", alerts.c.state, alerts.c.severity, alerts.c.audience)
+Index("alerts_raised", alerts.c.raised_at)
 
 alert_groups = Table(
     "alert_groups",
@@ -132,6 +135,8 @@ Index(
     sqlite_where=notifications.c.status == "pending",
     postgresql_where=notifications.c.status == "pending",
 )
+Index("notifications_listed", notifications.c.status, notifications.c.receiver, notifications.c.id)
+Index("notifications_created", notifications.c.created_at)
 Index("notifications_finished", notifications.c.status, notifications.c.finished_at)
 
 delivery_receipts = Table(
@@ -165,6 +170,13 @@ alert_transitions = Table(
     comment="The history of alerts, beside their start and their end, which are in their rows.",
 )
 Index("alert_transitions_alert", alert_transitions.c.alert_id, alert_transitions.c.id)
+Index(
+    "alert_transitions_acknowledged",
+    alert_transitions.c.alert_id,
+    alert_transitions.c.at,
+    sqlite_where=alert_transitions.c.kind == "acknowledged",
+    postgresql_where=alert_transitions.c.kind == "acknowledged",
+)
 
 alert_timers = Table(
     "alert_timers",
@@ -204,7 +216,7 @@ silences = Table(
     "silences",
     metadata,
     Column("id", BigId, primary_key=True, autoincrement=True),
-    Column("matchers", Text, nullable=False, comment="JSON: label → values"),
+    Column("matchers", Text, nullable=False, comment="JSON: label → values, or [[name, operator, value], …]"),
     Column("starts_at", Double, nullable=False),
     Column("ends_at", Double, nullable=False),
     Column("during", Text, nullable=False, comment="JSON: names of intervals; empty: all the time"),
@@ -274,6 +286,14 @@ alert_expiries = Table(
     Column("fingerprint", Text, primary_key=True),
     Column("expires_at", Double, nullable=False),
     Column("timeout", SmallInteger, nullable=False, comment="1: its sender named no end"),
+    Column("sent_at", Double, nullable=False, server_default="0", comment="when it was last sent"),
+    Column(
+        "generator_url",
+        Text,
+        nullable=False,
+        server_default="",
+        comment="where its sender shows it, or empty",
+    ),
     sqlite_with_rowid=False,
     comment="Alerts that end by themselves unless they are sent again.",
 )

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from chainwatch.alert_model import Alert, Audience, State
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import (
+    acknowledgements,
     alert_members,
     alert_repeats,
     alert_transitions,
@@ -89,7 +90,7 @@ def list_alerts(
     """
     query = sa.select(alerts).order_by(alerts.c.starts_at.desc(), alerts.c.id.desc()).limit(limit)
     if state is not None:
-        query = query.where(alerts.c.state == state)
+        query = query.where(alerts.c.state == sa.literal_column(f"'{state}'"))  # a partial index is used
     if name is not None:
         query = query.where(alerts.c.name == name)
     if severities:
@@ -117,6 +118,26 @@ def firing(connection: sa.Connection) -> Iterator[Alert]:
         if len(page) < IN_LIST_MAX:
             return
         after = page[-1].id
+
+
+def urgent(connection: sa.Connection, severity: str, limit: int) -> list[Alert]:
+    """Return firing alerts of one severity: first those that nobody has acknowledged, then the newest."""
+    taken = sa.exists().where(acknowledgements.c.alert_id == alerts.c.id)
+    query = (
+        sa.select(alerts)
+        .where(alerts.c.state == sa.literal_column("'firing'"), alerts.c.severity == severity)
+        .order_by(taken, alerts.c.starts_at.desc(), alerts.c.id.desc())
+    )
+    return [_alert(row) for row in connection.execute(query.limit(limit))]
+
+
+def unresolved(connection: sa.Connection) -> list[Alert]:
+    """Return every alert that fires or is pending, oldest first."""
+    pending = "SELECT alert_id FROM alert_timers WHERE kind = 'fire'"
+    query = (
+        f"SELECT {', '.join(_COLUMNS)} FROM alerts WHERE state = 'firing' OR id IN ({pending}) ORDER BY id"  # noqa: S608
+    )
+    return [_alert(row) for row in bulk.select(connection, query)]
 
 
 def last_raised(connection: sa.Connection, limit: int) -> list[Alert]:

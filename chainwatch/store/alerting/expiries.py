@@ -6,6 +6,7 @@ All functions work inside the caller's transaction. Times are Unix seconds of th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,18 +14,18 @@ from chainwatch.alert_model import Expiry
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import alert_expiries
 
-_COLUMNS = ("fingerprint", "expires_at", "timeout")
+_COLUMNS = ("fingerprint", "expires_at", "timeout", "sent_at", "generator_url")
 
 
 def find(connection: sa.Connection, fingerprints: Sequence[str]) -> dict[str, Expiry]:
     """Return the expiries of these fingerprints that have one."""
     rows = bulk.select_in(connection, alert_expiries, _COLUMNS, "fingerprint", fingerprints)
-    return {row[0]: Expiry(row[0], row[1], bool(row[2])) for row in rows}
+    return {row[0]: _expiry(row) for row in rows}
 
 
 def save(connection: sa.Connection, expiries: Sequence[Expiry]) -> None:
     """Store expiries, replacing those of the same fingerprints."""
-    rows = [(e.fingerprint, e.expires_at, int(e.timeout)) for e in expiries]
+    rows = [(e.fingerprint, e.expires_at, int(e.timeout), e.sent_at, e.generator_url) for e in expiries]
     bulk.upsert(connection, alert_expiries, _COLUMNS, rows)
 
 
@@ -33,18 +34,35 @@ def delete(connection: sa.Connection, fingerprints: Sequence[str]) -> None:
     bulk.delete(connection, alert_expiries, ("fingerprint",), [(f,) for f in fingerprints])
 
 
+def every(connection: sa.Connection) -> dict[str, Expiry]:
+    """Return all expiries by fingerprint."""
+    rows = bulk.select(connection, f"SELECT {', '.join(_COLUMNS)} FROM alert_expiries")  # noqa: S608
+    return {row[0]: _expiry(row) for row in rows}
+
+
 def due(connection: sa.Connection, now: float, limit: int) -> list[Expiry]:
     """Return up to ``limit`` expiries that are due, the earliest first."""
     query = (
-        sa.select(alert_expiries)
+        sa.select(*(alert_expiries.c[name] for name in _COLUMNS))
         .where(alert_expiries.c.expires_at <= now)
         .order_by(alert_expiries.c.expires_at)
         .limit(limit)
     )
-    return [Expiry(row.fingerprint, row.expires_at, bool(row.timeout)) for row in connection.execute(query)]
+    return [_expiry(row) for row in connection.execute(query)]
 
 
 def next_due(connection: sa.Connection) -> float | None:
     """Return when the next alert ends by itself, if there is any."""
     found: float | None = bulk.scalar(connection, "SELECT min(expires_at) FROM alert_expiries")
     return found
+
+
+def sooner(connection: sa.Connection, other: float | None) -> float | None:
+    """Return ``other``, or when the next alert ends by itself, whichever comes first; None where neither comes."""
+    times = (other, next_due(connection))
+    return min((time for time in times if time is not None), default=None)
+
+
+def _expiry(row: Sequence[Any]) -> Expiry:
+    """Make an expiry of a row with the columns in their order."""
+    return Expiry(row[0], row[1], bool(row[2]), row[3], row[4])

@@ -14,11 +14,13 @@ from chainwatch.store.alerting.alert_tables import silences
 
 def add(connection: sa.Connection, silence: Silence) -> int:
     """Store a new silence; return its id."""
-    row = msgspec.structs.asdict(silence)
-    del row["id"]
-    row["matchers"] = msgspec.json.encode(row.pop("match")).decode()
-    row["during"] = msgspec.json.encode(row["during"]).decode()
-    return int(connection.execute(sa.insert(silences).values(row).returning(silences.c.id)).scalar_one())
+    statement = sa.insert(silences).values(_row(silence)).returning(silences.c.id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def replace(connection: sa.Connection, silence: Silence) -> None:
+    """Store ``silence`` in place of the one with its id."""
+    connection.execute(sa.update(silences).where(silences.c.id == silence.id).values(_row(silence)))
 
 
 def active(connection: sa.Connection, now: float) -> list[Silence]:
@@ -44,9 +46,10 @@ def by_id(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Silence]:
 
 
 def expire(connection: sa.Connection, ids: Sequence[int], now: float) -> int:
-    """End silences now; return how many had not ended yet."""
-    query = sa.update(silences).where(silences.c.id.in_(ids), silences.c.ends_at > now).values(ends_at=now)
-    return connection.execute(query).rowcount
+    """End silences now, before their start too; return how many had not ended yet."""
+    earlier = sa.case((silences.c.starts_at > now, now), else_=silences.c.starts_at)
+    query = sa.update(silences).where(silences.c.id.in_(ids), silences.c.ends_at > now)
+    return connection.execute(query.values(starts_at=earlier, ends_at=now)).rowcount
 
 
 def prune(connection: sa.Connection, before: float, limit: int) -> int:
@@ -55,9 +58,20 @@ def prune(connection: sa.Connection, before: float, limit: int) -> int:
     return connection.execute(sa.delete(silences).where(silences.c.id.in_(outdated))).rowcount
 
 
+def _row(silence: Silence) -> dict[str, Any]:
+    row = msgspec.structs.asdict(silence)
+    del row["id"]
+    match, tests = row.pop("match"), row.pop("tests")
+    row["matchers"] = msgspec.json.encode(tests or match).decode()
+    row["during"] = msgspec.json.encode(row["during"]).decode()
+    return row
+
+
 def _silence(row: Any) -> Silence:
+    found = _matchers(row.matchers)
     return Silence(
-        match=_matchers(row.matchers),
+        match=found if isinstance(found, dict) else {},
+        tests=found if isinstance(found, tuple) else (),
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         author=row.author,
@@ -69,5 +83,5 @@ def _silence(row: Any) -> Silence:
     )
 
 
-_matchers = msgspec.json.Decoder(dict[str, list[str]]).decode
+_matchers = msgspec.json.Decoder(dict[str, list[str]] | tuple[tuple[str, str, str], ...]).decode
 _names = msgspec.json.Decoder(tuple[str, ...]).decode

@@ -43,8 +43,8 @@ class Kind(msgspec.Struct, frozen=True):
     to_resolve: float
 
 
-def kinds(connection: sa.Connection) -> list[Kind]:
-    """Return all alerts that are kept, by name and severity."""
+def kinds(connection: sa.Connection, since: float | None = None, until: float | None = None) -> list[Kind]:
+    """Return the alerts raised from ``since`` until just before ``until``, by name and severity; by default all."""
     first = (
         sa.select(alert_transitions.c.alert_id, sa.func.min(alert_transitions.c.at).label("at"))
         .where(alert_transitions.c.kind == ACKNOWLEDGED)
@@ -67,6 +67,10 @@ def kinds(connection: sa.Connection) -> list[Kind]:
         .group_by(alerts.c.name, alerts.c.severity)
         .order_by(alerts.c.name, alerts.c.severity)
     )
+    if since is not None:
+        query = query.where(alerts.c.raised_at >= since)
+    if until is not None:
+        query = query.where(alerts.c.raised_at < until)
     return [
         Kind(name, severity, number, int(firing), taken, float(waited), ended, int(lasted) / 1000)
         for name, severity, number, firing, taken, waited, ended, lasted in connection.execute(query)

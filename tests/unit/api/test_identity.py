@@ -16,7 +16,7 @@ from tests.unit.api.conftest import Served, Serving
 
 @pytest.fixture(autouse=True)
 def _tokens_are_always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "TOKENS_FRESH_FOR", 0.0)
+    monkeypatch.setattr(identity, "CALLERS_FRESH_FOR", 0.0)
 
 
 def operating(served: Served) -> Access:

@@ -120,6 +120,7 @@ async def test_a_request_that_takes_too_long_is_ended(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(problems, "REQUEST_WITHIN", 0.1)
+    monkeypatch.setattr(connection, "LINGER", 0.1)
     async with serving() as served:
         answer = await served.send(
             b"POST /-/reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\n\r\nhalf"

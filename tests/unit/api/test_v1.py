@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chainwatch.api import root, samples
 from chainwatch.api.calls import LIMIT_MAX
 from chainwatch.api.v1 import CALLS
 from chainwatch.operations import access, queries
@@ -45,6 +46,9 @@ async def test_alerts_are_listed_in_pages_and_shown(serving: Serving) -> None:
         status, one = await served.get(f"/v1/alerts/{first['rows'][0]['id']}")
         assert (status, one["id"]) == (200, first["rows"][0]["id"])
         assert (await served.get("/v1/alerts/999"))[0] == 404
+        assert (await served.get("/v1/alerts/x"))[0] == 404
+        async with served.client.get(f"{served.url}/v1/alerts/acknowledge") as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 
 
 async def test_what_has_not_changed_is_not_sent_again(serving: Serving) -> None:
@@ -71,7 +75,6 @@ async def test_what_has_not_changed_is_not_sent_again(serving: Serving) -> None:
         ("/v1/alerts?since=1e300", "since"),
         ("/v1/alerts?after=x", "cursor"),
         ("/v1/alerts?nothing=1", "nothing"),
-        ("/v1/alerts/x", "alert_id"),
         ("/v1/transfers?statuses=gone", "gone"),
         ("/v1/transfers?key=%00", "text"),
         ("/v1/transfers?key=x", None),
@@ -184,14 +187,14 @@ async def test_the_description_is_whole(serving: Serving) -> None:
     assert status == 200
     assert document["openapi"] == "3.1.0"
     described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    assert described == {(call.method, call.path) for call in CALLS}
+    assert described == {(call.method, call.path) for call in (*CALLS, *root.CALLS)}
     text = json.dumps(document)
     names = document["components"]["schemas"]
     references = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert references <= names.keys()
     alerts = document["paths"]["/v1/alerts"]["get"]
     assert {p["name"] for p in alerts["parameters"]} >= {"firing", "severities", "limit", "after"}
-    (alert_id,) = document["paths"]["/v1/alerts/{alert_id}"]["get"]["parameters"]
+    (_, alert_id) = document["paths"]["/v1/alerts/{alert_id}"]["get"]["parameters"]
     assert (alert_id["in"], alert_id["required"]) == ("path", True)
     body = document["paths"]["/v1/alerts/acknowledge"]["post"]["requestBody"]
     given = names[body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
@@ -203,3 +206,72 @@ def test_the_page_has_every_call_and_no_other() -> None:
     page = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
     written = re.findall(r"^\| `(GET|POST) (/v1/[^`…]*)`", page, re.MULTILINE)
     assert sorted(written) == sorted((call.method, call.path) for call in CALLS)
+
+
+ON_CALL = {
+    "people": {"anna": {"receivers": ["ops"]}, "ben": {"receivers": ["ops"]}},
+    "oncall": {"primary": {"layers": [{"people": ["anna", "ben"], "start": "2026-01-05"}]}},
+}
+
+
+async def test_somebody_is_put_on_call_and_taken_off_again(serving: Serving) -> None:
+    async with serving(ON_CALL) as served:
+        _, made = await served.ask(
+            "POST",
+            "/v1/oncall/overrides",
+            json={"schedule": "primary", "person": "ben", "starts_at": 1_767_600_000, "lasts": 3600},
+        )
+        assert (made["person"], made["author"]) == ("ben", "api")
+        _, now = await served.get("/v1/oncall?at=1767600010")
+        assert [(r["person"], r["by"]) for r in now["rows"]] == [("ben", "override")]
+        _, days = await served.get("/v1/oncall/calendar?since=1767600000&until=1768000000")
+        assert days["rows"][0]["until"] == 1_767_603_600
+        assert {row["person"] for row in days["rows"]} >= {"anna", "ben"}
+        _, gone = await served.ask("POST", "/v1/oncall/overrides/remove", json={"ids": [made["id"], 99]})
+        assert (gone["done"], gone["not_found"]) == ([made["id"]], [99])
+        assert (await served.get("/v1/oncall/overrides"))[1] == {"rows": []}
+        for wrong in ("since=2&until=1", "since=nan", "until=1e18", "schedules=nobody"):
+            assert (await served.get(f"/v1/oncall/calendar?{wrong}"))[0] in (400, 404), wrong
+
+
+async def test_the_routes_of_an_alert_are_found_by_its_labels(serving: Serving) -> None:
+    async with serving() as served:
+        _, tree = await served.get("/v1/routes")
+        assert (len(tree["routes"]), tree["receivers"]) == (1, [])
+        _, taken = await served.get("/v1/routes?labels=alertname=Late&labels=severity=P1")
+        assert (taken["routes"][0]["takes"], taken["receivers"]) == (True, ["ops"])
+        assert (await served.get("/v1/routes?labels=severity"))[0] == 400
+
+
+async def test_a_cooldown_is_set_and_removed(serving: Serving) -> None:
+    async with serving() as served:
+        body = {"match": {"alertname": "Noise"}, "within": 600}
+        _, made = await served.ask("POST", "/v1/cooldowns", json=body)
+        assert (await served.get("/v1/cooldowns"))[1] == {"rows": [made]}
+        _, gone = await served.ask("POST", "/v1/cooldowns/remove", json={"ids": [made["id"]]})
+        assert gone["done"] == [made["id"]]
+
+
+async def test_a_receiver_is_tested(serving: Serving) -> None:
+    async with serving() as served:
+        await served.running.alerting.start()
+        _, outcome = await served.ask("POST", "/v1/receivers/test", json={"receiver": "ops"})
+        assert (outcome["receiver"], outcome["delivered"], outcome["error"]) == ("ops", True, None)
+        status, _ = await served.ask("POST", "/v1/receivers/test", json={"receiver": "nobody"})
+        assert status == 404
+        assert (await served.get("/v1/alerts"))[1]["rows"] == []
+        _, queue = await served.get("/v1/queue")
+        assert [row["status"] for row in queue["rows"]] == ["delivered"]
+        (entry,) = operating(served).read(access.list_audit).rows
+        assert entry.action == "POST /v1/receivers/test"
+
+
+async def test_a_sample_that_is_not_taken_is_dropped(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "WITHIN", 0.2)
+    async with serving() as served:  # its queues do not run
+        _, outcome = await served.ask("POST", "/v1/receivers/test", json={"receiver": "ops"})
+        assert outcome["delivered"] is False
+        assert "not delivered" in outcome["error"]
+        assert (await served.get("/v1/queue"))[1]["rows"][0]["status"] == "dropped"

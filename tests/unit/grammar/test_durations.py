@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chainwatch.grammar.durations import format_duration, parse_duration
+from chainwatch.grammar.durations import format_duration, parse_duration, span
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,10 @@ def test_anything_else_is_refused_without_being_repeated(text: str) -> None:
 )
 def test_a_duration_is_written_in_the_largest_units(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(-5, "0s"), (0, "0s"), (61, "1m 1s"), (7500, "2h 5m"), (90_061, "1d 1h")]
+)
+def test_spans_have_their_two_largest_units(seconds: int, said: str) -> None:
+    assert span(seconds) == said

@@ -17,7 +17,7 @@ from tests.unit.operations.conftest import T0
 def test_a_token_is_shown_once_and_only_its_hash_is_stored(access: Access) -> None:
     made = access.write(tokens.add_token, "anna", "operator", "root")
     assert access.read(tokens.list_tokens) == [TokenView("anna", "operator", "root", T0)]
-    stored = access.read(tokens.stored_tokens)
+    stored = access.read(tokens.callers).tokens
     token = stored[tokens.public_part(made.token) or ""]
     assert made.token.split("_", 2)[2] not in token.hash
     assert tokens.is_genuine(made.token, token)

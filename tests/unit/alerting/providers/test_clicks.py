@@ -20,7 +20,8 @@ from chainwatch.alerting.providers import (
 from chainwatch.alerting.providers.slack_socket import pause
 from chainwatch.config import read_dict
 from tests.support import slack, telegram
-from tests.support.slack import Fault, Slack
+from tests.support.chat import Fault
+from tests.support.slack import Slack
 from tests.support.telegram import ANN, EVE, Telegram
 from tests.unit.alerting.helpers import eventually, notification
 

@@ -11,7 +11,8 @@ from chainwatch.alerting.providers import DeliveryError, Receipt, Transport, pac
 from chainwatch.alerting.providers.provider import LONGEST_PAUSE
 from chainwatch.alerting.providers.slack import SlackProvider
 from chainwatch.config import ConfigError, read_dict
-from tests.support.slack import APP_TOKEN, CHANNEL, Fault, Slack, buttons, refuses, texts
+from tests.support.chat import Fault
+from tests.support.slack import APP_TOKEN, CHANNEL, Slack, buttons, refuses, texts
 from tests.unit.alerting.helpers import T0, notification, notified
 
 

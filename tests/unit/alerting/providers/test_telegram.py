@@ -9,7 +9,7 @@ from chainwatch.alerting.delivery.notification import Notification
 from chainwatch.alerting.providers import DeliveryError, Receipt, Transport, pacing, telegram
 from chainwatch.alerting.providers.telegram import TelegramProvider
 from chainwatch.config import ConfigError, read_dict
-from tests.support.slack import Fault
+from tests.support.chat import Fault
 from tests.support.telegram import GROUP, TOKEN, Html, Telegram, buttons, refuses
 from tests.unit.alerting.helpers import T0, notification, notified
 

@@ -66,13 +66,6 @@ def test_a_time_that_no_calendar_has_is_shown_as_its_number() -> None:
     assert text.when(1_700_000_000_000) == "1700000000000"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(-5, "0s"), (0, "0s"), (61, "1m 1s"), (7500, "2h 5m"), (90_061, "1d 1h")]
-)
-def test_spans_have_their_two_largest_units(seconds: int, said: str) -> None:
-    assert text.span(seconds) == said
-
-
 def test_a_storm_begins_with_its_counts_its_oldest_and_its_largest() -> None:
     alerts = [
         notified(

@@ -1,0 +1,1 @@
+"""Alertmanager's API, version 2, as amtool, Prometheus, Karma and Grafana call it."""

@@ -1,0 +1,41 @@
+"""The screens, in the order of the navigation, and what their forms do.
+
+A new screen is a module here, a template, and its rows in these lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chainwatch.api.page import (
+    alerts,
+    configuration,
+    deliveries,
+    incidents,
+    networks,
+    now,
+    oncall,
+    silences,
+    transfers,
+)
+from chainwatch.api.page.screen import Action, Screen
+
+SCREENS: Sequence[Screen] = (
+    *now.SCREENS,
+    *alerts.SCREENS,
+    *incidents.SCREENS,
+    *silences.SCREENS,
+    *transfers.SCREENS,
+    *networks.SCREENS,
+    *deliveries.SCREENS,
+    *oncall.SCREENS,
+    *configuration.SCREENS,
+)
+ACTIONS: Sequence[Action] = (
+    *alerts.ACTIONS,
+    *incidents.ACTIONS,
+    *silences.ACTIONS,
+    *deliveries.ACTIONS,
+    *oncall.ACTIONS,
+    *configuration.ACTIONS,
+)

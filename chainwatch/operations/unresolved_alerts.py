@@ -1,0 +1,79 @@
+"""Every alert that fires or is pending, with what becomes of it: its routes, and what suppresses it now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.alert_model import Alert, Expiry
+from chainwatch.alerting.policy.label_index import LabelIndex, positions
+from chainwatch.alerting.policy.lifecycle import WHOLE
+from chainwatch.alerting.policy.muting import Candidate, in_quiet_hours, is_on, silence_matchers
+from chainwatch.alerting.policy.muting import Context as MutingContext
+from chainwatch.alerting.policy.routing import Route
+from chainwatch.model import SENT_SEVERITY
+from chainwatch.operations.context import Context
+from chainwatch.store.alerting import alerts, expiries, silences
+from chainwatch.support.bounds import LABEL_MAX, beginning
+
+SILENCES_MAX = 25
+"""The most silences that are named for one alert."""
+
+
+class UnresolvedAlert(msgspec.Struct):
+    """One alert. ``routes``: those that take it, in order. ``silenced_by``: ids of silences, ``inhibited_by``: the alert.
+
+    ``muted``: the routes on whose way quiet hours suppress it now. ``expiry``: when it ends by itself, where another
+    program sent it.
+    """
+
+    alert: Alert
+    expiry: Expiry | None
+    routes: list[Route] = []
+    muted: list[Route] = []
+    silenced_by: list[int] = []
+    inhibited_by: Alert | None = None
+
+    def receivers(self, routes: Sequence[Route]) -> list[str]:
+        """Return the receivers that ``routes`` of its own lead to; never the one that it is about."""
+        names = dict.fromkeys(name for route in routes for name in route.receivers)
+        return [name for name in names if name != self.alert.failing_receiver]
+
+
+def list_unresolved(connection: sa.Connection, context: Context, now: float) -> list[UnresolvedAlert]:
+    """Return every alert that fires or is pending, oldest first."""
+    ending = expiries.every(connection)
+    found = [UnresolvedAlert(alert, ending.get(alert.fingerprint)) for alert in alerts.unresolved(connection)]
+    index = LabelIndex([one.alert.labels for one in found])
+    quiet = MutingContext(now=now, intervals=context.engine.policies.intervals)
+    for route, taken in index.routed(context.engine.routes):
+        has_quiet_hours = bool(route.mute_times or route.active_times)
+        for at in positions(taken):
+            one = found[at]
+            one.routes.append(route)
+            if has_quiet_hours and in_quiet_hours(Candidate(0, one.alert.labels, route, ""), quiet):
+                one.muted.append(route)
+    for silence in silences.active(connection, now):
+        if is_on(silence, quiet):
+            for at in positions(index.taken(silence_matchers(silence))):
+                if len(found[at].silenced_by) < SILENCES_MAX:
+                    found[at].silenced_by.append(silence.id)
+    firing = sum(1 << at for at, one in enumerate(found) if one.alert.state == "firing")
+    for inhibition in context.engine.policies.inhibitions:
+        for at, source in index.inhibited(inhibition, firing):
+            found[at].inhibited_by = found[at].inhibited_by or found[source].alert
+    return found
+
+
+def as_sent(alert: Alert) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the labels and annotations of ``alert`` as its sender wrote them."""
+    labels, annotations = dict(alert.labels), dict(alert.annotations)
+    severity = labels.pop(SENT_SEVERITY, None)
+    if severity is not None:
+        labels["severity"] = severity
+    for name, value in alert.labels.items():
+        if len(value) > LABEL_MAX // 5 and beginning(value) is not None:
+            labels[name] = annotations.pop(f"{name}{WHOLE}", value)
+    return {name: value for name, value in labels.items() if value}, annotations
