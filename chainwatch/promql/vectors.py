@@ -21,7 +21,7 @@ from chainwatch.promql.arithmetic import (
     variance,
 )
 from chainwatch.promql.errors import EvaluationError
-from chainwatch.promql.series import NAME, Labels
+from chainwatch.promql.series import METADATA, NAME, Labels
 from chainwatch.promql.syntax import Aggregation, Binary, Matching
 
 Element = tuple[Labels, float, bool]
@@ -240,7 +240,7 @@ def _show(labels: Labels) -> str:
 
 def _result_labels(node: Binary, labels: Labels, partner: Labels) -> Labels:
     matching = node.matching
-    result = labels if node.operator in COMPARISONS else labels.drop(_NAME_ONLY)
+    result = labels if node.operator in COMPARISONS else labels.drop(METADATA)
     if matching.many is None:
         result = result.keep(matching.labels) if matching.on else result.drop(matching.labels)
     if matching.include:
