@@ -11,6 +11,7 @@ from chainwatch.promql.notation import parse_labels, parse_values
 from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Matrix, Scalar, Vector, evaluate, evaluate_range
 from chainwatch.promql.series import Labels, MemorySource
+from chainwatch.promql.xxhash import xxh64
 
 _SERIES = {
     'up{job="a",instance="1"}': "1 2 3 4 5 6 7 8 9 10",
@@ -174,3 +175,16 @@ def test_start_and_end_are_those_of_the_range(source: MemorySource) -> None:
         parse('up{instance="1"} @ end() - up{instance="1"} @ start()'), source, 0, _AT, 60_000
     )
     assert set(ranged.series[0].values) == {9.0}
+
+
+@pytest.mark.parametrize(
+    ("data", "digest"),
+    [
+        (b"", 0xEF46DB3751D8E999),
+        (b"a", 0xD24EC4F1A98C6E5B),
+        (b"abc", 0x44BC2CF5AD770999),
+        (b"Nobody inspects the spammish repetition", 0xFBCEA83C8A378BF1),
+    ],
+)
+def test_hashes_as_published(data: bytes, digest: int) -> None:
+    assert xxh64(data) == digest
