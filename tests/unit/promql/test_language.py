@@ -177,6 +177,21 @@ def test_start_and_end_are_those_of_the_range(source: MemorySource) -> None:
     assert set(ranged.series[0].values) == {9.0}
 
 
+def test_long_ranges_are_computed_as_short_ones() -> None:
+    source = MemorySource()
+    values = [float(index % 37) for index in range(500)]
+    for index, value in enumerate(values):
+        source.append(Labels({"__name__": "m"}), index * 1000, value)
+    risen = sum(
+        value - before if value >= before else value
+        for before, value in zip(values, values[1:], strict=False)
+    )
+    result = evaluate(parse("increase(m[499s])"), source, 499_000)
+    assert isinstance(result, Vector)
+    # the first sample is not in the range, and the rise goes on until the range's end
+    assert result.samples[0].value == pytest.approx((risen - 1) / 498 * 499, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("data", "digest"),
     [
