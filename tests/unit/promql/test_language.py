@@ -182,10 +182,7 @@ def test_long_ranges_are_computed_as_short_ones() -> None:
     values = [float(index % 37) for index in range(500)]
     for index, value in enumerate(values):
         source.append(Labels({"__name__": "m"}), index * 1000, value)
-    risen = sum(
-        value - before if value >= before else value
-        for before, value in zip(values, values[1:], strict=False)
-    )
+    risen = sum(value - before if value >= before else value for before, value in pairwise(values))
     result = evaluate(parse("increase(m[499s])"), source, 499_000)
     assert isinstance(result, Vector)
     # the first sample is not in the range, and the rise goes on until the range's end
