@@ -22,8 +22,10 @@ def label_replace(vector: Vector, target: str, replacement: str, source: str, pa
     """Set ``target`` to ``replacement`` where the label ``source`` matches ``pattern``. Raises ``EvaluationError``."""
     try:
         compiled = _compiled(pattern)
-    except ValueError:
-        raise EvaluationError(f"invalid regular expression in label_replace(): {pattern[:200]}") from None
+    except ValueError as error:
+        raise EvaluationError(
+            f"invalid regular expression in label_replace(): {pattern[:200]}: {error}"
+        ) from None
     if not target:
         raise EvaluationError('invalid destination label name in label_replace(): ""')
     result = []
@@ -64,7 +66,7 @@ def sort_by_label(vector: Vector, names: Sequence[str], *, descending: bool) -> 
 
 @lru_cache(1024)
 def _compiled(pattern: str) -> Any:
-    return compile_pattern(pattern)
+    return compile_pattern(pattern, captures=True)
 
 
 def _expand(replacement: str, match: Any) -> str:

@@ -11,9 +11,8 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote_plus
 
-import re2
-
 from chainwatch.promql.lexer import parse_duration
+from chainwatch.promql.syntax import compile_pattern
 from chainwatch.rules.template_nodes import TemplateError
 
 WIDTH_MAX = 200
@@ -251,11 +250,9 @@ def _value(sample: Any) -> float:
 
 
 def _pattern(pattern: str) -> Any:
-    options = re2.Options()
-    options.log_errors = False
     try:
-        return re2.compile(pattern, options)
-    except (re2.error, UnicodeError) as error:
+        return compile_pattern(f"(?-s){pattern}", captures=True)  # in templates "." is no line break
+    except ValueError as error:
         raise TemplateError(f"invalid pattern {pattern[:60]!r}: {error}") from None
 
 

@@ -71,6 +71,7 @@ def _expand(source: str, value: float = 7.0) -> str:
         ("a {{- /* c */ -}} b{{- 1 -}} c", "ab1c"),
         ("{{ $labels }}", "map[host:h:80 job:x]"),
         ("{{ nil | print }}", "<no value>"),
+        ('{{ match "a.b" "a\\nb" }} {{ match "a.b" "axb" }}', "false true"),
     ],
 )
 def test_prints_what_go_prints(source: str, text: str) -> None:
