@@ -15,6 +15,8 @@ from chainwatch.promql.lexer import parse_duration
 from chainwatch.promql.syntax import compile_pattern
 from chainwatch.rules.template_nodes import TemplateError
 
+REPLACED_MAX = 4_000_000
+"""Characters that ``reReplaceAll`` could make."""
 WIDTH_MAX = 200
 """Width and precision that ``printf`` takes."""
 
@@ -258,6 +260,8 @@ def _pattern(pattern: str) -> Any:
 
 def _replace_all(pattern: str, replacement: str, text: str) -> str:
     compiled = _pattern(pattern)
+    if (len(text) + 1) * (len(replacement) + 1) > REPLACED_MAX:
+        raise TemplateError("reReplaceAll: the text and its replacement are too long")
 
     def expand(match: Any) -> str:
         def group(reference: re.Match[str]) -> str:
