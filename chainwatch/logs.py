@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 
 from chainwatch.config import LogSettings
 from chainwatch.support.printable import clean
-from chainwatch.support.redaction import Redactor, parts_of
+from chainwatch.support.redaction import NOTHING_SECRET, Redactor, parts_of
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -47,8 +47,8 @@ def configure(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    redact = Redactor(secrets, keep=_WORDS)
-    rendering.append(lambda _logger, _method, line: redact(line))
+    _hidden.replace(frozenset(secrets))
+    rendering.append(lambda _logger, _method, line: _hidden.redact(line))
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -64,6 +64,16 @@ def configure(settings: LogSettings, secrets: Iterable[str] = ()) -> None:
     # Request lines of HTTP clients carry URLs, and URLs carry keys.
     for noisy in ("urllib3.connectionpool", "aiohttp.client", "web3", "requests"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """Remove ``secrets`` too from every line from now on."""
+    _hidden.replace(_hidden.secrets.union(secrets))
+
+
+def hidden() -> frozenset[str]:
+    """Return the secrets that are removed from every line."""
+    return _hidden.secrets
 
 
 def _on_one_line(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -100,3 +110,17 @@ _WORDS = frozenset(
     {*_LEVELS, "critical", "level", "event", "timestamp", "exception", "null", "true", "false"}
 )
 """The words of every line, which are never removed."""
+
+
+class _Hidden:
+    """The secrets that are removed from every line."""
+
+    secrets: frozenset[str] = frozenset()
+    redact = NOTHING_SECRET
+
+    def replace(self, secrets: frozenset[str]) -> None:
+        if secrets != self.secrets:
+            self.secrets, self.redact = secrets, Redactor(secrets, keep=_WORDS)
+
+
+_hidden = _Hidden()

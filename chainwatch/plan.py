@@ -14,11 +14,14 @@ from pathlib import Path
 
 from chainwatch.chain.decode.abi import Abi, AbiError, load_abi, topic0
 from chainwatch.chain.decode.decoder import ContractDecoder
-from chainwatch.chain.decode.functions import find_function
+from chainwatch.chain.decode.functions import find_function, find_view
 from chainwatch.chain.watch import NetworkWatch, WatchedContract
 from chainwatch.checker.compiler import FlowError, compile_flow
 from chainwatch.checker.extractor import Extractor
 from chainwatch.checker.flow import Flow, FlowExtractor
+from chainwatch.checker.invariants.compiler import InvariantError, compile_invariant
+from chainwatch.checker.invariants.extractor import InvariantExtractor
+from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.config import Draft, NetworkSettings, Settings, read
 from chainwatch.config.errors import ConfigError, Problem, problem_line
 from chainwatch.config.toml_lines import KeyPath
@@ -26,12 +29,14 @@ from chainwatch.model import (
     ANY_TOPIC,
     AbiEvent,
     AbiFunction,
+    AbiParam,
     Event,
     EventSource,
     FieldPath,
     StoredLog,
     UndecodedLog,
 )
+from chainwatch.support.spelling import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,11 @@ class Plan:
     def sources(self) -> dict[str, frozenset[EventSource]]:
         """What is watched on each network."""
         return {network: watch.sources for network, watch in self.watches.items()}
+
+    @cached_property
+    def invariants(self) -> InvariantExtractor:
+        """The compiled invariants of the file, and what further ones are compiled with."""
+        return next(one for one in self.extractors if isinstance(one, InvariantExtractor))
 
     @cached_property
     def flows(self) -> tuple[Flow, ...]:
@@ -125,7 +135,13 @@ def compile_extractors(
     parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _Add
 ) -> tuple[Extractor, ...]:
     """Return one extractor for each kind of check. What is wrong goes to ``add``, what can match nothing to ``warn``."""
-    return (FlowExtractor(_compile_flows(parts, abis, add, warn)),)
+    contracts = _Contracts(parts, abis)
+    invariants = _compile_invariants(parts, contracts, add)
+    also = [network for network in parts.pessimism.networks.values() if network in parts.networks]
+    return (
+        FlowExtractor(_compile_flows(parts, abis, add, warn)),
+        InvariantExtractor(invariants, contracts, also),
+    )
 
 
 def _assemble(settings: Settings, extractors: tuple[Extractor, ...], abis: Mapping[str, Abi]) -> Plan:
@@ -184,6 +200,49 @@ def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _A
             for problem in error.problems:
                 add(problem.path, problem.message, problem.hint)
     return flows
+
+
+class _Contracts:
+    """The configured contracts, as invariants ask for them. Every method raises ``LookupError``."""
+
+    def __init__(self, parts: Settings, abis: Mapping[str, Abi]) -> None:
+        self._parts = parts
+        self._abis = abis
+
+    def addresses(self, contract: str, network: str) -> Sequence[str]:
+        if contract not in self._parts.contracts:
+            near = did_you_mean(contract, list(self._parts.contracts))
+            raise LookupError(f'no contract is called "{contract}". {near}'.rstrip(". "))
+        return self._parts.contracts[contract].addresses_on(network)
+
+    def view(self, contract: str | None, named: str) -> tuple[AbiFunction, tuple[AbiParam, ...]]:
+        try:
+            return find_view(None if contract is None else self._abi(contract), named)
+        except AbiError as error:
+            raise LookupError(str(error)) from error
+
+    def event(self, contract: str, named: str) -> AbiEvent:
+        try:
+            return self._abi(contract).event(named)
+        except AbiError as error:
+            raise LookupError(str(error)) from error
+
+    def _abi(self, contract: str) -> Abi:
+        self.addresses(contract, "")
+        if contract not in self._abis:
+            raise LookupError(f'the ABI of contract "{contract}" cannot be read')
+        return self._abis[contract]
+
+
+def _compile_invariants(parts: Settings, contracts: _Contracts, add: _Add) -> list[Invariant]:
+    invariants: list[Invariant] = []
+    for name, settings in parts.invariants.items():
+        try:
+            invariants.append(compile_invariant(settings, parts.networks, contracts))
+        except InvariantError as error:
+            for problem in error.problems:
+                add(("invariants", name, *problem.path), problem.message, problem.hint)
+    return invariants
 
 
 def _check_events_of_broken_flows(draft: Draft, abis: Mapping[str, Abi]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chainwatch.flows.checker import Changed, FlowChecker
+from chainwatch.invariants.checker import InvariantChecker
 from chainwatch.pipeline.checker import Checker
 from chainwatch.plan import Plan
 
@@ -13,4 +14,4 @@ def build_checkers(
     plan: Plan, transfers_saved: Callable[[Sequence[Changed]], None] | None = None
 ) -> list[Checker]:
     """Return the checkers of ``plan``. ``transfers_saved`` is called with transfers that change, before their commit."""
-    return [FlowChecker.of(plan, transfers_saved)]
+    return [FlowChecker.of(plan, transfers_saved), InvariantChecker.of(plan)]

@@ -107,6 +107,10 @@ class Dispatch:
         self._prune_again = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
+    def show(self, external_url: str, presenter: Presenter) -> None:
+        """Show notifications by these from the next start of a queue on."""
+        self._external_url, self._presenter = external_url, presenter
+
     async def start(self, receivers: Iterable[Receiver]) -> None:
         """Run every queue and timer.
 
@@ -158,7 +162,8 @@ class Dispatch:
         presenter: Presenter = RAW,
     ) -> None:
         """End the queues of ``gone``, then run those of ``new``; queued notifications stay in the database."""
-        self._keep_for, self._external_url, self._presenter = keep_for, external_url, presenter
+        self._keep_for = keep_for
+        self.show(external_url, presenter)
         self._prune_again.set()
         ending = {name: self._queues.pop(name) for name in gone}
         for name, queue in ending.items():

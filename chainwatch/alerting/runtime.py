@@ -53,7 +53,8 @@ class AlertingConfig:
 
     ``keep_for``: seconds for which resolved alerts and finished notifications are kept. ``external_url``: the base of
     links in notifications, or empty; ``presenter``: what is shown beside amounts and transactions. ``perform``: what
-    performs the clicks on buttons; None where nothing listens for them.
+    performs the clicks on buttons; None where nothing listens for them. ``extend`` returns this with what the database
+    has beside it; None where nothing is added.
     """
 
     routes: Sequence[RouteSettings]
@@ -63,6 +64,7 @@ class AlertingConfig:
     external_url: str
     presenter: Presenter = RAW
     perform: Perform | None = None
+    extend: Callable[[sa.Connection], AlertingConfig] | None = None
 
     @classmethod
     def of(cls, settings: Settings, *, keep_for: float | None = None, perform: Perform | None = None) -> Self:
@@ -98,6 +100,7 @@ class AlertingRuntime:
         self._clock_task: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         """Held while queues are started or ended."""
+        self._is_closed = False
         self.supervisor = Supervisor(lambda signals: retrying(lambda: self.raise_signals(signals)), clock)
         """Runs the tasks of alerting; the process may add tasks of its own, whose crashes become alerts too."""
         self._database = database
@@ -138,6 +141,9 @@ class AlertingRuntime:
         by which the clock was set since the last run (negative: back). Waits while the database refuses.
         """
         self._notify_since = await retrying(lambda: self._database.read(schema.created_at))
+        if self._config.extend is not None:
+            self._config = await retrying(partial(self._database.read, self._config.extend))
+            self._dispatch.show(self._config.external_url, self._config.presenter)
         self._engine = self._engine_of(self._config, [])
         await retrying(lambda: self._reroute(reloaded=reloaded, clock_set_by=clock_set_by))
 
@@ -172,21 +178,34 @@ class AlertingRuntime:
         Raises ``ValueError`` when a new receiver has the name of a registered one; then nothing has changed.
         """
         async with self._changing:
-            engine = self._engine_of(config, self._registered)
-            before = {settings.name: settings for settings in self._config.receivers}
-            kept = {settings.name for settings in config.receivers if settings == before.get(settings.name)}
             shows = (config.external_url, config.presenter)
-            if shows != (self._config.external_url, self._config.presenter):
-                kept = set()  # notifications are shown otherwise
-            self._config, self._engine = config, engine
-            await self._dispatch.reload(
-                before.keys() - kept,
-                [self._built(settings) for settings in config.receivers if settings.name not in kept],
-                keep_for=config.keep_for,
-                external_url=config.external_url,
-                presenter=config.presenter,
-            )
+            is_shown_alike = shows == (self._config.external_url, self._config.presenter)
+            await self._go_on_by(config, is_shown_alike=is_shown_alike)
             await self._reroute(reloaded=True)
+
+    async def extend(self) -> None:
+        """Take up what the database has beside the configuration now; all other queues go on. Raises ``StoreError``."""
+        async with self._changing:
+            if self._config.extend is None or self._is_closed:
+                return
+            routes, names = self._config.routes, set(self.receivers)
+            await self._go_on_by(await self._database.read(self._config.extend), is_shown_alike=True)
+            if routes != self._config.routes or names - set(self.receivers):
+                await self._reroute()
+
+    async def _go_on_by(self, config: AlertingConfig, *, is_shown_alike: bool) -> None:
+        """Use ``config``; the queues of receivers that stay as they are go on if notifications ``is_shown_alike``."""
+        engine = self._engine_of(config, self._registered)
+        before = {settings.name: settings for settings in self._config.receivers}
+        kept = {s.name for s in config.receivers if is_shown_alike and s == before.get(s.name)}
+        self._config, self._engine = config, engine
+        await self._dispatch.reload(
+            before.keys() - kept,
+            [self._built(settings) for settings in config.receivers if settings.name not in kept],
+            keep_for=config.keep_for,
+            external_url=config.external_url,
+            presenter=config.presenter,
+        )
 
     async def drain(self, within: float, shut: Callable[[], bool]) -> bool:
         """Send everything queued or grouped, without waiting for groups to fill; return whether that was done in time.
@@ -210,7 +229,9 @@ class AlertingRuntime:
         if self._clock_task is not None:
             self._clock_task.cancel()
             await asyncio.gather(self._clock_task, return_exceptions=True)
-        await self._dispatch.stop()
+        async with self._changing:
+            self._is_closed = True
+            await self._dispatch.stop()
         await self._transport.close()
 
     # --- the host's clock ---------------------------------------------------------------------------------
@@ -303,14 +324,14 @@ class AlertingRuntime:
 
     def apply(self, connection: sa.Connection, signals: Sequence[Signal], now: float) -> float | None:
         """Apply ``signals`` and flush the groups that are due; return when the next flush is due (Unix seconds)."""
-        return _sooner(connection, self._engine.apply(connection, signals, now))
+        return expiries.sooner(connection, self._engine.apply(connection, signals, now))
 
     def flush(self, connection: sa.Connection, now: float) -> float | None:
         """Resolve alerts that have expired and flush the groups that are due; return when the next flush is due."""
         return self._take(connection, intake.expired(connection, now), now)
 
     def _take(self, connection: sa.Connection, taken: Taken, now: float) -> float | None:
-        return _sooner(connection, self._engine.take(connection, taken, now))
+        return expiries.sooner(connection, self._engine.take(connection, taken, now))
 
     def _submit(
         self, connection: sa.Connection, submissions: Sequence[Submission], now: float
@@ -335,7 +356,7 @@ class AlertingRuntime:
         """Return whether no group is due, no queue holds anything, and further submissions are refused."""
         if at_once:
             alert_groups.advance_unnotified(connection, now)
-        due_at = _sooner(connection, self._engine.flush(connection, now))
+        due_at = expiries.sooner(connection, self._engine.flush(connection, now))
         is_due = at_once and due_at is not None and due_at <= now
         return not is_due and not outbox.has_pending(connection, self.receivers) and shut(), due_at
 
@@ -355,7 +376,7 @@ class AlertingRuntime:
         ended: list[Signal] = []
         while (taken := intake.expired(connection, now)).known:
             ended += taken.signals
-        return _sooner(connection, self._engine.reroute(connection, now, ended, reloaded=reloaded))
+        return expiries.sooner(connection, self._engine.reroute(connection, now, ended, reloaded=reloaded))
 
     # --- parts --------------------------------------------------------------------------------------------
 
@@ -375,9 +396,3 @@ class AlertingRuntime:
         policies = msgspec.structs.replace(config.policies, rate_limits=limits)
         routes = [*(route for route, _ in registered), *config.routes]
         return AlertEngine(routes, sends_resolved, self._notify_since, policies)
-
-
-def _sooner(connection: sa.Connection, next_flush: float | None) -> float | None:
-    """Return when the next group is due, or the next alert expires, whichever comes first."""
-    times = (next_flush, expiries.next_due(connection))
-    return min((time for time in times if time is not None), default=None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple, get_type_hints
 
 import msgspec
@@ -13,9 +15,9 @@ from aiohttp import hdrs, web
 
 from chainwatch.api.idempotency import Answer
 from chainwatch.api.identity import IDENTITY
-from chainwatch.api.problems import Handler, problem
+from chainwatch.api.problems import Handler
 from chainwatch.api.reads import Reads
-from chainwatch.api.writes import Writes
+from chainwatch.api.writes import Writes, entry_of
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.views import builtins
@@ -30,15 +32,21 @@ _JSON = "application/json"
 
 
 class Call(NamedTuple):
-    """One operation at one path, whose last parts may be ``{argument}``; ``summary`` is for people.
+    """One operation at one path, parts of which may be ``{argument}``; ``summary`` is for people.
 
     An operation that has to wait is a coroutine ``(request, reads, writes, …)``.
+
+    ``status``: that of success. ``extends``: it changes what is created beside the configuration. ``detail`` makes the
+    audit log's detail of the arguments, where the body must not stand there.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     operation: Callable[..., Any]
     summary: str
+    status: int = 200
+    extends: bool = False
+    detail: Callable[[Mapping[str, Any]], str] | None = None
 
     @property
     def arguments(self) -> type[msgspec.Struct]:
@@ -57,6 +65,11 @@ class Call(NamedTuple):
         return next((name for name in PERSON if name in inspect.signature(self.operation).parameters), None)
 
     @property
+    def path_arguments(self) -> list[str]:
+        """The names of the arguments that are parts of the path."""
+        return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
+
+    @property
     def result(self) -> Any:
         """The type of what the operation returns."""
         return get_type_hints(self.operation)["return"]
@@ -64,27 +77,32 @@ class Call(NamedTuple):
     @property
     def name(self) -> str:
         """Its name among all calls, as ``GetAlerts``."""
-        words = self.path.replace("{", "").replace("}", "").strip("/").split("/")[1:]
+        words = self.path.replace("{", "").replace("}", "").removeprefix("/v1").strip("/").split("/")
         return self.method.capitalize() + "".join(word.title().replace("_", "") for word in words)
 
 
 def route(call: Call, reads: Reads, writes: Writes) -> web.RouteDef:
     """Return the route of ``call``."""
     arguments = call.arguments
+    path = call.path.replace("/{key}", "/{key:.+}")  # a transfer's key may have slashes
+    for field in msgspec.structs.fields(arguments):
+        if field.type is int:  # no word at such a place is taken for a number
+            path = path.replace(f"{{{field.name}}}", f"{{{field.name}:-?[0-9]+}}")
     if call.method == "GET":
-        return web.get(call.path, _reader(call, arguments, reads))
-    return web.post(call.path, _writer(call, arguments, reads, writes))
+        return web.get(path, _reader(call, arguments, reads))
+    return web.route(call.method, path, _writer(call, arguments, reads, writes))
 
 
 def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handler:
     several = {f.name for f in msgspec.structs.fields(arguments) if _is_list(f.type)}
 
-    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> bytes:
-        return encoded(call.operation(connection, context, now, **given))
-
     async def handle(request: web.Request) -> web.Response:
-        given = _from_query(request, several)
-        content = await reads(run, _arguments(arguments, given, strict=False))
+        given = _arguments(arguments, _from_query(request, several), strict=False)
+
+        def run(connection: sa.Connection, context: Context, now: float) -> bytes:
+            return encoded(call.operation(connection, context, now, **given))
+
+        content = await reads.shared((call.path, msgspec.json.encode(given)), run)
         etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
         headers = {hdrs.ETAG: etag, hdrs.CACHE_CONTROL: "no-cache"}
         known = request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
@@ -99,27 +117,56 @@ def _writer(call: Call, arguments: type[msgspec.Struct], reads: Reads, writes: W
     waits = inspect.iscoroutinefunction(call.operation)
 
     def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> Answer:
-        return Answer(encoded(call.operation(connection, context, now, **given)))
+        return Answer(encoded(call.operation(connection, context, now, **given)), call.status)
+
+    types = {field.name: field.type for field in msgspec.structs.fields(arguments)}
 
     async def handle(request: web.Request) -> web.Response:
-        if request.content_type != _JSON:
-            return problem(415, f"send the header Content-Type: {_JSON}, and JSON")
-        content = await request.read()
-        if is_too_deep(content):  # where the recursion limit was raised, decoding it would end the process
-            raise Invalid("the body is not JSON as it is wanted here: its brackets are nested too deep")
-        try:
-            body = msgspec.json.decode(content)
-        except msgspec.DecodeError as error:
-            raise Invalid(f"the body is not JSON: {str(error)[:200]}") from None
-        given = _arguments(arguments, body, strict=True)
+        body = {} if call.method == "DELETE" else await _body_of(request)
+        given = _arguments(arguments, _with_path(body, request.match_info, types), strict=True)
+        detail = None if call.detail is None else await asyncio.to_thread(call.detail, given)
         if call.person is not None:
             given[call.person] = request[IDENTITY].name
         if waits:
-            answer = encoded(await call.operation(request, reads, writes, **given))
-            return web.Response(body=answer, content_type=_JSON)
-        return await writes.answer(request, run, given)
+
+            async def perform() -> Answer:
+                return Answer(encoded(await call.operation(request, reads, writes, **given)))
+
+            return await writes.answer_later(request, perform)
+        response = await writes.answer(request, await entry_of(request, detail), partial(run, given=given))
+        if call.extends:
+            await writes.extend()
+        return response
 
     return handle
+
+
+async def _body_of(request: web.Request) -> Any:
+    content = await request.read()
+    if not content:
+        return {}
+    if request.content_type != _JSON:
+        raise web.HTTPUnsupportedMediaType(reason=f"send the header Content-Type: {_JSON}, and JSON")
+    if is_too_deep(content):  # where the recursion limit was raised, decoding it would end the process
+        raise Invalid("the body is not JSON as it is wanted here: its brackets are nested too deep")
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"the body is not JSON: {str(error)[:200]}") from None
+
+
+def _with_path(body: Any, path: Mapping[str, str], types: Mapping[str, Any]) -> Any:
+    """Return ``body`` with the arguments in the path, which it may repeat."""
+    if not isinstance(body, dict):
+        return body
+    try:
+        named = {name: msgspec.convert(value, types[name], strict=False) for name, value in path.items()}
+    except msgspec.ValidationError as error:
+        raise Invalid(str(error)[:500]) from None
+    for name, value in named.items():
+        if body.get(name, value) != value:
+            raise Invalid(f"{name}: differs from the one in the path: leave it out of the body")
+    return {**body, **named}
 
 
 def encoded(result: Any) -> bytes:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from chainwatch.api.problems import problem
 from chainwatch.api.reads import Reads
-from chainwatch.api.writes import Writes
+from chainwatch.api.writes import Writes, entry_of
 from chainwatch.monitor.heartbeat import Health
 from chainwatch.store import schema
 from chainwatch.store.errors import StoreError
@@ -29,7 +29,7 @@ def routes(health: Health, reads: Reads, writes: Writes, reload: Callable[[], No
         return problem(503, wrong) if wrong else web.Response(text="chainwatch is ready\n")
 
     async def ask_to_reload(request: web.Request) -> web.Response:
-        await writes(request, lambda *_: None)  # for the audit log
+        await writes(await entry_of(request), lambda *_: None)  # for the audit log
         reload()
         return web.Response(status=202, text="the configuration is read again: see the log\n")
 

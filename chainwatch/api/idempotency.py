@@ -22,7 +22,10 @@ KEY_MAX = 255
 BODY_MAX = 65_536
 """Bytes of a body that comes with a key: what is kept of its answer is bounded by it."""
 
-_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # a structured field's String (RFC 9651, section 3.3.3)
+PATTERN = rf'[!#-\[\]-~]{{1,{KEY_MAX}}}|"(?:[ !#-\[\]-~]|\\["\\]){{1,{KEY_MAX}}}"'
+"""Of the header: printable ASCII, alone or quoted as a structured field's String (RFC 9651, section 3.3.3)."""
+
+_KEY = re.compile(PATTERN)
 
 
 class Key(NamedTuple):
@@ -67,15 +70,12 @@ async def key_of(request: web.Request) -> Key | None:
 
 def parse(given: list[str]) -> str:
     """Return the key in the header's lines ``given``: a quoted string, or its characters alone. Raises ``Invalid``."""
-    text = given[0].strip()
-    quoted = _QUOTED.fullmatch(text)
-    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
-    is_plain = key.isascii() and key.isprintable() and (quoted is not None or '"' not in key)
-    if len(given) > 1 or not 1 <= len(key) <= KEY_MAX or not is_plain:
+    if len(given) > 1 or not _KEY.fullmatch(given[0]):
         raise Invalid(
             f"{HEADER}: expected one key of 1 to {KEY_MAX} printable ASCII characters, such as a UUID"
         )
-    return key
+    text = given[0]
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
 
 
 class UnderWay:

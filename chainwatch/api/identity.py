@@ -35,7 +35,8 @@ LOGOUT = f"{PAGE}logout"
 PUBLIC = frozenset({"/", PAGE.rstrip("/"), LOGIN, "/-/healthy"})
 SESSION_COOKIE = "chainwatch_session"
 READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
-ADMINISTRATION = frozenset({"/-/reload"})
+ADMINISTRATION = ("/-/reload", "/channels")
+"""The beginnings of the paths at which only an admin may change something: a channel sends to any address."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="chainwatch"'}
 
 
@@ -58,9 +59,9 @@ def is_public(path: str) -> bool:
 
 def role_needed(method: str, path: str) -> str:
     """Return the least role that may send such a request."""
-    return (
-        "viewer" if method in READING or path == LOGOUT else "admin" if path in ADMINISTRATION else "operator"
-    )
+    if method in READING or path == LOGOUT:
+        return "viewer"
+    return "admin" if path.startswith(ADMINISTRATION) else "operator"
 
 
 class Identities:

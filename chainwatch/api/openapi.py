@@ -2,42 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, get_origin
 
 import msgspec
 
 from chainwatch.api.calls import LIMIT_MAX, Call
-from chainwatch.api.idempotency import HEADER, KEY_MAX
+from chainwatch.api.idempotency import HEADER, PATTERN
+from chainwatch.operations.checks import LAST_MOMENT
 
 _REFERENCE = "#/components/schemas/{name}"
 _JSON = "application/json"
 _PROBLEM = {
-    "description": "A problem (RFC 9457)",
-    "content": {
-        "application/problem+json": {
-            "schema": {
-                "type": "object",
-                "required": ["type", "title", "status", "detail"],
-                "properties": {
-                    "type": {"type": "string"},
-                    "title": {"type": "string"},
-                    "status": {"type": "integer"},
-                    "detail": {"type": "string"},
-                },
-            }
-        }
+    "type": "object",
+    "description": "A problem (RFC 9457). `detail` says what is wrong and how to fix it.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string"},
     },
+}
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Seconds until it is worth trying again",
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+_CHALLENGE = {"WWW-Authenticate": {"description": "How to log in", "schema": {"type": "string"}}}
+_ETAG = {"ETag": {"description": "For If-None-Match", "required": True, "schema": {"type": "string"}}}
+_EVERY_PROBLEM: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "400": ("An argument cannot be used", {}),
+    "401": ("A token is needed, or this one is unknown", _CHALLENGE),
+    "403": ("The token's role may not do this, or the Host or Origin is foreign", {}),
+    "404": ("There is nothing of that name or number", {}),
+    "413": ("The body is too large", {}),
+    "429": ("Too many failed logins from this address", _RETRY_AFTER),
+    "503": ("The database refuses at present, or the request took too long", _RETRY_AFTER),
+}
+_WRITE_PROBLEMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "409": ("It cannot be done as things are, or the first request with this key is under way", {}),
+    "415": ("The body is not declared as JSON", {}),
+    "422": ("Another request came with this key", {}),
 }
 _IDEMPOTENCY_KEY = {
     "name": HEADER,
     "in": "header",
     "required": False,
     "description": "A request that is sent again with its key is answered as before, and done once. Kept for 24 hours; "
-    "the body may then have 64 KiB. 422: another request came with the key; 409: the first is under way.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_MAX},
+    "the body may then have 64 KiB.",
+    "schema": {"type": "string", "pattern": f"^(?:{PATTERN})$"},
 }
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "An ETag that was answered before: 304 says that it would be answered again.",
+    "schema": {"type": "string"},
+}
+_MOMENT = {"number": {"minimum": -LAST_MOMENT, "maximum": LAST_MOMENT}}
+_LENGTH = {"number": {"minimum": 0, "maximum": LAST_MOMENT}}
+_BOUNDS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "limit": {"integer": {"minimum": 1, "maximum": LIMIT_MAX}},
+    "after": {"string": {"pattern": r"^[a-z-]+(\.-?[0-9]{1,19})+$"}},
+    "match": {"object": {"minProperties": 1}},
+    **dict.fromkeys(("since", "until", "at", "starts_at", "ends_at"), _MOMENT),
+    **dict.fromkeys(("lasts", "warn_before", "within"), _LENGTH),
+}
+"""What operations ask of arguments with these names, beyond their types: by the type in the schema."""
 
 
 def describe(calls: Iterable[Call]) -> dict[str, Any]:
@@ -50,7 +84,10 @@ def describe(calls: Iterable[Call]) -> dict[str, Any]:
             [call.result, arguments], ref_template=_REFERENCE
         )
         own = schemas[given["$ref"].rpartition("/")[2]]
-        if call.method == "GET":
+        own["properties"] = {name: _bounded(name, one) for name, one in own["properties"].items()}
+        if _has_body(call):
+            schemas[given["$ref"].rpartition("/")[2]] = _without(own, call.path_arguments)
+        else:
             del schemas[given["$ref"].rpartition("/")[2]]
         components |= schemas
         paths.setdefault(call.path, {})[call.method.lower()] = _operation(call, own, given, result)
@@ -63,7 +100,7 @@ def describe(calls: Iterable[Call]) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": components,
+            "schemas": {**components, "Problem": _PROBLEM},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}, {}],
@@ -73,27 +110,54 @@ def describe(calls: Iterable[Call]) -> dict[str, Any]:
 def _operation(call: Call, own: dict[str, Any], given: dict[str, Any], result: Any) -> dict[str, Any]:
     rows = {"type": "object", "required": ["rows"], "properties": {"rows": result}}
     answer = rows if get_origin(call.result) is list else result
-    described = {
-        "operationId": call.name,
-        "summary": call.summary,
-        "responses": {
-            "200": {"description": "Done", "content": {_JSON: {"schema": answer}}},
-            "default": _PROBLEM,
-        },
+    done: dict[str, Any] = {"description": "Done", "content": {_JSON: {"schema": answer}}}
+    described: dict[str, Any] = {"operationId": call.name, "summary": call.summary}
+    if _has_body(call):
+        is_required = set(own.get("required", [])) > set(call.path_arguments)
+        described["requestBody"] = {"required": is_required, "content": {_JSON: {"schema": given}}}
+    if call.method != "GET":
+        return {
+            **described,
+            "parameters": [_IDEMPOTENCY_KEY, *(_parameter(call, own, name) for name in call.path_arguments)],
+            "responses": {str(call.status): done, **_problems({**_EVERY_PROBLEM, **_WRITE_PROBLEMS})},
+        }
+    same = {"description": "As the ETag in If-None-Match says", "headers": _ETAG}
+    return {
+        **described,
+        "parameters": [_IF_NONE_MATCH, *(_parameter(call, own, name) for name in own["properties"])],
+        "responses": {"200": {**done, "headers": _ETAG}, "304": same, **_problems(_EVERY_PROBLEM)},
     }
-    if call.method == "POST":
-        body = {"required": True, "content": {_JSON: {"schema": given}}}
-        return {**described, "parameters": [_IDEMPOTENCY_KEY], "requestBody": body}
-    not_modified = {"304": {"description": "As the ETag in If-None-Match says"}}
-    described["responses"] = {**not_modified, **described["responses"]}  # type: ignore[dict-item]
-    parameters = [_parameter(call, own, name) for name in own["properties"]]
-    return {**described, "parameters": parameters} if parameters else described
+
+
+def _problems(of: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": {"$ref": _REFERENCE.format(name="Problem")}}}
+    problems = {
+        status: {"description": meaning, "content": content, **({"headers": headers} if headers else {})}
+        for status, (meaning, headers) in sorted(of.items())
+    }
+    return {**problems, "default": {"description": "Another problem", "content": content}}
+
+
+def _has_body(call: Call) -> bool:
+    return call.method in ("POST", "PUT")
+
+
+def _without(schema: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return ``schema`` without the properties ``names``, which stand in the path."""
+    properties = {name: one for name, one in schema["properties"].items() if name not in names}
+    required = [name for name in schema.get("required", []) if name not in names]
+    return {**schema, "properties": properties, "required": required}
 
 
 def _parameter(call: Call, own: dict[str, Any], name: str) -> dict[str, Any]:
-    schema = own["properties"][name]
-    if name == "limit":
-        schema = {**schema, "minimum": 1, "maximum": LIMIT_MAX}
     is_in_path = f"{{{name}}}" in call.path
     is_required = is_in_path or name in own.get("required", [])
-    return {"name": name, "in": "path" if is_in_path else "query", "required": is_required, "schema": schema}
+    where = "path" if is_in_path else "query"
+    return {"name": name, "in": where, "required": is_required, "schema": own["properties"][name]}
+
+
+def _bounded(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return ``schema`` of the argument ``name`` with its bounds, also where it is one of several possible ones."""
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [_bounded(name, one) for one in schema["anyOf"]]}
+    return {**schema, **_BOUNDS.get(name, {}).get(schema.get("type", ""), {})}

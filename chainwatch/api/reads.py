@@ -9,12 +9,16 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
-from chainwatch.operations.context import Context
+from chainwatch.api.kept import KeptAnswers
+from chainwatch.operations.context import Context, Contexts
 from chainwatch.plan import Plan
 from chainwatch.store.database import Database
 
 AT_ONCE = 1
 """The reads of all requests that run at once: each competes with the event loop."""
+
+SHARED_FOR = 1.0
+"""Seconds for which what was read for one request serves others, while this process commits nothing."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,10 +32,10 @@ class Reads:
 
     def __init__(self, database: Database, plan: Plan, clock: Callable[[], float] = time.time) -> None:
         self._database = database
-        self._plan = plan
+        self._contexts = Contexts(plan)
         self._clock = clock
-        self._context: Context | None = None
         self._free = asyncio.Semaphore(AT_ONCE)
+        self._kept: KeptAnswers[bytes] = KeptAnswers(lambda: database.commits, fresh_for=SHARED_FOR)
 
     async def __call__(
         self,
@@ -43,17 +47,21 @@ class Reads:
         """Return what ``operation`` returns on a consistent, read-only view. Raises ``StoreError`` and what it raises."""
 
         def job(connection: sa.Connection) -> T:
-            return operation(connection, self._context_on(connection), self._clock(), *args, **kwargs)
+            return operation(connection, self._contexts.on(connection), self._clock(), *args, **kwargs)
 
         await self._free.acquire()
         reading = asyncio.ensure_future(self._database.read(job))
         reading.add_done_callback(self._done)
         return await asyncio.shield(reading)
 
-    def _context_on(self, connection: sa.Connection) -> Context:
-        if self._context is None:
-            self._context = Context.of(self._plan, connection)
-        return self._context
+    async def shared(
+        self, key: tuple[object, ...], operation: Callable[[sa.Connection, Context, float], bytes]
+    ) -> bytes:
+        """Return the same, perhaps as it was read for another request with this ``key``, of the present state.
+
+        What other processes have committed may be missing for ``SHARED_FOR`` seconds.
+        """
+        return await self._kept.get(key, lambda: self(operation))
 
     def _done(self, reading: asyncio.Future[T]) -> None:
         self._free.release()

@@ -1,11 +1,11 @@
-"""The calls under ``/v1``, which are operations, and their description at ``/api/openapi.json``."""
+"""The calls under ``/v1``, which are operations, and the description of all calls at ``/api/openapi.json``."""
 
 from __future__ import annotations
 
 import msgspec
 from aiohttp import web
 
-from chainwatch.api import openapi
+from chainwatch.api import openapi, root
 from chainwatch.api.calls import Call, route
 from chainwatch.api.reads import Reads
 from chainwatch.api.samples import try_receiver
@@ -18,11 +18,14 @@ from chainwatch.operations import (
     cooldowns,
     endpoints,
     incidents,
+    invariants,
     notifications,
     queries,
     rota,
     routing,
     silencing,
+    transfer_details,
+    transfer_reports,
 )
 
 CALLS = (
@@ -30,9 +33,20 @@ CALLS = (
     Call("GET", "/v1/networks", queries.network_views, "Networks: head, checkpoint, seen until"),
     Call("GET", "/v1/endpoints", endpoints.list_endpoints, "Endpoints: health, now and over the last day"),
     Call("GET", "/v1/flows", configured.list_flows, "Flows, their steps and deadlines"),
+    Call("GET", "/v1/invariants", invariants.list_invariants, "Invariants: how each stands"),
+    Call("GET", "/v1/invariants/{name}", invariants.show_invariant, "One invariant with its last checks"),
     Call("GET", "/v1/receivers", configured.list_receivers, "Receivers"),
     Call("GET", "/v1/transfers", queries.list_transfers, "Transfers, newest first"),
-    Call("GET", "/v1/latency", queries.latency, "How long each step took, by route"),
+    Call("GET", "/v1/transfers/{flow}/{key}", transfer_details.show_transfer, "One transfer whole"),
+    Call(
+        "GET", "/v1/transfers/routes", transfer_reports.routes, "Transfers by route: in flight, and how long"
+    ),
+    Call(
+        "GET",
+        "/v1/latency",
+        transfer_reports.latency_over_time,
+        "How long each step took, by route, over time",
+    ),
     Call("GET", "/v1/alerts", queries.list_alerts, "Alerts, newest first"),
     Call("GET", "/v1/alerts/{alert_id}", alert_details.show, "One alert, and who acknowledged it"),
     Call("GET", "/v1/stats", alert_stats.alert_statistics, "Alerts of a window by type and severity"),
@@ -66,10 +80,11 @@ CALLS = (
 
 
 def routes(reads: Reads, writes: Writes) -> list[web.RouteDef]:
-    """Return the routes of all calls, and of their description."""
-    description = msgspec.json.encode(openapi.describe(CALLS))
+    """Return the routes of all calls, also those at the root, and of their description."""
+    calls = (*CALLS, *root.CALLS)
+    description = msgspec.json.encode(openapi.describe(calls))
 
     async def describe(_: web.Request) -> web.Response:
         return web.Response(body=description, content_type="application/json")
 
-    return [web.get("/api/openapi.json", describe), *(route(call, reads, writes) for call in CALLS)]
+    return [web.get("/api/openapi.json", describe), *(route(call, reads, writes) for call in calls)]

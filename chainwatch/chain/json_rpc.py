@@ -23,8 +23,9 @@ from chainwatch.chain.errors import (
     bare,
 )
 from chainwatch.chain.intake import INTAKE, Share, is_crumbled
-from chainwatch.chain.transport import BATCH, Transport, too_big
+from chainwatch.chain.transport import BATCH, Transport, network_of, too_big
 from chainwatch.chain.wire import Call
+from chainwatch.support.counters import CALLS, REFUSALS
 from chainwatch.support.redaction import NOTHING_SECRET, Redactor
 from chainwatch.support.supervise import place_of
 
@@ -64,6 +65,7 @@ class JsonRpc:
     ) -> None:
         """``on_result`` is called for each result."""
         self.name = transport.name
+        self._network = network_of(transport.name)
         self._transport = transport
         self._timeout = timeout
         self._redact = redact
@@ -187,7 +189,15 @@ class JsonRpc:
     async def _exchange_all(self, by_id: Mapping[int, Call], seconds: float | None = None) -> bytes:
         """Return the unparsed answer to one call, or to a batch of them, by their ids."""
         body = wire.request_body(list(by_id.items()))
-        data = await self._transport.exchange(body, min(by_id), seconds or self._timeout, len(by_id))
+        outcome = "answered"
+        try:
+            data = await self._transport.exchange(body, min(by_id), seconds or self._timeout, len(by_id))
+        except (RpcError, asyncio.CancelledError) as error:
+            outcome = _outcome_of(error)
+            raise
+        finally:
+            for call in by_id.values():
+                CALLS[self._network, call.method, outcome] += 1
         if is_crumbled(data):
             raise MalformedAnswer(self.name, f"an answer of {len(data)} bytes in tiny pieces")
         return data
@@ -199,6 +209,7 @@ class JsonRpc:
             return bare(error)
 
     def _error(self, call: Call, answered: wire.WireError | str) -> RpcError:
+        REFUSALS[self._network, call.method] += 1
         error = answered if isinstance(answered, wire.WireError) else wire.WireError(message=answered)
         message = self._safe(error.message)
         # first, as a contract may give any text as its reason
@@ -229,6 +240,18 @@ class JsonRpc:
 
 
 _NULL = b"null"
+
+
+def _outcome_of(error: BaseException) -> str:
+    """Return the outcome of calls that were not answered, as `CALLS` names it."""
+    match error:
+        case asyncio.CancelledError():
+            return "cancelled"
+        case RpcTimeout():
+            return "timeout"
+        case RateLimited():
+            return "limited"
+    return "failed"
 
 
 def _all_refused(results: Sequence[object]) -> bool:

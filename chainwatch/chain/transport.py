@@ -74,6 +74,11 @@ def endpoint_name(network: str, index: int, url: SecretStr) -> str:
     return f"{network}[{index}] {parts.hostname}{port}"
 
 
+def network_of(endpoint: str) -> str:
+    """Return the network in an `endpoint_name`."""
+    return endpoint.rpartition("[")[0]
+
+
 def is_websocket(url: SecretStr) -> bool:
     """Return whether ``url`` is of a WebSocket (``ws://``, ``wss://``)."""
     return urlsplit(url.get_secret_value()).scheme in ("ws", "wss")

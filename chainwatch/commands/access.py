@@ -25,7 +25,7 @@ def token() -> None:
     type=click.Choice(["viewer", "operator", "admin"]),
     default="viewer",
     show_default=True,
-    help="viewer reads, operator also acts, admin also reloads.",
+    help="viewer reads, operator also acts, admin also reloads and creates channels.",
 )
 @by
 @click.pass_obj

@@ -15,7 +15,7 @@ from chainwatch.commands.options import Duration, as_json
 
 @click.group()
 def routes() -> None:
-    """Show which of the configured routes alerts take."""
+    """Show which routes alerts take."""
 
 
 @routes.command("test")
@@ -26,13 +26,14 @@ def routes_test(config: Path, labels: tuple[str, ...], as_json: bool) -> None:
     """Draw the tree of routes and mark those that an alert with these labels takes."""
     from chainwatch.commands.show import alerts as show
     from chainwatch.operations import routing
+    from chainwatch.operations.created import extended_by_database
 
     wrong = [word for word in labels if not word.partition("=")[1]]
     if wrong:
         raise click.UsageError(f"{wrong[0]!r} is not LABEL=VALUE")
     given = dict(word.partition("=")[::2] for word in labels)
     with refusals():
-        found = routing.trace_routes(settings_of(config), given)
+        found = routing.trace_routes(extended_by_database(settings_of(config)).settings, given)
     show.routes(found, as_json)
 
 
@@ -48,7 +49,20 @@ resolved = click.option("--resolved", is_flag=True, help="A sample that is over,
 
 @click.group()
 def receivers() -> None:
-    """Test whether receivers can be reached, and see what their messages look like."""
+    """List receivers, test whether they can be reached, and see what their messages look like."""
+
+
+@receivers.command("list")
+@as_json
+@click.pass_obj
+def receivers_list(config: Path, as_json: bool) -> None:
+    """List the receivers of the configuration, and those that were created through the HTTP server."""
+    from chainwatch.commands.show import people as show
+    from chainwatch.operations.configured import receivers_of
+    from chainwatch.operations.created import extended_by_database
+
+    extended = extended_by_database(settings_of(config))
+    show.receivers(receivers_of(extended, extended.settings.receivers), as_json)
 
 
 @receivers.command("test")
@@ -91,10 +105,13 @@ def receivers_test(
 def receivers_preview(config: Path, name: str, severity: str, resolved: bool, html: Path | None) -> None:
     """Print the message that a receiver would get about a late transfer, as JSON. Nothing is sent."""
     from chainwatch.commands.show.terminal import print_json
+    from chainwatch.operations.created import extended_by_database
     from chainwatch.operations.receiver_preview import preview
 
     with refusals():
-        shown = preview(settings_of(config), name, severity, time.time(), resolved=resolved)
+        shown = preview(
+            extended_by_database(settings_of(config)).settings, name, severity, time.time(), resolved=resolved
+        )
     if html is None:
         print_json(shown.message)
         return

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from chainwatch.commands.common import plan_of, run_until_stopped
 from chainwatch.commands.options import Duration
 
-if TYPE_CHECKING:
-    from chainwatch.config import Settings
+SWITCH_EVERY = 0.001
+"""Seconds for which a reading thread may keep the interpreter from the event loop, by default five times as long."""
 
 
 @click.command()
@@ -25,23 +25,20 @@ def run(config: Path) -> None:
     signal.signal(
         signal.SIGHUP, signal.SIG_IGN
     )  # until the handler is set, the default would end the process
-    from chainwatch.alerting.runtime import AlertingConfig
+    sys.setswitchinterval(SWITCH_EVERY)
     from chainwatch.api.server import companions
     from chainwatch.monitor import monitor
-    from chainwatch.operations.channel_actions import performer
     from chainwatch.operations.context import open_database
+    from chainwatch.operations.live_alerting import alerting
     from chainwatch.operations.reloading import Reloads
 
     plan = plan_of(config)
     with open_database(plan, claim=True, create=True) as database:
 
-        def configure(settings: Settings) -> AlertingConfig:
-            return AlertingConfig.of(settings, perform=performer(settings))
-
         async def work(stop: asyncio.Event) -> None:
             reloads = Reloads(config, os.environ, database, plan)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloads.ask)
-            await monitor.run(plan, database, stop, reloads.next, configure, companions(reloads.ask))
+            await monitor.run(plan, database, stop, reloads.next, alerting, companions(reloads.ask))
 
         run_until_stopped(work)
 
@@ -49,8 +46,14 @@ def run(config: Path) -> None:
 @click.command()
 @click.option("--for", "seconds", type=Duration(), default="60s", show_default=True, help="How long to run.")
 def demo(seconds: float) -> None:
-    """Watch two embedded chains on which transfers complete, get stuck, are orphaned and undone by a reorg."""
-    from chainwatch.demo.run import run_demo
+    """Watch two embedded chains on which transfers complete, get stuck, are orphaned and undone by a reorg.
 
+    It prints the address of its page, which shows all that live.
+    """
+    from chainwatch.api.server import companions
+    from chainwatch.demo.run import run_demo
+    from chainwatch.operations.live_alerting import alerting
+
+    page = companions(lambda: None)  # there is no configuration that could be read again
     with tempfile.TemporaryDirectory(prefix="chainwatch-demo-") as folder:
-        run_until_stopped(lambda stop: run_demo(Path(folder), seconds, stop))
+        run_until_stopped(lambda stop: run_demo(Path(folder), seconds, stop, alerting, page))

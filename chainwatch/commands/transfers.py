@@ -39,6 +39,11 @@ def status(config: Path, as_json: bool) -> None:
     help="Only transfers whose key begins with this, or as an alert shortens it: 0x3c1e02a9b7…c4d9e1; or with a step in "
     "the transaction of this hash.",
 )
+@click.option(
+    "--address",
+    help="Only transfers with this address among the arguments of their events, or that sent or received a transaction of "
+    "theirs (which is known where a flow reads it).",
+)
 @click.option("--origin", help="Only transfers from this network.")
 @click.option("--destination", help="Only transfers to this network.")
 @click.option(

@@ -28,6 +28,8 @@ def cross_check(draft: Draft, *, watches: bool) -> None:
     _check_assets(draft)
     for flow in draft.names("flows"):
         _check_flow(draft, ("flows", flow))
+    for layer, network in draft.parts.pessimism.networks.items():
+        _check_known(draft, ("pessimism", layer), network, "networks")
     _check_routes(draft)
     _check_acknowledge(draft)
     _check_people(draft)

@@ -26,6 +26,7 @@ from chainwatch.config.api import ApiSettings
 from chainwatch.config.assets import AssetSettings, CurrencySettings
 from chainwatch.config.errors import ConfigError, Problem, expectation, key_text
 from chainwatch.config.flows import FlowSettings, OpeningSettings, SiblingSettings, StepSettings
+from chainwatch.config.invariants import InvariantSettings, PessimismSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import (
     EscalationSettings,
@@ -46,6 +47,7 @@ _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
     "networks": TypeAdapter(NetworkSettings),
     "contracts": TypeAdapter(ContractSettings),
     "flows": TypeAdapter(FlowSettings),
+    "invariants": TypeAdapter(InvariantSettings),
     "assets": TypeAdapter(AssetSettings),
     "receivers": TypeAdapter(AnyReceiver),
     "templates": TypeAdapter(TemplateSettings),
@@ -66,6 +68,7 @@ _TABLES: Mapping[str, TypeAdapter[Any]] = {
     "log": TypeAdapter(LogSettings),
     "monitor": TypeAdapter(MonitorSettings),
     "api": TypeAdapter(ApiSettings),
+    "pessimism": TypeAdapter(PessimismSettings),
     "alerts": TypeAdapter(AlertSettings),
     "severities": TypeAdapter(SeverityTable),
 }
@@ -78,9 +81,11 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "log": LogSettings,
     "monitor": MonitorSettings,
     "api": ApiSettings,
+    "pessimism": PessimismSettings,
     "networks": NetworkSettings,
     "contracts": ContractSettings,
     "flows": FlowSettings,
+    "invariants": InvariantSettings,
     "assets": AssetSettings,
     "templates": TemplateSettings,
     "routes": RouteSettings,
@@ -93,7 +98,6 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "lifecycle": LifecycleSettings,
     "cooldowns": CooldownSettings,
     "acknowledge": AcknowledgeSettings,
-    "alerts": AlertSettings,
 }
 ALSO_SHOWN = 3
 """The most further places that are named where a variable is not set."""

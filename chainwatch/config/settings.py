@@ -24,6 +24,7 @@ from chainwatch.config.alerting import (
 from chainwatch.config.api import ApiSettings
 from chainwatch.config.assets import AssetSettings
 from chainwatch.config.flows import FlowSettings
+from chainwatch.config.invariants import InvariantSettings, PessimismSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
@@ -90,6 +91,8 @@ class Settings(Table):
     networks: dict[str, NetworkSettings]
     contracts: dict[str, ContractSettings] = Field(default={})
     flows: dict[str, FlowSettings] = Field(default={})
+    invariants: dict[str, InvariantSettings] = Field(default={})
+    pessimism: PessimismSettings = PessimismSettings()
     assets: dict[str, AssetSettings] = Field(default={})
     receivers: dict[str, ReceiverSettings] = Field(default={})
     templates: dict[str, TemplateSettings] = Field(default={})

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from chainwatch.config import Settings
-from chainwatch.pipeline.checker import Prints
+from chainwatch.pipeline.checker import Prints, fingerprint
 
 VERSION = 1
 """Raise it when the same configuration makes other transfers of the same logs than before: all are made again then."""
@@ -61,9 +58,3 @@ def fingerprints(settings: Settings) -> Prints:
 
 def _stated(dumped: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in dumped.items() if key not in _SINCE or value != _SINCE[key]}
-
-
-def fingerprint(settings: object) -> str:
-    """Return the same text for the same settings, in whichever order."""
-    encoded = msgspec.json.encode(settings, enc_hook=lambda model: model.model_dump(), order="deterministic")
-    return sha256(encoded).hexdigest()

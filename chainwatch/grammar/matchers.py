@@ -45,6 +45,8 @@ class Matcher(msgspec.Struct, frozen=True):
             value is None
         ):  # an alert has the severity that was sent apart only where it is not a severity here
             value = labels.get("severity", "") if self.name == SENT_SEVERITY else ""
+        if not self.patterns and not self.not_patterns:
+            return value not in self.not_values and (not self.values or value in self.values)
         try:
             if value in self.not_values or any(_is_whole(p, value) for p in self.not_patterns):
                 return False
@@ -151,10 +153,13 @@ def possible_range(pattern: str) -> tuple[str, str]:
         first, last = _compiled(pattern).possiblematchrange(_RANGE)
     except (NoPattern, re2.error):  # RE2 knows none, as of a pattern that begins with any character
         return "", LAST_TEXT
-    least, most = (
-        re.match(rb"[\x00-\x7f]*", end)[0] for end in (first, last)
-    )  # the rest may be half a character
+    least, most = _whole_characters(first), _whole_characters(last)
     return least.decode(), most.decode() + ("" if most == last else LAST_TEXT)
+
+
+def _whole_characters(text: bytes) -> bytes:
+    """Return the ASCII characters with which ``text`` begins: what follows may be half a character."""
+    return next((text[:at] for at, byte in enumerate(text) if byte > 127), text)
 
 
 def _checked(matchers: Matchers) -> Matchers:

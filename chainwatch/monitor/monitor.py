@@ -25,6 +25,7 @@ from chainwatch.model import Backfilled, Deadline, Signal
 from chainwatch.monitor.asset_tasks import AssetTasks
 from chainwatch.monitor.checker_tasks import CheckerTasks
 from chainwatch.monitor.companions import Companions, Running, no_companions
+from chainwatch.monitor.counting import Counting
 from chainwatch.monitor.flow_watch import watch_flows
 from chainwatch.monitor.heartbeat import Heartbeat
 from chainwatch.monitor.lookback import reach_back
@@ -40,6 +41,7 @@ from chainwatch.monitor.self_monitoring import (
     network_signals,
     watchdog,
 )
+from chainwatch.monitor.transfer_indexing import index_transfers
 from chainwatch.pipeline.backfill import Backfill, goes_on
 from chainwatch.pipeline.pipeline import Item, Outcome, Pipeline
 from chainwatch.pipeline.recompute import Recomputation, fingerprints
@@ -177,7 +179,8 @@ class Monitor:
         self._records = NetworkRecords(database)
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
-        self._checkers = build_checkers(plan)
+        self._counting = Counting(plan.flows)
+        self._checkers = build_checkers(plan, self._counting.saved)
         self._checker_tasks = [
             CheckerTasks(
                 checker,
@@ -221,11 +224,13 @@ class Monitor:
             backfill = Backfill(name, settings.store.retention, self._plan.watches[name], self._clock)
             start(f"backfill {name}", partial(self._fill_gaps, backfill))
         start("self-watch", self._watch_self)
-        watch = partial(watch_flows, self._plan.flows, self._load, self.raise_signals, self._clock)
-        start("flow-watch", watch)
+        start(
+            "flow-watch", partial(watch_flows, self._plan.flows, self._load, self.raise_signals, self._clock)
+        )
+        start("transfer-index", partial(index_transfers, self._plan.flows, self._load, self._write))
         await self._alerting.start()
         for depth in await self._load(outbox.depths):
-            if depth.status == "pending" and depth.receiver not in settings.receivers:
+            if depth.status == "pending" and depth.receiver not in self._alerting.receivers:
                 _log.warning(
                     "notifications wait for a receiver that is not configured (any more)",
                     receiver=depth.receiver,
@@ -235,7 +240,7 @@ class Monitor:
             "running",
             networks=len(self._plan.watches),
             flows=len(self._plan.flows),
-            receivers=len(settings.receivers),
+            receivers=len(self._alerting.receivers),
         )
 
     async def stop(self) -> None:
@@ -307,6 +312,7 @@ class Monitor:
         async with pool:
             async for item in observer.batches(checkpoint, window):
                 await self._process([item])
+                self._counting.count_read(item)
 
     async def _reach_back(self, name: str) -> int | None:
         checkpoints = await self._load(blocks.checkpoints)
@@ -317,12 +323,8 @@ class Monitor:
 
     async def _judge(self, job: Callable[[sa.Connection, float], Outcome]) -> None:
         """Run ``job`` in a transaction, then wake the tasks concerned by its outcome."""
-
-        def run(connection: sa.Connection, now: float) -> tuple[Outcome, float | None]:
-            outcome = job(connection, now)
-            return outcome, outcome.next_flush
-
-        outcome = await self._write_alerts(run)
+        outcome, stored_steps = await self._write_alerts(partial(self._counting.run, job))
+        self._counting.count_steps(stored_steps)
         for tasks in self._checker_tasks:
             tasks.wake(outcome)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import sqlalchemy as sa
 
@@ -46,13 +48,10 @@ class TransitionView(msgspec.Struct, frozen=True):
 def show(connection: sa.Connection, context: Context, now: float, alert_id: int) -> AlertDetails:
     """Return one alert. Raises ``NotFound``."""
     (view,) = alert_views([get(connection, alert_id)], context.presenter, connection)
-    found = acknowledgements.of(connection, [alert_id]).get(alert_id)
     return AlertDetails(
         **msgspec.structs.asdict(view),
         repeats=history.repeats(connection, [alert_id]).get(alert_id, 0),
-        acknowledged=None
-        if found is None
-        else AcknowledgementView(found.actor, found.at, found.note, found.until),
+        acknowledged=acknowledgement_views(connection, [alert_id]).get(alert_id),
     )
 
 
@@ -70,6 +69,17 @@ def list_history(
     happened = history.of(connection, get(connection, alert_id))
     found = list(enumerate(happened, 1))[max(0, begin) :][: check_limit(limit) + 1]
     return CURSORS.page(found, limit, lambda row: [row[0]], lambda row: transition_view(row[1]))
+
+
+def acknowledgement_views(
+    connection: sa.Connection, alert_ids: Sequence[int]
+) -> dict[int, AcknowledgementView]:
+    """Return the acknowledgements of those of these alerts that have one."""
+    found = acknowledgements.of(connection, alert_ids)
+    return {
+        alert_id: AcknowledgementView(one.actor, one.at, one.note, one.until)
+        for alert_id, one in found.items()
+    }
 
 
 def get(connection: sa.Connection, alert_id: int) -> Alert:

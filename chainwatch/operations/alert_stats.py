@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import add
+
 import msgspec
 import sqlalchemy as sa
+from msgspec.structs import astuple
 
+from chainwatch.grammar.durations import parse_duration
 from chainwatch.operations.checks import check_moments
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.store.alerting import statistics
+from chainwatch.store.alerting.statistics import Kind
 
 WINDOW = 86_400.0
 """Seconds of the window where its start is not given."""
 
 
 class KindStatistics(msgspec.Struct, frozen=True):
-    """The alerts of one type (the label ``alertname``) and severity. Means are seconds from the alerts' starts."""
+    """The alerts of one type and severity. Means are seconds from the alerts' starts.
+
+    The type is that of the rule with the alert's name, otherwise the label ``alertname``.
+    """
 
     type: str
     severity: str
@@ -58,7 +67,7 @@ def alert_statistics(
     check_moments(since=since, until=until)
     if until <= since:
         raise Invalid("the window ends before it begins: its end must be later than its start")
-    kinds = statistics.kinds(connection, since, until)
+    kinds = by_type(statistics.kinds(connection, since, until), context)
     acknowledged, resolved = (sum(kind.acknowledged for kind in kinds), sum(kind.resolved for kind in kinds))
     return AlertStatistics(
         since=since,
@@ -71,6 +80,28 @@ def alert_statistics(
         mean_time_to_resolve=mean(sum(kind.to_resolve for kind in kinds), resolved),
         by_type_and_severity=[kind_statistics(kind) for kind in kinds],
     )
+
+
+def window_statistics(
+    connection: sa.Connection, context: Context, now: float, *, window: str = "24h"
+) -> AlertStatistics:
+    """Return numbers about the alerts raised within ``window`` until now, such as ``24h``. Raises ``Invalid``."""
+    try:
+        seconds = parse_duration(window)
+    except ValueError as error:
+        raise Invalid(f"window: {error}") from None
+    return alert_statistics(connection, context, now, since=max(0.0, now - seconds), until=now)
+
+
+def by_type(kinds: Iterable[Kind], context: Context) -> list[Kind]:
+    """Return ``kinds`` with types in place of names, those of one type and severity together."""
+    types = {rule.name: rule.type for rule in context.created.rules if rule.type is not None}
+    found: dict[tuple[str, str], Kind] = {}
+    for kind in kinds:
+        key = types.get(kind.name, kind.name), kind.severity
+        before = astuple(found[key])[2:] if key in found else (0,) * len(astuple(kind)[2:])
+        found[key] = Kind(*key, *map(add, before, astuple(kind)[2:]))
+    return [found[key] for key in sorted(found)]
 
 
 def kind_statistics(kind: statistics.Kind) -> KindStatistics:

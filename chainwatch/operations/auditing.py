@@ -14,6 +14,7 @@ from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.model import Batch, Event, RawLog, StoredLog, UndecodedLog, to_hex
 from chainwatch.operations.checks import check_known
+from chainwatch.operations.created import extended_on
 from chainwatch.operations.errors import Conflict
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import check_done
@@ -122,7 +123,7 @@ async def repair(database: Database, plan: Plan, now: float, found: Audit) -> No
 
     def correct(connection: sa.Connection) -> None:
         check_done(connection)
-        alerts = AlertEngine.of(settings, schema.created_at(connection))
+        alerts = AlertEngine.of(extended_on(connection, settings).settings, schema.created_at(connection))
         pipeline = Pipeline(build_checkers(plan), settings.networks, plan.decode, alerts, plan.sources)
         pipeline.repair_logs(connection, found.network, wrong, right, now)
 

@@ -1,14 +1,18 @@
-"""What the configuration has: flows and receivers. No address of a receiver is shown, as it may be secret."""
+"""What the configuration has: flows and receivers, also those created beside it.
+
+No address of a receiver is shown, as it may be secret.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
 from chainwatch.checker.flow import Step
 from chainwatch.operations.context import Context
+from chainwatch.operations.created import Extended
 
 
 class FlowStepView(msgspec.Struct, frozen=True):
@@ -29,10 +33,14 @@ class FlowView(msgspec.Struct, frozen=True):
 
 
 class ReceiverView(msgspec.Struct, frozen=True):
-    """A receiver and the provider that delivers to it; None for one that a program has registered."""
+    """A receiver and the provider that delivers to it; None for one that a program has registered.
+
+    ``origin``: ``file``, ``api`` for one that was created through the HTTP server, or ``program``.
+    """
 
     name: str
     provider: str | None
+    origin: str
 
 
 def list_flows(connection: sa.Connection, context: Context, now: float) -> list[FlowView]:
@@ -47,11 +55,16 @@ def list_flows(connection: sa.Connection, context: Context, now: float) -> list[
 
 
 def list_receivers(connection: sa.Connection, context: Context, now: float) -> list[ReceiverView]:
-    """Return the receivers in the configuration's order."""
-    configured = context.settings.receivers
+    """Return the receivers: those of the file, then those that were created, then those that a program has registered."""
+    return receivers_of(Extended(context.settings, context.created, context.problems), context.receivers)
+
+
+def receivers_of(extended: Extended, names: Iterable[str]) -> list[ReceiverView]:
+    """Return the receivers called ``names``."""
+    known = extended.settings.receivers
     return [
-        ReceiverView(name, configured[name].provider if name in configured else None)
-        for name in context.receivers
+        ReceiverView(name, known[name].provider if name in known else None, extended.origin_of(name))
+        for name in names
     ]
 
 

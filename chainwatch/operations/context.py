@@ -19,10 +19,12 @@ import sqlalchemy as sa
 from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.checker.flow import Flow
 from chainwatch.config import Settings, read
+from chainwatch.operations.created import extended_on
 from chainwatch.plan import Plan, make_plan
 from chainwatch.presentation.presenter import Presenter
 from chainwatch.store import schema
 from chainwatch.store.claim import claimed
+from chainwatch.store.created import NOTHING, Created, version
 from chainwatch.store.database import Database
 
 P = ParamSpec("P")
@@ -31,12 +33,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Context:
-    """The configuration in use. ``flows`` by name; ``receivers`` are the names of all, configured and registered."""
+    """The configuration in use. ``flows`` by name; ``receivers`` are the names of all: configured, created, registered.
+
+    ``created``: what of ``settings`` was created through the HTTP server; ``problems``: name of a channel or rule → why it
+    is not used as it is stored.
+    """
 
     settings: Settings
     engine: AlertEngine
     receivers: tuple[str, ...]
     flows: Mapping[str, Flow] = field(default_factory=dict)
+    created: Created = NOTHING
+    problems: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def presenter(self) -> Presenter:
@@ -46,9 +54,27 @@ class Context:
     @classmethod
     def of(cls, plan: Plan, connection: sa.Connection) -> Context:
         """Return the context of ``plan`` on the database of ``connection``."""
-        engine = AlertEngine.of(plan.settings, schema.created_at(connection))
+        extended = extended_on(connection, plan.settings)
+        settings = extended.settings
+        engine = AlertEngine.of(settings, schema.created_at(connection))
         flows = {flow.name: flow for flow in plan.flows}
-        return cls(plan.settings, engine, tuple(plan.settings.receivers), flows)
+        return cls(settings, engine, tuple(settings.receivers), flows, extended.created, extended.problems)
+
+
+class Contexts:
+    """The contexts of ``plan``, which follow what clients create beside the configuration."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._last: tuple[int, Context] | None = None
+
+    def on(self, connection: sa.Connection) -> Context:
+        """Return the context by what is stored now."""
+        now = version(connection)
+        last = self._last
+        if last is None or last[0] != now:
+            last = self._last = now, Context.of(self._plan, connection)
+        return last[1]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from chainwatch.operations.checks import check_known
 from chainwatch.operations.context import Context
 from chainwatch.operations.queries import STOPPED_AFTER
 from chainwatch.store import endpoints
-from chainwatch.store.endpoints import KEPT_FOR, PERIOD, StoredEndpoint
+from chainwatch.store.endpoints import KEPT_FOR as KEPT_FOR
+from chainwatch.store.endpoints import PERIOD as PERIOD
+from chainwatch.store.endpoints import StoredEndpoint
 
 
 class EndpointPeriod(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from chainwatch.store.errors import StoreError as StoreError  # of commands, which know no store
+
 
 class OperationError(Exception):
     """An operation was refused, and nothing was changed."""

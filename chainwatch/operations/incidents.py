@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert, Entry, Incident
+from chainwatch.alerting.policy.escalation import EscalationPolicy
 from chainwatch.model import SEVERITIES
 from chainwatch.operations.checks import ID_MAX, check_moments
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid, NotFound
 from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.store.alerting import alerts as stored_alerts
-from chainwatch.store.alerting import history, incidents, outbox
+from chainwatch.store.alerting import escalations, history, incidents, outbox
+from chainwatch.store.alerting.incidents import Size
 from chainwatch.store.alerting.outbox import QueuedNotification
 
 NOTIFIED_WITHIN = 86_400.0
@@ -58,6 +60,23 @@ class TimelineEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     receiver: str | None = None
 
 
+class EscalationProgress(msgspec.Struct, frozen=True):
+    """How far the escalation ``policy`` of an open incident has come. ``step`` and ``steps`` count from 1.
+
+    ``due_at``: when ``step`` is taken, and ``notify`` whom it notifies; None and nobody once all are done.
+    ``stopped_at``: since when it waits, as every alert is acknowledged, muted or over.
+    """
+
+    policy: str
+    round: int
+    rounds: int
+    step: int
+    steps: int
+    notify: list[str]
+    due_at: float | None
+    stopped_at: float | None
+
+
 class IncidentView(IncidentSummary, frozen=True):
     """One incident with its alerts, and its timeline, oldest first."""
 
@@ -90,7 +109,8 @@ def list_incidents(
         limit=check_limit(limit) + 1,
         before_id=before_id,
     )
-    return CURSORS.page(found, limit, lambda one: [one.id], lambda one: _summary(connection, one))
+    sizes = incidents.sizes(connection, [one.id for one in found])
+    return CURSORS.page(found, limit, lambda one: [one.id], lambda one: _summary(one, sizes.get(one.id, [])))
 
 
 def show_incident(connection: sa.Connection, context: Context, now: float, incident_id: int) -> IncidentView:
@@ -103,7 +123,7 @@ def show_incident(connection: sa.Connection, context: Context, now: float, incid
     timeline += [_of_entry(entry) for entry in incidents.entries(connection, found.id)]
     timeline += [line for one in sent for line in _of_notification(one)]
     return IncidentView(
-        **msgspec.structs.asdict(_summary(connection, found)),
+        **msgspec.structs.asdict(_summary(found, incidents.sizes(connection, [found.id]).get(found.id, []))),
         alerts=[
             IncidentAlert(
                 id=alert.id,
@@ -117,6 +137,28 @@ def show_incident(connection: sa.Connection, context: Context, now: float, incid
             for alert in alerts
         ],
         timeline=sorted(timeline, key=lambda line: line.at),
+    )
+
+
+def escalation_progress(
+    connection: sa.Connection, context: Context, now: float, incident_id: int
+) -> EscalationProgress | None:
+    """Return how far the escalation of an incident has come; None for one that ended, or has none."""
+    found = escalations.of_incident(connection, incident_id)
+    if found is None:
+        return None
+    policy = msgspec.json.decode(found.policy, type=EscalationPolicy)
+    step = min(found.step, len(policy.steps) - 1)
+    is_done = found.due_at is None
+    return EscalationProgress(
+        policy=policy.name,
+        round=found.round + 1,
+        rounds=policy.repeat + 1,
+        step=step + 1,
+        steps=len(policy.steps),
+        notify=[] if is_done else list(policy.steps[step].notify),
+        due_at=None if found.stopped_at is not None else found.due_at,
+        stopped_at=found.stopped_at,
     )
 
 
@@ -143,17 +185,14 @@ def _alerts(connection: sa.Connection, incident: Incident) -> list[Alert]:
     return [found[alert_id] for alert_id in sorted(found)]
 
 
-def _summary(connection: sa.Connection, incident: Incident) -> IncidentSummary:
-    alerts = _alerts(connection, incident)
-    rises = incidents.rises(connection, [alert.id for alert in alerts])
-    severities = [rises.get(alert.id, alert.severity) for alert in alerts]
+def _summary(incident: Incident, sizes: Sequence[Size]) -> IncidentSummary:
     return IncidentSummary(
         id=incident.id,
         group=incident.key,
         labels=dict(incident.labels),
-        severity=min(severities, key=SEVERITIES.index, default=None),
-        alert_count=len(alerts),
-        firing=sum(alert.state == "firing" for alert in alerts),
+        severity=min((size.severity for size in sizes), key=SEVERITIES.index, default=None),
+        alert_count=sum(size.number for size in sizes),
+        firing=sum(size.firing for size in sizes),
         opened_at=incident.opened_at,
         ended_at=incident.ended_at,
     )

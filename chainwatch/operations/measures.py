@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.checker.flow import AMOUNT
 from chainwatch.model import SEVERITIES, TRANSFER_STATUSES
 from chainwatch.operations.context import Context
 from chainwatch.operations.notifications import STATUSES
 from chainwatch.operations.queries import NetworkView, network_views
-from chainwatch.store import blocks
+from chainwatch.operations.views import asset_of
+from chainwatch.store import blocks, endpoints, transfer_totals
 from chainwatch.store import transfers as stored_transfers
 from chainwatch.store.alerting import alerts as stored_alerts
 from chainwatch.store.alerting import outbox
+from chainwatch.store.assets import AssetId
+from chainwatch.store.endpoints import StoredEndpoint
 
 OTHERS = "(not configured)"
-"""The label of everything that belongs to a flow or receiver that the configuration does not have (any more)."""
+"""The label of every flow, network or receiver that the configuration does not have (any more)."""
 ALERT_STATES = ("pending", "firing", "resolved")
+
+
+Route: TypeAlias = tuple[str, str, str]
+"""A flow, and the networks from and to which transfers go: empty where that is not known yet."""
 
 
 class Measures(msgspec.Struct, frozen=True):
     """Numbers by their labels, ``at`` a time (Unix seconds).
 
-    ``transfers``: (flow, status) → number. ``oldest``: flow → age in seconds of its oldest transfer in flight.
-    ``alerts``: (state, severity) → number stored. ``notifications``: (receiver, status) → number stored.
-    ``waiting``: receiver → age in seconds of the oldest notification in its queue, 0 for an empty queue.
+    ``transfers``: (flow, origin, destination, status) → number. ``oldest``: route → age in seconds of its oldest transfer
+    in flight. ``amounts``: (flow, origin, destination, symbol) → whole units in flight, of the assets that the
+    configuration names. ``alerts``: (state, severity) → number stored; ``raised``: how many there ever were.
+    ``notifications``: (receiver, status) → number stored. ``waiting``: receiver → age in seconds of the oldest notification
+    in its queue, 0 for an empty queue.
     """
 
     at: float
+    flows: tuple[str, ...]
     networks: list[NetworkView]
-    transfers: Mapping[tuple[str, str], int]
-    oldest: Mapping[str, float]
+    endpoints: list[StoredEndpoint]
+    transfers: Mapping[tuple[str, str, str, str], int]
+    oldest: Mapping[Route, float]
+    amounts: Mapping[tuple[str, str, str, str], float]
     alerts: Mapping[tuple[str, str], int]
+    raised: int
     notifications: Mapping[tuple[str, str], int]
     waiting: Mapping[str, float]
     undecoded_logs: int
@@ -42,41 +57,77 @@ class Measures(msgspec.Struct, frozen=True):
 def measure(connection: sa.Connection, context: Context, now: float) -> Measures:
     """Return all numbers as they are now; what is configured has numbers even where nothing is stored."""
     notifications, waiting = _queues(connection, context.receivers, now)
+    networks = context.settings.networks
     return Measures(
         at=now,
+        flows=tuple(context.flows),
         networks=network_views(connection, context, now),
-        transfers=_transfers(connection, context.flows),
-        oldest=_oldest(connection, context.flows, now),
+        endpoints=[e for e in endpoints.all_stored(connection).values() if e.network in networks],
+        transfers=_transfers(connection, context),
+        oldest=_oldest(connection, context, now),
+        amounts=_amounts(connection, context),
         alerts=_alerts(connection),
+        raised=stored_alerts.next_id(connection) - 1,
         notifications=notifications,
         waiting=waiting,
         undecoded_logs=blocks.undecoded_count(connection),
     )
 
 
-def _transfers(connection: sa.Connection, flows: Iterable[str]) -> dict[tuple[str, str], int]:
-    known = set(flows)
-    numbers = {(flow, status): 0 for flow in sorted(known) for status in TRANSFER_STATUSES}
-    for flow, counts in stored_transfers.counts(connection).items():
-        for status, number in counts.items():
-            label = (flow if flow in known else OTHERS, status)
-            numbers[label] = numbers.get(label, 0) + number
+def _transfers(connection: sa.Connection, context: Context) -> dict[tuple[str, str, str, str], int]:
+    """Return numbers for each route with any transfers, and for each flow's transfers without a known route."""
+    stored = transfer_totals.totals(connection)
+    routes = {(flow, "", "") for flow in context.flows}
+    routes |= {_route(context, one.flow, one.origin, one.destination) for one in stored}
+    numbers = {(*route, status): 0 for route in sorted(routes) for status in TRANSFER_STATUSES}
+    for one, number in stored.items():
+        numbers[*_route(context, one.flow, one.origin, one.destination), one.status] += number
     return numbers
 
 
-def _oldest(connection: sa.Connection, flows: Iterable[str], now: float) -> dict[str, float]:
-    known = set(flows)
-    ages = dict.fromkeys(sorted(known), 0.0)
-    for flow, opened_at in stored_transfers.oldest_in_flight(connection).items():
-        label = flow if flow in known else OTHERS
-        ages[label] = max(ages.get(label, 0.0), now - opened_at)
+def _oldest(connection: sa.Connection, context: Context, now: float) -> dict[Route, float]:
+    ages: dict[Route, float] = {(flow, "", ""): 0.0 for flow in context.flows}
+    for stored, opened_at in stored_transfers.oldest_in_flight(connection).items():
+        route = _route(context, *stored)
+        ages[route] = max(ages.get(route, 0.0), now - opened_at)
     return ages
+
+
+def _amounts(connection: sa.Connection, context: Context) -> dict[tuple[str, str, str, str], float]:
+    """Return whole units in flight; each transfer counts with the first of its amounts, which is mostly its opening's."""
+    flows = [
+        f.name for f in context.flows.values() if any(AMOUNT in dict(step.facts) for step in f.all_steps)
+    ]
+    sums: dict[tuple[Route, AssetId], int] = {}
+    for transfer in stored_transfers.in_flight(connection, flows):
+        for one in transfer.occurrences:
+            asset, amount = asset_of(one), one.facts.get(AMOUNT)
+            if asset is not None and isinstance(amount, int) and context.presenter.is_named(asset):
+                route = _route(context, transfer.flow, transfer.origin or "", transfer.destination or "")
+                sums[route, asset] = sums.get((route, asset), 0) + amount
+                break
+    known = context.presenter.assets({asset for _, asset in sums}, connection)
+    units: dict[tuple[str, str, str, str], float] = {}
+    for (route, asset_id), total in sums.items():
+        if (found := known.get(asset_id)) is not None:
+            label = (*route, found.symbol)
+            units[label] = units.get(label, 0.0) + total / 10**found.decimals
+    return units
+
+
+def _route(context: Context, flow: str, origin: str, destination: str) -> Route:
+    networks = context.settings.networks
+    return (
+        flow if flow in context.flows else OTHERS,
+        origin if not origin or origin in networks else OTHERS,
+        destination if not destination or destination in networks else OTHERS,
+    )
 
 
 def _alerts(connection: sa.Connection) -> dict[tuple[str, str], int]:
     numbers = {(state, severity): 0 for state in ALERT_STATES for severity in SEVERITIES}
     for count in stored_alerts.counts(connection):
-        label = (count.state, count.severity)
+        label = (count.state, count.severity if count.severity in SEVERITIES else OTHERS)
         numbers[label] = numbers.get(label, 0) + count.number
     return numbers
 

@@ -8,7 +8,7 @@ from typing import get_args
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.operations.checks import usable_ids
+from chainwatch.operations.checks import ID_MAX, usable_ids
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.paging import Cursors, Page, check_limit
@@ -57,6 +57,16 @@ def list_notifications(
     )
     next_at = outbox.next_attempts(connection, found)
     return CURSORS.page(found, limit, lambda n: [n.id], lambda n: _view(n, next_at, now))
+
+
+def find(
+    connection: sa.Connection, context: Context, now: float, notification_id: int
+) -> NotificationView | None:
+    """Return the notification with this ID; None where there is none."""
+    (wanted,) = usable_ids([notification_id]) or (0,)
+    found = outbox.list_notifications(connection, before_id=min(wanted, ID_MAX - 1) + 1, limit=1)
+    next_at = outbox.next_attempts(connection, found)
+    return next((_view(one, next_at, now) for one in found if one.id == wanted), None)
 
 
 def retry(connection: sa.Connection, context: Context, now: float, ids: Sequence[int]) -> Changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -132,6 +133,7 @@ def list_transfers(
     flow: str | None = None,
     statuses: Sequence[str] = (),
     key: str | None = None,
+    address: str | None = None,
     origin: str | None = None,
     destination: str | None = None,
     since: float | None = None,
@@ -142,14 +144,25 @@ def list_transfers(
     """Return transfers, newest first, opened from ``since`` until just before ``until`` (chain time).
 
     ``key``: a whole key, its beginning, as alerts shorten it, or the hash of a transaction with one of its steps.
-    ``after``: a cursor. Raises ``Invalid``.
+    ``address``: one that is an argument of their events, or sent or received the transaction of one where a flow reads
+    it; of transfers that have changed some seconds ago. ``after``: a cursor. Raises ``Invalid``.
     """
     check_moments(since=since, until=until)
     for name in statuses:
         if name not in TRANSFER_STATUSES:
             raise Invalid(f"status: {name!r} is none of {', '.join(TRANSFER_STATUSES)}")
     (before_id,) = TRANSFER_CURSORS.parse(after) or (None,)
-    wanted = stored_transfers.Filter(flow, tuple(statuses), key, origin, destination, since, until, before_id)
+    wanted = stored_transfers.Filter(
+        flow=flow,
+        statuses=tuple(statuses),
+        key=key,
+        address=None if address is None else parse_address(address),
+        origin=origin,
+        destination=destination,
+        opened_from=since,
+        opened_before=until,
+        before_id=before_id,
+    )
     found = list(stored_transfers.select(connection, wanted, check_limit(limit) + 1))
     seen, presenter = _seen(connection), context.presenter
     assets = presenter.assets(transfer_assets(found), connection)
@@ -193,6 +206,16 @@ def list_alerts(
     return ALERT_CURSORS.page(
         found, limit, lambda a: [stored_alerts.milliseconds(a.starts_at), a.id], lambda a: views[a.id]
     )
+
+
+def parse_address(text: str) -> bytes:
+    """Return the 20 bytes of an address as hexadecimal. Raises ``Invalid``."""
+    if not _ADDRESS.fullmatch(text):
+        raise Invalid(f"address: {text[:100]!r} is not an address: expected 0x and 40 hexadecimal digits")
+    return bytes.fromhex(text[2:])
+
+
+_ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
 
 
 def parse_severity(name: str) -> str:

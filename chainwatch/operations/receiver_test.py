@@ -43,9 +43,10 @@ class SampleOutcome(msgspec.Struct, frozen=True):
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """A sample in the queue of ``receiver``: its notification's key and its alert's ID."""
+    """A sample in the queue of ``receiver``: its notification's ID and key, and its alert's ID."""
 
     receiver: str
+    notification_id: int
     key: str
     alert_id: int
     queued_at: float
@@ -63,7 +64,7 @@ def queue_sample(
     """Queue a sample for ``receiver``; the running process sends it. Raises ``NotFound`` and ``Invalid``."""
     check_known("receiver", receiver, context.receivers)
     key, alert_id = _enqueue(connection, receiver, parse_severity(severity), now, resolved=resolved)
-    return Sample(receiver, key, alert_id, now)
+    return Sample(receiver, _find(connection, receiver, key).id, key, alert_id, now)
 
 
 def is_tried(connection: sa.Connection, context: Context, now: float, sample: Sample) -> bool:

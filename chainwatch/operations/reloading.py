@@ -60,5 +60,5 @@ class Reloads:
         with self._database.reading() as connection:
             blocks.check_chain_ids(connection, {n.name: n.chain_id for n in after.networks.values()})
         # The old parts run until they are stopped, and may still log their secrets.
-        logs.configure(after.log, {*logs.secrets_in(before), *logs.secrets_in(after)})
+        logs.configure(after.log, {*logs.hidden(), *logs.secrets_in(before), *logs.secrets_in(after)})
         return plan

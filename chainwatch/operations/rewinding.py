@@ -11,6 +11,7 @@ from chainwatch.chain.pool import Pool
 from chainwatch.chain.transport import open_session
 from chainwatch.model import Batch, Header
 from chainwatch.operations.checks import check_known
+from chainwatch.operations.created import extended_on
 from chainwatch.operations.errors import Conflict
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import check_done
@@ -52,7 +53,7 @@ async def rewind(database: Database, plan: Plan, now: float, network: str, block
                 f"the chain's block {block} of {network} is not the one that was read, and earlier ones may differ too; "
                 "rewind to an earlier block, from before the reorg"
             )
-        alerts = AlertEngine.of(settings, schema.created_at(connection))
+        alerts = AlertEngine.of(extended_on(connection, settings).settings, schema.created_at(connection))
         pipeline = Pipeline(build_checkers(plan), settings.networks, plan.decode, alerts, plan.sources)
         batch = Batch(network, block + 1, header, headers=(header,), ancestor=header)
         pipeline.process(connection, [batch], now)

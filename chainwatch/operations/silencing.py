@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert, Silence
-from chainwatch.alerting.policy.muting import silence_matchers
+from chainwatch.alerting.policy.silences import silence_matchers
 from chainwatch.grammar import matchers
 from chainwatch.operations.checks import (
     Match,

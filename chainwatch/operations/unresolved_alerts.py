@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from chainwatch.alert_model import Alert, Expiry
 from chainwatch.alerting.policy.label_index import LabelIndex, positions
 from chainwatch.alerting.policy.lifecycle import WHOLE
-from chainwatch.alerting.policy.muting import Candidate, in_quiet_hours, is_on, silence_matchers
+from chainwatch.alerting.policy.muting import Candidate, in_quiet_hours
 from chainwatch.alerting.policy.muting import Context as MutingContext
 from chainwatch.alerting.policy.routing import Route
+from chainwatch.alerting.policy.silences import is_in_effect, silence_matchers
 from chainwatch.model import SENT_SEVERITY
 from chainwatch.operations.context import Context
 from chainwatch.store.alerting import alerts, silences
@@ -55,12 +56,13 @@ def list_unresolved(connection: sa.Connection, context: Context, now: float) -> 
             if has_quiet_hours and in_quiet_hours(Candidate(0, one.alert.labels, route, ""), quiet):
                 one.muted.append(route)
     for silence in silences.active(connection, now):
-        if is_on(silence, quiet):
+        if is_in_effect(silence, quiet.intervals, now):
             for at in positions(index.taken(silence_matchers(silence))):
                 if len(found[at].silenced_by) < SILENCES_MAX:
                     found[at].silenced_by.append(silence.id)
-    firing = sum(1 << at for at, one in enumerate(found) if one.alert.state == "firing")
-    for inhibition in context.engine.policies.inhibitions:
+    inhibitions = context.engine.policies.inhibitions
+    firing = sum(1 << at for at, one in enumerate(found) if one.alert.state == "firing") if inhibitions else 0
+    for inhibition in inhibitions:
         for at, source in index.inhibited(inhibition, firing):
             found[at].inhibited_by = found[at].inhibited_by or found[source].alert
     return found

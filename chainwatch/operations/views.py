@@ -124,7 +124,7 @@ def _alert_view(alert: Alert, annotations: dict[str, str]) -> AlertView:
 
 def transfer_assets(transfers: Iterable[Transfer]) -> set[AssetId]:
     """Return the assets that the events of ``transfers`` name."""
-    return {found for t in transfers for o in t.occurrences if (found := _asset(o)) is not None}
+    return {found for t in transfers for o in t.occurrences if (found := asset_of(o)) is not None}
 
 
 def transfer_view(
@@ -139,21 +139,21 @@ def transfer_view(
     ``assets``: those whose amounts can be shown in units.
     """
 
-    def step_view(occurrence: Occurrence, late_by: int | None) -> StepView:
-        return _step(occurrence, late_by, presenter, assets)
+    def view_of(occurrence: Occurrence, late_by: int | None) -> StepView:
+        return step_view(occurrence, late_by, presenter, assets)
 
     views = step_views(flow, transfer) if flow else []
     steps: dict[str, StepView] = {}
     for occurrence in transfer.occurrences:
         steps.setdefault(
             occurrence.step,
-            step_view(occurrence, 0 if views and flow and occurrence.step == flow.opening.name else None),
+            view_of(occurrence, 0 if views and flow and occurrence.step == flow.opening.name else None),
         )
     deadlines = []
     for view in views:
         if view.event is not None:
             late_by = max(0, view.event.timestamp - view.due_at)
-            steps[view.step.name] = step_view(view.event, late_by)
+            steps[view.step.name] = view_of(view.event, late_by)
             state = "late" if late_by else "met"
         else:
             state = "overdue" if seen.get(view.network, 0) > view.due_at else "open"
@@ -167,6 +167,25 @@ def transfer_view(
         opened_at=transfer.opened_at,
         steps=steps,
         deadlines=deadlines,
+    )
+
+
+def step_view(
+    occurrence: Occurrence, late_by: int | None, presenter: Presenter, assets: Mapping[AssetId, Asset]
+) -> StepView:
+    """Return a step that was seen."""
+    tx_hash, facts, asset = to_hex(occurrence.tx_hash), occurrence.facts, asset_of(occurrence)
+    amount = shown(facts[AMOUNT]) if AMOUNT in facts else None
+    return StepView(
+        occurrence.network,
+        occurrence.block,
+        occurrence.timestamp,
+        tx_hash,
+        late_by,
+        amount,
+        shown(facts[ASSET]) if ASSET in facts else None,
+        amount_in(assets.get(asset), amount) or None if asset is not None and amount is not None else None,
+        presenter.transaction_url(occurrence.network, tx_hash),
     )
 
 
@@ -194,25 +213,8 @@ def _rounded(value: Any) -> Any:
     return [_rounded(one) for one in value] if isinstance(value, list) else value
 
 
-def _step(
-    occurrence: Occurrence, late_by: int | None, presenter: Presenter, assets: Mapping[AssetId, Asset]
-) -> StepView:
-    tx_hash, facts, asset = to_hex(occurrence.tx_hash), occurrence.facts, _asset(occurrence)
-    amount = shown(facts[AMOUNT]) if AMOUNT in facts else None
-    return StepView(
-        occurrence.network,
-        occurrence.block,
-        occurrence.timestamp,
-        tx_hash,
-        late_by,
-        amount,
-        shown(facts[ASSET]) if ASSET in facts else None,
-        amount_in(assets.get(asset), amount) or None if asset is not None and amount is not None else None,
-        presenter.transaction_url(occurrence.network, tx_hash),
-    )
-
-
-def _asset(occurrence: Occurrence) -> AssetId | None:
+def asset_of(occurrence: Occurrence) -> AssetId | None:
+    """Return the asset that an event names, if it names one."""
     asset = occurrence.facts.get(ASSET)
     return None if asset is None else asset_id(occurrence.network, shown(asset))
 

@@ -8,8 +8,10 @@ Flows are one (`chainwatch.flows.checker`); each is named in `chainwatch.registr
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+import msgspec
 import sqlalchemy as sa
 
 from chainwatch.chain.pool import Pool
@@ -21,6 +23,12 @@ from chainwatch.pipeline.unit_of_work import Work
 
 Prints: TypeAlias = dict[str, tuple[str, str]]
 """Name of what is configured (a flow) → the fingerprints of which events it counts, and of all of it."""
+
+
+def fingerprint(settings: object) -> str:
+    """Return a text for `Prints`: the same for the same settings, in whichever order."""
+    encoded = msgspec.json.encode(settings, enc_hook=lambda model: model.model_dump(), order="deterministic")
+    return sha256(encoded).hexdigest()
 
 
 CONFIG_CHANGED = "configuration changed"

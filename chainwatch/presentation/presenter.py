@@ -97,6 +97,10 @@ class Presenter:
         configured = self.configured.get(asset)
         return asset[1] not in _NATIVE and (configured is None or configured.decimals is None)
 
+    def is_named(self, asset: AssetId) -> bool:
+        """Return whether the configuration names ``asset``, whose symbol nobody else then chooses."""
+        return asset in self.configured or (asset[1] in _NATIVE and asset[0] in self.currencies)
+
     def assets(self, ids: Iterable[AssetId], connection: sa.Connection | None = None) -> dict[AssetId, Asset]:
         """Return those of ``ids`` whose units are known; without ``connection``, by the configuration alone."""
         known: dict[AssetId, Asset] = {}

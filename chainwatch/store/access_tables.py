@@ -1,4 +1,4 @@
-"""Tables: who may call the HTTP server, who is logged in to its page, what was done through it, and what it answered."""
+"""Tables of the HTTP server: tokens, sessions of its page, what was done and created through it, and what it answered."""
 
 from __future__ import annotations
 
@@ -55,3 +55,30 @@ idempotency_keys = Table(
 )
 Index("idempotency_keys_actor", idempotency_keys.c.actor, idempotency_keys.c.at)
 Index("idempotency_keys_at", idempotency_keys.c.at)
+channels = Table(
+    "channels",
+    metadata,
+    Column("id", Text, primary_key=True, comment="the receiver's name"),
+    Column("provider", Text, nullable=False),
+    Column("config", Text, nullable=False, comment="JSON: the receiver's other keys, with its secrets"),
+    Column("author", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    comment="Receivers that were created through the HTTP server, beside those of the configuration.",
+)
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("name", Text, primary_key=True, comment="the alertname of its alerts"),
+    Column("query", Text, nullable=False, comment="PromQL"),
+    Column("duration", Text, nullable=False),
+    Column("severity", Text, nullable=False, comment="as it was given"),
+    Column("annotations", Text, nullable=False, comment="JSON"),
+    Column("type", Text),
+    Column("cooldown", Text),
+    Column("channels", Text, nullable=False, comment="JSON: names of receivers"),
+    Column("author", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    comment="Rules that were created through the HTTP server.",
+)

@@ -60,13 +60,30 @@ def check_chain_ids(connection: sa.Connection, expected: dict[str, int]) -> None
 
 def window(connection: sa.Connection, network: str) -> list[Header]:
     """Return the stored window of recent headers of ``network``, ascending."""
-    statement = (
-        sa.select(headers.c.number, headers.c.hash, headers.c.parent_hash, headers.c.timestamp)
-        .join(networks, networks.c.id == headers.c.network_id)
-        .where(networks.c.name == network)
-        .order_by(headers.c.number)
-    )
+    statement = _headers_of(network).order_by(headers.c.number)
     return [Header(n, bytes(h), bytes(p), t) for n, h, p, t in connection.execute(statement)]
+
+
+def header_at_time(connection: sa.Connection, network: str, timestamp: int) -> Header | None:
+    """Return the newest header in the window of ``network`` that is no later than ``timestamp``; None before all of them."""
+    statement = _headers_of(network).where(headers.c.timestamp <= timestamp)
+    return _header(connection, statement.order_by(headers.c.number.desc()).limit(1))
+
+
+def header_of(connection: sa.Connection, network: str, block: int) -> Header | None:
+    """Return the header of ``block`` in the window of ``network``; None where it is not known."""
+    return _header(connection, _headers_of(network).where(headers.c.number == block))
+
+
+def _headers_of(network: str) -> sa.Select[Any]:
+    columns = (headers.c.number, headers.c.hash, headers.c.parent_hash, headers.c.timestamp)
+    joined = sa.select(*columns).join(networks, networks.c.id == headers.c.network_id)
+    return joined.where(networks.c.name == network)
+
+
+def _header(connection: sa.Connection, statement: sa.Select[Any]) -> Header | None:
+    row = connection.execute(statement).first()
+    return None if row is None else Header(row[0], bytes(row[1]), bytes(row[2]), row[3])
 
 
 def network_id(connection: sa.Connection, network: str) -> int | None:

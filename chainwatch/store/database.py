@@ -10,6 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ from sqlalchemy.exc import (
 
 from chainwatch.store import drivers, schema
 from chainwatch.store.errors import NoDatabase, StoreError, explain
+from chainwatch.support.counters import TRANSACTION_SECONDS
 from chainwatch.support.private_files import touch_private
 
 T = TypeVar("T")
@@ -93,14 +95,14 @@ class Database:
     def transaction(self) -> Iterator[sa.Connection]:
         """Open a write transaction in the calling thread: committed at the end, rolled back on an exception."""
         with self._write_lock:
-            with _explained("write"), self._writer.begin() as connection:
+            with _timed(("write",)), _explained("write"), self._writer.begin() as connection:
                 yield connection
             self.commits += 1
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """Open a consistent read-only view in the calling thread."""
-        with _explained("read"), self._reader.begin() as connection:
+        with _timed(("read",)), _explained("read"), self._reader.begin() as connection:
             yield connection
 
     async def write(self, job: Callable[[sa.Connection], T]) -> T:
@@ -236,6 +238,15 @@ class _Job:
     def __init__(self, run: Callable[[sa.Connection], Any], future: Future[Any]) -> None:
         self.run = run
         self.future = future
+
+
+@contextmanager
+def _timed(kind: tuple[str]) -> Iterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        TRANSACTION_SECONDS.observe(kind, time.perf_counter() - began)
 
 
 @contextmanager

@@ -49,6 +49,18 @@ def unpack(code: int, data: memoryview) -> Any:
     return int.from_bytes(data, "big", signed=True)
 
 
+def encode_facts(facts: dict[str, Any]) -> bytes:
+    """Return values by name as MessagePack, integers of any size among them."""
+    return _encode(_packed(facts))
+
+
+def decode_facts(content: bytes) -> dict[str, Any]:
+    """Return what `encode_facts` was given."""
+    found: dict[str, Any] = _decode_facts(content)
+    return found
+
+
 _encode = msgspec.msgpack.Encoder().encode
+_decode_facts = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=unpack).decode
 decode = msgspec.msgpack.Decoder(Occurrence, ext_hook=unpack).decode
 """Return the event that `encode` was given."""

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import takewhile
 
 import sqlalchemy as sa
 
 from chainwatch.model import LOGS_A_BLOCK, event_id
-from chainwatch.store import access, step_events, step_ranges, watched
+from chainwatch.store import (
+    access,
+    definitions,
+    invariants,
+    step_events,
+    step_ranges,
+    transfer_index,
+    transfer_totals,
+    watched,
+)
 from chainwatch.store.alerting import alerts, incidents, limits, outbox, receipts, silences
 from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks, transactions, transfers
+from chainwatch.store.transfer_totals import Total, place
 
 
 def horizon(connection: sa.Connection, keep_for: float, now: float) -> float:
@@ -25,13 +36,17 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
     """Delete up to ``limit`` rows of what is finished; return how many, 0 when nothing is left to delete.
 
     Transfers whose last event lies before ``before`` (chain time), unless they are unfinished or an alert about them
-    fires; logs of blocks before it, unless a reorg may still reach them (transfers carry what they need of
-    their logs); notifications finished, incidents over and alerts resolved before ``wall_before`` (Unix seconds), unless
-    a notification about them is still to be sent; silences that ended, and what was audited, before then.
+    fires; events that invariants counted before then; logs of blocks before it, unless a reorg may still reach them
+    (transfers carry what they need of their logs); notifications finished, incidents over and alerts resolved before
+    ``wall_before`` (Unix seconds), unless a notification about them is still to be sent; silences that ended, and what
+    was audited, before then.
     """
     gone = _prune_transfers(connection, before, limit)
     gone += _prune_logs(connection, before, limit - gone)
     gone += step_ranges.prune(connection, before, limit - gone)
+    gone += invariants.prune_events(connection, before, limit - gone)
+    gone += definitions.prune(connection, wall_before, limit - gone)
+    gone += transfer_index.prune(connection, before, limit - gone)
     gone += outbox.prune(connection, wall_before, limit - gone)
     gone += incidents.prune(connection, wall_before, limit - gone)
     gone += alerts.prune(connection, wall_before, limit - gone)
@@ -45,10 +60,20 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
 def _prune_transfers(connection: sa.Connection, before: int, limit: int) -> int:
     awaited = sa.exists().where(deadlines.c.transfer_id == transfers.c.id)
     old = sa.select(transfers.c.id).where(PRUNABLE, transfers.c.last_at < before, ~awaited).limit(limit)
-    gone = sa.delete(transfers).where(transfers.c.id.in_(old)).returning(transfers.c.digest)
-    digests = list(connection.execute(gone).scalars())
-    step_events.prune(connection, digests)
-    return len(digests)
+    t = transfers.c
+    gone = (
+        sa.delete(transfers)
+        .where(t.id.in_(old))
+        .returning(t.id, t.digest, t.flow, t.origin, t.destination, t.status)
+    )
+    rows = connection.execute(gone).all()
+    step_events.prune(connection, [row.digest for row in rows])
+    transfer_index.forget(connection, [row.id for row in rows])
+    fewer: Counter[Total] = Counter()
+    for row in rows:
+        fewer[Total(row.flow, place(row.origin), place(row.destination), row.status)] -= 1
+    transfer_totals.add(connection, fewer)
+    return len(rows)
 
 
 def _prune_logs(connection: sa.Connection, before: int, limit: int) -> int:

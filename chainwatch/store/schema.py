@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from chainwatch.store import access_tables, bulk, endpoint_tables
+from chainwatch.store import access_tables, bulk, endpoint_tables, index_tables, invariant_tables
 from chainwatch.store.alerting import alert_tables, escalation_tables
 from chainwatch.store.errors import NewerSchema, NoDatabase, OlderSchema, StoreError
 from chainwatch.store.tables import metadata, properties
@@ -19,7 +19,7 @@ from chainwatch.store.tables import metadata, properties
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0030"
+HEAD = "0031"
 """The newest migration. A test keeps it equal to Alembic's head and to ``metadata``."""
 CREATED_AT = "created_at"
 """The property for the time at which the database was made, in Unix seconds."""
@@ -37,6 +37,8 @@ __all__ = [
     "endpoint_tables",
     "escalation_tables",
     "get_property",
+    "index_tables",
+    "invariant_tables",
     "metadata",
     "prepare",
     "set_property",

@@ -158,12 +158,25 @@ Index("transfers_digest", transfers.c.digest, unique=True)
 Index(
     "transfers_unfinished",
     transfers.c.status,
+    transfers.c.id,
     sqlite_where=transfers.c.status != "complete",
     postgresql_where=transfers.c.status != "complete",
 )
 PRUNABLE = text("status IN ('complete', 'resolved', 'untracked', 'unopened', 'excluded') AND firing = 0")
 """Transfers that are finished, with no alert about them that fires. As text, or SQLite would not use the index."""
 Index("transfers_prunable", transfers.c.last_at, sqlite_where=PRUNABLE, postgresql_where=PRUNABLE)
+
+transfer_totals = Table(
+    "transfer_totals",
+    metadata,
+    Column("flow", Text, primary_key=True),
+    Column("origin", Text, primary_key=True, comment="empty: none yet; ?: none that is configured"),
+    Column("destination", Text, primary_key=True, comment="as origin"),
+    Column("status", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+    comment="How many transfers are stored.",
+)
 
 step_events = Table(
     "step_events",

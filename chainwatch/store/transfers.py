@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.model import EXCLUDED, Deadline, Occurrence, Raised, Transfer
-from chainwatch.store import bulk, occurrences
+from chainwatch.model import Deadline, Occurrence, Raised, Transfer
+from chainwatch.store import bulk, occurrences, transfer_index, transfer_totals
 from chainwatch.store.tables import deadlines, transfers
+from chainwatch.store.transfer_search import Filter as Filter
+from chainwatch.store.transfer_search import find
 from chainwatch.support import bounds
 
 _COLUMNS = (
@@ -110,9 +110,11 @@ def save(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]
                 _State.encoded(after),
             )
         )
+    transfer_totals.change(connection, changed)
     bulk.insert(connection, transfers, _COLUMNS, new)
     bulk.upsert(connection, transfers, _COLUMNS, known)
     bulk.delete(connection, transfers, ("id",), gone)
+    transfer_index.note(connection, [row[0] for row in (*new, *known, *gone)])
     bulk.delete(connection, deadlines, ("transfer_id", "step"), closed)
     bulk.upsert(
         connection,
@@ -191,106 +193,39 @@ def forget_events(connection: sa.Connection, some: Sequence[Transfer]) -> None:
     bulk.change(connection, "UPDATE transfers SET state = ? WHERE id = ?", rows)
 
 
-class Filter(msgspec.Struct, frozen=True):
-    """Which transfers to list; None or empty means any. Times are chain time in Unix seconds, the end exclusive.
-
-    ``key`` may be one that was cut to be an alert's label.
-    """
-
-    flow: str | None = None
-    statuses: tuple[str, ...] = ()
-    key: str | None = None
-    """The whole key, its beginning, or as alerts shorten it: ``0x3c1e02a9b7…c4d9e1``. The case of letters is ignored.
-
-    Or a transaction hash: then also the transfers of which a step was in that transaction."""
-    origin: str | None = None
-    destination: str | None = None
-    opened_from: float | None = None
-    opened_before: float | None = None
-    before_id: int | None = None
-    """Only older rows than the one with this id: the last id of the page before."""
-
-
 def select(connection: sa.Connection, wanted: Filter, limit: int | None = None) -> Iterator[Transfer]:
     """Yield the transfers that ``wanted`` describes, newest first."""
-    statement = sa.select(*(transfers.c[name] for name in _READ)).where(transfers.c.status != EXCLUDED)
-    start = None if wanted.key is None else bounds.beginning(wanted.key)
-    is_cut = transfers.c.key.startswith(start or "", autoescape=True)
-    conditions = (
-        (wanted.flow, transfers.c.flow == wanted.flow),
-        (wanted.key, is_cut if start is not None else _has_key(connection, wanted.key or "")),
-        (wanted.origin, transfers.c.origin == wanted.origin),
-        (wanted.destination, transfers.c.destination == wanted.destination),
-        (wanted.opened_from, transfers.c.opened_at >= (wanted.opened_from or 0)),
-        (wanted.opened_before, transfers.c.opened_at < (wanted.opened_before or 0)),
-        (wanted.before_id, transfers.c.id < (wanted.before_id or 0)),
-        (wanted.statuses or None, transfers.c.status.in_(wanted.statuses)),
-    )
-    for value, condition in conditions:
-        if value is not None:
-            statement = statement.where(condition)
-    statement = statement.order_by(transfers.c.id.desc())
-    if start is None:
-        statement = statement.limit(limit)
-    rows = connection.execute(statement.execution_options(yield_per=1000))
-    meant = (row for row in rows if start is None or _is_meant(row.key, wanted.key))
-    yield from map(_transfer, islice(meant, limit))
-
-
-def _is_meant(key: str, wanted: str | None) -> bool:
-    return wanted in (key, bounds.cut(key, bounds.LABEL_MAX))
-
-
-def _has_key(connection: sa.Connection, wanted: str) -> sa.ColumnElement[bool]:
-    """Return whether a key begins as ``wanted``, or as and ends as the parts of one that was shortened with ``…``.
-
-    For a hash, also whether it is that of a step's transaction: these stand in ``state`` as they are, and have no index of
-    their own, which would make every write slower for a rare question.
-    """
-    beginning, _, end = wanted.partition("…")
-    has_key = sa.and_(
-        transfers.c.key.istartswith(beginning, autoescape=True),
-        transfers.c.key.iendswith(end, autoescape=True),
-    )
-    if not _HASH.fullmatch(wanted):
-        return has_key
-    tx_hash = bytes.fromhex(wanted[2:])
-    position = (
-        sa.func.position(sa.literal(tx_hash, sa.LargeBinary).op("IN")(transfers.c.state))
-        if connection.dialect.name == "postgresql"
-        else sa.func.instr(transfers.c.state, tx_hash)
-    )
-    return sa.or_(has_key, position > 0)
-
-
-_HASH = re.compile("0x[0-9a-fA-F]{64}")
+    return map(_transfer, find(connection, wanted, _READ, limit))
 
 
 def counts(connection: sa.Connection) -> dict[str, dict[str, int]]:
     """Return how many transfers there are, by flow and status."""
-    found: dict[str, dict[str, int]] = {}
-    statement = (
-        sa.select(transfers.c.flow, transfers.c.status, sa.func.count())
-        .where(transfers.c.status != EXCLUDED)
-        .group_by(transfers.c.flow, transfers.c.status)
-    )
-    for flow, status, count in connection.execute(statement):
-        found.setdefault(flow, {})[status] = count
-    return found
+    return transfer_totals.by_status(transfer_totals.totals(connection).items())
 
 
-def oldest_in_flight(connection: sa.Connection) -> dict[str, int]:
-    """Return by flow when the oldest of its transfers that are open or overdue was opened (chain time)."""
+def oldest_in_flight(connection: sa.Connection) -> dict[tuple[str, str, str], int]:
+    """Return by flow, origin and destination when the oldest transfer that is open or overdue was opened (chain time)."""
+    places = [sa.func.coalesce(column, "") for column in (transfers.c.origin, transfers.c.destination)]
     statement = (
-        sa.select(transfers.c.flow, sa.func.min(transfers.c.opened_at))
-        .where(
-            transfers.c.status != "complete",  # as the index has it
-            transfers.c.status.in_(["open", "overdue"]),
-            transfers.c.opened_at.is_not(None),
-        )
-        .group_by(transfers.c.flow)
+        sa.select(transfers.c.flow, *places, sa.func.min(transfers.c.opened_at))
+        .where(*_IN_FLIGHT, transfers.c.opened_at.is_not(None))
+        .group_by(transfers.c.flow, *places)
     )
-    return {row[0]: row[1] for row in connection.execute(statement)}
+    return {(row[0], row[1], row[2]): row[3] for row in connection.execute(statement)}
+
+
+def in_flight(connection: sa.Connection, flows: Sequence[str]) -> Iterator[Transfer]:
+    """Yield the transfers of ``flows`` that are open or overdue."""
+    statement = sa.select(*(transfers.c[name] for name in _READ)).where(
+        *_IN_FLIGHT, transfers.c.flow.in_(flows)
+    )
+    yield from map(_transfer, connection.execute(statement.execution_options(yield_per=1000)))
+
+
+_IN_FLIGHT = (
+    transfers.c.status != sa.literal_column("'complete'"),  # as the index has it
+    transfers.c.status.in_(["open", "overdue"]),
+)
 
 
 @lru_cache(maxsize=16_384)  # what was just loaded is saved next

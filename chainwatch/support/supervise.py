@@ -15,6 +15,7 @@ import structlog
 
 from chainwatch.model import Signal
 from chainwatch.support.conditions import ConditionSet
+from chainwatch.support.counters import CRASHES
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
@@ -45,9 +46,9 @@ class Supervisor:
         self._failing = ConditionSet()
         """The tasks that crashed and have not run well since."""
         self._last_error: dict[str, str] = {}
+        self.crashes: dict[str, int] = {}
         self._ending: WeakSet[asyncio.Task[None]] = WeakSet()
         """The tasks that were asked to end, or were cancelled."""
-        self.crashes: dict[str, int] = {}
 
     async def remember(self, signals: Iterable[Signal]) -> None:
         """Take over the alerts about crashes that fire from before this process; call it once all tasks are started.
@@ -125,6 +126,7 @@ class Supervisor:
 
     async def _note(self, name: str, error: BaseException) -> None:
         """Count and log a crash; a repetition is logged without its traceback, which would say nothing new."""
+        CRASHES[name,] += 1
         crashes = self.crashes[name] = self.crashes.get(name, 0) + 1
         text = _text(error)
         news = text != self._last_error.get(name)

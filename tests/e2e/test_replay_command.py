@@ -114,14 +114,29 @@ def _has_begun(database: str) -> bool:
         return False
 
 
+class Hanging:
+    """Seconds until a node answers: it hangs, ``after`` so many answers to a replay that has stored something."""
+
+    def __init__(self, database: str, after: int) -> None:
+        self._database = database
+        self.left = self.after = after
+
+    def __call__(self) -> float:
+        if self.left == self.after and not _has_begun(self._database):
+            return 0.0
+        self.left -= 1
+        return 0.01 if self.left > 0 else 60.0
+
+
 async def test_a_killed_replay_goes_on_to_the_same_bytes(history: History, tmp_path: Path) -> None:
-    slow = await history.watch(Faults(delay=lambda: 0.05), network="max_block_range = 5000")
     database = str(tmp_path / "killed.db")
+    delay = Hanging(database, after=20)
+    slow = await history.watch(Faults(delay=delay), network="max_block_range = 20000")
     for attempt in range(3):
         line = [*slow._line("replay", "--json", "--database", database), *(["--resume"] if attempt else [])]
+        delay.left = delay.after
         process = subprocess.Popen(line, cwd=slow.folder, env=slow.environ, stdout=subprocess.DEVNULL)
-        await eventually(lambda: _has_begun(database), 60)
-        await asyncio.sleep(1.0)
+        await eventually(lambda: delay.left <= 0, 60)
         process.send_signal((signal.SIGKILL, signal.SIGINT, signal.SIGTERM)[attempt])
         assert await asyncio.to_thread(process.wait, 30) != 0
     watch = await history.watch(Faults())

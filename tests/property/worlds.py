@@ -21,6 +21,7 @@ from chainwatch.flows.checker import Changed
 from chainwatch.model import Batch, Event, Header, Searched, Seen, Signal
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.store import schema, tables, transfers
+from tests.support.counting import assert_totals_are_right
 from tests.support.flows import CHAIN_IDS, EVENTS, NAMES, NETWORKS, Alerts, decode, event, flow, header
 from tests.support.pipelines import flow_pipeline
 
@@ -373,6 +374,7 @@ def answer_searches(connection: sa.Connection, pipeline: Pipeline, world: World)
 
 def state(connection: sa.Connection, alerts: Alerts) -> State:
     """What is stored, without the ids that count arrivals, and what was said."""
+    assert_totals_are_right(connection)
     stored = {t.id: t for t in transfers.select(connection, transfers.Filter())}
     rows = connection.execute(sa.select(tables.deadlines)).all()
     return State(

@@ -31,6 +31,7 @@ from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.support.conditions import ConditionSet
+from chainwatch.support.counters import ATTEMPTS
 from chainwatch.support.wakeup import Clock, SystemClock
 
 POLL = 5.0
@@ -313,6 +314,7 @@ class ReceiverQueue:
             self._look_at = 0.0
 
     async def _delivered(self, ready: _Ready, receipt: Receipt) -> None:
+        ATTEMPTS[self.receiver, "delivered"] += 1
         now = self._clock.now()
         if self._is_pause_noted and not self._breaker.is_open:
             self._is_pause_noted = False
@@ -334,7 +336,9 @@ class ReceiverQueue:
             error=reason,
         )
         held_until = max(self._paused_until, self._breaker.probe_at or 0.0)
-        if retry.is_hopeless(attempts, error.permanent, now - queued.queued_at, self._give_up_after):
+        is_dead = retry.is_hopeless(attempts, error.permanent, now - queued.queued_at, self._give_up_after)
+        ATTEMPTS[self.receiver, "dead" if is_dead else "failed"] += 1
+        if is_dead:
             await self._raise_failing(f"notification {queued.id} was given up: {reason}", now)
             await self._persist(
                 lambda: self._database.write(lambda c: outbox.mark_dead(c, queued, reason, now))

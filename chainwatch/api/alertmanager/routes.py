@@ -31,7 +31,7 @@ from chainwatch.api.alertmanager.gettable import (
 from chainwatch.api.alertmanager.listing import Query, grouped, listed
 from chainwatch.api.alertmanager.posted import InvalidSilence, PostedSilence, parse_alerts, parse_silence
 from chainwatch.api.reads import Reads
-from chainwatch.api.writes import Writes
+from chainwatch.api.writes import Writes, entry_of
 from chainwatch.monitor.companions import Running
 from chainwatch.operations import tested_silences, unresolved_alerts
 from chainwatch.operations.context import Context
@@ -131,13 +131,15 @@ class _Api:
     async def post_silence(self, request: web.Request) -> web.Response:
         posted = parse_silence(await _json_body(request), time.time())
         try:
-            number = await self._writes(request, tested_silences.put, posted.wanted, _replaced(posted))
+            number = await self._writes(
+                await entry_of(request), tested_silences.put, posted.wanted, _replaced(posted)
+            )
         except NotFound:
             return said(404, "silence not found")
         return _answer(_encoded({"silenceID": silence_id(number)}))
 
     async def delete_silence(self, request: web.Request) -> web.Response:
-        await self._writes(request, tested_silences.expire, _number(request))
+        await self._writes(await entry_of(request), tested_silences.expire, _number(request))
         return web.Response()
 
     # --- parts --------------------------------------------------------------------------------------------

@@ -24,6 +24,10 @@ SECURITY_HEADERS: Mapping[str, str] = {
 }
 KEY_HEAD, KEY_TAIL = 10, 6
 """Characters of a long key that are shown; the others are in the page too, so that what is copied is whole."""
+_COPY = Markup(
+    '<svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true" fill="none" stroke="currentColor">'
+    '<rect x="5.500" y="5.500" width="8" height="8" rx="1.500"/><path d="M10.500 3.500v-1h-8v8h1"/></svg>'
+)
 CLIPPED_TO = 300
 """Characters of a text that a list shows."""
 
@@ -71,16 +75,32 @@ def key(text: str) -> Markup:
     shown = clean(text)
     if len(shown) <= KEY_HEAD + KEY_TAIL + 3:
         return Markup('<code class="key" title="{}">{}</code>').format(shown, shown)
-    parts = (shown, shown[:KEY_HEAD], shown[KEY_HEAD:-KEY_TAIL], shown[-KEY_TAIL:], shown)
+    parts = (shown, shown[:KEY_HEAD], shown[KEY_HEAD:-KEY_TAIL], shown[-KEY_TAIL:], shown, _COPY)
     return Markup(
         '<code class="key" title="{}">{}<span class="middle">{}</span>{}</code>'
-        '<button type="button" class="copy" data-copy="{}" aria-label="Copy" title="Copy">⧉</button>'
+        '<button type="button" class="copy" data-copy="{}" aria-label="Copy" title="Copy">{}</button>'
     ).format(*parts)
+
+
+def short(text: str) -> str:
+    """Return a key shortened for the eye, for the text of a link."""
+    shown = clean(text)
+    return shown if len(shown) <= KEY_HEAD + KEY_TAIL + 3 else f"{shown[:KEY_HEAD]}…{shown[-KEY_TAIL:]}"
+
+
+def hour(at: float) -> str:
+    """Return the time of day of a moment, UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M")
 
 
 def clip(text: str) -> str:
     """Return the beginning of a text, for lists."""
     return text if len(text) <= CLIPPED_TO else f"{text[: CLIPPED_TO - 1]}…"
+
+
+def lines(text: str) -> Markup:
+    """Return text of several lines, each shown as one."""
+    return Markup("\n").join(clean(line) for line in text.split("\n"))
 
 
 def is_web(text: object) -> bool:
@@ -102,7 +122,9 @@ def _environment() -> Environment:
         finalize=_finalized,
     )
     environment.globals.update(asset=address, when=when)
-    environment.filters.update(span=span, moment=moment, key=key, clip=clip)
+    environment.filters.update(
+        span=span, moment=moment, key=key, short=short, hour=hour, clip=clip, lines=lines
+    )
     environment.tests["web"] = is_web
     return environment
 

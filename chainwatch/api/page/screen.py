@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from multidict import MultiMapping
 
+from chainwatch.api.reads import Reads
+from chainwatch.api.writes import Writes
 from chainwatch.grammar.durations import parse_duration
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid, NotFound
@@ -52,13 +54,14 @@ class Asked(NamedTuple):
 
 
 Read = Callable[[sa.Connection, Context, float, Asked], dict[str, Any]]
-Perform = Callable[[sa.Connection, Context, float, Asked], str]
+Perform = Callable[[sa.Connection, Context, float, Asked], Any]
+Wait = Callable[[Reads, Writes, Any], Awaitable[str]]
 
 
 class Screen(NamedTuple):
     """One screen. ``read`` returns what ``template`` shows; ``nav``: its name in the navigation, where it has a row there.
 
-    ``section``: the name of the row that it belongs to, where it has none.
+    ``section``: the name of the row that it belongs to, where it has none. ``live``: it is brought up to date as a whole.
     """
 
     path: str
@@ -66,10 +69,15 @@ class Screen(NamedTuple):
     read: Read
     nav: str = ""
     section: str = ""
+    live: bool = True
 
 
 class Action(NamedTuple):
-    """What a form does: ``perform`` runs in a transaction that is audited, and returns the path to show next."""
+    """What a form does: ``perform`` runs in a transaction that is audited, and returns the path to show next.
+
+    Where that has to wait for something, ``wait`` gets what ``perform`` returned, and returns the path.
+    """
 
     path: str
     perform: Perform
+    wait: Wait | None = None

@@ -7,8 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from chainwatch.api.page import now
+from chainwatch.api.page import (
+    alerts,
+    configuration,
+    deliveries,
+    incidents,
+    networks,
+    now,
+    oncall,
+    silences,
+    transfers,
+)
 from chainwatch.api.page.screen import Action, Screen
 
-SCREENS: Sequence[Screen] = (*now.SCREENS,)
-ACTIONS: Sequence[Action] = ()
+SCREENS: Sequence[Screen] = (
+    *now.SCREENS,
+    *alerts.SCREENS,
+    *incidents.SCREENS,
+    *silences.SCREENS,
+    *transfers.SCREENS,
+    *networks.SCREENS,
+    *deliveries.SCREENS,
+    *oncall.SCREENS,
+    *configuration.SCREENS,
+)
+ACTIONS: Sequence[Action] = (
+    *alerts.ACTIONS,
+    *incidents.ACTIONS,
+    *silences.ACTIONS,
+    *deliveries.ACTIONS,
+    *oncall.ACTIONS,
+    *configuration.ACTIONS,
+)

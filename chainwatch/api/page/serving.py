@@ -2,64 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from aiohttp import hdrs, web
 
 from chainwatch.api.identity import IDENTITY, PAGE, Identity
+from chainwatch.api.kept import KeptAnswers
 from chainwatch.api.page.csrf import FIELD, check_csrf, csrf_token
 from chainwatch.api.page.rendering import html_response, render
 from chainwatch.api.page.screen import Action, Asked, Screen
 from chainwatch.api.problems import Handler
 from chainwatch.api.reads import Reads
-from chainwatch.api.writes import Writes
+from chainwatch.api.writes import Writes, entry_of
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 
-FRESH_FOR = 2.0
-"""Seconds for which a rendered page serves everybody, while nothing is committed."""
-KEPT_MAX = 64
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 _CSRF = f"csrf-{secrets.token_hex(16)}"
 """Stands in rendered pages for the token of whoever gets them; nobody can guess it."""
-
-
-class Kept(NamedTuple):
-    """A page that is rendered, or being rendered, for the state after ``commits`` commits."""
-
-    commits: int
-    at: float
-    page: asyncio.Future[str]
-
-
-class RenderedPages:
-    """Pages that were just rendered. ``commits`` counts the changes of the database; ``clock`` is monotonic, in seconds."""
-
-    def __init__(self, commits: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
-        self._commits = commits
-        self._clock = clock
-        self._kept: OrderedDict[tuple[object, ...], Kept] = OrderedDict()
-
-    async def get(self, key: tuple[object, ...], make: Callable[[], Awaitable[str]]) -> str:
-        """Return the page of ``key``; ``make`` renders it where there is none of the present state."""
-        commits, now = self._commits(), self._clock()
-        kept = self._kept.pop(key, None)
-        if kept is None or kept.commits != commits or now - kept.at >= FRESH_FOR:
-            kept = Kept(commits, now, asyncio.ensure_future(make()))
-            kept.page.add_done_callback(lambda page: page.cancelled() or page.exception())
-        self._kept[key] = kept
-        if len(self._kept) > KEPT_MAX:
-            self._kept.popitem(last=False)
-        return await asyncio.shield(kept.page)
 
 
 def routes(
@@ -67,12 +34,12 @@ def routes(
     actions: Sequence[Action],
     reads: Reads,
     writes: Writes,
-    rendered: RenderedPages,
+    rendered: KeptAnswers[str],
 ) -> list[web.RouteDef]:
     """Return the routes of all screens and actions."""
     rows = navigation(screens)
     found = [web.get(screen.path, _showing(screen, rows, reads, rendered)) for screen in screens]
-    return [*found, *(web.post(action.path, _doing(action, writes)) for action in actions)]
+    return [*found, *(web.post(action.path, _doing(action, reads, writes)) for action in actions)]
 
 
 def navigation(screens: Sequence[Screen]) -> list[tuple[str, str]]:
@@ -111,12 +78,12 @@ def own_place(place: str) -> str:
 
 
 def _showing(
-    screen: Screen, rows: Sequence[tuple[str, str]], reads: Reads, rendered: RenderedPages
+    screen: Screen, rows: Sequence[tuple[str, str]], reads: Reads, rendered: KeptAnswers[str]
 ) -> Handler:
     async def show(request: web.Request) -> web.Response:
         identity = request[IDENTITY]
         asked = Asked(dict(request.match_info), request.query, identity.name)
-        around = frame(identity, rows, request.path_qs, screen.nav or screen.section)
+        around = frame(identity, rows, request.path_qs if screen.live else "", screen.nav or screen.section)
 
         def page(connection: sa.Connection, context: Context, now: float) -> str:
             # rendered beside the read, off the event loop
@@ -135,7 +102,7 @@ def _showing(
     return show
 
 
-def _doing(action: Action, writes: Writes) -> Handler:
+def _doing(action: Action, reads: Reads, writes: Writes) -> Handler:
     async def do(request: web.Request) -> web.Response:
         if request.content_type != FORM_TYPE:
             raise web.HTTPUnsupportedMediaType(reason=f"a form is sent as {FORM_TYPE}")
@@ -147,9 +114,7 @@ def _doing(action: Action, writes: Writes) -> Handler:
         check_csrf(request, str(texts.popone(FIELD, "")))
         asked = Asked(dict(request.match_info), texts, request[IDENTITY].name)  # type: ignore[arg-type]
         detail = "&".join(f"{name}={quote(str(value), safe=' ,:/@')}" for name, value in texts.items())
-        place = await writes.audited(
-            asked.actor, f"{request.method} {request.path}", detail, action.perform, asked
-        )
-        return redirect(own_place(place))
+        done = await writes(await entry_of(request, detail), action.perform, asked)
+        return redirect(own_place(done if action.wait is None else await action.wait(reads, writes, done)))
 
     return do

@@ -9,7 +9,7 @@ from chainwatch.api.identity import IDENTITY, LOGIN, LOGOUT, PAGE, SESSION_COOKI
 from chainwatch.api.page.csrf import FIELD, check_csrf
 from chainwatch.api.page.rendering import html_response, render
 from chainwatch.api.page.serving import frame, own_place, redirect
-from chainwatch.api.writes import Writes
+from chainwatch.api.writes import Entry, Writes
 from chainwatch.operations import access
 from chainwatch.operations.access import SESSION_LASTS
 
@@ -34,7 +34,7 @@ def routes(identities: Identities, writes: Writes, guard: Guard) -> list[web.Rou
             if found.status == 429:
                 wrong = f"Too many failed logins from this address: try again in {found.headers['Retry-After']} seconds."
             return _form(place, wrong, found.status)
-        secret = await writes.audited(found.name, "log in", "", access.open_session, found.id)
+        secret = await writes(Entry(found.name, "log in", ""), access.open_session, found.id)
         await identities.refresh()
         answer = redirect(own_place(place))
         answer.set_cookie(
@@ -51,7 +51,7 @@ def routes(identities: Identities, writes: Writes, guard: Guard) -> list[web.Rou
     async def log_out(request: web.Request) -> web.Response:
         check_csrf(request, str((await request.post()).get(FIELD, "")))
         secret = request.cookies.get(SESSION_COOKIE, "")
-        await writes.audited(request[IDENTITY].name, "log out", "", access.close_session, secret)
+        await writes(Entry(request[IDENTITY].name, "log out", ""), access.close_session, secret)
         await identities.refresh()
         answer = redirect(LOGIN)
         answer.del_cookie(SESSION_COOKIE, path=PAGE)

@@ -16,6 +16,7 @@ _MODIFIERS = re.compile(
     r"(?:\s*(?:external|public|payable|nonpayable|view|pure|virtual|override))*\s*(?:returns\s*\(.*\))?\s*;?\s*",
     re.DOTALL,
 )
+_RETURNS = re.compile(r"\breturns\s*(?=\()")
 _TOKEN = re.compile(r"\s*([A-Za-z_$][\w$]*|\(|\)|,|(?:\[[0-9]*\])+)")
 _LOCATIONS = ("memory", "calldata", "payable")
 MAX_TEXT = 5_000
@@ -48,6 +49,24 @@ def find_function(abi: Abi, named: str) -> AbiFunction:
     return found[0]
 
 
+def find_view(abi: Abi | None, named: str) -> tuple[AbiFunction, tuple[AbiParam, ...]]:
+    """Return the function ``named``, as `find_function` finds it, and what it returns.
+
+    Without ``abi`` it must be written out. Raises ``AbiError``, also for one that returns nothing.
+    """
+    if named.split(maxsplit=1)[:1] == ["function"] or abi is None:
+        function = parse_function(named)
+        returns = _RETURNS.search(named)
+        outputs = () if returns is None else _parse_params(named, returns.end(), 0)[0]
+    else:
+        function = find_function(abi, named)
+        entry = next(entry for entry in abi.functions if _is(abi, entry, function))
+        outputs = parse_params(entry, "outputs", f"{abi.source}: function {function.name}")
+    if not outputs:
+        raise AbiError(f'"{function.signature}" returns nothing: write out what it `returns (type name, …)`')
+    return function, _regular(AbiFunction(function.name, outputs), f"what {function.name} returns").inputs
+
+
 def parse_function(text: str) -> AbiFunction:
     """Parse ``function finalize((uint256 nonce, address sender) tx, bytes32[] proof)``. Raises ``AbiError``.
 
@@ -68,6 +87,10 @@ def _of(abi: Abi, entry: Mapping[str, Any]) -> AbiFunction:
     name = str(entry["name"])
     place = f"{abi.source}: function {name}"
     return _regular(AbiFunction(name, parse_params(entry, "inputs", place)), place)
+
+
+def _is(abi: Abi, entry: Mapping[str, Any], function: AbiFunction) -> bool:
+    return entry.get("name") == function.name and _of(abi, entry).signature == function.signature
 
 
 def _regular(function: AbiFunction, place: str) -> AbiFunction:

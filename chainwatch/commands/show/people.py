@@ -14,6 +14,7 @@ from chainwatch.grammar.durations import span
 from chainwatch.support.printable import clean
 
 if TYPE_CHECKING:
+    from chainwatch.operations.configured import ReceiverView
     from chainwatch.operations.incidents import IncidentSummary, IncidentView
     from chainwatch.operations.receiver_test import SampleOutcome
     from chainwatch.operations.reports import Statistics
@@ -41,6 +42,14 @@ def shifts(rows: Sequence[ShiftView], as_json: bool) -> None:
             for r in rows
         ),
     )
+
+
+def receivers(rows: Sequence[ReceiverView], as_json: bool) -> None:
+    """Print one line for each receiver."""
+    if as_json:
+        print_json(rows)
+        return
+    table(("name", "provider", "origin"), ((r.name, r.provider or "", r.origin) for r in rows))
 
 
 def overrides(rows: Sequence[OverrideView], as_json: bool) -> None:

@@ -29,14 +29,18 @@ _STATE_STYLES = {
     "met": "green",
     "delivered": "green",
     "resolved": "green",
+    "holds": "green",
     "overdue": "bold red",
     "orphan": "bold red",
     "disputed": "bold red",
     "firing": "bold red",
+    "violated": "bold red",
     "dead": "bold red",
     "halted": "bold red",
     "blind": "red",
     "late": "yellow",
+    "broken": "yellow",
+    "unread": "yellow",
     "stalled": "yellow",
     "stopped": "yellow",
     "unopened": "dim",
@@ -110,12 +114,17 @@ def _piped(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
         click.echo("\t".join(str(cell) for cell in row))
 
 
+def styled(value: str) -> Text:
+    """Return ``value``, without control characters, in the style of a state where it names one."""
+    text = clean(value)
+    return Text(text, _STATE_STYLES.get(text, ""))
+
+
 def _cell(value: Any) -> Text:
     """Return ``value`` as plain text: text from a chain may look like markup or contain terminal control characters."""
     if isinstance(value, bool):
         return Text("yes" if value else "no")
-    text = clean("–" if value is None else str(value))
-    return Text(text, _STATE_STYLES.get(text, ""))
+    return styled("–" if value is None else str(value))
 
 
 def time_of(seconds: float | None) -> str:

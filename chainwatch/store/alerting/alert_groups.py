@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from chainwatch.alert_model import Group, Member, MemberId
 from chainwatch.store import bulk
 from chainwatch.store.alerting import receipts
-from chainwatch.store.alerting.alert_tables import alert_groups, alert_members, alerts
+from chainwatch.store.alerting.alert_tables import alert_groups, alert_holds, alert_members, alerts
 from chainwatch.store.alerting.alerts import in_chunks, seconds
 
 RENOTIFY = 2
@@ -74,6 +74,17 @@ def delete(connection: sa.Connection, ids: Sequence[int]) -> None:
     receipts.delete_with_groups(connection, ids)
     for some in in_chunks(ids):
         connection.execute(sa.delete(alert_groups).where(alert_groups.c.id.in_(some)))
+
+
+def delete_of(connection: sa.Connection, receiver: str) -> None:
+    """Delete the groups of a receiver that is gone, with their members: it is notified of nothing any more."""
+    ids = connection.execute(
+        sa.select(alert_groups.c.id).where(alert_groups.c.receiver == receiver)
+    ).scalars()
+    for some in in_chunks(ids.all()):
+        for column in (alert_members.c.group_id, alert_holds.c.group_id):
+            connection.execute(sa.delete(column.table).where(column.in_(some)))
+        delete(connection, some)
 
 
 def due(connection: sa.Connection, now: float, limit: int) -> list[Group]:

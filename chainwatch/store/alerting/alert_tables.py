@@ -59,6 +59,8 @@ Index(
     sqlite_where=alerts.c.state == "resolved",
     postgresql_where=alerts.c.state == "resolved",
 )
+Index("alerts_by_start", alerts.c.starts_at, alerts.c.id)
+Index("alerts_counted", alerts.c.state, alerts.c.severity, alerts.c.audience)
 Index("alerts_raised", alerts.c.raised_at)
 
 alert_groups = Table(
@@ -133,6 +135,8 @@ Index(
     sqlite_where=notifications.c.status == "pending",
     postgresql_where=notifications.c.status == "pending",
 )
+Index("notifications_listed", notifications.c.status, notifications.c.receiver, notifications.c.id)
+Index("notifications_created", notifications.c.created_at)
 Index("notifications_finished", notifications.c.status, notifications.c.finished_at)
 
 delivery_receipts = Table(

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from chainwatch.alert_model import Alert, Audience, Expiry, State
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import (
+    acknowledgements,
     alert_members,
     alert_repeats,
     alert_transitions,
@@ -25,6 +26,10 @@ from chainwatch.store.bulk import IN_LIST_MAX
 
 UNFINISHED_MARGIN = 86_400.0
 """Seconds before the oldest unfinished notification in which resolved alerts are kept for it."""
+
+
+_FIRING = alerts.c.state == sa.literal_column("'firing'")
+"""As a literal, or the partial index would not be used."""
 
 
 def newest(connection: sa.Connection, fingerprints: Iterable[str]) -> dict[str, Alert]:
@@ -89,7 +94,7 @@ def list_alerts(
     """
     query = sa.select(alerts).order_by(alerts.c.starts_at.desc(), alerts.c.id.desc()).limit(limit)
     if state is not None:
-        query = query.where(alerts.c.state == state)
+        query = query.where(alerts.c.state == sa.literal_column(f"'{state}'"))  # a partial index is used
     if name is not None:
         query = query.where(alerts.c.name == name)
     if severities:
@@ -139,6 +144,32 @@ def unresolved(connection: sa.Connection) -> list[tuple[Alert, Expiry | None]]:
             (alert, None if expires_at is None else Expiry(print_, expires_at, bool(timeout), sent_at, url))
         )
     return found
+
+
+def count_firing(connection: sa.Connection, but: str) -> dict[str, tuple[int, int]]:
+    """Return how many alerts fire with each severity, and how many of them are acknowledged, but for those named ``but``."""
+    query = (
+        sa.select(alerts.c.severity, sa.func.count(), sa.func.count(acknowledgements.c.alert_id))
+        .select_from(alerts)
+        .outerjoin(acknowledgements, acknowledgements.c.alert_id == alerts.c.id)
+        .where(_FIRING, alerts.c.name != but)
+        .group_by(alerts.c.severity)
+    )
+    return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
+
+
+def urgent(connection: sa.Connection, severity: str, but: str, limit: int) -> list[Alert]:
+    """Return firing alerts of one severity: first those that nobody has acknowledged, then the newest.
+
+    Those named ``but`` are left out.
+    """
+    taken = sa.exists().where(acknowledgements.c.alert_id == alerts.c.id)
+    query = (
+        sa.select(alerts)
+        .where(_FIRING, alerts.c.severity == severity, alerts.c.name != but)
+        .order_by(taken, alerts.c.starts_at.desc(), alerts.c.id.desc())
+    )
+    return [_alert(row) for row in connection.execute(query.limit(limit))]
 
 
 def last_raised(connection: sa.Connection, limit: int) -> list[Alert]:

@@ -34,6 +34,13 @@ def due(connection: sa.Connection, now: float, limit: int) -> list[Escalation]:
     return [Escalation(*row) for row in connection.execute(query)]
 
 
+def of_incident(connection: sa.Connection, incident_id: int) -> Escalation | None:
+    """Return the escalation of an incident that is open, if it has one."""
+    query = sa.select(*(escalations.c[name] for name in _COLUMNS))
+    row = connection.execute(query.where(escalations.c.incident_id == incident_id)).first()
+    return None if row is None else Escalation(*row)
+
+
 def next_due(connection: sa.Connection) -> float | None:
     """Return when the next step of any escalation is due."""
     query = sa.select(sa.func.min(escalations.c.due_at)).where(escalations.c.due_at.is_not(None))

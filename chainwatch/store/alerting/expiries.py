@@ -51,6 +51,12 @@ def next_due(connection: sa.Connection) -> float | None:
     return found
 
 
+def sooner(connection: sa.Connection, other: float | None) -> float | None:
+    """Return ``other``, or when the next alert ends by itself, whichever comes first; None where neither comes."""
+    times = (other, next_due(connection))
+    return min((time for time in times if time is not None), default=None)
+
+
 def _expiry(row: Sequence[Any]) -> Expiry:
     """Make an expiry of a row with the columns in their order."""
     return Expiry(row[0], row[1], bool(row[2]), row[3], row[4])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -87,6 +87,32 @@ def alert_ids(connection: sa.Connection, incident_id: int) -> list[int]:
     """Return the alerts of an incident, oldest first."""
     query = sa.select(incident_alerts.c.alert_id).where(incident_alerts.c.incident_id == incident_id)
     return sorted(connection.execute(query).scalars())
+
+
+class Size(NamedTuple):
+    """How many alerts of an incident have, or count as, a severity, and how many of these fire."""
+
+    severity: str
+    number: int
+    firing: int
+
+
+def sizes(connection: sa.Connection, ids: Sequence[int]) -> dict[int, list[Size]]:
+    """Return the numbers of the alerts of incidents, by incident."""
+    found: dict[int, list[Size]] = {}
+    severity = sa.func.coalesce(alert_rises.c.escalated_to, alerts.c.severity)
+    fires = sa.func.sum(sa.case((FIRING, 1), else_=0))
+    for some in in_chunks(ids):
+        query = (
+            sa.select(incident_alerts.c.incident_id, severity, sa.func.count(), fires)
+            .join(alerts, alerts.c.id == incident_alerts.c.alert_id)
+            .outerjoin(alert_rises, alert_rises.c.alert_id == alerts.c.id)
+            .where(incident_alerts.c.incident_id.in_(some))
+            .group_by(incident_alerts.c.incident_id, severity)
+        )
+        for incident_id, name, number, firing in connection.execute(query):
+            found.setdefault(incident_id, []).append(Size(name, number, int(firing)))
+    return found
 
 
 def end(connection: sa.Connection, ended_alerts: Sequence[int], now: float) -> None:
@@ -193,6 +219,16 @@ def open_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[str, In
             .where(incident_alerts.c.alert_id.in_(some), incidents.c.ended_at.is_(None))
         )
         found |= {row.key: _incident(row) for row in connection.execute(query)}
+    return found
+
+
+def newest_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, int]:
+    """Return the newest incident of each of these alerts that has one: alert → incident."""
+    found: dict[int, int] = {}
+    for some in in_chunks(alert_ids):
+        newest = sa.func.max(incident_alerts.c.incident_id)
+        query = sa.select(incident_alerts.c.alert_id, newest).where(incident_alerts.c.alert_id.in_(some))
+        found |= {row[0]: row[1] for row in connection.execute(query.group_by(incident_alerts.c.alert_id))}
     return found
 
 

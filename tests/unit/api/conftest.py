@@ -11,11 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
+from chainwatch.alerting.runtime import AlertingRuntime
 from chainwatch.api import server
 from chainwatch.config import read_dict
 from chainwatch.monitor.companions import Running
 from chainwatch.monitor.heartbeat import Health
+from chainwatch.operations import live_alerting
 from chainwatch.plan import make_plan
 from chainwatch.store.database import Database
 from tests.support.ports import free_port
@@ -65,6 +66,11 @@ Serving = Callable[..., Any]
 @pytest.fixture
 def serving(sqlite_url: str) -> Serving:
     """Serve on a fresh database, with the keys given in `[api]` and other tables."""
+    return serving_on(sqlite_url)
+
+
+def serving_on(sqlite_url: str) -> Serving:
+    """What serves on this database, which need not exist yet."""
 
     @asynccontextmanager
     async def start(
@@ -80,7 +86,7 @@ def serving(sqlite_url: str) -> Serving:
         }
         plan = make_plan(read_dict(config, watches=False))
         with closing(Database.open(sqlite_url, durable=False)) as database:
-            alerting = AlertingRuntime(database, AlertingConfig.of(plan.settings))
+            alerting = AlertingRuntime(database, live_alerting.alerting(plan.settings))
             await alerting.resume()
             running = Running(plan, database, alerting, Health([]))
             async with aiohttp.ClientSession() as client:

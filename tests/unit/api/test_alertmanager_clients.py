@@ -159,6 +159,7 @@ Alerts = list[dict[str, Any]]
 
 
 async def until(served: Served, found: Callable[[Alerts], bool]) -> Alerts:
+    alerts: Alerts
     async with asyncio.timeout(30):
         while not found(alerts := (await served.get("/api/v2/alerts"))[1]):
             await asyncio.sleep(0.1)

@@ -108,6 +108,18 @@ async def test_the_second_of_two_at_once_is_asked_to_wait(
         assert await served.ask("POST", "/v1/slow", **ask) == (200, {"rows": []})
 
 
+async def test_a_sample_that_is_asked_for_twice_is_sent_once(serving: Serving) -> None:
+    async with serving() as served:
+        await served.running.alerting.start()
+        ask = {"json": {"receiver": "ops"}, "headers": {"Idempotency-Key": "one"}}
+        first = await served.ask("POST", "/v1/receivers/test", **ask)
+        assert (first[0], first[1]["delivered"]) == (200, True)
+        assert await served.ask("POST", "/v1/receivers/test", **ask) == first
+        assert len((await served.get("/v1/queue"))[1]["rows"]) == 1
+        ask["json"] = {"receiver": "ops", "severity": "P1"}
+        assert (await served.ask("POST", "/v1/receivers/test", **ask))[0] == 422
+
+
 async def test_a_body_that_comes_with_a_key_is_bounded(serving: Serving) -> None:
     async with serving() as served:
         large = {**SILENCE, "comment": "x" * idempotency.BODY_MAX}
@@ -118,7 +130,19 @@ async def test_a_body_that_comes_with_a_key_is_bounded(serving: Serving) -> None
 
 @pytest.mark.parametrize(
     "given",
-    [[""], ['""'], ["x" * 256], ['"open'], ['a"b'], ["\u00e9"], ["a\tb"], ["a", "a"], ['"a\\b"']],
+    [
+        [""],
+        ['""'],
+        ["x" * 256],
+        ['"open'],
+        ['a"b'],
+        ["\u00e9"],
+        ["a\tb"],
+        ["a b"],
+        ["a\\b"],
+        ["a", "a"],
+        ['"a\\b"'],
+    ],
 )
 def test_a_key_that_is_none_is_refused(given: list[str]) -> None:
     with pytest.raises(Invalid):
@@ -127,7 +151,7 @@ def test_a_key_that_is_none_is_refused(given: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("given", "key"),
-    [("abc", "abc"), ('"abc"', "abc"), (r'"a\"b\\"', 'a"b\\'), ("x" * 255, "x" * 255), (" a b ", "a b")],
+    [("abc", "abc"), ('"abc"', "abc"), (r'"a\"b\\"', 'a"b\\'), ("x" * 255, "x" * 255), ('" a b "', " a b ")],
 )
 def test_a_key_may_be_quoted(given: str, key: str) -> None:
     assert idempotency.parse([given]) == key

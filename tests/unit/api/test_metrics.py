@@ -4,6 +4,8 @@ import asyncio
 import re
 import shutil
 import subprocess
+import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,15 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from chainwatch.api import metrics
-from chainwatch.model import Batch, Checkpoint, Header
-from chainwatch.operations.measures import measure
-from chainwatch.store import blocks
+from chainwatch.checker.flow import AMOUNT, ASSET
+from chainwatch.model import Batch, Checkpoint, Header, Occurrence, Transfer
+from chainwatch.operations.measures import OTHERS, measure
+from chainwatch.store import blocks, endpoints, transfers
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
+from chainwatch.store.endpoints import StoredEndpoint
+from chainwatch.support import counters
+from tests.support import connext
 from tests.support.missing import missing
 from tests.support.storing import store_batch
 from tests.unit.api.conftest import Served, Serving
@@ -27,9 +33,21 @@ NETWORKS: dict[str, Any] = {
     "networks": {name: {"chain_id": id, "rpc": ["http://127.0.0.1:1"]} for id, name in enumerate("ab", 1)}
 }
 
+ROOT = Path(__file__).parents[3]
+BRIDGE: dict[str, Any] = {
+    "networks": {
+        name: {**settings, "domain": settings["chain_id"], "currency": {"symbol": "ETH", "decimals": 18}}
+        for name, settings in NETWORKS["networks"].items()
+    },
+    "contracts": {
+        "connext": {"abi": str(ROOT / "abi" / "connext.json"), "address": connext.ETHEREUM.address}
+    },
+    **tomllib.loads(connext.flow("3h")),
+}
+
 
 def samples(text: str) -> dict[tuple[str, tuple[str, ...]], float]:
-    """(name, values of its labels) → number."""
+    """(name, values of its labels in the order of their names) → number."""
     return {
         (sample.name, tuple(sample.labels.values())): sample.value
         for family in parse_text(text)
@@ -126,10 +144,75 @@ async def test_numbers_are_read_again_when_they_are_old(
         assert ("chainwatch_network_head_block", ("a",)) in samples(await text_of(served))
 
 
-async def test_a_crash_of_a_task_is_counted(serving: Serving) -> None:
-    async with serving() as served:
-        served.running.alerting.supervisor.crashes["network x"] = 3
-        assert samples(await text_of(served))["chainwatch_task_crashes_total", ("network x",)] == 3
+async def test_what_the_process_counts_goes_on_after_a_reload(serving: Serving) -> None:
+    def count() -> None:
+        counters.CRASHES["network x",] += 1
+        counters.BLOCKS_READ["a",] += 7
+        counters.CALLS["a", "eth_getLogs", "answered"] += 2
+        counters.REFUSALS["a", "eth_getLogs"] += 1
+        counters.ATTEMPTS["ops", "failed"] += 3
+        counters.TRANSACTION_SECONDS.observe(("write",), 0.002)
+
+    names = {
+        ("chainwatch_task_crashes_total", ("network x",)): 1,
+        ("chainwatch_blocks_read_total", ("a",)): 7,
+        ("chainwatch_rpc_calls_total", ("eth_getLogs", "a", "answered")): 2,
+        ("chainwatch_rpc_refusals_total", ("eth_getLogs", "a")): 1,
+        ("chainwatch_notification_attempts_total", ("failed", "ops")): 3,
+    }
+    count()
+    async with serving(NETWORKS) as served:
+        before = samples(await text_of(served))
+    count()
+    async with serving(NETWORKS) as served:
+        after = samples(await text_of(served))
+    assert {name: after[name] - before[name] for name in names} == names
+    written = ("chainwatch_database_transaction_seconds_count", ("write",))
+    assert after[written] > before[written]
+    assert before["chainwatch_logs_read_total", ("b",)] == 0
+
+
+async def test_labels_are_those_of_the_configuration(serving: Serving) -> None:
+    counters.ATTEMPTS["somebody", "dead"] += 1
+    counters.BLOCKS_READ["elsewhere",] += 1
+    counters.STEP_SECONDS.observe(("unknown flow", "x"), 1)
+    async with serving(NETWORKS) as served:
+        text = await text_of(served)
+    assert not re.search("somebody|elsewhere|unknown flow", text)
+
+
+async def test_routes_have_their_transfers_amounts_and_ages(serving: Serving) -> None:
+    now = int(time.time())
+    facts = {AMOUNT: 15 * 10**17, ASSET: "0x" + "00" * 20}
+
+    def transfer(key: str, status: str, destination: str) -> Transfer:
+        step = Occurrence("send", "a", 5, 0, now - 60, b"t" * 32, facts)
+        return Transfer("connext", key, 0, status, "a", destination, now - 60, (step,))
+
+    some = [transfer("1", "open", "b"), transfer("2", "overdue", "b"), transfer("3", "complete", "?99")]
+    async with serving(BRIDGE) as served:
+        with served.running.database.transaction() as connection:
+            transfers.save(connection, [(Transfer(t.flow, t.key), t) for t in some])
+        found = samples(await text_of(served))
+    assert found["chainwatch_transfers", ("b", "connext", "a", "overdue")] == 1
+    assert found["chainwatch_transfers", (OTHERS, "connext", "a", "complete")] == 1
+    assert found["chainwatch_transfers", ("b", "connext", "a", "orphan")] == 0
+    assert found["chainwatch_transfers_in_flight", ("b", "connext", "a")] == 2
+    assert found["chainwatch_transfers_in_flight", ("", "connext", "")] == 0
+    assert found["chainwatch_transfers_in_flight_amount", ("ETH", "b", "connext", "a")] == 3.0
+    assert found["chainwatch_transfers_oldest_age_seconds", ("b", "connext", "a")] >= 60
+
+
+async def test_more_than_ten_families_are_by_network(serving: Serving) -> None:
+    async with serving(NETWORKS) as served:
+        _saw(served.running.database, "a")
+        with served.running.database.transaction() as connection:
+            endpoint = StoredEndpoint("a[0] node", "a", "http", "ok", 5, 1, 0.2, 0.1, 1.7e9, None, 1.7e9)
+            endpoints.save(connection, [endpoint], [])
+        found = samples(await text_of(served))
+        families = parse_text(await text_of(served))
+    assert found["chainwatch_endpoint_state", ("a[0] node", "a", "ok")] == 1
+    assert sum(any("network" in s.labels for s in family.samples) for family in families) >= 10
 
 
 async def test_a_database_that_refuses_is_a_problem(serving: Serving) -> None:

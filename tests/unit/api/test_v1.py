@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chainwatch.api import samples
+from chainwatch.api import root, samples
 from chainwatch.api.calls import LIMIT_MAX
 from chainwatch.api.v1 import CALLS
 from chainwatch.operations import access, queries
@@ -46,6 +46,9 @@ async def test_alerts_are_listed_in_pages_and_shown(serving: Serving) -> None:
         status, one = await served.get(f"/v1/alerts/{first['rows'][0]['id']}")
         assert (status, one["id"]) == (200, first["rows"][0]["id"])
         assert (await served.get("/v1/alerts/999"))[0] == 404
+        assert (await served.get("/v1/alerts/x"))[0] == 404
+        async with served.client.get(f"{served.url}/v1/alerts/acknowledge") as answer:
+            assert (answer.status, answer.headers["Allow"]) == (405, "POST")
 
 
 async def test_what_has_not_changed_is_not_sent_again(serving: Serving) -> None:
@@ -72,7 +75,6 @@ async def test_what_has_not_changed_is_not_sent_again(serving: Serving) -> None:
         ("/v1/alerts?since=1e300", "since"),
         ("/v1/alerts?after=x", "cursor"),
         ("/v1/alerts?nothing=1", "nothing"),
-        ("/v1/alerts/x", "alert_id"),
         ("/v1/transfers?statuses=gone", "gone"),
         ("/v1/transfers?key=%00", "text"),
         ("/v1/transfers?key=x", None),
@@ -159,6 +161,7 @@ async def test_a_viewer_does_not_act(serving: Serving) -> None:
         b'{"ids": [1], "note": "\\ud800"}',
         b"[" * 100_000,
         b"\xff",
+        b'{"ids": [1], "note": "\xed\xb3\xbf"}',
     ],
 )
 async def test_a_body_that_cannot_be_used_is_refused_and_nothing_is_recorded(
@@ -185,14 +188,14 @@ async def test_the_description_is_whole(serving: Serving) -> None:
     assert status == 200
     assert document["openapi"] == "3.1.0"
     described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    assert described == {(call.method, call.path) for call in CALLS}
+    assert described == {(call.method, call.path) for call in (*CALLS, *root.CALLS)}
     text = json.dumps(document)
     names = document["components"]["schemas"]
     references = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
     assert references <= names.keys()
     alerts = document["paths"]["/v1/alerts"]["get"]
     assert {p["name"] for p in alerts["parameters"]} >= {"firing", "severities", "limit", "after"}
-    (alert_id,) = document["paths"]["/v1/alerts/{alert_id}"]["get"]["parameters"]
+    (_, alert_id) = document["paths"]["/v1/alerts/{alert_id}"]["get"]["parameters"]
     assert (alert_id["in"], alert_id["required"]) == ("path", True)
     body = document["paths"]["/v1/alerts/acknowledge"]["post"]["requestBody"]
     given = names[body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from chainwatch.chain import pace
 from chainwatch.chain.rpc import Endpoint
 from tests.fakenode import FakeChain, FakeNode
 from tests.support.observing import Follower, network_settings, open_pool, ping
@@ -112,8 +113,9 @@ async def test_reading_goes_on_at_the_other_endpoint(chain: FakeChain, method: s
     ],
 )
 async def test_the_only_endpoint_is_used_again_once_it_answers_rightly(
-    chain: FakeChain, method: str, name: str
+    chain: FakeChain, method: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pace, "WINDOW", 0.1)  # an endpoint that complains gets few calls in each
     answer = HOSTILE[name]
     node = RawNode(chain)
     async with node.running():

@@ -45,6 +45,8 @@ def row(table: sa.Table, text: str, number: int) -> dict[str, object]:
     def value(column: sa.Column[object]) -> object:
         if isinstance(column.type, sa.Text):
             return f"{text[:100]}{number}" if column.name in held else text
+        if isinstance(column.type, sa.Boolean):
+            return number % 2 == 0
         return b"%d" % number if isinstance(column.type, sa.LargeBinary) else number
 
     return {column.name: value(column) for column in table.columns}

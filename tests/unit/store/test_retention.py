@@ -16,6 +16,7 @@ from chainwatch.store import blocks, schema, tables, transfers
 from chainwatch.store.alerting import alert_groups, alerts, outbox
 from chainwatch.store.alerting.outbox import Payload
 from chainwatch.store.retention import horizon, prune
+from tests.support.counting import assert_totals_are_right
 from tests.support.flows import event, header
 from tests.support.storing import store_batch
 
@@ -48,6 +49,7 @@ def test_finished_transfers_go_when_their_last_event_is_old(connection: sa.Conne
 
     assert prune(connection, BEFORE, 0, 100) == 1
     assert keys(connection) == {"new", "edge"}
+    assert_totals_are_right(connection)
 
 
 @pytest.mark.parametrize("status", ["open", "overdue", "orphan"])

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 
 from chainwatch.alerting.engine import submission
 from chainwatch.alerting.policy import lifecycle, routing
-from chainwatch.store import schema
+from chainwatch.store import schema, transfer_totals
 from chainwatch.store.alerting import (
     alert_groups,
     alerts,
@@ -26,6 +26,9 @@ from chainwatch.store.alerting import (
 )
 from chainwatch.store.database import Database
 from chainwatch.store.errors import NewerSchema, OlderSchema, StoreError
+from chainwatch.store.tables import transfers
+from chainwatch.store.transfer_totals import Total
+from tests.support.counting import assert_totals_are_right
 
 
 def test_the_head_is_that_of_the_migrations() -> None:
@@ -214,6 +217,40 @@ def test_alerts_say_what_they_are_about_and_the_renamed_one_goes_on_from_version
         assert incidents.open_with(connection, [key])[key].labels == group.labels
         (silence,) = silences.select(connection, 0.0)
         assert silence.match == {"alertname": ["FlowEvaluationFailed"]}
+
+
+def test_the_transfers_of_an_older_database_are_counted_from_version_0029_on(database_url: str) -> None:
+    engine = sa.create_engine(_driver_url(database_url))
+    config = _config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0024")
+        rows = [
+            ("complete", "a", "b"),
+            ("complete", "a", "b"),
+            ("orphan", None, "?77"),
+            ("open", "a", "?78"),
+            ("excluded", "a", "b"),
+        ]
+        for number, (status, origin, destination) in enumerate(rows, 1):
+            connection.execute(
+                sa.insert(transfers).values(
+                    id=number,
+                    digest=bytes([number]),
+                    flow="bridge",
+                    key=str(number),
+                    status=status,
+                    origin=origin,
+                    destination=destination,
+                    last_at=0,
+                    firing=0,
+                    state=b"",
+                )
+            )
+    engine.dispose()
+    with closing(Database.open(database_url)) as database, database.reading() as connection:
+        assert_totals_are_right(connection)
+        assert transfer_totals.totals(connection)[Total("bridge", "a", "?", "open")] == 1
 
 
 def test_a_database_of_an_older_version_is_left_as_it_is_by_whoever_only_looks(database_url: str) -> None:

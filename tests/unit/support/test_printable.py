@@ -14,11 +14,10 @@ HIDING = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def test_no_character_that_is_not_seen_or_ends_a_line_gets_through() -> None:
-    for number in range(sys.maxunicode + 1):
-        char = chr(number)
-        shown = clean(char)
-        assert not any(unicodedata.category(one) in HIDING for one in shown), hex(number)
-        assert len(f"a{shown}b".splitlines()) == 1, hex(number)
+    for first in range(0, sys.maxunicode + 1, 256):
+        shown = clean("".join(map(chr, range(first, first + 256))))
+        assert not any(unicodedata.category(one) in HIDING for one in shown), hex(first)
+        assert len(f"a{shown}b".splitlines()) == 1, hex(first)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@
   show(theme);
   root.classList.add("js");
 
-  const main = () => document.querySelector("main[data-live]");
+  const live = () => document.querySelector("[data-live]");
 
   /* A form that somebody fills in is left alone, and so is a detail that was opened or closed. */
   const guardInput = () => {
@@ -24,7 +24,7 @@
   };
 
   const refresh = () => {
-    if (document.hidden || !main() || waiting) return;
+    if (document.hidden || !live() || waiting) return;
     waiting = true;
     asked = Date.now();
     htmx.trigger(document.body, "changed");
@@ -34,7 +34,7 @@
     if (document.hidden) {
       if (source) source.close();
       source = null;
-    } else if (!source && main()) {
+    } else if (!source && live()) {
       source = new EventSource(EVENTS);
       source.addEventListener("changed", refresh);
       source.onopen = () => { if (offline) refresh(); };
@@ -42,11 +42,11 @@
   };
 
   const say = (text) => {
-    const live = document.getElementById("live");
-    if (!live || (live.textContent === text && !live.hidden)) return;
-    live.hidden = false;
-    live.textContent = text;
-    live.classList.toggle("offline", text !== "live");
+    const shown = document.getElementById("live");
+    if (!shown || (shown.textContent === text && !shown.hidden)) return;
+    shown.hidden = false;
+    shown.textContent = text;
+    shown.classList.toggle("offline", text !== "live");
   };
 
   const answered = (good) => {
@@ -106,9 +106,9 @@
       show(theme);
       name();
     });
-    if (!main()) return;
+    if (!live()) return;
     guardInput();
-    document.body.addEventListener("htmx:afterRequest", (event) => { if (event.detail.elt.id === "main") answered(event.detail.successful); });
+    document.body.addEventListener("htmx:afterRequest", (event) => { if (event.detail.elt.dataset.live !== undefined) answered(event.detail.successful); });
     document.body.addEventListener("htmx:afterSettle", age);
     say("live");
     listen();

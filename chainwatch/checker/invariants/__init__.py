@@ -1,0 +1,1 @@
+"""Invariants: what is read for them, and whether they hold. Pure."""

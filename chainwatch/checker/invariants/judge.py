@@ -1,0 +1,142 @@
+"""What the checks of an invariant come to: broken since when, not read since when, and the alerts of both. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from chainwatch.checker.invariants.invariant import Invariant, Values
+from chainwatch.model import to_hex
+
+UNREAD_AFTER = 300
+"""Seconds of chain time without a check that was answered, after which `InvariantUnread` fires."""
+VIOLATED, UNREAD = "violated", "unread"
+"""The conditions of an invariant."""
+SHOWN = 300
+"""The most characters that are shown of one value."""
+
+
+class Checked(NamedTuple):
+    """A check: where it was made, and whether the invariant holds; None where that is not known, perhaps by ``error``."""
+
+    network: str
+    block: int
+    timestamp: int
+    holds: bool | None
+    error: str | None = None
+
+
+class Standing(NamedTuple):
+    """How an invariant stands by its checks so far."""
+
+    latest: Checked | None = None
+    """The newest check that was answered."""
+    broken_since: Checked | None = None
+    """The first of the checks that failed up to the newest answered one."""
+    unread_since: Checked | None = None
+    """The first check after the newest answered one."""
+    newest: Checked | None = None
+
+
+class Condition(NamedTuple):
+    """A condition that holds: what identifies and explains it, and since when."""
+
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    check: Checked
+
+
+def fold(checks: Iterable[Checked]) -> Standing:
+    """Return how an invariant stands by ``checks``, in the order of their times."""
+    latest = broken = unread = newest = None
+    for check in checks:
+        newest = check
+        if check.holds is None:
+            unread = unread or check
+        else:
+            latest, unread = check, None
+            broken = None if check.holds else broken or check
+    return Standing(latest, broken, unread, newest)
+
+
+def is_violated(invariant: Invariant, standing: Standing) -> bool:
+    """Return whether it has been broken for as long as it must be."""
+    broken, latest = standing.broken_since, standing.latest
+    return (
+        broken is not None
+        and latest is not None
+        and (latest.timestamp - broken.timestamp >= invariant.hold_for)
+    )
+
+
+def is_unread(standing: Standing) -> bool:
+    """Return whether no check has been answered for too long."""
+    unread, newest = standing.unread_since, standing.newest
+    return unread is not None and newest is not None and newest.timestamp - unread.timestamp >= UNREAD_AFTER
+
+
+def violated(invariant: Invariant, check: Checked, positions: Mapping[str, int], values: Values) -> Condition:
+    """Return the condition of an invariant that was broken first at ``check``, with its ``values``."""
+    read = shown(values)
+    where = ", ".join(f"block {block} of {network}" for network, block in sorted(positions.items()))
+    annotations = {
+        "summary": f"{invariant.name} does not hold: {invariant.condition.source}",
+        "description": said(invariant.message, f"{read} at {where}"),
+        "values": read,
+        "block": str(check.block),
+        "block_network": check.network,
+    }
+    return Condition(_labels("InvariantViolated", invariant), _with_link(invariant, annotations), check)
+
+
+def unread(invariant: Invariant, since: Checked, newest: Checked) -> Condition:
+    """Return the condition of an invariant whose values have not been read since ``since``."""
+    reason = newest.error or since.error or "no endpoint has answered"
+    annotations = {
+        "summary": f"{invariant.name} cannot be checked",
+        "description": f"Nothing is known of it since block {since.block} of {since.network}: {reason}. An alert about it "
+        "that fires goes on firing.",
+        "block": str(since.block),
+        "block_network": since.network,
+    }
+    return Condition(_labels("InvariantUnread", invariant), _with_link(invariant, annotations), since)
+
+
+def shown(values: Values) -> str:
+    """Return values as text: ``locked = 5, minted = 7``."""
+    return ", ".join(f"{name} = {_text(value)}" for name, value in values.items())
+
+
+def said(message: str, fact: str) -> str:
+    """Return what a person wanted to read, before a fact."""
+    return f"{message.rstrip(' .')}. {fact}" if message else fact
+
+
+def _labels(alertname: str, invariant: Invariant) -> dict[str, str]:
+    networks = invariant.networks
+    where = {"network": networks[0]} if len(networks) == 1 else {}
+    return {
+        "alertname": alertname,
+        "severity": invariant.severity,
+        "invariant": invariant.name,
+        **where,
+        **invariant.labels,
+    }
+
+
+def _with_link(invariant: Invariant, annotations: dict[str, str]) -> dict[str, str]:
+    if invariant.runbook_url is not None:
+        annotations["runbook_url"] = invariant.runbook_url
+    return annotations
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        text = to_hex(value)
+    elif isinstance(value, dict):
+        text = "{" + ", ".join(f"{name}: {_text(item)}" for name, item in value.items()) + "}"
+    elif isinstance(value, list):
+        text = "[" + ", ".join(map(_text, value[:20])) + ("]" if len(value) <= 20 else ", …]")
+    else:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

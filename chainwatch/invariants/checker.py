@@ -1,0 +1,149 @@
+"""The checker of invariants: state that is read at blocks, after the commit of the transaction that found the block."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from chainwatch.chain.pool import Pool
+from chainwatch.checker.invariants.extractor import InvariantExtractor
+from chainwatch.config import Settings
+from chainwatch.config.invariants import InvariantSettings, TriggerSettings
+from chainwatch.invariants.definitions import Definitions, Running
+from chainwatch.invariants.event_reads import WantedEvents, read_events
+from chainwatch.invariants.reads import STATES_KEPT, WantedBlock, read_blocks
+from chainwatch.invariants.transaction import InvariantTransaction
+from chainwatch.model import Deadline, Header, ReadResult
+from chainwatch.pipeline.checker import Page, Prints, fingerprint
+from chainwatch.pipeline.joined import Joined
+from chainwatch.pipeline.unit_of_work import Work
+from chainwatch.plan import Plan
+from chainwatch.store import blocks, definitions, invariants
+
+VERSION = 1
+"""Raise it when the same configuration checks otherwise than before: all begins anew then."""
+PREFIX = "invariants."
+"""Before the names of invariants among those of other checkers."""
+
+
+class Wanted(NamedTuple):
+    """What is to be read from a network: the state of blocks, and events of sessions."""
+
+    network: str
+    running: Running
+    blocks: Sequence[WantedBlock]
+    events: Sequence[WantedEvents]
+
+
+class InvariantChecker:
+    """Checks the invariants of a configuration, and those that are stored beside them."""
+
+    joined = Joined({}, {})
+
+    def __init__(self, extractor: InvariantExtractor, settings: Settings, networks: Collection[str]) -> None:
+        """``networks`` are those that are followed."""
+        self.extractor = extractor
+        self.settings = settings
+        self.definitions = Definitions(extractor, settings)
+        self.followed = frozenset(networks)
+
+    @classmethod
+    def of(cls, plan: Plan) -> InvariantChecker:
+        """Return the checker of ``plan``."""
+        return cls(plan.invariants, plan.settings, plan.watches)
+
+    def begin(self, work: Work) -> InvariantTransaction:
+        """See ``chainwatch.pipeline.checker.Checker``."""
+        return InvariantTransaction(self, work)
+
+    def load_deadlines(
+        self, connection: sa.Connection, after: tuple[int, int, str], until: int, limit: int
+    ) -> list[Deadline]:
+        """Return none: what is checked at blocks waits for blocks."""
+        return []
+
+    def load_wanted(self, connection: sa.Connection, network: str, limit: int) -> Wanted | None:
+        """Return up to ``limit`` readings of ``network``, and the sessions whose events are still to be read."""
+        running = self.definitions.load(connection)
+        checkpoint = blocks.checkpoints(connection).get(network)
+        if checkpoint is None:
+            return None
+        last = checkpoint.last
+        readings = [
+            one
+            for one in invariants.wanted_readings(connection, network, limit)
+            if one.name in running.invariants
+        ]
+        wanted = [
+            WantedBlock(
+                Header(number, hash_, b"", timestamp), tuple(group), number <= last.number - STATES_KEPT
+            )
+            for (number, hash_, timestamp), group in groupby(
+                readings, key=lambda one: (one.block, one.hash, one.timestamp)
+            )
+        ]
+        cursors = invariants.cursors(connection, network)
+        events = [
+            WantedEvents(session, block + 1, last)
+            for name, block in sorted(cursors.items())
+            if block < last.number and (session := running.sessions.get(name)) is not None
+        ]
+        return Wanted(network, running, wanted, events) if wanted or events else None
+
+    async def read(self, pools: Mapping[str, Pool], wanted: Wanted) -> AsyncIterator[ReadResult]:
+        """Yield blocks and events that were read. Raises ``ChainError``."""
+        pool = pools.get(wanted.network)
+        if pool is None:
+            return  # its observer has not begun
+        async for events in read_events(pool, wanted.events):
+            yield events
+        async for block in read_blocks(pool, wanted.running.invariants, wanted.blocks):
+            yield block
+
+    # --- a changed configuration
+
+    def fingerprints(self, settings: Settings) -> Prints:
+        """Return what each configured invariant, with the ABI files and addresses that it uses, compiles to."""
+        found: Prints = {}
+        for name, one in settings.invariants.items():
+            contracts = {
+                contract: (
+                    settings.contracts[contract].address,
+                    Path(settings.contracts[contract].abi).read_bytes(),
+                )
+                for contract in sorted(_contracts(one))
+                if contract in settings.contracts
+            }
+            whole = fingerprint([VERSION, one.model_dump(), contracts])
+            found[PREFIX + name] = (fingerprint([VERSION, _event_kinds(one), contracts]), whole)
+        return found
+
+    def stored_names(self, connection: sa.Connection) -> list[str]:
+        """Return the names under which something of the configuration's invariants is stored."""
+        made = {one.name for one in definitions.kept(connection)}
+        return [PREFIX + name for name in sorted(invariants.known_names(connection) - made)]
+
+    def forget_events(self, connection: sa.Connection, page: Page) -> int | None:
+        """Forget all events where those of any invariant are to be found again."""
+        if page.names is None or any(name.startswith(PREFIX) for name in page.names):
+            invariants.forget_events(connection)
+        return None
+
+
+def _contracts(settings: InvariantSettings) -> set[str]:
+    named = {value.contract for value in settings.values.values()} - {None}
+    if isinstance(settings.every, TriggerSettings):
+        named.add(settings.every.contract)
+    return {name for name in named if name is not None}
+
+
+def _event_kinds(settings: InvariantSettings) -> list[list[str | None]]:
+    """Return which events it reads, and what of them."""
+    kinds = [[value.contract, value.event, value.of] for value in settings.values.values() if value.event]
+    if isinstance(settings.every, TriggerSettings):
+        kinds.append([settings.every.contract, settings.every.event, None])
+    return kinds

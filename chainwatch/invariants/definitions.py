@@ -1,0 +1,89 @@
+"""The invariants that are checked now: those of the configuration, and those that were made while this runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+import structlog
+from pydantic import ValidationError
+
+from chainwatch.checker.invariants.compiler import InvariantError, compile_invariant
+from chainwatch.checker.invariants.extractor import InvariantExtractor
+from chainwatch.checker.invariants.invariant import Invariant
+from chainwatch.checker.invariants.sessions import EventSession, Session, SessionError, compile_session
+from chainwatch.config import Settings
+from chainwatch.config.invariants import InvariantSettings
+from chainwatch.store import definitions, invariants
+from chainwatch.store.definitions import Definition
+
+INVARIANT, SESSION = "invariant", "session"
+"""The kinds of stored definitions: as a table of the configuration, as a session of Pessimism's API."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Running(NamedTuple):
+    """What is checked as of the change ``revision``: conditions on values, and sessions that wait for events."""
+
+    revision: int
+    invariants: Mapping[str, Invariant]
+    sessions: Mapping[str, EventSession]
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all."""
+        return {*self.invariants, *self.sessions}
+
+
+class Definitions:
+    """Loads what is checked; what has not changed is not compiled again."""
+
+    def __init__(self, extractor: InvariantExtractor, settings: Settings) -> None:
+        self._extractor = extractor
+        self._settings = settings
+        self._running: Running | None = None
+
+    def load(self, connection: sa.Connection) -> Running:
+        """Return what is checked now."""
+        revision = invariants.newest_revision(connection)
+        running = self._running
+        if running is None or running.revision != revision:
+            running = self._running = self._compile(revision, definitions.running(connection))
+        return running
+
+    def _compile(self, revision: int, stored: list[Definition]) -> Running:
+        found = {invariant.name: invariant for invariant in self._extractor.invariants}
+        sessions: dict[str, EventSession] = {}
+        for one in stored:
+            try:
+                made = compile_definition(one, self._settings, self._extractor)
+            except ValueError as error:
+                _log.warning("an invariant cannot be checked", invariant=one.name, reason=str(error))
+                continue
+            if isinstance(made, EventSession):
+                sessions[one.name] = made
+            else:
+                found.setdefault(one.name, made)
+        return Running(revision, found, sessions)
+
+
+def compile_definition(
+    stored: Definition, settings: Settings, extractor: InvariantExtractor
+) -> Invariant | EventSession:
+    """Return what ``stored`` is. Raises ``ValueError`` where it is not valid, or not any more with this configuration."""
+    if stored.kind == SESSION:
+        session = msgspec.json.decode(stored.settings, type=Session)
+        made = compile_session(stored.name, session, settings.pessimism.networks)
+        networks = (made.network,) if isinstance(made, EventSession) else made.networks
+        if unknown := set(networks) - settings.networks.keys():
+            raise SessionError(f"no network is called {', '.join(sorted(unknown))}")
+        return made
+    table = {**msgspec.json.decode(stored.settings, type=dict), "name": stored.name}
+    try:
+        checked = InvariantSettings.model_validate(table)
+    except ValidationError as error:
+        raise InvariantError([]) from error
+    return compile_invariant(checked, settings.networks, extractor.contracts)

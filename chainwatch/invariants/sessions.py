@@ -1,0 +1,98 @@
+"""Sessions within a transaction: each event is an alert, which ends by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from chainwatch.checker.invariants.extractor import INVARIANTS
+from chainwatch.checker.invariants.judge import said
+from chainwatch.checker.invariants.sessions import EventSession
+from chainwatch.invariants import judging
+from chainwatch.invariants.event_reads import EventsRead
+from chainwatch.model import Header, RawLog, to_hex
+from chainwatch.pipeline.unit_of_work import Work
+from chainwatch.store import blocks, invariants
+from chainwatch.store.invariants import RaisedAlert
+from chainwatch.support.keccak import checksum_address
+
+if TYPE_CHECKING:
+    from chainwatch.invariants.definitions import Running
+
+OVER = "over"
+"""Why an alert about one event ends."""
+
+
+def apply(work: Work, read: EventsRead) -> None:
+    """Raise alerts about the events that were read, unless their blocks are gone or they were read already."""
+    session, connection = read.session, work.connection
+    cursor = invariants.cursors(connection, session.network).get(session.name)
+    if cursor is None or cursor + 1 != read.first:
+        return
+    hashes = {header.number: header.hash for header in blocks.window(connection, session.network)}
+    last = read.last
+    if last.number > work.checkpoints[session.network].last.number:
+        return
+    if hashes.get(last.number, last.hash) != last.hash:  # one that left the window is final
+        return  # it was reorged away: they are read again
+    if any(hashes.get(log.block_number, log.block_hash) != log.block_hash for log in read.logs):
+        return
+    for log in read.logs:
+        _raise(work, session, log)
+    invariants.move_cursor(connection, session.name, session.network, read.last.number)
+
+
+def _raise(work: Work, session: EventSession, log: RawLog) -> None:
+    standing = invariants.raised(work.connection, session.name).values()
+    if any(alert.starts_at <= log.timestamp < alert.starts_at + session.cooldown for alert in standing):
+        return
+    number = f"{log.block_number}-{log.log_index}"
+    labels = {
+        "alertname": "InvariantViolated",
+        "severity": session.severity,
+        "invariant": session.name,
+        "network": session.network,
+        "event": number,
+        **session.labels,
+    }
+    signature, address = session.signatures[log.topics[0]], checksum_address(session.address)
+    annotations = {
+        "summary": f"{signature} was emitted by {address}",
+        "description": said(session.message, f"block {log.block_number} of {session.network}"),
+        "address": address,
+        "address_network": session.network,
+        "tx_hash": to_hex(log.tx_hash),
+        "tx_hash_network": session.network,
+        "block": str(log.block_number),
+    }
+    ends_at = log.timestamp + session.lasts
+    place = (session.name, number, session.network, log.block_number)
+    judging.raise_alert(work, RaisedAlert(*place, labels, annotations, log.timestamp, ends_at))
+
+
+def roll_back(work: Work, running: Running, network: str, block: int) -> None:
+    """End the alerts about events of ``network`` after ``block``."""
+    for name in running.sessions:
+        for alert in invariants.raised(work.connection, name).values():
+            if alert.network == network and alert.block > block:
+                judging.end(work, alert, alert.starts_at, "reorg")
+
+
+def settle(work: Work, running: Running, before: Mapping[str, Header]) -> None:
+    """Have new blocks read, and end alerts whose time is over. ``before`` are the checkpoints before this transaction."""
+    if not running.sessions:
+        return
+    known = invariants.cursors(work.connection)
+    for name, session in running.sessions.items():
+        checkpoint = work.checkpoints.get(session.network)
+        if checkpoint is None:
+            continue
+        if name not in known:
+            begun = before.get(session.network)
+            known[name] = work.first[session.network][0] - 1 if begun is None else begun.number
+            invariants.move_cursor(work.connection, name, session.network, known[name])
+        if known[name] < checkpoint.last.number:
+            work.wanted.add((INVARIANTS, session.network))
+        for alert in invariants.raised(work.connection, name).values():
+            if alert.ends_at is not None and alert.ends_at <= work.seen.get(session.network, 0):
+                judging.end(work, alert, alert.ends_at, OVER)

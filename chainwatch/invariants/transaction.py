@@ -1,0 +1,314 @@
+"""The invariants within one transaction of the pipeline: which blocks are checked, what was read, what is raised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from chainwatch.checker.extractor import EventKind
+from chainwatch.checker.invariants.extractor import INVARIANTS, CountedEvent
+from chainwatch.checker.invariants.invariant import Invariant, of_block
+from chainwatch.invariants import judging, sessions
+from chainwatch.invariants.event_reads import EventsRead
+from chainwatch.invariants.judging import measure
+from chainwatch.invariants.reads import STATES_KEPT, BlockRead
+from chainwatch.model import Header, ReadResult
+from chainwatch.pipeline.checker import CONFIG_CHANGED, Page
+from chainwatch.pipeline.unit_of_work import Work
+from chainwatch.store import blocks, definitions, invariants, schema
+from chainwatch.store.invariants import Check, Reading
+
+if TYPE_CHECKING:
+    from chainwatch.invariants.checker import InvariantChecker
+    from chainwatch.invariants.definitions import Running
+
+TIDIED = "invariants_tidied"
+"""The property for the revision as of which nothing is stored of invariants that are gone."""
+_PREFIX_LENGTH = len("invariants.")
+
+
+class Trigger(NamedTuple):
+    """A block at which invariants may have to be checked. ``previous`` is the block before, where that is known.
+
+    ``is_provisional``: a newer block takes its place, as this one ends a range that was read at once.
+    """
+
+    header: Header
+    previous: Header | None
+    is_provisional: bool
+
+
+class InvariantTransaction:
+    """See ``chainwatch.pipeline.checker.CheckerTransaction``."""
+
+    def __init__(self, checker: InvariantChecker, work: Work) -> None:
+        self._checker = checker
+        self._work = work
+        self._connection = work.connection
+        self._reasons: dict[str, str] = {}
+        """Why invariants are to be judged, by name."""
+        self._remeasured: set[str] = set()
+        """Networks of which events came or went in blocks that may have been read already."""
+        self._triggers: dict[tuple[EventKind, str], dict[int, Header]] = {}
+        self._before = {name: checkpoint.last for name, checkpoint in work.checkpoints.items()}
+
+    @cached_property
+    def _running(self) -> Running:
+        return self._checker.definitions.load(self._connection)
+
+    # --- what was found and read
+
+    def apply(self, found: Sequence[CountedEvent]) -> None:
+        """Store events; blocks with an event at which an invariant is checked are noted."""
+        if not found:
+            return
+        rows = [(e.network, e.block, e.log_index, *e.kind, e.timestamp, e.args) for e in found]
+        invariants.add_events(self._connection, rows)
+        for event in found:
+            header = Header(event.block, event.block_hash, b"", event.timestamp)
+            self._triggers.setdefault((event.kind, event.network), {})[event.block] = header
+            known = self._before.get(event.network)
+            if known is not None and event.block <= known.number:
+                self._remeasured.add(event.network)
+
+    def apply_read(self, result: ReadResult) -> None:
+        """Store what was read of blocks that are still in the chain."""
+        if isinstance(result, EventsRead):
+            sessions.apply(self._work, result)
+        elif isinstance(result, BlockRead):
+            for reading in result.readings:
+                self._save(reading)
+
+    def _save(self, reading: Reading) -> None:
+        invariant = self._running.invariants.get(reading.name)
+        if invariant is None:
+            return
+        if reading.content is not None:
+            reading = reading._replace(content=self._completed(invariant, reading))
+        if invariants.save_reading(self._connection, reading):
+            self._reasons.setdefault(reading.name, "")
+
+    def _completed(self, invariant: Invariant, reading: Reading) -> dict[str, object]:
+        """Return the content with the values that need no node: those of the block and of stored events."""
+        header = Header(reading.block, reading.hash, b"", reading.timestamp)
+        return {
+            **(reading.content or {}),
+            **of_block(invariant, header, reading.network),
+            **measure(self._connection, invariant, reading.network, reading.timestamp, reading.block),
+        }
+
+    def roll_back(self, network: str, block: int, found: Sequence[CountedEvent]) -> None:
+        """Undo what belongs to blocks of ``network`` after ``block``."""
+        invariants.roll_back(self._connection, network, block)
+        for name, invariant in self._running.invariants.items():
+            if network in invariant.networks:
+                self._reasons[name] = "reorg"
+                if len(invariant.networks) > 1:
+                    self._unplace(name, network, block)
+        sessions.roll_back(self._work, self._running, network, block)
+        for placed in self._triggers.values():
+            for number in [n for n in placed if n > block]:
+                del placed[number]
+        if (known := self._before.get(network)) is not None and known.number > block:
+            del self._before[network]
+            if (ancestor := blocks.header_of(self._connection, network, block)) is not None:
+                self._before[network] = ancestor
+
+    def _unplace(self, name: str, network: str, block: int) -> None:
+        """Have checks at blocks of other networks find their block of ``network`` again where it is gone."""
+        for check in invariants.checks(self._connection, name):
+            if check.positions is not None and check.positions.get(network, 0) > block:
+                again = check._replace(positions=None, holds=None, error=None)
+                invariants.save_check(self._connection, name, again)
+
+    def remove(self, network: str, positions: set[tuple[int, int]], found: Sequence[CountedEvent]) -> None:
+        """Undo events that were never in the chain."""
+        invariants.drop_events(self._connection, network, [(e.block, e.log_index) for e in found])
+        if found:
+            self._remeasured.add(network)
+
+    # --- judging
+
+    def settle(self) -> None:
+        """Note what is to be read at new blocks, and judge what was read."""
+        running = self._running
+        self._tidy(running)
+        if not running.names:
+            return
+        for network in sorted(self._work.advanced):
+            self._check_new_blocks(network)
+        for name, invariant in running.invariants.items():
+            if len(invariant.networks) > 1:
+                self._place(name, invariant)
+            if self._remeasured.intersection(invariant.networks):
+                self._reasons.setdefault(name, "")
+        for name in sorted(self._reasons):
+            if (judged := running.invariants.get(name)) is not None:
+                again = bool(self._remeasured.intersection(judged.networks))
+                if again:
+                    judging.measure_again(self._connection, judged, self._remeasured)
+                judging.judge(self._work, judged, self._reasons[name], self._kept, again=again)
+        sessions.settle(self._work, running, self._before)
+
+    def judge_seen(self, network: str) -> None:
+        """Do nothing: `settle` has judged all."""
+
+    def judge_filled(self, network: str) -> None:
+        """Do nothing: events that were back-filled are measured as they come."""
+
+    def store_unjudged(self, found: Sequence[CountedEvent], names: Sequence[str]) -> None:
+        """Store events that are found again."""
+        rows = [(e.network, e.block, e.log_index, *e.kind, e.timestamp, e.args) for e in found]
+        invariants.add_events(self._connection, rows)
+
+    def judge_again(self, page: Page) -> int | None:
+        """Begin anew with the invariants that are configured otherwise: their state in the past cannot be read again."""
+        if page.after:
+            return None
+        made = {one.name for one in definitions.kept(self._connection)}
+        names = invariants.known_names(self._connection) - made
+        if page.names is not None:
+            names &= {name[_PREFIX_LENGTH:] for name in page.names}
+        for name in sorted(names):
+            invariants.forget(self._connection, name)
+            judging.end_all(self._work, name, CONFIG_CHANGED)
+        return 1
+
+    # --- which blocks are checked
+
+    def _check_new_blocks(self, network: str) -> None:
+        triggers = self._new_blocks(network)
+        readings: list[Reading] = []
+        for name, invariant in self._running.invariants.items():
+            if network not in invariant.networks:
+                continue
+            if isinstance(invariant.every, tuple):
+                headers = self._triggers.get((invariant.every, network), {})
+                due = [Trigger(headers[number], None, False) for number in sorted(headers)]
+            else:
+                due = [one for one in triggers if _is_due(invariant.every, one)]
+            if due:
+                readings += self._add_checks(name, invariant, network, due)
+        if readings:
+            invariants.add_readings(self._connection, readings)
+            self._work.wanted.add((INVARIANTS, network))
+
+    def _new_blocks(self, network: str) -> list[Trigger]:
+        """Return the new blocks up to the checkpoint, as far as their headers are known without a gap."""
+        headers = self._work.headers.get(network, {})
+        known = self._before.get(network)
+        run: list[Header] = []
+        number = self._work.checkpoints[network].last.number
+        while number in headers and (known is None or number > known.number) and len(run) < STATES_KEPT:
+            run.append(headers[number])
+            number -= 1
+        run.reverse()
+        if not run:
+            return []
+        first_before = known if known is not None and known.number == run[0].number - 1 else None
+        if first_before is None:
+            return [Trigger(run[-1], None, True)]
+        return [
+            Trigger(header, before, False)
+            for before, header in zip([first_before, *run[:-1]], run, strict=True)
+        ]
+
+    def _add_checks(
+        self, name: str, invariant: Invariant, network: str, due: Iterable[Trigger]
+    ) -> list[Reading]:
+        """Store checks at the blocks ``due``; return what is read for them of their own network."""
+        alone = len(invariant.networks) == 1
+        invariants.drop_provisional(self._connection, name, network)
+        checks, readings = [], []
+        for header, _, is_provisional in due:
+            positions = {network: header.number} if alone else None
+            checks.append(Check(network, header.number, header.timestamp, is_provisional, positions))
+            readings.append(self._reading(name, invariant, network, header))
+        invariants.add_checks(self._connection, name, checks)
+        self._reasons.setdefault(name, "")
+        return readings
+
+    def _reading(self, name: str, invariant: Invariant, network: str, header: Header) -> Reading:
+        reading = Reading(name, network, header.number, header.hash, header.timestamp)
+        if any(network in value.reads for value in invariant.on(network)):
+            return reading
+        return reading._replace(is_wanted=False, content=self._completed(invariant, reading))
+
+    def _place(self, name: str, invariant: Invariant) -> None:
+        """Give checks of several networks the last block of each up to their time, once that is certain.
+
+        So all values are of one moment: what happened before it is in all of them.
+        """
+        for check in invariants.checks(self._connection, name, unplaced=True):
+            if not all(self._is_final(network, check) for network in invariant.networks):
+                continue
+            self._reasons.setdefault(name, "")
+            headers: dict[str, Header] = {}
+            for network in invariant.networks:
+                header = blocks.header_at_time(self._connection, network, check.timestamp)
+                if header is not None and self._is_last(network, header, check.timestamp):
+                    headers[network] = header
+            if len(headers) < len(invariant.networks):  # of blocks that were read in ranges, few are known
+                invariants.drop_checks(self._connection, name, [check])
+            elif error := self._misaligned(invariant, check, headers):
+                invariants.save_check(self._connection, name, check._replace(positions={}, error=error))
+            else:
+                positions = {network: header.number for network, header in headers.items()}
+                invariants.save_check(self._connection, name, check._replace(positions=positions))
+                readings = [self._reading(name, invariant, n, header) for n, header in headers.items()]
+                invariants.add_readings(self._connection, readings)
+                self._work.wanted |= {(INVARIANTS, network) for network in headers}
+
+    def _is_final(self, network: str, check: Check) -> bool:
+        """Return whether no further block of ``network`` can be as early as ``check``."""
+        seen, block_time = (
+            self._work.seen.get(network, -1),
+            self._checker.settings.networks[network].block_time,
+        )
+        if block_time is None or block_time < 1:  # several blocks may have one timestamp
+            return seen > check.timestamp
+        known = self._work.checkpoints.get(network)
+        is_at_time = known is not None and known.last.timestamp == check.timestamp
+        return seen > check.timestamp or network == check.network or is_at_time
+
+    def _is_last(self, network: str, header: Header, timestamp: int) -> bool:
+        """Return whether ``header`` is that of the last block of ``network`` up to ``timestamp``: the next one is known."""
+        if header.number == self._work.checkpoints[network].last.number:
+            return True
+        following = blocks.header_of(self._connection, network, header.number + 1)
+        return following is not None and following.timestamp > timestamp
+
+    def _misaligned(self, invariant: Invariant, check: Check, headers: Mapping[str, Header]) -> str:
+        """Return why the blocks at the time of a check cannot be compared; empty where they can."""
+        networks = self._checker.settings.networks
+        for network, header in headers.items():
+            apart = check.timestamp - header.timestamp
+            if networks[network].block_time is not None and apart > invariant.align:
+                return f"block {header.number} of {network} is {apart} s older than that of {check.network}"
+        return ""
+
+    # --- upkeep
+
+    def _kept(self, network: str) -> int:
+        """Return how many blocks of ``network`` a reorg may reach."""
+        return self._checker.settings.networks[network].reorg_window
+
+    def _tidy(self, running: Running) -> None:
+        """End and forget what is stored of invariants that were stopped or deleted."""
+        stored = schema.get_property(self._connection, TIDIED)
+        if stored == str(running.revision) or (stored is None and not running.revision):
+            return
+        for name in sorted(invariants.known_names(self._connection) - running.names):
+            invariants.forget(self._connection, name)
+            found = definitions.find(self._connection, name)
+            reason = "deleted" if found is None or found.is_deleted else "stopped"
+            judging.end_all(self._work, name, reason)
+        schema.set_property(self._connection, TIDIED, str(running.revision))
+
+
+def _is_due(every: object, trigger: Trigger) -> bool:
+    """Return whether a check is due at a block: at each, or at the first one of each period of ``every`` seconds."""
+    if not isinstance(every, float | int) or trigger.previous is None:
+        return True
+    return trigger.header.timestamp // every > trigger.previous.timestamp // every

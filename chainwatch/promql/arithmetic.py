@@ -1,0 +1,249 @@
+"""Arithmetic of floats as IEEE 754 and Go do it: nothing raises; what has no result is NaN or infinite."""
+
+from __future__ import annotations
+
+import calendar
+import math
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+NAN = math.nan
+INF = math.inf
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def add(left: float, right: float) -> float:
+    return left + right
+
+
+def subtract(left: float, right: float) -> float:
+    return left - right
+
+
+def multiply(left: float, right: float) -> float:
+    return left * right
+
+
+def divide(left: float, right: float) -> float:
+    if right:
+        return left / right
+    if left == 0 or left != left or right != right:
+        return NAN
+    return math.copysign(INF, left) * math.copysign(1, right)
+
+
+def modulo(left: float, right: float) -> float:
+    try:
+        return math.fmod(left, right)
+    except ValueError:
+        return NAN
+
+
+def power(base: float, exponent: float) -> float:
+    odd = exponent % 2 == 1 if math.isfinite(exponent) else False
+    try:
+        return math.pow(base, exponent)
+    except OverflowError:
+        return -INF if base < 0 and odd else INF
+    except ValueError:  # zero to a negative power, or a negative base to a fraction
+        if base:
+            return NAN
+        return math.copysign(INF, base) if odd else INF
+
+
+OPERATIONS: dict[str, Callable[[float, float], float]] = {
+    "+": add,
+    "-": subtract,
+    "*": multiply,
+    "/": divide,
+    "%": modulo,
+    "^": power,
+    "atan2": math.atan2,
+}
+"""Operators that compute; the others compare."""
+
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "==": lambda left, right: left == right,
+    "!=": lambda left, right: left != right,
+    ">": lambda left, right: left > right,
+    "<": lambda left, right: left < right,
+    ">=": lambda left, right: left >= right,
+    "<=": lambda left, right: left <= right,
+}
+
+
+def kahan_sum(values: Sequence[float]) -> float:
+    """Return the sum with Neumaier's compensation, as Prometheus adds."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):
+        pass
+    total = lost = 0.0
+    for value in values:
+        after = total + value
+        if math.isinf(after):
+            lost = 0.0
+        elif abs(total) >= abs(value):
+            lost += (total - after) + value
+        else:
+            lost += (value - after) + total
+        total = after
+    return total + lost
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean, also where the sum would be too large for a float."""
+    count = len(values)
+    try:
+        return math.fsum(values) / count
+    except (OverflowError, ValueError):
+        pass
+    if any(math.isinf(value) or value != value for value in values):
+        return sum(values)
+    return math.fsum(value / count for value in values)
+
+
+def variance(values: Sequence[float]) -> float:
+    """Return the population's variance by Welford's method; NaN where a value is infinite."""
+    middle = lost_middle = squares = lost_squares = 0.0
+    for count, value in enumerate(values, 1):
+        delta = value - (middle + lost_middle)
+        middle, lost_middle = _compensated(delta / count, middle, lost_middle)
+        squares, lost_squares = _compensated(delta * (value - (middle + lost_middle)), squares, lost_squares)
+    return (squares + lost_squares) / len(values)
+
+
+def _compensated(value: float, total: float, lost: float) -> tuple[float, float]:
+    after = total + value
+    if math.isinf(after):
+        return after, 0.0
+    if abs(total) >= abs(value):
+        return after, lost + ((total - after) + value)
+    return after, lost + ((value - after) + total)
+
+
+def quantile(share: float, values: Sequence[float]) -> float:
+    """Return the ``share``-quantile, interpolated; NaN counts as the smallest value."""
+    if not values or share != share:
+        return NAN
+    if share < 0:
+        return -INF
+    if share > 1:
+        return INF
+    ordered = sorted(values, key=lambda value: (value == value, value))
+    rank = share * (len(ordered) - 1)
+    lower = max(0, math.floor(rank))
+    upper = min(len(ordered) - 1, lower + 1)
+    weight = rank - math.floor(rank)
+    return ordered[lower] * (1 - weight) + ordered[upper] * weight
+
+
+def format_float(value: float) -> str:
+    """Return the shortest digits that mean ``value``, never with an exponent."""
+    if value != value:
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    if value == int(value) and abs(value) < 1e15:
+        return f"-{-int(value)}" if math.copysign(1, value) < 0 else str(int(value))
+    from decimal import Decimal
+
+    return format(Decimal(repr(value)), "f").removesuffix(".0")
+
+
+def _guarded(function: Callable[[float], float], outside: float = NAN) -> Callable[[float], float]:
+    def compute(value: float) -> float:
+        try:
+            return function(value)
+        except ValueError:
+            return outside if value == value else NAN
+        except OverflowError:
+            return INF
+
+    return compute
+
+
+def _whole(function: Callable[[float], int]) -> Callable[[float], float]:
+    return lambda value: float(function(value)) if math.isfinite(value) else value
+
+
+def _logarithm(function: Callable[[float], float]) -> Callable[[float], float]:
+    return lambda value: function(value) if value > 0 else -INF if value == 0 else NAN
+
+
+def _sinh(value: float) -> float:
+    try:
+        return math.sinh(value)
+    except OverflowError:
+        return math.copysign(INF, value)
+
+
+def _atanh(value: float) -> float:
+    return math.copysign(INF, value) if abs(value) == 1 else math.atanh(value)
+
+
+def _sign(value: float) -> float:
+    return 1.0 if value > 0 else -1.0 if value < 0 else value
+
+
+def _dated(part: Callable[[datetime], int]) -> Callable[[float], float]:
+    def compute(value: float) -> float:
+        try:
+            return float(part(_EPOCH + timedelta(seconds=math.trunc(value))))
+        except (OverflowError, ValueError):
+            return NAN
+
+    return compute
+
+
+FUNCTIONS: dict[str, Callable[[float], float]] = {
+    "abs": abs,
+    "ceil": _whole(math.ceil),
+    "floor": _whole(math.floor),
+    "exp": _guarded(math.exp),
+    "ln": _logarithm(math.log),
+    "log2": _logarithm(math.log2),
+    "log10": _logarithm(math.log10),
+    "sqrt": _guarded(math.sqrt),
+    "sgn": _sign,
+    "sin": _guarded(math.sin),
+    "cos": _guarded(math.cos),
+    "tan": _guarded(math.tan),
+    "asin": _guarded(math.asin),
+    "acos": _guarded(math.acos),
+    "atan": math.atan,
+    "sinh": _sinh,
+    "cosh": _guarded(math.cosh),
+    "tanh": math.tanh,
+    "asinh": math.asinh,
+    "acosh": _guarded(math.acosh),
+    "atanh": _guarded(_atanh),
+    "deg": math.degrees,
+    "rad": math.radians,
+}
+"""Functions of one value."""
+
+DATE_PARTS: dict[str, Callable[[float], float]] = {
+    "minute": _dated(lambda date: date.minute),
+    "hour": _dated(lambda date: date.hour),
+    "day_of_week": _dated(lambda date: date.isoweekday() % 7),
+    "day_of_month": _dated(lambda date: date.day),
+    "day_of_year": _dated(lambda date: date.timetuple().tm_yday),
+    "days_in_month": _dated(lambda date: calendar.monthrange(date.year, date.month)[1]),
+    "month": _dated(lambda date: date.month),
+    "year": _dated(lambda date: date.year),
+}
+"""Functions of a time in Unix seconds, in UTC."""
+
+
+def round_to(value: float, nearest: float) -> float:
+    """Return the multiple of ``nearest`` next to ``value``, of two the larger."""
+    inverse = divide(1.0, nearest)
+    return divide(FUNCTIONS["floor"](value * inverse + 0.5), inverse)
+
+
+def clamp(value: float, least: float, most: float) -> float:
+    """Return ``value`` within bounds; NaN if any of the three is."""
+    if value != value or least != least or most != most:
+        return NAN
+    return max(least, min(most, value))

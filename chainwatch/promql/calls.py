@@ -1,0 +1,188 @@
+"""The functions that are neither of one value nor of a range alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from chainwatch.promql.arithmetic import clamp, quantile, round_to
+from chainwatch.promql.errors import EvaluationError
+from chainwatch.promql.histograms import Buckets, histogram_fraction, histogram_quantile, merge_buckets
+from chainwatch.promql.labelling import label_join, label_replace, sort_by_label
+from chainwatch.promql.series import NAME, Labels
+from chainwatch.promql.syntax import Node, RangeSelector, Selector, Text
+from chainwatch.promql.vectors import Vector
+from chainwatch.promql.windows import double_exponential_smoothing, predict_linear
+
+if TYPE_CHECKING:
+    from chainwatch.promql.evaluation import Evaluation
+
+_BUCKET = "le"
+
+Arguments = tuple[Node, ...]
+
+
+def _text(node: Node) -> str:
+    assert isinstance(node, Text)
+    return node.value
+
+
+def _absent(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
+    return [] if evaluation.vector(arguments[0], at) else [(_absent_labels(arguments[0]), 1.0, False)]
+
+
+def _absent_over_time(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
+    found = any(True for _ in evaluation.windows(arguments[0], at))
+    return [] if found else [(_absent_labels(arguments[0]), 1.0, False)]
+
+
+def _absent_labels(node: Node) -> Labels:
+    """Return the labels that what is absent would have: those that a selector requires once."""
+    selector = node.selector if isinstance(node, RangeSelector) else node
+    if not isinstance(selector, Selector):
+        return Labels()
+    names = [matcher.name for matcher in selector.matchers]
+    return Labels(
+        (matcher.name, matcher.value)
+        for matcher in selector.matchers
+        if matcher.operator == "=" and matcher.name != NAME and names.count(matcher.name) == 1
+    )
+
+
+def _timestamp(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
+    node = arguments[0]
+    if isinstance(node, Selector):
+        return [
+            (series.labels, series.times[index] / 1000, True)
+            for series, index in evaluation.selected(node, at)
+        ]
+    return [(labels, at / 1000, True) for labels, _, _ in evaluation.vector(node, at)]
+
+
+def _sort(evaluation: Evaluation, arguments: Arguments, at: int, sign: int = 1) -> Vector:
+    return sorted(
+        evaluation.vector(arguments[0], at), key=lambda element: (element[1] != element[1], sign * element[1])
+    )
+
+
+def _sort_by_label(evaluation: Evaluation, arguments: Arguments, at: int, descending: bool = False) -> Vector:
+    names = [_text(node) for node in arguments[1:]]
+    return sort_by_label(evaluation.vector(arguments[0], at), names, descending=descending)
+
+
+def _clamp(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
+    least, most = (evaluation.number(node, at) for node in arguments[1:])
+    if most < least:
+        return []
+    return _clamped(evaluation, arguments[0], at, least, most)
+
+
+def _clamped(evaluation: Evaluation, node: Node, at: int, least: float, most: float) -> Vector:
+    return [(labels, clamp(value, least, most), True) for labels, value, _ in evaluation.vector(node, at)]
+
+
+def _round(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
+    nearest = evaluation.number(arguments[1], at) if len(arguments) > 1 else 1.0
+    return [
+        (labels, round_to(value, nearest), True) for labels, value, _ in evaluation.vector(arguments[0], at)
+    ]
+
+
+def _quantile_over_time(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
+    share = evaluation.number(arguments[0], at)
+    return evaluation.over_windows(arguments[1], at, lambda window: quantile(share, window.values))
+
+
+def _predict_linear(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
+    seconds = evaluation.number(arguments[1], at)
+    return evaluation.over_windows(arguments[0], at, lambda window: predict_linear(window, seconds))
+
+
+def _smoothing(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
+    smoothing, trend = (evaluation.number(node, at) for node in arguments[1:])
+    for name, factor in (("smoothing", smoothing), ("trend", trend)):
+        if not 0 < factor < 1:
+            raise EvaluationError(f"invalid {name} factor. Expected: 0 < factor < 1, got: {factor:g}")
+    return evaluation.over_windows(
+        arguments[0], at, lambda window: double_exponential_smoothing(window, smoothing, trend)
+    )
+
+
+def _label_replace(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
+    target, replacement, source, pattern = map(_text, arguments[1:])
+    return label_replace(evaluation.vector(arguments[0], at), target, replacement, source, pattern)
+
+
+def _label_join(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
+    target, separator, *sources = map(_text, arguments[1:])
+    return label_join(evaluation.vector(arguments[0], at), target, separator, sources)
+
+
+def _histograms(evaluation: Evaluation, node: Node, at: int) -> Iterator[tuple[Labels, Buckets]]:
+    """Yield the classic histograms in a vector: their labels without ``le``, and their buckets."""
+    found: dict[Labels, list[tuple[float, float]]] = {}
+    for labels, value, _ in evaluation.vector(node, at):
+        evaluation.spend(1)
+        try:
+            bound = float(labels.get(_BUCKET).replace("_", "x"))
+        except ValueError:
+            continue
+        found.setdefault(labels.drop((_BUCKET,)), []).append((bound, value))
+    for labels, buckets in found.items():
+        yield labels, merge_buckets(buckets)
+
+
+def _histogram_quantile(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
+    share = evaluation.number(arguments[0], at)
+    return [
+        (labels, histogram_quantile(share, buckets), True)
+        for labels, buckets in _histograms(evaluation, arguments[1], at)
+    ]
+
+
+def _histogram_quantiles(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
+    label = _text(arguments[1])
+    shares = [evaluation.number(node, at) for node in arguments[2:]]
+    return [
+        (labels.put({label: f"{share:g}"}), histogram_quantile(share, buckets), True)
+        for labels, buckets in _histograms(evaluation, arguments[0], at)
+        for share in shares
+    ]
+
+
+def _histogram_fraction(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
+    lower, upper = (evaluation.number(node, at) for node in arguments[:2])
+    return [
+        (labels, histogram_fraction(lower, upper, buckets), True)
+        for labels, buckets in _histograms(evaluation, arguments[2], at)
+    ]
+
+
+CALLS: dict[str, Callable[[Evaluation, Arguments, int], Vector]] = {
+    "absent": _absent,
+    "absent_over_time": _absent_over_time,
+    "timestamp": _timestamp,
+    "sort": _sort,
+    "sort_desc": lambda evaluation, arguments, at: _sort(evaluation, arguments, at, -1),
+    "sort_by_label": _sort_by_label,
+    "sort_by_label_desc": lambda evaluation, arguments, at: _sort_by_label(evaluation, arguments, at, True),
+    "clamp": _clamp,
+    "clamp_min": lambda evaluation, arguments, at: _clamped(
+        evaluation, arguments[0], at, evaluation.number(arguments[1], at), math.inf
+    ),
+    "clamp_max": lambda evaluation, arguments, at: _clamped(
+        evaluation, arguments[0], at, -math.inf, evaluation.number(arguments[1], at)
+    ),
+    "round": _round,
+    "quantile_over_time": _quantile_over_time,
+    "predict_linear": _predict_linear,
+    "double_exponential_smoothing": _smoothing,
+    "label_replace": _label_replace,
+    "label_join": _label_join,
+    "histogram_quantile": _histogram_quantile,
+    "histogram_quantiles": _histogram_quantiles,
+    "histogram_fraction": _histogram_fraction,
+    "vector": lambda evaluation, arguments, at: [(Labels(), evaluation.number(arguments[0], at), False)],
+}
+"""What computes each of them, from the arguments and the time."""

@@ -1,0 +1,146 @@
+"""The place in a query up to which it has been read, and the small things that are read there."""
+
+from __future__ import annotations
+
+import math
+
+from chainwatch.promql.errors import ParseError, Unsupported
+from chainwatch.promql.lexer import Token, error_at, parse_duration, parse_number, tokenize, unquote
+from chainwatch.promql.syntax import At
+
+
+class Cursor:
+    """Reads tokens one after the other. Everything raises ``ParseError``."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._tokens = tokenize(source)
+        self._place = 0
+
+    @property
+    def at(self) -> Token:
+        """The next token."""
+        return self._tokens[self._place]
+
+    @property
+    def after(self) -> Token:
+        """The token after the next one."""
+        return self._tokens[min(self._place + 1, len(self._tokens) - 1)]
+
+    def take(self) -> Token:
+        token = self.at
+        self._place += token.kind != "end"
+        return token
+
+    def takes(self, *texts: str) -> bool:
+        """Take the token if it is one of the signs ``texts``."""
+        if self.at.kind == "sign" and self.at.text in texts:
+            self._place += 1
+            return True
+        return False
+
+    def takes_word(self, *words: str) -> bool:
+        if self.at.kind == "word" and self.at.text.lower() in words:
+            self._place += 1
+            return True
+        return False
+
+    def expect(self, text: str, where: str) -> None:
+        if not self.takes(text):
+            raise self.unexpected(f" in {where}, expected {text!r}")
+
+    def error(self, reason: str, start: int | None = None, kind: type[ParseError] = ParseError) -> ParseError:
+        return error_at(self._source, self.at.start if start is None else start, reason, kind)
+
+    def unexpected(self, where: str = "") -> ParseError:
+        token = self.at
+        if token.kind == "word" and token.text in ("anchored", "smoothed"):
+            return self.error(f"the experimental modifier {token.text!r} is not supported", kind=Unsupported)
+        what = "end of input" if token.kind == "end" else f"{token.kind} {token.text[:40]!r}"
+        return self.error(f"unexpected {what}{where}")
+
+    def text(self) -> str:
+        token = self.take()
+        try:
+            return unquote(token.text)
+        except ValueError as error:
+            raise self.error(f"{error} in {token.text[:60]}", token.start) from None
+
+    def label(self, where: str) -> str:
+        token = self.at
+        if token.kind == "text":
+            name = self.text()
+            if not name:
+                raise self.error("invalid label name ''", token.start)
+            return name
+        if token.kind != "word" or ":" in token.text:
+            raise self.unexpected(f" in {where}, expected label")
+        return self.take().text
+
+    def labels(self, where: str) -> tuple[str, ...]:
+        self.expect("(", where)
+        labels = []
+        while not self.takes(")"):
+            labels.append(self.label(where))
+            if not self.takes(",") and self.at.text != ")":
+                raise self.unexpected(f" in {where}, expected ',' or ')'")
+        return tuple(labels)
+
+    def length(self, where: str) -> int:
+        token = self.at
+        if token.kind == "word" or (token.kind == "sign" and token.text in ("(", "+", "-")):
+            raise self.error("expressions for durations are experimental and not supported", kind=Unsupported)
+        length = self.milliseconds(where)
+        if length <= 0:
+            raise self.error("duration must be greater than 0", token.start)
+        return length
+
+    def close_range(self) -> None:
+        if self.at.kind in ("sign", "word") and self.at.text != "]":
+            raise self.error("expressions for durations are experimental and not supported", kind=Unsupported)
+        self.expect("]", "range")
+
+    def offset(self) -> int:
+        sign = -1 if self.takes("-") else 1
+        if sign > 0:
+            self.takes("+")
+        if self.at.text == "(" or (self.at.kind == "word" and self.at.text.lower() not in ("inf", "nan")):
+            raise self.error("expressions for durations are experimental and not supported", kind=Unsupported)
+        return sign * self.milliseconds("offset")
+
+    def pinned(self) -> At:
+        token = self.at
+        if token.kind == "word" and token.text in ("start", "end"):
+            self.take()
+            self.expect("(", "@")
+            self.expect(")", "@")
+            return "start" if token.text == "start" else "end"
+        sign = -1 if self.takes("-") else 1
+        if sign > 0:
+            self.takes("+")
+        number = self.take()
+        if number.kind == "duration":
+            return sign * parse_duration(number.text)
+        if number.kind == "word" and number.text.lower() in ("inf", "nan"):
+            raise self.error(f"timestamp out of bounds for @ modifier: {number.text}", token.start)
+        if number.kind != "number":
+            raise self.error("unexpected end or text in @, expected timestamp", number.start)
+        return self._in_milliseconds(
+            sign * parse_number(number.text), number, "timestamp out of bounds for @ modifier"
+        )
+
+    def milliseconds(self, where: str) -> int:
+        token = self.at
+        if token.kind == "duration":
+            try:
+                return parse_duration(self.take().text)
+            except ValueError as error:
+                raise self.error(str(error), token.start) from None
+        if token.kind == "number":
+            return self._in_milliseconds(parse_number(self.take().text), token, "duration out of range")
+        raise self.unexpected(f" in {where}, expected number or duration")
+
+    def _in_milliseconds(self, seconds: float, token: Token, reason: str) -> int:
+        if not math.isfinite(seconds) or abs(seconds) >= (1 << 63) / 1000:
+            raise self.error(reason, token.start)
+        return int(seconds * 1000 + math.copysign(0.5, seconds))

@@ -1,0 +1,279 @@
+"""The evaluation of a syntax tree at one time. ``evaluate`` (``queries.py``) is what others call."""
+
+from __future__ import annotations
+
+import math
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from chainwatch.promql.arithmetic import DATE_PARTS, FUNCTIONS
+from chainwatch.promql.calls import CALLS
+from chainwatch.promql.errors import EvaluationError, LimitExceeded
+from chainwatch.promql.parser import SET_OPERATORS
+from chainwatch.promql.series import Labels, Series, Source, is_stale
+from chainwatch.promql.signatures import SCALAR, type_of
+from chainwatch.promql.syntax import (
+    Aggregation,
+    At,
+    Binary,
+    Call,
+    Negation,
+    Node,
+    Number,
+    RangeSelector,
+    Selector,
+    Subquery,
+    Text,
+)
+from chainwatch.promql.vectors import (
+    Vector,
+    aggregate,
+    combine_scalars,
+    combine_sets,
+    combine_vectors,
+    combine_with_scalar,
+)
+from chainwatch.promql.windows import WINDOW_FUNCTIONS, Window
+
+LOOK_BACK = 300_000
+"""Milliseconds for which a sample counts where none follows."""
+SUBQUERY_STEP = 60_000
+"""Milliseconds between the evaluations of a subquery without a step of its own."""
+_CHECK_EVERY = 10_000
+"""Samples between looks at the clock."""
+_REMEMBERED_MAX = 2_000_000
+"""Elements of results that are kept because several expressions need them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one evaluation may take: samples read, series selected at once, steps of a range or subquery, seconds."""
+
+    samples: int = 50_000_000
+    series: int = 200_000
+    steps: int = 11_000
+    seconds: float = 60.0
+
+
+SeriesWindow = tuple[Labels, Window, bool]
+"""The samples of one series in a range; the last one is ``unnamed``, as in an element of a vector."""
+
+
+class Evaluation:
+    """Evaluates nodes over ``source``; ``start`` and ``end`` are what ``@ start()`` and ``@ end()`` mean.
+
+    The results of the nodes in ``shared`` (by ``id``) are computed once for each time. Raises ``EvaluationError``.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        start: int,
+        end: int,
+        *,
+        look_back: int = LOOK_BACK,
+        limits: Limits = Limits(),
+        clock: Callable[[], float] = time.monotonic,
+        shared: frozenset[int] = frozenset(),
+    ) -> None:
+        self._source = source
+        self._start = start
+        self._end = end
+        self._look_back = look_back
+        self._limits = limits
+        self._clock = clock
+        self._shared = shared
+        self._results: dict[tuple[int, int], Vector] = {}
+        self._remembered = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Let the limits count anew, for a next query."""
+        self._until = self._clock() + self._limits.seconds
+        self._left = self._limits.samples
+        self._check_at = self._left - _CHECK_EVERY
+
+    def vector(self, node: Node, at: int) -> Vector:
+        """Return the instant vector that ``node`` is at the time ``at``."""
+        if id(node) not in self._shared:
+            return self._computed(node, at)
+        known = self._results.get((id(node), at))
+        if known is None:
+            known = self._computed(node, at)
+            self._remembered += len(known) + 1
+            if self._remembered < _REMEMBERED_MAX:
+                self._results[id(node), at] = known
+        return known
+
+    def number(self, node: Node, at: int) -> float:
+        """Return the scalar that ``node`` is at the time ``at``."""
+        match node:
+            case Number(value=value):
+                return value
+            case Negation(expression=below):
+                return -self.number(below, at)
+            case Binary(operator=operator, left=left, right=right):
+                return combine_scalars(operator, self.number(left, at), self.number(right, at))
+            case Call(function="time"):
+                return at / 1000
+            case Call(function="scalar", arguments=(below,)):
+                vector = self.vector(below, at)
+                return vector[0][1] if len(vector) == 1 else math.nan
+            case _:
+                return math.pi
+
+    def windows(self, node: Node, at: int) -> Iterator[SeriesWindow]:
+        """Yield the range that ``node`` is at ``at``, of the series that have samples in it."""
+        if isinstance(node, Subquery):
+            return self._subquery(node, at)
+        assert isinstance(node, RangeSelector)
+        return self._selected_windows(node, at)
+
+    def spend(self, samples: int) -> None:
+        """Count samples. Raises ``LimitExceeded``."""
+        self._left -= samples
+        if self._left < self._check_at:
+            self._check()
+
+    def _check(self) -> None:
+        self._check_at = self._left - _CHECK_EVERY
+        if self._left < 0:
+            raise LimitExceeded(f"the query reads more than {self._limits.samples:,} samples")
+        if self._clock() > self._until:
+            raise LimitExceeded(f"the query takes longer than {self._limits.seconds:g} seconds")
+
+    def _computed(self, node: Node, at: int) -> Vector:
+        if isinstance(node, Selector):
+            return [(series.labels, series.values[index], False) for series, index in self.selected(node, at)]
+        if isinstance(node, Binary):
+            return self._binary(node, at)
+        if isinstance(node, Call):
+            return self._call(node, at)
+        if isinstance(node, Aggregation):
+            parameter = node.parameter
+            value: float | str | None = None
+            if parameter is not None:
+                value = parameter.value if isinstance(parameter, Text) else self.number(parameter, at)
+            vector = self.vector(node.expression, at)
+            self.spend(len(vector))
+            return aggregate(node, vector, value)
+        assert isinstance(node, Negation)
+        return [(labels, -value, True) for labels, value, _ in self.vector(node.expression, at)]
+
+    # Selectors
+
+    def _moment(self, at: int, pinned: At, offset: int) -> int:
+        if pinned is not None:
+            at = self._start if pinned == "start" else self._end if pinned == "end" else pinned
+        return at - offset
+
+    def _series(self, selector: Selector) -> Sequence[Series]:
+        found = self._source.select(selector.matchers)
+        if len(found) > self._limits.series:
+            raise LimitExceeded(f"a selector finds more than {self._limits.series:,} series")
+        self.spend(len(found) + 1)
+        return found
+
+    def selected(self, selector: Selector, at: int) -> list[tuple[Series, int]]:
+        """Return the series that have a sample at ``at``, with its index."""
+        moment = self._moment(at, selector.at, selector.offset)
+        oldest = moment - self._look_back
+        result = []
+        for series in self._series(selector):
+            times = series.times
+            index = bisect_right(times, moment) - 1
+            if index >= 0 and times[index] > oldest and not (series.ends and is_stale(series.values[index])):
+                result.append((series, index))
+        return result
+
+    def _selected_windows(self, node: RangeSelector, at: int) -> Iterator[SeriesWindow]:
+        end = self._moment(at, node.selector.at, node.selector.offset)
+        start = end - node.range
+        for series in self._series(node.selector):
+            times = series.times
+            first, after = bisect_right(times, start), bisect_right(times, end)
+            if first == after:
+                continue
+            self._left -= after - first
+            if self._left < self._check_at:
+                self._check()
+            kept_times, kept_values = times[first:after], series.values[first:after]
+            if series.ends:
+                kept = [index for index, value in enumerate(kept_values) if not is_stale(value)]
+                if not kept:
+                    continue
+                if len(kept) < len(kept_times):
+                    kept_times = type(kept_times)("q", [kept_times[index] for index in kept])
+                    kept_values = type(kept_values)("d", [kept_values[index] for index in kept])
+            yield series.labels, Window(kept_times, kept_values, start, end, at), False
+
+    def _subquery(self, node: Subquery, at: int) -> Iterator[SeriesWindow]:
+        end = self._moment(at, node.at, node.offset)
+        start = end - node.range
+        step = node.step or SUBQUERY_STEP
+        first = (start // step + 1) * step
+        if (end - first) // step >= self._limits.steps:
+            raise LimitExceeded(f"a subquery has more than {self._limits.steps:,} steps")
+        found: dict[Labels, tuple[list[int], list[float], bool]] = {}
+        for moment in range(first, end + 1, step):
+            self.spend(1)
+            for labels, value, unnamed in self.vector(node.expression, moment):
+                times, values, _ = found.setdefault(labels, ([], [], unnamed))
+                if times and times[-1] == moment:
+                    raise EvaluationError("vector cannot contain metrics with the same labelset")
+                times.append(moment)
+                values.append(value)
+        for labels, (times, values, unnamed) in found.items():
+            yield labels, Window(times, values, start, end, at), unnamed
+
+    # Operators and functions
+
+    def _binary(self, node: Binary, at: int) -> Vector:
+        left, right = node.left, node.right
+        if isinstance(right, Number):
+            vector = self.vector(left, at)
+            self.spend(len(vector))
+            return combine_with_scalar(node, vector, right.value, scalar_first=False)
+        if type_of(left) == SCALAR:
+            number, vector = self.number(left, at), self.vector(right, at)
+            self.spend(len(vector))
+            return combine_with_scalar(node, vector, number, scalar_first=True)
+        if type_of(right) == SCALAR:
+            vector, number = self.vector(left, at), self.number(right, at)
+            self.spend(len(vector))
+            return combine_with_scalar(node, vector, number, scalar_first=False)
+        first, second = self.vector(left, at), self.vector(right, at)
+        self.spend(len(first) + len(second))
+        combine = combine_sets if node.operator in SET_OPERATORS else combine_vectors
+        return combine(node, first, second)
+
+    def _call(self, node: Call, at: int) -> Vector:
+        name, arguments = node.function, node.arguments
+        of_window = WINDOW_FUNCTIONS.get(name)
+        if of_window is not None:
+            return self.over_windows(
+                arguments[0], at, of_window, named=name in ("last_over_time", "first_over_time")
+            )
+        of_value = FUNCTIONS.get(name)
+        if of_value is not None:
+            vector = self.vector(arguments[0], at)
+            self.spend(len(vector))
+            return [(labels, of_value(value), True) for labels, value, _ in vector]
+        part = DATE_PARTS.get(name)
+        if part is not None:
+            if not arguments:
+                return [(Labels(), part(at / 1000), False)]
+            return [(labels, part(value), True) for labels, value, _ in self.vector(arguments[0], at)]
+        return CALLS[name](self, arguments, at)
+
+    def over_windows(
+        self, node: Node, at: int, compute: Callable[[Window], float | None], *, named: bool = False
+    ) -> Vector:
+        result = []
+        for labels, window, unnamed in self.windows(node, at):
+            value = compute(window)
+            if value is not None:
+                result.append((labels, value, unnamed or not named))
+        return result

@@ -1,0 +1,96 @@
+"""Functions that change labels or sort by them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from chainwatch.promql.errors import EvaluationError
+from chainwatch.promql.series import NAME
+from chainwatch.promql.syntax import compile_pattern
+from chainwatch.promql.vectors import Element, Vector
+
+_REFERENCE = re.compile(r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})")
+_DIGITS = re.compile(r"([0-9]+)")
+_VALUE_MAX = 4_096
+"""Characters of a label's value that label_replace or label_join makes."""
+
+
+def label_replace(vector: Vector, target: str, replacement: str, source: str, pattern: str) -> Vector:
+    """Set ``target`` to ``replacement`` where the label ``source`` matches ``pattern``. Raises ``EvaluationError``."""
+    try:
+        compiled = _compiled(pattern)
+    except ValueError:
+        raise EvaluationError(f"invalid regular expression in label_replace(): {pattern[:200]}") from None
+    if not target:
+        raise EvaluationError('invalid destination label name in label_replace(): ""')
+    result = []
+    for labels, value, unnamed in vector:
+        found = compiled.fullmatch(labels.get(source))
+        if found is not None:
+            labels = labels.put({target: _expand(replacement, found)})
+            unnamed = unnamed and target != NAME
+        result.append((labels, value, unnamed))
+    return _distinct(result)
+
+
+def label_join(vector: Vector, target: str, separator: str, sources: Sequence[str]) -> Vector:
+    """Set ``target`` to the values of ``sources``, joined. Raises ``EvaluationError``."""
+    if not target:
+        raise EvaluationError('invalid destination label name in label_join(): ""')
+    return _distinct(
+        [
+            (
+                labels.put({target: separator.join(labels.get(name) for name in sources)[:_VALUE_MAX]}),
+                value,
+                unnamed and target != NAME,
+            )
+            for labels, value, unnamed in vector
+        ]
+    )
+
+
+def sort_by_label(vector: Vector, names: Sequence[str], *, descending: bool) -> Vector:
+    """Return ``vector`` sorted by labels as people do ("2" before "10"), then by all labels."""
+
+    def key(element: Element) -> tuple[Any, ...]:
+        labels = element[0]
+        return (*(_natural(labels.get(name)) for name in names), labels.pairs)
+
+    return sorted(vector, key=key, reverse=descending)
+
+
+@lru_cache(1024)
+def _compiled(pattern: str) -> Any:
+    return compile_pattern(pattern)
+
+
+def _expand(replacement: str, match: Any) -> str:
+    """Return ``replacement`` with ``$1``, ``$name`` and ``${name}`` filled in; what does not exist is empty."""
+
+    def group(reference: re.Match[str]) -> str:
+        name = reference[1] or reference[2]
+        if name is None:
+            return "$"
+        if name.isdecimal():
+            index = int(name) if len(name) < 6 else -1
+            return (match.group(index) or "") if 0 <= index <= match.re.groups else ""
+        return (match.group(name) or "") if name in match.re.groupindex else ""
+
+    return _REFERENCE.sub(group, replacement)[:_VALUE_MAX]
+
+
+def _distinct(vector: Vector) -> Vector:
+    if len({element[0] for element in vector}) < len(vector):
+        raise EvaluationError("vector cannot contain metrics with the same labelset")
+    return vector
+
+
+def _natural(value: str) -> list[tuple[int, int, str]]:
+    return [
+        (0, int(part[:300]), "") if part.isascii() and part.isdigit() else (1, 0, part)
+        for part in _DIGITS.split(value)
+        if part
+    ]

@@ -1,0 +1,396 @@
+"""From a query's text to its syntax tree, by Prometheus' grammar (promql/parser/generated_parser.y) and its checks of types.
+
+Refused by name: native histograms, and what is experimental in the grammar (expressions for durations, ``anchored``,
+``smoothed``, ``fill``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+from chainwatch.promql.cursor import Cursor
+from chainwatch.promql.errors import ParseError, Unsupported
+from chainwatch.promql.lexer import Token, parse_number
+from chainwatch.promql.signatures import PARAMETERS, REFUSED, SCALAR, SIGNATURES, VECTOR, Type, type_of
+from chainwatch.promql.syntax import (
+    Aggregation,
+    At,
+    Binary,
+    Call,
+    Matcher,
+    Matching,
+    Negation,
+    Node,
+    Number,
+    RangeSelector,
+    Selector,
+    Subquery,
+    Text,
+)
+
+NESTING_MAX = 100
+"""How deep a query may be nested, chains of operators included."""
+NODES_MAX = 10_000
+"""Parts of a query."""
+
+COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
+SET_OPERATORS = frozenset({"and", "or", "unless"})
+_PRECEDENCE = {
+    "or": 1,
+    **dict.fromkeys(("and", "unless"), 2),
+    **dict.fromkeys(COMPARISONS, 3),
+    **dict.fromkeys(("+", "-"), 4),
+    **dict.fromkeys(("*", "/", "%", "atan2"), 5),
+    "^": 6,
+}
+_POWER = 6
+_WORD_OPERATORS = frozenset({*SET_OPERATORS, "atan2"})
+_RESERVED = frozenset({"bool", "on", "ignoring", "group_left", "group_right", "atan2"})
+_NAME = "__name__"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query that was read: its text, its tree and the type of its result."""
+
+    text: str
+    root: Node
+    type: Type
+
+
+@lru_cache(4096)
+def parse(text: str) -> Query:
+    """Return the query that ``text`` is. Raises ``ParseError``, as ``Unsupported`` where Prometheus would take the text."""
+    parser = _Parser(text)
+    try:
+        root = parser.parse_all()
+    except RecursionError:
+        raise ParseError("the query is nested too deep", 1, 1) from None
+    return Query(text, root, type_of(root))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A node with what checks need: where it begins, its type, how deep it is, and whether in parentheses."""
+
+    node: Node
+    start: int
+    type: Type
+    depth: int = 1
+    closed: bool = False
+
+
+class _Parser:
+    def __init__(self, source: str) -> None:
+        self._cursor = Cursor(source)
+        self._nesting = 0
+        self._parts = 0
+
+    def parse_all(self) -> Node:
+        if self._cursor.at.kind == "end":
+            raise self._cursor.error("no expression found in input")
+        part = self._expression(0)
+        if self._cursor.at.kind != "end":
+            raise self._cursor.unexpected()
+        return part.node
+
+    def _part(self, node: Node, start: int, *below: _Part) -> _Part:
+        """Return the part of ``node``, which stands above ``below``, if it is within bounds."""
+        self._parts += 1
+        depth = 1 + max((part.depth for part in below), default=0)
+        if depth > NESTING_MAX:
+            raise self._cursor.error(f"the query is nested more than {NESTING_MAX} times", start)
+        if self._parts > NODES_MAX:
+            raise self._cursor.error(f"the query has more than {NODES_MAX:,} parts", start)
+        return _Part(node, start, type_of(node), depth)
+
+    # Expressions
+
+    def _expression(self, lowest: int) -> _Part:
+        """Parse operands joined by operators of at least the precedence ``lowest``."""
+        self._nesting += 1
+        if self._nesting > NESTING_MAX:
+            raise self._cursor.error(f"the query is nested more than {NESTING_MAX} times")
+        left = self._unary()
+        while (operator := self._operator()) and _PRECEDENCE[operator] >= lowest:
+            token = self._cursor.take()
+            precedence = _PRECEDENCE[operator]
+            returns_bool = self._cursor.takes_word("bool")
+            if returns_bool and operator not in COMPARISONS:
+                raise self._cursor.error(
+                    "bool modifier can only be used on comparison operators", token.start
+                )
+            matching = self._matching(operator)
+            right = self._expression(precedence if operator == "^" else precedence + 1)
+            left = self._binary(operator, token, left, right, returns_bool, matching)
+        self._nesting -= 1
+        return left
+
+    def _operator(self) -> str | None:
+        token = self._cursor.at
+        text = token.text.lower()
+        known = token.kind == "sign" or (token.kind == "word" and text in _WORD_OPERATORS)
+        return text if known and text in _PRECEDENCE else None
+
+    def _binary(
+        self,
+        operator: str,
+        token: Token,
+        left: _Part,
+        right: _Part,
+        returns_bool: bool,
+        matching: Matching | None,
+    ) -> _Part:
+        for part in (left, right):
+            if part.type not in (SCALAR, VECTOR):
+                raise self._cursor.error(
+                    f"binary expression must contain only scalar and instant vector types, got {part.type}",
+                    part.start,
+                )
+        scalars = left.type == right.type == SCALAR
+        if operator in COMPARISONS and scalars and not returns_bool:
+            raise self._cursor.error("comparisons between scalars must use BOOL modifier", token.start)
+        if SCALAR in (left.type, right.type):
+            if operator in SET_OPERATORS:
+                raise self._cursor.error(
+                    f"set operator {operator!r} not allowed in binary scalar expression", token.start
+                )
+            if matching is not None:
+                raise self._cursor.error("vector matching only allowed between instant vectors", token.start)
+        node = Binary(operator, left.node, right.node, returns_bool, matching or Matching())
+        return self._part(node, left.start, left, right)
+
+    def _matching(self, operator: str) -> Matching | None:
+        """Parse ``on``, ``ignoring``, ``group_left`` and ``group_right``."""
+        start = self._cursor.at.start
+        if not (on := self._cursor.takes_word("on")) and not self._cursor.takes_word("ignoring"):
+            self._refuse_fill()
+            return None
+        labels = self._cursor.labels("grouping opts")
+        many: Literal["left", "right"] | None = None
+        include: tuple[str, ...] = ()
+        if (left := self._cursor.takes_word("group_left")) or self._cursor.takes_word("group_right"):
+            many = "left" if left else "right"
+            if operator in SET_OPERATORS:
+                raise self._cursor.error(f"no grouping allowed for {operator!r} operation", start)
+            if self._cursor.at.text == "(":
+                include = self._cursor.labels("grouping opts")
+            if on and (twice := set(labels) & set(include)):
+                raise self._cursor.error(
+                    f"label {min(twice)!r} must not occur in ON and GROUP clause at once", start
+                )
+        self._refuse_fill()
+        return Matching(on, labels, many, include)
+
+    def _refuse_fill(self) -> None:
+        token = self._cursor.at
+        if token.text.lower() in ("fill", "fill_left", "fill_right") and self._cursor.after.text == "(":
+            raise self._cursor.error(
+                f"the experimental modifier {token.text!r} is not supported", kind=Unsupported
+            )
+
+    def _unary(self) -> _Part:
+        start = self._cursor.at.start
+        sign = 1
+        signed = False
+        while self._cursor.at.text in ("+", "-") and self._cursor.at.kind == "sign":
+            sign *= -1 if self._cursor.take().text == "-" else 1
+            signed = True
+        if not signed:
+            return self._postfix()
+        part = self._expression(_POWER)
+        if part.type not in (SCALAR, VECTOR):
+            raise self._cursor.error(
+                f"unary expression only allowed on expressions of type scalar or instant vector, got {part.type}",
+                start,
+            )
+        if sign > 0:
+            return replace(part, start=start)
+        if isinstance(part.node, Number):
+            return self._part(Number(-part.node.value), start)
+        return self._part(Negation(part.node), start, part)
+
+    def _postfix(self) -> _Part:
+        """Parse an operand with its ranges, offsets and ``@``."""
+        part = self._operand()
+        while True:
+            start = self._cursor.at.start
+            if self._cursor.takes("["):
+                part = self._range(part, start)
+            elif self._cursor.takes_word("offset"):
+                part = self._moved(part, start, offset=self._cursor.offset())
+            elif self._cursor.takes("@"):
+                part = self._moved(part, start, at=self._cursor.pinned())
+            else:
+                return part
+
+    def _range(self, part: _Part, start: int) -> _Part:
+        length = self._cursor.length("range")
+        if not self._cursor.takes(":"):
+            self._cursor.close_range()
+            if not isinstance(part.node, Selector) or part.closed:
+                raise self._cursor.error("ranges only allowed for vector selectors", start)
+            if part.node.offset:
+                raise self._cursor.error("no offset modifiers allowed before range", start)
+            if part.node.at is not None:
+                raise self._cursor.error("no @ modifiers allowed before range", start)
+            return self._part(RangeSelector(part.node, length), part.start, part)
+        step = None if self._cursor.at.text == "]" else self._cursor.length("subquery")
+        self._cursor.close_range()
+        if part.type != VECTOR:
+            raise self._cursor.error(
+                f"subquery is only allowed on instant vector, got {part.type} instead", part.start
+            )
+        return self._part(Subquery(part.node, length, step), part.start, part)
+
+    def _moved(self, part: _Part, start: int, offset: int | None = None, at: At = None) -> _Part:
+        """Return ``part`` with an offset or ``@``."""
+        node = part.node
+        inner = node.selector if isinstance(node, RangeSelector) else node
+        name = "offset" if offset is not None else "@"
+        if not isinstance(inner, Selector | Subquery) or part.closed:
+            raise self._cursor.error(f"{name} must follow a selector or a subquery, not a {part.type}", start)
+        if (inner.offset if offset is not None else inner.at) not in (0, None):
+            raise self._cursor.error(f"{name} may not be set multiple times", start)
+        moved = replace(inner, offset=offset) if offset is not None else replace(inner, at=at)
+        if isinstance(node, RangeSelector):
+            assert isinstance(moved, Selector)
+            return replace(part, node=replace(node, selector=moved))
+        return replace(part, node=moved)
+
+    # Operands
+
+    def _operand(self) -> _Part:
+        token = self._cursor.at
+        if token.kind == "number":
+            return self._part(Number(parse_number(self._cursor.take().text)), token.start)
+        if token.kind == "duration":
+            return self._part(Number(self._cursor.milliseconds("number") / 1000), token.start)
+        if token.kind == "text":
+            return self._part(Text(self._cursor.text()), token.start)
+        if self._cursor.takes("("):
+            part = self._expression(0)
+            if not self._cursor.takes(")"):
+                raise self._cursor.unexpected(" in parentheses, expected ')'")
+            return replace(part, start=token.start, closed=True)
+        if token.text == "{":
+            return self._selector("", token)
+        if token.kind == "word":
+            return self._word(token)
+        raise self._cursor.unexpected()
+
+    def _word(self, token: Token) -> _Part:
+        text = token.text.lower()
+        following = self._cursor.after.text.lower()
+        if text in _RESERVED and following != "(":
+            raise self._cursor.unexpected()
+        self._cursor.take()
+        if text in ("inf", "nan") and following not in ("{", "("):
+            return self._part(Number(float(text)), token.start)
+        if text in PARAMETERS and following in ("(", "by", "without"):
+            return self._aggregation(text, token)
+        if following == "(":
+            return self._call(token)
+        return self._selector(token.text, token)
+
+    def _selector(self, name: str, token: Token) -> _Part:
+        matchers = [Matcher(_NAME, "=", name)] if name else []
+        if self._cursor.takes("{"):
+            while not self._cursor.takes("}"):
+                matchers.append(self._matcher(bool(matchers and matchers[0].name == _NAME and name)))
+                if not self._cursor.takes(",") and self._cursor.at.text != "}":
+                    if self._cursor.at.text.lower() == "or":
+                        raise self._cursor.error("'or' between matchers is no PromQL", kind=Unsupported)
+                    raise self._cursor.unexpected(" in label matching, expected ',' or '}'")
+        if all(matcher.takes("") for matcher in matchers):
+            raise self._cursor.error(
+                "vector selector must contain at least one non-empty matcher", token.start
+            )
+        return self._part(Selector(tuple(matchers)), token.start)
+
+    def _matcher(self, named: bool) -> Matcher:
+        token = self._cursor.at
+        label = self._cursor.label("label matching")
+        if token.kind == "text" and self._cursor.at.text in (",", "}"):
+            label, operator, value = _NAME, "=", label
+        else:
+            if self._cursor.at.kind != "sign" or self._cursor.at.text not in ("=", "!=", "=~", "!~"):
+                raise self._cursor.unexpected(" in label matching, expected label matching operator")
+            operator = self._cursor.take().text
+            if self._cursor.at.kind != "text":
+                raise self._cursor.unexpected(" in label matching, expected string")
+            value = self._cursor.text()
+        if named and label == _NAME:
+            raise self._cursor.error(f"metric name must not be set twice: also {value[:60]!r}", token.start)
+        try:
+            return Matcher(label, operator, value)
+        except ValueError as error:
+            raise self._cursor.error(f"illegal pattern {value[:60]!r}: {error}", token.start) from None
+
+    def _aggregation(self, operator: str, token: Token) -> _Part:
+        modifier = self._grouping()
+        arguments = self._arguments()
+        modifier = modifier or self._grouping() or (False, ())
+        wanted = PARAMETERS[operator]
+        if len(arguments) != (2 if wanted else 1):
+            expected = "2 arguments" if wanted else "1 argument"
+            raise self._cursor.error(
+                f"wrong number of arguments for aggregate expression provided, expected {expected}, got {len(arguments)}",
+                token.start,
+            )
+        for part, type_ in zip(arguments, (wanted, VECTOR) if wanted else (VECTOR,), strict=True):
+            if part.type != type_:
+                raise self._cursor.error(
+                    f"expected type {type_} in aggregation expression, got {part.type}", part.start
+                )
+        parameter = arguments[0].node if wanted else None
+        node = Aggregation(operator, arguments[-1].node, parameter, *modifier)
+        return self._part(node, token.start, *arguments)
+
+    def _grouping(self) -> tuple[bool, tuple[str, ...]] | None:
+        if (by := self._cursor.takes_word("by")) or self._cursor.takes_word("without"):
+            return not by, self._cursor.labels("grouping opts")
+        return None
+
+    def _arguments(self) -> list[_Part]:
+        self._cursor.expect("(", "arguments")
+        arguments: list[_Part] = []
+        while not self._cursor.takes(")"):
+            arguments.append(self._expression(0))
+            if self._cursor.takes(","):
+                if self._cursor.at.text == ")":
+                    raise self._cursor.error("trailing commas not allowed in function call args")
+            elif self._cursor.at.text != ")":
+                raise self._cursor.unexpected(" in arguments, expected ',' or ')'")
+        return arguments
+
+    def _call(self, token: Token) -> _Part:
+        name = token.text
+        if name in REFUSED:
+            raise self._cursor.error(f"function {name!r} {REFUSED[name]}", token.start, Unsupported)
+        signature = SIGNATURES.get(name)
+        if signature is None:
+            raise self._cursor.error(f"unknown function with name {name[:60]!r}", token.start)
+        arguments = self._arguments()
+        types = signature.arguments
+        least, most = len(types) - signature.optional, len(types) + signature.more
+        if len(arguments) < least or (signature.more >= 0 and len(arguments) > most):
+            wanted = (
+                f"{least}"
+                if least == most
+                else f"{least} or more"
+                if signature.more < 0
+                else f"{least} to {most}"
+            )
+            raise self._cursor.error(
+                f"expected {wanted} argument(s) in call to {name!r}, got {len(arguments)}", token.start
+            )
+        for index, part in enumerate(arguments):
+            type_ = types[min(index, len(types) - 1)]
+            if part.type != type_:
+                raise self._cursor.error(
+                    f"expected type {type_} in call to function {name!r}, got {part.type}", part.start
+                )
+        return self._part(Call(name, tuple(part.node for part in arguments)), token.start, *arguments)

@@ -1,0 +1,142 @@
+"""The evaluation of a query: at one time, or over a range of time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from chainwatch.promql.errors import EvaluationError, LimitExceeded
+from chainwatch.promql.evaluation import LOOK_BACK, Evaluation, Limits
+from chainwatch.promql.parser import Query
+from chainwatch.promql.series import NAME, Labels, Series, Source
+from chainwatch.promql.signatures import RANGE, SCALAR, TEXT
+from chainwatch.promql.syntax import Subquery, Text, walk
+from chainwatch.promql.vectors import Vector as Elements
+
+_NAME_ONLY = (NAME,)
+
+
+class Sample(NamedTuple):
+    labels: Labels
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """At most one sample for each set of labels, all at one time."""
+
+    samples: list[Sample]
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class String:
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Series of samples over time, each with other labels."""
+
+    series: list[Series]
+
+
+def evaluate(
+    query: Query,
+    source: Source,
+    at: int,
+    *,
+    look_back: int = LOOK_BACK,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    clock: Callable[[], float] = time.monotonic,
+) -> Vector | Scalar | String | Matrix:
+    """Return the result of ``query`` at the time ``at`` (Unix milliseconds). Raises ``EvaluationError``.
+
+    A sample counts for ``look_back`` milliseconds where none follows; ``limits`` bound the work, ``clock`` (seconds,
+    monotonic) its time.
+    """
+    return evaluate_with(
+        Evaluation(source, at, at, look_back=look_back, limits=limits, clock=clock), query, at
+    )
+
+
+def evaluate_with(evaluation: Evaluation, query: Query, at: int) -> Vector | Scalar | String | Matrix:
+    """Return the result of ``query`` at ``at`` by an evaluation that several queries share. Raises ``EvaluationError``."""
+    if query.type == TEXT:
+        assert isinstance(query.root, Text)
+        return String(query.root.value)
+    if query.type == SCALAR:
+        return Scalar(evaluation.number(query.root, at))
+    if query.type == RANGE:
+        windows = evaluation.windows(query.root, at)
+        return Matrix(
+            _distinct_series(
+                [
+                    Series(labels.drop(_NAME_ONLY) if unnamed else labels, window.times, window.values)
+                    for labels, window, unnamed in windows
+                ]
+            )
+        )
+    return Vector(_named(evaluation.vector(query.root, at)))
+
+
+def evaluate_range(
+    query: Query,
+    source: Source,
+    start: int,
+    end: int,
+    step: int,
+    *,
+    look_back: int = LOOK_BACK,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    clock: Callable[[], float] = time.monotonic,
+) -> Matrix:
+    """Return the results of ``query`` from ``start`` to ``end`` every ``step``, all in milliseconds, by labels.
+
+    Raises ``EvaluationError``, also for a query whose result is neither a vector nor a scalar.
+    """
+    if query.type in (TEXT, RANGE):
+        raise EvaluationError(
+            f"invalid expression type {query.type!r} for range query, must be scalar or instant vector"
+        )
+    if step <= 0 or (end - start) // step >= limits.steps:
+        raise LimitExceeded(f"a range query has more than {limits.steps:,} steps")
+    inner = frozenset(id(node.expression) for node in walk(query.root) if isinstance(node, Subquery))
+    evaluation = Evaluation(source, start, end, look_back=look_back, limits=limits, clock=clock, shared=inner)
+    found: dict[Labels, Series] = {}
+    for at in range(start, end + 1, step):
+        evaluation.spend(1)
+        if query.type == SCALAR:
+            samples = [Sample(Labels(), evaluation.number(query.root, at))]
+        else:
+            samples = _named(evaluation.vector(query.root, at))
+        for labels, value in samples:
+            series = found.get(labels)
+            if series is None:
+                series = found[labels] = Series(labels)
+            series.append(at, value)
+    return Matrix(sorted(found.values(), key=lambda series: series.labels))
+
+
+def _named(elements: Elements) -> list[Sample]:
+    """Return a final result: names dropped where they are to be. Raises ``EvaluationError`` for duplicates."""
+    if not elements:
+        return []
+    samples = [
+        Sample(labels.drop(_NAME_ONLY) if unnamed else labels, value) for labels, value, unnamed in elements
+    ]
+    if len(samples) > 1 and len({labels for labels, _ in samples}) < len(samples):
+        raise EvaluationError("vector cannot contain metrics with the same labelset")
+    return samples
+
+
+def _distinct_series(series: list[Series]) -> list[Series]:
+    if len({one.labels for one in series}) < len(series):
+        raise EvaluationError("vector cannot contain metrics with the same labelset")
+    return series

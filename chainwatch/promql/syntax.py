@@ -1,0 +1,173 @@
+"""The syntax tree of a query. Nodes are immutable, and equal where they mean the same. Times are in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import re2
+
+At = int | Literal["start", "end"] | None
+"""The modifier ``@``: Unix milliseconds, the start or end of the evaluated range, or none."""
+
+
+class Matcher:
+    """The test of one label; a label that a series does not have counts as empty.
+
+    ``operator`` is ``=``, ``!=``, ``=~`` or ``!~``. Patterns are RE2's and match the whole value, line breaks included.
+    Raises ``ValueError`` for a text that is no pattern.
+    """
+
+    __slots__ = ("_pattern", "name", "operator", "value")
+
+    def __init__(self, name: str, operator: str, value: str) -> None:
+        self.name = name
+        self.operator = operator
+        self.value = value
+        self._pattern = compile_pattern(value) if operator in ("=~", "!~") else None
+
+    def takes(self, value: str) -> bool:
+        """Return whether a label's ``value`` passes."""
+        if self._pattern is None:
+            return (value == self.value) is (self.operator == "=")
+        return (self._pattern.fullmatch(value) is not None) is (self.operator == "=~")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Matcher) and other._key() == self._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"{self.name}{self.operator}{self.value!r}"
+
+    def _key(self) -> tuple[str, str, str]:
+        return self.name, self.operator, self.value
+
+
+def compile_pattern(pattern: str) -> re2._Regexp[str]:
+    """Return ``pattern`` compiled as Prometheus does, for ``fullmatch``. Raises ``ValueError``."""
+    options = re2.Options()
+    options.log_errors = False
+    options.dot_nl = True
+    try:
+        return re2.compile(pattern, options)
+    except (re2.error, UnicodeError) as error:
+        raise ValueError(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """``metric{label="value"} offset 5m @ 0``"""
+
+    matchers: tuple[Matcher, ...]
+    offset: int = 0
+    at: At = None
+
+
+@dataclass(frozen=True, slots=True)
+class RangeSelector:
+    """``metric[5m]``"""
+
+    selector: Selector
+    range: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subquery:
+    """``expression[1h:1m]``; without ``step``, the default one."""
+
+    expression: Node
+    range: int
+    step: int | None
+    offset: int = 0
+    at: At = None
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    """``-expression``"""
+
+    expression: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Which elements of two vectors belong together.
+
+    They are compared by ``labels`` (``on``) or by all but these (``ignoring``). ``many`` is the side with several elements
+    for one of the other side, of which the labels ``include`` are copied.
+    """
+
+    on: bool = False
+    labels: tuple[str, ...] = ()
+    many: Literal["left", "right"] | None = None
+    include: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """``left operator right``; ``returns_bool``: a comparison gives 0 or 1 instead of filtering."""
+
+    operator: str
+    left: Node
+    right: Node
+    returns_bool: bool = False
+    matching: Matching = Matching()
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """``operator without (labels) (parameter, expression)``"""
+
+    operator: str
+    expression: Node
+    parameter: Node | None = None
+    without: bool = False
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    function: str
+    arguments: tuple[Node, ...]
+
+
+Node = Number | Text | Selector | RangeSelector | Subquery | Negation | Binary | Aggregation | Call
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """Return the nodes directly below ``node``."""
+    match node:
+        case RangeSelector(selector=selector):
+            return (selector,)
+        case Subquery(expression=below) | Negation(expression=below):
+            return (below,)
+        case Binary(left=left, right=right):
+            return left, right
+        case Aggregation(expression=below, parameter=parameter):
+            return (below,) if parameter is None else (parameter, below)
+        case Call(arguments=arguments):
+            return arguments
+        case _:
+            return ()
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """Yield ``node`` and all nodes below it."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += children(node)

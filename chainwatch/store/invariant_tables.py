@@ -1,0 +1,96 @@
+"""The tables of invariants: those that were made while this runs, what was read for all of them, and what they raised."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, Table, Text
+
+from chainwatch.store.tables import metadata
+
+stored_invariants = Table(
+    "invariants",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column(
+        "settings",
+        Text,
+        nullable=False,
+        comment="JSON: what a table [invariants.NAME] would hold, or a session",
+    ),
+    Column("kind", Text, nullable=False, comment="invariant, or the kind of a session"),
+    Column("is_running", Boolean, nullable=False),
+    Column("is_deleted", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False, comment="grows with each change of any of them"),
+    Column("author", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    comment="Invariants that were made through the HTTP server, beside those of the configuration.",
+)
+
+invariant_checks = Table(
+    "invariant_checks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("network", Text, primary_key=True),
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column(
+        "is_provisional", Boolean, nullable=False, comment="a newer check takes its place, if it comes first"
+    ),
+    Column("positions", Text, comment="JSON: the block of each network; null until all are known"),
+    Column("holds", Boolean, comment="null until all values are read, and where there is no answer"),
+    Column("error", Text, comment="why there is no answer"),
+    comment="When invariants are checked: at blocks of their networks.",
+)
+
+invariant_readings = Table(
+    "invariant_readings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("network", Text, primary_key=True),
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("is_wanted", Boolean, nullable=False, comment="whether it is still to be read"),
+    Column("content", LargeBinary, comment="MessagePack: the values of this network"),
+    Column("error", Text, comment="why it could not be read"),
+    comment="What invariants read of one network at one block.",
+)
+Index("invariant_readings_wanted", invariant_readings.c.network, invariant_readings.c.is_wanted)
+
+invariant_events = Table(
+    "invariant_events",
+    metadata,
+    Column("network", Text, primary_key=True),
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_index", Integer, primary_key=True, autoincrement=False),
+    Column("contract", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("args", LargeBinary, nullable=False, comment="MessagePack: its integers that are read"),
+    comment="Events that invariants count.",
+)
+
+invariant_alerts = Table(
+    "invariant_alerts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column(
+        "condition", Text, primary_key=True, comment="violated, unread, or an event's block and log index"
+    ),
+    Column("network", Text, nullable=False),
+    Column("block", BigInteger, nullable=False),
+    Column("labels", Text, nullable=False, comment="JSON"),
+    Column("annotations", Text, nullable=False, comment="JSON"),
+    Column("starts_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, comment="when it ends by itself, if it does"),
+    comment="What invariants have raised that has not ended.",
+)
+
+invariant_cursors = Table(
+    "invariant_cursors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("network", Text, primary_key=True),
+    Column("block", BigInteger, nullable=False),
+    comment="Up to which block the events of a session were read.",
+)

@@ -1,0 +1,227 @@
+"""Invariants on real nodes: raised within a block, ended, undone by a reorg, found by a replay."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chainwatch.config import read_dict
+from chainwatch.plan import Plan, make_plan
+from chainwatch.replay import session
+from chainwatch.replay.session import Wanted
+from chainwatch.store import invariants
+from chainwatch.store.database import Database
+from chainwatch.support.keccak import keccak256
+from tests.integration.test_monitor import checkpoint, raised, running, until
+from tests.support.anvil import Anvil
+
+pytestmark = pytest.mark.anvil
+
+SAFE = "0x" + "5a" * 20
+TOKEN = "0x" + "70" * 20
+EMITTER = "0x" + "e0" * 20
+SLOT_ZERO = "0x60005460005260206000f3"
+"""Code that returns what is in its storage at slot 0, whatever is called."""
+REVERTS = "0x60006000fd"
+TOTAL = "function totalSupply() view returns (uint256)"
+ABI = [
+    {"type": "event", "name": "Moved", "inputs": [{"name": "amount", "type": "uint256", "indexed": False}]},
+]
+MOVED = keccak256(b"Moved(uint256)")
+
+INVARIANTS: dict[str, Any] = {
+    "floor": {
+        "severity": "P0",
+        "values": {"funds": {"network": "alpha", "address": SAFE, "balance": True}},
+        "assert": "funds >= 10",
+    },
+    "backed": {
+        "values": {
+            "locked": {"network": "alpha", "address": TOKEN, "call": TOTAL},
+            "minted": {"network": "beta", "address": TOKEN, "call": TOTAL},
+        },
+        "assert": "locked >= minted",
+    },
+    "code": {
+        "values": {
+            "hash": {"network": "alpha", "address": TOKEN, "code_hash": True},
+            "slot": {"network": "alpha", "address": TOKEN, "storage": 0},
+            "at": {"network": "alpha", "block": "timestamp"},
+        },
+        "assert": f'hash == "0x{keccak256(bytes.fromhex(SLOT_ZERO[2:])).hex()}" and at > 0 and uint(slot) >= 0',
+    },
+    "quiet": {
+        "values": {
+            "moved": {
+                "network": "alpha",
+                "contract": "mover",
+                "event": "Moved",
+                "take": "sum",
+                "of": "amount",
+                "within": "1h",
+            },
+        },
+        "every": {"contract": "mover", "event": "Moved"},
+        "assert": "moved <= 100",
+    },
+}
+
+
+class Chains:
+    """Two nodes, with a token on each."""
+
+    def __init__(self, alpha: Anvil, beta: Anvil, folder: Path) -> None:
+        self.alpha, self.beta, self.folder = alpha, beta, folder
+        for node in (alpha, beta):
+            node.rpc("anvil_setCode", TOKEN, SLOT_ZERO)
+            self.mint(node, 100)
+        alpha.rpc("anvil_setBalance", SAFE, hex(100))
+        alpha.set_emitter(EMITTER)
+        for node in (alpha, beta):
+            node.mine()
+        (folder / "mover.json").write_text(json.dumps(ABI))
+
+    def mint(self, node: Anvil, supply: int) -> None:
+        node.rpc("anvil_setStorageAt", TOKEN, "0x0", "0x" + supply.to_bytes(32).hex())
+
+    def move(self, amount: int) -> None:
+        self.alpha.emit(EMITTER, [MOVED], amount.to_bytes(32))
+
+    def plan(self, **tables: Any) -> Plan:
+        config = {
+            "store": {"url": f"sqlite:///{self.folder / 'monitor.db'}"},
+            "networks": {
+                "alpha": {
+                    "chain_id": 1,
+                    "rpc": [self.alpha.http_url],
+                    "poll_interval": "100ms",
+                    "start_block": 0,
+                },
+                "beta": {
+                    "chain_id": 10,
+                    "rpc": [self.beta.http_url],
+                    "poll_interval": "100ms",
+                    "start_block": 0,
+                },
+            },
+            "contracts": {"mover": {"abi": str(self.folder / "mover.json"), "address": EMITTER}},
+            "invariants": INVARIANTS,
+            "receivers": {"ops": {"provider": "console"}},
+            "routes": [{"receivers": ["ops"]}],
+            **tables,
+        }
+        return make_plan(read_dict(config))
+
+    @asynccontextmanager
+    async def monitored(self) -> AsyncIterator[Database]:
+        plan = self.plan()
+        with closing(Database.open(plan.settings.store.url.get_secret_value(), durable=False)) as database:
+            async with running(plan, database):
+                yield database
+
+
+@pytest.fixture
+def chains(anvil_factory: Callable[..., Anvil], tmp_path: Path) -> Chains:
+    return Chains(anvil_factory(chain_id=1), anvil_factory(chain_id=10), tmp_path)
+
+
+def states(database: Database, name: str = "InvariantViolated") -> dict[str, tuple[str, str]]:
+    return {a.labels["invariant"]: (a.state, a.reason) for a in reversed(raised(database, name))}
+
+
+def checked(database: Database, name: str) -> int:
+    with database.reading() as connection:
+        return max((c.block for c in invariants.checks(connection, name) if c.holds is not None), default=-1)
+
+
+async def test_breaches_are_raised_within_a_block_and_end(chains: Chains) -> None:
+    alpha, beta = chains.alpha, chains.beta
+    async with chains.monitored() as database:
+        await until(lambda: checked(database, "floor") == alpha.height and checked(database, "backed") >= 0)
+        assert states(database) == {}
+
+        alpha.rpc("anvil_setBalance", SAFE, hex(9))
+        began = time.monotonic()
+        alpha.mine()
+        await until(lambda: states(database).get("floor") == ("firing", ""))
+        assert time.monotonic() - began < 3
+        (alert,) = raised(database, "InvariantViolated")
+        assert alert.labels["severity"] == "P0"
+        assert alert.annotations["values"] == "funds = 9"
+        assert alert.annotations["block"] == str(alpha.height)
+
+        alpha.rpc("anvil_setBalance", SAFE, hex(10))
+        alpha.mine()
+        await until(lambda: states(database)["floor"] == ("resolved", "holds again"))
+
+        chains.mint(beta, 101)
+        beta.mine()
+        await until(lambda: states(database).get("backed") == ("firing", ""))
+        chains.mint(alpha, 101)
+        alpha.mine()
+        await until(lambda: states(database)["backed"] == ("resolved", "holds again"))
+
+        chains.move(60)
+        await until(lambda: checked(database, "quiet") == alpha.height)
+        chains.move(41)
+        await until(lambda: states(database).get("quiet") == ("firing", ""))
+
+        alpha.rpc("anvil_setCode", TOKEN, REVERTS)
+        alpha.mine()
+        await until(lambda: states(database).get("code") == ("firing", ""))
+        with database.reading() as connection:
+            last = invariants.checks(connection, "backed")[-1]
+        assert last.holds is None
+        assert last.error is None or "revert" in last.error
+    assert set(states(database)) == {"floor", "backed", "quiet", "code"}
+
+
+async def test_a_breach_in_a_block_that_is_gone_ends_and_a_restart_changes_nothing(
+    chains: Chains,
+) -> None:  # S4
+    alpha = chains.alpha
+    async with chains.monitored() as database:
+        await until(lambda: checked(database, "floor") == alpha.height)
+        alpha.rpc("anvil_setBalance", SAFE, hex(9))
+        alpha.mine()
+        await until(lambda: states(database).get("floor") == ("firing", ""))
+    async with chains.monitored() as database:  # as after a restart
+        await until(lambda: checkpoint(database, "alpha") == alpha.height)
+        assert states(database)["floor"] == ("firing", "")
+        alpha.reorg(1)
+        await until(lambda: ("resolved", "reorg") in _all(database))
+        alpha.rpc("anvil_setBalance", SAFE, hex(10))
+        alpha.mine()
+        await until(lambda: checked(database, "floor") == alpha.height)
+        assert "firing" not in {state for state, _ in _all(database)}
+
+
+def _all(database: Database) -> list[tuple[str, str]]:
+    return [(a.state, a.reason) for a in raised(database, "InvariantViolated")]
+
+
+async def test_a_replay_checks_events_and_the_last_block_and_finds_the_same_twice(
+    chains: Chains, tmp_path: Path
+) -> None:  # S7
+    chains.move(60)
+    chains.move(41)
+    chains.alpha.rpc("anvil_setBalance", SAFE, hex(9))
+    for node in (chains.alpha, chains.beta):
+        await asyncio.to_thread(node.mine)
+    plan = chains.plan()
+    reports = []
+    for number in range(2):
+        url = f"sqlite:///{tmp_path / f'replay{number}.db'}"
+        reports.append(
+            await session.replay(plan, Wanted((), (), ()), url, durable=False, show_progress=False)
+        )
+    found = {a["labels"]["invariant"]: a["annotations"]["values"] for a in reports[0]["alerts"]}
+    assert found == {"floor": "funds = 9", "quiet": "moved = 101"}
+    assert reports[0] == reports[1]

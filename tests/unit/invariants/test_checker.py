@@ -1,0 +1,332 @@
+"""Invariants in the pipeline, without a chain: what is wanted, judged, raised and undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from chainwatch.config import read_dict
+from chainwatch.flows.checker import FlowChecker
+from chainwatch.invariants.checker import InvariantChecker, Wanted
+from chainwatch.invariants.reads import BlockRead
+from chainwatch.model import Batch, Header, Seen
+from chainwatch.pipeline.checker import Checker
+from chainwatch.pipeline.pipeline import Pipeline
+from chainwatch.pipeline.recompute import Recomputation
+from chainwatch.plan import Plan, make_plan
+from chainwatch.store import invariants, schema
+from tests.support.flows import Alerts
+
+SAFE = "0x" + "5a" * 20
+NETWORKS = {
+    "alpha": {"chain_id": 1, "rpc": ["http://x"], "block_time": "10s"},
+    "beta": {"chain_id": 2, "rpc": ["http://x"], "block_time": "10s"},
+}
+FLOOR: dict[str, Any] = {
+    "values": {"funds": {"network": "alpha", "address": SAFE, "balance": True}},
+    "assert": "funds >= 10",
+}
+BACKED: dict[str, Any] = {
+    "values": {
+        "locked": {"network": "alpha", "address": SAFE, "balance": True},
+        "minted": {"network": "beta", "address": SAFE, "balance": True},
+    },
+    "assert": "locked >= minted",
+}
+
+
+def plan_of(**tables: Mapping[str, Any]) -> Plan:
+    return make_plan(read_dict({"networks": NETWORKS, "invariants": tables}))
+
+
+@pytest.fixture
+def connection() -> Iterator[sa.Connection]:
+    engine = sa.create_engine("sqlite://")
+    with engine.begin() as connection:
+        schema.metadata.create_all(connection)
+        yield connection
+    engine.dispose()
+
+
+def header(number: int, fork: int = 0, at: int | None = None) -> Header:
+    return Header(
+        number,
+        bytes([fork]) * 4 + number.to_bytes(28),
+        bytes([fork]) * 4 + (number - 1).to_bytes(28),
+        1_000 + 10 * number if at is None else at,
+    )
+
+
+class Chains:
+    """A pipeline of the invariants of ``plan``: blocks are read one by one, their state is what the test says."""
+
+    def __init__(self, connection: sa.Connection, plan: Plan) -> None:
+        self.connection = connection
+        self.alerts = Alerts()
+        self.checker = InvariantChecker.of(plan)
+        checkers: list[Checker] = [FlowChecker([]), self.checker]
+        self.pipeline = Pipeline(checkers, plan.settings.networks, plan.decode, self.alerts)
+        target = self.checker.fingerprints(plan.settings)
+        work = Recomputation(self.pipeline, plan.read_again, self.alerts, target)
+        while work.step(connection, 0.0):
+            pass
+
+    def mine(self, number: int, network: str = "alpha", fork: int = 0, back_to: int | None = None) -> None:
+        """Read the block ``number``, whose time is 1,000 + 10 × it."""
+        ancestor = None if back_to is None else header(back_to)
+        last = header(number, fork)
+        batch = Batch(network, number, last, headers=(last,), ancestor=ancestor, first_timestamp=1_000)
+        self.pipeline.process(self.connection, [batch], 0.0)
+
+    def see(self, network: str, until: int) -> None:
+        self.pipeline.process(self.connection, [Seen(network, until)], 0.0)
+
+    def wanted(self, network: str = "alpha") -> list[int]:
+        found = self._wanted(network)
+        return [] if found is None else [block.header.number for block in found.blocks]
+
+    def answer(
+        self, give: Callable[[str, int], Mapping[str, Any] | str | None], network: str = "alpha"
+    ) -> None:
+        """Answer what is wanted of ``network``: values, an error, or nothing, by the invariant's name and the block."""
+        found = self._wanted(network)
+        for block in found.blocks if found else ():
+            done = []
+            for one in block.readings:
+                given = give(one.name, one.block)
+                if isinstance(given, str):
+                    done.append(one._replace(is_wanted=False, error=given))
+                elif given is not None:
+                    done.append(one._replace(is_wanted=False, content=given))
+            self.pipeline.process(self.connection, [BlockRead(network, tuple(done))], 0.0)
+
+    def step(self, number: int, funds: int | str | None, fork: int = 0, back_to: int | None = None) -> None:
+        self.mine(number, fork=fork, back_to=back_to)
+        self.answer(lambda _name, _block: {"funds": funds} if isinstance(funds, int) else funds)
+
+    def _wanted(self, network: str) -> Wanted | None:
+        return self.checker.load_wanted(self.connection, network, 500)
+
+    @property
+    def raised(self) -> list[tuple[str, float, float | None, str]]:
+        return [(s.labels["alertname"], s.starts_at, s.ends_at, s.reason) for s in self.alerts.signals]
+
+
+BROKEN = ("InvariantViolated", 1_020, None, "")
+
+
+def test_a_breach_is_raised_at_its_block_and_ends_at_the_block_that_mends_it(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(floor=FLOOR))
+    chains.step(1, 10)
+    assert chains.raised == []
+
+    chains.step(2, 9)
+    (signal,) = chains.alerts.signals
+    assert chains.raised == [BROKEN]
+    assert signal.labels == {
+        "alertname": "InvariantViolated",
+        "severity": "P1",
+        "invariant": "floor",
+        "network": "alpha",
+    }
+    assert signal.annotations["values"] == "funds = 9"
+    assert signal.annotations["block"] == "2"
+    assert signal.source == "invariant"
+
+    chains.step(3, 8)
+    chains.step(4, 10)
+    assert chains.raised == [BROKEN, ("InvariantViolated", 1_020, 1_040, "holds again")]
+
+
+def test_it_fires_only_once_it_was_broken_for_as_long_as_it_must_be(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(floor={**FLOOR, "for": "15s"}))
+    chains.step(1, 10)
+    chains.step(2, 9)
+    chains.step(3, 9)
+    assert chains.raised == []
+    chains.step(4, 9)
+    assert chains.raised == [BROKEN]
+
+
+def test_what_cannot_be_read_neither_raises_nor_ends_anything_and_is_an_alert_in_time(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(floor=FLOOR))
+    chains.step(1, 10)
+    chains.step(2, 9)
+    chains.step(3, "funds: the call reverts")
+    chains.step(4, None)
+    assert chains.raised == [BROKEN]
+
+    for number in range(5, 34):
+        chains.step(number, None)
+    assert chains.raised == [BROKEN, ("InvariantUnread", 1_030, None, "")]
+    assert "the call reverts" in chains.alerts.signals[-1].annotations["description"]
+
+    chains.step(34, 9)
+    assert chains.raised[2:] == [("InvariantUnread", 1_030, 1_040, "read again")]
+    chains.step(35, 9)
+    chains.step(36, 11)
+    assert chains.raised[3:] == [("InvariantViolated", 1_020, 1_360, "holds again")]
+
+
+def test_a_breach_in_a_block_that_is_gone_ends(connection: sa.Connection) -> None:  # S4
+    chains = Chains(connection, plan_of(floor=FLOOR))
+    chains.step(1, 10)
+    chains.step(2, 9)
+    chains.mine(2, fork=1, back_to=1)
+    assert chains.raised == [BROKEN, ("InvariantViolated", 1_020, 1_020, "reorg")]
+    chains.step(3, 10, fork=1)
+    assert len(chains.raised) == 2
+
+
+def test_a_late_answer_about_a_block_that_is_gone_counts_for_nothing(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(floor=FLOOR))
+    chains.step(1, 10)
+    chains.mine(2)
+    late = chains.checker.load_wanted(connection, "alpha", 500)
+    assert late is not None
+    chains.mine(2, fork=1, back_to=1)
+    done = tuple(one._replace(is_wanted=False, content={"funds": 0}) for one in late.blocks[0].readings)
+    chains.pipeline.process(connection, [BlockRead("alpha", done)], 0.0)
+    assert chains.raised == []
+    assert chains.wanted() == [2]
+
+
+def test_answers_count_in_the_order_of_their_blocks(connection: sa.Connection) -> None:  # S3
+    chains = Chains(connection, plan_of(floor=FLOOR))
+    for number in (1, 2, 3):
+        chains.mine(number)
+    chains.answer(lambda _, block: {"funds": 10} if block == 3 else None)
+    chains.answer(lambda _, block: {"funds": 9} if block == 2 else None)
+    assert chains.raised == []
+    chains.step(4, 9)
+    assert chains.raised == [("InvariantViolated", 1_040, None, "")]
+
+
+def test_a_restart_goes_on_with_what_is_stored(connection: sa.Connection) -> None:
+    plan = plan_of(floor=FLOOR)
+    Chains(connection, plan).step(1, 10)
+    chains = Chains(connection, plan)
+    chains.step(2, 9)
+    assert chains.raised == [BROKEN]
+    again = Chains(connection, plan)
+    again.step(3, 9)
+    assert again.raised == []
+    again.mine(4)
+    assert Chains(connection, plan).wanted() == [4]
+
+
+def test_an_invariant_that_is_configured_otherwise_begins_anew(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(floor=FLOOR))
+    chains.step(1, 10)
+    chains.step(2, 9)
+    changed = Chains(connection, plan_of(floor={**FLOOR, "severity": "P0"}))
+    assert [one[2:] for one in changed.raised] == [(1_020, "configuration changed")]
+    changed.step(3, 9)
+    assert changed.alerts.signals[-1].labels["severity"] == "P0"
+    assert [one[2:] for one in Chains(connection, plan_of()).raised] == [(1_030, "configuration changed")]
+    assert invariants.known_names(connection) == set()
+
+
+def test_the_value_at_the_check_before(connection: sa.Connection) -> None:
+    falling = {**FLOOR, "assert": "funds >= previous.funds"}
+    chains = Chains(connection, plan_of(floor=falling))
+    for number, funds in enumerate((5, 7, 6, 8), 1):
+        chains.step(number, funds)
+    assert chains.raised == [
+        ("InvariantViolated", 1_030, None, ""),
+        ("InvariantViolated", 1_030, 1_040, "holds again"),
+    ]
+
+
+def test_a_period_is_checked_at_its_first_block(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(floor={**FLOOR, "every": "30s"}))
+    wanted = []
+    for number in range(1, 9):
+        chains.mine(number)
+        wanted += chains.wanted()
+        chains.answer(lambda *_: {"funds": 10})
+    assert wanted == [1, 2, 5, 8]  # the first one, then at 1,020, 1,050 and 1,080 seconds
+
+
+def test_of_a_range_that_was_read_at_once_the_end_is_checked_until_a_newer_block(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(floor=FLOOR))
+    for first, last in ((1, 500), (501, 1_000)):
+        end = header(last)
+        batch = Batch("alpha", first, end, headers=(end,), first_timestamp=1_000)
+        chains.pipeline.process(connection, [batch], 0.0)
+    assert chains.wanted() == [1_000]
+
+
+def test_networks_are_compared_at_one_moment(connection: sa.Connection) -> None:
+    """The lock of a mint is not read yet: nothing is known of it, and nothing is raised."""
+    chains = Chains(connection, plan_of(backed=BACKED))
+    locked, minted = {0: 5, 1: 5, 2: 5, 3: 8}, {1: 5, 2: 5, 3: 8}
+    chains.mine(1)
+    chains.mine(1, "beta")
+    chains.mine(2, "beta")
+    chains.mine(3, "beta")
+
+    def answer() -> None:
+        chains.answer(lambda _, block: {"locked": locked[block]}, "alpha")
+        chains.answer(lambda _, block: {"minted": minted[block]}, "beta")
+
+    answer()
+    assert chains.raised == []  # alpha is seen until 1,010 only
+    chains.mine(2)
+    chains.mine(3)
+    answer()
+    assert chains.raised == []
+    minted[4] = 9
+    chains.mine(4, "beta")
+    answer()
+    assert chains.raised == []
+    chains.see("alpha", 1_041)
+    answer()
+    assert chains.raised == [("InvariantViolated", 1_040, None, "")]
+    (signal,) = chains.alerts.signals
+    assert signal.annotations["values"] == "locked = 8, minted = 9"
+    assert "network" not in signal.labels
+
+
+def test_a_reorg_of_one_network_undoes_what_another_was_compared_with(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(backed=BACKED))
+    for network in ("alpha", "beta"):
+        chains.mine(1, network)
+        chains.mine(2, network)
+    chains.answer(lambda _, block: {"locked": 5 if block == 1 else 4}, "alpha")
+    chains.answer(lambda *_: {"minted": 5}, "beta")
+    chains.answer(lambda _, block: {"locked": 5 if block == 1 else 4}, "alpha")
+    assert chains.raised == [BROKEN]
+    chains.mine(2, fork=1, back_to=1)
+    assert chains.raised[1:] == [("InvariantViolated", 1_020, 1_020, "reorg")]
+    chains.answer(lambda *_: {"locked": 5}, "alpha")
+    assert len(chains.raised) == 2
+
+
+def test_rows_stay_few(connection: sa.Connection) -> None:  # S10
+    plan = make_plan(
+        read_dict(
+            {
+                "networks": {"alpha": {**NETWORKS["alpha"], "reorg_window": 5}},
+                "invariants": {"floor": FLOOR},
+            }
+        )
+    )
+    chains = Chains(connection, plan)
+    chains.step(1, 10)
+    for number in range(2, 60):
+        chains.step(number, 9)
+    assert len(invariants.checks(connection, "floor")) <= 8
+    assert len(invariants.readings(connection, "floor")) <= 60
+    assert chains.raised == [BROKEN]
+    chains.step(60, 10)
+    assert chains.raised[1:] == [("InvariantViolated", 1_020, 1_600, "holds again")]

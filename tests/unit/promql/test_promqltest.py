@@ -1,0 +1,38 @@
+"""The evaluator on the files of Prometheus' own test suite, each query also pinned with ``@`` and in a range."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.promqltest import run_file
+
+_FILES = Path(__file__).parents[2] / "data" / "promqltest"
+
+
+@pytest.mark.parametrize(
+    ("name", "passed", "of_native_histograms"),
+    [
+        ("aggregators", 154, 6),
+        ("at_modifier", 78, 0),
+        ("literals", 25, 0),
+        ("operators", 207, 7),
+        ("selectors", 31, 0),
+        ("staleness", 17, 0),
+        ("subquery", 32, 2),
+    ],
+)
+def test_gives_what_prometheus_gives(name: str, passed: int, of_native_histograms: int) -> None:
+    outcome = run_file(_FILES / f"{name}.test")
+    assert outcome.failures == []
+    assert (outcome.passed, outcome.of_native_histograms) == (passed, of_native_histograms)
+
+
+def test_a_wrong_expectation_fails(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.test"
+    file.write_text("load 1m\n  m 1 2 3\n\neval instant at 2m m\n  m 4\n\neval instant at 2m m\n  m 3\n")
+    outcome = run_file(file)
+    assert outcome.passed == 1
+    assert len(outcome.failures) == 1
+    assert outcome.failures[0].startswith("line 4:")
