@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alert_model import Alert, Expiry
+from chainwatch.alert_model import Alert, Expiry, sent_labels
 from chainwatch.alerting.policy.label_index import LabelIndex, positions
 from chainwatch.alerting.policy.lifecycle import WHOLE
 from chainwatch.alerting.policy.muting import Candidate, in_quiet_hours
 from chainwatch.alerting.policy.muting import Context as MutingContext
 from chainwatch.alerting.policy.routing import Route
 from chainwatch.alerting.policy.silences import is_in_effect, silence_matchers
-from chainwatch.model import SENT_SEVERITY
 from chainwatch.operations.context import Context
 from chainwatch.store.alerting import alerts, silences
 from chainwatch.support.bounds import LABEL_MAX, beginning
@@ -68,18 +67,13 @@ def list_unresolved(connection: sa.Connection, context: Context, now: float) -> 
     return found
 
 
-def as_sent(alert: Alert) -> tuple[dict[str, str], Mapping[str, str]]:
+def as_sent(alert: Alert) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Return the labels and annotations of ``alert`` as its sender wrote them."""
-    labels = {name: value for name, value in alert.labels.items() if value and name != SENT_SEVERITY}
+    labels: Mapping[str, str] = sent_labels(alert.labels)
     annotations = alert.annotations
-    severity = alert.labels.get(SENT_SEVERITY)
-    if severity:
-        labels["severity"] = severity
-    elif severity is not None:
-        del labels["severity"]
     long = [name for name, value in labels.items() if len(value) > LABEL_MAX // 5]
     for name in long:
         if beginning(labels[name]) is not None and f"{name}{WHOLE}" in annotations:
-            labels[name] = annotations[f"{name}{WHOLE}"]
+            labels = {**labels, name: annotations[f"{name}{WHOLE}"]}
             annotations = {key: text for key, text in annotations.items() if key != f"{name}{WHOLE}"}
     return labels, annotations
