@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import click
 
 from chainwatch.commands.common import plan_of, run_until_stopped
 from chainwatch.commands.options import Duration
+
+SWITCH_EVERY = 0.001
+"""Seconds for which a reading thread may keep the interpreter from the event loop, by default five times as long."""
 
 
 @click.command()
@@ -21,6 +25,7 @@ def run(config: Path) -> None:
     signal.signal(
         signal.SIGHUP, signal.SIG_IGN
     )  # until the handler is set, the default would end the process
+    sys.setswitchinterval(SWITCH_EVERY)
     from chainwatch.api.server import companions
     from chainwatch.monitor import monitor
     from chainwatch.operations.context import open_database
