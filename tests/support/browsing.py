@@ -81,7 +81,7 @@ class Tab:
             self.complaints.append(text)
 
     def _asked(self, request: Request) -> None:
-        if not request.url.startswith(self._url + "/ui/"):
+        if not request.url.startswith((f"{self._url}/ui/", "about:blank")):
             self.complaints.append(f"asked {request.url}")
 
 

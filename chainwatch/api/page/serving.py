@@ -63,6 +63,11 @@ def frame(
     }
 
 
+def personal(html: str, request: web.Request) -> str:
+    """Return a rendered page with the CSRF token of whoever sends ``request`` in its forms."""
+    return html.replace(_CSRF, csrf_token(request))
+
+
 def redirect(place: str) -> web.Response:
     """Return the answer that leads a browser to ``place`` by GET."""
     return web.Response(status=303, headers={hdrs.LOCATION: place})
@@ -89,7 +94,7 @@ def _showing(
             )
 
         key = (request.path_qs, identity)
-        html = (await rendered.get(key, lambda: reads(page))).replace(_CSRF, csrf_token(request))
+        html = personal(await rendered.get(key, lambda: reads(page)), request)
         etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:32]}"'
         is_known = etag in request.headers.get(hdrs.IF_NONE_MATCH, "")
         response = web.Response(status=304) if is_known else html_response(html)
