@@ -151,7 +151,7 @@ async def _body_of(request: web.Request) -> Any:
         raise Invalid("the body is not JSON as it is wanted here: its brackets are nested too deep")
     try:
         return msgspec.json.decode(content)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"the body is not JSON: {str(error)[:200]}") from None
 
 

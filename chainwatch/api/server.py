@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aiohttp import hdrs, web
 
-from chainwatch.api import health, metrics, v1
+from chainwatch.api import health, metrics, pessimism, v1
 from chainwatch.api.alertmanager import routes as alertmanager
 from chainwatch.api.alertmanager.errors import translate_problems
 from chainwatch.api.connection import Connection, Connections
@@ -76,6 +76,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
     app.add_routes(health.routes(running.health, reads, writes, reload))
     app.add_routes(metrics.routes(reads))
     app.add_routes(v1.routes(reads, writes))
+    app.add_routes(pessimism.routes(running.health, reads, writes))
     app.add_routes(alertmanager.routes(running, reads, writes))
     add_page(app, running.database, reads, writes, identities, guard)
     await serve(settings, app, may_listen)

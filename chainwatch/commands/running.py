@@ -46,8 +46,14 @@ def run(config: Path) -> None:
 @click.command()
 @click.option("--for", "seconds", type=Duration(), default="60s", show_default=True, help="How long to run.")
 def demo(seconds: float) -> None:
-    """Watch two embedded chains on which transfers complete, get stuck, are orphaned and undone by a reorg."""
-    from chainwatch.demo.run import run_demo
+    """Watch two embedded chains on which transfers complete, get stuck, are orphaned and undone by a reorg.
 
+    It prints the address of its page, which shows all that live.
+    """
+    from chainwatch.api.server import companions
+    from chainwatch.demo.run import run_demo
+    from chainwatch.operations.live_alerting import alerting
+
+    page = companions(lambda: None)  # there is no configuration that could be read again
     with tempfile.TemporaryDirectory(prefix="chainwatch-demo-") as folder:
-        run_until_stopped(lambda stop: run_demo(Path(folder), seconds, stop))
+        run_until_stopped(lambda stop: run_demo(Path(folder), seconds, stop, alerting, page))
