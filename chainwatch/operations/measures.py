@@ -99,13 +99,11 @@ def _amounts(connection: sa.Connection, context: Context) -> dict[tuple[str, str
         f.name for f in context.flows.values() if any(AMOUNT in dict(step.facts) for step in f.all_steps)
     ]
     sums: dict[tuple[Route, AssetId], int] = {}
-    for transfer in stored_transfers.in_flight(connection, flows):
-        for one in transfer.occurrences:
-            asset, amount = asset_of(one), one.facts.get(AMOUNT)
-            if asset is not None and isinstance(amount, int) and context.presenter.is_named(asset):
-                route = _route(context, transfer.flow, transfer.origin or "", transfer.destination or "")
-                sums[route, asset] = sums.get((route, asset), 0) + amount
-                break
+    for flow, origin, destination, event in stored_transfers.events_in_flight(connection, flows, AMOUNT):
+        asset, amount = asset_of(event), event.facts[AMOUNT]
+        if asset is not None and isinstance(amount, int) and context.presenter.is_named(asset):
+            route = _route(context, flow, origin, destination)
+            sums[route, asset] = sums.get((route, asset), 0) + amount
     known = context.presenter.assets({asset for _, asset in sums}, connection)
     units: dict[tuple[str, str, str, str], float] = {}
     for (route, asset_id), total in sums.items():

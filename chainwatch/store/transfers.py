@@ -214,12 +214,21 @@ def oldest_in_flight(connection: sa.Connection) -> dict[tuple[str, str, str], in
     return {(row[0], row[1], row[2]): row[3] for row in connection.execute(statement)}
 
 
-def in_flight(connection: sa.Connection, flows: Sequence[str]) -> Iterator[Transfer]:
-    """Yield the transfers of ``flows`` that are open or overdue."""
-    statement = sa.select(*(transfers.c[name] for name in _READ)).where(
-        *_IN_FLIGHT, transfers.c.flow.in_(flows)
-    )
-    yield from map(_transfer, connection.execute(statement.execution_options(yield_per=1000)))
+def events_in_flight(
+    connection: sa.Connection, flows: Sequence[str], fact: str
+) -> Iterator[tuple[str, str, str, Occurrence]]:
+    """Yield flow, origin, destination and the first event with ``fact`` of each transfer that is open or overdue.
+
+    Only of ``flows``. Transfers without such an event are left out. Nothing else is decoded, as there may be many.
+    """
+    columns = (transfers.c.flow, transfers.c.origin, transfers.c.destination, transfers.c.state)
+    statement = sa.select(*columns).where(*_IN_FLIGHT, transfers.c.flow.in_(flows))
+    for flow, origin, destination, state in connection.execute(statement.execution_options(yield_per=1000)):
+        for content in _decode_events(state).occurrences:
+            event = occurrences.decode(content)
+            if fact in event.facts:
+                yield flow, origin or "", destination or "", event
+                break
 
 
 _IN_FLIGHT = (
@@ -249,7 +258,14 @@ class _State(msgspec.Struct, array_like=True):
         return _encode(cls(packed, transfer.searched, transfer.raised, transfer.deadlines))
 
 
+class _Events(msgspec.Struct, array_like=True):
+    """The beginning of a `_State`, with its events as they are stored."""
+
+    occurrences: tuple[msgspec.Raw, ...]
+
+
 _encode = msgspec.msgpack.Encoder().encode
+_decode_events = msgspec.msgpack.Decoder(_Events).decode
 _decode = msgspec.msgpack.Decoder(_State, ext_hook=occurrences.unpack).decode
 
 
