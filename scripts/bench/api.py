@@ -144,7 +144,7 @@ async def serve(folder: Path, port: int) -> None:
     async def anew(_: Any, __: Any, make: Callable[[], Awaitable[Any]]) -> Any:
         return await make()
 
-    KeptAnswers.get = anew  # type: ignore[method-assign]
+    KeptAnswers.get = anew  # type: ignore[method-assign, assignment]
     plan = make_plan(read_dict(tomllib.loads((folder / "config.toml").read_text()), watches=False))
     with closing(Database.open(plan.settings.store.url.get_secret_value(), durable=False)) as database:
         alerting = AlertingRuntime(database, AlertingConfig.of(plan.settings))
