@@ -214,21 +214,29 @@ def oldest_in_flight(connection: sa.Connection) -> dict[tuple[str, str, str], in
     return {(row[0], row[1], row[2]): row[3] for row in connection.execute(statement)}
 
 
-def events_in_flight(
-    connection: sa.Connection, flows: Sequence[str], fact: str
-) -> Iterator[tuple[str, str, str, Occurrence]]:
-    """Yield flow, origin, destination and the first event with ``fact`` of each transfer that is open or overdue.
+class InFlight(NamedTuple):
+    """A transfer that is open or overdue, of which only what is wanted is decoded: there may be many."""
 
-    Only of ``flows``. Transfers without such an event are left out. Nothing else is decoded, as there may be many.
-    """
-    columns = (transfers.c.flow, transfers.c.origin, transfers.c.destination, transfers.c.state)
-    statement = sa.select(*columns).where(*_IN_FLIGHT, transfers.c.flow.in_(flows))
-    for flow, origin, destination, state in connection.execute(statement.execution_options(yield_per=1000)):
-        for content in _decode_events(state).occurrences:
-            event = occurrences.decode(content)
-            if fact in event.facts:
-                yield flow, origin or "", destination or "", event
-                break
+    flow: str
+    origin: str
+    destination: str
+    opened_at: int | None
+    state: bytes
+
+    def first_event(self, fact: str) -> Occurrence | None:
+        """Return its first event that has ``fact``; None where none has."""
+        events = map(occurrences.decode, _decode_events(self.state).occurrences)
+        return next((event for event in events if fact in event.facts), None)
+
+
+def in_flight(connection: sa.Connection) -> Iterator[InFlight]:
+    """Yield the transfers that are open or overdue; places are empty where they are not known."""
+    t = transfers.c
+    statement = sa.select(t.flow, t.origin, t.destination, t.opened_at, t.state).where(*_IN_FLIGHT)
+    for flow, origin, destination, opened_at, state in connection.execute(
+        statement.execution_options(yield_per=1000)
+    ):
+        yield InFlight(flow, origin or "", destination or "", opened_at, state)
 
 
 _IN_FLIGHT = (
