@@ -184,7 +184,7 @@ async def test_alerts_are_listed_resolved_and_counted(serving: Serving) -> None:
         assert (alert["rule"], alert["state"]) == ("HighErrors", "firing")
         assert (await served.ask("POST", f"/alerts/{alert['id']}/resolve"))[1]["reason"] == "by hand"
         assert (await served.ask("POST", f"/alerts/{alert['id']}/resolve", json={"note": "x"}))[0] == 409
-        assert (await served.ask("POST", "/alerts/x/resolve"))[0] == 400
+        assert (await served.ask("POST", "/alerts/x/resolve"))[0] == 404
         assert (await served.get("/alerts"))[1]["alerts"] == []
         _, history = await served.get("/alerts/history?limit=1")
         assert history["alerts"][0]["ended_at"] >= alert["started_at"]
