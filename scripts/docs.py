@@ -41,6 +41,12 @@ from chainwatch.config import (  # noqa: E402  # the checkout's models
 from chainwatch.config.api import ApiSettings  # noqa: E402
 from chainwatch.config.assets import AssetSettings, CurrencySettings  # noqa: E402
 from chainwatch.config.flows import SiblingSettings  # noqa: E402
+from chainwatch.config.invariants import (  # noqa: E402
+    InvariantSettings,
+    PessimismSettings,
+    TriggerSettings,
+    ValueSettings,
+)
 from chainwatch.config.people import (  # noqa: E402
     EscalationSettings,
     EscalationStepSettings,
@@ -86,6 +92,10 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[flows.NAME.opens]", OpeningSettings),
     ("[[flows.NAME.expects]]", StepSettings),
     ("with.NAME of a flow's step", SiblingSettings),
+    ("[invariants.NAME]", InvariantSettings),
+    ("[invariants.NAME.values]", ValueSettings),
+    ("every of an invariant", TriggerSettings),
+    ("[pessimism]", PessimismSettings),
     *((f'[receivers.NAME] with provider = "{name}"', settings_model(name)) for name in PROVIDERS),
     ("[templates.NAME]", TemplateSettings),
     ("[[routes]]", RouteSettings),

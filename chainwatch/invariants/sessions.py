@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from chainwatch.checker.invariants.extractor import INVARIANTS
+from chainwatch.checker.invariants.judge import said
 from chainwatch.checker.invariants.sessions import EventSession
 from chainwatch.invariants import judging
 from chainwatch.invariants.event_reads import EventsRead
@@ -57,7 +58,7 @@ def _raise(work: Work, session: EventSession, log: RawLog) -> None:
     signature, address = session.signatures[log.topics[0]], checksum_address(session.address)
     annotations = {
         "summary": f"{signature} was emitted by {address}",
-        "description": f"{session.message}\nblock {log.block_number} of {session.network}".strip(),
+        "description": said(session.message, f"block {log.block_number} of {session.network}"),
         "address": address,
         "address_network": session.network,
         "tx_hash": to_hex(log.tx_hash),

@@ -8,7 +8,16 @@ from itertools import takewhile
 import sqlalchemy as sa
 
 from chainwatch.model import LOGS_A_BLOCK, event_id
-from chainwatch.store import access, step_events, step_ranges, transfer_index, transfer_totals, watched
+from chainwatch.store import (
+    access,
+    definitions,
+    invariants,
+    step_events,
+    step_ranges,
+    transfer_index,
+    transfer_totals,
+    watched,
+)
 from chainwatch.store.alerting import alerts, incidents, limits, outbox, receipts, silences
 from chainwatch.store.tables import PRUNABLE, deadlines, headers, logs, networks, transactions, transfers
 from chainwatch.store.transfer_totals import Total, place
@@ -27,13 +36,16 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
     """Delete up to ``limit`` rows of what is finished; return how many, 0 when nothing is left to delete.
 
     Transfers whose last event lies before ``before`` (chain time), unless they are unfinished or an alert about them
-    fires; logs of blocks before it, unless a reorg may still reach them (transfers carry what they need of
-    their logs); notifications finished, incidents over and alerts resolved before ``wall_before`` (Unix seconds), unless
-    a notification about them is still to be sent; silences that ended, and what was audited, before then.
+    fires; events that invariants counted before then; logs of blocks before it, unless a reorg may still reach them
+    (transfers carry what they need of their logs); notifications finished, incidents over and alerts resolved before
+    ``wall_before`` (Unix seconds), unless a notification about them is still to be sent; silences that ended, and what
+    was audited, before then.
     """
     gone = _prune_transfers(connection, before, limit)
     gone += _prune_logs(connection, before, limit - gone)
     gone += step_ranges.prune(connection, before, limit - gone)
+    gone += invariants.prune_events(connection, before, limit - gone)
+    gone += definitions.prune(connection, wall_before, limit - gone)
     gone += transfer_index.prune(connection, before, limit - gone)
     gone += outbox.prune(connection, wall_before, limit - gone)
     gone += incidents.prune(connection, wall_before, limit - gone)

@@ -81,7 +81,7 @@ def violated(invariant: Invariant, check: Checked, positions: Mapping[str, int],
     where = ", ".join(f"block {block} of {network}" for network, block in sorted(positions.items()))
     annotations = {
         "summary": f"{invariant.name} does not hold: {invariant.condition.source}",
-        "description": f"{invariant.message}\n{read} at {where}".strip(),
+        "description": said(invariant.message, f"{read} at {where}"),
         "values": read,
         "block": str(check.block),
         "block_network": check.network,
@@ -105,6 +105,11 @@ def unread(invariant: Invariant, since: Checked, newest: Checked) -> Condition:
 def shown(values: Values) -> str:
     """Return values as text: ``locked = 5, minted = 7``."""
     return ", ".join(f"{name} = {_text(value)}" for name, value in values.items())
+
+
+def said(message: str, fact: str) -> str:
+    """Return what a person wanted to read, before a fact."""
+    return f"{message.rstrip(' .')}. {fact}" if message else fact
 
 
 def _labels(alertname: str, invariant: Invariant) -> dict[str, str]:

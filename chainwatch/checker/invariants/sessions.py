@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, localcontext
 from typing import Any
 
 import msgspec
@@ -30,6 +30,10 @@ ONE_SHOT = 300
 """Seconds of chain time for which an alert about one event fires, unless the session's cooldown is longer."""
 SIGNATURES_MAX = 100
 COOLDOWN_MAX = 366 * 86_400
+BLOCK_MAX = 2**32 - 1
+TEXT_MAX = 1_000
+AMOUNT_DIGITS = 100
+"""Digits in which amounts are computed: 256 bits have 78."""
 _ETHER = Decimal(10**18)
 
 
@@ -38,7 +42,10 @@ class SessionError(ValueError):
 
 
 class Session(msgspec.Struct, frozen=True):
-    """A session as it is stored: what its request asked for. ``layer`` is ``layer1`` or ``layer2``."""
+    """A session as it is stored: what its request asked for. ``layer`` is ``layer1`` or ``layer2``.
+
+    ``start`` is the block from which on events count, ``cooldown`` is in seconds.
+    """
 
     layer: str
     heuristic: str
@@ -47,6 +54,7 @@ class Session(msgspec.Struct, frozen=True):
     destination: str = ""
     message: str = ""
     cooldown: int = 0
+    start: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,12 @@ def compile_session(name: str, session: Session, layers: Mapping[str, str]) -> I
     network = layers.get(session.layer)
     if network is None:
         raise SessionError(f"network {session.layer[:40]!r} stands for none: set it in [pessimism]")
+    if session.start is not None and (session.heuristic != EVENT or not 0 <= session.start <= BLOCK_MAX):
+        raise SessionError(
+            "start_height is a block, and for contract_event only: a balance is checked at new blocks"
+        )
+    if any(len(text) > TEXT_MAX for text in (session.destination, session.message)):
+        raise SessionError(f"destination and message have at most {TEXT_MAX} characters")
     if not 0 <= session.cooldown <= COOLDOWN_MAX:
         raise SessionError(f"cooldown_time is from 0 to {COOLDOWN_MAX} seconds")
     if session.severity and session.severity not in SEVERITIES:
@@ -120,12 +134,13 @@ def _wei(key: str, bound: object) -> int:
     if isinstance(bound, bool) or not isinstance(bound, int | float | str):
         raise SessionError(f"{key} is an amount of ETH")
     try:
-        wei = Decimal(str(bound)) * _ETHER
-    except InvalidOperation:
+        with localcontext(prec=AMOUNT_DIGITS):
+            wei = (Decimal(str(bound) if isinstance(bound, float) else bound) * _ETHER).to_integral_value()
+    except ArithmeticError:
         raise SessionError(f"{key} is an amount of ETH") from None
     if not wei.is_finite() or not 0 <= wei < 2**256:
         raise SessionError(f"{key} is an amount of ETH from 0 on")
-    return int(wei.to_integral_value())
+    return int(wei)
 
 
 def _address(params: Mapping[str, Any]) -> bytes:

@@ -121,7 +121,7 @@ async def test_rules_are_created_changed_and_deleted(serving: Serving) -> None:
     [
         ("POST", "/rules", {}, 400, "name"),
         ("POST", "/rules", {**RULE, "expr": "up"}, 400, "expr"),
-        ("POST", "/rules", {**RULE, "query": "rate(x)"}, 400, "expected type matrix"),
+        ("POST", "/rules", {**RULE, "query": "rate(x)"}, 400, "expected type range vector"),
         ("POST", "/rules", {**RULE, "annotations": {"a": 5}}, 400, "annotations"),
         ("POST", "/rules", {**RULE, "name": "a\0"}, 400, "NUL"),
         ("POST", "/rules", [], 400, "array"),

@@ -13,6 +13,7 @@ from chainwatch.flows.checker import FlowChecker
 from chainwatch.invariants.checker import InvariantChecker, Wanted
 from chainwatch.invariants.reads import BlockRead
 from chainwatch.model import Batch, Header, Seen
+from chainwatch.pipeline.checker import Checker
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import Recomputation
 from chainwatch.plan import Plan, make_plan
@@ -66,7 +67,7 @@ class Chains:
         self.connection = connection
         self.alerts = Alerts()
         self.checker = InvariantChecker.of(plan)
-        checkers = [FlowChecker([]), self.checker]
+        checkers: list[Checker] = [FlowChecker([]), self.checker]
         self.pipeline = Pipeline(checkers, plan.settings.networks, plan.decode, self.alerts)
         target = self.checker.fingerprints(plan.settings)
         work = Recomputation(self.pipeline, plan.read_again, self.alerts, target)

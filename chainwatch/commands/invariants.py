@@ -1,0 +1,62 @@
+"""The commands about invariants."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from chainwatch.commands.common import FAILED, accessing, plan_of, refusals
+from chainwatch.commands.options import Block, as_json
+
+
+@click.group()
+def invariants() -> None:
+    """Show or test invariants: conditions on values of the chains that must hold at every block."""
+
+
+@invariants.command("list")
+@as_json
+@click.pass_obj
+def invariants_list(config: Path, as_json: bool) -> None:
+    """List invariants: how each stands, and at which block it was checked last."""
+    from chainwatch.commands.show import invariants as show
+    from chainwatch.operations.invariants import list_invariants
+
+    with accessing(config) as access:
+        rows = access.read(list_invariants)
+    show.invariants(rows, as_json)
+
+
+@invariants.command("show")
+@click.argument("name")
+@as_json
+@click.pass_obj
+def invariants_show(config: Path, name: str, as_json: bool) -> None:
+    """Show the invariant NAME with its last checks and what they read."""
+    from chainwatch.commands.show import invariants as show
+    from chainwatch.operations.invariants import show_invariant
+
+    with accessing(config, not_found=FAILED) as access:
+        found = access.read(show_invariant, name=name)
+    show.invariant(found, as_json)
+
+
+@invariants.command("test")
+@click.argument("name")
+@click.option("--at", type=Block, help="The block to read. Default: each network's head.")
+@as_json
+@click.pass_obj
+def invariants_test(config: Path, name: str, at: int | None, as_json: bool) -> None:
+    """Read the values of the invariant NAME now, and say whether it holds; exit with 1 unless it does."""
+    from chainwatch.commands.show import invariants as show
+    from chainwatch.operations.invariants import read_now
+
+    plan = plan_of(config)
+    with refusals(not_found=FAILED):
+        found = asyncio.run(read_now(plan, name, at))
+    show.test(found, as_json)
+    if not found.holds:
+        sys.exit(FAILED)

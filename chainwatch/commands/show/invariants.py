@@ -1,0 +1,84 @@
+"""Tables about invariants; JSON for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from chainwatch.commands.show.terminal import details, print_json, table, time_of
+
+if TYPE_CHECKING:
+    from chainwatch.operations.invariants import InvariantDetails, InvariantTest, InvariantView
+
+_ANSWERS = {True: "holds", False: "does not hold", None: "no answer"}
+
+
+def invariants(rows: Sequence[InvariantView], as_json: bool) -> None:
+    """Print one line for each invariant."""
+    if as_json:
+        print_json(rows)
+        return
+    table(
+        ("invariant", "state", "since", "block", "severity", "origin", "networks", "condition"),
+        (
+            (
+                r.name,
+                r.state,
+                time_of(r.since),
+                r.block,
+                r.severity,
+                r.origin,
+                ", ".join(r.networks),
+                r.condition,
+            )
+            for r in rows
+        ),
+    )
+
+
+def invariant(found: InvariantDetails, as_json: bool) -> None:
+    """Print an invariant, then one line for each of its checks."""
+    if as_json:
+        print_json(found)
+        return
+    one = found.invariant
+    details(
+        ("", ""),
+        (
+            ("invariant", one.name),
+            ("condition", one.condition),
+            ("state", one.state),
+            ("since", time_of(one.since)),
+            ("severity", one.severity),
+            ("origin", one.origin),
+            ("networks", ", ".join(one.networks)),
+        ),
+    )
+    table(
+        ("checked at", "blocks", "answer", "values", "error"),
+        (
+            (time_of(r.at), _blocks(r.blocks), _ANSWERS[r.holds], r.values, r.error or "")
+            for r in found.checks
+        ),
+    )
+
+
+def test(found: InvariantTest, as_json: bool) -> None:
+    """Print what was read, and whether the invariant holds."""
+    if as_json:
+        print_json(found)
+        return
+    details(
+        ("", ""),
+        (
+            ("invariant", found.name),
+            ("blocks", _blocks(found.blocks)),
+            ("values", found.values),
+            ("answer", _ANSWERS[found.holds]),
+            ("error", found.error),
+        ),
+    )
+
+
+def _blocks(blocks: Mapping[str, int]) -> str:
+    return ", ".join(f"{network} {block}" for network, block in blocks.items())

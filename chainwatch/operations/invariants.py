@@ -1,0 +1,197 @@
+"""Invariants: how each stands, its values and last checks, and a test that reads them now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.chain.errors import ChainError
+from chainwatch.chain.history import header_at
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.transport import open_session
+from chainwatch.checker.expression import EvaluationError
+from chainwatch.checker.invariants.invariant import Invariant, gather, of_block
+from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, shown
+from chainwatch.checker.invariants.sessions import NO_SEVERITY, SEVERITIES, Session
+from chainwatch.config import Settings
+from chainwatch.invariants.definitions import SESSION
+from chainwatch.invariants.reads import answered, read_outcomes
+from chainwatch.model import Header
+from chainwatch.operations.checks import no_such
+from chainwatch.operations.context import Context
+from chainwatch.operations.errors import Invalid, NotFound
+from chainwatch.plan import Plan
+from chainwatch.store import definitions, invariants
+from chainwatch.store.definitions import Definition
+from chainwatch.store.invariants import Check
+
+FILE, API = "file", "api"
+"""Where an invariant comes from."""
+CHECKS_SHOWN = 20
+PATIENCE = 10.0
+"""Seconds for which a network is asked for its head."""
+
+
+class InvariantView(msgspec.Struct, frozen=True):
+    """An invariant: ``state`` is holds, broken (not yet for long enough), violated, unread, waiting or stopped.
+
+    ``since`` is the chain time since which an alert of it fires, ``block`` that of its newest check that was answered.
+    """
+
+    name: str
+    origin: str
+    severity: str
+    condition: str
+    networks: Sequence[str]
+    state: str
+    since: float | None
+    block: int | None
+    checked_at: float | None
+
+
+class CheckView(msgspec.Struct, frozen=True):
+    """A check: ``blocks`` are those that were read, by network; ``holds`` is None where there is no answer."""
+
+    at: float
+    blocks: Mapping[str, int]
+    holds: bool | None
+    values: str
+    error: str | None
+
+
+class InvariantDetails(msgspec.Struct, frozen=True):
+    """An invariant with its newest checks, newest first."""
+
+    invariant: InvariantView
+    checks: Sequence[CheckView]
+
+
+class InvariantTest(msgspec.Struct, frozen=True):
+    """What an invariant reads now: ``holds`` is None where there is no answer, which ``error`` explains."""
+
+    name: str
+    blocks: Mapping[str, int]
+    values: str
+    holds: bool | None
+    error: str | None
+
+
+def list_invariants(connection: sa.Connection, context: Context, now: float) -> list[InvariantView]:
+    """Return all invariants: those of the configuration in its order, then those that were made while this runs."""
+    made = [one for one in definitions.kept(connection) if one.name not in context.settings.invariants]
+    files = [_of_file(connection, context.settings, name) for name in context.settings.invariants]
+    return [*files, *(_of_definition(connection, context.settings, one) for one in made)]
+
+
+def show_invariant(connection: sa.Connection, context: Context, now: float, *, name: str) -> InvariantDetails:
+    """Return the invariant ``name`` with its newest checks."""
+    found = next((one for one in list_invariants(connection, context, now) if one.name == name), None)
+    if found is None:
+        raise NotFound(no_such("invariant", name, list(context.settings.invariants)))
+    checks = invariants.checks(connection, name)[-CHECKS_SHOWN:]
+    return InvariantDetails(found, [_check(connection, name, check) for check in reversed(checks)])
+
+
+def _of_file(connection: sa.Connection, settings: Settings, name: str) -> InvariantView:
+    one = settings.invariants[name]
+    return _view(connection, name, FILE, one.severity, one.assert_, one.networks, "waiting")
+
+
+def _of_definition(connection: sa.Connection, settings: Settings, stored: Definition) -> InvariantView:
+    state = "waiting" if stored.is_running else "stopped"
+    if stored.kind != SESSION:
+        raise Invalid(f"{stored.name}: made by a newer chainwatch")
+    session = msgspec.json.decode(stored.settings, type=Session)
+    params = ", ".join(f"{key} = {value}" for key, value in session.params.items())
+    network = settings.pessimism.networks.get(session.layer)
+    return _view(
+        connection,
+        stored.name,
+        API,
+        SEVERITIES.get(session.severity, NO_SEVERITY),
+        f"{session.heuristic}: {params}",
+        [] if network is None else [network],
+        state,
+    )
+
+
+def _view(
+    connection: sa.Connection,
+    name: str,
+    origin: str,
+    severity: str,
+    condition: str,
+    networks: Sequence[str],
+    state: str,
+) -> InvariantView:
+    raised = invariants.raised(connection, name)
+    checks = invariants.checks(connection, name)
+    answered_last = next((check for check in reversed(checks) if check.holds is not None), None)
+    block, at = (None, None) if answered_last is None else (answered_last.block, answered_last.timestamp)
+    if block is None:
+        block = invariants.cursors(connection).get(name)
+    since = min((alert.starts_at for alert in raised.values()), default=None)
+    if UNREAD in raised:
+        state = "unread"
+    elif VIOLATED in raised or raised:
+        state = "violated"
+    elif answered_last is not None:
+        state = "holds" if answered_last.holds else "broken"
+    elif state == "waiting" and block is not None:
+        state = "holds"
+    return InvariantView(name, origin, severity, condition, list(networks), state, since, block, at)
+
+
+def _check(connection: sa.Connection, name: str, check: Check) -> CheckView:
+    contents = []
+    for network, block in (check.positions or {}).items():
+        reading = invariants.reading(connection, name, network, block)
+        if reading is not None and reading.content is not None:
+            contents.append(shown(reading.content))
+    blocks = check.positions or {check.network: check.block}
+    return CheckView(check.timestamp, blocks, check.holds, ", ".join(contents), check.error)
+
+
+async def read_now(plan: Plan, name: str, at: int | None = None) -> InvariantTest:
+    """Read what the configured invariant ``name`` reads now, or ``at`` a block where it reads one network only."""
+    invariant = next((one for one in plan.invariants.invariants if one.name == name), None)
+    if invariant is None:
+        known = [one.name for one in plan.invariants.invariants]
+        raise NotFound(no_such("invariant", name, known))
+    if at is not None and len(invariant.networks) > 1:
+        raise Invalid(f"--at takes a block of one network; {name} reads {', '.join(invariant.networks)}")
+    if any(value.events is not None for value in invariant.values):
+        raise Invalid(f"{name} counts stored events: `chainwatch invariants show {name}` has its last checks")
+    blocks: dict[str, int] = {}
+    contents: dict[str, Mapping[str, Any]] = {}
+    try:
+        async with asyncio.timeout(3 * PATIENCE), open_session() as session:
+            for network in invariant.networks:
+                async with Pool(plan.settings.networks[network], session) as pool:
+                    header = await (pool.ask(Endpoint.head, PATIENCE) if at is None else header_at(pool, at))
+                    blocks[network] = header.number
+                    contents[network] = await _read(pool, invariant, header)
+        values = gather(invariant, contents)
+        return InvariantTest(name, blocks, shown(values), invariant.holds(values, None), None)
+    except (ChainError, EvaluationError, TimeoutError, ValueError) as error:
+        read = ", ".join(shown(content) for content in contents.values())
+        return InvariantTest(name, blocks, read, None, str(error) or "no endpoint answers in time")
+
+
+async def _read(pool: Pool, invariant: Invariant, header: Header) -> dict[str, Any]:
+    """Return the values of one network. Raises ``ValueError`` for one that cannot be read."""
+    network = pool.network.name
+    values = [value for value in invariant.on(network) if network in value.reads]
+    outcomes = await read_outcomes(pool, header, [value.reads[network] for value in values])
+    content: dict[str, Any] = of_block(invariant, header, network)
+    for value, outcome in zip(values, outcomes, strict=True):
+        try:
+            content[value.name] = value.parse(answered(outcome))
+        except ValueError as error:
+            raise ValueError(f"{network}: {value.name}: {error}") from error
+    return content

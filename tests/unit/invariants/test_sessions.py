@@ -1,0 +1,141 @@
+"""Sessions for events in the pipeline, without a chain: cursors, cooldowns, ends, reorgs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+
+from chainwatch.checker.invariants.sessions import Session
+from chainwatch.config import read_dict
+from chainwatch.invariants.checker import Wanted
+from chainwatch.invariants.definitions import SESSION
+from chainwatch.invariants.event_reads import EventsRead
+from chainwatch.model import RawLog
+from chainwatch.plan import make_plan
+from chainwatch.store import definitions, invariants, schema
+from chainwatch.store.definitions import Definition
+from chainwatch.support.keccak import keccak256
+from tests.unit.invariants.test_checker import SAFE, Chains, header
+
+TOPIC = keccak256(b"Paused()")
+PLAN = make_plan(
+    read_dict(
+        {
+            "networks": {"alpha": {"chain_id": 1, "rpc": ["http://x"], "block_time": "10s"}},
+            "pessimism": {"layer1": "alpha"},
+        }
+    )
+)
+
+
+@pytest.fixture
+def connection() -> Iterator[sa.Connection]:
+    engine = sa.create_engine("sqlite://")
+    with engine.begin() as connection:
+        schema.metadata.create_all(connection)
+        yield connection
+    engine.dispose()
+
+
+class Watched(Chains):
+    """Chains with one session, ``s``."""
+
+    def save(self, *, cooldown: int = 0, is_running: bool = True) -> None:
+        params = {"address": SAFE, "args": ["Paused()"]}
+        text = msgspec.json.encode(Session("layer1", "contract_event", params, cooldown=cooldown)).decode()
+        made = Definition("s", text, SESSION, is_running, False, 0, "anna", 1.0, 1.0)
+        definitions.save(self.connection, made)
+
+    def wanted_events(self) -> tuple[int, int] | None:
+        found = self.checker.load_wanted(self.connection, "alpha", 500)
+        return (found.events[0].first, found.events[0].last.number) if found and found.events else None
+
+    def read(self, *emitted: int, wanted: Wanted | None = None) -> None:
+        """Answer what is wanted by the events of the blocks ``emitted``."""
+        found = wanted or self.checker.load_wanted(self.connection, "alpha", 500)
+        assert found is not None
+        (one,) = found.events
+        logs = [
+            RawLog(b, header(b).hash, header(b).timestamp, 0, b"t" * 32, b"a" * 20, (TOPIC,), b"")
+            for b in emitted
+        ]
+        self.pipeline.process(
+            self.connection, [EventsRead(one.session, one.first, one.last, tuple(logs))], 0.0
+        )
+
+    @property
+    def events(self) -> list[tuple[str, float | None, str]]:
+        return [(s.labels["event"], s.ends_at, s.reason) for s in self.alerts.signals]
+
+
+@pytest.fixture
+def chains(connection: sa.Connection) -> Watched:
+    chains = Watched(connection, PLAN)
+    chains.mine(1)
+    return chains
+
+
+def test_it_begins_after_the_block_that_was_read_last_and_misses_none(chains: Watched) -> None:  # S1
+    chains.save()
+    chains.mine(2)
+    assert chains.wanted_events() == (2, 2)
+    chains.mine(3)
+    assert chains.wanted_events() == (2, 3)
+    chains.read(2)
+    assert chains.events == [("2-0", None, "")]
+    assert chains.wanted_events() is None
+
+
+def test_an_alert_ends_by_chain_time(chains: Watched) -> None:
+    chains.save()
+    chains.mine(2)
+    chains.read(2)
+    chains.see("alpha", 1_319)
+    assert len(chains.events) == 1
+    chains.see("alpha", 1_320)
+    assert chains.events[1:] == [("2-0", 1_320, "over")]
+
+
+def test_events_within_the_cooldown_are_no_alerts(chains: Watched) -> None:
+    chains.save(cooldown=25)
+    for block in range(2, 7):
+        chains.mine(block)
+    chains.read(2, 3, 4, 5, 6)
+    assert [event for event, _, _ in chains.events] == ["2-0", "5-0"]
+
+
+def test_a_reorg_ends_alerts_and_has_the_blocks_read_again(chains: Watched) -> None:  # S4
+    chains.save()
+    chains.mine(2)
+    chains.mine(3)
+    late = chains.checker.load_wanted(chains.connection, "alpha", 500)
+    chains.read(3)
+    chains.mine(3, fork=1, back_to=2)
+    assert chains.events == [("3-0", None, ""), ("3-0", 1_030, "reorg")]
+    assert chains.wanted_events() == (3, 3)
+    chains.read(3, wanted=late)
+    assert len(chains.events) == 2
+
+
+def test_a_stopped_session_ends_its_alerts_and_reads_nothing(chains: Watched) -> None:
+    chains.save()
+    chains.mine(2)
+    chains.read(2)
+    chains.save(is_running=False)
+    chains.mine(3)
+    assert chains.events[1:] == [("2-0", 1_030, "stopped")]
+    assert chains.wanted_events() is None
+    assert invariants.known_names(chains.connection) == set()
+
+
+def test_a_restart_goes_on_where_events_were_read(chains: Watched) -> None:
+    chains.save()
+    chains.mine(2)
+    again = Watched(chains.connection, PLAN)
+    assert again.wanted_events() == (2, 2)
+    again.mine(3)
+    again.read(2, 3)
+    assert [event for event, _, _ in again.events] == ["2-0", "3-0"]
