@@ -14,9 +14,8 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from chainwatch.api.identity import IDENTITY
 from chainwatch.api.reads import Reads
-from chainwatch.api.writes import Writes
+from chainwatch.api.writes import Writes, entry_of
 from chainwatch.checker.invariants.sessions import UNSUPPORTED, Session
 from chainwatch.monitor.heartbeat import Health
 from chainwatch.operations import pessimism
@@ -117,17 +116,17 @@ async def _done(request: web.Request, writes: Writes, body: _Body) -> str:
     """Do what ``body`` asks for, and return the session's id. Whatever is no other method is ``run``, as in Pessimism."""
     params = body.params or _Params()
     name = (params.uuid or body.uuid or "").replace("\0", "")
+    entry = await entry_of(request)
     match body.method:
         case "update":
-            return await writes(request, pessimism.update, name=name, changes=_changes(body, params))
+            return await writes(entry, pessimism.update, name=name, changes=_changes(body, params))
         case "stop":
-            return await writes(request, pessimism.stop, name=name)
+            return await writes(entry, pessimism.stop, name=name)
         case "delete":
-            return await writes(request, pessimism.delete, name=name)
+            return await writes(entry, pessimism.delete, name=name)
     if name:
-        return await writes(request, pessimism.start, name=name)
-    author = request[IDENTITY].name
-    return await writes(request, pessimism.run, session=_wanted(body, params), author=author)
+        return await writes(entry, pessimism.start, name=name)
+    return await writes(entry, pessimism.run, session=_wanted(body, params), author=entry.actor)
 
 
 def _wanted(body: _Body, params: _Params) -> Session:

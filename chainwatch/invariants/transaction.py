@@ -296,8 +296,7 @@ class InvariantTransaction:
 
     def _tidy(self, running: Running) -> None:
         """End and forget what is stored of invariants that were stopped or deleted."""
-        stored = schema.get_property(self._connection, TIDIED)
-        if stored == str(running.revision) or (stored is None and not running.revision):
+        if not running.revision or schema.get_property(self._connection, TIDIED) == str(running.revision):
             return
         for name in sorted(invariants.known_names(self._connection) - running.names):
             invariants.forget(self._connection, name)

@@ -36,9 +36,10 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
     """Delete up to ``limit`` rows of what is finished; return how many, 0 when nothing is left to delete.
 
     Transfers whose last event lies before ``before`` (chain time), unless they are unfinished or an alert about them
-    fires; events that invariants counted before then; logs of blocks before it, unless a reorg may still reach them (transfers carry what they need of
-    their logs); notifications finished, incidents over and alerts resolved before ``wall_before`` (Unix seconds), unless
-    a notification about them is still to be sent; silences that ended, and what was audited, before then.
+    fires; events that invariants counted before then; logs of blocks before it, unless a reorg may still reach them
+    (transfers carry what they need of their logs); notifications finished, incidents over and alerts resolved before
+    ``wall_before`` (Unix seconds), unless a notification about them is still to be sent; silences that ended, and
+    what was audited, before then.
     """
     gone = _prune_transfers(connection, before, limit)
     gone += _prune_logs(connection, before, limit - gone)
