@@ -184,16 +184,14 @@ class AlertingRuntime:
             await self._reroute(reloaded=True)
 
     async def extend(self) -> None:
-        """Take up what the database has beside the configuration now; the queues of all other receivers go on.
-
-        Raises ``StoreError``; then call it again.
-        """
+        """Take up what the database has beside the configuration now; all other queues go on. Raises ``StoreError``."""
         async with self._changing:
             if self._config.extend is None or self._is_closed:
                 return
-            config = await self._database.read(self._config.extend)
-            await self._go_on_by(config, is_shown_alike=True)
-            await self._reroute()
+            routes, names = self._config.routes, set(self.receivers)
+            await self._go_on_by(await self._database.read(self._config.extend), is_shown_alike=True)
+            if routes != self._config.routes or names - set(self.receivers):
+                await self._reroute()
 
     async def _go_on_by(self, config: AlertingConfig, *, is_shown_alike: bool) -> None:
         """Use ``config``; the queues of receivers that stay as they are go on if notifications ``is_shown_alike``."""

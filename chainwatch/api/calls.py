@@ -96,12 +96,13 @@ def route(call: Call, reads: Reads, writes: Writes) -> web.RouteDef:
 def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handler:
     several = {f.name for f in msgspec.structs.fields(arguments) if _is_list(f.type)}
 
-    def run(connection: sa.Connection, context: Context, now: float, given: dict[str, Any]) -> bytes:
-        return encoded(call.operation(connection, context, now, **given))
-
     async def handle(request: web.Request) -> web.Response:
-        given = _from_query(request, several)
-        content = await reads(run, _arguments(arguments, given, strict=False))
+        given = _arguments(arguments, _from_query(request, several), strict=False)
+
+        def run(connection: sa.Connection, context: Context, now: float) -> bytes:
+            return encoded(call.operation(connection, context, now, **given))
+
+        content = await reads.shared((call.path, msgspec.json.encode(given)), run)
         etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
         headers = {hdrs.ETAG: etag, hdrs.CACHE_CONTROL: "no-cache"}
         known = request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
@@ -150,7 +151,7 @@ async def _body_of(request: web.Request) -> Any:
         raise Invalid("the body is not JSON as it is wanted here: its brackets are nested too deep")
     try:
         return msgspec.json.decode(content)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"the body is not JSON: {str(error)[:200]}") from None
 
 

@@ -17,6 +17,7 @@ IDLE_WITHIN = 50.0
 """Seconds until the head of each further request has come."""
 READ_WITHIN = 30.0
 """Seconds for which a client may leave a full buffer unread."""
+EXPECTATION_FAILED = 417
 LINGER = 5.0
 """Seconds for the rest of a body that was not wanted."""
 
@@ -27,20 +28,20 @@ class Connections:
     def __init__(self, server: web.Server, at_most: int | None = None) -> None:
         self._server = server
         self._at_most = usable_connections() if at_most is None else at_most
-        self._open: set[Connection] = set()
+        self._open: set[object] = set()
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
         return Connection(self._server, self)
 
-    def admit(self, connection: Connection) -> bool:
-        """Return whether there is room for ``connection``, which counts from now on."""
+    def admit(self, connection: object) -> bool:
+        """Return whether there is room for ``connection``, or what becomes one, which counts from now on."""
         if len(self._open) >= self._at_most:
             return False
         self._open.add(connection)
         return True
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: object) -> None:
         """Count ``connection`` no longer."""
         self._open.discard(connection)
 
@@ -102,6 +103,18 @@ class Connection(RequestHandler):
         if self._reading is not None:
             self._reading.cancel()
         super().connection_lost(exc)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send ``resp``; what is raised before any of our handlers, as for ``Expect: nonsense``, is sent as a problem."""
+        if isinstance(resp, web.HTTPException):
+            detail = (
+                "only Expect: 100-continue can be met" if resp.status == EXPECTATION_FAILED else resp.reason
+            )
+            resp = problem(resp.status, detail)
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,

@@ -9,12 +9,16 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
+from chainwatch.api.kept import KeptAnswers
 from chainwatch.operations.context import Context, Contexts
 from chainwatch.plan import Plan
 from chainwatch.store.database import Database
 
 AT_ONCE = 1
 """The reads of all requests that run at once: each competes with the event loop."""
+
+SHARED_FOR = 1.0
+"""Seconds for which what was read for one request serves others, while this process commits nothing."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +35,7 @@ class Reads:
         self._contexts = Contexts(plan)
         self._clock = clock
         self._free = asyncio.Semaphore(AT_ONCE)
+        self._kept: KeptAnswers[bytes] = KeptAnswers(lambda: database.commits, fresh_for=SHARED_FOR)
 
     async def __call__(
         self,
@@ -48,6 +53,15 @@ class Reads:
         reading = asyncio.ensure_future(self._database.read(job))
         reading.add_done_callback(self._done)
         return await asyncio.shield(reading)
+
+    async def shared(
+        self, key: tuple[object, ...], operation: Callable[[sa.Connection, Context, float], bytes]
+    ) -> bytes:
+        """Return the same, perhaps as it was read for another request with this ``key``, of the present state.
+
+        What other processes have committed may be missing for ``SHARED_FOR`` seconds.
+        """
+        return await self._kept.get(key, lambda: self(operation))
 
     def _done(self, reading: asyncio.Future[T]) -> None:
         self._free.release()

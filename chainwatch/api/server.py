@@ -14,6 +14,7 @@ from chainwatch.api.alertmanager import routes as alertmanager
 from chainwatch.api.alertmanager.errors import translate_problems
 from chainwatch.api.connection import Connection, Connections
 from chainwatch.api.guard import Guard
+from chainwatch.api.handshake import Handshakes
 from chainwatch.api.identity import Identities
 from chainwatch.api.page.problems import show_problems
 from chainwatch.api.page.routes import add_page
@@ -28,7 +29,6 @@ BODY_MAX = 2**20
 """Bytes of a request's body, decompressed."""
 LISTEN_AGAIN = 5.0
 """Seconds until it is tried again to listen."""
-HANDSHAKE_WITHIN = 10.0
 CLOSE_WITHIN = 1.0
 """Seconds for requests that are under way when the server ends."""
 HEADERS = {"Cache-Control": "no-store", "Server": "chainwatch", "X-Content-Type-Options": "nosniff"}
@@ -97,18 +97,20 @@ async def serve(
     await runner.setup()
     assert runner.server is not None
     try:
-        listening = await _listen(settings, Connections(runner.server), may_listen)
+        listening, protocols = await _listen(settings, Connections(runner.server), may_listen)
         try:
             await listening.serve_forever()
         finally:
             listening.close()
+            if isinstance(protocols, Handshakes):
+                protocols.close()
     finally:
         await runner.cleanup()
 
 
 async def _listen(
     settings: ApiSettings, connections: Connections, may_listen: Callable[[], Awaitable[str]]
-) -> asyncio.Server:
+) -> tuple[asyncio.Server, Connections | Handshakes]:
     said = ""
     while True:
         try:
@@ -123,18 +125,15 @@ async def _listen(
         await asyncio.sleep(LISTEN_AGAIN)
 
 
-async def _open(settings: ApiSettings, connections: Connections) -> asyncio.Server:
-    """Return the server, which accepts connections. Raises ``OSError``."""
+async def _open(
+    settings: ApiSettings, connections: Connections
+) -> tuple[asyncio.Server, Connections | Handshakes]:
+    """Return the server, which accepts connections, and what makes their protocols. Raises ``OSError``."""
     address, tls = parse_listen(settings.listen), _tls(settings)
-    server = await asyncio.get_running_loop().create_server(
-        connections,
-        address.host,
-        address.port,
-        ssl=tls,
-        ssl_handshake_timeout=HANDSHAKE_WITHIN if tls else None,
-    )
+    protocols = connections if tls is None else Handshakes(connections, tls)
+    server = await asyncio.get_running_loop().create_server(protocols, address.host, address.port)
     _log.info("the API listens", listen=settings.listen, tls=tls is not None)
-    return server
+    return server, protocols
 
 
 def _tls(settings: ApiSettings) -> ssl.SSLContext | None:

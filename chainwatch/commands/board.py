@@ -30,6 +30,8 @@ class Board:
         self._chosen: int | None = None
         self._position = 0
         self._message = ""
+        self._problem = ""
+        """Why the last reading failed."""
         self._asked: UrgentAlert | None = None
         """The alert about which it is asked whether to silence it."""
         self._choose(0)
@@ -37,15 +39,16 @@ class Board:
     @property
     def shown(self) -> Shown:
         """What the screen shows."""
-        return Shown(self._glance, self._chosen, self._message)
+        return Shown(self._glance, self._chosen, self._message or self._problem)
 
     def read(self) -> None:
         """Read everything again. The chosen alert stays chosen; where it fires no more, the one in its place is."""
         try:
             self._glance = self._access.read(glance)
         except StoreError as error:
-            self._message = f"what is shown is old: {error}"
+            self._problem = f"what is shown is old: {error}"
             return
+        self._problem = ""
         ids = [one.alert.id for one in alerts_of(self._glance)]
         self._choose(ids.index(self._chosen) if self._chosen in ids else self._position)
 

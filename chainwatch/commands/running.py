@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import click
 
 from chainwatch.commands.common import plan_of, run_until_stopped
 from chainwatch.commands.options import Duration
+
+SWITCH_EVERY = 0.001
+"""Seconds for which a reading thread may keep the interpreter from the event loop, by default five times as long."""
 
 
 @click.command()
@@ -21,6 +25,7 @@ def run(config: Path) -> None:
     signal.signal(
         signal.SIGHUP, signal.SIG_IGN
     )  # until the handler is set, the default would end the process
+    sys.setswitchinterval(SWITCH_EVERY)
     from chainwatch.api.server import companions
     from chainwatch.monitor import monitor
     from chainwatch.operations.context import open_database
@@ -41,8 +46,14 @@ def run(config: Path) -> None:
 @click.command()
 @click.option("--for", "seconds", type=Duration(), default="60s", show_default=True, help="How long to run.")
 def demo(seconds: float) -> None:
-    """Watch two embedded chains on which transfers complete, get stuck, are orphaned and undone by a reorg."""
-    from chainwatch.demo.run import run_demo
+    """Watch two embedded chains on which transfers complete, get stuck, are orphaned and undone by a reorg.
 
+    It prints the address of its page, which shows all that live.
+    """
+    from chainwatch.api.server import companions
+    from chainwatch.demo.run import run_demo
+    from chainwatch.operations.live_alerting import alerting
+
+    page = companions(lambda: None)  # there is no configuration that could be read again
     with tempfile.TemporaryDirectory(prefix="chainwatch-demo-") as folder:
-        run_until_stopped(lambda stop: run_demo(Path(folder), seconds, stop))
+        run_until_stopped(lambda stop: run_demo(Path(folder), seconds, stop, alerting, page))

@@ -36,7 +36,12 @@ def top(config: Path, actor: str) -> None:
     from chainwatch.commands.keyboard import taken_over
 
     with accessing(config) as access, taken_over() as keyboard:
-        _follow(console, Board(access, actor), keyboard)
+        try:
+            _follow(console, Board(access, actor), keyboard)
+        except OSError:
+            if not keyboard.is_over:
+                raise
+            # the terminal is gone, so nothing can be drawn on it
 
 
 def _follow(console: Console, board: Board, keyboard: Keyboard) -> None:

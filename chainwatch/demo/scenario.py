@@ -20,11 +20,14 @@ WITHIN = 6
 Narrate = Callable[[str], None]
 
 
-def config(alpha: DemoChain, beta: DemoChain, addresses: dict[str, str], database: Path) -> dict[str, Any]:
-    """Return the demo's configuration, with the keys of the TOML file."""
+def config(
+    alpha: DemoChain, beta: DemoChain, addresses: dict[str, str], database: Path, listen: str = ""
+) -> dict[str, Any]:
+    """Return the demo's configuration, with the keys of the TOML file. ``listen``: where its page is, empty for none."""
     chains = {alpha.name: (alpha, ALPHA_DOMAIN), beta.name: (beta, BETA_DOMAIN)}
     return {
         "store": {"url": f"sqlite:///{database}"},
+        "api": {"listen": listen},
         "networks": {
             name: {
                 "chain_id": chain.chain_id,

@@ -23,6 +23,7 @@ from chainwatch.store.transfer_index import (
     rounded,
     transaction_term,
 )
+from chainwatch.store.transfer_totals import place
 
 ADDRESSES_MAX = 16
 """The most addresses of one log by which its transfer is found."""
@@ -71,8 +72,8 @@ def _counted(flow: Flow, transfer: Transfer) -> Iterator[Counted]:
     route = (
         opened_at // HOUR * HOUR,
         transfer.flow,
-        transfer.origin or "",
-        transfer.destination or "",
+        place(transfer.origin),
+        place(transfer.destination),
     )
     last = opened_at
     for step, _, due_at, event in step_views(flow, transfer):

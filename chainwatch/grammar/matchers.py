@@ -41,6 +41,8 @@ class Matcher(msgspec.Struct, frozen=True):
             value is None
         ):  # an alert has the severity that was sent apart only where it is not a severity here
             value = labels.get("severity", "") if self.name == SENT_SEVERITY else ""
+        if not self.patterns and not self.not_patterns:
+            return value not in self.not_values and (not self.values or value in self.values)
         try:
             if value in self.not_values or any(_is_whole(p, value) for p in self.not_patterns):
                 return False

@@ -24,7 +24,7 @@ from chainwatch.plan import Plan, make_plan
 from chainwatch.presentation.presenter import Presenter
 from chainwatch.store import schema
 from chainwatch.store.claim import claimed
-from chainwatch.store.created import NOTHING, Created, load
+from chainwatch.store.created import NOTHING, Created, version
 from chainwatch.store.database import Database
 
 P = ParamSpec("P")
@@ -70,14 +70,14 @@ class Contexts:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._last: tuple[Created, Context] | None = None
+        self._last: tuple[int, Context] | None = None
 
     def on(self, connection: sa.Connection) -> Context:
         """Return the context by what is stored now."""
-        created = load(connection)
+        now = version(connection)
         last = self._last
-        if last is None or last[0] != created:
-            last = self._last = created, Context.of(self._plan, connection)
+        if last is None or last[0] != now:
+            last = self._last = now, Context.of(self._plan, connection)
         return last[1]
 
 

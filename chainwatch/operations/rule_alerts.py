@@ -9,7 +9,6 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.operations import alert_actions
-from chainwatch.operations.checks import check_moments
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, NotFound
 from chainwatch.operations.paging import Cursors, check_limit
@@ -78,8 +77,8 @@ def list_history(
     context: Context,
     now: float,
     *,
-    since: float | None = None,
-    until: float | None = None,
+    since: int | None = None,
+    until: int | None = None,
     limit: int = 100,
     after: str | None = None,
 ) -> PastAlerts:
@@ -106,11 +105,9 @@ def resolve_alert(
     return _past(view)
 
 
-def _seconds(moment: float | None) -> float | None:
-    if moment is not None and abs(moment) >= MILLISECONDS_FROM:
-        moment /= 1000
-    check_moments(moment=moment)
-    return moment
+def _seconds(moment: int | None) -> float | None:
+    is_milliseconds = moment is not None and abs(moment) >= MILLISECONDS_FROM
+    return moment / 1000 if moment is not None and is_milliseconds else moment
 
 
 def _active(view: AlertView) -> ActiveAlert:

@@ -15,15 +15,19 @@ from msgspec import UNSET, UnsetType
 
 from chainwatch.config.doubts import ALERTS, RENAMED
 from chainwatch.grammar.durations import format_duration, parse_duration
-from chainwatch.grammar.promql import check_query
 from chainwatch.operations.checks import check_known, check_seconds, no_such
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, Invalid
 from chainwatch.operations.queries import parse_severity
+from chainwatch.promql.errors import ParseError
+from chainwatch.promql.parser import parse
+from chainwatch.promql.signatures import RANGE, TEXT
 from chainwatch.store import created
 from chainwatch.store.created import StoredRule
 
 RULES_MAX = 500
+QUERY_MAX = 4_096
+"""Characters of a query."""
 CHANNELS_MAX = 20
 ANNOTATIONS_MAX = 32
 ANNOTATION_MAX = 4_000
@@ -158,10 +162,7 @@ def _check(context: Context, rule: StoredRule, known: Sequence[str]) -> None:
         raise Invalid(f"name: {rule.name[:100]!r}: expected up to 128 letters, digits, spaces, and _ . : @ -")
     if rule.name in ALERTS or rule.name in RENAMED:
         raise Invalid(f"name: chainwatch itself raises {rule.name}: choose another name")
-    try:
-        check_query(rule.query)
-    except ValueError as error:
-        raise Invalid(f"query: {error}") from None
+    _check_query(rule.query)
     parse_severity(rule.severity)
     if rule.type is not None and not _NAME.fullmatch(rule.type):
         raise Invalid(f"type: {rule.type[:100]!r}: expected up to 128 letters, digits, spaces, and _ . : @ -")
@@ -177,6 +178,19 @@ def _check(context: Context, rule: StoredRule, known: Sequence[str]) -> None:
     for name in rule.channels:
         if name not in context.settings.receivers and name not in known:
             raise Invalid(f"channels: {no_such('receiver', name[:100], context.settings.receivers)}")
+
+
+def _check_query(text: str) -> None:
+    if len(text) > QUERY_MAX:
+        raise Invalid(f"query: longer than {QUERY_MAX} characters")
+    try:
+        query = parse(text)
+    except ParseError as error:
+        raise Invalid(f"query: {error}"[:500]) from None
+    if query.type in (RANGE, TEXT):
+        raise Invalid(
+            f"query: returns a {query.type}; a rule needs a vector or a number, as rate(x[5m]) > 1 does"
+        )
 
 
 def _duration(what: str, given: str | float) -> str:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from chainwatch.alert_model import Silence
 from chainwatch.grammar import matchers
+from chainwatch.model import SENT_SEVERITY
 from chainwatch.operations.checks import Match, usable_ids
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, NotFound
@@ -37,7 +38,7 @@ def silence_lines(connection: sa.Connection, context: Context, now: float, silen
     found = _active(connection, now, silence_id)
     return SilenceLines(
         found.id,
-        [line for name, values in found.match.items() for value in values for line in _line(name, value)],
+        [line for name, tested in _tests(found) for line in _line(name, tested)],
         found.starts_at,
         found.ends_at,
         found.during,
@@ -50,8 +51,8 @@ def lines_about(labels: Mapping[str, str]) -> list[str]:
     return [
         line
         for name, value in sorted(labels.items())
-        if name != "severity"
-        for line in _line(name, f"={value}" if value.startswith(matchers.OPERATORS) else value)
+        if name not in ("severity", SENT_SEVERITY)
+        for line in _line(name, _tested("=", value))
     ]
 
 
@@ -92,6 +93,30 @@ def _active(connection: sa.Connection, now: float, silence_id: int) -> Silence:
     if found.ends_at <= now:
         raise Conflict(f"silence {silence_id} has ended: make another one")
     return found
+
+
+def _tests(silence: Silence) -> list[tuple[str, str]]:
+    """Return the tests of a silence as the configuration writes them: label and tested value.
+
+    Raises ``Conflict`` where several that Alertmanager's API set must all pass, of which here one would be enough.
+    """
+    if not silence.tests:
+        return [(name, value) for name, values in silence.match.items() for value in values]
+    found = [
+        (SENT_SEVERITY if name == "severity" else name, _tested(operator, value))
+        for name, operator, value in silence.tests
+    ]
+    positive = [name for name, operator, _ in silence.tests if operator in ("=", "=~")]
+    if len(set(positive)) < len(positive):
+        raise Conflict(
+            "this silence tests one label twice: change it as it was made, through Alertmanager's API"
+        )
+    return found
+
+
+def _tested(operator: str, value: str) -> str:
+    is_plain = operator == "=" and not value.startswith(matchers.OPERATORS)
+    return value if is_plain else operator + value
 
 
 def _line(name: str, tested: str) -> list[str]:

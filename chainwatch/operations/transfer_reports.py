@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
+from typing import TypeAlias
 
 import msgspec
 import sqlalchemy as sa
@@ -16,9 +17,10 @@ from chainwatch.checker.flow import UNKNOWN_NETWORK
 from chainwatch.operations.checks import check_known, check_moments
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
-from chainwatch.store import transfer_counts, transfer_index
-from chainwatch.store.transfer_counts import InFlight
+from chainwatch.store import transfer_index, transfer_totals
+from chainwatch.store import transfers as stored_transfers
 from chainwatch.store.transfer_index import HOUR, StepCount
+from chainwatch.store.transfer_totals import place
 
 DAY = 86_400.0
 WINDOW_MAX = 366 * DAY
@@ -27,8 +29,14 @@ PERIODS = ((2 * DAY, HOUR), (14 * DAY, 6 * HOUR), (WINDOW_MAX, 24 * HOUR))
 """For windows up to so many seconds, the seconds of a period."""
 
 
+IN_FLIGHT = ("open", "overdue")
+
+_Route: TypeAlias = tuple[str, str, str]
+"""A flow, an origin and a destination, as totals name them."""
+
+
 class RouteView(msgspec.Struct, frozen=True):
-    """The transfers of a flow from one network to another; a network is None where it is not known.
+    """The transfers of a flow from one network to another; a network is None where it is not configured.
 
     ``in_flight`` are open or overdue, the oldest of them opened at ``oldest_at``. ``complete``, ``p50`` and ``p95``
     (seconds) are about those that opened since the window began and are complete.
@@ -101,17 +109,24 @@ def routes(
     Raises ``Invalid``.
     """
     begin, end = _window(now, now - DAY if since is None else since, now)
-    flying = {(one.flow, one.origin, one.destination): one for one in transfer_counts.in_flight(connection)}
-    took: dict[tuple[str, str, str], Counter[int]] = {}
+    took: dict[_Route, Counter[int]] = {}
     for one in transfer_index.counts(connection, begin, end, end - begin, step=""):
-        took.setdefault((one.flow, one.origin, one.destination), Counter())[one.seconds] += one.number
+        took.setdefault(one[1:4], Counter())[one.seconds] += one.number
+    flying: dict[_Route, Counter[str]] = {}
+    for total, number in transfer_totals.totals(connection).items():
+        if total.status in IN_FLIGHT:
+            flying.setdefault(total[:3], Counter())[total.status] += number
+    oldest: dict[_Route, int] = {}
+    for (flow, origin, destination), at in stored_transfers.oldest_in_flight(connection).items():
+        route = (flow, place(origin), place(destination))
+        oldest[route] = min(at, oldest.get(route, at))
     order = {name: position for position, name in enumerate(context.flows)}
     keys = sorted(flying.keys() | took.keys(), key=lambda key: (order.get(key[0], len(order)), key))
-    none = InFlight("", "", "", 0, 0, None)
+    none: Counter[str] = Counter()
     return RoutesReport(
         begin,
         transfer_index.waiting(connection),
-        [_route(key, flying.get(key, none), took.get(key, Counter())) for key in keys],
+        [_route(key, flying.get(key, none), oldest.get(key), took.get(key, Counter())) for key in keys],
     )
 
 
@@ -155,16 +170,16 @@ def _window(now: float, since: float, until: float) -> tuple[int, int]:
     return int(since // HOUR) * HOUR, int(-(-until // HOUR)) * HOUR
 
 
-def _route(key: tuple[str, str, str], flying: InFlight, took: Counter[int]) -> RouteView:
+def _route(key: _Route, flying: Counter[str], oldest_at: int | None, took: Counter[int]) -> RouteView:
     flow, origin, destination = key
     present = +took
     return RouteView(
         flow=flow,
         origin=_network(origin),
         destination=_network(destination),
-        in_flight=flying.number,
-        overdue=flying.overdue,
-        oldest_at=flying.oldest_at,
+        in_flight=flying.total(),
+        overdue=flying["overdue"],
+        oldest_at=oldest_at,
         complete=present.total(),
         p50=percentile(present, 50),
         p95=percentile(present, 95),

@@ -16,8 +16,9 @@ from chainwatch.operations.checks import usable_ids
 from chainwatch.operations.context import Context
 from chainwatch.operations.explanations import HeldNow
 from chainwatch.operations.views import AlertView, alert_views
-from chainwatch.store.alerting import acknowledgements, alerts, incidents
+from chainwatch.store.alerting import alerts, incidents
 
+ALWAYS_FIRES = "Watchdog"
 SHOWN = 50
 """Alerts of each severity that are listed by default."""
 
@@ -48,15 +49,14 @@ class Urgency(msgspec.Struct, frozen=True):
 def urgent_alerts(
     connection: sa.Connection, context: Context, now: float, limit: int = SHOWN
 ) -> list[Urgency]:
-    """Return what fires by severity, the worst first: those nobody acknowledged, then the newest, ``limit`` of each."""
-    firing: dict[str, int] = {}
-    for count in alerts.counts(connection):
-        if count.state == "firing":
-            firing[count.severity] = firing.get(count.severity, 0) + count.number
-    taken = acknowledgements.count_firing(connection)
-    found = {s: alerts.urgent(connection, s, limit) for s in SEVERITIES if firing.get(s)}
+    """Return what fires by severity, the worst first: those nobody acknowledged, then the newest, ``limit`` of each.
+
+    The alert that always fires, to show that alerting works, is left out.
+    """
+    counted = alerts.count_firing(connection, ALWAYS_FIRES)
+    found = {s: alerts.urgent(connection, s, ALWAYS_FIRES, limit) for s in SEVERITIES if s in counted}
     views = _views(connection, context, now, [alert for some in found.values() for alert in some])
-    return [Urgency(s, firing[s], taken.get(s, 0), [views[a.id] for a in some]) for s, some in found.items()]
+    return [Urgency(s, *counted[s], [views[a.id] for a in some]) for s, some in found.items()]
 
 
 def describe(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from chainwatch.promql.arithmetic import DATE_PARTS, FUNCTIONS
 from chainwatch.promql.calls import CALLS
@@ -44,6 +43,8 @@ SUBQUERY_STEP = 60_000
 """Milliseconds between the evaluations of a subquery without a step of its own."""
 _CHECK_EVERY = 10_000
 """Samples between looks at the clock."""
+_REMEMBERED_MAX = 2_000_000
+"""Elements of results that are kept because several expressions need them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,8 @@ class Limits:
     seconds: float = 60.0
 
 
-class SeriesWindow(NamedTuple):
-    """The samples of one series in a range; ``unnamed`` as in an element of a vector."""
-
-    labels: Labels
-    window: Window
-    unnamed: bool
+SeriesWindow = tuple[Labels, Window, bool]
+"""The samples of one series in a range; the last one is ``unnamed``, as in an element of a vector."""
 
 
 class Evaluation:
@@ -89,9 +86,14 @@ class Evaluation:
         self._clock = clock
         self._shared = shared
         self._results: dict[tuple[int, int], Vector] = {}
-        self._until = clock() + limits.seconds
-        self._left = limits.samples
-        self._check_at = limits.samples - _CHECK_EVERY
+        self._remembered = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Let the limits count anew, for a next query."""
+        self._until = self._clock() + self._limits.seconds
+        self._left = self._limits.samples
+        self._check_at = self._left - _CHECK_EVERY
 
     def vector(self, node: Node, at: int) -> Vector:
         """Return the instant vector that ``node`` is at the time ``at``."""
@@ -99,7 +101,10 @@ class Evaluation:
             return self._computed(node, at)
         known = self._results.get((id(node), at))
         if known is None:
-            known = self._results[id(node), at] = self._computed(node, at)
+            known = self._computed(node, at)
+            self._remembered += len(known) + 1
+            if self._remembered < _REMEMBERED_MAX:
+                self._results[id(node), at] = known
         return known
 
     def number(self, node: Node, at: int) -> float:
@@ -130,11 +135,14 @@ class Evaluation:
         """Count samples. Raises ``LimitExceeded``."""
         self._left -= samples
         if self._left < self._check_at:
-            self._check_at = self._left - _CHECK_EVERY
-            if self._left < 0:
-                raise LimitExceeded(f"the query reads more than {self._limits.samples:,} samples")
-            if self._clock() > self._until:
-                raise LimitExceeded(f"the query takes longer than {self._limits.seconds:g} seconds")
+            self._check()
+
+    def _check(self) -> None:
+        self._check_at = self._left - _CHECK_EVERY
+        if self._left < 0:
+            raise LimitExceeded(f"the query reads more than {self._limits.samples:,} samples")
+        if self._clock() > self._until:
+            raise LimitExceeded(f"the query takes longer than {self._limits.seconds:g} seconds")
 
     def _computed(self, node: Node, at: int) -> Vector:
         if isinstance(node, Selector):
@@ -161,22 +169,24 @@ class Evaluation:
             at = self._start if pinned == "start" else self._end if pinned == "end" else pinned
         return at - offset
 
-    def _series(self, selector: Selector) -> list[Series]:
+    def _series(self, selector: Selector) -> Sequence[Series]:
         found = self._source.select(selector.matchers)
         if len(found) > self._limits.series:
             raise LimitExceeded(f"a selector finds more than {self._limits.series:,} series")
         self.spend(len(found) + 1)
-        return found if isinstance(found, list) else list(found)
+        return found
 
-    def selected(self, selector: Selector, at: int) -> Iterator[tuple[Series, int]]:
-        """Yield the series that have a sample at ``at``, with its index."""
+    def selected(self, selector: Selector, at: int) -> list[tuple[Series, int]]:
+        """Return the series that have a sample at ``at``, with its index."""
         moment = self._moment(at, selector.at, selector.offset)
         oldest = moment - self._look_back
+        result = []
         for series in self._series(selector):
             times = series.times
-            index = len(times) - 1 if times and times[-1] <= moment else bisect_right(times, moment) - 1
+            index = bisect_right(times, moment) - 1
             if index >= 0 and times[index] > oldest and not (series.ends and is_stale(series.values[index])):
-                yield series, index
+                result.append((series, index))
+        return result
 
     def _selected_windows(self, node: RangeSelector, at: int) -> Iterator[SeriesWindow]:
         end = self._moment(at, node.selector.at, node.selector.offset)
@@ -186,7 +196,9 @@ class Evaluation:
             first, after = bisect_right(times, start), bisect_right(times, end)
             if first == after:
                 continue
-            self.spend(after - first)
+            self._left -= after - first
+            if self._left < self._check_at:
+                self._check()
             kept_times, kept_values = times[first:after], series.values[first:after]
             if series.ends:
                 kept = [index for index, value in enumerate(kept_values) if not is_stale(value)]
@@ -195,7 +207,7 @@ class Evaluation:
                 if len(kept) < len(kept_times):
                     kept_times = type(kept_times)("q", [kept_times[index] for index in kept])
                     kept_values = type(kept_values)("d", [kept_values[index] for index in kept])
-            yield SeriesWindow(series.labels, Window(kept_times, kept_values, start, end, at), False)
+            yield series.labels, Window(kept_times, kept_values, start, end, at), False
 
     def _subquery(self, node: Subquery, at: int) -> Iterator[SeriesWindow]:
         end = self._moment(at, node.at, node.offset)
@@ -214,12 +226,16 @@ class Evaluation:
                 times.append(moment)
                 values.append(value)
         for labels, (times, values, unnamed) in found.items():
-            yield SeriesWindow(labels, Window(times, values, start, end, at), unnamed)
+            yield labels, Window(times, values, start, end, at), unnamed
 
     # Operators and functions
 
     def _binary(self, node: Binary, at: int) -> Vector:
         left, right = node.left, node.right
+        if isinstance(right, Number):
+            vector = self.vector(left, at)
+            self.spend(len(vector))
+            return combine_with_scalar(node, vector, right.value, scalar_first=False)
         if type_of(left) == SCALAR:
             number, vector = self.number(left, at), self.vector(right, at)
             self.spend(len(vector))

@@ -14,7 +14,7 @@ from chainwatch.promql.vectors import Element, Vector
 
 _REFERENCE = re.compile(r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})")
 _DIGITS = re.compile(r"([0-9]+)")
-_VALUE_MAX = 65_536
+_VALUE_MAX = 4_096
 """Characters of a label's value that label_replace or label_join makes."""
 
 

@@ -18,9 +18,7 @@ VALUES_MAX = 1_000_000
 _METRIC = re.compile(r"\s*([A-Za-z_:][A-Za-z0-9_:]*)?\s*(\{)?")
 _TEXT = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"
 _LABEL = re.compile(rf"\s*([A-Za-z_][A-Za-z0-9_]*|{_TEXT})\s*(?:=\s*({_TEXT})\s*)?(,|(?=\}}))")
-_NUMBER = (
-    r"[+-]?(?:0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF]|[nN][aA][nN])"
-)
+_NUMBER = r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF]|[nN][aA][nN])"
 _VALUE = re.compile(
     rf"(?P<first>{_NUMBER})(?:(?P<step>[+-](?![+-]){_NUMBER.removeprefix('[+-]?')})?x(?P<times>[0-9]+))?"
 )
@@ -66,8 +64,8 @@ def _expand(text: str) -> list[float | None] | None:
     found = _VALUE.fullmatch(text)
     if found is None:
         return None
-    first = _number(found["first"])
-    step = _number(found["step"]) if found["step"] else 0.0
+    first = float(found["first"])
+    step = float(found["step"]) if found["step"] else 0.0
     if found["times"] is None:
         return [first]
     values: list[float | None] = [first]
@@ -79,10 +77,6 @@ def _expand(text: str) -> list[float | None] | None:
 
 def _count(text: str) -> int:
     return min(int(text[:20]), VALUES_MAX + 1)
-
-
-def _number(text: str) -> float:
-    return float(int(text, 16)) if "x" in text.lower() else float(text)
 
 
 def _parse_labels(text: str) -> tuple[Labels, int]:

@@ -126,6 +126,8 @@ def evaluate_range(
 
 def _named(elements: Elements) -> list[Sample]:
     """Return a final result: names dropped where they are to be. Raises ``EvaluationError`` for duplicates."""
+    if not elements:
+        return []
     samples = [
         Sample(labels.drop(_NAME_ONLY) if unnamed else labels, value) for labels, value, unnamed in elements
     ]

@@ -15,7 +15,7 @@ _STALE_BITS = 0x7FF0000000000002
 STALE: float = struct.unpack("<d", struct.pack("<Q", _STALE_BITS))[0]
 """The NaN by which Prometheus marks that a series has ended (model/value)."""
 _DERIVED_MAX = 16
-_SELECTIONS_MAX = 10_000
+_SELECTIONS_MAX = 50_000
 
 Times = Sequence[int]
 Values = Sequence[float]
@@ -123,7 +123,7 @@ class MemorySource:
     def __init__(self, series: Iterable[Series] = ()) -> None:
         self._series: dict[Labels, Series] = {}
         self._index: dict[tuple[str, str], list[Series]] = {}
-        self._selections: dict[tuple[Matcher, ...], list[Series]] = {}
+        self._selections: dict[int, tuple[tuple[Matcher, ...], list[Series]]] = {}
         for one in series:
             self.add(one)
 
@@ -151,11 +151,13 @@ class MemorySource:
 
     def select(self, matchers: tuple[Matcher, ...]) -> Sequence[Series]:
         """Return the series that pass all matchers."""
-        found = self._selections.get(matchers)
-        if found is None:
-            if len(self._selections) >= _SELECTIONS_MAX:
-                self._selections.clear()
-            found = self._selections[matchers] = self._find(matchers)
+        known = self._selections.get(id(matchers))
+        if known is not None and known[0] is matchers:  # matchers are hashed slowly
+            return known[1]
+        if len(self._selections) >= _SELECTIONS_MAX:
+            self._selections.clear()
+        found = self._find(matchers)
+        self._selections[id(matchers)] = matchers, found
         return found
 
     def _find(self, matchers: tuple[Matcher, ...]) -> list[Series]:

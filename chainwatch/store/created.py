@@ -13,7 +13,12 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from chainwatch.store import bulk
 from chainwatch.store.access_tables import channels, rules
+from chainwatch.store.tables import properties
+
+VERSION = "created_version"
+"""The property that counts changes, so that whoever knows all channels and rules knows when to load them again."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,12 @@ def load(connection: sa.Connection) -> Created:
     return Created(tuple(_channel(row) for row in made), tuple(_rule(row) for row in ruled))
 
 
+def version(connection: sa.Connection) -> int:
+    """Return a number that is another after each change."""
+    found = connection.execute(sa.select(properties.c.value).where(properties.c.name == VERSION)).scalar()
+    return int(found or 0)
+
+
 def add_channel(connection: sa.Connection, channel: StoredChannel) -> None:
     """Store a channel whose id no other has."""
     values = {
@@ -76,11 +87,13 @@ def add_channel(connection: sa.Connection, channel: StoredChannel) -> None:
         "created_at": channel.created_at,
     }
     connection.execute(sa.insert(channels).values(values))
+    _changed(connection)
 
 
 def delete_channel(connection: sa.Connection, channel_id: str) -> None:
     """Delete a channel."""
     connection.execute(sa.delete(channels).where(channels.c.id == channel_id))
+    _changed(connection)
 
 
 def save_rule(connection: sa.Connection, rule: StoredRule) -> None:
@@ -92,11 +105,13 @@ def save_rule(connection: sa.Connection, rule: StoredRule) -> None:
         "channels": json.dumps(rule.channels),
     }
     connection.execute(sa.insert(rules).values(values))
+    _changed(connection)
 
 
 def delete_rule(connection: sa.Connection, name: str) -> None:
     """Delete a rule."""
     connection.execute(sa.delete(rules).where(rules.c.name == name))
+    _changed(connection)
 
 
 def _channel(row: Any) -> StoredChannel:
@@ -108,3 +123,7 @@ def _rule(row: Any) -> StoredRule:
     values["annotations"] = json.loads(values["annotations"])
     values["channels"] = tuple(json.loads(values["channels"]))
     return StoredRule(**values)
+
+
+def _changed(connection: sa.Connection) -> None:
+    bulk.upsert(connection, properties, ("name", "value"), [(VERSION, str(version(connection) + 1))])

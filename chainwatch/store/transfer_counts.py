@@ -1,9 +1,8 @@
-"""Counts of the transfers in flight, and of the newest."""
+"""Counts of the newest transfers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -11,35 +10,6 @@ from chainwatch.store.tables import transfers
 
 NEWEST = 200_000
 """How many transfers are counted at most, the newest: that takes less than a second on any database."""
-
-
-class InFlight(NamedTuple):
-    """The transfers of one route that are open or overdue; networks are empty where they are not known.
-
-    ``oldest_at``: when the oldest was opened (chain time), None where that is not known of any.
-    """
-
-    flow: str
-    origin: str
-    destination: str
-    number: int
-    overdue: int
-    oldest_at: int | None
-
-
-def in_flight(connection: sa.Connection) -> list[InFlight]:
-    """Return the transfers in flight by route."""
-    places = [sa.func.coalesce(place, "") for place in (transfers.c.origin, transfers.c.destination)]
-    overdue = sa.func.sum(sa.case((transfers.c.status == "overdue", 1), else_=0))
-    statement = (
-        sa.select(transfers.c.flow, *places, sa.func.count(), overdue, sa.func.min(transfers.c.opened_at))
-        .where(
-            transfers.c.status != "complete",  # as the index has it
-            transfers.c.status.in_(["open", "overdue"]),
-        )
-        .group_by(transfers.c.flow, *places)
-    )
-    return [InFlight(*row[:4], int(row[4]), row[5]) for row in connection.execute(statement)]
 
 
 def recent(

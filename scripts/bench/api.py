@@ -54,8 +54,24 @@ PATHS = (
     "/v1/transfers?origin=base&destination=optimism",
     "/v1/transfers?flow=none",
     "/v1/transfers?key={key}",
-    "/v1/transfers?until={month}",
+    "/v1/transfers?key={hash}",
+    "/v1/transfers?address=0x" + "a0" * 20,
+    "/v1/transfers/connext/{key}",
+    "/v1/transfers/routes",
     "/v1/latency?since={day}",
+    "/v1/latency?since={month}",
+    "/v1/stats?since={week}",
+    "/v1/endpoints",
+    "/ui/transfers",
+    "/ui/transfers?q={key}",
+    "/ui/transfers?status=overdue",
+    "/ui/transfers/connext/{key}",
+    "/ui/latency?window=30d",
+    "/ui/networks",
+    "/ui/deliveries",
+    "/ui/oncall",
+    "/ui/configuration",
+    "/v1/transfers?until={month}",
     "/v1/latency",
     "/v1/alerts",
     "/v1/alerts?firing=true",
@@ -180,9 +196,18 @@ def main() -> None:
         with closing(Database.open(url, durable=False)) as database:
             opened = time.monotonic() - began
             key = large.fill_if_empty(database, given.transfers, given.alerts)
+            text = large.config(url, 1, ROOT / "abi" / "connext.json")
+            plan = make_plan(read_dict(tomllib.loads(text), watches=False))
+            large.index(database, {flow.name: flow for flow in plan.flows})
         filled = time.monotonic() - began - opened
         now = int(time.time())
-        names = {"key": key, "day": now - DAY, "week": now - WEEK, "month": now - 30 * DAY}
+        names = {
+            "key": key,
+            "hash": "0x" + "1f" * 32,
+            "day": now - DAY,
+            "week": now - WEEK,
+            "month": now - 30 * DAY,
+        }
         paths = [path.format(**names) for path in PATHS if given.only in path]
         with serving(folder, url) as (address, pid):
             before = resident(pid)

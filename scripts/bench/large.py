@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from chainwatch.checker.flow import AMOUNT, ASSET
+from chainwatch.checker.flow import AMOUNT, ASSET, Flow
+from chainwatch.flows.transfer_index import prepare
 from chainwatch.model import Checkpoint, Header, Occurrence, Transfer
 from chainwatch.store import blocks
 from chainwatch.store import transfers as stored
@@ -92,6 +93,16 @@ def fill(database: Database, transfers_number: int, alerts_number: int) -> None:
         _fill_notifications(connection, alerts_number, now, rand)
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("ANALYZE")
+
+
+def index(database: Database, flows: Mapping[str, Flow]) -> None:
+    """Index the transfers, as the running process does after each change."""
+    while True:
+        with database.transaction() as connection:
+            update = prepare(connection, flows, ROWS_AT_ONCE)
+            if update is None:
+                return
+            update.save(connection)
 
 
 def transfer(number: int, opened_at: int, rand: random.Random) -> Transfer:

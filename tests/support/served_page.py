@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from chainwatch.alerting.runtime import AlertingRuntime
@@ -36,9 +37,10 @@ HOSTILE = "<script>document.title='owned'</script>\u202egnp.\u202c {{ 7*7 }} <im
 class ServedPage:
     """A page at ``url``; ``access`` writes as the process behind it does."""
 
-    def __init__(self, url: str, access: Access) -> None:
+    def __init__(self, url: str, access: Access, plan: Plan) -> None:
         self.url = url
         self.access = access
+        self.plan = plan
 
     def raise_alert(self, name: str, severity: str, summary: str, **more: str) -> int:
         """An alert begins now; return its ID. ``more``: labels, and with ``note_`` before their names annotations."""
@@ -89,14 +91,16 @@ def config(url: str, port: int) -> dict[str, Any]:
 
 
 @contextmanager
-def serving_page(folder: Path, fill: Callable[[ServedPage], None]) -> Iterator[ServedPage]:
-    """Serve the page on a fresh database that ``fill`` fills."""
+def serving_page(
+    folder: Path, fill: Callable[[ServedPage], None], tables: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[ServedPage]:
+    """Serve the page on a fresh database that ``fill`` fills; ``tables`` are further ones of the configuration."""
     url, port = f"sqlite:///{folder}/page.db", free_port()
-    plan = make_plan(read_dict(config(url, port), watches=False))
+    plan = make_plan(read_dict({**config(url, port), **tables}, watches=False))
     with closing(Database.open(url, durable=False)) as database:
         with database.reading() as connection:
             context = Context.of(plan, connection)
-        page = ServedPage(f"http://127.0.0.1:{port}", Access(database, context))
+        page = ServedPage(f"http://127.0.0.1:{port}", Access(database, context), plan)
         fill(page)
         ready, loop = threading.Event(), asyncio.new_event_loop()
         task = loop.create_task(_serve(plan, database, ready))

@@ -2,8 +2,10 @@
 
 import tomllib
 
+import pytest
+
 from chainwatch.config import from_dict
-from scripts.bench import memory
+from scripts.bench import memory, rules
 
 
 def test_the_configuration_of_the_bench_of_memory_is_valid_S10() -> None:
@@ -11,3 +13,12 @@ def test_the_configuration_of_the_bench_of_memory_is_valid_S10() -> None:
         tomllib.loads(memory.configuration([["http://127.0.0.1:1"], ["http://127.0.0.1:2"]]))
     )
     assert len(settings.networks) == 2
+
+
+def test_the_bench_of_rules_evaluates_all_of_its_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "METRICS", 3)
+    monkeypatch.setattr(rules, "SAMPLES", 10)
+    monkeypatch.setattr(rules, "ROUNDS", 1)
+    data = rules.load(1_700_000_000_000)
+    for group in (rules.simple_rules()[:200], rules.mixed_rules()[:200]):
+        assert rules.measure(data, group) > 0

@@ -264,3 +264,14 @@ def test_paths_of_sqlite_files_are_no_secrets() -> None:
 
 def _request(url: str) -> aiohttp.RequestInfo:
     return aiohttp.RequestInfo(yarl.URL(url), "POST", None, yarl.URL(url))  # type: ignore[arg-type]
+
+
+def test_secrets_that_come_later_are_removed_beside_those_of_the_start(written: Written) -> None:
+    configure(secrets=["the-first-secret"])
+    logs.hide([SECRET])
+    assert logs.hidden() == {"the-first-secret", SECRET}
+    logging.getLogger("some.library").warning("calling https://x.example/%s/the-first-secret", SECRET)
+    (line,) = objects(written)
+    assert line["event"] == "calling https://x.example/***/***"
+    configure()
+    assert logs.hidden() == frozenset()

@@ -24,6 +24,7 @@ class Route(msgspec.Struct, frozen=True):
     """A configured route with a ``key`` that names it in groups, stable while its ``match`` is. Times in seconds.
 
     ``routes`` are tried before the route itself. ``names_alerts``: its ``match`` or an outer one has ``alertname``.
+    ``alertname``: the only one that its ``match`` takes, or empty: of many such routes, others are passed over quickly.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Route(msgspec.Struct, frozen=True):
     digest: Schedule | None = None
     digest_empty: bool = False
     names_alerts: bool = False
+    alertname: str = ""
     escalation: str | None = None
     template: str = ""
     routes: tuple[Route, ...] = ()
@@ -69,8 +71,9 @@ def matching_routes(routes: Sequence[Route], labels: Mapping[str, str]) -> list[
     ``Watchdog`` goes only where a route names it.
     """
     found: list[Route] = []
+    name = labels["alertname"]
     for route in routes:
-        if not matchers.takes(route.match, labels):
+        if (route.alertname and route.alertname != name) or not matchers.takes(route.match, labels):
             continue
         taking = matching_routes(route.routes, labels)
         if not taking and (route.names_alerts or not is_watchdog(labels)):
@@ -139,10 +142,16 @@ def _one(
         digest=None if whole.digest is None else parse_schedule(whole.digest),
         digest_empty=whole.digest_empty,
         names_alerts=names,
+        alertname=_only_alertname(route.match),
         escalation=whole.escalation,
         template=whole.template or "",
         routes=inner,
     )
+
+
+def _only_alertname(match: Mapping[str, Sequence[str]]) -> str:
+    values = match.get("alertname", ())
+    return values[0] if len(values) == 1 and not values[0].startswith(matchers.OPERATORS) else ""
 
 
 _quoted = json.JSONEncoder(ensure_ascii=False).encode

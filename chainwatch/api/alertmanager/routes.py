@@ -172,6 +172,8 @@ def _route(method: str, path: str, handle: Handle) -> web.RouteDef:
         except NotFound:
             return web.Response(status=404)
 
+    if method == hdrs.METH_GET:
+        return web.get(PREFIX + path, answer, allow_head=False)
     return web.route(method, PREFIX + path, answer)
 
 

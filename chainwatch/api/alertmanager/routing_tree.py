@@ -57,31 +57,32 @@ class _Maker:
 
     def watchdog(self, routes: Sequence[Route]) -> list[Node]:
         """Return the route of ``Watchdog``, which goes only where a route names it."""
-        inner = self._watchdog_nodes(routes, [], [])
+        inner = self._watchdog_nodes(routes, [], [], is_last=True)
         return [_tidy({"matchers": ['alertname="Watchdog"'], "routes": inner})] if routes else []
 
     def _watchdog_nodes(
-        self, routes: Sequence[Route], after: list[Node], otherwise: list[Node]
+        self, routes: Sequence[Route], after: list[Node], otherwise: list[Node], *, is_last: bool = False
     ) -> list[Node]:
         """As ``nodes``, for ``Watchdog``: a route that does not name it takes it only if an inner one does.
 
-        ``after`` is for what one of them took.
+        ``after`` is for what one of them took. ``is_last``: nothing else follows these routes.
         """
         if not routes:
             return otherwise
         route, rest = routes[0], routes[1:]
-        following = self._watchdog_nodes(rest, after, otherwise)
+        following = self._watchdog_nodes(rest, after, otherwise, is_last=is_last)
         tests = self._severities.tests(route.match)
         named = [matcher for matcher in route.match if matcher.name == "alertname"]
         if tests is None or not takes(tuple(named), _WATCHDOG) or not _names_any(route):
             return following
-        if route.names_alerts and not after and not otherwise:
+        if route.names_alerts and is_last:
             return [self._whole(route, tests), *following]
         next_ = self._watchdog_nodes(rest, after, after) if route.continues else after
         if route.names_alerts:
             return [self._followed(route, tests, next_), *following]
-        inner = self._watchdog_nodes(route.routes, next_, following)
-        return [_tidy({"matchers": list(map(written, tests)), "routes": inner}), *following]
+        outer = list(map(written, tests))
+        inner = self._watchdog_nodes(route.routes, next_, [])
+        return [*({**node, "matchers": [*outer, *node.get("matchers", [])]} for node in inner), *following]
 
     def _whole(self, route: Route, tests: Sequence[LabelTest]) -> Node:
         """Return ``route`` as it is."""

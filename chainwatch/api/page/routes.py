@@ -6,6 +6,7 @@ from aiohttp import web
 
 from chainwatch.api.guard import Guard
 from chainwatch.api.identity import PAGE, Identities
+from chainwatch.api.kept import KeptAnswers
 from chainwatch.api.page import assets, serving, sessions
 from chainwatch.api.page.events import Changes
 from chainwatch.api.page.screens import ACTIONS, SCREENS
@@ -28,7 +29,7 @@ def add_page(
         return serving.redirect(PAGE)
 
     changes = Changes(lambda: database.commits)
-    rendered = serving.RenderedPages(lambda: database.commits)
+    rendered: KeptAnswers[str] = KeptAnswers(lambda: database.commits)
     app.add_routes([web.get("/", lead), web.get(PAGE.rstrip("/"), lead)])
     app.add_routes(assets.routes())
     app.add_routes(changes.routes())

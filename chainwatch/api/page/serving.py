@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from aiohttp import hdrs, web
 
 from chainwatch.api.identity import IDENTITY, PAGE, Identity
+from chainwatch.api.kept import KeptAnswers
 from chainwatch.api.page.csrf import FIELD, check_csrf, csrf_token
 from chainwatch.api.page.rendering import html_response, render
 from chainwatch.api.page.screen import Action, Asked, Screen
@@ -24,42 +23,10 @@ from chainwatch.api.writes import Writes, entry_of
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 
-FRESH_FOR = 2.0
-"""Seconds for which a rendered page serves everybody, while nothing is committed."""
-KEPT_MAX = 64
 FORM_TYPE = "application/x-www-form-urlencoded"
 
 _CSRF = f"csrf-{secrets.token_hex(16)}"
 """Stands in rendered pages for the token of whoever gets them; nobody can guess it."""
-
-
-class Kept(NamedTuple):
-    """A page that is rendered, or being rendered, for the state after ``commits`` commits."""
-
-    commits: int
-    at: float
-    page: asyncio.Future[str]
-
-
-class RenderedPages:
-    """Pages that were just rendered. ``commits`` counts the changes of the database; ``clock`` is monotonic, in seconds."""
-
-    def __init__(self, commits: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
-        self._commits = commits
-        self._clock = clock
-        self._kept: OrderedDict[tuple[object, ...], Kept] = OrderedDict()
-
-    async def get(self, key: tuple[object, ...], make: Callable[[], Awaitable[str]]) -> str:
-        """Return the page of ``key``; ``make`` renders it where there is none of the present state."""
-        commits, now = self._commits(), self._clock()
-        kept = self._kept.pop(key, None)
-        if kept is None or kept.commits != commits or now - kept.at >= FRESH_FOR:
-            kept = Kept(commits, now, asyncio.ensure_future(make()))
-            kept.page.add_done_callback(lambda page: page.cancelled() or page.exception())
-        self._kept[key] = kept
-        if len(self._kept) > KEPT_MAX:
-            self._kept.popitem(last=False)
-        return await asyncio.shield(kept.page)
 
 
 def routes(
@@ -67,7 +34,7 @@ def routes(
     actions: Sequence[Action],
     reads: Reads,
     writes: Writes,
-    rendered: RenderedPages,
+    rendered: KeptAnswers[str],
 ) -> list[web.RouteDef]:
     """Return the routes of all screens and actions."""
     rows = navigation(screens)
@@ -111,7 +78,7 @@ def own_place(place: str) -> str:
 
 
 def _showing(
-    screen: Screen, rows: Sequence[tuple[str, str]], reads: Reads, rendered: RenderedPages
+    screen: Screen, rows: Sequence[tuple[str, str]], reads: Reads, rendered: KeptAnswers[str]
 ) -> Handler:
     async def show(request: web.Request) -> web.Response:
         identity = request[IDENTITY]

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from chainwatch.alert_model import Acknowledgement
 from chainwatch.store import bulk
-from chainwatch.store.alerting.alert_tables import acknowledgements, alerts
+from chainwatch.store.alerting.alert_tables import acknowledgements
 from chainwatch.store.alerting.alerts import in_chunks
 
 _COLUMNS = ("alert_id", "actor", "at", "note", "until", "severity", "reminded_at")
@@ -36,18 +36,6 @@ def every(connection: sa.Connection) -> list[Acknowledgement]:
     """Return all acknowledgements, by alert."""
     query = sa.select(acknowledgements).order_by(acknowledgements.c.alert_id)
     return [_acknowledgement(row) for row in connection.execute(query)]
-
-
-def count_firing(connection: sa.Connection) -> dict[str, int]:
-    """Return how many firing alerts are acknowledged, by severity."""
-    query = (
-        sa.select(alerts.c.severity, sa.func.count())
-        .select_from(acknowledgements)
-        .join(alerts, alerts.c.id == acknowledgements.c.alert_id)
-        .where(alerts.c.state == "firing")
-        .group_by(alerts.c.severity)
-    )
-    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def remove(connection: sa.Connection, alert_ids: Sequence[int]) -> None:

@@ -28,6 +28,10 @@ UNFINISHED_MARGIN = 86_400.0
 """Seconds before the oldest unfinished notification in which resolved alerts are kept for it."""
 
 
+_FIRING = alerts.c.state == sa.literal_column("'firing'")
+"""As a literal, or the partial index would not be used."""
+
+
 def newest(connection: sa.Connection, fingerprints: Iterable[str]) -> dict[str, Alert]:
     """Return the newest alert of each fingerprint that has any; one that has not ended is always the newest."""
     found: dict[str, Alert] = {}
@@ -120,12 +124,27 @@ def firing(connection: sa.Connection) -> Iterator[Alert]:
         after = page[-1].id
 
 
-def urgent(connection: sa.Connection, severity: str, limit: int) -> list[Alert]:
-    """Return firing alerts of one severity: first those that nobody has acknowledged, then the newest."""
+def count_firing(connection: sa.Connection, but: str) -> dict[str, tuple[int, int]]:
+    """Return how many alerts fire with each severity, and how many of them are acknowledged, but for those named ``but``."""
+    query = (
+        sa.select(alerts.c.severity, sa.func.count(), sa.func.count(acknowledgements.c.alert_id))
+        .select_from(alerts)
+        .outerjoin(acknowledgements, acknowledgements.c.alert_id == alerts.c.id)
+        .where(_FIRING, alerts.c.name != but)
+        .group_by(alerts.c.severity)
+    )
+    return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
+
+
+def urgent(connection: sa.Connection, severity: str, but: str, limit: int) -> list[Alert]:
+    """Return firing alerts of one severity: first those that nobody has acknowledged, then the newest.
+
+    Those named ``but`` are left out.
+    """
     taken = sa.exists().where(acknowledgements.c.alert_id == alerts.c.id)
     query = (
         sa.select(alerts)
-        .where(alerts.c.state == sa.literal_column("'firing'"), alerts.c.severity == severity)
+        .where(_FIRING, alerts.c.severity == severity, alerts.c.name != but)
         .order_by(taken, alerts.c.starts_at.desc(), alerts.c.id.desc())
     )
     return [_alert(row) for row in connection.execute(query.limit(limit))]

@@ -45,32 +45,36 @@ class Kind(msgspec.Struct, frozen=True):
 
 def kinds(connection: sa.Connection, since: float | None = None, until: float | None = None) -> list[Kind]:
     """Return the alerts raised from ``since`` until just before ``until``, by name and severity; by default all."""
-    first = (
-        sa.select(alert_transitions.c.alert_id, sa.func.min(alert_transitions.c.at).label("at"))
-        .where(alert_transitions.c.kind == ACKNOWLEDGED)
-        .group_by(alert_transitions.c.alert_id)
-        .subquery()
+    taken_at = (
+        sa.select(sa.func.min(alert_transitions.c.at))
+        .where(
+            alert_transitions.c.alert_id == alerts.c.id,
+            alert_transitions.c.kind == sa.literal_column(f"'{ACKNOWLEDGED}'"),  # as the index has it
+        )
+        .scalar_subquery()
     )
-    waited = first.c.at - alerts.c.starts_at / 1000.0
+    columns = (alerts.c.name, alerts.c.severity, alerts.c.state, alerts.c.starts_at, alerts.c.ends_at)
+    chosen = sa.select(*columns, taken_at.label("taken_at"))
+    if since is not None:
+        chosen = chosen.where(alerts.c.raised_at >= since)
+    if until is not None:
+        chosen = chosen.where(alerts.c.raised_at < until)
+    one = chosen.subquery().c
+    waited = one.taken_at - one.starts_at / 1000.0
     query = (
         sa.select(
-            alerts.c.name,
-            alerts.c.severity,
+            one.name,
+            one.severity,
             sa.func.count(),
-            sa.func.sum(sa.case((alerts.c.state == "firing", 1), else_=0)),
-            sa.func.count(first.c.at),
+            sa.func.sum(sa.case((one.state == "firing", 1), else_=0)),
+            sa.func.count(one.taken_at),
             sa.func.coalesce(sa.func.sum(sa.case((waited > 0, waited), else_=0.0)), 0.0),
-            sa.func.count(alerts.c.ends_at),
-            sa.func.coalesce(sa.func.sum(alerts.c.ends_at - alerts.c.starts_at), 0),
+            sa.func.count(one.ends_at),
+            sa.func.coalesce(sa.func.sum(one.ends_at - one.starts_at), 0),
         )
-        .outerjoin(first, first.c.alert_id == alerts.c.id)
-        .group_by(alerts.c.name, alerts.c.severity)
-        .order_by(alerts.c.name, alerts.c.severity)
+        .group_by(one.name, one.severity)
+        .order_by(one.name, one.severity)
     )
-    if since is not None:
-        query = query.where(alerts.c.raised_at >= since)
-    if until is not None:
-        query = query.where(alerts.c.raised_at < until)
     return [
         Kind(name, severity, number, int(firing), taken, float(waited), ended, int(lasted) / 1000)
         for name, severity, number, firing, taken, waited, ended, lasted in connection.execute(query)

@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from chainwatch.alerting.engine import submission
 from chainwatch.alerting.providers.callback import CallbackProvider
@@ -165,3 +167,39 @@ async def test_a_crash_of_the_process_own_task_becomes_an_alert(
     await runtime.start()
     await eventually(lambda: states(database).get(TASK_FAILED) == "firing")
     await runtime.close()
+
+
+async def test_what_the_database_adds_is_taken_up_while_other_queues_go_on(
+    database: Database, tmp_path: Path
+) -> None:
+    first, second = ({"provider": "file", "path": str(tmp_path / name)} for name in ("first", "second"))
+    base: dict[str, Any] = {
+        "receivers": {"first": first},
+        "routes": [{"receivers": ["first"], "group_wait": "0s"}],
+    }
+    both = {
+        "receivers": {"first": first, "second": second},
+        "routes": [{"receivers": ["second"], "group_wait": "0s", "continue": True}, *base["routes"]],
+    }
+    added: list[dict[str, Any]] = [base]
+
+    def extend(_: sa.Connection) -> AlertingConfig:
+        return replace(config(**added[-1]), extend=extend)
+
+    async with running(database, replace(config(**base), extend=extend)) as runtime:
+        await asyncio.wrap_future(runtime.accept(submitted(LABELS, time.time())))
+        await eventually((tmp_path / "first").exists)
+        queue = next(task for task in asyncio.all_tasks() if task.get_name() == "receiver first")
+        added.append(both)
+        await runtime.extend()
+        assert runtime.receivers == ["first", "second"]
+        await eventually((tmp_path / "second").exists)  # who is added hears of what fires
+        assert not queue.done()
+        added.append(base)
+        await runtime.extend()
+        assert runtime.receivers == ["first"]
+        assert not queue.done()
+        assert "receiver second" not in {task.get_name() for task in asyncio.all_tasks()}
+    added.append(both)
+    await runtime.extend()  # it has ended: nothing begins
+    assert runtime.receivers == ["first"]

@@ -121,7 +121,7 @@ async def test_rules_are_created_changed_and_deleted(serving: Serving) -> None:
     [
         ("POST", "/rules", {}, 400, "name"),
         ("POST", "/rules", {**RULE, "expr": "up"}, 400, "expr"),
-        ("POST", "/rules", {**RULE, "query": "rate(x)"}, 400, "expected type matrix"),
+        ("POST", "/rules", {**RULE, "query": "rate(x)"}, 400, "expected type range vector"),
         ("POST", "/rules", {**RULE, "annotations": {"a": 5}}, 400, "annotations"),
         ("POST", "/rules", {**RULE, "name": "a\0"}, 400, "NUL"),
         ("POST", "/rules", [], 400, "array"),
@@ -184,7 +184,7 @@ async def test_alerts_are_listed_resolved_and_counted(serving: Serving) -> None:
         assert (alert["rule"], alert["state"]) == ("HighErrors", "firing")
         assert (await served.ask("POST", f"/alerts/{alert['id']}/resolve"))[1]["reason"] == "by hand"
         assert (await served.ask("POST", f"/alerts/{alert['id']}/resolve", json={"note": "x"}))[0] == 409
-        assert (await served.ask("POST", "/alerts/x/resolve"))[0] == 400
+        assert (await served.ask("POST", "/alerts/x/resolve"))[0] == 404
         assert (await served.get("/alerts"))[1]["alerts"] == []
         _, history = await served.get("/alerts/history?limit=1")
         assert history["alerts"][0]["ended_at"] >= alert["started_at"]

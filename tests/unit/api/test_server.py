@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from chainwatch.api import connection, problems, server
+from chainwatch.api import connection, handshake, problems, server
 from chainwatch.config.api import ApiSettings
 from tests.unit.api.conftest import Served, Serving
 
@@ -275,6 +275,49 @@ async def test_it_speaks_tls(serving: Serving, certificate: tuple[Path, Path]) -
         url = f"https://127.0.0.1:{served.port}/-/healthy"
         async with served.client.get(url, ssl=False) as answer:
             assert answer.status == 200
+
+
+async def test_a_handshake_counts_as_a_connection_and_gives_its_place_back(
+    serving: Serving, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "usable_connections", lambda: 3)
+    monkeypatch.setattr(handshake, "HANDSHAKE_WITHIN", 1.0)
+    tls = {"tls_certificate": str(certificate[0]), "tls_key": str(certificate[1])}
+    async with serving(**tls) as served:
+        url = f"https://127.0.0.1:{served.port}/-/healthy"
+        silent = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(3)]
+        silent[0][1].write(b"this is no handshake")
+        assert await asyncio.wait_for(silent[0][0].read(), 5)  # an alert of TLS, then the end
+        await asyncio.sleep(0.05)
+        silent.append(await asyncio.open_connection("127.0.0.1", served.port))
+        refused, _ = await asyncio.open_connection("127.0.0.1", served.port)
+        assert await asyncio.wait_for(_ends(refused), 5)
+        for reader, _ in silent[1:]:
+            assert await asyncio.wait_for(_ends(reader), 5)  # by themselves, within the time for a handshake
+        async with served.client.get(url, ssl=False) as answer:
+            assert answer.status == 200
+        for _, writer in silent:
+            writer.close()
+
+
+async def _ends(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await reader.read() == b""
+    except ConnectionError:
+        return True
+
+
+async def test_what_cannot_be_expected_is_a_problem(serving: Serving) -> None:
+    async with serving() as served:
+        for path in ("/-/healthy", "/v1/status", "/nowhere"):
+            head, _, body = (
+                await served.send(
+                    f"GET {path} HTTP/1.1\r\nHost: localhost\r\nExpect: nonsense\r\n\r\n".encode()
+                )
+            ).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 417")
+            assert b"application/problem+json" in head
+            assert json.loads(body)["status"] == 417
 
 
 async def test_a_certificate_that_cannot_be_used_is_tried_again(

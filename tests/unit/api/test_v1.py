@@ -161,6 +161,7 @@ async def test_a_viewer_does_not_act(serving: Serving) -> None:
         b'{"ids": [1], "note": "\\ud800"}',
         b"[" * 100_000,
         b"\xff",
+        b'{"ids": [1], "note": "\xed\xb3\xbf"}',
     ],
 )
 async def test_a_body_that_cannot_be_used_is_refused_and_nothing_is_recorded(

@@ -116,9 +116,15 @@ def test_without_alerts_keys_do_nothing(access: Access) -> None:
 
 def test_a_database_that_fails_is_said_and_what_was_read_stays(board: Board, access: Access) -> None:
     before = names(board)
-    access.database.close()
+    with access.database.transaction() as connection:
+        connection.exec_driver_sql("ALTER TABLE alerts RENAME TO gone")
     board.read()
     assert "what is shown is old" in board.shown.message
     board.press("a")
     assert "nothing was done" in board.shown.message
     assert names(board) == before
+    with access.database.transaction() as connection:
+        connection.exec_driver_sql("ALTER TABLE gone RENAME TO alerts")
+    board.press("x")
+    board.read()
+    assert board.shown.message == ""

@@ -102,3 +102,19 @@ def test_a_digest_is_not_inherited_and_is_one_group() -> None:
     assert outer.digest is not None
     assert outer.group_by == ()
     assert outer.routes[0].digest is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_taken"),
+    [
+        ("TransferOverdue", True),
+        ("=TransferOverdue", True),
+        ("=~Transfer.*", True),
+        ("!=Other", True),
+        (["Other", "TransferOverdue"], True),
+        ("Other", False),
+        ("!=TransferOverdue", False),
+    ],
+)
+def test_an_alertname_is_matched_however_it_is_written(wanted: str | list[str], is_taken: bool) -> None:
+    assert bool(_receivers(LABELS, route("a", match={"alertname": wanted}))) is is_taken

@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from jinja2 import Template
 
 from chainwatch.api import identity
+from chainwatch.api.kept import KeptAnswers
 from chainwatch.api.page import assets, events, screens
 from chainwatch.api.page.rendering import key, render, span, when
 from chainwatch.api.page.screen import Action, Asked
-from chainwatch.api.page.serving import RenderedPages, own_place
+from chainwatch.api.page.serving import own_place
 from chainwatch.operations import access
 from chainwatch.operations.context import Context
 from chainwatch.store import access as store
@@ -269,7 +270,7 @@ async def test_a_page_that_has_not_changed_is_not_sent_again(serving: Serving) -
 
 async def test_many_who_look_at_one_page_have_it_made_once_until_something_changes() -> None:
     commits, now, made = 0, 0.0, 0
-    pages = RenderedPages(lambda: commits, lambda: now)
+    pages: KeptAnswers[str] = KeptAnswers(lambda: commits, lambda: now)
 
     async def make() -> str:
         nonlocal made

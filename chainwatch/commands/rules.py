@@ -1,0 +1,46 @@
+"""The commands about rule files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from chainwatch.commands.common import FAILED
+from chainwatch.commands.options import as_json
+
+_FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+
+@click.group()
+def rules() -> None:
+    """Check rule files in Prometheus' format, and run their unit tests."""
+
+
+@rules.command("check")
+@_FILES
+@as_json
+def check(files: tuple[Path, ...], as_json: bool) -> None:
+    """Check rule files, and report every mistake with line, column and reason."""
+    from chainwatch.commands.show import rules as show
+    from chainwatch.operations import rule_files
+
+    checked = [rule_files.check(file) for file in files]
+    show.checked(checked, as_json)
+    if any(one.problems for one in checked):
+        sys.exit(FAILED)
+
+
+@rules.command("test")
+@_FILES
+@as_json
+def test(files: tuple[Path, ...], as_json: bool) -> None:
+    """Run unit tests of rules, in promtool's format."""
+    from chainwatch.commands.show import rules as show
+    from chainwatch.operations import rule_files
+
+    tested = [rule_files.test(file) for file in files]
+    show.tested(tested, as_json)
+    if any(one.failures for one in tested):
+        sys.exit(FAILED)

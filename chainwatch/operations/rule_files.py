@@ -1,0 +1,96 @@
+"""Rule files and their unit tests: read, checked and run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from chainwatch.rules.fields import Problem
+from chainwatch.rules.files import RuleFileError, read_rule_file
+from chainwatch.rules.model import Group
+from chainwatch.rules.unit_file import UnitFile, read_unit_file
+from chainwatch.rules.unit_test import run_test
+
+FILES_MAX = 1_000
+"""Files that one pattern of ``rule_files`` may name."""
+
+
+class CheckedFile(msgspec.Struct, frozen=True):
+    """A rule file: how many rules it has, and what is wrong with it: ``problems`` have line, column and reason."""
+
+    file: str
+    rules: int
+    problems: list[Problem]
+
+
+class TestedFile(msgspec.Struct, frozen=True):
+    """A file of unit tests: how many tests it has, and what failed, as texts of one or more lines."""
+
+    file: str
+    tests: int
+    failures: list[str]
+
+
+def check(path: Path) -> CheckedFile:
+    """Return what is wrong with a rule file; a file that cannot be read is a problem too."""
+    try:
+        groups = _read(path)
+    except RuleFileError as error:
+        return CheckedFile(str(path), 0, error.problems)
+    return CheckedFile(str(path), sum(len(group.rules) for group in groups), [])
+
+
+def test(path: Path) -> TestedFile:
+    """Run the unit tests of a file, and return what failed."""
+    try:
+        file = read_unit_file(_text(path))
+    except RuleFileError as error:
+        return TestedFile(str(path), 0, [str(problem) for problem in error.problems])
+    groups, failures = _groups(path, file)
+    if not failures:
+        for number, one in enumerate(file.tests, 1):
+            name = f"{one.name}, " if one.name else ""
+            failures += [
+                f"test {number} ({name}line {one.line}): {why}" for why in run_test(one, file, groups)
+            ]
+    return TestedFile(str(path), len(file.tests), failures)
+
+
+def _groups(path: Path, file: UnitFile) -> tuple[list[Group], list[str]]:
+    """Return the groups of the rule files that a file of unit tests names, and what is wrong with them."""
+    groups: list[Group] = []
+    failures: list[str] = []
+    for pattern in file.rule_files:
+        for found in _matching(path.parent, pattern):
+            try:
+                groups += _read(found)
+            except RuleFileError as error:
+                failures += [f"{found}: {problem}" for problem in error.problems]
+    return groups, failures
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    """Return the files that a pattern names; one that matches none is a file by this name."""
+    if not any(char in pattern for char in "*?["):
+        return [folder / pattern]
+    try:
+        base, relative = (
+            (Path(pattern).anchor, pattern.lstrip("/")) if pattern.startswith("/") else (folder, pattern)
+        )
+        return sorted(found for found in Path(base).glob(relative) if found.is_file())[:FILES_MAX]
+    except (ValueError, NotImplementedError, OSError):
+        return []
+
+
+def _read(path: Path) -> list[Group]:
+    return read_rule_file(_text(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RuleFileError([Problem(1, 1, f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        raise RuleFileError([Problem(1, 1, f"is no UTF-8: byte {error.start}")]) from None

@@ -1,0 +1,375 @@
+"""The functions of Prometheus' templates (template/template.go) and those of Go's that rules use."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote_plus
+
+import re2
+
+from chainwatch.promql.lexer import parse_duration
+from chainwatch.rules.template_syntax import TemplateError
+
+WIDTH_MAX = 200
+"""Width and precision that ``printf`` takes."""
+
+_VERB = re.compile(r"%([-+# 0]*)(\d{0,6})(?:\.(\d{0,6}))?(.|$)", re.DOTALL)
+_REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Record(dict[str, Any]):
+    """A value with fixed fields; asking for another one is an error."""
+
+
+class Time:
+    """A moment, printed as Go does."""
+
+    def __init__(self, seconds: float) -> None:
+        try:
+            self._moment = _EPOCH + timedelta(seconds=seconds)
+        except (OverflowError, ValueError):
+            raise TemplateError(f"{seconds:g} cannot be represented as a time") from None
+
+    def __str__(self) -> str:
+        fraction = f".{self._moment.microsecond:06d}".rstrip("0").rstrip(".")
+        return f"{self._moment:%Y-%m-%d %H:%M:%S}{fraction} +0000 UTC"
+
+
+def show(value: Any) -> str:
+    """Return a value as Go prints it."""
+    if value is None:
+        return "<no value>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return _shortest(value)
+    if isinstance(value, Record):
+        return "{" + " ".join(show(one) for one in value.values()) + "}"
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{show(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(show, value)) + "]"
+    return str(value)
+
+
+def is_true(value: Any) -> bool:
+    """Return whether a value counts as true: neither zero nor empty."""
+    return bool(value) if not isinstance(value, Time) else True
+
+
+def _shortest(value: float) -> str:
+    """Return the shortest digits that mean ``value``; with an exponent below 1e-4 and from 1e+06 on, as ``%v`` does."""
+    if not math.isfinite(value):
+        return _special(value)
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    place = len(digits) + exponent - 1
+    if value == 0:
+        return "-0" if sign else "0"
+    if -4 <= place < 6:
+        text = format(Decimal(repr(value)), "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    first, *rest = map(str, digits)
+    return f"{'-' if sign else ''}{first}{'.' if rest else ''}{''.join(rest)}e{place:+03d}"
+
+
+def _special(value: float) -> str:
+    return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
+
+
+def _significant(value: float) -> str:
+    """Return ``%.4g``."""
+    return f"{value:.4g}" if math.isfinite(value) else _special(value)
+
+
+def _as_float(value: Any) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            raise TemplateError(f"{value[:60]!r} is no number") from None
+    raise TemplateError(f"can't convert {_kind(value)} to float")
+
+
+def _kind(value: Any) -> str:
+    kinds = {
+        bool: "bool",
+        int: "int",
+        float: "float64",
+        str: "string",
+        list: "[]interface {}",
+        dict: "map[string]string",
+    }
+    return kinds.get(type(value), "struct" if value is not None else "nil")
+
+
+def printf(form: str, *values: Any) -> str:
+    """Return Go's ``fmt.Sprintf``."""
+    left = list(values)
+
+    def write(match: re.Match[str]) -> str:
+        flags, width, precision, verb = match.groups()
+        if verb == "%":
+            return "%"
+        if not verb:
+            return "%!(NOVERB)"
+        if not left:
+            return f"%!{verb}(MISSING)"
+        return _formatted(flags, min(int(width or 0), WIDTH_MAX), precision, verb, left.pop(0))
+
+    text = _VERB.sub(write, form)
+    if left:
+        text += "%!(EXTRA " + ", ".join(f"{_kind(value)}={show(value)}" for value in left) + ")"
+    return text
+
+
+def _print(*values: Any) -> str:
+    """Return the values, with spaces between those of which neither is text."""
+    text = ""
+    for before, value in zip((None, *values), values, strict=False):
+        text += " " if text and not isinstance(before, str) and not isinstance(value, str) else ""
+        text += show(value)
+    return text
+
+
+def _formatted(flags: str, width: int, precision: str | None, verb: str, value: Any) -> str:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    digits = None if precision is None else min(int(precision or 0), WIDTH_MAX)
+    if verb == "v" and (digits is None or not isinstance(value, float)):
+        text = show(value)
+    elif (verb in "feEgGF" and isinstance(value, float)) or (verb == "v" and isinstance(value, float)):
+        verb = "g" if verb == "v" else verb
+        if not math.isfinite(value):
+            text = _special(value)
+            flags = flags.replace("0", "")
+        elif digits is None and verb in "gG":
+            text = _shortest(value)
+        else:
+            text = format(value, f".{6 if digits is None else digits}{verb}")
+    elif verb in "dxXobc" and isinstance(value, int) and not isinstance(value, bool):
+        text = (
+            chr(value) if verb == "c" and 0 <= value < 0xD800 else format(value, verb if verb != "c" else "d")
+        )
+    elif verb == "s" and not number and not isinstance(value, bool):
+        text = show(value)[:digits]
+    elif verb == "q" and isinstance(value, str):
+        text = json.dumps(value, ensure_ascii=False)
+    elif verb == "t" and isinstance(value, bool):
+        text = show(value)
+    else:
+        return f"%!{verb}({_kind(value)}={show(value)})"
+    if number and "+" in flags and not text.startswith(("-", "+")):
+        text = f"+{text}"
+    if "-" in flags:
+        return text.ljust(width)
+    if "0" in flags and number:
+        return text.zfill(width)
+    return text.rjust(width)
+
+
+def _scaled(value: float, prefixes: Sequence[str], base: float) -> str:
+    prefix = ""
+    for next_prefix in prefixes:
+        if abs(value) < base:
+            break
+        prefix = next_prefix
+        value /= base
+    return _significant(value) + prefix
+
+
+def _small(value: float) -> str:
+    prefix = ""
+    for next_prefix in "munpfazy":
+        if abs(value) >= 1:
+            break
+        prefix = next_prefix
+        value *= 1000
+    return _significant(value) + prefix
+
+
+def humanize(given: Any) -> str:
+    value = _as_float(given)
+    if value == 0 or not math.isfinite(value):
+        return _significant(value)
+    return _scaled(value, "kMGTPEZY", 1000) if abs(value) >= 1 else _small(value)
+
+
+def humanize1024(given: Any) -> str:
+    value = _as_float(given)
+    if abs(value) <= 1 or not math.isfinite(value):
+        return _significant(value)
+    return _scaled(value, ("ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"), 1024)
+
+
+def humanize_duration(given: Any) -> str:
+    value = _as_float(given)
+    if not math.isfinite(value):
+        return _significant(value)
+    if value == 0:
+        return "0s"
+    if abs(value) < 1:
+        return _small(value) + "s"
+    sign, value = ("-", -value) if value < 0 else ("", value)
+    whole = int(value)
+    days, hours, minutes, seconds = whole // 86_400, whole // 3600 % 24, whole // 60 % 60, whole % 60
+    if days:
+        return f"{sign}{days}d {hours}h {minutes}m {seconds}s"
+    if hours:
+        return f"{sign}{hours}h {minutes}m {seconds}s"
+    return f"{sign}{minutes}m {seconds}s" if minutes else f"{sign}{_significant(value)}s"
+
+
+def _humanize_timestamp(given: Any) -> str:
+    value = _as_float(given)
+    return str(Time(value)) if math.isfinite(value) else _significant(value)
+
+
+def _first(values: Any) -> Any:
+    if not isinstance(values, list) or not values:
+        raise TemplateError("first() called on vector with no elements")
+    return values[0]
+
+
+def _label(name: str, sample: Any) -> str:
+    labels = sample.get("Labels", {}) if isinstance(sample, Record) else {}
+    return str(labels.get(name, ""))
+
+
+def _value(sample: Any) -> float:
+    if not isinstance(sample, Record) or "Value" not in sample:
+        raise TemplateError(f"value() called on {_kind(sample)}")
+    return float(sample["Value"])
+
+
+def _pattern(pattern: str) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except (re2.error, UnicodeError) as error:
+        raise TemplateError(f"invalid pattern {pattern[:60]!r}: {error}") from None
+
+
+def _replace_all(pattern: str, replacement: str, text: str) -> str:
+    compiled = _pattern(pattern)
+
+    def expand(match: Any) -> str:
+        def group(reference: re.Match[str]) -> str:
+            name = reference[1] or reference[2]
+            if name is None:
+                return "$"
+            if name.isdecimal():
+                return (match.group(int(name)) or "") if int(name[:6]) <= compiled.groups else ""
+            return (match.group(name) or "") if name in compiled.groupindex else ""
+
+        return _REFERENCE.sub(group, replacement)
+
+    return str(compiled.sub(expand, text))
+
+
+def _strip_port(host: str) -> str:
+    found = re.fullmatch(r"(?:\[([^\[\]]*)\]|([^:\[\]]*)):[^:]*", host)
+    return host if found is None else found[1] or found[2] or ""
+
+
+def _strip_domain(host: str) -> str:
+    name, colon, port = host.partition(":")
+    if not name or re.fullmatch(r"[0-9.]+", name):
+        return host
+    return name.split(".")[0] + colon + port
+
+
+def _index(value: Any, *keys: Any) -> Any:
+    for key in keys:
+        if isinstance(value, list | str):
+            if not isinstance(key, int) or not 0 <= key < len(value):
+                raise TemplateError(f"index out of range: {show(key)[:40]}")
+            value = value[key]
+        elif isinstance(value, dict):
+            value = value.get(key, "")
+        else:
+            raise TemplateError(f"can't index item of type {_kind(value)}")
+    return value
+
+
+def _length(value: Any) -> int:
+    if not isinstance(value, str | list | dict):
+        raise TemplateError(f"len of type {_kind(value)}")
+    return len(value.encode()) if isinstance(value, str) else len(value)
+
+
+def _compared(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    def function(first: Any, second: Any) -> bool:
+        if _kind(first) != _kind(second):
+            raise TemplateError("incompatible types for comparison")
+        if not isinstance(first, int | float | str):
+            raise TemplateError("invalid type for comparison")
+        return compare(first, second)
+
+    return function
+
+
+_equals = _compared(lambda first, second: bool(first == second))
+
+
+def _link(tab: int) -> Callable[[str], str]:
+    return lambda query: f"/graph?g0.expr={quote_plus(query)}&g0.tab={tab}"
+
+
+def _parse_seconds(text: str) -> float:
+    sign = -1 if text.startswith("-") else 1
+    try:
+        return sign * parse_duration(text.lstrip("-")) / 1000
+    except ValueError as error:
+        raise TemplateError(str(error)) from None
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "printf": printf,
+    "print": _print,
+    "println": lambda *values: " ".join(map(show, values)) + "\n",
+    "len": _length,
+    "index": _index,
+    "eq": lambda first, *others: any(_equals(first, other) for other in others),
+    "ne": lambda first, second: not _equals(first, second),
+    "lt": _compared(lambda first, second: bool(first < second)),
+    "le": _compared(lambda first, second: bool(first <= second)),
+    "gt": _compared(lambda first, second: bool(first > second)),
+    "ge": _compared(lambda first, second: bool(first >= second)),
+    "not": lambda value: not is_true(value),
+    "urlquery": lambda *values: quote_plus("".join(map(show, values))),
+    "first": _first,
+    "label": _label,
+    "value": _value,
+    "strvalue": lambda sample: _label("__value__", sample),
+    "sortByLabel": lambda name, samples: sorted(samples, key=lambda sample: _label(name, sample)),
+    "args": lambda *values: {f"arg{index}": value for index, value in enumerate(values)},
+    "humanize": humanize,
+    "humanize1024": humanize1024,
+    "humanizeDuration": humanize_duration,
+    "humanizePercentage": lambda value: _significant(_as_float(value) * 100) + "%",
+    "humanizeTimestamp": _humanize_timestamp,
+    "toTime": lambda value: Time(_as_float(value)),
+    "toDuration": lambda value: f"{_as_float(value):g}s",
+    "parseDuration": _parse_seconds,
+    "title": lambda text: re.sub(r"(?<!\w)\w", lambda match: match[0].upper(), text),
+    "toUpper": lambda text: text.upper(),
+    "toLower": lambda text: text.lower(),
+    "stripPort": _strip_port,
+    "stripDomain": _strip_domain,
+    "match": lambda pattern, text: _pattern(pattern).search(text) is not None,
+    "reReplaceAll": _replace_all,
+    "safeHtml": lambda text: text,
+    "graphLink": _link(0),
+    "tableLink": _link(1),
+}
+"""Functions by their names in a template; ``query``, ``tmpl``, ``externalURL`` and the like come with the values."""

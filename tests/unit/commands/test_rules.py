@@ -1,0 +1,51 @@
+"""``chainwatch rules``: what is printed, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from chainwatch.cli import main
+from chainwatch.commands.common import FAILED
+
+_DATA = Path(__file__).parents[2] / "data" / "rules"
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["rules", *arguments])
+
+
+def test_check_names_file_line_column_and_reason(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yml"
+    bad.write_text("groups:\n- name: a\n  rules:\n  - alert: x\n    expr: sum(\n")
+    result = _run("check", str(_DATA / "alerts.yml"), str(bad))
+    assert result.exit_code == FAILED
+    assert result.output.splitlines() == [
+        f"{_DATA / 'alerts.yml'}: 4 rules",
+        f"{bad}:5:15: could not parse expression: 1:5: parse error: unexpected end of input",
+    ]
+
+
+def test_check_as_json() -> None:
+    result = _run("check", "--json", str(_DATA / "alerts.yml"))
+    assert result.exit_code == 0
+    assert json.loads(result.output) == [{"file": str(_DATA / "alerts.yml"), "rules": 4, "problems": []}]
+
+
+def test_a_missing_file_is_a_problem() -> None:
+    result = _run("check", "nowhere.yml")
+    assert result.exit_code == FAILED
+    assert "nowhere.yml:1:1: cannot be read" in result.output
+
+
+def test_test_says_what_failed(tmp_path: Path) -> None:
+    failing = tmp_path / "failing.yml"
+    failing.write_text("tests: [{promql_expr_test: [{expr: 1 + 1, exp_samples: [{value: 3}]}]}]")
+    result = _run("test", str(_DATA / "alerts.test.yml"), str(failing))
+    assert result.exit_code == FAILED
+    first, second, expected, got = result.output.splitlines()
+    assert first == f"{_DATA / 'alerts.test.yml'}: 1 test passed"
+    assert second == f"{failing}: test 1 (line 1): expr: '1 + 1', time: 0s,"
+    assert (expected.strip(), got.strip()) == ("exp: {} 3.0", "got: {} 2.0")
