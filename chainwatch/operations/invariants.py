@@ -228,11 +228,9 @@ def _view(
 
 
 def _check(connection: sa.Connection, name: str, check: Check) -> CheckView:
-    contents = []
-    for network, block in (check.positions or {}).items():
-        reading = invariants.reading(connection, name, network, block)
-        if reading is not None and reading.content is not None:
-            contents.append(shown(reading.content))
+    places = {(name, network, block) for network, block in (check.positions or {}).items()}
+    readings = invariants.readings_at(connection, places).values()
+    contents = [shown(reading.content) for reading in readings if reading.content is not None]
     blocks = check.positions or {check.network: check.block}
     return CheckView(check.timestamp, blocks, check.holds, ", ".join(contents), check.error)
 

@@ -11,7 +11,7 @@ from chainwatch.model import LOGS_A_BLOCK, event_id
 from chainwatch.store import (
     access,
     definitions,
-    invariants,
+    invariant_events,
     step_events,
     step_ranges,
     transfer_index,
@@ -44,7 +44,7 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
     gone = _prune_transfers(connection, before, limit)
     gone += _prune_logs(connection, before, limit - gone)
     gone += step_ranges.prune(connection, before, limit - gone)
-    gone += invariants.prune_events(connection, before, limit - gone)
+    gone += invariant_events.prune_events(connection, before, limit - gone)
     gone += definitions.prune(connection, wall_before, limit - gone)
     gone += transfer_index.prune(connection, before, limit - gone)
     gone += outbox.prune(connection, wall_before, limit - gone)
