@@ -5,8 +5,7 @@ import tempfile
 from pathlib import Path
 
 from tests.support.browsing import Tab, chromium
-from tests.support.pictures import PICTURES, text_of
-from tests.support.served_page import fill, serving_page
+from tests.support.pictures import PICTURES, serving_stories, text_of
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 
@@ -18,9 +17,10 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         chromium() as browser,
-        serving_page(Path(folder), fill) as served,
+        serving_stories(Path(folder)) as stories,
     ):
         for one in PICTURES:
+            served = stories[one.story]
             context = browser.new_context(viewport=one.size, color_scheme=one.scheme)  # type: ignore[arg-type]
             page = Tab(context, served.url).open(one.path)
             page.wait_for_function("document.getElementById('live').hidden === false")

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert, Silence
 from chainwatch.alerting.policy.label_index import LabelIndex
-from chainwatch.alerting.policy.muting import silence_matchers
+from chainwatch.alerting.policy.silences import silence_matchers
 from chainwatch.grammar import matchers
 from chainwatch.operations.checks import (
     Match,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alert_model import Alert, State
+from chainwatch.alert_model import Alert, State, sent_labels
 from chainwatch.alerting.delivery import acknowledged_by
 from chainwatch.presentation.message_template import Custom, MessageTemplate
 from chainwatch.presentation.presenter import RAW, Presenter, Shown, alert_page, published
@@ -94,8 +94,8 @@ class Notification(msgspec.Struct, frozen=True):
 
     @property
     def common_labels(self) -> dict[str, str]:
-        """The labels that all alerts share."""
-        return _common(alert.labels for alert in self.alerts)
+        """The labels that all alerts share, as they were sent."""
+        return _common(sent_labels(alert.labels) for alert in self.alerts)
 
     @property
     def common_annotations(self) -> dict[str, str]:

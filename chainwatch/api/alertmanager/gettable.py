@@ -30,13 +30,13 @@ _PREFIX = _ID[: _ID.index("{")].replace("-", "")
 _OFFSET, _PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, 2**64 - 1
 
 
-class Named(msgspec.Struct, frozen=True):
+class Named(msgspec.Struct, frozen=True, gc=False):
     """A receiver."""
 
     name: str
 
 
-class Status(msgspec.Struct, frozen=True, rename="camel"):
+class Status(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Whether an alert is sent."""
 
     state: Literal["unprocessed", "active", "suppressed"]
@@ -48,6 +48,7 @@ class Status(msgspec.Struct, frozen=True, rename="camel"):
 class GettableAlert(
     msgspec.Struct,
     frozen=True,
+    gc=False,
     rename={
         "generator_url": "generatorURL",
         "starts_at": "startsAt",

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.support.pictures import PICTURES, text_of
-from tests.support.served_page import fill, serving_page
+from tests.support.pictures import PICTURES, serving_stories, text_of
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "docs" / "pictures"
@@ -17,10 +16,10 @@ FOLDER = ROOT / "docs" / "pictures"
 async def test_every_picture_is_current_and_shown(tmp_path: Path) -> None:
     noted = json.loads((FOLDER / "texts.json").read_text())
     page = (ROOT / "docs" / "page.md").read_text()
-    with serving_page(tmp_path, fill) as served:
+    with serving_stories(tmp_path) as stories:
         async with aiohttp.ClientSession() as client:
             for picture in PICTURES:
-                async with client.get(served.url + picture.path) as answer:
+                async with client.get(stories[picture.story].url + picture.path) as answer:
                     said = text_of(await answer.text())
                 assert noted.get(picture.file) == said, f"{picture.name} is out of date: run scripts/pictures"
                 assert f"(pictures/{picture.file})" in page
