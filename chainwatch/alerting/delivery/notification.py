@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from chainwatch.alert_model import Alert, State, sent_labels
 from chainwatch.alerting.delivery import acknowledged_by
 from chainwatch.presentation.message_template import Custom, MessageTemplate
-from chainwatch.presentation.presenter import RAW, Presenter, Shown, published
+from chainwatch.presentation.presenter import RAW, Presenter, Shown, alert_page, published
 from chainwatch.store.alerting import alerts as stored
 from chainwatch.store.alerting import incidents
 from chainwatch.store.alerting.outbox import Kind, QueuedNotification
@@ -245,7 +245,7 @@ def _notified_alert(
         starts_at=alert.starts_at,
         ends_at=alert.ends_at if resolved else None,
         reason=alert.reason if resolved else "",
-        link=f"{external_url.rstrip('/')}/alerts/{alert.id}" if external_url else "",
+        link=alert_page(external_url, alert.id),
         is_over=is_over,
         shown=shown,
     )
