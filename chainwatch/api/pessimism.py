@@ -14,7 +14,6 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from chainwatch.api.identity import IDENTITY
 from chainwatch.api.reads import Reads
 from chainwatch.api.writes import Writes, entry_of
 from chainwatch.checker.invariants.sessions import UNSUPPORTED, Session
@@ -127,8 +126,7 @@ async def _done(request: web.Request, writes: Writes, body: _Body) -> str:
             return await writes(entry, pessimism.delete, name=name)
     if name:
         return await writes(entry, pessimism.start, name=name)
-    author = request[IDENTITY].name
-    return await writes(entry, pessimism.run, session=_wanted(body, params), author=author)
+    return await writes(entry, pessimism.run, session=_wanted(body, params), author=entry.actor)
 
 
 def _wanted(body: _Body, params: _Params) -> Session:

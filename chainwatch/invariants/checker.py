@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.config import Settings
 from chainwatch.config.invariants import InvariantSettings, TriggerSettings
 from chainwatch.invariants.definitions import Definitions, Running
-from chainwatch.invariants.event_reads import WantedEvents, read_events
+from chainwatch.invariants.event_reads import WantedEvents, read_events, wanted_events
 from chainwatch.invariants.reads import STATES_KEPT, WantedBlock, read_blocks
 from chainwatch.invariants.transaction import InvariantTransaction
 from chainwatch.model import Deadline, Header, ReadResult
@@ -22,7 +23,7 @@ from chainwatch.pipeline.checker import Page, Prints, fingerprint
 from chainwatch.pipeline.joined import Joined
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.plan import Plan
-from chainwatch.store import blocks, definitions, invariants
+from chainwatch.store import blocks, definitions, invariant_events, invariants
 
 VERSION = 1
 """Raise it when the same configuration checks otherwise than before: all begins anew then."""
@@ -88,9 +89,10 @@ class InvariantChecker:
         ]
         cursors = invariants.cursors(connection, network)
         events = [
-            WantedEvents(session, block + 1, last)
+            found
             for name, block in sorted(cursors.items())
-            if block < last.number and (session := running.sessions.get(name)) is not None
+            if (session := running.sessions.get(name)) is not None
+            and (found := wanted_events(session, block, last)) is not None
         ]
         return Wanted(network, running, wanted, events) if wanted or events else None
 
@@ -99,10 +101,19 @@ class InvariantChecker:
         pool = pools.get(wanted.network)
         if pool is None:
             return  # its observer has not begun
-        async for events in read_events(pool, wanted.events):
-            yield events
-        async for block in read_blocks(pool, wanted.running.invariants, wanted.blocks):
-            yield block
+        failed: ChainError | None = None
+        parts: tuple[AsyncIterator[ReadResult], ...] = (
+            read_blocks(pool, wanted.running.invariants, wanted.blocks),
+            read_events(pool, wanted.events),
+        )
+        for part in parts:
+            try:
+                async for result in part:
+                    yield result
+            except ChainError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     # --- a changed configuration
 
@@ -130,7 +141,7 @@ class InvariantChecker:
     def forget_events(self, connection: sa.Connection, page: Page) -> int | None:
         """Forget all events where those of any invariant are to be found again."""
         if page.names is None or any(name.startswith(PREFIX) for name in page.names):
-            invariants.forget_events(connection)
+            invariant_events.forget_events(connection)
         return None
 
 

@@ -8,14 +8,13 @@ from typing import NamedTuple
 import msgspec
 import sqlalchemy as sa
 import structlog
-from pydantic import ValidationError
 
+from chainwatch.checker.flow_terms import FlowProblem
 from chainwatch.checker.invariants.compiler import InvariantError, compile_invariant
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.checker.invariants.sessions import EventSession, Session, SessionError, compile_session
-from chainwatch.config import Settings
-from chainwatch.config.invariants import InvariantSettings
+from chainwatch.config import Settings, read_dict
 from chainwatch.store import definitions, invariants
 from chainwatch.store.definitions import Definition
 
@@ -81,9 +80,12 @@ def compile_definition(
         if unknown := set(networks) - settings.networks.keys():
             raise SessionError(f"no network is called {', '.join(sorted(unknown))}")
         return made
-    table = {**msgspec.json.decode(stored.settings, type=dict), "name": stored.name}
-    try:
-        checked = InvariantSettings.model_validate(table)
-    except ValidationError as error:
-        raise InvariantError([]) from error
-    return compile_invariant(checked, settings.networks, extractor.contracts)
+    table = msgspec.json.decode(stored.settings, type=dict)
+    draft = read_dict({"invariants": {stored.name: table}}, watches=False)
+    if draft.problems:
+        raise InvariantError([FlowProblem(p.path[2:], p.message, p.hint) for p in draft.problems])
+    made = compile_invariant(draft.parts.invariants[stored.name], settings.networks, extractor.contracts)
+    if isinstance(made.every, tuple) or any(value.events is not None for value in made.values):
+        hint = "write the invariant into the configuration file"
+        raise InvariantError([FlowProblem((), "no events are watched for it while this runs", hint)])
+    return made

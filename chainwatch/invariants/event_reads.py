@@ -6,27 +6,32 @@ from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 
+from chainwatch.chain.errors import ChainError
 from chainwatch.chain.history import find_logs
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.extractor import INVARIANTS
 from chainwatch.checker.invariants.sessions import EventSession
 from chainwatch.model import Header, RawLog
 
+BLOCKS_AT_ONCE = 2_000
+"""Blocks far behind the head whose events are read at once."""
+UNSETTLED = 64
+"""Blocks before the head that may still be replaced: their events are read up to the checkpoint, whose hash is compared."""
+
 
 class WantedEvents(msgspec.Struct, frozen=True):
-    """The events of ``session`` in the blocks ``first`` to ``last``, both inclusive."""
+    """The events of ``session`` in the blocks ``first`` to ``last``, whose hash is ``hash``: None far behind the head."""
 
     session: EventSession
     first: int
-    last: Header
+    last: int
+    hash: bytes | None
 
 
 class EventsRead(msgspec.Struct, frozen=True):
-    """The logs of ``session`` in the blocks ``first`` to ``last``, in order."""
+    """The logs that were wanted, in order."""
 
-    session: EventSession
-    first: int
-    last: Header
+    wanted: WantedEvents
     logs: tuple[RawLog, ...]
 
     @property
@@ -35,14 +40,34 @@ class EventsRead(msgspec.Struct, frozen=True):
         return INVARIANTS
 
 
+def wanted_events(session: EventSession, read: int, checkpoint: Header) -> WantedEvents | None:
+    """Return what is to be read next of ``session``, whose events are read up to the block ``read``; None for nothing."""
+    if read >= checkpoint.number:
+        return None
+    end = read + BLOCKS_AT_ONCE
+    if end <= checkpoint.number - UNSETTLED:
+        return WantedEvents(session, read + 1, end, None)
+    return WantedEvents(session, read + 1, checkpoint.number, checkpoint.hash)
+
+
 async def read_events(pool: Pool, wanted: Iterable[WantedEvents]) -> AsyncIterator[EventsRead]:
-    """Yield the events of each session; sessions with one address are asked for together. Raises ``ChainError``."""
-    together: dict[tuple[bytes, int], list[WantedEvents]] = {}
+    """Yield the events of each session; sessions with one address are asked for together.
+
+    Raises ``ChainError`` for what cannot be read now, after all others.
+    """
+    failed: ChainError | None = None
+    together: dict[tuple[bytes, int, int], list[WantedEvents]] = {}
     for one in wanted:
-        together.setdefault((one.session.address, one.first), []).append(one)
-    for (address, first), group in together.items():
+        together.setdefault((one.session.address, one.first, one.last), []).append(one)
+    for (address, first, last), group in together.items():
         topics = tuple(sorted({topic for one in group for topic in one.session.signatures}))
-        logs = await find_logs(pool, address, [topics], first, group[0].last.number)
+        try:
+            logs = await find_logs(pool, address, [topics], first, last)
+        except ChainError as error:
+            failed = error
+            continue
         for one in group:
             mine = tuple(log for log in logs if log.topics and log.topics[0] in one.session.signatures)
-            yield EventsRead(one.session, first, one.last, mine)
+            yield EventsRead(one, mine)
+    if failed is not None:
+        raise failed

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -12,14 +13,17 @@ from chainwatch.checker.invariants import judge as rules
 from chainwatch.checker.invariants.invariant import EventMeasure, Invariant, Values, gather
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, Checked, Condition, Standing
 from chainwatch.model import Signal
+from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
-from chainwatch.store import invariants
-from chainwatch.store.invariants import Check, RaisedAlert
+from chainwatch.store import invariant_events, invariants
+from chainwatch.store.invariants import Check, Place, RaisedAlert, Reading
 
 HOLDS, READ = "holds again", "read again"
 """Why alerts of invariants end."""
 
 ERROR_MAX = 300
+KEPT = 16
+"""Checks that are kept in any case, the newest ones."""
 
 
 def measure(
@@ -30,7 +34,9 @@ def measure(
     for value in invariant.on(network):
         if (events := value.events) is not None:
             since = timestamp - events.within
-            counted = invariants.events_between(connection, network, events.kind, since, timestamp, block)
+            counted = invariant_events.events_between(
+                connection, network, events.kind, since, timestamp, block
+            )
             if (taken := _take(events, counted)) is not None:
                 found[value.name] = taken
     return found
@@ -58,47 +64,84 @@ def measure_again(connection: sa.Connection, invariant: Invariant, networks: Col
                 invariants.replace_content(connection, reading._replace(content=content))
 
 
-def judge(
-    work: Work, invariant: Invariant, reason: str, kept: Callable[[str], int], *, again: bool = False
-) -> None:
-    """Judge ``invariant`` by what is stored of it now; ``reason`` is why its alerts end, if not by a newer check.
+class Judging(NamedTuple):
+    """An invariant to be judged; ``reason`` is why its alerts end, if not by a newer check.
 
-    ``kept`` gives how many blocks of a network are kept. ``again``: judge what was judged already too.
+    ``again``: judge what was judged already too.
     """
-    connection, name = work.connection, invariant.name
-    checks = invariants.checks(connection, name)
-    judged = _evaluated(connection, invariant, checks, again=again or invariant.reads_previous)
-    standing = rules.fold(_checked(check) for check in judged)
-    conditions = _conditions(connection, invariant, standing, judged)
-    _apply(work, invariant, conditions, standing, reason)
-    _prune(connection, name, judged, standing, work, kept)
+
+    invariant: Invariant
+    reason: str
+    again: bool = False
 
 
-def _evaluated(
-    connection: sa.Connection, invariant: Invariant, checks: Sequence[Check], *, again: bool
-) -> list[Check]:
+def judge(work: Work, judged: Mapping[str, Judging], kept: Callable[[str], int]) -> None:
+    """Judge invariants, by name, by what is stored of them now. ``kept`` gives how many blocks of a network are kept."""
+    connection = work.connection
+    stored = invariants.checks_of(connection, list(judged))
+    raised = invariants.raised_by_name(connection)
+    wanted = {
+        (name, network, block)
+        for name, one in judged.items()
+        for check in stored[name]
+        if _is_to_be_evaluated(one, check) or one.invariant.reads_previous
+        for network, block in (check.positions or {}).items()
+    }
+    readings = invariants.readings_at(connection, wanted)
+    saved: list[tuple[str, Check]] = []
+    dropped: list[tuple[str, Check]] = []
+    unread: list[Place] = []
+    for name, one in judged.items():
+        checks = _evaluated(one, stored[name], readings)
+        saved += [
+            (name, after) for before, after in zip(stored[name], checks, strict=True) if after != before
+        ]
+        standing = rules.fold(_checked(check) for check in checks)
+        known = {alert.condition: alert for alert in raised.get(name, ())}
+        _apply(work, one, known, standing, checks)
+        superfluous = _superfluous(one.invariant, checks, standing, work, kept)
+        if superfluous:
+            dropped += [(name, check) for check in superfluous]
+            unread += _read_for_alone(name, superfluous, checks)
+    invariants.save_checks(connection, saved)
+    invariants.drop_checks(connection, dropped)
+    invariants.drop_readings(connection, unread)
+
+
+def _is_to_be_evaluated(judging: Judging, check: Check) -> bool:
+    return bool(check.positions) and (judging.again or (check.holds is None and check.error is None))
+
+
+def _evaluated(judging: Judging, checks: Sequence[Check], readings: Mapping[Place, Reading]) -> list[Check]:
+    """Return ``checks`` with their answers; one after a check that is answered late is answered anew if it reads that."""
     found: list[Check] = []
     previous: Check | None = None
+    is_late = False
     for check in checks:
-        if check.positions and (again or (check.holds is None and check.error is None)):
-            after = _evaluate(connection, invariant, check, previous)
-            if after != check:
-                invariants.save_check(connection, invariant.name, after)
-                check = after
-        found.append(check)
-        if check.holds is not None:
-            previous = check
+        after = check
+        reads_previous = judging.invariant.reads_previous
+        is_first = (
+            reads_previous and previous is None and check.holds is not None
+        )  # the one before was dropped
+        reads_late = reads_previous and is_late and bool(check.positions)
+        if (_is_to_be_evaluated(judging, check) and not is_first) or reads_late:
+            after = _evaluate(judging.invariant, check, previous, readings)
+        found.append(after)
+        if after.holds is not None:
+            previous, is_late = after, after is not check
     return found
 
 
-def _evaluate(connection: sa.Connection, invariant: Invariant, check: Check, previous: Check | None) -> Check:
+def _evaluate(
+    invariant: Invariant, check: Check, previous: Check | None, readings: Mapping[Place, Reading]
+) -> Check:
     """Return ``check`` with its answer, as far as its values are read."""
-    values = _values(connection, invariant, check)
+    values = _values(invariant, check, readings)
     if values is None or isinstance(values, str):
         return check._replace(holds=None, error=values)
     before: Values | str | None = None
     if previous is not None and invariant.reads_previous:
-        before = _values(connection, invariant, previous)
+        before = _values(invariant, previous, readings)
     try:
         holds = invariant.holds(values, None if isinstance(before, str) else before)
     except EvaluationError as error:
@@ -106,11 +149,11 @@ def _evaluate(connection: sa.Connection, invariant: Invariant, check: Check, pre
     return check._replace(holds=holds, error=None)
 
 
-def _values(connection: sa.Connection, invariant: Invariant, check: Check) -> Values | str | None:
+def _values(invariant: Invariant, check: Check, readings: Mapping[Place, Reading]) -> Values | str | None:
     """Return the values of a check; why they cannot be read; None while they are not."""
     contents: dict[str, Values] = {}
     for network, block in (check.positions or {}).items():
-        reading = invariants.reading(connection, invariant.name, network, block)
+        reading = readings.get((invariant.name, network, block))
         if reading is None or reading.is_wanted:
             return None
         if reading.content is None:
@@ -122,54 +165,70 @@ def _values(connection: sa.Connection, invariant: Invariant, check: Check) -> Va
         return f"there is no value {error.args[0]} yet"
 
 
-def _conditions(
-    connection: sa.Connection, invariant: Invariant, standing: Standing, checks: Sequence[Check]
-) -> dict[str, Condition]:
-    found: dict[str, Condition] = {}
-    if rules.is_violated(invariant, standing):
-        broken = standing.broken_since
-        assert broken is not None
-        check = next(one for one in checks if (one.network, one.block) == (broken.network, broken.block))
-        values = _values(connection, invariant, check)
-        read: Values = values if isinstance(values, Mapping) else {}
-        found[VIOLATED] = rules.violated(invariant, broken, check.positions or {}, read)
-    if rules.is_unread(standing):
-        assert standing.unread_since is not None
-        assert standing.newest is not None
-        found[UNREAD] = rules.unread(invariant, standing.unread_since, standing.newest)
-    return found
-
-
 def _apply(
     work: Work,
-    invariant: Invariant,
-    conditions: Mapping[str, Condition],
+    judging: Judging,
+    raised: Mapping[str, RaisedAlert],
     standing: Standing,
-    reason: str,
+    checks: Sequence[Check],
 ) -> None:
     """Raise what holds now and was not raised, and end what was raised and holds no more.
 
     While nothing newer was read, a violation that fires goes on firing: nothing is known, except that its block is gone.
     """
-    raised = invariants.raised(work.connection, invariant.name)
+    holding = _holding(judging.invariant, standing)
     for name, alert in raised.items():
-        condition = conditions.get(name)
-        if condition is None:
-            latest = standing.latest
-            if latest is None and (name == UNREAD or reason != "reorg"):
-                continue  # it was made anew, and not read since
-            if name == UNREAD and latest is not None and latest.timestamp < alert.starts_at:
-                continue  # blocks are gone, and nothing was read
-            at = work.chain_time if reason or latest is None else latest.timestamp
-            end(work, alert, at, reason or (READ if name == UNREAD else HOLDS))
-        elif dict(condition.labels) != alert.labels:
-            end(work, alert, condition.check.timestamp, "configuration changed")
-    for name, condition in conditions.items():
+        if name not in holding:
+            _end_if_known(work, alert, standing, judging.reason)
+    for name, since in holding.items():
         before = raised.get(name)
-        check = condition.check
-        if before is None or dict(condition.labels) != before.labels or check.timestamp != before.starts_at:
-            place = (invariant.name, name, check.network, check.block)
-            raise_alert(work, RaisedAlert(*place, condition.labels, condition.annotations, check.timestamp))
+        labels = rules.labels_of(name, judging.invariant)
+        if before is not None and dict(before.labels) != labels:
+            end(work, before, since.timestamp, CONFIG_CHANGED)
+        elif before is not None and before.starts_at == since.timestamp:
+            continue
+        condition = _condition(work, judging.invariant, name, since, standing, checks)
+        place = (judging.invariant.name, name, since.network, since.block)
+        raise_alert(work, RaisedAlert(*place, condition.labels, condition.annotations, since.timestamp))
+
+
+def _holding(invariant: Invariant, standing: Standing) -> dict[str, Checked]:
+    """Return the conditions that hold, each with the check since which it does."""
+    found = {}
+    if rules.is_violated(invariant, standing) and standing.broken_since is not None:
+        found[VIOLATED] = standing.broken_since
+    if rules.is_unread(standing) and standing.unread_since is not None:
+        found[UNREAD] = standing.unread_since
+    return found
+
+
+def _end_if_known(work: Work, alert: RaisedAlert, standing: Standing, reason: str) -> None:
+    """End an alert whose condition holds no more, unless that only means that nothing was read."""
+    latest = standing.latest
+    if latest is None and (alert.condition == UNREAD or reason != "reorg"):
+        return  # it was made anew, and not read since
+    if alert.condition == UNREAD and latest is not None and latest.timestamp < alert.starts_at:
+        return  # blocks are gone, and nothing was read
+    at = work.chain_time if reason or latest is None else latest.timestamp
+    end(work, alert, at, reason or (READ if alert.condition == UNREAD else HOLDS))
+
+
+def _condition(
+    work: Work,
+    invariant: Invariant,
+    name: str,
+    since: Checked,
+    standing: Standing,
+    checks: Sequence[Check],
+) -> Condition:
+    if name == UNREAD:
+        assert standing.newest is not None
+        return rules.unread(invariant, since, standing.newest)
+    check = next(one for one in checks if (one.network, one.block) == (since.network, since.block))
+    positions = check.positions or {}
+    places = {(invariant.name, network, block) for network, block in positions.items()}
+    values = _values(invariant, check, invariants.readings_at(work.connection, places))
+    return rules.violated(invariant, since, positions, values if isinstance(values, Mapping) else {})
 
 
 def raise_alert(work: Work, alert: RaisedAlert) -> None:
@@ -193,36 +252,54 @@ def end_all(work: Work, name: str, reason: str) -> None:
         end(work, alert, max(work.chain_time, work.latest_seen), reason)
 
 
-def _prune(
-    connection: sa.Connection,
-    name: str,
+def _superfluous(
+    invariant: Invariant,
     checks: Sequence[Check],
     standing: Standing,
     work: Work,
     kept: Callable[[str], int],
-) -> None:
-    """Drop checks that no reorg reaches, but for those by which the invariant stands; and what was read for them alone."""
+) -> list[Check]:
+    """Return the checks that tell nothing more.
+
+    These are the ones that no reorg reaches, and those amid others of the same answer, but for the newest and those by
+    which the invariant stands.
+    """
+    if len(checks) <= KEPT:
+        return []
     needed = {
         (one.network, one.block)
         for one in (standing.latest, standing.broken_since, standing.unread_since)
         if one is not None
     }
-    final = {n: c.last.number - kept(n) for n, c in work.checkpoints.items() if _is_known(c.network, checks)}
-    old = [one for one in checks if one.block < final.get(one.network, 0)]
-    dropped = [one for one in old if (one.network, one.block) not in needed]
-    if not dropped:
-        return
-    invariants.drop_checks(connection, name, dropped)
-    left = [one for one in checks if one not in dropped]
-    for network in {network for one in checks for network in one.positions or {}}:
-        first = min(
-            [one.positions[network] for one in left if one.positions and network in one.positions], default=0
+    final = {name: work.checkpoints[name].last.number - kept(name) for name in {c.network for c in checks}}
+    found = []
+    before: Check | None = None
+    for check, after in pairwise(checks[: 1 - KEPT]):
+        is_amid = (
+            before is not None and before.holds is not None and before.holds == check.holds == after.holds
         )
-        invariants.drop_readings(connection, name, network, first)
+        is_amid = is_amid and not invariant.reads_previous
+        is_done = is_amid or check.error is not None or check.block < final[check.network]
+        if is_done and (check.network, check.block) not in needed:
+            found.append(check)
+        else:
+            before = check
+    return found
 
 
-def _is_known(network: str, checks: Sequence[Check]) -> bool:
-    return any(one.network == network for one in checks)
+def _read_for_alone(name: str, dropped: Sequence[Check], checks: Sequence[Check]) -> list[Place]:
+    """Return where something was read for ``dropped`` and for no others of ``checks``."""
+    gone = {(one.network, one.block) for one in dropped}
+    left = [one for one in checks if (one.network, one.block) not in gone]
+    return [(name, *place) for place in sorted(_read_for(dropped) - _read_for(left))]
+
+
+def _read_for(checks: Iterable[Check]) -> set[tuple[str, int]]:
+    places: set[tuple[str, int]] = set()
+    for one in checks:
+        places.add((one.network, one.block))
+        places.update((one.positions or {}).items())
+    return places
 
 
 def _checked(check: Check) -> Checked:

@@ -79,16 +79,20 @@ async def _read_block(pool: Pool, invariants: Mapping[str, Invariant], block: Wa
         for value in invariants[one.name].on(network)
         if network in value.reads
     )
-    outcomes = dict(zip(reads, await read_outcomes(pool, block.header, list(reads)), strict=True))
+    patience = 0.0 if block.is_old else PATIENCE
+    found = await read_outcomes(pool, block.header, list(reads), patience)
+    outcomes = dict(zip(reads, found, strict=True))
     done = tuple(_done(one, invariants[one.name], outcomes) for one in block.readings)
     return BlockRead(network, done)
 
 
-async def read_outcomes(pool: Pool, header: Header, reads: Sequence[StateRead]) -> list[Outcome]:
+async def read_outcomes(
+    pool: Pool, header: Header, reads: Sequence[StateRead], patience: float = PATIENCE
+) -> list[Outcome]:
     """Return the outcomes of ``reads`` at a block; of contracts that fail every endpoint, ``Unread``."""
     asked = [_asked(read) for read in reads]
     try:
-        return await read_state(pool, header, asked, PATIENCE)
+        return await read_state(pool, header, asked, patience)
     except (NodeError, AnswerTooBig) as error:  # of every read
         return [Unread(error)] * len(reads)
 

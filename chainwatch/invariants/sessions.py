@@ -25,21 +25,24 @@ OVER = "over"
 
 def apply(work: Work, read: EventsRead) -> None:
     """Raise alerts about the events that were read, unless their blocks are gone or they were read already."""
-    session, connection = read.session, work.connection
+    wanted, connection = read.wanted, work.connection
+    session = wanted.session
     cursor = invariants.cursors(connection, session.network).get(session.name)
-    if cursor is None or cursor + 1 != read.first:
+    checkpoint = work.checkpoints[session.network].last
+    if cursor is None or cursor + 1 != wanted.first or wanted.last > checkpoint.number:
         return
     hashes = {header.number: header.hash for header in blocks.window(connection, session.network)}
-    last = read.last
-    if last.number > work.checkpoints[session.network].last.number:
-        return
-    if hashes.get(last.number, last.hash) != last.hash:  # one that left the window is final
-        return  # it was reorged away: they are read again
-    if any(hashes.get(log.block_number, log.block_hash) != log.block_hash for log in read.logs):
-        return
+    ends = {(wanted.last, wanted.hash)} if wanted.hash is not None else set()
+    found = ends | {(log.block_number, log.block_hash) for log in read.logs}
+    if any(
+        hashes.get(block, hash_) != hash_ for block, hash_ in found
+    ):  # those that left the window are final
+        return  # replaced meanwhile: they are read again
     for log in read.logs:
         _raise(work, session, log)
-    invariants.move_cursor(connection, session.name, session.network, read.last.number)
+    invariants.move_cursor(connection, session.name, session.network, wanted.last)
+    if wanted.last < checkpoint.number:
+        work.wanted.add((INVARIANTS, session.network))
 
 
 def _raise(work: Work, session: EventSession, log: RawLog) -> None:

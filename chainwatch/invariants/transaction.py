@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.invariants.extractor import INVARIANTS, CountedEvent
 from chainwatch.checker.invariants.invariant import Invariant, of_block
+from chainwatch.checker.invariants.judge import UNREAD_AFTER
 from chainwatch.invariants import judging, sessions
 from chainwatch.invariants.event_reads import EventsRead
-from chainwatch.invariants.judging import measure
+from chainwatch.invariants.judging import Judging, measure
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
 from chainwatch.model import Header, ReadResult
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page
 from chainwatch.pipeline.unit_of_work import Work
-from chainwatch.store import blocks, definitions, invariants, schema
+from chainwatch.store import blocks, definitions, invariant_events, invariants, schema
 from chainwatch.store.invariants import Check, Reading
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class InvariantTransaction:
         if not found:
             return
         rows = [(e.network, e.block, e.log_index, *e.kind, e.timestamp, e.args) for e in found]
-        invariants.add_events(self._connection, rows)
+        invariant_events.add_events(self._connection, rows)
         for event in found:
             header = Header(event.block, event.block_hash, b"", event.timestamp)
             self._triggers.setdefault((event.kind, event.network), {})[event.block] = header
@@ -77,17 +78,19 @@ class InvariantTransaction:
         if isinstance(result, EventsRead):
             sessions.apply(self._work, result)
         elif isinstance(result, BlockRead):
-            for reading in result.readings:
-                self._save(reading)
+            self._save(result)
 
-    def _save(self, reading: Reading) -> None:
-        invariant = self._running.invariants.get(reading.name)
-        if invariant is None:
-            return
-        if reading.content is not None:
-            reading = reading._replace(content=self._completed(invariant, reading))
-        if invariants.save_reading(self._connection, reading):
-            self._reasons.setdefault(reading.name, "")
+    def _save(self, read: BlockRead) -> None:
+        running = self._running.invariants
+        done = [
+            one if one.content is None else one._replace(content=self._completed(running[one.name], one))
+            for one in read.readings
+            if one.name in running
+        ]
+        if done:
+            network, block = done[0].network, done[0].block
+            for name in invariants.save_readings(self._connection, network, block, done):
+                self._reasons.setdefault(name, "")
 
     def _completed(self, invariant: Invariant, reading: Reading) -> dict[str, object]:
         """Return the content with the values that need no node: those of the block and of stored events."""
@@ -120,11 +123,11 @@ class InvariantTransaction:
         for check in invariants.checks(self._connection, name):
             if check.positions is not None and check.positions.get(network, 0) > block:
                 again = check._replace(positions=None, holds=None, error=None)
-                invariants.save_check(self._connection, name, again)
+                invariants.save_checks(self._connection, [(name, again)])
 
     def remove(self, network: str, positions: set[tuple[int, int]], found: Sequence[CountedEvent]) -> None:
         """Undo events that were never in the chain."""
-        invariants.drop_events(self._connection, network, [(e.block, e.log_index) for e in found])
+        invariant_events.drop_events(self._connection, network, [(e.block, e.log_index) for e in found])
         if found:
             self._remeasured.add(network)
 
@@ -143,12 +146,17 @@ class InvariantTransaction:
                 self._place(name, invariant)
             if self._remeasured.intersection(invariant.networks):
                 self._reasons.setdefault(name, "")
+        for name in invariants.unanswered_since(self._connection, self._work.latest_seen - UNREAD_AFTER):
+            self._reasons.setdefault(name, "")
+        judged: dict[str, Judging] = {}
         for name in sorted(self._reasons):
-            if (judged := running.invariants.get(name)) is not None:
-                again = bool(self._remeasured.intersection(judged.networks))
+            if (one := running.invariants.get(name)) is not None:
+                again = bool(self._remeasured.intersection(one.networks))
                 if again:
-                    judging.measure_again(self._connection, judged, self._remeasured)
-                judging.judge(self._work, judged, self._reasons[name], self._kept, again=again)
+                    judging.measure_again(self._connection, one, self._remeasured)
+                judged[name] = Judging(one, self._reasons[name], again)
+        if judged:
+            judging.judge(self._work, judged, self._kept)
         sessions.settle(self._work, running, self._before)
 
     def judge_seen(self, network: str) -> None:
@@ -160,7 +168,7 @@ class InvariantTransaction:
     def store_unjudged(self, found: Sequence[CountedEvent], names: Sequence[str]) -> None:
         """Store events that are found again."""
         rows = [(e.network, e.block, e.log_index, *e.kind, e.timestamp, e.args) for e in found]
-        invariants.add_events(self._connection, rows)
+        invariant_events.add_events(self._connection, rows)
 
     def judge_again(self, page: Page) -> int | None:
         """Begin anew with the invariants that are configured otherwise: their state in the past cannot be read again."""
@@ -179,20 +187,19 @@ class InvariantTransaction:
 
     def _check_new_blocks(self, network: str) -> None:
         triggers = self._new_blocks(network)
-        readings: list[Reading] = []
+        due: dict[str, list[Trigger]] = {}
         for name, invariant in self._running.invariants.items():
             if network not in invariant.networks:
                 continue
             if isinstance(invariant.every, tuple):
                 headers = self._triggers.get((invariant.every, network), {})
-                due = [Trigger(headers[number], None, False) for number in sorted(headers)]
+                some = [Trigger(headers[number], None, False) for number in sorted(headers)]
             else:
-                due = [one for one in triggers if _is_due(invariant.every, one)]
-            if due:
-                readings += self._add_checks(name, invariant, network, due)
-        if readings:
-            invariants.add_readings(self._connection, readings)
-            self._work.wanted.add((INVARIANTS, network))
+                some = [one for one in triggers if _is_due(invariant.every, one)]
+            if some:
+                due[name] = some
+        if due:
+            self._add_checks(network, due)
 
     def _new_blocks(self, network: str) -> list[Trigger]:
         """Return the new blocks up to the checkpoint, as far as their headers are known without a gap."""
@@ -214,20 +221,26 @@ class InvariantTransaction:
             for before, header in zip([first_before, *run[:-1]], run, strict=True)
         ]
 
-    def _add_checks(
-        self, name: str, invariant: Invariant, network: str, due: Iterable[Trigger]
-    ) -> list[Reading]:
-        """Store checks at the blocks ``due``; return what is read for them of their own network."""
-        alone = len(invariant.networks) == 1
-        invariants.drop_provisional(self._connection, name, network)
-        checks, readings = [], []
-        for header, _, is_provisional in due:
-            positions = {network: header.number} if alone else None
-            checks.append(Check(network, header.number, header.timestamp, is_provisional, positions))
-            readings.append(self._reading(name, invariant, network, header))
-        invariants.add_checks(self._connection, name, checks)
-        self._reasons.setdefault(name, "")
-        return readings
+    def _add_checks(self, network: str, due: Mapping[str, Sequence[Trigger]]) -> None:
+        """Store the checks of invariants, by name, that are ``due``, and what is read for them of this network."""
+        invariants.drop_provisional(self._connection, network, due.keys())
+        checks: list[tuple[str, Check]] = []
+        readings: list[Reading] = []
+        for name, triggers in due.items():
+            invariant = self._running.invariants[name]
+            is_alone = len(invariant.networks) == 1
+            for header, _, is_provisional in triggers:
+                positions = {network: header.number} if is_alone else None
+                checks.append(
+                    (name, Check(network, header.number, header.timestamp, is_provisional, positions))
+                )
+                reading = self._reading(name, invariant, network, header)
+                readings.append(reading)
+                if not reading.is_wanted:
+                    self._reasons.setdefault(name, "")
+        invariants.add_checks(self._connection, checks)
+        invariants.add_readings(self._connection, readings)
+        self._work.wanted.add((INVARIANTS, network))
 
     def _reading(self, name: str, invariant: Invariant, network: str, header: Header) -> Reading:
         reading = Reading(name, network, header.number, header.hash, header.timestamp)
@@ -240,7 +253,7 @@ class InvariantTransaction:
 
         So all values are of one moment: what happened before it is in all of them.
         """
-        for check in invariants.checks(self._connection, name, unplaced=True):
+        for check in invariants.unplaced_checks(self._connection, name):
             if not all(self._is_final(network, check) for network in invariant.networks):
                 continue
             self._reasons.setdefault(name, "")
@@ -250,12 +263,13 @@ class InvariantTransaction:
                 if header is not None and self._is_last(network, header, check.timestamp):
                     headers[network] = header
             if len(headers) < len(invariant.networks):  # of blocks that were read in ranges, few are known
-                invariants.drop_checks(self._connection, name, [check])
+                invariants.drop_checks(self._connection, [(name, check)])
+                invariants.drop_readings(self._connection, [(name, check.network, check.block)])
             elif error := self._misaligned(invariant, check, headers):
-                invariants.save_check(self._connection, name, check._replace(positions={}, error=error))
+                invariants.save_checks(self._connection, [(name, check._replace(positions={}, error=error))])
             else:
                 positions = {network: header.number for network, header in headers.items()}
-                invariants.save_check(self._connection, name, check._replace(positions=positions))
+                invariants.save_checks(self._connection, [(name, check._replace(positions=positions))])
                 readings = [self._reading(name, invariant, n, header) for n, header in headers.items()]
                 invariants.add_readings(self._connection, readings)
                 self._work.wanted |= {(INVARIANTS, network) for network in headers}
@@ -296,8 +310,7 @@ class InvariantTransaction:
 
     def _tidy(self, running: Running) -> None:
         """End and forget what is stored of invariants that were stopped or deleted."""
-        stored = schema.get_property(self._connection, TIDIED)
-        if stored == str(running.revision) or (stored is None and not running.revision):
+        if not running.revision or schema.get_property(self._connection, TIDIED) == str(running.revision):
             return
         for name in sorted(invariants.known_names(self._connection) - running.names):
             invariants.forget(self._connection, name)

@@ -45,6 +45,8 @@ class Context:
     flows: Mapping[str, Flow] = field(default_factory=dict)
     created: Created = NOTHING
     problems: Mapping[str, str] = field(default_factory=dict)
+    plan: Plan | None = None
+    """What the configuration compiles to; None where alerting runs alone."""
 
     @cached_property
     def presenter(self) -> Presenter:
@@ -58,7 +60,9 @@ class Context:
         settings = extended.settings
         engine = AlertEngine.of(settings, schema.created_at(connection))
         flows = {flow.name: flow for flow in plan.flows}
-        return cls(settings, engine, tuple(settings.receivers), flows, extended.created, extended.problems)
+        return cls(
+            settings, engine, tuple(settings.receivers), flows, extended.created, extended.problems, plan
+        )
 
 
 class Contexts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,14 +18,15 @@ from chainwatch.chain.transport import open_session
 from chainwatch.checker.expression import EvaluationError
 from chainwatch.checker.invariants.invariant import Invariant, gather, of_block
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, shown
-from chainwatch.checker.invariants.sessions import NO_SEVERITY, SEVERITIES, Session
-from chainwatch.config import Settings
-from chainwatch.invariants.definitions import SESSION
+from chainwatch.checker.invariants.sessions import NO_SEVERITY, SEVERITIES, EventSession, Session
+from chainwatch.config import ConfigError, Settings
+from chainwatch.config.invariants import InvariantSettings
+from chainwatch.invariants.definitions import INVARIANT, SESSION, compile_definition
 from chainwatch.invariants.reads import answered, read_outcomes
 from chainwatch.model import Header
 from chainwatch.operations.checks import no_such
 from chainwatch.operations.context import Context
-from chainwatch.operations.errors import Invalid, NotFound
+from chainwatch.operations.errors import Conflict, Invalid, NotFound
 from chainwatch.plan import Plan
 from chainwatch.store import definitions, invariants
 from chainwatch.store.definitions import Definition
@@ -33,6 +35,9 @@ from chainwatch.store.invariants import Check
 FILE, API = "file", "api"
 """Where an invariant comes from."""
 CHECKS_SHOWN = 20
+INVARIANTS_MAX = 1_000
+"""Invariants and sessions that were made while this runs."""
+NAME = r"[A-Za-z0-9._-]{1,200}"
 PATIENCE = 10.0
 """Seconds for which a network is asked for its head."""
 
@@ -97,6 +102,78 @@ def show_invariant(connection: sa.Connection, context: Context, now: float, *, n
     return InvariantDetails(found, [_check(connection, name, check) for check in reversed(checks)])
 
 
+def save_invariant(
+    connection: sa.Connection,
+    context: Context,
+    now: float,
+    *,
+    name: str,
+    settings: Mapping[str, Any],
+    author: str,
+) -> InvariantView:
+    """Make the invariant ``name``, or replace it; ``settings`` are the keys of a table ``[invariants.NAME]``.
+
+    It is checked from the next block on. Raises ``Invalid``, and ``Conflict`` for a name that the file or a session has.
+    """
+    if context.plan is None:
+        raise Invalid("this process follows no networks")
+    if not re.fullmatch(NAME, name):
+        raise Invalid("the name has 1 to 200 letters, digits, `.`, `-` and `_`")
+    known = definitions.find(connection, name)
+    if name in context.settings.invariants or (known is not None and known.kind != INVARIANT):
+        raise Conflict(f"{name} is an invariant of the configuration file, or a session: change it there")
+    if known is None and len(definitions.kept(connection)) >= INVARIANTS_MAX:
+        raise Conflict(f"there are {INVARIANTS_MAX} invariants: delete some")
+    text = msgspec.json.encode(settings).decode()
+    created_at = now if known is None or known.is_deleted else known.created_at
+    stored = Definition(name, text, INVARIANT, True, False, 0, author, created_at, now)
+    try:
+        made = compile_definition(stored, context.settings, context.plan.invariants)
+    except (ConfigError, ValueError) as error:
+        raise Invalid(str(error)[:1_000]) from error
+    followed = context.plan.watches
+    networks = (made.network,) if isinstance(made, EventSession) else made.networks
+    if missing := [network for network in networks if network not in followed]:
+        raise Invalid(f"{', '.join(missing)}: not followed, as nothing in the configuration file watches it")
+    definitions.save(connection, stored)
+    return _of_definition(connection, context.settings, stored)
+
+
+def stop_invariant(connection: sa.Connection, context: Context, now: float, *, name: str) -> InvariantView:
+    """Stop an invariant that was made while this runs; its alerts end. Raises ``NotFound``."""
+    return _switch(connection, context, now, name, is_running=False)
+
+
+def start_invariant(connection: sa.Connection, context: Context, now: float, *, name: str) -> InvariantView:
+    """Start an invariant again that was stopped. Raises ``NotFound``."""
+    return _switch(connection, context, now, name, is_running=True)
+
+
+def delete_invariant(connection: sa.Connection, context: Context, now: float, *, name: str) -> InvariantView:
+    """Delete an invariant that was made while this runs; its alerts end. Raises ``NotFound``."""
+    known = _made(connection, name)
+    gone = known._replace(is_running=False, is_deleted=True, updated_at=now)
+    definitions.save(connection, gone)
+    return _of_definition(connection, context.settings, gone)
+
+
+def _switch(
+    connection: sa.Connection, context: Context, now: float, name: str, *, is_running: bool
+) -> InvariantView:
+    known = _made(connection, name)
+    if known.is_running != is_running:
+        known = known._replace(is_running=is_running, updated_at=now)
+        definitions.save(connection, known)
+    return _of_definition(connection, context.settings, known)
+
+
+def _made(connection: sa.Connection, name: str) -> Definition:
+    known = definitions.find(connection, name)
+    if known is None or known.is_deleted:
+        raise NotFound("no invariant that was made while this runs has this name; others are in the file")
+    return known
+
+
 def _of_file(connection: sa.Connection, settings: Settings, name: str) -> InvariantView:
     one = settings.invariants[name]
     return _view(connection, name, FILE, one.severity, one.assert_, one.networks, "waiting")
@@ -105,7 +182,10 @@ def _of_file(connection: sa.Connection, settings: Settings, name: str) -> Invari
 def _of_definition(connection: sa.Connection, settings: Settings, stored: Definition) -> InvariantView:
     state = "waiting" if stored.is_running else "stopped"
     if stored.kind != SESSION:
-        raise Invalid(f"{stored.name}: made by a newer chainwatch")
+        table = InvariantSettings.model_validate(
+            {**msgspec.json.decode(stored.settings), "name": stored.name}
+        )
+        return _view(connection, stored.name, API, table.severity, table.assert_, table.networks, state)
     session = msgspec.json.decode(stored.settings, type=Session)
     params = ", ".join(f"{key} = {value}" for key, value in session.params.items())
     network = settings.pessimism.networks.get(session.layer)
@@ -148,11 +228,9 @@ def _view(
 
 
 def _check(connection: sa.Connection, name: str, check: Check) -> CheckView:
-    contents = []
-    for network, block in (check.positions or {}).items():
-        reading = invariants.reading(connection, name, network, block)
-        if reading is not None and reading.content is not None:
-            contents.append(shown(reading.content))
+    places = {(name, network, block) for network, block in (check.positions or {}).items()}
+    readings = invariants.readings_at(connection, places).values()
+    contents = [shown(reading.content) for reading in readings if reading.content is not None]
     blocks = check.positions or {check.network: check.block}
     return CheckView(check.timestamp, blocks, check.holds, ", ".join(contents), check.error)
 

@@ -13,12 +13,10 @@ from chainwatch.checker.invariants.sessions import EventSession, Session, Sessio
 from chainwatch.invariants.definitions import SESSION
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, Invalid, NotFound
+from chainwatch.operations.invariants import INVARIANTS_MAX
 from chainwatch.operations.queries import network_views
 from chainwatch.store import definitions, invariants
 from chainwatch.store.definitions import Definition
-
-SESSIONS_MAX = 1_000
-"""Sessions that are not deleted."""
 
 
 class SessionView(msgspec.Struct, frozen=True):
@@ -51,8 +49,8 @@ class ChainHealth(msgspec.Struct, frozen=True):
 
 def run(connection: sa.Connection, context: Context, now: float, *, session: Session, author: str) -> str:
     """Store a session and return its id; it is checked from the next block on. Raises ``Invalid`` and ``Conflict``."""
-    if len(definitions.kept(connection)) >= SESSIONS_MAX:
-        raise Conflict(f"there are {SESSIONS_MAX} sessions: delete some")
+    if len(definitions.kept(connection)) >= INVARIANTS_MAX:
+        raise Conflict(f"there are {INVARIANTS_MAX} sessions: delete some")
     name = str(uuid.uuid4())
     compiled = _check(context, name, session)
     definitions.save(connection, _definition(name, session, author, now))

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
+
+from chainwatch.rules.template_nodes import (
+    Branch,
+    Chain,
+    Constant,
+    Dot,
+    Include,
+    Item,
+    Jump,
+    Name,
+    Operand,
+    Output,
+    Pipeline,
+    TemplateError,
+    Variable,
+)
 
 SOURCE_MAX = 65_536
 """Characters of a template."""
 DEPTH_MAX = 50
 """How deep blocks and parentheses may be nested."""
+OPERANDS_MAX = 100
+"""A function and its arguments."""
 
 _OPENING = re.compile(r"\{\{")
 _TOKEN = re.compile(
@@ -40,81 +58,6 @@ _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U000[0-9a-fA-F]{5}|[0-
 _KEYWORDS = frozenset(
     {"if", "else", "end", "range", "with", "define", "template", "block", "break", "continue"}
 )
-
-
-class TemplateError(ValueError):
-    """A template that cannot be read, or fails on its values."""
-
-
-@dataclass(slots=True)
-class Constant:
-    value: str | int | float | bool | None
-
-
-@dataclass(slots=True)
-class Dot:
-    pass
-
-
-@dataclass(slots=True)
-class Variable:
-    name: str
-
-
-@dataclass(slots=True)
-class Name:
-    """A function."""
-
-    name: str
-
-
-@dataclass(slots=True)
-class Chain:
-    """Fields of a value: ``.Labels.job``."""
-
-    base: Operand
-    fields: list[str]
-
-
-@dataclass(slots=True)
-class Pipeline:
-    """Commands, each of which gets the result of the one before as its last argument; ``variables`` get the last result."""
-
-    commands: list[list[Operand]]
-    variables: list[str] = field(default_factory=list)
-    declares: bool = False
-
-
-Operand = Constant | Dot | Variable | Name | Chain | Pipeline
-
-
-@dataclass(slots=True)
-class Output:
-    pipeline: Pipeline
-
-
-@dataclass(slots=True)
-class Branch:
-    kind: Literal["if", "range", "with"]
-    pipeline: Pipeline
-    body: list[Item]
-    otherwise: list[Item]
-
-
-@dataclass(slots=True)
-class Include:
-    """``{{ template "name" pipeline }}``"""
-
-    name: str
-    pipeline: Pipeline | None
-
-
-@dataclass(slots=True)
-class Jump:
-    kind: Literal["break", "continue"]
-
-
-Item = str | Output | Branch | Include | Jump
 
 
 def parse_template(source: str) -> tuple[list[Item], dict[str, list[Item]]]:
@@ -345,6 +288,8 @@ class _Reader:
             operands.append(self._operand())
         if not operands:
             raise self._error("missing value for command")
+        if len(operands) > OPERANDS_MAX:
+            raise self._error(f"a command has more than {OPERANDS_MAX} operands")
         return operands
 
     def _operand(self) -> Operand:

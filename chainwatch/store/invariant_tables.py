@@ -26,6 +26,9 @@ stored_invariants = Table(
     comment="Invariants that were made through the HTTP server, beside those of the configuration.",
 )
 
+Index("invariants_revision", stored_invariants.c.revision)
+Index("invariants_updated_at", stored_invariants.c.updated_at)
+
 invariant_checks = Table(
     "invariant_checks",
     metadata,
@@ -69,6 +72,8 @@ invariant_events = Table(
     Column("args", LargeBinary, nullable=False, comment="MessagePack: its integers that are read"),
     comment="Events that invariants count.",
 )
+
+Index("invariant_events_timestamp", invariant_events.c.timestamp)
 
 invariant_alerts = Table(
     "invariant_alerts",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -61,51 +61,87 @@ class RaisedAlert(NamedTuple):
     ends_at: int | None = None
 
 
-Counted = tuple[str, int, int, str, str, int, dict[str, int]]
-"""An event: network, block, log index, contract, signature, timestamp, its integers by name."""
+Place = tuple[str, str, int]
+"""Where something is read: the invariant's name, the network, the block."""
+NAMED_AT_ONCE = 500
+"""Values that one statement names."""
+T = TypeVar("T")
+
+_c = invariant_checks.c
+_CHECK = (_c.name, _c.network, _c.block, _c.timestamp, _c.is_provisional, _c.positions, _c.holds, _c.error)
 
 
 # --- checks -----------------------------------------------------------------------------------------------
 
 
-def add_checks(connection: sa.Connection, name: str, checks: Iterable[Check]) -> None:
-    """Store new checks of ``name``; those that are stored stay as they are."""
-    rows = [{"name": name, **check._asdict(), "positions": _positions(check.positions)} for check in checks]
-    _insert_new(connection, invariant_checks, rows)
-
-
-def checks(connection: sa.Connection, name: str, *, unplaced: bool = False) -> list[Check]:
-    """Return the checks of ``name`` in the order of their times: all, or those ``unplaced`` on other networks."""
-    c = invariant_checks.c
-    columns = (c.network, c.block, c.timestamp, c.is_provisional, c.positions, c.holds, c.error)
-    query = sa.select(*columns).where(c.name == name).order_by(c.timestamp, c.network, c.block)
-    rows = connection.execute(query.where(c.positions.is_(None)) if unplaced else query)
-    return [
-        Check(*row[:4], None if row[4] is None else msgspec.json.decode(row[4]), *row[5:]) for row in rows
+def add_checks(connection: sa.Connection, added: Iterable[tuple[str, Check]]) -> None:
+    """Store new checks, by their invariants; those that are stored stay as they are."""
+    rows = [
+        {"name": name, **check._asdict(), "positions": _positions(check.positions)} for name, check in added
     ]
+    insert_new(connection, invariant_checks, rows)
 
 
-def save_check(connection: sa.Connection, name: str, check: Check) -> None:
-    """Store what became of a check that is stored."""
-    values = {"positions": _positions(check.positions), "holds": check.holds, "error": check.error}
-    connection.execute(sa.update(invariant_checks).where(_at(invariant_checks, name, check)).values(values))
+def checks(connection: sa.Connection, name: str) -> list[Check]:
+    """Return the checks of ``name`` in the order of their times."""
+    return checks_of(connection, [name])[name]
 
 
-def drop_checks(connection: sa.Connection, name: str, dropped: Iterable[Check]) -> None:
-    """Delete checks of ``name``."""
-    for check in dropped:
-        connection.execute(sa.delete(invariant_checks).where(_at(invariant_checks, name, check)))
+def checks_of(connection: sa.Connection, names: Sequence[str]) -> dict[str, list[Check]]:
+    """Return the checks of each of ``names`` in the order of their times."""
+    c = invariant_checks.c
+    found: dict[str, list[Check]] = {name: [] for name in names}
+    for some in _chunks(names):
+        query = sa.select(*_CHECK).where(c.name.in_(some)).order_by(c.timestamp, c.network, c.block)
+        for row in connection.execute(query):
+            found[row[0]].append(_check(row))
+    return found
 
 
-def drop_provisional(connection: sa.Connection, name: str, network: str) -> None:
-    """Delete checks of ``name`` at blocks of ``network`` for which a newer one stands, unless they are done."""
-    c, r = invariant_checks.c, invariant_readings.c
-    here = sa.and_(c.name == name, c.network == network, c.is_provisional, c.holds.is_(None))
-    blocks = list(connection.execute(sa.select(c.block).where(here)).scalars())
-    if blocks:
-        connection.execute(sa.delete(invariant_checks).where(here))
-        unread = sa.and_(r.name == name, r.network == network, r.block.in_(blocks), r.is_wanted)
-        connection.execute(sa.delete(invariant_readings).where(unread))
+def unplaced_checks(connection: sa.Connection, name: str) -> list[Check]:
+    """Return the checks of ``name`` of which not all blocks are known, in the order of their times."""
+    c = invariant_checks.c
+    query = sa.select(*_CHECK).where(c.name == name, c.positions.is_(None))
+    return [_check(row) for row in connection.execute(query.order_by(c.timestamp, c.network, c.block))]
+
+
+def unanswered_since(connection: sa.Connection, before: int) -> set[str]:
+    """Return the names of invariants with a check before ``before`` (chain time) that was not answered."""
+    c = invariant_checks.c
+    query = sa.select(c.name).where(c.holds.is_(None), c.timestamp <= before).distinct()
+    return set(connection.execute(query).scalars())
+
+
+def save_checks(connection: sa.Connection, saved: Iterable[tuple[str, Check]]) -> None:
+    """Store what became of checks that are stored, by their invariants."""
+    rows = [
+        {
+            **_place(name, one.network, one.block),
+            "positions": _positions(one.positions),
+            "holds": one.holds,
+            "error": one.error,
+        }
+        for name, one in saved
+    ]
+    if rows:
+        values: dict[str, Any] = {name: sa.bindparam(name) for name in ("positions", "holds", "error")}
+        connection.execute(sa.update(invariant_checks).where(_here(invariant_checks)).values(values), rows)
+
+
+def drop_checks(connection: sa.Connection, dropped: Iterable[tuple[str, Check]]) -> None:
+    """Delete checks, by their invariants."""
+    rows = [_place(name, one.network, one.block) for name, one in dropped]
+    if rows:
+        connection.execute(sa.delete(invariant_checks).where(_here(invariant_checks)), rows)
+
+
+def drop_provisional(connection: sa.Connection, network: str, names: Collection[str]) -> None:
+    """Delete checks of ``names`` at blocks of ``network`` for which newer ones stand, unless they are done."""
+    c = invariant_checks.c
+    unanswered = sa.select(c.name, c.block).where(c.network == network, c.is_provisional, c.holds.is_(None))
+    gone = [(name, network, block) for name, block in connection.execute(unanswered) if name in names]
+    drop_checks(connection, [(name, Check(network, block, 0)) for name, _, block in gone])
+    drop_readings(connection, gone)
 
 
 # --- readings ---------------------------------------------------------------------------------------------
@@ -114,20 +150,36 @@ def drop_provisional(connection: sa.Connection, name: str, network: str) -> None
 def add_readings(connection: sa.Connection, readings: Iterable[Reading]) -> None:
     """Store new readings; those that are stored stay as they are."""
     rows = [{**reading._asdict(), "content": _packed(reading.content)} for reading in readings]
-    _insert_new(connection, invariant_readings, rows)
+    insert_new(connection, invariant_readings, rows)
 
 
-def save_reading(connection: sa.Connection, reading: Reading) -> bool:
-    """Store what was read, unless the block is gone or was read already; return whether it is stored."""
+def save_readings(connection: sa.Connection, network: str, block: int, read: Iterable[Reading]) -> list[str]:
+    """Store what was read of one block, unless that is gone or was read already; return of which invariants it is stored."""
     r = invariant_readings.c
-    here = sa.and_(_at(invariant_readings, reading.name, reading), r.hash == reading.hash, r.is_wanted)
-    values = {"is_wanted": False, "content": _packed(reading.content), "error": reading.error}
-    return connection.execute(sa.update(invariant_readings).where(here).values(values)).rowcount > 0
+    query = sa.select(r.name, r.hash).where(r.network == network, r.block == block, r.is_wanted)
+    wanted = {name: bytes(hash_) for name, hash_ in connection.execute(query)}
+    stored = [one for one in read if wanted.get(one.name) == one.hash]
+    rows = [
+        {
+            **_place(one.name, network, block),
+            "is_wanted": False,
+            "content": _packed(one.content),
+            "error": one.error,
+        }
+        for one in stored
+    ]
+    if rows:
+        values: dict[str, Any] = {name: sa.bindparam(name) for name in ("is_wanted", "content", "error")}
+        connection.execute(
+            sa.update(invariant_readings).where(_here(invariant_readings)).values(values), rows
+        )
+    return [one.name for one in stored]
 
 
 def replace_content(connection: sa.Connection, reading: Reading) -> None:
     """Store other values of a reading that is stored."""
-    here = _at(invariant_readings, reading.name, reading)
+    r = invariant_readings.c
+    here = sa.and_(r.name == reading.name, r.network == reading.network, r.block == reading.block)
     connection.execute(sa.update(invariant_readings).where(here).values(content=_packed(reading.content)))
 
 
@@ -139,12 +191,18 @@ def readings(connection: sa.Connection, name: str, network: str | None = None) -
     return [_reading(row) for row in rows]
 
 
-def reading(connection: sa.Connection, name: str, network: str, block: int) -> Reading | None:
-    """Return what ``name`` reads of one block."""
+def readings_at(connection: sa.Connection, places: Collection[Place]) -> dict[Place, Reading]:
+    """Return the readings at ``places``."""
     r = invariant_readings.c
-    here = sa.and_(r.name == name, r.network == network, r.block == block)
-    row = connection.execute(sa.select(invariant_readings).where(here)).first()
-    return None if row is None else _reading(row)
+    blocks = sorted({block for _, _, block in places})
+    found: dict[Place, Reading] = {}
+    for names in _chunks(sorted({name for name, _, _ in places})):
+        for some in _chunks(blocks):
+            query = sa.select(invariant_readings).where(r.name.in_(names), r.block.in_(some))
+            for row in connection.execute(query):
+                if (place := (row.name, row.network, row.block)) in places:
+                    found[place] = _reading(row)
+    return found
 
 
 def wanted_readings(connection: sa.Connection, network: str, limit: int) -> list[Reading]:
@@ -154,64 +212,11 @@ def wanted_readings(connection: sa.Connection, network: str, limit: int) -> list
     return [_reading(row) for row in connection.execute(query.order_by(r.block, r.name).limit(limit))]
 
 
-def drop_readings(connection: sa.Connection, name: str, network: str, before: int) -> None:
-    """Delete the readings of ``name`` of blocks of ``network`` before ``before``."""
-    r = invariant_readings.c
-    here = sa.and_(r.name == name, r.network == network, r.block < before)
-    connection.execute(sa.delete(invariant_readings).where(here))
-
-
-# --- events -----------------------------------------------------------------------------------------------
-
-
-def add_events(connection: sa.Connection, events: Iterable[Counted]) -> None:
-    """Store events; those that are stored stay as they are."""
-    names = ("network", "block", "log_index", "contract", "signature", "timestamp")
-    rows = [
-        {**dict(zip(names, event[:6], strict=True)), "args": occurrences.encode_facts(dict(event[6]))}
-        for event in events
-    ]
-    _insert_new(connection, invariant_events, rows)
-
-
-def events_between(
-    connection: sa.Connection, network: str, kind: tuple[str, str], since: float, until: int, block: int
-) -> list[dict[str, Any]]:
-    """Return the integers of the events of ``kind`` with ``since`` < timestamp <= ``until``, up to ``block``, in order."""
-    e = invariant_events.c
-    here = sa.and_(
-        e.network == network,
-        e.contract == kind[0],
-        e.signature == kind[1],
-        e.timestamp > since,
-        e.timestamp <= until,
-        e.block <= block,
-    )
-    query = sa.select(e.args).where(here).order_by(e.block, e.log_index)
-    return [occurrences.decode_facts(args) for args in connection.execute(query).scalars()]
-
-
-def drop_events(connection: sa.Connection, network: str, positions: Iterable[tuple[int, int]]) -> None:
-    """Delete the events of ``network`` at ``positions`` (block, log index)."""
-    e = invariant_events.c
-    for block, log_index in positions:
-        here = sa.and_(e.network == network, e.block == block, e.log_index == log_index)
-        connection.execute(sa.delete(invariant_events).where(here))
-
-
-def forget_events(connection: sa.Connection) -> None:
-    """Delete all events."""
-    connection.execute(sa.delete(invariant_events))
-
-
-def prune_events(connection: sa.Connection, before: int, limit: int) -> int:
-    """Delete up to ``limit`` events from before ``before`` (chain time); return how many."""
-    e = invariant_events.c
-    old = sa.select(e.network, e.block, e.log_index).where(e.timestamp < before).limit(limit)
-    rows = connection.execute(old).all()
-    for row in rows:
-        drop_events(connection, row.network, [(row.block, row.log_index)])
-    return len(rows)
+def drop_readings(connection: sa.Connection, places: Iterable[Place]) -> None:
+    """Delete the readings at ``places``."""
+    rows = [_place(*place) for place in places]
+    if rows:
+        connection.execute(sa.delete(invariant_readings).where(_here(invariant_readings)), rows)
 
 
 # --- alerts and cursors -----------------------------------------------------------------------------------
@@ -302,15 +307,36 @@ def newest_revision(connection: sa.Connection) -> int:
 # --- rows -------------------------------------------------------------------------------------------------
 
 
-def _insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert ``rows``; those that are stored stay as they are."""
     if rows:
         insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
         connection.execute(insert(table).on_conflict_do_nothing(), rows)
 
 
-def _at(table: sa.Table, name: str, place: Check | Reading) -> sa.ColumnElement[bool]:
+def _place(name: str, network: str, block: int) -> dict[str, Any]:
+    return {"at_name": name, "at_network": network, "at_block": block}
+
+
+def _here(table: sa.Table) -> sa.ColumnElement[bool]:
+    """Return what finds the row that `_place` names."""
     c = table.c
-    return sa.and_(c.name == name, c.network == place.network, c.block == place.block)
+    return sa.and_(
+        c.name == sa.bindparam("at_name"),
+        c.network == sa.bindparam("at_network"),
+        c.block == sa.bindparam("at_block"),
+    )
+
+
+def _chunks(values: Sequence[T]) -> Iterable[Sequence[T]]:
+    """Yield ``values`` in parts that a statement can name."""
+    for start in range(0, len(values), NAMED_AT_ONCE):
+        yield values[start : start + NAMED_AT_ONCE]
+
+
+def _check(row: Any) -> Check:
+    positions = None if row[5] is None else msgspec.json.decode(row[5])
+    return Check(row[1], row[2], row[3], row[4], positions, row[6], row[7])
 
 
 def _reading(row: Any) -> Reading:

@@ -86,7 +86,7 @@ def violated(invariant: Invariant, check: Checked, positions: Mapping[str, int],
         "block": str(check.block),
         "block_network": check.network,
     }
-    return Condition(_labels("InvariantViolated", invariant), _with_link(invariant, annotations), check)
+    return Condition(labels_of(VIOLATED, invariant), _with_link(invariant, annotations), check)
 
 
 def unread(invariant: Invariant, since: Checked, newest: Checked) -> Condition:
@@ -99,7 +99,7 @@ def unread(invariant: Invariant, since: Checked, newest: Checked) -> Condition:
         "block": str(since.block),
         "block_network": since.network,
     }
-    return Condition(_labels("InvariantUnread", invariant), _with_link(invariant, annotations), since)
+    return Condition(labels_of(UNREAD, invariant), _with_link(invariant, annotations), since)
 
 
 def shown(values: Values) -> str:
@@ -112,11 +112,12 @@ def said(message: str, fact: str) -> str:
     return f"{message.rstrip(' .')}. {fact}" if message else fact
 
 
-def _labels(alertname: str, invariant: Invariant) -> dict[str, str]:
+def labels_of(condition: str, invariant: Invariant) -> dict[str, str]:
+    """Return the labels of the alert about ``condition``, `VIOLATED` or `UNREAD`."""
     networks = invariant.networks
     where = {"network": networks[0]} if len(networks) == 1 else {}
     return {
-        "alertname": alertname,
+        "alertname": "InvariantViolated" if condition == VIOLATED else "InvariantUnread",
         "severity": invariant.severity,
         "invariant": invariant.name,
         **where,

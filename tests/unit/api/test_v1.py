@@ -205,7 +205,7 @@ async def test_the_description_is_whole(serving: Serving) -> None:
 
 def test_the_page_has_every_call_and_no_other() -> None:
     page = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
-    written = re.findall(r"^\| `(GET|POST) (/v1/[^`…]*)`", page, re.MULTILINE)
+    written = re.findall(r"^\| `(GET|POST|PUT|DELETE) (/v1/[^`…]*)`", page, re.MULTILINE)
     assert sorted(written) == sorted((call.method, call.path) for call in CALLS)
 
 

@@ -312,21 +312,27 @@ def test_a_reorg_of_one_network_undoes_what_another_was_compared_with(connection
     assert len(chains.raised) == 2
 
 
-def test_rows_stay_few(connection: sa.Connection) -> None:  # S10
-    plan = make_plan(
-        read_dict(
-            {
-                "networks": {"alpha": {**NETWORKS["alpha"], "reorg_window": 5}},
-                "invariants": {"floor": FLOOR},
-            }
-        )
-    )
-    chains = Chains(connection, plan)
+def test_rows_stay_few_and_tell_a_reorg_enough(connection: sa.Connection) -> None:  # S10, S4
+    chains = Chains(connection, plan_of(floor=FLOOR))
     chains.step(1, 10)
     for number in range(2, 60):
         chains.step(number, 9)
-    assert len(invariants.checks(connection, "floor")) <= 8
-    assert len(invariants.readings(connection, "floor")) <= 60
+    assert len(invariants.checks(connection, "floor")) <= 18
+    assert len(invariants.readings(connection, "floor")) <= 18
+    chains.mine(31, fork=1, back_to=30)
     assert chains.raised == [BROKEN]
-    chains.step(60, 10)
-    assert chains.raised[1:] == [("InvariantViolated", 1_020, 1_600, "holds again")]
+    chains.step(32, 10, fork=1)
+    assert chains.raised[1:] == [("InvariantViolated", 1_020, 1_310, "holds again")]
+
+
+def test_what_no_reorg_reaches_is_dropped(connection: sa.Connection) -> None:  # S10
+    networks = {"alpha": {**NETWORKS["alpha"], "reorg_window": 20}}
+    falling = {**FLOOR, "assert": "funds >= previous.funds"}
+    chains = Chains(
+        connection, make_plan(read_dict({"networks": networks, "invariants": {"floor": falling}}))
+    )
+    for number in range(1, 60):
+        chains.step(number, 1_000 - number)
+    assert len(invariants.checks(connection, "floor")) <= 23
+    assert len(invariants.readings(connection, "floor")) <= 23
+    assert chains.raised == [("InvariantViolated", 1_020, None, "")]

@@ -51,7 +51,7 @@ class Watched(Chains):
 
     def wanted_events(self) -> tuple[int, int] | None:
         found = self.checker.load_wanted(self.connection, "alpha", 500)
-        return (found.events[0].first, found.events[0].last.number) if found and found.events else None
+        return (found.events[0].first, found.events[0].last) if found and found.events else None
 
     def read(self, *emitted: int, wanted: Wanted | None = None) -> None:
         """Answer what is wanted by the events of the blocks ``emitted``."""
@@ -62,9 +62,7 @@ class Watched(Chains):
             RawLog(b, header(b).hash, header(b).timestamp, 0, b"t" * 32, b"a" * 20, (TOPIC,), b"")
             for b in emitted
         ]
-        self.pipeline.process(
-            self.connection, [EventsRead(one.session, one.first, one.last, tuple(logs))], 0.0
-        )
+        self.pipeline.process(self.connection, [EventsRead(one, tuple(logs))], 0.0)
 
     @property
     def events(self) -> list[tuple[str, float | None, str]]:

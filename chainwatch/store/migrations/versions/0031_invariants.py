@@ -32,6 +32,8 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.Double(), nullable=False),
         comment="Invariants that were made through the HTTP server, beside those of the configuration.",
     )
+    op.create_index("invariants_revision", "invariants", ["revision"])
+    op.create_index("invariants_updated_at", "invariants", ["updated_at"])
     op.create_table(
         "invariant_checks",
         sa.Column("name", sa.Text(), primary_key=True),
@@ -79,6 +81,7 @@ def upgrade() -> None:
         ),
         comment="Events that invariants count.",
     )
+    op.create_index("invariant_events_timestamp", "invariant_events", ["timestamp"])
     op.create_table(
         "invariant_alerts",
         sa.Column("name", sa.Text(), primary_key=True),

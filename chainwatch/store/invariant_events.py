@@ -1,0 +1,65 @@
+"""Events that invariants count. Times are chain time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from chainwatch.store import occurrences
+from chainwatch.store.invariant_tables import invariant_events
+from chainwatch.store.invariants import insert_new
+
+Counted = tuple[str, int, int, str, str, int, dict[str, int]]
+"""An event: network, block, log index, contract, signature, timestamp, its integers by name."""
+
+
+def add_events(connection: sa.Connection, events: Iterable[Counted]) -> None:
+    """Store events; those that are stored stay as they are."""
+    names = ("network", "block", "log_index", "contract", "signature", "timestamp")
+    rows = [
+        {**dict(zip(names, event[:6], strict=True)), "args": occurrences.encode_facts(dict(event[6]))}
+        for event in events
+    ]
+    insert_new(connection, invariant_events, rows)
+
+
+def events_between(
+    connection: sa.Connection, network: str, kind: tuple[str, str], since: float, until: int, block: int
+) -> list[dict[str, Any]]:
+    """Return the integers of the events of ``kind`` with ``since`` < timestamp <= ``until``, up to ``block``, in order."""
+    e = invariant_events.c
+    here = sa.and_(
+        e.network == network,
+        e.contract == kind[0],
+        e.signature == kind[1],
+        e.timestamp > since,
+        e.timestamp <= until,
+        e.block <= block,
+    )
+    query = sa.select(e.args).where(here).order_by(e.block, e.log_index)
+    return [occurrences.decode_facts(args) for args in connection.execute(query).scalars()]
+
+
+def drop_events(connection: sa.Connection, network: str, positions: Iterable[tuple[int, int]]) -> None:
+    """Delete the events of ``network`` at ``positions`` (block, log index)."""
+    e = invariant_events.c
+    for block, log_index in positions:
+        here = sa.and_(e.network == network, e.block == block, e.log_index == log_index)
+        connection.execute(sa.delete(invariant_events).where(here))
+
+
+def forget_events(connection: sa.Connection) -> None:
+    """Delete all events."""
+    connection.execute(sa.delete(invariant_events))
+
+
+def prune_events(connection: sa.Connection, before: int, limit: int) -> int:
+    """Delete up to ``limit`` events from before ``before`` (chain time); return how many."""
+    e = invariant_events.c
+    old = sa.select(e.network, e.block, e.log_index).where(e.timestamp < before).limit(limit)
+    rows = connection.execute(old).all()
+    for row in rows:
+        drop_events(connection, row.network, [(row.block, row.log_index)])
+    return len(rows)

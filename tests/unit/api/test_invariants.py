@@ -1,0 +1,86 @@
+"""Invariants over HTTP: listed beside those of the file, made, replaced, stopped and deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainwatch.store import definitions
+from tests.unit.api.conftest import Served, Serving
+
+SAFE = "0x" + "5a" * 20
+FLOOR: dict[str, Any] = {
+    "values": {"funds": {"network": "ethereum", "address": SAFE, "balance": True}},
+    "assert": "funds >= 10",
+}
+TABLES = {
+    "networks": {
+        "ethereum": {"chain_id": 1, "rpc": ["http://127.0.0.1:1"]},
+        "optimism": {"chain_id": 10, "rpc": ["http://127.0.0.1:1"]},
+    },
+    "invariants": {"floor": FLOOR},
+}
+
+
+async def put(served: Served, name: str, settings: Any) -> tuple[int, Any]:
+    return await served.ask("PUT", f"/v1/invariants/{name}", json={"settings": settings})
+
+
+async def states(served: Served) -> dict[str, tuple[str, str]]:
+    _, answer = await served.get("/v1/invariants")
+    return {row["name"]: (row["origin"], row["state"]) for row in answer["rows"]}
+
+
+async def test_they_are_made_replaced_stopped_and_deleted(serving: Serving) -> None:
+    async with serving(TABLES) as served:
+        status, answer = await put(served, "ceiling", {**FLOOR, "assert": "funds < 100", "severity": "high"})
+        assert (status, answer["origin"], answer["severity"]) == (200, "api", "P1")
+        assert await states(served) == {"floor": ("file", "waiting"), "ceiling": ("api", "waiting")}
+
+        assert (await put(served, "ceiling", {**FLOOR, "assert": "funds < 50"}))[0] == 200
+        _, answer = await served.get("/v1/invariants/ceiling")
+        assert answer["invariant"]["condition"] == "funds < 50"
+        assert answer["checks"] == []
+
+        for action, state in (("stop", "stopped"), ("start", "waiting")):
+            status, answer = await served.ask("POST", f"/v1/invariants/ceiling/{action}", json={})
+            assert (status, answer["state"]) == (200, state)
+        assert (await served.ask("DELETE", "/v1/invariants/ceiling"))[0] == 200
+        assert await states(served) == {"floor": ("file", "waiting")}
+        assert (await served.ask("DELETE", "/v1/invariants/ceiling"))[0] == 404
+        with served.running.database.reading() as connection:
+            assert definitions.running(connection) == []
+
+
+async def test_what_check_would_refuse_is_refused(serving: Serving) -> None:
+    async with serving(TABLES) as served:
+        for settings, detail in (
+            ({**FLOOR, "assert": "fund >= 10"}, "fund"),
+            ({**FLOOR, "severity": "urgent"}, "severity"),
+            ({**FLOOR, "sevrity": "P1"}, "unknown key"),
+            ({**FLOOR, "values": {}}, "values"),
+            ({**FLOOR, "assert": "${SECRET}"}, "SECRET is not set"),
+            (
+                {
+                    **FLOOR,
+                    "values": {"a": {"network": "optimism", "address": SAFE, "balance": True}},
+                    "assert": "a > 0",
+                },
+                "not followed",
+            ),
+            (
+                {
+                    **FLOOR,
+                    "values": {"a": {"network": "base", "address": SAFE, "balance": True}},
+                    "assert": "a > 0",
+                },
+                "base",
+            ),
+            ({**FLOOR, "every": {"contract": "x", "event": "E"}}, "contract"),
+            ({}, "assert"),
+        ):
+            status, answer = await put(served, "ceiling", settings)
+            assert (status, detail in answer["detail"]) == (400, True), answer
+        assert (await put(served, "floor", FLOOR))[0] == 409
+        assert (await put(served, "a b", FLOOR))[0] == 400
+        assert list(await states(served)) == ["floor"]
+        assert (await served.get("/v1/invariants/other"))[0] == 404
