@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from chainwatch.model import Signal, Source
+from chainwatch.model import SENT_SEVERITY, Signal, Source
 
 ITSELF = "chainwatch"
 """The actor of changes made by a policy."""
@@ -63,6 +63,19 @@ class Alert(msgspec.Struct, frozen=True):
         """Return the signal that its condition holds or, with ``ends_at`` (not before its start), that it ended."""
         end = None if ends_at is None else max(self.starts_at, ends_at)
         return Signal(self.labels, self.starts_at, self.annotations, end, reason, self.source)
+
+
+def sent_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Return an alert's labels as its sender wrote them: with the severity as it was sent, and without empty ones."""
+    severity = labels.get(SENT_SEVERITY)
+    if severity is None and labels.get("alertname") != "":
+        return labels
+    sent = {name: value for name, value in labels.items() if value and name != SENT_SEVERITY}
+    if severity:
+        sent["severity"] = severity
+    elif severity is not None:
+        del sent["severity"]
+    return sent
 
 
 class Expiry(msgspec.Struct, frozen=True):

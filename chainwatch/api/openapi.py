@@ -64,14 +64,18 @@ _IF_NONE_MATCH = {
 }
 _MOMENT = {"number": {"minimum": -LAST_MOMENT, "maximum": LAST_MOMENT}}
 _LENGTH = {"number": {"minimum": 0, "maximum": LAST_MOMENT}}
-_BOUNDS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+_MILLISECONDS = {"number": {"minimum": -1_000 * LAST_MOMENT, "maximum": 1_000 * LAST_MOMENT}}
+_MOMENTS = ("since", "until", "at", "starts_at", "ends_at")
+Bounds = Mapping[str, Mapping[str, Mapping[str, Any]]]
+_BOUNDS: Bounds = {
     "limit": {"integer": {"minimum": 1, "maximum": LIMIT_MAX}},
     "after": {"string": {"pattern": r"^[a-z-]+(\.-?[0-9]{1,19})+$"}},
     "match": {"object": {"minProperties": 1}},
-    **dict.fromkeys(("since", "until", "at", "starts_at", "ends_at"), _MOMENT),
+    **dict.fromkeys(_MOMENTS, _MOMENT),
     **dict.fromkeys(("lasts", "warn_before", "within"), _LENGTH),
 }
 """What operations ask of arguments with these names, beyond their types: by the type in the schema."""
+_BOUNDS_AT_ROOT: Bounds = {**_BOUNDS, **dict.fromkeys(_MOMENTS, _MILLISECONDS)}
 
 
 def describe(calls: Iterable[Call]) -> dict[str, Any]:
@@ -84,7 +88,10 @@ def describe(calls: Iterable[Call]) -> dict[str, Any]:
             [call.result, arguments], ref_template=_REFERENCE
         )
         own = schemas[given["$ref"].rpartition("/")[2]]
-        own["properties"] = {name: _bounded(name, one) for name, one in own["properties"].items()}
+        bounds = _BOUNDS if call.path.startswith("/v1/") else _BOUNDS_AT_ROOT
+        own["properties"] = {
+            name: _bounded(one, bounds.get(name, {})) for name, one in own["properties"].items()
+        }
         if _has_body(call):
             schemas[given["$ref"].rpartition("/")[2]] = _without(own, call.path_arguments)
         else:
@@ -156,8 +163,8 @@ def _parameter(call: Call, own: dict[str, Any], name: str) -> dict[str, Any]:
     return {"name": name, "in": where, "required": is_required, "schema": own["properties"][name]}
 
 
-def _bounded(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Return ``schema`` of the argument ``name`` with its bounds, also where it is one of several possible ones."""
+def _bounded(schema: dict[str, Any], bounds: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return ``schema`` with its bounds, by its type, also where it is one of several possible ones."""
     if "anyOf" in schema:
-        return {**schema, "anyOf": [_bounded(name, one) for one in schema["anyOf"]]}
-    return {**schema, **_BOUNDS.get(name, {}).get(schema.get("type", ""), {})}
+        return {**schema, "anyOf": [_bounded(one, bounds) for one in schema["anyOf"]]}
+    return {**schema, **bounds.get(schema.get("type", ""), {})}

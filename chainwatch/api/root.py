@@ -11,6 +11,7 @@ from chainwatch.operations import alert_stats, channels, rule_alerts, rules
 
 
 def _without_secrets(given: Mapping[str, Any]) -> str:
+    channels.prepare(given["type"], given["config"])  # here, as this runs in a thread of its own
     return json.dumps({**given, "config": channels.without_secrets(given["type"], given["config"])})
 
 

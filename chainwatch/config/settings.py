@@ -115,5 +115,6 @@ class Settings(Table):
     escalations: dict[str, EscalationSettings] = Field(default={})
     escalate_after: RiseSettings | None = None
     external_url: WebLink | None = Field(
-        default=None, description="Address of this chainwatch for people, used in links in notifications."
+        default=None,
+        description="Address of this chainwatch for people: links in notifications lead to its page.",
     )

@@ -17,6 +17,7 @@ from chainwatch.store.transfer_index import (
     HOUR,
     Counted,
     Entry,
+    Route,
     Update,
     address_term,
     key_term,
@@ -62,27 +63,26 @@ def entry(
         if log is not None:
             found = (*_addresses(b"".join(log.topics[1:]) + log.data), log.sender, log.recipient)
             terms.update(address_term(one) for one in found if one is not None)
-    return Entry(frozenset(terms), tuple(_counted(flow, transfer)) if flow else ())
+    counted = tuple(_counted(flow, transfer)) if flow else ()
+    return Entry(frozenset(terms), _route(transfer) if counted else None, counted)
+
+
+def _route(transfer: Transfer) -> Route:
+    hour = (transfer.opened_at or 0) // HOUR * HOUR
+    return Route(hour, transfer.flow, place(transfer.origin), place(transfer.destination))
 
 
 def _counted(flow: Flow, transfer: Transfer) -> Iterator[Counted]:
     opened_at = transfer.opened_at
     if opened_at is None:
         return
-    route = (
-        opened_at // HOUR * HOUR,
-        transfer.flow,
-        place(transfer.origin),
-        place(transfer.destination),
-    )
     last = opened_at
     for step, _, due_at, event in step_views(flow, transfer):
         if event is not None:
             last = max(last, event.timestamp)
-            late = int(event.timestamp > due_at)
-            yield Counted(*route, step.name, rounded(event.timestamp - opened_at), late)
+            yield Counted(step.name, rounded(event.timestamp - opened_at), int(event.timestamp > due_at))
     if transfer.status == "complete":
-        yield Counted(*route, "", rounded(last - opened_at), 0)
+        yield Counted("", rounded(last - opened_at), 0)
 
 
 def _addresses(words: bytes) -> list[bytes]:

@@ -22,6 +22,10 @@ from chainwatch.model import SENT_SEVERITY, SEVERITY_NAMES
 OPERATORS = ("=~", "!~", "!=", "=")
 LabelTest = tuple[str, str, str]
 """One of Alertmanager's tests: a label's name, one of ``OPERATORS``, a value or pattern."""
+LAST_TEXT = chr(0x10FFFF) * 8
+"""Greater than what labels hold."""
+_RANGE = 64
+"""Bytes of the ends of a range."""
 _WRITTEN = re.compile(r"([^=!~\s]+)(=~|!~|!=|=)(.*)", re.DOTALL)
 
 
@@ -141,6 +145,21 @@ def parse(words: Iterable[str]) -> dict[str, list[str]]:
             raise ValueError(f"{word!r}: {error}") from None
         match.setdefault(name, []).append(tested)
     return match
+
+
+def possible_range(pattern: str) -> tuple[str, str]:
+    """Return the least and the greatest value that ``pattern`` can match; of an invalid one any."""
+    try:
+        first, last = _compiled(pattern).possiblematchrange(_RANGE)
+    except (NoPattern, re2.error):  # RE2 knows none, as of a pattern that begins with any character
+        return "", LAST_TEXT
+    least, most = _whole_characters(first), _whole_characters(last)
+    return least.decode(), most.decode() + ("" if most == last else LAST_TEXT)
+
+
+def _whole_characters(text: bytes) -> bytes:
+    """Return the ASCII characters with which ``text`` begins: what follows may be half a character."""
+    return next((text[:at] for at, byte in enumerate(text) if byte > 127), text)
 
 
 def _checked(matchers: Matchers) -> Matchers:

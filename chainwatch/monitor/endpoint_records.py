@@ -40,7 +40,8 @@ class EndpointRecords:
 
     def follow(self, observed: Mapping[str, NetworkStatus], now: float) -> Changes | None:
         """Return what is to be stored ``now`` (Unix seconds); None where nothing has changed a short time after the last."""
-        statuses = [(name, one) for name, status in observed.items() for one in status.endpoints]
+        every = ((name, one) for name, status in observed.items() for one in status.endpoints)
+        statuses = [(name, one) for name, one in every if _is_tried(one)]
         at = int(now) // PERIOD * PERIOD
         for _, one in statuses:
             self._note(one, at)
@@ -88,6 +89,11 @@ class Changes(NamedTuple):
 def worst(states: Iterable[str]) -> str:
     """Return the worst of the states of an endpoint."""
     return max(states, key=WORST.index)
+
+
+def _is_tried(one: EndpointStatus) -> bool:
+    """Return whether the endpoint has answered or failed since the process began: before, it only seems to be down."""
+    return one.state == "ok" or one.last_answer_at is not None or one.last_error is not None
 
 
 def _endpoint(network: str, one: EndpointStatus, now: float) -> StoredEndpoint:

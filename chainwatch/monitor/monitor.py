@@ -193,9 +193,11 @@ class Monitor:
             )
             for checker in self._checkers
         ]
-        self._asset_tasks = AssetTasks(
-            plan.settings, plan.watches, self._pools, self._load, self._write, clock
-        )
+        self._parts: list[CheckerTasks | AssetTasks | Heartbeat] = [
+            *self._checker_tasks,
+            AssetTasks(plan.settings, plan.watches, self._pools, self._load, self._write, clock),
+            self._heartbeat,
+        ]
         self._pipeline = Pipeline(
             self._checkers, plan.settings.networks, plan.decode, self._alerting, plan.sources
         )
@@ -211,12 +213,7 @@ class Monitor:
         await self._take_up_changes()
         await self._records.load()
         start = self._supervisor.start
-        parts: list[CheckerTasks | AssetTasks | Heartbeat] = [
-            *self._checker_tasks,
-            self._asset_tasks,
-            self._heartbeat,
-        ]
-        for tasks in (*(part.all() for part in parts), self._companions):
+        for tasks in (*(part.all() for part in self._parts), self._companions):
             for name, task in tasks.items():
                 start(name, task)
         for name in self._plan.watches:

@@ -25,6 +25,7 @@ from chainwatch.operations.errors import Conflict, Invalid, NotFound
 from chainwatch.store import created
 from chainwatch.store.alerting import alert_groups, outbox
 from chainwatch.store.created import StoredChannel
+from chainwatch.support.nesting import is_too_deep_or_large
 from chainwatch.support.spelling import did_you_mean
 
 CHANNELS_MAX = 100
@@ -121,6 +122,12 @@ def without_secrets(type: str, config: Mapping[str, Any]) -> dict[str, Any]:
         key: HIDDEN if key in hidden or key not in known or _may_be_secret(value) else value
         for key, value in config.items()
     }
+
+
+def prepare(type: str, config: Mapping[str, Any]) -> None:
+    """Load what checking such a channel needs, which may take a second: call it off the threads that others wait for."""
+    if type in PROVIDERS and type not in LOCAL_ONLY and not is_too_deep_or_large(config):
+        Draft("config", Path(), {"receivers": {"channel": {**_escaped(config), "provider": type}}}, {}, None)
 
 
 def _check(context: Context, channel_id: str, type: str, config: dict[str, Any]) -> None:

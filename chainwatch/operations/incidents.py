@@ -113,10 +113,12 @@ def list_incidents(
     return CURSORS.page(found, limit, lambda one: [one.id], lambda one: _summary(one, sizes.get(one.id, [])))
 
 
-def show_incident(connection: sa.Connection, context: Context, now: float, incident_id: int) -> IncidentView:
-    """Return one incident. Raises ``NotFound``."""
+def show_incident(
+    connection: sa.Connection, context: Context, now: float, incident_id: int, *, most: int | None = None
+) -> IncidentView:
+    """Return one incident. ``most``: of how many alerts, those that fire first; all by default. Raises ``NotFound``."""
     found = _get(connection, incident_id)
-    alerts = _alerts(connection, found)
+    alerts = _alerts(connection, found, most)
     until = None if found.ended_at is None else found.ended_at + NOTIFIED_WITHIN
     sent = outbox.about(connection, [alert.id for alert in alerts], found.opened_at, until)
     timeline = [line for alert in alerts for line in _of_alert(connection, alert)]
@@ -138,6 +140,14 @@ def show_incident(connection: sa.Connection, context: Context, now: float, incid
         ],
         timeline=sorted(timeline, key=lambda line: line.at),
     )
+
+
+def unacknowledged_alerts(
+    connection: sa.Connection, context: Context, now: float, incident_id: int
+) -> list[int]:
+    """Return the IDs of the firing alerts of an incident that nobody has acknowledged. Raises ``NotFound``."""
+    found = _get(connection, incident_id)
+    return [one.alert_id for one in incidents.unacknowledged(connection, found.id)]
 
 
 def escalation_progress(
@@ -180,9 +190,13 @@ def _get(connection: sa.Connection, incident_id: int) -> Incident:
     return found
 
 
-def _alerts(connection: sa.Connection, incident: Incident) -> list[Alert]:
-    found = stored_alerts.by_id(connection, incidents.alert_ids(connection, incident.id))
-    return [found[alert_id] for alert_id in sorted(found)]
+def _alerts(connection: sa.Connection, incident: Incident, most: int | None) -> list[Alert]:
+    if most is None:
+        ids = incidents.alert_ids(connection, incident.id)
+    else:
+        ids = incidents.urgent_alert_ids(connection, incident.id, check_limit(most))
+    found = stored_alerts.by_id(connection, ids)
+    return [found[alert_id] for alert_id in ids if alert_id in found]
 
 
 def _summary(incident: Incident, sizes: Sequence[Size]) -> IncidentSummary:

@@ -57,6 +57,7 @@ class Measures(msgspec.Struct, frozen=True):
 def measure(connection: sa.Connection, context: Context, now: float) -> Measures:
     """Return all numbers as they are now; what is configured has numbers even where nothing is stored."""
     notifications, waiting = _queues(connection, context.receivers, now)
+    oldest, amounts = _in_flight(connection, context, now)
     networks = context.settings.networks
     return Measures(
         at=now,
@@ -64,8 +65,8 @@ def measure(connection: sa.Connection, context: Context, now: float) -> Measures
         networks=network_views(connection, context, now),
         endpoints=[e for e in endpoints.all_stored(connection).values() if e.network in networks],
         transfers=_transfers(connection, context),
-        oldest=_oldest(connection, context, now),
-        amounts=_amounts(connection, context),
+        oldest=oldest,
+        amounts=amounts,
         alerts=_alerts(connection),
         raised=stored_alerts.next_id(connection) - 1,
         notifications=notifications,
@@ -85,34 +86,35 @@ def _transfers(connection: sa.Connection, context: Context) -> dict[tuple[str, s
     return numbers
 
 
-def _oldest(connection: sa.Connection, context: Context, now: float) -> dict[Route, float]:
+def _in_flight(
+    connection: sa.Connection, context: Context, now: float
+) -> tuple[dict[Route, float], dict[tuple[str, str, str, str], float]]:
+    """Return ages by route, and whole units by route and symbol, of the transfers in flight.
+
+    Each transfer counts with the first of its amounts, which is mostly its opening's.
+    """
     ages: dict[Route, float] = {(flow, "", ""): 0.0 for flow in context.flows}
-    for stored, opened_at in stored_transfers.oldest_in_flight(connection).items():
-        route = _route(context, *stored)
-        ages[route] = max(ages.get(route, 0.0), now - opened_at)
-    return ages
-
-
-def _amounts(connection: sa.Connection, context: Context) -> dict[tuple[str, str, str, str], float]:
-    """Return whole units in flight; each transfer counts with the first of its amounts, which is mostly its opening's."""
-    flows = [
-        f.name for f in context.flows.values() if any(AMOUNT in dict(step.facts) for step in f.all_steps)
-    ]
+    with_amounts = {
+        f.name for f in context.flows.values() if any(AMOUNT in dict(s.facts) for s in f.all_steps)
+    }
     sums: dict[tuple[Route, AssetId], int] = {}
-    for transfer in stored_transfers.in_flight(connection, flows):
-        for one in transfer.occurrences:
-            asset, amount = asset_of(one), one.facts.get(AMOUNT)
-            if asset is not None and isinstance(amount, int) and context.presenter.is_named(asset):
-                route = _route(context, transfer.flow, transfer.origin or "", transfer.destination or "")
-                sums[route, asset] = sums.get((route, asset), 0) + amount
-                break
+    for one in stored_transfers.in_flight(connection):
+        route = _route(context, one.flow, one.origin, one.destination)
+        if one.opened_at is not None:
+            ages[route] = max(ages.get(route, 0.0), now - one.opened_at)
+        event = one.first_event(AMOUNT) if one.flow in with_amounts else None
+        if event is None or (asset := asset_of(event)) is None:
+            continue
+        amount = event.facts[AMOUNT]
+        if isinstance(amount, int) and context.presenter.is_named(asset):
+            sums[route, asset] = sums.get((route, asset), 0) + amount
     known = context.presenter.assets({asset for _, asset in sums}, connection)
     units: dict[tuple[str, str, str, str], float] = {}
-    for (route, asset_id), total in sums.items():
-        if (found := known.get(asset_id)) is not None:
+    for (route, asset), total in sums.items():
+        if (found := known.get(asset)) is not None:
             label = (*route, found.symbol)
             units[label] = units.get(label, 0.0) + total / 10**found.decimals
-    return units
+    return ages, units
 
 
 def _route(context: Context, flow: str, origin: str, destination: str) -> Route:

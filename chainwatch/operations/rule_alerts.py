@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alerting.policy.severities import as_sent
 from chainwatch.operations import alert_actions
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, NotFound
@@ -24,11 +25,12 @@ MILLISECONDS_FROM = 10**11
 class ActiveAlert(msgspec.Struct, frozen=True):
     """An alert. ``rule``: its ``alertname``; ``value``: its annotation of this name, where that is a number.
 
-    ``started_at``: Unix milliseconds of chain time.
+    ``severity`` is P0 to P3; ``labels`` have it as it was sent. ``started_at``: Unix milliseconds of chain time.
     """
 
     id: int
     rule: str
+    severity: str
     state: str
     value: float | None
     labels: Mapping[str, str]
@@ -114,9 +116,10 @@ def _active(view: AlertView) -> ActiveAlert:
     return ActiveAlert(
         id=view.id,
         rule=view.name,
+        severity=view.severity,
         state=view.state,
         value=_number(view.annotations.get("value")),
-        labels=view.labels,
+        labels=as_sent(view.labels),
         started_at=alerts.milliseconds(view.starts_at),
         annotations=view.annotations,
     )

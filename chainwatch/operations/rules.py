@@ -163,7 +163,8 @@ def _check(context: Context, rule: StoredRule, known: Sequence[str]) -> None:
     if rule.name in ALERTS or rule.name in RENAMED:
         raise Invalid(f"name: chainwatch itself raises {rule.name}: choose another name")
     _check_query(rule.query)
-    parse_severity(rule.severity)
+    if rule.severity.lower() not in context.settings.severities:
+        parse_severity(rule.severity)
     if rule.type is not None and not _NAME.fullmatch(rule.type):
         raise Invalid(f"type: {rule.type[:100]!r}: expected up to 128 letters, digits, spaces, and _ . : @ -")
     if len(rule.annotations) > ANNOTATIONS_MAX:

@@ -8,7 +8,8 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Alert, Silence
-from chainwatch.alerting.policy.muting import silence_matchers
+from chainwatch.alerting.policy.label_index import LabelIndex
+from chainwatch.alerting.policy.silences import silence_matchers
 from chainwatch.grammar import matchers
 from chainwatch.operations.checks import (
     Match,
@@ -100,7 +101,9 @@ def list_silences(
         limit=check_limit(limit) + 1,
         before_id=before_id,
     )
-    hidden = {s.id: len(_matched(connection, silence_matchers(s))) for s in found[:limit] if s.is_active(now)}
+    active = [one for one in found[:limit] if one.is_active(now)]
+    firing = LabelIndex(alerts.firing_labels(connection, None) if active else [])
+    hidden = {one.id: firing.taken(silence_matchers(one)).bit_count() for one in active}
     return CURSORS.page(found, limit, lambda s: [s.id], lambda s: _view(s, now, hidden.get(s.id, 0)))
 
 

@@ -12,8 +12,8 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alert_model import Silence
-from chainwatch.alerting.policy.muting import silence_matchers
 from chainwatch.alerting.policy.severities import Severities
+from chainwatch.alerting.policy.silences import silence_matchers
 from chainwatch.grammar.matchers import LabelTest
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import NotFound

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alert_model import Alert, Expiry
+from chainwatch.alert_model import Alert, Expiry, sent_labels
 from chainwatch.alerting.policy.label_index import LabelIndex, positions
 from chainwatch.alerting.policy.lifecycle import WHOLE
-from chainwatch.alerting.policy.muting import Candidate, in_quiet_hours, is_on, silence_matchers
+from chainwatch.alerting.policy.muting import Candidate, in_quiet_hours
 from chainwatch.alerting.policy.muting import Context as MutingContext
 from chainwatch.alerting.policy.routing import Route
-from chainwatch.model import SENT_SEVERITY
+from chainwatch.alerting.policy.silences import is_in_effect, silence_matchers
 from chainwatch.operations.context import Context
-from chainwatch.store.alerting import alerts, expiries, silences
+from chainwatch.store.alerting import alerts, silences
 from chainwatch.support.bounds import LABEL_MAX, beginning
 
 SILENCES_MAX = 25
 """The most silences that are named for one alert."""
 
 
-class UnresolvedAlert(msgspec.Struct):
+class UnresolvedAlert(msgspec.Struct, gc=False):
     """One alert. ``routes``: those that take it, in order. ``silenced_by``: ids of silences, ``inhibited_by``: the alert.
 
     ``muted``: the routes on whose way quiet hours suppress it now. ``expiry``: when it ends by itself, where another
@@ -38,14 +38,13 @@ class UnresolvedAlert(msgspec.Struct):
 
     def receivers(self, routes: Sequence[Route]) -> list[str]:
         """Return the receivers that ``routes`` of its own lead to; never the one that it is about."""
-        names = dict.fromkeys(name for route in routes for name in route.receivers)
-        return [name for name in names if name != self.alert.failing_receiver]
+        failing = self.alert.failing_receiver
+        return list(dict.fromkeys(name for route in routes for name in route.receivers if name != failing))
 
 
 def list_unresolved(connection: sa.Connection, context: Context, now: float) -> list[UnresolvedAlert]:
     """Return every alert that fires or is pending, oldest first."""
-    ending = expiries.every(connection)
-    found = [UnresolvedAlert(alert, ending.get(alert.fingerprint)) for alert in alerts.unresolved(connection)]
+    found = [UnresolvedAlert(alert, expiry) for alert, expiry in alerts.unresolved(connection)]
     index = LabelIndex([one.alert.labels for one in found])
     quiet = MutingContext(now=now, intervals=context.engine.policies.intervals)
     for route, taken in index.routed(context.engine.routes):
@@ -56,24 +55,25 @@ def list_unresolved(connection: sa.Connection, context: Context, now: float) -> 
             if has_quiet_hours and in_quiet_hours(Candidate(0, one.alert.labels, route, ""), quiet):
                 one.muted.append(route)
     for silence in silences.active(connection, now):
-        if is_on(silence, quiet):
+        if is_in_effect(silence, quiet.intervals, now):
             for at in positions(index.taken(silence_matchers(silence))):
                 if len(found[at].silenced_by) < SILENCES_MAX:
                     found[at].silenced_by.append(silence.id)
-    firing = sum(1 << at for at, one in enumerate(found) if one.alert.state == "firing")
-    for inhibition in context.engine.policies.inhibitions:
+    inhibitions = context.engine.policies.inhibitions
+    firing = sum(1 << at for at, one in enumerate(found) if one.alert.state == "firing") if inhibitions else 0
+    for inhibition in inhibitions:
         for at, source in index.inhibited(inhibition, firing):
             found[at].inhibited_by = found[at].inhibited_by or found[source].alert
     return found
 
 
-def as_sent(alert: Alert) -> tuple[dict[str, str], dict[str, str]]:
+def as_sent(alert: Alert) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Return the labels and annotations of ``alert`` as its sender wrote them."""
-    labels, annotations = dict(alert.labels), dict(alert.annotations)
-    severity = labels.pop(SENT_SEVERITY, None)
-    if severity is not None:
-        labels["severity"] = severity
-    for name, value in alert.labels.items():
-        if len(value) > LABEL_MAX // 5 and beginning(value) is not None:
-            labels[name] = annotations.pop(f"{name}{WHOLE}", value)
-    return {name: value for name, value in labels.items() if value}, annotations
+    labels: Mapping[str, str] = sent_labels(alert.labels)
+    annotations = alert.annotations
+    long = [name for name, value in labels.items() if len(value) > LABEL_MAX // 5]
+    for name in long:
+        if beginning(labels[name]) is not None and f"{name}{WHOLE}" in annotations:
+            labels = {**labels, name: annotations[f"{name}{WHOLE}"]}
+            annotations = {key: text for key, text in annotations.items() if key != f"{name}{WHOLE}"}
+    return labels, annotations

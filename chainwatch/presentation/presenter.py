@@ -166,6 +166,11 @@ RAW = Presenter()
 """Shows everything raw."""
 
 
+def alert_page(external_url: str, alert_id: int) -> str:
+    """Return the address of an alert on the page of the server at ``external_url``; empty without one."""
+    return f"{external_url.rstrip('/')}/ui/alerts/{alert_id}" if external_url else ""
+
+
 def amount_in(asset: Asset | None, amount: str) -> str:
     """Return ``amount``, a raw integer as text, in units of ``asset``; empty where it is unknown."""
     if asset is None or not _AMOUNT.fullmatch(amount):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from chainwatch.promql.arithmetic import clamp, quantile, round_to
+from chainwatch.promql.arithmetic import clamp, format_float, quantile, round_to
 from chainwatch.promql.errors import EvaluationError
 from chainwatch.promql.histograms import Buckets, histogram_fraction, histogram_quantile, merge_buckets
 from chainwatch.promql.labelling import label_join, label_replace, sort_by_label
@@ -143,12 +143,17 @@ def _histogram_quantile(evaluation: Evaluation, arguments: Arguments, at: int) -
 
 def _histogram_quantiles(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
     label = _text(arguments[1])
-    shares = [evaluation.number(node, at) for node in arguments[2:]]
-    return [
-        (labels.put({label: f"{share:g}"}), histogram_quantile(share, buckets), True)
-        for labels, buckets in _histograms(evaluation, arguments[0], at)
-        for share in shares
-    ]
+    histograms = list(_histograms(evaluation, arguments[0], at))
+    result: Vector = []
+    for node in arguments[2:]:
+        share = evaluation.number(node, at)
+        name = format_float(share)
+        name += ".0" if name.lstrip("-").isdigit() else ""  # as OpenMetrics writes it
+        result += [
+            (labels.put({label: name}), histogram_quantile(share, buckets), True)
+            for labels, buckets in histograms
+        ]
+    return result
 
 
 def _histogram_fraction(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:

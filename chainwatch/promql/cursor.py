@@ -6,7 +6,9 @@ import math
 
 from chainwatch.promql.errors import ParseError, Unsupported
 from chainwatch.promql.lexer import Token, error_at, parse_duration, parse_number, tokenize, unquote
-from chainwatch.promql.syntax import At
+from chainwatch.promql.syntax import At, Matcher
+
+_METRIC_NAME = "__name__"
 
 
 class Cursor:
@@ -85,6 +87,26 @@ class Cursor:
             if not self.takes(",") and self.at.text != ")":
                 raise self.unexpected(f" in {where}, expected ',' or ')'")
         return tuple(labels)
+
+    def matcher(self, named: bool) -> Matcher:
+        """Take a matcher; ``named``: the metric's name stands before the braces."""
+        token = self.at
+        label = self.label("label matching")
+        if token.kind == "text" and self.at.text in (",", "}"):
+            label, operator, value = _METRIC_NAME, "=", label
+        else:
+            if self.at.kind != "sign" or self.at.text not in ("=", "!=", "=~", "!~"):
+                raise self.unexpected(" in label matching, expected label matching operator")
+            operator = self.take().text
+            if self.at.kind != "text":
+                raise self.unexpected(" in label matching, expected string")
+            value = self.text()
+        if named and label == _METRIC_NAME:
+            raise self.error(f"metric name must not be set twice: also {value[:60]!r}", token.start)
+        try:
+            return Matcher(label, operator, value)
+        except ValueError as error:
+            raise self.error(f"illegal pattern {value[:60]!r}: {error}", token.start) from None
 
     def length(self, where: str) -> int:
         token = self.at

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from chainwatch.promql.arithmetic import DATE_PARTS, FUNCTIONS
 from chainwatch.promql.calls import CALLS
 from chainwatch.promql.errors import EvaluationError, LimitExceeded
-from chainwatch.promql.parser import SET_OPERATORS
 from chainwatch.promql.series import Labels, Series, Source, is_stale
-from chainwatch.promql.signatures import SCALAR, type_of
+from chainwatch.promql.signatures import SCALAR, SET_OPERATORS, type_of
 from chainwatch.promql.syntax import (
     Aggregation,
     At,

@@ -70,7 +70,9 @@ def _rank(value: float, buckets: Buckets) -> float:
         if start >= value:
             return rank
         if bound > value:
-            share = 0.0 if math.isinf(bound - start) else (value - start) / (bound - start)
+            if start == -INF:
+                return count
+            share = (value - start) / (bound - start)
             return min(rank + (count - rank) * share, buckets[-1][1])
         rank = count
     return buckets[-1][1]

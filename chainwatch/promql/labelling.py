@@ -89,8 +89,9 @@ def _distinct(vector: Vector) -> Vector:
 
 
 def _natural(value: str) -> list[tuple[int, int, str]]:
+    """Return a key by which runs of digits are compared as numbers, and with other characters as text."""
     return [
-        (0, int(part[:300]), "") if part.isascii() and part.isdigit() else (1, 0, part)
+        (1, int(part[:300]), "") if part.isascii() and part.isdigit() else (0 if part < "0" else 2, 0, part)
         for part in _DIGITS.split(value)
         if part
     ]

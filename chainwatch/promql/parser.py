@@ -13,7 +13,18 @@ from typing import Literal
 from chainwatch.promql.cursor import Cursor
 from chainwatch.promql.errors import ParseError, Unsupported
 from chainwatch.promql.lexer import Token, parse_number
-from chainwatch.promql.signatures import PARAMETERS, REFUSED, SCALAR, SIGNATURES, VECTOR, Type, type_of
+from chainwatch.promql.signatures import (
+    COMPARISONS,
+    PARAMETERS,
+    PRECEDENCE,
+    REFUSED,
+    SCALAR,
+    SET_OPERATORS,
+    SIGNATURES,
+    VECTOR,
+    Type,
+    type_of,
+)
 from chainwatch.promql.syntax import (
     Aggregation,
     At,
@@ -34,17 +45,9 @@ NESTING_MAX = 100
 """How deep a query may be nested, chains of operators included."""
 NODES_MAX = 10_000
 """Parts of a query."""
+_REMEMBERED_MAX = 1_000
+"""Characters of a query that is parsed only once."""
 
-COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
-SET_OPERATORS = frozenset({"and", "or", "unless"})
-_PRECEDENCE = {
-    "or": 1,
-    **dict.fromkeys(("and", "unless"), 2),
-    **dict.fromkeys(COMPARISONS, 3),
-    **dict.fromkeys(("+", "-"), 4),
-    **dict.fromkeys(("*", "/", "%", "atan2"), 5),
-    "^": 6,
-}
 _POWER = 6
 _WORD_OPERATORS = frozenset({*SET_OPERATORS, "atan2"})
 _RESERVED = frozenset({"bool", "on", "ignoring", "group_left", "group_right", "atan2"})
@@ -60,15 +63,21 @@ class Query:
     type: Type
 
 
-@lru_cache(4096)
 def parse(text: str) -> Query:
     """Return the query that ``text`` is. Raises ``ParseError``, as ``Unsupported`` where Prometheus would take the text."""
+    return _parse_once(text) if len(text) <= _REMEMBERED_MAX else _parse(text)
+
+
+def _parse(text: str) -> Query:
     parser = _Parser(text)
     try:
         root = parser.parse_all()
     except RecursionError:
         raise ParseError("the query is nested too deep", 1, 1) from None
     return Query(text, root, type_of(root))
+
+
+_parse_once = lru_cache(1024)(_parse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +123,9 @@ class _Parser:
         if self._nesting > NESTING_MAX:
             raise self._cursor.error(f"the query is nested more than {NESTING_MAX} times")
         left = self._unary()
-        while (operator := self._operator()) and _PRECEDENCE[operator] >= lowest:
+        while (operator := self._operator()) and PRECEDENCE[operator] >= lowest:
             token = self._cursor.take()
-            precedence = _PRECEDENCE[operator]
+            precedence = PRECEDENCE[operator]
             returns_bool = self._cursor.takes_word("bool")
             if returns_bool and operator not in COMPARISONS:
                 raise self._cursor.error(
@@ -132,7 +141,7 @@ class _Parser:
         token = self._cursor.at
         text = token.text.lower()
         known = token.kind == "sign" or (token.kind == "word" and text in _WORD_OPERATORS)
-        return text if known and text in _PRECEDENCE else None
+        return text if known and text in PRECEDENCE else None
 
     def _binary(
         self,
@@ -299,7 +308,7 @@ class _Parser:
         matchers = [Matcher(_NAME, "=", name)] if name else []
         if self._cursor.takes("{"):
             while not self._cursor.takes("}"):
-                matchers.append(self._matcher(bool(matchers and matchers[0].name == _NAME and name)))
+                matchers.append(self._cursor.matcher(bool(matchers and matchers[0].name == _NAME and name)))
                 if not self._cursor.takes(",") and self._cursor.at.text != "}":
                     if self._cursor.at.text.lower() == "or":
                         raise self._cursor.error("'or' between matchers is no PromQL", kind=Unsupported)
@@ -309,25 +318,6 @@ class _Parser:
                 "vector selector must contain at least one non-empty matcher", token.start
             )
         return self._part(Selector(tuple(matchers)), token.start)
-
-    def _matcher(self, named: bool) -> Matcher:
-        token = self._cursor.at
-        label = self._cursor.label("label matching")
-        if token.kind == "text" and self._cursor.at.text in (",", "}"):
-            label, operator, value = _NAME, "=", label
-        else:
-            if self._cursor.at.kind != "sign" or self._cursor.at.text not in ("=", "!=", "=~", "!~"):
-                raise self._cursor.unexpected(" in label matching, expected label matching operator")
-            operator = self._cursor.take().text
-            if self._cursor.at.kind != "text":
-                raise self._cursor.unexpected(" in label matching, expected string")
-            value = self._cursor.text()
-        if named and label == _NAME:
-            raise self._cursor.error(f"metric name must not be set twice: also {value[:60]!r}", token.start)
-        try:
-            return Matcher(label, operator, value)
-        except ValueError as error:
-            raise self._cursor.error(f"illegal pattern {value[:60]!r}: {error}", token.start) from None
 
     def _aggregation(self, operator: str, token: Token) -> _Part:
         modifier = self._grouping()

@@ -10,12 +10,10 @@ from typing import NamedTuple
 from chainwatch.promql.errors import EvaluationError, LimitExceeded
 from chainwatch.promql.evaluation import LOOK_BACK, Evaluation, Limits
 from chainwatch.promql.parser import Query
-from chainwatch.promql.series import NAME, Labels, Series, Source
+from chainwatch.promql.series import METADATA, Labels, Series, Source
 from chainwatch.promql.signatures import RANGE, SCALAR, TEXT
 from chainwatch.promql.syntax import Subquery, Text, walk
 from chainwatch.promql.vectors import Vector as Elements
-
-_NAME_ONLY = (NAME,)
 
 
 class Sample(NamedTuple):
@@ -78,7 +76,7 @@ def evaluate_with(evaluation: Evaluation, query: Query, at: int) -> Vector | Sca
         return Matrix(
             _distinct_series(
                 [
-                    Series(labels.drop(_NAME_ONLY) if unnamed else labels, window.times, window.values)
+                    Series(labels.drop(METADATA) if unnamed else labels, window.times, window.values)
                     for labels, window, unnamed in windows
                 ]
             )
@@ -129,7 +127,7 @@ def _named(elements: Elements) -> list[Sample]:
     if not elements:
         return []
     samples = [
-        Sample(labels.drop(_NAME_ONLY) if unnamed else labels, value) for labels, value, unnamed in elements
+        Sample(labels.drop(METADATA) if unnamed else labels, value) for labels, value, unnamed in elements
     ]
     if len(samples) > 1 and len({labels for labels, _ in samples}) < len(samples):
         raise EvaluationError("vector cannot contain metrics with the same labelset")

@@ -11,6 +11,8 @@ from typing import Protocol
 from chainwatch.promql.syntax import Matcher
 
 NAME = "__name__"
+METADATA = (NAME, "__type__", "__unit__")
+"""Labels that say what a metric is; results of computations do not have them."""
 _STALE_BITS = 0x7FF0000000000002
 STALE: float = struct.unpack("<d", struct.pack("<Q", _STALE_BITS))[0]
 """The NaN by which Prometheus marks that a series has ended (model/value)."""

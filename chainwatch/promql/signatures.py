@@ -1,4 +1,4 @@
-"""The functions of Prometheus 3 that take floats, with the types of their arguments, and those that are refused."""
+"""Operators, the functions of Prometheus 3 that take floats with their arguments' types, and those that are refused."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ VECTOR: Type = "instant vector"
 RANGE: Type = "range vector"
 SCALAR: Type = "scalar"
 TEXT: Type = "string"
+
+COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<="})
+SET_OPERATORS = frozenset({"and", "or", "unless"})
+PRECEDENCE = {
+    "or": 1,
+    **dict.fromkeys(("and", "unless"), 2),
+    **dict.fromkeys(COMPARISONS, 3),
+    **dict.fromkeys(("+", "-"), 4),
+    **dict.fromkeys(("*", "/", "%", "atan2"), 5),
+    "^": 6,
+}
+"""Operators; one of a higher number binds closer."""
 
 PARAMETERS: dict[str, Type | None] = {
     "sum": None,

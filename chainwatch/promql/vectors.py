@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from hashlib import blake2b
 
 from chainwatch.promql.arithmetic import (
     COMPARISONS,
@@ -21,8 +20,9 @@ from chainwatch.promql.arithmetic import (
     variance,
 )
 from chainwatch.promql.errors import EvaluationError
-from chainwatch.promql.series import NAME, Labels
+from chainwatch.promql.series import METADATA, NAME, Labels
 from chainwatch.promql.syntax import Aggregation, Binary, Matching
+from chainwatch.promql.xxhash import hash_labels
 
 Element = tuple[Labels, float, bool]
 Vector = list[Element]
@@ -118,8 +118,7 @@ def _sample(vector: Vector, ratio: float) -> Vector:
     """Return the share ``ratio`` of the elements, chosen by their labels; a negative one chooses the rest of 1 + it."""
     chosen = []
     for element in vector:
-        digest = blake2b(repr(element[0].pairs).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        place = int.from_bytes(digest, "big") / (1 << 64)
+        place = hash_labels(element[0].pairs) / ((1 << 64) - 1)
         if place < ratio if ratio >= 0 else place >= 1 + ratio:
             chosen.append(element)
     return chosen
@@ -240,7 +239,7 @@ def _show(labels: Labels) -> str:
 
 def _result_labels(node: Binary, labels: Labels, partner: Labels) -> Labels:
     matching = node.matching
-    result = labels if node.operator in COMPARISONS else labels.drop(_NAME_ONLY)
+    result = labels if node.operator in COMPARISONS else labels.drop(METADATA)
     if matching.many is None:
         result = result.keep(matching.labels) if matching.on else result.drop(matching.labels)
     if matching.include:

@@ -119,6 +119,8 @@ def read_query(fields: Fields, key: str) -> Query | None:
         place = fields.place(key)
         if isinstance(node, Scalar) and node.plain and error.line == 1:
             place = Place(place.line, place.column + error.column - 1)
+        elif isinstance(node, Scalar) and node.indent is not None:
+            place = Place(place.line + error.line, node.indent + error.column)
         fields.complain(f"could not parse expression: {error}", place)
         return None
 

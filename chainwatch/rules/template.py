@@ -9,7 +9,7 @@ from typing import Any
 
 from chainwatch.promql.queries import Sample
 from chainwatch.rules.template_functions import FUNCTIONS, Record, is_true, show
-from chainwatch.rules.template_syntax import (
+from chainwatch.rules.template_nodes import (
     Branch,
     Chain,
     Constant,
@@ -23,8 +23,8 @@ from chainwatch.rules.template_syntax import (
     Pipeline,
     TemplateError,
     Variable,
-    parse_template,
 )
+from chainwatch.rules.template_syntax import parse_template
 
 OUTPUT_MAX = 65_536
 """Characters of a result; what is longer is cut."""
@@ -71,7 +71,7 @@ def expand(source: str, values: Values) -> str:
         return f"<error expanding template: {str(error)[:500]}>"
 
 
-@lru_cache(4096)
+@lru_cache(1024)
 def _read(source: str) -> Template:
     return Template(source)
 

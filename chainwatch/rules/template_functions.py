@@ -14,7 +14,7 @@ from urllib.parse import quote_plus
 import re2
 
 from chainwatch.promql.lexer import parse_duration
-from chainwatch.rules.template_syntax import TemplateError
+from chainwatch.rules.template_nodes import TemplateError
 
 WIDTH_MAX = 200
 """Width and precision that ``printf`` takes."""

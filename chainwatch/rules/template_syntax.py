@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
+
+from chainwatch.rules.template_nodes import (
+    Branch,
+    Chain,
+    Constant,
+    Dot,
+    Include,
+    Item,
+    Jump,
+    Name,
+    Operand,
+    Output,
+    Pipeline,
+    TemplateError,
+    Variable,
+)
 
 SOURCE_MAX = 65_536
 """Characters of a template."""
@@ -40,81 +56,6 @@ _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U000[0-9a-fA-F]{5}|[0-
 _KEYWORDS = frozenset(
     {"if", "else", "end", "range", "with", "define", "template", "block", "break", "continue"}
 )
-
-
-class TemplateError(ValueError):
-    """A template that cannot be read, or fails on its values."""
-
-
-@dataclass(slots=True)
-class Constant:
-    value: str | int | float | bool | None
-
-
-@dataclass(slots=True)
-class Dot:
-    pass
-
-
-@dataclass(slots=True)
-class Variable:
-    name: str
-
-
-@dataclass(slots=True)
-class Name:
-    """A function."""
-
-    name: str
-
-
-@dataclass(slots=True)
-class Chain:
-    """Fields of a value: ``.Labels.job``."""
-
-    base: Operand
-    fields: list[str]
-
-
-@dataclass(slots=True)
-class Pipeline:
-    """Commands, each of which gets the result of the one before as its last argument; ``variables`` get the last result."""
-
-    commands: list[list[Operand]]
-    variables: list[str] = field(default_factory=list)
-    declares: bool = False
-
-
-Operand = Constant | Dot | Variable | Name | Chain | Pipeline
-
-
-@dataclass(slots=True)
-class Output:
-    pipeline: Pipeline
-
-
-@dataclass(slots=True)
-class Branch:
-    kind: Literal["if", "range", "with"]
-    pipeline: Pipeline
-    body: list[Item]
-    otherwise: list[Item]
-
-
-@dataclass(slots=True)
-class Include:
-    """``{{ template "name" pipeline }}``"""
-
-    name: str
-    pipeline: Pipeline | None
-
-
-@dataclass(slots=True)
-class Jump:
-    kind: Literal["break", "continue"]
-
-
-Item = str | Output | Branch | Include | Jump
 
 
 def parse_template(source: str) -> tuple[list[Item], dict[str, list[Item]]]:

@@ -43,11 +43,12 @@ class YamlError(ValueError):
 
 @dataclass
 class Scalar:
-    """``plain``: written without quotes."""
+    """``plain``: written without quotes. ``indent``: columns before each line of a literal block (``|``)."""
 
     text: str
     plain: bool
     place: Place
+    indent: int | None = None
     size: int = 1
     depth: int = 1
 
@@ -84,7 +85,7 @@ def read_documents(text: str) -> Iterator[Node]:
     if len(text) > LENGTH_MAX:
         raise YamlError(f"longer than {LENGTH_MAX:,} characters", Place(1, 1))
     try:
-        yield from _Reader().read(yaml.parse(text, Loader=_LOADER))
+        yield from _Reader(text).read(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
@@ -99,7 +100,8 @@ def read_documents(text: str) -> Iterator[Node]:
 class _Reader:
     """Builds nodes from events."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
+        self._lines = text.splitlines()
         self._open: list[tuple[Sequence | Mapping, str | None]] = []
         self._keys: list[Scalar | None] = []
         self._anchors: dict[str, Node] = {}
@@ -113,8 +115,9 @@ class _Reader:
                 if self._done is not None:
                     yield self._done
             elif isinstance(event, yaml.ScalarEvent):
-                scalar = Scalar(event.value, event.implicit[0], _place(event))
-                self._add(scalar, event.anchor)
+                place = _place(event)
+                indent = self._indent(place.line) if event.style == "|" else None
+                self._add(Scalar(event.value, event.implicit[0], place, indent), event.anchor)
             elif isinstance(event, yaml.SequenceStartEvent):
                 self._begin(Sequence(_place(event)), event.anchor)
             elif isinstance(event, yaml.MappingStartEvent):
@@ -127,6 +130,11 @@ class _Reader:
                 if known is None:
                     raise YamlError(f"unknown anchor {name[:60]!r}", _place(event))
                 self._add(known, None)
+
+    def _indent(self, line: int) -> int:
+        """Return how far the block is indented that begins after ``line``."""
+        first = next((text for text in self._lines[line:] if text.strip()), "")
+        return len(first) - len(first.lstrip(" "))
 
     def _begin(self, node: Sequence | Mapping, anchor: str | None) -> None:
         if self._in_key():

@@ -72,7 +72,7 @@ def _prune_transfers(connection: sa.Connection, before: int, limit: int) -> int:
     fewer: Counter[Total] = Counter()
     for row in rows:
         fewer[Total(row.flow, place(row.origin), place(row.destination), row.status)] -= 1
-    transfer_totals.add(connection, fewer)
+    transfer_totals.add(connection, fewer.items())
     return len(rows)
 
 

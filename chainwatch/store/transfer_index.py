@@ -21,22 +21,28 @@ _TAIL = 8
 """How many bytes of the end of a hash or an address are a term."""
 
 
-class Counted(NamedTuple):
-    """A step that was counted, ``step`` empty for the whole transfer. ``late``: 1 where it came after its deadline."""
+class Route(NamedTuple):
+    """Under what the steps of a transfer are counted: the first second of the hour in which it opened, and its route."""
 
     hour: int
     flow: str
     origin: str
     destination: str
+
+
+class Counted(NamedTuple):
+    """A step that was counted, empty for the whole transfer. ``late``: 1 where it came after its deadline."""
+
     step: str
     seconds: int
     late: int
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """What the index has of one transfer."""
+    """What the index has of one transfer. ``route`` is None where no step is counted."""
 
     terms: frozenset[bytes] = frozenset()
+    route: Route | None = None
     counted: tuple[Counted, ...] = ()
 
 
@@ -53,9 +59,10 @@ class Update(NamedTuple):
         late: Counter[tuple[str | int, ...]] = Counter()
         for before, after in self.entries.values():
             for sign, entry in ((-1, before), (1, after)):
-                for one in entry.counted:
-                    counts[one[:6]] += sign
-                    late[one[:6]] += sign * one.late
+                for step, seconds, is_late in entry.counted:
+                    key = (*(entry.route or ()), step, seconds)
+                    counts[key] += sign
+                    late[key] += sign * is_late
         changed = self.entries.items()
         bulk.delete(
             connection,

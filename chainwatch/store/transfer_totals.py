@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 
@@ -25,9 +24,13 @@ class Total(NamedTuple):
     status: str
 
 
+_Key: TypeAlias = tuple[str, str, str, str]
+"""A `Total`, or the same values."""
+
+
 def place(network: str | None) -> str:
     """Return ``network`` as totals name it."""
-    return UNKNOWN if network is not None and network.startswith(UNKNOWN) else network or ""
+    return "" if not network else UNKNOWN if network[0] == UNKNOWN else network
 
 
 def change(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer]]) -> None:
@@ -35,18 +38,20 @@ def change(connection: sa.Connection, changed: Sequence[tuple[Transfer, Transfer
 
     ``before`` has no id where it was not stored, ``after`` no events and no alerts where it is deleted.
     """
-    differences: Counter[Total] = Counter()
-    for before, after in changed:
+    differences: dict[_Key, int] = {}
+    for before, after in changed:  # plain tuples, as there are many
         if before.id:
-            differences[_total_of(before)] -= 1
+            key = (before.flow, place(before.origin), place(before.destination), before.status)
+            differences[key] = differences.get(key, 0) - 1
         if after.occurrences or after.raised:
-            differences[_total_of(after)] += 1
-    add(connection, differences)
+            key = (after.flow, place(after.origin), place(after.destination), after.status)
+            differences[key] = differences.get(key, 0) + 1
+    add(connection, differences.items())
 
 
-def add(connection: sa.Connection, differences: Mapping[Total, int]) -> None:
+def add(connection: sa.Connection, differences: Iterable[tuple[_Key, int]]) -> None:
     """Add ``differences``, which may be negative, to the stored totals."""
-    bulk.change(connection, _ADD, [(*total, number) for total, number in differences.items() if number])
+    bulk.change(connection, _ADD, [(*total, number) for total, number in differences if number])
 
 
 def totals(connection: sa.Connection) -> dict[Total, int]:
@@ -63,10 +68,6 @@ def by_status(found: Iterable[tuple[Total, int]]) -> dict[str, dict[str, int]]:
         statuses = sums.setdefault(total.flow, {})
         statuses[total.status] = statuses.get(total.status, 0) + number
     return sums
-
-
-def _total_of(transfer: Transfer) -> Total:
-    return Total(transfer.flow, place(transfer.origin), place(transfer.destination), transfer.status)
 
 
 _ADD = (

@@ -214,12 +214,29 @@ def oldest_in_flight(connection: sa.Connection) -> dict[tuple[str, str, str], in
     return {(row[0], row[1], row[2]): row[3] for row in connection.execute(statement)}
 
 
-def in_flight(connection: sa.Connection, flows: Sequence[str]) -> Iterator[Transfer]:
-    """Yield the transfers of ``flows`` that are open or overdue."""
-    statement = sa.select(*(transfers.c[name] for name in _READ)).where(
-        *_IN_FLIGHT, transfers.c.flow.in_(flows)
-    )
-    yield from map(_transfer, connection.execute(statement.execution_options(yield_per=1000)))
+class InFlight(NamedTuple):
+    """A transfer that is open or overdue, of which only what is wanted is decoded: there may be many."""
+
+    flow: str
+    origin: str
+    destination: str
+    opened_at: int | None
+    state: bytes
+
+    def first_event(self, fact: str) -> Occurrence | None:
+        """Return its first event that has ``fact``; None where none has."""
+        events = map(occurrences.decode, _decode_events(self.state).occurrences)
+        return next((event for event in events if fact in event.facts), None)
+
+
+def in_flight(connection: sa.Connection) -> Iterator[InFlight]:
+    """Yield the transfers that are open or overdue; places are empty where they are not known."""
+    t = transfers.c
+    statement = sa.select(t.flow, t.origin, t.destination, t.opened_at, t.state).where(*_IN_FLIGHT)
+    for flow, origin, destination, opened_at, state in connection.execute(
+        statement.execution_options(yield_per=1000)
+    ):
+        yield InFlight(flow, origin or "", destination or "", opened_at, state)
 
 
 _IN_FLIGHT = (
@@ -249,7 +266,14 @@ class _State(msgspec.Struct, array_like=True):
         return _encode(cls(packed, transfer.searched, transfer.raised, transfer.deadlines))
 
 
+class _Events(msgspec.Struct, array_like=True):
+    """The beginning of a `_State`, with its events as they are stored."""
+
+    occurrences: tuple[msgspec.Raw, ...]
+
+
 _encode = msgspec.msgpack.Encoder().encode
+_decode_events = msgspec.msgpack.Decoder(_Events).decode
 _decode = msgspec.msgpack.Decoder(_State, ext_hook=occurrences.unpack).decode
 
 

@@ -15,10 +15,10 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime  # noqa: E402
 from chainwatch.api import server  # noqa: E402
+from chainwatch.api.kept import KeptAnswers  # noqa: E402
 from chainwatch.config import read_dict  # noqa: E402
 from chainwatch.monitor.companions import Running  # noqa: E402
 from chainwatch.monitor.heartbeat import Health  # noqa: E402
@@ -88,16 +89,15 @@ PATHS = (
     "/v1/queue",
     "/v1/queue?status=dead",
     "/v1/queue?status=pending&receiver=ops",
-    "/v1/endpoints",
-    "/v1/stats?since={week}",
     "/v1/routes",
     "/v1/cooldowns",
     "/v1/oncall",
-    "/v1/transfers/connext/{key}",
     "/api/v2/alerts",
     "/api/v2/alerts/groups",
     "/alerts",
     "/ui/",
+    "/ui/alerts",
+    "/ui/incidents",
     "/ui/alerts/50",
     "/ui/alerts/100000",
     "/ui/incidents/10000",
@@ -136,7 +136,15 @@ async def measure(url: str, pid: int, paths: list[str], times: int) -> list[Figu
 
 
 async def serve(folder: Path, port: int) -> None:
-    """Serve the database of ``folder`` as `chainwatch run` does, without following networks, until it is killed."""
+    """Serve the database of ``folder`` as `chainwatch run` does, without following networks, until it is killed.
+
+    Nothing is kept from one request for the next: each figure is of a read.
+    """
+
+    async def anew(_: Any, __: Any, make: Callable[[], Awaitable[Any]]) -> Any:
+        return await make()
+
+    KeptAnswers.get = anew  # type: ignore[method-assign, assignment]
     plan = make_plan(read_dict(tomllib.loads((folder / "config.toml").read_text()), watches=False))
     with closing(Database.open(plan.settings.store.url.get_secret_value(), durable=False)) as database:
         alerting = AlertingRuntime(database, AlertingConfig.of(plan.settings))

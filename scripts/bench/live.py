@@ -2,7 +2,8 @@
 
 The first: an anvil on loopback, chainwatch as a process of its own, a transfer with a wrong id in each block; from the
 call of `evm_mine` to the request at the webhook; with `--clients`, while so many poll the HTTP server,
-each once a second. The second: fake nodes in another process, each with a block a second.
+each once a second; with `--pages`, while so many are open. The second: fake nodes in another process, each with a
+block a second.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import aiohttp
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from scripts.bench.peer import resident  # noqa: E402
 from tests.fakenode import FakeChain, FakeLog, FakeNode  # noqa: E402  # the checkout's test parts
 from tests.support import connext  # noqa: E402
 from tests.support.anvil import Anvil, find_or_install  # noqa: E402
@@ -68,8 +70,11 @@ block_time = "1s"
 """
 
 
-async def latency(count: int, clients: int = 0) -> dict[str, float]:
-    """Milliseconds from `evm_mine` to the webhook for ``count`` blocks: the median, the 99th percentile, the longest."""
+async def latency(count: int, clients: int = 0, pages: int = 0) -> dict[str, float]:
+    """Milliseconds from `evm_mine` to the webhook for ``count`` blocks: the median, the 99th percentile, the longest.
+
+    Also the share of a core that chainwatch took meanwhile, and its MiB of memory.
+    """
     binary = find_or_install()
     took: list[float] = []
     async with AsyncExitStack() as stack:
@@ -80,11 +85,13 @@ async def latency(count: int, clients: int = 0) -> dict[str, float]:
         port = free_port()
         world.configure(within="3h", more=f'[api]\nlisten = "127.0.0.1:{port}"\n').start()
         await world.until_running()
-        if clients:
-            command = [sys.executable, str(Path(__file__)), "--poll", str(port), "--clients", str(clients)]
+        if clients or pages:
+            asking = ["--clients", str(clients), "--pages", str(pages)]
+            command = [sys.executable, str(Path(__file__)), "--poll", str(port), *asking]
             polling = subprocess.Popen(command)  # noqa: ASYNC220 - for a moment
             stack.callback(polling.kill)
         ethereum.rpc("evm_setAutomine", False)
+        cpu, began_at = _cpu_seconds(world.watch.pid), time.monotonic()
         for _ in range(count + 1):
             log = connext.xcalled(world.transfer())
             log.topics[1] = random.randbytes(32)
@@ -97,15 +104,41 @@ async def latency(count: int, clients: int = 0) -> dict[str, float]:
                 await response.read()
             await eventually(lambda: len(_mismatches(world.receiver, arrived)) > 0)  # noqa: B023 - asked at once
             took.append((_mismatches(world.receiver, arrived)[0] - begun) * 1000)
+        cores = (_cpu_seconds(world.watch.pid) - cpu) / (time.monotonic() - began_at)
+        memory = resident(world.watch.pid)
     took = took[1:]  # the first waits for the start
     cuts = statistics.quantiles(took, n=100, method="inclusive")
-    return {"p50": statistics.median(took), "p99": cuts[98], "longest": max(took)}
+    return {
+        "p50": statistics.median(took),
+        "p99": cuts[98],
+        "longest": max(took),
+        "cores": cores,
+        "MiB": memory,
+    }
 
 
-async def poll(port: int, clients: int) -> None:
-    """Asks the HTTP server what pages and scrapers ask, from ``clients`` clients, once a second each, until it is killed."""
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        await asyncio.gather(*(_ask(session, f"http://127.0.0.1:{port}") for _ in range(clients)))
+async def poll(port: int, clients: int, pages: int) -> None:
+    """Asks the HTTP server what pages and scrapers ask, until it is killed.
+
+    ``clients`` ask once a second each; ``pages`` are open, each with its stream of events, and are read again at each.
+    """
+    url = f"http://127.0.0.1:{port}"
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout()) as session:
+        asking = [_ask(session, url) for _ in range(clients)]
+        await asyncio.gather(*asking, *(_open_page(session, url) for _ in range(pages)))
+
+
+async def _open_page(session: aiohttp.ClientSession, url: str) -> None:
+    await asyncio.sleep(random.random())
+    async with session.get(f"{url}/ui/events") as events:
+        assert events.status == 200, events.status
+        async for line in events.content:
+            if line.startswith(b"event: changed"):
+                await asyncio.sleep(random.random())
+                async with session.get(f"{url}/ui/") as page:
+                    assert page.status == 200, page.status
+                    await page.read()
 
 
 async def _ask(session: aiohttp.ClientSession, url: str) -> None:
@@ -214,24 +247,26 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=30.0, help="for which the CPU time is measured")
     parser.add_argument("--clients", type=int, default=0, help="clients that poll the HTTP server meanwhile")
+    parser.add_argument("--pages", type=int, default=0, help="pages that are open meanwhile")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--poll", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.poll is not None:
-        asyncio.run(poll(given.poll, given.clients))
+        asyncio.run(poll(given.poll, given.clients, given.pages))
         return
     if given.serve is not None:
         asyncio.run(serve(given.serve))
         return
     figures: dict[str, Any] = {
-        "milliseconds": asyncio.run(latency(given.blocks, given.clients)),
+        "milliseconds": asyncio.run(latency(given.blocks, given.clients, given.pages)),
         f"networks_{given.networks}": asyncio.run(cpu_share(given.networks, given.seconds)),
     }
     if given.json:
         print(json.dumps(figures))
         return
     times, share = figures["milliseconds"], figures[f"networks_{given.networks}"]
+    print(f"chainwatch meanwhile: {times['cores']:.2f} cores, {times['MiB']:.0f} MiB")
     print(
         f"evm_mine to webhook, ms: p50 {times['p50']:.1f}, p99 {times['p99']:.1f}, longest {times['longest']:.1f}"
     )

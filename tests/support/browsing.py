@@ -59,16 +59,16 @@ class Tab:
         found: int = self.page.evaluate("document.documentElement.scrollWidth")
         return found
 
-    def violations(self) -> list[str]:
-        """What axe finds wrong, each with the place."""
+    def violations(self, *, contrast_alone: bool = False) -> list[str]:
+        """What axe finds wrong, each with the place; ``contrast_alone``: of colours."""
         try:
             (source,) = load(AXE)
         except ArtifactError as error:
             missing("axe-core", str(error))
         self.page.evaluate(_text(str(source)) + "; undefined")
         found: dict[str, Any] = self.page.evaluate(
-            "tags => axe.run(document, {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})",
-            list(RULES),
+            "which => axe.run(document, {runOnly: which, resultTypes: ['violations']})",
+            ["color-contrast"] if contrast_alone else list(RULES),
         )
         return [
             f"{one['id']}: {node['html'][:200]} {node['failureSummary']}"
@@ -81,7 +81,7 @@ class Tab:
             self.complaints.append(text)
 
     def _asked(self, request: Request) -> None:
-        if not request.url.startswith(self._url + "/ui/"):
+        if not request.url.startswith((f"{self._url}/ui/", "about:blank")):
             self.complaints.append(f"asked {request.url}")
 
 

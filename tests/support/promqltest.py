@@ -136,6 +136,8 @@ def _run(case: _Eval, source: MemorySource, native: MemorySource, outcome: Outco
     except PromqlError as error:
         wanted = next((line[9:].strip() for line in case.expects if line.startswith("fail msg:")), None)
         problem = None if case.fails and wanted in (None, str(error)) else f"{type(error).__name__}: {error}"
+    except (IndexError, StopIteration) as error:
+        problem = f"the expectation has another form: {error!r}"
     if problem is None:
         outcome.passed += 1
     elif any("{{" in line or "{count:" in line for line in case.lines) or _touches(text, native):

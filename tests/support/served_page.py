@@ -19,7 +19,7 @@ from chainwatch.model import Checkpoint, Header, Signal
 from chainwatch.monitor.companions import Running
 from chainwatch.monitor.heartbeat import Health
 from chainwatch.operations import access as tokens
-from chainwatch.operations import alert_actions, live_alerting, silencing
+from chainwatch.operations import alert_actions, live_alerting, rota, silencing
 from chainwatch.operations.context import Access, Context
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import blocks
@@ -156,6 +156,7 @@ def fill(page: ServedPage) -> None:
             error = "no endpoint answers: timed out" if state == "blind" else None
             at = NetworkState(name, state, head.number + number, int(now), error, now + 3_600)
             blocks.save_states(connection, [at])
+    page.access.write(rota.add_override, "primary", "anna", "ben", lasts=28_800)
     for number in range(3):
         _overdue(page, f"0x{number:04x}" + "7f3a" * 15, f"4{number}", "execute", "optimism")
     page.raise_alert(

@@ -85,10 +85,15 @@ def key_of(number: int) -> str:
 class Chains:
     """The logs of the bridge, by network."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, begin: int) -> None:
         self.plan = plan
+        self.begin = begin
         self.events: dict[str, list[Event]] = {name: [] for name in CHAINS}
         self._abi = load_abi(Path(plan.settings.contracts["bridge"].abi))
+
+    def block(self, at: int) -> int:
+        """The number of the block at a time."""
+        return 20_000_000 + (at - self.begin) // 12
 
     def send(self, number: int, at: int, origin: str, destination: str, memo: str = "") -> None:
         text = memo.encode()
@@ -102,7 +107,7 @@ class Chains:
     def _emit(self, name: str, number: int, at: int, network: str, data: bytes) -> None:
         topics = (topic0(self._abi.event(name)) or b"", bytes.fromhex(key_of(number)[2:]))
         tx_hash = hashlib.sha256(f"{name}/{number}".encode()).digest()
-        log = RawLog(at, bytes(32), at, number, tx_hash, bytes.fromhex(BRIDGE[2:]), topics, data)
+        log = RawLog(self.block(at), bytes(32), at, number, tx_hash, bytes.fromhex(BRIDGE[2:]), topics, data)
         event = self.plan.watches[network].decode(log)
         assert isinstance(event, Event), event
         self.events[network].append(event)
@@ -111,7 +116,7 @@ class Chains:
 def fill(page: ServedPage, number: int = 24) -> None:
     """A day of transfers: the last of them in flight, one late, three overdue; an endpoint, notifications, an override."""
     now = int(time.time())
-    chains = Chains(page.plan)
+    chains = Chains(page.plan, now - 86_400)
     for one in range(number):
         sent = now - 86_000 + one * (85_000 // number)
         origin, destination = ("ethereum", "optimism") if one % 3 else ("optimism", "ethereum")
@@ -130,13 +135,15 @@ def fill(page: ServedPage, number: int = 24) -> None:
 def _read(page: ServedPage, plan: Plan, chains: Chains, now: int) -> None:
     engine = page.access.context.engine
     pipeline = Pipeline(build_checkers(plan), plan.settings.networks, plan.decode, engine, plan.sources)
-    last = {name: Header(now - 2, bytes(32), bytes(32), now - 2) for name in CHAINS}
+    last = {name: Header(chains.block(now - 2), bytes(32), bytes(32), now - 2) for name in CHAINS}
     with page.access.database.transaction() as connection:
         for number, name in enumerate(CHAINS, 1):
-            first = Header(now - 86_400, bytes(32), bytes(32), now - 86_400)
+            first = Header(chains.block(now - 86_400), bytes(32), bytes(32), now - 86_400)
             blocks.add_network(connection, number, number, Checkpoint(name, first, 1, 1, first.timestamp))
         batches = [
-            Batch(name, now - 86_399, last[name], tuple(sorted(some, key=_position)), headers=(last[name],))
+            Batch(
+                name, first.number + 1, last[name], tuple(sorted(some, key=_position)), headers=(last[name],)
+            )
             for name, some in chains.events.items()
         ]
         pipeline.process(connection, batches, float(now))

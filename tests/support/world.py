@@ -1,5 +1,6 @@
 """Connext's contracts on two real nodes, a receiver, and a chainwatch that watches them."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -28,6 +29,9 @@ group_interval = "300ms"
 """A route's settings with which nothing waits, and each notification reports one alert."""
 
 BOTH = ("ws", "http")
+
+LOOK_AGAIN = 0.2
+"""Seconds from one look at the database to the next."""
 
 CONFIG = """
 [store]
@@ -210,8 +214,9 @@ class World:
         watch = watch or self.watch
         await self.until_running(watch=watch)
         end = time.monotonic() + timeout
-        while not holds(found := await watch.read(*command)):
+        while not holds(found := await watch.look(*command)):
             assert time.monotonic() < end, f"not within {timeout} s: {command} says {found}"
+            await asyncio.sleep(LOOK_AGAIN)
         return found
 
     # --- secrets ---

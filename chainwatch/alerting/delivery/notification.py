@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alert_model import Alert, State
+from chainwatch.alert_model import Alert, State, sent_labels
 from chainwatch.alerting.delivery import acknowledged_by
 from chainwatch.presentation.message_template import Custom, MessageTemplate
-from chainwatch.presentation.presenter import RAW, Presenter, Shown, published
+from chainwatch.presentation.presenter import RAW, Presenter, Shown, alert_page, published
 from chainwatch.store.alerting import alerts as stored
 from chainwatch.store.alerting import incidents
 from chainwatch.store.alerting.outbox import Kind, QueuedNotification
@@ -94,8 +94,8 @@ class Notification(msgspec.Struct, frozen=True):
 
     @property
     def common_labels(self) -> dict[str, str]:
-        """The labels that all alerts share."""
-        return _common(alert.labels for alert in self.alerts)
+        """The labels that all alerts share, as they were sent."""
+        return _common(sent_labels(alert.labels) for alert in self.alerts)
 
     @property
     def common_annotations(self) -> dict[str, str]:
@@ -245,7 +245,7 @@ def _notified_alert(
         starts_at=alert.starts_at,
         ends_at=alert.ends_at if resolved else None,
         reason=alert.reason if resolved else "",
-        link=f"{external_url.rstrip('/')}/alerts/{alert.id}" if external_url else "",
+        link=alert_page(external_url, alert.id),
         is_over=is_over,
         shown=shown,
     )

@@ -12,9 +12,10 @@ import sqlalchemy as sa
 
 from chainwatch.alert_model import Group, Member, MemberId, Transition
 from chainwatch.alerting.policy import grouping, rate_limits
-from chainwatch.alerting.policy.muting import Candidate, Context, Cooldown, cooldown_of, silence_matchers
+from chainwatch.alerting.policy.muting import Candidate, Context, Cooldown, cooldown_of
 from chainwatch.alerting.policy.policies import Policies
 from chainwatch.alerting.policy.routing import Route, all_routes, group_key
+from chainwatch.alerting.policy.silences import first_silences
 from chainwatch.grammar import matchers
 from chainwatch.store.alerting import (
     acknowledgements,
@@ -190,7 +191,12 @@ class GroupManager:
             firing=[
                 s for s in sources if any(matchers.takes(r.source, s) for r in self._policies.inhibitions)
             ],
-            silences=[(s, silence_matchers(s)) for s in silences.active(connection, now)],
+            silences=first_silences(
+                {one.alert_id: one.labels for one in candidates},
+                silences.active(connection, now),
+                self._policies.intervals,
+                now,
+            ),
             acknowledgements={a.alert_id: a for a in acknowledgements.every(connection)},
             cooldowns=cooldowns,
             notified_at=limits.notified_at(connection, conditions) if conditions else {},

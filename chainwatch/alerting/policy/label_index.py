@@ -5,11 +5,12 @@ Sets of alerts are integers with a bit for each alert, by its position.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from chainwatch.alerting.policy.muting import Inhibition
 from chainwatch.alerting.policy.routing import Route, is_watchdog
-from chainwatch.grammar.matchers import Matcher, Matchers
+from chainwatch.grammar.matchers import Matcher, Matchers, possible_range
 from chainwatch.model import SENT_SEVERITY
 
 Labels = Mapping[str, str]
@@ -21,6 +22,7 @@ class LabelIndex:
     def __init__(self, labels: Sequence[Labels]) -> None:
         self._labels = labels
         self._valued: dict[str, dict[str, int]] = {}
+        self._sorted: dict[str, list[str]] = {}
         self._taken: dict[Matcher, int] = {}
         self.all = (1 << len(labels)) - 1
 
@@ -84,10 +86,24 @@ class LabelIndex:
         if matcher not in self._taken:
             values = self._values(matcher.name)
             self._taken[matcher] = 0
-            for value, bits in values.items():
+            for value in self._candidates(matcher):
                 if matcher.takes({matcher.name: value}):
-                    self._taken[matcher] |= bits
+                    self._taken[matcher] |= values[value]
         return self._taken[matcher]
+
+    def _candidates(self, matcher: Matcher) -> Iterable[str]:
+        """Return the values of a label without most of those that ``matcher`` cannot take."""
+        values = self._values(matcher.name)
+        if not matcher.values and not matcher.patterns:
+            return values
+        found = set(matcher.values & values.keys())
+        for pattern in matcher.patterns:
+            first, last = possible_range(pattern)
+            if matcher.name not in self._sorted:
+                self._sorted[matcher.name] = sorted(values)
+            ascending = self._sorted[matcher.name]
+            found.update(ascending[bisect_left(ascending, first) : bisect_right(ascending, last)])
+        return found
 
     def _values(self, name: str) -> dict[str, int]:
         """Return the values of a label, each with the alerts that have it."""

@@ -80,7 +80,8 @@ class Context(msgspec.Struct, frozen=True):
     inhibitions: Sequence[Inhibition] = ()
     firing: Sequence[Labels] = ()
     """The labels of the firing alerts that may be sources."""
-    silences: Sequence[tuple[Silence, Matchers]] = ()
+    silences: Mapping[int, Silence] = {}
+    """Alert id → the oldest silence in effect that matches it (`silences.first_silences`)."""
     acknowledgements: Mapping[int, Acknowledgement] = {}
     cooldowns: Sequence[Cooldown] = ()
     notified_at: Mapping[tuple[str, str], float] = {}
@@ -101,23 +102,11 @@ def inhibited(one: Candidate, context: Context) -> Suppression | None:
 
 def silenced(one: Candidate, context: Context) -> Suppression | None:
     """Suppress an alert that a silence matches."""
-    for silence, matchers in context.silences:
-        if is_on(silence, context) and matching.takes(matchers, one.labels):
-            detail = f"by silence {silence.id} of {silence.author}: {silence.comment}".rstrip(": ")
-            return Suppression("silenced", detail, silence.id)
-    return None
-
-
-def silence_matchers(silence: Silence) -> Matchers:
-    """Return what an alert must pass for ``silence`` to suppress it."""
-    return matching.recall_tests(silence.tests) if silence.tests else matching.recall(silence.match)
-
-
-def is_on(silence: Silence, context: Context) -> bool:
-    """Return whether a silence is in effect now: between its start and end, and within its intervals where it has any."""
-    if not silence.is_active(context.now):
-        return False
-    return not silence.during or inside(context.intervals, silence.during, context.now) is not None
+    silence = context.silences.get(one.alert_id)
+    if silence is None:
+        return None
+    detail = f"by silence {silence.id} of {silence.author}: {silence.comment}".rstrip(": ")
+    return Suppression("silenced", detail, silence.id)
 
 
 def in_quiet_hours(one: Candidate, context: Context) -> Suppression | None:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from pydantic import Field, StrictBool
 
+from chainwatch.alert_model import sent_labels
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
 from chainwatch.alerting.providers.provider import (
@@ -148,7 +149,7 @@ def render(notification: Notification) -> list[dict[str, Any]]:
 
 def _alert(alert: NotifiedAlert) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "labels": _named(alert.labels),
+        "labels": _named(sent_labels(alert.labels)),
         "annotations": _named(alert.published),
         "startsAt": text.rfc3339(alert.starts_at),
     }

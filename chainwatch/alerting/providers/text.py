@@ -15,11 +15,15 @@ from typing import NamedTuple
 
 from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
 from chainwatch.grammar.durations import span
+from chainwatch.model import SENT_SEVERITY
 from chainwatch.presentation.presenter import NETWORK_OF, Shown
 from chainwatch.support.printable import clean
 
 PROSE = ("summary", "description", "runbook_url")
 """Annotations that are not facts of their own."""
+
+NO_NAME = "(no name)"
+"""In place of the name of an alert that another program sent without one."""
 
 STORM = 20
 """Alerts of one notification from which on it is a storm: an overview precedes them."""
@@ -199,7 +203,7 @@ class Fact(NamedTuple):
 
 def name_of(alert: NotifiedAlert) -> str:
     """Return the alert's name, or what a template says instead."""
-    return clean(alert.custom.title or alert.name)
+    return clean(alert.custom.title or alert.name or NO_NAME)
 
 
 def facts(alert: NotifiedAlert) -> list[Fact]:
@@ -213,7 +217,9 @@ def facts(alert: NotifiedAlert) -> list[Fact]:
     pairs = [(k, v) for k, v in alert.annotations.items() if k not in PROSE and k not in beside and v]
     named = {name for name, _ in pairs}
     pairs += [
-        (k, v) for k, v in alert.labels.items() if k not in ("alertname", "severity") and k not in named and v
+        ("severity" if k == SENT_SEVERITY else k, v)
+        for k, v in alert.labels.items()
+        if k not in ("alertname", "severity") and k not in named and v
     ]
     shown = [_fact(name, value, alert.shown.get(name, Shown())) for name, value in pairs]
     return [fact for fact in shown if fact.name.strip() and fact.value.strip()]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from chainwatch.alert_model import sent_labels
 from chainwatch.alerting.delivery.notification import Notification, NotifiedAlert
 from chainwatch.alerting.providers import text
 
@@ -103,7 +104,7 @@ _FORMATS: dict[Format, Callable[[Notification], Bodies]] = {
 def _alert(alert: NotifiedAlert) -> dict[str, Any]:
     return {
         "status": alert.status,
-        "labels": alert.labels,
+        "labels": sent_labels(alert.labels),
         "annotations": alert.published,
         "startsAt": text.rfc3339(alert.starts_at),
         "endsAt": STILL_FIRING if alert.ends_at is None else text.rfc3339(alert.ends_at),

@@ -17,6 +17,7 @@ from chainwatch.alerting.policy.routing import Route
 from chainwatch.alerting.runtime import RESOLVE_TIMEOUT
 from chainwatch.operations.tested_silences import TestedSilence
 from chainwatch.operations.unresolved_alerts import UnresolvedAlert, as_sent
+from chainwatch.presentation.presenter import alert_page
 
 VERSION = "0.25.0"
 """Of the Alertmanager whose API this is; amtool warns where its own differs."""
@@ -29,13 +30,13 @@ _PREFIX = _ID[: _ID.index("{")].replace("-", "")
 _OFFSET, _PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, 2**64 - 1
 
 
-class Named(msgspec.Struct, frozen=True):
+class Named(msgspec.Struct, frozen=True, gc=False):
     """A receiver."""
 
     name: str
 
 
-class Status(msgspec.Struct, frozen=True, rename="camel"):
+class Status(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """Whether an alert is sent."""
 
     state: Literal["unprocessed", "active", "suppressed"]
@@ -47,6 +48,7 @@ class Status(msgspec.Struct, frozen=True, rename="camel"):
 class GettableAlert(
     msgspec.Struct,
     frozen=True,
+    gc=False,
     rename={
         "generator_url": "generatorURL",
         "starts_at": "startsAt",
@@ -91,7 +93,7 @@ def gettable(
     labels, annotations = as_sent(alert)
     taking = one.routes if routes is None else routes
     muted = one.muted if len(one.muted) == len(one.routes) else []
-    url = f"{external_url.rstrip('/')}/alerts/{alert.id}" if external_url else ""
+    url = alert_page(external_url, alert.id)
     is_suppressed = bool(one.silenced_by) or one.inhibited_by is not None
     state: Literal["unprocessed", "active", "suppressed"] = "suppressed" if is_suppressed else "active"
     return GettableAlert(

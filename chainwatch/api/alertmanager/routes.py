@@ -90,7 +90,7 @@ class _Api:
             return _encoded(listed(found, query, now, self._settings.external_url or ""))
 
         query = _query(request)
-        return _answer(await self._reads(read))
+        return _answer(await self._reads.shared((request.path_qs,), read))
 
     async def groups(self, request: web.Request) -> web.Response:
         def read(connection: sa.Connection, context: Context, now: float) -> bytes:
@@ -98,7 +98,7 @@ class _Api:
             return _encoded(grouped(found, query, now, self._settings.external_url or ""))
 
         query = _query(request)
-        return _answer(await self._reads(read))
+        return _answer(await self._reads.shared((request.path_qs,), read))
 
     async def silences(self, request: web.Request) -> web.Response:
         wanted = set(parse_filters(request.query.getall("filter", [])))
@@ -110,7 +110,7 @@ class _Api:
                 [gettable_silence(s) for s in found if s.state in states and wanted <= set(s.tests)]
             )
 
-        return _answer(await self._reads(read))
+        return _answer(await self._reads.shared((request.path_qs,), read))
 
     async def silence(self, request: web.Request) -> web.Response:
         def read(connection: sa.Connection, context: Context, now: float) -> bytes:

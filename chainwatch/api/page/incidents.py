@@ -7,11 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from chainwatch.api.page.screen import Action, Asked, Screen
-from chainwatch.operations import incidents, urgency
+from chainwatch.operations import alert_actions, incidents, urgency
 from chainwatch.operations.context import Context
 
 LIST = "/ui/incidents"
 LIMIT = 50
+ALERTS_SHOWN, LINES_SHOWN = 50, 200
+"""Alerts of one incident that are shown, with lines of the timeline about them."""
 
 
 def read_list(connection: sa.Connection, context: Context, now: float, asked: Asked) -> dict[str, Any]:
@@ -25,15 +27,24 @@ def read_list(connection: sa.Connection, context: Context, now: float, asked: As
 def read(connection: sa.Connection, context: Context, now: float, asked: Asked) -> dict[str, Any]:
     """Return one incident. Raises ``NotFound``."""
     incident_id = asked.id("incident")
-    incident = incidents.show_incident(connection, context, now, incident_id)
+    incident = incidents.show_incident(connection, context, now, incident_id, most=ALERTS_SHOWN)
     firing = [one.id for one in incident.alerts if one.state == "firing"]
     described = urgency.describe(connection, context, now, firing)
     return {
         "incident": incident,
+        "timeline": incident.timeline[: -LINES_SHOWN - 1 : -1],
         "taken": {one.alert.id: one.acknowledged for one in described},
-        "unacknowledged": [one.alert.id for one in described if one.acknowledged is None],
+        "unacknowledged": len(incidents.unacknowledged_alerts(connection, context, now, incident_id)),
         "progress": incidents.escalation_progress(connection, context, now, incident_id),
     }
+
+
+def acknowledge(connection: sa.Connection, context: Context, now: float, asked: Asked) -> str:
+    """Acknowledge all alerts of the incident that fire and that nobody has acknowledged."""
+    incident_id, lasts = asked.id("incident"), asked.length("lasts")
+    ids = incidents.unacknowledged_alerts(connection, context, now, incident_id)
+    alert_actions.acknowledge(connection, context, now, ids, asked.actor, asked.text("note"), lasts=lasts)
+    return f"{LIST}/{incident_id}"
 
 
 def add_note(connection: sa.Connection, context: Context, now: float, asked: Asked) -> str:
@@ -47,4 +58,7 @@ SCREENS = (
     Screen(LIST, "incidents.html", read_list, nav="Incidents"),
     Screen(LIST + "/{incident}", "incident.html", read, section="Incidents"),
 )
-ACTIONS = (Action(LIST + "/{incident}/note", add_note),)
+ACTIONS = (
+    Action(LIST + "/{incident}/acknowledge", acknowledge),
+    Action(LIST + "/{incident}/note", add_note),
+)

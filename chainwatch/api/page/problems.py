@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from chainwatch.api.identity import IDENTITY, LOGIN, PAGE
 from chainwatch.api.page.rendering import html_response, render
 from chainwatch.api.page.screens import SCREENS
-from chainwatch.api.page.serving import frame, navigation, redirect
+from chainwatch.api.page.serving import frame, navigation, personal, redirect
 from chainwatch.api.problems import Handler
 
 PROBLEM = "application/problem+json"
@@ -30,7 +30,8 @@ async def show_problems(request: web.Request, handler: Handler) -> web.StreamRes
         "title": said["title"],
         "detail": said["detail"],
     }
-    page = html_response(render("problem.html", values), answer.status)
+    html = render("problem.html", values)
+    page = html_response(personal(html, request) if IDENTITY in request else html, answer.status)
     page.headers.update(
         {name: answer.headers[name] for name in ("Allow", "Retry-After") if name in answer.headers}
     )

@@ -14,16 +14,13 @@ from aiohttp import hdrs, web
 
 from chainwatch.api.identity import IDENTITY, PAGE, Identity
 from chainwatch.api.kept import KeptAnswers
-from chainwatch.api.page.csrf import FIELD, check_csrf, csrf_token
+from chainwatch.api.page.forms import FIELD, check_csrf, csrf_token, fields_of
 from chainwatch.api.page.rendering import html_response, render
 from chainwatch.api.page.screen import Action, Asked, Screen
 from chainwatch.api.problems import Handler
 from chainwatch.api.reads import Reads
 from chainwatch.api.writes import Writes, entry_of
 from chainwatch.operations.context import Context
-from chainwatch.operations.errors import Invalid
-
-FORM_TYPE = "application/x-www-form-urlencoded"
 
 _CSRF = f"csrf-{secrets.token_hex(16)}"
 """Stands in rendered pages for the token of whoever gets them; nobody can guess it."""
@@ -66,6 +63,11 @@ def frame(
     }
 
 
+def personal(html: str, request: web.Request) -> str:
+    """Return a rendered page with the CSRF token of whoever sends ``request`` in its forms."""
+    return html.replace(_CSRF, csrf_token(request))
+
+
 def redirect(place: str) -> web.Response:
     """Return the answer that leads a browser to ``place`` by GET."""
     return web.Response(status=303, headers={hdrs.LOCATION: place})
@@ -92,7 +94,7 @@ def _showing(
             )
 
         key = (request.path_qs, identity)
-        html = (await rendered.get(key, lambda: reads(page))).replace(_CSRF, csrf_token(request))
+        html = personal(await rendered.get(key, lambda: reads(page)), request)
         etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:32]}"'
         is_known = etag in request.headers.get(hdrs.IF_NONE_MATCH, "")
         response = web.Response(status=304) if is_known else html_response(html)
@@ -104,16 +106,10 @@ def _showing(
 
 def _doing(action: Action, reads: Reads, writes: Writes) -> Handler:
     async def do(request: web.Request) -> web.Response:
-        if request.content_type != FORM_TYPE:
-            raise web.HTTPUnsupportedMediaType(reason=f"a form is sent as {FORM_TYPE}")
-        try:
-            fields = await request.post()
-        except ValueError:
-            raise Invalid("the form cannot be read: send UTF-8") from None
-        texts = fields.copy()
-        check_csrf(request, str(texts.popone(FIELD, "")))
-        asked = Asked(dict(request.match_info), texts, request[IDENTITY].name)  # type: ignore[arg-type]
-        detail = "&".join(f"{name}={quote(str(value), safe=' ,:/@')}" for name, value in texts.items())
+        fields = await fields_of(request)
+        check_csrf(request, fields.popone(FIELD, ""))
+        asked = Asked(dict(request.match_info), fields, request[IDENTITY].name)
+        detail = "&".join(f"{name}={quote(value, safe=' ,:/@')}" for name, value in fields.items())
         done = await writes(await entry_of(request, detail), action.perform, asked)
         return redirect(own_place(done if action.wait is None else await action.wait(reads, writes, done)))
 

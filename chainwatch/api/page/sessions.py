@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 
 from chainwatch.api.guard import Guard
 from chainwatch.api.identity import IDENTITY, LOGIN, LOGOUT, PAGE, SESSION_COOKIE, Identities
-from chainwatch.api.page.csrf import FIELD, check_csrf
+from chainwatch.api.page.forms import FIELD, check_csrf, fields_of
 from chainwatch.api.page.rendering import html_response, render
 from chainwatch.api.page.serving import frame, own_place, redirect
 from chainwatch.api.writes import Entry, Writes
@@ -26,9 +26,9 @@ def routes(identities: Identities, writes: Writes, guard: Guard) -> list[web.Rou
         origin = request.headers.get(hdrs.ORIGIN)
         if not guard.is_own_origin(request.headers.get(hdrs.HOST, ""), origin, request.scheme):
             raise web.HTTPForbidden(reason="pages of this origin may not log in to chainwatch")
-        fields = await request.post()
-        place = str(fields.get("next", ""))
-        found = await identities.log_in(str(fields.get("token", "")).strip(), request.remote or "")
+        fields = await fields_of(request)
+        place = fields.get("next", "")
+        found = await identities.log_in(fields.get("token", "").strip(), request.remote or "")
         if isinstance(found, web.Response):
             wrong = "This token is unknown or was removed."
             if found.status == 429:
@@ -49,7 +49,7 @@ def routes(identities: Identities, writes: Writes, guard: Guard) -> list[web.Rou
         return answer
 
     async def log_out(request: web.Request) -> web.Response:
-        check_csrf(request, str((await request.post()).get(FIELD, "")))
+        check_csrf(request, (await fields_of(request)).get(FIELD, ""))
         secret = request.cookies.get(SESSION_COOKIE, "")
         await writes(Entry(request[IDENTITY].name, "log out", ""), access.close_session, secret)
         await identities.refresh()

@@ -14,7 +14,7 @@ from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, Invalid, NotFound
 
 LIST = "/ui/silences"
-LIMIT = 100
+LIMIT = 50
 HIDDEN_SHOWN = 20
 """Alerts that the form lists of those that a silence would hide."""
 LASTS = "2h"

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alert_model import Alert, Audience, State
+from chainwatch.alert_model import Alert, Audience, Expiry, State
 from chainwatch.store import bulk
 from chainwatch.store.alerting.alert_tables import (
     acknowledgements,
@@ -124,6 +124,28 @@ def firing(connection: sa.Connection) -> Iterator[Alert]:
         after = page[-1].id
 
 
+def unresolved(connection: sa.Connection) -> list[tuple[Alert, Expiry | None]]:
+    """Return every alert that fires or is pending, oldest first, and when it ends by itself if another program sent it."""
+    found = []
+    for row in bulk.select(connection, _UNRESOLVED):
+        number, print_, state, labels, annotations, starts_at, raised_at, source, *ending = row
+        alert = Alert(
+            id=number,
+            fingerprint=print_,
+            labels=_from_json(labels),
+            annotations=_from_json(annotations),
+            starts_at=seconds(starts_at),
+            raised_at=raised_at,
+            state=state,
+            source=source,
+        )
+        expires_at, timeout, sent_at, url = ending
+        found.append(
+            (alert, None if expires_at is None else Expiry(print_, expires_at, bool(timeout), sent_at, url))
+        )
+    return found
+
+
 def count_firing(connection: sa.Connection, but: str) -> dict[str, tuple[int, int]]:
     """Return how many alerts fire with each severity, and how many of them are acknowledged, but for those named ``but``."""
     query = (
@@ -148,15 +170,6 @@ def urgent(connection: sa.Connection, severity: str, but: str, limit: int) -> li
         .order_by(taken, alerts.c.starts_at.desc(), alerts.c.id.desc())
     )
     return [_alert(row) for row in connection.execute(query.limit(limit))]
-
-
-def unresolved(connection: sa.Connection) -> list[Alert]:
-    """Return every alert that fires or is pending, oldest first."""
-    pending = "SELECT alert_id FROM alert_timers WHERE kind = 'fire'"
-    query = (
-        f"SELECT {', '.join(_COLUMNS)} FROM alerts WHERE state = 'firing' OR id IN ({pending}) ORDER BY id"  # noqa: S608
-    )
-    return [_alert(row) for row in bulk.select(connection, query)]
 
 
 def last_raised(connection: sa.Connection, limit: int) -> list[Alert]:
@@ -246,6 +259,12 @@ _FIXED = ("id", "fingerprint", "name", "severity", "labels", "raised_at", "sourc
 _CHANGING = tuple(name for name in _COLUMNS if name not in _FIXED)
 _UPDATE = f"UPDATE alerts SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE id = ?"  # noqa: S608
 _INSERT = f"INSERT INTO alerts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_UNRESOLVED = (
+    "SELECT id, a.fingerprint, state, labels, annotations, starts_at, raised_at, source, "
+    "expires_at, timeout, sent_at, generator_url FROM alerts a "
+    "LEFT JOIN alert_expiries e ON e.fingerprint = a.fingerprint WHERE state = 'firing' "
+    "OR id IN (SELECT alert_id FROM alert_timers WHERE kind = 'fire') ORDER BY id"
+)
 _LATEST = ("fingerprint", "max(id)")
 _BY_PRINT = " GROUP BY fingerprint"
 

@@ -34,12 +34,6 @@ def delete(connection: sa.Connection, fingerprints: Sequence[str]) -> None:
     bulk.delete(connection, alert_expiries, ("fingerprint",), [(f,) for f in fingerprints])
 
 
-def every(connection: sa.Connection) -> dict[str, Expiry]:
-    """Return all expiries by fingerprint."""
-    rows = bulk.select(connection, f"SELECT {', '.join(_COLUMNS)} FROM alert_expiries")  # noqa: S608
-    return {row[0]: _expiry(row) for row in rows}
-
-
 def due(connection: sa.Connection, now: float, limit: int) -> list[Expiry]:
     """Return up to ``limit`` expiries that are due, the earliest first."""
     query = (

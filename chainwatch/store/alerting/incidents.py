@@ -115,6 +115,17 @@ def sizes(connection: sa.Connection, ids: Sequence[int]) -> dict[int, list[Size]
     return found
 
 
+def urgent_alert_ids(connection: sa.Connection, incident_id: int, limit: int) -> list[int]:
+    """Return up to ``limit`` alerts of an incident: first those that fire, then the newest."""
+    query = (
+        sa.select(alerts.c.id)
+        .join(incident_alerts, incident_alerts.c.alert_id == alerts.c.id)
+        .where(incident_alerts.c.incident_id == incident_id)
+        .order_by(~FIRING, alerts.c.id.desc())
+    )
+    return list(connection.execute(query.limit(limit)).scalars())
+
+
 def end(connection: sa.Connection, ended_alerts: Sequence[int], now: float) -> None:
     """End the incidents of these resolved alerts in which nothing fires any more, and their escalations."""
     finished = _finished(connection, ended_alerts)

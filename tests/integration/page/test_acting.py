@@ -150,6 +150,13 @@ def test_people_log_in_and_a_viewer_has_no_buttons(
         seen.keyboard.press("Enter")
         expect(seen.locator("h1")).to_contain_text("40 WETH")
         assert seen.locator("main button:not(.copy), main form").count() == 0
+        seen.goto("about:blank")
+        seen.set_content(f"<a href='{page.url}/ui/alerts/2'>from a chat</a>")
+        seen.get_by_role("link", name="from a chat").click()
+        expect(seen.locator("h1")).to_contain_text("41 WETH")
+        seen.goto(f"{page.url}/ui/alerts/99")
+        expect(seen.locator("main")).to_contain_text("no alert has the ID 99")
+        opened.complaints.pop()  # that it was not found
         seen.get_by_role("button", name="Log out vera").click()
         seen.get_by_label("Token").fill(operator)
         seen.get_by_role("button", name="Log in").click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,10 @@ async def answer(method: str, url: str, body: str | None) -> tuple[int, str, str
     async with aiohttp.request(method, url, data=body, headers=JSON if body is not None else {}) as found:
         text = await found.text()
         allowed = ",".join(sorted(found.headers.get("Allow", "").replace(" ", "").split(",")))
-        return found.status, found.content_type if text else "", allowed, json.loads(text) if text else None
+        content: Any = json.loads(text) if text else None
+        if found.status == 405:  # Alertmanager names the methods in any order
+            content["message"] = sorted(re.findall("[A-Z]+", content["message"]))
+        return found.status, found.content_type if text else "", allowed, content
 
 
 @pytest.fixture

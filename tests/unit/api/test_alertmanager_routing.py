@@ -30,7 +30,7 @@ RECEIVERS = ("a", "b", "c")
 NAMES = ("Late", "Watchdog", "a.b|c", 'quo"te\\s', "axb")
 SENT = ("", "P0", "p1", "CRITICAL", "page", "odd", "info", "warning")
 VALUES = ("", "x", "y", "x.y", "zz")
-CONFIGURATIONS = 30
+CONFIGURATIONS = 20
 ALERTS_EACH = 5
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from chainwatch.config import read_dict
 from chainwatch.flows.transfer_index import prepare
-from chainwatch.model import Event, event_id
+from chainwatch.model import Event, Occurrence, Transfer, event_id
 from chainwatch.operations import queries, transfer_details, transfer_reports
 from chainwatch.operations.context import Access, Context
 from chainwatch.operations.errors import Invalid, NotFound
@@ -219,6 +219,27 @@ def test_one_transfer_is_shown_with_its_events_and_what_it_waits_for(access: Acc
     ]
     for wanted in searches:
         assert [t.key for t in access.read(queries.list_transfers, **wanted).rows] == ["7"]
+
+
+def test_many_changes_are_noted_and_indexed_at_once(access: Access) -> None:
+    many = [
+        Transfer(
+            "bridge",
+            f"{number}",
+            opened_at=T0,
+            occurrences=(Occurrence("send", "alpha", 5, number, T0, b"t" * 32, {}),),
+        )
+        for number in range(600)
+    ]
+    with access.database.transaction() as connection:
+        transfers.save(connection, [(Transfer(one.flow, one.key), one) for one in many])
+        assert transfer_index.waiting(connection) == 600
+        update = prepare(connection, {FLOW.name: FLOW}, 1000)
+        assert update is not None
+        update.save(connection)
+        term = transfer_index.transaction_term(b"t" * 32)
+        assert len(transfer_index.ids_with(connection, term, None, 1000)) == 600
+        assert transfer_index.waiting(connection) == 0
 
 
 def test_what_is_no_address_is_refused(access: Access) -> None:

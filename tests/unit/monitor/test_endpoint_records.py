@@ -106,6 +106,15 @@ def test_a_day_is_kept_and_endpoints_that_are_gone_are_not(bench: Bench) -> None
     assert bench.shown().name == "mainnet[1] rpc.example"
 
 
+def test_an_endpoint_that_was_not_tried_yet_is_not_shown_as_down(bench: Bench) -> None:
+    status = observed("down")
+    (endpoint,) = status["mainnet"].endpoints
+    untried = endpoint._replace(last_answer_at=None)
+    assert not bench.follow({"mainnet": status["mainnet"]._replace(endpoints=(untried,))})
+    bench.follow(observed("ok", 1), later=1)
+    assert [p.state for p in bench.shown().history] == ["ok"]
+
+
 def test_without_a_running_process_endpoints_are_stopped(bench: Bench) -> None:
     bench.follow(observed("ok", 1))
     bench.now += 60

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chainwatch.model import SENT_SEVERITY
 from chainwatch.operations import alert_stats, rule_alerts, rules
 from chainwatch.operations.context import Access
 from chainwatch.operations.errors import Conflict, Invalid, NotFound
@@ -30,6 +31,14 @@ def test_active_alerts_are_listed_in_pages_with_milliseconds(access: Access, clo
 @pytest.mark.parametrize(("text", "value"), [("0.25", 0.25), ("1e3", 1000.0), ("nan", None), ("12 %", None)])
 def test_the_value_is_a_number_or_none(text: str, value: float | None) -> None:
     assert rule_alerts._number(text) == value
+
+
+@pytest.mark.parametrize("sent", ["page", ""])
+def test_labels_are_as_they_were_sent(access: Access, sent: str) -> None:
+    raise_alert(access, "Foreign", "P2", **{SENT_SEVERITY: sent})
+    (alert,) = access.read(rule_alerts.list_active).alerts
+    assert alert.severity == "P2"
+    assert alert.labels == {"alertname": "Foreign", **({"severity": sent} if sent else {})}
 
 
 def test_history_has_what_ended_and_takes_seconds_and_milliseconds(access: Access, clock: Clock) -> None:

@@ -60,3 +60,18 @@ def test_each_alert_knows_its_incident_and_how_far_its_escalation_is(access: Acc
     assert (progress.due_at, progress.notify) == (None, [])
     end_alert(access)
     assert access.read(incidents.escalation_progress, one.incident) is None
+
+
+def test_of_a_large_incident_what_fires_is_shown_first_and_all_of_it_is_acknowledged(access: Access) -> None:
+    for number in range(5):
+        raise_alert(access, n=str(number))
+    end_alert(access, n="4")
+    flush(access)
+    shown = access.read(incidents.show_incident, 1, most=2)
+    assert (shown.alert_count, shown.firing) == (5, 4)
+    assert [one.id for one in shown.alerts] == [4, 3]
+    assert {line.alert for line in shown.timeline if line.kind == "event"} == {3, 4}
+    assert len(access.read(incidents.show_incident, 1).alerts) == 5
+    assert access.read(incidents.show_incident, 1, most=5).alerts[-1].id == 5
+    access.write(alert_actions.acknowledge, [1, 2], "anna")
+    assert access.read(incidents.unacknowledged_alerts, 1) == [3, 4]

@@ -99,6 +99,12 @@ def test_reports_every_mistake_with_its_place() -> None:
     ]
 
 
+def test_an_error_in_a_block_of_text_has_the_place_in_the_file() -> None:
+    text = "groups:\n- name: a\n  rules:\n  - alert: x\n    expr: |\n      up ==\n        raate(up[5m])\n    for: 5m\n"
+    (problem,) = _problems(text)
+    assert problem == "7:9: could not parse expression: 2:3: parse error: unknown function with name 'raate'"
+
+
 def test_takes_anchors_and_merge_keys() -> None:
     (group,) = read_rule_file(
         """

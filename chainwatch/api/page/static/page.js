@@ -106,6 +106,8 @@
       show(theme);
       name();
     });
+    const here = document.querySelector(".nav [aria-current]");
+    if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - 16;
     if (!live()) return;
     guardInput();
     document.body.addEventListener("htmx:afterRequest", (event) => { if (event.detail.elt.dataset.live !== undefined) answered(event.detail.successful); });

@@ -10,6 +10,7 @@ from chainwatch.alerting.policy import muting
 from chainwatch.alerting.policy.intervals import Interval
 from chainwatch.alerting.policy.muting import Candidate, Context, Cooldown, Inhibition
 from chainwatch.alerting.policy.routing import Route
+from chainwatch.alerting.policy.silences import first_silences
 from chainwatch.grammar import matchers
 
 NOON = 1_700_000_000.0 // 86_400 * 86_400 + 12 * 3600
@@ -23,9 +24,9 @@ def build(**match: str) -> matchers.Matchers:
     return matchers.build({name: [value] for name, value in match.items()})
 
 
-def silence(start: float, end: float, **more: Any) -> tuple[Silence, matchers.Matchers]:
+def silenced(start: float, end: float, **more: Any) -> dict[int, Silence]:
     one = Silence({"severity": ["P1"]}, NOON + start, NOON + end, "ann", "upgrade", NOON, id=3, **more)
-    return one, matchers.build(one.match)
+    return first_silences({7: LABELS}, [one], INTERVALS, NOON)
 
 
 def why(one: Candidate, **known: Any) -> str | None:
@@ -57,7 +58,7 @@ def test_a_silence_holds_from_its_start_to_its_end(
     start: float, end: float, during: tuple[str, ...], held: bool
 ) -> None:
     wanted = "silenced: by silence 3 of ann: upgrade" if held else None
-    assert why(ONE, silences=[silence(start, end, during=during)]) == wanted
+    assert why(ONE, silences=silenced(start, end, during=during)) == wanted
 
 
 RULE = Inhibition(
@@ -122,6 +123,6 @@ def test_a_cooldown_holds_the_same_condition_for_its_time(
 
 def test_the_first_stage_that_holds_says_why() -> None:
     taken = {7: Acknowledgement(7, "ann", NOON, "", None, "P1", NOON)}
-    said = why(routed(mute_times=("day",)), acknowledgements=taken, silences=[silence(-1, 1)])
+    said = why(routed(mute_times=("day",)), acknowledgements=taken, silences=silenced(-1, 1))
     assert said is not None
     assert said.startswith("silenced")

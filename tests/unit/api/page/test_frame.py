@@ -242,6 +242,34 @@ async def test_a_form_needs_the_token_of_its_sender_and_is_audited_without_it(
         assert (entry.actor, entry.action, entry.detail) == ("api", "POST /ui/note", "text= on it ")
 
 
+@pytest.mark.parametrize("path", ["/ui/login", "/ui/note"])
+@pytest.mark.parametrize(
+    ("content_type", "content", "status"),
+    [
+        (
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data; name=token\r\n\r\ny\r\n--x--",
+            415,
+        ),
+        ("application/x-www-form-urlencoded", b"token=\xff", 400),
+        ("application/x-www-form-urlencoded", b"token=%ff", 400),
+        ("application/x-www-form-urlencoded", b"a&" * 3_000, 400),
+        ("application/x-www-form-urlencoded; charset=none", b"csrf=%00&token=%00", (401, 403)),
+        ("", b"token=x", 415),
+    ],
+)
+async def test_a_form_may_be_anything(
+    serving: Serving, noted: list[Asked], path: str, content_type: str, content: bytes, status: Any
+) -> None:
+    async with serving() as served:
+        headers = {"Content-Type": content_type}
+        async with served.client.post(f"{served.url}{path}", data=content, headers=headers) as answer:
+            assert answer.status in (status if isinstance(status, tuple) else (status,))
+            assert answer.content_type == "text/html"
+            assert "Traceback" not in await answer.text()
+    assert not noted
+
+
 async def test_a_viewer_reads_and_an_operator_acts_each_with_a_token_of_their_own(
     serving: Serving, noted: list[Asked]
 ) -> None:

@@ -1,19 +1,35 @@
-"""The token in every form that changes something, which no page of another origin can read."""
+"""What forms send, with the token in every form that changes something, which no page of another origin can read."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import secrets
+from urllib.parse import parse_qsl
 
 from aiohttp import web
+from multidict import MultiDict
 
 from chainwatch.api.identity import IDENTITY, SESSION_COOKIE
+from chainwatch.operations.errors import Invalid
 
 FIELD = "csrf"
+FORM_TYPE = "application/x-www-form-urlencoded"
+FIELDS_MAX = 2_000
 
 _PROCESS = secrets.token_bytes(32)
 """For requests without a session. A reload keeps it, so that forms which are open then can still be sent."""
+
+
+async def fields_of(request: web.Request) -> MultiDict[str]:
+    """Return the fields of a form. Raises ``web.HTTPUnsupportedMediaType`` and ``Invalid``."""
+    if request.content_type != FORM_TYPE:
+        raise web.HTTPUnsupportedMediaType(reason=f"a form is sent as {FORM_TYPE}")
+    try:
+        text = (await request.read()).decode()
+        return MultiDict(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX))
+    except ValueError:
+        raise Invalid(f"the form cannot be read: send UTF-8, and at most {FIELDS_MAX} fields") from None
 
 
 def csrf_token(request: web.Request) -> str:

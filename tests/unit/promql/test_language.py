@@ -1,0 +1,203 @@
+"""What is refused by name, where errors are, and what Prometheus' own test files here do not cover."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+
+from chainwatch.promql.errors import EvaluationError, ParseError, Unsupported
+from chainwatch.promql.notation import parse_labels, parse_values
+from chainwatch.promql.parser import parse
+from chainwatch.promql.queries import Matrix, Scalar, Vector, evaluate, evaluate_range
+from chainwatch.promql.series import Labels, MemorySource
+from chainwatch.promql.xxhash import xxh64
+
+_SERIES = {
+    'up{job="a",instance="1"}': "1 2 3 4 5 6 7 8 9 10",
+    'up{job="a",instance="2"}': "1 1 2 2 NaN 3 3 0 1 2",
+    'h_bucket{le="-1"}': "1x9",
+    'h_bucket{le="0.5"}': "4x9",
+    'h_bucket{le="1"}': "4x9",
+    'h_bucket{le="2"}': "8x9",
+    'h_bucket{le="+Inf"}': "10x9",
+    'h_bucket{le="nonsense"}': "99x9",
+    'v{n="v2"}': "1x9",
+    'v{n="v10"}': "1x9",
+    'v{n="v1"}': "1x9",
+}
+_AT = 9 * 60_000
+
+
+@pytest.fixture(scope="module")
+def source() -> MemorySource:
+    source = MemorySource()
+    for name, values in _SERIES.items():
+        for index, value in enumerate(parse_values(values)):
+            if value is not None:
+                source.append(parse_labels(name), index * 60_000, value)
+    return source
+
+
+def _vector(text: str, source: MemorySource) -> dict[str, float]:
+    result = evaluate(parse(text), source, _AT)
+    assert isinstance(result, Vector)
+    return {repr(labels): value for labels, value in result.samples}
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ('first_over_time(up{instance="1"}[3m])', {'up{instance="1", job="a"}': 8.0}),
+        ('mad_over_time(up{instance="1"}[5m])', {'{instance="1", job="a"}': 1.0}),
+        ('ts_of_max_over_time(up{instance="2"}[9m])', {'{instance="2", job="a"}': 360.0}),
+        ('ts_of_min_over_time(up{instance="2"}[9m])', {'{instance="2", job="a"}': 420.0}),
+        ('ts_of_first_over_time(up{instance="2"}[3m])', {'{instance="2", job="a"}': 420.0}),
+        ('ts_of_last_over_time(up{instance="2"}[3m])', {'{instance="2", job="a"}': 540.0}),
+        ('changes(up{instance="2"}[9m])', {'{instance="2", job="a"}': 6.0}),
+        ("histogram_quantile(0.5, h_bucket)", {"{}": 1.25}),
+        ("histogram_quantile(0.01, h_bucket)", {"{}": -1.0}),
+        ("histogram_quantile(0.99, h_bucket)", {"{}": 2.0}),
+        ("histogram_fraction(-Inf, 2, h_bucket)", {"{}": 0.8}),
+        ("histogram_fraction(1, 1.5, h_bucket)", {"{}": 0.2}),
+        ("histogram_fraction(2, 1, h_bucket)", {"{}": 0.0}),
+        ('histogram_quantiles(h_bucket, "q", 1, 0.5)', {'{q="1.0"}': 2.0, '{q="0.5"}': 1.25}),
+        ("limitk(2, v)", {'v{n="v2"}': 1.0, 'v{n="v10"}': 1.0}),
+        (
+            "limit_ratio(0.5, v) or limit_ratio(-0.5, v)",
+            {'v{n="v2"}': 1.0, 'v{n="v10"}': 1.0, 'v{n="v1"}': 1.0},
+        ),
+        ("limit_ratio(0.5, v) and limit_ratio(-0.5, v)", {}),
+        ("-v < 0 and up", {}),
+        ('sum by (__name__) (rate({job="a", instance="1"}[5m])) > 1', {}),
+        ("vector(1_000.5) + 0x_1f", {"{}": 1031.5}),
+        ("vector(1h30m)", {"{}": 5400.0}),
+        ('label_replace(v{n="v1"}, "__name__", "w", "", "")', {'w{n="v1"}': 1.0}),
+        ('label_replace(-v{n="v1"}, "x", "${n}$$$1", "n", "(?P<n>v)(.*)")', {'{n="v1", x="v$v"}': -1.0}),
+    ],
+)
+def test_gives(text: str, result: dict[str, float], source: MemorySource) -> None:
+    assert _vector(text, source) == pytest.approx(result)
+
+
+def test_sorts_labels_as_people_do(source: MemorySource) -> None:
+    assert list(_vector('sort_by_label(v, "n")', source)) == ['v{n="v1"}', 'v{n="v2"}', 'v{n="v10"}']
+    assert list(_vector('sort_by_label_desc(v, "n")', source)) == ['v{n="v10"}', 'v{n="v2"}', 'v{n="v1"}']
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('-{n="v1"} + on () group_left -{n=~"v1|v2"}', "found duplicate series"),
+        ('label_replace(v, "n", "x", "", "")', "same labelset"),
+        ('label_replace(v, "n", "x", "n", "(")', "invalid regular expression"),
+        ('label_replace(v, "", "x", "n", "x")', "invalid destination label name"),
+        ('label_join(v, "", "x")', "invalid destination label name"),
+        ("double_exponential_smoothing(v[5m], 2, 0.5)", "invalid smoothing factor"),
+        ("topk(1e300, v)", "overflows int64"),
+        ("up + on (job) v", "found duplicate series"),
+        ("v * on () v", "many-to-many matching not allowed"),
+    ],
+)
+def test_has_no_result(text: str, reason: str, source: MemorySource) -> None:
+    with pytest.raises(EvaluationError, match=reason):
+        evaluate(parse(text), source, _AT)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "reason"),
+    [
+        ("sum(rate(up[5m])", 1, 17, "unexpected end of input in arguments"),
+        ("up\n  + down{a='b'\n  } ) ", 3, 5, "unexpected sign"),
+        ("up{job=~'('}", 1, 4, "illegal pattern"),
+        ("raate(up[5m])", 1, 1, "unknown function with name 'raate'"),
+        ("rate(up)", 1, 6, "expected type range vector in call to function 'rate', got instant vector"),
+        ("up > bool and down", 1, 15, "unexpected word"),
+        ("1 > 2", 1, 3, "comparisons between scalars must use BOOL modifier"),
+        ("up and on(a) group_left(b) down", 1, 8, "no grouping allowed for 'and' operation"),
+        ("a + on(b) group_left(b) c", 1, 5, "label 'b' must not occur in ON and GROUP clause at once"),
+        ("up offset 5m[1m]", 1, 13, "no offset modifiers allowed before range"),
+        ("1[5m:]", 1, 1, "subquery is only allowed on instant vector"),
+        ('up{a="b" "c"}', 1, 10, "unexpected text"),
+        ('"a" + 1', 1, 1, "got string"),
+        ("sum(1, 2)", 1, 1, "expected 1 argument"),
+        ("round(up, 1, 2)", 1, 1, "expected 1 to 2 argument(s)"),
+        ("up[5m", 1, 6, "unexpected end of input in range"),
+        ("é", 1, 1, "unexpected character"),
+        ("'a", 1, 1, "unterminated quoted string"),
+        ("1.2.3", 1, 1, "bad number or duration syntax"),
+        ("", 1, 1, "no expression found"),
+    ],
+)
+def test_errors_have_a_place(text: str, line: int, column: int, reason: str) -> None:
+    with pytest.raises(ParseError) as caught:
+        parse(text)
+    assert (caught.value.line, caught.value.column) == (line, column)
+    assert reason in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("histogram_sum(up)", "histogram_sum"),
+        ("info(up)", "info"),
+        ("up[5m + 1m]", "durations"),
+        ("up offset (1m * 2)", "durations"),
+        ("up[step()]", "durations"),
+        ("rate(up[5m] anchored)", "anchored"),
+        ("up smoothed", "smoothed"),
+        ("up + fill(0) down", "fill"),
+        ("max_of(1, 2)", "max_of"),
+        ("holt_winters(up[5m], 0.5, 0.5)", "double_exponential_smoothing"),
+        ('up{a="b" or c="d"}', "or"),
+    ],
+)
+def test_refuses_by_name_what_it_does_not_support(text: str, name: str) -> None:
+    with pytest.raises(Unsupported, match=name):
+        parse(text)
+
+
+def test_results_have_the_type_of_the_query(source: MemorySource) -> None:
+    assert evaluate(parse("1 / 0"), source, _AT) == Scalar(math.inf)
+    matrix = evaluate(parse("up[2m]"), source, _AT)
+    assert isinstance(matrix, Matrix)
+    assert [list(series.values) for series in matrix.series] == [[9, 10], [1, 2]]
+    ranged = evaluate_range(parse("time()"), source, 0, 120_000, 60_000)
+    assert [(series.labels, list(series.times), list(series.values)) for series in ranged.series] == [
+        (Labels(), [0, 60_000, 120_000], [0, 60, 120])
+    ]
+    with pytest.raises(EvaluationError, match="invalid expression type"):
+        evaluate_range(parse("up[5m]"), source, 0, 1, 1)
+
+
+def test_start_and_end_are_those_of_the_range(source: MemorySource) -> None:
+    ranged = evaluate_range(
+        parse('up{instance="1"} @ end() - up{instance="1"} @ start()'), source, 0, _AT, 60_000
+    )
+    assert set(ranged.series[0].values) == {9.0}
+
+
+def test_long_ranges_are_computed_as_short_ones() -> None:
+    source = MemorySource()
+    values = [float(index % 37) for index in range(500)]
+    for index, value in enumerate(values):
+        source.append(Labels({"__name__": "m"}), index * 1000, value)
+    risen = sum(value - before if value >= before else value for before, value in pairwise(values))
+    result = evaluate(parse("increase(m[499s])"), source, 499_000)
+    assert isinstance(result, Vector)
+    # the first sample is not in the range, and the rise goes on until the range's end
+    assert result.samples[0].value == pytest.approx((risen - 1) / 498 * 499, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("data", "digest"),
+    [
+        (b"", 0xEF46DB3751D8E999),
+        (b"a", 0xD24EC4F1A98C6E5B),
+        (b"abc", 0x44BC2CF5AD770999),
+        (b"Nobody inspects the spammish repetition", 0xFBCEA83C8A378BF1),
+    ],
+)
+def test_hashes_as_published(data: bytes, digest: int) -> None:
+    assert xxh64(data) == digest
