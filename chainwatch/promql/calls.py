@@ -111,7 +111,9 @@ def _smoothing(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
 
 def _label_replace(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
     target, replacement, source, pattern = map(_text, arguments[1:])
-    return label_replace(evaluation.vector(arguments[0], at), target, replacement, source, pattern)
+    vector = evaluation.vector(arguments[0], at)
+    evaluation.spend(10 * len(vector))
+    return label_replace(vector, target, replacement, source, pattern)
 
 
 def _label_join(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:

@@ -14,6 +14,8 @@ from chainwatch.promql.vectors import Element, Vector
 
 _REFERENCE = re.compile(r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})")
 _DIGITS = re.compile(r"([0-9]+)")
+TEXT_MAX = 1_000
+"""Characters of a replacement or separator; labels that are joined."""
 _VALUE_MAX = 4_096
 """Characters of a label's value that label_replace or label_join makes."""
 
@@ -22,10 +24,14 @@ def label_replace(vector: Vector, target: str, replacement: str, source: str, pa
     """Set ``target`` to ``replacement`` where the label ``source`` matches ``pattern``. Raises ``EvaluationError``."""
     try:
         compiled = _compiled(pattern)
-    except ValueError:
-        raise EvaluationError(f"invalid regular expression in label_replace(): {pattern[:200]}") from None
+    except ValueError as error:
+        raise EvaluationError(
+            f"invalid regular expression in label_replace(): {pattern[:200]}: {error}"
+        ) from None
     if not target:
         raise EvaluationError('invalid destination label name in label_replace(): ""')
+    if len(replacement) > TEXT_MAX:
+        raise EvaluationError(f"the replacement in label_replace() is longer than {TEXT_MAX:,} characters")
     result = []
     for labels, value, unnamed in vector:
         found = compiled.fullmatch(labels.get(source))
@@ -40,6 +46,8 @@ def label_join(vector: Vector, target: str, separator: str, sources: Sequence[st
     """Set ``target`` to the values of ``sources``, joined. Raises ``EvaluationError``."""
     if not target:
         raise EvaluationError('invalid destination label name in label_join(): ""')
+    if len(separator) > TEXT_MAX or len(sources) > TEXT_MAX:
+        raise EvaluationError(f"label_join() takes {TEXT_MAX:,} labels, and as many characters between them")
     return _distinct(
         [
             (
@@ -64,7 +72,7 @@ def sort_by_label(vector: Vector, names: Sequence[str], *, descending: bool) -> 
 
 @lru_cache(1024)
 def _compiled(pattern: str) -> Any:
-    return compile_pattern(pattern)
+    return compile_pattern(pattern, captures=True)
 
 
 def _expand(replacement: str, match: Any) -> str:

@@ -10,6 +10,9 @@ import re2
 
 At = int | Literal["start", "end"] | None
 """The modifier ``@``: Unix milliseconds, the start or end of the evaluated range, or none."""
+CAPTURING_MAX = 1_000
+"""Characters of a pattern of which groups are used."""
+GROUPS_MAX = 50
 
 
 class Matcher:
@@ -46,15 +49,24 @@ class Matcher:
         return self.name, self.operator, self.value
 
 
-def compile_pattern(pattern: str) -> re2._Regexp[str]:
-    """Return ``pattern`` compiled as Prometheus does, for ``fullmatch``. Raises ``ValueError``."""
+def compile_pattern(pattern: str, *, captures: bool = False) -> re2._Regexp[str]:
+    """Return ``pattern`` compiled as Prometheus does, for ``fullmatch``. Raises ``ValueError``.
+
+    Without ``captures`` it takes linear time; with them, that time for each group, so that both are bounded.
+    """
     options = re2.Options()
     options.log_errors = False
     options.dot_nl = True
+    options.never_capture = not captures
+    if captures and len(pattern) > CAPTURING_MAX:
+        raise ValueError(f"longer than {CAPTURING_MAX:,} characters")
     try:
-        return re2.compile(pattern, options)
+        compiled = re2.compile(pattern, options)
     except (re2.error, UnicodeError) as error:
         raise ValueError(str(error)) from None
+    if captures and compiled.groups > GROUPS_MAX:
+        raise ValueError(f"more than {GROUPS_MAX} groups")
+    return compiled
 
 
 @dataclass(frozen=True, slots=True)

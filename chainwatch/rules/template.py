@@ -259,7 +259,10 @@ class _Expansion:
             self._include(template, dot)
             made, self._parts = "".join(self._parts), before
             return made
-        return FUNCTIONS[name](*arguments)
+        made = FUNCTIONS[name](*arguments)
+        if isinstance(made, str) and len(made) > OUTPUT_MAX:
+            raise TemplateError(f"a text is longer than {OUTPUT_MAX:,} characters")
+        return made
 
     def _sample(self, sample: Sample) -> Record:
         return Record(Labels=dict(sample.labels), Value=sample.value)

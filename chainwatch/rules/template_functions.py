@@ -11,11 +11,12 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote_plus
 
-import re2
-
 from chainwatch.promql.lexer import parse_duration
+from chainwatch.promql.syntax import compile_pattern
 from chainwatch.rules.template_nodes import TemplateError
 
+REPLACED_MAX = 4_000_000
+"""Characters that ``reReplaceAll`` could make."""
 WIDTH_MAX = 200
 """Width and precision that ``printf`` takes."""
 
@@ -251,16 +252,16 @@ def _value(sample: Any) -> float:
 
 
 def _pattern(pattern: str) -> Any:
-    options = re2.Options()
-    options.log_errors = False
     try:
-        return re2.compile(pattern, options)
-    except (re2.error, UnicodeError) as error:
+        return compile_pattern(f"(?-s){pattern}", captures=True)  # in templates "." is no line break
+    except ValueError as error:
         raise TemplateError(f"invalid pattern {pattern[:60]!r}: {error}") from None
 
 
 def _replace_all(pattern: str, replacement: str, text: str) -> str:
     compiled = _pattern(pattern)
+    if (len(text) + 1) * (len(replacement) + 1) > REPLACED_MAX:
+        raise TemplateError("reReplaceAll: the text and its replacement are too long")
 
     def expand(match: Any) -> str:
         def group(reference: re.Match[str]) -> str:

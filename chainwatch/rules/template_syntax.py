@@ -26,6 +26,8 @@ SOURCE_MAX = 65_536
 """Characters of a template."""
 DEPTH_MAX = 50
 """How deep blocks and parentheses may be nested."""
+OPERANDS_MAX = 100
+"""A function and its arguments."""
 
 _OPENING = re.compile(r"\{\{")
 _TOKEN = re.compile(
@@ -286,6 +288,8 @@ class _Reader:
             operands.append(self._operand())
         if not operands:
             raise self._error("missing value for command")
+        if len(operands) > OPERANDS_MAX:
+            raise self._error(f"a command has more than {OPERANDS_MAX} operands")
         return operands
 
     def _operand(self) -> Operand:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from contextlib import suppress
 
 import promql_parser
@@ -192,3 +193,17 @@ def test_deep_and_long_queries_are_refused_or_read_at_once(text: str) -> None:
         evaluate(parse(text), MemorySource(), 0)
     else:
         assert "nested" in str(error) or "longer" in str(error)
+
+
+def test_no_pattern_takes_long() -> None:
+    source = MemorySource(
+        Series(Labels({"__name__": "a", "c": "a" * 100 + str(index)}), [0], [1]) for index in range(50)
+    )
+    started = time.monotonic()
+    wide = "(a*)*" * 5000
+    evaluate(parse(f'a{{c=~"{wide}"}}'), source, 0)
+    with pytest.raises(EvaluationError, match="longer than 1,000 characters"):
+        evaluate(parse(f'label_replace(a, "d", "$1", "c", "{wide}")'), source, 0)
+    with pytest.raises(EvaluationError, match="more than 50 groups"):
+        evaluate(parse(f'label_replace(a, "d", "$1", "c", "{"(a*)" * 51}")'), source, 0)
+    assert time.monotonic() - started < 5

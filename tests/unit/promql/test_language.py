@@ -94,6 +94,8 @@ def test_sorts_labels_as_people_do(source: MemorySource) -> None:
         ('label_replace(v, "n", "x", "n", "(")', "invalid regular expression"),
         ('label_replace(v, "", "x", "n", "x")', "invalid destination label name"),
         ('label_join(v, "", "x")', "invalid destination label name"),
+        (f'label_replace(v, "n", "{"$1" * 600}", "n", "(.*)")', "longer than 1,000 characters"),
+        (f'label_join(v, "n", "{"-" * 1001}", "n", "n")', "takes 1,000 labels"),
         ("double_exponential_smoothing(v[5m], 2, 0.5)", "invalid smoothing factor"),
         ("topk(1e300, v)", "overflows int64"),
         ("up + on (job) v", "found duplicate series"),

@@ -71,6 +71,7 @@ def _expand(source: str, value: float = 7.0) -> str:
         ("a {{- /* c */ -}} b{{- 1 -}} c", "ab1c"),
         ("{{ $labels }}", "map[host:h:80 job:x]"),
         ("{{ nil | print }}", "<no value>"),
+        ('{{ match "a.b" "a\\nb" }} {{ match "a.b" "axb" }}', "false true"),
     ],
 )
 def test_prints_what_go_prints(source: str, text: str) -> None:
@@ -152,6 +153,10 @@ def test_nothing_takes_long_or_grows_without_bound() -> None:
     assert _expand(loop * 20 + "x" + "{{ end }}" * 20).startswith(
         "<error expanding template: takes more than"
     )
+    doubled = '{{ $x := "ab" }}' + '{{ $x = printf "%s%s" $x $x }}' * 100 + "{{ $x }}"
+    assert "a text is longer than" in _expand(doubled)
+    assert "too long" in _expand(f'{{{{ reReplaceAll "" "{"x" * 9000}" "{"y" * 9000}" }}}}')
+    assert "more than 100 operands" in _expand("{{ print " + "1 " * 200 + "}}")
     wide = '{{ printf "%999999d" 1 }}' * 1000
     assert len(_expand(wide)) == OUTPUT_MAX
     assert time.monotonic() - started < 5
