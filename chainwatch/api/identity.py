@@ -170,7 +170,7 @@ class Identities:
 
 
 class Failures:
-    """Failed logins by whose they are: an address, and the token that is guessed there. ``clock`` is monotonic, in seconds."""
+    """Failed logins by an address and the token that is guessed there. ``clock`` is monotonic, in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
