@@ -1,4 +1,4 @@
-"""The index of transfers follows every change, whenever it is brought up to date: in the end it is what reading all gives."""
+"""The index of transfers follows every change, whenever it is written: in the end it is what reading all gives."""
 
 from __future__ import annotations
 
