@@ -27,9 +27,9 @@ def assert_totals_are_right(connection: sa.Connection) -> None:
 def assert_index_is_right(connection: sa.Connection, flows: Mapping[str, Flow]) -> None:
     """The index, of which no change waits, is what all stored transfers give that are read now."""
     entries: dict[int, Entry] = {}
-    for one in transfer_store.page(connection, 0, 2**31):
-        entries[one.id] = entry(
-            flows.get(one.flow), one, emitted_logs.load(connection, iter(one.occurrences))
+    for transfer in transfer_store.page(connection, 0, 2**31):
+        entries[transfer.id] = entry(
+            flows.get(transfer.flow), transfer, emitted_logs.load(connection, transfer.occurrences)
         )
     entries = {number: one for number, one in entries.items() if one != Entry()}
     stored = connection.execute(sa.select(transfer_index.c.transfer_id)).scalars().all()
