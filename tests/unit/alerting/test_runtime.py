@@ -82,6 +82,23 @@ async def test_what_expired_between_two_lives_resolves_before_anybody_is_notifie
     await runtime.close()
 
 
+@pytest.mark.parametrize("ends_in", [None, 0.15])
+async def test_what_nobody_could_send_again_between_two_lives_fires_until_it_is_not_sent_again_now(
+    database: Database, ends_in: float | None
+) -> None:
+    async with running(database, resolve_timeout=0.2) as runtime:
+        given = {} if ends_in is None else {"ends_at": time.time() + ends_in}
+        sent = submission.parse([{"labels": LABELS, **given}], time.time() + 60)
+        await asyncio.wrap_future(runtime.accept(sent))
+    await asyncio.sleep(0.3)
+    runtime = AlertingRuntime(database, config(), resolve_timeout=0.2)
+    await runtime.resume(cut_off=True)
+    assert states(database) == {"Odd": "firing"}
+    await runtime.start()
+    await eventually(lambda: states(database) == {"Odd": "resolved"})
+    await runtime.close()
+
+
 async def test_an_alert_ends_by_its_fingerprint(database: Database) -> None:
     async with running(database) as runtime:
         await submit(runtime, LABELS)
