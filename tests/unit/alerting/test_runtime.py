@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -15,7 +16,7 @@ from chainwatch.alerting.engine import submission
 from chainwatch.alerting.providers.callback import CallbackProvider
 from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
 from chainwatch.config import ReceiverSettings, read_dict
-from chainwatch.store.alerting import alerts
+from chainwatch.store.alerting import alerts, expiries
 from chainwatch.store.database import Database
 from chainwatch.support.supervise import TASK_FAILED
 from tests.support.receiver import Receiver
@@ -82,20 +83,23 @@ async def test_what_expired_between_two_lives_resolves_before_anybody_is_notifie
     await runtime.close()
 
 
-@pytest.mark.parametrize("ends_in", [None, 0.15])
-async def test_what_nobody_could_send_again_between_two_lives_fires_until_it_is_not_sent_again_now(
-    database: Database, ends_in: float | None
+@pytest.mark.parametrize(("sent_for", "longest", "lasts"), [(240.0, 300.0, 240.0), (7200.0, 300.0, 300.0)])
+async def test_what_nobody_could_send_again_between_two_lives_still_fires_for_as_long_as_if_it_was(
+    database: Database, sent_for: float, longest: float, lasts: float
 ) -> None:
-    async with running(database, resolve_timeout=0.2) as runtime:
-        given = {} if ends_in is None else {"ends_at": time.time() + ends_in}
-        sent = submission.parse([{"labels": LABELS, **given}], time.time() + 60)
-        await asyncio.wrap_future(runtime.accept(sent))
-    await asyncio.sleep(0.3)
-    runtime = AlertingRuntime(database, config(), resolve_timeout=0.2)
+    async with running(database) as runtime:
+        await submit(runtime, LABELS)
+    now = time.time()
+    with database.transaction() as connection:
+        (known,) = expiries.due(connection, now + 7200, 2)
+        sent_at = now - 10_000
+        missed = msgspec.structs.replace(known, expires_at=sent_at + sent_for, timeout=False, sent_at=sent_at)
+        expiries.save(connection, [missed])
+    runtime = AlertingRuntime(database, config(), resolve_timeout=longest)
     await runtime.resume(cut_off=True)
     assert states(database) == {"Odd": "firing"}
-    await runtime.start()
-    await eventually(lambda: states(database) == {"Odd": "resolved"})
+    with database.reading() as connection:
+        assert (expiries.next_due(connection) or 0.0) - now == pytest.approx(lasts, abs=20.0)
     await runtime.close()
 
 
