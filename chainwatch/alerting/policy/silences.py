@@ -19,6 +19,8 @@ def first_silences(
 ) -> dict[int, Silence]:
     """Return by id the first of ``silences`` that silences each of ``alerts`` (id → labels) now."""
     found: dict[int, Silence] = {}
+    if not silences:
+        return found
     ids, index = list(alerts), LabelIndex(list(alerts.values()))
     for silence in silences:
         if is_in_effect(silence, intervals, now):

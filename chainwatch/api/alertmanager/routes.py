@@ -129,7 +129,8 @@ class _Api:
         return said(400, "; ".join(posted.invalid)) if posted.invalid else web.Response()
 
     async def post_silence(self, request: web.Request) -> web.Response:
-        posted = parse_silence(await _json_body(request), time.time())
+        body = await _json_body(request)
+        posted = await asyncio.to_thread(parse_silence, body, time.time())
         try:
             number = await self._writes(
                 await entry_of(request), tested_silences.put, posted.wanted, _replaced(posted)

@@ -50,7 +50,9 @@ def test_what_is_wrong_with_a_form_is_said(tab: Open, acted: ServedPage) -> None
     page.get_by_label("For").fill("soon")
     page.get_by_role("button", name="Acknowledge", exact=True).click()
     expect(page.locator("main")).to_contain_text("lasts: expected a duration such as")
-    assert "Failed to load resource: the server responded with a status of 400" in opened.complaints.pop()
+    page.goto("about:blank")
+    assert all("status of 400" in one for one in opened.complaints)
+    opened.complaints.clear()
 
 
 def test_one_click_on_the_first_screen_acknowledges(tab: Open, acted: ServedPage) -> None:
@@ -156,9 +158,10 @@ def test_people_log_in_and_a_viewer_has_no_buttons(
         expect(seen.locator("h1")).to_contain_text("41 WETH")
         seen.goto(f"{page.url}/ui/alerts/99")
         expect(seen.locator("main")).to_contain_text("no alert has the ID 99")
-        opened.complaints.pop()  # that it was not found
         seen.get_by_role("button", name="Log out vera").click()
         seen.get_by_label("Token").fill(operator)
         seen.get_by_role("button", name="Log in").click()
         seen.get_by_role("button", name="Acknowledge alert 1").click()
         expect(seen.locator("#alert-1 .taken")).to_contain_text("✓ otto")
+        assert all("status of 404" in one for one in opened.complaints)  # of alert 99
+        opened.complaints.clear()
