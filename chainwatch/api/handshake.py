@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from asyncio import sslproto
 
 from chainwatch.api.connection import Connection, Connections
 
 HANDSHAKE_WITHIN = 10.0
 """Seconds for a handshake."""
+BUFFER = 2**15
+"""Bytes that asyncio sets aside for each TLS connection, of anybody in this process, in place of its own 256 KiB: thousands
+of half-open connections must not take the machine's memory. A TLS record is half as large."""
 
 
 class Handshakes:
     """Makes the protocols of new connections, which speak TLS by ``context`` before they become one of ``connections``."""
 
     def __init__(self, connections: Connections, context: ssl.SSLContext) -> None:
+        sslproto.SSLProtocol.max_size = BUFFER
         self._connections = connections
         self._context = context
         self._under_way: set[asyncio.Task[None]] = set()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from chainwatch.checker import protocols
+from chainwatch.checker import exact, protocols
 from chainwatch.checker.calls import AGGREGATES, CONTRACT, Calls
 from chainwatch.checker.joins import Join
 from chainwatch.checker.path import MAX_INDEX, Path, Step, parse_steps, resolve
@@ -55,8 +55,11 @@ class Parser:
         opening: Scope | None,
         networks: NetworkAttributes,
         contracts: ContractAddresses,
+        *,
+        has_fractions: bool = False,
     ) -> None:
         self.cursor = Cursor(source)
+        self._has_fractions = has_fractions
         self.build = TermBuilder(source)
         self.reads: list[Read] = []
         self._indexes: dict[tuple[str, bool], int] = {}
@@ -133,7 +136,11 @@ class Parser:
     def _product(self) -> Term:
         term = self._signed()
         while token := self.cursor.accept("*", "//", "%", "/"):
-            term = self.build.arithmetic(token, term, self._signed())
+            right = self._signed()
+            if token.text == "/" and self._has_fractions:
+                term = exact.divide(self.build, token, term, right)
+            else:
+                term = self.build.arithmetic(token, term, right)
         return term
 
     def _signed(self) -> Term:
@@ -158,6 +165,8 @@ class Parser:
         self._enter()
         exponent = self._signed()
         self._nesting -= 1
+        if self._has_fractions and exact.is_power(base, exponent):
+            return exact.power(self.build, token, base, exponent)
         return self.build.arithmetic(token, base, exponent)
 
     def _slice_or_item(self, term: Term, bracket: Token) -> Term:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from chainwatch.support.abi.addresses import CHECKSUMS
@@ -185,6 +186,7 @@ RUNTIME: Mapping[str, Callable[..., Any]] = {
     "min": min,
     "sum": sum,
     "number": int.from_bytes,
+    "ratio": Fraction,
     "keccak": keccak256,
     **{
         function.__name__: function

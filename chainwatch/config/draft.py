@@ -23,15 +23,14 @@ from chainwatch.config.alerting import (
     SeverityTable,
 )
 from chainwatch.config.api import ApiSettings
-from chainwatch.config.assets import AssetSettings, CurrencySettings
+from chainwatch.config.assets import AssetSettings
 from chainwatch.config.errors import ConfigError, Problem, expectation, key_text
-from chainwatch.config.flows import FlowSettings, OpeningSettings, SiblingSettings, StepSettings
+from chainwatch.config.flows import FlowSettings
+from chainwatch.config.inner_tables import inner_model
 from chainwatch.config.invariants import InvariantSettings, PessimismSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import (
     EscalationSettings,
-    EscalationStepSettings,
-    LayerSettings,
     OnCallSettings,
     PersonSettings,
     RiseSettings,
@@ -349,28 +348,16 @@ class Draft:
 
     def _keys_beside(self, place: KeyPath) -> dict[str, str]:
         """Return the keys that the table around ``place`` may have, with what each means."""
-        fields = self._model_of(place[:-1]).model_fields.items()
+        table = place[:-1]
+        model: type[BaseModel]
+        if table[0] == "receivers":
+            model = settings_model(self.value((*table, "provider")))
+        else:
+            model = inner_model(table) or _MODELS[str(table[0])]
+        fields = model.model_fields.items()
         return {
             field.alias or key: field.description or "" for key, field in fields if key not in _NOT_IN_FILE
         }
-
-    def _model_of(self, table: KeyPath) -> type[BaseModel]:
-        match table:
-            case ("flows", _, "opens"):
-                return OpeningSettings
-            case ("flows", _, "expects", _):
-                return StepSettings
-            case ("flows", _, "opens", "with", _) | ("flows", _, "expects", _, "with", _):
-                return SiblingSettings
-            case ("networks", _, "currency"):
-                return CurrencySettings
-            case ("oncall", _, "layers", _):
-                return LayerSettings
-            case ("escalations", _, "steps", _):
-                return EscalationStepSettings
-            case ("receivers", _):
-                return settings_model(self.value((*table, "provider")))
-        return _MODELS[str(table[0])]
 
     def _meant(self, place: KeyPath) -> KeyPath:
         """Return the path of the known key that the unknown key at ``place`` seems to mean."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from chainwatch.chain.decode.abi import Abi, AbiError, load_abi
 from chainwatch.chain.receipts import Receipt
-from chainwatch.checker.flow import DESTINATION, ORIGIN
+from chainwatch.checker.flow import DESTINATION, ORIGIN, FlowExtractor
 from chainwatch.config import read_dict
 from chainwatch.config.errors import ConfigError
 from chainwatch.init import receipts
@@ -151,7 +151,7 @@ def _matches(plan: Plan, sent: tuple[str, Receipt], paid: tuple[str, Receipt]) -
 def _found(plan: Plan, network: str, receipt: Receipt) -> dict[tuple[str, str], list[Occurrence]]:
     watch = plan.watches.get(network)
     items = [watch.decode(log) for log in receipt.logs] if watch is not None else []
-    (extractor,) = plan.extractors
+    extractor = next(one for one in plan.extractors if isinstance(one, FlowExtractor))
     found: dict[tuple[str, str], list[Occurrence]] = extractor.extract(
         item for item in items if isinstance(item, Event)
     ).found

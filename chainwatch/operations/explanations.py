@@ -16,7 +16,7 @@ from chainwatch.operations.alert_details import TransitionView, get, transition_
 from chainwatch.operations.context import Context
 from chainwatch.operations.held_periods import HeldPeriod, held_periods, worded
 from chainwatch.operations.views import AlertView, alert_views
-from chainwatch.store.alerting import alert_groups, history, incidents, outbox
+from chainwatch.store.alerting import alert_groups, history, incidents, past_notifications
 from chainwatch.store.alerting.outbox import QueuedNotification
 
 
@@ -79,7 +79,7 @@ class Explanation(msgspec.Struct, frozen=True):
 def explain(connection: sa.Connection, context: Context, now: float, alert_id: int) -> Explanation:
     """Return for every receiver whether it was notified of the alert, and why or why not. Raises ``NotFound``."""
     alert = get(connection, alert_id)
-    sent = outbox.about(connection, [alert_id], alert.raised_at, None)
+    sent = past_notifications.about(connection, [alert_id], alert.raised_at, None)
     by_receiver: dict[str, list[QueuedNotification]] = {name: [] for name in context.receivers}
     for one in sent:
         by_receiver.setdefault(one.receiver, []).append(one)

@@ -15,7 +15,7 @@ from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid, NotFound
 from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.store.alerting import alerts as stored_alerts
-from chainwatch.store.alerting import escalations, history, incidents, outbox
+from chainwatch.store.alerting import escalations, history, incidents, past_notifications
 from chainwatch.store.alerting.incidents import Size
 from chainwatch.store.alerting.outbox import QueuedNotification
 
@@ -120,7 +120,7 @@ def show_incident(
     found = _get(connection, incident_id)
     alerts = _alerts(connection, found, most)
     until = None if found.ended_at is None else found.ended_at + NOTIFIED_WITHIN
-    sent = outbox.about(connection, [alert.id for alert in alerts], found.opened_at, until)
+    sent = past_notifications.about(connection, [alert.id for alert in alerts], found.opened_at, until)
     timeline = [line for alert in alerts for line in _of_alert(connection, alert)]
     timeline += [_of_entry(entry) for entry in incidents.entries(connection, found.id)]
     timeline += [line for one in sent for line in _of_notification(one)]

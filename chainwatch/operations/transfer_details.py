@@ -22,7 +22,7 @@ from chainwatch.operations.views import AlertView, StepView, alert_views, step_v
 from chainwatch.presentation.presenter import Asset
 from chainwatch.store import blocks, emitted_logs
 from chainwatch.store import transfers as stored_transfers
-from chainwatch.store.alerting import alerts, outbox
+from chainwatch.store.alerting import alerts, past_notifications
 from chainwatch.store.alerting.outbox import QueuedNotification
 from chainwatch.store.assets import AssetId
 from chainwatch.store.emitted_logs import EmittedLog
@@ -208,7 +208,7 @@ def _notified(connection: sa.Connection, about: Sequence[Alert]) -> list[Notifie
     if not about:
         return []
     ids = {alert.id for alert in about}
-    found = outbox.about(connection, sorted(ids), min(alert.raised_at for alert in about), None)
+    found = past_notifications.about(connection, sorted(ids), min(alert.raised_at for alert in about), None)
     return [_notification(one, ids) for one in found]
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+from chainwatch.cli import main
 from chainwatch.config import read_dict
 from chainwatch.plan import Plan, make_plan
 from chainwatch.replay import session
@@ -225,3 +227,43 @@ async def test_a_replay_checks_events_and_the_last_block_and_finds_the_same_twic
     found = {a["labels"]["invariant"]: a["annotations"]["values"] for a in reports[0]["alerts"]}
     assert found == {"floor": "funds = 9", "quiet": "moved = 101"}
     assert reports[0] == reports[1]
+
+
+def test_the_commands_show_invariants_and_read_them_now(chains: Chains, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f"""
+[store]
+url = "sqlite:///monitor.db"
+[networks.alpha]
+chain_id = 1
+rpc = ["{chains.alpha.http_url}"]
+[invariants.floor]
+severity = "P0"
+values.funds = {{ network = "alpha", address = "{SAFE}", balance = true }}
+assert = "funds / 10 >= 5"
+[invariants.token]
+values.supply = {{ network = "alpha", address = "{SAFE}", call = "{TOTAL}" }}
+assert = "supply > 0"
+"""
+    )
+    Database.open(f"sqlite:///{tmp_path / 'monitor.db'}", durable=False).close()
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(main, ["--config", str(config), "invariants", *words])
+
+    rows = json.loads(run("list", "--json").stdout)
+    assert [(row["name"], row["state"], row["origin"]) for row in rows] == [
+        ("floor", "waiting", "file"),
+        ("token", "waiting", "file"),
+    ]
+    assert "funds / 10 >= 5" in run("show", "floor").stdout
+    held = run("test", "floor", "--json")
+    assert held.exit_code == 0
+    assert json.loads(held.stdout)["values"] == "funds = 100"
+    first = json.loads(run("test", "floor", "--at", "0", "--json").stdout)
+    assert first["blocks"] == {"alpha": 0}
+    nothing = run("test", "token")
+    assert nothing.exit_code == 1
+    assert "returned nothing" in nothing.stdout
+    assert 'no invariant is called "flor"' in run("show", "flor").stderr.replace("'", '"')

@@ -6,12 +6,12 @@ import sqlalchemy as sa
 
 from chainwatch.alerting.policy.muting import Cooldown
 from chainwatch.grammar import matchers
-from chainwatch.store.alerting import alerts, limits, outbox
+from chainwatch.store.alerting import alerts, limits, past_notifications
 
 
 def remember(connection: sa.Connection, cooldown: Cooldown, now: float) -> None:
     """Store when receivers were first notified, within the cooldown's time before ``now``, of alerts that it matches."""
-    queued = outbox.between(connection, now - cooldown.within)
+    queued = past_notifications.between(connection, now - cooldown.within)
     known = alerts.by_id(connection, sorted({i for one in queued for i in one.payload.firing}))
     notified_at: dict[tuple[str, str], float] = {}
     repeated: set[tuple[str, int]] = set()

@@ -94,7 +94,7 @@ class _Compiler:
         before = AbiParam(PREVIOUS, "tuple", components=tuple(params))
         event = AbiEvent(f"the invariant {self._settings.name}", (*params, before))
         try:
-            condition = compile_condition(self._settings.assert_, event)
+            condition = compile_condition(self._settings.assert_, event, has_fractions=True)
         except ConditionError as error:
             self._problem(("assert",), str(error))
             return None

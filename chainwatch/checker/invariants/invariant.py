@@ -95,7 +95,7 @@ class Invariant:
         args = {**values, PREVIOUS: dict(previous or {})}
         try:
             return self.condition.evaluate(Event("", "", "", "", args, _NO_LOG))
-        except TypeError as error:  # values of an earlier configuration, of other types
+        except (TypeError, AttributeError) as error:  # a fraction where only an integer has a meaning
             raise EvaluationError(f"cannot evaluate `{self.condition.source}`: {error}") from error
 
 

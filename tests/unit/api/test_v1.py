@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from chainwatch.api import root, samples
+from chainwatch.api import reads, root, samples
 from chainwatch.api.calls import LIMIT_MAX
 from chainwatch.api.v1 import CALLS
 from chainwatch.operations import access, queries
 from chainwatch.operations.context import Access, Context
+from chainwatch.support.counters import TRANSACTION_SECONDS
 from tests.support.operating import flush, raise_alert
 from tests.unit.api.conftest import Served, Serving
 
@@ -61,6 +62,34 @@ async def test_what_has_not_changed_is_not_sent_again(serving: Serving) -> None:
         await asyncio.to_thread(raise_alert, operating(served))
         async with served.client.get(f"{served.url}/v1/alerts", headers=headers) as answer:
             assert answer.status == 200
+
+
+async def test_many_clients_cost_one_read_until_something_is_committed(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "SHARED_FOR", 60.0)
+    async with serving() as served:
+
+        async def ask(path: str) -> Any:
+            return await served.get(path)
+
+        await ask("/v1/flows")  # who may call is read, too, from time to time
+        before = counted_reads()
+        asked = await asyncio.gather(
+            *(ask("/v1/alerts") for _ in range(20)), *(ask("/v1/queue") for _ in range(20))
+        )
+        assert {status for status, _ in asked} == {200}
+        assert counted_reads() - before == 2
+        assert (await ask("/v1/alerts?limit=5"))[1]["rows"] == []
+        assert counted_reads() - before == 3
+        await asyncio.to_thread(raise_alert, operating(served))
+        assert len((await ask("/v1/alerts"))[1]["rows"]) == 1
+
+
+def counted_reads() -> int:
+    """How many transactions this process has read in."""
+    observed = TRANSACTION_SECONDS.observed().get(("read",))
+    return observed.cumulative[-1] if observed else 0
 
 
 @pytest.mark.parametrize(

@@ -334,7 +334,10 @@ async def test_a_contract_that_returns_too_much_hides_no_other_and_makes_no_endp
         def _result(self, method: str, params: list[Any]) -> Any:
             return "0x" + "00" * 9_000_000 if method == "eth_call" else super()._result(method, params)
 
-    async with Verbose(chain) as node, open_pool(network_settings(node.http_url)) as pool:
+    async with (
+        Verbose(chain) as node,
+        open_pool(network_settings(node.http_url, request_timeout="10s")) as pool,
+    ):
         outcomes = await read_state(pool, header(chain, 9), [Balance(ADDRESS), CALL, Code(ADDRESS)])
         assert isinstance(outcomes[1], Unread)
         assert isinstance(outcomes[1].error, errors.AnswerTooBig)

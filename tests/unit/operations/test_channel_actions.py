@@ -8,7 +8,7 @@ from chainwatch.alerting.providers.actions import Action, ActionKind, Answer, bu
 from chainwatch.operations import alert_actions, alert_details, channel_actions, silencing
 from chainwatch.operations.context import Access
 from chainwatch.operations.views import Changed
-from chainwatch.store.alerting import acknowledgements, alerts, outbox, receipts
+from chainwatch.store.alerting import acknowledgements, alerts, outbox, past_notifications, receipts
 from chainwatch.store.alerting.outbox import QueuedNotification
 from tests.support.operating import end_alert, flush, raise_alert
 from tests.unit.alerting.helpers import notification
@@ -185,7 +185,7 @@ def test_updates_are_no_notifications(access: Access) -> None:
     clicked = deliver(access)
     click(access, clicked)
     with access.database.reading() as connection:
-        assert [one.id for one in outbox.between(connection, 0.0)] == [clicked.id]
+        assert [one.id for one in past_notifications.between(connection, 0.0)] == [clicked.id]
     done = access.write(alert_actions.unacknowledge, list(clicked.payload.firing), "ann")
     assert done == Changed(list(clicked.payload.firing), [], [])
 

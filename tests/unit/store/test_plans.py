@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.store import transfer_totals, transfers
-from chainwatch.store.alerting import alerts, incidents, outbox
+from chainwatch.store.alerting import alerts, incidents, outbox, past_notifications
 
 READS: dict[str, tuple[Callable[[sa.Connection], Any], str]] = {
     "newest alerts": (lambda c: alerts.list_alerts(c, limit=100), "alerts_by_start"),
@@ -19,7 +19,10 @@ READS: dict[str, tuple[Callable[[sa.Connection], Any], str]] = {
         lambda c: outbox.list_notifications(c, receiver="ops", status="dead"),
         "notifications_listed",
     ),
-    "notifications about an alert": (lambda c: outbox.about(c, [700], 5.0, 9.0), "notifications_created"),
+    "notifications about an alert": (
+        lambda c: past_notifications.about(c, [700], 5.0, 9.0),
+        "notifications_created",
+    ),
     "sizes of incidents": (lambda c: incidents.sizes(c, [1, 2, 3]), "incident_alerts"),
     "transfers in flight": (lambda c: list(transfers.in_flight(c)), "transfers_unfinished"),
     "the oldest in flight": (transfers.oldest_in_flight, "transfers_unfinished"),
