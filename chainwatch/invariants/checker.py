@@ -51,6 +51,8 @@ class InvariantChecker:
         self.settings = settings
         self.definitions = Definitions(extractor, settings)
         self.followed = frozenset(networks)
+        self.waiting: dict[str, float] = {}
+        """Since when (the clock's value) invariants, by name, wait for an answer; a restart begins anew."""
 
     @classmethod
     def of(cls, plan: Plan) -> InvariantChecker:

@@ -75,8 +75,14 @@ class Judging(NamedTuple):
     again: bool = False
 
 
-def judge(work: Work, judged: Mapping[str, Judging], kept: Callable[[str], int]) -> None:
-    """Judge invariants, by name, by what is stored of them now. ``kept`` gives how many blocks of a network are kept."""
+def judge(
+    work: Work, judged: Mapping[str, Judging], kept: Callable[[str], int], waiting: dict[str, float]
+) -> None:
+    """Judge invariants, by name, by what is stored of them now.
+
+    ``kept`` gives how many blocks of a network are kept. ``waiting`` is since when (the clock's value) an invariant has a
+    check without an answer and got none; it is changed.
+    """
     connection = work.connection
     stored = invariants.checks_of(connection, list(judged))
     raised = invariants.raised_by_name(connection)
@@ -97,8 +103,13 @@ def judge(work: Work, judged: Mapping[str, Judging], kept: Callable[[str], int])
             (name, after) for before, after in zip(stored[name], checks, strict=True) if after != before
         ]
         standing = rules.fold(_checked(check) for check in checks)
+        if any(_is_answered(before, after) for before, after in zip(stored[name], checks, strict=True)):
+            waiting.pop(name, None)
+        waited = work.now - waiting.setdefault(name, work.now)
+        if standing.unread_since is None:
+            del waiting[name]
         known = {alert.condition: alert for alert in raised.get(name, ())}
-        _apply(work, one, known, standing, checks)
+        _apply(work, one, known, standing, checks, waited)
         superfluous = _superfluous(one.invariant, checks, standing, work, kept)
         if superfluous:
             dropped += [(name, check) for check in superfluous]
@@ -106,6 +117,10 @@ def judge(work: Work, judged: Mapping[str, Judging], kept: Callable[[str], int])
     invariants.save_checks(connection, saved)
     invariants.drop_checks(connection, dropped)
     invariants.drop_readings(connection, unread)
+
+
+def _is_answered(before: Check, after: Check) -> bool:
+    return before.holds is None and after.holds is not None
 
 
 def _is_to_be_evaluated(judging: Judging, check: Check) -> bool:
@@ -171,12 +186,13 @@ def _apply(
     raised: Mapping[str, RaisedAlert],
     standing: Standing,
     checks: Sequence[Check],
+    waited: float,
 ) -> None:
     """Raise what holds now and was not raised, and end what was raised and holds no more.
 
     While nothing newer was read, a violation that fires goes on firing: nothing is known, except that its block is gone.
     """
-    holding = _holding(judging.invariant, standing)
+    holding = _holding(work, judging.invariant, standing, waited)
     for name, alert in raised.items():
         if name not in holding:
             _end_if_known(work, alert, standing, judging.reason)
@@ -185,19 +201,20 @@ def _apply(
         labels = rules.labels_of(name, judging.invariant)
         if before is not None and dict(before.labels) != labels:
             end(work, before, since.timestamp, CONFIG_CHANGED)
-        elif before is not None and before.starts_at == since.timestamp:
+        elif before is not None and (name == UNREAD or before.starts_at == since.timestamp):
             continue
         condition = _condition(work, judging.invariant, name, since, standing, checks)
         place = (judging.invariant.name, name, since.network, since.block)
         raise_alert(work, RaisedAlert(*place, condition.labels, condition.annotations, since.timestamp))
 
 
-def _holding(invariant: Invariant, standing: Standing) -> dict[str, Checked]:
+def _holding(work: Work, invariant: Invariant, standing: Standing, waited: float) -> dict[str, Checked]:
     """Return the conditions that hold, each with the check since which it does."""
     found = {}
     if rules.is_violated(invariant, standing) and standing.broken_since is not None:
         found[VIOLATED] = standing.broken_since
-    if rules.is_unread(standing) and standing.unread_since is not None:
+    seen = max(work.seen.get(network, 0) for network in invariant.networks)
+    if rules.is_unread(standing, seen, waited) and standing.unread_since is not None:
         found[UNREAD] = standing.unread_since
     return found
 

@@ -97,7 +97,7 @@ class Pipeline:
 
         The items may be many and come one by one: none is kept.
         """
-        transaction = work, checkers = self._begin(connection)
+        transaction = work, checkers = self._begin(connection, now)
         for item in items:
             self._apply(item, transaction)
         for network in sorted(work.advanced):
@@ -114,7 +114,7 @@ class Pipeline:
 
     def judge_filled(self, connection: sa.Connection, network: str, now: float) -> Outcome:
         """Judge what waits for blocks of ``network`` to be read again, where none are left to be read."""
-        work, checkers = self._begin(connection)
+        work, checkers = self._begin(connection, now)
         work.chain_time = work.latest_seen
         work.quiet = True
         if network not in work.unread:
@@ -134,7 +134,7 @@ class Pipeline:
 
         Raises ``StoreError`` for a network of which nothing was read.
         """
-        work, checkers = self._begin(connection)
+        work, checkers = self._begin(connection, now)
         work.chain_time = work.latest_seen
         number = blocks.network_id(connection, network)
         if number is None:
@@ -164,7 +164,7 @@ class Pipeline:
 
         Conditions that would have begun and ended in the past raise no signals.
         """
-        work, checkers = self._begin(connection)
+        work, checkers = self._begin(connection, now)
         work.chain_time = work.latest_seen
         work.quiet = True
         last = checkers[checker.extractor.name].judge_again(page)
@@ -180,8 +180,8 @@ class Pipeline:
 
     # --- the transaction
 
-    def _begin(self, connection: sa.Connection) -> _Transaction:
-        work = Work(connection, blocks.checkpoints(connection))
+    def _begin(self, connection: sa.Connection, now: float = 0.0) -> _Transaction:
+        work = Work(connection, blocks.checkpoints(connection), now)
         if self._sources:
             work.reload_watched()
         return _Transaction(work, {c.extractor.name: c.begin(work) for c in self.checkers})

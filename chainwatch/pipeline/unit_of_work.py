@@ -14,10 +14,13 @@ from chainwatch.store.watched import WatchedSet
 
 
 class Work:
-    """What one transaction on ``connection`` gathers; ``checkpoints`` are those before it."""
+    """What one transaction on ``connection`` gathers; ``checkpoints`` are those before it, ``now`` is the clock's value."""
 
-    def __init__(self, connection: sa.Connection, checkpoints: Mapping[str, Checkpoint]) -> None:
+    def __init__(
+        self, connection: sa.Connection, checkpoints: Mapping[str, Checkpoint], now: float = 0.0
+    ) -> None:
         self.connection = connection
+        self.now = now
         self.checkpoints = dict(checkpoints)
         self.numbers: dict[str, int] = {}
         """The integers that stand for networks, by name."""

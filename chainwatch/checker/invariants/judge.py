@@ -9,7 +9,8 @@ from chainwatch.checker.invariants.invariant import Invariant, Values
 from chainwatch.model import to_hex
 
 UNREAD_AFTER = 300
-"""Seconds of chain time without a check that was answered, after which `InvariantUnread` fires."""
+"""Seconds without a check that was answered, after which `InvariantUnread` fires: of chain time since the first such check,
+and of the clock, as a network that is far behind passes through hours of chain time before anything can be read."""
 VIOLATED, UNREAD = "violated", "unread"
 """The conditions of an invariant."""
 SHOWN = 300
@@ -69,10 +70,13 @@ def is_violated(invariant: Invariant, standing: Standing) -> bool:
     )
 
 
-def is_unread(standing: Standing) -> bool:
-    """Return whether no check has been answered for too long."""
-    unread, newest = standing.unread_since, standing.newest
-    return unread is not None and newest is not None and newest.timestamp - unread.timestamp >= UNREAD_AFTER
+def is_unread(standing: Standing, seen: int, waited: float) -> bool:
+    """Return whether no check has been answered for too long.
+
+    ``seen`` is until which chain time its networks are seen; ``waited`` for how many seconds nothing was answered.
+    """
+    unread = standing.unread_since
+    return unread is not None and min(waited, seen - unread.timestamp) >= UNREAD_AFTER
 
 
 def violated(invariant: Invariant, check: Checked, positions: Mapping[str, int], values: Values) -> Condition:

@@ -61,10 +61,11 @@ def header(number: int, fork: int = 0, at: int | None = None) -> Header:
 
 
 class Chains:
-    """A pipeline of the invariants of ``plan``: blocks are read one by one, their state is what the test says."""
+    """A pipeline of the invariants of ``plan``: blocks are read as they are made, their state is what the test says."""
 
     def __init__(self, connection: sa.Connection, plan: Plan) -> None:
         self.connection = connection
+        self.now = 0.0
         self.alerts = Alerts()
         self.checker = InvariantChecker.of(plan)
         checkers: list[Checker] = [FlowChecker([]), self.checker]
@@ -79,10 +80,17 @@ class Chains:
         ancestor = None if back_to is None else header(back_to)
         last = header(number, fork)
         batch = Batch(network, number, last, headers=(last,), ancestor=ancestor, first_timestamp=1_000)
-        self.pipeline.process(self.connection, [batch], 0.0)
+        self.now = max(self.now, last.timestamp)
+        self.pipeline.process(self.connection, [batch], self.now)
+
+    def catch_up(self, first: int, last: int, network: str = "alpha") -> None:
+        """Read the blocks ``first`` to ``last`` at once, which were made before."""
+        headers = tuple(map(header, range(first, last + 1)))
+        batch = Batch(network, first, headers[-1], headers=headers, first_timestamp=1_000)
+        self.pipeline.process(self.connection, [batch], self.now)
 
     def see(self, network: str, until: int) -> None:
-        self.pipeline.process(self.connection, [Seen(network, until)], 0.0)
+        self.pipeline.process(self.connection, [Seen(network, until)], self.now)
 
     def wanted(self, network: str = "alpha") -> list[int]:
         found = self._wanted(network)
@@ -101,7 +109,7 @@ class Chains:
                     done.append(one._replace(is_wanted=False, error=given))
                 elif given is not None:
                     done.append(one._replace(is_wanted=False, content=given))
-            self.pipeline.process(self.connection, [BlockRead(network, tuple(done))], 0.0)
+            self.pipeline.process(self.connection, [BlockRead(network, tuple(done))], self.now)
 
     def step(self, number: int, funds: int | str | None, fork: int = 0, back_to: int | None = None) -> None:
         self.mine(number, fork=fork, back_to=back_to)
@@ -173,6 +181,41 @@ def test_what_cannot_be_read_neither_raises_nor_ends_anything_and_is_an_alert_in
     chains.step(35, 9)
     chains.step(36, 11)
     assert chains.raised[3:] == [("InvariantViolated", 1_020, 1_360, "holds again")]
+
+
+def test_a_check_that_is_rare_is_missed_after_the_same_time(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(floor={**FLOOR, "every": "1h"}))
+    chains.step(1, "funds: the call reverts")
+    for number in range(2, 31):
+        chains.mine(number)
+    assert chains.raised == []
+    chains.mine(31)
+    assert chains.raised == [("InvariantUnread", 1_010, None, "")]
+
+
+def test_blocks_that_are_caught_up_with_are_not_missed(connection: sa.Connection) -> None:
+    """Hours of chain time pass within seconds, before anything can be read."""
+    chains = Chains(connection, plan_of(floor=FLOOR))
+    chains.step(1, 10)
+    chains.now = 5_000
+    chains.catch_up(2, 60)
+    chains.catch_up(61, 120)
+    chains.answer(lambda *_: {"funds": 10})
+    assert chains.raised == []
+
+
+def test_a_network_that_comes_back_ends_the_alert_once(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(backed=BACKED))
+    chains.mine(1)
+    chains.mine(1, "beta")
+    for number in range(2, 80):
+        chains.mine(number)
+    assert chains.raised == [("InvariantUnread", 1_010, None, "")]
+    for number in range(2, 80):
+        chains.mine(number, "beta")
+        chains.answer(lambda *_: {"locked": 5})
+        chains.answer(lambda *_: {"minted": 5}, "beta")
+    assert [one[0::3] for one in chains.raised[1:]] == [("InvariantUnread", "read again")]
 
 
 def test_a_breach_in_a_block_that_is_gone_ends(connection: sa.Connection) -> None:  # S4
