@@ -49,7 +49,7 @@ class ExpectedAlert:
 
 @dataclass(frozen=True)
 class AlertTest:
-    """The alerts named ``alert`` that fire at ``at``, counted from the test's start; without annotations, by labels alone."""
+    """The alerts named ``alert`` that fire at ``at``, counted from the start; ``annotations``: compared, too."""
 
     at: int
     alert: str
